@@ -1,0 +1,206 @@
+"""The configuration: what can be decided about a render, with its defaults, limits and units.
+
+Sections `input` to `motion` decide the picture and go into the look's fingerprint; `farm` and `output` decide where it
+is computed and how it is packed, and may change between a run and its resumption.
+"""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator
+
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+VGG19_LAYERS = tuple(
+    f"relu{block}_{conv}" for block, convs in enumerate((2, 2, 4, 4, 4), start=1) for conv in range(1, convs + 1)
+)
+
+LOOK_SECTIONS = ("input", "model", "losses", "optimize", "schedule", "motion")
+"""Sections that decide the bytes of a frame."""
+
+Rate = Annotated[Fraction, PlainSerializer(str, return_type=str)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, values are fixed once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class InputConfig(Section):
+    """What is read from the source."""
+
+    size: int | None = Field(None, ge=16, le=16384)
+    """Longest side in pixels of the frames that are rendered; none keeps the source's. Never enlarges."""
+    start: str | None = None
+    """First frame: a frame number (`20`), seconds (`1.5s`) or a timecode (`00:00:01.5`)."""
+    end: str | None = None
+    """End of the range, written like `start`; that frame itself is not rendered."""
+    fps: Rate = Field(Fraction(25), gt=0, le=1000)
+    """Frames per second of pictures (a video brings its own)."""
+    on_bad_frame: Literal["error", "repeat"] = "error"
+    """A frame that does not decode: stop, or repeat the one before and record it."""
+    shots: Literal["auto", "none", "content", "adaptive"] | tuple[int, ...] = "auto"
+    """How cuts are found; a list gives the first frame of each new shot. auto: adaptive for video, none for pictures."""
+
+
+class ModelConfig(Section):
+    """The network that looks at the pictures."""
+
+    weights: str | None = None
+    """A file, or `random` for seeded, calibrated random filters; none looks in the usual places."""
+    pooling: Literal["max", "average"] = "max"
+    """How VGG19 halves its maps."""
+
+
+class LossConfig(Section):
+    """What the picture is pulled toward, and how hard."""
+
+    scale: Literal["relative", "gatys"] = "relative"
+    """relative: each term over its target's energy, the same at any size; gatys: the raw sums of Gatys 2015."""
+    content_weight: Weight = 1.0
+    """Pull toward the source's content."""
+    style_weight: Weight = 10.0
+    """Pull toward the style pictures' texture and colours."""
+    tv_weight: Weight = 0.1
+    """Pull toward smoothness (mean squared difference of neighbouring pixels)."""
+    temporal_weight: Weight = 100.0
+    """Pull of a warm-started frame toward its warped predecessor, where that is valid."""
+    content_layers: dict[str, Weight] = {"relu4_2": 1.0}
+    """VGG19 layers that say what content is, each with its share."""
+    style_layers: dict[str, Weight] = dict.fromkeys(STYLE_LAYERS, 1.0)
+    """VGG19 layers whose Gram matrices say what style is, each with its share."""
+
+    @field_validator("content_layers", "style_layers")
+    @classmethod
+    def _known_layers(cls, layers: dict[str, float]) -> dict[str, float]:
+        for name in layers:
+            if name not in VGG19_LAYERS:
+                raise ValueError(f"unknown layer {name!r}; VGG19 has {VGG19_LAYERS[0]} to {VGG19_LAYERS[-1]}")
+        if not layers or sum(layers.values()) <= 0:
+            raise ValueError("needs at least one layer with a weight above 0")
+        return layers
+
+
+class OptimizeConfig(Section):
+    """How the pixels are moved."""
+
+    optimizer: Literal["adam", "lbfgs"] = "adam"
+    iterations: int = Field(150, ge=0, le=100_000)
+    """Loss evaluations for a frame that starts cold, over all its scales. 0: frames pass through unchanged."""
+    warm_share: float = Field(0.3, ge=0, le=1)
+    """A warm-started frame's evaluations, as a share of `iterations` (at least one)."""
+    learning_rate: Positive = 0.03
+    """First step of Adam, in units of the full range of a channel; L-BFGS: its step length."""
+    final_rate: float = Field(0.2, gt=0, le=1)
+    """Share of `learning_rate` that is left at the last iteration (cosine decay, Adam only)."""
+    history: int = Field(10, ge=1, le=100)
+    """Past steps that L-BFGS remembers: 24 bytes each per pixel."""
+    tolerance: float = Field(1e-4, ge=0, lt=1)
+    """Stop when the loss has fallen by less than this share over `patience` evaluations; 0 never stops early."""
+    patience: int = Field(25, ge=2)
+    """Evaluations over which `tolerance` is judged."""
+    init: Literal["content", "noise", "blend"] = "content"
+    """What a cold frame starts from; blend: noise mixed into the content."""
+    noise: float = Field(0.4, ge=0, le=1)
+    """Share of noise in `init: blend`."""
+    scales: int = Field(2, ge=1, le=4)
+    """Sizes that a cold frame goes through, each twice the one before, the last being its own."""
+    seed: int = Field(0, ge=0, lt=2**32)
+
+    def warm_iterations(self) -> int:
+        """Evaluations of a warm-started frame."""
+        return max(1, round(self.iterations * self.warm_share)) if self.iterations else 0
+
+
+class ScheduleConfig(Section):
+    """In which order frames are rendered, and from what they start."""
+
+    kind: Literal["chain", "independent"] = "chain"
+    """chain: each frame from the one before, warped; independent: each from its own content."""
+
+
+class MotionConfig(Section):
+    """Optical flow and where it is trusted."""
+
+    preset: Literal["ultrafast", "fast", "medium"] = "medium"
+    """Effort of the DIS flow."""
+    size: int = Field(640, ge=64)
+    """Longest side at which flow is computed; larger frames use an enlarged flow."""
+    consistency: Positive = 0.01
+    """Forward-backward check: squared mismatch allowed, as a share of the squared flow (Sundaram 2010)."""
+    slack_px: Positive = 0.5
+    """Forward-backward check: squared mismatch allowed at rest, in pixels squared at the flow's own size."""
+
+
+class FarmConfig(Section):
+    """Who computes."""
+
+    executor: Literal["ray", "inline"] = "ray"
+    """ray: actors, here or on a cluster; inline: threads of this process, for debugging and for hosts without Ray."""
+    workers: int | None = Field(None, ge=1, le=4096)
+    """Stylizing actors; none takes one for each GPU, or what suits the plan and the cores."""
+    threads: int | None = Field(None, ge=1, le=1024)
+    """Threads of each actor on a CPU; none shares the cores out."""
+    gpus_per_worker: float = Field(1.0, gt=0, le=1)
+    """Share of a GPU that an actor holds."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    address: str | None = None
+    """Ray cluster to join; none takes RAY_ADDRESS or starts Ray here."""
+    attempts: int = Field(3, ge=1, le=100)
+    """Failures of one node that fail the run."""
+    window: int | None = Field(None, ge=1)
+    """Frames in flight ahead of the oldest unfinished one; none derives it from the workers."""
+
+
+class OutputConfig(Section):
+    """How the result is packed."""
+
+    codec: Literal["auto", "h264", "h265", "av1", "vp9", "prores", "ffv1", "gif", "webp", "apng", "png"] = "auto"
+    """auto: by the output's suffix (.mp4 h264, .webm vp9, .mov prores, .mkv ffv1, .gif, .webp, .apng, folder png)."""
+    quality: int | None = Field(None, ge=0, le=63)
+    """Constant rate factor (lower is better); none takes the codec's customary value."""
+    speed: str | None = Field(None, pattern=r"^[a-z0-9]+$")
+    """The encoder's preset, as ffmpeg names it."""
+    hardware: Literal["none", "nvenc", "vaapi", "qsv", "amf", "videotoolbox"] = "none"
+    """Hardware encoder to use, where ffmpeg and the machine have it."""
+    chroma: Literal["420", "422", "444"] | None = None
+    """Chroma sampling; none takes 4:2:0 (4:4:4 where a side is odd, 4:2:2 for ProRes, RGB for FFV1)."""
+    bits: Literal[8, 16] = 8
+    """Bits per channel of PNG frames."""
+    audio: Literal["keep", "none"] = "keep"
+    keep_frames: bool = False
+    """Keep the run's state and frames after a verified encode."""
+
+
+class RenderConfig(Section):
+    """Everything that can be decided about a render besides source, styles and output path."""
+
+    input: InputConfig = InputConfig()
+    model: ModelConfig = ModelConfig()
+    losses: LossConfig = LossConfig()
+    optimize: OptimizeConfig = OptimizeConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    motion: MotionConfig = MotionConfig()
+    farm: FarmConfig = FarmConfig()
+    output: OutputConfig = OutputConfig()
+
+    def look(self) -> dict[str, Any]:
+        """The sections that decide the bytes of a frame, as plain JSON values.
+
+        The path of the weights is left out: their content has a fingerprint of its own.
+        """
+        values = self.model_dump(mode="json", include=set(LOOK_SECTIONS))
+        values["model"].pop("weights")
+        return values
+
+
+class Style(BaseModel):
+    """One style picture and its weight among the others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path
+    weight: Positive = 1.0

@@ -1,0 +1,113 @@
+"""Everything that vidnst raises on purpose, in one tree.
+
+    VidnstError                    1   anything not listed below
+    ├── ConfigError                2   a key, value, option or preset that is wrong
+    ├── SourceError                3   the source: missing, not decodable, empty, mixed sizes
+    │   ├── BadFrameError          3   one frame in the middle does not decode
+    │   └── RangeError             3   --start/--end outside the clip
+    ├── StyleError                 4   a style image that is missing, unreadable or empty of style
+    ├── WeightsError               5   weights missing, truncated, or of another network
+    ├── OutputError                6   the output: exists, not writable, not as planned after encoding
+    │   ├── DiskFullError          6   no space left, or too little to start
+    │   └── EncoderError           6   ffmpeg lacks the encoder, or failed
+    ├── FarmError                  7   workers: too few GPUs, cluster out of reach
+    │   ├── NodeFailedError        7   a node failed as often as is allowed
+    │   └── NumericalError         7   NaN or infinity in a result
+    ├── RunError                   8   the run folder: locked, damaged, or of another render
+    └── CancelledError           130   stopped by the user
+
+The number is the exit status of the command line. Every error says what is wrong, where, and what to do about it.
+"""
+
+from typing import ClassVar
+
+
+class VidnstError(Exception):
+    """Base of all errors that a user may see: one sentence of what and where, one of what to do.
+
+    Args:
+        what: what is wrong, naming the thing (file, key, frame), without a final stop.
+        remedy: what the reader can do about it, as an imperative, without a final stop; may be empty.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(what, remedy)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.remedy}." if self.remedy else f"{self.what}."
+
+
+class ConfigError(VidnstError):
+    """A configuration key, value, option or preset that is wrong."""
+
+    exit_code = 2
+
+
+class SourceError(VidnstError):
+    """The source cannot be used: missing, undecodable, empty, or of mixed sizes."""
+
+    exit_code = 3
+
+
+class BadFrameError(SourceError):
+    """A frame inside the clip does not decode."""
+
+
+class RangeError(SourceError):
+    """A start or end outside the clip."""
+
+
+class StyleError(VidnstError):
+    """A style image that is missing, unreadable, or has nothing to take a style from."""
+
+    exit_code = 4
+
+
+class WeightsError(VidnstError):
+    """Network weights that are missing, truncated, or belong to another network."""
+
+    exit_code = 5
+
+
+class OutputError(VidnstError):
+    """The output cannot be written, or is not what was planned."""
+
+    exit_code = 6
+
+
+class DiskFullError(OutputError):
+    """No space left on the device, or too little to begin."""
+
+
+class EncoderError(OutputError):
+    """ffmpeg has no such encoder, or failed while encoding."""
+
+
+class FarmError(VidnstError):
+    """Workers cannot be had: too few GPUs, or the cluster is out of reach."""
+
+    exit_code = 7
+
+
+class NodeFailedError(FarmError):
+    """A node of the plan failed as often as the configuration allows."""
+
+
+class NumericalError(FarmError):
+    """An optimisation gave NaN or infinity."""
+
+
+class RunError(VidnstError):
+    """The run folder is locked, damaged, or belongs to a different render."""
+
+    exit_code = 8
+
+
+class CancelledError(VidnstError):
+    """The user stopped the run; what is finished is kept."""
+
+    exit_code = 130

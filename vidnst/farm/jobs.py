@@ -1,0 +1,100 @@
+"""What travels between the scheduler and the workers. Knows neither Ray nor torch."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidnst.frames import Pixels
+from vidnst.motion.flow import Flow
+from vidnst.plan import FlowId, Lane, StateId
+
+State: TypeAlias = NDArray[np.uint16]
+"""`(H, W, 3)` uint16 sRGB in RGB order: the optimiser's result, quantised once; what warm starts read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A finished state and the flow that fetches it onto the frame to be stylized."""
+
+    state: State
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class StylizeJob:
+    """Stylize one frame."""
+
+    node: StateId
+    content: Pixels
+    starts: tuple[Start, ...]
+    """Empty for a cold start."""
+    iterations: int
+    """Loss evaluations; 0 passes the content through."""
+    seed: int
+    step_scale: float = 1.0
+    """Factor on the step size: below 1 when an attempt with the full step gave NaN."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowJob:
+    """Find the flow that fetches `reference` onto `frame`."""
+
+    node: FlowId
+    frame: Pixels
+    reference: Pixels
+
+
+Job: TypeAlias = StylizeJob | FlowJob
+
+
+@dataclass(frozen=True, slots=True)
+class Stylized:
+    """What a stylizing job gives back."""
+
+    state: State
+    losses: Mapping[str, float]
+    """Final value of each term: total, content, style, tv, temporal."""
+    evaluations: int
+    seconds: float
+    """Seconds of computing, without transport."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a job: exactly one of `value` and `error` is set."""
+
+    worker: str
+    value: Any = None
+    error: BaseException | None = None
+    died: bool = False
+    """The worker's process is gone; the pool has started, or will start, another under the same name."""
+
+
+class Worker(Protocol):
+    """A plain object that runs jobs, one at a time, in an actor's process or in this one."""
+
+    def run(self, job: Any) -> Any:
+        """Run `job` and return its result; errors are raised."""
+
+
+WorkerFactory: TypeAlias = Callable[[], Worker]
+"""Makes a worker where it is to live. Must be picklable for Ray."""
+
+
+class Pool(Protocol):
+    """Workers with names, each busy with at most one job."""
+
+    def workers(self, lane: Lane) -> Sequence[str]:
+        """Names of the workers of a lane, in a fixed order."""
+
+    def submit(self, worker: str, job: Any) -> None:
+        """Give a job to an idle worker."""
+
+    def wait(self, timeout_seconds: float) -> list[Outcome]:
+        """Block until a worker has an outcome, or the time is up (then an empty list)."""
+
+    def close(self) -> None:
+        """Stop all workers, without waiting for what they are doing."""

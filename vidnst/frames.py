@@ -1,0 +1,106 @@
+"""The vocabulary of pictures in time: frames, clips and shots. Standard library and numpy only."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+"""`(H, W, 3)` sRGB in RGB order, uint8 in 0..255 or uint16 in 0..65535."""
+
+
+class SourceKind(StrEnum):
+    """What a clip is made of."""
+
+    VIDEO = "video"
+    PICTURES = "pictures"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of a clip."""
+
+    pixels: Pixels
+    """`(H, W, 3)` uint8 or uint16 sRGB, RGB order, upright."""
+    index: int
+    """Position in the whole source, from 0."""
+    pts_seconds: Fraction
+    """Presentation time as the file says it."""
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
+            raise ValueError(f"pixels must be (H, W, 3), got {self.pixels.shape}")
+
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape[:2]
+        return f"Frame({self.index}, {width}x{height} {self.pixels.dtype}, {float(self.pts_seconds):.3f} s)"
+
+
+@dataclass(frozen=True, slots=True)
+class ClipInfo:
+    """What a source holds, found by looking at every frame's time stamp, not by believing the header."""
+
+    source: str
+    """The source as the user named it."""
+    kind: SourceKind
+    paths: tuple[Path, ...]
+    """The one video file, or each picture in order."""
+    width: int
+    """Pixels across, upright (rotation applied)."""
+    height: int
+    """Pixels down, upright (rotation applied)."""
+    rate: Fraction
+    """Frames per second; the mean where the rate varies."""
+    pts_seconds: tuple[Fraction, ...]
+    """Presentation time of each frame, ascending."""
+    last_duration_seconds: Fraction
+    """How long the last frame stays."""
+    variable_rate: bool
+    """Whether frames stay for different times."""
+    bit_depth: int
+    """Bits per channel as decoded: 8, or 16 for 16-bit pictures."""
+    video_codec: str | None = None
+    pixel_format: str | None = None
+    colour_matrix: str | None = None
+    """bt709, smpte170m, ...; None where the file does not say."""
+    colour_range: str | None = None
+    """tv (limited), pc (full); None where the file does not say."""
+    rotation_degrees: int = 0
+    """Rotation that the container asked for, already applied to width and height."""
+    audio_codec: str | None = None
+    """Codec of the first audio stream; None where there is no audio."""
+
+    @property
+    def frame_count(self) -> int:
+        """Number of frames that decode."""
+        return len(self.pts_seconds)
+
+    @property
+    def duration_seconds(self) -> Fraction:
+        """From the first frame's appearance to the last one's end."""
+        return self.pts_seconds[-1] - self.pts_seconds[0] + self.last_duration_seconds
+
+    def frame_duration_seconds(self, index: int) -> Fraction:
+        """How long frame `index` stays on screen."""
+        if index == self.frame_count - 1:
+            return self.last_duration_seconds
+        return self.pts_seconds[index + 1] - self.pts_seconds[index]
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A run of frames without a cut: `start <= index < end`, indices of the whole source."""
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.end:
+            raise ValueError(f"a shot needs 0 <= start < end, got {self.start}..{self.end}")
+
+    def __len__(self) -> int:
+        return self.end - self.start
