@@ -1,0 +1,35 @@
+"""vidnst: neural style transfer for moving pictures, steady, parallel and resumable.
+
+`render` stylizes a clip, `stylize` one picture. Importing this package loads neither torch nor Ray nor OpenCV; calling
+these functions does.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vidnst.config import RenderConfig as RenderConfig
+    from vidnst.pipeline import render as render
+    from vidnst.style.stylize import stylize_image as stylize
+
+__version__ = "0.1.0"
+
+__all__ = ["RenderConfig", "__version__", "render", "stylize"]
+
+_HOMES = {
+    "RenderConfig": ("vidnst.config", "RenderConfig"),
+    "render": ("vidnst.pipeline", "render"),
+    "stylize": ("vidnst.style.stylize", "stylize_image"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vidnst' has no attribute {name!r}")
+    import importlib
+
+    module, attribute = _HOMES[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,158 @@
+"""Reading a configuration: built-in defaults, then a preset, a file, single keys, each over the one before."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from vidnst.config import RenderConfig
+from vidnst.errors import ConfigError
+
+_MAX_BYTES = 1_000_000  # a configuration of more is not one, and YAML aliases could blow it up further
+
+
+def preset_folder() -> Path:
+    """The folder of presets: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that ship."""
+    return sorted(path.stem for path in preset_folder().glob("*.yaml"))
+
+
+def preset_summary(name: str) -> str:
+    """First comment line of a preset: what it is for."""
+    first = (preset_folder() / f"{name}.yaml").read_text("utf-8").partition("\n")[0]
+    return first.lstrip("# ").strip()
+
+
+def load_config(
+    *,
+    preset: str | None = None,
+    file: Path | None = None,
+    assignments: Iterable[str] = (),
+    options: Mapping[str, Any] | None = None,
+) -> RenderConfig:
+    """The configuration that these layers add up to, later ones winning.
+
+    Args:
+        preset: name of a preset that ships.
+        file: a YAML file of the same shape.
+        assignments: `key.sub=value` texts, the value read as YAML.
+        options: values by dotted key, `None` meaning not given.
+
+    Raises:
+        ConfigError: unknown preset, unreadable file, unknown key (with the nearest one), or a value out of limits.
+    """
+    values: dict[str, Any] = {}
+    if preset is not None:
+        _merge(values, _read_preset(preset))
+    if file is not None:
+        _merge(values, read_yaml(file))
+    for assignment in assignments:
+        key, sign, text = assignment.partition("=")
+        if not sign or not key:
+            raise ConfigError(f"--set {assignment!r} is not key.sub=value", "write for example losses.style_weight=20")
+        _assign(values, key.strip(), _parse(text, f"--set {assignment}"))
+    for key, value in (options or {}).items():
+        if value is not None:
+            _assign(values, key, value)
+    return build_config(values)
+
+
+def build_config(values: Mapping[str, Any]) -> RenderConfig:
+    """Validate nested values into a configuration, with one sentence for the first thing that is wrong."""
+    try:
+        return RenderConfig.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error) from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping from a file, of bounded size and of plain data only."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ConfigError(f"{path} is larger than {_MAX_BYTES} bytes", "give a configuration file")
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", "give a YAML file") from error
+    values = _parse(text, str(path))
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} is not a mapping of sections", "see `vidnst presets --show default`")
+    return values
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Safe YAML without aliases, which turn a few bytes into gigabytes."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
+            raise yaml.YAMLError("aliases (*name) are not allowed")
+        return super().compose_node(parent, index)
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, _PlainLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        message = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{where} is not YAML: {message}", "mend it") from error
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    names = preset_names()
+    if name not in names:
+        raise ConfigError(f"no preset {name!r}", f"{_nearest(name, names)}take one of {', '.join(names)}")
+    return read_yaml(preset_folder() / f"{name}.yaml")
+
+
+def _merge(values: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict) and not str(key).endswith("layers"):
+            _merge(values[key], value)
+        else:
+            values[key] = value
+
+
+def _assign(values: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{key}: {section} is no section", "see `vidnst presets --show default`")
+    values[last] = value
+
+
+def _explain(error: ValidationError) -> ConfigError:
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        known = list(_section_at(path[:-1]).model_fields)
+        near = _nearest(path[-1], known)
+        return ConfigError(f"unknown key {key}", f"{near}known there: {', '.join(known)}")
+    message = first["msg"].removeprefix("Value error, ")
+    return ConfigError(f"{key} = {first['input']!r}: {message[:1].lower()}{message[1:]}", "mend that value")
+
+
+def _section_at(path: Iterable[str]) -> type[BaseModel]:
+    model: type[BaseModel] = RenderConfig
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        assert isinstance(annotation, type)
+        assert issubclass(annotation, BaseModel)
+        model = annotation
+    return model
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {near[0]}? " if near else ""
