@@ -43,7 +43,7 @@ class InputConfig(Section):
     on_bad_frame: Literal["error", "repeat"] = "error"
     """A frame that does not decode: stop, or repeat the one before and record it."""
     shots: Literal["auto", "none", "content", "adaptive"] | tuple[int, ...] = "auto"
-    """How cuts are found; a list gives the first frame of each new shot. auto: adaptive for video, none for pictures."""
+    """How cuts are found; a list gives the first frame of each new shot. auto: adaptive in video, none in pictures."""
 
 
 class ModelConfig(Section):

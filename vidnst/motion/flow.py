@@ -70,8 +70,9 @@ def _grey(pixels: Pixels, size: int) -> NDArray[np.uint8]:
 def _dis(frame: NDArray[np.uint8], reference: NDArray[np.uint8], preset: str) -> NDArray[np.float32]:
     if min(frame.shape) < 16:  # DIS matches 8x8 patches over several scales and asserts on less
         return np.zeros((*frame.shape, 2), np.float32)
-    flow = cv2.DISOpticalFlow_create(_PRESETS[preset]).calc(frame, reference, np.zeros((*frame.shape, 2), np.float32))
-    return flow.astype(np.float32, copy=False)
+    start = np.zeros((*frame.shape, 2), np.float32)
+    flow = cv2.DISOpticalFlow.create(_PRESETS[preset]).calc(frame, reference, start)
+    return np.asarray(flow, np.float32)
 
 
 def sampling_grid(vectors_px: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

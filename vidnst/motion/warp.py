@@ -24,17 +24,17 @@ def warp(picture: NDArray[np.float32], flow: Flow) -> tuple[NDArray[np.float32],
     height, width = picture.shape[:2]
     vectors_px, valid = enlarge(flow, height, width)
     x, y = sampling_grid(vectors_px)
-    warped = cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    warped = np.asarray(cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.float32)
     return np.clip(warped, 0, 1).reshape(picture.shape), valid
 
 
 def enlarge(flow: Flow, height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Vectors `(height, width, 2)` in pixels of that size, and validity `(height, width)` float32 in [0, 1]."""
-    valid = flow.valid.astype(np.float32) / 255
-    vectors_px = flow.vectors_px
+    valid = flow.valid.astype(np.float32) / np.float32(255)
     small_height, small_width = valid.shape
-    if (small_height, small_width) != (height, width):
-        scale = np.array([width / small_width, height / small_height], np.float32)
-        vectors_px = cv2.resize(vectors_px, (width, height), interpolation=cv2.INTER_LINEAR) * scale
-        valid = cv2.resize(valid, (width, height), interpolation=cv2.INTER_LINEAR)
-    return vectors_px.astype(np.float32, copy=False), valid.astype(np.float32, copy=False)
+    if (small_height, small_width) == (height, width):
+        return flow.vectors_px, valid
+    scale = np.array([width / small_width, height / small_height], np.float32)
+    vectors_px = cv2.resize(flow.vectors_px, (width, height), interpolation=cv2.INTER_LINEAR) * scale
+    valid_large = cv2.resize(valid, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(vectors_px, np.float32), np.asarray(valid_large, np.float32)
