@@ -1,0 +1,95 @@
+"""Layers of configuration, and what is said about wrong ones."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidnst.config import RenderConfig
+from vidnst.errors import ConfigError
+from vidnst.presets import load_config
+
+
+def test_later_layers_win(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("losses: {style_weight: 3, content_weight: 4}\noptimize: {iterations: 7}\n")
+    config = load_config(
+        preset="draft",
+        file=file,
+        assignments=["losses.style_weight=5"],
+        options={"optimize.iterations": 9, "input.size": None},
+    )
+    draft = load_config(preset="draft")
+    assert config.losses.content_weight == 4
+    assert config.losses.style_weight == 5
+    assert config.optimize.iterations == 9
+    assert config.input.size == draft.input.size
+
+
+def test_layers_of_a_loss_are_replaced_whole_not_merged(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("losses: {style_layers: {relu1_1: 1}}\n")
+    assert load_config(file=file).losses.style_layers == {"relu1_1": 1}
+
+
+def test_rates_stay_fractions() -> None:
+    assert load_config(options={"input.fps": "24000/1001"}).input.fps == Fraction(24000, 1001)
+    config = load_config(assignments=["input.fps=12.5"])
+    assert RenderConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("losses.style_wieght=3", ["losses.style_wieght", "did you mean style_weight"]),
+        ("lossses.style_weight=3", ["lossses", "did you mean losses"]),
+        ("losses.style_weight=-1", ["losses.style_weight", "-1", "greater than or equal to 0"]),
+        ("losses.style_weight=.nan", ["losses.style_weight", "finite"]),
+        ("losses.style_layers={relu9_1: 1}", ["relu9_1", "relu1_1 to relu5_4"]),
+        ("optimize.optimizer=sgd", ["optimize.optimizer", "'adam' or 'lbfgs'"]),
+        ("input.size=3", ["input.size", "16"]),
+        ("style_weight", ["key.sub=value"]),
+        ("losses=[", ["not YAML"]),
+        ("losses.style_weight.x=1", ["losses.style_weight"]),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_what_would_be_right(assignment: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(assignments=[assignment])
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean draft"):
+        load_config(preset="drat")
+
+
+def test_yaml_that_grows_by_aliases_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "bomb.yaml"
+    file.write_text("a: &a [1, 1]\nb: [*a, *a]\n")
+    with pytest.raises(ConfigError, match="aliases"):
+        load_config(file=file)
+
+
+def test_yaml_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "code.yaml"
+    file.write_text("input: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(ConfigError, match="not YAML"):
+        load_config(file=file)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_configuration_or_a_configuration_error(text: str) -> None:
+    try:
+        load_config(assignments=[text])
+    except ConfigError as error:
+        assert "\n" not in str(error)
+
+
+def test_the_look_leaves_out_who_computes_and_how_it_is_packed() -> None:
+    one = load_config(options={"farm.workers": 3, "output.quality": 20, "model.weights": "random"})
+    assert one.look() == RenderConfig().look()
+    assert load_config(options={"losses.tv_weight": 0.5}).look() != one.look()

@@ -1,0 +1,92 @@
+"""Decoded frames of a clip in the order the scheduler asks for them, in bounded memory."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Literal, Self
+
+from vidnst.frames import ClipInfo, Pixels, Shot
+from vidnst.media.decode import FrameReader
+
+
+class FrameCache:
+    """Frames by index, for several shots at once.
+
+    Inside a shot the scheduler moves forward, give or take a window; between shots it jumps. So each shot has a reader
+    of its own, which only ever goes forward, and the frames read last are remembered. A frame that is asked for after
+    it was forgotten is read again by a new reader: slow, but never wrong.
+
+    Memory is bounded by `frames` decoded frames and `readers` open decoders.
+    """
+
+    def __init__(
+        self,
+        clip: ClipInfo,
+        shots: Sequence[Shot],
+        *,
+        size: tuple[int, int] | None,
+        on_bad_frame: Literal["error", "repeat"] = "error",
+        on_repeated: Callable[[int], None] | None = None,
+        frames: int = 64,
+        readers: int = 8,
+    ) -> None:
+        self._clip = clip
+        self._shots = shots
+        self._size = size
+        self._on_bad_frame: Literal["error", "repeat"] = on_bad_frame
+        self._on_repeated = on_repeated
+        self._max_frames = frames
+        self._max_readers = readers
+        self._frames: OrderedDict[int, Pixels] = OrderedDict()
+        self._readers: OrderedDict[int, tuple[FrameReader, int]] = OrderedDict()
+
+    def get(self, shot: int, index: int) -> Pixels:
+        """Pixels of frame `index`, which lies in shot number `shot`.
+
+        Raises:
+            BadFrameError: it does not decode, and the policy is not to repeat the one before.
+        """
+        if index not in self._frames:
+            self._read_to(shot, index)
+        self._frames.move_to_end(index)
+        return self._frames[index]
+
+    def _read_to(self, shot: int, index: int) -> None:
+        reader, position = self._readers.pop(shot, (None, 0))
+        if reader is None or index < position:
+            if reader is not None:
+                reader.close()
+            reader, position = self._open(self._shots[shot]), self._shots[shot].start
+            position = max(position, index - self._max_frames // 4)
+        self._readers[shot] = (reader, index + 1)
+        for wanted in range(position, index + 1):
+            self._frames[wanted] = reader.read(wanted).pixels
+        while len(self._frames) > self._max_frames:
+            self._frames.popitem(last=False)
+        while len(self._readers) > self._max_readers:
+            self._readers.popitem(last=False)[1][0].close()
+
+    def _open(self, shot: Shot) -> FrameReader:
+        return FrameReader(
+            self._clip,
+            start=shot.start,
+            end=shot.end,
+            size=self._size,
+            on_bad_frame=self._on_bad_frame,
+            on_repeated=self._on_repeated,
+        )
+
+    def close(self) -> None:
+        """Close all decoders."""
+        for reader, _ in self._readers.values():
+            reader.close()
+        self._readers.clear()
+        self._frames.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
