@@ -4,7 +4,7 @@ A plan is an iterator of nodes in an order in which every node comes after all i
 scheduler's front moves, so a feature film costs no more memory than a clip. Shots are separate components of the graph.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
@@ -89,16 +89,19 @@ class Node:
         return tuple(need for need in self.needs if isinstance(need, StateId))
 
 
-def independent(shots: Sequence[Shot]) -> Iterator[Node]:
-    """Each frame from its own content: all parallel, nothing steady."""
-    for number, shot in enumerate(shots):
+def independent(shots: Sequence[Shot], *, first: int = 0) -> Iterator[Node]:
+    """Each frame from its own content: all parallel, nothing steady. `first` is the number of the first shot."""
+    for number, shot in enumerate(shots, start=first):
         for frame in range(shot.start, shot.end):
             yield Node(StateId(frame), Role.COLD, number, (frame,), final=True)
 
 
-def chain(shots: Sequence[Shot]) -> Iterator[Node]:
-    """Each frame from the state of the one before, warped; sequential inside a shot, shots side by side."""
-    for number, shot in enumerate(shots):
+def chain(shots: Sequence[Shot], *, first: int = 0) -> Iterator[Node]:
+    """Each frame from the state of the one before, warped; sequential inside a shot, shots side by side.
+
+    `first` is the number of the first shot.
+    """
+    for number, shot in enumerate(shots, start=first):
         last = shot.end - 1
         for frame in range(shot.start, shot.end):
             uses = int(frame < last)
@@ -113,3 +116,33 @@ def chain(shots: Sequence[Shot]) -> Iterator[Node]:
 
 SCHEDULES = {"chain": chain, "independent": independent}
 """Schedules by the name that the configuration gives them."""
+
+
+def by_shot(kind: str, shots: Sequence[Shot]) -> Iterator[Iterator[Node]]:
+    """The plan of schedule `kind`, one iterator for each shot: the components that a scheduler runs side by side."""
+    for number, shot in enumerate(shots):
+        yield SCHEDULES[kind]([shot], first=number)
+
+
+def settled(
+    nodes: Iterable[Node], *, finished: Callable[[Node], bool], stored: Callable[[NodeId], bool]
+) -> set[StateId]:
+    """States of one component that need no more work, given what an earlier session left.
+
+    A node runs again if it is not finished, or if its state is gone and a node that runs again reads it; so a frame
+    that was deleted is rendered anew from the last state that is still there, and nothing more.
+
+    Args:
+        nodes: the component's plan, in its order.
+        finished: whether an earlier session finished the node and its lasting result is there.
+        stored: whether the node's result can be read back.
+    """
+    read_again: set[NodeId] = set()
+    done: set[StateId] = set()
+    for node in reversed(list(nodes)):
+        asked = node.id in read_again and not stored(node.id)
+        if asked or (isinstance(node.id, StateId) and not finished(node)):
+            read_again.update(node.needs)
+        elif isinstance(node.id, StateId):
+            done.add(node.id)
+    return done

@@ -71,6 +71,12 @@ class Outcome:
     error: BaseException | None = None
     died: bool = False
     """The worker's process is gone; the pool has started, or will start, another under the same name."""
+    lost: bool = False
+    """With `died`: nothing replaces the worker, it takes no more jobs."""
+
+
+class WorkerDiedError(Exception):
+    """A worker's process ended in the middle of a job; also what a worker raises to be treated as dead."""
 
 
 class Worker(Protocol):
@@ -82,6 +88,18 @@ class Worker(Protocol):
 
 WorkerFactory: TypeAlias = Callable[[], Worker]
 """Makes a worker where it is to live. Must be picklable for Ray."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The workers of one lane, all alike, and what each of them holds."""
+
+    factory: WorkerFactory
+    count: int
+    cpus: float = 1.0
+    """CPU slots of each; Ray also gives its OpenMP that many threads. 0 competes with nobody."""
+    gpus: float = 0.0
+    """GPUs of each, or a share of one."""
 
 
 class Pool(Protocol):
