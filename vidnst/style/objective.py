@@ -1,0 +1,81 @@
+"""The number that is made small: how far a picture is from its content, its style, smoothness and its predecessor."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vidnst.config import LossConfig
+from vidnst.style import losses
+from vidnst.style.targets import StyleTarget
+from vidnst.style.vgg import VGG19
+
+TERMS = ("total", "content", "style", "tv", "temporal")
+"""Names of the numbers that an evaluation gives: the weighted sum, then each term without its weight."""
+
+
+class Objective:
+    """Maps a picture to its losses, for one content at one size.
+
+    Args:
+        content: `(1, 3, H, W)` in [0, 1].
+        styles: targets made for this size.
+        start: `(1, 3, H, W)` in [0, 1] that the temporal term pulls toward; None for a frame without predecessor.
+        mask: `(1, 1, H, W)` in [0, 1], where `start` is valid; None takes it as valid everywhere.
+    """
+
+    def __init__(
+        self,
+        network: VGG19,
+        content: Tensor,
+        styles: Sequence[StyleTarget],
+        config: LossConfig,
+        *,
+        start: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> None:
+        self._network = network
+        self._styles = styles
+        self._config = config
+        self._content_shares = losses.shares(config.content_layers)
+        self._style_shares = losses.shares(config.style_layers)
+        self._layers = {**self._content_shares, **self._style_shares}.keys()
+        with torch.no_grad():
+            self._content = network(content, self._content_shares.keys())
+        self._start = None if start is None else start.detach()
+        self._mask = torch.ones_like(content[:, :1]) if mask is None else mask
+
+    def __call__(self, picture: Tensor) -> dict[str, Tensor]:
+        """The losses of a picture `(1, 3, H, W)`, scalars on its device by the names of `TERMS`."""
+        maps = self._network(picture, self._layers)
+        terms = {
+            "content": self._content_term(maps),
+            "style": self._style_term(maps),
+            "tv": losses.total_variation(picture),
+            "temporal": self._temporal_term(picture),
+        }
+        weights = {name: getattr(self._config, f"{name}_weight") for name in terms}
+        # A term without weight is reported, and left out of the sum so that no gradient is computed for it.
+        total = sum((weights[name] * term for name, term in terms.items() if weights[name]), picture.sum() * 0)
+        return {"total": total, **terms}
+
+    def _content_term(self, maps: dict[str, Tensor]) -> Tensor:
+        parts = [
+            share * losses.content(maps[name], self._content[name], scale=self._config.scale)
+            for name, share in self._content_shares.items()
+        ]
+        return torch.stack(parts).sum()
+
+    def _style_term(self, maps: dict[str, Tensor]) -> Tensor:
+        parts = []
+        for name, layer_share in self._style_shares.items():
+            found = losses.gram(maps[name])
+            for style in self._styles:
+                distance = losses.style(found, style.grams[name], scale=self._config.scale)
+                parts.append(style.share * layer_share * distance)
+        return torch.stack(parts).sum()
+
+    def _temporal_term(self, picture: Tensor) -> Tensor:
+        if self._start is None:
+            return torch.zeros((), device=picture.device)
+        return losses.temporal(picture, self._start, self._mask)

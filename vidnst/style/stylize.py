@@ -1,0 +1,255 @@
+"""One picture in the style of others: what an actor holds, and what it does with each frame."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vidnst.config import RenderConfig
+from vidnst.frames import Pixels
+from vidnst.style.layers import deepest
+from vidnst.style.objective import Objective
+from vidnst.style.optimize import Minimum, StepReport, minimise
+from vidnst.style.pixels import from_pixels, resized, to_state
+from vidnst.style.targets import StyleTargets
+from vidnst.style.vgg import VGG19
+from vidnst.style.weights import load_features, resolve_weights
+
+__all__ = [
+    "StepReport",
+    "StylizeResult",
+    "Stylizer",
+    "from_pixels",
+    "last_layer",
+    "stylize_image",
+    "to_state",
+]
+
+_COARSE_SHARE = 1.5
+"""Evaluations at one scale over those at the next finer one, which costs four times as much for each."""
+_COARSE_MAP_SIDE = 3
+"""Positions that the deepest map must have along each side for a coarse scale to be worth while."""
+
+OnStep = Callable[[StepReport], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StylizeResult:
+    """A stylized picture and how it came about."""
+
+    image: Tensor
+    """`(1, 3, H, W)` float32 sRGB in [0, 1], on the stylizer's device."""
+    losses: dict[str, float]
+    """Of that picture: total (weighted sum), and content, style, tv, temporal without their weights. Empty where
+    nothing was evaluated."""
+    evaluations: int
+    """Of the loss, over all scales."""
+
+
+def last_layer(config: RenderConfig) -> str:
+    """The deepest layer that the losses look at: what weights must reach down to."""
+    layers = {**config.losses.content_layers, **config.losses.style_layers}
+    return deepest(name for name, weight in layers.items() if weight > 0)
+
+
+class Stylizer:
+    """Holds the network and the style targets; stylizes any number of pictures of any sizes.
+
+    Args:
+        features: VGG19's filters, as `load_features` gives them.
+        styles: pictures `(H, W, 3)` uint8 or uint16 sRGB with their weights, above 0: their style losses are summed,
+            each with its weight over the sum of weights.
+        config: `model`, `losses` and `optimize` are read.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        features: Mapping[str, NDArray[np.float32]],
+        styles: Sequence[tuple[Pixels, float]],
+        config: RenderConfig,
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._config = config
+        self._device = torch.device(device)
+        network = VGG19(features, last_layer=last_layer(config), pooling=config.model.pooling)
+        self._network = network.to(self._device)
+        layers = [name for name, weight in config.losses.style_layers.items() if weight > 0]
+        self._targets = StyleTargets(styles, network=self._network, layers=layers)
+
+    def stylize(
+        self,
+        content: Tensor,
+        *,
+        start: Tensor | None = None,
+        mask: Tensor | None = None,
+        iterations: int | None = None,
+        seed: int | None = None,
+        step_scale: float = 1.0,
+        on_step: OnStep | None = None,
+    ) -> StylizeResult:
+        """Stylize one picture. The same arguments give the same bytes on the same machine.
+
+        Args:
+            content: `(1, 3, H, W)` float32 sRGB in [0, 1]; left as it is.
+            start: what a warm start begins at and is pulled toward, shaped like `content`; None starts cold, from
+                coarse to fine.
+            mask: `(1, 1, H, W)` in [0, 1], where `start` is to be believed; None believes it everywhere.
+            iterations: the most evaluations of the loss over all scales; None takes the configuration's for a cold or
+                a warm start. 0 gives `start`, or else the content, back.
+            seed: of the noise that a cold start may begin with; None takes the configuration's.
+            step_scale: factor on the step size.
+            on_step: progress, from time to time; may raise to cancel.
+
+        Raises:
+            ConfigError: the picture is too small for the layers.
+            NumericalError: NaN or infinity on the way.
+        """
+        optimize = self._config.optimize
+        if iterations is None:
+            iterations = optimize.iterations if start is None else optimize.warm_iterations()
+        content = content.detach().to(self._device)
+        first = content if start is None else start.detach().to(self._device)
+        if iterations == 0:
+            return StylizeResult(first.clamp(0, 1), {}, 0)
+        with _same_every_time():
+            if start is not None:
+                mask = None if mask is None else mask.detach().to(self._device)
+                found = self._refine(first, content, iterations, step_scale, on_step, start=first, mask=mask)
+                return StylizeResult(found.image, found.losses, found.evaluations)
+            return self._cold(content, iterations, optimize.seed if seed is None else seed, step_scale, on_step)
+
+    def _cold(
+        self, content: Tensor, iterations: int, seed: int, step_scale: float, on_step: OnStep | None
+    ) -> StylizeResult:
+        sizes = self._sizes(*content.shape[-2:])
+        budget = split_evaluations(iterations, len(sizes))
+        sizes = sizes[-len(budget) :]
+        picture = self._first_guess(resized(content, *sizes[0]), seed)
+        done = 0
+        for size, evaluations in zip(sizes, budget, strict=True):
+            found = self._refine(
+                resized(picture, *size),
+                resized(content, *size),
+                evaluations,
+                step_scale,
+                _shifted(on_step, done, iterations),
+            )
+            picture, done = found.image, done + found.evaluations
+        return StylizeResult(picture, found.losses, done)
+
+    def _refine(
+        self,
+        picture: Tensor,
+        content: Tensor,
+        evaluations: int,
+        step_scale: float,
+        on_step: OnStep | None,
+        *,
+        start: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Minimum:
+        styles = self._targets.at(*content.shape[-2:])
+        objective = Objective(self._network, content, styles, self._config.losses, start=start, mask=mask)
+        return minimise(
+            objective,
+            picture,
+            config=self._config.optimize,
+            evaluations=evaluations,
+            step_scale=step_scale,
+            on_step=on_step,
+        )
+
+    def _sizes(self, height: int, width: int) -> list[tuple[int, int]]:
+        """Sizes that a cold start goes through, from the coarsest; the last is the picture's own."""
+        sizes = [(height, width)]
+        for halvings in range(1, self._config.optimize.scales):
+            size = (round(height / 2**halvings), round(width / 2**halvings))
+            if min(size) < _COARSE_MAP_SIDE * self._network.smallest_side_px:
+                break
+            sizes.insert(0, size)
+        return sizes
+
+    def _first_guess(self, content: Tensor, seed: int) -> Tensor:
+        optimize = self._config.optimize
+        share = {"content": 0.0, "noise": 1.0, "blend": optimize.noise}[optimize.init]
+        if share == 0:
+            return content
+        # Drawn on the CPU: a GPU's generator gives other numbers.
+        noise = torch.rand(content.shape, generator=torch.Generator().manual_seed(seed)).to(content)
+        return content.lerp(noise, share)
+
+
+def split_evaluations(total: int, scales: int) -> list[int]:
+    """Evaluations for each scale, from the coarsest; every scale has at least one, or else is left out.
+
+    Coarse scales get more of them, `_COARSE_SHARE` times as many as the next finer one.
+    """
+    scales = min(scales, total)
+    parts = [_COARSE_SHARE ** (scales - 1 - index) for index in range(scales)]
+    counts = [max(1, int(total * part / sum(parts))) for part in parts]
+    counts[-1] += total - sum(counts)
+    return counts if counts[-1] > 0 else split_evaluations(total, scales - 1)
+
+
+def _shifted(on_step: OnStep | None, done: int, limit: int) -> OnStep | None:
+    """A callback that counts evaluations over all scales."""
+    if on_step is None:
+        return None
+    return lambda report: on_step(replace(report, evaluation=done + report.evaluation, limit=limit))
+
+
+@contextmanager
+def _same_every_time() -> Iterator[None]:
+    """cuDNN in its reproducible mode, and as it was before afterwards."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before
+
+
+def stylize_image(
+    content: Tensor,
+    style: Tensor | Sequence[tuple[Tensor, float]],
+    *,
+    config: RenderConfig | None = None,
+    features: Mapping[str, NDArray[np.float32]] | None = None,
+    device: torch.device | str | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """One picture in the style of another, or of several.
+
+    Args:
+        content: `(3, H, W)` or `(1, 3, H, W)` float32 sRGB in RGB order, in [0, 1].
+        style: a picture like `content` of any size, or pictures with their weights.
+        config: everything that can be decided; None takes the defaults.
+        features: VGG19's filters; None loads those that `config.model.weights` names (see `resolve_weights`).
+        device: where to compute; None takes a GPU where there is one.
+        on_step: progress, from time to time; may raise to cancel.
+
+    Returns:
+        A picture shaped like `content`, on the CPU.
+
+    Raises:
+        WeightsError: no usable weights.
+        ConfigError: the picture is too small for the layers.
+        NumericalError: NaN or infinity on the way.
+    """
+    config = RenderConfig() if config is None else config
+    if features is None:
+        features = load_features(resolve_weights(config.model.weights), last_layer(config))
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    pairs = [(style, 1.0)] if isinstance(style, Tensor) else list(style)
+    pictures = [(to_state(picture.reshape(1, *picture.shape[-3:])), weight) for picture, weight in pairs]
+    stylizer = Stylizer(features, pictures, config, device=device)
+    result = stylizer.stylize(content.reshape(1, *content.shape[-3:]), on_step=on_step)
+    return result.image.reshape(content.shape).cpu()

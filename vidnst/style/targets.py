@@ -1,0 +1,73 @@
+"""What a picture is pulled toward: the Gram matrices of style pictures, at the size that suits the content."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vidnst.frames import Pixels
+from vidnst.style.losses import gram
+from vidnst.style.pixels import from_pixels, resized
+from vidnst.style.vgg import VGG19
+
+_SIZES_KEPT = 8
+"""Content sizes whose targets are kept: a clip has one, times the scales that a cold frame goes through."""
+
+
+@dataclass(frozen=True, slots=True)
+class StyleTarget:
+    """What one style picture asks for."""
+
+    share: float
+    """Its part of the whole style loss; the parts of all style pictures sum to 1."""
+    grams: dict[str, Tensor]
+    """Gram matrix `(N, N)` of each layer."""
+
+
+class StyleTargets:
+    """The targets of some style pictures, made once for each size of content.
+
+    Args:
+        styles: pictures `(H, W, 3)` uint8 or uint16 with their weights, above 0.
+        network: looks at them.
+        layers: whose Gram matrices are wanted.
+    """
+
+    def __init__(self, styles: Sequence[tuple[Pixels, float]], *, network: VGG19, layers: Collection[str]) -> None:
+        if not styles:
+            raise ValueError("at least one style picture is needed")
+        whole = sum(weight for _, weight in styles)
+        self._styles = [(pixels, weight / whole) for pixels, weight in styles]
+        self._network = network
+        self._layers = tuple(layers)
+        self._made: OrderedDict[tuple[int, int], list[StyleTarget]] = OrderedDict()
+
+    def at(self, height: int, width: int) -> list[StyleTarget]:
+        """Targets for content of `height` x `width` pixels.
+
+        Each style picture is scaled, aspect kept and nothing cropped, to the area of the content (Ruder 2016 does the
+        same): its strokes are then as large in the result as in a print of the painting of that area.
+        """
+        key = (height, width)
+        if key not in self._made:
+            self._made[key] = [self._make(pixels, share, height * width) for pixels, share in self._styles]
+            if len(self._made) > _SIZES_KEPT:
+                self._made.popitem(last=False)
+        self._made.move_to_end(key)
+        return self._made[key]
+
+    @torch.no_grad()
+    def _make(self, pixels: Pixels, share: float, area: int) -> StyleTarget:
+        size = matched_size(pixels.shape[0], pixels.shape[1], area, self._network.smallest_side_px)
+        picture = resized(from_pixels(pixels), *size).to(self._network.mean.device)
+        maps = self._network(picture, self._layers)
+        return StyleTarget(share, {name: gram(features) for name, features in maps.items()})
+
+
+def matched_size(height: int, width: int, area: int, smallest_side_px: int) -> tuple[int, int]:
+    """Height and width, in the same proportion, that cover `area` pixels; no side below `smallest_side_px`."""
+    factor = max(math.sqrt(area / (height * width)), smallest_side_px / min(height, width))
+    return max(smallest_side_px, round(height * factor)), max(smallest_side_px, round(width * factor))

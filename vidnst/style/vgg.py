@@ -1,0 +1,101 @@
+"""VGG19's feature maps: frozen, and no deeper than what is asked for."""
+
+from collections.abc import Collection, Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vidnst.errors import ConfigError, WeightsError
+from vidnst.style.layers import arithmetic, convs_up_to, deepest, smallest_side_px
+
+__all__ = ["VGG19", "arithmetic"]
+
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+
+
+class VGG19(nn.Module):
+    """The convolutional part of VGG19 (Simonyan & Zisserman 2015) as torchvision trains and numbers it.
+
+    Args:
+        features: `features.N.weight` and `features.N.bias`, float32, at least down to `last_layer`.
+        last_layer: deepest layer that will be asked for; nothing below it is built.
+        pooling: max, as it was trained, or average, which Gatys 2015 found to give smoother pictures.
+
+    Raises:
+        WeightsError: `features` does not reach down to `last_layer`.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        features: Mapping[str, NDArray[np.float32]],
+        *,
+        last_layer: str,
+        pooling: Literal["max", "average"] = "max",
+    ) -> None:
+        super().__init__()
+        self.last_layer = last_layer
+        self.smallest_side_px = smallest_side_px(last_layer)
+        self._pool = functional.max_pool2d if pooling == "max" else functional.avg_pool2d
+        self._plan = convs_up_to(last_layer)
+        self._convs = nn.ModuleList()
+        for conv in self._plan:
+            if conv.weight not in features or conv.bias not in features:
+                raise WeightsError(f"{last_layer} needs {conv.weight}, which these weights lack")
+            module = nn.Conv2d(conv.inputs, conv.outputs, 3, padding=1, device="meta")
+            # A copy: arrays that come through an object store are read-only, which torch warns of.
+            module.weight = nn.Parameter(torch.from_numpy(np.array(features[conv.weight], np.float32)))
+            module.bias = nn.Parameter(torch.from_numpy(np.array(features[conv.bias], np.float32)))
+            self._convs.append(module)
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
+        self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1))
+        self.requires_grad_(False)
+        self.eval()
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        """The maps of `layers`, each `(1, C, H / 2^b, W / 2^b)` float32 after its ReLU.
+
+        Args:
+            x: `(1, 3, H, W)` float32 sRGB in RGB order, in [0, 1]; normalised in here.
+            layers: names such as `relu4_2`, none deeper than `last_layer`.
+
+        Raises:
+            ConfigError: a side of the picture is too short for the deepest layer, or a layer is not in this network.
+        """
+        last = deepest(layers)
+        self._check(x, last, layers)
+        maps: dict[str, Tensor] = {}
+        x = ((x - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
+        block = 0
+        for conv, module in zip(self._plan, self._convs, strict=True):
+            if conv.block != block:
+                x, block = self._pool(x, 2), conv.block
+            # In place over the convolution's own output, which nobody else holds and no gradient needs: half the
+            # memory. What is handed out is the ReLU's result, and nothing after it writes into it.
+            x = functional.relu_(module(x))
+            if conv.name in layers:
+                maps[conv.name] = x
+            if conv.name == last:
+                break
+        return maps
+
+    def _check(self, x: Tensor, last: str, layers: Collection[str]) -> None:
+        names = {conv.name for conv in self._plan}
+        for name in layers:
+            if name not in names:
+                raise ConfigError(f"layer {name} lies outside this network, which ends at {self.last_layer}")
+        height, width = x.shape[-2:]
+        needed = smallest_side_px(last)
+        if min(height, width) < needed:
+            raise ConfigError(
+                f"a picture of {width}x{height} is too small for layer {last}, which needs {needed} pixels a side",
+                "render larger frames, or leave out the deep layers in losses.style_layers",
+            )
