@@ -16,7 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    epilog="Exit status: 0 done, 2 config, 3 source, 4 style, 5 weights, 6 output, 7 workers, 8 run folder, 130 stopped.",
+    epilog="Exit status: 0 done, 2 config, 3 source, 4 style, 5 weights, 6 output, 7 workers, 8 run, 130 stopped.",
 )
 
 Source = Annotated[
@@ -207,13 +207,17 @@ def weights(
     fetch: Annotated[
         bool, typer.Option("--fetch", help="Download torchvision's VGG19 (548 MB) if there is none.")
     ] = False,
+    as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Show where the VGG19 weights are, fetch them, verify them."""
     _verbosity(verbose)
     from vidnst import console
+    from vidnst.style.weights import resolve_weights, verify
 
-    console.show_weights(path, fetch=fetch)
+    with console.download() as on_progress:
+        found = resolve_weights(path, download=fetch, on_progress=on_progress)
+    console.show_weights(verify(found), as_json=as_json)
 
 
 @app.command()

@@ -108,11 +108,6 @@ def _ray() -> Check:
 
 
 def _weights(spec: str | None) -> Check:
-    from vidnst.style import weights
+    from vidnst.style.fetch import resolve_weights
 
-    found = weights.find_weights(spec)
-    if found is None:
-        places = ", ".join(str(place) for place in weights.places())
-        remedy = "run `vidnst weights --fetch`, give --weights FILE, or render with --weights random"
-        return Check("weights", False, f"no VGG19 weights in {places}", remedy)
-    return Check("weights", True, str(found))
+    return Check("weights", True, str(resolve_weights(spec, download=False)))

@@ -20,6 +20,27 @@ class SourceKind(StrEnum):
     PICTURES = "pictures"
 
 
+State: TypeAlias = NDArray[np.uint16]
+"""`(H, W, 3)` uint16 sRGB in RGB order: an optimiser's result, quantised once; what warm starts read."""
+
+
+def unit(pixels: Pixels) -> NDArray[np.float32]:
+    """`(H, W, 3)` uint8 or uint16 as float32 in [0, 1]."""
+    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+
+
+def widen(pixels: Pixels) -> State:
+    """Pixels as 16-bit state, exactly: narrowing them again gives the same pixels."""
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.uint16) * np.uint16(257)
+    return pixels.astype(np.uint16, copy=False)
+
+
+def narrow(state: State, bits: int) -> Pixels:
+    """A state as pixels of 8 or 16 bits, rounded to nearest."""
+    return state if bits == 16 else ((state.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One picture of a clip."""

@@ -1,6 +1,5 @@
 """Reading and checking everything a render needs, before any hour is spent on it."""
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +12,8 @@ from numpy.typing import NDArray
 from vidnst import __version__
 from vidnst.config import RenderConfig
 from vidnst.errors import ConfigError, SourceError, StyleError
+from vidnst.events import OnEvent, Stage, Warned, ignore
 from vidnst.frames import ClipInfo, Pixels
-
-log = logging.getLogger(__name__)
 
 _FLAT_LEVELS = 2.0  # standard deviation, in levels of 255, under which a picture has no texture to take
 
@@ -79,7 +77,7 @@ class Job:
         return self.config.optimize.iterations == 0
 
 
-def prepare(request: Request, *, overwrite: bool = False) -> Job:
+def prepare(request: Request, *, overwrite: bool = False, on_event: OnEvent = ignore) -> Job:
     """Probe the source, read styles and weights, check the output.
 
     Raises:
@@ -90,26 +88,30 @@ def prepare(request: Request, *, overwrite: bool = False) -> Job:
     from vidnst.media.probe import probe
 
     config = request.config
+    on_event(Stage("probing"))
     clip = probe(request.source, fps=config.input.fps)
     start, end = frame_range(clip, config.input.start, config.input.end)
     width, height = fit_size(clip.width, clip.height, config.input.size)
     if config.input.size is not None and config.input.size > max(clip.width, clip.height):
-        log.warning("--size %d is larger than %s; rendering at %dx%d", config.input.size, clip.source, width, height)
+        note = f"{clip.source} is not enlarged to size {config.input.size}; it is rendered at {width}x{height}"
+        on_event(Warned(note))
     check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite)
     through = config.optimize.iterations == 0
     styles = () if through and not request.styles else read_styles(request.styles)
-    features = None if through else read_features(config)
+    features = None if through else read_features(config, on_event=on_event)
     manifest = _manifest(request, clip, (start, end), (width, height), styles, features)
     return Job(request, clip, start, end, width, height, styles, features, manifest)
 
 
-def read_features(config: RenderConfig) -> dict[str, NDArray[np.float32]]:
-    """VGG19 weights up to the deepest layer that the losses ask for."""
-    from vidnst.style.layers import deepest_layer
+def read_features(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, NDArray[np.float32]]:
+    """VGG19 weights up to the deepest layer that the losses ask for; downloaded where they are nowhere else."""
+    from vidnst.style.stylize import last_layer
     from vidnst.style.weights import load_features, resolve_weights
 
-    last = deepest_layer([*config.losses.content_layers, *config.losses.style_layers])
-    return load_features(resolve_weights(config.model.weights), last)
+    def report(done: int, total: int | None) -> None:
+        on_event(Stage("weights", done, total))
+
+    return load_features(resolve_weights(config.model.weights, on_progress=report), last_layer(config))
 
 
 def read_styles(texts: Sequence[str]) -> tuple[StylePicture, ...]:

@@ -4,16 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vidnst.frames import Pixels
+from vidnst.frames import Pixels, State
 from vidnst.motion.flow import Flow
 from vidnst.plan import FlowId, Lane, StateId
-
-State: TypeAlias = NDArray[np.uint16]
-"""`(H, W, 3)` uint16 sRGB in RGB order: the optimiser's result, quantised once; what warm starts read."""
-
 
 @dataclass(frozen=True, slots=True)
 class Start:

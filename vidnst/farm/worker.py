@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from vidnst.config import MotionConfig, RenderConfig
 from vidnst.errors import FarmError
-from vidnst.farm.jobs import FlowJob, Start, State, Stylized, StylizeJob
-from vidnst.frames import Pixels
+from vidnst.farm.jobs import FlowJob, Start, Stylized, StylizeJob
+from vidnst.frames import Pixels, unit, widen
 from vidnst.motion.flow import Flow, estimate_flow
 from vidnst.motion.warp import warp
 from vidnst.style.stylize import Stylizer, from_pixels, to_state
@@ -122,20 +122,11 @@ def blend_starts(content: Pixels, starts: Sequence[Start]) -> tuple[NDArray[np.f
     trust = np.zeros(content.shape[:2], np.float32)
     mask = np.zeros_like(trust)
     for start in starts:
-        warped, valid = warp(start.state.astype(np.float32) / 65535, start.flow)
+        warped, valid = warp(unit(start.state), start.flow)
         total += warped * valid[..., None]
         trust += valid
         mask = np.maximum(mask, valid)
     warped_mean = total / np.maximum(trust, 1e-6)[..., None]
-    source = content.astype(np.float32) / np.iinfo(content.dtype).max
-    return mask[..., None] * warped_mean + (1 - mask[..., None]) * source, mask
+    blended = mask[..., None] * warped_mean + (1 - mask[..., None]) * unit(content)
+    return blended.astype(np.float32, copy=False), mask
 
-
-def widen(pixels: Pixels) -> State:
-    """Pixels as 16-bit state, exactly: narrowing them again gives the same pixels."""
-    return pixels if pixels.dtype == np.uint16 else pixels.astype(np.uint16) * 257  # type: ignore[return-value]
-
-
-def narrow(state: State, bits: int) -> Pixels:
-    """A state as pixels of 8 or 16 bits, rounded to nearest."""
-    return state if bits == 16 else ((state.astype(np.uint32) + 128) // 257).astype(np.uint8)

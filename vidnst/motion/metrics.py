@@ -6,14 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.frames import Pixels
 from vidnst.motion.flow import Flow, sampling_grid
 from vidnst.motion.warp import enlarge
-
-
-def unit(pixels: Pixels) -> NDArray[np.float32]:
-    """`(H, W, 3)` uint8 or uint16 as float32 in [0, 1]."""
-    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
 
 
 def warp_error(

@@ -1,0 +1,290 @@
+"""What a person sees on the terminal. The only module that prints, and the only one that knows rich."""
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from vidnst.doctor import Check
+from vidnst.events import (
+    Event,
+    FrameDone,
+    NodeFailed,
+    NodeStarted,
+    OnEvent,
+    RunStarted,
+    Stage,
+    Warned,
+    WorkerDied,
+)
+from vidnst.frames import ClipInfo
+
+if TYPE_CHECKING:  # it brings torch
+    from vidnst.style.weights import WeightsReport
+
+_PLAIN_SECONDS = 10.0
+
+
+@contextmanager
+def progress(*, as_json: bool) -> Iterator[OnEvent]:
+    """A receiver of events that shows them: bars on a terminal, else a line now and then, or JSON lines on stdout."""
+    if as_json:
+        yield _print_json
+    elif sys.stderr.isatty():
+        bars = _Bars()
+        with bars.progress:
+            yield bars
+    else:
+        yield _Lines()
+
+
+@contextmanager
+def download() -> Iterator[Callable[[int, int | None], None]]:
+    """A receiver of bytes done and bytes in all, shown as a bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: list[TaskID] = []
+
+        def show(done: int, total: int | None) -> None:
+            if not tasks:
+                tasks.append(bar.add_task("weights"))
+            bar.update(tasks[0], completed=done, total=total)
+
+        yield show
+
+
+def _print_json(event: Event) -> None:
+    fields = dataclasses.asdict(event)
+    sys.stdout.write(json.dumps({"event": event.name, "time": time.time(), **fields}, default=_plain) + "\n")
+    sys.stdout.flush()
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (Fraction, Path)):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no event field")
+
+
+class _Pace:
+    """Frames per second and time left, from what this process itself has done."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.done = 0
+        self._done_before = 0
+        self._began = time.monotonic()
+
+    def start(self, event: RunStarted) -> None:
+        self.total, self.done = event.frames, event.frames_done
+        self._done_before = event.frames_done
+        self._began = time.monotonic()
+
+    def __str__(self) -> str:
+        here = self.done - self._done_before
+        elapsed = time.monotonic() - self._began
+        if not here or elapsed <= 0:
+            return "-- frames/s, -- left"
+        rate = here / elapsed
+        return f"{rate:.3g} frames/s, {_clock((self.total - self.done) / rate)} left"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class _Bars:
+    """One bar for the clip, one line for each worker."""
+
+    def __init__(self) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True),
+        )
+        self._pace = _Pace()
+        self._stages: dict[str, TaskID] = {}
+        self._workers: dict[str, TaskID] = {}
+        self._frames: TaskID | None = None
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Stage():
+                self._stage(event)
+            case RunStarted():
+                self._pace.start(event)
+                self._frames = self.progress.add_task(
+                    "frames", total=event.frames, completed=event.frames_done, note=str(self._pace)
+                )
+            case FrameDone() if self._frames is not None:
+                self._pace.done = event.frames_done
+                self.progress.update(self._frames, completed=event.frames_done, note=str(self._pace))
+            case NodeStarted():
+                self._worker(event)
+            case NodeFailed() | WorkerDied() | Warned():
+                self.progress.console.print(f"vidnst: {event}", markup=False, highlight=False)
+            case _:
+                pass
+
+    def _stage(self, event: Stage) -> None:
+        task = self._stages.get(event.stage)
+        if task is None:
+            task = self._stages[event.stage] = self.progress.add_task(event.stage, total=event.total, note="")
+        self.progress.update(task, completed=event.done, total=event.total)
+
+    def _worker(self, event: NodeStarted) -> None:
+        task = self._workers.get(event.worker)
+        if task is None:
+            task = self._workers[event.worker] = self.progress.add_task(event.worker, total=None, note="")
+        self.progress.update(task, note=f"{event.role} {event.node}")
+
+
+class _Lines:
+    """A plain line now and then, for logs."""
+
+    def __init__(self) -> None:
+        self._pace = _Pace()
+        self._last = 0.0
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._pace.start(event)
+                self._say(f"{event.frames} frames, {event.frames_done} done before, {len(event.workers)} workers")
+            case FrameDone():
+                self._pace.done = event.frames_done
+                if time.monotonic() - self._last >= _PLAIN_SECONDS:
+                    self._say(f"frame {event.frames_done} of {self._pace.total}, {self._pace}")
+            case NodeFailed() | WorkerDied() | Warned():
+                self._say(str(event))
+            case Stage(done=0):
+                self._say(event.stage)
+            case _:
+                pass
+
+    def _say(self, text: str) -> None:
+        self._last = time.monotonic()
+        sys.stderr.write(f"vidnst: {text}\n")
+        sys.stderr.flush()
+
+
+def show_result(path: Path, *, as_json: bool) -> None:
+    """The result's path, alone on stdout (as JSON it was the last event)."""
+    if not as_json:
+        sys.stdout.write(f"{path}\n")
+
+
+def show_json(values: Any) -> None:
+    """Plain values as indented JSON on stdout."""
+    sys.stdout.write(json.dumps(values, indent=2, default=_plain) + "\n")
+
+
+def _show_pairs(title: str, pairs: Iterable[tuple[str, object]]) -> None:
+    table = Table(title=title, show_header=False, box=None, title_justify="left", pad_edge=False)
+    for key, value in pairs:
+        table.add_row(key, str(value))
+    Console().print(table)
+
+
+def show_plan(outline: dict[str, Any], *, as_json: bool) -> None:
+    """What a render would do."""
+    if as_json:
+        show_json(outline)
+    else:
+        _show_pairs("plan", ((key, _compact(value)) for key, value in outline.items()))
+
+
+def _compact(value: object) -> str:
+    text = json.dumps(value, default=_plain) if isinstance(value, (dict, list)) else str(value)
+    return text if len(text) <= 400 else f"{text[:397]}..."
+
+
+def show_clip(clip: ClipInfo, *, as_json: bool) -> None:
+    """What a source holds."""
+    values = {field.name: getattr(clip, field.name) for field in dataclasses.fields(clip)}
+    stamps = values.pop("pts_seconds")
+    summary = values | {"frame_count": clip.frame_count, "duration_seconds": clip.duration_seconds}
+    if as_json:
+        listed = {"paths": [str(path) for path in clip.paths], "pts_seconds": [str(stamp) for stamp in stamps]}
+        show_json(summary | listed)
+        return
+    summary["paths"] = clip.paths[0] if len(clip.paths) == 1 else f"{clip.paths[0]} ... {clip.paths[-1]}"
+    summary["rate"] = f"{clip.rate} ({float(clip.rate):.3f} frames per second)"
+    summary["duration_seconds"] = f"{float(clip.duration_seconds):.3f}"
+    summary["last_duration_seconds"] = f"{float(clip.last_duration_seconds):.3f}"
+    summary["first and last frame at"] = f"{float(stamps[0]):.3f} s, {float(stamps[-1]):.3f} s"
+    _show_pairs(clip.source, summary.items())
+
+
+def show_checks(checks: Iterable[Check], *, as_json: bool) -> bool:
+    """Each part ok or what to do; whether all are ok."""
+    console, all_ok, listed = Console(), True, []
+    for check in checks:
+        all_ok &= check.ok
+        listed.append(dataclasses.asdict(check))
+        if not as_json:
+            mark = "[green]ok[/]" if check.ok else "[red]no[/]"
+            console.print(f"{mark}  {check.name:<9}", end="")
+            console.print(check.found, markup=False, highlight=False)
+            if check.remedy:
+                console.print(f"             -> {check.remedy}", markup=False, highlight=False)
+    if as_json:
+        show_json(listed)
+    return all_ok
+
+
+def show_weights(report: "WeightsReport", *, as_json: bool = False) -> None:
+    """What a weights file holds."""
+    if as_json:
+        show_json(dataclasses.asdict(report))
+        return
+    _show_pairs("weights", dataclasses.asdict(report).items())
+
+
+def show_bench(report: dict[str, Any], *, as_json: bool) -> None:
+    """A table of the benchmark."""
+    if as_json:
+        show_json(report)
+        return
+    rate = report["matrix_gflops"]
+    table = Table(
+        title=f"{report['device']}, {report['threads']} threads, torch {report['torch']}: {rate:.0f} GFLOP/s matmul",
+        title_justify="left",
+    )
+    for name in ("size", "s/iteration", "GFLOP", "share of rate", "s/cold frame", "s/warm frame", "flow s", "warp s"):
+        table.add_column(name, justify="right")
+    for row in report["rows"]:
+        table.add_row(
+            row["size"],
+            f"{row['seconds_per_iteration']:.3f}",
+            f"{row['gflop_per_iteration']:.0f}",
+            f"{row['share_of_matrix_rate']:.0%}",
+            f"{row['seconds_per_cold_frame']:.1f}",
+            f"{row['seconds_per_warm_frame']:.1f}",
+            f"{row['flow_seconds']:.3f}",
+            f"{row['warp_seconds']:.3f}",
+        )
+    Console().print(table)
