@@ -1,0 +1,200 @@
+"""One component on its way through the scheduler: which of its nodes are admitted, ready, and still needed."""
+
+import heapq
+from collections.abc import Callable
+from typing import Any
+
+from vidnst.farm.host import Component
+from vidnst.farm.queues import Entry, Queues, Status, Urgency
+from vidnst.plan import Node, NodeId
+
+
+class Front:
+    """The admitted nodes of a component, a window that moves over its plan.
+
+    A node is admitted while its frame is less than `window` frames after the oldest unfinished one. So memory is
+    bounded by the window and by what the plan itself needs for long, not by the plan's length. A plan whose order
+    does not suit the window runs all the same, with less in parallel: where nothing admitted is unfinished, the
+    next node comes in.
+    """
+
+    def __init__(self, component: Component, queues: Queues, *, window: int, skipped: Callable[[Entry], None]) -> None:
+        self.host = component.host
+        self.order = component.order
+        self.unfinished = 0
+        """Admitted stylizing nodes that are not finished."""
+        self._nodes = iter(component.nodes)
+        self._next = next(self._nodes, None)
+        self._queues = queues
+        self._window = window
+        self._skipped = skipped
+        self._entries: dict[NodeId, Entry] = {}
+        self._frames: list[tuple[int, int, Entry]] = []
+        self._admitted = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether all of the component is done."""
+        return self._next is None and self.unfinished == 0
+
+    def fill(self) -> None:
+        """Admit what fits into the window."""
+        while (node := self._next) is not None and self._fits(node):
+            self._next = next(self._nodes, None)
+            self._admit(node)
+        if self.exhausted:
+            for entry in self._entries.values():  # only where a plan promises more uses than it has
+                self._stale(entry)
+                self.host.release(entry.id)
+            self._entries.clear()
+
+    def start(self, entry: Entry) -> dict[NodeId, Any]:
+        """Note that a worker is about to run the node, and return the values it reads."""
+        inputs = {}
+        for need in entry.node.needs:
+            source = self._entries[need]
+            self._stale(source)
+            if source.recalled:
+                source.value, source.recalled = self.host.recall(need), False
+            inputs[need] = source.value
+        entry.status = Status.RUNNING
+        if entry.on_demand:
+            entry.fresh = True
+            self._queues.fresh_flows += 1
+        if not entry.started:
+            entry.started = True
+            self._announce(entry)
+        return inputs
+
+    def retry(self, entry: Entry) -> None:
+        """Put a node whose attempt failed back among the ready."""
+        self._stale(entry)
+        entry.status = Status.READY
+        self._queues.push(entry)
+
+    def finish(self, entry: Entry, value: Any) -> None:
+        """Note that the node's result is kept: dependants may become ready, needs may become free."""
+        entry.status = Status.FINISHED
+        entry.value = value
+        if not entry.on_demand:
+            self.unfinished -= 1
+        for dependant in entry.dependants:
+            dependant.waiting -= 1
+            dependant.waiting_states -= entry.is_state
+            self._advance(dependant)
+        entry.dependants = []
+        self._let_go(entry)
+
+    def _fits(self, node: Node) -> bool:
+        if self.unfinished == 0:
+            return True
+        while self._frames[0][2].status is Status.FINISHED:
+            heapq.heappop(self._frames)
+        return node.id.frame < self._frames[0][0] + self._window
+
+    def _admit(self, node: Node) -> None:
+        entry = Entry(node, self)
+        if node.id in self._entries:
+            raise ValueError(f"the plan has node {node.id} twice")
+        for need in node.needs:
+            if need not in self._entries:
+                raise ValueError(f"node {node.id} needs {need}, which the plan does not have before it, or no more")
+        self._entries[node.id] = entry
+        if self.host.is_done(node):
+            entry.status, entry.recalled = Status.FINISHED, True
+            self._skipped(entry)
+            self._let_go(entry)
+            return
+        if not entry.on_demand:
+            self.unfinished += 1
+            self._admitted += 1
+            heapq.heappush(self._frames, (node.id.frame, self._admitted, entry))
+        for need in node.needs:
+            self._wait_for(entry, self._entries[need])
+        self._advance(entry)
+
+    def _wait_for(self, entry: Entry, source: Entry) -> None:
+        if source.status is Status.FINISHED:
+            return
+        entry.waiting += 1
+        entry.waiting_states += source.is_state
+        entry.unstarted_states += source.is_state and not source.started
+        source.dependants.append(entry)
+        if entry.wanted:
+            self._want(source)
+
+    def _want(self, source: Entry) -> None:
+        """Let a flow run that has found a reader, with the flows that it reads itself."""
+        if source.wanted:
+            return
+        source.wanted = True
+        for need in source.node.needs:
+            self._want(self._entries[need])
+        self._advance(source)
+
+    def _announce(self, entry: Entry) -> None:
+        if entry.is_state:
+            for dependant in entry.dependants:
+                dependant.unstarted_states -= 1
+                self._hasten(dependant)
+
+    def _advance(self, entry: Entry) -> None:
+        """See whether the node can run now, or waits for flows only."""
+        if entry.status is not Status.WAITING or not entry.wanted:
+            return
+        if entry.waiting == 0:
+            entry.status = Status.READY
+            self._queues.parked -= entry.parked
+            entry.parked = False
+            self._queues.push(entry)
+            return
+        if entry.waiting_states == 0 and not entry.on_demand and not entry.parked:
+            entry.parked = True
+            self._queues.parked += 1
+        self._hasten(entry)
+
+    def _hasten(self, entry: Entry) -> None:
+        """Give the flows that a node waits for the urgency that its states have earned."""
+        if not entry.wanted or entry.status is not Status.WAITING:
+            return
+        if entry.on_demand:
+            urgency = entry.urgency
+        elif entry.waiting_states == 0:
+            urgency = Urgency.NOW
+        elif entry.unstarted_states == 0:
+            urgency = Urgency.SOON
+        else:
+            return
+        for need in entry.node.needs:
+            source = self._entries[need]
+            if source.on_demand and source.status < Status.RUNNING and urgency < source.urgency:
+                source.urgency = urgency
+                if source.status is Status.READY:
+                    self._queues.push(source)
+                else:
+                    self._hasten(source)
+
+    def _stale(self, source: Entry) -> None:
+        if source.fresh:
+            source.fresh = False
+            self._queues.fresh_flows -= 1
+
+    def _let_go(self, entry: Entry) -> None:
+        """Count a finished node's reading of its needs, and retire what nobody will read any more."""
+        for need in entry.node.needs:
+            source = self._entries[need]
+            source.uses_left -= 1
+            if source.uses_left == 0:
+                self._retire(source)
+        if entry.uses_left == 0:
+            self._retire(entry)
+
+    def _retire(self, entry: Entry) -> None:
+        del self._entries[entry.id]
+        self._stale(entry)
+        never_ran = entry.status is not Status.FINISHED
+        entry.status, entry.value, entry.last_error = Status.FINISHED, None, None
+        self.host.release(entry.id)
+        if never_ran:  # a flow that no unfinished node reads
+            entry.uses_left = -1
+            self._let_go(entry)

@@ -1,0 +1,84 @@
+"""What the scheduler asks of the program around it, and what it tells about its progress."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol, TypeAlias
+
+from vidnst.plan import Node, NodeId
+
+
+class Host(Protocol):
+    """Makes jobs out of nodes and keeps their results. Called in the scheduler's thread only."""
+
+    def is_done(self, node: Node) -> bool:
+        """Whether an earlier session finished the node, so that it need not run. Asked once per node, in plan order.
+
+        Consistent answers come from `vidnst.plan.settled`: a node that is not done reads only results that are
+        made in this session or that `recall` can give.
+        """
+
+    def recall(self, node: NodeId) -> Any:
+        """The value of a node that is done, for a dependant that runs now."""
+
+    def job(self, node: Node, inputs: Mapping[NodeId, Any], *, attempt: int, last_error: BaseException | None) -> Any:
+        """The job that a worker is to run, with the source frames it reads.
+
+        Args:
+            node: what is to be done.
+            inputs: the value of each of `node.needs`.
+            attempt: 1 for the first.
+            last_error: what the attempt before ended with.
+        """
+
+    def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
+        """Make the worker's result last, and return the value that dependants (and `recall`) get."""
+
+    def release(self, node: NodeId) -> None:
+        """Forget a node's value: all that need it are done. Called once for every node that is admitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A part of the work that shares no node with any other part: one shot of one clip."""
+
+    nodes: Iterable[Node]
+    """Its plan: each node after all it needs, so generated that frames near in time come near each other."""
+    host: Host
+    order: int = 0
+    """Ready nodes of a lower order go first, whatever their place in time."""
+
+
+class EventKind(StrEnum):
+    """What can happen to a node."""
+
+    SKIPPED = "skipped"
+    """An earlier session finished it."""
+    STARTED = "started"
+    DONE = "done"
+    FAILED = "failed"
+    """An attempt ended with an error."""
+    DIED = "died"
+    """An attempt ended with its worker's process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a node."""
+
+    kind: EventKind
+    node: Node
+    host: Host
+    """The host of the node's component."""
+    worker: str = ""
+    attempt: int = 0
+    """From 1; 0 where there was none."""
+    seconds: float = 0.0
+    """From the job's hand-over to its outcome, transport included; 0 for what has not run."""
+    error: str = ""
+    """One line about what went wrong."""
+    result: Any = None
+    """With DONE: what the worker gave back."""
+
+
+Listener: TypeAlias = Callable[[Event], None]

@@ -1,0 +1,148 @@
+"""The nodes that could run now, and those that soon could: what the scheduler chooses from."""
+
+import heapq
+from enum import IntEnum
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from vidnst.plan import Lane, Node, NodeId, StateId
+
+if TYPE_CHECKING:
+    from vidnst.farm.front import Front
+
+
+class Status(IntEnum):
+    """How far a node has come."""
+
+    WAITING = 0
+    READY = 1
+    RUNNING = 2
+    FINISHED = 3
+
+
+class Urgency(IntEnum):
+    """How soon a flow's result is read."""
+
+    NOW = 0
+    """A frame waits for nothing but flows."""
+    SOON = 1
+    """All states that the frame waits for are being made."""
+    LATER = 2
+
+
+class Entry:
+    """A node that has been admitted and may still be read."""
+
+    __slots__ = (
+        "dependants",
+        "failures",
+        "fresh",
+        "front",
+        "last_error",
+        "node",
+        "parked",
+        "recalled",
+        "started",
+        "status",
+        "tried",
+        "unstarted_states",
+        "urgency",
+        "uses_left",
+        "value",
+        "waiting",
+        "waiting_states",
+        "wanted",
+    )
+
+    def __init__(self, node: Node, front: "Front") -> None:
+        self.node = node
+        self.front = front
+        self.status = Status.WAITING
+        self.uses_left = node.uses
+        self.dependants: list[Entry] = []
+        """Admitted nodes that read this one and are not done."""
+        self.waiting = 0
+        """Needs that are not finished."""
+        self.waiting_states = 0
+        """Needs that are states and not finished."""
+        self.unstarted_states = 0
+        """Needs that are states and not even started."""
+        self.parked = False
+        """Counted in `Queues.parked`."""
+        self.wanted = not self.on_demand
+        self.urgency = Urgency.LATER
+        self.fresh = False
+        """A flow that was made, or is being made, and no reader of it has started."""
+        self.started = False
+        self.recalled = False
+        """Finished in an earlier session, its value not yet fetched."""
+        self.value: Any = None
+        self.failures = 0
+        self.tried: set[str] = set()
+        """Workers on which it failed."""
+        self.last_error: BaseException | None = None
+
+    @property
+    def on_demand(self) -> bool:
+        """Whether it runs only when an unfinished node reads it."""
+        return self.node.role.lane is Lane.FLOW
+
+    @property
+    def is_state(self) -> bool:
+        """Whether its result is a state."""
+        return isinstance(self.node.id, StateId)
+
+    @property
+    def id(self) -> NodeId:
+        """The node's name within its component."""
+        return self.node.id
+
+
+class Queues:
+    """Ready nodes of both lanes in the order in which they should run. Each operation costs O(log n).
+
+    A flow may stand in its heap several times, once for each urgency it has had; what is out of date is dropped when
+    it comes to the top.
+    """
+
+    def __init__(self, *, flows_ahead: int) -> None:
+        self._style: list[tuple[tuple[int, ...], int, Entry]] = []
+        self._flow: list[tuple[tuple[int, ...], int, Entry]] = []
+        self._number = count()
+        self.flows_ahead = flows_ahead
+        """Flows that may lie there, unread, before more are made ahead of need."""
+        self.fresh_flows = 0
+        """Flows that are made or being made, and not yet read by a running node."""
+        self.parked = 0
+        """Stylizing nodes that wait for flows only."""
+
+    def __len__(self) -> int:
+        """How many stylizing nodes are ready."""
+        return len(self._style)
+
+    def push(self, entry: Entry) -> None:
+        """Add a node that has just become ready, failed, or gained urgency."""
+        heap = self._flow if entry.on_demand else self._style
+        key = (int(entry.urgency), entry.front.order, *entry.node.rank)
+        heapq.heappush(heap, (key, next(self._number), entry))
+
+    def pop_style(self) -> Entry | None:
+        """Take the first ready stylizing node."""
+        return heapq.heappop(self._style)[2] if self._style else None
+
+    def pop_flow(self, *, hungry: bool) -> Entry | None:
+        """Take the flow to make next, or None where enough of them lie ready.
+
+        Args:
+            hungry: whether stylizing workers are idle, so that what they wait for is made beyond the limit.
+        """
+        while self._flow:
+            key, _, entry = self._flow[0]
+            if entry.status is not Status.READY or key[0] != entry.urgency:
+                heapq.heappop(self._flow)
+                continue
+            limit = self.flows_ahead * (2 if entry.urgency is Urgency.SOON else 1)
+            if self.fresh_flows >= limit and not (hungry and entry.urgency is Urgency.NOW):
+                return None
+            return heapq.heappop(self._flow)[2]
+        return None
