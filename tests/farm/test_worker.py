@@ -1,0 +1,110 @@
+"""What one actor does, called without Ray."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vidnst.config import RenderConfig
+from vidnst.errors import FarmError
+from vidnst.farm.jobs import FlowJob, Start, StylizeJob
+from vidnst.farm.worker import FlowWorkerFactory, StyleWorker, StyleWorkerFactory, blend_starts
+from vidnst.frames import narrow, unit, widen
+from vidnst.motion.flow import Flow
+from vidnst.plan import FlowId, StateId
+from vidnst.presets import build_config
+from vidnst.style.weights import random_features
+
+HEIGHT, WIDTH = 48, 64
+SMALL = {"style_layers": {"relu1_1": 1, "relu2_1": 1}, "content_layers": {"relu2_2": 1}}
+
+
+def pixels(seed: int, dtype: type = np.uint8) -> NDArray[np.uint8]:
+    top = np.iinfo(dtype).max
+    picture: NDArray[np.uint8] = np.random.default_rng(seed).integers(0, top, (HEIGHT, WIDTH, 3), dtype, endpoint=True)
+    return picture
+
+
+def still(valid: int = 255) -> Flow:
+    return Flow(np.zeros((HEIGHT, WIDTH, 2), np.float32), np.full((HEIGHT, WIDTH), valid, np.uint8))
+
+
+@pytest.fixture(scope="module")
+def worker() -> StyleWorker:
+    config = build_config({"losses": SMALL, "optimize": {"iterations": 4, "scales": 1}})
+    blocks = np.kron(pixels(9)[:6, :8], np.ones((8, 8, 1), np.uint8))
+    return StyleWorkerFactory(config, random_features("relu2_2"), [(blocks, 1.0)], threads=1)()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_zero_iterations_pass_the_frame_through_exactly(dtype: type) -> None:
+    frame = pixels(1, dtype)
+    done = StyleWorkerFactory(RenderConfig(), None, [])().run(StylizeJob(StateId(0), frame, (), 0, 0))
+    assert done.evaluations == 0
+    np.testing.assert_array_equal(narrow(done.state, np.iinfo(dtype).bits), frame)
+
+
+def test_all_eight_bit_levels_survive_sixteen_bits() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    np.testing.assert_array_equal(narrow(widen(levels), 8), levels)
+
+
+def test_a_cold_frame_is_changed_and_its_losses_are_told(worker: StyleWorker) -> None:
+    done = worker.run(StylizeJob(StateId(0), pixels(1), (), 4, 0))
+    assert done.state.dtype == np.uint16
+    assert done.state.shape == (HEIGHT, WIDTH, 3)
+    assert done.evaluations == 4
+    assert {"total", "content", "style", "tv", "temporal"} <= set(done.losses)
+    assert not np.array_equal(narrow(done.state, 8), pixels(1))
+
+
+def test_the_same_job_gives_the_same_bytes(worker: StyleWorker) -> None:
+    job = StylizeJob(StateId(3), pixels(1), (Start(widen(pixels(2)), still()),), 3, 5)
+    np.testing.assert_array_equal(worker.run(job).state, worker.run(job).state)
+
+
+def test_a_warm_frame_begins_where_its_start_is(worker: StyleWorker) -> None:
+    before = widen(pixels(2))
+    cold = worker.run(StylizeJob(StateId(1), pixels(1), (), 2, 0)).state
+    warm = worker.run(StylizeJob(StateId(1), pixels(1), (Start(before, still()),), 2, 0)).state
+    off = [float(np.abs(unit(state) - unit(before)).mean()) for state in (warm, cold)]
+    assert off[0] < 0.5 * off[1]
+
+
+def test_where_no_start_is_valid_the_content_shows() -> None:
+    flow = still()
+    flow.valid[:, : WIDTH // 2] = 0
+    start, mask = blend_starts(pixels(1), [Start(widen(pixels(2)), flow)])
+    np.testing.assert_allclose(start[:, : WIDTH // 2], unit(pixels(1))[:, : WIDTH // 2], atol=1e-6)
+    np.testing.assert_allclose(start[:, WIDTH // 2 :], unit(pixels(2))[:, WIDTH // 2 :], atol=1e-5)
+    assert mask[0, 0] == 0
+    assert mask[0, -1] == 1
+
+
+def test_starts_are_blended_by_their_validity() -> None:
+    one, two = widen(np.full_like(pixels(0), 100)), widen(np.full_like(pixels(0), 200))
+    both, mask = blend_starts(pixels(1), [Start(one, still()), Start(two, still())])
+    np.testing.assert_allclose(both, 150 / 255, atol=1e-5)
+    only, _ = blend_starts(pixels(1), [Start(one, still(0)), Start(two, still())])
+    np.testing.assert_allclose(only, 200 / 255, atol=1e-5)
+    assert (mask == 1).all()
+
+
+def test_read_only_arrays_are_welcome(worker: StyleWorker) -> None:
+    frame, before = pixels(1), widen(pixels(2))
+    frame.flags.writeable = before.flags.writeable = False
+    worker.run(StylizeJob(StateId(0), frame, (Start(before, still()),), 1, 0))
+
+
+def test_a_flow_worker_finds_the_motion() -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (12, 16, 3), np.uint8)
+    reference = np.kron(noise, np.ones((8, 8, 1), np.uint8))
+    config = RenderConfig().motion
+    flow = FlowWorkerFactory(config)().run(FlowJob(FlowId(1, 0), np.roll(reference, 4, axis=1), reference))
+    assert np.median(flow.vectors_px[20:-20, 20:-20, 0]) == pytest.approx(-4, abs=0.2)
+
+
+def test_asking_for_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    config = build_config({"farm": {"device": "cuda"}})
+    with pytest.raises(FarmError, match="sees no GPU"):
+        StyleWorkerFactory(config, None, [])()
