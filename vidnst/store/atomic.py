@@ -1,0 +1,141 @@
+"""Files that are either whole or not there, and a lock that a dead process never holds."""
+
+import errno
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from vidnst.errors import DiskFullError, OutputError, RunError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_LITTLE_BYTES = 4 << 20
+"""Below this, a writer that failed without saying why (cv2 only returns False) is taken to have filled the disk."""
+
+
+def disk_full(folder: Path) -> DiskFullError:
+    """The error for a folder whose disk has no space left."""
+    return DiskFullError(
+        f"no space left on the disk of {folder}",
+        "make room and give the same command again; all that is finished is kept",
+    )
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn the operating system's errors into ours.
+
+    Raises:
+        DiskFullError: no space left.
+        OutputError: any other OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise disk_full(folder) from error
+        raise OutputError(
+            f"cannot write in {folder}: {error.strerror or error}",
+            "check its permissions, or choose another folder with --work-dir",
+        ) from error
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` make a file under a temporary name beside `path`, and rename it once it is on the disk.
+
+    The temporary name begins with a dot, has `.part` in it, and keeps the suffix, by which picture writers choose
+    the format.
+
+    Raises:
+        DiskFullError: no space left.
+        OutputError: any other OSError; also where `write` leaves no file.
+    """
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        with writing(path.parent):
+            write(part)
+            if not part.is_file() or part.stat().st_size == 0:
+                raise OutputError(f"{path} was not written", "check the folder and the space on its disk")
+            _flush(part, os.O_RDWR)
+            part.replace(path)
+            _flush(path.parent, os.O_RDONLY)
+    except BaseException as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        full = not isinstance(error, DiskFullError) and isinstance(error, OutputError)
+        if full and shutil.disk_usage(path.parent).free < _LITTLE_BYTES:
+            raise disk_full(path.parent) from error
+        raise
+
+
+def write_bytes_whole(path: Path, data: bytes) -> None:
+    """`write_whole` for what is in memory already."""
+    write_whole(path, lambda part: _write_bytes(part, data))
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def remove_parts(folder: Path) -> None:
+    """Delete what a writer left under temporary names when it was killed."""
+    for entry in os.scandir(folder):
+        if entry.name.startswith(".") and ".part" in entry.name and entry.is_file(follow_symlinks=False):
+            os.unlink(entry.path)
+
+
+def _flush(path: Path, flags: int) -> None:
+    if sys.platform == "win32" and path.is_dir():
+        return  # Windows opens no folders, and journals renames itself
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class FolderLock:
+    """The exclusive use of a folder by this process; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+        RunError: another process has it (named with its host), or the file system has no locks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with writing(path.parent):
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._acquire(path)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+
+    def _acquire(self, path: Path) -> None:
+        if sys.platform == "win32":
+            return
+        import fcntl
+
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            raise RunError(
+                f"the run folder {path.parent} is in use by {holder}",
+                "wait until that is done, stop it, or choose another folder with --work-dir",
+            ) from None
+        except OSError as error:
+            raise RunError(
+                f"the run folder {path.parent} cannot be locked: {error.strerror}",
+                "choose a folder on a local disk with --work-dir",
+            ) from error
+
+    def release(self) -> None:
+        """Let others have the folder."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

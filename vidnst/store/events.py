@@ -1,0 +1,94 @@
+"""The log of a run: one JSON object per line, only ever added to."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from vidnst.errors import RunError
+from vidnst.store.atomic import writing
+
+_LONGEST_LINE = 1 << 20
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """The events of a log, oldest first. Lines that are no JSON objects are passed over: what they said did not happen.
+
+    Raises:
+        RunError: a line of more than 1 MiB, so that this is no log of ours.
+    """
+    with path.open("rb") as file:
+        while line := file.readline(_LONGEST_LINE + 1):
+            if len(line) > _LONGEST_LINE:
+                raise RunError(f"{path} is damaged: it has a line of over 1 MiB", "start afresh with --restart")
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                yield event
+
+
+class EventLog:
+    """A log that is open for adding. Needs the folder's lock.
+
+    A last line that was cut off by a kill is removed on opening.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._folder = path.parent
+        with writing(self._folder):
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._end = self._repair()
+
+    def _repair(self) -> int:
+        end = size = os.fstat(self._descriptor).st_size
+        tail = os.pread(self._descriptor, _LONGEST_LINE, max(0, size - _LONGEST_LINE))
+        end -= len(tail) - (tail.rfind(b"\n") + 1)
+        if end < size:
+            os.ftruncate(self._descriptor, end)
+        return end
+
+    def append(self, kind: str, facts: Mapping[str, Any], *, durable: bool = True) -> None:
+        """Add an event with the present time.
+
+        Args:
+            kind: what happened.
+            facts: JSON values; numbers that JSON lacks (NaN, infinity) become null.
+            durable: whether to wait until it is on the disk.
+
+        Raises:
+            DiskFullError: no space left; the log is as it was before.
+        """
+        event = {"time": round(time.time(), 3), "kind": kind, **facts}
+        line = json.dumps(_plain(event), separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        try:
+            with writing(self._folder):
+                written = os.pwrite(self._descriptor, line, self._end)
+                while written < len(line):
+                    written += os.pwrite(self._descriptor, line[written:], self._end + written)
+                if durable:
+                    os.fsync(self._descriptor)
+        except BaseException:
+            os.ftruncate(self._descriptor, self._end)
+            raise
+        self._end += len(line)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

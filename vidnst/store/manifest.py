@@ -1,0 +1,148 @@
+"""What a run is of: enough to go on with it, and to tell whether it is still the same."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vidnst.errors import RunError
+
+_WHOLE_BYTES = 256 << 20
+_SAMPLES = 128
+_BLOCK_BYTES = 1 << 20
+_LONGEST_MANIFEST = 64 << 20
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StyleMark(_Record):
+    """A style picture of a run."""
+
+    path: str
+    fingerprint: str
+    weight: float
+
+
+class Look(_Record):
+    """All that decides the bytes of the frames."""
+
+    config: dict[str, Any]
+    """The sections of the configuration that decide the picture, as plain JSON values."""
+    source: str
+    """Fingerprint."""
+    styles: tuple[StyleMark, ...]
+    weights: str
+    """Fingerprint of the network's weights."""
+
+
+class Manifest(_Record):
+    """The contents of `run.json`."""
+
+    format: Literal[1] = 1
+    versions: dict[str, str]
+    """Of vidnst and of the libraries that compute."""
+    config: dict[str, Any]
+    """The resolved configuration, as plain JSON values."""
+    look: Look
+    sources: tuple[str, ...]
+    """The source as the user named it; several where they named several files."""
+    weights: str | None = None
+    """Where the weights came from."""
+    output: str
+    threads: int | None = None
+    """Threads of each worker on a CPU; sums are rounded differently with another number."""
+
+    @classmethod
+    def read(cls, path: Path) -> "Manifest":
+        """Read `run.json`.
+
+        Raises:
+            RunError: it is not readable, or not of a kind that this version knows.
+        """
+        try:
+            if path.stat().st_size > _LONGEST_MANIFEST:
+                raise RunError(f"{path} is too large to be the record of a run", "start afresh with --restart")
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            reason = f"{error.strerror}" if isinstance(error, OSError) else str(error).splitlines()[0]
+            raise RunError(
+                f"{path} cannot be read as the record of a run: {reason}",
+                "start afresh with --restart, or choose another folder with --work-dir",
+            ) from error
+
+    def changes(self, other: "Manifest") -> list[str]:
+        """What decides the picture and is different in `other`, each in a few words; empty where it is the same."""
+        return [
+            *_config_changes(self.look.config, other.look.config),
+            *_style_changes(self.look.styles, other.look.styles),
+            *_other_bytes("source", self.look.source, other.look.source, Path(other.sources[0]).name),
+            *_other_bytes("weights", self.look.weights, other.look.weights, Path(other.weights or "").name),
+        ]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _config_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    before, after = dict(_flat(old)), dict(_flat(new))
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key) or (key in before) != (key in after):
+            yield f"{key}: {_word(before, key)} -> {_word(after, key)}"
+
+
+def _word(values: Mapping[str, Any], key: str) -> str:
+    if key not in values:
+        return "not set"
+    return "none" if values[key] is None else str(values[key])
+
+
+def _style_changes(old: Sequence[StyleMark], new: Sequence[StyleMark]) -> Iterator[str]:
+    if len(old) != len(new):
+        yield f"{len(old)} styles -> {len(new)}"
+        return
+    for before, after in zip(old, new, strict=True):
+        was, now = Path(before.path).name, Path(after.path).name
+        if before.fingerprint != after.fingerprint:
+            yield f"style {now} has other bytes" if was == now else f"style {was} -> {now}"
+        if before.weight != after.weight:
+            yield f"weight of style {now}: {before.weight:g} -> {after.weight:g}"
+
+
+def _other_bytes(what: str, old: str, new: str, name: str) -> Iterator[str]:
+    if old != new:
+        yield f"{what} {name} has other bytes" if name else f"{what}: other bytes"
+
+
+def fingerprint(paths: Sequence[Path]) -> str:
+    """SHA-256 over the bytes of files, in their order; 64 hexadecimal digits.
+
+    Of files over 256 MiB the length and 128 blocks of 1 MiB, evenly spread and including both ends, are taken: a film
+    of 100 GB need not be read twice before anything is rendered.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    total = hashlib.sha256()
+    for path in paths:
+        part = hashlib.sha256()
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            if size <= _WHOLE_BYTES:
+                while block := file.read(_BLOCK_BYTES):
+                    part.update(block)
+            else:
+                part.update(str(size).encode())
+                for sample in range(_SAMPLES):
+                    file.seek((size - _BLOCK_BYTES) * sample // (_SAMPLES - 1))
+                    part.update(file.read(_BLOCK_BYTES))
+        total.update(part.digest())
+    return total.hexdigest()

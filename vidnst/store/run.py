@@ -1,0 +1,328 @@
+"""A run folder, open for work.
+
+    run.json       what the run is of; written first, so a folder without it is no run
+    plan.json      what was planned: range, size, shots, times
+    events.jsonl   what happened, one JSON object per line
+    state/         <frame>.<pass>.npy, uint16: what warm starts read; deleted when nobody will read it
+    frames/        <frame, 8 digits>.png: what the viewer will see
+    lock           held by the process that works here
+
+A node is finished when the log says so. Its state and frame are on the disk under their final names before that line
+is written, so a kill at any moment loses at most the nodes in flight.
+"""
+
+import json
+import os
+import shutil
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidnst.errors import RunError
+from vidnst.plan import Node, NodeId, StateId, settled
+from vidnst.store.atomic import FolderLock, remove_parts, write_bytes_whole, write_whole, writing
+from vidnst.store.events import EventLog, read_events
+from vidnst.store.manifest import Manifest
+
+_OURS = frozenset({"run.json", "plan.json", "events.jsonl", "state", "frames", "lock"})
+_LONGEST_PLAN = 1 << 30
+_PACE_FRAMES = 200
+
+
+class RunStore:
+    """A run folder that this process has locked. Made by `create` or `open`; close it, or use it in a `with`."""
+
+    def __init__(self, folder: Path, manifest: Manifest, lock: FolderLock) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.complete = False
+        """Whether the run was finished with an encode."""
+        self.seconds_per_frame: float | None = None
+        """Pace of the last session that finished at least two frames: seconds between one and the next."""
+        self._lock = lock
+        self._done: set[str] = set()
+        with writing(folder):
+            for name in ("state", "frames"):
+                _refuse_link(folder / name)
+                (folder / name).mkdir(exist_ok=True)
+                remove_parts(folder / name)
+            remove_parts(folder)
+        self._states = {entry.name for entry in os.scandir(folder / "state")}
+        self._frames = {entry.name for entry in os.scandir(folder / "frames")}
+        self._log = EventLog(folder / "events.jsonl")
+        self._read_log()
+        self.record("session", process=os.getpid(), host=socket.gethostname())
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether the folder holds a run."""
+        return (folder / "run.json").is_file()
+
+    @classmethod
+    def create(cls, folder: Path, manifest: Manifest, *, restart: bool = False) -> Self:
+        """Begin a run.
+
+        Args:
+            folder: made if it is not there; what an unfinished `create` left there is removed.
+            manifest: what the run is of.
+            restart: whether to remove a run that is there.
+
+        Raises:
+            RunError: the folder holds a run (and `restart` is not given) or other people's files, or is in use.
+            OutputError: it cannot be written; DiskFullError where there is no space.
+        """
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            strange = sorted(entry.name for entry in os.scandir(folder) if not _is_ours(entry.name))
+        if strange:
+            raise RunError(
+                f"the folder {folder} has files that are no run's ({strange[0]})",
+                "choose an empty or new folder with --work-dir",
+            )
+        lock = FolderLock(folder / "lock")
+        try:
+            if cls.exists(folder) and not restart:
+                raise RunError(f"the folder {folder} holds a run already", "resume it, or give --restart")
+            _clear(folder)
+            write_bytes_whole(folder / "run.json", manifest.model_dump_json(indent=2).encode())
+            return cls(folder, manifest, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Go on with a run.
+
+        Raises:
+            RunError: there is no run, it is damaged, or it is in use.
+        """
+        if not cls.exists(folder):
+            raise RunError(f"{folder} is no run folder: it has no run.json", "give the folder that ends in .vidnst")
+        lock = FolderLock(folder / "lock")
+        try:
+            return cls(folder, Manifest.read(folder / "run.json"), lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    def check_same(self, manifest: Manifest) -> None:
+        """Make sure that going on as `manifest` says gives the frames that the run began.
+
+        Raises:
+            RunError: it would not; names everything that is different.
+        """
+        if changes := self.manifest.changes(manifest):
+            raise RunError(
+                f"the run in {self.folder} is of another render: {'; '.join(changes)}",
+                "start afresh with --restart, keep both with another --work-dir, or undo the change",
+            )
+
+    def write_plan(self, plan: Mapping[str, Any]) -> None:
+        """Keep what was planned, JSON values only."""
+        write_bytes_whole(self.folder / "plan.json", json.dumps(plan).encode())
+
+    def read_plan(self) -> dict[str, Any] | None:
+        """What `write_plan` kept; None where nothing was.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self.folder / "plan.json"
+        if not path.is_file():
+            return None
+        try:
+            if path.stat().st_size > _LONGEST_PLAN:
+                raise ValueError("over 1 GiB")
+            plan = json.loads(path.read_bytes())
+            if not isinstance(plan, dict):
+                raise ValueError("no JSON object")
+        except (ValueError, RecursionError) as error:
+            raise RunError(f"{path} is damaged: {error}", "start afresh with --restart") from error
+        return plan
+
+    def frame_path(self, index: int) -> Path:
+        """Where frame `index` of the source is, or will be, as a PNG."""
+        return self.folder / "frames" / f"{index:08d}.png"
+
+    def state_path(self, state: StateId) -> Path:
+        """Where a state is, or will be."""
+        return self.folder / "state" / f"{state}.npy"
+
+    def write_frame(self, index: int, write: Callable[[Path], None]) -> None:
+        """Keep a finished frame.
+
+        Args:
+            index: its place in the source.
+            write: writes the picture to the path it is given (a temporary name that ends in `.png`).
+
+        Raises:
+            DiskFullError: no space left. OutputError: anything else that hinders writing.
+        """
+        path = self.frame_path(index)
+        write_whole(path, write)
+        self._frames.add(path.name)
+
+    def write_state(self, state: StateId, pixels: NDArray[np.uint16]) -> None:
+        """Keep a state: `(H, W, 3)` uint16. Errors as in `write_frame`."""
+        if pixels.dtype != np.uint16 or pixels.ndim != 3:
+            raise ValueError(f"a state is (H, W, 3) uint16, got {pixels.shape} {pixels.dtype}")
+
+        def save(part: Path) -> None:
+            with part.open("wb") as file:
+                np.save(file, pixels, allow_pickle=False)
+
+        path = self.state_path(state)
+        write_whole(path, save)
+        self._states.add(path.name)
+
+    def has_state(self, state: NodeId) -> bool:
+        """Whether the state can be read back; never for a flow."""
+        return f"{state}.npy" in self._states
+
+    def read_state(self, state: StateId, *, width: int, height: int) -> NDArray[np.uint16]:
+        """A state as it was written: `(height, width, 3)` uint16.
+
+        Raises:
+            RunError: it is not there, cut off, or of another size or type.
+        """
+        path = self.state_path(state)
+        try:
+            pixels = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: its size is checked before it is read
+            if pixels.shape != (height, width, 3) or pixels.dtype != np.uint16:
+                raise ValueError(f"it holds {pixels.shape} {pixels.dtype}")
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(
+                f"the state {path} cannot be read: {error}",
+                "delete that file and give the same command again; what depends on it is rendered anew",
+            ) from error
+        return np.array(pixels)
+
+    def release(self, node: NodeId) -> None:
+        """Delete a state that nobody will read any more; a flow has nothing on the disk."""
+        name = f"{node}.npy"
+        if name in self._states:
+            self._states.remove(name)
+            with writing(self.folder):
+                (self.folder / "state" / name).unlink(missing_ok=True)
+
+    def record(self, kind: str, *, durable: bool = False, **facts: Any) -> None:
+        """Add an event to the log: JSON values, node ids and the like as text."""
+        self._log.append(kind, facts, durable=durable)
+
+    def record_done(
+        self,
+        node: Node,
+        *,
+        worker: str,
+        attempt: int,
+        losses: Mapping[str, float],
+        evaluations: int,
+        seconds: float,
+        **facts: Any,
+    ) -> None:
+        """Declare a node finished. Its state and frame must have been written before.
+
+        Args:
+            node: whose results are kept.
+            worker, attempt: who finished it, and in which attempt, from 1.
+            losses: final value of each term.
+            evaluations: of the loss.
+            seconds: of computing.
+            facts: anything else worth keeping, as JSON values.
+        """
+        self.record(
+            "done",
+            durable=True,
+            node=str(node.id),
+            final=node.final,
+            attempt=attempt,
+            worker=worker,
+            losses=losses,
+            evaluations=evaluations,
+            seconds=round(seconds, 6),
+            **facts,
+        )
+        self._done.add(str(node.id))
+
+    def finished(self, node: Node) -> bool:
+        """Whether the log says that the node is done, and its frame, where it has one, is there."""
+        if str(node.id) not in self._done:
+            return False
+        return not node.final or self.frame_path(node.id.frame).name in self._frames
+
+    def settled(self, nodes: Iterable[Node]) -> set[StateId]:
+        """States of one component (a shot's plan, in its order) that need not be made again: see `plan.settled`."""
+        return settled(nodes, finished=self.finished, stored=self.has_state) if self._done else set()
+
+    def finish(self, *, keep: bool) -> None:
+        """Note that the output is encoded and verified; remove states and frames unless they are to be kept."""
+        self.record("finished", durable=True)
+        self.complete = True
+        if not keep:
+            for name in ("state", "frames"):
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+            self._states.clear()
+            self._frames.clear()
+
+    def close(self) -> None:
+        """Close the log and let others have the folder."""
+        self._log.close()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read_log(self) -> None:
+        times: deque[float] = deque(maxlen=_PACE_FRAMES)
+        for event in read_events(self.folder / "events.jsonl"):
+            kind = event.get("kind")
+            if kind == "done":
+                self.complete = False
+                self._done.add(str(event.get("node")))
+                moment = event.get("time")
+                if event.get("final") and isinstance(moment, int | float):
+                    times.append(moment)
+            elif kind == "session":
+                self._note_pace(times)
+                times.clear()
+            elif kind == "finished":
+                self.complete = True
+        self._note_pace(times)
+
+    def _note_pace(self, times: "deque[float]") -> None:
+        if len(times) >= 2 and times[-1] > times[0]:
+            self.seconds_per_frame = (times[-1] - times[0]) / (len(times) - 1)
+
+
+def _is_ours(name: str) -> bool:
+    return name in _OURS or (name.startswith(".") and ".part" in name)
+
+
+def _clear(folder: Path) -> None:
+    """Remove a run, its record first, so that what a kill leaves is no run."""
+    with writing(folder):
+        for name in ("run.json", "plan.json", "events.jsonl"):
+            (folder / name).unlink(missing_ok=True)
+        for name in ("state", "frames"):
+            path = folder / name
+            _refuse_link(path)
+            if path.exists():
+                shutil.rmtree(path)
+
+
+def _refuse_link(path: Path) -> None:
+    """A run folder from elsewhere must not make us delete or write outside it."""
+    if path.is_symlink():
+        raise RunError(f"{path} is a link", "remove it, or choose another folder with --work-dir")

@@ -1,0 +1,44 @@
+"""How much disk a run takes, and whether it is there."""
+
+import shutil
+from pathlib import Path
+
+from vidnst.errors import DiskFullError
+
+_SLACK_BYTES = 64 << 20
+
+
+def required_bytes(*, frames: int, width: int, height: int, states: int, bits: int = 8) -> int:
+    """Bytes that a run folder may come to hold.
+
+    Stylized pictures hardly compress, so a frame is counted at its raw size.
+
+    Args:
+        frames: how many will be rendered and kept until they are encoded.
+        width, height: their size in pixels.
+        states: how many states are kept at once, 6 bytes a pixel.
+        bits: per channel of a frame.
+    """
+    pixels = width * height
+    return frames * pixels * 3 * bits // 8 + states * pixels * 6 + _SLACK_BYTES
+
+
+def check_free_space(folder: Path, needed_bytes: int) -> None:
+    """Refuse to begin what will not fit.
+
+    Args:
+        folder: where it is to be written; need not exist yet.
+        needed_bytes: see `required_bytes`.
+
+    Raises:
+        DiskFullError: less is free on the folder's disk.
+    """
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < needed_bytes:
+        raise DiskFullError(
+            f"the render may need {needed_bytes / 1e9:.1f} GB in {folder} and {free / 1e9:.1f} GB are free",
+            "make room, choose another folder with --work-dir, or render smaller with --size",
+        )
