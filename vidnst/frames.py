@@ -94,10 +94,12 @@ class ClipInfo:
     """Rotation that the container asked for, already applied to width and height."""
     audio_codec: str | None = None
     """Codec of the first audio stream; None where there is no audio."""
+    bad_frames: tuple[int, ...] = ()
+    """Frames that are in the file but do not decode; they are counted and have their time stamps like all others."""
 
     @property
     def frame_count(self) -> int:
-        """Number of frames that decode."""
+        """Number of frames, with those that are there but do not decode."""
         return len(self.pts_seconds)
 
     @property

@@ -1,0 +1,72 @@
+"""OpenCV's video decoder behind one door: opened upright, quiet, and patient with damaged packets."""
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vidnst.errors import SourceError
+
+# The decoders under OpenCV write what they think of damaged files to standard error; -8 is AV_LOG_QUIET.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+_PATIENCE = 300
+"""Grabs that may fail in a row before the end is believed: OpenCV gives up once for each packet that does not decode,
+and a damaged group of pictures has some 250 of them."""
+
+
+class Capture:
+    """A video file, decoded forward frame by frame.
+
+    Raises:
+        SourceError: the file does not open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+        if not self._capture.isOpened():
+            raise SourceError(f"{path} cannot be opened as a video", "check the file")
+        # Its default has changed between versions (opencv#26795).
+        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+
+    def grab(self) -> bool:
+        """Decode the next frame that does decode; false at the end."""
+        return any(self._capture.grab() for _ in range(_PATIENCE))
+
+    def retrieve(self) -> NDArray[np.uint8] | None:
+        """The grabbed frame as `(H, W, 3)` uint8 RGB, upright; None where it cannot be had."""
+        done, pixels = self._capture.retrieve()
+        if not done or pixels is None or pixels.ndim != 3 or pixels.dtype != np.uint8:
+            return None
+        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+    @property
+    def seconds(self) -> float:
+        """Time stamp of the grabbed frame on the decoder's clock, which starts with the stream."""
+        return float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
+
+    def ticks(self, tick_seconds: Fraction) -> int:
+        """`seconds` in whole ticks of the file's clock; exact, for a double holds every tick of a file."""
+        return round(self.seconds / float(tick_seconds))
+
+    def seek(self, frame: int) -> bool:
+        """Jump to somewhere near `frame`; look at `seconds` after the next grab to see where."""
+        return bool(self._capture.set(cv2.CAP_PROP_POS_FRAMES, frame))
+
+    def close(self) -> None:
+        """Free the decoder."""
+        self._capture.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
