@@ -1,0 +1,87 @@
+"""Where the cuts are: PySceneDetect's detectors on small versions of the frames."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, Literal, TypeAlias
+
+import cv2
+
+from vidnst.errors import RangeError
+from vidnst.frames import ClipInfo, Shot, SourceKind
+from vidnst.media.decode import FrameReader, fit_size
+from vidnst.media.pictures import with_bits
+
+Method: TypeAlias = Literal["auto", "none", "content", "adaptive"] | tuple[int, ...]
+
+_LONGEST_SIDE = 256
+"""Pixels: cuts are as plain on a small picture, and noise is gone."""
+
+_SHORTEST_SHOT = 5
+"""Frames: what is shorter (flashes) stays with the shot around it."""
+
+
+def find_shots(
+    clip: ClipInfo,
+    *,
+    start: int,
+    end: int,
+    method: Method = "auto",
+    on_progress: Callable[[int], None] | None = None,
+) -> list[Shot]:
+    """The shots of frames `start <= index < end`, which together cover exactly these.
+
+    Args:
+        method: `content` cuts where neighbouring frames differ much, `adaptive` where they differ much more than the
+            frames around them do (so that fast movement is no cut); `none` is one shot; numbers are the first frames
+            of new shots, of which those inside the range count; `auto` is adaptive for video, none for pictures.
+        on_progress: called now and then with the number of frames looked at.
+
+    Raises:
+        RangeError: a given cut is outside the clip.
+        BadFrameError: the very first frame does not decode (others are passed over here).
+    """
+    if isinstance(method, tuple):
+        cuts = _given(method, clip)
+    else:
+        if method == "auto":
+            method = "adaptive" if clip.kind is SourceKind.VIDEO else "none"
+        cuts = _detected(clip, start, end, method, on_progress)
+    edges = [start, *sorted({cut for cut in cuts if start < cut < end}), end]
+    return [Shot(first, stop) for first, stop in pairwise(edges)]
+
+
+def _given(cuts: tuple[int, ...], clip: ClipInfo) -> list[int]:
+    for cut in cuts:
+        if not 0 <= cut < clip.frame_count:
+            raise RangeError(
+                f"the cut at frame {cut} is outside {clip.source}", f"it has frames 0 to {clip.frame_count - 1}"
+            )
+    return list(cuts)
+
+
+def _detected(
+    clip: ClipInfo, start: int, end: int, method: str, on_progress: Callable[[int], None] | None
+) -> list[int]:
+    if method == "none" or end - start < 2 * _SHORTEST_SHOT:
+        return []
+    from scenedetect import FrameTimecode
+
+    detector = _detector(method)
+    cuts: list[int] = []
+    size = fit_size(clip.width, clip.height, _LONGEST_SIDE)
+    with FrameReader(clip, start=start, end=end, size=size, on_bad_frame="repeat") as reader:
+        for frame in reader:
+            # Counted at a steady rate: the detectors only compare and subtract frame numbers.
+            at = FrameTimecode(frame.index, fps=clip.rate)
+            found = detector.process_frame(at, cv2.cvtColor(with_bits(frame.pixels, 8), cv2.COLOR_RGB2BGR))
+            cuts += [cut.frame_num for cut in found]
+            if on_progress and (frame.index - start) % 50 == 49:
+                on_progress(frame.index - start + 1)
+    return cuts
+
+
+def _detector(method: str) -> Any:
+    from scenedetect import AdaptiveDetector, ContentDetector
+
+    kind = AdaptiveDetector if method == "adaptive" else ContentDetector
+    return kind(min_scene_len=_SHORTEST_SHOT)
