@@ -1,0 +1,329 @@
+"""Finished frames become the output: encoded with the source's times, colours, sound and metadata, then checked."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from vidnst.config import OutputConfig
+from vidnst.errors import CancelledError, EncoderError, OutputError
+from vidnst.frames import ClipInfo, SourceKind
+from vidnst.media import feed, ffmpeg, pictures, sound
+from vidnst.media.formats import Kind, Target, choose, missing_encoder
+from vidnst.media.streams import AudioStream, StreamInfo, describe
+from vidnst.media.verify import planned, verify
+
+Progress = Callable[[int], None]
+Asked = Callable[[], bool]
+
+_HIGH_DEFINITION_LINES = 576
+_KEPT_MATRICES = frozenset({"bt709", "smpte170m", "bt470bg"})
+_SCALER = "accurate_rnd+full_chroma_int+full_chroma_inp"
+_CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
+_GIF_FASTEST_SECONDS = Fraction(1, 100)
+
+
+def check_output(
+    output: Path,
+    settings: OutputConfig,
+    *,
+    clip: ClipInfo,
+    start: int = 0,
+    end: int | None = None,
+    overwrite: bool = False,
+    size: tuple[int, int] | None = None,
+) -> None:
+    """See, before anything is rendered, that the output can be written.
+
+    Args:
+        start, end: the frames that will be rendered.
+        overwrite: whether an output that exists may be replaced.
+        size: width and height of the rendered frames; none is the clip's.
+
+    Raises:
+        OutputError: it exists, is the source, cannot be written, or its name does not go with the codec.
+        EncoderError: ffmpeg has no such encoder, or the machine not the hardware for it.
+        ConfigError: settings that do not go with the codec.
+    """
+    stop = clip.frame_count if end is None else end
+    width, height = size or (clip.width, clip.height)
+    target = choose(output, settings, frames=stop - start, width=width, height=height)
+    _check_place(output, target, clip, overwrite)
+    if target.codec == "gif" and min(map(clip.frame_duration_seconds, range(start, stop))) < _GIF_FASTEST_SECONDS:
+        raise OutputError(f"{output.name} cannot show more than 100 frames a second", "take webp, apng or a video")
+    if target.encoder:
+        _check_encoders(target, clip, settings)
+
+
+def _check_place(output: Path, target: Target, clip: ClipInfo, overwrite: bool) -> None:
+    if any(output.exists() and path.exists() and output.samefile(path) for path in clip.paths):
+        raise OutputError(f"{output} is the source itself", "choose another name")
+    if output.exists():
+        if not overwrite:
+            raise OutputError(f"{output} exists already", "choose another name, or replace it with --overwrite")
+        if output.is_dir() and target.kind is not Kind.FOLDER:
+            raise OutputError(f"{output} is a folder", "choose another name")
+        if target.kind is Kind.FOLDER:
+            _check_replaceable(output)
+    parent = output.absolute().parent
+    if not parent.is_dir():
+        raise OutputError(f"there is no folder {parent} to write {output.name} into", "make it, or choose another")
+    try:
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
+        raise OutputError(f"nothing can be written into {parent}: {error.strerror}", "choose another place") from error
+
+
+def _check_replaceable(folder: Path) -> None:
+    """A folder is replaced only if it holds nothing but frames of an earlier render."""
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is a file, not a folder for PNG frames", "choose another name")
+    others = [path.name for path in folder.iterdir() if not (path.suffix == ".png" and path.stem.isdecimal())]
+    if others:
+        raise OutputError(f"{folder} holds more than frames ({sorted(others)[0]})", "choose another name")
+
+
+def _check_encoders(target: Target, clip: ClipInfo, settings: OutputConfig) -> None:
+    there = ffmpeg.encoders()
+    wanted = [target.encoder]
+    if clip.kind is SourceKind.VIDEO and _with_sound(target, settings):
+        wanted += [sound.encoder_for(target.suffix, stream) for stream in describe(clip.paths[0]).audio]
+    for encoder in wanted:
+        if encoder != "copy" and encoder not in there:
+            raise missing_encoder(encoder, there)
+    if target.hardware != "none":
+        _try_hardware(target)
+
+
+def _try_hardware(target: Target) -> None:
+    """Encode a few grey frames: that ffmpeg has a hardware encoder does not mean that the machine has the hardware."""
+    args = [*_hardware_input(target), "-f", "lavfi", "-i", "color=gray:size=256x256:rate=25", "-frames:v", "3"]
+    filters = ",".join([f"format={target.pixel_format}", *_hardware_filters(target)])
+    try:
+        ffmpeg.run([*args, "-vf", filters, "-c:v", target.encoder, *target.options, "-f", "null", "-"])
+    except EncoderError as error:
+        raise EncoderError(
+            f"{target.encoder} does not work on this machine: {error.what}", "set output.hardware to none"
+        ) from error
+
+
+def encode(
+    frames: Sequence[Path],
+    output: Path,
+    *,
+    clip: ClipInfo,
+    start: int,
+    end: int,
+    settings: OutputConfig,
+    on_progress: Progress | None = None,
+    cancelled: Asked | None = None,
+) -> None:
+    """Pack finished frames, look at the result again, and only then give it its name, replacing what had it.
+
+    Args:
+        frames: one PNG, 8 or 16 bit RGB, for each frame `start <= index < end` of the source.
+        on_progress: called with the number of frames encoded so far.
+        cancelled: asked now and then; true stops.
+
+    Raises:
+        OutputError: a frame is missing or of another size, or the result is not as planned.
+        EncoderError, DiskFullError: ffmpeg failed.
+        ConfigError: settings that do not go with the codec.
+        CancelledError: `cancelled` said so.
+
+    Whatever is raised, nothing is left behind but the frames.
+    """
+    if len(frames) != end - start or not frames:
+        raise ValueError(f"{len(frames)} frames for {start}..{end}")
+    first = pictures.picture_size(frames[0])
+    size = (first.width, first.height)
+    target = choose(output, settings, frames=len(frames), width=size[0], height=size[1])
+    if target.kind is Kind.PICTURE:
+        pictures.write_picture(output, pictures.read_picture(frames[0]))
+    elif target.kind is Kind.FOLDER:
+        _write_folder(frames, output, start, on_progress, cancelled)
+    else:
+        part = output.with_name(f"{output.stem}.part{output.suffix}")
+        job = _Job(frames, part, target, settings, clip, start, end, size)
+        try:
+            job.run(on_progress, cancelled)
+            part.replace(output)
+        except OSError as error:
+            raise pictures.cannot_write(output, error) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _write_folder(
+    frames: Sequence[Path], output: Path, start: int, on_progress: Progress | None, cancelled: Asked | None
+) -> None:
+    part = output.with_name(f"{output.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        for number, path in enumerate(frames):
+            if cancelled and cancelled():
+                raise CancelledError("stopped while the frames were copied")
+            shutil.copyfile(path, part / f"{start + number:06d}.png")
+            if on_progress:
+                on_progress(number + 1)
+        if output.exists():
+            _check_replaceable(output)
+            shutil.rmtree(output)
+        part.replace(output)
+    except OSError as error:
+        raise pictures.cannot_write(output, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One encode by ffmpeg."""
+
+    frames: Sequence[Path]
+    part: Path
+    target: Target
+    settings: OutputConfig
+    clip: ClipInfo
+    start: int
+    end: int
+    size: tuple[int, int]
+
+    def run(self, on_progress: Progress | None, cancelled: Asked | None) -> None:
+        source = describe(self.clip.paths[0]) if self.clip.kind is SourceKind.VIDEO else None
+        streams = source.audio if source and _with_sound(self.target, self.settings) else ()
+        palette = self.part.with_name(f"{self.part.stem}.palette.png") if self.target.codec == "gif" else None
+        try:
+            if palette:
+                args = [*self._picture_input(), "-vf", "palettegen", "-frames:v", "1"]
+                args += ["-update", "1", "-y", ffmpeg.local(palette)]
+                ffmpeg.run(args, feed=self._feed(), cancelled=cancelled)
+            args = self._arguments(source, streams, palette)
+            ffmpeg.run(args, feed=self._feed(), on_progress=on_progress, cancelled=cancelled)
+        finally:
+            if palette:
+                palette.unlink(missing_ok=True)
+        with self.part.open("rb") as file:
+            os.fsync(file.fileno())
+        pts, last = planned(self.clip, self.start, self.end)
+        verify(self.part, pts_seconds=pts, last_duration_seconds=last, size=self.size, sound=len(streams))
+
+    def _feed(self) -> Iterator[bytes]:
+        if not self.clip.variable_rate:
+            return feed.steady(self.frames, self.size)
+        pts, last = planned(self.clip, self.start, self.end)
+        return feed.timed(self.frames, self.size, pts_seconds=pts, last_duration_seconds=last)
+
+    def _picture_input(self) -> list[str]:
+        if self.clip.variable_rate:
+            return [*ffmpeg.PROTOCOLS, "-f", "matroska", "-i", "pipe:0"]
+        rate = f"{self.clip.rate.numerator}/{self.clip.rate.denominator}"
+        return [*ffmpeg.PROTOCOLS, "-f", "image2pipe", "-framerate", rate, "-c:v", "png", "-i", "pipe:0"]
+
+    def _arguments(self, source: StreamInfo | None, streams: Sequence[AudioStream], palette: Path | None) -> list[str]:
+        args = [*_hardware_input(self.target), "-itsoffset", _seconds(self._offset(source, streams))]
+        args += self._picture_input()
+        if source is not None and self.target.kind is Kind.VIDEO:
+            args += [*self._span(source), *ffmpeg.PROTOCOLS, "-i", ffmpeg.local(self.clip.paths[0])]
+            args += ["-map", "0:v:0"]
+            for stream in streams:
+                args += ["-map", f"1:{stream.index}"]
+            args += ["-map_metadata", "1", "-map_chapters", "1"]
+            args += [word for tag in _CONTAINER_TAGS for word in ("-metadata", f"{tag}=")]
+        if palette:
+            args += [*ffmpeg.PROTOCOLS, "-f", "png_pipe", "-i", ffmpeg.local(palette), "-lavfi", "[0:v][1:v]paletteuse"]
+        else:
+            args += ["-vf", ",".join(self._filters(source))]
+        args += ["-c:v", self.target.encoder, *self.target.options, *self._timing(source, streams)]
+        if streams:
+            args += sound.output_options(self.target.suffix, streams)
+            if self.start:
+                args += ["-copypriorss", "0"]  # copying would begin at the source's key frame before the range
+        return [*args, "-y", ffmpeg.local(self.part)]
+
+    def _offset(self, source: StreamInfo | None, streams: Sequence[AudioStream]) -> Fraction:
+        """When the first frame appears: with sound before it, as late as in the source."""
+        if source is None or not streams or self.start:
+            return Fraction(0)
+        return max(Fraction(0), self.clip.pts_seconds[0] - source.start_seconds)
+
+    def _span(self, source: StreamInfo) -> list[str]:
+        """Input options for the source's sound and chapters: all of it, or just as long as the range."""
+        words: list[str] = []
+        begin = self.clip.pts_seconds[self.start] - source.start_seconds if self.start else Fraction(0)
+        if self.start:
+            words += ["-ss", _seconds(begin)]
+        if self.end < self.clip.frame_count:
+            until = self.clip.pts_seconds[self.end] - source.start_seconds
+            words += ["-t", _seconds(until - begin)]
+        return words
+
+    def _filters(self, source: StreamInfo | None) -> list[str]:
+        filters: list[str] = []
+        if self.target.yuv:
+            matrix = colour_matrix(self.clip, self.size[1])
+            # Untagged, players take HD for BT.709 while ffmpeg converts with BT.601; `-colorspace` alone leaves
+            # primaries and transfer unknown.
+            filters += [f"scale=out_color_matrix={matrix}:out_range=tv:flags={_SCALER}"]
+            filters += [f"format={self.target.pixel_format}"]
+            transfer = "bt709" if matrix == "bt709" else "smpte170m"
+            filters += [f"setparams=colorspace={matrix}:color_primaries={matrix}:color_trc={transfer}:range=tv"]
+        else:
+            filters += [f"format={self.target.pixel_format}"]
+        if source is not None and source.sample_aspect != 1:
+            aspect = 1 / source.sample_aspect if source.rotation_degrees % 180 else source.sample_aspect
+            filters += [f"setsar={aspect.numerator}/{aspect.denominator}"]
+        return [*filters, *_hardware_filters(self.target)]
+
+    def _timing(self, source: StreamInfo | None, streams: Sequence[AudioStream]) -> list[str]:
+        """Options that keep each frame's own time stamp and duration."""
+        if not self.clip.variable_rate:
+            return ["-fps_mode", "passthrough"]
+        pts, last = planned(self.clip, self.start, self.end)
+        options = ["-fps_mode", "passthrough", "-enc_time_base", "demux"]
+        if self.target.suffix in (".mp4", ".m4v", ".mov"):
+            options += ["-video_track_timescale", "90000"]
+            # In these containers the packet that is stored last says how long the last frame stays, and with
+            # B-frames that packet is another frame's; a key frame at the end puts the last frame last.
+            at = pts[-1] - pts[0] + self._offset(source, streams) - Fraction(1, 2000)
+            options += ["-force_key_frames", _seconds(max(Fraction(0), at))]
+        if self.target.codec == "av1":  # SVT-AV1 gives each packet the length of a frame at the mean rate
+            ticks = round(last * feed.TICKS_PER_SECOND)
+            options += ["-bsf:v", f"setts=duration=if(eq(N\\,{len(pts) - 1})\\,{ticks}/1000000/TB\\,DURATION)"]
+        if self.target.codec == "apng":
+            options += ["-final_delay", f"{last.limit_denominator(1000)}"]
+        return options
+
+
+def colour_matrix(clip: ClipInfo, height: int) -> str:
+    """The matrix for output of `height` lines: the source's where it names one of SDR, else the usual for the size.
+
+    Frames reach us as RGB, converted from whatever the source had (without a tag: from BT.601, as OpenCV does).
+    """
+    if clip.colour_matrix in _KEPT_MATRICES:
+        return str(clip.colour_matrix)
+    return "bt709" if height >= _HIGH_DEFINITION_LINES else "smpte170m"
+
+
+def _with_sound(target: Target, settings: OutputConfig) -> bool:
+    return settings.audio == "keep" and target.kind is Kind.VIDEO and sound.holds_sound(target.suffix)
+
+
+def _hardware_input(target: Target) -> list[str]:
+    if target.hardware == "vaapi":
+        return ["-vaapi_device", os.environ.get("VIDNST_VAAPI_DEVICE", "/dev/dri/renderD128")]
+    return []
+
+
+def _hardware_filters(target: Target) -> list[str]:
+    return ["hwupload"] if target.hardware == "vaapi" else []
+
+
+def _seconds(value: Fraction) -> str:
+    """Decimal seconds to a microsecond, as ffmpeg reads them."""
+    return f"{round(value * 1_000_000) / 1_000_000:.6f}"

@@ -1,0 +1,91 @@
+"""Finished PNG files as one stream of bytes for ffmpeg: plain at a constant rate, in Matroska with time stamps else."""
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+from vidnst.errors import OutputError
+
+TICKS_PER_SECOND = 1_000_000
+"""Clock of the Matroska stream."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_ANY_LENGTH = b"\x01" + b"\xff" * 7
+
+
+def steady(frames: Sequence[Path], size: tuple[int, int]) -> Iterator[bytes]:
+    """The files one after the other, for the `image2pipe` demuxer.
+
+    Args:
+        size: width and height that each must have; ffmpeg would scale the others without a word.
+
+    Raises:
+        OutputError: a file is missing, no PNG, or of another size.
+    """
+    for path in frames:
+        yield _png(path, size)
+
+
+def timed(
+    frames: Sequence[Path],
+    size: tuple[int, int],
+    *,
+    pts_seconds: Iterable[Fraction],
+    last_duration_seconds: Fraction,
+) -> Iterator[bytes]:
+    """The files as a Matroska stream in which each has its own time stamp and duration, to a microsecond.
+
+    Raises:
+        OutputError: as `steady`.
+    """
+    pts = list(pts_seconds)
+    ticks = [round((at - pts[0]) * TICKS_PER_SECOND) for at in pts]
+    ends = [*ticks[1:], ticks[-1] + round(last_duration_seconds * TICKS_PER_SECOND)]
+    yield _header(*size)
+    for path, start, end in zip(frames, ticks, ends, strict=True):
+        yield _cluster(start, end - start, _png(path, size))
+
+
+def _png(path: Path, size: tuple[int, int]) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise OutputError(f"the finished frame {path} cannot be read: {error.strerror or error}") from error
+    if not data.startswith(_PNG):
+        raise OutputError(f"the finished frame {path} is no PNG picture", "resume the run to render it again")
+    found = struct.unpack(">II", data[16:24])
+    if found != size:
+        raise OutputError(f"the finished frame {path} has {found[0]}x{found[1]} pixels, not {size[0]}x{size[1]}")
+    return data
+
+
+def _element(identity: str, payload: bytes) -> bytes:
+    """An EBML element: identity, length in eight bytes, payload (RFC 8794)."""
+    return bytes.fromhex(identity) + (len(payload) | 1 << 56).to_bytes(8, "big") + payload
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(8, "big")
+
+
+def _header(width: int, height: int) -> bytes:
+    """EBML header, an endless segment, its clock, and one track of PNG pictures (RFC 9559)."""
+    ebml = _element("4282", b"matroska") + _element("4287", _number(4)) + _element("4285", _number(2))
+    clock = _element("2AD7B1", _number(1_000_000_000 // TICKS_PER_SECOND))
+    # PNG has no identity of its own in Matroska: it goes by the code that it has in AVI.
+    bitmap = struct.pack("<IiiHH4sIiiII", 40, width, height, 1, 24, b"MPNG", 0, 0, 0, 0, 0)
+    track = _element("D7", _number(1)) + _element("73C5", _number(1)) + _element("83", _number(1))
+    track += _element("86", b"V_MS/VFW/FOURCC") + _element("63A2", bitmap)
+    track += _element("E0", _element("B0", _number(width)) + _element("BA", _number(height)))
+    segment = bytes.fromhex("18538067") + _ANY_LENGTH
+    return (
+        _element("1A45DFA3", ebml) + segment + _element("1549A966", clock) + _element("1654AE6B", _element("AE", track))
+    )
+
+
+def _cluster(start: int, duration: int, data: bytes) -> bytes:
+    """One frame: a cluster that starts with it, so that its own offset is nought."""
+    block = b"\x81\x00\x00\x00" + data  # track 1, offset 0, no flags
+    group = _element("A0", _element("A1", block) + _element("9B", _number(duration)))
+    return _element("1F43B675", _element("E7", _number(start)) + group)
