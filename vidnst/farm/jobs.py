@@ -8,6 +8,7 @@ from vidnst.frames import Pixels, State
 from vidnst.motion.flow import Flow
 from vidnst.plan import FlowId, Lane, StateId
 
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """A finished state and the flow that fetches it onto the frame to be stylized."""
@@ -84,7 +85,7 @@ WorkerFactory: TypeAlias = Callable[[], Worker]
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class Team:
     """The workers of one lane, all alike, and what each of them holds."""
 
     factory: WorkerFactory

@@ -1,7 +1,7 @@
 """The run folder: what a render needs to go on after it was stopped, and what is told about it afterwards."""
 
-from vidnst.store.manifest import Look, Manifest, StyleMark, fingerprint
+from vidnst.store.manifest import Look, Manifest, StyleMark
 from vidnst.store.run import RunStore
 from vidnst.store.space import check_free_space, required_bytes
 
-__all__ = ["Look", "Manifest", "RunStore", "StyleMark", "check_free_space", "fingerprint", "required_bytes"]
+__all__ = ["Look", "Manifest", "RunStore", "StyleMark", "check_free_space", "required_bytes"]

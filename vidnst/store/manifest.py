@@ -1,6 +1,5 @@
 """What a run is of: enough to go on with it, and to tell whether it is still the same."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -9,9 +8,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vidnst.errors import RunError
 
-_WHOLE_BYTES = 256 << 20
-_SAMPLES = 128
-_BLOCK_BYTES = 1 << 20
 _LONGEST_MANIFEST = 64 << 20
 
 
@@ -120,29 +116,3 @@ def _style_changes(old: Sequence[StyleMark], new: Sequence[StyleMark]) -> Iterat
 def _other_bytes(what: str, old: str, new: str, name: str) -> Iterator[str]:
     if old != new:
         yield f"{what} {name} has other bytes" if name else f"{what}: other bytes"
-
-
-def fingerprint(paths: Sequence[Path]) -> str:
-    """SHA-256 over the bytes of files, in their order; 64 hexadecimal digits.
-
-    Of files over 256 MiB the length and 128 blocks of 1 MiB, evenly spread and including both ends, are taken: a film
-    of 100 GB need not be read twice before anything is rendered.
-
-    Raises:
-        OSError: a file cannot be read.
-    """
-    total = hashlib.sha256()
-    for path in paths:
-        part = hashlib.sha256()
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            if size <= _WHOLE_BYTES:
-                while block := file.read(_BLOCK_BYTES):
-                    part.update(block)
-            else:
-                part.update(str(size).encode())
-                for sample in range(_SAMPLES):
-                    file.seek((size - _BLOCK_BYTES) * sample // (_SAMPLES - 1))
-                    part.update(file.read(_BLOCK_BYTES))
-        total.update(part.digest())
-    return total.hexdigest()

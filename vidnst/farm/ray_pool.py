@@ -1,0 +1,342 @@
+"""A pool of Ray actors, on this machine or on a cluster. The only module that imports Ray, and only when it is used."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from vidnst.errors import FarmError
+from vidnst.farm.jobs import Team, Outcome, Worker, WorkerDiedError, WorkerFactory
+from vidnst.farm.ray_errors import last_line, original_error, process_end, start_error
+from vidnst.plan import Lane
+
+_JOIN_SECONDS = 15
+_DEATHS = 3
+"""Deaths in a row, without any outcome between them, after which a worker is not replaced."""
+
+_PROBE = """
+import os, sys
+import ray
+ray.init(address=sys.argv[1], configure_logging=False, log_to_driver=False, logging_level="ERROR")
+ray.shutdown()
+"""
+
+
+def default_workers(*, gpus: float, gpus_per_worker: float = 1.0) -> int:
+    """As many workers as fit on the GPUs: none where there is no GPU, which leaves the number to the caller.
+
+    A worker's share is always of one GPU, so 0.6 of a GPU means one worker on each.
+    """
+    return int(gpus) * int(1 / gpus_per_worker + 1e-9)
+
+
+class RaySession:
+    """A connection to Ray: one that is there already, a cluster, or a Ray of our own on this machine.
+
+    Args:
+        address: a cluster (`host:port`, `ray://host:port`, or `auto`); none takes RAY_ADDRESS, and where that is not
+            set either, starts Ray here. `local` starts Ray here in any case.
+        cpus: CPU slots that a Ray started here offers at least (it offers the cores that there are, or more).
+        verbose: whether the workers' output is shown.
+
+    Raises:
+        FarmError: the cluster cannot be reached within about 20 seconds, or Ray does not start.
+    """
+
+    def __init__(self, *, address: str | None = None, cpus: int | None = None, verbose: bool = False) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read on import
+        # Without it Ray warns about a change of default, and hides the GPUs from actors that hold none.
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        import ray
+
+        address = address or os.environ.get("RAY_ADDRESS") or "local"
+        quiet: dict[str, Any] = {
+            "configure_logging": False,
+            "log_to_driver": verbose,
+            "logging_level": "WARNING" if verbose else "ERROR",
+        }
+        self._owned = False
+        if ray.is_initialized():
+            pass
+        elif address == "local":
+            self._owned = True
+            slots = max(os.cpu_count() or 1, cpus or 1)
+            _start(address, num_cpus=slots, include_dashboard=False, **quiet)
+        else:
+            self._owned = True
+            _probe(address)
+            _start(address, **quiet)
+        self.joined = not (self._owned and address == "local")
+        """Whether this Ray was there before."""
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of all nodes, busy or not."""
+        return self._resource("GPU")
+
+    @property
+    def cpus(self) -> float:
+        """CPU slots of all nodes, busy or not."""
+        return self._resource("CPU")
+
+    def close(self) -> None:
+        """Disconnect; a Ray that was started here ends with all its processes, one that was there goes on."""
+        import ray
+
+        if self._owned:
+            self._owned = False
+            ray.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @staticmethod
+    def _resource(name: str) -> float:
+        import ray
+
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return resources.get(name, 0.0)
+
+
+class RayPool:
+    """Workers in actors, one process each.
+
+    The factory of each lane goes into Ray's object store once, with the weights and styles that it holds, and every
+    actor reads it from there. A worker whose process ends is replaced under its name. Results are read-only arrays.
+
+    Args:
+        session: the Ray to use; it outlives the pool.
+        teams: the workers of each lane.
+        start_timeout_seconds: how long all of them together may take to come up, with what they load.
+
+    Raises:
+        FarmError: there are not enough GPUs or CPU slots, or the workers do not come up.
+        VidnstError: what a factory raised, as it was (weights, style).
+    """
+
+    def __init__(
+        self, session: RaySession, teams: Mapping[Lane, Team], *, start_timeout_seconds: float = 300.0
+    ) -> None:
+        import ray
+
+        _check_resources(session, teams.values())
+        self._ray = ray
+        self._timeout = start_timeout_seconds
+        self._names = {lane: [f"{lane}-{number}" for number in range(team.count)] for lane, team in teams.items()}
+        self._teams = {name: teams[lane] for lane, names in self._names.items() for name in names}
+        factories = {lane: ray.put(team.factory) for lane, team in teams.items()}
+        self._factories = {name: factories[lane] for lane, names in self._names.items() for name in names}
+        self._actors: dict[str, Any] = {}
+        self._pids: dict[str, int] = {}
+        self._deaths = dict.fromkeys(self._teams, 0)
+        self._jobs: dict[Any, str] = {}
+        self._greetings: dict[Any, tuple[str, float]] = {}
+        """Replacements that have not come up yet, and until when they may take."""
+        try:
+            self._start_all()
+        except BaseException:
+            self.close()
+            raise
+
+    def workers(self, lane: Lane) -> Sequence[str]:
+        """Names of the workers of a lane, in a fixed order."""
+        return tuple(self._names.get(lane, ()))
+
+    def submit(self, worker: str, job: Any) -> None:
+        """Give a job to an idle worker."""
+        self._jobs[self._actors[worker].run.remote(job)] = worker
+
+    def wait(self, timeout_seconds: float) -> list[Outcome]:
+        """Block until a worker has an outcome, or the time is up (then an empty list)."""
+        references = [*self._jobs, *self._greetings]
+        if not references:
+            time.sleep(timeout_seconds)
+            return []
+        ready, _ = self._ray.wait(references, num_returns=1, timeout=timeout_seconds, fetch_local=False)
+        if ready:
+            ready, _ = self._ray.wait(references, num_returns=len(references), timeout=0, fetch_local=False)
+        for reference in ready:
+            self._note_greeting(reference)
+        outcomes = [
+            self._outcome(self._jobs.pop(reference), reference) for reference in ready if reference in self._jobs
+        ]
+        return outcomes + self._overdue()
+
+    def close(self) -> None:
+        """Stop all workers, without waiting for what they are doing."""
+        for name in list(self._actors):
+            self._kill(name)
+        self._jobs.clear()
+        self._greetings.clear()
+
+    def pids(self) -> dict[str, int]:
+        """Process of each worker that has come up, on whichever node it is."""
+        return dict(self._pids)
+
+    def _start_all(self) -> None:
+        deadline = time.monotonic() + self._timeout
+        waiting = {self._spawn(name): name for name in self._teams}
+        while waiting:
+            left = max(0.0, deadline - time.monotonic())
+            ready, _ = self._ray.wait(list(waiting), num_returns=1, timeout=left, fetch_local=False)
+            if not ready:
+                raise FarmError(
+                    f"{len(self._teams) - len(waiting)} of {len(self._teams)} workers came up within "
+                    f"{self._timeout:.0f} seconds",
+                    "look with `ray status` for what they wait, or ask for fewer with --workers",
+                )
+            name = waiting.pop(ready[0])
+            outcome = self._outcome(name, ready[0])
+            if outcome.lost:
+                raise FarmError(
+                    f"worker {name} died {_DEATHS} times while it started: {outcome.error}",
+                    "look at the memory of the machine and at Ray's logs, or ask for fewer workers with --workers",
+                ) from outcome.error
+            if outcome.died:
+                (again,) = (reference for reference, (of, _) in self._greetings.items() if of == name)
+                del self._greetings[again]
+                waiting[again] = name
+            elif outcome.error is not None:
+                raise start_error(name, outcome.error)
+            else:
+                self._pids[name] = outcome.value
+
+    def _spawn(self, name: str) -> Any:
+        """Make the actor of a worker; returns the reference to its greeting, which comes once it is ready to work."""
+        team = self._teams[name]
+        # Ray's own restarts would hide deaths from the scheduler, which gives the node to another worker instead.
+        options = {"num_cpus": team.cpus, "num_gpus": team.gpus, "max_restarts": 0, "max_task_retries": 0}
+        self._actors[name] = self._ray.remote(_Actor).options(**options).remote(self._factories[name])
+        return self._actors[name].greet.remote()
+
+    def _outcome(self, name: str, reference: Any) -> Outcome:
+        errors = self._ray.exceptions
+        try:
+            value = self._ray.get(reference)
+        except errors.RayTaskError as error:
+            self._deaths[name] = 0
+            return Outcome(name, error=original_error(error))
+        except errors.RayError as error:
+            return self._bury(name, process_end(name, error))
+        self._deaths[name] = 0
+        return Outcome(name, value=value)
+
+    def _bury(self, name: str, error: WorkerDiedError) -> Outcome:
+        """Replace a worker that died, unless it does nothing else."""
+        self._kill(name)
+        self._deaths[name] += 1
+        lost = self._deaths[name] >= _DEATHS
+        if not lost:
+            self._greetings[self._spawn(name)] = (name, time.monotonic() + self._timeout)
+        return Outcome(name, error=error, died=True, lost=lost)
+
+    def _kill(self, name: str) -> None:
+        self._pids.pop(name, None)
+        self._greetings = {ref: due for ref, due in self._greetings.items() if due[0] != name}
+        if (actor := self._actors.pop(name, None)) is not None:
+            with suppress(Exception):  # it may be gone, and Ray with it
+                self._ray.kill(actor)
+
+    def _note_greeting(self, reference: Any) -> None:
+        name, _ = self._greetings.pop(reference, ("", 0.0))
+        if name:
+            with suppress(Exception):  # what is wrong with it, its next job will tell
+                self._pids[name] = self._ray.get(reference)
+
+    def _overdue(self) -> list[Outcome]:
+        """Workers whose replacement does not come up, because its node is gone for instance: they are lost."""
+        now = time.monotonic()
+        late = [name for name, due in self._greetings.values() if due < now]
+        outcomes = []
+        for name in late:
+            for reference in [reference for reference, of in self._jobs.items() if of == name]:
+                del self._jobs[reference]
+                self._kill(name)
+                error = WorkerDiedError(f"worker {name} died and did not come back within {self._timeout:.0f} seconds")
+                outcomes.append(Outcome(name, error=error, died=True, lost=True))
+        return outcomes
+
+
+class _Actor:
+    """What lives in an actor's process."""
+
+    def __init__(self, factory: WorkerFactory) -> None:
+        self._factory = factory
+        self._worker: Worker | None = None
+
+    def greet(self) -> int:
+        """Make the worker, here and not before, so that what goes wrong arrives as it is; returns the process."""
+        self._made()
+        return os.getpid()
+
+    def run(self, job: Any) -> Any:
+        """Run one job."""
+        return self._made().run(job)
+
+    def _made(self) -> Worker:
+        if self._worker is None:
+            self._worker = self._factory()
+        return self._worker
+
+
+def _start(address: str, **options: Any) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, **options)
+    except (Exception, SystemExit) as error:  # after losing a cluster in mid-join Ray calls sys.exit
+        ray.shutdown()
+        if address == "local":
+            remedy = "look at the free memory and at /dev/shm, or render without Ray: --set farm.executor=inline"
+            raise FarmError(f"Ray does not start here: {last_line(str(error))}", remedy) from error
+        raise _unreachable(address, last_line(str(error))) from error
+
+
+def _probe(address: str) -> None:
+    """Join the cluster from another process first: in this one, Ray would try for two minutes and then exit."""
+    try:
+        subprocess.run(
+            [sys.executable, "-c", _PROBE, address],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=_JOIN_SECONDS,
+            check=True,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _unreachable(address, f"no answer within {_JOIN_SECONDS} seconds") from error
+    except subprocess.CalledProcessError as error:
+        raise _unreachable(address, last_line(error.stderr.decode(errors="replace"))) from error
+
+
+def _unreachable(address: str, reason: str) -> FarmError:
+    return FarmError(
+        f"no Ray cluster could be joined at {address}: {reason}",
+        "check --address and RAY_ADDRESS, whether `ray status` works there, and that both sides have the same Ray "
+        "and Python; without either, Ray is started here",
+    )
+
+
+def _check_resources(session: RaySession, teams: Iterable[Team]) -> None:
+    teams = list(teams)
+    for team in teams:
+        if team.gpus and team.count > default_workers(gpus=session.gpus, gpus_per_worker=team.gpus):
+            raise FarmError(
+                f"{team.count} workers with {team.gpus:g} GPU each do not fit: there are {session.gpus:g} GPUs",
+                "ask for fewer with --workers, share GPUs with farm.gpus_per_worker, or use --set farm.device=cpu",
+            )
+    slots = sum(team.count * team.cpus for team in teams)
+    if slots > session.cpus:
+        raise FarmError(
+            f"the workers need {slots:g} CPU slots and Ray has {session.cpus:g}",
+            "ask for fewer with --workers, or for fewer threads each with farm.threads",
+        )
