@@ -215,9 +215,12 @@ class _Job:
 
     def _feed(self) -> Iterator[bytes]:
         if not self.clip.variable_rate:
-            return feed.steady(self.frames, self.size)
+            return self._pictures()
         pts, last = planned(self.clip, self.start, self.end)
-        return feed.timed(self.frames, self.size, pts_seconds=pts, last_duration_seconds=last)
+        return feed.timed(self._pictures(), self.size, pts_seconds=pts, last_duration_seconds=last)
+
+    def _pictures(self) -> Iterator[bytes]:
+        return feed.read_frames(self.frames, self.size, shallow=not self.target.deep)
 
     def _picture_input(self) -> list[str]:
         if self.clip.variable_rate:
@@ -292,6 +295,8 @@ class _Job:
             # B-frames that packet is another frame's; a key frame at the end puts the last frame last.
             at = pts[-1] - pts[0] + self._offset(source, streams) - Fraction(1, 2000)
             options += ["-force_key_frames", _seconds(max(Fraction(0), at))]
+            if self.target.encoder == "libx265":  # its key frames let frames before them come after them
+                options += ["-forced-idr", "1"]
         if self.target.codec == "av1":  # SVT-AV1 gives each packet the length of a frame at the mean rate
             ticks = round(last * feed.TICKS_PER_SECOND)
             options += ["-bsf:v", f"setts=duration=if(eq(N\\,{len(pts) - 1})\\,{ticks}/1000000/TB\\,DURATION)"]

@@ -1,4 +1,4 @@
-"""Finished PNG files as one stream of bytes for ffmpeg: plain at a constant rate, in Matroska with time stamps else."""
+"""Finished PNG files as a stream of bytes for ffmpeg: plain at a constant rate, else in Matroska with their times."""
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,57 +6,62 @@ from fractions import Fraction
 from pathlib import Path
 
 from vidnst.errors import OutputError
+from vidnst.media.pictures import encode_png, read_picture
 
 TICKS_PER_SECOND = 1_000_000
 """Clock of the Matroska stream."""
 
+_PNG_DEPTH = 24  # where a PNG file says its bits per channel
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ANY_LENGTH = b"\x01" + b"\xff" * 7
 
 
-def steady(frames: Sequence[Path], size: tuple[int, int]) -> Iterator[bytes]:
-    """The files one after the other, for the `image2pipe` demuxer.
+def read_frames(paths: Iterable[Path], size: tuple[int, int], *, shallow: bool = False) -> Iterator[bytes]:
+    """The files' bytes one after the other, as the `image2pipe` demuxer takes them.
 
     Args:
         size: width and height that each must have; ffmpeg would scale the others without a word.
+        shallow: make 16-bit pictures 8-bit ones, rounded; ffmpeg's own way brightens them by half a level.
 
     Raises:
         OutputError: a file is missing, no PNG, or of another size.
     """
-    for path in frames:
-        yield _png(path, size)
+    for path in paths:
+        data = _png(path, size)
+        deep = data[_PNG_DEPTH] == 16
+        yield encode_png(read_picture(path, bits=8)) if deep and shallow else data
 
 
 def timed(
-    frames: Sequence[Path],
+    frames: Iterable[bytes],
     size: tuple[int, int],
     *,
-    pts_seconds: Iterable[Fraction],
+    pts_seconds: Sequence[Fraction],
     last_duration_seconds: Fraction,
 ) -> Iterator[bytes]:
-    """The files as a Matroska stream in which each has its own time stamp and duration, to a microsecond.
-
-    Raises:
-        OutputError: as `steady`.
-    """
-    pts = list(pts_seconds)
-    ticks = [round((at - pts[0]) * TICKS_PER_SECOND) for at in pts]
+    """PNG pictures as a Matroska stream in which each has its own time stamp and duration, to a microsecond."""
+    ticks = [round((at - pts_seconds[0]) * TICKS_PER_SECOND) for at in pts_seconds]
     ends = [*ticks[1:], ticks[-1] + round(last_duration_seconds * TICKS_PER_SECOND)]
     yield _header(*size)
-    for path, start, end in zip(frames, ticks, ends, strict=True):
-        yield _cluster(start, end - start, _png(path, size))
+    for data, start, end in zip(frames, ticks, ends, strict=True):
+        yield _cluster(start, end - start, data)
 
 
 def _png(path: Path, size: tuple[int, int]) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise OutputError(f"the finished frame {path} cannot be read: {error.strerror or error}") from error
-    if not data.startswith(_PNG):
-        raise OutputError(f"the finished frame {path} is no PNG picture", "resume the run to render it again")
+        raise OutputError(
+            f"the finished frame {path} cannot be read: {error.strerror or error}", "resume to render it again"
+        ) from error
+    if not data.startswith(_PNG) or len(data) <= _PNG_DEPTH:
+        raise OutputError(f"the finished frame {path} is no PNG picture", "remove it and resume to render it again")
     found = struct.unpack(">II", data[16:24])
     if found != size:
-        raise OutputError(f"the finished frame {path} has {found[0]}x{found[1]} pixels, not {size[0]}x{size[1]}")
+        raise OutputError(
+            f"the finished frame {path} has {found[0]}x{found[1]} pixels, not {size[0]}x{size[1]}",
+            "remove it and resume to render it again",
+        )
     return data
 
 

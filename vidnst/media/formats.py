@@ -75,11 +75,15 @@ CODECS: Mapping[str, Codec] = MappingProxyType(
         "prores": Codec("prores_ks", (".mov", ".mkv"), ("422", "444"), ("-vendor", "apl0"), deep=True),
         "ffv1": Codec("ffv1", (".mkv",), (), ("-level", "3", "-g", "1", "-slices", "4", "-slicecrc", "1"), deep=True),
         "gif": Codec("gif", (".gif",), ()),
-        "webp": Codec("libwebp_anim", (".webp",), (), ("-quality", "90", "-loop", "0")),
+        # libwebp_anim packs tighter, but merges equal frames and forgets how long the last one stays.
+        "webp": Codec("libwebp", (".webp",), (), ("-quality", "90", "-loop", "0")),
         "apng": Codec("apng", (".apng", ".png"), (), ("-pred", "mixed", "-plays", "0")),
     }
 )
 """Codecs by the name that the configuration gives them."""
+
+_EVEN_UNLESS_444 = frozenset({"h264", "h265", "prores"})
+"""Encoders that refuse odd sides where chroma is subsampled, or (prores_ks) spoil the last column."""
 
 ANIMATIONS = frozenset({"gif", "webp", "apng"})
 
@@ -125,6 +129,11 @@ class Target:
         return self.path.suffix.lower()
 
     @property
+    def deep(self) -> bool:
+        """Whether more than 8 bits per channel are coded."""
+        return self.pixel_format.endswith(("10le", "16le", "48be"))
+
+    @property
     def yuv(self) -> bool:
         """Whether colours are converted from RGB, so that a matrix must be chosen and tagged."""
         return self.pixel_format.startswith(("yuv", "nv12", "p010"))
@@ -135,7 +144,7 @@ def choose(output: Path, settings: OutputConfig, *, frames: int, width: int, hei
 
     Args:
         frames: how many frames there are; a single one may become a picture.
-        width, height: pixels of a frame; with an odd side H.264 and H.265 need 4:4:4.
+        width, height: pixels of a frame; with an odd side H.264, H.265 and ProRes need 4:4:4.
 
     Raises:
         OutputError: the suffix says nothing, or does not go with the codec.
@@ -198,13 +207,13 @@ def _chroma(name: str, codec: Codec, settings: OutputConfig, *, odd: bool) -> st
     if settings.chroma is None:
         if not codec.chroma:
             return ""
-        return "444" if odd and name in ("h264", "h265") else codec.chroma[0]
+        return "444" if odd and name in _EVEN_UNLESS_444 else codec.chroma[0]
     if name == "ffv1":
         return settings.chroma
     if settings.chroma not in codec.chroma:
         offered = f"it has {', '.join(codec.chroma)}" if codec.chroma else "leave it out"
         raise ConfigError(f"output.chroma: {name} has no {settings.chroma}", offered)
-    if odd and settings.chroma != "444" and name in ("h264", "h265"):
+    if odd and settings.chroma != "444" and name in _EVEN_UNLESS_444:
         raise ConfigError(
             f"output.chroma: {name} with {settings.chroma} needs even sides", "take 444, or give --size to resize"
         )
@@ -219,7 +228,7 @@ def _pixel_format(name: str, codec: Codec, settings: OutputConfig, chroma: str) 
     if name == "apng":
         return "rgb48be" if settings.bits == 16 else "rgb24"
     if name == "webp":
-        return "bgra"  # the other choice is 4:2:0 in full range, which blurs colours
+        return "bgra"  # libwebp then converts by itself, to its own 4:2:0
     if name == "gif":
         return ""  # decided by the palette
     if settings.hardware in ("vaapi", "qsv", "amf"):
