@@ -1,5 +1,6 @@
 """Finished frames become the output: encoded with the source's times, colours, sound and metadata, then checked."""
 
+import math
 import os
 import shutil
 import tempfile
@@ -23,6 +24,9 @@ _HIGH_DEFINITION_LINES = 576
 _KEPT_MATRICES = frozenset({"bt709", "smpte170m", "bt470bg"})
 _SCALER = "accurate_rnd+full_chroma_int+full_chroma_inp"
 _CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
+_HAIR = Fraction(1, 1000)
+"""Of a frame: what ffmpeg's decimals may be off."""
+
 _GIF_FASTEST_SECONDS = Fraction(1, 100)
 
 
@@ -229,10 +233,17 @@ class _Job:
         return [*ffmpeg.PROTOCOLS, "-f", "image2pipe", "-framerate", rate, "-c:v", "png", "-i", "pipe:0"]
 
     def _arguments(self, source: StreamInfo | None, streams: Sequence[AudioStream], palette: Path | None) -> list[str]:
-        args = [*_hardware_input(self.target), "-itsoffset", _seconds(self._offset(source, streams))]
-        args += self._picture_input()
+        pictures_late, sound_late = self._offset(source, streams)
+        args = [*_hardware_input(self.target), "-itsoffset", _seconds(pictures_late), *self._picture_input()]
         if source is not None and self.target.kind is Kind.VIDEO:
-            args += [*self._span(source), *ffmpeg.PROTOCOLS, "-i", ffmpeg.local(self.clip.paths[0])]
+            args += [
+                *self._span(source),
+                "-itsoffset",
+                _seconds(sound_late),
+                *ffmpeg.PROTOCOLS,
+                "-i",
+                ffmpeg.local(self.clip.paths[0]),
+            ]
             args += ["-map", "0:v:0"]
             for stream in streams:
                 args += ["-map", f"1:{stream.index}"]
@@ -242,18 +253,26 @@ class _Job:
             args += [*ffmpeg.PROTOCOLS, "-f", "png_pipe", "-i", ffmpeg.local(palette), "-lavfi", "[0:v][1:v]paletteuse"]
         else:
             args += ["-vf", ",".join(self._filters(source))]
-        args += ["-c:v", self.target.encoder, *self.target.options, *self._timing(source, streams)]
+        args += ["-c:v", self.target.encoder, *self.target.options, *self._timing(pictures_late)]
         if streams:
             args += sound.output_options(self.target.suffix, streams)
             if self.start:
                 args += ["-copypriorss", "0"]  # copying would begin at the source's key frame before the range
         return [*args, "-y", ffmpeg.local(self.part)]
 
-    def _offset(self, source: StreamInfo | None, streams: Sequence[AudioStream]) -> Fraction:
-        """When the first frame appears: with sound before it, as late as in the source."""
+    def _offset(self, source: StreamInfo | None, streams: Sequence[AudioStream]) -> tuple[Fraction, Fraction]:
+        """How much later the pictures, and how much later the sound, start than each by itself would.
+
+        With sound before the first frame in the source, so it is here. The pictures start on a multiple of their own
+        frame time, for that is the clock of their encoder; the sound makes up for it.
+        """
         if source is None or not streams or self.start:
-            return Fraction(0)
-        return max(Fraction(0), self.clip.pts_seconds[0] - source.start_seconds)
+            return Fraction(0), Fraction(0)
+        late = max(Fraction(0), self.clip.pts_seconds[0] - source.start_seconds)
+        if self.clip.variable_rate:
+            return late, Fraction(0)
+        pictures_at = Fraction(math.ceil(late * self.clip.rate - _HAIR)) / self.clip.rate
+        return pictures_at, max(Fraction(0), pictures_at - late)
 
     def _span(self, source: StreamInfo) -> list[str]:
         """Input options for the source's sound and chapters: all of it, or just as long as the range."""
@@ -283,7 +302,7 @@ class _Job:
             filters += [f"setsar={aspect.numerator}/{aspect.denominator}"]
         return [*filters, *_hardware_filters(self.target)]
 
-    def _timing(self, source: StreamInfo | None, streams: Sequence[AudioStream]) -> list[str]:
+    def _timing(self, late: Fraction) -> list[str]:
         """Options that keep each frame's own time stamp and duration."""
         if not self.clip.variable_rate:
             return ["-fps_mode", "passthrough"]
@@ -293,7 +312,7 @@ class _Job:
             options += ["-video_track_timescale", "90000"]
             # In these containers the packet that is stored last says how long the last frame stays, and with
             # B-frames that packet is another frame's; a key frame at the end puts the last frame last.
-            at = pts[-1] - pts[0] + self._offset(source, streams) - Fraction(1, 2000)
+            at = pts[-1] - pts[0] + late - Fraction(1, 2000)
             options += ["-force_key_frames", _seconds(max(Fraction(0), at))]
             if self.target.encoder == "libx265":  # its key frames let frames before them come after them
                 options += ["-forced-idr", "1"]
