@@ -3,19 +3,21 @@
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from vidnst.config import OutputConfig
-from vidnst.errors import CancelledError, EncoderError, OutputError
+from vidnst.errors import CancelledError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import feed, ffmpeg, pictures, sound
-from vidnst.media.formats import Kind, Target, choose, missing_encoder
+from vidnst.media.formats import Kind, Target, choose
+from vidnst.media.preflight import check_output, check_replaceable
 from vidnst.media.streams import AudioStream, StreamInfo, describe
 from vidnst.media.verify import planned, verify
+
+__all__ = ["check_output", "colour_matrix", "encode"]
 
 Progress = Callable[[int], None]
 Asked = Callable[[], bool]
@@ -26,93 +28,6 @@ _SCALER = "accurate_rnd+full_chroma_int+full_chroma_inp"
 _CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
 _HAIR = Fraction(1, 1000)
 """Of a frame: what ffmpeg's decimals may be off."""
-
-_GIF_FASTEST_SECONDS = Fraction(1, 100)
-
-
-def check_output(
-    output: Path,
-    settings: OutputConfig,
-    *,
-    clip: ClipInfo,
-    start: int = 0,
-    end: int | None = None,
-    overwrite: bool = False,
-    size: tuple[int, int] | None = None,
-) -> None:
-    """See, before anything is rendered, that the output can be written.
-
-    Args:
-        start, end: the frames that will be rendered.
-        overwrite: whether an output that exists may be replaced.
-        size: width and height of the rendered frames; none is the clip's.
-
-    Raises:
-        OutputError: it exists, is the source, cannot be written, or its name does not go with the codec.
-        EncoderError: ffmpeg has no such encoder, or the machine not the hardware for it.
-        ConfigError: settings that do not go with the codec.
-    """
-    stop = clip.frame_count if end is None else end
-    width, height = size or (clip.width, clip.height)
-    target = choose(output, settings, frames=stop - start, width=width, height=height)
-    _check_place(output, target, clip, overwrite)
-    if target.codec == "gif" and min(map(clip.frame_duration_seconds, range(start, stop))) < _GIF_FASTEST_SECONDS:
-        raise OutputError(f"{output.name} cannot show more than 100 frames a second", "take webp, apng or a video")
-    if target.encoder:
-        _check_encoders(target, clip, settings)
-
-
-def _check_place(output: Path, target: Target, clip: ClipInfo, overwrite: bool) -> None:
-    if any(output.exists() and path.exists() and output.samefile(path) for path in clip.paths):
-        raise OutputError(f"{output} is the source itself", "choose another name")
-    if output.exists():
-        if not overwrite:
-            raise OutputError(f"{output} exists already", "choose another name, or replace it with --overwrite")
-        if output.is_dir() and target.kind is not Kind.FOLDER:
-            raise OutputError(f"{output} is a folder", "choose another name")
-        if target.kind is Kind.FOLDER:
-            _check_replaceable(output)
-    parent = output.absolute().parent
-    if not parent.is_dir():
-        raise OutputError(f"there is no folder {parent} to write {output.name} into", "make it, or choose another")
-    try:
-        with tempfile.TemporaryFile(dir=parent):
-            pass
-    except OSError as error:
-        raise OutputError(f"nothing can be written into {parent}: {error.strerror}", "choose another place") from error
-
-
-def _check_replaceable(folder: Path) -> None:
-    """A folder is replaced only if it holds nothing but frames of an earlier render."""
-    if not folder.is_dir():
-        raise OutputError(f"{folder} is a file, not a folder for PNG frames", "choose another name")
-    others = [path.name for path in folder.iterdir() if not (path.suffix == ".png" and path.stem.isdecimal())]
-    if others:
-        raise OutputError(f"{folder} holds more than frames ({sorted(others)[0]})", "choose another name")
-
-
-def _check_encoders(target: Target, clip: ClipInfo, settings: OutputConfig) -> None:
-    there = ffmpeg.encoders()
-    wanted = [target.encoder]
-    if clip.kind is SourceKind.VIDEO and _with_sound(target, settings):
-        wanted += [sound.encoder_for(target.suffix, stream) for stream in describe(clip.paths[0]).audio]
-    for encoder in wanted:
-        if encoder != "copy" and encoder not in there:
-            raise missing_encoder(encoder, there)
-    if target.hardware != "none":
-        _try_hardware(target)
-
-
-def _try_hardware(target: Target) -> None:
-    """Encode a few grey frames: that ffmpeg has a hardware encoder does not mean that the machine has the hardware."""
-    args = [*_hardware_input(target), "-f", "lavfi", "-i", "color=gray:size=256x256:rate=25", "-frames:v", "3"]
-    filters = ",".join([f"format={target.pixel_format}", *_hardware_filters(target)])
-    try:
-        ffmpeg.run([*args, "-vf", filters, "-c:v", target.encoder, *target.options, "-f", "null", "-"])
-    except EncoderError as error:
-        raise EncoderError(
-            f"{target.encoder} does not work on this machine: {error.what}", "set output.hardware to none"
-        ) from error
 
 
 def encode(
@@ -176,7 +91,7 @@ def _write_folder(
             if on_progress:
                 on_progress(number + 1)
         if output.exists():
-            _check_replaceable(output)
+            check_replaceable(output)
             shutil.rmtree(output)
         part.replace(output)
     except OSError as error:
@@ -200,7 +115,7 @@ class _Job:
 
     def run(self, on_progress: Progress | None, cancelled: Asked | None) -> None:
         source = describe(self.clip.paths[0]) if self.clip.kind is SourceKind.VIDEO else None
-        streams = source.audio if source and _with_sound(self.target, self.settings) else ()
+        streams = source.audio if source and sound.is_kept(self.target, self.settings) else ()
         palette = self.part.with_name(f"{self.part.stem}.palette.png") if self.target.codec == "gif" else None
         try:
             if palette:
@@ -234,7 +149,7 @@ class _Job:
 
     def _arguments(self, source: StreamInfo | None, streams: Sequence[AudioStream], palette: Path | None) -> list[str]:
         pictures_late, sound_late = self._offset(source, streams)
-        args = [*_hardware_input(self.target), "-itsoffset", _seconds(pictures_late), *self._picture_input()]
+        args = [*self.target.device_options, "-itsoffset", _seconds(pictures_late), *self._picture_input()]
         if source is not None and self.target.kind is Kind.VIDEO:
             args += [
                 *self._span(source),
@@ -300,7 +215,7 @@ class _Job:
         if source is not None and source.sample_aspect != 1:
             aspect = 1 / source.sample_aspect if source.rotation_degrees % 180 else source.sample_aspect
             filters += [f"setsar={aspect.numerator}/{aspect.denominator}"]
-        return [*filters, *_hardware_filters(self.target)]
+        return [*filters, *self.target.device_filters]
 
     def _timing(self, late: Fraction) -> list[str]:
         """Options that keep each frame's own time stamp and duration."""
@@ -332,20 +247,6 @@ def colour_matrix(clip: ClipInfo, height: int) -> str:
     if clip.colour_matrix in _KEPT_MATRICES:
         return str(clip.colour_matrix)
     return "bt709" if height >= _HIGH_DEFINITION_LINES else "smpte170m"
-
-
-def _with_sound(target: Target, settings: OutputConfig) -> bool:
-    return settings.audio == "keep" and target.kind is Kind.VIDEO and sound.holds_sound(target.suffix)
-
-
-def _hardware_input(target: Target) -> list[str]:
-    if target.hardware == "vaapi":
-        return ["-vaapi_device", os.environ.get("VIDNST_VAAPI_DEVICE", "/dev/dri/renderD128")]
-    return []
-
-
-def _hardware_filters(target: Target) -> list[str]:
-    return ["hwupload"] if target.hardware == "vaapi" else []
 
 
 def _seconds(value: Fraction) -> str:

@@ -98,6 +98,7 @@ _BY_SUFFIX = {
     ".apng": "apng",
 }
 
+_VAAPI_DEVICE = "/dev/dri/renderD128"
 _HARDWARE = {"h264": "h264", "h265": "hevc", "av1": "av1", "vp9": "vp9", "prores": "prores"}
 _HARDWARE_QUALITY = {
     "nvenc": ("-rc", "vbr", "-b:v", "0", "-cq", "{}"),
@@ -132,6 +133,16 @@ class Target:
     def deep(self) -> bool:
         """Whether more than 8 bits per channel are coded."""
         return self.pixel_format.endswith(("10le", "16le", "48be"))
+
+    @property
+    def device_options(self) -> list[str]:
+        """ffmpeg's options, before all inputs, that open the encoding device."""
+        return ["-vaapi_device", _VAAPI_DEVICE] if self.hardware == "vaapi" else []
+
+    @property
+    def device_filters(self) -> list[str]:
+        """Filters that bring the pictures to the encoding device."""
+        return ["hwupload"] if self.hardware == "vaapi" else []
 
     @property
     def yuv(self) -> bool:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from vidnst.config import OutputConfig
+from vidnst.media.formats import Kind, Target
 from vidnst.media.streams import AudioStream
 
 _PCM_MOV = {f"pcm_{kind}{end}" for kind in ("s16", "s24", "s32", "f32", "f64") for end in ("le", "be")}
@@ -27,9 +29,9 @@ def encoder_for(suffix: str, stream: AudioStream) -> str:
     return "copy" if stream.codec in _COPIED[suffix] else _ENCODERS[suffix]
 
 
-def holds_sound(suffix: str) -> bool:
-    """Whether a container has room for sound."""
-    return suffix in _COPIED
+def is_kept(target: Target, settings: OutputConfig) -> bool:
+    """Whether the source's sound goes into this output."""
+    return settings.audio == "keep" and target.kind is Kind.VIDEO and target.suffix in _COPIED
 
 
 def output_options(suffix: str, streams: Sequence[AudioStream]) -> list[str]:
