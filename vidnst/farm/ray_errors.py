@@ -26,10 +26,13 @@ def start_error(name: str, error: BaseException) -> VidnstError:
 
 
 def process_end(name: str, error: BaseException) -> WorkerDiedError:
-    """How a process ended, out of the many lines that Ray writes about it."""
-    found = re.search(r"exit detail: (.+?)(?:\. |\n|$)", str(error))
-    detail = found[1] if found else last_line(str(error))
-    return WorkerDiedError(f"the process of worker {name} ended (out of memory?): {detail}")
+    """How a worker's process ended, out of the many lines that Ray writes about it."""
+    text = str(error)
+    found = re.search(r"exit detail: (.+?)(?:\. |\n|$)", text)
+    detail = found[1] if found else last_line(text)
+    if "creation task" in text:  # Ray could not even make our actor; vidnst is missing on that node, for instance
+        return WorkerDiedError(f"the process of worker {name} did not start: {detail}")
+    return WorkerDiedError(f"the process of worker {name} ended: {detail}")
 
 
 def last_line(text: str) -> str:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vidnst.errors import FarmError
-from vidnst.farm.jobs import Team, Outcome, Worker, WorkerDiedError, WorkerFactory
+from vidnst.farm.jobs import Outcome, Team, Worker, WorkerDiedError, WorkerFactory
 from vidnst.farm.ray_errors import last_line, original_error, process_end, start_error
 from vidnst.plan import Lane
 
@@ -51,6 +51,8 @@ class RaySession:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read on import
         # Without it Ray warns about a change of default, and hides the GPUs from actors that hold none.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        if not verbose:  # Ray prints what raylets say about dead workers on stdout, whatever `log_to_driver` is
+            os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
         import ray
 
         address = address or os.environ.get("RAY_ADDRESS") or "local"
@@ -215,7 +217,7 @@ class RayPool:
         team = self._teams[name]
         # Ray's own restarts would hide deaths from the scheduler, which gives the node to another worker instead.
         options = {"num_cpus": team.cpus, "num_gpus": team.gpus, "max_restarts": 0, "max_task_retries": 0}
-        self._actors[name] = self._ray.remote(_Actor).options(**options).remote(self._factories[name])
+        self._actors[name] = self._ray.remote(_Actor).options(**options).remote([self._factories[name]])
         return self._actors[name].greet.remote()
 
     def _outcome(self, name: str, reference: Any) -> Outcome:
@@ -269,8 +271,8 @@ class RayPool:
 class _Actor:
     """What lives in an actor's process."""
 
-    def __init__(self, factory: WorkerFactory) -> None:
-        self._factory = factory
+    def __init__(self, factory: list[Any]) -> None:
+        self._factory = factory  # a reference in a list: Ray would resolve a bare one where its errors kill the actor
         self._worker: Worker | None = None
 
     def greet(self) -> int:
@@ -284,7 +286,10 @@ class _Actor:
 
     def _made(self) -> Worker:
         if self._worker is None:
-            self._worker = self._factory()
+            import ray
+
+            factory: WorkerFactory = ray.get(self._factory[0])
+            self._worker = factory()
         return self._worker
 
 
