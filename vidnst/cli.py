@@ -148,9 +148,10 @@ def render(
         },
     )
     from vidnst import console, pipeline
+    from vidnst.prepare import Request
 
     names: str | list[str] = source[0] if len(source) == 1 else source
-    request = pipeline.Request(names, tuple(style or ()), output, resolved, work_dir)
+    request = Request(names, tuple(style or ()), output, resolved, work_dir)
     if dry_run:
         console.show_plan(pipeline.outline(request), as_json=as_json)
         return

@@ -92,6 +92,8 @@ class OptimizeConfig(Section):
     """Loss evaluations for a frame that starts cold, over all its scales. 0: frames pass through unchanged."""
     warm_share: float = Field(0.3, ge=0, le=1)
     """A warm-started frame's evaluations, as a share of `iterations` (at least one)."""
+    warm_rate: float = Field(0.3, gt=0, le=1)
+    """Share of `learning_rate` that a warm-started frame begins with: full steps would throw away where it starts."""
     learning_rate: Positive = 0.03
     """First step of Adam, in units of the full range of a channel; L-BFGS: its step length."""
     final_rate: float = Field(0.2, gt=0, le=1)
@@ -190,10 +192,12 @@ class RenderConfig(Section):
     def look(self) -> dict[str, Any]:
         """The sections that decide the bytes of a frame, as plain JSON values.
 
-        The path of the weights is left out: their content has a fingerprint of its own.
+        The path of the weights is left out: their content has a fingerprint of its own. Of the output only the bits
+        of a stored frame count.
         """
         values = self.model_dump(mode="json", include=set(LOOK_SECTIONS))
         values["model"].pop("weights")
+        values["output"] = {"bits": self.output.bits}
         return values
 
 

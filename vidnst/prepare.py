@@ -1,5 +1,6 @@
 """Reading and checking everything a render needs, before any hour is spent on it."""
 
+import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst import __version__
 from vidnst.config import RenderConfig
-from vidnst.errors import ConfigError, SourceError, StyleError
+from vidnst.errors import ConfigError, RunError, SourceError, StyleError
 from vidnst.events import OnEvent, Stage, Warned, ignore
 from vidnst.frames import ClipInfo, Pixels
+from vidnst.presets import build_config
+from vidnst.store import Look, Manifest, StyleMark
 
 _FLAT_LEVELS = 2.0  # standard deviation, in levels of 255, under which a picture has no texture to take
 
@@ -33,7 +35,7 @@ class Request:
     @property
     def folder(self) -> Path:
         """The run folder."""
-        return self.work_dir or self.output.with_name(self.output.name + ".vidnst")
+        return self.work_dir or beside(self.output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ class Job:
     styles: tuple[StylePicture, ...]
     features: Mapping[str, NDArray[np.float32]] | None
     """The network's weights; None where every frame passes through."""
-    manifest: dict[str, Any]
-    """Plain JSON: what makes this render this render, and how to repeat it."""
+    manifest: Manifest
+    """What makes this render this render, and how to repeat it."""
 
     @property
     def config(self) -> RenderConfig:
@@ -99,7 +101,7 @@ def prepare(request: Request, *, overwrite: bool = False, on_event: OnEvent = ig
     through = config.optimize.iterations == 0
     styles = () if through and not request.styles else read_styles(request.styles)
     features = None if through else read_features(config, on_event=on_event)
-    manifest = _manifest(request, clip, (start, end), (width, height), styles, features)
+    manifest = _manifest(request, clip, styles, features)
     return Job(request, clip, start, end, width, height, styles, features, manifest)
 
 
@@ -158,37 +160,66 @@ def _read_style(path: Path, weight: float) -> StylePicture:
 def _manifest(
     request: Request,
     clip: ClipInfo,
-    span: tuple[int, int],
-    size: tuple[int, int],
     styles: Sequence[StylePicture],
     features: Mapping[str, NDArray[np.float32]] | None,
-) -> dict[str, Any]:
+) -> Manifest:
     from vidnst.media.fingerprint import fingerprint
 
+    config = request.config
     weights = "none"
     if features is not None:
         from vidnst.style.weights import weights_fingerprint
 
         weights = weights_fingerprint(features)
-    source = request.source if isinstance(request.source, (str, Path)) else [str(part) for part in request.source]
-    return {
-        "vidnst": __version__,
-        "look": request.config.look(),
-        "source": {"name": clip.source, "sha256": fingerprint(clip.paths), "frames": clip.frame_count},
-        "range": list(span),
-        "size": list(size),
-        "styles": [{"name": s.path.name, "weight": s.weight, "sha256": s.fingerprint} for s in styles],
-        "weights": weights,
-        "request": {
-            "source": _absolute(source),
-            "styles": [f"{style.path.resolve()}:{style.weight:g}" for style in styles],
-            "output": str(request.output.resolve()),
-            "config": request.config.model_dump(mode="json"),
-        },
-    }
+    marks = tuple(StyleMark(path=_absolute(s.path), fingerprint=s.fingerprint, weight=s.weight) for s in styles)
+    look = Look(config=config.look(), source=fingerprint(clip.paths), styles=marks, weights=weights)
+    sources = [request.source] if isinstance(request.source, (str, Path)) else request.source
+    spec = config.model.weights
+    return Manifest(
+        versions={name: _version(name) for name in ("vidnst", "torch", "opencv-python", "numpy")},
+        config=config.model_dump(mode="json"),
+        look=look,
+        sources=tuple(_absolute(part) for part in sources),
+        weights=_absolute(spec) if spec not in (None, "random") else spec,
+        output=_absolute(request.output),
+    )
 
 
-def _absolute(source: str | Path | list[str]) -> str | list[str]:
-    if isinstance(source, list):
-        return [os.path.abspath(part) for part in source]
-    return os.path.abspath(source)
+def _absolute(path: str | Path) -> str:
+    return os.path.abspath(path)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:  # another build of the same library, or a checkout on the path
+        return "unknown"
+
+
+def recall_request(folder: Path, farm: Mapping[str, Any]) -> Request:
+    """The request that a run folder (or the output beside it) remembers.
+
+    Args:
+        folder: a run folder, or the output that it was for.
+        farm: settings of the `farm` section that are to be different from now on.
+
+    Raises:
+        RunError: there is no run, or its record is damaged.
+        ConfigError: a setting in `farm`, or in the record, is wrong.
+    """
+    if not (folder / "run.json").is_file():
+        folder = beside(folder)
+    if not (folder / "run.json").is_file():
+        raise RunError(f"{folder} is no run folder: it has no run.json", "give the folder that ends in .vidnst")
+    manifest = Manifest.read(folder / "run.json")
+    values = dict(manifest.config)
+    values["farm"] = {**values.get("farm", {}), **farm}
+    values["model"] = {**values.get("model", {}), "weights": manifest.weights}
+    source = manifest.sources[0] if len(manifest.sources) == 1 else manifest.sources
+    styles = tuple(f"{mark.path}:{mark.weight:g}" for mark in manifest.look.styles)
+    return Request(source, styles, Path(manifest.output), build_config(values), folder)
+
+
+def beside(output: Path) -> Path:
+    """The run folder that belongs to an output."""
+    return output.with_name(output.name + ".vidnst")

@@ -1,0 +1,301 @@
+"""The command line as a person uses it: what it prints, what it says about mistakes, its exit status."""
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from vidnst.__main__ import main
+from vidnst.style.weights import random_features
+
+FAST = (
+    *("--executor", "inline", "--weights", "random", "--iterations", "2"),
+    *("--set", "losses.style_layers={relu1_1: 1}", "--set", "losses.content_layers={relu2_1: 1}"),
+)
+
+
+@dataclass
+class Said:
+    """What a command said."""
+
+    status: int
+    out: str
+    err: str
+
+
+Vidnst = Callable[..., Said]
+
+
+@pytest.fixture
+def vidnst(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Vidnst]:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*arguments: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["vidnst", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = capsys.readouterr()
+        return Said(int(left.value.code or 0), said.out, said.err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    logging.getLogger("vidnst").setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def burst(tmp_path: Path) -> Path:
+    folder = tmp_path / "burst"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    big = cv2.resize(noise, (64, 48), interpolation=cv2.INTER_CUBIC)
+    for number in range(3):
+        cv2.imwrite(str(folder / f"IMG_{number}.png"), np.roll(big, number, axis=1))
+    return folder
+
+
+@pytest.fixture
+def style(tmp_path: Path) -> Path:
+    path = tmp_path / "style.png"
+    cv2.imwrite(str(path), np.kron(np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8), np.ones((8, 8, 1))))
+    return path
+
+
+def sentence(said: Said, *words: str) -> None:
+    """One sentence on stderr, nothing on stdout, no traceback."""
+    assert said.out == ""
+    assert said.err.startswith("vidnst: ")
+    assert said.err.count("\n") == 1
+    assert "Traceback" not in said.err
+    for word in words:
+        assert word in said.err
+
+
+def test_a_burst_becomes_a_folder_of_frames_and_only_its_path_is_printed(
+    vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path
+) -> None:
+    said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST)
+    assert (said.status, said.out) == (0, f"{tmp_path / 'out'}\n"), said.err
+    frames = sorted((tmp_path / "out").iterdir())
+    assert len(frames) == 3
+    pictures = [cv2.imread(str(frame)) for frame in frames]
+    assert all(picture is not None and picture.shape == (48, 64, 3) for picture in pictures)
+    assert not np.array_equal(pictures[0], cv2.imread(str(burst / "IMG_0.png")))
+
+
+def test_zero_iterations_need_no_style_and_no_weights_and_change_nothing(
+    vidnst: Vidnst, burst: Path, tmp_path: Path
+) -> None:
+    said = vidnst("render", burst, "-o", tmp_path / "out", "--iterations", 0, "--executor", "inline")
+    assert said.status == 0, said.err
+    for before, after in zip(sorted(burst.iterdir()), sorted((tmp_path / "out").iterdir()), strict=True):
+        np.testing.assert_array_equal(cv2.imread(str(before)), cv2.imread(str(after)))
+
+
+def test_state_and_frames_are_removed_after_the_encode_unless_kept(
+    vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path
+) -> None:
+    assert vidnst("render", burst, "--style", style, "-o", tmp_path / "a", *FAST).status == 0
+    assert vidnst("render", burst, "--style", style, "-o", tmp_path / "b", *FAST, "--keep-frames").status == 0
+    assert not list((tmp_path / "a.vidnst").rglob("*.png"))
+    assert len(list((tmp_path / "b.vidnst").rglob("*.png"))) == 3
+    assert len(list((tmp_path / "b.vidnst").rglob("*.npy"))) == 2  # the last frame's state has no reader
+    assert (tmp_path / "a.vidnst" / "events.jsonl").exists()
+
+
+def test_events_are_json_lines_from_start_to_finish(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--json")
+    events = [json.loads(line) for line in said.out.splitlines()]
+    names = [event["event"] for event in events]
+    assert names.count("frame_done") == 3
+    assert names[-1] == "run_finished"
+    assert {"content", "style", "temporal"} <= set(next(e for e in events if e["event"] == "frame_done")["losses"])
+
+
+def test_a_dry_run_prints_the_plan_and_makes_nothing(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--dry-run", "--json")
+    plan = json.loads(said.out)
+    assert plan["frames"] == 3
+    assert plan["nodes"] == {"cold": 1, "flow": 2, "warm": 2}
+    assert plan["evaluations"] == 2 + 2 * 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["burst", "style.png"]
+
+
+def test_the_same_command_again_will_not_overwrite(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    command = ("render", burst, "--style", style, "-o", tmp_path / "out", *FAST)
+    assert vidnst(*command).status == 0
+    said = vidnst(*command)
+    assert said.status == 6
+    sentence(said, "exists already", "--overwrite")
+    assert vidnst(*command, "--overwrite").status == 0
+
+
+def test_mistakes_about_the_source_are_named(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    text = tmp_path / "notes.mp4"
+    text.write_text("no video")
+    (tmp_path / "empty").mkdir()
+    for source, word in ((tmp_path / "gone.mp4", "gone.mp4"), (text, "notes.mp4"), (tmp_path / "empty", "empty")):
+        said = vidnst("render", source, "--style", style, "-o", tmp_path / "out", *FAST)
+        assert said.status == 3
+        sentence(said, word)
+    odd = np.zeros((20, 20, 3), np.uint8)
+    cv2.imwrite(str(burst / "IMG_3.png"), odd)
+    said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST)
+    assert said.status == 3
+    sentence(said, "IMG_3.png", "20x20", "64x48")
+
+
+def test_a_range_outside_the_clip_says_what_there_is(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--start", 7)
+    assert said.status == 3
+    sentence(said, "7", "0 to 2")
+
+
+def test_mistakes_about_the_style_are_named(vidnst: Vidnst, burst: Path, tmp_path: Path) -> None:
+    flat, broken = tmp_path / "flat.png", tmp_path / "broken.png"
+    cv2.imwrite(str(flat), np.full((32, 32, 3), 90, np.uint8))
+    broken.write_bytes(flat.read_bytes()[:40])
+    for style, word in ((flat, "one colour"), (broken, "broken.png"), (tmp_path / "gone.png", "gone.png")):
+        said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST)
+        assert said.status == 4
+        sentence(said, word)
+    said = vidnst("render", burst, "-o", tmp_path / "out", *FAST)
+    assert said.status == 4
+    sentence(said, "--style")
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("kind", ["grey", "alpha"])
+def test_grey_styles_and_styles_with_alpha_are_welcome(
+    vidnst: Vidnst, burst: Path, tmp_path: Path, kind: str, suffix: str
+) -> None:
+    if kind == "alpha" and suffix == "jpg":
+        return  # JPEG has none
+    blocks = np.kron(np.random.default_rng(2).integers(0, 256, (8, 8, 4), np.uint8), np.ones((8, 8, 1), np.uint8))
+    style = tmp_path / f"style.{suffix}"
+    cv2.imwrite(str(style), blocks[..., 0] if kind == "grey" else blocks)
+    said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST)
+    assert said.status == 0, said.err
+
+
+def test_mistakes_about_the_weights_are_named(
+    vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = random_features("relu2_1")
+    other, truncated = tmp_path / "other.safetensors", tmp_path / "truncated.pth"
+    save_file({name: array for name, array in features.items() if not name.startswith("features.2.")}, str(other))
+    torch.save({name: torch.from_numpy(array) for name, array in features.items()}, truncated)
+    truncated.write_bytes(truncated.read_bytes()[:5000])
+    for weights, word in (
+        (other, "features.2.weight"),
+        (truncated, "truncated.pth"),
+        (tmp_path / "gone.pth", "gone.pth"),
+    ):
+        said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--weights", weights)
+        assert said.status == 5
+        sentence(said, word)
+
+
+def test_mistakes_about_settings_are_named(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    command = ("render", burst, "--style", style, "-o", tmp_path / "out", *FAST)
+    for extra, words in (
+        (("--set", "losses.style_wieght=3"), ("did you mean style_weight",)),
+        (("--preset", "drft"), ("did you mean draft",)),
+        (("--config", tmp_path / "gone.yaml"), ("gone.yaml",)),
+        (("--style-weight", "-1"), ("losses.style_weight",)),
+    ):
+        said = vidnst(*command, *extra)
+        assert said.status == 2
+        sentence(said, *words)
+    said = vidnst("render", burst, "--style", style)
+    assert said.status == 2
+    sentence(said, "-o OUT")
+
+
+def test_mistakes_about_the_output_are_named(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    for output, word in ((tmp_path / "none" / "out.mp4", "none"), (tmp_path / "out.xyz", "xyz")):
+        said = vidnst("render", burst, "--style", style, "-o", output, *FAST)
+        assert said.status == 6
+        sentence(said, word)
+
+
+def test_a_traceback_is_shown_only_when_asked_for(vidnst: Vidnst, style: Path, tmp_path: Path) -> None:
+    command = ("render", tmp_path / "gone.mp4", "--style", style, "-o", tmp_path / "out", *FAST)
+    assert "Traceback" not in vidnst(*command).err
+    assert "Traceback" in vidnst(*command, "-v").err
+
+
+def test_several_styles_blend_by_their_weights(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second.png"
+    cv2.imwrite(
+        str(second), np.kron(np.random.default_rng(5).integers(0, 256, (4, 4, 3), np.uint8), np.ones((16, 16, 1)))
+    )
+
+    def mean(*styles: str) -> np.ndarray:
+        options = [part for text in styles for part in ("--style", text)]
+        said = vidnst("render", burst, *options, "-o", tmp_path / "out", *FAST, "--overwrite", "--restart")
+        assert said.status == 0, said.err
+        return np.asarray(cv2.imread(str(sorted((tmp_path / "out").iterdir())[0])), np.float32)
+
+    one, both, other = mean(f"{style}"), mean(f"{style}:100", f"{second}:45"), mean(f"{second}")
+    assert np.abs(both - one).max() > 0
+    assert np.abs(both - one).mean() < np.abs(other - one).mean()
+
+
+def test_probe_tells_what_a_source_holds(vidnst: Vidnst, burst: Path) -> None:
+    found = json.loads(vidnst("probe", burst, "--fps", "24000/1001", "--json").out)
+    assert (found["width"], found["height"], found["frame_count"]) == (64, 48, 3)
+    assert found["rate"] == "24000/1001"
+    assert "IMG_0.png" in vidnst("probe", burst).out
+
+
+def test_the_doctor_says_what_is_missing_and_what_to_do(
+    vidnst: Vidnst, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("VIDNST_WEIGHTS", raising=False)
+    said = vidnst("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(said.out)}
+    assert said.status == 1
+    assert not checks["weights"]["ok"]
+    assert "--weights random" in checks["weights"]["remedy"]
+    assert all(check["ok"] for name, check in checks.items() if name != "weights"), checks
+    assert vidnst("doctor", "--weights", "random").status == 0
+
+
+def test_presets_are_listed_and_shown(vidnst: Vidnst) -> None:
+    listed = vidnst("presets").out
+    for name in ("default", "draft", "film", "timelapse", "burst"):
+        assert name in listed
+    assert "losses:" in vidnst("presets", "--show", "default").out
+    assert vidnst("presets", "--show", "nothing").status == 2
+
+
+def test_weights_are_verified(vidnst: Vidnst, tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    save_file(random_features("relu2_1"), str(file))
+    assert json.loads(vidnst("weights", file, "--json").out)["deepest_layer"] == "relu2_1"
+    said = vidnst("weights", tmp_path / "gone.pth")
+    assert said.status == 5
+    sentence(said, "gone.pth")
+
+
+def test_bench_measures_each_size(vidnst: Vidnst, tmp_path: Path) -> None:
+    said = vidnst("bench", "--size", "64x48", "--iterations", 1, "--json", "-o", tmp_path / "bench.json")
+    report = json.loads(said.out)
+    assert report == json.loads((tmp_path / "bench.json").read_text())
+    (row,) = report["rows"]
+    assert row["size"] == "64x48"
+    assert row["seconds_per_iteration"] > 0
+    assert row["share_of_matrix_rate"] > 0
+    assert vidnst("bench", "--size", "64").status == 2

@@ -1,0 +1,132 @@
+"""What the scheduler asks of a render: jobs made out of nodes, and a place for their results."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidnst.config import RenderConfig
+from vidnst.errors import NumericalError
+from vidnst.events import FrameDone, NodeFailed, NodeStarted, OnEvent, WorkerDied
+from vidnst.farm.host import Event, EventKind
+from vidnst.farm.jobs import FlowJob, Job, Start, Stylized, StylizeJob
+from vidnst.frames import State, narrow
+from vidnst.media.frame_cache import FrameCache
+from vidnst.media.pictures import encode_png
+from vidnst.plan import FlowId, Node, NodeId, Role, StateId
+from vidnst.store import RunStore
+
+_SMALLER_STEP = 0.25  # after NaN: what made Adam diverge at the full step does not at a quarter of it
+
+
+class RenderHost:
+    """Knows the frames of one clip, the settings of one render, and the folder of one run."""
+
+    def __init__(
+        self, config: RenderConfig, store: RunStore, frames: FrameCache, *, size: tuple[int, int], done: set[StateId]
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._frames = frames
+        self._width, self._height = size
+        self._done = done
+
+    def is_done(self, node: Node) -> bool:
+        """Whether an earlier session finished it."""
+        return node.id in self._done
+
+    def recall(self, node: NodeId) -> State:
+        """A state from the run folder."""
+        assert isinstance(node, StateId)
+        return self._store.read_state(node, width=self._width, height=self._height)
+
+    def job(self, node: Node, inputs: Mapping[NodeId, Any], *, attempt: int, last_error: BaseException | None) -> Job:
+        """The work of a node, with the source frames and the results that it reads."""
+        frames = [self._frames.get(node.shot, frame) for frame in node.frames]
+        if isinstance(node.id, FlowId):
+            return FlowJob(node.id, *frames)
+        optimize = self._config.optimize
+        cold = node.role is Role.COLD
+        smaller = _SMALLER_STEP if isinstance(last_error, NumericalError) else 1.0
+        return StylizeJob(
+            node.id,
+            frames[0],
+            tuple(Start(inputs[state], inputs[FlowId(node.id.frame, state.frame)]) for state in node.states),
+            iterations=optimize.iterations if cold else optimize.warm_iterations(),
+            seed=node_seed(optimize.seed, node.id),
+            step_scale=smaller if cold else smaller * optimize.warm_rate,
+        )
+
+    def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
+        """Store a state that others will read and a frame that is finished; what dependants get."""
+        if not isinstance(node.id, StateId):
+            return result
+        assert isinstance(result, Stylized)
+        if node.uses:
+            self._store.write_state(node.id, result.state)
+        if node.final:
+            bits = self._config.output.bits
+            self._store.write_frame(node.id.frame, partial(_write_png, pixels=narrow(result.state, bits), bits=bits))
+        self._store.record_done(
+            node,
+            worker=worker,
+            attempt=attempt,
+            losses=result.losses,
+            evaluations=result.evaluations,
+            seconds=result.seconds,
+        )
+        return result.state
+
+    def release(self, node: NodeId) -> None:
+        """Nobody will read it again."""
+        if not self._config.output.keep_frames:
+            self._store.release(node)
+
+
+def _write_png(path: Path, *, pixels: Any, bits: Any) -> None:
+    path.write_bytes(encode_png(pixels, bits=bits))
+
+
+def node_seed(seed: int, node: StateId) -> int:
+    """Seed of a node's noise. The frame does not enter: equal noise in every frame keeps still things still."""
+    return int(np.random.SeedSequence([seed, node.pass_index]).generate_state(1)[0])
+
+
+class Reporter:
+    """Tells the world, and the run's log, what the scheduler does."""
+
+    def __init__(self, store: RunStore, on_event: OnEvent, *, frames_done: int) -> None:
+        self._store = store
+        self._on_event = on_event
+        self.frames_done = frames_done
+
+    def __call__(self, event: Event) -> None:
+        """Take in an event of the scheduler."""
+        node = str(event.node.id)
+        match event.kind:
+            case EventKind.STARTED:
+                self._on_event(NodeStarted(node, event.node.role, event.worker, event.attempt))
+            case EventKind.DONE if event.node.final:
+                self._frame_done(event)
+            case EventKind.FAILED:
+                self._store.record("failed", node=node, worker=event.worker, attempt=event.attempt, error=event.error)
+                self._on_event(NodeFailed(node, event.worker, event.attempt, event.error))
+            case EventKind.DIED:
+                self._store.record("died", node=node, worker=event.worker, attempt=event.attempt, error=event.error)
+                self._on_event(WorkerDied(event.worker, node))
+            case _:
+                pass
+
+    def _frame_done(self, event: Event) -> None:
+        self.frames_done += 1
+        result: Stylized = event.result
+        losses = dict(result.losses)
+        frame = event.node.id.frame
+        self._on_event(FrameDone(frame, event.worker, losses, result.evaluations, result.seconds, self.frames_done))
+
+
+def shots_done(nodes_by_shot: Sequence[Sequence[Node]], store: RunStore) -> set[StateId]:
+    """States of all shots that earlier sessions finished and that need not be made again."""
+    return set().union(*(store.settled(nodes) for nodes in nodes_by_shot))
