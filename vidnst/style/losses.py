@@ -14,7 +14,7 @@ from torch import Tensor
 
 Scale: TypeAlias = Literal["relative", "gatys"]
 
-_NO_ENERGY = 1e-8
+_NO_ENERGY = 1e-12
 """Added to mean energies, so that a target without any (a black picture, a dead layer) gives no division by zero."""
 
 

@@ -1,0 +1,117 @@
+"""The terms of the objective against their definitions and against finite differences."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from vidnst.style import losses
+
+
+def seeded(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_gram_is_the_mean_over_positions_of_products_of_channels() -> None:
+    # Two channels over the three positions of a 1x3 map.
+    features = torch.tensor([[[[1.0, 2.0, 3.0]], [[0.0, 1.0, -1.0]]]])
+    expected = torch.tensor([[14 / 3, -1 / 3], [-1 / 3, 2 / 3]])
+    torch.testing.assert_close(losses.gram(features), expected)
+
+
+def test_gram_does_not_change_when_a_map_is_repeated() -> None:
+    features = seeded(1, 4, 3, 5)
+    torch.testing.assert_close(losses.gram(features), losses.gram(torch.cat([features, features], dim=3)))
+
+
+def test_gatys_style_is_equation_4_for_maps_of_the_same_size() -> None:
+    found, target = seeded(1, 3, 2, 4), seeded(1, 3, 2, 4, seed=1)
+    channels, positions = 3, 8
+    total = 0.0
+    for i in range(channels):
+        for j in range(channels):
+            g = sum(found[0, i].flatten()[k] * found[0, j].flatten()[k] for k in range(positions))
+            a = sum(target[0, i].flatten()[k] * target[0, j].flatten()[k] for k in range(positions))
+            total += float((g - a) ** 2)
+    expected = total / (4 * channels**2 * positions**2)
+    got = losses.style(losses.gram(found), losses.gram(target), scale="gatys")
+    assert got.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_gatys_content_is_half_the_sum_of_squares() -> None:
+    found, target = torch.tensor([[[[1.0, 2.0]]]]), torch.tensor([[[[4.0, 0.0]]]])
+    assert losses.content(found, target, scale="gatys").item() == pytest.approx((9 + 4) / 2)
+
+
+def test_relative_terms_are_squared_distance_over_squared_target() -> None:
+    found, target = torch.tensor([[3.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    assert losses.style(found, target).item() == pytest.approx((4 + 1) / 5)
+    assert losses.content(found[None, None], target[None, None]).item() == pytest.approx((4 + 1) / 5)
+
+
+@pytest.mark.parametrize("factor", [0.01, 1.0, 300.0])
+def test_relative_terms_do_not_depend_on_the_scale_of_the_features(factor: float) -> None:
+    found, target = seeded(1, 4, 6, 6), seeded(1, 4, 6, 6, seed=1)
+    plain = losses.content(found, target)
+    assert losses.content(found * factor, target * factor).item() == pytest.approx(plain.item(), rel=1e-3)
+    plain = losses.style(losses.gram(found), losses.gram(target))
+    scaled = losses.style(losses.gram(found * factor), losses.gram(target * factor))
+    assert scaled.item() == pytest.approx(plain.item(), rel=1e-3)
+
+
+def test_a_target_without_energy_gives_a_finite_loss() -> None:
+    nothing = torch.zeros(1, 2, 3, 3)
+    assert losses.content(nothing, nothing).item() == 0
+    assert torch.isfinite(losses.style(losses.gram(nothing + 1), losses.gram(nothing)))
+
+
+def test_total_variation_is_the_mean_squared_step_down_plus_that_across() -> None:
+    # 2x2, one channel repeated: steps down 1 and 2, across 3 and 4.
+    picture = torch.tensor([[0.0, 3.0], [1.0, 5.0]]).expand(1, 3, 2, 2)
+    assert losses.total_variation(picture).item() == pytest.approx((1 + 4) / 2 + (9 + 16) / 2)
+
+
+def test_total_variation_of_a_gradient_means_the_same_at_any_size() -> None:
+    ramp = torch.linspace(0, 1, 11).expand(1, 3, 7, 11)
+    long = torch.linspace(0, 2, 21).expand(1, 3, 5, 21)
+    torch.testing.assert_close(losses.total_variation(ramp), losses.total_variation(long))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1)])
+def test_total_variation_bears_pictures_one_pixel_wide(shape: tuple[int, int]) -> None:
+    assert losses.total_variation(torch.full((1, 3, *shape), 0.5)).item() == 0
+
+
+def test_temporal_pull_on_a_pixel_does_not_depend_on_how_many_others_are_valid() -> None:
+    picture, start = seeded(1, 3, 4, 4), seeded(1, 3, 4, 4, seed=1)
+    gradients = []
+    for mask in (torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)):
+        mask[..., 2, 1] = 1
+        x = picture.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(losses.temporal(x, start, mask), x)
+        gradients.append(gradient)
+    torch.testing.assert_close(gradients[0][..., 2, 1], gradients[1][..., 2, 1])
+    assert gradients[1].abs().sum() == pytest.approx(gradients[1][..., 2, 1].abs().sum())
+    expected = 2 * (picture - start)[..., 2, 1] / picture.numel()
+    torch.testing.assert_close(gradients[0][..., 2, 1], expected)
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        lambda x: losses.style(losses.gram(x), losses.gram(seeded(1, 2, 3, 4, seed=9))),
+        lambda x: losses.style(losses.gram(x), losses.gram(seeded(1, 2, 3, 4, seed=9)), scale="gatys"),
+        lambda x: losses.content(x, seeded(1, 2, 3, 4, seed=9)),
+        lambda x: losses.content(x, seeded(1, 2, 3, 4, seed=9), scale="gatys"),
+        losses.total_variation,
+        lambda x: losses.temporal(x, seeded(1, 2, 3, 4, seed=9), seeded(1, 1, 3, 4, seed=8)),
+    ],
+    ids=["style", "style-gatys", "content", "content-gatys", "tv", "temporal"],
+)
+def test_gradients_agree_with_finite_differences(term: Callable[[Tensor], Tensor]) -> None:
+    assert torch.autograd.gradcheck(term, (seeded(1, 2, 3, 4).requires_grad_(),))
+
+
+def test_shares_sum_to_one_and_leave_out_layers_without_weight() -> None:
+    assert losses.shares({"relu1_1": 3, "relu2_1": 1, "relu3_1": 0}) == {"relu1_1": 0.75, "relu2_1": 0.25}

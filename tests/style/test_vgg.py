@@ -1,0 +1,115 @@
+"""The network: the same maps as torchvision's, nothing overwritten, nothing deeper than asked."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vidnst.config import VGG19_LAYERS
+from vidnst.errors import ConfigError, WeightsError
+from vidnst.style.layers import CONVS, arithmetic, convs_up_to, smallest_side_px
+from vidnst.style.random_filters import random_features
+from vidnst.style.vgg import DEVIATION, MEAN, VGG19
+
+Features = dict[str, NDArray[np.float32]]
+
+
+def torchvision_features() -> nn.Sequential:
+    """torchvision's own layers; the classifier, six times as large, is kept from being made."""
+    import torchvision.models.vgg as vgg
+
+    layers: nn.Sequential = vgg.make_layers(vgg.cfgs["E"], batch_norm=False)
+    return layers.eval()
+
+
+@pytest.fixture(scope="module")
+def reference(features: Features) -> Iterator[nn.Sequential]:
+    layers = torchvision_features()
+    weights = {name.removeprefix("features."): torch.from_numpy(value.copy()) for name, value in features.items()}
+    layers.load_state_dict(weights, strict=False)
+    yield layers
+
+
+def test_every_map_equals_torchvisions(features: Features, reference: nn.Sequential, photo: Tensor) -> None:
+    layers = [conv.name for conv in convs_up_to("relu5_1")]
+    maps = VGG19(features, last_layer="relu5_1")(photo, layers)
+    x = (photo - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(DEVIATION).view(1, 3, 1, 1)
+    with torch.no_grad():
+        for index, layer in enumerate(reference[:30]):
+            x = layer(x)
+            for conv in CONVS:
+                if conv.index + 1 == index:
+                    torch.testing.assert_close(maps[conv.name], x, rtol=1e-3, atol=1e-3)
+    assert set(maps) == set(layers)
+
+
+def test_table_numbers_the_convolutions_as_torchvision_does() -> None:
+    layers = torchvision_features()
+    shapes = {index: tuple(layer.weight.shape) for index, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)}
+    assert shapes == {conv.index: (conv.outputs, conv.inputs, 3, 3) for conv in CONVS}
+    assert tuple(conv.name for conv in CONVS) == VGG19_LAYERS
+
+
+def test_a_returned_map_is_not_overwritten_by_what_comes_after_it(features: Features, photo: Tensor) -> None:
+    network = VGG19(features, last_layer="relu2_2")
+    alone = network(photo, ["relu1_1"])["relu1_1"]
+    with_deeper = network(photo, ["relu1_1", "relu1_2", "relu2_1", "relu2_2"])["relu1_1"]
+    assert torch.equal(alone, with_deeper)
+    assert (alone >= 0).all()
+
+
+def test_only_layers_down_to_the_deepest_are_built(features: Features) -> None:
+    shallow = VGG19(features, last_layer="relu2_1")
+    assert sum(parameter.numel() for parameter in shallow.parameters()) == sum(
+        9 * conv.inputs * conv.outputs + conv.outputs for conv in convs_up_to("relu2_1")
+    )
+    with pytest.raises(ConfigError, match="relu3_1"):
+        shallow(torch.zeros(1, 3, 32, 32), ["relu3_1"])
+
+
+def test_the_network_is_frozen_and_the_picture_gets_a_gradient(features: Features, photo: Tensor) -> None:
+    network = VGG19(features, last_layer="relu3_1")
+    x = photo.clone().requires_grad_()
+    network(x, ["relu3_1"])["relu3_1"].sum().backward()
+    assert x.grad is not None
+    assert x.grad.abs().sum() > 0
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert not network.training
+
+
+def test_average_pooling_gives_the_mean_of_four(features: Features) -> None:
+    network = VGG19(features, last_layer="relu2_1", pooling="average")
+    picture = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    before = network(picture, ["relu1_2"])["relu1_2"]
+    pooled = (before[..., ::2, ::2] + before[..., 1::2, ::2] + before[..., ::2, 1::2] + before[..., 1::2, 1::2]) / 4
+    weight, bias = (torch.from_numpy(features[f"features.5.{part}"].copy()) for part in ("weight", "bias"))
+    expected = torch.relu(torch.conv2d(pooled, weight, bias, padding=1))
+    torch.testing.assert_close(network(picture, ["relu2_1"])["relu2_1"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_picture_too_small_for_the_depth_is_refused_by_name_and_size(features: Features) -> None:
+    network = VGG19(features, last_layer="relu5_1")
+    assert network(torch.rand(1, 3, 16, 20), ["relu5_1"])["relu5_1"].shape == (1, 512, 1, 1)
+    with pytest.raises(ConfigError, match=r"20x15 .*relu5_1.* 16 pixels"):
+        network(torch.rand(1, 3, 15, 20), ["relu5_1"])
+    assert network(torch.rand(1, 3, 15, 20), ["relu4_1"])["relu4_1"].shape == (1, 512, 1, 2)
+
+
+def test_weights_that_end_too_early_are_refused_by_the_missing_layer() -> None:
+    with pytest.raises(WeightsError, match=r"relu3_1 needs features\.10\.weight"):
+        VGG19(random_features("relu2_2"), last_layer="relu3_1")
+
+
+def test_smallest_sides_follow_the_poolings() -> None:
+    assert [smallest_side_px(f"relu{block}_1") for block in (1, 2, 3, 4, 5)] == [1, 2, 4, 8, 16]
+    with pytest.raises(ConfigError, match="relu6_1"):
+        smallest_side_px("relu6_1")
+
+
+def test_arithmetic_counts_what_the_convolutions_do() -> None:
+    assert arithmetic(10, 20, "relu1_1") == 2 * 27 * 64 * 200
+    # VGG19's 16 convolutions at 224x224 are known to take 19.5 thousand million multiply-adds.
+    assert arithmetic(224, 224, "relu5_4") == pytest.approx(2 * 19.51e9, rel=0.005)

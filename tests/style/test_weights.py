@@ -1,0 +1,259 @@
+"""Finding, fetching, reading and refusing weights."""
+
+import hashlib
+import http.client
+import io
+import urllib.error
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from vidnst.errors import WeightsError
+from vidnst.style import fetch
+from vidnst.style.random_filters import colour_noise
+from vidnst.style.vgg import VGG19
+from vidnst.style.weights import load_features, random_features, resolve_weights, verify, weights_fingerprint
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No weights from the environment, an empty cache, and no way out."""
+    monkeypatch.delenv("VIDNST_WEIGHTS", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+    def unreachable(*_: Any, **__: Any) -> Any:
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(fetch.urllib.request, "urlopen", unreachable)
+
+
+def tensors(last_layer: str = "relu2_1", seed: int = 0) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(value) for name, value in random_features(last_layer, seed).items()}
+
+
+class Reply(io.BytesIO):
+    """What a web server answers."""
+
+    def __init__(self, body: bytes, length: int | None) -> None:
+        super().__init__(body)
+        self.headers = Message()
+        if length is not None:
+            self.headers["Content-Length"] = str(length)
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, body: bytes, digest_start: str | None = None) -> None:
+    monkeypatch.setattr(fetch, "_SHA256_START", digest_start or hashlib.sha256(body).hexdigest()[:8])
+    monkeypatch.setattr(fetch.urllib.request, "urlopen", lambda url, timeout: Reply(body, len(body)))
+
+
+def test_an_explicit_file_comes_before_the_environment_and_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, named, cached = tmp_path / "given.pth", tmp_path / "named.pth", fetch.cached_path()
+    cached.parent.mkdir(parents=True)
+    for path in (given, named, cached):
+        path.touch()
+    monkeypatch.setenv("VIDNST_WEIGHTS", str(named))
+    assert resolve_weights(str(given)) == given
+    assert resolve_weights(None) == named
+    monkeypatch.delenv("VIDNST_WEIGHTS")
+    assert resolve_weights(None) == cached
+
+
+def test_random_may_be_asked_for_in_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve_weights("random") == "random"
+    monkeypatch.setenv("VIDNST_WEIGHTS", "random")
+    assert resolve_weights(None) == "random"
+
+
+def test_a_named_file_that_is_missing_is_an_error_and_not_a_reason_to_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(monkeypatch, b"weights")
+    with pytest.raises(WeightsError, match=r"--weights names .*gone\.pth"):
+        resolve_weights(str(tmp_path / "gone.pth"))
+    monkeypatch.setenv("VIDNST_WEIGHTS", str(tmp_path / "gone.pth"))
+    with pytest.raises(WeightsError, match=r"VIDNST_WEIGHTS names .*gone\.pth"):
+        resolve_weights(None)
+
+
+@pytest.mark.parametrize("download", [True, False])
+def test_failure_names_the_places_tried_and_what_to_do(download: bool) -> None:
+    with pytest.raises(WeightsError) as caught:
+        resolve_weights(None, download=download)
+    for part in ("--weights", "VIDNST_WEIGHTS", str(fetch.cached_path()), fetch.URL, "--weights random"):
+        assert part in str(caught.value)
+    assert ("no route to host" in str(caught.value)) == download
+
+
+def test_a_download_is_reported_checked_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = bytes(range(256)) * 10_000
+    serve(monkeypatch, body)
+    seen: list[tuple[int, int | None]] = []
+    path = resolve_weights(None, on_progress=lambda done, total: seen.append((done, total)))
+    assert path == fetch.cached_path()
+    assert fetch.cached_path().read_bytes() == body
+    assert seen[-1] == (len(body), len(body))
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert len(seen) > 1
+
+
+def test_a_damaged_download_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, b"an error page", digest_start="dcbb9e9d")
+    with pytest.raises(WeightsError, match="damaged"):
+        resolve_weights(None)
+    assert list(fetch.cached_path().parent.iterdir()) == []
+
+
+def test_a_cancelled_or_broken_download_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, b"x" * 100)
+
+    def cancel(done: int, total: int | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        resolve_weights(None, on_progress=cancel)
+    assert list(fetch.cached_path().parent.iterdir()) == []
+
+    class Broken(Reply):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise http.client.IncompleteRead(b"", 10)
+
+    monkeypatch.setattr(fetch.urllib.request, "urlopen", lambda url, timeout: Broken(b"", 10))
+    with pytest.raises(WeightsError, match="fetching"):
+        resolve_weights(None)
+    assert list(fetch.cached_path().parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors", "half"])
+def test_all_customary_kinds_of_file_give_the_same_filters(kind: str, tmp_path: Path) -> None:
+    values = tensors()
+    expected = load_features("random", "relu1_2")
+    path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pth")
+    if kind == "safetensors":
+        save_file(values, path)
+    elif kind == "half":
+        torch.save({name: value.half() for name, value in values.items()}, path)
+    else:
+        torch.save(values, path, _use_new_zipfile_serialization=kind == "zip")
+    loaded = load_features(path, "relu1_2")
+    assert loaded.keys() == {"features.0.weight", "features.0.bias", "features.2.weight", "features.2.bias"}
+    for name, value in loaded.items():
+        assert value.dtype == np.float32
+        np.testing.assert_allclose(value, expected[name], rtol=1e-3 if kind == "half" else 0, atol=1e-6)
+
+
+def test_a_missing_layer_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "shallow.pth"
+    torch.save(tensors("relu2_1"), path)
+    assert len(load_features(path, "relu2_1")) == 6
+    with pytest.raises(WeightsError, match=r"relu2_2 needs features\.7\.weight, which .*shallow\.pth lacks"):
+        load_features(path, "relu5_1")
+
+
+def test_truncated_and_foreign_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.pth"
+    torch.save(tensors(), whole)
+    save_file(tensors(), tmp_path / "whole.safetensors")
+    bad = {
+        "cut.pth": whole.read_bytes()[:-2000],
+        "cut.safetensors": (tmp_path / "whole.safetensors").read_bytes()[:-2000],
+        "page.pth": b"<html>404</html>",
+        "empty.pth": b"",
+    }
+    for name, content in bad.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(WeightsError, match=rf"{name} is truncated, or no weights file"):
+            load_features(tmp_path / name, "relu1_1")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_features(tmp_path / "gone.pth", "relu1_1")
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    import pickle
+
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "ran",))
+
+    (tmp_path / "bomb.pth").write_bytes(pickle.dumps({"features.0.weight": Bomb()}))
+    with pytest.raises(WeightsError, match="no weights file"):
+        load_features(tmp_path / "bomb.pth", "relu1_1")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_other_networks_and_damaged_values_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"conv1.weight": torch.zeros(64, 3, 7, 7)}, r"another network: it has no features\.0\.weight"),
+        ({"features.0.weight": torch.zeros(96, 3, 11, 11)}, r"another network: its features\.0\.weight is \(96"),
+        ({"features.0.weight": torch.zeros(64, 3, 3, 3, dtype=torch.int8)}, "not real numbers"),
+        ({"features.0.bias": torch.full((64,), torch.nan)}, r"damaged: its features\.0\.bias holds NaN"),
+    ]
+    for change, message in cases:
+        torch.save(change if "conv1.weight" in change else {**tensors("relu1_1"), **change}, path)
+        with pytest.raises(WeightsError, match=message):
+            load_features(path, "relu1_1")
+    torch.save([1, 2, 3], path)
+    with pytest.raises(WeightsError, match="no table"):
+        load_features(path, "relu1_1")
+
+
+def test_verify_reports_how_deep_a_file_goes(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({**tensors("relu2_1"), "classifier.0.weight": torch.zeros(2, 2)}, path)
+    report = verify(path)
+    assert (report.source, report.deepest_layer, report.size_bytes) == (str(path), "relu2_1", path.stat().st_size)
+    assert report.fingerprint == weights_fingerprint(load_features(path, "relu2_1"))
+    values = tensors("relu2_1")
+    del values["features.2.bias"]
+    torch.save(values, path)
+    with pytest.raises(WeightsError, match=r"features\.2\.bias"):
+        verify(path)
+
+
+def test_fingerprints_tell_filters_apart_and_files_not(tmp_path: Path) -> None:
+    torch.save(tensors(), tmp_path / "w.pth")
+    save_file(tensors(), tmp_path / "w.safetensors")
+    one, two = (weights_fingerprint(load_features(tmp_path / name, "relu2_1")) for name in ("w.pth", "w.safetensors"))
+    assert one == two
+    changed = load_features(tmp_path / "w.pth", "relu2_1")
+    changed["features.5.bias"][3] += 1e-6
+    assert weights_fingerprint(changed) != one
+
+
+def test_random_filters_are_seeded_and_do_not_depend_on_the_depth() -> None:
+    shallow, deep, other = (
+        random_features("relu1_2", 3),
+        random_features("relu2_1", 3),
+        random_features("relu1_2", 4),
+    )
+    assert all(np.array_equal(shallow[name], deep[name]) for name in shallow)
+    assert not np.array_equal(shallow["features.0.weight"], other["features.0.weight"])
+
+
+def test_random_filters_leave_no_channel_dead_and_none_loud() -> None:
+    features = random_features("relu5_1", seed=11)
+    # Another picture of the kind they were calibrated on, not that very one.
+    picture = torch.from_numpy(colour_noise(np.random.default_rng(99), 256)).float()
+    network = VGG19(features, last_layer="relu5_1")
+    maps = network(picture, ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"])
+    for name, found in maps.items():
+        means = found[0].mean((1, 2))
+        assert means.mean().item() == pytest.approx(1, abs=0.35), name
+        assert means.min() > 0.02, name
+        assert means.max() < 8, name
+
+
+def test_the_hybrid_weights_load_in_both_precisions(shared: Any) -> None:
+    full = load_features(shared("weights/vgg19_hybrid.pth"), "relu5_1")
+    half = load_features(shared("weights/vgg19_hybrid_fp16.pth"), "relu5_1")
+    assert full.keys() == half.keys()
+    assert all(np.allclose(full[name], half[name], rtol=2e-3, atol=1e-4) for name in full)
+    with pytest.raises(WeightsError, match=r"relu5_2 needs features\.30\.weight"):
+        load_features(shared("weights/vgg19_hybrid.pth"), "relu5_4")
