@@ -180,7 +180,7 @@ class _Lines:
                     self._say(f"frame {event.frames_done} of {self._pace.total}, {self._pace}")
             case NodeFailed() | WorkerDied() | Warned():
                 self._say(str(event))
-            case Stage(done=0):
+            case Stage(stage="encoding", done=0):
                 self._say(event.stage)
             case _:
                 pass
@@ -202,11 +202,10 @@ def show_json(values: Any) -> None:
     sys.stdout.write(json.dumps(values, indent=2, default=_plain) + "\n")
 
 
-def _show_pairs(title: str, pairs: Iterable[tuple[str, object]]) -> None:
-    table = Table(title=title, show_header=False, box=None, title_justify="left", pad_edge=False)
+def _show_pairs(pairs: Iterable[tuple[str, object]]) -> None:
+    """Lines of a name and a value, whole however narrow the terminal is: people copy them."""
     for key, value in pairs:
-        table.add_row(key, str(value))
-    Console().print(table)
+        sys.stdout.write(f"{key:<24} {value}\n")
 
 
 def show_plan(outline: dict[str, Any], *, as_json: bool) -> None:
@@ -214,7 +213,7 @@ def show_plan(outline: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         show_json(outline)
     else:
-        _show_pairs("plan", ((key, _compact(value)) for key, value in outline.items()))
+        _show_pairs(((key, _compact(value)) for key, value in outline.items()))
 
 
 def _compact(value: object) -> str:
@@ -236,7 +235,7 @@ def show_clip(clip: ClipInfo, *, as_json: bool) -> None:
     summary["duration_seconds"] = f"{float(clip.duration_seconds):.3f}"
     summary["last_duration_seconds"] = f"{float(clip.last_duration_seconds):.3f}"
     summary["first and last frame at"] = f"{float(stamps[0]):.3f} s, {float(stamps[-1]):.3f} s"
-    _show_pairs(clip.source, summary.items())
+    _show_pairs(summary.items())
 
 
 def show_checks(checks: Iterable[Check], *, as_json: bool) -> bool:
@@ -246,11 +245,10 @@ def show_checks(checks: Iterable[Check], *, as_json: bool) -> bool:
         all_ok &= check.ok
         listed.append(dataclasses.asdict(check))
         if not as_json:
-            mark = "[green]ok[/]" if check.ok else "[red]no[/]"
-            console.print(f"{mark}  {check.name:<9}", end="")
-            console.print(check.found, markup=False, highlight=False)
+            console.print("[green]ok[/]" if check.ok else "[red]no[/]", end="")
+            console.print(f"  {check.name:<9}{check.found}", markup=False, highlight=False, soft_wrap=True)
             if check.remedy:
-                console.print(f"             -> {check.remedy}", markup=False, highlight=False)
+                console.print(f"             -> {check.remedy}", markup=False, highlight=False, soft_wrap=True)
     if as_json:
         show_json(listed)
     return all_ok
@@ -261,7 +259,7 @@ def show_weights(report: "WeightsReport", *, as_json: bool = False) -> None:
     if as_json:
         show_json(dataclasses.asdict(report))
         return
-    _show_pairs("weights", dataclasses.asdict(report).items())
+    _show_pairs(dataclasses.asdict(report).items())
 
 
 def show_bench(report: dict[str, Any], *, as_json: bool) -> None:
