@@ -184,8 +184,8 @@ class Front:
         for need in entry.node.needs:
             source = self._entries[need]
             source.uses_left -= 1
-            if source.uses_left == 0:
-                self._retire(source)
+            if source.uses_left == 0 and (source.status is Status.FINISHED or source.on_demand):
+                self._retire(source)  # a state that is not finished may still be wanted for its frame
         if entry.uses_left == 0:
             self._retire(entry)
 

@@ -3,7 +3,7 @@
 import heapq
 from enum import IntEnum
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidnst.plan import Lane, Node, NodeId, StateId
 
@@ -98,17 +98,27 @@ class Entry:
         return self.node.id
 
 
+_Item: TypeAlias = tuple[tuple[int, ...], int, Entry]
+"""Order, number that keeps equal ones in line, node."""
+
+
+def _is_current(item: _Item) -> bool:
+    return item[2].status is Status.READY and item[0][0] == item[2].urgency
+
+
 class Queues:
     """Ready nodes of both lanes in the order in which they should run. Each operation costs O(log n).
 
     A flow may stand in its heap several times, once for each urgency it has had; what is out of date is dropped when
-    it comes to the top.
+    it comes to the top, or when it makes up half of the heap.
     """
 
     def __init__(self, *, flows_ahead: int) -> None:
-        self._style: list[tuple[tuple[int, ...], int, Entry]] = []
-        self._flow: list[tuple[tuple[int, ...], int, Entry]] = []
+        self._style: list[_Item] = []
+        self._flow: list[_Item] = []
         self._number = count()
+        self._flows_kept = 0
+        """Flows in the heap after what was out of date had last been removed."""
         self.flows_ahead = flows_ahead
         """Flows that may lie there, unread, before more are made ahead of need."""
         self.fresh_flows = 0
@@ -125,6 +135,10 @@ class Queues:
         heap = self._flow if entry.on_demand else self._style
         key = (int(entry.urgency), entry.front.order, *entry.node.rank)
         heapq.heappush(heap, (key, next(self._number), entry))
+        if len(self._flow) > 2 * self._flows_kept + 64:
+            self._flow = [item for item in self._flow if _is_current(item)]
+            heapq.heapify(self._flow)
+            self._flows_kept = len(self._flow)
 
     def pop_style(self) -> Entry | None:
         """Take the first ready stylizing node."""
@@ -137,8 +151,8 @@ class Queues:
             hungry: whether stylizing workers are idle, so that what they wait for is made beyond the limit.
         """
         while self._flow:
-            key, _, entry = self._flow[0]
-            if entry.status is not Status.READY or key[0] != entry.urgency:
+            entry = self._flow[0][2]
+            if not _is_current(self._flow[0]):
                 heapq.heappop(self._flow)
                 continue
             limit = self.flows_ahead * (2 if entry.urgency is Urgency.SOON else 1)

@@ -1,0 +1,275 @@
+"""Hosts, workers and pools that compute nothing worth looking at, but compute it exactly and remember what happened."""
+
+import hashlib
+import heapq
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from vidnst.errors import NumericalError, WeightsError
+from vidnst.farm.host import Event
+from vidnst.farm.jobs import Outcome, WorkerDiedError
+from vidnst.plan import FlowId, Lane, Node, NodeId, Role, StateId
+
+
+def expected_value(node: Node, inputs: Mapping[NodeId, str]) -> str:
+    """A digest of the node and of all that it reads, so that a wrong or stale input shows in the end."""
+    text = f"{node.id}|" + ",".join(f"{need}={inputs[need]}" for need in node.needs)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def values_of(nodes: Iterable[Node]) -> dict[NodeId, str]:
+    """The value of every node, computed in plan order without any scheduler."""
+    values: dict[NodeId, str] = {}
+    for node in nodes:
+        values[node.id] = expected_value(node, values)
+    return values
+
+
+def with_uses(nodes: Sequence[Node]) -> list[Node]:
+    """The nodes with their `uses` counted."""
+    uses: dict[NodeId, int] = {}
+    for node in nodes:
+        for need in node.needs:
+            uses[need] = uses.get(need, 0) + 1
+    return [replace(node, uses=uses.get(node.id, 0)) for node in nodes]
+
+
+@dataclass
+class Task:
+    """A job: what to compute, and in which attempt."""
+
+    node: Node
+    inputs: dict[NodeId, str]
+    attempt: int
+
+
+class DigestHost:
+    """Keeps digests in memory and checks every call it gets.
+
+    Args:
+        nodes: the plan that the scheduler will run.
+        done: nodes that an earlier session finished.
+        recallable: those of them whose value can be recalled; none for all.
+    """
+
+    def __init__(
+        self, nodes: Iterable[Node], done: Iterable[NodeId] = (), recallable: Iterable[NodeId] | None = None
+    ) -> None:
+        self.truth = values_of(nodes)
+        self.done = set(done)
+        self.recallable = self.done if recallable is None else set(recallable)
+        self.kept: dict[NodeId, str] = {}
+        self.released: list[NodeId] = []
+        self.held = 0
+        self.most_held = 0
+        self.jobs: list[tuple[NodeId, int, BaseException | None]] = []
+
+    def is_done(self, node: Node) -> bool:
+        return node.id in self.done
+
+    def recall(self, node: NodeId) -> str:
+        assert node in self.recallable, f"{node} cannot be recalled"
+        return self.truth[node]
+
+    def job(self, node: Node, inputs: Mapping[NodeId, Any], *, attempt: int, last_error: BaseException | None) -> Task:
+        assert set(inputs) == set(node.needs)
+        assert not set(node.needs) & set(self.released), "a value was released before its last reader was done"
+        self.jobs.append((node.id, attempt, last_error))
+        return Task(node, dict(inputs), attempt)
+
+    def keep(self, node: Node, result: str, *, worker: str, attempt: int) -> str:
+        assert node.id not in self.kept, f"{node.id} was done twice"
+        assert node.id not in self.done, f"{node.id} was done in an earlier session"
+        assert result == self.truth[node.id], f"{node.id} read a wrong value"
+        self.kept[node.id] = result
+        self.held += 1
+        self.most_held = max(self.most_held, self.held)
+        return result
+
+    def release(self, node: NodeId) -> None:
+        assert node not in self.released, f"{node} was released twice"
+        self.released.append(node)
+        self.held -= node in self.kept
+
+
+class DigestWorker:
+    """Computes `expected_value`; before that it does what `moods` says for node and attempt: see `misbehave`."""
+
+    def __init__(self, moods: Mapping[tuple[NodeId, int], str] | None = None, seconds: float = 0.0) -> None:
+        self.moods = moods or {}
+        self.seconds = seconds
+
+    def run(self, task: Task) -> str:
+        if self.seconds:
+            time.sleep(self.seconds)
+        misbehave(self.moods.get((task.node.id, task.attempt), ""), task)
+        return expected_value(task.node, task.inputs)
+
+
+def misbehave(mood: str, task: Task) -> None:
+    """Raise what the mood asks for: `die`, `fail`, `nan` or `refuse`."""
+    if mood == "die":
+        raise WorkerDiedError("gone")
+    if mood == "fail":
+        raise ValueError(f"node {task.node.id} would not")
+    if mood == "nan":
+        raise NumericalError(f"the loss of {task.node.id} is NaN")
+    if mood == "refuse":
+        raise WeightsError("the weights are of another network", "take others")
+
+
+@dataclass
+class VirtualPool:
+    """A pool in virtual time: a job takes as long as `cost` says, and no time passes otherwise."""
+
+    styles: int
+    flows: int
+    cost: Callable[[Node], float] = lambda node: 1.0
+    moods: Mapping[tuple[NodeId, int], str] = field(default_factory=dict)
+    now: float = 0.0
+    busy_seconds: float = 0.0
+    lost: frozenset[str] = frozenset()
+    """Workers that are not replaced when they die."""
+
+    def __post_init__(self) -> None:
+        self._queue: list[tuple[float, int, str, Task]] = []
+        self._names = {
+            Lane.STYLE: [f"style-{number}" for number in range(self.styles)],
+            Lane.FLOW: [f"flow-{number}" for number in range(self.flows)],
+        }
+        self._given = 0
+
+    def workers(self, lane: Lane) -> Sequence[str]:
+        return tuple(self._names[lane])
+
+    def submit(self, worker: str, job: Task) -> None:
+        assert worker in self._names[job.node.role.lane], f"{job.node.id} came to {worker}"
+        assert all(name != worker for _, _, name, _ in self._queue), f"{worker} got a second job"
+        seconds = self.cost(job.node)
+        if worker.startswith("style"):
+            self.busy_seconds += seconds
+        self._given += 1
+        heapq.heappush(self._queue, (self.now + seconds, self._given, worker, job))
+
+    def wait(self, timeout_seconds: float) -> list[Outcome]:
+        if not self._queue:
+            self.now += timeout_seconds
+            return []
+        self.now, _, worker, job = heapq.heappop(self._queue)
+        try:
+            misbehave(self.moods.get((job.node.id, job.attempt), ""), job)
+        except WorkerDiedError as error:
+            return [Outcome(worker, error=error, died=True, lost=worker in self.lost)]
+        except Exception as error:
+            return [Outcome(worker, error=error)]
+        return [Outcome(worker, value=expected_value(job.node, job.inputs))]
+
+    def close(self) -> None:
+        self._queue.clear()
+
+    def clock(self) -> float:
+        return self.now
+
+
+class Recorder:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+
+    def of(self, kind: str) -> list[Event]:
+        return [event for event in self.events if event.kind == kind]
+
+
+def key_plan(frames: int, *, spacing: int = 8, passes: int = 2) -> list[Node]:
+    """A shot as keys, in-betweens and relaxation passes, group by group: the shape of a plan with much in parallel."""
+    nodes: list[Node] = []
+    flows: set[FlowId] = set()
+    made: list[set[int]] = [set() for _ in range(passes + 1)]
+
+    def flow(frame: int, reference: int) -> FlowId:
+        name = FlowId(frame, reference)
+        if name not in flows:
+            flows.add(name)
+            nodes.append(Node(name, Role.FLOW, 0, (frame, reference)))
+        return name
+
+    def state(frame: int, number: int, states: Sequence[StateId]) -> None:
+        names = [flow(frame, need.frame) for need in states if need.frame != frame]
+        role = Role.WARM if states else Role.COLD
+        nodes.append(Node(StateId(frame, number), role, 0, (frame,), (*states, *names), final=number == passes))
+        made[number].add(frame)
+
+    def relax() -> None:
+        for number in range(1, passes + 1):
+            for frame in sorted(made[number - 1] - made[number]):
+                around = [near for near in (frame - 1, frame, frame + 1) if 0 <= near < frames]
+                if made[number - 1].issuperset(around):
+                    state(frame, number, [StateId(near, number - 1) for near in around])
+
+    keys = sorted({*range(0, frames, spacing), frames - 1})
+    state(0, 0, [])
+    for last, key in itertools.pairwise(keys):
+        state(key, 0, [StateId(last)])
+        for frame in range(last + 1, key):
+            state(frame, 0, [StateId(last), StateId(key)])
+        relax()
+    relax()
+    return with_uses(nodes)
+
+
+# What follows runs in other processes.
+
+
+@dataclass(frozen=True)
+class Echo:
+    """A job for `EchoWorker`."""
+
+    mood: str
+    values: Any = None
+
+
+class EchoWorker:
+    """Gives back what it gets, or does what the job says."""
+
+    def __init__(self, table: Any = None) -> None:
+        self.table = table
+
+    def run(self, job: Echo) -> Any:
+        if job.mood == "pid":
+            return os.getpid()
+        if job.mood == "sleep":
+            time.sleep(float(job.values))
+        if job.mood == "nan":
+            raise NumericalError("the loss is NaN", "lower the step")
+        if job.mood == "error":
+            raise ValueError("no such thing")
+        if job.mood == "exit":
+            os._exit(7)
+        if job.mood == "table":
+            return int(np.sum(self.table))
+        return job.values
+
+
+@dataclass(frozen=True)
+class EchoFactory:
+    """Makes `EchoWorker`s; with `mood` it fails as told."""
+
+    table: Any = None
+    mood: str = ""
+
+    def __call__(self) -> EchoWorker:
+        if self.mood == "refuse":
+            raise WeightsError("the weights are of another network", "take others")
+        if self.mood == "exit":
+            os._exit(3)
+        return EchoWorker(self.table)

@@ -1,0 +1,119 @@
+"""The pool of threads, with workers that are slow, fail and die."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from farm.fakes import DigestHost, DigestWorker, Recorder, Task
+
+from vidnst.errors import CancelledError, WeightsError
+from vidnst.farm.host import Component, EventKind
+from vidnst.farm.inline import InlinePool
+from vidnst.farm.jobs import Outcome
+from vidnst.farm.scheduler import run_plan
+from vidnst.frames import Shot
+from vidnst.plan import Lane, Node, NodeId, Role, StateId, by_shot, chain, independent
+
+
+def pool_of(factory: Callable[[], Any], count: int = 2) -> InlinePool:
+    return InlinePool({Lane.STYLE: (factory, count), Lane.FLOW: (factory, 1)})
+
+
+def task(mood_of: int = 0) -> Task:
+    return Task(Node(StateId(mood_of), Role.COLD, 0, (mood_of,)), {}, 1)
+
+
+def next_outcome(pool: InlinePool) -> Outcome:
+    outcomes: list[Outcome] = []
+    while not outcomes:
+        outcomes = pool.wait(5)
+    (outcome,) = outcomes
+    return outcome
+
+
+def test_shots_rendered_by_slow_failing_and_dying_workers_come_out_right() -> None:
+    shots = [Shot(0, 12), Shot(12, 20), Shot(20, 21), Shot(21, 40)]
+    moods: dict[tuple[NodeId, int], str] = {}
+    for frame in (0, 5, 13, 20, 39):
+        moods[StateId(frame), 1] = "die" if frame % 2 else "fail"
+    moods[StateId(5), 2] = "fail"
+    host = DigestHost(chain(shots))
+    recorder = Recorder()
+    pool = pool_of(lambda: DigestWorker(moods, seconds=0.002), 3)
+    try:
+        run_plan((Component(nodes, host) for nodes in by_shot("chain", shots)), pool, listener=recorder)
+    finally:
+        pool.close()
+    assert set(host.kept) == set(host.truth)
+    assert len(recorder.of(EventKind.FAILED)) == 3
+    assert len(recorder.of(EventKind.DIED)) == 3
+    assert all(event.seconds >= 0.002 for event in recorder.of(EventKind.DONE))
+
+
+def test_workers_are_made_in_their_own_thread_at_the_first_job_and_anew_after_a_death() -> None:
+    made: list[str] = []
+
+    def factory() -> DigestWorker:
+        made.append(threading.current_thread().name)
+        return DigestWorker({(StateId(1), 1): "die"})
+
+    pool = pool_of(factory)
+    assert made == []
+    for number, died in enumerate((False, True, False)):
+        pool.submit("style-1", task(number))
+        assert next_outcome(pool).died == died
+    pool.close()
+    assert made == ["style-1", "style-1"]
+
+
+def test_an_error_while_a_worker_is_made_is_the_outcome_of_its_job() -> None:
+    def factory() -> DigestWorker:
+        raise WeightsError("truncated")
+
+    pool = pool_of(factory)
+    pool.submit("style-0", task())
+    outcome = next_outcome(pool)
+    pool.close()
+    assert isinstance(outcome.error, WeightsError)
+    assert not outcome.died
+
+
+def test_closing_does_not_wait_for_a_job() -> None:
+    release = threading.Event()
+
+    class Stuck:
+        def run(self, job: object) -> None:
+            release.wait()
+
+    pool = pool_of(Stuck)
+    pool.submit("style-0", task())
+    pool.close()  # would hang here, and the test run into its time limit
+    with pytest.raises(RuntimeError, match="closed"):
+        pool.submit("style-1", task())
+    release.set()
+
+
+def test_cancelling_does_not_wait_for_workers_that_are_busy() -> None:
+    release = threading.Event()
+    stop = threading.Event()
+
+    class Stuck:
+        def run(self, job: object) -> None:
+            stop.set()
+            release.wait()
+
+    nodes = list(independent([Shot(0, 4)]))
+    pool = pool_of(Stuck)
+    with pytest.raises(CancelledError):
+        run_plan([Component(nodes, DigestHost(nodes))], pool, cancelled=stop.is_set)
+    pool.close()
+    release.set()
+
+
+def test_waiting_for_nothing_ends_with_nothing() -> None:
+    pool = pool_of(DigestWorker)
+    assert pool.wait(0.01) == []
+    assert pool.workers(Lane.STYLE) == ("style-0", "style-1")
+    assert pool.workers(Lane.FLOW) == ("flow-0",)
+    pool.close()

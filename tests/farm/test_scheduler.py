@@ -1,0 +1,342 @@
+"""The scheduler on pools whose time is virtual: order, windows, failures, and nothing done twice."""
+
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from farm.fakes import DigestHost, Recorder, Task, VirtualPool, key_plan, with_uses
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vidnst.errors import CancelledError, DiskFullError, FarmError, NodeFailedError, NumericalError, WeightsError
+from vidnst.farm.host import Component, EventKind
+from vidnst.farm.scheduler import run_plan
+from vidnst.frames import Shot
+from vidnst.plan import FlowId, Lane, Node, NodeId, Role, StateId, by_shot, chain, independent, settled
+
+
+def run(
+    nodes: list[Node], pool: VirtualPool | None = None, host: DigestHost | None = None, **options: object
+) -> tuple[DigestHost, Recorder]:
+    """Run one component; the host has checked every value by the end."""
+    host = host or DigestHost(nodes)
+    recorder = Recorder()
+    run_plan([Component(nodes, host)], pool or VirtualPool(2, 1), listener=recorder, **options)  # type: ignore[arg-type]
+    return host, recorder
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> list[Node]:
+    """Any graph: states of a few frames and passes, flows that read flows, needs anywhere before."""
+    names: list[NodeId] = [StateId(frame, number) for frame in range(6) for number in range(3)]
+    names += [FlowId(frame, frame + step) for frame in range(6) for step in (1, 2)]
+    chosen = draw(st.lists(st.sampled_from(names), unique=True, min_size=1, max_size=20))
+    nodes = []
+    for place, name in enumerate(chosen):
+        earlier = [other for other in chosen[:place] if isinstance(name, StateId) or isinstance(other, FlowId)]
+        needs = draw(st.lists(st.sampled_from(earlier), unique=True, max_size=4)) if earlier else []
+        role = Role.FLOW if isinstance(name, FlowId) else Role.WARM
+        nodes.append(Node(name, role, 0, (name.frame,), tuple(needs)))
+    return with_uses(nodes)
+
+
+def finished_before(draw: st.DrawFn, nodes: list[Node]) -> tuple[set[StateId], set[NodeId]]:
+    states = [node.id for node in nodes if isinstance(node.id, StateId)]
+    some = st.lists(st.sampled_from(states)).map(set) if states else st.just(set())
+    finished, stored = draw(some), draw(some)
+    done = settled(nodes, finished=lambda node: node.id in finished, stored=lambda name: name in stored)
+    return done, set(stored)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_any_plan_on_any_pool_with_any_failures_gives_every_value_once_and_forgets_it_once(
+    data: st.DataObject,
+) -> None:
+    nodes = data.draw(plans())
+    done, stored = finished_before(data.draw, nodes)
+    attempts = 4
+    moods = data.draw(
+        st.dictionaries(
+            st.tuples(st.sampled_from([node.id for node in nodes]), st.integers(1, attempts - 1)),
+            st.sampled_from(["die", "fail"]),
+            max_size=12,
+        )
+    )
+    costs = data.draw(st.lists(st.floats(0.1, 9), min_size=7, max_size=7))
+    pool = VirtualPool(
+        data.draw(st.integers(1, 4)),
+        data.draw(st.integers(1, 3)),
+        cost=lambda node: costs[node.id.frame],
+        moods=moods,
+    )
+    host = DigestHost(nodes, done, stored)
+    recorder = Recorder()
+    totals = run_plan(
+        [Component(nodes, host)],
+        pool,
+        window=data.draw(st.integers(1, 6)),
+        attempts=attempts,
+        listener=recorder,
+        clock=pool.clock,
+    )
+    wanted = needed_now(nodes, done)
+    assert set(host.kept) == wanted
+    assert sorted(map(str, host.released)) == sorted(str(node.id) for node in nodes)
+    assert totals.done == len(wanted)
+    assert totals.skipped == len(done)
+    assert totals.failed + totals.died == len(recorder.of(EventKind.FAILED)) + len(recorder.of(EventKind.DIED))
+    retried_elsewhere(recorder, pool)
+
+
+def needed_now(nodes: list[Node], done: set[StateId]) -> set[NodeId]:
+    """States that are not done, and the flows that they read, directly or through other flows."""
+    needed: set[NodeId] = set()
+    for node in reversed(nodes):
+        if (isinstance(node.id, StateId) and node.id not in done) or node.id in needed:
+            needed.add(node.id)
+            needed.update(need for need in node.needs if isinstance(need, FlowId))
+    return needed
+
+
+def retried_elsewhere(recorder: Recorder, pool: VirtualPool) -> None:
+    """A node comes back to a worker it failed on only when it has failed on all of them."""
+    tried: dict[NodeId, set[str]] = {}
+    for event in recorder.events:
+        before = tried.setdefault(event.node.id, set())
+        if event.kind is EventKind.STARTED and event.worker in before:
+            assert before.issuperset(pool.workers(event.node.role.lane))
+        if event.kind in (EventKind.FAILED, EventKind.DIED):
+            before.add(event.worker)
+
+
+def test_ready_nodes_start_in_the_order_of_time() -> None:
+    nodes = list(independent([Shot(0, 20)]))
+    _, recorder = run(nodes, VirtualPool(3, 1, cost=lambda node: 1 + node.id.frame % 3))
+    assert [event.node.id.frame for event in recorder.of(EventKind.STARTED)] == list(range(20))
+
+
+def test_a_lower_order_goes_first_whatever_the_place_in_time() -> None:
+    late, early = list(independent([Shot(50, 60)])), list(independent([Shot(0, 10)]))
+    hosts = [DigestHost(late), DigestHost(early)]
+    recorder = Recorder()
+    components = [Component(late, hosts[0], order=0), Component(early, hosts[1], order=1)]
+    run_plan(components, VirtualPool(4, 1), listener=recorder)
+    started = [event.node.id.frame for event in recorder.of(EventKind.STARTED)]
+    assert started == [*range(50, 60), *range(10)]
+
+
+def test_chains_of_several_shots_run_side_by_side() -> None:
+    shots = [Shot(start, start + 30) for start in range(0, 120, 30)]
+    host = DigestHost(chain(shots))
+    pool = VirtualPool(4, 2, cost=lambda node: 0.2 if node.role is Role.FLOW else 1.0)
+    run_plan((Component(nodes, host) for nodes in by_shot("chain", shots)), pool, clock=pool.clock)
+    assert pool.now == pytest.approx(30.0, rel=0.05)  # a frame and no flow at the start of each shot
+
+
+def test_flows_are_made_while_the_frame_before_is_rendered() -> None:
+    nodes = list(chain([Shot(0, 40)]))
+    pool = VirtualPool(1, 1, cost=lambda node: 0.9 if node.role is Role.FLOW else 1.0)
+    run(nodes, pool)
+    assert pool.now == pytest.approx(40.0)
+
+
+def test_flows_ahead_of_need_are_bounded() -> None:
+    nodes = list(chain([Shot(0, 500)]))
+    host, _ = run(nodes, VirtualPool(1, 2, cost=lambda node: 0.001 if node.role is Role.FLOW else 1.0), window=400)
+    assert host.most_held <= 12
+
+
+def test_flows_between_finished_frames_are_never_made() -> None:
+    nodes = list(chain([Shot(0, 30)]))
+    host = DigestHost(nodes, {StateId(frame) for frame in range(20)}, {StateId(19)})
+    _, recorder = run(nodes, host=host)
+    made = {node for node in host.kept if isinstance(node, FlowId)}
+    assert made == {FlowId(frame, frame - 1) for frame in range(20, 30)}
+    assert [event.node.id.frame for event in recorder.of(EventKind.SKIPPED)] == list(range(20))
+
+
+def test_no_more_of_a_plan_is_read_than_the_window_allows() -> None:
+    finished = 0
+    furthest = 0
+
+    def nodes() -> Iterator[Node]:
+        nonlocal furthest
+        for node in independent([Shot(0, 300)]):
+            furthest = max(furthest, node.id.frame - finished)
+            yield node
+
+    def count(event: object) -> None:
+        nonlocal finished
+        finished = sum(1 for _ in host.kept)
+
+    host = DigestHost(independent([Shot(0, 300)]))
+    run_plan([Component(nodes(), host)], VirtualPool(3, 1), window=10, listener=count)
+    assert len(host.kept) == 300
+    assert furthest <= 10 + 3
+
+
+def test_components_are_opened_only_when_workers_would_idle() -> None:
+    opened: list[int] = []
+    shots = [Shot(number * 5, number * 5 + 5) for number in range(50)]
+    host = DigestHost(chain(shots))
+
+    def components() -> Iterator[Component]:
+        for number, nodes in enumerate(by_shot("chain", shots)):
+            opened.append(number)
+            assert number * 5 - len([node for node in host.kept if isinstance(node, StateId)]) <= 3 * 5
+            yield Component(nodes, host)
+
+    run_plan(components(), VirtualPool(3, 2))
+    assert opened == list(range(50))
+
+
+@pytest.mark.parametrize("workers", [8, 32, 64])
+def test_one_long_shot_of_keys_and_passes_takes_little_more_than_the_best_possible_time(workers: int) -> None:
+    nodes = key_plan(480)
+
+    def cost(node: Node) -> float:
+        if node.role is Role.FLOW:
+            return 0.02
+        return 3.0 if node.role is Role.COLD else 0.3 if node.id.pass_index else 1.0  # type: ignore[union-attr]
+
+    pool = VirtualPool(workers, 8, cost=cost)
+    host, _ = run(nodes, pool)
+    ends: dict[NodeId, float] = {}
+    for node in nodes:
+        ends[node.id] = max((ends[need] for need in node.needs), default=0.0) + cost(node)
+    work = sum(cost(node) for node in nodes if node.role.lane is Lane.STYLE)
+    assert pool.now <= 1.1 * max(work / workers, max(ends.values()))
+    assert host.most_held < 480  # of 1440 states and more than that in flows
+
+
+def test_memory_does_not_grow_with_the_length_of_the_plan() -> None:
+    peaks = []
+    for frames in (2_000, 8_000):
+        tracemalloc.start()
+        run_plan([Component(chain([Shot(0, frames)]), ForgetfulHost())], VirtualPool(2, 1))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
+
+
+class ForgetfulHost(DigestHost):
+    """Keeps nothing and checks nothing."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+
+    def job(self, node: Node, inputs: object, **_: object) -> Task:
+        return Task(node, dict.fromkeys(node.needs, ""), 1)
+
+    def keep(self, node: Node, result: str, *, worker: str, attempt: int) -> str:
+        return ""
+
+    def release(self, node: NodeId) -> None:
+        pass
+
+
+def test_a_node_that_fails_is_tried_again_and_the_host_hears_why() -> None:
+    nodes = list(independent([Shot(0, 3)]))
+    moods = {(StateId(1), 1): "fail", (StateId(1), 2): "die"}
+    host, recorder = run(nodes, VirtualPool(2, 1, moods=moods))
+    tries = [(attempt, type(error).__name__) for name, attempt, error in host.jobs if name == StateId(1)]
+    assert tries == [(1, "NoneType"), (2, "ValueError"), (3, "WorkerDiedError")]
+    assert [event.error for event in recorder.of(EventKind.FAILED)] == ["ValueError: node 1.0 would not"]
+    assert [event.attempt for event in recorder.of(EventKind.DIED)] == [2]
+
+
+def test_a_node_that_fails_too_often_fails_the_run_by_name_and_cause() -> None:
+    nodes = list(chain([Shot(7, 12)]))
+    moods = {(StateId(9), attempt): "fail" for attempt in range(1, 9)}
+    with pytest.raises(NodeFailedError, match=r"frame 9 failed 3 times.*ValueError: node 9\.0 would not") as caught:
+        run(nodes, VirtualPool(2, 1, moods=moods), attempts=3)
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_a_flow_that_fails_too_often_is_named_by_both_frames() -> None:
+    nodes = list(chain([Shot(0, 3)]))
+    moods = {(FlowId(2, 1), 1): "die"}
+    with pytest.raises(NodeFailedError, match="the flow from frame 2 to frame 1 failed once"):
+        run(nodes, VirtualPool(2, 1, moods=moods), attempts=1)
+
+
+def test_nan_is_tried_once_more_and_then_fails_by_name() -> None:
+    nodes = list(independent([Shot(0, 2)]))
+    once = {(StateId(1), 1): "nan"}
+    host, _ = run(nodes, VirtualPool(2, 1, moods=once), attempts=9)
+    assert isinstance(next(error for name, attempt, error in host.jobs if attempt == 2), NumericalError)
+    twice = {**once, (StateId(1), 2): "nan"}
+    with pytest.raises(NodeFailedError, match=r"frame 1 failed 2 times.*NaN"):
+        run(nodes, VirtualPool(2, 1, moods=twice), attempts=9)
+
+
+def test_an_error_that_no_attempt_can_mend_ends_the_run_at_once_as_it_is() -> None:
+    nodes = list(independent([Shot(0, 4)]))
+    pool = VirtualPool(1, 1, moods={(StateId(1), 1): "refuse"})
+    host = DigestHost(nodes)
+    with pytest.raises(WeightsError, match="another network"):
+        run(nodes, pool, host)
+    assert set(host.kept) == {StateId(0)}
+
+
+def test_a_full_disk_ends_the_run_at_once() -> None:
+    class FullHost(DigestHost):
+        def keep(self, node: Node, result: str, *, worker: str, attempt: int) -> str:
+            if node.id.frame == 2:
+                raise DiskFullError("no space left")
+            return super().keep(node, result, worker=worker, attempt=attempt)
+
+    nodes = list(independent([Shot(0, 9)]))
+    host = FullHost(nodes)
+    with pytest.raises(DiskFullError):
+        run(nodes, VirtualPool(1, 1), host)
+    assert set(host.kept) == {StateId(0), StateId(1)}
+
+
+def test_cancelling_ends_the_run_with_what_is_finished_kept() -> None:
+    nodes = list(independent([Shot(0, 100)]))
+    host = DigestHost(nodes)
+    with pytest.raises(CancelledError, match="stopped with 5 pieces"):
+        run(nodes, VirtualPool(2, 1), host, cancelled=lambda: len(host.kept) >= 5)
+    assert len(host.kept) == 5
+
+
+def test_a_keyboard_interrupt_is_a_cancellation() -> None:
+    @dataclass
+    class Interrupted(VirtualPool):
+        def wait(self, timeout_seconds: float) -> list[object]:  # type: ignore[override]
+            raise KeyboardInterrupt
+
+    with pytest.raises(CancelledError):
+        run(list(independent([Shot(0, 3)])), Interrupted(1, 1))
+
+
+def test_a_lost_worker_is_not_used_again_and_the_others_go_on() -> None:
+    nodes = list(independent([Shot(0, 12)]))
+    pool = VirtualPool(2, 1, moods={(StateId(0), 1): "die"}, lost=frozenset({"style-0"}))
+    _, recorder = run(nodes, pool)
+    assert [event.worker for event in recorder.of(EventKind.STARTED)].count("style-0") == 1
+
+
+def test_a_lane_without_workers_left_fails_the_run() -> None:
+    nodes = list(independent([Shot(0, 12)]))
+    pool = VirtualPool(1, 1, moods={(StateId(3), 1): "die"}, lost=frozenset({"style-0"}))
+    with pytest.raises(FarmError, match="all style workers are lost"):
+        run(nodes, pool)
+    with pytest.raises(FarmError, match="needs a flow worker and there is none"):
+        run(list(chain([Shot(0, 3)])), VirtualPool(1, 0))
+
+
+def test_a_plan_out_of_order_is_refused() -> None:
+    nodes = list(reversed(list(chain([Shot(0, 3)]))))
+    with pytest.raises(ValueError, match="does not have before it"):
+        run_plan([Component(nodes, DigestHost([]))], VirtualPool(1, 1))
+
+
+def test_nothing_to_do_is_done_at_once() -> None:
+    nodes = list(chain([Shot(0, 9)]))
+    totals = run_plan([Component(nodes, DigestHost(nodes, {StateId(frame) for frame in range(9)}))], VirtualPool(1, 1))
+    assert (totals.done, totals.skipped) == (0, 9)
+    assert run_plan([], VirtualPool(1, 1)).done == 0
