@@ -100,6 +100,8 @@ class _Tensors(Mapping[str, Tensor]):
         self._names = tuple(file.keys())  # type: ignore[no-untyped-call]
 
     def __getitem__(self, name: str) -> Tensor:
+        if name not in self._names:
+            raise KeyError(name)  # what a mapping says; safetensors raises an error of its own
         tensor: Tensor = self._file.get_tensor(name)  # type: ignore[no-untyped-call]
         return tensor
 
