@@ -1,7 +1,5 @@
 """The network: the same maps as torchvision's, nothing overwritten, nothing deeper than asked."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -26,11 +24,11 @@ def torchvision_features() -> nn.Sequential:
 
 
 @pytest.fixture(scope="module")
-def reference(features: Features) -> Iterator[nn.Sequential]:
+def reference(features: Features) -> nn.Sequential:
     layers = torchvision_features()
     weights = {name.removeprefix("features."): torch.from_numpy(value.copy()) for name, value in features.items()}
     layers.load_state_dict(weights, strict=False)
-    yield layers
+    return layers
 
 
 def test_every_map_equals_torchvisions(features: Features, reference: nn.Sequential, photo: Tensor) -> None:

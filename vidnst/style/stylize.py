@@ -190,11 +190,10 @@ def split_evaluations(total: int, scales: int) -> list[int]:
 
     Coarse scales get more of them, `_COARSE_SHARE` times as many as the next finer one.
     """
-    scales = min(scales, total)
-    parts = [_COARSE_SHARE ** (scales - 1 - index) for index in range(scales)]
-    counts = [max(1, int(total * part / sum(parts))) for part in parts]
-    counts[-1] += total - sum(counts)
-    return counts if counts[-1] > 0 else split_evaluations(total, scales - 1)
+    parts = [_COARSE_SHARE**level for level in range(min(scales, total), 0, -1)]
+    ends = [round(total * sum(parts[: index + 1]) / sum(parts)) for index in range(len(parts))]
+    counts = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+    return counts if min(counts) > 0 else split_evaluations(total, scales - 1)
 
 
 def _shifted(on_step: OnStep | None, done: int, limit: int) -> OnStep | None:

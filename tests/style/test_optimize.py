@@ -1,0 +1,189 @@
+"""The loop that moves pixels: what it counts, what it keeps, when it stops, what it refuses."""
+
+import math
+from collections.abc import Callable, Mapping
+
+import pytest
+import torch
+from torch import Tensor
+
+from vidnst.config import OptimizeConfig
+from vidnst.errors import NumericalError
+from vidnst.style.objective import TERMS
+from vidnst.style.optimize import StepReport, minimise
+
+Loss = Callable[[Tensor], Mapping[str, Tensor]]
+OPTIMIZERS = ["adam", "lbfgs"]
+
+
+def as_terms(total: Tensor) -> dict[str, Tensor]:
+    return {name: total if name == "total" else torch.zeros(()) for name in TERMS}
+
+
+def toward(target: Tensor, seen: list[Tensor] | None = None) -> Loss:
+    """Mean squared distance to `target`, each evaluated picture noted in `seen`."""
+
+    def loss(picture: Tensor) -> dict[str, Tensor]:
+        if seen is not None:
+            seen.append(picture.detach().clone())
+        return as_terms((picture - target).square().mean())
+
+    return loss
+
+
+def config(**values: object) -> OptimizeConfig:
+    return OptimizeConfig.model_validate({"tolerance": 0, **values})
+
+
+@pytest.fixture
+def start() -> Tensor:
+    return torch.rand(1, 3, 8, 12, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def goal() -> Tensor:
+    return torch.rand(1, 3, 8, 12, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_picture_arrives_where_its_loss_is_least(optimizer: str, start: Tensor, goal: Tensor) -> None:
+    found = minimise(toward(goal), start, config=config(optimizer=optimizer, final_rate=0.02), evaluations=120)
+    assert (found.image - goal).abs().mean() < 0.005
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("limit", [1, 2, 7])
+def test_evaluations_are_counted_and_never_exceed_the_limit(
+    optimizer: str, limit: int, start: Tensor, goal: Tensor
+) -> None:
+    seen: list[Tensor] = []
+    found = minimise(toward(goal, seen), start, config=config(optimizer=optimizer), evaluations=limit)
+    assert len(seen) == found.evaluations == limit
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_start_is_left_as_it_was(optimizer: str, start: Tensor, goal: Tensor) -> None:
+    before = start.clone()
+    minimise(toward(goal), start, config=config(optimizer=optimizer), evaluations=5)
+    assert torch.equal(start, before)
+    assert not start.requires_grad
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_all_pictures_stay_in_the_box(optimizer: str, start: Tensor) -> None:
+    seen: list[Tensor] = []
+    outside = torch.where(start > 0.5, 3.0, -2.0)
+    found = minimise(
+        toward(outside, seen), start * 4 - 1, config=config(optimizer=optimizer, learning_rate=0.5), evaluations=20
+    )
+    for picture in [*seen, found.image]:
+        assert picture.min() >= 0
+        assert picture.max() <= 1
+    assert torch.equal(found.image, outside.clamp(0, 1))
+
+
+def test_the_best_picture_is_returned_even_if_later_ones_are_worse(start: Tensor, goal: Tensor) -> None:
+    seen: list[Tensor] = []
+    # A step much too long: Adam overshoots again and again.
+    found = minimise(toward(goal, seen), start, config=config(learning_rate=0.9, final_rate=1.0), evaluations=9)
+    totals = [(picture - goal).square().mean().item() for picture in seen]
+    best = min(range(len(totals)), key=totals.__getitem__)
+    assert best != len(totals) - 1
+    assert torch.equal(found.image, seen[best])
+    assert found.losses["total"] == pytest.approx(totals[best])
+
+
+def test_a_single_evaluation_gives_the_start_back(start: Tensor, goal: Tensor) -> None:
+    found = minimise(toward(goal), start, config=config(), evaluations=1)
+    assert torch.equal(found.image, start)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_it_stops_when_the_loss_has_stopped_falling_and_still_gives_the_best(
+    optimizer: str, start: Tensor, goal: Tensor
+) -> None:
+    def offset(picture: Tensor) -> dict[str, Tensor]:
+        return as_terms((picture - goal).square().mean() + 1)
+
+    settings = config(optimizer=optimizer, tolerance=1e-3, patience=5)
+    found = minimise(offset, start, config=settings, evaluations=400)
+    assert 5 < found.evaluations < 400
+    assert found.losses["total"] < offset(start)["total"].item()
+
+
+def test_tolerance_zero_never_stops_early(start: Tensor) -> None:
+    found = minimise(toward(start), start, config=config(patience=2), evaluations=12)
+    assert found.evaluations == 12
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("after", [0, 3])
+def test_nan_and_infinity_are_errors_that_say_when(value: float, after: int, start: Tensor, goal: Tensor) -> None:
+    count = 0
+
+    def breaks(picture: Tensor) -> dict[str, Tensor]:
+        nonlocal count
+        count += 1
+        return as_terms((picture - goal).square().mean() * (value if count > after else 1))
+
+    with pytest.raises(NumericalError, match=rf"evaluation {after + 1} of 20"):
+        minimise(breaks, start, config=config(), evaluations=20)
+
+
+def test_a_nan_gradient_does_not_reach_the_result(start: Tensor) -> None:
+    with pytest.raises(NumericalError):
+        minimise(lambda x: as_terms((x - x.detach()).abs().sqrt().sum()), start, config=config(), evaluations=20)
+
+
+def test_progress_is_reported_in_order_and_can_cancel(start: Tensor, goal: Tensor) -> None:
+    reports: list[StepReport] = []
+    found = minimise(toward(goal), start, config=config(), evaluations=6, on_step=reports.append)
+    assert [report.evaluation for report in reports] == [1, 2, 3, 4, 5, 6]
+    assert {report.limit for report in reports} == {6}
+    assert (reports[0].height, reports[0].width) == (8, 12)
+    assert reports[0].losses.keys() == set(TERMS)
+    assert min(report.losses["total"] for report in reports) == found.losses["total"]
+
+    class StopError(Exception):
+        pass
+
+    def stop(report: StepReport) -> None:
+        if report.evaluation == 2:
+            raise StopError
+
+    with pytest.raises(StopError):
+        minimise(toward(goal), start, config=config(), evaluations=6, on_step=stop)
+
+
+def test_step_scale_shortens_the_steps(start: Tensor, goal: Tensor) -> None:
+    moved = []
+    for scale in (1.0, 0.25):
+        seen: list[Tensor] = []
+        minimise(toward(goal, seen), start, config=config(), evaluations=2, step_scale=scale)
+        moved.append((seen[1] - seen[0]).abs().mean().item())
+    assert moved[1] == pytest.approx(0.25 * moved[0], rel=0.05)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_steps_are_as_long_in_large_pictures_as_in_small_ones(optimizer: str) -> None:
+    moved = []
+    for repeats in (1, 8):
+        x = torch.tensor([[0.3, 0.6], [0.5, 0.4]]).repeat(repeats, repeats).expand(1, 3, -1, -1)
+        seen: list[Tensor] = []
+        minimise(toward(torch.full_like(x, 0.45), seen), x, config=config(optimizer=optimizer), evaluations=4)
+        moved.append(seen[-1][..., :2, :2])
+    torch.testing.assert_close(moved[0], moved[1])
+
+
+def test_lbfgs_overtakes_adam_on_a_badly_scaled_valley(start: Tensor, goal: Tensor) -> None:
+    slopes = torch.logspace(0, 3, start.numel()).view_as(start)
+
+    def valley(picture: Tensor) -> dict[str, Tensor]:
+        mean = (slopes * (picture - goal).square()).mean()
+        return as_terms(mean + 50 * (picture.mean() - goal.mean()).square())
+
+    losses = {
+        optimizer: minimise(valley, start, config=config(optimizer=optimizer), evaluations=60).losses["total"]
+        for optimizer in OPTIMIZERS
+    }
+    assert losses["lbfgs"] < losses["adam"] / 2
