@@ -1,0 +1,97 @@
+"""A small render that can be killed: a store, the scheduler and threads, with a stylizer that only does sums.
+
+python resumable.py FOLDER
+"""
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidnst.farm.host import Component
+from vidnst.farm.inline import InlinePool
+from vidnst.farm.jobs import WorkerDiedError
+from vidnst.farm.scheduler import run_plan
+from vidnst.frames import Shot
+from vidnst.plan import FlowId, Lane, Node, NodeId, StateId, by_shot
+from vidnst.store import Look, Manifest, RunStore
+
+HEIGHT, WIDTH = 12, 20
+SHOTS = (Shot(0, 25), Shot(25, 26), Shot(26, 60))
+MANIFEST = Manifest(
+    versions={"vidnst": "0"},
+    config={},
+    look=Look(config={"optimize": {"seed": 0}}, source="s", styles=(), weights="w"),
+    sources=("clip",),
+    output="out",
+)
+
+
+class SumWorker:
+    """Adds up what it reads, slowly; dies now and then."""
+
+    def run(self, job: tuple[Node, list[NDArray[np.uint16]], int]) -> NDArray[np.uint16]:
+        node, inputs, attempt = job
+        time.sleep(0.004)
+        if attempt == 1 and node.id.frame % 13 == 7:
+            raise WorkerDiedError("as planned")
+        picture = np.full((HEIGHT, WIDTH, 3), node.id.frame * 977 % 65536, np.uint16)
+        for number, other in enumerate(inputs, start=3):
+            picture = picture * np.uint16(31) + other * np.uint16(number) + np.uint16(1)
+        return picture
+
+
+class StoreHost:
+    """Keeps states and frames in a run folder."""
+
+    def __init__(self, store: RunStore, done: set[StateId]) -> None:
+        self.store = store
+        self.done = done
+
+    def is_done(self, node: Node) -> bool:
+        return node.id in self.done
+
+    def recall(self, node: NodeId) -> NDArray[np.uint16]:
+        assert isinstance(node, StateId)
+        return self.store.read_state(node, width=WIDTH, height=HEIGHT)
+
+    def job(
+        self, node: Node, inputs: Mapping[NodeId, Any], *, attempt: int, last_error: BaseException | None
+    ) -> tuple[Node, list[NDArray[np.uint16]], int]:
+        return node, [inputs[need] for need in node.needs], attempt
+
+    def keep(self, node: Node, result: NDArray[np.uint16], *, worker: str, attempt: int) -> NDArray[np.uint16]:
+        if isinstance(node.id, FlowId):
+            return result
+        if node.uses:
+            self.store.write_state(node.id, result)
+        self.store.write_frame(node.id.frame, lambda path: path.write_bytes(result.tobytes()) and None)
+        self.store.record_done(
+            node, worker=worker, attempt=attempt, losses={"total": 1.0}, evaluations=1, seconds=0.004
+        )
+        return result
+
+    def release(self, node: NodeId) -> None:
+        self.store.release(node)
+
+
+def main(folder: Path) -> None:
+    """Render, or go on."""
+    exists = RunStore.exists(folder)
+    with RunStore.open(folder) if exists else RunStore.create(folder, MANIFEST) as store:
+        store.check_same(MANIFEST)
+        done: set[StateId] = set()
+        for nodes in by_shot("chain", SHOTS):
+            done |= store.settled(nodes)
+        host = StoreHost(store, done)
+        pool = InlinePool({Lane.STYLE: (SumWorker, 2), Lane.FLOW: (SumWorker, 1)})
+        run_plan((Component(nodes, host) for nodes in by_shot("chain", SHOTS)), pool)
+        pool.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
