@@ -60,15 +60,20 @@ def progress(*, as_json: bool) -> Iterator[OnEvent]:
 def download() -> Iterator[Callable[[int, int | None], None]]:
     """A receiver of bytes done and bytes in all, shown as a bar."""
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: list[TaskID] = []
+    bar = Progress(*columns, console=Console(stderr=True))
+    tasks: list[TaskID] = []
 
-        def show(done: int, total: int | None) -> None:
-            if not tasks:
-                tasks.append(bar.add_task("weights"))
-            bar.update(tasks[0], completed=done, total=total)
+    def show(done: int, total: int | None) -> None:
+        if not tasks:
+            bar.start()
+            tasks.append(bar.add_task("weights"))
+        bar.update(tasks[0], completed=done, total=total)
 
+    try:
         yield show
+    finally:
+        if tasks:  # a bar that never started still leaves an empty line
+            bar.stop()
 
 
 def _print_json(event: Event) -> None:
