@@ -14,7 +14,7 @@ from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import feed, ffmpeg, pictures, sound
 from vidnst.media.formats import Kind, Target, choose
 from vidnst.media.preflight import check_output, check_replaceable
-from vidnst.media.streams import AudioStream, StreamInfo, describe
+from vidnst.media.streams import INPUT, AudioStream, StreamInfo, describe
 from vidnst.media.verify import planned, verify
 
 __all__ = ["check_output", "colour_matrix", "encode"]
@@ -155,7 +155,7 @@ class _Job:
                 *self._span(source),
                 "-itsoffset",
                 _seconds(sound_late),
-                *ffmpeg.PROTOCOLS,
+                *INPUT,
                 "-i",
                 ffmpeg.local(self.clip.paths[0]),
             ]

@@ -123,13 +123,19 @@ def picture_size(path: Path) -> PictureSize:
     except FileNotFoundError as error:
         raise SourceError(f"there is no picture {path}", "check the name") from error
     except Image.DecompressionBombError as error:
-        raise SourceError(f"the picture {path} has more than {MAX_PIXELS} pixels", "make it smaller") from error
+        raise _too_large(path) from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError) as error:
         raise SourceError(f"{path} is not a picture that can be read ({error})", "check the file") from error
+    if width * height > MAX_PIXELS:
+        raise _too_large(path)
     orientation = orientation if 1 <= orientation <= 8 else 1
     if orientation >= 5 and kind != "TIFF":  # Pillow gives the upright size of TIFF files only
         width, height = height, width
     return PictureSize(width, height, orientation, kind)
+
+
+def _too_large(path: Path) -> SourceError:
+    return SourceError(f"the picture {path} has more than {MAX_PIXELS} pixels", "make it smaller")
 
 
 def read_picture(path: Path, *, bits: Literal[8, 16] | None = None) -> Pixels:

@@ -10,7 +10,7 @@ from vidnst.errors import SourceError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg, pictures
 from vidnst.media.capture import Capture
-from vidnst.media.streams import Packets, StreamInfo, describe, packets
+from vidnst.media.streams import INPUT, Packets, StreamInfo, describe, packets
 from vidnst.media.timing import standard_rate, steady_rate
 
 _USUAL_RATE = Fraction(25)
@@ -217,6 +217,6 @@ def _missing(shown: Sequence[int], promised: Packets, path: Path) -> set[int]:
         missing = {at for at in missing if at > shown[0]}
     if not missing:
         return set()
-    args = ["-loglevel", "error", *ffmpeg.PROTOCOLS, "-i", ffmpeg.local(path)]
+    args = ["-loglevel", "error", *INPUT, "-i", ffmpeg.local(path)]
     _, _, complaints = ffmpeg.capture([*args, "-map", "0:V:0", "-f", "null", "-"])
     return missing if complaints.strip() else set()

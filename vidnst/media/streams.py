@@ -8,7 +8,16 @@ from pathlib import Path
 from vidnst.errors import SourceError
 from vidnst.media import ffmpeg
 
-_PLAY_LISTS = frozenset({"hls", "applehttp", "concat", "dash", "sdp", "rtsp", "rtp", "imf", "ffmetadata"})
+_CONTAINERS = (
+    "mov matroska avi mpegts mpegtsraw mpeg mpegvideo m4v h261 h263 h264 hevc vvc evc av1 obu ivf flv live_flv asf ogg gif"
+    " apng webp_anim mjpeg mpjpeg mjpeg_2000 mxf gxf lxf wtv dv dhav rm nut vc1 dirac cavsvideo avs2 avs3 dnxhd r3d nsv nuv"
+    " yuv4mpegpipe swf roq smk bink flic film_cpk idcin mlv"
+)
+INPUT = (*ffmpeg.PROTOCOLS, "-format_whitelist", _CONTAINERS.replace(" ", ","))
+"""Options for a file from a stranger: real containers only. Play lists would pull in other files, wait for more of
+themselves (a live HLS list keeps ffmpeg for minutes), or call the network.
+"""
+
 _MATRICES = frozenset({"bt709", "bt470bg", "smpte170m", "smpte240m", "fcc", "bt2020nc", "bt2020c", "ycgco", "gbr"})
 _DISCARD = 0x4  # AV_PKT_FLAG_DISCARD: decoded for others' sake, not shown (before the start of an edit list)
 
@@ -79,19 +88,18 @@ def describe(path: Path) -> StreamInfo:
     """Read the headers of `path` with ffmpeg (which here has no ffprobe beside it).
 
     Raises:
-        SourceError: not there, not a media file, a play list, or without a moving picture.
+        SourceError: not there, not a video file, or without a moving picture.
     """
     if not path.is_file():
         raise SourceError(f"there is no file {path}", "check the name")
     # Exit status 1 is usual: no output was asked for.
-    _, _, text = ffmpeg.capture([*ffmpeg.PROTOCOLS, "-i", ffmpeg.local(path)])
+    _, _, text = ffmpeg.capture([*INPUT, "-i", ffmpeg.local(path)])
     opened = _INPUT.search(text)
+    if opened is None and "Format not on whitelist" in text:
+        raise SourceError(f"{path} is no video, but perhaps a play list or sound", "give the video file itself")
     if opened is None:
         raise SourceError(f"{path} is not a video or picture that can be read", "give a video or pictures")
-    container = opened["format"]
-    if _PLAY_LISTS & set(container.split(",")):
-        raise SourceError(f"{path} is a play list ({container}), not a video", "give the video file itself")
-    return _parse(text, container, path)
+    return _parse(text, opened["format"], path)
 
 
 def _parse(text: str, container: str, path: Path) -> StreamInfo:
@@ -178,7 +186,7 @@ def packets(path: Path, video_index: int) -> Packets:
     Raises:
         SourceError: the stream cannot be read.
     """
-    args = ["-loglevel", "error", *ffmpeg.PROTOCOLS, "-copyts", "-i", ffmpeg.local(path)]
+    args = ["-loglevel", "error", *INPUT, "-copyts", "-i", ffmpeg.local(path)]
     args += ["-map", f"0:{video_index}", "-c", "copy", "-f", "framecrc", "pipe:1"]
     _, out, err = ffmpeg.capture(args)
     text = out.decode(errors="replace")
