@@ -124,6 +124,21 @@ def test_frames_that_do_not_decode_are_found_and_named(tmp_path: Path) -> None:
     assert clip.rate == 25
 
 
+def test_a_recording_that_begins_inside_a_group_of_pictures_starts_where_it_decodes(tmp_path: Path) -> None:
+    options = ("-g", "10", "-bf", "0", "-preset", "veryfast", "-crf", "12")
+    whole = clips.write_video(tmp_path / "w.ts", clips.pictures(30), options=options)
+    cut = tmp_path / "cut.ts"
+    data = whole.read_bytes()
+    tables, rest = data[: 188 * 3], data[188 * 10 :]
+    cut.write_bytes(tables + rest)
+    clip = probe(cut)
+    assert clip.rate == 25
+    indices = [clips.read_index(frame.pixels) for frame in FrameReader(clip)]
+    assert 20 <= len(indices) < 30
+    assert indices == list(range(30 - len(indices), 30))
+    assert clip.bad_frames == ()
+
+
 def test_hidden_reference_frames_are_no_bad_frames(tmp_path: Path) -> None:
     codec = ("-c:v", "libvpx", "-b:v", "300k", "-auto-alt-ref", "1", "-lag-in-frames", "16")
     clip = probe(clips.write_video(tmp_path / "alt.webm", clips.pictures(40), codec=codec))

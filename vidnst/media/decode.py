@@ -25,14 +25,15 @@ _TOLERANCE_SECONDS = 0.002
 
 
 def fit_size(width: int, height: int, longest: int | None) -> tuple[int, int]:
-    """Width and height in pixels with the longest side at `longest`, in the same proportions.
+    """Width and height in pixels with the longest side at (or one below) `longest`, in the same proportions.
 
     Never enlarges. A picture that is resized gets even sides, as 4:2:0 video wants them; one that is not keeps its own.
     """
     if longest is None or longest >= max(width, height):
         return width, height
-    scale = Fraction(longest, max(width, height))
-    return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
+    long = max(2, longest // 2 * 2)
+    short = max(2, round(Fraction(min(width, height) * long, max(width, height)) / 2) * 2)
+    return (long, short) if width >= height else (short, long)
 
 
 class _Source(Protocol):

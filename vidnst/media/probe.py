@@ -16,6 +16,9 @@ from vidnst.media.timing import standard_rate, steady_rate
 _USUAL_RATE = Fraction(25)
 """Where a file has neither time stamps nor a rate."""
 
+_CUT_ANYWHERE = frozenset({"mpegts", "mpegtsraw", "mpeg", "mpegvideo", "h264", "hevc"})
+"""Containers of recordings, which often begin in the middle of a group of pictures."""
+
 
 def probe(
     source: str | Path | Sequence[str | Path],
@@ -171,7 +174,7 @@ def _times(seen: _Seen, promised: Packets, info: StreamInfo, path: Path) -> _Tim
         return _counted(len(seen.ticks), info)
     shift = _shift(seen.ticks, promised.pts)
     shown = [tick + shift for tick in seen.ticks]
-    missing = _missing(shown, promised, path)
+    missing = _missing(shown, promised, info, path)
     ticks = sorted({*shown, *missing})
     tick = promised.time_base
     pts = tuple(number * tick for number in ticks)
@@ -197,26 +200,32 @@ def _counted(count: int, info: StreamInfo) -> _Times:
 
 
 def _shift(seen: Sequence[int], promised: Sequence[int]) -> int:
-    """What to add to the decoder's clock to get the file's: the shift that puts every seen frame on a packet."""
+    """What to add to the decoder's clock to get the file's, so that every seen frame falls on a packet.
+
+    The decoder's clock starts with the stream, which is its first packet, whether or not that decodes; where the
+    container has other ideas of its start, the first seen frame is laid on one of the first packets.
+    """
     there = set(promised)
-    for start in sorted(there)[:64]:
-        shift = start - seen[0]
+    if not there:
+        return 0
+    first = min(there)
+    for shift in (first, *(start - seen[0] for start in sorted(there)[:64])):
         if all(tick + shift in there for tick in seen):
             return shift
-    return min(there, default=seen[0]) - seen[0]
+    return first - seen[0]
 
 
-def _missing(shown: Sequence[int], promised: Packets, path: Path) -> set[int]:
+def _missing(shown: Sequence[int], promised: Packets, info: StreamInfo, path: Path) -> set[int]:
     """Time stamps of frames that are in the file but did not decode.
 
-    Some packets are no pictures of their own (hidden reference frames), and a recording may start in the middle of a
-    group of pictures; so a missing packet counts only where ffmpeg, decoding the same file, complains too.
+    Some packets are no pictures of their own (hidden reference frames), so one without a picture counts only where
+    ffmpeg, decoding the same file, complains too.
     """
     missing = set(promised.pts) - set(shown)
-    if promised.pts and promised.pts[0] in shown:  # the first that is stored decodes: what precedes it is cut off
-        missing = {at for at in missing if at > shown[0]}
+    if info.container in _CUT_ANYWHERE or (promised.pts and promised.pts[0] in shown):
+        missing = {at for at in missing if at > shown[0]}  # what comes earlier leans on frames that were cut off
     if not missing:
         return set()
     args = ["-loglevel", "error", *INPUT, "-i", ffmpeg.local(path)]
-    _, _, complaints = ffmpeg.capture([*args, "-map", "0:V:0", "-f", "null", "-"])
+    _, _, complaints = ffmpeg.capture([*args, "-map", f"0:{info.video_index}", "-f", "null", "-"])
     return missing if complaints.strip() else set()

@@ -9,9 +9,9 @@ from vidnst.errors import SourceError
 from vidnst.media import ffmpeg
 
 _CONTAINERS = (
-    "mov matroska avi mpegts mpegtsraw mpeg mpegvideo m4v h261 h263 h264 hevc vvc evc av1 obu ivf flv live_flv asf ogg gif"
-    " apng webp_anim mjpeg mpjpeg mjpeg_2000 mxf gxf lxf wtv dv dhav rm nut vc1 dirac cavsvideo avs2 avs3 dnxhd r3d nsv nuv"
-    " yuv4mpegpipe swf roq smk bink flic film_cpk idcin mlv"
+    "mov matroska avi mpegts mpegtsraw mpeg mpegvideo m4v h261 h263 h264 hevc vvc evc av1 obu ivf flv live_flv asf"
+    " ogg gif apng webp_anim mjpeg mpjpeg mjpeg_2000 mxf gxf lxf wtv dv dhav rm nut vc1 dirac cavsvideo avs2 avs3"
+    " dnxhd r3d nsv nuv yuv4mpegpipe swf roq smk bink flic film_cpk idcin mlv"
 )
 INPUT = (*ffmpeg.PROTOCOLS, "-format_whitelist", _CONTAINERS.replace(" ", ","))
 """Options for a file from a stranger: real containers only. Play lists would pull in other files, wait for more of
@@ -187,7 +187,7 @@ def packets(path: Path, video_index: int) -> Packets:
         SourceError: the stream cannot be read.
     """
     args = ["-loglevel", "error", *INPUT, "-copyts", "-i", ffmpeg.local(path)]
-    args += ["-map", f"0:{video_index}", "-c", "copy", "-f", "framecrc", "pipe:1"]
+    args += ["-map", f"0:{video_index}", "-c", "copy", "-copyinkf", "-f", "framecrc", "pipe:1"]
     _, out, err = ffmpeg.capture(args)
     text = out.decode(errors="replace")
     base = re.search(r"^#tb 0: (\d+/\d+)$", text, re.MULTILINE)
