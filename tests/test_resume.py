@@ -1,0 +1,208 @@
+"""A render that is killed, stopped, or told to be another one: what is lost, what goes on, what is refused."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import vidnst
+from vidnst.config import RenderConfig
+from vidnst.errors import CancelledError, DiskFullError, RunError
+from vidnst.events import Event, FrameDone, RunStarted
+from vidnst.pipeline import recall, run
+from vidnst.presets import build_config
+from vidnst.store import RunStore
+
+FRAMES = 10
+LOOK = {
+    "losses": {"style_layers": {"relu1_1": 1, "relu2_1": 1}, "content_layers": {"relu2_1": 1}},
+    "optimize": {"iterations": 12, "warm_share": 0.5, "scales": 2},
+    "model": {"weights": "random"},
+    "farm": {"executor": "inline", "threads": 1},
+    "output": {"keep_frames": True},
+}
+
+
+@pytest.fixture(scope="module")
+def burst(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("burst")
+    noise = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
+    big = cv2.resize(noise, (96, 64), interpolation=cv2.INTER_CUBIC)
+    for number in range(FRAMES):
+        cv2.imwrite(str(folder / f"{number}.png"), np.roll(big, 2 * number, axis=1))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("style") / "style.png"
+    cv2.imwrite(str(path), np.kron(np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8), np.ones((8, 8, 1))))
+    return path
+
+
+@pytest.fixture(scope="module")
+def config() -> RenderConfig:
+    return build_config(LOOK)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(burst: Path, style: Path, config: RenderConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a render that nothing happened to."""
+    output = tmp_path_factory.mktemp("undisturbed") / "out"
+    vidnst.render(burst, style=style, output=output, config=config)
+    return output.with_name("out.vidnst")
+
+
+def frames(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((folder / "frames").glob("*.png"))}
+
+
+def done_nodes(folder: Path) -> list[str]:
+    lines = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    return [line["node"] for line in lines if line["kind"] == "done"]
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_a_run_goes_on_to_the_same_bytes(
+    burst: Path, style: Path, undisturbed: Path, config: RenderConfig, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(json.dumps(LOOK))  # JSON is YAML
+    command = [sys.executable, "-m", "vidnst", "render", str(burst), "--style", str(style), "-o", str(output)]
+    command += ["--config", str(settings)]
+    events = output.with_name("out.vidnst") / "events.jsonl"
+    moments = random.Random(5)
+    for kill in (2, 4, 7):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while not events.exists() or events.read_text().count('"done"') < kill:
+            assert process.poll() is None, "the render ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.3))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert frames(output.with_name("out.vidnst")) == frames(undisturbed)
+    done = done_nodes(output.with_name("out.vidnst"))
+    assert len(set(done)) == FRAMES
+    assert len(done) <= FRAMES + 3  # at most the node in flight is lost with each kill
+    assert [path.read_bytes() for path in sorted(output.iterdir())] == list(frames(undisturbed).values())
+
+
+def stop_after(count: int) -> tuple[Callable[[Event], None], Callable[[], bool]]:
+    """A listener that counts frames, and a question that says stop after so many."""
+    seen = 0
+
+    def listen(event: Event) -> None:
+        nonlocal seen
+        seen += isinstance(event, FrameDone)
+
+    return listen, lambda: seen >= count
+
+
+def test_a_stopped_run_is_gone_on_with_by_its_folder_alone(
+    burst: Path, style: Path, undisturbed: Path, config: RenderConfig, tmp_path: Path
+) -> None:
+    listen, stop = stop_after(3)
+    with pytest.raises(CancelledError):
+        vidnst.render(burst, style=style, output=tmp_path / "out", config=config, on_event=listen, cancelled=stop)
+    folder = tmp_path / "out.vidnst"
+    assert 3 <= len(frames(folder)) < FRAMES
+    started: list[RunStarted] = []
+    run(
+        recall(folder, farm={}), on_event=lambda event: started.append(event) if isinstance(event, RunStarted) else None
+    )
+    assert started[0].frames_done == len(set(done_nodes(folder))) - (FRAMES - started[0].frames_done)
+    assert frames(folder) == frames(undisturbed)
+
+
+def test_another_number_of_workers_changes_no_byte(burst: Path, style: Path, undisturbed: Path, tmp_path: Path) -> None:
+    config = build_config({**LOOK, "farm": {"executor": "inline", "threads": 1, "workers": 3}})
+    vidnst.render(burst, style=style, output=tmp_path / "out", config=config)
+    assert frames(tmp_path / "out.vidnst") == frames(undisturbed)
+
+
+def test_a_deleted_frame_alone_is_made_again(
+    burst: Path, style: Path, undisturbed: Path, config: RenderConfig, tmp_path: Path
+) -> None:
+    listen, stop = stop_after(6)
+    with pytest.raises(CancelledError):
+        vidnst.render(burst, style=style, output=tmp_path / "out", config=config, on_event=listen, cancelled=stop)
+    folder = tmp_path / "out.vidnst"
+    before = len(done_nodes(folder))
+    (folder / "frames" / "00000002.png").unlink()
+    vidnst.render(burst, style=style, output=tmp_path / "out", config=config)
+    assert frames(folder) == frames(undisturbed)
+    assert len(done_nodes(folder)) == FRAMES + 1
+    assert before < FRAMES
+
+
+@pytest.mark.parametrize("what", ["setting", "style", "source"])
+def test_a_changed_render_is_refused_with_what_changed(
+    what: str, burst: Path, style: Path, config: RenderConfig, tmp_path: Path
+) -> None:
+    listen, stop = stop_after(1)
+    with pytest.raises(CancelledError):
+        vidnst.render(burst, style=style, output=tmp_path / "out", config=config, on_event=listen, cancelled=stop)
+    other = tmp_path / "other"
+    other.mkdir()
+    if what == "setting":
+        config = build_config({**LOOK, "losses": {**LOOK["losses"], "tv_weight": 0.7}})  # type: ignore[dict-item]
+    elif what == "style":
+        cv2.imwrite(str(other / style.name), cv2.imread(str(style))[::-1])
+        style = other / style.name
+    else:
+        for path in burst.iterdir():
+            cv2.imwrite(str(other / path.name), cv2.imread(str(path))[::-1])
+        burst = other
+    with pytest.raises(RunError) as caught:
+        vidnst.render(burst, style=style, output=tmp_path / "out", config=config)
+    word = {"setting": "losses.tv_weight: 0.1 -> 0.7", "style": "style.png has other bytes", "source": "source"}[what]
+    assert word.split(" ->")[0].split(": ")[0] in str(caught.value)
+    assert "--restart" in str(caught.value)
+    vidnst.render(burst, style=style, output=tmp_path / "out", config=config, restart=True)
+
+
+def test_a_run_in_work_is_not_worked_on_twice(burst: Path, style: Path, config: RenderConfig, tmp_path: Path) -> None:
+    listen, stop = stop_after(1)
+    with pytest.raises(CancelledError):
+        vidnst.render(burst, style=style, output=tmp_path / "out", config=config, on_event=listen, cancelled=stop)
+    with RunStore.open(tmp_path / "out.vidnst"), pytest.raises(RunError, match=str(os.getpid())):
+        vidnst.render(burst, style=style, output=tmp_path / "out", config=config)
+
+
+def test_too_little_disk_is_said_before_the_start(
+    burst: Path, style: Path, config: RenderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    with pytest.raises(DiskFullError, match="are free"):
+        vidnst.render(burst, style=style, output=tmp_path / "out", config=config)
+    assert not (tmp_path / "out.vidnst").exists()
+
+
+def test_noise_is_the_same_in_every_frame_and_another_with_another_seed(style: Path, tmp_path: Path) -> None:
+    still = tmp_path / "still"
+    still.mkdir()
+    for number in range(2):
+        cv2.imwrite(str(still / f"{number}.png"), np.full((48, 64, 3), 120, np.uint8))
+
+    def look(seed: int) -> list[bytes]:
+        values = {**LOOK, "optimize": {"iterations": 3, "init": "noise", "seed": seed, "scales": 1}}
+        config = build_config({**values, "schedule": {"kind": "independent"}})
+        vidnst.render(still, style=style, output=tmp_path / f"out{seed}", config=config)
+        return list(frames(tmp_path / f"out{seed}.vidnst").values())
+
+    one, two = look(1), look(2)
+    assert one[0] == one[1]
+    assert one != two
