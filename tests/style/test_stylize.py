@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-import vidnst.style.stylize as stylize_module
 from vidnst.config import LossConfig, RenderConfig
 from vidnst.errors import ConfigError, NumericalError
+from vidnst.frames import Pixels
 from vidnst.style.layers import convs_up_to
 from vidnst.style.objective import Objective
 from vidnst.style.pixels import resized
@@ -28,6 +28,7 @@ from vidnst.style.stylize import (
 )
 from vidnst.style.targets import StyleTargets, matched_size
 from vidnst.style.vgg import VGG19
+from vidnst.style.weights import load_features
 
 Features = dict[str, NDArray[np.float32]]
 Picture = NDArray[np.uint8]
@@ -273,7 +274,7 @@ def test_style_targets_are_made_once_for_each_size(features: Features, painting:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_pixels_come_back_as_they_went(dtype: type) -> None:
     top = np.iinfo(dtype).max
-    pixels = np.random.default_rng(0).integers(0, top, (5, 7, 3), dtype, endpoint=True)
+    pixels: Pixels = np.random.default_rng(0).integers(0, top, (5, 7, 3), dtype, endpoint=True)  # type: ignore[assignment]
     pixels.flags.writeable = False  # as arrays from an object store are
     tensor = from_pixels(pixels)
     assert tensor.shape == (1, 3, 5, 7)
@@ -336,10 +337,12 @@ def test_real_weights_bring_a_painting_s_colours_to_a_photograph(shared: Any) ->
     import cv2
 
     def read(name: str, width: int) -> Picture:
-        pixels = cv2.cvtColor(cv2.imread(str(shared(name))), cv2.COLOR_BGR2RGB)
+        found = cv2.imread(str(shared(name)))
+        assert found is not None
+        pixels = cv2.cvtColor(found, cv2.COLOR_BGR2RGB)
         return np.asarray(cv2.resize(pixels, (width, width * 3 // 4), interpolation=cv2.INTER_AREA), np.uint8)
 
-    features = stylize_module.load_features(shared("weights/vgg19_hybrid.pth"), "relu5_1")
+    features = load_features(shared("weights/vgg19_hybrid.pth"), "relu5_1")
     assert len(features) == 2 * len(convs_up_to("relu5_1"))
     content = from_pixels(read("images/content/tubingen.jpg", 128))
     painting = read("images/style/the_scream.jpg", 128)

@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import io
 import urllib.error
+import urllib.request
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def unreachable(*_: Any, **__: Any) -> Any:
         raise urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr(fetch.urllib.request, "urlopen", unreachable)
+    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
 
 
 def tensors(last_layer: str = "relu2_1", seed: int = 0) -> dict[str, torch.Tensor]:
@@ -48,7 +49,7 @@ class Reply(io.BytesIO):
 
 def serve(monkeypatch: pytest.MonkeyPatch, body: bytes, digest_start: str | None = None) -> None:
     monkeypatch.setattr(fetch, "_SHA256_START", digest_start or hashlib.sha256(body).hexdigest()[:8])
-    monkeypatch.setattr(fetch.urllib.request, "urlopen", lambda url, timeout: Reply(body, len(body)))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Reply(body, len(body)))
 
 
 def test_an_explicit_file_comes_before_the_environment_and_the_cache(
@@ -124,7 +125,7 @@ def test_a_cancelled_or_broken_download_leaves_nothing_behind(monkeypatch: pytes
         def read(self, size: int | None = -1, /) -> bytes:
             raise http.client.IncompleteRead(b"", 10)
 
-    monkeypatch.setattr(fetch.urllib.request, "urlopen", lambda url, timeout: Broken(b"", 10))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Broken(b"", 10))
     with pytest.raises(WeightsError, match="fetching"):
         resolve_weights(None)
     assert list(fetch.cached_path().parent.iterdir()) == []
