@@ -1,0 +1,113 @@
+"""ffmpeg as a checked child process."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import clips
+import pytest
+
+from vidnst.errors import CancelledError, DiskFullError, EncoderError, SourceError
+from vidnst.media import ffmpeg
+from vidnst.media.fingerprint import fingerprint
+from vidnst.media.streams import describe
+
+COLOUR = ("-f", "lavfi", "-i", "color=red:s=64x64:r=25")
+
+
+def test_the_executable_runs_and_has_the_usual_encoders() -> None:
+    assert ffmpeg.executable().is_file()
+    assert {"libx264", "png", "aac"} <= ffmpeg.encoders()
+
+
+def test_progress_is_reported_and_ends_with_the_last_frame(tmp_path: Path) -> None:
+    seen: list[int] = []
+    ffmpeg.run([*COLOUR, "-frames:v", "40", "-y", ffmpeg.local(tmp_path / "o.mp4")], on_progress=seen.append)
+    assert seen[-1] == 40
+
+
+def test_a_failure_carries_ffmpegs_last_words(tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match=r"ffmpeg failed with status \d+: .*no_such_encoder"):
+        ffmpeg.run([*COLOUR, "-frames:v", "1", "-c:v", "no_such_encoder", ffmpeg.local(tmp_path / "o.mp4")])
+
+
+def test_a_full_disk_is_told_from_other_failures() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    with pytest.raises(DiskFullError):
+        ffmpeg.run([*COLOUR, "-frames:v", "200", "-f", "rawvideo", "-y", ffmpeg.local(full)])
+
+
+def test_cancelling_ends_ffmpeg_at_once(tmp_path: Path) -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield bytes(64 * 64 * 3)
+
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "64x64", "-i", "pipe:0"]
+    begun: list[int] = []
+    with pytest.raises(CancelledError):
+        ffmpeg.run(
+            [*raw, "-y", ffmpeg.local(tmp_path / "o.mp4")],
+            feed=endless(),
+            on_progress=begun.append,
+            cancelled=lambda: bool(begun),
+        )
+    size = (tmp_path / "o.mp4").stat().st_size
+    time.sleep(0.3)
+    assert (tmp_path / "o.mp4").stat().st_size == size, "ffmpeg is still writing"
+
+
+def test_an_error_in_the_feed_or_in_the_callback_reaches_the_caller(tmp_path: Path) -> None:
+    def broken() -> Iterator[bytes]:
+        yield bytes(64 * 64 * 3)
+        raise SourceError("the feed broke")
+
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "64x64", "-i", "pipe:0"]
+    with pytest.raises(SourceError, match="the feed broke"):
+        ffmpeg.run([*raw, "-y", ffmpeg.local(tmp_path / "o.mp4")], feed=broken())
+
+    def angry(_: int) -> None:
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        ffmpeg.run([*COLOUR, "-frames:v", "50000", "-y", ffmpeg.local(tmp_path / "p.mp4")], on_progress=angry)
+
+
+def test_a_feed_that_ffmpeg_does_not_read_to_the_end_is_no_error(tmp_path: Path) -> None:
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "64x64", "-i", "pipe:0", "-frames:v", "2"]
+    feed = (bytes(64 * 64 * 3) for _ in range(5000))
+    ffmpeg.run([*raw, "-y", ffmpeg.local(tmp_path / "o.mp4")], feed=feed)
+    assert describe(tmp_path / "o.mp4").duration_seconds is not None
+
+
+def test_inputs_may_not_reach_for_the_network(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("ffconcat version 1.0\nfile http://127.0.0.1:9/a.mp4\n")
+    args = [*ffmpeg.PROTOCOLS, "-f", "concat", "-safe", "0", "-i", ffmpeg.local(tmp_path / "list.txt")]
+    status, _, words = ffmpeg.capture([*args, "-f", "null", "-"])
+    assert status
+    assert "not on whitelist" in words
+
+
+def test_metadata_cannot_pretend_to_be_a_stream(tmp_path: Path) -> None:
+    path = tmp_path / "m.mkv"
+    lie = "x\n  Stream #0:7: Video: h264, yuv420p, 9999x9999, 99 fps"
+    video = clips.write_video(tmp_path / "v.mp4", clips.pictures(3))
+    clips.run_ffmpeg("-i", video, "-c", "copy", "-metadata", f"comment={lie}", "-metadata", f"title={lie}", path)
+    info = describe(path)
+    assert (info.width, info.height, info.video_index) == (*clips.SIZE, 0)
+
+
+def test_fingerprints_change_with_any_byte_and_with_the_cut_but_not_with_the_name(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.write_bytes(b"one")
+    second.write_bytes(b"two")
+    whole = fingerprint([first, second])
+    assert len(whole) == 64
+    assert fingerprint([second, first]) != whole
+    assert fingerprint([first.rename(tmp_path / "c"), second]) == whole
+    (tmp_path / "c").write_bytes(b"on")
+    second.write_bytes(b"etwo")
+    assert fingerprint([tmp_path / "c", second]) != whole
+    with pytest.raises(SourceError, match="cannot be read"):
+        fingerprint([tmp_path / "gone"])

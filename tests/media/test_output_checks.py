@@ -1,0 +1,175 @@
+"""Everything that is wrong with an output is said before rendering, and with a remedy."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import clips
+import pytest
+
+from vidnst.config import OutputConfig
+from vidnst.errors import ConfigError, EncoderError, OutputError
+from vidnst.frames import ClipInfo
+from vidnst.media import ffmpeg
+from vidnst.media.encode import check_output
+from vidnst.media.formats import Kind, choose
+from vidnst.media.probe import probe
+from vidnst.media.verify import verify
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> ClipInfo:
+    clips.write_pictures(tmp_path / "source", clips.pictures(3))
+    return probe(tmp_path / "source")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "kind"),
+    [
+        ("a.mp4", "h264", Kind.VIDEO),
+        ("a.M4V", "h264", Kind.VIDEO),
+        ("a.webm", "vp9", Kind.VIDEO),
+        ("a.mov", "prores", Kind.VIDEO),
+        ("a.mkv", "ffv1", Kind.VIDEO),
+        ("a.gif", "gif", Kind.ANIMATION),
+        ("a.webp", "webp", Kind.ANIMATION),
+        ("a.apng", "apng", Kind.ANIMATION),
+        ("frames", "png", Kind.FOLDER),
+    ],
+)
+def test_the_suffix_chooses_the_format(name: str, codec: str, kind: Kind) -> None:
+    target = choose(Path(name), OutputConfig(), frames=2, width=96, height=64)
+    assert (target.codec, target.kind) == (codec, kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "error", "words"),
+    [
+        ("a.avi", {}, OutputError, "does not say which format"),
+        ("a.png", {}, OutputError, "is one picture, but there are several"),
+        ("a.webm", {"codec": "h264"}, OutputError, "cannot hold h264"),
+        ("a.mp4", {"codec": "ffv1"}, OutputError, r"end it with \.mkv"),
+        ("a.mp4", {"codec": "png"}, OutputError, "need a folder"),
+        ("a.mp4", {"quality": 60}, ConfigError, "above h264's 51"),
+        ("a.mkv", {"quality": 20}, ConfigError, "no rate factor"),
+        ("a.mp4", {"speed": "warp"}, ConfigError, "no preset 'warp'"),
+        ("a.mp4", {"codec": "av1", "speed": "fast"}, ConfigError, "give a number"),
+        ("a.gif", {"speed": "fast"}, ConfigError, "no presets"),
+        ("a.mov", {"chroma": "420"}, ConfigError, "it has 422, 444"),
+        ("a.gif", {"chroma": "420"}, ConfigError, "leave it out"),
+        ("a.mkv", {"hardware": "nvenc"}, ConfigError, "no nvenc encoder makes ffv1"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(
+    name: str, settings: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        choose(Path(name), OutputConfig(**settings), frames=2, width=96, height=64)
+
+
+def test_odd_sides_need_full_chroma() -> None:
+    assert choose(Path("a.mp4"), OutputConfig(), frames=2, width=95, height=64).pixel_format == "yuv444p"
+    with pytest.raises(ConfigError, match="even sides"):
+        choose(Path("a.mp4"), OutputConfig(chroma="420"), frames=2, width=95, height=64)
+
+
+def test_an_existing_output_needs_overwrite(tmp_path: Path, clip: ClipInfo) -> None:
+    output = tmp_path / "o.mp4"
+    output.write_bytes(b"")
+    with pytest.raises(OutputError, match="--overwrite"):
+        check_output(output, OutputConfig(), clip=clip)
+    check_output(output, OutputConfig(), clip=clip, overwrite=True)
+
+
+def test_the_source_is_never_overwritten(tmp_path: Path) -> None:
+    source = clips.write_video(tmp_path / "s.mp4", clips.pictures(2))
+    (tmp_path / "link.mp4").symlink_to(source)
+    for name in ("s.mp4", "link.mp4"):
+        with pytest.raises(OutputError, match="the source itself"):
+            check_output(tmp_path / name, OutputConfig(), clip=probe(source), overwrite=True)
+
+
+def test_a_folder_in_the_way_is_refused(tmp_path: Path, clip: ClipInfo) -> None:
+    (tmp_path / "o.mp4").mkdir()
+    with pytest.raises(OutputError, match="is a folder"):
+        check_output(tmp_path / "o.mp4", OutputConfig(), clip=clip, overwrite=True)
+    with pytest.raises(OutputError, match="holds more than frames"):
+        check_output(tmp_path, OutputConfig(codec="png"), clip=clip, overwrite=True)
+
+
+def test_a_missing_or_locked_folder_is_refused(tmp_path: Path, clip: ClipInfo, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OutputError, match="there is no folder"):
+        check_output(tmp_path / "no" / "o.mp4", OutputConfig(), clip=clip)
+
+    def locked(**_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    # Permissions do not stop the superuser, as whom tests often run.
+    monkeypatch.setattr("vidnst.media.preflight.tempfile.TemporaryFile", locked)
+    with pytest.raises(OutputError, match="Permission denied"):
+        check_output(tmp_path / "o.mp4", OutputConfig(), clip=clip)
+
+
+def test_checking_leaves_nothing_behind(tmp_path: Path, clip: ClipInfo) -> None:
+    before = sorted(tmp_path.iterdir())
+    check_output(tmp_path / "o.mp4", OutputConfig(), clip=clip)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_missing_encoder_is_named_with_those_there_are(
+    tmp_path: Path, clip: ClipInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ffmpeg, "encoders", lambda: frozenset({"libx264", "aac"}))
+    with pytest.raises(EncoderError, match=r"no encoder libx265; take another codec; it has libx264\."):
+        check_output(tmp_path / "o.mp4", OutputConfig(codec="h265"), clip=clip)
+
+
+def test_a_missing_audio_encoder_is_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = clips.write_video(tmp_path / "s.mov", clips.pictures(2), sound=("-c:a", "pcm_s16le"))
+    monkeypatch.setattr(ffmpeg, "encoders", lambda: frozenset({"libx264"}))
+    with pytest.raises(EncoderError, match="no encoder aac"):
+        check_output(tmp_path / "o.mp4", OutputConfig(), clip=probe(source))
+    check_output(tmp_path / "o.mp4", OutputConfig(audio="none"), clip=probe(source))
+
+
+def test_hardware_that_is_not_there_is_found_out_before_rendering(tmp_path: Path, clip: ClipInfo) -> None:
+    settings = OutputConfig(hardware="amf")
+    if "h264_amf" not in ffmpeg.encoders():
+        pytest.skip("this ffmpeg is built without AMF")
+    with pytest.raises(EncoderError, match="h264_amf does not work on this machine"):
+        check_output(tmp_path / "o.mp4", settings, clip=clip)
+
+
+def test_gif_refuses_rates_that_it_cannot_show(tmp_path: Path, clip: ClipInfo) -> None:
+    fast = replace(clip, pts_seconds=(Fraction(0), Fraction(1, 120), Fraction(1, 60)))
+    with pytest.raises(OutputError, match="100 frames a second"):
+        check_output(tmp_path / "o.gif", OutputConfig(), clip=fast)
+
+
+def test_verification_finds_what_is_not_as_planned(tmp_path: Path) -> None:
+    path = clips.write_video(tmp_path / "v.mp4", clips.pictures(10), sound=("-c:a", "aac"))
+    pts = tuple(Fraction(n, 25) for n in range(10))
+    plan: dict[str, Any] = {"pts_seconds": pts, "last_duration_seconds": Fraction(1, 25), "size": (96, 64), "sound": 1}
+    verify(path, **plan)
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"pts_seconds": pts[:-1]}, "10 frames instead of 9"),
+        ({"pts_seconds": (*pts[:5], pts[5] + Fraction(1, 100), *pts[6:])}, "frame 5 .* from its time"),
+        ({"last_duration_seconds": Fraction(1, 100)}, "longer than planned"),
+        ({"size": (96, 66)}, "96x64 pixels instead of 96x66"),
+        ({"sound": 2}, "1 audio streams instead of 2"),
+    ]
+    for change, words in wrong:
+        with pytest.raises(OutputError, match=words):
+            verify(path, **{**plan, **change})
+
+
+def test_verification_refuses_what_does_not_decode(tmp_path: Path) -> None:
+    path = clips.write_video(tmp_path / "v.mp4", clips.pictures(10), options=("-g", "1"))
+    pts = tuple(Fraction(n, 25) for n in range(10))
+    bad = clips.damage(path, tmp_path / "d.mp4", [4])
+    with pytest.raises(OutputError, match=r"frame 4 .* does not decode"):
+        verify(bad, pts_seconds=pts, last_duration_seconds=Fraction(1, 25), size=(96, 64))
+    (tmp_path / "e.mp4").write_bytes(b"")
+    with pytest.raises(OutputError, match="does not decode"):
+        verify(tmp_path / "e.mp4", pts_seconds=pts, last_duration_seconds=Fraction(1, 25), size=(96, 64))
