@@ -56,7 +56,7 @@ def write_mp4(path: Path, frames: Iterable[Picture], sound: NDArray[np.int16], *
         crf: constant rate factor of x264, lower is better and larger.
 
     Raises:
-        RuntimeError: when ffmpeg fails; the message ends with what it said.
+        RuntimeError: when ffmpeg fails; the message ends with what it said first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures = iter(frames)
@@ -75,7 +75,7 @@ def write_mp4(path: Path, frames: Iterable[Picture], sound: NDArray[np.int16], *
                 pass  # ffmpeg has given up; its exit status and its words say why
         if ffmpeg.returncode:
             log.seek(0)
-            raise RuntimeError(f"ffmpeg could not write {path}: {log.read()[-500:].decode(errors='replace').strip()}")
+            raise RuntimeError(f"ffmpeg could not write {path}: {log.read(500).decode(errors='replace').strip()}")
 
 
 def _command(path: Path, size: tuple[int, ...], sound: str, *, rate: int, crf: int) -> list[str]:

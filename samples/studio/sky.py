@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from .texture import Field, Picture, grid, look_up, mix, ramp, smoothstep, tileable_noise
@@ -109,10 +108,15 @@ def paint_sky(
 def sun_through(
     clouds: Clouds, light: Light, shape: tuple[int, int], horizon: float, *, drift: float, cover: float
 ) -> float:
-    """Share of sunlight that comes through the clouds, in [0, 1]."""
+    """Share of sunlight that comes through the clouds, in [0, 1].
+
+    It is a mean over the sun and its glare: the land that it lights sees it through different places.
+    """
     width = shape[1]
-    elevation = np.clip((horizon - light.sun_xy[1]) / horizon, 0.02, 1)
-    distance = np.full((1, 1), 1 / (elevation + 0.10), np.float32)
-    u = (light.sun_xy[0] - width / 2) / width * distance * 0.20
-    cloud = clouds.thickness(u, distance * 0.13, distance, drift=drift, cover=cover)
-    return float(np.exp(-1.1 * cv2.mean(cloud)[0]))
+    offsets = np.linspace(-0.04, 0.04, 17) * width
+    across, down = np.meshgrid(offsets, offsets[::4] / 3)
+    elevation = np.clip((horizon - light.sun_xy[1] - down) / horizon, 0.02, 1).astype(np.float32)
+    distance = np.asarray(1 / (elevation + 0.10), np.float32)
+    u = np.asarray((light.sun_xy[0] + across - width / 2) / width * distance * 0.20, np.float32)
+    cloud = clouds.thickness(u, distance * np.float32(0.13), distance, drift=drift, cover=cover)
+    return float(np.exp(-1.1 * cloud).mean())

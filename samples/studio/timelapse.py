@@ -129,7 +129,7 @@ class Bay:
         shores = np.max([layer.alpha for layer in self._near], axis=0) * (rows >= horizon)
         picture = mix(below, picture * 0.9, shores)
         picture = self._grass.at(index / 7).over(picture, light, 0.6 * sunshine)
-        return self._developed(picture, 1 + 0.10 * (sunshine - 0.4 * up))
+        return self._developed(picture, 1 + 0.16 * (sunshine - 0.4 * up))
 
     def _lit_windows(self, picture: Picture, evening: float) -> Picture:
         x, y = grid(SIZE)
