@@ -273,3 +273,10 @@ class EchoFactory:
         if self.mood == "exit":
             os._exit(3)
         return EchoWorker(self.table)
+
+
+class SlowDigests:
+    """Makes `DigestWorker`s that take a moment."""
+
+    def __call__(self) -> DigestWorker:
+        return DigestWorker(seconds=0.05)

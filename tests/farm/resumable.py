@@ -69,7 +69,7 @@ class StoreHost:
             return result
         if node.uses:
             self.store.write_state(node.id, result)
-        self.store.write_frame(node.id.frame, lambda path: path.write_bytes(result.tobytes()) and None)
+        self.store.write_frame(node.id.frame, lambda path: path.write_bytes(result.tobytes()))
         self.store.record_done(
             node, worker=worker, attempt=attempt, losses={"total": 1.0}, evaluations=1, seconds=0.004
         )

@@ -3,6 +3,7 @@
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import pytest
 from farm.fakes import DigestHost, Recorder, Task, VirtualPool, key_plan, with_uses
@@ -14,6 +15,8 @@ from vidnst.farm.host import Component, EventKind
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import Shot
 from vidnst.plan import FlowId, Lane, Node, NodeId, Role, StateId, by_shot, chain, independent, settled
+
+Moods: TypeAlias = dict[tuple[NodeId, int], str]
 
 
 def run(
@@ -41,10 +44,10 @@ def plans(draw: st.DrawFn) -> list[Node]:
     return with_uses(nodes)
 
 
-def finished_before(draw: st.DrawFn, nodes: list[Node]) -> tuple[set[StateId], set[NodeId]]:
+def finished_before(data: st.DataObject, nodes: list[Node]) -> tuple[set[StateId], set[NodeId]]:
     states = [node.id for node in nodes if isinstance(node.id, StateId)]
     some = st.lists(st.sampled_from(states)).map(set) if states else st.just(set())
-    finished, stored = draw(some), draw(some)
+    finished, stored = data.draw(some), data.draw(some)
     done = settled(nodes, finished=lambda node: node.id in finished, stored=lambda name: name in stored)
     return done, set(stored)
 
@@ -55,7 +58,7 @@ def test_any_plan_on_any_pool_with_any_failures_gives_every_value_once_and_forge
     data: st.DataObject,
 ) -> None:
     nodes = data.draw(plans())
-    done, stored = finished_before(data.draw, nodes)
+    done, stored = finished_before(data, nodes)
     attempts = 4
     moods = data.draw(
         st.dictionaries(
@@ -239,7 +242,7 @@ class ForgetfulHost(DigestHost):
 
 def test_a_node_that_fails_is_tried_again_and_the_host_hears_why() -> None:
     nodes = list(independent([Shot(0, 3)]))
-    moods = {(StateId(1), 1): "fail", (StateId(1), 2): "die"}
+    moods: Moods = {(StateId(1), 1): "fail", (StateId(1), 2): "die"}
     host, recorder = run(nodes, VirtualPool(2, 1, moods=moods))
     tries = [(attempt, type(error).__name__) for name, attempt, error in host.jobs if name == StateId(1)]
     assert tries == [(1, "NoneType"), (2, "ValueError"), (3, "WorkerDiedError")]
@@ -249,7 +252,7 @@ def test_a_node_that_fails_is_tried_again_and_the_host_hears_why() -> None:
 
 def test_a_node_that_fails_too_often_fails_the_run_by_name_and_cause() -> None:
     nodes = list(chain([Shot(7, 12)]))
-    moods = {(StateId(9), attempt): "fail" for attempt in range(1, 9)}
+    moods: Moods = {(StateId(9), attempt): "fail" for attempt in range(1, 9)}
     with pytest.raises(NodeFailedError, match=r"frame 9 failed 3 times.*ValueError: node 9\.0 would not") as caught:
         run(nodes, VirtualPool(2, 1, moods=moods), attempts=3)
     assert isinstance(caught.value.__cause__, ValueError)
@@ -257,17 +260,17 @@ def test_a_node_that_fails_too_often_fails_the_run_by_name_and_cause() -> None:
 
 def test_a_flow_that_fails_too_often_is_named_by_both_frames() -> None:
     nodes = list(chain([Shot(0, 3)]))
-    moods = {(FlowId(2, 1), 1): "die"}
+    moods: Moods = {(FlowId(2, 1), 1): "die"}
     with pytest.raises(NodeFailedError, match="the flow from frame 2 to frame 1 failed once"):
         run(nodes, VirtualPool(2, 1, moods=moods), attempts=1)
 
 
 def test_nan_is_tried_once_more_and_then_fails_by_name() -> None:
     nodes = list(independent([Shot(0, 2)]))
-    once = {(StateId(1), 1): "nan"}
+    once: Moods = {(StateId(1), 1): "nan"}
     host, _ = run(nodes, VirtualPool(2, 1, moods=once), attempts=9)
     assert isinstance(next(error for name, attempt, error in host.jobs if attempt == 2), NumericalError)
-    twice = {**once, (StateId(1), 2): "nan"}
+    twice: Moods = {**once, (StateId(1), 2): "nan"}
     with pytest.raises(NodeFailedError, match=r"frame 1 failed 2 times.*NaN"):
         run(nodes, VirtualPool(2, 1, moods=twice), attempts=9)
 

@@ -46,7 +46,7 @@ def complete(store: RunStore, node: Node, *, state: bool = True) -> None:
     assert isinstance(node.id, StateId)
     if state:
         store.write_state(node.id, picture(node.id.frame))
-    store.write_frame(node.id.frame, lambda path: path.write_bytes(b"png") and None)
+    store.write_frame(node.id.frame, lambda path: path.write_bytes(b"png"))
     store.record_done(node, worker="style-0", attempt=1, losses={"total": 0.5}, evaluations=9, seconds=1.5)
 
 
@@ -71,7 +71,7 @@ def test_a_state_or_frame_without_its_event_is_not_believed(folder: Path) -> Non
     (node,) = nodes_of(1)
     with RunStore.create(folder, manifest_of()) as store:
         store.write_state(StateId(0), picture(0))
-        store.write_frame(0, lambda path: path.write_bytes(b"png") and None)
+        store.write_frame(0, lambda path: path.write_bytes(b"png"))
     with RunStore.open(folder) as store:
         assert not store.finished(node)
 
@@ -138,7 +138,7 @@ def test_half_written_files_are_removed_on_opening(folder: Path) -> None:
 
 def test_a_writer_that_fails_leaves_the_old_file_and_no_new_one(folder: Path) -> None:
     with RunStore.create(folder, manifest_of()) as store:
-        store.write_frame(0, lambda path: path.write_bytes(b"old") and None)
+        store.write_frame(0, lambda path: path.write_bytes(b"old"))
 
         def fail(path: Path) -> None:
             path.write_bytes(b"half of the new")
@@ -364,7 +364,7 @@ def test_a_full_disk_is_said_so_and_leaves_the_run_whole(folder: Path, monkeypat
         before = (folder / "events.jsonl").read_bytes()
         disk = FullDisk(monkeypatch)
         with pytest.raises(DiskFullError, match=r"no space left on the disk of .*frames"):
-            store.write_frame(1, lambda path: path.write_bytes(b"png") and None)
+            store.write_frame(1, lambda path: path.write_bytes(b"png"))
         with pytest.raises(DiskFullError, match="is kept"):
             store.write_state(StateId(1), picture(1))
         with pytest.raises(DiskFullError):
@@ -385,4 +385,4 @@ def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> N
 
 def test_a_state_of_another_type_is_a_mistake_of_the_caller(folder: Path) -> None:
     with RunStore.create(folder, manifest_of()) as store, pytest.raises(ValueError, match="uint16"):
-        store.write_state(StateId(0), np.zeros((4, 4, 3), np.float32))  # type: ignore[arg-type]
+        store.write_state(StateId(0), np.zeros((4, 4, 3), np.float32))

@@ -19,7 +19,8 @@ def start_error(name: str, error: BaseException) -> VidnstError:
     if isinstance(error, VidnstError):
         return error
     problem = FarmError(
-        f"worker {name} does not start: {type(error).__name__}: {error}", "see its output with -v, and Ray's logs"
+        f"worker {name} does not start: {type(error).__name__}: {_first_line(error)}",
+        "see its output with -v, and Ray's logs",
     )
     problem.__cause__ = error
     return problem
@@ -39,3 +40,7 @@ def last_line(text: str) -> str:
     """The last line that says something, which in tracebacks is the error itself; at most 300 characters."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     return lines[-1][:300].rstrip(".") if lines else "no reason given"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "")[:300].rstrip(".")

@@ -1,6 +1,7 @@
 """A pool of Ray actors, on this machine or on a cluster. The only module that imports Ray, and only when it is used."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -308,7 +309,10 @@ def _start(address: str, **options: Any) -> None:
 
 def _probe(address: str) -> None:
     """Join the cluster from another process first: in this one, Ray would try for two minutes and then exit."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
+        if host and port.isdecimal():  # most mistakes show here at once
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
         subprocess.run(
             [sys.executable, "-c", _PROBE, address],
             stdin=subprocess.DEVNULL,
@@ -317,6 +321,8 @@ def _probe(address: str) -> None:
             timeout=_JOIN_SECONDS,
             check=True,
         )
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, str(error)) from error
     except subprocess.TimeoutExpired as error:
         raise _unreachable(address, f"no answer within {_JOIN_SECONDS} seconds") from error
     except subprocess.CalledProcessError as error:

@@ -43,7 +43,7 @@ def writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make a file under a temporary name beside `path`, and rename it once it is on the disk.
 
     The temporary name begins with a dot, has `.part` in it, and keeps the suffix, by which picture writers choose
@@ -73,11 +73,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_bytes_whole(path: Path, data: bytes) -> None:
     """`write_whole` for what is in memory already."""
-    write_whole(path, lambda part: _write_bytes(part, data))
-
-
-def _write_bytes(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
+    write_whole(path, lambda part: part.write_bytes(data))
 
 
 def remove_parts(folder: Path) -> None:

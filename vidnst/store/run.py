@@ -155,7 +155,7 @@ class RunStore:
         """Where a state is, or will be."""
         return self.folder / "state" / f"{state}.npy"
 
-    def write_frame(self, index: int, write: Callable[[Path], None]) -> None:
+    def write_frame(self, index: int, write: Callable[[Path], object]) -> None:
         """Keep a finished frame.
 
         Args:
