@@ -201,8 +201,8 @@ def with_bits(pixels: Pixels, bits: Literal[8, 16]) -> Pixels:
 
 def encode_png(pixels: Pixels, *, bits: Literal[8, 16] = 8) -> bytes:
     """`(H, W, 3)` RGB as the bytes of a PNG file with 8 or 16 bits per channel."""
-    # Level 1 is five times as fast as the usual 6 for a tenth more bytes.
-    return _encode(with_bits(pixels, bits), ".png", [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    # OpenCV's own choice of level and strategy: half the time of an explicit level, on painted frames for as many bytes.
+    return _encode(with_bits(pixels, bits), ".png", [])
 
 
 def write_png(path: Path, pixels: Pixels, *, bits: Literal[8, 16] = 8) -> None:
