@@ -201,7 +201,7 @@ def with_bits(pixels: Pixels, bits: Literal[8, 16]) -> Pixels:
 
 def encode_png(pixels: Pixels, *, bits: Literal[8, 16] = 8) -> bytes:
     """`(H, W, 3)` RGB as the bytes of a PNG file with 8 or 16 bits per channel."""
-    # OpenCV's own choice of level and strategy: half the time of an explicit level, on painted frames for as many bytes.
+    # OpenCV's own level and strategy take half the time of an explicit level, for as many bytes on painted frames.
     return _encode(with_bits(pixels, bits), ".png", [])
 
 
