@@ -7,9 +7,9 @@ these functions does.
 import os
 from typing import TYPE_CHECKING, Any
 
-# Threads of torch's OpenMP spin while they wait for each other, so wherever another process wants a core (Ray's own, the
-# flow, anything) all of them stall: 1.6 s an iteration instead of 0.6 s on two busy cores. libgomp reads this once, when
-# torch loads it; a user's own choice wins.
+# Threads of torch's OpenMP spin while they wait for each other, so wherever another process wants a core (Ray's own,
+# the flow, anything) all of them stall: 1.6 s an iteration instead of 0.6 s on two busy cores. libgomp reads this once,
+# when torch loads it; a user's own choice wins.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:

@@ -86,7 +86,7 @@ def prepare(request: Request, *, overwrite: bool = False, on_event: OnEvent = ig
         VidnstError: of the kind that fits, for the first thing that is wrong.
     """
     from vidnst.media.decode import fit_size, frame_range
-    from vidnst.media.encode import check_output
+    from vidnst.media.preflight import check_output
     from vidnst.media.probe import probe
 
     config = request.config
@@ -97,7 +97,8 @@ def prepare(request: Request, *, overwrite: bool = False, on_event: OnEvent = ig
     if config.input.size is not None and config.input.size > max(clip.width, clip.height):
         note = f"{clip.source} is not enlarged to size {config.input.size}; it is rendered at {width}x{height}"
         on_event(Warned(note))
-    check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite)
+    size = (width, height)
+    check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite, size=size)
     through = config.optimize.iterations == 0
     styles = () if through and not request.styles else read_styles(request.styles)
     features = None if through else read_features(config, on_event=on_event)

@@ -5,8 +5,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -298,13 +298,28 @@ def _start(address: str, **options: Any) -> None:
     import ray
 
     try:
-        ray.init(address=address, **options)
+        with _own_signals():
+            ray.init(address=address, **options)
     except (Exception, SystemExit) as error:  # after losing a cluster in mid-join Ray calls sys.exit
         ray.shutdown()
         if address == "local":
             remedy = "look at the free memory and at /dev/shm, or render without Ray: --set farm.executor=inline"
             raise FarmError(f"Ray does not start here: {last_line(str(error))}", remedy) from error
         raise _unreachable(address, last_line(str(error))) from error
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep this process's signal handlers: Ray puts its own for SIGTERM, which ends a render without a clean stop."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _probe(address: str) -> None:

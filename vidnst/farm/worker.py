@@ -129,4 +129,3 @@ def blend_starts(content: Pixels, starts: Sequence[Start]) -> tuple[NDArray[np.f
     warped_mean = total / np.maximum(trust, 1e-6)[..., None]
     blended = mask[..., None] * warped_mean + (1 - mask[..., None]) * unit(content)
     return blended.astype(np.float32, copy=False), mask
-
