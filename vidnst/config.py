@@ -62,11 +62,11 @@ class LossConfig(Section):
     """relative: each term over its target's energy, the same at any size; gatys: the raw sums of Gatys 2015."""
     content_weight: Weight = 1.0
     """Pull toward the source's content."""
-    style_weight: Weight = 10.0
+    style_weight: Weight = 15.0
     """Pull toward the style pictures' texture and colours."""
-    tv_weight: Weight = 0.1
+    tv_weight: Weight = 2.0
     """Pull toward smoothness (mean squared difference of neighbouring pixels)."""
-    temporal_weight: Weight = 100.0
+    temporal_weight: Weight = 200.0
     """Pull of a warm-started frame toward its warped predecessor, where that is valid."""
     content_layers: dict[str, Weight] = {"relu4_2": 1.0}
     """VGG19 layers that say what content is, each with its share."""
@@ -95,9 +95,9 @@ class OptimizeConfig(Section):
     warm_rate: float = Field(0.3, gt=0, le=1)
     """Share of `learning_rate` that a warm-started frame begins with: full steps would throw away where it starts."""
     learning_rate: Positive = 0.03
-    """First step of Adam, in units of the full range of a channel; L-BFGS: its step length."""
+    """First step of Adam, in units of the full range of a channel; L-BFGS: its longest, as a root mean square."""
     final_rate: float = Field(0.2, gt=0, le=1)
-    """Share of `learning_rate` that is left at the last iteration (cosine decay, Adam only)."""
+    """Share of `learning_rate` that is left at the last iteration (cosine decay)."""
     history: int = Field(10, ge=1, le=100)
     """Past steps that L-BFGS remembers: 24 bytes each per pixel."""
     tolerance: float = Field(1e-4, ge=0, lt=1)

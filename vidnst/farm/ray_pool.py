@@ -1,9 +1,11 @@
 """A pool of Ray actors, on this machine or on a cluster. The only module that imports Ray, and only when it is used."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress

@@ -2,9 +2,11 @@
 
 Gram matrices of random filters are good descriptions of texture (Ustyuzhaninov et al. 2017, "What does it take to
 generate natural textures?"), provided that no channel is dead and none drowns the others. So each layer is scaled on a
-generated picture with the statistics of photographs: its channels are centred there, active about half of the time, and
-1 on average.
+generated picture with the statistics of photographs: its channels are active over the same share of it, and 1 on
+average. Filters of white noise would look at nothing but the finest grain, and paint it; these are drawn smooth.
 """
+
+import math
 
 import numpy as np
 import torch
@@ -15,7 +17,22 @@ from torch.nn import functional
 from vidnst.style.layers import Conv, convs_up_to
 from vidnst.style.vgg import DEVIATION, MEAN
 
-_SIDE_PX = 256
+_SIDE_PX = 192
+"""Of the picture for the calibration: twelve positions at relu5_1."""
+_ACTIVE = 0.6
+"""Share of positions at which a channel is above zero."""
+_BASIS = np.array(
+    [
+        [1 / math.sqrt(3), 1 / math.sqrt(3), 1 / math.sqrt(3)],
+        [-1 / math.sqrt(2), 0, 1 / math.sqrt(2)],
+        [1 / math.sqrt(6), -2 / math.sqrt(6), 1 / math.sqrt(6)],
+    ]
+)
+"""Level, slope and curvature of three neighbours, each of length 1."""
+_FIRST_LAYER = (1, 0.9, 0.6)
+"""How strong level, slope and curvature are in the first layer's filters, down and across."""
+_OTHER_LAYERS = (1, 0.35, 0.1)
+"""The same in all others: found by looking, strong slopes here give grain in place of patches of colour."""
 
 
 def random_features(last_layer: str, seed: int = 0) -> dict[str, NDArray[np.float32]]:
@@ -33,8 +50,7 @@ def random_features(last_layer: str, seed: int = 0) -> dict[str, NDArray[np.floa
     for conv in convs_up_to(last_layer):
         if conv.block != block:
             maps, block = functional.max_pool2d(maps, 2), conv.block
-        filters = generator.standard_normal((conv.outputs, conv.inputs, 3, 3), dtype=np.float32)
-        features[conv.weight], features[conv.bias], maps = _calibrated(conv, filters, maps)
+        features[conv.weight], features[conv.bias], maps = _calibrated(_drawn(generator, conv), maps)
     return features
 
 
@@ -51,18 +67,30 @@ def colour_noise(generator: np.random.Generator, side_px: int) -> NDArray[np.flo
     return picture
 
 
-def _calibrated(
-    conv: Conv, filters: NDArray[np.float32], maps: Tensor
-) -> tuple[NDArray[np.float32], NDArray[np.float32], Tensor]:
+def _drawn(generator: np.random.Generator, conv: Conv) -> NDArray[np.float64]:
+    """Filters `(outputs, inputs, 3, 3)`: random mixtures of smooth, slanted and curved ones."""
+    first = conv.inputs == 3
+    strength = np.outer(_FIRST_LAYER, _FIRST_LAYER) if first else np.outer(_OTHER_LAYERS, _OTHER_LAYERS)
+    mixture = generator.standard_normal((conv.outputs, conv.inputs, 3, 3)) * strength
+    if first:  # what looks at colour looks at brightness, too, and more: independent channels would see confetti
+        mixture = generator.standard_normal((conv.outputs, 1, 3, 3)) * strength + 0.7 * mixture
+    filters: NDArray[np.float64] = np.einsum("oiab,ay,bx->oiyx", mixture, _BASIS, _BASIS)
+    return filters
+
+
+def _calibrated(filters: NDArray[np.float64], maps: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32], Tensor]:
     """Filters and biases with which every channel is 1 on average over `maps`, and what they make of `maps`."""
-    filters = filters / np.float32(np.sqrt(9 * conv.inputs))
-    found = functional.conv2d(maps, torch.from_numpy(filters).double(), padding=1)[0].flatten(1)
-    centre = found.mean(1)
-    height = (found - centre[:, None]).relu().mean(1)
-    scale = (1 / height).numpy().astype(np.float16).astype(np.float32)
-    bias = (-centre / height).numpy().astype(np.float16).astype(np.float32)
-    filters = filters * scale[:, None, None, None]
-    active = functional.conv2d(
-        maps, torch.from_numpy(filters).double(), torch.from_numpy(bias).double(), padding=1
-    ).relu_()
-    return filters, bias, active
+    found = functional.conv2d(maps, torch.from_numpy(filters), padding=1)[0].flatten(1)
+    threshold = found.quantile(1 - _ACTIVE, dim=1)
+    height = (found - threshold[:, None]).relu().mean(1)
+    scaled = _kept(filters / height.numpy()[:, None, None, None])
+    bias = _kept((-threshold / height).numpy())
+    active = functional.conv2d(maps, torch.from_numpy(scaled), torch.from_numpy(bias), padding=1).relu_()
+    return scaled.astype(np.float32), bias.astype(np.float32), active
+
+
+def _kept(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values rounded to eleven bits, all the same in float64 and float32."""
+    mantissa, exponent = np.frexp(values)
+    rounded: NDArray[np.float64] = np.ldexp(np.round(mantissa * 2**11) / 2**11, exponent)
+    return rounded
