@@ -200,7 +200,8 @@ def test_something_else_at_the_address_is_an_error_and_no_endless_wait() -> None
 
 
 STOPPABLE = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell inherits that it is ignored
 from vidnst.farm.jobs import Team
 from vidnst.farm.ray_pool import RayPool, RaySession
 from vidnst.plan import Lane
@@ -258,7 +259,7 @@ def test_stopping_the_driver_leaves_no_process_behind_and_stdout_clean(how: sign
         time.sleep(0.1)
     assert len(processes_of(process.pid)) > 3
     os.killpg(process.pid, how) if how is signal.SIGINT else process.kill()
-    process.wait()
+    process.wait(timeout=120)
     assert out.read_text() == ("up\ndown\n" if how is signal.SIGINT else "up\n")
     patience = time.monotonic() + 60
     while (left := processes_of(process.pid)) and time.monotonic() < patience:
