@@ -57,7 +57,7 @@ def test_relative_terms_do_not_depend_on_the_scale_of_the_features(factor: float
     assert losses.content(found * factor, target * factor).item() == pytest.approx(plain.item(), rel=1e-3)
     plain = losses.style(losses.gram(found), losses.gram(target))
     scaled = losses.style(losses.gram(found * factor), losses.gram(target * factor))
-    assert scaled.item() == pytest.approx(plain.item(), rel=1e-3)
+    assert scaled.item() == pytest.approx(plain.item(), rel=3e-3)
 
 
 def test_a_target_without_energy_gives_a_finite_loss() -> None:

@@ -115,12 +115,12 @@ def test_the_temporal_pull_has_a_gradient_and_keeps_a_frame_near_its_start(
 ) -> None:
     start = (photo + 0.2 * torch.rand(photo.shape, generator=torch.Generator().manual_seed(3))).clamp(0, 1)
     moved = {}
-    for weight in (0.0, 300.0):
+    for weight in (0.0, 3000.0):
         made = stylizer(features, painting, losses={**SHALLOW, "temporal_weight": weight})
-        result = made.stylize(photo, start=start, iterations=8)
+        result = made.stylize(photo, start=start, iterations=25, step_scale=0.2)
         moved[weight] = (result.image - start).square().mean().item()
         assert result.losses["temporal"] == pytest.approx(moved[weight], rel=1e-4)
-    assert 0 < moved[300.0] < moved[0.0] / 4
+    assert 0 < moved[3000.0] < moved[0.0] / 3
 
     network = VGG19(features, last_layer="relu3_1")
     targets = StyleTargets([(painting, 1.0)], network=network, layers=SHALLOW["style_layers"].keys()).at(64, 96)
@@ -135,10 +135,10 @@ def test_where_the_mask_is_empty_the_temporal_pull_does_nothing(
 ) -> None:
     left = torch.zeros(1, 1, 64, 96)
     left[..., :48] = 1
-    made = stylizer(features, painting, losses={**SHALLOW, "temporal_weight": 300.0})
-    result = made.stylize(photo, start=photo, mask=left, iterations=8)
+    made = stylizer(features, painting, losses={**SHALLOW, "temporal_weight": 3000.0})
+    result = made.stylize(photo, start=photo, mask=left, iterations=8, step_scale=0.2)
     change = (result.image - photo).square().mean(1)
-    assert change[..., 48:].mean() > 4 * change[..., :48].mean()
+    assert change[..., 48:].mean() > 2 * change[..., :48].mean()
 
 
 def test_a_cold_start_goes_from_coarse_to_fine(features: Features, painting: Picture, photo: Tensor) -> None:
@@ -208,9 +208,9 @@ def test_relative_losses_mean_the_same_at_any_size(features: Features, painting:
 def test_gatys_scale_changes_the_numbers_and_still_stylizes(
     features: Features, painting: Picture, photo: Tensor
 ) -> None:
-    raw = {**SHALLOW, "scale": "gatys", "content_weight": 1e-4, "style_weight": 10}
+    raw = {**SHALLOW, "scale": "gatys", "content_weight": 1e-6, "style_weight": 10}
     reports: list[StepReport] = []
-    result = stylizer(features, painting, losses=raw).stylize(photo, iterations=25, on_step=reports.append)
+    result = stylizer(features, painting, losses=raw).stylize(photo, iterations=50, on_step=reports.append)
     assert result.losses["content"] > 100  # a sum over a map, not a share
     assert result.losses["style"] < reports[0].losses["style"] / 2
 
