@@ -93,7 +93,8 @@ class OptimizeConfig(Section):
     warm_share: float = Field(0.3, ge=0, le=1)
     """A warm-started frame's evaluations, as a share of `iterations` (at least one)."""
     warm_rate: float = Field(0.3, gt=0, le=1)
-    """Share of `learning_rate` that a warm-started frame begins with: full steps would throw away where it starts."""
+    """Share of `learning_rate` for what a warm frame starts from: full steps would throw it away. What has just come
+    into view gets full steps."""
     learning_rate: Positive = 0.03
     """First step of Adam, in units of the full range of a channel; L-BFGS: its longest, as a root mean square."""
     final_rate: float = Field(0.2, gt=0, le=1)

@@ -49,14 +49,13 @@ class RenderHost:
             return FlowJob(node.id, *frames)
         optimize = self._config.optimize
         cold = node.role is Role.COLD
-        smaller = _SMALLER_STEP if isinstance(last_error, NumericalError) else 1.0
         return StylizeJob(
             node.id,
             frames[0],
             tuple(Start(inputs[state], inputs[FlowId(node.id.frame, state.frame)]) for state in node.states),
             iterations=optimize.iterations if cold else optimize.warm_iterations(),
             seed=node_seed(optimize.seed, node.id),
-            step_scale=smaller if cold else smaller * optimize.warm_rate,
+            step_scale=_SMALLER_STEP if isinstance(last_error, NumericalError) else 1.0,
         )
 
     def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:

@@ -70,14 +70,21 @@ def test_a_warm_frame_begins_where_its_start_is(worker: StyleWorker) -> None:
     assert off[0] < 0.5 * off[1]
 
 
-def test_where_no_start_is_valid_the_content_shows() -> None:
+def test_where_no_start_is_valid_the_content_shows_in_the_colours_of_the_rest() -> None:
     flow = still()
     flow.valid[:, : WIDTH // 2] = 0
-    start, mask = blend_starts(pixels(1), [Start(widen(pixels(2)), flow)])
-    np.testing.assert_allclose(start[:, : WIDTH // 2], unit(pixels(1))[:, : WIDTH // 2], atol=1e-6)
-    np.testing.assert_allclose(start[:, WIDTH // 2 :], unit(pixels(2))[:, WIDTH // 2 :], atol=1e-5)
+    content = pixels(1)
+    inverted = (255 - content).astype(np.uint8)
+    start, mask = blend_starts(content, [Start(widen(inverted), flow)])
+    np.testing.assert_allclose(start, unit(inverted), atol=0.02)  # the half without a start, too
     assert mask[0, 0] == 0
     assert mask[0, -1] == 1
+
+
+def test_with_no_valid_start_at_all_the_content_shows_as_it_is() -> None:
+    start, mask = blend_starts(pixels(1), [Start(widen(pixels(2)), still(0))])
+    np.testing.assert_allclose(start, unit(pixels(1)), atol=1e-6)
+    assert not mask.any()
 
 
 def test_starts_are_blended_by_their_validity() -> None:

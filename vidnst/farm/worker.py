@@ -12,6 +12,7 @@ from vidnst.config import MotionConfig, RenderConfig
 from vidnst.errors import FarmError
 from vidnst.farm.jobs import FlowJob, Start, Stylized, StylizeJob
 from vidnst.frames import Pixels, unit, widen
+from vidnst.motion.fill import match_colours
 from vidnst.motion.flow import Flow, estimate_flow
 from vidnst.motion.warp import warp
 from vidnst.style.stylize import Stylizer, from_pixels, to_state
@@ -113,7 +114,7 @@ class FlowWorkerFactory:
 
 
 def blend_starts(content: Pixels, starts: Sequence[Start]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Where a warm frame begins: the warped states, blended by validity, and the content where none is valid.
+    """Where a warm frame begins: the warped states, blended by validity, and recoloured content where none is valid.
 
     Returns:
         The picture, `(H, W, 3)` float32 in [0, 1], and where it comes from states, `(H, W)` float32 in [0, 1].
@@ -126,6 +127,7 @@ def blend_starts(content: Pixels, starts: Sequence[Start]) -> tuple[NDArray[np.f
         total += warped * valid[..., None]
         trust += valid
         mask = np.maximum(mask, valid)
-    warped_mean = total / np.maximum(trust, 1e-6)[..., None]
-    blended = mask[..., None] * warped_mean + (1 - mask[..., None]) * unit(content)
+    warped_mean = np.asarray(total / np.maximum(trust, 1e-6)[..., None], np.float32)
+    fill = match_colours(unit(content), warped_mean, mask)
+    blended = mask[..., None] * warped_mean + (1 - mask[..., None]) * fill
     return blended.astype(np.float32, copy=False), mask

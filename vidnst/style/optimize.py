@@ -51,7 +51,7 @@ def minimise(
     *,
     config: OptimizeConfig,
     evaluations: int,
-    step_scale: float = 1.0,
+    step_scale: float | Tensor = 1.0,
     on_step: Callable[[StepReport], None] | None = None,
 ) -> Minimum:
     """Change a picture so that its loss falls; give back the best one evaluated, which need not be the last.
@@ -61,7 +61,7 @@ def minimise(
         start: `(1, 3, H, W)`; clamped to [0, 1], itself left as it is.
         config: optimizer, step sizes, when to stop.
         evaluations: the most calls of `loss`, at least 1.
-        step_scale: factor on the step size.
+        step_scale: factor on the step size; one, or `(1, 1, H, W)` for each pixel.
         on_step: told now and then, and at the end; may raise to cancel.
 
     Raises:

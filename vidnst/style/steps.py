@@ -12,13 +12,13 @@ _TINY = 1e-20
 class Stepper(Protocol):
     """Makes the change of a picture from its gradient, and remembers what it needs for the next one."""
 
-    def __call__(self, picture: Tensor, gradient: Tensor, rate: float) -> Tensor:
+    def __call__(self, picture: Tensor, gradient: Tensor, rate: float | Tensor) -> Tensor:
         """The change to add to `picture`, of the same shape.
 
         Args:
             picture: where the gradient was taken.
             gradient: of the mean kind: about as large at any resolution.
-            rate: size of the step, in units of the full range of a channel.
+            rate: size of the step, in units of the full range of a channel; one, or `(1, 1, H, W)` for each pixel.
         """
 
 
@@ -32,14 +32,14 @@ class Adam:
         self._mean: Tensor | None = None
         self._square: Tensor | None = None
 
-    def __call__(self, picture: Tensor, gradient: Tensor, rate: float) -> Tensor:
+    def __call__(self, picture: Tensor, gradient: Tensor, rate: float | Tensor) -> Tensor:
         if self._mean is None or self._square is None:
             self._mean, self._square = torch.zeros_like(gradient), torch.zeros_like(gradient)
         self._count += 1
         self._mean.lerp_(gradient, 1 - self._momentum)
         self._square.lerp_(gradient.square(), 1 - self._memory)
         spread = (self._square / (1 - self._memory**self._count)).sqrt_().add_(_TINY)
-        return self._mean / (1 - self._momentum**self._count) / spread * -rate
+        return self._mean / (1 - self._momentum**self._count) / spread * (-rate)
 
 
 class LBFGS:
@@ -58,13 +58,13 @@ class LBFGS:
         self._last: tuple[Tensor, Tensor] | None = None
         self._scale: Tensor | None = None
 
-    def __call__(self, picture: Tensor, gradient: Tensor, rate: float) -> Tensor:
+    def __call__(self, picture: Tensor, gradient: Tensor, rate: float | Tensor) -> Tensor:
         if self._last is not None:
             self._remember(picture - self._last[0], gradient - self._last[1])
         self._last = (picture.clone(), gradient.clone())
         direction = self._direction(-gradient)
         size = direction.square().mean().sqrt()
-        cap = rate / (size + _TINY)
+        cap = (rate.mean() if isinstance(rate, Tensor) else rate) / (size + _TINY)
         return direction * (cap if self._scale is None else cap.clamp(max=1))
 
     def _remember(self, moved: Tensor, change: Tensor) -> None:

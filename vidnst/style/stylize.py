@@ -119,8 +119,10 @@ class Stylizer:
             return StylizeResult(first.clamp(0, 1), {}, 0)
         with _same_every_time():
             if start is not None:
-                mask = None if mask is None else mask.detach().to(self._device)
-                found = self._refine(first, content, iterations, step_scale, on_step, start=first, mask=mask)
+                mask = torch.ones_like(first[:, :1]) if mask is None else mask.detach().to(self._device)
+                # What is finished elsewhere is only touched up; what has just come into view needs full steps.
+                pace = step_scale * (optimize.warm_rate * mask + (1 - mask))
+                found = self._refine(first, content, iterations, pace, on_step, start=first, mask=mask)
                 return StylizeResult(found.image, found.losses, found.evaluations)
             return self._cold(content, iterations, optimize.seed if seed is None else seed, step_scale, on_step)
 
@@ -148,7 +150,7 @@ class Stylizer:
         picture: Tensor,
         content: Tensor,
         evaluations: int,
-        step_scale: float,
+        step_scale: float | Tensor,
         on_step: OnStep | None,
         *,
         start: Tensor | None = None,
