@@ -87,6 +87,16 @@ def test_with_no_valid_start_at_all_the_content_shows_as_it_is() -> None:
     assert not mask.any()
 
 
+def test_what_has_just_come_into_view_is_painted_and_the_rest_touched_up(worker: StyleWorker) -> None:
+    flow = still()
+    flow.valid[:, : WIDTH // 2] = 0
+    starts = (Start(widen(pixels(1)), flow),)
+    begun, _ = blend_starts(pixels(1), starts)
+    done = unit(worker.run(StylizeJob(StateId(1), pixels(1), starts, 12, 0)).state)
+    moved = np.abs(done - begun)
+    assert moved[:, : WIDTH // 2].mean() > 1.5 * moved[:, WIDTH // 2 :].mean() > 0
+
+
 def test_starts_are_blended_by_their_validity() -> None:
     one, two = widen(np.full_like(pixels(0), 100)), widen(np.full_like(pixels(0), 200))
     both, mask = blend_starts(pixels(1), [Start(one, still()), Start(two, still())])
