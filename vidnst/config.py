@@ -66,7 +66,7 @@ class LossConfig(Section):
     """Pull toward the style pictures' texture and colours."""
     tv_weight: Weight = 2.0
     """Pull toward smoothness (mean squared difference of neighbouring pixels)."""
-    temporal_weight: Weight = 200.0
+    temporal_weight: Weight = 60.0
     """Pull of a warm-started frame toward its warped predecessor, where that is valid."""
     content_layers: dict[str, Weight] = {"relu4_2": 1.0}
     """VGG19 layers that say what content is, each with its share."""
@@ -90,9 +90,9 @@ class OptimizeConfig(Section):
     optimizer: Literal["adam", "lbfgs"] = "adam"
     iterations: int = Field(150, ge=0, le=100_000)
     """Loss evaluations for a frame that starts cold, over all its scales. 0: frames pass through unchanged."""
-    warm_share: float = Field(0.3, ge=0, le=1)
+    warm_share: float = Field(0.5, ge=0, le=1)
     """A warm-started frame's evaluations, as a share of `iterations` (at least one)."""
-    warm_rate: float = Field(0.3, gt=0, le=1)
+    warm_rate: float = Field(0.4, gt=0, le=1)
     """Share of `learning_rate` for what a warm frame starts from: full steps would throw it away. What has just come
     into view gets full steps."""
     learning_rate: Positive = 0.03
