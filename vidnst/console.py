@@ -91,25 +91,30 @@ def _plain(value: object) -> Any:
 
 
 class _Pace:
-    """Frames per second and time left, from what this process itself has done."""
+    """Frames per second and time left: the pace of this process, or at first that of an earlier session of the run."""
 
     def __init__(self) -> None:
         self.total = 0
         self.done = 0
         self._done_before = 0
         self._began = time.monotonic()
+        self._earlier: float | None = None
 
     def start(self, event: RunStarted) -> None:
         self.total, self.done = event.frames, event.frames_done
         self._done_before = event.frames_done
+        self._earlier = event.seconds_per_frame
         self._began = time.monotonic()
 
     def __str__(self) -> str:
         here = self.done - self._done_before
         elapsed = time.monotonic() - self._began
-        if not here or elapsed <= 0:
+        if here and elapsed > 0:
+            rate = here / elapsed
+        elif self._earlier:
+            rate = 1 / self._earlier
+        else:
             return "-- frames/s, -- left"
-        rate = here / elapsed
         return f"{rate:.3g} frames/s, {_clock((self.total - self.done) / rate)} left"
 
 
@@ -277,7 +282,7 @@ def show_bench(report: dict[str, Any], *, as_json: bool) -> None:
         title=f"{report['device']}, {report['threads']} threads, torch {report['torch']}: {rate:.0f} GFLOP/s matmul",
         title_justify="left",
     )
-    for name in ("size", "s/iteration", "GFLOP", "share of rate", "s/cold frame", "s/warm frame", "flow s", "warp s"):
+    for name in ("size", "s/iter", "GFLOP", "of rate", "s/cold", "s/warm", "flow s", "warp s"):
         table.add_column(name, justify="right")
     for row in report["rows"]:
         table.add_row(

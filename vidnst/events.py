@@ -27,6 +27,8 @@ class RunStarted:
     """Finished by earlier runs."""
     shots: int
     workers: tuple[str, ...]
+    seconds_per_frame: float | None = None
+    """Pace of an earlier session of the run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,6 +170,7 @@ def stylize_frames(
             frames_done=frames_done,
             shots=len(shots),
             workers=tuple(pool.workers(Lane.STYLE)),
+            seconds_per_frame=store.seconds_per_frame,
         )
         on_event(started)
         run_plan(

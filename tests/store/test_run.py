@@ -29,7 +29,6 @@ def manifest_of(**changes: Any) -> Manifest:
         "sources": ("clips/bird.mp4",),
         "weights": "net/vgg19.pth",
         "output": "out.mp4",
-        "threads": 2,
     }
     return Manifest(**{**values, **changes})
 
@@ -174,10 +173,10 @@ def test_a_damaged_state_is_refused_by_name(folder: Path, damage: str) -> None:
             store.read_state(StateId(4, 1), width=7, height=5)
 
 
-def test_the_same_render_goes_on_even_with_other_workers_threads_and_paths(folder: Path) -> None:
+def test_the_same_render_goes_on_even_with_other_workers_and_paths(folder: Path) -> None:
     style = StyleMark(path="elsewhere/starry.jpg", fingerprint="11", weight=1.0)
     with RunStore.create(folder, manifest_of()) as store:
-        store.check_same(manifest_of(threads=8, output="other.mkv", styles=(style,), versions={"vidnst": "9"}))
+        store.check_same(manifest_of(output="other.mkv", styles=(style,), versions={"vidnst": "9"}))
 
 
 def style_of(name: str, fingerprint: str = "11", weight: float = 1.0) -> dict[str, Any]:

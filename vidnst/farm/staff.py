@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from vidnst.config import FarmConfig
 from vidnst.farm.jobs import Pool, Team, WorkerFactory
+from vidnst.farm.ray_pool import RayPool, RaySession, default_workers
 from vidnst.farm.worker import FlowWorkerFactory, StyleWorkerFactory
 from vidnst.plan import Lane
 
@@ -38,7 +39,7 @@ def choose_staff(farm: FarmConfig, *, width: int, cores: int, gpus: float, threa
     is left of the cores becomes threads.
     """
     if gpus:
-        style = farm.workers or max(1, int(gpus) * int(1 / farm.gpus_per_worker + 1e-9))
+        style = farm.workers or max(1, default_workers(gpus=gpus, gpus_per_worker=farm.gpus_per_worker))
         return Staff(style, max(1, min(style, cores)), None)
     threads = threads or farm.threads
     style = farm.workers or max(1, min(width, cores // (threads or 1)))
@@ -78,8 +79,6 @@ def hire(
         with closing(InlinePool(teams)) as pool:
             yield pool, staff
         return
-    from vidnst.farm.ray_pool import RayPool, RaySession
-
     wanted = (farm.workers or 1) * (farm.threads or threads or 1)
     with RaySession(address=farm.address, cpus=wanted, verbose=verbose) as session:
         gpus = 0.0 if farm.device == "cpu" else session.gpus

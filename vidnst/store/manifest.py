@@ -49,8 +49,6 @@ class Manifest(_Record):
     weights: str | None = None
     """Where the weights came from."""
     output: str
-    threads: int | None = None
-    """Threads of each worker on a CPU; sums are rounded differently with another number."""
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
