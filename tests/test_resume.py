@@ -115,7 +115,7 @@ def test_a_stopped_run_is_gone_on_with_by_its_folder_alone(
     burst: Path, style: Path, undisturbed: Path, config: RenderConfig, tmp_path: Path
 ) -> None:
     listen, stop = stop_after(3)
-    with pytest.raises(CancelledError):
+    with pytest.raises(CancelledError, match=r"go on with: vidnst resume .*out\.vidnst"):
         vidnst.render(burst, style=style, output=tmp_path / "out", config=config, on_event=listen, cancelled=stop)
     folder = tmp_path / "out.vidnst"
     assert 3 <= len(frames(folder)) < FRAMES

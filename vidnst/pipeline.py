@@ -1,12 +1,13 @@
 """The whole story of a render, from a request to a checked output."""
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from vidnst.config import RenderConfig
-from vidnst.errors import RunError
+from vidnst.errors import CancelledError, RunError
 from vidnst.events import OnEvent, RunFinished, RunStarted, Stage, Warned, ignore
 from vidnst.frames import Shot
 from vidnst.plan import Lane, StateId, by_shot
@@ -67,9 +68,13 @@ def run(
     began = time.monotonic()
     job = prepare(request, overwrite=overwrite, on_event=on_event)
     with open_run(job, restart=restart) as store:
-        shots = plan_shots(job, store, on_event)
-        stylize_frames(job, store, shots, on_event, cancelled)
-        encode_output(job, store, on_event, cancelled)
+        try:
+            shots = plan_shots(job, store, on_event)
+            stylize_frames(job, store, shots, on_event, cancelled)
+            encode_output(job, store, on_event, cancelled)
+        except CancelledError as error:
+            again = f"go on with: vidnst resume {shlex.quote(str(store.folder))}"
+            raise CancelledError(error.what, again) from error
         store.finish(keep=job.config.output.keep_frames)
     on_event(RunFinished(str(request.output), job.end - job.start, time.monotonic() - began))
     return request.output
