@@ -174,13 +174,10 @@ def test_mistakes_about_the_style_are_named(vidnst: Vidnst, burst: Path, tmp_pat
     sentence(said, "--style")
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
-@pytest.mark.parametrize("kind", ["grey", "alpha"])
+@pytest.mark.parametrize(("kind", "suffix"), [("grey", "png"), ("grey", "jpg"), ("alpha", "png")])
 def test_grey_styles_and_styles_with_alpha_are_welcome(
     vidnst: Vidnst, burst: Path, tmp_path: Path, kind: str, suffix: str
 ) -> None:
-    if kind == "alpha" and suffix == "jpg":
-        return  # JPEG has none
     blocks = np.kron(np.random.default_rng(2).integers(0, 256, (8, 8, 4), np.uint8), np.ones((8, 8, 1), np.uint8))
     style = tmp_path / f"style.{suffix}"
     cv2.imwrite(str(style), blocks[..., 0] if kind == "grey" else blocks)

@@ -18,7 +18,8 @@ import vidnst
 from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, DiskFullError, RunError
 from vidnst.events import Event, FrameDone, RunStarted
-from vidnst.pipeline import recall, run
+from vidnst.pipeline import run
+from vidnst.prepare import recall_request
 from vidnst.presets import build_config
 from vidnst.store import RunStore
 
@@ -119,11 +120,12 @@ def test_a_stopped_run_is_gone_on_with_by_its_folder_alone(
         vidnst.render(burst, style=style, output=tmp_path / "out", config=config, on_event=listen, cancelled=stop)
     folder = tmp_path / "out.vidnst"
     assert 3 <= len(frames(folder)) < FRAMES
-    started: list[RunStarted] = []
-    run(
-        recall(folder, farm={}), on_event=lambda event: started.append(event) if isinstance(event, RunStarted) else None
-    )
-    assert started[0].frames_done == len(set(done_nodes(folder))) - (FRAMES - started[0].frames_done)
+    before = len(frames(folder))
+    seen: list[Event] = []
+    run(recall_request(folder, {}), on_event=seen.append)
+    (started,) = [event for event in seen if isinstance(event, RunStarted)]
+    assert started.frames_done == before
+    assert len(done_nodes(folder)) == FRAMES
     assert frames(folder) == frames(undisturbed)
 
 

@@ -176,9 +176,10 @@ def resume(
     """Go on with a render that was stopped, killed or failed."""
     _verbosity(verbose)
     from vidnst import console, pipeline
+    from vidnst.prepare import recall_request
 
     farm = {"workers": workers, "address": address, "executor": executor}
-    request = pipeline.recall(run, farm={key: value for key, value in farm.items() if value is not None})
+    request = recall_request(run, {key: value for key, value in farm.items() if value is not None})
     stop = _stop_on_signal()
     with console.progress(as_json=as_json) as on_event:
         result = pipeline.run(request, overwrite=overwrite, on_event=on_event, cancelled=stop.is_set)

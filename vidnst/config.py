@@ -5,7 +5,6 @@ is computed and how it is packed, and may change between a run and its resumptio
 """
 
 from fractions import Fraction
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator
@@ -200,12 +199,3 @@ class RenderConfig(Section):
         values["model"].pop("weights")
         values["output"] = {"bits": self.output.bits}
         return values
-
-
-class Style(BaseModel):
-    """One style picture and its weight among the others."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    path: Path
-    weight: Positive = 1.0

@@ -1,6 +1,6 @@
 """What the scheduler asks of a render: jobs made out of nodes, and a place for their results."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,8 +124,3 @@ class Reporter:
         losses = dict(result.losses)
         frame = event.node.id.frame
         self._on_event(FrameDone(frame, event.worker, losses, result.evaluations, result.seconds, self.frames_done))
-
-
-def shots_done(nodes_by_shot: Sequence[Sequence[Node]], store: RunStore) -> set[StateId]:
-    """States of all shots that earlier sessions finished and that need not be made again."""
-    return set().union(*(store.settled(nodes) for nodes in nodes_by_shot))

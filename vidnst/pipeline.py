@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from vidnst.errors import CancelledError, RunError
 from vidnst.events import OnEvent, RunFinished, RunStarted, Stage, Warned, ignore
 from vidnst.frames import Shot
 from vidnst.plan import Lane, StateId, by_shot
-from vidnst.prepare import Job, Request, prepare, recall_request
+from vidnst.prepare import Job, Request, prepare
 from vidnst.store import RunStore, check_free_space, required_bytes
 
 Cancelled = Callable[[], bool]
@@ -165,7 +166,7 @@ def stylize_frames(
     )
     width = len(shots) if kind == "chain" else job.end - job.start
     factory = StyleWorkerFactory(job.config, job.features, [(style.pixels, style.weight) for style in job.styles])
-    with cache, hire(factory, width=width, threads=recorded_threads(store)) as (pool, staff):
+    with closing(cache), hire(factory, width=width, threads=recorded_threads(store)) as (pool, staff):
         record_threads(store, staff.threads)
         host = RenderHost(job.config, store, cache, size=size, done=done)
         started = RunStarted(
@@ -217,11 +218,6 @@ def encode_output(job: Job, store: RunStore, on_event: OnEvent = ignore, cancell
         on_progress=lambda done: on_event(Stage("encoding", done, total)),
         cancelled=cancelled,
     )
-
-
-def recall(run_folder: Path, *, farm: dict[str, Any]) -> Request:
-    """What a run folder (or the output beside it) was asked to render; settings of `farm` may differ from now on."""
-    return recall_request(run_folder, farm)
 
 
 def outline(request: Request, *, overwrite: bool = True) -> dict[str, Any]:

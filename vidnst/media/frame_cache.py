@@ -2,8 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.media.decode import FrameReader
@@ -82,11 +81,3 @@ class FrameCache:
             reader.close()
         self._readers.clear()
         self._frames.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
