@@ -114,6 +114,18 @@ def chain(shots: Sequence[Shot], *, first: int = 0) -> Iterator[Node]:
             yield Node(StateId(frame), Role.WARM, number, (frame,), needs, uses=uses, final=True)
 
 
+def key_frames(shot: Shot, *, spacing: int, loop: bool = False) -> tuple[int, ...]:
+    """Frames of a shot that are keys: the first, the last, and others between them, at most `spacing` apart.
+
+    The gaps are as equal as whole frames allow, so no last group is tiny. In a loop the first frame follows the last,
+    which then need not be a key.
+    """
+    length = len(shot) if loop else len(shot) - 1
+    groups = -(-length // spacing)
+    count = groups if loop else groups + 1
+    return tuple(shot.start + (group * length) // max(1, groups) for group in range(count))
+
+
 SCHEDULES = {"chain": chain, "independent": independent}
 """Schedules by the name that the configuration gives them."""
 
