@@ -26,7 +26,7 @@ from vidnst.store import RunStore
 FRAMES = 10
 LOOK = {
     "losses": {"style_layers": {"relu1_1": 1, "relu2_1": 1}, "content_layers": {"relu2_1": 1}},
-    "optimize": {"iterations": 12, "warm_share": 0.5, "scales": 2},
+    "optimize": {"iterations": 12, "scales": 2},
     "model": {"weights": "random"},
     "farm": {"executor": "inline", "threads": 1},
     "output": {"keep_frames": True},

@@ -57,7 +57,7 @@ def measure(
         "iterations": iterations,
         "optimizer": config.optimize.optimizer,
         "cold_evaluations": RenderConfig().optimize.iterations,
-        "warm_evaluations": RenderConfig().optimize.warm_iterations(),
+        "warm_evaluations": RenderConfig().evaluations("warm"),
         "rows": rows,
     }
 
@@ -83,8 +83,8 @@ def _row(
     width, height = size
     pixels = _picture(height, width, seed=2)
     content = from_pixels(pixels, device)
-    stylizer.stylize(content, start=None, mask=None, iterations=2, seed=0)  # targets, kernels, memory
-    run = lambda: stylizer.stylize(content, start=None, mask=None, iterations=iterations, seed=0)  # noqa: E731
+    stylizer.stylize(content, iterations=2, seed=0)  # targets, kernels, memory
+    run = lambda: stylizer.stylize(content, iterations=iterations, seed=0)  # noqa: E731
     per_iteration = _timed(run, device) / iterations
     floor = 2 * arithmetic(height, width, last_layer(config)) / rate_flops
     fetch = _fetch_seconds(pixels)
@@ -93,7 +93,7 @@ def _row(
         "size": f"{width}x{height}",
         "seconds_per_iteration": per_iteration,
         "seconds_per_cold_frame": per_iteration * usual.iterations,
-        "seconds_per_warm_frame": per_iteration * usual.warm_iterations() + fetch["warp"],
+        "seconds_per_warm_frame": per_iteration * RenderConfig().evaluations("warm") + fetch["warp"],
         "flow_seconds": fetch["flow"],
         "warp_seconds": fetch["warp"],
         "gflop_per_iteration": 2 * arithmetic(height, width, last_layer(config)) / 1e9,

@@ -95,7 +95,8 @@ def render(
         Literal["content", "noise", "blend"] | None, _option(_LOOK, "What a cold frame starts from.")
     ] = None,
     schedule: Annotated[
-        Literal["chain", "independent"] | None, _option(_LOOK, "From what frames start: the one before, or nothing.")
+        Literal["keys", "chain", "independent"] | None,
+        _option(_LOOK, "From what frames start: keys around them, the one before, or nothing."),
     ] = None,
     seed: Annotated[int | None, _option(_LOOK, "Seed of everything random.")] = None,
     weights: Annotated[str | None, _option(_LOOK, "VGG19 weights: a file, or `random`.")] = None,

@@ -5,9 +5,9 @@ is computed and how it is packed, and may change between a run and its resumptio
 """
 
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 VGG19_LAYERS = tuple(
@@ -66,7 +66,7 @@ class LossConfig(Section):
     tv_weight: Weight = 2.0
     """Pull toward smoothness (mean squared difference of neighbouring pixels)."""
     temporal_weight: Weight = 60.0
-    """Pull of a warm-started frame toward its warped predecessor, where that is valid."""
+    """Pull of a warm-started frame toward what it starts from, where that is valid."""
     content_layers: dict[str, Weight] = {"relu4_2": 1.0}
     """VGG19 layers that say what content is, each with its share."""
     style_layers: dict[str, Weight] = dict.fromkeys(STYLE_LAYERS, 1.0)
@@ -89,11 +89,6 @@ class OptimizeConfig(Section):
     optimizer: Literal["adam", "lbfgs"] = "adam"
     iterations: int = Field(150, ge=0, le=100_000)
     """Loss evaluations for a frame that starts cold, over all its scales. 0: frames pass through unchanged."""
-    warm_share: float = Field(0.5, ge=0, le=1)
-    """A warm-started frame's evaluations, as a share of `iterations` (at least one)."""
-    warm_rate: float = Field(0.4, gt=0, le=1)
-    """Share of `learning_rate` for what a warm frame starts from: full steps would throw it away. What has just come
-    into view gets full steps."""
     learning_rate: Positive = 0.03
     """First step of Adam, in units of the full range of a channel; L-BFGS: its longest, as a root mean square."""
     final_rate: float = Field(0.2, gt=0, le=1)
@@ -112,16 +107,62 @@ class OptimizeConfig(Section):
     """Sizes that a cold frame goes through, each twice the one before, the last being its own."""
     seed: int = Field(0, ge=0, lt=2**32)
 
-    def warm_iterations(self) -> int:
-        """Evaluations of a warm-started frame."""
-        return max(1, round(self.iterations * self.warm_share)) if self.iterations else 0
+
+class WarmConfig(Section):
+    """How a kind of warm-started frame is rendered."""
+
+    share: float = Field(0.5, ge=0, le=1)
+    """Its evaluations, as a share of `optimize.iterations` (at least one)."""
+    hold: Weight = 1.0
+    """Factor on `losses.temporal_weight`."""
+    rate: float = Field(0.4, gt=0, le=1)
+    """Share of `optimize.learning_rate` for what it starts from: full steps would throw it away. What has just come
+    into view gets full steps."""
+
+
+class BetweenConfig(WarmConfig):
+    """How a frame between two keys is rendered."""
+
+    share: float = Field(0.25, ge=0, le=1)
+
+
+class RelaxConfig(WarmConfig):
+    """How a frame is rendered in a pass."""
+
+    share: float = Field(0.1, ge=0, le=1)
 
 
 class ScheduleConfig(Section):
     """In which order frames are rendered, and from what they start."""
 
-    kind: Literal["chain", "independent"] = "chain"
-    """chain: each frame from the one before, warped; independent: each from its own content."""
+    kind: Literal["keys", "chain", "independent"] = "keys"
+    """keys: every few frames a key, the rest from the keys around them, then passes over all, each frame together with
+    its neighbours; chain: each frame from the one before, warped; independent: each from its own content."""
+    spacing: int = Field(8, ge=1, le=256)
+    """keys: the most frames from one key to the next."""
+    passes: int = Field(2, ge=0, le=16)
+    """keys: how often all frames are gone over."""
+    loop: bool = False
+    """keys: the first frame follows the last."""
+    key: WarmConfig = WarmConfig()
+    """keys: a key after the first."""
+    between: BetweenConfig = BetweenConfig()
+    """keys: a frame between two keys."""
+    relax: RelaxConfig = RelaxConfig()
+    """keys: a frame in a pass."""
+    warm: WarmConfig = WarmConfig()
+    """chain: a frame after the first."""
+
+    def work(self, role: str) -> WarmConfig:
+        """How a node of a role is rendered; a cold one at full steps, with all evaluations."""
+        kinds = {"key": self.key, "between": self.between, "relax": self.relax, "warm": self.warm}
+        return kinds.get(role, WarmConfig(share=1, rate=1))
+
+    @model_validator(mode="after")
+    def _loop_needs_keys(self) -> Self:
+        if self.loop and self.kind != "keys":
+            raise ValueError(f"loop needs kind keys; {self.kind} cannot make the last frame lead to the first")
+        return self
 
 
 class MotionConfig(Section):
@@ -188,6 +229,11 @@ class RenderConfig(Section):
     motion: MotionConfig = MotionConfig()
     farm: FarmConfig = FarmConfig()
     output: OutputConfig = OutputConfig()
+
+    def evaluations(self, role: str) -> int:
+        """Evaluations of the loss that a node of a role gets at most."""
+        iterations = self.optimize.iterations
+        return max(1, round(iterations * self.schedule.work(role).share)) if iterations else 0
 
     def look(self) -> dict[str, Any]:
         """The sections that decide the bytes of a frame, as plain JSON values.

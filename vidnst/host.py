@@ -11,11 +11,12 @@ from vidnst.config import RenderConfig
 from vidnst.errors import NumericalError
 from vidnst.events import FrameDone, NodeFailed, NodeStarted, OnEvent, WorkerDied
 from vidnst.farm.host import Event, EventKind
-from vidnst.farm.jobs import FlowJob, Job, Start, Stylized, StylizeJob
+from vidnst.farm.jobs import FlowJob, Job, Stylized, StylizeJob
 from vidnst.frames import State, narrow
 from vidnst.media.frame_cache import FrameCache
 from vidnst.media.pictures import encode_png
-from vidnst.plan import FlowId, Node, NodeId, Role, StateId
+from vidnst.motion.blend import Start
+from vidnst.plan import FlowId, Node, NodeId, Source, StateId
 from vidnst.store import RunStore
 
 _SMALLER_STEP = 0.25  # after NaN: what made Adam diverge at the full step does not at a quarter of it
@@ -46,15 +47,17 @@ class RenderHost:
         """The work of a node, with the source frames and the results that it reads."""
         frames = [self._frames.get(node.shot, frame) for frame in node.frames]
         if isinstance(node.id, FlowId):
-            return FlowJob(node.id, *frames)
-        optimize = self._config.optimize
-        cold = node.role is Role.COLD
+            through = tuple(inputs[need] for need in node.needs)
+            return FlowJob(node.id, frames[0], frames[1], (through[0], through[1]) if through else None)
+        work = self._config.schedule.work(node.role.value)
         return StylizeJob(
             node.id,
             frames[0],
-            tuple(Start(inputs[state], inputs[FlowId(node.id.frame, state.frame)]) for state in node.states),
-            iterations=optimize.iterations if cold else optimize.warm_iterations(),
-            seed=node_seed(optimize.seed, node.id),
+            tuple(_start(node.id, source, inputs) for source in node.sources),
+            iterations=self._config.evaluations(node.role.value),
+            seed=node_seed(self._config.optimize.seed, node.id),
+            hold=work.hold,
+            rate=work.rate,
             step_scale=_SMALLER_STEP if isinstance(last_error, NumericalError) else 1.0,
         )
 
@@ -82,6 +85,15 @@ class RenderHost:
         """Nobody will read it again."""
         if not self._config.output.keep_frames:
             self._store.release(node)
+
+
+def _start(node: StateId, source: Source, inputs: Mapping[NodeId, Any]) -> Start:
+    """A source with its values; of the two flows of a pair, the one that lies on the node's frame."""
+    flow = None
+    if source.flow is not None:
+        pair = inputs[source.flow]
+        flow = pair.forward if source.flow.frame == node.frame else pair.backward
+    return Start(inputs[source.state], flow, source.weight)
 
 
 def _write_png(path: Path, *, pixels: Any, bits: Any) -> None:

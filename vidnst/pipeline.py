@@ -2,16 +2,17 @@
 
 import shlex
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from vidnst.config import RenderConfig
+from vidnst.config import RenderConfig, ScheduleConfig
 from vidnst.errors import CancelledError, RunError
 from vidnst.events import OnEvent, RunFinished, RunStarted, Stage, Warned, ignore
 from vidnst.frames import Shot
-from vidnst.plan import Lane, StateId, by_shot
+from vidnst.plan import Lane, Role, StateId, by_shot
 from vidnst.prepare import Job, Request, prepare
 from vidnst.store import RunStore, check_free_space, required_bytes
 
@@ -142,17 +143,17 @@ def stylize_frames(
 ) -> None:
     """Run the plan: every frame of the range is in the run folder afterwards."""
     from vidnst.farm.host import Component
-    from vidnst.farm.scheduler import run_plan
+    from vidnst.farm.scheduler import default_window, run_plan
     from vidnst.farm.staff import hire
     from vidnst.farm.worker import StyleWorkerFactory
     from vidnst.host import RenderHost, Reporter
     from vidnst.media.frame_cache import FrameCache
 
-    kind = "independent" if job.passes_through else job.config.schedule.kind
+    schedule = schedule_of(job)
     done: set[StateId] = set()
-    for nodes in by_shot(kind, shots):
+    for nodes in by_shot(schedule, shots):
         done |= store.settled(nodes)
-    frames_done = sum(1 for nodes in by_shot(kind, shots) for node in nodes if node.final and node.id in done)
+    frames_done = sum(1 for nodes in by_shot(schedule, shots) for node in nodes if node.final and node.id in done)
     if frames_done == job.end - job.start:
         return
     size = (job.width, job.height)
@@ -164,7 +165,7 @@ def stylize_frames(
         on_repeated=lambda index: _tell_repeated(store, on_event, index),
         frames=max(16, min(256, _CACHE_BYTES // (job.width * job.height * 3))),
     )
-    width = len(shots) if kind == "chain" else job.end - job.start
+    width = len(shots) if schedule.kind == "chain" else job.end - job.start
     factory = StyleWorkerFactory(job.config, job.features, [(style.pixels, style.weight) for style in job.styles])
     with closing(cache), hire(factory, width=width, threads=recorded_threads(store)) as (pool, staff):
         record_threads(store, staff.threads)
@@ -180,13 +181,18 @@ def stylize_frames(
         )
         on_event(started)
         run_plan(
-            (Component(nodes, host) for nodes in by_shot(kind, shots)),
+            (Component(nodes, host) for nodes in by_shot(schedule, shots)),
             pool,
-            window=job.config.farm.window,
+            window=job.config.farm.window or default_window(staff.style, groups=schedule.spacing),
             attempts=job.config.farm.attempts,
             listener=Reporter(store, on_event, frames_done=frames_done),
             cancelled=cancelled,
         )
+
+
+def schedule_of(job: Job) -> ScheduleConfig:
+    """The schedule of a render; frames that only pass through need none."""
+    return ScheduleConfig(kind="independent") if job.passes_through else job.config.schedule
 
 
 def recorded_threads(store: RunStore) -> int | None:
@@ -224,13 +230,9 @@ def outline(request: Request, *, overwrite: bool = True) -> dict[str, Any]:
     """What `run` would do, as plain JSON, without doing it."""
     job = prepare(request, overwrite=overwrite)
     shots = find_shots_of(job)
-    kind = "independent" if job.passes_through else job.config.schedule.kind
-    roles: dict[str, int] = {}
-    for nodes in by_shot(kind, shots):
-        for node in nodes:
-            roles[node.role.value] = roles.get(node.role.value, 0) + 1
-    optimize = job.config.optimize
-    evaluations = roles.get("cold", 0) * optimize.iterations + roles.get("warm", 0) * optimize.warm_iterations()
+    schedule = schedule_of(job)
+    roles = Counter(node.role for nodes in by_shot(schedule, shots) for node in nodes)
+    evaluations = {role: count * job.config.evaluations(role) for role, count in roles.items() if role != Role.FLOW}
     return {
         "source": job.clip.source,
         "output": str(request.output),
@@ -241,10 +243,10 @@ def outline(request: Request, *, overwrite: bool = True) -> dict[str, Any]:
         "rate": str(job.clip.rate),
         "variable_rate": job.clip.variable_rate,
         "audio": job.clip.audio_codec,
-        "schedule": kind,
+        "schedule": schedule.kind,
         "shots": [[shot.start, shot.end] for shot in shots],
-        "nodes": roles,
-        "evaluations": evaluations,
+        "nodes": {role.value: count for role, count in roles.items()},
+        "evaluations": sum(evaluations.values()),
         "styles": [f"{style.path}:{style.weight:g}" for style in job.styles],
         "config": job.config.model_dump(mode="json"),
     }

@@ -4,11 +4,14 @@ A plan is an iterator of nodes in an order in which every node comes after all i
 scheduler's front moves, so a feature film costs no more memory than a clip. Shots are separate components of the graph.
 """
 
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import pairwise
 from typing import TypeAlias
 
+from vidnst.config import ScheduleConfig
 from vidnst.frames import Shot
 
 
@@ -25,9 +28,15 @@ class Role(StrEnum):
     COLD = "cold"
     """Stylizes a frame from its content."""
     WARM = "warm"
-    """Stylizes a frame from the warped states of others."""
+    """Stylizes a frame from the state of the one before, warped."""
+    KEY = "key"
+    """Stylizes a key frame from the key before, warped."""
+    BETWEEN = "between"
+    """Stylizes a frame from the keys around it, warped and blended."""
+    RELAX = "relax"
+    """Goes on with a frame from its own state and its neighbours', all of the pass before."""
     FLOW = "flow"
-    """Finds the optical flow between two source frames."""
+    """Finds the optical flow between two source frames, both ways."""
 
     @property
     def lane(self) -> Lane:
@@ -48,7 +57,10 @@ class StateId:
 
 @dataclass(frozen=True, slots=True, order=True)
 class FlowId:
-    """The flow that fetches `reference` onto the pixel grid of `frame`."""
+    """The flows between two frames, both ways.
+
+    `reference` comes before `frame` in time; in a loop the last frame comes before the first.
+    """
 
     frame: int
     reference: int
@@ -58,6 +70,17 @@ class FlowId:
 
 
 NodeId: TypeAlias = StateId | FlowId
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A state that a frame starts from."""
+
+    state: StateId
+    flow: FlowId | None = None
+    """The flow that fetches it; None where it is the frame's own."""
+    weight: float = 1.0
+    """Share in the blend of all that are valid at a place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +94,10 @@ class Node:
     frames: tuple[int, ...]
     """Source frames it reads; the first is the one whose pixel grid it works on."""
     needs: tuple[NodeId, ...] = ()
-    """Nodes whose results it reads. All of them come earlier in the plan."""
+    """Nodes whose results it reads. All of them come earlier in the plan. A flow that needs others is refined from
+    what they give one after the other."""
+    sources: tuple[Source, ...] = ()
+    """What a warm start is made of; its states and flows are among `needs`."""
     uses: int = 0
     """How many nodes of the plan need this one: after that many its result may be forgotten."""
     final: bool = False
@@ -79,9 +105,13 @@ class Node:
 
     @property
     def rank(self) -> tuple[int, int, bool]:
-        """Order in time, the scheduler's preference among ready nodes; a flow goes before what needs it."""
-        pass_index = self.id.pass_index if isinstance(self.id, StateId) else 0
-        return (pass_index, self.id.frame, isinstance(self.id, StateId))
+        """The scheduler's preference among ready nodes: keys, which the rest waits for, then pass by pass in time.
+
+        A flow goes before what needs it.
+        """
+        state = isinstance(self.id, StateId)
+        stage = {Role.BETWEEN: 1, Role.RELAX: 1}.get(self.role, 0)
+        return (stage + (self.id.pass_index if isinstance(self.id, StateId) else 0), self.id.frame, state)
 
     @property
     def states(self) -> tuple[StateId, ...]:
@@ -89,29 +119,40 @@ class Node:
         return tuple(need for need in self.needs if isinstance(need, StateId))
 
 
-def independent(shots: Sequence[Shot], *, first: int = 0) -> Iterator[Node]:
-    """Each frame from its own content: all parallel, nothing steady. `first` is the number of the first shot."""
-    for number, shot in enumerate(shots, start=first):
-        for frame in range(shot.start, shot.end):
-            yield Node(StateId(frame), Role.COLD, number, (frame,), final=True)
+def independent(shot: Shot, *, number: int = 0) -> Iterator[Node]:
+    """Each frame from its own content: all parallel, nothing steady. `number` is the shot's."""
+    for frame in range(shot.start, shot.end):
+        yield Node(StateId(frame), Role.COLD, number, (frame,), final=True)
 
 
-def chain(shots: Sequence[Shot], *, first: int = 0) -> Iterator[Node]:
-    """Each frame from the state of the one before, warped; sequential inside a shot, shots side by side.
+def chain(shot: Shot, *, number: int = 0) -> Iterator[Node]:
+    """Each frame from the state of the one before, warped; sequential. `number` is the shot's."""
+    for frame in range(shot.start, shot.end):
+        uses = int(frame < shot.end - 1)
+        if frame == shot.start:
+            yield Node(StateId(frame), Role.COLD, number, (frame,), uses=uses, final=True)
+            continue
+        flow = FlowId(frame, frame - 1)
+        yield Node(flow, Role.FLOW, number, (frame, frame - 1), uses=1)
+        yield _warm(StateId(frame), Role.WARM, number, [Source(StateId(frame - 1), flow)], uses=uses, final=True)
 
-    `first` is the number of the first shot.
+
+def keys(shot: Shot, *, number: int = 0, spacing: int = 8, passes: int = 2, loop: bool = False) -> Iterator[Node]:
+    """Keys one after the other, in-betweens from the two keys around them, then passes in which each frame reads its
+    own state and its neighbours' of the pass before. Only the keys are sequential.
+
+    Args:
+        shot: its frames.
+        number: the shot's.
+        spacing: the most frames from one key to the next.
+        passes: how many times all frames are gone over.
+        loop: whether the first frame follows the last.
     """
-    for number, shot in enumerate(shots, start=first):
-        last = shot.end - 1
-        for frame in range(shot.start, shot.end):
-            uses = int(frame < last)
-            if frame == shot.start:
-                yield Node(StateId(frame), Role.COLD, number, (frame,), uses=uses, final=True)
-                continue
-            flow = FlowId(frame, frame - 1)
-            yield Node(flow, Role.FLOW, number, (frame, frame - 1), uses=1)
-            needs = (StateId(frame - 1), flow)
-            yield Node(StateId(frame), Role.WARM, number, (frame,), needs, uses=uses, final=True)
+    loop = loop and len(shot) > 1
+    passes = passes if len(shot) > 1 else 0
+    writer = _KeyPlan(shot, number, key_frames(shot, spacing=spacing, loop=loop), passes, loop)
+    horizon = None if loop else (passes + 4) * (2 * spacing + passes + 2)
+    return _with_uses(writer.nodes(), horizon)
 
 
 def key_frames(shot: Shot, *, spacing: int, loop: bool = False) -> tuple[int, ...]:
@@ -126,14 +167,144 @@ def key_frames(shot: Shot, *, spacing: int, loop: bool = False) -> tuple[int, ..
     return tuple(shot.start + (group * length) // max(1, groups) for group in range(count))
 
 
-SCHEDULES = {"chain": chain, "independent": independent}
-"""Schedules by the name that the configuration gives them."""
+class _KeyPlan:
+    """Writes the nodes of one shot of `keys`, each after all it needs and as early as that allows."""
+
+    def __init__(self, shot: Shot, number: int, keys: Sequence[int], passes: int, loop: bool) -> None:
+        self._shot = shot
+        self._number = number
+        self._keys = keys
+        self._passes = passes
+        self._loop = loop
+        # In a loop the first frames of a pass read the last ones of the pass before: they are written at the end.
+        self._relaxed = [shot.start + (pass_index if loop else 0) for pass_index in range(passes + 1)]
+        """For each pass the frame up to which it is written."""
+
+    def nodes(self) -> Iterator[Node]:
+        """All of them, `uses` not counted."""
+        first, end = self._keys[0], self._shot.end
+        yield Node(StateId(first), Role.COLD, self._number, (first,), final=not self._passes)
+        groups = list(pairwise(self._keys))
+        for left, right in groups:
+            yield from self._flows(left, right)
+            if self._loop and right == self._keys[-1]:
+                yield from self._flows(right, end)
+            yield self._key(left, right)
+            yield from self._betweens(left, right)
+            yield from self._relax_to(right)
+        if self._loop:
+            if not groups:
+                yield from self._flows(first, end)
+            yield from self._betweens(self._keys[-1], end)
+            yield from self._close()
+
+    def _flows(self, left: int, right: int) -> Iterator[Node]:
+        """Between neighbours, from the left key to every frame, and from every frame to the right key.
+
+        Those between far frames are refined from what two shorter ones give one after the other.
+        """
+        follower = self._frame(right)
+        for place in range(left + 1, right + 1):
+            step = FlowId(self._frame(place), place - 1)
+            yield self._flow(step)
+            if place > left + 1:
+                yield self._flow(FlowId(self._frame(place), left), step, FlowId(place - 1, left))
+        for place in range(right - 2, left, -1):
+            yield self._flow(FlowId(follower, place), FlowId(follower, place + 1), FlowId(place + 1, place))
+
+    def _flow(self, flow: FlowId, *through: FlowId) -> Node:
+        return Node(flow, Role.FLOW, self._number, (flow.frame, flow.reference), through)
+
+    def _key(self, left: int, right: int) -> Node:
+        sources = [Source(StateId(left), FlowId(right, left))]
+        if self._loop and right == self._keys[-1]:  # the last key must suit the first, which follows it, as well
+            sources.append(Source(StateId(self._keys[0]), FlowId(self._keys[0], right)))
+        return _warm(StateId(right), Role.KEY, self._number, sources, final=not self._passes)
+
+    def _betweens(self, left: int, right: int) -> Iterator[Node]:
+        follower = self._frame(right)
+        for frame in range(left + 1, right):
+            far = (frame - left) / (right - left)
+            sources = [
+                Source(StateId(left), FlowId(frame, left), 1 - far),
+                Source(StateId(follower), FlowId(follower, frame), far),
+            ]
+            yield _warm(StateId(frame), Role.BETWEEN, self._number, sources, final=not self._passes)
+
+    def _relax_to(self, last: int) -> Iterator[Node]:
+        """Relaxed frames that can be written when all frames up to `last` are there."""
+        whole = not self._loop and last == self._shot.end - 1
+        for pass_index in range(1, self._passes + 1):
+            stop = last + 1 if whole else last + 1 - pass_index
+            for frame in range(self._relaxed[pass_index], stop):
+                yield self._relax(frame, pass_index)
+            self._relaxed[pass_index] = max(stop, self._relaxed[pass_index])
+
+    def _close(self) -> Iterator[Node]:
+        """The rest of a loop, pass by pass."""
+        start, end = self._shot.start, self._shot.end
+        for pass_index in range(1, self._passes + 1):
+            for frame in (*range(start, min(start + pass_index, end)), *range(self._relaxed[pass_index], end)):
+                yield self._relax(frame, pass_index)
+
+    def _relax(self, frame: int, pass_index: int) -> Node:
+        sources = [Source(StateId(frame, pass_index - 1))]
+        if frame > self._shot.start or self._loop:
+            before = frame - 1 if frame > self._shot.start else self._shot.end - 1
+            sources.append(Source(StateId(before, pass_index - 1), FlowId(frame, before)))
+        if frame < self._shot.end - 1 or self._loop:
+            after = self._frame(frame + 1)
+            sources.append(Source(StateId(after, pass_index - 1), FlowId(after, frame)))
+        final = pass_index == self._passes
+        return _warm(StateId(frame, pass_index), Role.RELAX, self._number, sources, final=final)
+
+    def _frame(self, place: int) -> int:
+        """The frame at a place in time: after the last one comes the first, in a loop."""
+        return place if place < self._shot.end else self._shot.start
 
 
-def by_shot(kind: str, shots: Sequence[Shot]) -> Iterator[Iterator[Node]]:
-    """The plan of schedule `kind`, one iterator for each shot: the components that a scheduler runs side by side."""
+def _warm(state: StateId, role: Role, shot: int, sources: Sequence[Source], *, uses: int = 0, final: bool) -> Node:
+    needs: dict[NodeId, None] = {}
+    for source in sources:
+        needs[source.state] = None
+        if source.flow is not None:
+            needs[source.flow] = None
+    return Node(state, role, shot, (state.frame,), tuple(needs), tuple(sources), uses=uses, final=final)
+
+
+def _with_uses(nodes: Iterable[Node], horizon: int | None) -> Iterator[Node]:
+    """The nodes with their uses counted. A node is used by the `horizon` nodes after it at most; None: by any."""
+    uses: Counter[NodeId] = Counter()
+    ahead: deque[Node] = deque()
+    for node in nodes:
+        uses.update(node.needs)
+        ahead.append(node)
+        if horizon is not None and len(ahead) > horizon:
+            yield _counted(ahead.popleft(), uses)
+    while ahead:
+        yield _counted(ahead.popleft(), uses)
+
+
+def _counted(node: Node, uses: Counter[NodeId]) -> Node:
+    return replace(node, uses=uses.pop(node.id, 0))
+
+
+def plan_shot(schedule: ScheduleConfig, shot: Shot, *, number: int = 0) -> Iterator[Node]:
+    """The plan of one shot: each node after all it needs. `number` is the shot's."""
+    match schedule.kind:
+        case "keys":
+            looped = schedule.loop
+            return keys(shot, number=number, spacing=schedule.spacing, passes=schedule.passes, loop=looped)
+        case "chain":
+            return chain(shot, number=number)
+        case "independent":
+            return independent(shot, number=number)
+
+
+def by_shot(schedule: ScheduleConfig, shots: Sequence[Shot]) -> Iterator[Iterator[Node]]:
+    """The plans of all shots: the components that a scheduler runs side by side."""
     for number, shot in enumerate(shots):
-        yield SCHEDULES[kind]([shot], first=number)
+        yield plan_shot(schedule, shot, number=number)
 
 
 def settled(

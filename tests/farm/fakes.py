@@ -2,7 +2,6 @@
 
 import hashlib
 import heapq
-import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from vidnst.config import ScheduleConfig
 from vidnst.errors import NumericalError, WeightsError
 from vidnst.farm.host import Event
 from vidnst.farm.jobs import Outcome, WorkerDiedError
-from vidnst.plan import FlowId, Lane, Node, NodeId, Role, StateId
+from vidnst.frames import Shot
+from vidnst.plan import Lane, Node, NodeId, by_shot
 
 
 def expected_value(node: Node, inputs: Mapping[NodeId, str]) -> str:
@@ -190,41 +191,12 @@ class Recorder:
         return [event for event in self.events if event.kind == kind]
 
 
-def key_plan(frames: int, *, spacing: int = 8, passes: int = 2) -> list[Node]:
-    """A shot as keys, in-betweens and relaxation passes, group by group: the shape of a plan with much in parallel."""
-    nodes: list[Node] = []
-    flows: set[FlowId] = set()
-    made: list[set[int]] = [set() for _ in range(passes + 1)]
+CHAIN = ScheduleConfig(kind="chain")
 
-    def flow(frame: int, reference: int) -> FlowId:
-        name = FlowId(frame, reference)
-        if name not in flows:
-            flows.add(name)
-            nodes.append(Node(name, Role.FLOW, 0, (frame, reference)))
-        return name
 
-    def state(frame: int, number: int, states: Sequence[StateId]) -> None:
-        names = [flow(frame, need.frame) for need in states if need.frame != frame]
-        role = Role.WARM if states else Role.COLD
-        nodes.append(Node(StateId(frame, number), role, 0, (frame,), (*states, *names), final=number == passes))
-        made[number].add(frame)
-
-    def relax() -> None:
-        for number in range(1, passes + 1):
-            for frame in sorted(made[number - 1] - made[number]):
-                around = [near for near in (frame - 1, frame, frame + 1) if 0 <= near < frames]
-                if made[number - 1].issuperset(around):
-                    state(frame, number, [StateId(near, number - 1) for near in around])
-
-    keys = sorted({*range(0, frames, spacing), frames - 1})
-    state(0, 0, [])
-    for last, key in itertools.pairwise(keys):
-        state(key, 0, [StateId(last)])
-        for frame in range(last + 1, key):
-            state(frame, 0, [StateId(last), StateId(key)])
-        relax()
-    relax()
-    return with_uses(nodes)
+def whole(schedule: ScheduleConfig, shots: Sequence[Shot]) -> list[Node]:
+    """The plans of all shots in one."""
+    return [node for nodes in by_shot(schedule, shots) for node in nodes]
 
 
 # What follows runs in other processes.

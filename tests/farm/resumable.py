@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vidnst.config import ScheduleConfig
 from vidnst.farm.host import Component
 from vidnst.farm.inline import InlinePool
 from vidnst.farm.jobs import WorkerDiedError
@@ -21,6 +22,7 @@ from vidnst.plan import FlowId, Lane, Node, NodeId, StateId, by_shot
 from vidnst.store import Look, Manifest, RunStore
 
 HEIGHT, WIDTH = 12, 20
+CHAIN = ScheduleConfig(kind="chain")
 SHOTS = (Shot(0, 25), Shot(25, 26), Shot(26, 60))
 MANIFEST = Manifest(
     versions={"vidnst": "0"},
@@ -85,11 +87,11 @@ def main(folder: Path) -> None:
     with RunStore.open(folder) if exists else RunStore.create(folder, MANIFEST) as store:
         store.check_same(MANIFEST)
         done: set[StateId] = set()
-        for nodes in by_shot("chain", SHOTS):
+        for nodes in by_shot(CHAIN, SHOTS):
             done |= store.settled(nodes)
         host = StoreHost(store, done)
         pool = InlinePool({Lane.STYLE: (SumWorker, 2), Lane.FLOW: (SumWorker, 1)})
-        run_plan((Component(nodes, host) for nodes in by_shot("chain", SHOTS)), pool)
+        run_plan((Component(nodes, host) for nodes in by_shot(CHAIN, SHOTS)), pool)
         pool.close()
 
 

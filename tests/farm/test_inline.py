@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from farm.fakes import DigestHost, DigestWorker, Recorder, Task
+from farm.fakes import CHAIN, DigestHost, DigestWorker, Recorder, Task, whole
 
 from vidnst.errors import CancelledError, WeightsError
 from vidnst.farm.host import Component, EventKind
@@ -13,7 +13,7 @@ from vidnst.farm.inline import InlinePool
 from vidnst.farm.jobs import Outcome
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import Shot
-from vidnst.plan import Lane, Node, NodeId, Role, StateId, by_shot, chain, independent
+from vidnst.plan import Lane, Node, NodeId, Role, StateId, by_shot, independent
 
 
 def pool_of(factory: Callable[[], Any], count: int = 2) -> InlinePool:
@@ -38,11 +38,11 @@ def test_shots_rendered_by_slow_failing_and_dying_workers_come_out_right() -> No
     for frame in (0, 5, 13, 20, 39):
         moods[StateId(frame), 1] = "die" if frame % 2 else "fail"
     moods[StateId(5), 2] = "fail"
-    host = DigestHost(chain(shots))
+    host = DigestHost(whole(CHAIN, shots))
     recorder = Recorder()
     pool = pool_of(lambda: DigestWorker(moods, seconds=0.002), 3)
     try:
-        run_plan((Component(nodes, host) for nodes in by_shot("chain", shots)), pool, listener=recorder)
+        run_plan((Component(nodes, host) for nodes in by_shot(CHAIN, shots)), pool, listener=recorder)
     finally:
         pool.close()
     assert set(host.kept) == set(host.truth)
@@ -103,7 +103,7 @@ def test_cancelling_does_not_wait_for_workers_that_are_busy() -> None:
             stop.set()
             release.wait()
 
-    nodes = list(independent([Shot(0, 4)]))
+    nodes = list(independent(Shot(0, 4)))
     pool = pool_of(Stuck)
     with pytest.raises(CancelledError):
         run_plan([Component(nodes, DigestHost(nodes))], pool, cancelled=stop.is_set)

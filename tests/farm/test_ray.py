@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from farm import fakes
-from farm.fakes import DigestHost, Echo, EchoFactory, Recorder, SlowDigests
+from farm.fakes import CHAIN, DigestHost, Echo, EchoFactory, Recorder, SlowDigests, whole
 
 from vidnst.errors import FarmError, NumericalError, WeightsError
 from vidnst.farm.host import Component, EventKind
@@ -21,7 +21,7 @@ from vidnst.farm.jobs import Outcome, Team
 from vidnst.farm.ray_pool import RayPool, RaySession, default_workers
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import Shot
-from vidnst.plan import Lane, by_shot, chain
+from vidnst.plan import Lane, by_shot
 
 pytestmark = pytest.mark.ray
 
@@ -101,7 +101,7 @@ def test_a_worker_whose_process_ends_is_replaced_under_its_name(pool: RayPool) -
 
 def test_an_actor_killed_in_mid_run_costs_one_attempt_and_nothing_else(session: RaySession) -> None:
     shots = [Shot(0, 8), Shot(8, 16)]
-    host = DigestHost(chain(shots))
+    host = DigestHost(whole(CHAIN, shots))
     teams = {Lane.STYLE: Team(SlowDigests(), 2, cpus=1), Lane.FLOW: Team(SlowDigests(), 1, cpus=0)}
     pool = RayPool(session, teams)
     killed: list[int] = []
@@ -113,7 +113,7 @@ def test_an_actor_killed_in_mid_run_costs_one_attempt_and_nothing_else(session: 
             killed.append(pool.pids()[event.worker])
             os.kill(killed[0], signal.SIGKILL)
 
-    totals = run_plan((Component(nodes, host) for nodes in by_shot("chain", shots)), pool, listener=listen)
+    totals = run_plan((Component(nodes, host) for nodes in by_shot(CHAIN, shots)), pool, listener=listen)
     pool.close()
     assert killed
     assert set(host.kept) == set(host.truth)

@@ -1,14 +1,16 @@
 """What one actor does, called without Ray."""
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from vidnst.config import RenderConfig
 from vidnst.errors import FarmError
-from vidnst.farm.jobs import FlowJob, Start, StylizeJob
-from vidnst.farm.worker import FlowWorkerFactory, StyleWorker, StyleWorkerFactory, blend_starts
+from vidnst.farm.jobs import FlowJob, StylizeJob
+from vidnst.farm.worker import FlowWorkerFactory, StyleWorker, StyleWorkerFactory
 from vidnst.frames import narrow, unit, widen
+from vidnst.motion.blend import Start, blend
 from vidnst.motion.flow import Flow
 from vidnst.plan import FlowId, StateId
 from vidnst.presets import build_config
@@ -70,40 +72,14 @@ def test_a_warm_frame_begins_where_its_start_is(worker: StyleWorker) -> None:
     assert off[0] < 0.5 * off[1]
 
 
-def test_where_no_start_is_valid_the_content_shows_in_the_colours_of_the_rest() -> None:
-    flow = still()
-    flow.valid[:, : WIDTH // 2] = 0
-    content = pixels(1)
-    inverted = (255 - content).astype(np.uint8)
-    start, mask = blend_starts(content, [Start(widen(inverted), flow)])
-    np.testing.assert_allclose(start, unit(inverted), atol=0.02)  # the half without a start, too
-    assert mask[0, 0] == 0
-    assert mask[0, -1] == 1
-
-
-def test_with_no_valid_start_at_all_the_content_shows_as_it_is() -> None:
-    start, mask = blend_starts(pixels(1), [Start(widen(pixels(2)), still(0))])
-    np.testing.assert_allclose(start, unit(pixels(1)), atol=1e-6)
-    assert not mask.any()
-
-
 def test_what_has_just_come_into_view_is_painted_and_the_rest_touched_up(worker: StyleWorker) -> None:
     flow = still()
     flow.valid[:, : WIDTH // 2] = 0
     starts = (Start(widen(pixels(1)), flow),)
-    begun, _ = blend_starts(pixels(1), starts)
-    done = unit(worker.run(StylizeJob(StateId(1), pixels(1), starts, 12, 0)).state)
+    begun = blend(pixels(1), starts).picture
+    done = unit(worker.run(StylizeJob(StateId(1), pixels(1), starts, 12, 0, rate=0.4)).state)
     moved = np.abs(done - begun)
     assert moved[:, : WIDTH // 2].mean() > 1.5 * moved[:, WIDTH // 2 :].mean() > 0
-
-
-def test_starts_are_blended_by_their_validity() -> None:
-    one, two = widen(np.full_like(pixels(0), 100)), widen(np.full_like(pixels(0), 200))
-    both, mask = blend_starts(pixels(1), [Start(one, still()), Start(two, still())])
-    np.testing.assert_allclose(both, 150 / 255, atol=1e-5)
-    only, _ = blend_starts(pixels(1), [Start(one, still(0)), Start(two, still())])
-    np.testing.assert_allclose(only, 200 / 255, atol=1e-5)
-    assert (mask == 1).all()
 
 
 def test_read_only_arrays_are_welcome(worker: StyleWorker) -> None:
@@ -116,8 +92,22 @@ def test_a_flow_worker_finds_the_motion() -> None:
     noise = np.random.default_rng(3).integers(0, 256, (12, 16, 3), np.uint8)
     reference = np.kron(noise, np.ones((8, 8, 1), np.uint8))
     config = RenderConfig().motion
-    flow = FlowWorkerFactory(config)().run(FlowJob(FlowId(1, 0), np.roll(reference, 4, axis=1), reference))
-    assert np.median(flow.vectors_px[20:-20, 20:-20, 0]) == pytest.approx(-4, abs=0.2)
+    pair = FlowWorkerFactory(config)().run(FlowJob(FlowId(1, 0), np.roll(reference, 4, axis=1), reference))
+    assert np.median(pair.forward.vectors_px[20:-20, 20:-20, 0]) == pytest.approx(-4, abs=0.2)
+    assert np.median(pair.backward.vectors_px[20:-20, 20:-20, 0]) == pytest.approx(4, abs=0.2)
+
+
+def test_a_flow_over_a_far_distance_is_refined_from_two_shorter_ones() -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (24, 64, 3), np.uint8)
+    wide = cv2.resize(noise, (512, 192), interpolation=cv2.INTER_CUBIC)
+    frames = [np.ascontiguousarray(wide[:, 40 * step : 40 * step + 256]) for step in range(3)]
+    worker = FlowWorkerFactory(RenderConfig().motion)()
+    steps = [worker.run(FlowJob(FlowId(at + 1, at), frames[at + 1], frames[at])) for at in (1, 0)]
+    far = worker.run(FlowJob(FlowId(2, 0), frames[2], frames[0], (steps[0], steps[1])))
+    seen = far.forward.valid[20:-20, 20:-20] == 255
+    assert seen[:, :140].mean() > 0.9
+    found = far.forward.vectors_px[20:-20, 20:-20, 0][seen]
+    assert np.median(np.abs(found - 80)) < 0.2
 
 
 def test_asking_for_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ def manifest_of(**changes: Any) -> Manifest:
 
 
 def nodes_of(frames: int) -> list[Node]:
-    return [node for node in chain([Shot(0, frames)]) if isinstance(node.id, StateId)]
+    return [node for node in chain(Shot(0, frames)) if isinstance(node.id, StateId)]
 
 
 def picture(seed: int, height: int = 5, width: int = 7) -> np.ndarray[Any, np.dtype[np.uint16]]:
@@ -63,7 +63,7 @@ def test_what_was_finished_is_there_when_the_run_is_opened_again(folder: Path) -
         assert [store.finished(node) for node in nodes] == [True, True, False, False]
         np.testing.assert_array_equal(store.read_state(StateId(1), width=7, height=5), picture(1))
         assert store.manifest == manifest_of()
-        assert store.settled(chain([Shot(0, 4)])) == {StateId(0), StateId(1)}
+        assert store.settled(chain(Shot(0, 4))) == {StateId(0), StateId(1)}
 
 
 def test_a_state_or_frame_without_its_event_is_not_believed(folder: Path) -> None:

@@ -83,18 +83,47 @@ def test_total_variation_bears_pictures_one_pixel_wide(shape: tuple[int, int]) -
     assert losses.total_variation(torch.full((1, 3, *shape), 0.5)).item() == 0
 
 
-def test_temporal_pull_on_a_pixel_does_not_depend_on_how_many_others_are_valid() -> None:
-    picture, start = seeded(1, 3, 4, 4), seeded(1, 3, 4, 4, seed=1)
-    gradients = []
-    for mask in (torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)):
-        mask[..., 2, 1] = 1
-        x = picture.clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(losses.temporal(x, start, mask), x)
-        gradients.append(gradient)
-    torch.testing.assert_close(gradients[0][..., 2, 1], gradients[1][..., 2, 1])
-    assert gradients[1].abs().sum() == pytest.approx(gradients[1][..., 2, 1].abs().sum())
-    expected = 2 * (picture - start)[..., 2, 1] / picture.numel()
-    torch.testing.assert_close(gradients[0][..., 2, 1], expected)
+def test_temporal_is_the_mean_over_what_the_mask_believes() -> None:
+    start, mask = seeded(1, 3, 4, 4), torch.zeros(1, 1, 4, 4)
+    mask[..., :2] = 1
+    picture = start + 0.3
+    picture[..., 2:] = 9  # not believed, does not count
+    torch.testing.assert_close(losses.temporal(picture, start, mask).item(), 0.09)
+    x = picture.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(losses.temporal(x, start, mask), x)
+    torch.testing.assert_close(gradient[..., :2], torch.full((1, 3, 4, 2), 2 * 0.3 / 24, dtype=x.dtype))
+    assert not gradient[..., 2:].any()
+
+
+def test_temporal_is_zero_where_nothing_is_believed() -> None:
+    nothing = torch.zeros(1, 1, 4, 4)
+    assert losses.temporal(seeded(1, 3, 4, 4), seeded(1, 3, 4, 4, seed=1), nothing).item() == 0
+
+
+def test_temporal_counts_a_locked_pixel_as_much_more_as_the_lock_says() -> None:
+    start, mask, lock = seeded(1, 3, 4, 4), torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)
+    lock[..., 1, 2] = 9
+    one, other = start.clone(), start.clone()
+    one[..., 1, 2] += 0.1
+    other[..., 3, 3] += 0.1
+    pulls = [losses.temporal(picture, start, mask, lock=lock).item() for picture in (one, other)]
+    assert pulls[0] == pytest.approx(10 * pulls[1], rel=1e-4)
+
+
+def test_temporal_leaves_a_change_of_light_free_whatever_share_of_it_the_painting_takes() -> None:
+    start, light = seeded(1, 3, 6, 8), 0.3 * seeded(1, 1, 6, 8, seed=2)
+    mask = (seeded(1, 1, 6, 8, seed=3) > 0.3).to(start)
+    lit = start + torch.tensor([0.5, 0.2, -0.1]).view(1, 3, 1, 1) * light + 0.1
+    assert losses.temporal(lit, start, mask).item() > 1e-3
+    assert losses.temporal(lit, start, mask, light=light).item() < 1e-7
+
+
+def test_temporal_still_holds_a_texture_under_a_change_of_light() -> None:
+    start, light = seeded(1, 3, 16, 16), 0.3 * seeded(1, 1, 16, 16, seed=2)
+    noise = 0.05 * seeded(1, 3, 16, 16, seed=5)
+    mask = torch.ones(1, 1, 16, 16)
+    held = losses.temporal(start + noise, start, mask, light=light).item()
+    assert held == pytest.approx((noise - noise.mean(dim=(2, 3), keepdim=True)).square().mean().item(), rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -106,8 +135,15 @@ def test_temporal_pull_on_a_pixel_does_not_depend_on_how_many_others_are_valid()
         lambda x: losses.content(x, seeded(1, 2, 3, 4, seed=9), scale="gatys"),
         losses.total_variation,
         lambda x: losses.temporal(x, seeded(1, 2, 3, 4, seed=9), seeded(1, 1, 3, 4, seed=8)),
+        lambda x: losses.temporal(
+            x,
+            seeded(1, 2, 3, 4, seed=9),
+            seeded(1, 1, 3, 4, seed=8),
+            light=seeded(1, 1, 3, 4, seed=7),
+            lock=seeded(1, 1, 3, 4, seed=6),
+        ),
     ],
-    ids=["style", "style-gatys", "content", "content-gatys", "tv", "temporal"],
+    ids=["style", "style-gatys", "content", "content-gatys", "tv", "temporal", "temporal-light"],
 )
 def test_gradients_agree_with_finite_differences(term: Callable[[Tensor], Tensor]) -> None:
     assert torch.autograd.gradcheck(term, (seeded(1, 2, 3, 4).requires_grad_(),))

@@ -1,6 +1,7 @@
 """Stylizing whole pictures: colours, repeatability, warm starts, scales, several styles, sizes."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from vidnst.config import LossConfig, RenderConfig
 from vidnst.errors import ConfigError, NumericalError
 from vidnst.frames import Pixels
 from vidnst.style.layers import convs_up_to
-from vidnst.style.objective import Objective
+from vidnst.style.objective import Objective, WarmStart
 from vidnst.style.pixels import resized
 from vidnst.style.stylize import (
     StepReport,
@@ -84,6 +85,10 @@ def test_the_same_seed_gives_the_same_bytes(init: str, features: Features, paint
     assert torch.equal(render(1), render(2)) == (init == "content")
 
 
+def warm(picture: Tensor, mask: Tensor | None = None) -> WarmStart:
+    return WarmStart(picture, torch.ones_like(picture[:, :1]) if mask is None else mask)
+
+
 def test_zero_iterations_give_the_content_or_the_start_back(
     features: Features, painting: Picture, photo: Tensor
 ) -> None:
@@ -92,20 +97,20 @@ def test_zero_iterations_give_the_content_or_the_start_back(
     assert torch.equal(passed.image, photo)
     assert (passed.evaluations, passed.losses) == (0, {})
     start = photo.flip(3)
-    assert torch.equal(made.stylize(photo, start=start, iterations=0).image, start)
+    assert torch.equal(made.stylize(photo, start=warm(start), iterations=0).image, start)
 
 
 def test_iterations_default_to_the_configuration_s_for_cold_and_warm(
     features: Features, painting: Picture, photo: Tensor
 ) -> None:
-    made = stylizer(features, painting, optimize={"iterations": 6, "warm_share": 0.5})
+    made = stylizer(features, painting, optimize={"iterations": 6})
     assert made.stylize(photo).evaluations == 6
-    assert made.stylize(photo, start=photo).evaluations == 3
+    assert made.stylize(photo, start=warm(photo)).evaluations == 3
 
 
 def test_a_warm_start_begins_at_the_start(features: Features, painting: Picture, photo: Tensor) -> None:
     start = photo.flip(3)
-    result = stylizer(features, painting).stylize(photo, start=start, iterations=1)
+    result = stylizer(features, painting).stylize(photo, start=warm(start), iterations=1)
     assert torch.equal(result.image, start)
     assert result.losses["temporal"] == 0
 
@@ -117,17 +122,31 @@ def test_the_temporal_pull_has_a_gradient_and_keeps_a_frame_near_its_start(
     moved = {}
     for weight in (0.0, 3000.0):
         made = stylizer(features, painting, losses={**SHALLOW, "temporal_weight": weight})
-        result = made.stylize(photo, start=start, iterations=25, step_scale=0.7)
+        result = made.stylize(photo, start=warm(start), iterations=25, step_scale=0.7)
         moved[weight] = (result.image - start).square().mean().item()
         assert result.losses["temporal"] == pytest.approx(moved[weight], rel=1e-4)
     assert 0 < moved[3000.0] < moved[0.0] / 3
 
     network = VGG19(features, last_layer="relu3_1")
     targets = StyleTargets([(painting, 1.0)], network=network, layers=SHALLOW["style_layers"].keys()).at(64, 96)
-    objective = Objective(network, photo, targets, LossConfig.model_validate(SHALLOW), start=start)
+    objective = Objective(network, photo, targets, LossConfig.model_validate(SHALLOW), start=warm(start))
     x = photo.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(objective(x)["temporal"], x)
     torch.testing.assert_close(gradient, 2 * (photo - start) / photo.numel())
+
+
+def test_a_start_may_be_held_harder_and_left_in_smaller_steps(
+    features: Features, painting: Picture, photo: Tensor
+) -> None:
+    start = (photo + 0.2 * torch.rand(photo.shape, generator=torch.Generator().manual_seed(3))).clamp(0, 1)
+    made = stylizer(features, painting, losses={**SHALLOW, "temporal_weight": 100.0})
+
+    def moved(**how: float) -> float:
+        found = made.stylize(photo, start=replace(warm(start), **how), iterations=8)
+        return (found.image - start).square().mean().item()
+
+    assert moved(hold=30.0) < 0.5 * moved()
+    assert moved(rate=0.05) < 0.5 * moved()
 
 
 def test_where_the_mask_is_empty_the_temporal_pull_does_nothing(
@@ -136,7 +155,7 @@ def test_where_the_mask_is_empty_the_temporal_pull_does_nothing(
     left = torch.zeros(1, 1, 64, 96)
     left[..., :48] = 1
     made = stylizer(features, painting, losses={**SHALLOW, "temporal_weight": 3000.0})
-    result = made.stylize(photo, start=photo, mask=left, iterations=8, step_scale=0.7)
+    result = made.stylize(photo, start=warm(photo, left), iterations=8, step_scale=0.7)
     change = (result.image - photo).square().mean(1)
     assert change[..., 48:].mean() > 2 * change[..., :48].mean()
 

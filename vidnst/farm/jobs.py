@@ -5,16 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from vidnst.frames import Pixels, State
-from vidnst.motion.flow import Flow
+from vidnst.motion.blend import Start
+from vidnst.motion.flow import FlowPair
 from vidnst.plan import FlowId, Lane, StateId
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """A finished state and the flow that fetches it onto the frame to be stylized."""
-
-    state: State
-    flow: Flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +21,23 @@ class StylizeJob:
     iterations: int
     """Loss evaluations; 0 passes the content through."""
     seed: int
+    hold: float = 1.0
+    """Factor on the pull toward the starts."""
+    rate: float = 1.0
+    """Share of full steps for what comes from the starts."""
     step_scale: float = 1.0
     """Factor on the step size: below 1 when an attempt with the full step gave NaN."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlowJob:
-    """Find the flow that fetches `reference` onto `frame`."""
+    """Find the flows between two frames, both ways."""
 
     node: FlowId
     frame: Pixels
     reference: Pixels
+    through: tuple[FlowPair, FlowPair] | None = None
+    """From `frame` to a frame between and from there to `reference`: what to refine; None starts from nothing."""
 
 
 Job: TypeAlias = StylizeJob | FlowJob

@@ -34,9 +34,14 @@ class Totals:
     """Attempts that ended with their worker's process."""
 
 
-def default_window(workers: int) -> int:
-    """Frames that may be in flight in one component: enough for each worker to find work in any schedule."""
-    return max(32, 4 * workers)
+def default_window(workers: int, *, groups: int = 1) -> int:
+    """Frames that may be in flight in one component: enough for each worker to find work in any schedule.
+
+    Args:
+        workers: how many stylize.
+        groups: frames that the plan handles together; a few groups must fit.
+    """
+    return max(32, 4 * workers, 4 * groups)
 
 
 def run_plan(

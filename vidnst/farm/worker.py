@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from vidnst.config import MotionConfig, RenderConfig
 from vidnst.errors import FarmError
-from vidnst.farm.jobs import FlowJob, Start, Stylized, StylizeJob
-from vidnst.frames import Pixels, unit, widen
-from vidnst.motion.fill import match_colours
-from vidnst.motion.flow import Flow, estimate_flow
-from vidnst.motion.warp import warp
-from vidnst.style.stylize import Stylizer, from_pixels, to_state
+from vidnst.farm.jobs import FlowJob, Stylized, StylizeJob
+from vidnst.frames import Pixels, widen
+from vidnst.motion.blend import blend
+from vidnst.motion.compose import compose_pairs
+from vidnst.motion.flow import FlowPair, estimate_pair
+from vidnst.style.stylize import Stylizer, WarmStart, from_pixels, to_state
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,17 @@ class StyleWorker:
         if job.iterations == 0 or self._stylizer is None:
             return Stylized(widen(job.content), {}, 0, time.perf_counter() - began)
         content = from_pixels(job.content, self._device)
-        start, mask = self._starting_point(job)
         result = self._stylizer.stylize(
-            content, start=start, mask=mask, iterations=job.iterations, seed=job.seed, step_scale=job.step_scale
+            content, start=self._start(job), iterations=job.iterations, seed=job.seed, step_scale=job.step_scale
         )
         return Stylized(to_state(result.image), result.losses, result.evaluations, time.perf_counter() - began)
 
-    def _starting_point(self, job: StylizeJob) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    def _start(self, job: StylizeJob) -> WarmStart | None:
         if not job.starts:
-            return None, None
-        start, mask = blend_starts(job.content, job.starts)
-        return self._to_device(start), self._to_device(mask[..., None])
+            return None
+        begun = blend(job.content, job.starts)
+        picture, mask = self._to_device(begun.picture), self._to_device(begun.valid[..., None])
+        return WarmStart(picture, mask, hold=job.hold, rate=job.rate)
 
     def _to_device(self, picture: NDArray[np.float32]) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].to(self._device)
@@ -90,12 +90,13 @@ class FlowWorker:
     def __init__(self, config: MotionConfig) -> None:
         self._config = config
 
-    def run(self, job: FlowJob) -> Flow:
-        """Flow that fetches the job's reference onto its frame."""
+    def run(self, job: FlowJob) -> FlowPair:
+        """The flows between the job's frame and its reference."""
         config = self._config
-        return estimate_flow(
+        return estimate_pair(
             job.frame,
             job.reference,
+            guess=None if job.through is None else compose_pairs(*job.through),
             preset=config.preset,
             size=config.size,
             consistency=config.consistency,
@@ -111,23 +112,3 @@ class FlowWorkerFactory:
 
     def __call__(self) -> FlowWorker:
         return FlowWorker(self.config)
-
-
-def blend_starts(content: Pixels, starts: Sequence[Start]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Where a warm frame begins: the warped states, blended by validity, and recoloured content where none is valid.
-
-    Returns:
-        The picture, `(H, W, 3)` float32 in [0, 1], and where it comes from states, `(H, W)` float32 in [0, 1].
-    """
-    total = np.zeros(content.shape, np.float32)
-    trust = np.zeros(content.shape[:2], np.float32)
-    mask = np.zeros_like(trust)
-    for start in starts:
-        warped, valid = warp(unit(start.state), start.flow)
-        total += warped * valid[..., None]
-        trust += valid
-        mask = np.maximum(mask, valid)
-    warped_mean = np.asarray(total / np.maximum(trust, 1e-6)[..., None], np.float32)
-    fill = match_colours(unit(content), warped_mean, mask)
-    blended = mask[..., None] * warped_mean + (1 - mask[..., None]) * fill
-    return blended.astype(np.float32, copy=False), mask

@@ -67,18 +67,44 @@ def total_variation(picture: Tensor) -> Tensor:
     return torch.stack(parts).sum() if parts else picture.sum() * 0
 
 
-def temporal(picture: Tensor, start: Tensor, mask: Tensor) -> Tensor:
-    """Mean over all pixels and channels of mask * (picture - start)^2.
+def temporal(
+    picture: Tensor, start: Tensor, mask: Tensor, *, light: Tensor | None = None, lock: Tensor | None = None
+) -> Tensor:
+    """Masked mean of the squared difference from where a frame started.
 
-    Ruder, Dosovitskiy & Brox 2016, "Artistic Style Transfer for Videos", equation 7:
-    L = 1/D sum_k c_k (x_k - omega_k)^2, D = 3 H W. Pixels that the mask leaves out stay in the denominator, so the pull
-    on one pixel does not depend on how many others are valid.
+    Ruder, Dosovitskiy & Brox 2016, "Artistic Style Transfer for Videos", equation 7, is 1/D sum_k c_k (x_k - omega_k)^2
+    with D = 3 H W. Deviation: the sum is over the mask's own sum, so that a number means the same pull on what can be
+    held, however much of the frame has come into view.
+
+    With `light` the part of the difference that a change of light explains is free: each channel's best
+    a * light + b is taken off first. Gao et al. 2018, "ReCoNet", equation 4, takes the change of the source's
+    luminance off as it is; a painting answers to light by a share of it only, and that share is fitted here.
 
     Args:
         picture, start: `(1, 3, H, W)` in [0, 1].
         mask: `(1, 1, H, W)` in [0, 1], 1 where `start` is to be believed.
+        light: `(1, 1, H, W)` in [-1, 1], how much brighter the source is than where `start` comes from.
+        lock: `(1, 1, H, W)` at least 0, how much more a pixel counts than others.
     """
-    return (mask * (picture - start).square()).mean()
+    difference = picture - start
+    if light is not None:
+        difference = difference - _explained(difference, light, mask)
+    weight = mask if lock is None else mask * (1 + lock)
+    return (weight * difference.square()).sum() / (picture.shape[1] * mask.sum()).clamp(min=1)
+
+
+_FLAT_LIGHT = 1e-6
+"""Mean square under which a change of light has no pattern: far below one level of 255."""
+
+
+def _explained(difference: Tensor, light: Tensor, mask: Tensor) -> Tensor:
+    """Each channel's best a * light + b under the mask, by least squares."""
+    count = mask.sum().clamp(min=1)
+    pattern = light - (mask * light).sum() / count
+    mean = (mask * difference).sum(dim=(2, 3), keepdim=True) / count
+    share = (mask * difference * pattern).sum(dim=(2, 3), keepdim=True)
+    share = share / ((mask * pattern.square()).sum() + _FLAT_LIGHT * count)
+    return mean + share * pattern
 
 
 def _energy(target: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The number that is made small: how far a picture is from its content, its style, smoothness and its predecessor."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,14 +15,37 @@ TERMS = ("total", "content", "style", "tv", "temporal")
 """Names of the numbers that an evaluation gives: the weighted sum, then each term without its weight."""
 
 
+@dataclass(frozen=True, slots=True)
+class WarmStart:
+    """What a warm frame begins at and is pulled toward. Tensors are on one device."""
+
+    picture: Tensor
+    """`(1, 3, H, W)` in [0, 1]."""
+    mask: Tensor
+    """`(1, 1, H, W)` in [0, 1], where the picture is to be believed."""
+    light: Tensor | None = None
+    """`(1, 1, H, W)`, see `losses.temporal`."""
+    lock: Tensor | None = None
+    """`(1, 1, H, W)`, see `losses.temporal`."""
+    hold: float = 1.0
+    """Factor on the weight of the temporal term."""
+    rate: float = 0.4
+    """Share of full steps where the picture is to be believed."""
+
+    def to(self, device: torch.device) -> "WarmStart":
+        """The same on another device, cut off from any graph."""
+        light, lock = (None if map_ is None else map_.detach().to(device) for map_ in (self.light, self.lock))
+        picture, mask = self.picture.detach().to(device), self.mask.detach().to(device)
+        return WarmStart(picture, mask, light, lock, self.hold, self.rate)
+
+
 class Objective:
     """Maps a picture to its losses, for one content at one size.
 
     Args:
         content: `(1, 3, H, W)` in [0, 1].
         styles: targets made for this size.
-        start: `(1, 3, H, W)` in [0, 1] that the temporal term pulls toward; None for a frame without predecessor.
-        mask: `(1, 1, H, W)` in [0, 1], where `start` is valid; None takes it as valid everywhere.
+        start: what the temporal term pulls toward; None for a cold frame.
     """
 
     def __init__(
@@ -31,8 +55,7 @@ class Objective:
         styles: Sequence[StyleTarget],
         config: LossConfig,
         *,
-        start: Tensor | None = None,
-        mask: Tensor | None = None,
+        start: WarmStart | None = None,
     ) -> None:
         self._network = network
         self._styles = styles
@@ -42,8 +65,7 @@ class Objective:
         self._layers = {**self._content_shares, **self._style_shares}.keys()
         with torch.no_grad():
             self._content = network(content, self._content_shares.keys())
-        self._start = None if start is None else start.detach()
-        self._mask = torch.ones_like(content[:, :1]) if mask is None else mask
+        self._start = start
 
     def __call__(self, picture: Tensor) -> dict[str, Tensor]:
         """The losses of a picture `(1, 3, H, W)`, scalars on its device by the names of `TERMS`."""
@@ -55,6 +77,7 @@ class Objective:
             "temporal": self._temporal_term(picture),
         }
         weights = {name: getattr(self._config, f"{name}_weight") for name in terms}
+        weights["temporal"] *= 1.0 if self._start is None else self._start.hold
         # A term without weight is reported, and left out of the sum so that no gradient is computed for it.
         total = sum((weights[name] * term for name, term in terms.items() if weights[name]), picture.sum() * 0)
         return {"total": total, **terms}
@@ -78,4 +101,5 @@ class Objective:
     def _temporal_term(self, picture: Tensor) -> Tensor:
         if self._start is None:
             return torch.zeros((), device=picture.device)
-        return losses.temporal(picture, self._start, self._mask)
+        start = self._start
+        return losses.temporal(picture, start.picture, start.mask, light=start.light, lock=start.lock)

@@ -12,7 +12,7 @@ from torch import Tensor
 from vidnst.config import RenderConfig
 from vidnst.frames import Pixels
 from vidnst.style.layers import deepest
-from vidnst.style.objective import Objective
+from vidnst.style.objective import Objective, WarmStart
 from vidnst.style.optimize import Minimum, StepReport, minimise
 from vidnst.style.pixels import from_pixels, resized, to_state
 from vidnst.style.targets import StyleTargets
@@ -23,6 +23,7 @@ __all__ = [
     "StepReport",
     "StylizeResult",
     "Stylizer",
+    "WarmStart",
     "from_pixels",
     "last_layer",
     "stylize_image",
@@ -86,8 +87,7 @@ class Stylizer:
         self,
         content: Tensor,
         *,
-        start: Tensor | None = None,
-        mask: Tensor | None = None,
+        start: WarmStart | None = None,
         iterations: int | None = None,
         seed: int | None = None,
         step_scale: float = 1.0,
@@ -97,11 +97,9 @@ class Stylizer:
 
         Args:
             content: `(1, 3, H, W)` float32 sRGB in [0, 1]; left as it is.
-            start: what a warm start begins at and is pulled toward, shaped like `content`; None starts cold, from
-                coarse to fine.
-            mask: `(1, 1, H, W)` in [0, 1], where `start` is to be believed; None believes it everywhere.
+            start: what a warm start begins at and is pulled toward; None starts cold, from coarse to fine.
             iterations: the most evaluations of the loss over all scales; None takes the configuration's for a cold or
-                a warm start. 0 gives `start`, or else the content, back.
+                a `warm` frame. 0 gives the start, or else the content, back.
             seed: of the noise that a cold start may begin with; None takes the configuration's.
             step_scale: factor on the step size.
             on_step: progress, from time to time; may raise to cancel.
@@ -110,21 +108,21 @@ class Stylizer:
             ConfigError: the picture is too small for the layers.
             NumericalError: NaN or infinity on the way.
         """
-        optimize = self._config.optimize
         if iterations is None:
-            iterations = optimize.iterations if start is None else optimize.warm_iterations()
+            iterations = self._config.evaluations("cold" if start is None else "warm")
         content = content.detach().to(self._device)
-        first = content if start is None else start.detach().to(self._device)
+        start = None if start is None else start.to(self._device)
         if iterations == 0:
+            first = content if start is None else start.picture
             return StylizeResult(first.clamp(0, 1), {}, 0)
         with _same_every_time():
             if start is not None:
-                mask = torch.ones_like(first[:, :1]) if mask is None else mask.detach().to(self._device)
                 # What is finished elsewhere is only touched up; what has just come into view needs full steps.
-                pace = step_scale * (optimize.warm_rate * mask + (1 - mask))
-                found = self._refine(first, content, iterations, pace, on_step, start=first, mask=mask)
+                pace = step_scale * (start.rate * start.mask + (1 - start.mask))
+                found = self._refine(start.picture, content, iterations, pace, on_step, start=start)
                 return StylizeResult(found.image, found.losses, found.evaluations)
-            return self._cold(content, iterations, optimize.seed if seed is None else seed, step_scale, on_step)
+            seed = self._config.optimize.seed if seed is None else seed
+            return self._cold(content, iterations, seed, step_scale, on_step)
 
     def _cold(
         self, content: Tensor, iterations: int, seed: int, step_scale: float, on_step: OnStep | None
@@ -153,11 +151,10 @@ class Stylizer:
         step_scale: float | Tensor,
         on_step: OnStep | None,
         *,
-        start: Tensor | None = None,
-        mask: Tensor | None = None,
+        start: WarmStart | None = None,
     ) -> Minimum:
         styles = self._targets.at(*content.shape[-2:])
-        objective = Objective(self._network, content, styles, self._config.losses, start=start, mask=mask)
+        objective = Objective(self._network, content, styles, self._config.losses, start=start)
         return minimise(
             objective,
             picture,

@@ -1,0 +1,88 @@
+"""Where a warm frame begins: warped states blended, and recoloured content elsewhere; flows one after the other."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidnst.frames import unit, widen
+from vidnst.motion.blend import Start, blend
+from vidnst.motion.compose import compose, compose_pairs
+from vidnst.motion.flow import Flow, FlowPair
+
+HEIGHT, WIDTH = 48, 64
+
+
+def pixels(seed: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+def shift(x_px: float, y_px: float = 0, valid: int = 255) -> Flow:
+    vectors_px = np.empty((HEIGHT, WIDTH, 2), np.float32)
+    vectors_px[:] = (x_px, y_px)
+    return Flow(vectors_px, np.full((HEIGHT, WIDTH), valid, np.uint8))
+
+
+def still(valid: int = 255) -> Flow:
+    return shift(0, 0, valid)
+
+
+def test_where_no_start_is_valid_the_content_shows_in_the_colours_of_the_rest() -> None:
+    flow = still()
+    flow.valid[:, : WIDTH // 2] = 0
+    content = pixels(1)
+    inverted = (255 - content).astype(np.uint8)
+    begun = blend(content, [Start(widen(inverted), flow)])
+    np.testing.assert_allclose(begun.picture, unit(inverted), atol=0.02)  # the half without a start, too
+    assert begun.valid[0, 0] == 0
+    assert begun.valid[0, -1] == 1
+
+
+def test_with_no_valid_start_at_all_the_content_shows_as_it_is() -> None:
+    begun = blend(pixels(1), [Start(widen(pixels(2)), still(0))])
+    np.testing.assert_allclose(begun.picture, unit(pixels(1)), atol=1e-6)
+    assert not begun.valid.any()
+
+
+def test_starts_are_blended_by_their_validity() -> None:
+    one, two = widen(np.full_like(pixels(0), 100)), widen(np.full_like(pixels(0), 200))
+    both = blend(pixels(1), [Start(one, still()), Start(two, still())])
+    np.testing.assert_allclose(both.picture, 150 / 255, atol=1e-5)
+    only = blend(pixels(1), [Start(one, still(0)), Start(two, still())])
+    np.testing.assert_allclose(only.picture, 200 / 255, atol=1e-5)
+    assert (only.valid == 1).all()
+
+
+def test_starts_are_blended_by_their_weight() -> None:
+    one, two = widen(np.full_like(pixels(0), 100)), widen(np.full_like(pixels(0), 200))
+    begun = blend(pixels(1), [Start(one, still(), 0.25), Start(two, None, 0.75)])
+    np.testing.assert_allclose(begun.picture, 175 / 255, atol=1e-5)
+
+
+def test_a_frame_s_own_state_needs_no_flow_and_is_taken_as_it_is() -> None:
+    own = widen(pixels(2))
+    begun = blend(pixels(1), [Start(own)])
+    np.testing.assert_array_equal(begun.picture, unit(own))
+    assert (begun.valid == 1).all()
+
+
+def test_two_shifts_one_after_the_other_are_their_sum() -> None:
+    both = compose(shift(3, -2), shift(-1, 5))
+    np.testing.assert_allclose(both.vectors_px[..., 0], 2)
+    np.testing.assert_allclose(both.vectors_px[..., 1], 3)
+
+
+def test_a_composed_flow_is_valid_only_where_both_are() -> None:
+    first, second = shift(4), shift(0)
+    first.valid[:, :10] = 0
+    second.valid[:, 30:40] = 0
+    both = compose(first, second)
+    # The second is asked 4 px further to the right; beyond the frame there is nothing to ask.
+    gone = np.zeros(WIDTH, bool)
+    gone[:10] = gone[26:36] = gone[WIDTH - 4 :] = True
+    np.testing.assert_array_equal(both.valid[5] == 0, gone)
+
+
+def test_pairs_are_composed_both_ways() -> None:
+    first, second = FlowPair(shift(3), shift(-3)), FlowPair(shift(4), shift(-4))
+    both = compose_pairs(first, second)
+    np.testing.assert_allclose(both.forward.vectors_px[..., 0], 7)
+    np.testing.assert_allclose(both.backward.vectors_px[..., 0], -7)
