@@ -38,33 +38,63 @@ def estimate_flow(
     consistency: float = 0.01,
     slack_px: float = 0.5,
 ) -> Flow:
-    """Flow from `frame` into `reference` by DIS, checked against the flow back.
+    """Flow from `frame` into `reference`: the first of the two that `estimate_pair` gives for them."""
+    pair = estimate_pair(frame, reference, preset=preset, size=size, consistency=consistency, slack_px=slack_px)
+    return pair[0]
+
+
+def estimate_pair(
+    first: Pixels,
+    second: Pixels,
+    *,
+    preset: Literal["ultrafast", "fast", "medium"] = "medium",
+    size: int = 640,
+    consistency: float = 0.01,
+    slack_px: float = 0.5,
+) -> tuple[Flow, Flow]:
+    """Flows between two frames by DIS, each checked against the other.
 
     Args:
-        frame: `(H, W, 3)` uint8 or uint16 sRGB.
-        reference: the same shape.
+        first: `(H, W, 3)` uint8 or uint16 sRGB.
+        second: the same shape.
         preset: effort of DIS (Kroeger 2016).
-        size: longest side at which it is computed, in pixels.
-        consistency, slack_px: a vector w with backward flow w' at its end is trusted where
-            `|w + w'|^2 <= consistency * (|w|^2 + |w'|^2) + slack_px` (Sundaram 2010, equation 5).
-            Their second condition, on motion boundaries, is left out: it removes the steadiest pixels of slow pans.
+        size: longest side at which they are computed, in pixels.
+        consistency, slack_px: see `check_consistency`.
+
+    Returns:
+        The flow on `first`'s grid into `second`, and the flow on `second`'s grid into `first`.
     """
-    small_frame, small_reference = _grey(frame, size), _grey(reference, size)
-    forward = _dis(small_frame, small_reference, preset)
-    backward = _dis(small_reference, small_frame, preset)
-    return Flow(forward, _consistent(forward, backward, consistency, slack_px))
+    one, two = (shrink(_grey(picture), size) for picture in (first, second))
+    return checked_pair(_dis(one, two, preset), _dis(two, one, preset), consistency, slack_px)
 
 
-def _grey(pixels: Pixels, size: int) -> NDArray[np.uint8]:
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    height, width = grey.shape
+def checked_pair(
+    forward: NDArray[np.float32], backward: NDArray[np.float32], consistency: float, slack_px: float
+) -> tuple[Flow, Flow]:
+    """Two opposite fields of vectors, each with where it is consistent with the other."""
+    return (
+        Flow(forward, check_consistency(forward, backward, consistency, slack_px)),
+        Flow(backward, check_consistency(backward, forward, consistency, slack_px)),
+    )
+
+
+def eight_bit(pixels: Pixels) -> NDArray[np.uint8]:
+    """The upper eight bits of each channel, which are enough to find motion."""
+    return (pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.uint8, copy=False)
+
+
+def shrink(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """`(H, W)` or `(H, W, 3)` with its longest side at most `size` pixels, averaged over areas."""
+    height, width = picture.shape[:2]
     scale = size / max(height, width)
-    if scale < 1:
-        shape = (max(1, round(width * scale)), max(1, round(height * scale)))
-        grey = cv2.resize(grey, shape, interpolation=cv2.INTER_AREA)
-    return grey.astype(np.uint8, copy=False)
+    if scale >= 1:
+        return picture
+    shape = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(picture, shape, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _grey(pixels: Pixels) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(eight_bit(pixels), cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def _dis(frame: NDArray[np.uint8], reference: NDArray[np.uint8], preset: str) -> NDArray[np.float32]:
@@ -82,9 +112,24 @@ def sampling_grid(vectors_px: NDArray[np.float32]) -> tuple[NDArray[np.float32],
     return x + vectors_px[..., 0], y + vectors_px[..., 1]
 
 
-def _consistent(
+def check_consistency(
     forward: NDArray[np.float32], backward: NDArray[np.float32], consistency: float, slack_px: float
 ) -> NDArray[np.uint8]:
+    """Where a flow is trusted, given the flow back.
+
+    A vector w with backward flow w' at its end is trusted where the end is inside the picture and
+    `|w + w'|^2 <= consistency * (|w|^2 + |w'|^2) + slack_px` (Sundaram 2010, equation 5). Their second condition, on
+    motion boundaries, is left out: it removes the steadiest pixels of slow pans.
+
+    Args:
+        forward: `(h, w, 2)` float32, x then y, in pixels.
+        backward: the same shape, on the other picture's grid.
+        consistency: squared mismatch allowed, as a share of the squared flows.
+        slack_px: squared mismatch allowed at rest, in pixels squared.
+
+    Returns:
+        `(h, w)` uint8, 255 where the forward flow is trusted and 0 elsewhere.
+    """
     height, width = forward.shape[:2]
     x, y = sampling_grid(forward)
     back = cv2.remap(backward, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
