@@ -1,8 +1,13 @@
 """What one actor does, called without Ray."""
 
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torchvision.models.optical_flow import raft_small
 
 from vidnst.config import RenderConfig
 from vidnst.errors import FarmError
@@ -118,6 +123,42 @@ def test_a_flow_worker_finds_the_motion() -> None:
     config = RenderConfig().motion
     flow = FlowWorkerFactory(config)().run(FlowJob(FlowId(1, 0), np.roll(reference, 4, axis=1), reference))
     assert np.median(flow.vectors_px[20:-20, 20:-20, 0]) == pytest.approx(-4, abs=0.2)
+
+
+@pytest.fixture(scope="module")
+def raft_factory() -> FlowWorkerFactory:
+    """Makes workers with the small network, of seeded random weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        state = raft_small(weights=None).state_dict()
+    weights = {name: tensor.numpy() for name, tensor in state.items() if tensor.is_floating_point()}
+    return FlowWorkerFactory(build_config({"motion": {"method": "raft"}}).motion, weights, "cpu", threads=1)
+
+
+def test_a_raft_worker_is_the_same_wherever_its_factory_has_travelled(raft_factory: FlowWorkerFactory) -> None:
+    job = FlowJob(FlowId(1, 0), pixels(1), pixels(2))
+    here, there = (factory().run(job) for factory in (raft_factory, pickle.loads(pickle.dumps(raft_factory))))
+    assert here.vectors_px.shape == (HEIGHT, WIDTH, 2)
+    np.testing.assert_array_equal(here.vectors_px, there.vectors_px)
+    np.testing.assert_array_equal(here.valid, there.valid)
+
+
+def test_the_method_decides_and_raft_is_not_replaced_in_silence(raft_factory: FlowWorkerFactory) -> None:
+    job = FlowJob(FlowId(1, 0), pixels(1), pixels(2))
+    dis = RenderConfig().motion
+    by_dis = FlowWorkerFactory(dis)().run(job)
+    np.testing.assert_array_equal(replace(raft_factory, config=dis)().run(job).vectors_px, by_dis.vectors_px)
+    assert not np.array_equal(raft_factory().run(job).vectors_px, by_dis.vectors_px)
+    with pytest.raises(FarmError, match="no weights came"):
+        replace(raft_factory, raft=None)().run(job)
+
+
+def test_raft_on_a_gpu_that_is_not_there_is_an_error(
+    raft_factory: FlowWorkerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(FarmError, match="sees no GPU"):
+        replace(raft_factory, device="cuda")()
 
 
 def test_asking_for_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

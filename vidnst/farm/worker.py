@@ -15,6 +15,8 @@ from vidnst.frames import Pixels, unit, widen
 from vidnst.motion.fill import match_colours
 from vidnst.motion.flow import Flow, estimate_flow
 from vidnst.motion.warp import warp
+from vidnst.raft.flow import Raft
+from vidnst.raft.weights import build_raft
 from vidnst.style.stylize import Stylizer, from_pixels, to_state
 
 
@@ -85,14 +87,23 @@ class StyleWorker:
 
 
 class FlowWorker:
-    """Finds optical flows with OpenCV."""
+    """Finds optical flows, with OpenCV or with a network on one device."""
 
-    def __init__(self, config: MotionConfig) -> None:
+    def __init__(self, config: MotionConfig, raft: Raft | None = None) -> None:
         self._config = config
+        self._raft = raft
 
     def run(self, job: FlowJob) -> Flow:
-        """Flow that fetches the job's reference onto its frame."""
+        """Flow that fetches the job's reference onto its frame.
+
+        Raises:
+            FarmError: RAFT is asked for, and the worker was made without it.
+        """
         config = self._config
+        if self._raft is not None:
+            return self._raft.estimate_flow(job.frame, job.reference)
+        if config.method == "raft":
+            raise FarmError("motion.method is raft, but no weights came with the flow worker", "set it to dis")
         return estimate_flow(
             job.frame,
             job.reference,
@@ -105,12 +116,26 @@ class FlowWorker:
 
 @dataclass(frozen=True)
 class FlowWorkerFactory:
-    """Makes a flow worker where it is to live."""
+    """Makes a flow worker where it is to live; travels there with all it needs, so no file is read there."""
 
     config: MotionConfig
+    raft: Mapping[str, NDArray[np.float32]] | None = None
+    """RAFT's weights by name; None where the method is another, or no flow is to be found."""
+    device: str = "auto"
+    """What RAFT computes on: auto, cpu or cuda."""
+    threads: int | None = None
+    """Threads of torch for RAFT on a CPU; None leaves them as they are."""
 
     def __call__(self) -> FlowWorker:
-        return FlowWorker(self.config)
+        config = self.config
+        if config.method == "dis" or self.raft is None:
+            return FlowWorker(config)
+        device = pick_device(self.device)
+        if self.threads is not None and device.type == "cpu":
+            torch.set_num_threads(self.threads)
+        network = build_raft(self.raft, device)
+        raft = Raft(network, device=device, size=config.size, consistency=config.consistency, slack_px=config.slack_px)
+        return FlowWorker(config, raft)
 
 
 def blend_starts(content: Pixels, starts: Sequence[Start]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
