@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from torchvision.models.optical_flow import raft_small
 
 from vidnst.__main__ import main
 from vidnst.style.weights import random_features
@@ -287,6 +288,51 @@ def test_weights_are_verified(vidnst: Vidnst, tmp_path: Path) -> None:
     said = vidnst("weights", tmp_path / "gone.pth")
     assert said.status == 5
     sentence(said, "gone.pth")
+
+
+@pytest.fixture
+def raft_files(tmp_path: Path) -> tuple[Path, Path]:
+    """Two files with RAFT's small network, of different random weights."""
+    paths = tmp_path / "one.pth", tmp_path / "two.pth"
+    for seed, path in enumerate(paths):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            torch.save(raft_small(weights=None).state_dict(), path)
+    return paths
+
+
+def test_raft_s_weights_are_verified_and_looked_for_when_asked(
+    vidnst: Vidnst, tmp_path: Path, raft_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("VIDNST_RAFT_WEIGHTS", raising=False)
+    assert json.loads(vidnst("weights", "--raft", raft_files[0], "--json").out)["network"] == "raft_small"
+    said = vidnst("weights", "--raft")
+    assert said.status == 5
+    sentence(said, "VIDNST_RAFT_WEIGHTS", "raft_large_C_T_SKHT_V2-ff5fadd5.pth")
+    assert vidnst("doctor", "--weights", "random", "--raft").status == 1
+    monkeypatch.setenv("VIDNST_RAFT_WEIGHTS", str(raft_files[1]))
+    said = vidnst("doctor", "--weights", "random", "--raft", "--json")
+    assert said.status == 0
+    assert "raft_small" in json.loads(said.out)[-1]["found"]
+
+
+def test_a_render_with_raft_goes_on_with_the_same_weights_only(
+    vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path, raft_files: tuple[Path, Path]
+) -> None:
+    command = ("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--set", "motion.method=raft")
+    one, two = (("--set", f"motion.raft_weights={path}") for path in raft_files)
+    said = vidnst(*command, *one, "--keep-frames")
+    assert said.status == 0, said.err
+    assert len(list((tmp_path / "out").iterdir())) == 3
+    said = vidnst(*command, *two, "--keep-frames", "--overwrite")
+    assert said.status == 8
+    sentence(said, "RAFT weights two.pth has other bytes", "--restart")
+    said = vidnst("resume", tmp_path / "out.vidnst", "--overwrite")
+    assert said.status == 0, said.err
+    said = vidnst(*command, "--set", f"motion.raft_weights={style}", "--overwrite")
+    assert said.status == 5
+    sentence(said, "style.png", "no weights file")
 
 
 def test_bench_measures_each_size(vidnst: Vidnst, tmp_path: Path) -> None:

@@ -96,3 +96,9 @@ def test_the_look_leaves_out_who_computes_and_how_it_is_packed() -> None:
     one = load_config(options={"farm.workers": 3, "output.quality": 20, "model.weights": "random"})
     assert one.look() == RenderConfig().look()
     assert load_config(options={"losses.tv_weight": 0.5}).look() != one.look()
+
+
+def test_the_look_names_another_method_of_flow_but_not_the_file_of_its_weights() -> None:
+    raft = load_config(options={"motion.method": "raft", "motion.raft_weights": "a.pth"})
+    assert raft.look() == load_config(options={"motion.method": "raft"}).look() != RenderConfig().look()
+    assert not {"method", "raft_weights"} & set(RenderConfig().look()["motion"])  # runs that are older know neither

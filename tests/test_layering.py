@@ -18,19 +18,25 @@ VOCABULARY = {"vidnst", "vidnst.errors", "vidnst.frames", "vidnst.config"}
 ROOMS = ("media", "motion", "style", "farm")
 
 MAY_KNOW = {
+    "vidnst.checkpoint": {"vidnst.errors"},
+    "vidnst.reproducible": set(),
     "vidnst.media": VOCABULARY,
     "vidnst.motion": VOCABULARY,
-    "vidnst.style": VOCABULARY,
+    "vidnst.style": VOCABULARY | {"vidnst.checkpoint", "vidnst.reproducible"},
+    "vidnst.raft": VOCABULARY | {"vidnst.checkpoint", "vidnst.reproducible", "vidnst.motion"},
     "vidnst.plan": VOCABULARY,
     "vidnst.store": VOCABULARY | {"vidnst.plan"},
     "vidnst.farm": VOCABULARY | {"vidnst.plan", "vidnst.motion"},
-    "vidnst.farm.worker": VOCABULARY | {"vidnst.plan", "vidnst.motion", "vidnst.style", "vidnst.farm"},
+    "vidnst.farm.worker": VOCABULARY | {"vidnst.plan", "vidnst.motion", "vidnst.style", "vidnst.raft", "vidnst.farm"},
 }
 """For each room the rooms it may import from, besides itself. The longest name that fits counts."""
 
 OUTSIDE = {
-    "torch": ("vidnst.style", "vidnst.farm.worker", "vidnst.bench", "vidnst.doctor"),
-    "torchvision": ("vidnst.style", "vidnst.doctor"),
+    "torch": (
+        *("vidnst.style", "vidnst.raft", "vidnst.checkpoint", "vidnst.reproducible"),
+        *("vidnst.farm.worker", "vidnst.bench", "vidnst.doctor"),
+    ),
+    "torchvision": ("vidnst.raft", "vidnst.doctor"),
     "ray": ("vidnst.farm.ray_pool",),
     "cv2": ("vidnst.media", "vidnst.motion"),
     "imageio_ffmpeg": ("vidnst.media",),

@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
+from torchvision.models.optical_flow import raft_small
 
 import vidnst
 from vidnst.errors import FarmError
@@ -77,3 +79,15 @@ def test_more_gpus_than_there_are_is_an_error_that_counts_them(burst: Path, tmp_
     with pytest.raises(FarmError, match=r"64 workers .* there are \d+ GPU"):
         vidnst.render(burst, style=tmp_path / "style.png", output=tmp_path / "out", config=config)
     assert not (tmp_path / "out").exists()
+
+
+def test_raft_s_flows_are_the_same_in_actors_as_in_threads(burst: Path, tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        torch.save(raft_small(weights=None).state_dict(), tmp_path / "raft.pth")
+    motion = {"method": "raft", "raft_weights": str(tmp_path / "raft.pth")}
+    for executor in ("ray", "inline"):
+        config = build_config({**LOOK, "motion": motion, "farm": {"executor": executor, "device": "cpu", "threads": 1}})
+        vidnst.render(burst, style=tmp_path / "style.png", output=tmp_path / executor, config=config)
+    for path in sorted((tmp_path / "ray").iterdir()):
+        assert path.read_bytes() == (tmp_path / "inline" / path.name).read_bytes(), path.name

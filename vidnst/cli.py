@@ -208,16 +208,23 @@ def probe(
 def weights(
     path: Annotated[str | None, typer.Argument(help="A weights file to verify; default: the usual places.")] = None,
     fetch: Annotated[
-        bool, typer.Option("--fetch", help="Download torchvision's VGG19 (548 MB) if there is none.")
+        bool, typer.Option("--fetch", help="Download torchvision's VGG19 (548 MB; RAFT: 21 MB) if there is none.")
     ] = False,
+    raft: Annotated[bool, typer.Option("--raft", help="RAFT's weights, for motion.method=raft, not VGG19's.")] = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show where the VGG19 weights are, fetch them, verify them."""
+    """Show where the VGG19 (or RAFT) weights are, fetch them, verify them."""
     _verbosity(verbose)
     from vidnst import console
+    from vidnst.raft.weights import resolve_raft_weights, verify_raft
     from vidnst.style.weights import resolve_weights, verify
 
+    if raft:
+        with console.download() as on_progress:
+            file = resolve_raft_weights(path, download=fetch, on_progress=on_progress)
+        console.show_weights(verify_raft(file), as_json=as_json)
+        return
     with console.download() as on_progress:
         found = resolve_weights(path, download=fetch, on_progress=on_progress)
     console.show_weights(verify(found), as_json=as_json)
@@ -226,6 +233,7 @@ def weights(
 @app.command()
 def doctor(
     weights: Annotated[str | None, typer.Option(help="Weights to look for.")] = None,
+    raft: Annotated[bool, typer.Option("--raft", help="Look for RAFT's weights, too.")] = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -234,7 +242,7 @@ def doctor(
     from vidnst import console
     from vidnst.doctor import checks
 
-    if not console.show_checks(checks(weights), as_json=as_json):
+    if not console.show_checks(checks(weights, raft=raft), as_json=as_json):
         raise typer.Exit(1)
 
 

@@ -168,6 +168,10 @@ class ScheduleConfig(Section):
 class MotionConfig(Section):
     """Optical flow and where it is trusted."""
 
+    method: Literal["dis", "raft"] = "dis"
+    """dis: OpenCV's, on CPUs; raft: a network (Teed and Deng 2020), meant for GPUs."""
+    raft_weights: str | None = None
+    """A file of torchvision's raft_large or raft_small; none looks in the usual places."""
     preset: Literal["ultrafast", "fast", "medium"] = "medium"
     """Effort of the DIS flow."""
     size: int = Field(640, ge=64)
@@ -238,10 +242,14 @@ class RenderConfig(Section):
     def look(self) -> dict[str, Any]:
         """The sections that decide the bytes of a frame, as plain JSON values.
 
-        The path of the weights is left out: their content has a fingerprint of its own. Of the output only the bits
-        of a stored frame count.
+        The paths of weights are left out: their content has a fingerprint of its own. The usual method of flow is left
+        out, too, so that a run from before there was a choice can go on. Of the output only the bits of a stored frame
+        count.
         """
         values = self.model_dump(mode="json", include=set(LOOK_SECTIONS))
         values["model"].pop("weights")
+        values["motion"].pop("raft_weights")
+        if self.motion.method == "dis":
+            values["motion"].pop("method")
         values["output"] = {"bits": self.output.bits}
         return values

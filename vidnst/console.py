@@ -38,6 +38,7 @@ from vidnst.events import (
 from vidnst.frames import ClipInfo
 
 if TYPE_CHECKING:  # it brings torch
+    from vidnst.raft.weights import RaftReport
     from vidnst.style.weights import WeightsReport
 
 _PLAIN_SECONDS = 10.0
@@ -264,7 +265,7 @@ def show_checks(checks: Iterable[Check], *, as_json: bool) -> bool:
     return all_ok
 
 
-def show_weights(report: "WeightsReport", *, as_json: bool = False) -> None:
+def show_weights(report: "WeightsReport | RaftReport", *, as_json: bool = False) -> None:
     """What a weights file holds."""
     if as_json:
         show_json(dataclasses.asdict(report))

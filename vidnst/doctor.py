@@ -25,8 +25,13 @@ class Check:
     """What to do where it is not ok; a hint where it is."""
 
 
-def checks(weights: str | None = None) -> Iterator[Check]:
-    """Look at everything that a render needs, one part after the other."""
+def checks(weights: str | None = None, *, raft: bool = False) -> Iterator[Check]:
+    """Look at everything that a render needs, one part after the other.
+
+    Args:
+        weights: of VGG19, as for a render.
+        raft: whether RAFT's weights are needed, too.
+    """
     for name, look in (
         ("python", _python),
         ("torch", _torch),
@@ -38,6 +43,8 @@ def checks(weights: str | None = None) -> Iterator[Check]:
         ("weights", lambda: _weights(weights)),
     ):
         yield _guarded(name, look)
+    if raft:
+        yield _guarded("raft", _raft_weights)
 
 
 def _guarded(name: str, look: Callable[[], Check]) -> Check:
@@ -111,3 +118,10 @@ def _weights(spec: str | None) -> Check:
     from vidnst.style.fetch import resolve_weights
 
     return Check("weights", True, str(resolve_weights(spec, download=False)))
+
+
+def _raft_weights() -> Check:
+    from vidnst.raft.weights import resolve_raft_weights, verify_raft
+
+    report = verify_raft(resolve_raft_weights(None, download=False))
+    return Check("raft", True, f"{report.source} ({report.network})")

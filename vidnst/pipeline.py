@@ -167,7 +167,7 @@ def stylize_frames(
     )
     width = len(shots) if schedule.kind == "chain" else job.end - job.start
     factory = StyleWorkerFactory(job.config, job.features, [(style.pixels, style.weight) for style in job.styles])
-    with closing(cache), hire(factory, width=width, threads=recorded_threads(store)) as (pool, staff):
+    with closing(cache), hire(factory, raft=job.raft, width=width, threads=recorded_threads(store)) as (pool, staff):
         record_threads(store, staff.threads)
         host = RenderHost(job.config, store, cache, size=size, done=done)
         started = RunStarted(

@@ -65,6 +65,8 @@ class Job:
     styles: tuple[StylePicture, ...]
     features: Mapping[str, NDArray[np.float32]] | None
     """The network's weights; None where every frame passes through."""
+    raft: Mapping[str, NDArray[np.float32]] | None
+    """RAFT's weights; None where no flow is found with it."""
     manifest: Manifest
     """What makes this render this render, and how to repeat it."""
 
@@ -102,8 +104,9 @@ def prepare(request: Request, *, overwrite: bool = False, on_event: OnEvent = ig
     through = config.optimize.iterations == 0
     styles = () if through and not request.styles else read_styles(request.styles)
     features = None if through else read_features(config, on_event=on_event)
-    manifest = _manifest(request, clip, styles, features)
-    return Job(request, clip, start, end, width, height, styles, features, manifest)
+    raft = None if through else read_raft(config, on_event=on_event)
+    manifest = _manifest(request, clip, styles, features, raft)
+    return Job(request, clip, start, end, width, height, styles, features, raft, manifest)
 
 
 def read_features(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, NDArray[np.float32]]:
@@ -115,6 +118,18 @@ def read_features(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[s
         on_event(Stage("weights", done, total))
 
     return load_features(resolve_weights(config.model.weights, on_progress=report), last_layer(config))
+
+
+def read_raft(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, NDArray[np.float32]] | None:
+    """RAFT's weights, downloaded where they are nowhere else; None where the settings need no flow of it."""
+    if config.motion.method != "raft" or config.schedule.kind == "independent":
+        return None
+    from vidnst.raft.weights import load_raft_weights, resolve_raft_weights
+
+    def report(done: int, total: int | None) -> None:
+        on_event(Stage("weights", done, total))
+
+    return load_raft_weights(resolve_raft_weights(config.motion.raft_weights, on_progress=report))
 
 
 def read_styles(texts: Sequence[str]) -> tuple[StylePicture, ...]:
@@ -163,27 +178,38 @@ def _manifest(
     clip: ClipInfo,
     styles: Sequence[StylePicture],
     features: Mapping[str, NDArray[np.float32]] | None,
+    raft: Mapping[str, NDArray[np.float32]] | None,
 ) -> Manifest:
     from vidnst.media.fingerprint import fingerprint
 
     config = request.config
-    weights = "none"
-    if features is not None:
-        from vidnst.style.weights import weights_fingerprint
-
-        weights = weights_fingerprint(features)
     marks = tuple(StyleMark(path=_absolute(s.path), fingerprint=s.fingerprint, weight=s.weight) for s in styles)
-    look = Look(config=config.look(), source=fingerprint(clip.paths), styles=marks, weights=weights)
+    look = Look(
+        config=config.look(),
+        source=fingerprint(clip.paths),
+        styles=marks,
+        weights=_weights_mark(features),
+        flow_weights=_weights_mark(raft),
+    )
     sources = [request.source] if isinstance(request.source, (str, Path)) else request.source
-    spec = config.model.weights
+    spec, raft_spec = config.model.weights, config.motion.raft_weights
     return Manifest(
         versions={name: _version(name) for name in ("vidnst", "torch", "opencv-python", "numpy")},
         config=config.model_dump(mode="json"),
         look=look,
         sources=tuple(_absolute(part) for part in sources),
         weights=_absolute(spec) if spec not in (None, "random") else spec,
+        raft_weights=_absolute(raft_spec) if raft_spec is not None else None,
         output=_absolute(request.output),
     )
+
+
+def _weights_mark(weights: Mapping[str, NDArray[np.float32]] | None) -> str:
+    if weights is None:
+        return "none"
+    from vidnst.checkpoint import fingerprint_of
+
+    return fingerprint_of(weights)
 
 
 def _absolute(path: str | Path) -> str:
@@ -216,6 +242,7 @@ def recall_request(folder: Path, farm: Mapping[str, Any]) -> Request:
     values = dict(manifest.config)
     values["farm"] = {**values.get("farm", {}), **farm}
     values["model"] = {**values.get("model", {}), "weights": manifest.weights}
+    values["motion"] = {**values.get("motion", {}), "raft_weights": manifest.raft_weights}
     source = manifest.sources[0] if len(manifest.sources) == 1 else manifest.sources
     styles = tuple(f"{mark.path}:{mark.weight:g}" for mark in manifest.look.styles)
     return Request(source, styles, Path(manifest.output), build_config(values), folder)

@@ -59,7 +59,7 @@ def load_config(
         key, sign, text = assignment.partition("=")
         if not sign or not key:
             raise ConfigError(f"--set {assignment!r} is not key.sub=value", "write for example losses.style_weight=20")
-        _assign(values, key.strip(), _parse(text, f"--set {assignment}"))
+        _assign(values, key.strip(), _parse(text, f"--set {assignment!r}"))
     for key, value in (options or {}).items():
         if value is not None:
             _assign(values, key, value)

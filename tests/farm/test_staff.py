@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidnst.config import FarmConfig
-from vidnst.farm.staff import Staff, choose_staff
+from vidnst.farm.staff import Staff, choose_staff, share_gpu
 
 
 def test_a_single_chain_gets_one_worker_with_all_cores() -> None:
@@ -46,3 +46,15 @@ def test_cores_are_never_shared_out_twice(width: int, cores: int) -> None:
     staff = choose_staff(FarmConfig(), width=width, cores=cores, gpus=0)
     assert staff.threads is not None
     assert 1 <= staff.style * staff.threads <= cores
+
+
+@given(share=st.floats(0.01, 1))
+def test_a_pair_of_workers_fits_on_a_gpu_where_one_stylizing_worker_did(share: float) -> None:
+    style, flow = share_gpu(share, raft=True)
+    assert 0 < flow < style
+    assert style + flow == pytest.approx(share, abs=1e-4)
+    assert share_gpu(share, raft=False) == (share, 0)
+
+
+def test_without_gpus_none_is_shared() -> None:
+    assert share_gpu(0.0, raft=True) == (0, 0)

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vidnst.frames import unit
-from vidnst.motion.flow import Flow, estimate_flow
+from vidnst.motion.flow import Flow, check_consistency, estimate_flow, estimate_pair
 from vidnst.motion.metrics import warp_error
 from vidnst.motion.warp import enlarge, warp
 
@@ -56,6 +56,26 @@ def test_what_a_square_uncovers_is_not_valid() -> None:
     assert (flow.valid[60:132, 65:75] == 0).mean() > 0.8  # uncovered
     assert (flow.valid[56:136, 86:162] == 255).mean() > 0.9  # the square itself
     assert (flow.valid[:36] == 255).mean() > 0.95  # the still background
+
+
+def test_a_pair_gives_both_directions_each_as_if_asked_for_alone(texture: NDArray[np.uint8]) -> None:
+    moved = np.roll(texture, (3, 5), axis=(0, 1))
+    there, back = estimate_pair(moved, texture)
+    for flow, alone in ((there, estimate_flow(moved, texture)), (back, estimate_flow(texture, moved))):
+        np.testing.assert_array_equal(flow.vectors_px, alone.vectors_px)
+        np.testing.assert_array_equal(flow.valid, alone.valid)
+    assert np.median(there.vectors_px[20:-20, 20:-20, 0]) < 0 < np.median(back.vectors_px[20:-20, 20:-20, 0])
+
+
+def test_a_vector_is_trusted_where_the_way_back_ends_near_its_start_and_inside() -> None:
+    forward = shift_flow(4, 0).vectors_px
+    backward = shift_flow(-4, 0).vectors_px
+    backward[: HEIGHT // 2] = (-6, 0)
+    valid = check_consistency(forward, backward, 0.01, 0.5)
+    assert not valid[: HEIGHT // 2].any()
+    assert (valid[HEIGHT // 2 :, : WIDTH - 4] == 255).all()
+    assert not valid[:, WIDTH - 4 :].any()
+    assert check_consistency(forward, backward, 0.1, 0.5)[0, 0] == 255  # 4 <= 0.1 * (16 + 36) + 0.5
 
 
 def test_a_picture_too_small_for_the_flow_stays_where_it_is() -> None:

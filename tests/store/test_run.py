@@ -22,6 +22,7 @@ def manifest_of(**changes: Any) -> Manifest:
     }
     styles = changes.pop("styles", (StyleMark(path="a/starry.jpg", fingerprint="11", weight=1.0),))
     look = Look(config=config, source=changes.pop("source", "aa"), styles=styles, weights=changes.pop("network", "ww"))
+    look = look.model_copy(update={"flow_weights": changes.pop("flow_network", "none")})
     values: dict[str, Any] = {
         "versions": {"vidnst": "0.1.0"},
         "config": config,
@@ -209,6 +210,22 @@ def test_another_render_is_refused_with_what_changed_and_how_to_start_afresh(
     assert words in caught.value.what
     assert "--restart" in caught.value.remedy
     assert "--work-dir" in caught.value.remedy
+
+
+def test_a_record_from_before_flow_had_weights_is_read_and_gone_on_with(folder: Path) -> None:
+    RunStore.create(folder, manifest_of()).close()
+    record = json.loads((folder / "run.json").read_text())
+    del record["look"]["flow_weights"], record["raft_weights"]
+    (folder / "run.json").write_text(json.dumps(record))
+    with RunStore.open(folder) as store:
+        store.check_same(manifest_of())
+
+
+def test_other_weights_of_the_flow_make_another_render() -> None:
+    one = manifest_of(flow_network="aa", raft_weights="net/raft_small.pth")
+    two = manifest_of(flow_network="bb", raft_weights="net/raft_large.pth")
+    assert one.changes(two) == ["RAFT weights raft_large.pth has other bytes"]
+    assert one.changes(manifest_of(flow_network="aa", raft_weights="elsewhere.pth")) == []
 
 
 def test_all_changes_are_named_at_once(folder: Path) -> None:

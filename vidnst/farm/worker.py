@@ -15,6 +15,8 @@ from vidnst.frames import Pixels, widen
 from vidnst.motion.blend import blend
 from vidnst.motion.compose import compose_pairs
 from vidnst.motion.flow import FlowPair, estimate_pair
+from vidnst.raft.flow import Raft
+from vidnst.raft.weights import build_raft
 from vidnst.style.stylize import Stylizer, WarmStart, from_pixels, to_state
 
 
@@ -85,14 +87,23 @@ class StyleWorker:
 
 
 class FlowWorker:
-    """Finds optical flows with OpenCV."""
+    """Finds optical flows, with OpenCV or with a network on one device."""
 
-    def __init__(self, config: MotionConfig) -> None:
+    def __init__(self, config: MotionConfig, raft: Raft | None = None) -> None:
         self._config = config
+        self._raft = raft
 
     def run(self, job: FlowJob) -> FlowPair:
-        """The flows between the job's frame and its reference."""
+        """The flows between the job's frame and its reference.
+
+        Raises:
+            FarmError: RAFT is asked for, and the worker was made without it.
+        """
         config = self._config
+        if self._raft is not None:
+            return self._raft.estimate_pair(job.frame, job.reference)
+        if config.method == "raft":
+            raise FarmError("motion.method is raft, but no weights came with the flow worker", "set it to dis")
         return estimate_pair(
             job.frame,
             job.reference,
@@ -106,9 +117,23 @@ class FlowWorker:
 
 @dataclass(frozen=True)
 class FlowWorkerFactory:
-    """Makes a flow worker where it is to live."""
+    """Makes a flow worker where it is to live; travels there with all it needs, so no file is read there."""
 
     config: MotionConfig
+    raft: Mapping[str, NDArray[np.float32]] | None = None
+    """RAFT's weights by name; None where the method is another, or no flow is to be found."""
+    device: str = "auto"
+    """What RAFT computes on: auto, cpu or cuda."""
+    threads: int | None = None
+    """Threads of torch for RAFT on a CPU; None leaves them as they are."""
 
     def __call__(self) -> FlowWorker:
-        return FlowWorker(self.config)
+        config = self.config
+        if config.method == "dis" or self.raft is None:
+            return FlowWorker(config)
+        device = pick_device(self.device)
+        if self.threads is not None and device.type == "cpu":
+            torch.set_num_threads(self.threads)
+        network = build_raft(self.raft, device)
+        raft = Raft(network, device=device, size=config.size, consistency=config.consistency, slack_px=config.slack_px)
+        return FlowWorker(config, raft)

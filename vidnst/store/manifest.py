@@ -33,6 +33,8 @@ class Look(_Record):
     styles: tuple[StyleMark, ...]
     weights: str
     """Fingerprint of the network's weights."""
+    flow_weights: str = "none"
+    """Fingerprint of RAFT's weights; `none` where flow comes without a network, as it did before there was a choice."""
 
 
 class Manifest(_Record):
@@ -48,6 +50,8 @@ class Manifest(_Record):
     """The source as the user named it; several where they named several files."""
     weights: str | None = None
     """Where the weights came from."""
+    raft_weights: str | None = None
+    """Where RAFT's weights came from."""
     output: str
 
     @classmethod
@@ -75,7 +79,13 @@ class Manifest(_Record):
             *_style_changes(self.look.styles, other.look.styles),
             *_other_bytes("source", self.look.source, other.look.source, Path(other.sources[0]).name),
             *_other_bytes("weights", self.look.weights, other.look.weights, Path(other.weights or "").name),
+            *self._flow_changes(other),
         ]
+
+    def _flow_changes(self, other: "Manifest") -> Iterator[str]:
+        old, new = self.look.flow_weights, other.look.flow_weights
+        if "none" not in (old, new):  # else the method has changed, and that is told already
+            yield from _other_bytes("RAFT weights", old, new, Path(other.raft_weights or "").name)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,7 +1,6 @@
 """One picture in the style of others: what an actor holds, and what it does with each frame."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from vidnst.config import RenderConfig
 from vidnst.frames import Pixels
+from vidnst.reproducible import same_every_time
 from vidnst.style.layers import deepest
 from vidnst.style.objective import Objective, WarmStart
 from vidnst.style.optimize import Minimum, StepReport, minimise
@@ -115,7 +115,7 @@ class Stylizer:
         if iterations == 0:
             first = content if start is None else start.picture
             return StylizeResult(first.clamp(0, 1), {}, 0)
-        with _same_every_time():
+        with same_every_time():
             if start is not None:
                 # What is finished elsewhere is only touched up; what has just come into view needs full steps.
                 pace = step_scale * (start.rate * start.mask + (1 - start.mask))
@@ -200,18 +200,6 @@ def _shifted(on_step: OnStep | None, done: int, limit: int) -> OnStep | None:
     if on_step is None:
         return None
     return lambda report: on_step(replace(report, evaluation=done + report.evaluation, limit=limit))
-
-
-@contextmanager
-def _same_every_time() -> Iterator[None]:
-    """cuDNN in its reproducible mode, and as it was before afterwards."""
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
-    cudnn.deterministic, cudnn.benchmark = True, False
-    try:
-        yield
-    finally:
-        cudnn.deterministic, cudnn.benchmark = before
 
 
 def stylize_image(
