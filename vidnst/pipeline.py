@@ -4,8 +4,9 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, RunError
@@ -14,6 +15,9 @@ from vidnst.frames import Shot
 from vidnst.plan import Lane, StateId, by_shot
 from vidnst.prepare import Job, Request, prepare
 from vidnst.store import RunStore, check_free_space, required_bytes
+
+if TYPE_CHECKING:  # it brings OpenCV
+    from vidnst.media.adjust import Adjustments
 
 Cancelled = Callable[[], bool]
 
@@ -71,6 +75,7 @@ def run(
     with open_run(job, restart=restart) as store:
         try:
             shots = plan_shots(job, store, on_event)
+            job = study_input(job, store, shots, on_event, cancelled)
             stylize_frames(job, store, shots, on_event, cancelled)
             encode_output(job, store, on_event, cancelled)
         except CancelledError as error:
@@ -95,14 +100,18 @@ def open_run(job: Job, *, restart: bool) -> RunStore:
             return store
         store.close()  # a finished run keeps no frames: the same render again starts afresh
         restart = True
+    check_disk(job)
+    return RunStore.create(folder, job.manifest, restart=restart)
+
+
+def check_disk(job: Job) -> None:
+    """See that the run folder's disk can hold the run."""
     from vidnst.farm.staff import local_cores
 
     states = 0 if job.config.schedule.kind == "independent" else 2 * local_cores()
     frames, bits = job.end - job.start, job.config.output.bits
-    check_free_space(
-        folder, required_bytes(frames=frames, width=job.width, height=job.height, states=states, bits=bits)
-    )
-    return RunStore.create(folder, job.manifest, restart=restart)
+    needed = required_bytes(frames=frames, width=job.width, height=job.height, states=states, bits=bits)
+    check_free_space(job.request.folder, needed)
 
 
 def plan_shots(job: Job, store: RunStore, on_event: OnEvent = ignore) -> list[Shot]:
@@ -126,7 +135,7 @@ def find_shots_of(job: Job, on_event: OnEvent = ignore) -> list[Shot]:
     from vidnst.media.shots import find_shots
 
     total = job.end - job.start
-    method = "none" if job.passes_through else job.config.input.shots
+    method = "none" if job.passes_through and not job.config.input.adjusts else job.config.input.shots
     on_event(Stage("shots", 0, total))
     return find_shots(
         job.clip,
@@ -135,6 +144,63 @@ def find_shots_of(job: Job, on_event: OnEvent = ignore) -> list[Shot]:
         method=method,
         on_progress=lambda done: on_event(Stage("shots", done, total)),
     )
+
+
+def study_input(
+    job: Job, store: RunStore, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
+) -> Job:
+    """The job with what is done to its frames first, and the size that leaves: as an earlier run found it, or new."""
+    from vidnst.media.adjust import Adjustments
+    from vidnst.media.preflight import check_output
+
+    if not job.config.input.adjusts:
+        return job
+    plan = store.read_plan() or {}
+    if "adjustments" in plan:
+        return adjusted(job, Adjustments.from_json(plan["adjustments"]))
+    studied = study_frames(job, shots, on_event, cancelled)
+    if (studied.width, studied.height) != (job.width, job.height):
+        size, settings = (studied.width, studied.height), job.config.output
+        # That the output may be replaced was settled when the job was prepared.
+        check_output(
+            job.request.output, settings, clip=job.clip, start=job.start, end=job.end, overwrite=True, size=size
+        )
+        check_disk(studied)
+    assert studied.adjustments is not None
+    found = {"size": [studied.width, studied.height], "adjustments": studied.adjustments.to_json()}
+    store.write_plan(plan | found)
+    return studied
+
+
+def study_frames(
+    job: Job, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
+) -> Job:
+    """The job with what a look at all its frames says is to be done to them first."""
+    from vidnst.media.adjust import study
+
+    total = job.end - job.start
+
+    def tell(done: int) -> None:
+        if cancelled and cancelled():
+            raise CancelledError("stopped while the frames were looked at")
+        on_event(Stage("studying the input", done, total))
+
+    adjustments = study(job.clip, shots, job.config.input, on_progress=tell)
+    if lost := adjustments.unregistered:
+        named = ", ".join(map(str, lost[:8])) + (", ..." if len(lost) > 8 else "")
+        on_event(
+            Warned(
+                f"{len(lost)} of {total} frames cannot be registered ({named}): too little texture, or too far from"
+                " the middle of the shot; each is moved like its nearest registered neighbour"
+            )
+        )
+    return adjusted(job, adjustments)
+
+
+def adjusted(job: Job, adjustments: "Adjustments") -> Job:
+    """The job with these adjustments, and the size they leave."""
+    width, height = adjustments.size(job.clip, job.config.input.size)
+    return replace(job, width=width, height=height, adjustments=adjustments)
 
 
 def stylize_frames(
@@ -146,6 +212,7 @@ def stylize_frames(
     from vidnst.farm.staff import hire
     from vidnst.farm.worker import StyleWorkerFactory
     from vidnst.host import RenderHost, Reporter
+    from vidnst.media.adjust import Adjuster
     from vidnst.media.frame_cache import FrameCache
 
     kind = "independent" if job.passes_through else job.config.schedule.kind
@@ -162,6 +229,7 @@ def stylize_frames(
         size=size,
         on_bad_frame=job.config.input.on_bad_frame,
         on_repeated=lambda index: _tell_repeated(store, on_event, index),
+        adjuster=None if job.adjustments is None else Adjuster(job.adjustments, job.clip, size),
         frames=max(16, min(256, _CACHE_BYTES // (job.width * job.height * 3))),
     )
     width = len(shots) if kind == "chain" else job.end - job.start
@@ -224,6 +292,8 @@ def outline(request: Request, *, overwrite: bool = True) -> dict[str, Any]:
     """What `run` would do, as plain JSON, without doing it."""
     job = prepare(request, overwrite=overwrite)
     shots = find_shots_of(job)
+    if job.config.input.crops:
+        job = study_frames(job, shots)
     kind = "independent" if job.passes_through else job.config.schedule.kind
     roles: dict[str, int] = {}
     for nodes in by_shot(kind, shots):

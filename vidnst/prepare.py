@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from vidnst.events import OnEvent, Stage, Warned, ignore
 from vidnst.frames import ClipInfo, Pixels
 from vidnst.presets import build_config
 from vidnst.store import Look, Manifest, StyleMark
+
+if TYPE_CHECKING:  # it brings OpenCV
+    from vidnst.media.adjust import Adjustments
 
 _FLAT_LEVELS = 2.0  # standard deviation, in levels of 255, under which a picture has no texture to take
 
@@ -67,6 +70,8 @@ class Job:
     """The network's weights; None where every frame passes through."""
     manifest: Manifest
     """What makes this render this render, and how to repeat it."""
+    adjustments: "Adjustments | None" = None
+    """What is done to each frame before it is rendered; None is nothing, or not known yet."""
 
     @property
     def config(self) -> RenderConfig:
@@ -81,6 +86,9 @@ class Job:
 
 def prepare(request: Request, *, overwrite: bool = False, on_event: OnEvent = ignore) -> Job:
     """Probe the source, read styles and weights, check the output.
+
+    Where registered frames are to be cropped, the job's size is what there would be if nothing moved: what is left is
+    known only once all frames have been looked at.
 
     Raises:
         VidnstError: of the kind that fits, for the first thing that is wrong.
@@ -97,6 +105,8 @@ def prepare(request: Request, *, overwrite: bool = False, on_event: OnEvent = ig
     if config.input.size is not None and config.input.size > max(clip.width, clip.height):
         note = f"{clip.source} is not enlarged to size {config.input.size}; it is rendered at {width}x{height}"
         on_event(Warned(note))
+    if config.input.crops:  # to even sides, also where there is nothing to crop
+        width, height = max(2, width // 2 * 2), max(2, height // 2 * 2)
     size = (width, height)
     check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite, size=size)
     through = config.optimize.iterations == 0

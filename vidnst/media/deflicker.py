@@ -107,7 +107,7 @@ def expose(pixels: Pixels, gain: float) -> Pixels:
     return cast(Pixels, table[pixels])
 
 
-def _curve(light: NDArray[np.float64], gain: float) -> NDArray[np.float64]:
+def _curve(light: NDArray[np.floating], gain: float) -> NDArray[np.floating]:
     """Linear light through a gain that a hyperbola leads on from the knee to (1, 1)."""
     start = _KNEE / gain if gain > 1 else _KNEE
     end = start * gain

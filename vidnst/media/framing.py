@@ -132,10 +132,10 @@ def covered(matrix: Matrix, crop: Crop, size: tuple[int, int], source_size: tupl
     # A pixel's area reaches half a pixel beyond its centre.
     inside = cv2.erode(moved, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
     assert inside.shape == (height, width)
-    return inside == 255
+    return np.equal(inside, 255)
 
 
 def _to_frame(matrix: Matrix, crop: Crop, size: tuple[int, int]) -> Matrix:
     """From pixels of the result to those of the frame."""
     shift = np.array([[1, 0, crop.x], [0, 1, crop.y], [0, 0, 1]], np.float64)
-    return cast(Matrix, matrix @ shift @ _grow(crop.width / size[0], crop.height / size[1]))
+    return matrix @ shift @ _grow(crop.width / size[0], crop.height / size[1])
