@@ -95,11 +95,13 @@ def open_run(job: Job, *, restart: bool) -> RunStore:
             store.check_same(job.manifest)
         except RunError:
             store.close()
-            raise
-        if not store.complete or job.config.output.keep_frames:
-            return store
-        store.close()  # a finished run keeps no frames: the same render again starts afresh
-        restart = True
+            if store.begun:
+                raise
+        else:
+            if not store.complete or job.config.output.keep_frames:
+                return store
+            store.close()
+        restart = True  # nothing is lost: a finished run keeps no frames, and one that failed at the start has none
     check_disk(job)
     return RunStore.create(folder, job.manifest, restart=restart)
 
@@ -183,7 +185,7 @@ def study_frames(
     def tell(done: int) -> None:
         if cancelled and cancelled():
             raise CancelledError("stopped while the frames were looked at")
-        on_event(Stage("studying the input", done, total))
+        on_event(Stage("studying", done, total))
 
     adjustments = study(job.clip, shots, job.config.input, on_progress=tell)
     if lost := adjustments.unregistered:

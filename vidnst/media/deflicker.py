@@ -54,9 +54,9 @@ def smooth(stops: Sequence[float], window: int) -> NDArray[np.float64]:
     for _ in range(_ROUNDS):
         course = _lines(values, trust, min(window, len(values)))
         rest = np.abs(values - course)
-        spread = 6 * float(np.median(rest))
-        if spread < _UNSEEN_STOPS:
+        if rest.max() < _UNSEEN_STOPS:
             break
+        spread = max(6 * float(np.median(rest)), _UNSEEN_STOPS)
         trust = np.maximum(1e-6, (1 - np.minimum(rest / spread, 1) ** 2) ** 2)
     return course
 
