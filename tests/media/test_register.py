@@ -137,7 +137,7 @@ def test_the_common_rectangle_is_even_and_inside_every_frame_and_cannot_grow(siz
             x, y = x / depth, y / depth
             if min(x.min(), y.min(), (width - 1 - x).min(), (height - 1 - y).min()) < -slack:
                 return False
-        return 0 <= rectangle.x and 0 <= rectangle.y and right < width and low < height
+        return rectangle.x >= 0 and rectangle.y >= 0 and right < width and low < height
 
     assert inside(crop, 1e-4)
     step = 2 * -(-width // 1024) + 2
