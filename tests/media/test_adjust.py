@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,7 +67,7 @@ def adjusted(clip: ClipInfo, shots: list[Shot], settings: InputConfig) -> tuple[
 
 def unrest(frames: list[Any]) -> float:
     """Mean difference of neighbouring frames, in levels."""
-    return float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(frames, frames[1:], strict=False)]))
+    return float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in pairwise(frames)]))
 
 
 @pytest.mark.parametrize("method", ["ecc", "homography"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vidnst.media.framing import Crop, Matrix, align, common_rectangle, covered, rescaled
+from vidnst.media.framing import Crop, Matrix, align, common_rectangle, covered, filled, rescaled
 from vidnst.media.register import estimate, grey, is_plausible, refer
 
 METHODS = ("ecc", "homography")
@@ -207,3 +207,28 @@ def test_covered_says_where_a_frame_has_pixels() -> None:
     assert not there[:, 297:].any()
     assert there[17:, :294].all()
     assert covered(np.eye(3), Crop(0, 0, *SIZE), SIZE, SIZE).all()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_what_a_picture_misses_comes_from_those_behind_it_and_then_from_its_own_edge(kind: Any) -> None:
+    def layer(level: int, columns: slice) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        there = np.zeros((40, 100), bool)
+        there[:, columns] = True
+        return np.full((40, 100, 3), level, kind), there
+
+    mixed = filled([layer(100, slice(0, 50)), layer(200, slice(20, 80)), layer(0, slice(0, 80))])
+    assert mixed.dtype == kind
+    assert (mixed[:, :48] == 100).all()
+    assert (mixed[:, 52:78] == 200).all()
+    assert (mixed[:, 80:] == 100).all(), "nobody covers it"
+
+
+def test_a_seam_between_unlike_pictures_is_soft_and_a_whole_picture_is_not_touched() -> None:
+    there = np.ones((200, 400), bool)
+    there[:, 200:] = False
+    dark, bright = np.full((200, 400, 3), 60, np.uint8), np.full((200, 400, 3), 160, np.uint8)
+    everywhere = np.ones_like(there)
+    row = filled([(dark, there), (bright, everywhere)])[100, :, 0].astype(int)
+    assert (row[0], row[-1]) == (60, 160)
+    assert np.abs(np.diff(row)).max() < 30
+    assert filled([(dark, everywhere), (bright, everywhere)]) is dark

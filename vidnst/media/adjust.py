@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidnst.config import InputConfig
 from vidnst.errors import SourceError
 from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.media import deflicker, register
 from vidnst.media.decode import FrameReader, fit_size
-from vidnst.media.framing import Crop, Matrix, align, common_rectangle, covered, rescaled
+from vidnst.media.framing import Crop, Matrix, align, common_rectangle, covered, filled, rescaled
 
 Edges = Literal["crop", "fill"]
 
@@ -219,25 +220,17 @@ class Adjuster:
         """
         if not self._adjustments.moves:
             return deflicker.expose(read(index), self._adjustments[index].gain)
-        pixels = self._aligned(index, read)
         if not self.reach:
-            return pixels
-        missing = ~self._covered(index)
-        for other in self._neighbours(index, shot):
-            if not missing.any():
-                break
-            there = missing & self._covered(other)
-            if there.any():
-                pixels[there] = self._aligned(other, read)[there]
-                missing &= ~there
-        return pixels
+            return self._aligned(index, read)
+        order = (index, *self._neighbours(index, shot))
+        return filled((self._aligned(other, read), self._covered(other)) for other in order)
 
     def _aligned(self, index: int, read: Callable[[int], Pixels]) -> Pixels:
         adjustment = self._adjustments[index]
         moved = align(read(index), _as_matrix(adjustment), self._crop, self._size)
         return deflicker.expose(moved, adjustment.gain)
 
-    def _covered(self, index: int) -> Any:
+    def _covered(self, index: int) -> NDArray[np.bool_]:
         return covered(_as_matrix(self._adjustments[index]), self._crop, self._size, self._source_size)
 
     def _neighbours(self, index: int, shot: Shot) -> Iterator[int]:

@@ -1,7 +1,7 @@
 """Registered frames in one frame: what all of them show, and each of them brought there in one resampling."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
@@ -19,6 +19,8 @@ Places are in pixels with x first; (0, 0) is the centre of the first pixel.
 
 _SUPPORT = 1.0  # pixels beyond a place that bicubic interpolation reads on the nearer side
 _COLUMNS = 1024
+_SEAM = 1 / 40  # width of the seam between a frame and what fills its edges, as a share of the shorter side
+_HAIR = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,38 @@ def covered(matrix: Matrix, crop: Crop, size: tuple[int, int], source_size: tupl
     inside = cv2.erode(moved, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
     assert inside.shape == (height, width)
     return np.equal(inside, 255)
+
+
+def filled(layers: Iterable[tuple[Pixels, NDArray[np.bool_]]]) -> Pixels:
+    """A picture whose missing parts are taken from the ones behind it, over soft seams.
+
+    Near the edge of what it covers each layer fades into those behind it. What none covers is as in the first.
+
+    Args:
+        layers: pictures of one size and type with where they are covered (see `covered`), the first in front; no more
+            are asked for than are seen.
+    """
+    rest = iter(layers)
+    front, there = next(rest)
+    if there.all():
+        return front
+    opaque = _opaque(there)
+    total, weight = front * opaque, opaque
+    for pixels, there in rest:
+        share = _opaque(there) * (1 - weight)
+        total, weight = total + pixels * share, weight + share
+        if weight.min() > 1 - _HAIR:
+            break
+    seen = weight > _HAIR
+    mixed = np.rint(total / np.where(seen, weight, 1)).astype(front.dtype)
+    return cast(Pixels, np.where(seen, mixed, front))
+
+
+def _opaque(there: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """`(H, W, 1)` float32: 0 where nothing is covered, rising to 1 over a seam's width inside of it."""
+    seam = max(1.0, min(there.shape) * _SEAM)
+    away = cv2.distanceTransform(there.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    return cast("NDArray[np.float32]", np.clip(away / seam, 0, 1).astype(np.float32)[..., None])
 
 
 def _to_frame(matrix: Matrix, crop: Crop, size: tuple[int, int]) -> Matrix:
