@@ -103,12 +103,12 @@ def _by_brightness(reference: Grey, picture: Grey, near: Matrix | None) -> Matri
     for number, (fixed, moving) in reversed(list(enumerate(levels))):
         size = fixed.shape[::-1]
         # Few numbers first: on a small picture the eight of a homography would follow noise.
-        motion = cv2.MOTION_HOMOGRAPHY if number == 0 else cv2.MOTION_EUCLIDEAN
-        found = _climb(fixed, moving, rescaled(matrix, full, size), motion)
-        if found is not None:
-            matrix, correlation = rescaled(found[0], size, full), found[1]
-        elif number == 0:
-            return None
+        for motion in (cv2.MOTION_EUCLIDEAN, *([cv2.MOTION_HOMOGRAPHY] if number == 0 else [])):
+            found = _climb(fixed, moving, rescaled(matrix, full, size), motion)
+            if found is not None:
+                matrix, correlation = rescaled(found[0], size, full), found[1]
+            elif motion == cv2.MOTION_HOMOGRAPHY:
+                return None
     return matrix if correlation >= _LEAST_CORRELATION else None
 
 
@@ -117,7 +117,8 @@ def _best_start(reference: Grey, picture: Grey, near: Matrix | None, full: tuple
     size = (reference.shape[1], reference.shape[0])
     fixed, moving = reference.astype(np.float32), picture.astype(np.float32)
     window = cv2.createHanningWindow(size, cv2.CV_32F)
-    (x, y), _ = cv2.phaseCorrelate(fixed, moving, window)
+    # Copies: where the size suits its Fourier transform, OpenCV multiplies the window into the pictures themselves.
+    (x, y), _ = cv2.phaseCorrelate(fixed.copy(), moving.copy(), window)
     shift = rescaled(np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64), size, full)
     starts = [np.eye(3), shift] + ([] if near is None else [near])
     return max(starts, key=lambda start: _likeness(fixed, moving, rescaled(start, full, size)))
