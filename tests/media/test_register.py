@@ -51,6 +51,25 @@ def test_a_known_movement_is_found_to_a_fraction_of_a_pixel(method: Method, true
     assert mismatch(found, true) < 0.25
 
 
+@pytest.mark.parametrize("size", [(160, 120), (161, 121), (640, 360)])
+def test_ecc_finds_a_shift_of_a_sixth_of_the_picture_at_any_size(size: tuple[int, int]) -> None:
+    x, y = size[0] // 6, size[1] // 6
+    wide = textured((size[0] + x, size[1] + y))
+    here, there = grey(wide[y:, x:].copy()), grey(wide[:-y, :-x].copy())
+    found = estimate(refer(here, "ecc"), there, "ecc")
+    assert found is not None
+    assert mismatch(found, np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]]), size) < 0.25
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_pictures_are_left_as_they_are(method: Method) -> None:
+    here, there = grey(textured((160, 120))), grey(moved(textured((160, 120)), TURN))
+    kept = here.copy(), there.copy()
+    estimate(refer(here, method), there, method)
+    assert np.array_equal(here, kept[0])
+    assert np.array_equal(there, kept[1])
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_another_exposure_and_noise_do_not_matter(method: Method) -> None:
     base = textured()
