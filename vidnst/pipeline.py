@@ -4,20 +4,16 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, RunError
 from vidnst.events import OnEvent, RunFinished, RunStarted, Stage, Warned, ignore
 from vidnst.frames import Shot
 from vidnst.plan import Lane, StateId, by_shot
-from vidnst.prepare import Job, Request, prepare
+from vidnst.prepare import Job, Request, adjusted, prepare, study_frames
 from vidnst.store import RunStore, check_free_space, required_bytes
-
-if TYPE_CHECKING:  # it brings OpenCV
-    from vidnst.media.adjust import Adjustments
 
 Cancelled = Callable[[], bool]
 
@@ -172,37 +168,6 @@ def study_input(
     found = {"size": [studied.width, studied.height], "adjustments": studied.adjustments.to_json()}
     store.write_plan(plan | found)
     return studied
-
-
-def study_frames(
-    job: Job, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
-) -> Job:
-    """The job with what a look at all its frames says is to be done to them first."""
-    from vidnst.media.adjust import study
-
-    total = job.end - job.start
-
-    def tell(done: int) -> None:
-        if cancelled and cancelled():
-            raise CancelledError("stopped while the frames were looked at")
-        on_event(Stage("studying", done, total))
-
-    adjustments = study(job.clip, shots, job.config.input, on_progress=tell)
-    if lost := adjustments.unregistered:
-        named = ", ".join(map(str, lost[:8])) + (", ..." if len(lost) > 8 else "")
-        on_event(
-            Warned(
-                f"{len(lost)} of {total} frames cannot be registered ({named}): too little texture, or too far from"
-                " the middle of the shot; each is moved like its nearest registered neighbour"
-            )
-        )
-    return adjusted(job, adjustments)
-
-
-def adjusted(job: Job, adjustments: "Adjustments") -> Job:
-    """The job with these adjustments, and the size they leave."""
-    width, height = adjustments.size(job.clip, job.config.input.size)
-    return replace(job, width=width, height=height, adjustments=adjustments)
 
 
 def stylize_frames(

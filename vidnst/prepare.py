@@ -2,8 +2,8 @@
 
 import importlib.metadata
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.config import RenderConfig
-from vidnst.errors import ConfigError, RunError, SourceError, StyleError
+from vidnst.errors import CancelledError, ConfigError, RunError, SourceError, StyleError
 from vidnst.events import OnEvent, Stage, Warned, ignore
-from vidnst.frames import ClipInfo, Pixels
+from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.presets import build_config
 from vidnst.store import Look, Manifest, StyleMark
 
@@ -114,6 +114,37 @@ def prepare(request: Request, *, overwrite: bool = False, on_event: OnEvent = ig
     features = None if through else read_features(config, on_event=on_event)
     manifest = _manifest(request, clip, styles, features)
     return Job(request, clip, start, end, width, height, styles, features, manifest)
+
+
+def study_frames(
+    job: Job, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Callable[[], bool] | None = None
+) -> Job:
+    """The job with what a look at all its frames says is to be done to them first."""
+    from vidnst.media.adjust import study
+
+    total = job.end - job.start
+
+    def tell(done: int) -> None:
+        if cancelled and cancelled():
+            raise CancelledError("stopped while the frames were looked at")
+        on_event(Stage("studying", done, total))
+
+    adjustments = study(job.clip, shots, job.config.input, on_progress=tell)
+    if lost := adjustments.unregistered:
+        named = ", ".join(map(str, lost[:8])) + (", ..." if len(lost) > 8 else "")
+        on_event(
+            Warned(
+                f"{len(lost)} of {total} frames cannot be registered ({named}): too little texture, or too far from"
+                " the middle of the shot; each is moved like its nearest registered neighbour"
+            )
+        )
+    return adjusted(job, adjustments)
+
+
+def adjusted(job: Job, adjustments: "Adjustments") -> Job:
+    """The job with these adjustments, and the size they leave."""
+    width, height = adjustments.size(job.clip, job.config.input.size)
+    return replace(job, width=width, height=height, adjustments=adjustments)
 
 
 def read_features(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, NDArray[np.float32]]:

@@ -251,3 +251,11 @@ def test_a_seam_between_unlike_pictures_is_soft_and_a_whole_picture_is_not_touch
     assert (row[0], row[-1]) == (60, 160)
     assert np.abs(np.diff(row)).max() < 30
     assert filled([(dark, everywhere), (bright, everywhere)]) is dark
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("size", [(2, 2), (16, 16), (3, 200), (400, 5)])
+def test_tiny_and_narrow_pictures_do_no_harm(method: Method, size: tuple[int, int]) -> None:
+    random = np.random.default_rng(0)
+    here, there = (random.integers(0, 256, size[::-1], np.uint8) for _ in range(2))
+    estimate(refer(here, method), there, method)
