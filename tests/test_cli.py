@@ -103,6 +103,17 @@ def test_zero_iterations_need_no_style_and_no_weights_and_change_nothing(
         np.testing.assert_array_equal(cv2.imread(str(before)), cv2.imread(str(after)))
 
 
+def test_options_for_the_input_reach_the_settings(vidnst: Vidnst, burst: Path, tmp_path: Path) -> None:
+    options = ("--iterations", 0, "--deflicker", 9, "--register", "homography", "--register-edges", "fill")
+    said = vidnst("render", burst, "-o", tmp_path / "out", *options, "--dry-run", "--json")
+    assert said.status == 0
+    chosen = json.loads(said.out)["config"]["input"]
+    assert (chosen["deflicker"], chosen["registration"], chosen["registration_edges"]) == (9, "homography", "fill")
+    said = vidnst("render", burst, "-o", tmp_path / "out", "--iterations", 0, "--deflicker", 2)
+    assert said.status == 2
+    sentence(said, "input.deflicker")
+
+
 def test_state_and_frames_are_removed_after_the_encode_unless_kept(
     vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path
 ) -> None:

@@ -86,6 +86,14 @@ def test_timelapse_holds_on_harder_than_default_and_ignores_changing_light() -> 
     assert config.schedule.kind == "chain"
 
 
+def test_timelapse_takes_flicker_out_and_burst_registers_only_on_request() -> None:
+    timelapse, burst = load_config(preset="timelapse").input, load_config(preset="burst").input
+    assert timelapse.deflicker is not None
+    assert timelapse.registration == "none"
+    assert not burst.adjusts
+    assert "--register" in _text("burst")
+
+
 def test_burst_has_the_pace_of_a_flip_book() -> None:
     config = load_config(preset="burst")
     assert config.input.fps == Fraction(8)

@@ -85,6 +85,16 @@ def render(
     on_bad_frame: Annotated[
         Literal["error", "repeat"] | None, _option(_RANGE, "A frame that does not decode: stop, or repeat the last.")
     ] = None,
+    deflicker: Annotated[
+        int | None, _option(_RANGE, "Even out brightness over so many frames: for time-lapses.")
+    ] = None,
+    register: Annotated[
+        Literal["none", "ecc", "homography"] | None,
+        _option(_RANGE, "Bring frames from the hand into line: by brightness, or by features."),
+    ] = None,
+    register_edges: Annotated[
+        Literal["crop", "fill"] | None, _option(_RANGE, "What registered frames do not share: cut off, or filled.")
+    ] = None,
     iterations: Annotated[
         int | None, _option(_LOOK, "Loss evaluations of a cold frame; 0 passes frames through.")
     ] = None,
@@ -134,6 +144,9 @@ def render(
             "input.end": end,
             "input.fps": fps,
             "input.on_bad_frame": on_bad_frame,
+            "input.deflicker": deflicker,
+            "input.registration": register,
+            "input.registration_edges": register_edges,
             "model.weights": weights,
             "losses.content_weight": content_weight,
             "losses.style_weight": style_weight,

@@ -43,6 +43,22 @@ class InputConfig(Section):
     """A frame that does not decode: stop, or repeat the one before and record it."""
     shots: Literal["auto", "none", "content", "adaptive"] | tuple[int, ...] = "auto"
     """How cuts are found; a list gives the first frame of each new shot. auto: adaptive in video, none in pictures."""
+    deflicker: int | None = Field(None, ge=3, le=10_000)
+    """Frames over which brightness is evened out, inside each shot; none leaves it as it is."""
+    registration: Literal["none", "ecc", "homography"] = "none"
+    """How frames from the hand are brought onto the middle one of their shot: by brightness (ecc) or by features."""
+    registration_edges: Literal["crop", "fill"] = "crop"
+    """What becomes of the edges that registered frames do not share; crop makes the picture smaller."""
+
+    @property
+    def adjusts(self) -> bool:
+        """Whether frames are changed before they are rendered."""
+        return self.deflicker is not None or self.registration != "none"
+
+    @property
+    def crops(self) -> bool:
+        """Whether what registered frames have in common decides the size."""
+        return self.registration != "none" and self.registration_edges == "crop"
 
 
 class ModelConfig(Section):

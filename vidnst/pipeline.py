@@ -13,7 +13,7 @@ from vidnst.errors import CancelledError, RunError
 from vidnst.events import OnEvent, RunFinished, RunStarted, Stage, Warned, ignore
 from vidnst.frames import Shot
 from vidnst.plan import Lane, Role, StateId, by_shot
-from vidnst.prepare import Job, Request, prepare
+from vidnst.prepare import Job, Request, adjusted, prepare, study_frames
 from vidnst.store import RunStore, check_free_space, required_bytes
 
 Cancelled = Callable[[], bool]
@@ -72,6 +72,7 @@ def run(
     with open_run(job, restart=restart) as store:
         try:
             shots = plan_shots(job, store, on_event)
+            job = study_input(job, store, shots, on_event, cancelled)
             stylize_frames(job, store, shots, on_event, cancelled)
             encode_output(job, store, on_event, cancelled)
         except CancelledError as error:
@@ -91,19 +92,25 @@ def open_run(job: Job, *, restart: bool) -> RunStore:
             store.check_same(job.manifest)
         except RunError:
             store.close()
-            raise
-        if not store.complete or job.config.output.keep_frames:
-            return store
-        store.close()  # a finished run keeps no frames: the same render again starts afresh
-        restart = True
+            if store.begun:
+                raise
+        else:
+            if not store.complete or job.config.output.keep_frames:
+                return store
+            store.close()
+        restart = True  # nothing is lost: a finished run keeps no frames, and one that failed at the start has none
+    check_disk(job)
+    return RunStore.create(folder, job.manifest, restart=restart)
+
+
+def check_disk(job: Job) -> None:
+    """See that the run folder's disk can hold the run."""
     from vidnst.farm.staff import local_cores
 
     states = 0 if job.config.schedule.kind == "independent" else 2 * local_cores()
     frames, bits = job.end - job.start, job.config.output.bits
-    check_free_space(
-        folder, required_bytes(frames=frames, width=job.width, height=job.height, states=states, bits=bits)
-    )
-    return RunStore.create(folder, job.manifest, restart=restart)
+    needed = required_bytes(frames=frames, width=job.width, height=job.height, states=states, bits=bits)
+    check_free_space(job.request.folder, needed)
 
 
 def plan_shots(job: Job, store: RunStore, on_event: OnEvent = ignore) -> list[Shot]:
@@ -127,7 +134,7 @@ def find_shots_of(job: Job, on_event: OnEvent = ignore) -> list[Shot]:
     from vidnst.media.shots import find_shots
 
     total = job.end - job.start
-    method = "none" if job.passes_through else job.config.input.shots
+    method = "none" if job.passes_through and not job.config.input.adjusts else job.config.input.shots
     on_event(Stage("shots", 0, total))
     return find_shots(
         job.clip,
@@ -136,6 +143,32 @@ def find_shots_of(job: Job, on_event: OnEvent = ignore) -> list[Shot]:
         method=method,
         on_progress=lambda done: on_event(Stage("shots", done, total)),
     )
+
+
+def study_input(
+    job: Job, store: RunStore, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
+) -> Job:
+    """The job with what is done to its frames first, and the size that leaves: as an earlier run found it, or new."""
+    from vidnst.media.adjust import Adjustments
+    from vidnst.media.preflight import check_output
+
+    if not job.config.input.adjusts:
+        return job
+    plan = store.read_plan() or {}
+    if "adjustments" in plan:
+        return adjusted(job, Adjustments.from_json(plan["adjustments"]))
+    studied = study_frames(job, shots, on_event, cancelled)
+    if (studied.width, studied.height) != (job.width, job.height):
+        size, settings = (studied.width, studied.height), job.config.output
+        # That the output may be replaced was settled when the job was prepared.
+        check_output(
+            job.request.output, settings, clip=job.clip, start=job.start, end=job.end, overwrite=True, size=size
+        )
+        check_disk(studied)
+    assert studied.adjustments is not None
+    found = {"size": [studied.width, studied.height], "adjustments": studied.adjustments.to_json()}
+    store.write_plan(plan | found)
+    return studied
 
 
 def stylize_frames(
@@ -147,6 +180,7 @@ def stylize_frames(
     from vidnst.farm.staff import hire
     from vidnst.farm.worker import StyleWorkerFactory
     from vidnst.host import RenderHost, Reporter
+    from vidnst.media.adjust import Adjuster
     from vidnst.media.frame_cache import FrameCache
 
     schedule = schedule_of(job)
@@ -163,6 +197,7 @@ def stylize_frames(
         size=size,
         on_bad_frame=job.config.input.on_bad_frame,
         on_repeated=lambda index: _tell_repeated(store, on_event, index),
+        adjuster=None if job.adjustments is None else Adjuster(job.adjustments, job.clip, size),
         frames=max(16, min(256, _CACHE_BYTES // (job.width * job.height * 3))),
     )
     width = len(shots) if schedule.kind == "chain" else job.end - job.start
@@ -230,6 +265,8 @@ def outline(request: Request, *, overwrite: bool = True) -> dict[str, Any]:
     """What `run` would do, as plain JSON, without doing it."""
     job = prepare(request, overwrite=overwrite)
     shots = find_shots_of(job)
+    if job.config.input.crops:
+        job = study_frames(job, shots)
     schedule = schedule_of(job)
     roles = Counter(node.role for nodes in by_shot(schedule, shots) for node in nodes)
     evaluations = {role: count * job.config.evaluations(role) for role, count in roles.items() if role != Role.FLOW}

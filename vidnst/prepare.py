@@ -2,20 +2,23 @@
 
 import importlib.metadata
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.config import RenderConfig
-from vidnst.errors import ConfigError, RunError, SourceError, StyleError
+from vidnst.errors import CancelledError, ConfigError, RunError, SourceError, StyleError
 from vidnst.events import OnEvent, Stage, Warned, ignore
-from vidnst.frames import ClipInfo, Pixels
+from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.presets import build_config
 from vidnst.store import Look, Manifest, StyleMark
+
+if TYPE_CHECKING:  # it brings OpenCV
+    from vidnst.media.adjust import Adjustments
 
 _FLAT_LEVELS = 2.0  # standard deviation, in levels of 255, under which a picture has no texture to take
 
@@ -69,6 +72,8 @@ class Job:
     """RAFT's weights; None where no flow is found with it."""
     manifest: Manifest
     """What makes this render this render, and how to repeat it."""
+    adjustments: "Adjustments | None" = None
+    """What is done to each frame before it is rendered; None is nothing, or not known yet."""
 
     @property
     def config(self) -> RenderConfig:
@@ -83,6 +88,9 @@ class Job:
 
 def prepare(request: Request, *, overwrite: bool = False, on_event: OnEvent = ignore) -> Job:
     """Probe the source, read styles and weights, check the output.
+
+    Where registered frames are to be cropped, the job's size is what there would be if nothing moved: what is left is
+    known only once all frames have been looked at.
 
     Raises:
         VidnstError: of the kind that fits, for the first thing that is wrong.
@@ -99,6 +107,8 @@ def prepare(request: Request, *, overwrite: bool = False, on_event: OnEvent = ig
     if config.input.size is not None and config.input.size > max(clip.width, clip.height):
         note = f"{clip.source} is not enlarged to size {config.input.size}; it is rendered at {width}x{height}"
         on_event(Warned(note))
+    if config.input.crops:  # to even sides, also where there is nothing to crop
+        width, height = max(2, width // 2 * 2), max(2, height // 2 * 2)
     size = (width, height)
     check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite, size=size)
     through = config.optimize.iterations == 0
@@ -107,6 +117,37 @@ def prepare(request: Request, *, overwrite: bool = False, on_event: OnEvent = ig
     raft = None if through else read_raft(config, on_event=on_event)
     manifest = _manifest(request, clip, styles, features, raft)
     return Job(request, clip, start, end, width, height, styles, features, raft, manifest)
+
+
+def study_frames(
+    job: Job, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Callable[[], bool] | None = None
+) -> Job:
+    """The job with what a look at all its frames says is to be done to them first."""
+    from vidnst.media.adjust import study
+
+    total = job.end - job.start
+
+    def tell(done: int) -> None:
+        if cancelled and cancelled():
+            raise CancelledError("stopped while the frames were looked at")
+        on_event(Stage("studying", done, total))
+
+    adjustments = study(job.clip, shots, job.config.input, on_progress=tell)
+    if lost := adjustments.unregistered:
+        named = ", ".join(map(str, lost[:8])) + (", ..." if len(lost) > 8 else "")
+        on_event(
+            Warned(
+                f"{len(lost)} of {total} frames cannot be registered ({named}): too little texture, or too far from"
+                " the middle of the shot; each is moved like its nearest registered neighbour"
+            )
+        )
+    return adjusted(job, adjustments)
+
+
+def adjusted(job: Job, adjustments: "Adjustments") -> Job:
+    """The job with these adjustments, and the size they leave."""
+    width, height = adjustments.size(job.clip, job.config.input.size)
+    return replace(job, width=width, height=height, adjustments=adjustments)
 
 
 def read_features(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, NDArray[np.float32]]:

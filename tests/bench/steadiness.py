@@ -8,10 +8,12 @@ losses and evaluations, since a frozen or blurred clip games every steadiness nu
 import json
 import statistics
 import sys
+from contextlib import closing
 from pathlib import Path
 
-from vidnst.frames import Pixels, unit
-from vidnst.media.decode import FrameReader
+from vidnst.frames import Pixels, Shot, unit
+from vidnst.media.adjust import Adjuster, Adjustments
+from vidnst.media.frame_cache import FrameCache
 from vidnst.media.pictures import read_picture
 from vidnst.motion.flow import estimate_flow
 from vidnst.motion.metrics import warp_error
@@ -35,8 +37,13 @@ def row(folder: Path) -> str:
     request, plan = recall_request(folder, {}), json.loads((folder / "plan.json").read_text())
     start, end = plan["range"]
     clip = probe(request.source, fps=request.config.input.fps)
-    with FrameReader(clip, start=start, end=end, size=tuple(plan["size"])) as reader:
-        source = [frame.pixels for frame in reader]
+    size, shots = tuple(plan["size"]), [Shot(*ends) for ends in plan["shots"]]
+    adjustments = Adjustments.from_json(plan["adjustments"]) if "adjustments" in plan else None
+    adjuster = None if adjustments is None else Adjuster(adjustments, clip, size)
+    with closing(FrameCache(clip, shots, size=size, adjuster=adjuster)) as cache:
+        source = [
+            cache.get(number, index) for number, shot in enumerate(shots) for index in range(shot.start, shot.end)
+        ]
     pictures = [read_picture(folder / "frames" / f"{index:08d}.png") for index in range(start, end)]
     nodes = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     done = [node for node in nodes if node["kind"] == "done"]

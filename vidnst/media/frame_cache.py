@@ -2,9 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 from vidnst.frames import ClipInfo, Pixels, Shot
+from vidnst.media.adjust import Adjuster
 from vidnst.media.decode import FrameReader
 
 
@@ -15,7 +17,16 @@ class FrameCache:
     of its own, which only ever goes forward, and the frames read last are remembered. A frame that is asked for after
     it was forgotten is read again by a new reader: slow, but never wrong.
 
-    Memory is bounded by `frames` decoded frames and `readers` open decoders.
+    Memory is bounded by `frames` decoded frames and `readers` open decoders. With an adjuster there are `frames`
+    adjusted ones, and decoded ones for about the same room, but no fewer than an adjusted one is made of.
+
+    Args:
+        clip: the source.
+        shots: of it, by number.
+        size: width and height in pixels of the frames that are given; none is the source's.
+        on_bad_frame, on_repeated: see `FrameReader`.
+        adjuster: what is done to every frame.
+        frames, readers: see above.
     """
 
     def __init__(
@@ -26,17 +37,23 @@ class FrameCache:
         size: tuple[int, int] | None,
         on_bad_frame: Literal["error", "repeat"] = "error",
         on_repeated: Callable[[int], None] | None = None,
+        adjuster: Adjuster | None = None,
         frames: int = 64,
         readers: int = 8,
     ) -> None:
         self._clip = clip
         self._shots = shots
-        self._size = size
+        self._size = size if adjuster is None else adjuster.read_size
+        self._adjuster = adjuster
         self._on_bad_frame: Literal["error", "repeat"] = on_bad_frame
         self._on_repeated = on_repeated
         self._max_frames = frames
+        self._max_adjusted = 0
+        if adjuster is not None:
+            self._max_frames, self._max_adjusted = _rooms(clip, size, adjuster, frames)
         self._max_readers = readers
         self._frames: OrderedDict[int, Pixels] = OrderedDict()
+        self._adjusted: OrderedDict[int, Pixels] = OrderedDict()
         self._readers: OrderedDict[int, tuple[FrameReader, int]] = OrderedDict()
 
     def get(self, shot: int, index: int) -> Pixels:
@@ -45,6 +62,16 @@ class FrameCache:
         Raises:
             BadFrameError: it does not decode, and the policy is not to repeat the one before.
         """
+        if self._adjuster is None:
+            return self._decoded(shot, index)
+        if index not in self._adjusted:
+            self._adjusted[index] = self._adjuster(index, self._shots[shot], partial(self._decoded, shot))
+            while len(self._adjusted) > self._max_adjusted:
+                self._adjusted.popitem(last=False)
+        self._adjusted.move_to_end(index)
+        return self._adjusted[index]
+
+    def _decoded(self, shot: int, index: int) -> Pixels:
         if index not in self._frames:
             self._read_to(shot, index)
         self._frames.move_to_end(index)
@@ -81,3 +108,11 @@ class FrameCache:
             reader.close()
         self._readers.clear()
         self._frames.clear()
+        self._adjusted.clear()
+
+
+def _rooms(clip: ClipInfo, size: tuple[int, int] | None, adjuster: Adjuster, frames: int) -> tuple[int, int]:
+    """How many decoded and how many adjusted frames are remembered in the room of `frames` adjusted ones or so."""
+    width, height = size or (clip.width, clip.height)
+    across, down = adjuster.read_size or (clip.width, clip.height)
+    return max(2 * adjuster.reach + 2, 16, frames * width * height // (across * down)), frames

@@ -251,6 +251,11 @@ class RunStore:
         )
         self._done.add(str(node.id))
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is any result that would be lost."""
+        return bool(self._done or self._frames or self._states)
+
     def finished(self, node: Node) -> bool:
         """Whether the log says that the node is done, and its frame, where it has one, is there."""
         if str(node.id) not in self._done:
