@@ -196,6 +196,17 @@ class MotionConfig(Section):
     """Forward-backward check: squared mismatch allowed, as a share of the squared flow (Sundaram 2010)."""
     slack_px: Positive = 0.5
     """Forward-backward check: squared mismatch allowed at rest, in pixels squared at the flow's own size."""
+    follow_light: bool = False
+    """Whether strokes stay where they are while the light on them changes, instead of being held at their old
+    brightness."""
+    static_lock: float = Field(0.0, ge=0, le=64)
+    """Largest difference of two source frames, in levels of 255, up to which a place stands still: the picture then
+    stands still there, too. 0 locks nothing."""
+
+    @property
+    def reads_sources(self) -> bool:
+        """Whether a warm start looks at the source frames of what it starts from."""
+        return self.follow_light or self.static_lock > 0
 
 
 class FarmConfig(Section):

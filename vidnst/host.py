@@ -53,13 +53,23 @@ class RenderHost:
         return StylizeJob(
             node.id,
             frames[0],
-            tuple(_start(node.id, source, inputs) for source in node.sources),
+            tuple(self._start(node, source, inputs) for source in node.sources),
             iterations=self._config.evaluations(node.role.value),
             seed=node_seed(self._config.optimize.seed, node.id),
             hold=work.hold,
             rate=work.rate,
             step_scale=_SMALLER_STEP if isinstance(last_error, NumericalError) else 1.0,
         )
+
+    def _start(self, node: Node, source: Source, inputs: Mapping[NodeId, Any]) -> Start:
+        """A source with its values; of the two flows of a pair, the one that lies on the node's frame."""
+        flow = pixels = None
+        if source.flow is not None:
+            pair = inputs[source.flow]
+            flow = pair.forward if source.flow.frame == node.id.frame else pair.backward
+            if self._config.motion.reads_sources:
+                pixels = self._frames.get(node.shot, source.state.frame)
+        return Start(inputs[source.state], flow, source.weight, pixels)
 
     def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
         """Store a state that others will read and a frame that is finished; what dependants get."""
@@ -85,15 +95,6 @@ class RenderHost:
         """Nobody will read it again."""
         if not self._config.output.keep_frames:
             self._store.release(node)
-
-
-def _start(node: StateId, source: Source, inputs: Mapping[NodeId, Any]) -> Start:
-    """A source with its values; of the two flows of a pair, the one that lies on the node's frame."""
-    flow = None
-    if source.flow is not None:
-        pair = inputs[source.flow]
-        flow = pair.forward if source.flow.frame == node.frame else pair.backward
-    return Start(inputs[source.state], flow, source.weight)
 
 
 def _write_png(path: Path, *, pixels: Any, bits: Any) -> None:

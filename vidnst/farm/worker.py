@@ -37,8 +37,9 @@ class StyleWorkerFactory:
         if self.threads is not None and device.type == "cpu":
             torch.set_num_threads(self.threads)
         if self.features is None:
-            return StyleWorker(None, device)
-        return StyleWorker(Stylizer(self.features, self.styles, self.config, device=device), device)
+            return StyleWorker(None, device, self.config.motion)
+        stylizer = Stylizer(self.features, self.styles, self.config, device=device)
+        return StyleWorker(stylizer, device, self.config.motion)
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -56,9 +57,10 @@ def pick_device(wanted: str) -> torch.device:
 class StyleWorker:
     """Holds a network on one device and stylizes one frame at a time."""
 
-    def __init__(self, stylizer: Stylizer | None, device: torch.device) -> None:
+    def __init__(self, stylizer: Stylizer | None, device: torch.device, motion: MotionConfig) -> None:
         self._stylizer = stylizer
         self._device = device
+        self._motion = motion
 
     def run(self, job: StylizeJob) -> Stylized:
         """Stylize a frame.
@@ -78,9 +80,12 @@ class StyleWorker:
     def _start(self, job: StylizeJob) -> WarmStart | None:
         if not job.starts:
             return None
-        begun = blend(job.content, job.starts)
+        follow, still = self._motion.follow_light, self._motion.static_lock
+        begun = blend(job.content, job.starts, follow_light=follow, still_levels=still)
+        maps = (None if map_ is None else self._to_device(map_[..., None]) for map_ in (begun.light, begun.still))
+        light, stands = maps
         picture, mask = self._to_device(begun.picture), self._to_device(begun.valid[..., None])
-        return WarmStart(picture, mask, hold=job.hold, rate=job.rate)
+        return WarmStart(picture, mask, light, stands, hold=job.hold, rate=job.rate)
 
     def _to_device(self, picture: NDArray[np.float32]) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].to(self._device)

@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.frames import Pixels, State, unit
-from vidnst.motion.fill import match_colours
+from vidnst.motion.fill import fit_colours, match_colours
 from vidnst.motion.flow import Flow
 from vidnst.motion.warp import warp
+
+_LIGHT_BLUR = 0.006
+"""Standard deviation, as a share of the longest side, that keeps noise and misplaced edges out of a change of light."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class Start:
     """From the frame into the state's own; None where they are the same."""
     weight: float = 1.0
     """Share in the blend of all that are valid at a place."""
+    source: Pixels | None = None
+    """The state's frame as it was before stylizing; needed to follow light and to see what stands still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,31 +37,113 @@ class Beginning:
     """`(H, W, 3)` in [0, 1]."""
     valid: NDArray[np.float32]
     """`(H, W)` in [0, 1]: where the picture comes from states."""
+    light: NDArray[np.float32] | None = None
+    """`(H, W)` in [-1, 1]: how much brighter the frame is than where the picture comes from."""
+    still: NDArray[np.float32] | None = None
+    """`(H, W)` in [0, 1]: where the source does not move."""
 
 
-def blend(content: Pixels, starts: Sequence[Start]) -> Beginning:
+def blend(
+    content: Pixels, starts: Sequence[Start], *, follow_light: bool = False, still_levels: float = 0.0
+) -> Beginning:
     """The warped states, blended by weight and validity, and recoloured content where none is valid.
 
     Args:
         content: `(H, W, 3)` uint8 or uint16, the frame to be stylized.
-        starts: at least one.
+        starts: at least one; with their sources, if one of the following is asked for.
+        follow_light: whether states take over how the light has changed since, by the share with which the colours of
+            a state answer to those of its source.
+        still_levels: largest difference, in levels of 255, up to which a place counts as standing still: there states
+            are taken as they are, whatever the flow says. 0 asks for no such places.
     """
-    total = np.zeros(content.shape, np.float32)
-    trust = np.zeros(content.shape[:2], np.float32)
-    valid = np.zeros_like(trust)
+    picture = unit(content)
+    total, light = np.zeros_like(picture), np.zeros(picture.shape[:2], np.float32)
+    trust, valid, still = np.zeros_like(light), np.zeros_like(light), np.ones_like(light)
     for start in starts:
-        fetched, seen = _fetch(start)
-        total += fetched * (start.weight * seen)[..., None]
-        trust += start.weight * seen
-        valid = np.maximum(valid, seen)
-    mean = np.asarray(total / np.maximum(trust, 1e-6)[..., None], np.float32)
-    fill = match_colours(unit(content), mean, valid)
-    picture = valid[..., None] * mean + (1 - valid[..., None]) * fill
-    return Beginning(picture.astype(np.float32, copy=False), valid)
+        fetched = _fetch(picture, start, follow_light=follow_light, still_levels=still_levels)
+        share = np.float32(start.weight) * fetched.valid
+        total += fetched.picture * share[..., None]
+        light += 0 if fetched.light is None else fetched.light * share
+        still = still if fetched.still is None else np.minimum(still, fetched.still)
+        trust += share
+        valid = np.maximum(valid, fetched.valid)
+    trust = np.maximum(trust, np.float32(1e-6))
+    mean = total / trust[..., None]
+    begun = valid[..., None] * mean + (1 - valid[..., None]) * match_colours(picture, mean, valid)
+    return Beginning(
+        begun.astype(np.float32, copy=False),
+        valid,
+        light=light / trust if follow_light else None,
+        still=still if still_levels else None,
+    )
 
 
-def _fetch(start: Start) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    picture = unit(start.state)
+def _fetch(picture: NDArray[np.float32], start: Start, *, follow_light: bool, still_levels: float) -> Beginning:
+    """What one start gives of a blend."""
+    state, source = unit(start.state), None if start.source is None else unit(start.source)
     if start.flow is None:
-        return picture, np.ones(picture.shape[:2], np.float32)
-    return warp(picture, start.flow)
+        whole = np.ones(picture.shape[:2], np.float32)
+        return Beginning(state, whole)
+    warped, valid = warp(state, start.flow)
+    if source is None:
+        return Beginning(warped, valid)
+    still = None
+    if still_levels:
+        still = standing_still(picture, source, levels=still_levels, any_light=follow_light)
+        warped, valid = _over(still[..., None], state, warped), np.maximum(valid, still)
+    if not follow_light:
+        return Beginning(warped, valid, still=still)
+    before, _ = warp(source, start.flow)
+    before = before if still is None else _over(still[..., None], source, before)
+    change = cv2.GaussianBlur(picture - before, (0, 0), max(1.0, _LIGHT_BLUR * max(valid.shape)))
+    answer = np.einsum("hwi,ij->hwj", change, fit_colours(before, warped, valid)[:3])
+    lit = np.clip(warped + answer, 0, 1).astype(np.float32, copy=False)
+    return Beginning(lit, valid, light=luma(change), still=still)
+
+
+def standing_still(
+    picture: NDArray[np.float32], before: NDArray[np.float32], *, levels: float, any_light: bool
+) -> NDArray[np.float32]:
+    """Where a picture shows the same as an earlier one at the same place.
+
+    Args:
+        picture: `(H, W, 3)` float32 in [0, 1].
+        before: the same shape.
+        levels: largest difference of luma, in levels of 255, averaged over 5x5 pixels against noise.
+        any_light: whether the two may be of different light: the gain and offset of luma that explain most are taken
+            off first.
+
+    Returns:
+        `(H, W)` float32, 0 or 1 with soft edges.
+    """
+    now, then = luma(picture), luma(before)
+    if any_light:
+        then = _same_light(now, then)
+    difference = cv2.blur(np.abs(cv2.blur(now - then, (3, 3))), (5, 5))
+    still = (difference * 255 <= levels).astype(np.float32)
+    kernel = np.ones((5, 5), np.uint8)
+    return np.asarray(cv2.blur(cv2.erode(still, kernel), (5, 5)), np.float32)
+
+
+def _same_light(now: NDArray[np.float32], then: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`then` with the gain and offset that bring it closest to `now`, found anew without what does not fit."""
+    x, y = then.reshape(-1).astype(np.float64), now.reshape(-1).astype(np.float64)
+    keep = np.ones(x.shape, bool)
+    gain, offset = 1.0, 0.0
+    for _ in range(4):
+        mean_x, mean_y = x[keep].mean(), y[keep].mean()
+        spread = np.square(x[keep] - mean_x).mean() + 1e-6
+        gain = float(((x[keep] - mean_x) * (y[keep] - mean_y)).mean() / spread)
+        offset = float(mean_y - gain * mean_x)
+        misfit = np.abs(y - gain * x - offset)
+        keep = misfit <= 2.5 * np.median(misfit) + 1e-3
+    return (then * np.float32(gain) + np.float32(offset)).astype(np.float32, copy=False)
+
+
+def luma(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`(H, W)` float32: the weighted sum of R', G' and B' of BT.709."""
+    return np.asarray(cv2.transform(picture, np.array([[0.2126, 0.7152, 0.0722]], np.float32)), np.float32)
+
+
+def _over(share: NDArray[np.float32], first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+    return share * first + (1 - share) * second

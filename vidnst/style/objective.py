@@ -15,6 +15,13 @@ TERMS = ("total", "content", "style", "tv", "temporal")
 """Names of the numbers that an evaluation gives: the weighted sum, then each term without its weight."""
 
 
+_LOCK = 30.0
+"""How much more what stands still is pulled toward its start than what moves."""
+
+_LIT_RATE = 0.25
+"""Share of the usual step for what stands still under changing light: it must be free to grow brighter."""
+
+
 @dataclass(frozen=True, slots=True)
 class WarmStart:
     """What a warm frame begins at and is pulled toward. Tensors are on one device."""
@@ -25,18 +32,29 @@ class WarmStart:
     """`(1, 1, H, W)` in [0, 1], where the picture is to be believed."""
     light: Tensor | None = None
     """`(1, 1, H, W)`, see `losses.temporal`."""
-    lock: Tensor | None = None
-    """`(1, 1, H, W)`, see `losses.temporal`."""
+    still: Tensor | None = None
+    """`(1, 1, H, W)` in [0, 1], where the picture is to hold still."""
     hold: float = 1.0
     """Factor on the weight of the temporal term."""
     rate: float = 0.4
     """Share of full steps where the picture is to be believed."""
 
+    def pace(self) -> Tensor:
+        """Share of a full step for each pixel, `(1, 1, H, W)`.
+
+        What is finished elsewhere is only touched up, what stands still is left alone, and what has just come into
+        view needs full steps.
+        """
+        pace = self.rate * self.mask + (1 - self.mask)
+        if self.still is not None:
+            pace = pace * (1 - self.still * (1.0 if self.light is None else 1 - _LIT_RATE))
+        return pace
+
     def to(self, device: torch.device) -> "WarmStart":
         """The same on another device, cut off from any graph."""
-        light, lock = (None if map_ is None else map_.detach().to(device) for map_ in (self.light, self.lock))
+        light, still = (None if map_ is None else map_.detach().to(device) for map_ in (self.light, self.still))
         picture, mask = self.picture.detach().to(device), self.mask.detach().to(device)
-        return WarmStart(picture, mask, light, lock, self.hold, self.rate)
+        return WarmStart(picture, mask, light, still, self.hold, self.rate)
 
 
 class Objective:
@@ -102,4 +120,5 @@ class Objective:
         if self._start is None:
             return torch.zeros((), device=picture.device)
         start = self._start
-        return losses.temporal(picture, start.picture, start.mask, light=start.light, lock=start.lock)
+        lock = None if start.still is None else _LOCK * start.still
+        return losses.temporal(picture, start.picture, start.mask, light=start.light, lock=lock)

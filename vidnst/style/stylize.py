@@ -117,8 +117,7 @@ class Stylizer:
             return StylizeResult(first.clamp(0, 1), {}, 0)
         with same_every_time():
             if start is not None:
-                # What is finished elsewhere is only touched up; what has just come into view needs full steps.
-                pace = step_scale * (start.rate * start.mask + (1 - start.mask))
+                pace = step_scale * start.pace()
                 found = self._refine(start.picture, content, iterations, pace, on_step, start=start)
                 return StylizeResult(found.image, found.losses, found.evaluations)
             seed = self._config.optimize.seed if seed is None else seed
