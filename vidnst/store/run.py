@@ -137,9 +137,11 @@ class RunStore:
         """
         return read_plan(self.folder)
 
-    def write_measure(self, numbers: Mapping[str, Any]) -> None:
-        """Keep how steady the result is, JSON values only."""
-        write_bytes_whole(self.folder / "measure.json", json.dumps(numbers, indent=1, allow_nan=False).encode())
+    def write_measure(self, numbers: Mapping[str, Any]) -> Path:
+        """Keep how steady the result is, JSON values only; where they are kept."""
+        path = self.folder / "measure.json"
+        write_bytes_whole(path, json.dumps(numbers, indent=1, allow_nan=False).encode())
+        return path
 
     def frame_path(self, index: int) -> Path:
         """Where frame `index` of the source is, or will be, as a PNG."""
