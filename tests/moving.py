@@ -27,7 +27,7 @@ class Texture:
         angle = random.uniform(0, 2 * np.pi, waves)
         self._x, self._y = (2 * np.pi / length_px * part for part in (np.cos(angle), np.sin(angle)))
         self._phase = random.uniform(0, 2 * np.pi, (3, waves))
-        self._height = 0.45 / np.sqrt(waves) * np.ones(waves)
+        self._height = 0.25 / np.sqrt(waves) * np.ones(waves)
 
     def __call__(self, x: Floats, y: Floats) -> Floats:
         """Colours at the places `(H, W)`: `(H, W, 3)`."""

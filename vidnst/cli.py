@@ -214,10 +214,13 @@ def measure(
     """Measure how steady OUTPUT is: warping errors, flicker, drift, sharpness and losses, beside the source's own."""
     _verbosity(verbose)
     from vidnst import console
+    from vidnst.errors import OutputError
     from vidnst.events import ignore
     from vidnst.measure import MeasureRequest, measure_output
     from vidnst.store.atomic import write_bytes_whole
 
+    if file is not None and not file.absolute().parent.is_dir():
+        raise OutputError(f"there is no folder {file.parent} to write {file.name} into", "make it, or choose another")
     names: str | list[str] | None = source[0] if source and len(source) == 1 else source
     request = MeasureRequest(
         output,
