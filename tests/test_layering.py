@@ -22,6 +22,8 @@ MAY_KNOW = {
     "vidnst.motion": VOCABULARY,
     "vidnst.style": VOCABULARY,
     "vidnst.plan": VOCABULARY,
+    "vidnst.steadiness": VOCABULARY,
+    "vidnst.meter": VOCABULARY | {"vidnst.motion", "vidnst.steadiness"},
     "vidnst.store": VOCABULARY | {"vidnst.plan"},
     "vidnst.farm": VOCABULARY | {"vidnst.plan", "vidnst.motion"},
     "vidnst.farm.worker": VOCABULARY | {"vidnst.plan", "vidnst.motion", "vidnst.style", "vidnst.farm"},

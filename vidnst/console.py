@@ -314,11 +314,12 @@ def show_measurement(found: "Measurement", *, as_json: bool, per_frame: bool = F
     if found.evaluations is not None:
         console.print(f"{found.evaluations} loss evaluations", highlight=False)
     if per_frame:
-        console.print(_frame_table(found))
+        _show_frames(found)
 
 
 def _measurement_table(found: "Measurement") -> Table:
-    title = f"{found.frames} frames of {found.width}x{found.height}, {len(found.shots)} shots"
+    shots = f", {len(found.shots)} shots" if len(found.shots) > 1 else ""
+    title = f"{found.frames} frames of {found.width}x{found.height}{shots}"
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for name in ("output", "source", "ratio"):
@@ -327,7 +328,7 @@ def _measurement_table(found: "Measurement") -> Table:
     def add(name: str, numbers: "Compared", *, ratio: bool = True) -> None:
         table.add_row(name, _number(numbers.output), _number(numbers.source), _number(numbers.ratio if ratio else None))
 
-    for errors in found.errors:
+    for errors in (errors for errors in found.errors if errors.pairs):
         frames = "frame" if errors.gap == 1 else "frames"
         for name, numbers in (("Ruder", errors.ruder), ("Huang", errors.huang), ("Lai", errors.lai)):
             add(f"error, {errors.gap} {frames} apart, {name}", numbers)
@@ -351,20 +352,18 @@ def _add_shots(table: Table, shots: "list[tuple[int, int, KeyErrors | None]]") -
             table.add_row(name, _number(keys.ratio), _number(keys.source_ratio), "")
 
 
-def _frame_table(found: "Measurement") -> Table:
-    table = Table()
+def _show_frames(found: "Measurement") -> None:
+    """A line for each frame, whole however narrow the terminal is."""
     gaps = [errors.gap for errors in found.errors]
-    losses = list(found.losses)
-    errors = [f"error {gap}" for gap in gaps]
-    for name in ("frame", "shot", "key", *errors, "still", "flicker", "luma", "sharpness", *losses):
-        table.add_column(name, justify="right")
+    names = [*(f"error {gap}" for gap in gaps), "still", "flicker", "luma", "sharpness", *found.losses]
+    sys.stdout.write("  ".join(f"{name:>9}" for name in ("frame", *names)) + "\n")
     for row in found.rows:
         by_gap = {pair.gap: pair.output for pair in row.pairs}
         numbers = [by_gap.get(gap) for gap in gaps]
         numbers += [row.static_share, row.flicker_output, row.luma_output, row.sharpness_output]
-        numbers += [row.losses.get(name) for name in losses]
-        table.add_row(str(row.frame), str(row.shot), "*" if row.key else "", *map(_number, numbers))
-    return table
+        numbers += [row.losses.get(name) for name in found.losses]
+        cells = [f"{row.frame}{' key' if row.key else ''}", *map(_number, numbers)]
+        sys.stdout.write("  ".join(f"{cell:>9}" for cell in cells) + "\n")
 
 
 def _number(value: float | None) -> str:
