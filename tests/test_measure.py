@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import vidnst
 from vidnst.config import RenderConfig
+from vidnst.console import show_measurement
 from vidnst.errors import BadFrameError, OutputError, RangeError, RunError, SourceError, StyleError
 from vidnst.events import Event, Measured, RunFinished, Warned
 from vidnst.frames import Shot
@@ -157,6 +158,18 @@ def test_keys_of_one_shot_are_told_apart_from_another_s() -> None:
     assert second is not None
     assert first.ratio == pytest.approx(1, rel=0.1)
     assert (second.ratio or 0) > 20
+
+
+def test_a_person_sees_the_ratio_at_keys_of_the_clip_and_of_each_shot(capsys: pytest.CaptureFixture[str]) -> None:
+    source = STILL.all_pixels()
+    output = [lighter(picture, index % 2 + 9 * (index == 15)) for index, picture in enumerate(source)]
+    found = measured(source, output, shots=[Shot(0, 10), Shot(10, 20)], keys=(5, 15))
+    show_measurement(found, as_json=False, per_frame=True)
+    said = capsys.readouterr().out
+    for words in ("20 frames of 64x48, 2 shots", "at key frames over elsewhere", "frames 0 to 9", "frames 10 to 19"):
+        assert words in said
+    assert "15 key" in said
+    assert "15 frames apart" not in said  # no shot is that long
 
 
 def test_a_clip_without_known_keys_has_no_key_numbers() -> None:
@@ -391,7 +404,13 @@ def test_a_damaged_plan_is_named(rendered: tuple[Path, list[Event]], tmp_path: P
     run = tmp_path / "out.vidnst"
     run.mkdir()
     (run / "run.json").write_bytes((output.with_name("out.vidnst") / "run.json").read_bytes())
-    for text in ("[", '{"range": 3}', '{"range": [0, 6]}', '{"range": [0, 6], "shots": [[4, 2]]}'):
+    for text in (
+        "[",
+        '{"range": 3}',
+        '{"range": [0, 6]}',
+        '{"range": [0, 6], "shots": [[4, 2]]}',
+        '{"range": [0, 6], "shots": [[0, 5]]}',
+    ):
         (run / "plan.json").write_text(text)
         with pytest.raises(RunError, match=r"plan\.json is damaged"):
             measure_output(MeasureRequest(run))

@@ -34,10 +34,13 @@ class RunRecord:
         try:
             if list(self.plan["range"]) != [start, end]:
                 return None
-            return [Shot(int(first), int(stop)) for first, stop in self.plan["shots"]]
+            shots = [Shot(int(first), int(stop)) for first, stop in self.plan["shots"]]
+            if [start, *(shot.end for shot in shots)] != [*(shot.start for shot in shots), end]:
+                raise ValueError("its shots do not cover its range")
+            return shots
         except (KeyError, TypeError, ValueError) as error:
             path = self.folder / "plan.json"
-            raise RunError(f"{path} is damaged: {error!r}", "give --source, and move the run folder away") from error
+            raise RunError(f"{path} is damaged ({error!r})", "give --source, and move the run folder away") from error
 
     def frames(self, start: int, end: int) -> list[Path]:
         """The frames of the range that were kept, all of them or none."""

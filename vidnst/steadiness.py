@@ -32,7 +32,8 @@ class PairRow:
     valid_share: float
     """Share of pixels with a valid flow, 0 to 1."""
     output: float
-    """Warping error of the output, Lai's form, squared units of channels in [0, 1]."""
+    """Warping error of the output, Lai's form, squared units of channels in [0, 1]; times `valid_share` it is
+    Ruder's."""
     source: float
     """The source's own, with the same flow and mask."""
 

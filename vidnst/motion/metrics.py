@@ -1,7 +1,9 @@
 """How steady a clip is, pair by pair and frame by frame: pure functions, nothing is read or remembered here.
 
 Warping errors come in the three published definitions from one function. In all of them the flow is found on the
-*source* frames, so the result cannot help itself to a flow that suits it.
+*source* frames, so the result cannot help itself to a flow that suits it. The papers take flow and occlusion from
+ground truth or from a network, and Lai 2018 also leaves out the edges of motion; here both come from
+`flow.estimate_flow`, so numbers compare with each other, and not with the papers' tables.
 """
 
 import math
