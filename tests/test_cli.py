@@ -346,6 +346,61 @@ def test_a_render_with_raft_goes_on_with_the_same_weights_only(
     sentence(said, "style.png", "no weights file")
 
 
+def test_an_output_is_measured_by_its_name_alone(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    assert vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST).status == 0
+    said = vidnst("measure", tmp_path / "out")
+    assert said.status == 0, said.err
+    for word in ("3 frames of 64x48", "Lai", "flicker", "drift", "sharpness", "mean style loss", "4 loss evaluations"):
+        assert word in said.out, said.out
+    found = json.loads(vidnst("measure", tmp_path / "out", "--json").out)
+    assert found["frames"] == 3
+    assert "rows" not in found
+    assert set(found["losses"]) == {"content", "style"}
+
+
+def test_a_measurement_is_written_with_each_frame_when_asked_for(
+    vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "found.json"
+    command = ("measure", burst, "--source", burst, "-o", file, "--per-frame")
+    said = vidnst(*command)
+    assert said.status == 0, said.err
+    assert "add --style" in said.out
+    assert len(json.loads(file.read_text())["rows"]) == 3
+    said = vidnst(*command, "--style", style, "--weights", "random", "--json")
+    assert json.loads(said.out) == json.loads(file.read_text())
+    assert json.loads(said.out)["losses"]["content"] < 1e-6
+    assert json.loads(vidnst(*command, "--style", style, "--no-losses", "--json").out)["losses"] == {}
+
+
+def test_a_render_tells_its_measurement_before_it_says_that_it_is_finished(
+    vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path
+) -> None:
+    command = ("render", burst, "--style", style, *FAST)
+    events = [json.loads(line) for line in vidnst(*command, "-o", tmp_path / "a", "--json").out.splitlines()]
+    assert [event["event"] for event in events][-2:] == ["measured", "run_finished"]
+    assert events[-2]["error"] > 0
+    assert Path(events[-2]["file"]) == tmp_path / "a.vidnst" / "measure.json"
+    assert "vidnst: measured: warping error" in vidnst(*command, "-o", tmp_path / "b").err
+
+
+def test_mistakes_about_a_measurement_are_named(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    for command, status, words in (
+        ((burst,), 3, ("no run folder", "--source")),
+        ((tmp_path / "gone.mp4", "--source", burst), 6, ("gone.mp4",)),
+        ((burst, "--source", tmp_path / "gone.mp4"), 3, ("gone.mp4",)),
+        ((burst, "--source", burst, "--end", "2"), 6, ("has 3 frames", "has 2", "--end")),
+        ((burst, "--source", burst, "--start", "7"), 3, ("7",)),
+        ((burst, "--source", burst, "--fps", "0"), 2, ("fps",)),
+        ((burst, "--source", burst, "--style", tmp_path / "gone.png"), 4, ("gone.png",)),
+        ((burst, "--source", burst, "--style", style, "--weights", tmp_path / "gone.pth"), 5, ("gone.pth",)),
+        ((burst, "--source", burst, "-o", tmp_path / "none" / "found.json"), 6, ("none",)),
+    ):
+        said = vidnst("measure", *command)
+        assert said.status == status, said.err
+        sentence(said, *words)
+
+
 def test_bench_measures_each_size(vidnst: Vidnst, tmp_path: Path) -> None:
     said = vidnst("bench", "--size", "64x48", "--iterations", 1, "--json", "-o", tmp_path / "bench.json")
     report = json.loads(said.out)

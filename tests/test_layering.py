@@ -25,6 +25,8 @@ MAY_KNOW = {
     "vidnst.style": VOCABULARY | {"vidnst.checkpoint", "vidnst.reproducible"},
     "vidnst.raft": VOCABULARY | {"vidnst.checkpoint", "vidnst.reproducible", "vidnst.motion"},
     "vidnst.plan": VOCABULARY,
+    "vidnst.steadiness": VOCABULARY,
+    "vidnst.meter": VOCABULARY | {"vidnst.motion", "vidnst.steadiness"},
     "vidnst.store": VOCABULARY | {"vidnst.plan"},
     "vidnst.farm": VOCABULARY | {"vidnst.plan", "vidnst.motion"},
     "vidnst.farm.worker": VOCABULARY | {"vidnst.plan", "vidnst.motion", "vidnst.style", "vidnst.raft", "vidnst.farm"},

@@ -201,6 +201,60 @@ def resume(
 
 
 @app.command()
+def measure(
+    output: Annotated[
+        Path,
+        typer.Argument(help="A video, an animation, a folder of frames, or a run folder.", metavar="OUTPUT"),
+    ],
+    source: Annotated[
+        list[str] | None, _option(_RANGE, "What it was rendered from; default: as its run folder says.")
+    ] = None,
+    style: Annotated[
+        list[str] | None, _option(_LOOK, "A style picture, for the losses; repeatable.", "--style", "-s")
+    ] = None,
+    weights: Annotated[str | None, _option(_LOOK, "VGG19 weights: a file, or `random`.")] = None,
+    losses: Annotated[
+        bool, _option(_LOOK, "Evaluate style and content loss of every frame.", "--losses/--no-losses")
+    ] = True,
+    start: Annotated[str | None, _option(_RANGE, "First frame of SOURCE that OUTPUT shows.")] = None,
+    end: Annotated[str | None, _option(_RANGE, "End of the range (not included).")] = None,
+    fps: Annotated[str | None, _option(_RANGE, "Frames per second of pictures.")] = None,
+    flow_size: Annotated[int, typer.Option(help="Longest side at which flow is found, in pixels.", min=64)] = 640,
+    per_frame: Annotated[bool, typer.Option("--per-frame", help="Also each frame's numbers.")] = False,
+    file: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the JSON here.")] = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure how steady OUTPUT is: warping errors, flicker, drift, sharpness and losses, beside the source's own."""
+    _verbosity(verbose)
+    from vidnst import console
+    from vidnst.errors import OutputError
+    from vidnst.events import ignore
+    from vidnst.measure import MeasureRequest, measure_output
+    from vidnst.store.atomic import write_bytes_whole
+
+    if file is not None and not file.absolute().parent.is_dir():
+        raise OutputError(f"there is no folder {file.parent} to write {file.name} into", "make it, or choose another")
+    names: str | list[str] | None = source[0] if source and len(source) == 1 else source
+    request = MeasureRequest(
+        output,
+        names,
+        styles=tuple(style or ()),
+        weights=weights,
+        start=start,
+        end=end,
+        fps=fps,
+        flow_size=flow_size,
+        with_losses=losses,
+    )
+    with console.progress(as_json=False) as on_event:
+        found = measure_output(request, on_event=ignore if as_json else on_event)
+    if file is not None:
+        write_bytes_whole(file, json.dumps(found.plain(per_frame=per_frame), indent=2).encode() + b"\n")
+    console.show_measurement(found, as_json=as_json, per_frame=per_frame)
+
+
+@app.command()
 def probe(
     source: Source,
     fps: Annotated[str, typer.Option(help="Frames per second of pictures.")] = "25",

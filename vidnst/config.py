@@ -247,6 +247,8 @@ class OutputConfig(Section):
     audio: Literal["keep", "none"] = "keep"
     keep_frames: bool = False
     """Keep the run's state and frames after a verified encode."""
+    measure: bool = True
+    """Measure how steady the result is after the encode, into the run folder's `measure.json`."""
 
 
 class RenderConfig(Section):

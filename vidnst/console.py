@@ -27,6 +27,7 @@ from vidnst.doctor import Check
 from vidnst.events import (
     Event,
     FrameDone,
+    Measured,
     NodeFailed,
     NodeStarted,
     OnEvent,
@@ -37,8 +38,9 @@ from vidnst.events import (
 )
 from vidnst.frames import ClipInfo
 
-if TYPE_CHECKING:  # it brings torch
+if TYPE_CHECKING:  # they bring torch and numpy
     from vidnst.raft.weights import RaftReport
+    from vidnst.steadiness import Compared, KeyErrors, Measurement
     from vidnst.style.weights import WeightsReport
 
 _PLAIN_SECONDS = 10.0
@@ -155,7 +157,7 @@ class _Bars:
                 self.progress.update(self._frames, completed=event.frames_done, note=str(self._pace))
             case NodeStarted():
                 self._worker(event)
-            case NodeFailed() | WorkerDied() | Warned():
+            case NodeFailed() | WorkerDied() | Warned() | Measured():
                 self.progress.console.print(f"vidnst: {event}", markup=False, highlight=False)
             case _:
                 pass
@@ -189,9 +191,9 @@ class _Lines:
                 self._pace.done = event.frames_done
                 if time.monotonic() - self._last >= _PLAIN_SECONDS:
                     self._say(f"frame {event.frames_done} of {self._pace.total}, {self._pace}")
-            case NodeFailed() | WorkerDied() | Warned():
+            case NodeFailed() | WorkerDied() | Warned() | Measured():
                 self._say(str(event))
-            case Stage(stage="encoding", done=0):
+            case Stage(stage="encoding" | "measuring", done=0):
                 self._say(event.stage)
             case _:
                 pass
@@ -297,3 +299,73 @@ def show_bench(report: dict[str, Any], *, as_json: bool) -> None:
             f"{row['warp_seconds']:.3f}",
         )
     Console().print(table)
+
+
+def show_measurement(found: "Measurement", *, as_json: bool, per_frame: bool = False) -> None:
+    """How steady a clip is, as a table or as JSON."""
+    if as_json:
+        show_json(found.plain(per_frame=per_frame))
+        return
+    console = Console()
+    console.print(_measurement_table(found))
+    for name, value in found.losses.items():
+        console.print(f"mean {name} loss {value:.4g}", highlight=False)
+    if not found.losses:
+        console.print("style and content loss are not known: add --style, since a frozen clip is steady, too")
+    if found.evaluations is not None:
+        console.print(f"{found.evaluations} loss evaluations", highlight=False)
+    if per_frame:
+        _show_frames(found)
+
+
+def _measurement_table(found: "Measurement") -> Table:
+    shots = f", {len(found.shots)} shots" if len(found.shots) > 1 else ""
+    title = f"{found.frames} frames of {found.width}x{found.height}{shots}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for name in ("output", "source", "ratio"):
+        table.add_column(name, justify="right")
+
+    def add(name: str, numbers: "Compared", *, ratio: bool = True) -> None:
+        table.add_row(name, _number(numbers.output), _number(numbers.source), _number(numbers.ratio if ratio else None))
+
+    for errors in (errors for errors in found.errors if errors.pairs):
+        frames = "frame" if errors.gap == 1 else "frames"
+        for name, numbers in (("Ruder", errors.ruder), ("Huang", errors.huang), ("Lai", errors.lai)):
+            add(f"error, {errors.gap} {frames} apart, {name}", numbers)
+    share = "" if found.static_share is None else f" ({found.static_share:.0%} of all)"
+    add(f"flicker of still pixels{share}, levels", found.flicker)
+    add("drift of brightness per 100 frames, levels", found.drift, ratio=False)
+    add("sharpness", found.sharpness)
+    if found.keys:
+        add("error at key frames, Lai", found.keys.at_keys)
+        add("error elsewhere, Lai", found.keys.elsewhere)
+        table.add_row("at key frames over elsewhere", _number(found.keys.ratio), _number(found.keys.source_ratio), "")
+        _add_shots(table, [(shot.start, shot.end, shot.keys) for shot in found.shots])
+    return table
+
+
+def _add_shots(table: Table, shots: "list[tuple[int, int, KeyErrors | None]]") -> None:
+    """The ratio at key frames of each shot, where there are several."""
+    for start, end, keys in shots if len(shots) > 1 else ():
+        if keys:
+            name = f"  frames {start} to {end - 1}"
+            table.add_row(name, _number(keys.ratio), _number(keys.source_ratio), "")
+
+
+def _show_frames(found: "Measurement") -> None:
+    """A line for each frame, whole however narrow the terminal is."""
+    gaps = [errors.gap for errors in found.errors]
+    names = [*(f"error {gap}" for gap in gaps), "still", "flicker", "luma", "sharpness", *found.losses]
+    sys.stdout.write("  ".join(f"{name:>9}" for name in ("frame", *names)) + "\n")
+    for row in found.rows:
+        by_gap = {pair.gap: pair.output for pair in row.pairs}
+        numbers = [by_gap.get(gap) for gap in gaps]
+        numbers += [row.static_share, row.flicker_output, row.luma_output, row.sharpness_output]
+        numbers += [row.losses.get(name) for name in found.losses]
+        cells = [f"{row.frame}{' key' if row.key else ''}", *map(_number, numbers)]
+        sys.stdout.write("  ".join(f"{cell:>9}" for cell in cells) + "\n")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"

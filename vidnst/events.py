@@ -93,6 +93,49 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """How steady the finished frames are: the main numbers; all of them are in the file. None where not measurable."""
+
+    name: ClassVar[str] = "measured"
+    file: str
+    frames: int
+    error: float | None
+    """Warping error of neighbours, Lai 2018: squared, of channels in [0, 1]."""
+    source_error: float | None
+    """The source's own."""
+    error_ratio: float | None
+    """Output over source."""
+    far_errors: dict[str, float | None]
+    """The error between frames further apart, by the gap in frames."""
+    static_share: float | None
+    """Share of pixels at which the source stands still, 0 to 1."""
+    flicker_levels: float | None
+    """Mean change of these from frame to frame, levels of 255."""
+    source_flicker_levels: float | None
+    drift_levels: float | None
+    """Slope of output minus source in mean luma, levels of 255 per 100 frames."""
+    sharpness_ratio: float | None
+    """Variance of the Laplacian, output over source."""
+    key_ratio: float | None
+    """Error at key frames over error elsewhere."""
+    losses: dict[str, float]
+    """Mean content and style loss."""
+
+    def __str__(self) -> str:
+        parts = []
+        if self.error is not None:
+            ratio = "" if self.error_ratio is None else f" ({self.error_ratio:.3g} times the source's)"
+            parts.append(f"warping error {self.error:.3g}{ratio}")
+        if self.flicker_levels is not None:
+            own = "" if self.source_flicker_levels is None else f" (source {self.source_flicker_levels:.2g})"
+            parts.append(f"still pixels flicker by {self.flicker_levels:.2g} levels{own}")
+        if self.key_ratio is not None:
+            parts.append(f"key frames {self.key_ratio:.3g} times the error elsewhere")
+        parts += [f"{name} {value:.3g}" for name, value in self.losses.items()]
+        return f"measured: {', '.join([*parts, f'all in {self.file}'])}"
+
+
+@dataclass(frozen=True, slots=True)
 class RunFinished:
     """The output is in place and checked."""
 
@@ -102,7 +145,9 @@ class RunFinished:
     seconds: float
 
 
-Event: TypeAlias = Stage | RunStarted | NodeStarted | FrameDone | NodeFailed | WorkerDied | Warned | RunFinished
+Event: TypeAlias = (
+    Stage | RunStarted | NodeStarted | FrameDone | NodeFailed | WorkerDied | Warned | Measured | RunFinished
+)
 
 OnEvent: TypeAlias = Callable[[Event], None]
 

@@ -78,7 +78,11 @@ def run(
         except CancelledError as error:
             again = f"go on with: vidnst resume {shlex.quote(str(store.folder))}"
             raise CancelledError(error.what, again) from error
-        store.finish(keep=job.config.output.keep_frames)
+        store.finish(keep=True)  # the output is there: whatever happens from here on, the run is not begun again
+        if job.config.output.measure and not job.passes_through:
+            measure_frames(job, store, shots, on_event, cancelled)
+        if not job.config.output.keep_frames:
+            store.drop_pictures()
     on_event(RunFinished(str(request.output), job.end - job.start, time.monotonic() - began))
     return request.output
 
@@ -259,6 +263,21 @@ def encode_output(job: Job, store: RunStore, on_event: OnEvent = ignore, cancell
         on_progress=lambda done: on_event(Stage("encoding", done, total)),
         cancelled=cancelled,
     )
+
+
+def measure_frames(
+    job: Job, store: RunStore, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
+) -> None:
+    """Measure how steady the frames are, into the run folder; whatever goes wrong is told, and fails nothing."""
+    from vidnst.measure import measure_render, measured_event
+
+    try:
+        found = measure_render(job, store, shots, on_event=on_event, cancelled=cancelled)
+        event = measured_event(store.write_measure(found.plain()), found)
+    except Exception as error:  # the render is finished, and nothing about it is worse for a missing number
+        on_event(Warned(f"the output is finished, but it could not be measured: {error}"))
+    else:
+        on_event(event)
 
 
 def outline(request: Request, *, overwrite: bool = True) -> dict[str, Any]:

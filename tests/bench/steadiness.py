@@ -1,62 +1,45 @@
 """Compare how steady renders of the same clip are: `python tests/bench/steadiness.py RUN.vidnst ...`.
 
-Give run folders that kept their frames (`--keep-frames`). For each it prints the warping error in Lai's form (flow from
-the source frames, valid pixels only), at neighbouring frames and at a gap of five, the source's own error, and the mean
-losses and evaluations, since a frozen or blurred clip games every steadiness number.
+Give run folders that kept their frames (`--keep-frames`). Each becomes a row: evaluations of the loss, Lai's warping
+error of neighbours (the source's own beside it) and at gaps of 5 and 15 frames, the error at key frames over that
+elsewhere, sharpness over the source's, and the mean losses, since a frozen or blurred clip games every other number.
+`vidnst measure RUN.vidnst` tells more of a single one.
 """
 
-import json
-import statistics
 import sys
-from contextlib import closing
 from pathlib import Path
 
-from vidnst.frames import Pixels, Shot, unit
-from vidnst.media.adjust import Adjuster, Adjustments
-from vidnst.media.frame_cache import FrameCache
-from vidnst.media.pictures import read_picture
-from vidnst.motion.flow import estimate_flow
-from vidnst.motion.metrics import warp_error
-from vidnst.prepare import recall_request
+from vidnst.errors import VidnstError
+from vidnst.measure import MeasureRequest, measure_output
+
+COLUMNS = (
+    *("run", "evaluations", "error", "source's own", "5 apart", "15 apart"),
+    *("at keys / elsewhere", "sharpness / source", "style loss", "content loss"),
+)
 
 
-def error(pictures: list[Pixels], source: list[Pixels], gap: int) -> float:
-    """Mean warping error between pictures `gap` frames apart."""
-    return statistics.fmean(
-        warp_error(
-            unit(pictures[late]), unit(pictures[late - gap]), estimate_flow(source[late], source[late - gap], size=1280)
-        )
-        for late in range(gap, len(source))
-    )
+def row(folder: Path) -> list[str]:
+    """The cells of a run folder."""
+    found = measure_output(MeasureRequest(folder, with_losses=False))
+    errors = (found.error().output, found.error().source, found.error(5).output, found.error(15).output)
+    ratios = (found.keys.ratio if found.keys else None, found.sharpness.ratio)
+    losses = (found.losses.get("style"), found.losses.get("content"))
+    cells = ["-" if number is None else f"{number:.3g}" for number in (*errors, *ratios, *losses)]
+    return [folder.name.removesuffix(".vidnst"), str(found.evaluations or "-"), *cells]
 
 
-def row(folder: Path) -> str:
-    """One line of the table."""
-    from vidnst.media.probe import probe
-
-    request, plan = recall_request(folder, {}), json.loads((folder / "plan.json").read_text())
-    start, end = plan["range"]
-    clip = probe(request.source, fps=request.config.input.fps)
-    size, shots = tuple(plan["size"]), [Shot(*ends) for ends in plan["shots"]]
-    adjustments = Adjustments.from_json(plan["adjustments"]) if "adjustments" in plan else None
-    adjuster = None if adjustments is None else Adjuster(adjustments, clip, size)
-    with closing(FrameCache(clip, shots, size=size, adjuster=adjuster)) as cache:
-        source = [
-            cache.get(number, index) for number, shot in enumerate(shots) for index in range(shot.start, shot.end)
-        ]
-    pictures = [read_picture(folder / "frames" / f"{index:08d}.png") for index in range(start, end)]
-    nodes = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-    done = [node for node in nodes if node["kind"] == "done"]
-    mean = {term: statistics.fmean(node["losses"][term] for node in done) for term in ("style", "content")}
-    spent = sum(node["evaluations"] for node in done)
-    errors = (error(pictures, source, 1), error(pictures, source, 5), error(source, source, 1))
-    cells = [folder.name.removesuffix(".vidnst"), *(f"{value:.5f}" for value in errors)]
-    cells += [f"{mean['style']:.4f}", f"{mean['content']:.4f}", str(spent)]
-    return f"| {' | '.join(cells)} |"
+def main(folders: list[str]) -> None:
+    """Print the table."""
+    for cells in (COLUMNS, ["---"] * len(COLUMNS)):
+        sys.stdout.write(f"| {' | '.join(cells)} |\n")
+    for folder in folders:
+        if not any((Path(folder) / "frames").glob("*.png")):
+            sys.exit(f"{folder} keeps no frames; render with --keep-frames")
+        try:
+            sys.stdout.write(f"| {' | '.join(row(Path(folder)))} |\n")
+        except VidnstError as error:
+            sys.exit(str(error))
 
 
 if __name__ == "__main__":
-    sys.stdout.write("| run | error | 5-frame gap | source's own | style loss | content loss | evaluations |\n")
-    sys.stdout.write("|---|---|---|---|---|---|---|\n")
-    for argument in sys.argv[1:]:
-        sys.stdout.write(row(Path(argument)) + "\n")
+    main(sys.argv[1:])

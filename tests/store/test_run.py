@@ -317,6 +317,14 @@ def test_the_plan_comes_back_and_a_damaged_one_is_refused(folder: Path) -> None:
                 store.read_plan()
 
 
+def test_a_measurement_is_part_of_a_run_and_goes_with_it(folder: Path) -> None:
+    with RunStore.create(folder, manifest_of()) as store:
+        path = store.write_measure({"frames": 3})
+        assert json.loads(path.read_text()) == {"frames": 3}
+    with RunStore.create(folder, manifest_of(), restart=True):
+        assert not path.exists()
+
+
 def test_finishing_removes_states_and_frames_unless_they_are_kept(folder: Path) -> None:
     (node,) = nodes_of(1)
     for keep in (True, False):

@@ -76,6 +76,18 @@ def test_a_result_has_the_content_s_shape_range_and_all_terms(
     assert torch.equal(photo, before)
 
 
+def test_a_finished_picture_is_evaluated_to_the_losses_it_was_left_with(
+    features: Features, painting: Picture, photo: Tensor
+) -> None:
+    maker = stylizer(features, painting)
+    result = maker.stylize(photo, iterations=5)
+    again = maker.evaluate(photo, result.image)
+    assert again.keys() == result.losses.keys()
+    for name, value in result.losses.items():
+        assert again[name] == pytest.approx(value, rel=1e-4)
+    assert maker.evaluate(photo, photo)["content"] == pytest.approx(0, abs=1e-9)
+
+
 @pytest.mark.parametrize("init", ["content", "noise", "blend"])
 def test_the_same_seed_gives_the_same_bytes(init: str, features: Features, painting: Picture, photo: Tensor) -> None:
     def render(seed: int) -> Tensor:

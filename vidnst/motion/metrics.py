@@ -1,13 +1,67 @@
-"""How steady a clip is: warping errors in the published definitions, from one function."""
+"""How steady a clip is, pair by pair and frame by frame: pure functions, nothing is read or remembered here.
 
+Warping errors come in the three published definitions from one function. In all of them the flow is found on the
+*source* frames, so the result cannot help itself to a flow that suits it. The papers take flow and occlusion from
+ground truth or from a network, and Lai 2018 also leaves out the edges of motion; here both come from
+`flow.estimate_flow`, so numbers compare with each other, and not with the papers' tables.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vidnst.frames import Pixels
 from vidnst.motion.flow import Flow, sampling_grid
 from vidnst.motion.warp import enlarge
+
+_NOISE_SIGMA_PX = 1.0
+"""Blur before two source frames are compared: it takes three quarters off the noise of single pixels."""
+
+_STATIC_LEVELS = 3.0
+"""Difference of two blurred source frames under which a pixel stands still. Noise of 2 levels (standard deviation)
+leaves about 0.8 after the blur, so nearly all of what stands still is found as such."""
+
+_LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
+"""Of R, G and B, gamma as it is (Rec. 709)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairError:
+    """What a picture and an earlier one, fetched onto it, have for a difference."""
+
+    mean_squared: float
+    """Mean squared difference over the samples that are valid (Lai 2018), of channels in [0, 1]; over all of them
+    where none is valid (Lai's rule)."""
+    valid_share: float
+    """Share of pixels that are valid, 0 to 1."""
+
+    @property
+    def over_all(self) -> float:
+        """The same sum of squares over the number of all samples (Ruder 2016); 0 where none is valid."""
+        return self.mean_squared * self.valid_share
+
+
+@dataclass(frozen=True, slots=True)
+class ClipErrors:
+    """The warping error of a clip in the published definitions, of channels in [0, 1]."""
+
+    ruder: float
+    """Ruder 2016: mean over pairs of the squared difference at valid samples, summed and divided by all samples."""
+    huang: float
+    """Huang 2017, ReCoNet 2018: the root of Ruder's number, taken after the mean over pairs."""
+    lai: float
+    """Lai 2018: mean over pairs of the mean squared difference at valid samples."""
+
+
+def clip_errors(pairs: Sequence[PairError]) -> ClipErrors:
+    """The errors of a clip from those of its pairs, at least one."""
+    ruder = sum(pair.over_all for pair in pairs) / len(pairs)
+    return ClipErrors(ruder, math.sqrt(ruder), sum(pair.mean_squared for pair in pairs) / len(pairs))
 
 
 def warp_error(
@@ -26,7 +80,7 @@ def warp_error(
       to the earlier one; here the earlier is always fetched forward.
     - `norm="all"`: the same sum over D: Ruder 2016.
     - `root=True`: the square root. Huang 2017 and ReCoNet 2018 take it after the mean over a clip's frames, so for
-      their number average this function's `norm="all"` values and take the root of that.
+      their number use `clip_errors`.
 
     Args:
         current: `(H, W, C)` float32 in [0, 1].
@@ -34,18 +88,99 @@ def warp_error(
         flow: from the current frame into the previous one, found on the *source* frames.
 
     Returns:
-        The error; with nothing valid, the mean over all pixels (Lai's rule).
+        The error; with nothing valid, the mean over all pixels for `valid` (Lai's rule) and 0 for `all`.
     """
+    pair = pair_error(current, previous, flow)
+    error = pair.mean_squared if norm == "valid" else pair.over_all
+    return math.sqrt(error) if root else error
+
+
+def pair_error(current: NDArray[np.float32], previous: NDArray[np.float32], flow: Flow) -> PairError:
+    """What every definition of the warping error is made of. Arguments as in `warp_error`."""
     height, width, channels = current.shape
-    vectors_px, validity = enlarge(flow, height, width)
-    x, y = sampling_grid(vectors_px)
+    full = full_size(flow, height, width)
+    x, y = sampling_grid(full.vectors_px)
     warped = cv2.remap(previous, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    mask = (validity >= 0.999)[..., None]
-    squared = np.square(warped.reshape(current.shape).astype(np.float64) - current)
-    if norm == "valid" and mask.any():
-        error = float((squared * mask).sum() / (mask.sum() * channels))
-    elif norm == "valid":
-        error = float(squared.mean())
-    else:
-        error = float((squared * mask).sum() / squared.size)
-    return float(np.sqrt(error)) if root else error
+    squared = np.square(warped.reshape(current.shape) - current)
+    valid = full.valid == 255
+    count = int(valid.sum())
+    if count == 0:
+        return PairError(float(squared.mean(dtype=np.float64)), 0.0)
+    return PairError(float(squared[valid].sum(dtype=np.float64)) / (count * channels), count / valid.size)
+
+
+def full_size(flow: Flow, height: int, width: int) -> Flow:
+    """A flow at another size; valid (255) only where all that a vector was enlarged from is valid, else 0."""
+    vectors_px, valid = enlarge(flow, height, width)
+    return Flow(vectors_px, np.where(valid >= 0.999, 255, 0).astype(np.uint8))
+
+
+def levels(pixels: Pixels) -> NDArray[np.float32]:
+    """`(H, W, 3)` uint8 or uint16 as float32 in levels of 0 to 255."""
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.float32)
+    return pixels.astype(np.float32) / np.float32(257)
+
+
+def static_pixels(current: Pixels, previous: Pixels, *, threshold_levels: float = _STATIC_LEVELS) -> NDArray[np.bool_]:
+    """Where two frames of a source show the same, noise aside.
+
+    Both are blurred (Gaussian, standard deviation 1 pixel); a pixel stands still where no channel then differs by
+    `threshold_levels` or more.
+
+    Args:
+        current: `(H, W, 3)` uint8 or uint16.
+        previous: the same shape.
+        threshold_levels: in levels of 255.
+
+    Returns:
+        `(H, W)` bool.
+    """
+    difference = levels(current) - levels(previous)  # a blur is linear: one of the difference does for both
+    blurred = cv2.GaussianBlur(difference, (0, 0), _NOISE_SIGMA_PX, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(np.abs(blurred).max(axis=2) < threshold_levels)
+
+
+def flicker_levels(current: Pixels, previous: Pixels, static: NDArray[np.bool_]) -> float | None:
+    """Mean absolute difference of two pictures at static pixels, in levels of 255; None where no pixel is static.
+
+    Args:
+        current: `(H, W, 3)` uint8 or uint16.
+        previous: the same shape.
+        static: `(H, W)`, of the *source*, as `static_pixels` finds it.
+    """
+    if not static.any():
+        return None
+    return float(np.abs(levels(current) - levels(previous))[static].mean(dtype=np.float64))
+
+
+def luma(pixels: Pixels) -> NDArray[np.float32]:
+    """`(H, W, 3)` uint8 or uint16 sRGB as `(H, W)` float32 luma (Rec. 709) in levels of 0 to 255."""
+    return np.asarray(cv2.transform(levels(pixels), _LUMA), np.float32).reshape(pixels.shape[:2])
+
+
+def laplacian_variance(plane: NDArray[np.float32]) -> float:
+    """How sharp a picture is: the variance of its Laplacian (Pech-Pacheco 2000), in levels squared.
+
+    Args:
+        plane: `(H, W)` luma in levels of 0 to 255.
+    """
+    laplacian = np.asarray(cv2.Laplacian(plane, cv2.CV_32F, ksize=1), np.float64)
+    return float(laplacian.var())
+
+
+def slope_per_100(series: Sequence[Sequence[float]]) -> float | None:
+    """Change per 100 steps, by least squares: one slope for all series, each with a level of its own.
+
+    Args:
+        series: values at steps 0, 1, 2, ...; one for each shot, since a cut changes the level and is no drift.
+
+    Returns:
+        In the values' unit; None where no series has two values.
+    """
+    above, below = 0.0, 0.0
+    for values in series:
+        steps = np.arange(len(values)) - (len(values) - 1) / 2
+        above += float(steps @ np.asarray(values, np.float64)) if len(values) else 0.0
+        below += float(steps @ steps)
+    return 100 * above / below if below else None

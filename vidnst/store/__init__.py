@@ -1,7 +1,17 @@
 """The run folder: what a render needs to go on after it was stopped, and what is told about it afterwards."""
 
+from vidnst.store.events import read_events
 from vidnst.store.manifest import Look, Manifest, StyleMark
-from vidnst.store.run import RunStore
+from vidnst.store.run import RunStore, read_plan
 from vidnst.store.space import check_free_space, required_bytes
 
-__all__ = ["Look", "Manifest", "RunStore", "StyleMark", "check_free_space", "required_bytes"]
+__all__ = [
+    "Look",
+    "Manifest",
+    "RunStore",
+    "StyleMark",
+    "check_free_space",
+    "read_events",
+    "read_plan",
+    "required_bytes",
+]

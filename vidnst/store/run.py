@@ -3,6 +3,7 @@
     run.json       what the run is of; written first, so a folder without it is no run
     plan.json      what was planned: range, size, shots, times
     events.jsonl   what happened, one JSON object per line
+    measure.json   how steady the result is; written at the end
     state/         <frame>.<pass>.npy, uint16: what warm starts read; deleted when nobody will read it
     frames/        <frame, 8 digits>.png: what the viewer will see
     lock           held by the process that works here
@@ -30,7 +31,7 @@ from vidnst.store.atomic import FolderLock, remove_parts, write_bytes_whole, wri
 from vidnst.store.events import EventLog, read_events
 from vidnst.store.manifest import Manifest
 
-_OURS = frozenset({"run.json", "plan.json", "events.jsonl", "state", "frames", "lock"})
+_OURS = frozenset({"run.json", "plan.json", "events.jsonl", "measure.json", "state", "frames", "lock"})
 _LONGEST_PLAN = 1 << 30
 _PACE_FRAMES = 200
 
@@ -134,18 +135,13 @@ class RunStore:
         Raises:
             RunError: the file is damaged.
         """
-        path = self.folder / "plan.json"
-        if not path.is_file():
-            return None
-        try:
-            if path.stat().st_size > _LONGEST_PLAN:
-                raise ValueError("over 1 GiB")
-            plan = json.loads(path.read_bytes())
-            if not isinstance(plan, dict):
-                raise ValueError("no JSON object")
-        except (ValueError, RecursionError) as error:
-            raise RunError(f"{path} is damaged: {error}", "start afresh with --restart") from error
-        return plan
+        return read_plan(self.folder)
+
+    def write_measure(self, numbers: Mapping[str, Any]) -> Path:
+        """Keep how steady the result is, JSON values only; where they are kept."""
+        path = self.folder / "measure.json"
+        write_bytes_whole(path, json.dumps(numbers, indent=1, allow_nan=False).encode())
+        return path
 
     def frame_path(self, index: int) -> Path:
         """Where frame `index` of the source is, or will be, as a PNG."""
@@ -271,10 +267,14 @@ class RunStore:
         self.record("finished", durable=True)
         self.complete = True
         if not keep:
-            for name in ("state", "frames"):
-                shutil.rmtree(self.folder / name, ignore_errors=True)
-            self._states.clear()
-            self._frames.clear()
+            self.drop_pictures()
+
+    def drop_pictures(self) -> None:
+        """Remove states and frames."""
+        for name in ("state", "frames"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        self._states.clear()
+        self._frames.clear()
 
     def close(self) -> None:
         """Close the log and let others have the folder."""
@@ -311,6 +311,26 @@ class RunStore:
             self.seconds_per_frame = (times[-1] - times[0]) / (len(times) - 1)
 
 
+def read_plan(folder: Path) -> dict[str, Any] | None:
+    """What a run planned, read without its lock; None where it has planned nothing.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = folder / "plan.json"
+    if not path.is_file():
+        return None
+    try:
+        if path.stat().st_size > _LONGEST_PLAN:
+            raise ValueError("over 1 GiB")
+        plan = json.loads(path.read_bytes())
+        if not isinstance(plan, dict):
+            raise ValueError("no JSON object")
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path} is damaged: {error}", "start afresh with --restart") from error
+    return plan
+
+
 def _is_ours(name: str) -> bool:
     return name in _OURS or (name.startswith(".") and ".part" in name)
 
@@ -318,7 +338,7 @@ def _is_ours(name: str) -> bool:
 def _clear(folder: Path) -> None:
     """Remove a run, its record first, so that what a kill leaves is no run."""
     with writing(folder):
-        for name in ("run.json", "plan.json", "events.jsonl"):
+        for name in ("run.json", "plan.json", "events.jsonl", "measure.json"):
             (folder / name).unlink(missing_ok=True)
         for name in ("state", "frames"):
             path = folder / name

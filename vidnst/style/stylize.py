@@ -123,6 +123,25 @@ class Stylizer:
             seed = self._config.optimize.seed if seed is None else seed
             return self._cold(content, iterations, seed, step_scale, on_step)
 
+    def evaluate(self, content: Tensor, picture: Tensor) -> dict[str, float]:
+        """The losses of a finished picture, without changing it.
+
+        Args:
+            content: `(1, 3, H, W)` float32 sRGB in [0, 1].
+            picture: shaped like `content`.
+
+        Returns:
+            The values of `objective.TERMS`, as `stylize` gives them for a cold start.
+
+        Raises:
+            ConfigError: the picture is too small for the layers.
+        """
+        content, picture = content.detach().to(self._device), picture.detach().to(self._device)
+        styles = self._targets.at(*content.shape[-2:])
+        with torch.no_grad(), same_every_time():
+            terms = Objective(self._network, content, styles, self._config.losses)(picture)
+        return {name: float(term) for name, term in terms.items()}
+
     def _cold(
         self, content: Tensor, iterations: int, seed: int, step_scale: float, on_step: OnStep | None
     ) -> StylizeResult:

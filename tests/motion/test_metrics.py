@@ -1,0 +1,175 @@
+"""The steadiness numbers against their definitions, on a clip whose flow and occlusion are known exactly."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+from moving import MovingClip
+from numpy.typing import NDArray
+
+from vidnst.motion.flow import Flow, estimate_flow
+from vidnst.motion.metrics import (
+    PairError,
+    clip_errors,
+    flicker_levels,
+    full_size,
+    laplacian_variance,
+    luma,
+    pair_error,
+    slope_per_100,
+    static_pixels,
+    warp_error,
+)
+
+STEPS = MovingClip(pan_px=(3, -2), square_step_px=(4, 1))
+"""Whole pixels only."""
+SLIDE = MovingClip(pan_px=(1.4, 0.6), zoom=1.01, turn_degrees=0.7, square_step_px=(2.5, 1.25))
+
+
+def grey(level: float, shape: tuple[int, int] = (48, 64)) -> NDArray[np.uint8]:
+    return np.full((*shape, 3), level, np.uint8)
+
+
+@pytest.mark.parametrize("gap", [1, 5])
+def test_a_result_that_moves_by_whole_pixels_as_the_flow_says_has_no_error(gap: int) -> None:
+    flow = STEPS.flow(5, 5 - gap)
+    assert 0.3 < (flow.valid == 255).mean() < 1
+    found = pair_error(STEPS.frame(5), STEPS.frame(5 - gap), flow)
+    assert found.mean_squared < 1e-12
+    assert found.valid_share == (flow.valid == 255).mean()
+
+
+@pytest.mark.parametrize("gap", [1, 5])
+def test_an_exact_result_between_pixels_has_only_the_error_of_sampling(gap: int) -> None:
+    flow = SLIDE.flow(5, 5 - gap)
+    lost = np.float32(0)
+    for index in range(6):  # what half a pixel of bilinear sampling loses of this texture, there and back
+        half = cv2.blur(SLIDE.frame(index), (2, 2))
+        lost = max(lost, np.square(cv2.blur(half, (2, 2), anchor=(0, 0)) - SLIDE.frame(index))[2:-2, 2:-2].mean())
+    assert pair_error(SLIDE.frame(5), SLIDE.frame(5 - gap), flow).mean_squared < lost
+    assert pair_error(SLIDE.frame(5), SLIDE.frame(5 - gap), SLIDE.flow(5, 5)).mean_squared > 10 * lost
+
+
+@pytest.mark.parametrize("clip", [STEPS, SLIDE])
+@pytest.mark.parametrize("offset", [0.1, -0.04])
+def test_a_constant_offset_gives_what_each_definition_says(clip: MovingClip, offset: float) -> None:
+    pairs = []
+    for index in range(1, clip.count):
+        flow, previous = clip.flow(index, index - 1), clip.frame(index - 1)
+        x, y = np.meshgrid(np.arange(clip.width, dtype=np.float32), np.arange(clip.height, dtype=np.float32))
+        fetched = cv2.remap(
+            previous, x + flow.vectors_px[..., 0], y + flow.vectors_px[..., 1], cv2.INTER_LINEAR, borderMode=1
+        )
+        pairs.append(pair_error(np.asarray(fetched + np.float32(offset), np.float32), previous, flow))
+    share = float(np.mean([pair.valid_share for pair in pairs]))
+    errors = clip_errors(pairs)
+    assert errors.lai == pytest.approx(offset**2, rel=1e-4)
+    assert errors.ruder == pytest.approx(share * offset**2, rel=1e-4)
+    assert errors.huang == pytest.approx(math.sqrt(share) * abs(offset), rel=1e-4)
+
+
+def test_huang_takes_the_root_after_the_mean_over_pairs() -> None:
+    errors = clip_errors([PairError(0.04, 0.5), PairError(0.16, 1.0)])
+    assert errors.ruder == pytest.approx(0.09)
+    assert errors.huang == pytest.approx(0.3)
+    assert errors.lai == pytest.approx(0.1)
+
+
+def test_all_definitions_are_one_function() -> None:
+    flow, current, previous = STEPS.flow(2, 1), STEPS.frame(2) * np.float32(0.9), STEPS.frame(1)
+    pair = pair_error(current, previous, flow)
+    assert warp_error(current, previous, flow) == pair.mean_squared
+    assert warp_error(current, previous, flow, norm="all") == pair.over_all
+    assert warp_error(current, previous, flow, norm="all", root=True) == clip_errors([pair]).huang
+
+
+def test_what_is_occluded_or_out_of_frame_does_not_count() -> None:
+    flow = STEPS.flow(3, 2)
+    wrong = STEPS.frame(3)
+    wrong[flow.valid == 0] = 1 - wrong[flow.valid == 0]
+    assert pair_error(wrong, STEPS.frame(2), flow).mean_squared < 1e-12
+    assert STEPS.uncovered(3, 2).any()
+    assert not flow.valid[STEPS.uncovered(3, 2)].any()
+
+
+def test_a_small_flow_is_valid_only_where_all_of_it_is() -> None:
+    flow = Flow(np.zeros((12, 16, 2), np.float32), np.full((12, 16), 255, np.uint8))
+    flow.valid[:, :8] = 0
+    large = full_size(flow, 48, 64)
+    assert set(np.unique(large.valid)) == {0, 255}
+    assert not large.valid[:, :33].any()
+    assert (large.valid[:, 34:] == 255).all()
+
+
+@pytest.mark.parametrize("clip", [STEPS, SLIDE])
+def test_dis_finds_the_known_flow_where_it_is_valid(clip: MovingClip) -> None:
+    exact = clip.flow(3, 2)
+    found = estimate_flow(clip.pixels(3), clip.pixels(2))
+    miss_px = np.linalg.norm(found.vectors_px - exact.vectors_px, axis=-1)
+    both = (exact.valid == 255) & (found.valid == 255)
+    assert both.sum() > 0.85 * (exact.valid == 255).sum()
+    assert np.median(miss_px[both]) < 0.15
+    assert miss_px[both].mean() < 0.4
+
+
+def test_dis_marks_most_of_what_the_square_uncovers_as_invalid() -> None:
+    clip = MovingClip(width=256, height=144, square=(80, 50), square_px=48, square_step_px=(10, 0))
+    uncovered = clip.uncovered(3, 2)
+    found = estimate_flow(clip.pixels(3), clip.pixels(2))
+    assert uncovered.sum() == 48 * 10
+    assert (found.valid[uncovered] == 0).mean() > 0.7
+
+
+def test_still_pixels_are_found_under_noise_and_moving_ones_are_not() -> None:
+    clip = MovingClip(square_step_px=(12, 0))
+    random = np.random.default_rng(8)
+    noisy = [
+        np.clip(clip.pixels(index) + random.normal(0, 2, (72, 128, 3)), 0, 255).round().astype(np.uint8)
+        for index in range(2)
+    ]
+    static = static_pixels(noisy[1], noisy[0])
+    assert static[:, 82:].mean() > 0.99
+    assert static[24:40, 44:72].mean() < 0.4
+    assert static_pixels(noisy[0], noisy[0]).all()
+
+
+def test_flicker_is_the_mean_difference_at_still_pixels_in_levels() -> None:
+    static = np.zeros((48, 64), bool)
+    static[:, :32] = True
+    current = grey(100)
+    current[:, :32] += 6
+    current[:, 32:] += 80
+    assert flicker_levels(current, grey(100), static) == 6
+    wide = current.astype(np.uint16) * 257
+    assert flicker_levels(wide, grey(100), static) == pytest.approx(6)
+    assert flicker_levels(current, grey(100), np.zeros_like(static)) is None
+
+
+def test_luma_weighs_green_most_and_spans_the_levels() -> None:
+    assert luma(grey(255)).max() == pytest.approx(255)
+    green = grey(0)
+    green[..., 1] = 255
+    assert luma(green).mean() == pytest.approx(0.7152 * 255, rel=1e-5)
+
+
+def test_a_blur_lowers_the_sharpness_and_a_plain_picture_has_none() -> None:
+    plane = luma(STEPS.pixels(0))
+    assert (
+        laplacian_variance(np.asarray(cv2.GaussianBlur(plane, (0, 0), 2), np.float32)) < laplacian_variance(plane) / 2
+    )
+    assert laplacian_variance(luma(grey(90))) == 0
+
+
+def test_sharpness_is_the_variance_of_the_laplacian() -> None:
+    stripes = np.zeros((32, 32), np.float32)
+    stripes[:, ::2] = 10
+    assert laplacian_variance(stripes) == pytest.approx(20**2)
+
+
+def test_a_drift_is_the_slope_and_a_cut_is_none() -> None:
+    assert slope_per_100([[10 + 0.2 * step for step in range(30)]]) == pytest.approx(20)
+    assert slope_per_100([[5, 5, 5], [90, 90, 90, 90]]) == pytest.approx(0)
+    assert slope_per_100([[0, 1, 2], [50, 51]]) == pytest.approx(100)
+    assert slope_per_100([[4]]) is None
+    assert slope_per_100([]) is None

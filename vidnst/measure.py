@@ -1,0 +1,293 @@
+"""Measuring an output against its source: what `vidnst measure` does, and what a render does at its end."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from vidnst.config import RenderConfig
+from vidnst.errors import CancelledError, OutputError, SourceError
+from vidnst.events import Measured, OnEvent, Stage, ignore
+from vidnst.frames import ClipInfo, Pixels, Shot
+from vidnst.meter import FLOW_SIZE_PX, GAPS, Meter
+from vidnst.plan import key_frames
+from vidnst.prepare import Job, read_features, read_styles
+from vidnst.presets import build_config
+from vidnst.records import LOSSES, RunRecord, find_record, read_losses
+from vidnst.steadiness import Measurement
+from vidnst.store import RunStore
+
+if TYPE_CHECKING:  # it brings cv2
+    from vidnst.media.adjust import Adjustments
+
+Losses: TypeAlias = Callable[[int, Pixels, Pixels], Mapping[str, float]]
+"""Style and content loss of a frame, from its index, its source pixels and its output pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureRequest:
+    """What is to be measured. What is None or empty comes from the run folder, where there is one."""
+
+    output: Path
+    """A video, an animation, a picture, a folder of frames, or a run folder: then the frames that it kept, else the
+    output that it was for."""
+    source: str | Path | Sequence[str | Path] | None = None
+    styles: tuple[str, ...] = ()
+    """Paths of style pictures, each optionally followed by `:weight`."""
+    weights: str | None = None
+    """VGG19 weights: a file, or `random`."""
+    start: str | None = None
+    """First frame of the range in the source that the output shows: a number, seconds or a timecode."""
+    end: str | None = None
+    """End of the range, itself not in it."""
+    fps: str | None = None
+    """Frames per second of pictures: what `start` and `end` in seconds are counted with."""
+    flow_size: int = FLOW_SIZE_PX
+    """Longest side at which flow is found, pixels."""
+    with_losses: bool = True
+    """Whether to evaluate style and content loss where styles are known."""
+
+
+def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Measurement:
+    """Measure an output that lies on the disk.
+
+    Losses are evaluated anew on the output as it decodes, except for a run folder's kept frames: these have them in the
+    run's log.
+
+    Raises:
+        SourceError: the source is not known, missing, or cannot be read; RangeError for a range outside it.
+        OutputError: the output is missing, cannot be read, or is not of the source's range and proportions.
+        ConfigError, StyleError, WeightsError: a setting, a style or the weights are wrong.
+        RunError: the run folder is damaged.
+    """
+    from vidnst.media.decode import frame_range
+    from vidnst.media.probe import probe
+
+    record = find_record(request.output)
+    config = _settings(request, record)
+    on_event(Stage("probing"))
+    clip = probe(_source(request, record), fps=config.input.fps)
+    start, end = frame_range(clip, config.input.start, config.input.end)
+    kept = record.frames(start, end) if record and RunStore.exists(request.output) else []
+    output = _probe_output(kept or _subject(request.output, record))
+    shots = (record and record.shots(start, end)) or _find_shots(clip, config, start, end, on_event)
+    recorded, evaluations = read_losses(record.folder) if record else ({}, None)
+    losses = _recorded(recorded if kept and not request.styles else {})
+    styles = request.styles or (record.request.styles if record and not kept else ())
+    if styles and request.with_losses:
+        losses = loss_evaluator(config, styles, on_event=on_event)
+    return measure_clips(
+        clip,
+        output,
+        start=start,
+        end=end,
+        shots=shots,
+        adjustments=record.adjustments(start, end) if record else None,
+        meter=Meter(shots, keys=key_frames_of(config, shots), flow_size=request.flow_size),
+        config=config,
+        losses=losses,
+        evaluations=evaluations,
+        on_event=on_event,
+    )
+
+
+def measure_render(
+    job: Job,
+    store: RunStore,
+    shots: Sequence[Shot],
+    *,
+    on_event: OnEvent = ignore,
+    cancelled: Callable[[], bool] | None = None,
+) -> Measurement:
+    """Measure the frames in a run folder, with the losses that its log has.
+
+    Raises:
+        VidnstError: of the kind that fits; CancelledError where `cancelled` says so.
+    """
+    recorded, evaluations = read_losses(store.folder)
+    return measure_clips(
+        job.clip,
+        _probe_output([store.frame_path(index) for index in range(job.start, job.end)]),
+        start=job.start,
+        end=job.end,
+        shots=shots,
+        adjustments=job.adjustments,
+        meter=Meter(shots, keys=key_frames_of(job.config, shots)),
+        config=job.config,
+        losses=_recorded(recorded),
+        evaluations=evaluations,
+        on_event=on_event,
+        cancelled=cancelled,
+    )
+
+
+def measure_clips(
+    source: ClipInfo,
+    output: ClipInfo,
+    *,
+    start: int,
+    end: int,
+    shots: Sequence[Shot],
+    meter: Meter,
+    config: RenderConfig,
+    losses: Losses,
+    adjustments: "Adjustments | None" = None,
+    evaluations: int | None = None,
+    on_event: OnEvent = ignore,
+    cancelled: Callable[[], bool] | None = None,
+) -> Measurement:
+    """Stream two clips side by side through a meter; source frames are brought to the output's size.
+
+    Args:
+        start, end: the source's frames that the output shows, `start <= index < end`.
+        shots: of that range.
+        meter: knows the same shots, and the key frames.
+        config: says what to do with source frames that do not decode.
+        losses: of each frame.
+        adjustments: what was done to the source's frames before they were rendered.
+        evaluations: that the render took, where known.
+
+    Raises:
+        OutputError: the output has another number of frames, or other proportions.
+        BadFrameError: a frame does not decode.
+        CancelledError: `cancelled` said so.
+    """
+    from vidnst.media.adjust import Adjuster
+    from vidnst.media.decode import FrameReader
+    from vidnst.media.frame_cache import FrameCache
+
+    shown = (source.width, source.height) if adjustments is None else adjustments.size(source, None)
+    check_comparable(source, output, start, end, size=shown)
+    size, policy, total = (output.width, output.height), config.input.on_bad_frame, end - start
+    adjuster = None if adjustments is None else Adjuster(adjustments, source, size)
+    places = [(number, index) for number, shot in enumerate(shots) for index in range(shot.start, shot.end)]
+    on_event(Stage("measuring", 0, total))
+    with (
+        closing(FrameCache(source, shots, size=size, on_bad_frame=policy, adjuster=adjuster, frames=4)) as frames,
+        FrameReader(output) as outputs,
+    ):
+        for done, ((number, index), after) in enumerate(zip(places, outputs, strict=True), start=1):
+            if cancelled is not None and cancelled():
+                raise CancelledError("the measurement was stopped")
+            before = frames.get(number, index)
+            meter.add(index, before, after.pixels, losses(index, before, after.pixels))
+            on_event(Stage("measuring", done, total))
+    return meter.result(evaluations=evaluations)
+
+
+def check_comparable(source: ClipInfo, output: ClipInfo, start: int, end: int, *, size: tuple[int, int]) -> None:
+    """Make sure that an output can be a render of a range of a source, whose frames have `size` before scaling.
+
+    Raises:
+        OutputError: it has another number of frames, or other proportions (give or take two pixels).
+    """
+    if output.frame_count == 1 < end - start and output.paths[0].suffix.lower() == ".webp":
+        raise OutputError(
+            f"animated WebP ({output.source}) cannot be read", "measure another format, or the run folder"
+        )
+    if output.frame_count != end - start:
+        raise OutputError(
+            f"{output.source} has {output.frame_count} frames, but the range of {source.source} has {end - start}"
+            f" ({start} to {end - 1})",
+            "give --start and --end as they were for the render",
+        )
+    width, height = size
+    if abs(output.width * height - output.height * width) > 2 * max(size):
+        raise OutputError(
+            f"{output.source} has {output.width}x{output.height} pixels, which are not the proportions of"
+            f" {source.source} ({width}x{height})",
+            "check that --source is what it was rendered from",
+        )
+
+
+def key_frames_of(config: RenderConfig, shots: Sequence[Shot]) -> tuple[int, ...]:
+    """The key frames of a render's shots; empty where its schedule has none."""
+    schedule = config.schedule
+    if schedule.kind != "keys":
+        return ()
+    found = (key_frames(shot, spacing=schedule.spacing, loop=schedule.loop) for shot in shots)
+    return tuple(index for keys in found for index in keys)
+
+
+def loss_evaluator(config: RenderConfig, styles: Sequence[str], *, on_event: OnEvent = ignore) -> Losses:
+    """What evaluates style and content loss of finished frames, one forward pass of the network each.
+
+    Raises:
+        StyleError, WeightsError, ConfigError: a style or the weights cannot be used.
+        FarmError: the device is not there.
+    """
+    from vidnst.farm.worker import pick_device
+    from vidnst.style.stylize import Stylizer, from_pixels
+
+    pictures = [(style.pixels, style.weight) for style in read_styles(styles)]
+    features = read_features(config, on_event=on_event)
+    stylizer = Stylizer(features, pictures, config, device=pick_device(config.farm.device))
+
+    def evaluate(index: int, source: Pixels, output: Pixels) -> Mapping[str, float]:
+        terms = stylizer.evaluate(from_pixels(source), from_pixels(output))
+        return {name: terms[name] for name in LOSSES}
+
+    return evaluate
+
+
+def measured_event(file: Path, found: Measurement) -> Measured:
+    """The main numbers of a measurement, as they are told at the end of a render."""
+    return Measured(
+        file=str(file),
+        frames=found.frames,
+        error=found.error().output,
+        source_error=found.error().source,
+        error_ratio=found.error().ratio,
+        far_errors={str(gap): found.error(gap).output for gap in GAPS[1:]},
+        static_share=found.static_share,
+        flicker_levels=found.flicker.output,
+        source_flicker_levels=found.flicker.source,
+        drift_levels=found.drift_difference,
+        sharpness_ratio=found.sharpness.ratio,
+        key_ratio=found.keys.ratio if found.keys else None,
+        losses=found.losses,
+    )
+
+
+def _source(request: MeasureRequest, record: RunRecord | None) -> str | Path | Sequence[str | Path]:
+    if request.source is not None:
+        return request.source
+    if record is None:
+        raise SourceError(f"there is no run folder beside {request.output}, so its source is not known", "add --source")
+    return record.request.source
+
+
+def _settings(request: MeasureRequest, record: RunRecord | None) -> RenderConfig:
+    """The run's settings, or the defaults, with what the request says over them."""
+    values = (record.request.config if record else RenderConfig()).model_dump(mode="json")
+    given = {"start": request.start, "end": request.end, "fps": request.fps}
+    values["input"].update({key: value for key, value in given.items() if value is not None})
+    if request.weights is not None:
+        values["model"]["weights"] = request.weights
+    return build_config(values)
+
+
+def _find_shots(clip: ClipInfo, config: RenderConfig, start: int, end: int, on_event: OnEvent) -> list[Shot]:
+    from vidnst.media.shots import find_shots
+
+    on_event(Stage("shots", 0, end - start))
+    return find_shots(clip, start=start, end=end, method=config.input.shots)
+
+
+def _subject(output: Path, record: RunRecord | None) -> Path:
+    """What is measured where no kept frames are: for a run folder, the output that it was for."""
+    return record.request.output if record and RunStore.exists(output) else output
+
+
+def _probe_output(output: Path | Sequence[Path]) -> ClipInfo:
+    from vidnst.media.probe import probe
+
+    try:
+        return probe(output)
+    except SourceError as error:
+        raise OutputError(error.what, error.remedy) from error
+
+
+def _recorded(losses: Mapping[int, Mapping[str, float]]) -> Losses:
+    return lambda index, source, output: losses.get(index, {})

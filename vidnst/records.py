@@ -1,0 +1,105 @@
+"""What the run folder of a finished render tells about it, read without its lock."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidnst.errors import RunError
+from vidnst.frames import Shot
+from vidnst.prepare import Request, beside, recall_request
+from vidnst.store import RunStore, read_events, read_plan
+
+if TYPE_CHECKING:  # it brings cv2
+    from vidnst.media.adjust import Adjustments
+
+LOSSES = ("content", "style")
+"""Terms that stand beside the steadiness of a clip."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run folder, as far as a measurement reads it."""
+
+    folder: Path
+    request: Request
+    plan: dict[str, Any] | None
+
+    def shots(self, start: int, end: int) -> list[Shot] | None:
+        """The planned shots; None where another range, or nothing, was planned.
+
+        Raises:
+            RunError: the plan is damaged.
+        """
+        if not self._covers(start, end) or self.plan is None:
+            return None
+        try:
+            shots = [Shot(int(first), int(stop)) for first, stop in self.plan["shots"]]
+            if [start, *(shot.end for shot in shots)] != [*(shot.start for shot in shots), end]:
+                raise ValueError("its shots do not cover its range")
+            return shots
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged(error) from error
+
+    def adjustments(self, start: int, end: int) -> "Adjustments | None":
+        """What was done to the source's frames before they were rendered; None for nothing, or another range.
+
+        Raises:
+            RunError: the plan is damaged.
+        """
+        if self.plan is None or "adjustments" not in self.plan or not self._covers(start, end):
+            return None
+        from vidnst.media.adjust import Adjustments
+
+        try:
+            return Adjustments.from_json(self.plan["adjustments"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged(error) from error
+
+    def _covers(self, start: int, end: int) -> bool:
+        return self.plan is not None and self.plan.get("range") == [start, end]
+
+    def _damaged(self, error: Exception) -> RunError:
+        return RunError(
+            f"{self.folder / 'plan.json'} is damaged ({error!r})", "give --source, and move the run folder away"
+        )
+
+    def frames(self, start: int, end: int) -> list[Path]:
+        """The frames of the range that were kept, all of them or none."""
+        paths = [self.folder / "frames" / f"{index:08d}.png" for index in range(start, end)]
+        return paths if all(path.is_file() for path in paths) else []
+
+
+def find_record(output: Path) -> RunRecord | None:
+    """The run folder of an output: itself, or the one beside it; None where there is none.
+
+    Raises:
+        RunError, ConfigError: it is damaged.
+    """
+    whole = Path(os.path.abspath(output))
+    folder = whole if RunStore.exists(whole) else beside(whole) if whole.name else whole
+    if not RunStore.exists(folder):
+        return None
+    return RunRecord(folder, recall_request(folder, {}), read_plan(folder))
+
+
+def read_losses(folder: Path) -> tuple[dict[int, dict[str, float]], int]:
+    """Style and content loss of each finished frame by a run's log, and the evaluations of all its nodes.
+
+    Where a node was done again, the last time counts.
+    """
+    log = folder / "events.jsonl"
+    losses: dict[int, dict[str, float]] = {}
+    evaluations: dict[str, int] = {}
+    for event in read_events(log) if log.is_file() else ():
+        node, terms = str(event.get("node")), event.get("losses")
+        frame = node.partition(".")[0]
+        if event.get("kind") != "done" or not frame.isdecimal() or not isinstance(terms, Mapping):
+            continue
+        spent = event.get("evaluations")
+        evaluations[node] = spent if isinstance(spent, int) else 0
+        if event.get("final"):
+            values = {name: terms.get(name) for name in LOSSES}
+            losses[int(frame)] = {name: value for name, value in values.items() if isinstance(value, int | float)}
+    return losses, sum(evaluations.values())

@@ -1,0 +1,192 @@
+"""What a measurement of a clip's steadiness holds, every number with its unit, and how it is written as JSON."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A number of the output beside the same number of the source."""
+
+    output: float | None
+    source: float | None
+
+    @property
+    def ratio(self) -> float | None:
+        """Output over source; None where either is missing or the source's is 0."""
+        if self.output is None or self.source is None or self.source <= 0:
+            return None
+        return self.output / self.source
+
+    def plain(self) -> dict[str, float | None]:
+        """As JSON values, with the ratio."""
+        return {"output": self.output, "source": self.source, "ratio": self.ratio}
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """A frame and the one `gap` frames before it, in the same shot."""
+
+    gap: int
+    """Frames between the two."""
+    valid_share: float
+    """Share of pixels with a valid flow, 0 to 1."""
+    output: float
+    """Warping error of the output, Lai's form, squared units of channels in [0, 1]; times `valid_share` it is
+    Ruder's."""
+    source: float
+    """The source's own, with the same flow and mask."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRow:
+    """One frame's numbers."""
+
+    frame: int
+    """Index in the whole source."""
+    shot: int
+    """Number of its shot, from 0."""
+    key: bool
+    """Whether it is a key frame of its shot."""
+    luma_output: float
+    """Mean luma, levels of 255."""
+    luma_source: float
+    sharpness_output: float
+    """Variance of the Laplacian of the luma, levels squared."""
+    sharpness_source: float
+    static_share: float | None = None
+    """Share of pixels at which the source stands still since the frame before; None for the first of a shot."""
+    flicker_output: float | None = None
+    """Mean absolute change at these pixels, levels of 255; None where there are none."""
+    flicker_source: float | None = None
+    pairs: tuple[PairRow, ...] = ()
+    """Warping errors, one for each gap that does not reach across the shot's first frame."""
+    losses: dict[str, float] = field(default_factory=dict)
+    """Style and content loss, where known."""
+
+
+@dataclass(frozen=True, slots=True)
+class GapErrors:
+    """Warping errors over all pairs of one gap."""
+
+    gap: int
+    """Frames between the two of a pair."""
+    pairs: int
+    """How many pairs there are; with none, the errors are missing."""
+    valid_share: float | None
+    """Mean share of pixels with a valid flow, 0 to 1."""
+    ruder: Compared
+    """Ruder 2016; see `metrics.ClipErrors` for the definitions. Channels are in [0, 1]."""
+    huang: Compared
+    """Huang 2017 and ReCoNet 2018."""
+    lai: Compared
+    """Lai 2018."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyErrors:
+    """Error of pairs of neighbours that touch a key frame (either of the two is one) beside that of all others."""
+
+    at_keys: Compared
+    """Mean of Lai's error over the pairs that touch a key frame."""
+    elsewhere: Compared
+    """Over the other pairs."""
+    pairs_at_keys: int
+    pairs_elsewhere: int
+
+    @property
+    def ratio(self) -> float | None:
+        """At keys over elsewhere, in the output; 1 where keys cannot be seen."""
+        return Compared(self.at_keys.output, self.elsewhere.output).ratio
+
+    @property
+    def source_ratio(self) -> float | None:
+        """The same of the source: what of the ratio is the clip's own."""
+        return Compared(self.at_keys.source, self.elsewhere.source).ratio
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values, with the ratios."""
+        values = {"at_keys": self.at_keys.plain(), "elsewhere": self.elsewhere.plain()}
+        counts = {"pairs_at_keys": self.pairs_at_keys, "pairs_elsewhere": self.pairs_elsewhere}
+        return {**values, **counts, "ratio": self.ratio, "source_ratio": self.source_ratio}
+
+
+@dataclass(frozen=True, slots=True)
+class ShotNumbers:
+    """What is told of each shot."""
+
+    start: int
+    end: int
+    """Frame after the last."""
+    error: Compared
+    """Lai's error of neighbours."""
+    drift: Compared
+    """Slope of the mean luma, levels of 255 per 100 frames, least squares."""
+    drift_difference: float | None
+    """Slope of output minus source."""
+    keys: KeyErrors | None
+    """None where no key frames are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """How steady a clip is. Pairs across a cut are never measured; what could not be measured is None."""
+
+    frames: int
+    """Frames measured."""
+    width: int
+    """Pixels across."""
+    height: int
+    """Pixels down."""
+    flow_size: int
+    """Longest side at which flow was found, pixels."""
+    errors: tuple[GapErrors, ...]
+    """Warping errors, by gap."""
+    static_share: float | None
+    """Mean share of pixels at which the source stands still, 0 to 1."""
+    flicker: Compared
+    """Mean absolute change of these from frame to frame, levels of 255."""
+    drift: Compared
+    """Slope of the mean luma, levels of 255 per 100 frames; one slope for all shots, each at a level of its own."""
+    drift_difference: float | None
+    """Slope of output minus source: the drift that the rendering adds."""
+    sharpness: Compared
+    """Mean variance of the luma's Laplacian, levels squared: what a blurred clip lacks."""
+    keys: KeyErrors | None
+    """None where no key frames are known."""
+    losses: dict[str, float]
+    """Mean style and content loss; empty where unknown. A frozen or blurred clip is steady, and shows here."""
+    evaluations: int | None
+    """Loss evaluations that the render took, where its log is there."""
+    shots: tuple[ShotNumbers, ...]
+    rows: tuple[FrameRow, ...]
+    """One for each frame."""
+
+    def at_gap(self, gap: int) -> GapErrors | None:
+        """The errors at a gap; None where it was not measured."""
+        return next((errors for errors in self.errors if errors.gap == gap), None)
+
+    def error(self, gap: int = 1) -> Compared:
+        """Lai's error at a gap."""
+        errors = self.at_gap(gap)
+        return Compared(None, None) if errors is None else errors.lai
+
+    def plain(self, *, per_frame: bool = True) -> dict[str, Any]:
+        """As JSON values.
+
+        Args:
+            per_frame: whether each frame's row is among them, under `rows`.
+        """
+        names = (name for name in self.__dataclass_fields__ if name != "rows")
+        values = {name: _plain(getattr(self, name)) for name in names}
+        return values | ({"rows": [asdict(row) for row in self.rows]} if per_frame else {})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Compared | KeyErrors):
+        return value.plain()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, GapErrors | ShotNumbers):
+        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    return value
