@@ -273,7 +273,11 @@ def test_a_render_leaves_its_measurement_with_one_row_for_each_frame(rendered: t
     found = json.loads((output.with_name("out.vidnst") / "measure.json").read_text())
     assert [row["frame"] for row in found["rows"]] == list(range(6))
     assert all(set(row["losses"]) == {"content", "style"} for row in found["rows"])
-    assert found["evaluations"] == 4 + 5 * 2
+    nodes = (node.id for node in plan_shot(RenderConfig().schedule, Shot(0, 6)) if isinstance(node.id, StateId))
+    log = (output.with_name("out.vidnst") / "events.jsonl").read_text().splitlines()
+    done = [event for event in map(json.loads, log) if event["kind"] == "done"]
+    assert {event["node"] for event in done} == {str(node) for node in nodes}
+    assert found["evaluations"] == sum(event["evaluations"] for event in done)
     event = next(event for event in told if isinstance(event, Measured))
     assert event.error == found["errors"][0]["lai"]["output"]
     assert event.losses == found["losses"]

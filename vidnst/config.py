@@ -136,16 +136,32 @@ class WarmConfig(Section):
     into view gets full steps."""
 
 
+class KeyConfig(WarmConfig):
+    """How a key after the first is rendered."""
+
+    share: float = Field(0.4, ge=0, le=1)
+
+
 class BetweenConfig(WarmConfig):
     """How a frame between two keys is rendered."""
 
-    share: float = Field(0.25, ge=0, le=1)
+    share: float = Field(0.05, ge=0, le=1)
+    hold: Weight = 0.3
 
 
 class RelaxConfig(WarmConfig):
-    """How a frame is rendered in a pass."""
+    """How a frame is rendered in the first pass."""
 
-    share: float = Field(0.1, ge=0, le=1)
+    share: float = Field(0.15, ge=0, le=1)
+    rate: float = Field(0.3, gt=0, le=1)
+
+
+class SettleConfig(WarmConfig):
+    """How a frame is rendered in the last pass."""
+
+    share: float = Field(0.05, ge=0, le=1)
+    hold: Weight = 13.0
+    rate: float = Field(0.05, gt=0, le=1)
 
 
 class ScheduleConfig(Section):
@@ -156,22 +172,29 @@ class ScheduleConfig(Section):
     its neighbours; chain: each frame from the one before, warped; independent: each from its own content."""
     spacing: int = Field(8, ge=1, le=256)
     """keys: the most frames from one key to the next."""
-    passes: int = Field(2, ge=0, le=16)
+    passes: int = Field(4, ge=0, le=16)
     """keys: how often all frames are gone over."""
     loop: bool = False
     """keys: the first frame follows the last."""
-    key: WarmConfig = WarmConfig()
+    key: KeyConfig = KeyConfig()
     """keys: a key after the first."""
     between: BetweenConfig = BetweenConfig()
     """keys: a frame between two keys."""
     relax: RelaxConfig = RelaxConfig()
-    """keys: a frame in a pass."""
+    """keys: a frame in the first pass. Passes between the first and the last go from one to the other in equal
+    ratios; a single pass lies in the middle."""
+    settle: SettleConfig = SettleConfig()
+    """keys: a frame in the last pass."""
     warm: WarmConfig = WarmConfig()
     """chain: a frame after the first."""
 
-    def work(self, role: str) -> WarmConfig:
+    def work(self, role: str, pass_index: int = 0) -> WarmConfig:
         """How a node of a role is rendered; a cold one at full steps, with all evaluations."""
-        kinds = {"key": self.key, "between": self.between, "relax": self.relax, "warm": self.warm}
+        if role == "relax":
+            way = (pass_index - 1) / (self.passes - 1) if self.passes > 1 else 0.5
+            first, last = self.relax.model_dump(), self.settle.model_dump()
+            return WarmConfig(**{name: first[name] ** (1 - way) * last[name] ** way for name in first})
+        kinds: dict[str, WarmConfig] = {"key": self.key, "between": self.between, "warm": self.warm}
         return kinds.get(role, WarmConfig(share=1, rate=1))
 
     @model_validator(mode="after")
@@ -263,10 +286,10 @@ class RenderConfig(Section):
     farm: FarmConfig = FarmConfig()
     output: OutputConfig = OutputConfig()
 
-    def evaluations(self, role: str) -> int:
+    def evaluations(self, role: str, pass_index: int = 0) -> int:
         """Evaluations of the loss that a node of a role gets at most."""
         iterations = self.optimize.iterations
-        return max(1, round(iterations * self.schedule.work(role).share)) if iterations else 0
+        return max(1, round(iterations * self.schedule.work(role, pass_index).share)) if iterations else 0
 
     def look(self) -> dict[str, Any]:
         """The sections that decide the bytes of a frame, as plain JSON values.

@@ -49,12 +49,13 @@ class RenderHost:
         if isinstance(node.id, FlowId):
             through = tuple(inputs[need] for need in node.needs)
             return FlowJob(node.id, frames[0], frames[1], (through[0], through[1]) if through else None)
-        work = self._config.schedule.work(node.role.value)
+        kind = (node.role.value, node.id.pass_index)
+        work = self._config.schedule.work(*kind)
         return StylizeJob(
             node.id,
             frames[0],
             tuple(self._start(node, source, inputs) for source in node.sources),
-            iterations=self._config.evaluations(node.role.value),
+            iterations=self._config.evaluations(*kind),
             seed=node_seed(self._config.optimize.seed, node.id),
             hold=work.hold,
             rate=work.rate,

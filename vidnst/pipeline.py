@@ -12,7 +12,7 @@ from vidnst.config import RenderConfig, ScheduleConfig
 from vidnst.errors import CancelledError, RunError
 from vidnst.events import OnEvent, RunFinished, RunStarted, Stage, Warned, ignore
 from vidnst.frames import Shot
-from vidnst.plan import Lane, Role, StateId, by_shot
+from vidnst.plan import Lane, StateId, by_shot
 from vidnst.prepare import Job, Request, adjusted, prepare, study_frames
 from vidnst.store import RunStore, check_free_space, required_bytes
 
@@ -287,8 +287,10 @@ def outline(request: Request, *, overwrite: bool = True) -> dict[str, Any]:
     if job.config.input.crops:
         job = study_frames(job, shots)
     schedule = schedule_of(job)
-    roles = Counter(node.role for nodes in by_shot(schedule, shots) for node in nodes)
-    evaluations = {role: count * job.config.evaluations(role) for role, count in roles.items() if role != Role.FLOW}
+    nodes = [node for shot in by_shot(schedule, shots) for node in shot]
+    roles = Counter(node.role.value for node in nodes)
+    kinds = Counter((node.role.value, node.id.pass_index) for node in nodes if isinstance(node.id, StateId))
+    evaluations = sum(count * job.config.evaluations(*kind) for kind, count in kinds.items())
     return {
         "source": job.clip.source,
         "output": str(request.output),
@@ -301,8 +303,8 @@ def outline(request: Request, *, overwrite: bool = True) -> dict[str, Any]:
         "audio": job.clip.audio_codec,
         "schedule": schedule.kind,
         "shots": [[shot.start, shot.end] for shot in shots],
-        "nodes": {role.value: count for role, count in roles.items()},
-        "evaluations": sum(evaluations.values()),
+        "nodes": dict(roles),
+        "evaluations": evaluations,
         "styles": [f"{style.path}:{style.weight:g}" for style in job.styles],
         "config": job.config.model_dump(mode="json"),
     }
