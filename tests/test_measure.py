@@ -21,6 +21,7 @@ from vidnst.events import Event, Measured, RunFinished, Warned
 from vidnst.frames import Shot
 from vidnst.measure import MeasureRequest, measure_output
 from vidnst.meter import Meter
+from vidnst.plan import StateId, plan_shot
 from vidnst.presets import build_config
 from vidnst.records import read_losses
 from vidnst.steadiness import Measurement

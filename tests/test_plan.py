@@ -157,6 +157,13 @@ def test_in_a_loop_the_first_frame_follows_the_last(count: int, spacing: int, pa
     assert StateId(count - 1) in first.states
 
 
+def test_a_clip_of_several_shots_is_no_loop() -> None:
+    schedule = ScheduleConfig(loop=True)
+    shots = shots_of([9, 9])
+    flows = {node.id for node in whole(schedule, shots) if isinstance(node.id, FlowId)}
+    assert all(flow.reference < flow.frame for flow in flows)
+
+
 def test_a_shot_of_one_frame_is_one_cold_node() -> None:
     for loop in (False, True):
         (node,) = keys(Shot(4, 5), loop=loop)

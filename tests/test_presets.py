@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from vidnst.config import OutputConfig, RenderConfig
+from vidnst.frames import Shot
 from vidnst.media.formats import choose
+from vidnst.plan import StateId, plan_shot
 from vidnst.presets import load_config, preset_folder, preset_names, preset_summary, read_yaml
 
 PRESETS = ("burst", "default", "draft", "film", "timelapse")
@@ -67,36 +69,35 @@ def test_other_presets_write_down_only_what_they_set_and_say_why(name: str) -> N
 
 
 def test_draft_is_much_less_work_than_default_and_film_more() -> None:
-    draft, default, film = (load_config(preset=name).optimize for name in ("draft", "default", "film"))
-    assert draft.warm_iterations() * 3 <= default.warm_iterations() <= film.warm_iterations() / 2
-    assert draft.iterations * 3 <= default.iterations <= film.iterations / 2
+    draft, default, film = (work_of_a_second(load_config(preset=name)) for name in ("draft", "default", "film"))
+    assert draft * 5 <= default <= film / 1.9
     assert load_config(preset="draft").input.size is not None
     assert load_config(preset="film").input.size is None
+
+
+def work_of_a_second(config: RenderConfig) -> int:
+    """Evaluations of the loss for 25 frames."""
+    states = (node for node in plan_shot(config.schedule, Shot(0, 25)) if isinstance(node.id, StateId))
+    return sum(config.evaluations(node.role.value, node.id.pass_index) for node in states)
 
 
 def test_draft_keeps_the_losses_so_that_it_predicts_the_full_render() -> None:
     assert load_config(preset="draft").losses == RenderConfig().losses
 
 
-def test_timelapse_holds_on_harder_than_default_and_ignores_changing_light() -> None:
+def test_timelapse_holds_on_harder_than_default_and_follows_changing_light() -> None:
     config = load_config(preset="timelapse")
     assert config.losses.temporal_weight > RenderConfig().losses.temporal_weight
-    assert config.optimize.warm_rate < RenderConfig().optimize.warm_rate
     assert config.input.shots == "none"
-    assert config.schedule.kind == "chain"
-
-
-def test_timelapse_takes_flicker_out_and_burst_registers_only_on_request() -> None:
-    timelapse, burst = load_config(preset="timelapse").input, load_config(preset="burst").input
-    assert timelapse.deflicker is not None
-    assert timelapse.registration == "none"
-    assert not burst.adjusts
-    assert "--register" in _text("burst")
+    assert config.motion.follow_light
+    assert config.motion.static_lock > 0
 
 
 def test_burst_has_the_pace_of_a_flip_book() -> None:
     config = load_config(preset="burst")
     assert config.input.fps == Fraction(8)
+    assert config.schedule.loop
+    assert config.motion.follow_light
     assert config.input.shots == "none"
 
 

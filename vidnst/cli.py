@@ -108,6 +108,10 @@ def render(
         Literal["keys", "chain", "independent"] | None,
         _option(_LOOK, "From what frames start: keys around them, the one before, or nothing."),
     ] = None,
+    stability: Annotated[
+        float | None, _option(_LOOK, "How steady, from 0 (boils) over 0.5 (the default) to 1 (locked).", metavar="0..1")
+    ] = None,
+    loop: Annotated[bool, _option(_LOOK, "The first frame follows the last: no jump when it is played round.")] = False,
     seed: Annotated[int | None, _option(_LOOK, "Seed of everything random.")] = None,
     weights: Annotated[str | None, _option(_LOOK, "VGG19 weights: a file, or `random`.")] = None,
     workers: Annotated[
@@ -137,6 +141,7 @@ def render(
     resolved = load_config(
         preset=preset,
         file=config,
+        stability=stability,
         assignments=assignments or (),
         options={
             "input.size": size,
@@ -155,6 +160,7 @@ def render(
             "optimize.init": init,
             "optimize.seed": seed,
             "schedule.kind": schedule,
+            "schedule.loop": loop or None,
             "farm.workers": workers,
             "farm.address": address,
             "farm.executor": executor,

@@ -11,7 +11,7 @@ from vidnst.errors import CancelledError, OutputError, SourceError
 from vidnst.events import Measured, OnEvent, Stage, ignore
 from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.meter import FLOW_SIZE_PX, GAPS, Meter
-from vidnst.plan import key_frames
+from vidnst.plan import closed, key_frames
 from vidnst.prepare import Job, read_features, read_styles
 from vidnst.presets import build_config
 from vidnst.records import LOSSES, RunRecord, find_record, read_losses
@@ -203,7 +203,7 @@ def check_comparable(source: ClipInfo, output: ClipInfo, start: int, end: int, *
 
 def key_frames_of(config: RenderConfig, shots: Sequence[Shot]) -> tuple[int, ...]:
     """The key frames of a render's shots; empty where its schedule has none."""
-    schedule = config.schedule
+    schedule = closed(config.schedule, shots)
     if schedule.kind != "keys":
         return ()
     found = (key_frames(shot, spacing=schedule.spacing, loop=schedule.loop) for shot in shots)

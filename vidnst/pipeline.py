@@ -191,6 +191,8 @@ def stylize_frames(
     done: set[StateId] = set()
     for nodes in by_shot(schedule, shots):
         done |= store.settled(nodes)
+    if schedule.loop and len(shots) > 1:
+        on_event(Warned(f"the clip has {len(shots)} shots, so it begins with a cut when it is played round: no loop"))
     frames_done = sum(1 for nodes in by_shot(schedule, shots) for node in nodes if node.final and node.id in done)
     if frames_done == job.end - job.start:
         return

@@ -304,7 +304,12 @@ def plan_shot(schedule: ScheduleConfig, shot: Shot, *, number: int = 0) -> Itera
 def by_shot(schedule: ScheduleConfig, shots: Sequence[Shot]) -> Iterator[Iterator[Node]]:
     """The plans of all shots: the components that a scheduler runs side by side."""
     for number, shot in enumerate(shots):
-        yield plan_shot(schedule, shot, number=number)
+        yield plan_shot(closed(schedule, shots), shot, number=number)
+
+
+def closed(schedule: ScheduleConfig, shots: Sequence[Shot]) -> ScheduleConfig:
+    """The schedule as it holds for these shots: only a clip of one shot can be a loop, others begin with a cut."""
+    return schedule.model_copy(update={"loop": schedule.loop and len(shots) == 1})
 
 
 def settled(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from vidnst.config import RenderConfig
 from vidnst.errors import ConfigError
+from vidnst.stability import stability_settings
 
 _MAX_BYTES = 1_000_000  # a configuration of more is not one, and YAML aliases could blow it up further
 
@@ -36,6 +37,7 @@ def load_config(
     *,
     preset: str | None = None,
     file: Path | None = None,
+    stability: float | None = None,
     assignments: Iterable[str] = (),
     options: Mapping[str, Any] | None = None,
 ) -> RenderConfig:
@@ -44,6 +46,7 @@ def load_config(
     Args:
         preset: name of a preset that ships.
         file: a YAML file of the same shape.
+        stability: a place on the dial from 0, boiling, to 1, locked: see `stability_settings`.
         assignments: `key.sub=value` texts, the value read as YAML.
         options: values by dotted key, `None` meaning not given.
 
@@ -55,6 +58,8 @@ def load_config(
         _merge(values, _read_preset(preset))
     if file is not None:
         _merge(values, read_yaml(file))
+    if stability is not None:
+        _merge(values, stability_settings(stability))
     for assignment in assignments:
         key, sign, text = assignment.partition("=")
         if not sign or not key:

@@ -58,7 +58,11 @@ class RunRecord:
             raise self._damaged(error) from error
 
     def _covers(self, start: int, end: int) -> bool:
-        return self.plan is not None and self.plan.get("range") == [start, end]
+        if self.plan is None:
+            return False
+        if not isinstance(self.plan.get("range"), list):
+            raise self._damaged(ValueError("it has no range"))
+        return list(self.plan["range"]) == [start, end]
 
     def _damaged(self, error: Exception) -> RunError:
         return RunError(

@@ -1,10 +1,11 @@
 """Where a warm frame begins: warped states blended, and recoloured content elsewhere; flows one after the other."""
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.frames import unit, widen
-from vidnst.motion.blend import Start, blend
+from vidnst.motion.blend import Start, blend, standing_still
 from vidnst.motion.compose import compose, compose_pairs
 from vidnst.motion.flow import Flow, FlowPair
 
@@ -86,3 +87,59 @@ def test_pairs_are_composed_both_ways() -> None:
     both = compose_pairs(first, second)
     np.testing.assert_allclose(both.forward.vectors_px[..., 0], 7)
     np.testing.assert_allclose(both.backward.vectors_px[..., 0], -7)
+
+
+def scene(gain: float = 1.0) -> NDArray[np.uint8]:
+    """A soft picture under some light."""
+    noise = np.random.default_rng(5).uniform(60, 240, (HEIGHT // 8, WIDTH // 8, 3)).astype(np.float32)
+    soft = cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    return np.clip(soft * gain, 0, 255).astype(np.uint8)
+
+
+def painted(pixels: NDArray[np.uint8], answer: float) -> NDArray[np.uint16]:
+    """A picture with strokes of its own that answers to the source's brightness by a share."""
+    strokes = np.random.default_rng(6).uniform(-0.1, 0.1, (HEIGHT, WIDTH, 1))
+    return np.rint(np.clip(0.2 + answer * unit(pixels) + strokes, 0, 1) * 65535).astype(np.uint16)
+
+
+def test_strokes_keep_their_place_and_take_over_the_change_of_light() -> None:
+    before, now = scene(), scene(0.6)
+    start = Start(painted(before, 0.5), still(), 1.0, before)
+    held = blend(now, [start])
+    followed = blend(now, [start], follow_light=True)
+    wanted = unit(painted(now, 0.5))
+    assert np.abs(held.picture - wanted).mean() > 0.08
+    assert np.abs(followed.picture - wanted).mean() < 0.02
+    assert followed.light is not None
+    change = (unit(now) - unit(before)) @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    np.testing.assert_allclose(followed.light, change, atol=0.05)
+
+
+def test_without_a_change_of_light_nothing_is_taken_over() -> None:
+    start = Start(painted(scene(), 0.5), still(), 1.0, scene())
+    np.testing.assert_allclose(blend(scene(), [start], follow_light=True).picture, unit(start.state), atol=1e-5)
+
+
+def test_what_stands_still_is_taken_as_it_is_whatever_the_flow_says() -> None:
+    before = scene()
+    now = before.copy()
+    now[:, WIDTH // 2 :] = np.roll(before, 9, axis=0)[:, WIDTH // 2 :]
+    state = widen(pixels(2))
+    begun = blend(now, [Start(state, shift(1.5, 0.5), 1.0, before)], still_levels=4)
+    assert begun.still is not None
+    left = np.s_[8:-8, 8 : WIDTH // 2 - 12]
+    assert (begun.still[left] == 1).all()
+    np.testing.assert_allclose(begun.picture[left], unit(state)[left], atol=1e-6)
+    assert begun.still[:, WIDTH // 2 + 6 :].mean() < 0.2
+
+
+def test_a_change_of_light_is_no_movement_where_light_is_followed() -> None:
+    before, now = unit(scene()), unit(scene(0.5))
+    assert standing_still(now, before, levels=4, any_light=True).mean() > 0.95
+    assert standing_still(now, before, levels=4, any_light=False).mean() < 0.05
+
+
+def test_noise_is_no_movement() -> None:
+    noise = np.random.default_rng(8).normal(0, 4 / 255, (2, HEIGHT, WIDTH, 3)).astype(np.float32)
+    now, before = (np.clip(unit(scene()) + grain, 0, 1) for grain in noise)
+    assert standing_still(now, before, levels=4, any_light=False).mean() > 0.95

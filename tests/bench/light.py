@@ -1,0 +1,81 @@
+"""A time-lapse whose light swings by half: `python tests/bench/light.py PICTURE STYLE [WEIGHTS [FOLDER]]`.
+
+A still picture is darkened to half its brightness and back over 24 frames, with a little noise, and rendered three
+times at equal settings but for what is named: every frame on its own; with the time-lapse preset's `keys`; and the same
+without following the light. Printed are, in levels of 255: how far the mean brightness of a frame is from that of the
+same frame rendered on its own (worst frame, and mean), how much the mean brightness swings, and how much the texture
+moves: what is left between neighbouring frames after each one's mean and contrast are made equal.
+"""
+
+import itertools
+import math
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import vidnst
+from vidnst.frames import unit
+from vidnst.media.pictures import read_picture, write_png
+from vidnst.presets import load_config
+
+FRAMES, WIDTH = 24, 160
+RENDERS = {
+    "each on its own": ["schedule.kind=independent"],
+    "keys, light followed": [],
+    "keys, light not followed": ["motion.follow_light=false", "motion.static_lock=0"],
+}
+
+
+def write_source(picture: Path, folder: Path) -> None:
+    """The time-lapse as PNG frames."""
+    pixels = unit(read_picture(picture))
+    height = round(pixels.shape[0] * WIDTH / pixels.shape[1])
+    scene = cv2.resize(pixels, (WIDTH, height), interpolation=cv2.INTER_AREA)
+    noise = np.random.default_rng(1)
+    for index in range(FRAMES):
+        light = 0.75 + 0.25 * math.cos(2 * math.pi * index / FRAMES)
+        frame = scene * light + noise.normal(0, 1 / 255, scene.shape)
+        write_png(folder / f"{index:03d}.png", np.clip(np.rint(frame * 255), 0, 255).astype(np.uint8), bits=8)
+
+
+def read(folder: Path) -> list[NDArray[np.float32]]:
+    """Luma of every frame, in levels."""
+    weights = np.array([0.2126, 0.7152, 0.0722], np.float32) * 255
+    return [unit(read_picture(path)) @ weights for path in sorted(folder.glob("*.png"))]
+
+
+def texture_motion(frames: list[NDArray[np.float32]]) -> float:
+    """Mean difference of neighbours brought to one mean and contrast."""
+    spread = float(np.mean([frame.std() for frame in frames]))
+    level = [(frame - frame.mean()) / frame.std() * spread for frame in frames]
+    return float(np.mean([np.abs(one - two).mean() for one, two in itertools.pairwise(level)]))
+
+
+def main(picture: str, style: str, weights: str = "random", place: str | None = None) -> None:
+    """Render, measure, print."""
+    folder = Path(place or tempfile.mkdtemp())
+    source = folder / "source"
+    source.mkdir(parents=True, exist_ok=True)
+    write_source(Path(picture), source)
+    found = {}
+    for name, settings in RENDERS.items():
+        out = folder / name.replace(" ", "_").replace(",", "")
+        common = [f"model.weights={weights}", "input.deflicker=null", "farm.executor=inline", "farm.workers=1"]
+        config = load_config(preset="timelapse", assignments=[*common, *settings])
+        vidnst.render(source, style=style, output=out, config=config, overwrite=True, restart=True)
+        found[name] = read(out)
+    alone = [frame.mean() for frame in found["each on its own"]]
+    sys.stdout.write("| render | brightness off, worst | mean | swing | texture moves |\n|---|---|---|---|---|\n")
+    for name, frames in (("source", read(source)), *found.items()):
+        means = [frame.mean() for frame in frames]
+        off = [abs(one - two) for one, two in zip(means, alone, strict=True)]
+        cells = (max(off), float(np.mean(off)), max(means) - min(means), texture_motion(frames))
+        sys.stdout.write(f"| {name} | {' | '.join(f'{cell:.2f}' for cell in cells)} |\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

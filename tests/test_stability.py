@@ -1,0 +1,55 @@
+"""The dial from boiling to locked."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidnst.config import RenderConfig
+from vidnst.errors import ConfigError
+from vidnst.presets import build_config, load_config
+from vidnst.stability import stability_settings
+
+
+def at(dial: float) -> RenderConfig:
+    return build_config(stability_settings(dial))
+
+
+def test_the_middle_is_the_default() -> None:
+    assert at(0.5) == RenderConfig()
+
+
+def test_zero_boils() -> None:
+    assert at(0).schedule.kind == "independent"
+
+
+@given(st.floats(0.01, 1), st.floats(0.01, 1))
+def test_more_stability_never_pulls_less_or_goes_over_the_frames_less_often(one: float, two: float) -> None:
+    low, high = at(min(one, two)), at(max(one, two))
+    assert low.losses.temporal_weight <= high.losses.temporal_weight
+    assert low.schedule.passes <= high.schedule.passes
+    assert low.motion.static_lock <= high.motion.static_lock
+
+
+@given(st.floats(0.07, 1))
+def test_the_passes_together_take_about_the_same_time_wherever_the_dial_is(dial: float) -> None:
+    def work(config: RenderConfig) -> int:
+        return sum(config.evaluations("relax", index) for index in range(1, config.schedule.passes + 1))
+
+    assert work(at(dial)) == pytest.approx(work(RenderConfig()), rel=0.15)
+
+
+def test_the_locked_end_locks_what_stands_still() -> None:
+    assert at(1).motion.static_lock > 0
+
+
+def test_the_dial_goes_over_a_preset_and_under_single_settings() -> None:
+    config = load_config(preset="timelapse", stability=0.25, assignments=["schedule.passes=7"])
+    assert config.losses.temporal_weight == at(0.25).losses.temporal_weight
+    assert config.schedule.passes == 7
+    assert config.losses.tv_weight == load_config(preset="timelapse").losses.tv_weight
+
+
+@pytest.mark.parametrize("dial", [-0.1, 1.2, float("nan")])
+def test_a_place_off_the_dial_is_refused_by_name(dial: float) -> None:
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        stability_settings(dial)
