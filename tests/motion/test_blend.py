@@ -103,16 +103,25 @@ def painted(pixels: NDArray[np.uint8], answer: float) -> NDArray[np.uint16]:
 
 
 def test_strokes_keep_their_place_and_take_over_the_change_of_light() -> None:
-    before, now = scene(), scene(0.6)
-    start = Start(painted(before, 0.5), still(), 1.0, before)
-    held = blend(now, [start])
-    followed = blend(now, [start], follow_light=True)
+    lights = (1.0, 0.6)
+    starts = [Start(painted(scene(light), 0.5), still(), 0.5, scene(light)) for light in lights]
+    now = scene(0.7)
+    held, followed = blend(now, starts), blend(now, starts, follow_light=True)
     wanted = unit(painted(now, 0.5))
-    assert np.abs(held.picture - wanted).mean() > 0.08
-    assert np.abs(followed.picture - wanted).mean() < 0.02
+    assert np.abs(held.picture - wanted).mean() > 0.02
+    assert np.abs(followed.picture - wanted).mean() < 0.01
+    assert followed.lit
     assert followed.light is not None
-    change = (unit(now) - unit(before)) @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    change = np.mean([unit(now) - unit(scene(light)) for light in lights], axis=0) @ [0.2126, 0.7152, 0.0722]
     np.testing.assert_allclose(followed.light, change, atol=0.05)
+
+
+def test_a_single_state_tells_nothing_of_how_the_painting_answers_to_light_and_stays_as_it_is() -> None:
+    start = Start(painted(scene(), 0.5), still(), 1.0, scene())
+    begun = blend(scene(0.6), [start], follow_light=True)
+    np.testing.assert_array_equal(begun.picture, unit(start.state))
+    assert not begun.lit
+    assert blend(scene(), [start], follow_light=True).lit  # the light is the same
 
 
 def test_without_a_change_of_light_nothing_is_taken_over() -> None:

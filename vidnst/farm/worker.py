@@ -85,7 +85,7 @@ class StyleWorker:
         maps = (None if map_ is None else self._to_device(map_[..., None]) for map_ in (begun.light, begun.still))
         light, stands = maps
         picture, mask = self._to_device(begun.picture), self._to_device(begun.valid[..., None])
-        return WarmStart(picture, mask, light, stands, hold=job.hold, rate=job.rate)
+        return WarmStart(picture, mask, light, stands, lit=begun.lit, hold=job.hold, rate=job.rate)
 
     def _to_device(self, picture: NDArray[np.float32]) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].to(self._device)

@@ -1,19 +1,28 @@
 """Where a warm frame begins: finished states, fetched onto it and blended."""
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.frames import Pixels, State, unit
-from vidnst.motion.fill import fit_colours, match_colours
+from vidnst.motion.fill import match_colours
 from vidnst.motion.flow import Flow
 from vidnst.motion.warp import warp
 
 _LIGHT_BLUR = 0.006
 """Standard deviation, as a share of the longest side, that keeps noise and misplaced edges out of a change of light."""
+
+
+_FAINT_LIGHT = 1e-5
+"""Mean square of a change of light, as little as noise gives, under which it tells nothing."""
+_TELLING = 0.1
+"""How far the lights of states must differ, as a share of how far they are from the frame's, to tell anything."""
+_STRONGEST_ANSWER = 1.5
+"""The most that a painting grows brighter for its source's growing brighter by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,8 @@ class Beginning:
     """`(H, W)` in [-1, 1]: how much brighter the frame is than where the picture comes from."""
     still: NDArray[np.float32] | None = None
     """`(H, W)` in [0, 1]: where the source does not move."""
+    lit: bool = True
+    """Whether the picture is in the frame's light; else nothing told how it answers to light."""
 
 
 def blend(
@@ -51,22 +62,24 @@ def blend(
     Args:
         content: `(H, W, 3)` uint8 or uint16, the frame to be stylized.
         starts: at least one; with their sources, if one of the following is asked for.
-        follow_light: whether states take over how the light has changed since, by the share with which the colours of
-            a state answer to those of its source.
+        follow_light: whether states take over how the light has changed since.
         still_levels: largest difference, in levels of 255, up to which a place counts as standing still: there states
             are taken as they are, whatever the flow says. 0 asks for no such places.
     """
     picture = unit(content)
+    fetched = [_fetch(picture, start, follow_light=follow_light, still_levels=still_levels) for start in starts]
+    lit = True
+    if follow_light:
+        fetched, lit = _lit(fetched)
     total, light = np.zeros_like(picture), np.zeros(picture.shape[:2], np.float32)
     trust, valid, still = np.zeros_like(light), np.zeros_like(light), np.ones_like(light)
-    for start in starts:
-        fetched = _fetch(picture, start, follow_light=follow_light, still_levels=still_levels)
-        share = np.float32(start.weight) * fetched.valid
-        total += fetched.picture * share[..., None]
-        light += 0 if fetched.light is None else fetched.light * share
-        still = still if fetched.still is None else np.minimum(still, fetched.still)
+    for start, one in zip(starts, fetched, strict=True):
+        share = np.float32(start.weight) * one.valid
+        total += one.picture * share[..., None]
+        light += 0 if one.light is None else one.light * share
+        still = still if one.still is None else np.minimum(still, one.still)
         trust += share
-        valid = np.maximum(valid, fetched.valid)
+        valid = np.maximum(valid, one.valid)
     trust = np.maximum(trust, np.float32(1e-6))
     mean = total / trust[..., None]
     begun = valid[..., None] * mean + (1 - valid[..., None]) * match_colours(picture, mean, valid)
@@ -75,15 +88,16 @@ def blend(
         valid,
         light=light / trust if follow_light else None,
         still=still if still_levels else None,
+        lit=lit,
     )
 
 
 def _fetch(picture: NDArray[np.float32], start: Start, *, follow_light: bool, still_levels: float) -> Beginning:
-    """What one start gives of a blend."""
+    """One start on the frame's grid, with how much brighter the frame is, and where it stands still."""
     state, source = unit(start.state), None if start.source is None else unit(start.source)
     if start.flow is None:
         whole = np.ones(picture.shape[:2], np.float32)
-        return Beginning(state, whole)
+        return Beginning(state, whole, light=np.zeros_like(whole))
     warped, valid = warp(state, start.flow)
     if source is None:
         return Beginning(warped, valid)
@@ -96,10 +110,34 @@ def _fetch(picture: NDArray[np.float32], start: Start, *, follow_light: bool, st
     before, _ = warp(source, start.flow)
     before = before if still is None else _over(still[..., None], source, before)
     blur_px = max(1.0, _LIGHT_BLUR * max(valid.shape))
-    change = np.asarray(cv2.GaussianBlur(picture - before, (0, 0), blur_px), np.float32)
-    answer = np.einsum("hwi,ij->hwj", change, fit_colours(before, warped, valid)[:3])
-    lit = np.clip(warped + answer, 0, 1).astype(np.float32, copy=False)
-    return Beginning(lit, valid, light=luma(change), still=still)
+    change = np.asarray(cv2.GaussianBlur(luma(picture) - luma(before), (0, 0), blur_px), np.float32)
+    return Beginning(warped, valid, light=change, still=still)
+
+
+def _lit(fetched: Sequence[Beginning]) -> tuple[list[Beginning], bool]:
+    """States brought to the frame's light, and whether that could be done.
+
+    By what share a painting answers to light depends on its style and weights. States of different light tell: each
+    channel's share is the one with which they agree best where they overlap. A single state, or several of the same
+    light, tell nothing.
+    """
+    above, below, needed = np.zeros(3), 0.0, 0.0
+    for one, other in itertools.combinations_with_replacement(fetched, 2):
+        if one.light is None or other.light is None:
+            continue
+        both = one.valid * other.valid
+        change = one.light - other.light
+        above += np.einsum("hw,hwc->c", both * change, other.picture - one.picture)
+        below += float((both * np.square(change)).sum())
+        needed += float((both * np.square(one.light)).sum()) if one is other else 0.0
+    faint = _FAINT_LIGHT * fetched[0].valid.size
+    if below < _TELLING * needed:
+        return list(fetched), needed < faint
+    answer = np.clip(above / (below + faint), 0, _STRONGEST_ANSWER).astype(np.float32)
+    return [
+        one if one.light is None else replace(one, picture=np.clip(one.picture + one.light[..., None] * answer, 0, 1))
+        for one in fetched
+    ], True
 
 
 def standing_still(

@@ -1,7 +1,7 @@
 """The number that is made small: how far a picture is from its content, its style, smoothness and its predecessor."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -34,6 +34,8 @@ class WarmStart:
     """`(1, 1, H, W)`, see `losses.temporal`."""
     still: Tensor | None = None
     """`(1, 1, H, W)` in [0, 1], where the picture is to hold still."""
+    lit: bool = True
+    """Whether the picture is in the frame's light already."""
     hold: float = 1.0
     """Factor on the weight of the temporal term."""
     rate: float = 0.4
@@ -54,7 +56,7 @@ class WarmStart:
         """The same on another device, cut off from any graph."""
         light, still = (None if map_ is None else map_.detach().to(device) for map_ in (self.light, self.still))
         picture, mask = self.picture.detach().to(device), self.mask.detach().to(device)
-        return WarmStart(picture, mask, light, still, self.hold, self.rate)
+        return replace(self, picture=picture, mask=mask, light=light, still=still)
 
 
 class Objective:

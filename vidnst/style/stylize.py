@@ -35,6 +35,9 @@ _COARSE_SHARE = 1.5
 _COARSE_MAP_SIDE = 3
 """Positions that the deepest map must have along each side for a coarse scale to be worth while."""
 
+_ANSWERS = (0.0, 0.35, 0.7, 1.05)
+"""Shares of a change of light that a painting may take over, to be tried."""
+
 OnStep = Callable[[StepReport], None]
 
 
@@ -117,9 +120,12 @@ class Stylizer:
             return StylizeResult(first.clamp(0, 1), {}, 0)
         with same_every_time():
             if start is not None:
+                tried = 0
+                if not start.lit and iterations > len(_ANSWERS):
+                    start, tried = self._lit(start, content), len(_ANSWERS)
                 pace = step_scale * start.pace()
-                found = self._refine(start.picture, content, iterations, pace, on_step, start=start)
-                return StylizeResult(found.image, found.losses, found.evaluations)
+                found = self._refine(start.picture, content, iterations - tried, pace, on_step, start=start)
+                return StylizeResult(found.image, found.losses, tried + found.evaluations)
             seed = self._config.optimize.seed if seed is None else seed
             return self._cold(content, iterations, seed, step_scale, on_step)
 
@@ -141,6 +147,22 @@ class Stylizer:
         with torch.no_grad(), same_every_time():
             terms = Objective(self._network, content, styles, self._config.losses)(picture)
         return {name: float(term) for name, term in terms.items()}
+
+    def _lit(self, start: WarmStart, content: Tensor) -> WarmStart:
+        """The start in the frame's light: with the share of the source's change that gives the least loss.
+
+        A painting may follow its source's light, or keep to its style's whatever happens. A few evaluations tell; on
+        its own the optimisation would take many to make a whole picture darker.
+        """
+        assert start.light is not None
+        styles = self._targets.at(*content.shape[-2:])
+        objective = Objective(self._network, content, styles, self._config.losses)
+        with torch.no_grad():
+            tries = [(start.picture + answer * start.mask * start.light).clamp(0, 1) for answer in _ANSWERS]
+            losses = [float(objective(picture)["total"]) for picture in tries]
+            answer = lowest(_ANSWERS, losses)
+            lit = (start.picture + answer * start.mask * start.light).clamp(0, 1)
+        return replace(start, picture=lit, lit=True)
 
     def _cold(
         self, content: Tensor, iterations: int, seed: int, step_scale: float, on_step: OnStep | None
@@ -200,6 +222,17 @@ class Stylizer:
         # Drawn on the CPU: a GPU's generator gives other numbers.
         noise = torch.rand(content.shape, generator=torch.Generator().manual_seed(seed)).to(content)
         return content.lerp(noise, share)
+
+
+def lowest(places: Sequence[float], values: Sequence[float]) -> float:
+    """Where a curve through evenly spaced points is lowest, by the parabola through the lowest of them."""
+    best = min(range(len(values)), key=values.__getitem__)
+    if not 0 < best < len(values) - 1:
+        return places[best]
+    before, here, after = values[best - 1 : best + 2]
+    bend = before - 2 * here + after
+    shift = 0.5 * (before - after) / bend if bend > 0 else 0.0
+    return places[best] + shift * (places[1] - places[0])
 
 
 def split_evaluations(total: int, scales: int) -> list[int]:
