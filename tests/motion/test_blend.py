@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from vidnst.frames import unit, widen
@@ -56,6 +57,26 @@ def test_starts_are_blended_by_their_weight() -> None:
     one, two = widen(np.full_like(pixels(0), 100)), widen(np.full_like(pixels(0), 200))
     begun = blend(pixels(1), [Start(one, still(), 0.25), Start(two, None, 0.75)])
     np.testing.assert_allclose(begun.picture, 175 / 255, atol=1e-5)
+
+
+def test_strokes_that_do_not_quite_agree_keep_their_contrast() -> None:
+    noise = np.random.default_rng(4)
+    shared, one, two = (cv2.GaussianBlur(noise.normal(0, 1, (96, 128, 3)), (0, 0), 0.8) for _ in range(3))
+    states = [np.clip(0.5 + 0.15 * shared + 0.15 * own, 0, 1).astype(np.float32) for own in (one, two)]
+    starts = [Start(np.rint(state * 65535).astype(np.uint16)) for state in states]
+    content = np.full((96, 128, 3), 128, np.uint8)
+    begun = blend(content, starts).picture
+    plain = (states[0] + states[1]) / 2
+    assert plain.std() < 0.9 * states[0].std()
+    assert begun.std() == pytest.approx(states[0].std(), rel=0.03)
+    agreed = 0.15 * shared
+    assert np.corrcoef(begun.ravel(), agreed.ravel())[0, 1] > 0.99 * np.corrcoef(plain.ravel(), agreed.ravel())[0, 1]
+
+
+def test_a_blend_of_equal_pictures_is_that_picture() -> None:
+    own = painted(scene(), 0.7)
+    begun = blend(scene(), [Start(own), Start(own, still()), Start(own, still(), 0.3)])
+    np.testing.assert_allclose(begun.picture, unit(own), atol=1e-5)
 
 
 def test_a_frame_s_own_state_needs_no_flow_and_is_taken_as_it_is() -> None:

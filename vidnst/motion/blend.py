@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.frames import Pixels, State, unit
+from vidnst.motion.detail import contrast, raise_detail
 from vidnst.motion.fill import match_colours
 from vidnst.motion.flow import Flow
 from vidnst.motion.warp import warp
@@ -54,6 +55,18 @@ class Beginning:
     """Whether the picture is in the frame's light; else nothing told how it answers to light."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """A start on the frame's grid."""
+
+    picture: NDArray[np.float32]
+    valid: NDArray[np.float32]
+    detail: NDArray[np.float32]
+    """Contrast of its state's detail: see `detail.contrast`."""
+    light: NDArray[np.float32] | None = None
+    still: NDArray[np.float32] | None = None
+
+
 def blend(
     content: Pixels, starts: Sequence[Start], *, follow_light: bool = False, still_levels: float = 0.0
 ) -> Beginning:
@@ -71,50 +84,58 @@ def blend(
     lit = True
     if follow_light:
         fetched, lit = _lit(fetched)
-    total, light = np.zeros_like(picture), np.zeros(picture.shape[:2], np.float32)
-    trust, valid, still = np.zeros_like(light), np.zeros_like(light), np.ones_like(light)
-    for start, one in zip(starts, fetched, strict=True):
-        share = np.float32(start.weight) * one.valid
-        total += one.picture * share[..., None]
-        light += 0 if one.light is None else one.light * share
-        still = still if one.still is None else np.minimum(still, one.still)
-        trust += share
-        valid = np.maximum(valid, one.valid)
-    trust = np.maximum(trust, np.float32(1e-6))
-    mean = total / trust[..., None]
+    shares = [np.float32(start.weight) * one.valid for start, one in zip(starts, fetched, strict=True)]
+    trust = np.maximum(np.sum(shares, axis=0), np.float32(1e-6))
+    shares = [share / trust for share in shares]
+    mean = _mean([one.picture for one in fetched], shares)
+    valid = np.maximum.reduce([one.valid for one in fetched])
+    if len(fetched) > 1:
+        mean = raise_detail(mean, _mean([one.detail for one in fetched], shares))
     begun = valid[..., None] * mean + (1 - valid[..., None]) * match_colours(picture, mean, valid)
+    lights = [one.light for one in fetched if one.light is not None]
+    stills = [one.still for one in fetched if one.still is not None]
     return Beginning(
         begun.astype(np.float32, copy=False),
         valid,
-        light=light / trust if follow_light else None,
-        still=still if still_levels else None,
+        light=_mean(lights, shares) if follow_light else None,
+        still=np.minimum.reduce(stills) if stills else None,
         lit=lit,
     )
 
 
-def _fetch(picture: NDArray[np.float32], start: Start, *, follow_light: bool, still_levels: float) -> Beginning:
+def _mean(values: Sequence[NDArray[np.float32]], shares: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Values `(H, W)` or `(H, W, C)` by their shares `(H, W)`."""
+    total = np.zeros_like(values[0])
+    for value, share in zip(values, shares, strict=True):
+        total += value * (share if value.ndim == 2 else share[..., None])
+    return total
+
+
+def _fetch(picture: NDArray[np.float32], start: Start, *, follow_light: bool, still_levels: float) -> _Fetched:
     """One start on the frame's grid, with how much brighter the frame is, and where it stands still."""
     state, source = unit(start.state), None if start.source is None else unit(start.source)
+    detail = contrast(state)
     if start.flow is None:
         whole = np.ones(picture.shape[:2], np.float32)
-        return Beginning(state, whole, light=np.zeros_like(whole))
+        return _Fetched(state, whole, detail, light=np.zeros_like(whole))
     warped, valid = warp(state, start.flow)
+    detail, _ = warp(detail, start.flow)
     if source is None:
-        return Beginning(warped, valid)
+        return _Fetched(warped, valid, detail)
     still = None
     if still_levels:
         still = standing_still(picture, source, levels=still_levels, any_light=follow_light)
         warped, valid = _over(still[..., None], state, warped), np.maximum(valid, still)
     if not follow_light:
-        return Beginning(warped, valid, still=still)
+        return _Fetched(warped, valid, detail, still=still)
     before, _ = warp(source, start.flow)
     before = before if still is None else _over(still[..., None], source, before)
     blur_px = max(1.0, _LIGHT_BLUR * max(valid.shape))
     change = np.asarray(cv2.GaussianBlur(luma(picture) - luma(before), (0, 0), blur_px), np.float32)
-    return Beginning(warped, valid, light=change, still=still)
+    return _Fetched(warped, valid, detail, light=change, still=still)
 
 
-def _lit(fetched: Sequence[Beginning]) -> tuple[list[Beginning], bool]:
+def _lit(fetched: Sequence[_Fetched]) -> tuple[list[_Fetched], bool]:
     """States brought to the frame's light, and whether that could be done.
 
     By what share a painting answers to light depends on its style and weights. States of different light tell: each

@@ -15,6 +15,8 @@ _PRESETS = {
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
 
+_INVERSE_STEPS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Flow:
@@ -82,11 +84,40 @@ def estimate_pair(
 def checked_pair(
     forward: NDArray[np.float32], backward: NDArray[np.float32], consistency: float, slack_px: float
 ) -> FlowPair:
-    """Two opposite fields of vectors, each with where it is consistent with the other."""
+    """Two opposite fields of vectors, each with where it is consistent with the other.
+
+    Where it is, `backward` is then made the inverse of `forward`. The check lets them differ by half a pixel, and a
+    stroke that is fetched back and forth along two such flows is blurred by as much.
+    """
+    valid = check_consistency(backward, forward, consistency, slack_px)
     return FlowPair(
         Flow(forward, check_consistency(forward, backward, consistency, slack_px)),
-        Flow(backward, check_consistency(backward, forward, consistency, slack_px)),
+        Flow(_inverse(forward, backward, valid), valid),
     )
+
+
+def _inverse(
+    vectors_px: NDArray[np.float32], begin: NDArray[np.float32], where: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """The vectors w of another grid for which w(p) = -v(p + w(p)), by fixed-point iteration from `begin`.
+
+    Where it does not converge (v jumps), or is not asked for, `begin` stays.
+    """
+    inverse, off = begin, _missed(vectors_px, begin)
+    for _ in range(_INVERSE_STEPS):
+        further = inverse - off
+        still_off = _missed(vectors_px, further)
+        better = (np.square(still_off).sum(-1) < np.square(off).sum(-1)) & (where > 0)
+        inverse = np.where(better[..., None], further, inverse)
+        off = np.where(better[..., None], still_off, off)
+    return np.asarray(inverse, np.float32)
+
+
+def _missed(vectors_px: NDArray[np.float32], back: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far from its beginning a pixel ends that goes along `back` and then along `vectors_px`: `(h, w, 2)`."""
+    x, y = sampling_grid(back)
+    onward = cv2.remap(vectors_px, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(back + onward, np.float32)
 
 
 def eight_bit(pixels: Pixels) -> NDArray[np.uint8]:
