@@ -35,7 +35,7 @@ _COARSE_SHARE = 1.5
 _COARSE_MAP_SIDE = 3
 """Positions that the deepest map must have along each side for a coarse scale to be worth while."""
 
-_ANSWERS = (0.0, 0.35, 0.7, 1.05)
+_ANSWERS = (-0.3, 0.0, 0.3, 0.6, 0.9)
 """Shares of a change of light that a painting may take over, to be tried."""
 
 OnStep = Callable[[StepReport], None]
