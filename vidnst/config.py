@@ -139,29 +139,31 @@ class WarmConfig(Section):
 class KeyConfig(WarmConfig):
     """How a key after the first is rendered."""
 
-    share: float = Field(0.4, ge=0, le=1)
+    share: float = Field(0.2, ge=0, le=1)
 
 
 class BetweenConfig(WarmConfig):
     """How a frame between two keys is rendered."""
 
-    share: float = Field(0.05, ge=0, le=1)
+    share: float = Field(0.035, ge=0, le=1)
     hold: Weight = 0.3
+    rate: float = Field(0.5, gt=0, le=1)
 
 
 class RelaxConfig(WarmConfig):
     """How a frame is rendered in the first pass."""
 
-    share: float = Field(0.15, ge=0, le=1)
-    rate: float = Field(0.3, gt=0, le=1)
+    share: float = Field(0.19, ge=0, le=1)
+    hold: Weight = 0.8
+    rate: float = Field(0.45, gt=0, le=1)
 
 
 class SettleConfig(WarmConfig):
     """How a frame is rendered in the last pass."""
 
-    share: float = Field(0.05, ge=0, le=1)
-    hold: Weight = 13.0
-    rate: float = Field(0.05, gt=0, le=1)
+    share: float = Field(0.02, ge=0, le=1)
+    hold: Weight = 33.0
+    rate: float = Field(0.03, gt=0, le=1)
 
 
 class ScheduleConfig(Section):
@@ -172,7 +174,7 @@ class ScheduleConfig(Section):
     its neighbours; chain: each frame from the one before, warped; independent: each from its own content."""
     spacing: int = Field(8, ge=1, le=256)
     """keys: the most frames from one key to the next."""
-    passes: int = Field(4, ge=0, le=16)
+    passes: int = Field(5, ge=0, le=16)
     """keys: how often all frames are gone over."""
     loop: bool = False
     """keys: the first frame follows the last."""

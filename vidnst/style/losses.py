@@ -76,9 +76,10 @@ def temporal(
     with D = 3 H W. Deviation: the sum is over the mask's own sum, so that a number means the same pull on what can be
     held, however much of the frame has come into view.
 
-    With `light` the part of the difference that a change of light explains is free: each channel's best
-    a * light + b is taken off first. Gao et al. 2018, "ReCoNet", equation 4, takes the change of the source's
-    luminance off as it is; a painting answers to light by a share of it only, and that share is fitted here.
+    With `light` the part of the difference that a change of light explains is free and is taken off first: each
+    channel's best a * light, and what changes smoothly over the picture. Gao et al. 2018, "ReCoNet", equation 4, takes
+    the change of the source's luminance off as it is; a painting answers to light by a share of it only, and not
+    everywhere by the same. What is left is texture, and is held.
 
     Args:
         picture, start: `(1, 3, H, W)` in [0, 1].
@@ -97,14 +98,34 @@ _FLAT_LIGHT = 1e-6
 """Mean square under which a change of light has no pattern: far below one level of 255."""
 
 
+_LIGHT_PATCHES = 10
+"""Patches across a picture, each of which may grow brighter or darker by its own amount."""
+
+
 def _explained(difference: Tensor, light: Tensor, mask: Tensor) -> Tensor:
-    """Each channel's best a * light + b under the mask, by least squares."""
+    """What of the difference light explains: each channel's best a * light, and what is smooth, under the mask."""
     count = mask.sum().clamp(min=1)
     pattern = light - (mask * light).sum() / count
-    mean = (mask * difference).sum(dim=(2, 3), keepdim=True) / count
-    share = (mask * difference * pattern).sum(dim=(2, 3), keepdim=True)
+    rest = difference - (mask * difference).sum(dim=(2, 3), keepdim=True) / count
+    share = (mask * rest * pattern).sum(dim=(2, 3), keepdim=True)
     share = share / ((mask * pattern.square()).sum() + _FLAT_LIGHT * count)
-    return mean + share * pattern
+    return share * pattern + _smooth(difference - share * pattern, mask)
+
+
+def _smooth(difference: Tensor, mask: Tensor) -> Tensor:
+    """The mean around every place under the mask, by products of matrices, which add up in one order on any device."""
+    height, width = difference.shape[-2:]
+    rows = _hats(height, max(1, round(_LIGHT_PATCHES * height / width)), difference)
+    columns = _hats(width, _LIGHT_PATCHES, difference)
+    weight = (rows.T @ mask.to(rows) @ columns).clamp(min=1e-3)
+    return rows @ ((rows.T @ (mask * difference) @ columns) / weight) @ columns.T
+
+
+def _hats(length: int, count: int, like: Tensor) -> Tensor:
+    """`(length, count)`: how much each of evenly spread hat functions has at each pixel; they add up to 1."""
+    places = (torch.arange(length, dtype=like.dtype, device=like.device) + 0.5) * (count / length) - 0.5
+    centres = torch.arange(count, dtype=like.dtype, device=like.device)
+    return (1 - (places.clamp(0, count - 1)[:, None] - centres).abs()).clamp(min=0)
 
 
 def _energy(target: Tensor) -> Tensor:
