@@ -153,17 +153,19 @@ class BetweenConfig(WarmConfig):
 class RelaxConfig(WarmConfig):
     """How a frame is rendered in the first pass."""
 
-    share: float = Field(0.19, ge=0, le=1)
+    share: float = Field(0.22, ge=0, le=1)
     hold: Weight = 0.8
     rate: float = Field(0.45, gt=0, le=1)
 
 
 class SettleConfig(WarmConfig):
-    """How a frame is rendered in the last pass."""
+    """How a frame is rendered in the passes after the first."""
 
-    share: float = Field(0.02, ge=0, le=1)
+    share: float = Field(0.035, ge=0, le=1)
     hold: Weight = 33.0
+    """Of the last pass."""
     rate: float = Field(0.03, gt=0, le=1)
+    """Of the last pass."""
 
 
 class ScheduleConfig(Section):
@@ -174,7 +176,7 @@ class ScheduleConfig(Section):
     its neighbours; chain: each frame from the one before, warped; independent: each from its own content."""
     spacing: int = Field(8, ge=1, le=256)
     """keys: the most frames from one key to the next."""
-    passes: int = Field(5, ge=0, le=16)
+    passes: int = Field(7, ge=0, le=32)
     """keys: how often all frames are gone over."""
     loop: bool = False
     """keys: the first frame follows the last."""
@@ -183,20 +185,26 @@ class ScheduleConfig(Section):
     between: BetweenConfig = BetweenConfig()
     """keys: a frame between two keys."""
     relax: RelaxConfig = RelaxConfig()
-    """keys: a frame in the first pass. Passes between the first and the last go from one to the other in equal
-    ratios; a single pass lies in the middle."""
+    """keys: a frame in the first pass."""
     settle: SettleConfig = SettleConfig()
-    """keys: a frame in the last pass."""
+    """keys: a frame in the later passes. From the first pass to the last `hold` and `rate` go in equal ratios."""
     warm: WarmConfig = WarmConfig()
     """chain: a frame after the first."""
 
     def work(self, role: str, pass_index: int = 0) -> WarmConfig:
         """How a node of a role is rendered; a cold one at full steps, with all evaluations."""
-        if role == "relax":
-            way = (pass_index - 1) / (self.passes - 1) if self.passes > 1 else 0.5
-            first, last = self.relax.model_dump(), self.settle.model_dump()
-            return WarmConfig(**{name: first[name] ** (1 - way) * last[name] ** way for name in first})
-        kinds: dict[str, WarmConfig] = {"key": self.key, "between": self.between, "warm": self.warm}
+        if role == "relax" and pass_index > 1:
+            way = (pass_index - 1) / (self.passes - 1)
+            hold, rate = (
+                getattr(self.relax, name) ** (1 - way) * getattr(self.settle, name) ** way for name in ("hold", "rate")
+            )
+            return WarmConfig(share=self.settle.share, hold=hold, rate=rate)
+        kinds: dict[str, WarmConfig] = {
+            "key": self.key,
+            "between": self.between,
+            "relax": self.relax,
+            "warm": self.warm,
+        }
         return kinds.get(role, WarmConfig(share=1, rate=1))
 
     @model_validator(mode="after")

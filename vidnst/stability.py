@@ -8,7 +8,7 @@ from vidnst.errors import ConfigError
 _MIDDLE_WEIGHT = 60.0
 _OCTAVES = 6.0
 """From one end of the dial to the other the temporal weight doubles so many times."""
-_MOST_PASSES = 8
+_MOST_PASSES = 14
 _LOCKED = 0.9
 _LOCK_LEVELS = 4.0
 
@@ -32,7 +32,7 @@ def stability_settings(dial: float) -> dict[str, Any]:
         return {"schedule": {"kind": "independent"}}
     usual = ScheduleConfig()
     passes = max(1, round(_MOST_PASSES * dial))
-    thinner = usual.passes / passes
+    thinner = (usual.passes - 1) / max(1, passes - 1)
     locked = {"motion": {"static_lock": _LOCK_LEVELS}} if dial >= _LOCKED else {}
     return {
         **locked,
@@ -40,7 +40,6 @@ def stability_settings(dial: float) -> dict[str, Any]:
         "schedule": {
             "kind": "keys",
             "passes": passes,
-            "relax": {"share": min(1.0, usual.relax.share * thinner)},
             "settle": {"share": min(1.0, usual.settle.share * thinner)},
         },
     }
