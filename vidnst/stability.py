@@ -31,8 +31,8 @@ def stability_settings(dial: float) -> dict[str, Any]:
     if dial == 0:
         return {"schedule": {"kind": "independent"}}
     usual = ScheduleConfig()
-    passes = max(1, round(_MOST_PASSES * dial))
-    thinner = (usual.passes - 1) / max(1, passes - 1)
+    passes = max(2, round(_MOST_PASSES * dial))
+    thinner = (usual.passes - 1) / (passes - 1)
     locked = {"motion": {"static_lock": _LOCK_LEVELS}} if dial >= _LOCKED else {}
     return {
         **locked,
