@@ -131,7 +131,7 @@ def test_strokes_keep_their_place_and_take_over_the_change_of_light() -> None:
     wanted = unit(painted(now, 0.5))
     assert np.abs(held.picture - wanted).mean() > 0.02
     assert np.abs(followed.picture - wanted).mean() < 0.01
-    assert followed.lit
+    assert followed.before is None
     assert followed.light is not None
     change = np.mean([unit(now) - unit(scene(light)) for light in lights], axis=0) @ [0.2126, 0.7152, 0.0722]
     np.testing.assert_allclose(followed.light, change, atol=0.05)
@@ -141,8 +141,9 @@ def test_a_single_state_tells_nothing_of_how_the_painting_answers_to_light_and_s
     start = Start(painted(scene(), 0.5), still(), 1.0, scene())
     begun = blend(scene(0.6), [start], follow_light=True)
     np.testing.assert_array_equal(begun.picture, unit(start.state))
-    assert not begun.lit
-    assert blend(scene(), [start], follow_light=True).lit  # the light is the same
+    assert begun.before is not None
+    np.testing.assert_allclose(begun.before, unit(scene()), atol=1e-6)
+    assert blend(scene(), [start], follow_light=True).before is None  # the light is the same
 
 
 def test_without_a_change_of_light_nothing_is_taken_over() -> None:

@@ -82,10 +82,12 @@ class StyleWorker:
             return None
         follow, still = self._motion.follow_light, self._motion.static_lock
         begun = blend(job.content, job.starts, follow_light=follow, still_levels=still)
-        maps = (None if map_ is None else self._to_device(map_[..., None]) for map_ in (begun.light, begun.still))
-        light, stands = maps
+        light, stands, before = (
+            None if map_ is None else self._to_device(map_.reshape(*map_.shape[:2], -1))
+            for map_ in (begun.light, begun.still, begun.before)
+        )
         picture, mask = self._to_device(begun.picture), self._to_device(begun.valid[..., None])
-        return WarmStart(picture, mask, light, stands, lit=begun.lit, hold=job.hold, rate=job.rate)
+        return WarmStart(picture, mask, light, stands, before, hold=job.hold, rate=job.rate)
 
     def _to_device(self, picture: NDArray[np.float32]) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].to(self._device)

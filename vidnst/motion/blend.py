@@ -51,8 +51,9 @@ class Beginning:
     """`(H, W)` in [-1, 1]: how much brighter the frame is than where the picture comes from."""
     still: NDArray[np.float32] | None = None
     """`(H, W)` in [0, 1]: where the source does not move."""
-    lit: bool = True
-    """Whether the picture is in the frame's light; else nothing told how it answers to light."""
+    before: NDArray[np.float32] | None = None
+    """`(H, W, 3)` in [0, 1]: the source where the picture comes from, if nothing told how the picture answers to the
+    change of light since; None where the picture is in the frame's light."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class _Fetched:
     """Contrast of its state's detail: see `detail.contrast`."""
     light: NDArray[np.float32] | None = None
     still: NDArray[np.float32] | None = None
+    before: NDArray[np.float32] | None = None
+    """The start's source, fetched like it."""
 
 
 def blend(
@@ -78,7 +81,12 @@ def blend(
         follow_light: whether states take over how the light has changed since.
         still_levels: largest difference, in levels of 255, up to which a place counts as standing still: there states
             are taken as they are, whatever the flow says. 0 asks for no such places.
+
+    Raises:
+        ValueError: light is to be followed and a start has no source.
     """
+    if follow_light and any(start.flow is not None and start.source is None for start in starts):
+        raise ValueError("following the light needs the source of every start")
     picture = unit(content)
     fetched = [_fetch(picture, start, follow_light=follow_light, still_levels=still_levels) for start in starts]
     lit = True
@@ -99,7 +107,7 @@ def blend(
         valid,
         light=_mean(lights, shares) if follow_light else None,
         still=np.minimum.reduce(stills) if stills else None,
-        lit=lit,
+        before=None if lit else _mean([one.before for one in fetched if one.before is not None], shares),
     )
 
 
@@ -117,7 +125,7 @@ def _fetch(picture: NDArray[np.float32], start: Start, *, follow_light: bool, st
     detail = contrast(state)
     if start.flow is None:
         whole = np.ones(picture.shape[:2], np.float32)
-        return _Fetched(state, whole, detail, light=np.zeros_like(whole))
+        return _Fetched(state, whole, detail, light=np.zeros_like(whole), before=picture)
     warped, valid = warp(state, start.flow)
     detail, _ = warp(detail, start.flow)
     if source is None:
@@ -132,7 +140,7 @@ def _fetch(picture: NDArray[np.float32], start: Start, *, follow_light: bool, st
     before = before if still is None else _over(still[..., None], source, before)
     blur_px = max(1.0, _LIGHT_BLUR * max(valid.shape))
     change = np.asarray(cv2.GaussianBlur(luma(picture) - luma(before), (0, 0), blur_px), np.float32)
-    return _Fetched(warped, valid, detail, light=change, still=still)
+    return _Fetched(warped, valid, detail, light=change, still=still, before=before)
 
 
 def _lit(fetched: Sequence[_Fetched]) -> tuple[list[_Fetched], bool]:

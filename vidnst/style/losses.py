@@ -109,11 +109,16 @@ def _explained(difference: Tensor, light: Tensor, mask: Tensor) -> Tensor:
     rest = difference - (mask * difference).sum(dim=(2, 3), keepdim=True) / count
     share = (mask * rest * pattern).sum(dim=(2, 3), keepdim=True)
     share = share / ((mask * pattern.square()).sum() + _FLAT_LIGHT * count)
-    return share * pattern + _smooth(difference - share * pattern, mask)
+    return share * pattern + smooth(difference - share * pattern, mask)
 
 
-def _smooth(difference: Tensor, mask: Tensor) -> Tensor:
-    """The mean around every place under the mask, by products of matrices, which add up in one order on any device."""
+def smooth(difference: Tensor, mask: Tensor) -> Tensor:
+    """The mean around every place under the mask, by products of matrices, which add up in one order on any device.
+
+    Args:
+        difference: `(1, C, H, W)`.
+        mask: `(1, 1, H, W)` in [0, 1].
+    """
     height, width = difference.shape[-2:]
     rows = _hats(height, max(1, round(_LIGHT_PATCHES * height / width)), difference)
     columns = _hats(width, _LIGHT_PATCHES, difference)

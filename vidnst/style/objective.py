@@ -34,8 +34,9 @@ class WarmStart:
     """`(1, 1, H, W)`, see `losses.temporal`."""
     still: Tensor | None = None
     """`(1, 1, H, W)` in [0, 1], where the picture is to hold still."""
-    lit: bool = True
-    """Whether the picture is in the frame's light already."""
+    before: Tensor | None = None
+    """`(1, 3, H, W)`: the source where the picture comes from, if the picture is still in that light; None where it is
+    in the frame's own."""
     hold: float = 1.0
     """Factor on the weight of the temporal term."""
     rate: float = 0.4
@@ -54,9 +55,11 @@ class WarmStart:
 
     def to(self, device: torch.device) -> "WarmStart":
         """The same on another device, cut off from any graph."""
-        light, still = (None if map_ is None else map_.detach().to(device) for map_ in (self.light, self.still))
+        light, still, before = (
+            None if map_ is None else map_.detach().to(device) for map_ in (self.light, self.still, self.before)
+        )
         picture, mask = self.picture.detach().to(device), self.mask.detach().to(device)
-        return replace(self, picture=picture, mask=mask, light=light, still=still)
+        return replace(self, picture=picture, mask=mask, light=light, still=still, before=before)
 
 
 class Objective:

@@ -11,6 +11,7 @@ from torch import Tensor
 from vidnst.config import RenderConfig
 from vidnst.frames import Pixels
 from vidnst.reproducible import same_every_time
+from vidnst.style import losses
 from vidnst.style.layers import deepest
 from vidnst.style.objective import Objective, WarmStart
 from vidnst.style.optimize import Minimum, StepReport, minimise
@@ -35,8 +36,8 @@ _COARSE_SHARE = 1.5
 _COARSE_MAP_SIDE = 3
 """Positions that the deepest map must have along each side for a coarse scale to be worth while."""
 
-_ANSWERS = (-0.3, 0.0, 0.3, 0.6, 0.9)
-"""Shares of a change of light that a painting may take over, to be tried."""
+_GUIDE_EVALUATIONS = 80
+"""For each of the two small pictures that tell how a painting answers to a change of light."""
 
 OnStep = Callable[[StepReport], None]
 
@@ -120,11 +121,9 @@ class Stylizer:
             return StylizeResult(first.clamp(0, 1), {}, 0)
         with same_every_time():
             if start is not None:
-                tried = 0
-                if not start.lit and iterations > len(_ANSWERS):
-                    start, tried = self._lit(start, content), len(_ANSWERS)
+                start, tried = self._lit(start, content, step_scale)
                 pace = step_scale * start.pace()
-                found = self._refine(start.picture, content, iterations - tried, pace, on_step, start=start)
+                found = self._refine(start.picture, content, iterations, pace, on_step, start=start)
                 return StylizeResult(found.image, found.losses, tried + found.evaluations)
             seed = self._config.optimize.seed if seed is None else seed
             return self._cold(content, iterations, seed, step_scale, on_step)
@@ -148,21 +147,23 @@ class Stylizer:
             terms = Objective(self._network, content, styles, self._config.losses)(picture)
         return {name: float(term) for name, term in terms.items()}
 
-    def _lit(self, start: WarmStart, content: Tensor) -> WarmStart:
-        """The start in the frame's light: with the share of the source's change that gives the least loss.
+    def _lit(self, start: WarmStart, content: Tensor, step_scale: float) -> tuple[WarmStart, int]:
+        """The start in the frame's light, and the evaluations that took.
 
-        A painting may follow its source's light, or keep to its style's whatever happens. A few evaluations tell; on
-        its own the optimisation would take many to make a whole picture darker.
+        A painting may follow its source's light, or keep to its style's whatever happens, and not everywhere alike. So
+        both sources are painted, small and each on its own; by what one is brighter than the other around every place,
+        the start is made brighter. On its own the optimisation of a start that is held would take many evaluations.
         """
-        assert start.light is not None
-        styles = self._targets.at(*content.shape[-2:])
-        objective = Objective(self._network, content, styles, self._config.losses)
-        with torch.no_grad():
-            tries = [(start.picture + answer * start.mask * start.light).clamp(0, 1) for answer in _ANSWERS]
-            losses = [float(objective(picture)["total"]) for picture in tries]
-            answer = lowest(_ANSWERS, losses)
-            lit = (start.picture + answer * start.mask * start.light).clamp(0, 1)
-        return replace(start, picture=lit, lit=True)
+        if start.before is None:
+            return start, 0
+        size = self._sizes(*content.shape[-2:])[0]
+        painted = [
+            self._refine(picture, picture, _GUIDE_EVALUATIONS, step_scale, None)
+            for picture in (resized(content, *size), resized(start.before, *size))
+        ]
+        change = losses.smooth(painted[0].image - painted[1].image, resized(start.mask, *size))
+        lit = start.picture + start.mask * resized(change, *content.shape[-2:])
+        return replace(start, picture=lit.clamp(0, 1), before=None), sum(found.evaluations for found in painted)
 
     def _cold(
         self, content: Tensor, iterations: int, seed: int, step_scale: float, on_step: OnStep | None
@@ -222,17 +223,6 @@ class Stylizer:
         # Drawn on the CPU: a GPU's generator gives other numbers.
         noise = torch.rand(content.shape, generator=torch.Generator().manual_seed(seed)).to(content)
         return content.lerp(noise, share)
-
-
-def lowest(places: Sequence[float], values: Sequence[float]) -> float:
-    """Where a curve through evenly spaced points is lowest, by the parabola through the lowest of them."""
-    best = min(range(len(values)), key=values.__getitem__)
-    if not 0 < best < len(values) - 1:
-        return places[best]
-    before, here, after = values[best - 1 : best + 2]
-    bend = before - 2 * here + after
-    shift = 0.5 * (before - after) / bend if bend > 0 else 0.0
-    return places[best] + shift * (places[1] - places[0])
 
 
 def split_evaluations(total: int, scales: int) -> list[int]:
