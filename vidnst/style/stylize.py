@@ -36,9 +36,6 @@ _COARSE_SHARE = 1.5
 _COARSE_MAP_SIDE = 3
 """Positions that the deepest map must have along each side for a coarse scale to be worth while."""
 
-_GUIDE_EVALUATIONS = 80
-"""For each of the two small pictures that tell how a painting answers to a change of light."""
-
 OnStep = Callable[[StepReport], None]
 
 
@@ -158,7 +155,7 @@ class Stylizer:
             return start, 0
         size = self._sizes(*content.shape[-2:])[0]
         painted = [
-            self._refine(picture, picture, _GUIDE_EVALUATIONS, step_scale, None)
+            self._refine(picture, picture, self._config.optimize.iterations, step_scale, None)
             for picture in (resized(content, *size), resized(start.before, *size))
         ]
         change = losses.smooth(painted[0].image - painted[1].image, resized(start.mask, *size))
