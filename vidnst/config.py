@@ -139,7 +139,7 @@ class WarmConfig(Section):
 class KeyConfig(WarmConfig):
     """How a key after the first is rendered."""
 
-    share: float = Field(0.2, ge=0, le=1)
+    share: float = Field(0.6, ge=0, le=1)
 
 
 class BetweenConfig(WarmConfig):
@@ -153,15 +153,15 @@ class BetweenConfig(WarmConfig):
 class RelaxConfig(WarmConfig):
     """How a frame is rendered in the first pass."""
 
-    share: float = Field(0.22, ge=0, le=1)
-    hold: Weight = 0.8
-    rate: float = Field(0.45, gt=0, le=1)
+    share: float = Field(0.195, ge=0, le=1)
+    hold: Weight = 1.5
+    rate: float = Field(0.35, gt=0, le=1)
 
 
 class SettleConfig(WarmConfig):
     """How a frame is rendered in the passes after the first."""
 
-    share: float = Field(0.035, ge=0, le=1)
+    share: float = Field(0.03, ge=0, le=1)
     hold: Weight = 33.0
     """Of the last pass."""
     rate: float = Field(0.03, gt=0, le=1)
