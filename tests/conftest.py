@@ -5,6 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A deadline would be a timed assertion: it fails where the machine is busy.
+settings.register_profile("vidnst", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("vidnst")
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
