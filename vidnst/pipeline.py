@@ -109,12 +109,26 @@ def open_run(job: Job, *, restart: bool) -> RunStore:
 
 def check_disk(job: Job) -> None:
     """See that the run folder's disk can hold the run."""
+    frames, bits = job.end - job.start, job.config.output.bits
+    needed = required_bytes(frames=frames, width=job.width, height=job.height, states=_states_kept(job), bits=bits)
+    check_free_space(job.request.folder, needed)
+
+
+def _states_kept(job: Job) -> int:
+    """How many states may lie in the run folder at once."""
+    from vidnst.farm.scheduler import default_window
     from vidnst.farm.staff import local_cores
 
-    states = 0 if job.config.schedule.kind == "independent" else 2 * local_cores()
-    frames, bits = job.end - job.start, job.config.output.bits
-    needed = required_bytes(frames=frames, width=job.width, height=job.height, states=states, bits=bits)
-    check_free_space(job.request.folder, needed)
+    schedule, frames = schedule_of(job), job.end - job.start
+    if schedule.kind == "independent":
+        return 0
+    passes = max(1, schedule.passes) if schedule.kind == "keys" else 1
+    if job.config.output.keep_frames:
+        return frames * passes
+    if schedule.kind == "chain":
+        return 2 * local_cores()
+    window = job.config.farm.window or default_window(job.config.farm.workers or local_cores(), groups=schedule.spacing)
+    return min(frames * passes, 2 * window)  # of a frame, the last pass and the one before
 
 
 def plan_shots(job: Job, store: RunStore, on_event: OnEvent = ignore) -> list[Shot]:
