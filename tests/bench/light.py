@@ -1,6 +1,6 @@
 """A time-lapse whose light swings by half: `python tests/bench/light.py PICTURE STYLE [WEIGHTS [FOLDER]]`.
 
-A still picture is darkened to half its brightness and back over 24 frames, with a little noise, and rendered three
+A still picture is darkened to half its brightness and back over 12 frames, with a little noise, and rendered three
 times at equal settings but for what is named: every frame on its own; with the time-lapse preset's `keys`; and the same
 without following the light. Printed are, in levels of 255: how far the mean brightness of a frame is from that of the
 same frame rendered on its own (worst frame, and mean), how much the mean brightness swings, and how much the texture
@@ -22,7 +22,7 @@ from vidnst.frames import unit
 from vidnst.media.pictures import read_picture, write_png
 from vidnst.presets import load_config
 
-FRAMES, WIDTH = 24, 160
+FRAMES, WIDTH = 12, 96
 RENDERS = {
     "each on its own": ["schedule.kind=independent"],
     "keys, light followed": [],
