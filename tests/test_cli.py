@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from torchvision.models.optical_flow import raft_small
 
 from vidnst.__main__ import main
+from vidnst.config import RenderConfig
 from vidnst.style.weights import random_features
 
 FAST = (
@@ -121,7 +122,8 @@ def test_state_and_frames_are_removed_after_the_encode_unless_kept(
     assert vidnst("render", burst, "--style", style, "-o", tmp_path / "b", *FAST, "--keep-frames").status == 0
     assert not list((tmp_path / "a.vidnst").rglob("*.png"))
     assert len(list((tmp_path / "b.vidnst").rglob("*.png"))) == 3
-    assert len(list((tmp_path / "b.vidnst").rglob("*.npy"))) == 2  # the last frame's state has no reader
+    passes = RenderConfig().schedule.passes
+    assert len(list((tmp_path / "b.vidnst").rglob("*.npy"))) == 3 * passes  # the last pass has no reader
     assert (tmp_path / "a.vidnst" / "events.jsonl").exists()
 
 
@@ -138,6 +140,13 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(vidnst: Vidnst, burst: Path
     said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--dry-run", "--json")
     plan = json.loads(said.out)
     assert plan["frames"] == 3
+    passes = RenderConfig().schedule.passes
+    assert plan["nodes"] == {"cold": 1, "flow": 3, "key": 1, "between": 1, "relax": 3 * passes}
+    assert plan["evaluations"] == 2 + 1 + 1 + 3 * passes  # two iterations for the cold frame, one for all others
+    said = vidnst(
+        "render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--dry-run", "--json", "--schedule", "chain"
+    )
+    plan = json.loads(said.out)
     assert plan["nodes"] == {"cold": 1, "flow": 2, "warm": 2}
     assert plan["evaluations"] == 2 + 2 * 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["burst", "style.png"]
@@ -350,7 +359,7 @@ def test_an_output_is_measured_by_its_name_alone(vidnst: Vidnst, burst: Path, st
     assert vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST).status == 0
     said = vidnst("measure", tmp_path / "out")
     assert said.status == 0, said.err
-    for word in ("3 frames of 64x48", "Lai", "flicker", "drift", "sharpness", "mean style loss", "4 loss evaluations"):
+    for word in ("3 frames of 64x48", "Lai", "flicker", "drift", "sharpness", "mean style loss", "25 loss evaluations"):
         assert word in said.out, said.out
     found = json.loads(vidnst("measure", tmp_path / "out", "--json").out)
     assert found["frames"] == 3
