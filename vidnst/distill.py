@@ -19,12 +19,12 @@ from vidnst.frames import Pixels
 from vidnst.media.decode import FrameReader, fit_size
 from vidnst.media.pictures import expand
 from vidnst.media.probe import probe
-from vidnst.store.atomic import write_whole
+from vidnst.store.atomic import write_bytes_whole, write_whole
 from vidnst.style.crops import Crops
 from vidnst.style.distill import Distillation, DistillSettings
 from vidnst.style.fetch import resolve_weights
 from vidnst.style.likeness import likeness
-from vidnst.style.slim import save_slim, slim_features
+from vidnst.style.slim import card_text, packed, slim_features
 from vidnst.style.weights import Features, WeightsReport, load_features, verify
 
 _LONGEST_SIDE_PX = 1280
@@ -45,7 +45,7 @@ class DistillRequest:
     images: tuple[str, ...]
     """Folders, globs, pictures and clips."""
     output: Path
-    """A file of safetensors."""
+    """A file of safetensors; its card comes to lie beside it as Markdown."""
     settings: DistillSettings
     held_out: tuple[str, ...] = ()
     """Patterns of the names of pictures that are not learned from: the student is judged by them."""
@@ -102,8 +102,11 @@ def distill(
         "likeness": json.dumps({name: round(value, 4) for name, value in like.items()}),
         "command": request.command,
     }
-    write_whole(request.output, lambda part: save_slim(part, features, card))
-    return verify(request.output, backbone="slim")
+    write_bytes_whole(request.output, packed(features, card))
+    report = verify(request.output, backbone="slim")
+    text = card_text(request.output.name, report.fingerprint, report.notes)
+    write_bytes_whole(request.output.with_suffix(".md"), text.encode())
+    return report
 
 
 def gather(request: DistillRequest, on_event: OnEvent = ignore) -> tuple[list[Specimen], list[Specimen]]:
@@ -156,11 +159,12 @@ def _marks(request: DistillRequest, teacher: Features, pictures: Sequence[Specim
 
 def _restore(work: Distillation, checkpoint: Path, marks: dict[str, str]) -> None:
     with opened(checkpoint, network="student", largest_bytes=_LARGEST_CHECKPOINT, remedy=_AFRESH) as tensors:
-        notes = notes_of(checkpoint)
-        others = [name for name, mark in marks.items() if notes.get(name) != mark]
-        if others:
-            raise RunError(f"the checkpoint {checkpoint} is of another student: other {', '.join(others)}", _AFRESH)
-        work.restore(dict(tensors))
+        state = dict(tensors)
+    notes = notes_of(checkpoint)
+    others = [name for name, mark in marks.items() if notes.get(name) != mark]
+    if others:
+        raise RunError(f"the checkpoint {checkpoint} is of another student: other {', '.join(others)}", _AFRESH)
+    work.restore(state)
 
 
 def _teach(

@@ -1,4 +1,4 @@
-"""What slim is worth: `python tests/bench/slim.py --weights VGG19 --content PICTURE --style PICTURE ... [--sheet OUT.jpg]`.
+"""What slim is worth: `python tests/bench/slim.py --weights VGG19 --content PICTURE --style PICTURE ...`.
 
 Each style is brought over three times with equal evaluations: by VGG19, by slim, and by random filters of slim's size.
 VGG19 then judges all results: its style loss, relative, 0 for the painting itself. At the end the seconds that an
@@ -86,7 +86,9 @@ def main() -> None:
     content = shrunk(read_picture(options.content), options.longest)
     rows = []
     say = sys.stdout.write
-    say("| style | by VGG19 | by slim | by random filters | slim / VGG19 | slim / random |\n|---|---|---|---|---|---|\n")
+    say(
+        "| style | by VGG19 | by slim | by random filters | slim / VGG19 | slim / random |\n|---|---|---|---|---|---|\n"
+    )
     for path in options.style:
         style = read_picture(path)
         losses, pictures = compare(models, content, style, options.iterations)

@@ -40,7 +40,8 @@ class Crops:
     def batch(self, step: int, count: int) -> Tensor:
         """The crops of a step, `(count, 3, side, side)` float32 in [0, 1]."""
         generator = np.random.default_rng((self._seed, step))
-        return torch.cat([self._one(generator) for _ in range(count)])
+        nothing = torch.empty(0, 3, self._side_px, self._side_px)
+        return torch.cat([nothing, *(self._one(generator) for _ in range(count))])
 
     def _one(self, generator: np.random.Generator) -> Tensor:
         picture = self._pictures[int(generator.integers(len(self._pictures)))]

@@ -36,7 +36,7 @@ class _Moments:
         alive = others / count - (other / count) ** 2 > 1e-9
         if not alive.any():
             return 0.0
-        return float((covariance / (spread + 1e-24).sqrt())[alive].median())
+        return float((covariance / (spread + 1e-24).sqrt())[alive].quantile(0.5))
 
 
 @torch.no_grad()

@@ -42,6 +42,7 @@ def random_features(
     *,
     topology: Topology = FULL,
     learned: Mapping[str, NDArray[np.float32]] | None = None,
+    active: float = _ACTIVE,
 ) -> dict[str, NDArray[np.float32]]:
     """Filters down to `last_layer`, named and shaped like torchvision's, float32.
 
@@ -53,6 +54,7 @@ def random_features(
         seed: of all that is random.
         topology: how many filters each layer has.
         learned: filters of the upper layers that are not random, kept as they are.
+        active: share of positions at which a channel of a random layer is above zero, below 1.
 
     Raises:
         ConfigError: the topology has no such layer.
@@ -71,7 +73,7 @@ def random_features(
             features[conv.weight], features[conv.bias] = learned[conv.weight], learned[conv.bias]
             maps = _active(maps, features[conv.weight], features[conv.bias])
         else:
-            features[conv.weight], features[conv.bias], maps = _calibrated(_drawn(generator, conv), maps)
+            features[conv.weight], features[conv.bias], maps = _calibrated(_drawn(generator, conv), maps, active)
     return features
 
 
@@ -105,10 +107,12 @@ def _drawn(generator: np.random.Generator, conv: Conv) -> NDArray[np.float64]:
     return filters
 
 
-def _calibrated(filters: NDArray[np.float64], maps: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32], Tensor]:
+def _calibrated(
+    filters: NDArray[np.float64], maps: Tensor, active: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32], Tensor]:
     """Filters and biases with which every channel is 1 on average over `maps`, and what they make of `maps`."""
     found = functional.conv2d(maps, torch.from_numpy(filters), padding=1)[0].flatten(1)
-    threshold = found.quantile(1 - _ACTIVE, dim=1)
+    threshold = found.quantile(1 - active, dim=1)
     height = (found - threshold[:, None]).relu().mean(1)
     scaled = _kept(filters / height.numpy()[:, None, None, None])
     bias = _kept((-threshold / height).numpy())
