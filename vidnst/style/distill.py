@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vidnst.config import STYLE_LAYERS
 from vidnst.errors import NumericalError, RunError
 from vidnst.style.crops import Crops
 from vidnst.style.heir import inherit
@@ -25,13 +26,8 @@ _SPREAD_BATCHES = 4
 """Batches over which the variances of the teacher's channels are taken."""
 _PAINT_RATE = 0.03
 """Root mean square of a painting step, in units of the full range."""
-_LAYER_WEIGHTS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 2.0}
-"""What counts is what the styles' layers see; the others are on the way to it."""
-_OTHER_LAYERS = 0.5
 _FIRST_LOOK, _CANVAS, _SPREADS, _RENEWALS = 2**32, 2**33, 2**34, 2**35
 """Numbers of batches beyond those of the steps."""
-_GRAM_WEIGHT = 0.5
-_DISAGREEMENT_WEIGHT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +46,16 @@ class DistillSettings:
     crop_px: int = 64
     rate: float = 3e-3
     """Adam's, at its highest; it rises over the first steps and falls to nothing along a cosine."""
+    style_weight: float = 1.0
+    """Of the error of the layers that styles look at; twice that for the third block's, the hardest to learn."""
+    other_weight: float = 0.5
+    """Of the error of the layers on the way there."""
+    last_weight: float = 0.5
+    """Of the error of the last one, on which the random ones stand."""
+    gram_weight: float = 0.5
+    """Of the relative distance between predicted and true Gram matrices."""
+    judgement_weight: float = 0.1
+    """Of the difference between what student and teacher make of the distance of two textures."""
     seed: int = 0
 
 
@@ -80,7 +86,7 @@ class Distillation:
         self.student = Student(settings.learn_to)
         self._names = [conv.name for conv in self.student.plan]
         # Textures are compared where styles look, and at the last layer, which stands for the deeper ones.
-        self._textures = [name for name in self._names if name.endswith("_1") or name == settings.learn_to]
+        self._textures = [name for name in self._names if name in STYLE_LAYERS or name == settings.learn_to]
         self._crops = crops
         self._adam = torch.optim.Adam(self.student.parameters(), lr=settings.rate, betas=(0.9, 0.99))
         inherit(self.student, self.teacher, teacher, crops.batch(_FIRST_LOOK, 4 * settings.fresh))
@@ -127,14 +133,19 @@ class Distillation:
     def _loss(self, own: Mapping[str, Tensor], true: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         predicted = self.student.predictions(own)
         errors = {name: self._spreads[name].error(predicted[name], true[name]) for name in self._names}
-        parts = [_LAYER_WEIGHTS.get(name, _OTHER_LAYERS) * error for name, error in errors.items()]
+        parts = [self._weight(name) * error for name, error in errors.items()]
         pairs = self._pairs(next(iter(own.values())).shape[0])
         for name in self._textures:
             taught, seen = grams(true[name]), grams(own[name])
             guessed = self.student.predicted_gram(name, seen, own[name].mean((2, 3)))
-            parts.append(_GRAM_WEIGHT * distance(guessed, taught).mean())
-            parts.append(_DISAGREEMENT_WEIGHT * disagreement(seen, taught, pairs))
+            parts.append(self.settings.gram_weight * distance(guessed, taught).mean())
+            parts.append(self.settings.judgement_weight * disagreement(seen, taught, pairs))
         return torch.stack(parts).sum(), {name: error.detach() for name, error in errors.items()}
+
+    def _weight(self, name: str) -> float:
+        if name in STYLE_LAYERS:
+            return self.settings.style_weight * (2 if name == "relu3_1" else 1)
+        return self.settings.last_weight if name == self.settings.learn_to else self.settings.other_weight
 
     def _pairs(self, count: int) -> tuple[Tensor, Tensor]:
         """Each painted crop and its model, and each crop and the next."""
