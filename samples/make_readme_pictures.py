@@ -1,6 +1,6 @@
 """Draw README's pictures with vidnst itself.
 
-    python samples/make_readme_pictures.py --weights FILE       a frame of the sample clip after each of the three styles
+    python samples/make_readme_pictures.py --weights FILE       a frame of the sample clip after each style
     python samples/make_readme_pictures.py --draft OUTPUT.mp4   frames of what README's first command gives
 
 The first sheet shows the source, then each result with its style in the corner: default settings but for the size. The

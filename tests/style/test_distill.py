@@ -82,7 +82,8 @@ def test_the_most_telling_channels_are_those_that_others_follow_from() -> None:
     one, two = (torch.randn(1, 1, 20, 20, generator=generator) for _ in range(2))
     quiet = 0.01 * torch.randn(1, 1, 20, 20, generator=generator)
     maps = torch.cat([quiet, one, 2 * one, two, -one], dim=1)
-    assert telling(maps, 2) == [2, 3]
+    first, second = sorted(telling(maps, 2), key=lambda channel: channel == 3)
+    assert (first in (1, 2, 4), second) == (True, 3)
 
 
 def test_a_student_begins_as_its_teachers_heir(teacher: Features) -> None:

@@ -12,6 +12,8 @@ from vidnst.style.vgg import DEVIATION, MEAN
 
 _NO_ENERGY = 1e-8
 """Added to what is divided by, so that a black crop or a dead channel gives no division by zero."""
+_QUIET = 0.05
+"""Variance of a channel over its layer's mean under which it counts less than others."""
 _NO_DISTANCE = 1e-3
 """Relative squared distance of Gram matrices under which two textures count as the same."""
 
@@ -97,12 +99,16 @@ class Spread:
     def error(self, predicted: Tensor, true: Tensor) -> Tensor:
         """Squared error of maps `(N, C, h, w)` over their variance: 0 for the same, 1 for a guess of the mean.
 
-        Loud channels decide the Gram matrices, quiet ones are seen as well: each counts by the inverse of its own
-        variance plus the layer's mean one.
+        All channels count alike, but for those that are hardly ever heard.
         """
-        weight = 1 / (self.variance + self.variance.mean() + _NO_ENERGY)
+        weight = loudness(self.variance).reciprocal()
         squared = (predicted - true).square().mean(dim=(0, 2, 3))
         return (weight * squared).sum() / (weight * self.variance).sum()
+
+
+def loudness(variance: Tensor) -> Tensor:
+    """What channels are measured by: their variance `(C,)`, or a share of the layer's mean one where it is less."""
+    return variance + _QUIET * variance.mean() + _NO_ENERGY
 
 
 def grams(maps: Tensor) -> Tensor:
