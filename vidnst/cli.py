@@ -376,6 +376,9 @@ def distill(
     ] = None,
     learn_to: Annotated[str, typer.Option(help="Deepest layer that is learned; deeper ones are random.")] = "relu3_4",
     steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 8000,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Any setting of the teaching; repeatable.", metavar="KEY=VALUE")
+    ] = None,
     clip_frames: Annotated[int, typer.Option(help="Frames taken from each clip.", min=1)] = 8,
     seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads on a CPU; default: all cores.", min=1)] = None,
@@ -390,9 +393,9 @@ def distill(
     from vidnst import console
     from vidnst.distill import DistillRequest
     from vidnst.distill import distill as teach
-    from vidnst.style.distill import DistillSettings
+    from vidnst.style.distill import DistillSettings, changed
 
-    settings = DistillSettings(learn_to=learn_to, steps=steps, seed=seed)
+    settings = changed(DistillSettings(learn_to=learn_to, steps=steps, seed=seed), assignments or ())
     command = shlex.join(["vidnst", *sys.argv[1:]])
     request = DistillRequest(
         teacher,

@@ -6,8 +6,8 @@ having been there the student would not know where they deceive.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidnst.config import STYLE_LAYERS
-from vidnst.errors import NumericalError, RunError
+from vidnst.errors import ConfigError, NumericalError, RunError
 from vidnst.style.crops import Crops
 from vidnst.style.heir import inherit
 from vidnst.style.student import Spread, Student, disagreement, distance, grams
@@ -52,11 +52,28 @@ class DistillSettings:
     """Of the error of the layers on the way there."""
     last_weight: float = 0.5
     """Of the error of the last one, on which the random ones stand."""
+    quiet: float = 0.05
+    """Variance of a channel over its layer's mean under which its error counts less than that of others. A larger share
+    serves the loud channels, which decide the Gram matrices; a smaller one the channels' correlations."""
     gram_weight: float = 0.5
     """Of the relative distance between predicted and true Gram matrices."""
     judgement_weight: float = 0.1
     """Of the difference between what student and teacher make of the distance of two textures."""
     seed: int = 0
+
+
+def changed(settings: DistillSettings, assignments: Iterable[str]) -> DistillSettings:
+    """Settings with some of them set to other values by texts like `rate=0.001`; ConfigError for an unknown one."""
+    kinds = {name: type(value) for name, value in asdict(settings).items()}
+    for assignment in assignments:
+        name, _, text = assignment.partition("=")
+        if name not in kinds:
+            raise ConfigError(f"there is no setting {name!r} of teaching", f"take one of {', '.join(kinds)}")
+        try:
+            settings = replace(settings, **{name: kinds[name](text)})
+        except ValueError as error:
+            raise ConfigError(f"--set {assignment!r} is not a number", f"write for example {name}=1") from error
+    return settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +145,7 @@ class Distillation:
             x = self._crops.batch(_SPREADS + batch, 2 * self.settings.painted + self.settings.fresh)
             for name, maps in self.teacher(x, self._names).items():
                 found[name].append(maps.transpose(0, 1).flatten(1))
-        return {name: Spread(torch.cat(parts, 1).var(1)) for name, parts in found.items()}
+        return {name: Spread(torch.cat(parts, 1).var(1), self.settings.quiet) for name, parts in found.items()}
 
     def _loss(self, own: Mapping[str, Tensor], true: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         predicted = self.student.predictions(own)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidnst.style.layers import convs_up_to
-from vidnst.style.student import Student, bias_of, loudness
+from vidnst.style.student import Student, bias_of
 from vidnst.style.vgg import VGG19
 
 _RIDGE = 1e-3
@@ -53,10 +53,8 @@ def inherit(student: Student, teacher: VGG19, features: Mapping[str, NDArray[np.
 
 
 def telling(maps: Tensor, count: int) -> list[int]:
-    """The `count` channels of `(N, C, h, w)` maps that together say most of all of them, linearly, in order."""
+    """The `count` channels of `(N, C, h, w)` maps that together say most of all of them, linearly."""
     left = torch.cov(_channels(maps)).double()
-    scale = loudness(left.diagonal()).rsqrt()
-    left = left * torch.outer(scale, scale)
     chosen: list[int] = []
     for _ in range(count):
         variance = left.diagonal().clamp(min=0)

@@ -42,7 +42,7 @@ def random_features(
     *,
     topology: Topology = FULL,
     learned: Mapping[str, NDArray[np.float32]] | None = None,
-    active: float = _ACTIVE,
+    active: Mapping[str, float] | None = None,
 ) -> dict[str, NDArray[np.float32]]:
     """Filters down to `last_layer`, named and shaped like torchvision's, float32.
 
@@ -54,12 +54,12 @@ def random_features(
         seed: of all that is random.
         topology: how many filters each layer has.
         learned: filters of the upper layers that are not random, kept as they are.
-        active: share of positions at which a channel of a random layer is above zero, below 1.
+        active: share of positions at which a channel of a random layer is above zero, by the layer's name.
 
     Raises:
         ConfigError: the topology has no such layer.
     """
-    learned = learned or {}
+    learned, active = learned or {}, active or {}
     generator = np.random.default_rng(seed)
     picture = torch.from_numpy(colour_noise(generator, _SIDE_PX))
     mean, deviation = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
@@ -73,7 +73,9 @@ def random_features(
             features[conv.weight], features[conv.bias] = learned[conv.weight], learned[conv.bias]
             maps = _active(maps, features[conv.weight], features[conv.bias])
         else:
-            features[conv.weight], features[conv.bias], maps = _calibrated(_drawn(generator, conv), maps, active)
+            features[conv.weight], features[conv.bias], maps = _calibrated(
+                _drawn(generator, conv), maps, active.get(conv.name, _ACTIVE)
+            )
     return features
 
 

@@ -45,7 +45,8 @@ def slim_features(student: Student, x: Tensor, *, seed: int) -> dict[str, NDArra
         learned[conv.weight] = _half(module.weight * (after / before))
         learned[conv.bias] = _half(bias_of(module) * after)
         before = after
-    features = random_features(SLIM.convs[-1].name, seed, topology=SLIM, learned=learned, active=_ACTIVE)
+    active = dict.fromkeys((conv.name for conv in SLIM.convs), _ACTIVE)
+    features = random_features(SLIM.convs[-1].name, seed, topology=SLIM, learned=learned, active=active)
     return {name: values.astype(np.float16).astype(np.float32) for name, values in features.items()}
 
 

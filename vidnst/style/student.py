@@ -12,8 +12,6 @@ from vidnst.style.vgg import DEVIATION, MEAN
 
 _NO_ENERGY = 1e-8
 """Added to what is divided by, so that a black crop or a dead channel gives no division by zero."""
-_QUIET = 0.05
-"""Variance of a channel over its layer's mean under which it counts less than others."""
 _NO_DISTANCE = 1e-3
 """Relative squared distance of Gram matrices under which two textures count as the same."""
 
@@ -95,20 +93,17 @@ class Spread:
 
     variance: Tensor
     """`(C,)`."""
+    quiet: float
+    """Share of the mean variance under which a channel counts less than others."""
 
     def error(self, predicted: Tensor, true: Tensor) -> Tensor:
         """Squared error of maps `(N, C, h, w)` over their variance: 0 for the same, 1 for a guess of the mean.
 
-        All channels count alike, but for those that are hardly ever heard.
+        All channels count alike, but for quiet ones.
         """
-        weight = loudness(self.variance).reciprocal()
+        weight = 1 / (self.variance + self.quiet * self.variance.mean() + _NO_ENERGY)
         squared = (predicted - true).square().mean(dim=(0, 2, 3))
         return (weight * squared).sum() / (weight * self.variance).sum()
-
-
-def loudness(variance: Tensor) -> Tensor:
-    """What channels are measured by: their variance `(C,)`, or a share of the layer's mean one where it is less."""
-    return variance + _QUIET * variance.mean() + _NO_ENERGY
 
 
 def grams(maps: Tensor) -> Tensor:
