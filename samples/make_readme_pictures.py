@@ -1,7 +1,10 @@
-"""Draw README's pictures with vidnst itself: `python samples/make_readme_pictures.py --weights FILE`.
+"""Draw README's pictures with vidnst itself.
 
-A frame of the sample clip after each of the three sample styles, in one sheet: the source,
-then each result with its style in the corner. Default settings but for the size.
+    python samples/make_readme_pictures.py --weights FILE       a frame of the sample clip after each style
+    python samples/make_readme_pictures.py --draft OUTPUT.mp4   frames of what README's first command gives
+
+The first sheet shows the source, then each result with its style in the corner: default settings but for the size. The
+second shows frames of the clip above the same frames of the command's output.
 """
 
 import argparse
@@ -21,6 +24,7 @@ from vidnst.style.pixels import from_pixels, to_state
 SAMPLES = Path(__file__).resolve().parent
 SIZE = (384, 216)
 STYLES = ("swirls", "mosaic", "woodcut")
+DRAFT_FRAMES = (10, 40, 70)
 
 
 def frame(index: int) -> Pixels:
@@ -51,11 +55,25 @@ def sheet(weights: str, index: int) -> NDArray[np.uint8]:
     return np.vstack([np.hstack(cells[:2]), np.hstack(cells[2:])]).astype(np.uint8)
 
 
+def draft_sheet(output: Path) -> NDArray[np.uint8]:
+    """Frames of the sample clip, and below them the same frames of a draft of it."""
+    made = probe(output)
+    size = made.width, made.height
+    rows = []
+    for clip in (probe(SAMPLES / "timelapse.mp4"), made):
+        with FrameReader(clip, size=size) as reader:
+            rows.append(np.hstack([reader.read(index).pixels for index in DRAFT_FRAMES]))
+    return np.vstack(rows).astype(np.uint8)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--weights", default="random", help="VGG19 weights: a file, or `random`")
     parser.add_argument("--frame", type=int, default=34)
-    parser.add_argument("--output", type=Path, default=SAMPLES / "readme" / "styles.jpg")
+    parser.add_argument("--draft", type=Path, help="draw frames of this output of README's first command instead")
+    parser.add_argument("--output", type=Path, help="default: where README shows it")
     arguments = parser.parse_args()
-    arguments.output.parent.mkdir(exist_ok=True)
-    write_picture(arguments.output, sheet(arguments.weights, arguments.frame))
+    output = arguments.output or SAMPLES / "readme" / ("styles.jpg" if arguments.draft is None else "draft.jpg")
+    output.parent.mkdir(exist_ok=True)
+    drawn = sheet(arguments.weights, arguments.frame) if arguments.draft is None else draft_sheet(arguments.draft)
+    write_picture(output, drawn)

@@ -4,6 +4,8 @@ import json
 import logging
 import signal
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -290,6 +292,8 @@ def test_the_doctor_says_what_is_missing_and_what_to_do(
     assert not checks["weights"]["ok"]
     assert "--weights random" in checks["weights"]["remedy"]
     assert all(check["ok"] for name, check in checks.items() if name != "weights"), checks
+    assert "--backbone slim" in checks["weights"]["remedy"]
+    assert "comes along" in checks["slim"]["found"]
     assert vidnst("doctor", "--weights", "random").status == 0
 
 
@@ -308,6 +312,64 @@ def test_weights_are_verified(vidnst: Vidnst, tmp_path: Path) -> None:
     said = vidnst("weights", tmp_path / "gone.pth")
     assert said.status == 5
     sentence(said, "gone.pth")
+
+
+def test_what_ships_of_slim_is_shown_with_its_card(vidnst: Vidnst) -> None:
+    shown = vidnst("weights", "--backbone", "slim")
+    assert shown.status == 0
+    for word in ("slim.safetensors", "relu5_1", "teacher", "vidnst distill", "CC BY 4.0"):
+        assert word in shown.out
+    assert json.loads(vidnst("weights", "--backbone", "slim", "--json").out)["notes"]["licence"]
+
+
+def test_the_default_without_weights_names_the_places_and_the_way_on_and_a_draft_needs_none(
+    vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("VIDNST_WEIGHTS", raising=False)
+    command = ("render", burst, "--style", style, "-o", tmp_path / "out", "--executor", "inline", "--iterations", 2)
+    command += ("--size", 64)
+    said = vidnst(*command)
+    assert said.status == 5
+    sentence(said, "--weights", "VIDNST_WEIGHTS", "vgg19-dcbb9e9d.pth", "--backbone slim")
+    said = vidnst(*command, "--preset", "draft", "--keep-frames")
+    assert said.status == 0, said.err
+    run = json.loads((tmp_path / "out.vidnst" / "run.json").read_text())
+    assert (run["look"]["backbone"], run["config"]["model"]["backbone"]) == ("slim", "slim")
+    assert len(run["look"]["weights"]) == 64
+    said = vidnst(*command, "--preset", "draft", "--backbone", "vgg19", "--weights", "random", "--overwrite")
+    assert said.status == 8
+    sentence(said, "model.backbone: slim -> vgg19", "--restart")
+    said = vidnst(*command, "--preset", "draft", "--weights", "random", "--overwrite")
+    assert said.status == 8
+    sentence(said, "weights", "other bytes", "--restart")
+    assert vidnst("resume", tmp_path / "out.vidnst", "--overwrite").status == 0
+    losses = json.loads(vidnst("measure", tmp_path / "out", "--json").out)["losses"]
+    again = ("measure", tmp_path / "out", "--style", style, "--json")
+    judged = json.loads(vidnst(*again, "--backbone", "vgg19", "--weights", "random").out)["losses"]
+    assert losses.keys() == judged.keys()
+    assert losses != judged
+
+
+def test_a_small_network_is_taught_from_the_command_line(vidnst: Vidnst, burst: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    command = ("distill", "--teacher", "random", "--images", burst, "-o", file, "--steps", 1, "--learn-to", "relu1_1")
+    small = burst / "IMG_0.png"
+    said = vidnst(*command)
+    assert said.status == 3
+    sentence(said, "too small")
+    for path in burst.iterdir():
+        picture = cv2.imread(str(path))
+        assert picture is not None
+        cv2.imwrite(str(path), cv2.resize(picture, (128, 96)))
+    said = vidnst(*command, "--held-out", small.name)
+    assert said.status == 0, said.err
+    assert "vidnst distill --teacher random" in said.out
+    assert json.loads(vidnst("weights", file, "--backbone", "slim", "--json").out)["backbone"] == "slim"
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ MAY_KNOW = {
 OUTSIDE = {
     "torch": (
         *("vidnst.style", "vidnst.raft", "vidnst.checkpoint", "vidnst.reproducible"),
-        *("vidnst.farm.worker", "vidnst.bench", "vidnst.doctor"),
+        *("vidnst.farm.worker", "vidnst.bench", "vidnst.doctor", "vidnst.distill"),
     ),
     "torchvision": ("vidnst.raft", "vidnst.doctor"),
     "ray": ("vidnst.farm.ray_pool",),

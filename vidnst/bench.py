@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from vidnst.farm.worker import pick_device
 from vidnst.frames import Pixels, unit
 from vidnst.motion.flow import estimate_flow
 from vidnst.motion.warp import warp
-from vidnst.style.layers import arithmetic
+from vidnst.style.layers import TOPOLOGIES, arithmetic
 from vidnst.style.stylize import Stylizer, from_pixels, last_layer
 from vidnst.style.weights import load_features, resolve_weights
 
@@ -24,13 +24,18 @@ _GPU_SIZES = (*_CPU_SIZES, "1280x720", "1920x1080")
 
 
 def measure(
-    *, sizes: Sequence[str] | None = None, weights: str = "random", iterations: int = 10, threads: int | None = None
+    *,
+    sizes: Sequence[str] | None = None,
+    weights: str | None = "random",
+    backbone: Literal["vgg19", "slim"] = "vgg19",
+    iterations: int = 10,
+    threads: int | None = None,
 ) -> dict[str, Any]:
     """Time the optimisation at several sizes.
 
     Args:
         sizes: texts like `640x360`; None takes those that suit the device.
-        weights: as for a render.
+        weights, backbone: as for a render.
         iterations: loss evaluations timed at each size.
         threads: threads of torch on a CPU.
 
@@ -40,8 +45,9 @@ def measure(
     device = pick_device("auto")
     if threads is not None:
         torch.set_num_threads(threads)
-    config = RenderConfig.model_validate({"optimize": {"scales": 1, "tolerance": 0}})
-    features = load_features(resolve_weights(weights), last_layer(config))
+    values = {"optimize": {"scales": 1, "tolerance": 0}, "model": {"backbone": backbone}}
+    config = RenderConfig.model_validate(values)
+    features = load_features(resolve_weights(weights, backbone=backbone), last_layer(config), backbone=backbone)
     style = _picture(256, 256, seed=1)
     stylizer = Stylizer(features, [(style, 1.0)], config, device=device)
     rate_flops = matrix_rate(device)
@@ -52,6 +58,7 @@ def measure(
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else _processor(),
         "threads": torch.get_num_threads(),
+        "backbone": backbone,
         "matrix_gflops": rate_flops / 1e9,
         "matrix_precision": "float32",
         "iterations": iterations,
@@ -86,7 +93,7 @@ def _row(
     stylizer.stylize(content, iterations=2, seed=0)  # targets, kernels, memory
     run = lambda: stylizer.stylize(content, iterations=iterations, seed=0)  # noqa: E731
     per_iteration = _timed(run, device) / iterations
-    floor = 2 * arithmetic(height, width, last_layer(config)) / rate_flops
+    operations = 2 * arithmetic(height, width, last_layer(config), TOPOLOGIES[config.model.backbone])
     fetch = _fetch_seconds(pixels)
     usual = RenderConfig().optimize
     return {
@@ -96,8 +103,8 @@ def _row(
         "seconds_per_warm_frame": per_iteration * RenderConfig().evaluations("warm") + fetch["warp"],
         "flow_seconds": fetch["flow"],
         "warp_seconds": fetch["warp"],
-        "gflop_per_iteration": 2 * arithmetic(height, width, last_layer(config)) / 1e9,
-        "share_of_matrix_rate": floor / per_iteration,
+        "gflop_per_iteration": operations / 1e9,
+        "share_of_matrix_rate": operations / rate_flops / per_iteration,
         "memory_gib": torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None,
     }
 

@@ -196,6 +196,14 @@ def opened(path: Path, *, network: str, largest_bytes: int, remedy: str) -> Iter
     yield {str(name): value for name, value in values.items() if isinstance(value, Tensor)}
 
 
+def notes_of(path: Path) -> dict[str, str]:
+    """What a file of safetensors says of itself; nothing for a file of another kind. The file was `opened` before."""
+    if path.suffix != ".safetensors":
+        return {}
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
 def usable(path: Path, name: str, tensor: Tensor, shape: tuple[int, ...], remedy: str) -> NDArray[np.float32]:
     """A tensor of a file as float32, a copy.
 

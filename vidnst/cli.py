@@ -25,6 +25,7 @@ Source = Annotated[
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, and show tracebacks.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON event per line on stdout.")]
+Backbone = Literal["vgg19", "slim"]
 _LOOK, _RANGE, _WORK, _OUT = "Look", "Source and range", "Workers", "Output"
 
 
@@ -113,7 +114,8 @@ def render(
     ] = None,
     loop: Annotated[bool, _option(_LOOK, "The first frame follows the last: no jump when it is played round.")] = False,
     seed: Annotated[int | None, _option(_LOOK, "Seed of everything random.")] = None,
-    weights: Annotated[str | None, _option(_LOOK, "VGG19 weights: a file, or `random`.")] = None,
+    backbone: Annotated[Backbone | None, _option(_LOOK, "The network: vgg19, or slim, which comes along.")] = None,
+    weights: Annotated[str | None, _option(_LOOK, "The backbone's weights: a file, or `random`.")] = None,
     workers: Annotated[
         int | None, _option(_WORK, "Stylizing actors; default: one per GPU, or to suit the cores.")
     ] = None,
@@ -152,6 +154,7 @@ def render(
             "input.deflicker": deflicker,
             "input.registration": register,
             "input.registration_edges": register_edges,
+            "model.backbone": backbone,
             "model.weights": weights,
             "losses.content_weight": content_weight,
             "losses.style_weight": style_weight,
@@ -218,7 +221,8 @@ def measure(
     style: Annotated[
         list[str] | None, _option(_LOOK, "A style picture, for the losses; repeatable.", "--style", "-s")
     ] = None,
-    weights: Annotated[str | None, _option(_LOOK, "VGG19 weights: a file, or `random`.")] = None,
+    backbone: Annotated[Backbone | None, _option(_LOOK, "The network: vgg19, or slim, which comes along.")] = None,
+    weights: Annotated[str | None, _option(_LOOK, "The backbone's weights: a file, or `random`.")] = None,
     losses: Annotated[
         bool, _option(_LOOK, "Evaluate style and content loss of every frame.", "--losses/--no-losses")
     ] = True,
@@ -246,6 +250,7 @@ def measure(
         output,
         names,
         styles=tuple(style or ()),
+        backbone=backbone,
         weights=weights,
         start=start,
         end=end,
@@ -284,10 +289,11 @@ def weights(
         bool, typer.Option("--fetch", help="Download torchvision's VGG19 (548 MB; RAFT: 21 MB) if there is none.")
     ] = False,
     raft: Annotated[bool, typer.Option("--raft", help="RAFT's weights, for motion.method=raft, not VGG19's.")] = False,
+    backbone: Annotated[Backbone, typer.Option(help="Whose weights.")] = "vgg19",
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show where the VGG19 (or RAFT) weights are, fetch them, verify them."""
+    """Show where the backbone's (or RAFT's) weights are and what they are; fetch VGG19's; verify them."""
     _verbosity(verbose)
     from vidnst import console
     from vidnst.raft.weights import resolve_raft_weights, verify_raft
@@ -299,8 +305,8 @@ def weights(
         console.show_weights(verify_raft(file), as_json=as_json)
         return
     with console.download() as on_progress:
-        found = resolve_weights(path, download=fetch, on_progress=on_progress)
-    console.show_weights(verify(found), as_json=as_json)
+        found = resolve_weights(path, backbone=backbone, download=fetch, on_progress=on_progress)
+    console.show_weights(verify(found, backbone=backbone), as_json=as_json)
 
 
 @app.command()
@@ -339,7 +345,8 @@ def presets(
 @app.command()
 def bench(
     sizes: Annotated[list[str] | None, typer.Option("--size", help="WIDTHxHEIGHT; repeatable.")] = None,
-    weights: Annotated[str, typer.Option(help="VGG19 weights; their values do not matter for speed.")] = "random",
+    weights: Annotated[str, typer.Option(help="Weights; their values do not matter for speed.")] = "random",
+    backbone: Annotated[Backbone, typer.Option(help="The network that is timed.")] = "vgg19",
     iterations: Annotated[int, typer.Option(help="Iterations timed at each size.", min=1)] = 10,
     threads: Annotated[int | None, typer.Option(help="Threads on a CPU; default: all cores.", min=1)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the JSON here.")] = None,
@@ -351,7 +358,56 @@ def bench(
     from vidnst import console
     from vidnst.bench import measure
 
-    report = measure(sizes=sizes, weights=weights, iterations=iterations, threads=threads)
+    report = measure(sizes=sizes, weights=weights, backbone=backbone, iterations=iterations, threads=threads)
     if output is not None:
         output.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     console.show_bench(report, as_json=as_json)
+
+
+@app.command()
+def distill(
+    images: Annotated[
+        list[str], typer.Option("--images", help="Pictures to learn from: a folder, a glob, a clip; repeatable.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, .safetensors.")],
+    teacher: Annotated[str | None, typer.Option(help="VGG19 weights; default: the usual places.")] = None,
+    held_out: Annotated[
+        list[str] | None, typer.Option(help="Names (patterns) of pictures to judge by, not to learn from; repeatable.")
+    ] = None,
+    learn_to: Annotated[str, typer.Option(help="Deepest layer that is learned; deeper ones are random.")] = "relu3_4",
+    steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 8000,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Any setting of the teaching; repeatable.", metavar="KEY=VALUE")
+    ] = None,
+    clip_frames: Annotated[int, typer.Option(help="Frames taken from each clip.", min=1)] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
+    threads: Annotated[int | None, typer.Option(help="Threads on a CPU; default: all cores.", min=1)] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Do not go on from a checkpoint.")] = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Teach the small network `slim` what VGG19 sees; given again, the command goes on where it was stopped."""
+    _verbosity(verbose)
+    import shlex
+
+    from vidnst import console
+    from vidnst.distill import DistillRequest
+    from vidnst.distill import distill as teach
+    from vidnst.style.distill import DistillSettings, changed
+
+    settings = changed(DistillSettings(learn_to=learn_to, steps=steps, seed=seed), assignments or ())
+    command = shlex.join(["vidnst", *sys.argv[1:]])
+    request = DistillRequest(
+        teacher,
+        tuple(images),
+        output,
+        settings,
+        held_out=tuple(held_out or ()),
+        clip_frames=clip_frames,
+        threads=threads,
+        command=command,
+    )
+    stop = _stop_on_signal()
+    with console.progress(as_json=as_json) as on_event:
+        report = teach(request, restart=restart, on_event=on_event, cancelled=stop.is_set)
+    console.show_weights(report, as_json=as_json)

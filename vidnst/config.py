@@ -64,8 +64,10 @@ class InputConfig(Section):
 class ModelConfig(Section):
     """The network that looks at the pictures."""
 
+    backbone: Literal["vgg19", "slim"] = "vgg19"
+    """vgg19: the network of the papers; slim: a quarter of its widths, taught by it, which comes with the package."""
     weights: str | None = None
-    """A file, or `random` for seeded, calibrated random filters; none looks in the usual places."""
+    """A file of the backbone, or `random` for seeded, calibrated random filters; none looks in the usual places."""
     pooling: Literal["max", "average"] = "max"
     """How VGG19 halves its maps."""
 
@@ -304,12 +306,13 @@ class RenderConfig(Section):
     def look(self) -> dict[str, Any]:
         """The sections that decide the bytes of a frame, as plain JSON values.
 
-        The paths of weights are left out: their content has a fingerprint of its own. The usual method of flow is left
-        out, too, so that a run from before there was a choice can go on. Of the output only the bits of a stored frame
-        count.
+        The backbone and the paths of weights are left out: the run's record has a place of its own for them, with
+        fingerprints of what the files hold. The usual method of flow is left out, too, so that a run from before there
+        was a choice can go on. Of the output only the bits of a stored frame count.
         """
         values = self.model_dump(mode="json", include=set(LOOK_SECTIONS))
-        values["model"].pop("weights")
+        for key in ("backbone", "weights"):
+            values["model"].pop(key)
         values["motion"].pop("raft_weights")
         if self.motion.method == "dis":
             values["motion"].pop("method")

@@ -27,6 +27,7 @@ from vidnst.doctor import Check
 from vidnst.events import (
     Event,
     FrameDone,
+    LessonDone,
     Measured,
     NodeFailed,
     NodeStarted,
@@ -159,14 +160,16 @@ class _Bars:
                 self._worker(event)
             case NodeFailed() | WorkerDied() | Warned() | Measured():
                 self.progress.console.print(f"vidnst: {event}", markup=False, highlight=False)
+            case LessonDone():
+                self._stage(Stage("steps", event.step, event.steps), note=f"loss {event.loss:.4g}")
             case _:
                 pass
 
-    def _stage(self, event: Stage) -> None:
+    def _stage(self, event: Stage, note: str = "") -> None:
         task = self._stages.get(event.stage)
         if task is None:
             task = self._stages[event.stage] = self.progress.add_task(event.stage, total=event.total, note="")
-        self.progress.update(task, completed=event.done, total=event.total)
+        self.progress.update(task, completed=event.done, total=event.total, note=note)
 
     def _worker(self, event: NodeStarted) -> None:
         task = self._workers.get(event.worker)
@@ -192,6 +195,8 @@ class _Lines:
                 if time.monotonic() - self._last >= _PLAIN_SECONDS:
                     self._say(f"frame {event.frames_done} of {self._pace.total}, {self._pace}")
             case NodeFailed() | WorkerDied() | Warned() | Measured():
+                self._say(str(event))
+            case LessonDone() if event.step == event.steps or time.monotonic() - self._last >= _PLAIN_SECONDS:
                 self._say(str(event))
             case Stage(stage="encoding" | "measuring", done=0):
                 self._say(event.stage)
@@ -272,7 +277,9 @@ def show_weights(report: "WeightsReport | RaftReport", *, as_json: bool = False)
     if as_json:
         show_json(dataclasses.asdict(report))
         return
-    _show_pairs(dataclasses.asdict(report).items())
+    values = dataclasses.asdict(report)
+    notes: dict[str, str] = values.pop("notes", {})  # what a file says of itself
+    _show_pairs([*values.items(), *notes.items()])
 
 
 def show_bench(report: dict[str, Any], *, as_json: bool) -> None:

@@ -41,6 +41,7 @@ def checks(weights: str | None = None, *, raft: bool = False) -> Iterator[Check]
         ("encoders", _encoders),
         ("ray", _ray),
         ("weights", lambda: _weights(weights)),
+        ("slim", _slim),
     ):
         yield _guarded(name, look)
     if raft:
@@ -118,6 +119,13 @@ def _weights(spec: str | None) -> Check:
     from vidnst.style.fetch import resolve_weights
 
     return Check("weights", True, str(resolve_weights(spec, download=False)))
+
+
+def _slim() -> Check:
+    from vidnst.style.weights import resolve_weights, verify
+
+    report = verify(resolve_weights(None, backbone="slim"), backbone="slim")
+    return Check("slim", True, f"comes along, {report.fingerprint[:12]} (--backbone slim, --preset draft)")
 
 
 def _raft_weights() -> Check:

@@ -136,6 +136,27 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class LessonDone:
+    """A network that is being taught has done another step."""
+
+    name: ClassVar[str] = "lesson_done"
+    step: int
+    steps: int
+    loss: float
+    errors: dict[str, float]
+    """Relative error of each layer: 1 for a guess of its mean."""
+    seconds: float
+    """Since this process began to teach."""
+    steps_before: int
+    """Done by earlier processes."""
+
+    def __str__(self) -> str:
+        pace = self.seconds / max(1, self.step - self.steps_before)
+        errors = " ".join(f"{layer.removeprefix('relu')} {error:.3f}" for layer, error in self.errors.items())
+        return f"step {self.step} of {self.steps}, {pace:.3g} s each, loss {self.loss:.4g}, errors {errors}"
+
+
+@dataclass(frozen=True, slots=True)
 class RunFinished:
     """The output is in place and checked."""
 
@@ -146,7 +167,16 @@ class RunFinished:
 
 
 Event: TypeAlias = (
-    Stage | RunStarted | NodeStarted | FrameDone | NodeFailed | WorkerDied | Warned | Measured | RunFinished
+    Stage
+    | RunStarted
+    | NodeStarted
+    | FrameDone
+    | NodeFailed
+    | WorkerDied
+    | Warned
+    | Measured
+    | LessonDone
+    | RunFinished
 )
 
 OnEvent: TypeAlias = Callable[[Event], None]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, OutputError, SourceError
@@ -35,8 +35,10 @@ class MeasureRequest:
     source: str | Path | Sequence[str | Path] | None = None
     styles: tuple[str, ...] = ()
     """Paths of style pictures, each optionally followed by `:weight`."""
+    backbone: Literal["vgg19", "slim"] | None = None
+    """The network that evaluates losses; None takes the run's own."""
     weights: str | None = None
-    """VGG19 weights: a file, or `random`."""
+    """Its weights: a file, or `random`."""
     start: str | None = None
     """First frame of the range in the source that the output shows: a number, seconds or a timecode."""
     end: str | None = None
@@ -263,6 +265,8 @@ def _settings(request: MeasureRequest, record: RunRecord | None) -> RenderConfig
     values = (record.request.config if record else RenderConfig()).model_dump(mode="json")
     given = {"start": request.start, "end": request.end, "fps": request.fps}
     values["input"].update({key: value for key, value in given.items() if value is not None})
+    if request.backbone is not None and request.backbone != values["model"]["backbone"]:
+        values["model"] |= {"backbone": request.backbone, "weights": None}
     if request.weights is not None:
         values["model"]["weights"] = request.weights
     return build_config(values)

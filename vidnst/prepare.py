@@ -151,14 +151,16 @@ def adjusted(job: Job, adjustments: "Adjustments") -> Job:
 
 
 def read_features(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, NDArray[np.float32]]:
-    """VGG19 weights up to the deepest layer that the losses ask for; downloaded where they are nowhere else."""
+    """The backbone's filters up to the deepest layer that the losses ask for; VGG19's are downloaded if need be."""
     from vidnst.style.stylize import last_layer
     from vidnst.style.weights import load_features, resolve_weights
 
     def report(done: int, total: int | None) -> None:
         on_event(Stage("weights", done, total))
 
-    return load_features(resolve_weights(config.model.weights, on_progress=report), last_layer(config))
+    backbone = config.model.backbone
+    found = resolve_weights(config.model.weights, backbone=backbone, on_progress=report)
+    return load_features(found, last_layer(config), backbone=backbone)
 
 
 def read_raft(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, NDArray[np.float32]] | None:
@@ -229,6 +231,7 @@ def _manifest(
         config=config.look(),
         source=fingerprint(clip.paths),
         styles=marks,
+        backbone=config.model.backbone,
         weights=_weights_mark(features),
         flow_weights=_weights_mark(raft),
     )

@@ -31,6 +31,8 @@ class Look(_Record):
     source: str
     """Fingerprint."""
     styles: tuple[StyleMark, ...]
+    backbone: str = "vgg19"
+    """The network; runs from before there was a choice do not say."""
     weights: str
     """Fingerprint of the network's weights."""
     flow_weights: str = "none"
@@ -78,9 +80,16 @@ class Manifest(_Record):
             *_config_changes(self.look.config, other.look.config),
             *_style_changes(self.look.styles, other.look.styles),
             *_other_bytes("source", self.look.source, other.look.source, Path(other.sources[0]).name),
-            *_other_bytes("weights", self.look.weights, other.look.weights, Path(other.weights or "").name),
+            *self._network_changes(other),
             *self._flow_changes(other),
         ]
+
+    def _network_changes(self, other: "Manifest") -> Iterator[str]:
+        old, new = self.look, other.look
+        if old.backbone != new.backbone:  # then the weights are others, too
+            yield f"model.backbone: {old.backbone} -> {new.backbone}"
+        else:
+            yield from _other_bytes("weights", old.weights, new.weights, Path(other.weights or "").name)
 
     def _flow_changes(self, other: "Manifest") -> Iterator[str]:
         old, new = self.look.flow_weights, other.look.flow_weights

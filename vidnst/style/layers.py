@@ -1,4 +1,4 @@
-"""VGG19's convolutions as a table: names, positions, channels, what a picture must measure, what a pass costs.
+"""VGG19's convolutions as a table, at its own widths and at a quarter of them: names, channels, what a pass costs.
 
 Standard library only, so that layers can be checked and costs estimated without loading torch.
 """
@@ -8,9 +8,6 @@ from dataclasses import dataclass
 
 from vidnst.config import VGG19_LAYERS
 from vidnst.errors import ConfigError
-
-_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
-"""Channels and convolutions of each block; a 2x2 pooling stands between blocks (Simonyan & Zisserman 2015)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +39,49 @@ class Conv:
         return 1 << self.block
 
 
-def _table() -> tuple[Conv, ...]:
-    convs: list[Conv] = []
-    index, inputs = 0, 3
-    for block, (outputs, count) in enumerate(_BLOCKS):
-        for number in range(1, count + 1):
-            convs.append(Conv(f"relu{block + 1}_{number}", index, inputs, outputs, block))
-            index, inputs = index + 2, outputs  # convolution, ReLU
-        index += 1  # pooling
-    return tuple(convs)
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """VGG19's order of convolutions and poolings (Simonyan & Zisserman 2015), with channels of its own."""
+
+    title: str
+    """What it is called in messages."""
+    convs: tuple[Conv, ...]
+    """From the shallowest."""
+
+    @classmethod
+    def of(cls, title: str, blocks: Iterable[tuple[int, int]]) -> "Topology":
+        """From the channels and the convolutions of each block; a 2x2 pooling stands between blocks."""
+        convs: list[Conv] = []
+        index, inputs = 0, 3
+        for block, (outputs, count) in enumerate(blocks):
+            for number in range(1, count + 1):
+                convs.append(Conv(f"relu{block + 1}_{number}", index, inputs, outputs, block))
+                index, inputs = index + 2, outputs  # convolution, ReLU
+            index += 1  # pooling
+        return cls(title, tuple(convs))
+
+    def up_to(self, last_layer: str) -> tuple[Conv, ...]:
+        """The convolutions that `last_layer` needs, from the shallowest; ConfigError for a name that it has not."""
+        names = [conv.name for conv in self.convs]
+        if last_layer in names:
+            return self.convs[: names.index(last_layer) + 1]
+        other = "; --backbone vgg19 goes deeper" if last_layer in VGG19_LAYERS else ""
+        raise ConfigError(f"{self.title} has no layer {last_layer!r}", f"name one of {names[0]} to {names[-1]}{other}")
 
 
-CONVS = _table()
-"""All sixteen, from the shallowest."""
+FULL = Topology.of("VGG19", ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4)))
+"""VGG19 itself: sixteen convolutions."""
+SLIM = Topology.of("slim", ((16, 2), (32, 2), (64, 4), (128, 4), (128, 1)))
+"""A quarter of its widths, a sixteenth of its arithmetic, down to relu5_1."""
+TOPOLOGIES = {"vgg19": FULL, "slim": SLIM}
+"""By the names that `model.backbone` may have."""
+
+CONVS = FULL.convs
 
 
 def convs_up_to(last_layer: str) -> tuple[Conv, ...]:
-    """The convolutions that `last_layer` needs, from the shallowest; ConfigError for a name that VGG19 has not."""
-    names = [conv.name for conv in CONVS]
-    if last_layer not in names:
-        raise ConfigError(f"VGG19 has no layer {last_layer!r}", f"name one of {names[0]} to {names[-1]}")
-    return CONVS[: names.index(last_layer) + 1]
+    """VGG19's convolutions that `last_layer` needs, from the shallowest; ConfigError for a name that it has not."""
+    return FULL.up_to(last_layer)
 
 
 def deepest(layers: Iterable[str]) -> str:
@@ -75,7 +94,7 @@ def smallest_side_px(last_layer: str) -> int:
     return convs_up_to(last_layer)[-1].stride_px
 
 
-def arithmetic(height: int, width: int, last_layer: str) -> int:
+def arithmetic(height: int, width: int, last_layer: str, topology: Topology = FULL) -> int:
     """Floating-point operations (a multiply-add is two) of one forward pass over a `height` x `width` picture.
 
     Counts the convolutions, which are all but one in a thousand of them. The gradient of a frozen network with
@@ -83,5 +102,5 @@ def arithmetic(height: int, width: int, last_layer: str) -> int:
     """
     return sum(
         2 * 9 * conv.inputs * conv.outputs * (height // conv.stride_px) * (width // conv.stride_px)
-        for conv in convs_up_to(last_layer)
+        for conv in topology.up_to(last_layer)
     )

@@ -1,4 +1,4 @@
-"""A VGG19 that has learnt nothing: seeded random filters, calibrated so that every layer says something.
+"""A network that has learnt nothing: seeded random filters, calibrated so that every layer says something.
 
 Gram matrices of random filters are good descriptions of texture (Ustyuzhaninov et al. 2017, "What does it take to
 generate natural textures?"), provided that no channel is dead and none drowns the others. So each layer is scaled on a
@@ -7,6 +7,7 @@ average. Filters of white noise would look at nothing but the finest grain, and 
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from vidnst.style.layers import Conv, convs_up_to
+from vidnst.style.layers import FULL, Conv, Topology
 from vidnst.style.vgg import DEVIATION, MEAN
 
 _SIDE_PX = 192
@@ -35,23 +36,53 @@ _OTHER_LAYERS = (1, 0.35, 0.1)
 """The same in all others: found by looking, strong slopes here give grain in place of patches of colour."""
 
 
-def random_features(last_layer: str, seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """Filters for VGG19 down to `last_layer`, named and shaped like torchvision's, float32.
+def random_features(
+    last_layer: str,
+    seed: int = 0,
+    *,
+    topology: Topology = FULL,
+    learned: Mapping[str, NDArray[np.float32]] | None = None,
+    active: Mapping[str, float] | None = None,
+) -> dict[str, NDArray[np.float32]]:
+    """Filters down to `last_layer`, named and shaped like torchvision's, float32.
 
     The same seed gives the same numbers down to a layer whatever comes after it, and on any machine: the calibration
     computes in float64 and keeps eleven bits, which differences in the order of summation do not reach.
+
+    Args:
+        last_layer: the deepest.
+        seed: of all that is random.
+        topology: how many filters each layer has.
+        learned: filters of the upper layers that are not random, kept as they are.
+        active: share of positions at which a channel of a random layer is above zero, by the layer's name.
+
+    Raises:
+        ConfigError: the topology has no such layer.
     """
+    learned, active = learned or {}, active or {}
     generator = np.random.default_rng(seed)
     picture = torch.from_numpy(colour_noise(generator, _SIDE_PX))
     mean, deviation = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
     maps = (picture - mean) / deviation
     features: dict[str, NDArray[np.float32]] = {}
     block = 0
-    for conv in convs_up_to(last_layer):
+    for conv in topology.up_to(last_layer):
         if conv.block != block:
             maps, block = functional.max_pool2d(maps, 2), conv.block
-        features[conv.weight], features[conv.bias], maps = _calibrated(_drawn(generator, conv), maps)
+        if conv.weight in learned:
+            features[conv.weight], features[conv.bias] = learned[conv.weight], learned[conv.bias]
+            maps = _active(maps, features[conv.weight], features[conv.bias])
+        else:
+            features[conv.weight], features[conv.bias], maps = _calibrated(
+                _drawn(generator, conv), maps, active.get(conv.name, _ACTIVE)
+            )
     return features
+
+
+def _active(maps: Tensor, weight: NDArray[np.floating], bias: NDArray[np.floating]) -> Tensor:
+    """What filters and biases make of maps, in float64."""
+    filters, biases = (torch.from_numpy(np.array(values, np.float64)) for values in (weight, bias))
+    return functional.conv2d(maps, filters, biases, padding=1).relu_()
 
 
 def colour_noise(generator: np.random.Generator, side_px: int) -> NDArray[np.float64]:
@@ -78,15 +109,16 @@ def _drawn(generator: np.random.Generator, conv: Conv) -> NDArray[np.float64]:
     return filters
 
 
-def _calibrated(filters: NDArray[np.float64], maps: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32], Tensor]:
+def _calibrated(
+    filters: NDArray[np.float64], maps: Tensor, active: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32], Tensor]:
     """Filters and biases with which every channel is 1 on average over `maps`, and what they make of `maps`."""
     found = functional.conv2d(maps, torch.from_numpy(filters), padding=1)[0].flatten(1)
-    threshold = found.quantile(1 - _ACTIVE, dim=1)
+    threshold = found.quantile(1 - active, dim=1)
     height = (found - threshold[:, None]).relu().mean(1)
     scaled = _kept(filters / height.numpy()[:, None, None, None])
     bias = _kept((-threshold / height).numpy())
-    active = functional.conv2d(maps, torch.from_numpy(scaled), torch.from_numpy(bias), padding=1).relu_()
-    return scaled.astype(np.float32), bias.astype(np.float32), active
+    return scaled.astype(np.float32), bias.astype(np.float32), _active(maps, scaled, bias)
 
 
 def _kept(values: NDArray[np.float64]) -> NDArray[np.float64]:

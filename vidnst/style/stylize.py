@@ -269,7 +269,9 @@ def stylize_image(
     """
     config = RenderConfig() if config is None else config
     if features is None:
-        features = load_features(resolve_weights(config.model.weights), last_layer(config))
+        backbone = config.model.backbone
+        found = resolve_weights(config.model.weights, backbone=backbone)
+        features = load_features(found, last_layer(config), backbone=backbone)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     pairs = [(style, 1.0)] if isinstance(style, Tensor) else list(style)

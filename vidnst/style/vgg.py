@@ -1,4 +1,4 @@
-"""VGG19's feature maps: frozen, and no deeper than what is asked for."""
+"""VGG19's feature maps, at any widths: frozen, and no deeper than what is asked for."""
 
 from collections.abc import Collection, Mapping
 from typing import Literal
@@ -22,7 +22,8 @@ class VGG19(nn.Module):
     """The convolutional part of VGG19 (Simonyan & Zisserman 2015) as torchvision trains and numbers it.
 
     Args:
-        features: `features.N.weight` and `features.N.bias`, float32, at least down to `last_layer`.
+        features: `features.N.weight` and `features.N.bias`, float32, at least down to `last_layer`; they say how many
+            channels each layer has.
         last_layer: deepest layer that will be asked for; nothing below it is built.
         pooling: max, as it was trained, or average, which Gatys 2015 found to give smoother pictures.
 
@@ -49,7 +50,8 @@ class VGG19(nn.Module):
         for conv in self._plan:
             if conv.weight not in features or conv.bias not in features:
                 raise WeightsError(f"{last_layer} needs {conv.weight}, which these weights lack")
-            module = nn.Conv2d(conv.inputs, conv.outputs, 3, padding=1, device="meta")
+            outputs, inputs = features[conv.weight].shape[:2]
+            module = nn.Conv2d(inputs, outputs, 3, padding=1, device="meta")
             # A copy: arrays that come through an object store are read-only, which torch warns of.
             module.weight = nn.Parameter(torch.from_numpy(np.array(features[conv.weight], np.float32)))
             module.bias = nn.Parameter(torch.from_numpy(np.array(features[conv.bias], np.float32)))

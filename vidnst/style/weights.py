@@ -1,8 +1,8 @@
-"""VGG19's filters: read from a file of a stranger, checked, and named by a fingerprint."""
+"""A backbone's filters: read from a file of a stranger, checked, and named by a fingerprint."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidnst.checkpoint import fingerprint_of as weights_fingerprint
-from vidnst.checkpoint import opened, usable
+from vidnst.checkpoint import notes_of, opened, usable
 from vidnst.errors import WeightsError
 from vidnst.style.fetch import resolve_weights
-from vidnst.style.layers import CONVS, Conv, convs_up_to
+from vidnst.style.layers import TOPOLOGIES, Conv, Topology
 from vidnst.style.random_filters import random_features
 
 __all__ = [
@@ -31,9 +31,12 @@ Features: TypeAlias = dict[str, NDArray[np.float32]]
 """`features.N.weight` `(outputs, inputs, 3, 3)` and `features.N.bias` `(outputs,)`, as torchvision numbers them."""
 
 _LARGEST_BYTES = 2**31
-_REMEDY = (
-    "take torchvision's vgg19-dcbb9e9d.pth or a file made from it (vidnst weights fetches it), or --weights random"
-)
+_REMEDIES = {
+    "vgg19": "take torchvision's vgg19-dcbb9e9d.pth or a file made from it (vidnst weights fetches it), or go on "
+    "without: --backbone slim",
+    "slim": "leave --weights out for the one that comes with vidnst, make one with vidnst distill, or add --backbone "
+    "vgg19 if it is of VGG19",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +50,15 @@ class WeightsReport:
     deepest_layer: str
     """The last layer that it can look at."""
     fingerprint: str
-    """SHA-256 of all its VGG19 filters."""
+    """SHA-256 of all its filters."""
+    backbone: str = "vgg19"
+    notes: dict[str, str] = field(default_factory=dict)
+    """What the file says of itself: who taught it on what, how well, its licence. Empty where it says nothing."""
 
 
-def load_features(source: Path | Literal["random"], last_layer: str, *, seed: int = 0) -> Features:
+def load_features(
+    source: Path | Literal["random"], last_layer: str, *, seed: int = 0, backbone: str = "vgg19"
+) -> Features:
     """The filters down to `last_layer`, float32, checked.
 
     Args:
@@ -58,40 +66,47 @@ def load_features(source: Path | Literal["random"], last_layer: str, *, seed: in
             features only, in any floating-point type, ending at `last_layer` or later), or `random`.
         last_layer: deepest layer that is needed.
         seed: of random filters.
+        backbone: `vgg19` or `slim`: how many filters each layer has.
 
     Raises:
         WeightsError: no such file, not a weights file, damaged, of another network, or not deep enough.
+        ConfigError: the backbone has no such layer.
     """
+    topology = TOPOLOGIES[backbone]
+    convs = topology.up_to(last_layer)
     if source == "random":
-        return random_features(last_layer, seed)
-    with _opened(source) as tensors:
-        return _checked(source, tensors, convs_up_to(last_layer))
+        return random_features(last_layer, seed, topology=topology)
+    with _opened(source, topology, _REMEDIES[backbone]) as tensors:
+        return _checked(source, tensors, convs, _REMEDIES[backbone])
 
 
-def verify(source: Path | Literal["random"]) -> WeightsReport:
-    """Read and check all of VGG19's filters in a file, as deep as they go; WeightsError where they are unusable."""
+def verify(source: Path | Literal["random"], *, backbone: str = "vgg19") -> WeightsReport:
+    """Read and check all of a backbone's filters in a file, as deep as they go; WeightsError where unusable."""
+    topology, remedy = TOPOLOGIES[backbone], _REMEDIES[backbone]
+    everything = topology.convs
     if source == "random":
-        features = random_features(CONVS[-1].name)
+        features = random_features(everything[-1].name, topology=topology)
         size_bytes = sum(array.nbytes for array in features.values())
-        return WeightsReport("random", size_bytes, CONVS[-1].name, weights_fingerprint(features))
-    with _opened(source) as tensors:
-        convs = [conv for conv in CONVS if conv.weight in tensors] or [CONVS[0]]
-        features = _checked(source, tensors, CONVS[: CONVS.index(convs[-1]) + 1])
-    return WeightsReport(str(source), source.stat().st_size, convs[-1].name, weights_fingerprint(features))
+        return WeightsReport("random", size_bytes, everything[-1].name, weights_fingerprint(features), backbone)
+    with _opened(source, topology, remedy) as tensors:
+        deepest = [conv for conv in everything if conv.weight in tensors] or [everything[0]]
+        features = _checked(source, tensors, topology.up_to(deepest[-1].name), remedy)
+    mark = weights_fingerprint(features)
+    return WeightsReport(str(source), source.stat().st_size, deepest[-1].name, mark, backbone, notes_of(source))
 
 
-def _opened(path: Path) -> AbstractContextManager[Mapping[str, Tensor]]:
-    return opened(path, network="VGG19", largest_bytes=_LARGEST_BYTES, remedy=_REMEDY)
+def _opened(path: Path, topology: Topology, remedy: str) -> AbstractContextManager[Mapping[str, Tensor]]:
+    return opened(path, network=topology.title, largest_bytes=_LARGEST_BYTES, remedy=remedy)
 
 
-def _checked(path: Path, tensors: Mapping[str, Tensor], convs: tuple[Conv, ...]) -> Features:
+def _checked(path: Path, tensors: Mapping[str, Tensor], convs: tuple[Conv, ...], remedy: str) -> Features:
     features: Features = {}
-    if CONVS[0].weight not in tensors:
-        raise WeightsError(f"{path} is of another network: it has no {CONVS[0].weight}", _REMEDY)
+    if convs[0].weight not in tensors:
+        raise WeightsError(f"{path} is of another network: it has no {convs[0].weight}", remedy)
     for conv in convs:
         shapes = {conv.weight: (conv.outputs, conv.inputs, 3, 3), conv.bias: (conv.outputs,)}
         for name, shape in shapes.items():
             if name not in tensors:
-                raise WeightsError(f"{conv.name} needs {name}, which {path} lacks", _REMEDY)
-            features[name] = usable(path, name, tensors[name], shape, _REMEDY)
+                raise WeightsError(f"{conv.name} needs {name}, which {path} lacks", remedy)
+            features[name] = usable(path, name, tensors[name], shape, remedy)
     return features

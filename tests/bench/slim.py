@@ -1,0 +1,109 @@
+"""What slim is worth: `python tests/bench/slim.py --weights VGG19 --content PICTURE --style PICTURE ...`.
+
+Each style is brought over three times with equal evaluations: by VGG19, by slim, and by random filters of slim's size.
+VGG19 then judges all results: its style loss, relative, 0 for the painting itself. At the end the seconds that an
+evaluation takes at 256x144, VGG19's over slim's, from this one run.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from vidnst.config import RenderConfig
+from vidnst.frames import Pixels
+from vidnst.media.decode import fit_size
+from vidnst.media.pictures import read_picture, write_picture
+from vidnst.presets import build_config
+from vidnst.style.pixels import from_pixels
+from vidnst.style.stylize import Stylizer, last_layer
+from vidnst.style.weights import load_features, resolve_weights
+
+SPEED_SIZE = (256, 144)
+
+
+def stylizer(model: dict[str, str], style: Pixels, optimize: dict[str, Any]) -> Stylizer:
+    """One network with one style."""
+    config = build_config({"model": model, "optimize": optimize})
+    backbone = config.model.backbone
+    found = resolve_weights(config.model.weights, backbone=backbone, download=False)
+    return Stylizer(load_features(found, last_layer(config), backbone=backbone), [(style, 1.0)], config)
+
+
+def shrunk(pixels: Pixels, longest: int) -> Pixels:
+    """A picture at the size of the bench."""
+    size = fit_size(pixels.shape[1], pixels.shape[0], longest)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def compare(models: dict[str, dict[str, str]], content: Pixels, style: Pixels, iterations: int) -> list[Any]:
+    """The judge's style loss for each network, and the pictures."""
+    photo = from_pixels(content)
+    judge = stylizer(models["VGG19"], style, {})
+    losses, pictures = [], []
+    for model in models.values():
+        made = stylizer(model, style, {"iterations": iterations, "tolerance": 0}).stylize(photo).image
+        losses.append(judge.evaluate(photo, made)["style"])
+        pictures.append((made[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
+    return [losses, pictures]
+
+
+def seconds(model: dict[str, str], style: Pixels, iterations: int) -> float:
+    """Of an evaluation at 256x144."""
+    width, height = SPEED_SIZE
+    made = stylizer(model, style, {"scales": 1, "tolerance": 0})
+    photo = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+    made.stylize(photo, iterations=2)
+    began = time.perf_counter()
+    made.stylize(photo, iterations=iterations)
+    return (time.perf_counter() - began) / iterations
+
+
+def main() -> None:
+    """Print the table, and draw the sheet if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--weights", required=True, help="VGG19's weights")
+    parser.add_argument("--slim", help="slim's weights; default: those that ship")
+    parser.add_argument("--content", type=Path, required=True)
+    parser.add_argument("--style", type=Path, action="append", required=True)
+    parser.add_argument("--longest", type=int, default=256, help="side of the pictures in pixels")
+    parser.add_argument("--iterations", type=int, default=RenderConfig().optimize.iterations)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--sheet", type=Path, help="also draw content, style and results here")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    slim = {"backbone": "slim"} | ({"weights": options.slim} if options.slim else {})
+    models = {
+        "VGG19": {"weights": options.weights},
+        "slim": slim,
+        "random": {"backbone": "slim", "weights": "random"},
+    }
+    content = shrunk(read_picture(options.content), options.longest)
+    rows = []
+    say = sys.stdout.write
+    say(
+        "| style | by VGG19 | by slim | by random filters | slim / VGG19 | slim / random |\n|---|---|---|---|---|---|\n"
+    )
+    for path in options.style:
+        style = read_picture(path)
+        losses, pictures = compare(models, content, style, options.iterations)
+        teacher, own, random = losses
+        numbers = " | ".join(f"{value:.4f}" for value in losses)
+        say(f"| {path.stem} | {numbers} | {own / teacher:.2f} | {own / random:.3f} |\n")
+        sys.stdout.flush()
+        small = cv2.resize(style, content.shape[1::-1], interpolation=cv2.INTER_AREA)
+        rows.append(np.hstack([content, np.asarray(small, np.uint8), *pictures]))
+    times = [seconds(models[name], style, 20) for name in ("VGG19", "slim", "VGG19", "slim")]
+    full, own = min(times[::2]), min(times[1::2])
+    say(f"\n{full:.4f} s an evaluation with VGG19, {own:.4f} s with slim at 256x144: {full / own:.1f} times\n")
+    if options.sheet is not None:
+        write_picture(options.sheet, np.vstack(rows).astype(np.uint8))
+
+
+if __name__ == "__main__":
+    main()

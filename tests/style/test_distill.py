@@ -1,0 +1,203 @@
+"""Teaching a small network: it gets better, goes on exactly where it was, and keeps what it learned."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from vidnst.config import VGG19_LAYERS
+from vidnst.errors import ConfigError, RunError, SourceError
+from vidnst.style.crops import Crops
+from vidnst.style.distill import Distillation, DistillSettings, changed
+from vidnst.style.heir import telling
+from vidnst.style.layers import FULL, SLIM, TOPOLOGIES, arithmetic
+from vidnst.style.likeness import likeness
+from vidnst.style.random_filters import colour_noise, random_features
+from vidnst.style.slim import slim_features
+from vidnst.style.student import Spread, disagreement, distance, grams
+from vidnst.style.vgg import VGG19
+
+Features = dict[str, NDArray[np.float32]]
+SETTINGS = DistillSettings(learn_to="relu2_1", steps=30, fresh=3, painted=2, life_steps=4, crop_px=24, seed=3)
+
+
+def picture(seed: int, side_px: int = 64) -> NDArray[np.uint8]:
+    planes = colour_noise(np.random.default_rng(seed), side_px)[0]
+    return np.asarray(planes.transpose(1, 2, 0) * 255, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Features:
+    return random_features("relu2_1", seed=7)
+
+
+def begun(teacher: Features, settings: DistillSettings = SETTINGS) -> Distillation:
+    crops = Crops([picture(seed) for seed in range(3)], side_px=settings.crop_px, seed=settings.seed)
+    return Distillation(teacher, crops, settings)
+
+
+def taught(work: Distillation, steps: int) -> list[float]:
+    return [work.advance().loss for _ in range(steps)]
+
+
+def test_slim_has_a_quarter_of_the_channels_and_the_same_names() -> None:
+    widths = [16, 16, 32, 32, *[64] * 4, *[128] * 4, 128]
+    assert [conv.outputs for conv in SLIM.convs] == widths
+    for slim, full in zip(SLIM.convs, FULL.convs, strict=False):
+        assert (slim.name, slim.index, slim.block) == (full.name, full.index, full.block)
+        assert slim.outputs * 4 == full.outputs
+    assert tuple(conv.name for conv in FULL.convs) == VGG19_LAYERS
+    assert TOPOLOGIES == {"vgg19": FULL, "slim": SLIM}
+    ratio = arithmetic(144, 256, "relu5_1") / arithmetic(144, 256, "relu5_1", SLIM)
+    assert 15 < ratio <= 16
+
+
+def test_slim_ends_where_it_ends_and_names_who_goes_deeper() -> None:
+    with pytest.raises(ConfigError, match=r"slim has no layer 'relu5_2'.*relu5_1.*--backbone vgg19"):
+        SLIM.up_to("relu5_2")
+
+
+def test_crops_depend_on_seed_and_step_alone() -> None:
+    pictures = [picture(0), picture(1, 40)]
+    one, two = (Crops(pictures, side_px=24, seed=seed) for seed in (1, 2))
+    batch = one.batch(5, 3)
+    assert batch.shape == (3, 3, 24, 24)
+    assert 0 <= batch.min() <= batch.max() <= 1
+    assert torch.equal(batch, Crops(pictures, side_px=24, seed=1).batch(5, 3))
+    assert not torch.equal(batch, one.batch(6, 3))
+    assert not torch.equal(batch, two.batch(5, 3))
+
+
+def test_crops_need_pictures_of_their_size() -> None:
+    with pytest.raises(SourceError, match="--images"):
+        Crops([], side_px=24, seed=0)
+    with pytest.raises(SourceError, match="too small"):
+        Crops([picture(0, 16)], side_px=24, seed=0)
+
+
+def test_the_most_telling_channels_are_those_that_others_follow_from() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one, two = (torch.randn(1, 1, 20, 20, generator=generator) for _ in range(2))
+    quiet = 0.01 * torch.randn(1, 1, 20, 20, generator=generator)
+    maps = torch.cat([quiet, one, 2 * one, two, -one], dim=1)
+    assert telling(maps, 2) == [2, 3]
+
+
+def test_a_student_begins_as_its_teachers_heir(teacher: Features) -> None:
+    lesson = begun(teacher).advance()
+    assert lesson.step == 1
+    assert list(lesson.errors) == ["relu1_1", "relu1_2", "relu2_1"]
+    assert all(0 < error < 0.8 for error in lesson.errors.values())
+
+
+def test_settings_are_changed_by_name() -> None:
+    found = changed(SETTINGS, ["rate=0.5", "painted=7", "learn_to=relu1_1"])
+    assert found == replace(SETTINGS, rate=0.5, painted=7, learn_to="relu1_1")
+    with pytest.raises(ConfigError, match="no setting 'rat' of teaching"):
+        changed(SETTINGS, ["rat=1"])
+    with pytest.raises(ConfigError, match="not a number"):
+        changed(SETTINGS, ["rate=fast"])
+
+
+def test_the_loss_falls(teacher: Features) -> None:
+    losses = taught(begun(teacher, replace(SETTINGS, rate=1e-2, steps=40)), 40)
+    assert np.mean(losses[-8:]) < 0.9 * np.mean(losses[:3])
+
+
+def test_steps_after_a_resumption_are_the_same_bytes(teacher: Features) -> None:
+    whole = begun(teacher)
+    taught(whole, 9)
+    first = begun(teacher)
+    taught(first, 4)
+    second = begun(teacher)
+    second.restore(first.state())
+    taught(second, 5)
+    assert second.step == whole.step == 9
+    one, two = whole.state(), second.state()
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_state_of_another_student_is_refused(teacher: Features) -> None:
+    other = begun(teacher, replace(SETTINGS, learn_to="relu1_2"))
+    with pytest.raises(RunError, match="another student"):
+        begun(teacher).restore(other.state())
+
+
+def test_painted_crops_come_to_look_like_their_models_and_are_replaced(teacher: Features) -> None:
+    work = begun(teacher, replace(SETTINGS, painted=1, life_steps=8))
+    work.advance()
+
+    def apart() -> float:
+        canvas = work.state()["canvas"]
+        found = grams(work.student(canvas)["relu2_1"].detach())
+        return float(distance(found[:1], found[1:])[0])
+
+    before, model = apart(), work.state()["canvas"][1]
+    taught(work, 6)
+    assert apart() < before
+    assert torch.equal(work.state()["canvas"][1], model)
+    taught(work, 2)
+    assert not torch.equal(work.state()["canvas"][1], model)
+
+
+def test_learning_goes_on_without_painting(teacher: Features) -> None:
+    losses = taught(begun(teacher, replace(SETTINGS, painted=0)), 2)
+    assert np.isfinite(losses).all()
+
+
+def test_what_was_learned_is_kept_and_the_rest_is_random_and_calibrated(teacher: Features) -> None:
+    work = begun(teacher)
+    taught(work, 2)
+    x = torch.cat([work.state()["canvas"], Crops([picture(9)], side_px=24, seed=0).batch(0, 4)])
+    features = slim_features(work.student, x, seed=1)
+    assert features.keys() == {name for conv in SLIM.convs for name in (conv.weight, conv.bias)}
+    for values in features.values():
+        assert np.array_equal(values, values.astype(np.float16).astype(np.float32))
+    network = VGG19(features, last_layer="relu5_1")
+    maps = network(x, [conv.name for conv in work.student.plan])
+    for name, own in work.student(x).items():
+        torch.testing.assert_close(maps[name], own / own.mean(), rtol=0.02, atol=0.02)
+        assert float(maps[name].mean()) == pytest.approx(1, rel=0.02)
+    other = slim_features(work.student, x, seed=2)
+    learned = {name for conv in work.student.plan for name in (conv.weight, conv.bias)}
+    for name in features:
+        assert np.array_equal(features[name], other[name]) == (name in learned), name
+    noise = torch.from_numpy(colour_noise(np.random.default_rng(5), 192)).float()
+    for name, found in network(noise, ["relu3_1", "relu4_1", "relu5_1"]).items():
+        assert 0.4 < float(found.mean()) < 2.5, name
+
+
+def test_gram_matrices_of_predictions_follow_from_the_students_own(teacher: Features) -> None:
+    student = begun(teacher).student
+    x = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(1))
+    maps = student(x)
+    expected = grams(student.predictions(maps)["relu2_1"])
+    found = student.predicted_gram("relu2_1", grams(maps["relu2_1"]), maps["relu2_1"].mean((2, 3)))
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_errors_are_relative_and_judgements_compared_by_ratio() -> None:
+    true = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    spread = Spread(true.var((0, 2, 3)), quiet=0.05)
+    assert float(spread.error(true, true)) == 0
+    assert float(spread.error(true.mean((0, 2, 3), keepdim=True).expand_as(true), true)) == pytest.approx(1, rel=0.02)
+    taught = grams(true.relu())
+    pairs = (torch.tensor([0]), torch.tensor([1]))
+    assert float(disagreement(taught, taught, pairs)) == 0
+    assert float(disagreement(4 * taught, taught, pairs)) == pytest.approx(0, abs=1e-6)
+
+
+def test_likeness_is_one_for_a_student_with_the_right_heads_and_asks_for_pictures(teacher: Features) -> None:
+    work = begun(teacher)
+    found = likeness(work.student, work.teacher, [picture(20), picture(21)])
+    assert list(found) == ["relu1_1", "relu1_2", "relu2_1"]
+    assert all(0.5 < value <= 1 for value in found.values())
+    with torch.no_grad():
+        for _, _, head in work.student.layers():
+            head.weight.neg_()
+    opposite = likeness(work.student, work.teacher, [picture(20), picture(21)])
+    assert opposite["relu1_1"] == pytest.approx(-found["relu1_1"], abs=1e-4)
+    assert likeness(work.student, work.teacher, []) == {}
