@@ -16,7 +16,7 @@ import pytest
 
 import vidnst
 from vidnst.config import RenderConfig
-from vidnst.errors import CancelledError, DiskFullError, RunError
+from vidnst.errors import CancelledError, DiskFullError, OutputError, RunError
 from vidnst.events import Event, FrameDone, RunStarted
 from vidnst.frames import Shot
 from vidnst.pipeline import run
@@ -102,6 +102,55 @@ def test_killed_at_random_moments_a_run_goes_on_to_the_same_bytes(
     assert len(set(done)) == NODES
     assert len(done) <= NODES + 3 * 2  # at most what two workers have in flight is lost with each kill
     assert [path.read_bytes() for path in sorted(output.iterdir())] == list(frames(undisturbed).values())
+
+
+KILLED_AT_THE_END = """
+import os, signal, sys
+from vidnst.__main__ import main
+from vidnst.store import RunStore
+
+def die(store, *, keep):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+RunStore.finish = die
+main()
+"""
+
+
+@pytest.mark.slow
+def test_killed_with_the_output_in_its_place_a_run_goes_on_and_takes_it_for_its_own(
+    burst: Path, style: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(json.dumps(LOOK))
+    arguments = ["render", str(burst), "--style", str(style), "-o", str(output), "--config", str(settings)]
+    killed = subprocess.run([sys.executable, "-c", KILLED_AT_THE_END, *arguments], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert output.is_dir()
+    done = done_nodes(output.with_name("out.vidnst"))
+    subprocess.run([sys.executable, "-m", "vidnst", *arguments], check=True, stdout=subprocess.DEVNULL)
+    assert done_nodes(output.with_name("out.vidnst")) == done
+    assert [path.read_bytes() for path in sorted(output.iterdir())] == list(frames(undisturbed).values())
+    again = subprocess.run([sys.executable, "-m", "vidnst", *arguments], capture_output=True, text=True, check=False)
+    assert "exists already" in again.stderr  # once all is done, it is a finished work like any other
+
+
+def test_what_comes_to_lie_where_an_encode_failed_is_not_replaced(
+    burst: Path, style: Path, config: RenderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise DiskFullError("no space left", "make room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vidnst.media.encode.encode", fail)
+        with pytest.raises(DiskFullError):
+            vidnst.render(burst, style=style, output=tmp_path / "out", config=config)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "000001.png").write_bytes(b"somebody's")
+    with pytest.raises(OutputError, match="exists already"):
+        vidnst.render(burst, style=style, output=tmp_path / "out", config=config)
+    vidnst.render(burst, style=style, output=tmp_path / "out", config=config, overwrite=True)
 
 
 def stop_after(count: int) -> tuple[Callable[[Event], None], Callable[[], bool]]:

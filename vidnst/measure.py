@@ -16,7 +16,7 @@ from vidnst.prepare import Job, read_features, read_styles
 from vidnst.presets import build_config
 from vidnst.records import LOSSES, RunRecord, find_record, read_losses
 from vidnst.steadiness import Measurement
-from vidnst.store import RunStore
+from vidnst.store import RunStore, holds_run
 
 if TYPE_CHECKING:  # it brings cv2
     from vidnst.media.adjust import Adjustments
@@ -71,7 +71,7 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
     on_event(Stage("probing"))
     clip = probe(_source(request, record), fps=config.input.fps)
     start, end = frame_range(clip, config.input.start, config.input.end)
-    kept = record.frames(start, end) if record and RunStore.exists(request.output) else []
+    kept = record.frames(start, end) if record and holds_run(request.output) else []
     output = _probe_output(kept or _subject(request.output, record))
     shots = (record and record.shots(start, end)) or _find_shots(clip, config, start, end, on_event)
     recorded, evaluations = read_losses(record.folder) if record else ({}, None)
@@ -281,7 +281,7 @@ def _find_shots(clip: ClipInfo, config: RenderConfig, start: int, end: int, on_e
 
 def _subject(output: Path, record: RunRecord | None) -> Path:
     """What is measured where no kept frames are: for a run folder, the output that it was for."""
-    return record.request.output if record and RunStore.exists(output) else output
+    return record.request.output if record and holds_run(output) else output
 
 
 def _probe_output(output: Path | Sequence[Path]) -> ClipInfo:

@@ -14,7 +14,7 @@ from vidnst.events import OnEvent, RunFinished, RunStarted, Stage, Warned, ignor
 from vidnst.frames import Shot
 from vidnst.plan import Lane, StateId, by_shot
 from vidnst.prepare import Job, Request, adjusted, prepare, study_frames
-from vidnst.store import RunStore, check_free_space, required_bytes
+from vidnst.store import RunStore, check_free_space, holds_run, required_bytes, was_writing
 
 Cancelled = Callable[[], bool]
 
@@ -68,7 +68,9 @@ def run(
 ) -> Path:
     """Render a request, or go on with what an earlier run of it has left."""
     began = time.monotonic()
-    job = prepare(request, overwrite=overwrite, on_event=on_event)
+    # What a run was killed over, it may have put into its place just before.
+    own = not restart and was_writing(request.folder, request.output)
+    job = prepare(request, overwrite=overwrite or own, on_event=on_event)
     with open_run(job, restart=restart) as store:
         try:
             shots = plan_shots(job, store, on_event)
@@ -78,11 +80,9 @@ def run(
         except CancelledError as error:
             again = f"go on with: vidnst resume {shlex.quote(str(store.folder))}"
             raise CancelledError(error.what, again) from error
-        store.finish(keep=True)  # the output is there: whatever happens from here on, the run is not begun again
         if job.config.output.measure and not job.passes_through:
             measure_frames(job, store, shots, on_event, cancelled)
-        if not job.config.output.keep_frames:
-            store.drop_pictures()
+        store.finish(keep=job.config.output.keep_frames)
     on_event(RunFinished(str(request.output), job.end - job.start, time.monotonic() - began))
     return request.output
 
@@ -90,7 +90,7 @@ def run(
 def open_run(job: Job, *, restart: bool) -> RunStore:
     """The run folder: gone on with if it is of the same render, else begun, if the disk can hold it."""
     folder = job.request.folder
-    if RunStore.exists(folder) and not restart:
+    if holds_run(folder) and not restart:
         store = RunStore.open(folder)
         try:
             store.check_same(job.manifest)
@@ -269,16 +269,17 @@ def encode_output(job: Job, store: RunStore, on_event: OnEvent = ignore, cancell
 
     total = job.end - job.start
     on_event(Stage("encoding", 0, total))
-    encode(
-        [store.frame_path(index) for index in range(job.start, job.end)],
-        job.request.output,
-        clip=job.clip,
-        start=job.start,
-        end=job.end,
-        settings=job.config.output,
-        on_progress=lambda done: on_event(Stage("encoding", done, total)),
-        cancelled=cancelled,
-    )
+    with store.writing_output(job.request.output):
+        encode(
+            [store.frame_path(index) for index in range(job.start, job.end)],
+            job.request.output,
+            clip=job.clip,
+            start=job.start,
+            end=job.end,
+            settings=job.config.output,
+            on_progress=lambda done: on_event(Stage("encoding", done, total)),
+            cancelled=cancelled,
+        )
 
 
 def measure_frames(

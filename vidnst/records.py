@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vidnst.errors import RunError
 from vidnst.frames import Shot
 from vidnst.prepare import Request, beside, recall_request
-from vidnst.store import RunStore, read_events, read_plan
+from vidnst.store import holds_run, read_events, read_plan
 
 if TYPE_CHECKING:  # it brings cv2
     from vidnst.media.adjust import Adjustments
@@ -82,8 +82,8 @@ def find_record(output: Path) -> RunRecord | None:
         RunError, ConfigError: it is damaged.
     """
     whole = Path(os.path.abspath(output))
-    folder = whole if RunStore.exists(whole) else beside(whole) if whole.name else whole
-    if not RunStore.exists(folder):
+    folder = whole if holds_run(whole) else beside(whole) if whole.name else whole
+    if not holds_run(folder):
         return None
     return RunRecord(folder, recall_request(folder, {}), read_plan(folder))
 

@@ -19,7 +19,7 @@ from vidnst.farm.jobs import WorkerDiedError
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import Shot
 from vidnst.plan import FlowId, Lane, Node, NodeId, StateId, by_shot
-from vidnst.store import Look, Manifest, RunStore
+from vidnst.store import Look, Manifest, RunStore, holds_run
 
 HEIGHT, WIDTH = 12, 20
 CHAIN = ScheduleConfig(kind="chain")
@@ -83,7 +83,7 @@ class StoreHost:
 
 def main(folder: Path) -> None:
     """Render, or go on."""
-    exists = RunStore.exists(folder)
+    exists = holds_run(folder)
     with RunStore.open(folder) if exists else RunStore.create(folder, MANIFEST) as store:
         store.check_same(MANIFEST)
         done: set[StateId] = set()

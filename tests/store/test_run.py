@@ -11,7 +11,7 @@ import pytest
 from vidnst.errors import DiskFullError, OutputError, RunError
 from vidnst.frames import Shot
 from vidnst.plan import Node, StateId, chain
-from vidnst.store import Look, Manifest, RunStore, StyleMark
+from vidnst.store import Look, Manifest, RunStore, StyleMark, holds_run
 
 
 def manifest_of(**changes: Any) -> Manifest:
@@ -278,7 +278,7 @@ def test_a_creation_that_was_killed_does_not_stand_in_the_way(folder: Path) -> N
     for name in ("lock", "events.jsonl", ".run.part.json"):
         (folder / name).touch()
     with RunStore.create(folder, manifest_of()) as store:
-        assert RunStore.exists(store.folder)
+        assert holds_run(store.folder)
 
 
 def test_a_folder_in_use_is_refused_by_process_and_host(folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 from vidnst.store.events import read_events
 from vidnst.store.manifest import Look, Manifest, StyleMark
-from vidnst.store.run import RunStore, read_plan
+from vidnst.store.peek import holds_run, read_plan, was_writing
+from vidnst.store.run import RunStore
 from vidnst.store.space import check_free_space, required_bytes
 
 __all__ = [
@@ -11,7 +12,9 @@ __all__ = [
     "RunStore",
     "StyleMark",
     "check_free_space",
+    "holds_run",
     "read_events",
     "read_plan",
     "required_bytes",
+    "was_writing",
 ]

@@ -17,7 +17,8 @@ import os
 import shutil
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,14 +26,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.errors import RunError
+from vidnst.errors import OutputError, RunError
 from vidnst.plan import Node, NodeId, StateId, settled
 from vidnst.store.atomic import FolderLock, remove_parts, write_bytes_whole, write_whole, writing
 from vidnst.store.events import EventLog, read_events
 from vidnst.store.manifest import Manifest
+from vidnst.store.peek import holds_run, read_plan
 
 _OURS = frozenset({"run.json", "plan.json", "events.jsonl", "measure.json", "state", "frames", "lock"})
-_LONGEST_PLAN = 1 << 30
 _PACE_FRAMES = 200
 
 
@@ -43,7 +44,7 @@ class RunStore:
         self.folder = folder
         self.manifest = manifest
         self.complete = False
-        """Whether the run was finished with an encode."""
+        """Whether nothing is left to do: the output is in its place, and measured where it was to be."""
         self.seconds_per_frame: float | None = None
         """Pace of the last session that finished at least two frames: seconds between one and the next."""
         self._lock = lock
@@ -59,11 +60,6 @@ class RunStore:
         self._log = EventLog(folder / "events.jsonl")
         self._read_log()
         self.record("session", process=os.getpid(), host=socket.gethostname())
-
-    @staticmethod
-    def exists(folder: Path) -> bool:
-        """Whether the folder holds a run."""
-        return (folder / "run.json").is_file()
 
     @classmethod
     def create(cls, folder: Path, manifest: Manifest, *, restart: bool = False) -> Self:
@@ -88,7 +84,7 @@ class RunStore:
             )
         lock = FolderLock(folder / "lock")
         try:
-            if cls.exists(folder) and not restart:
+            if holds_run(folder) and not restart:
                 raise RunError(f"the folder {folder} holds a run already", "resume it, or give --restart")
             _clear(folder)
             write_bytes_whole(folder / "run.json", manifest.model_dump_json(indent=2).encode())
@@ -104,7 +100,7 @@ class RunStore:
         Raises:
             RunError: there is no run, it is damaged, or it is in use.
         """
-        if not cls.exists(folder):
+        if not holds_run(folder):
             raise RunError(f"{folder} is no run folder: it has no run.json", "give the folder that ends in .vidnst")
         lock = FolderLock(folder / "lock")
         try:
@@ -262,15 +258,23 @@ class RunStore:
         """States of one component (a shot's plan, in its order) that need not be made again: see `plan.settled`."""
         return settled(nodes, finished=self.finished, stored=self.has_state) if self._done else set()
 
+    @contextmanager
+    def writing_output(self, output: Path) -> Iterator[None]:
+        """Note that an output is being made, so that after a kill it is known again as the run's own: `was_writing`."""
+        self.record("writing", durable=True, output=os.path.abspath(output))
+        try:
+            yield
+        except Exception:
+            with suppress(OutputError):  # a full disk has no room for the note either
+                self.record("unwritten")
+            raise
+
     def finish(self, *, keep: bool) -> None:
-        """Note that the output is encoded and verified; remove states and frames unless they are to be kept."""
+        """Note that there is nothing left to do; remove states and frames unless they are to be kept."""
         self.record("finished", durable=True)
         self.complete = True
-        if not keep:
-            self.drop_pictures()
-
-    def drop_pictures(self) -> None:
-        """Remove states and frames."""
+        if keep:
+            return
         for name in ("state", "frames"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         self._states.clear()
@@ -309,26 +313,6 @@ class RunStore:
     def _note_pace(self, times: "deque[float]") -> None:
         if len(times) >= 2 and times[-1] > times[0]:
             self.seconds_per_frame = (times[-1] - times[0]) / (len(times) - 1)
-
-
-def read_plan(folder: Path) -> dict[str, Any] | None:
-    """What a run planned, read without its lock; None where it has planned nothing.
-
-    Raises:
-        RunError: the file is damaged.
-    """
-    path = folder / "plan.json"
-    if not path.is_file():
-        return None
-    try:
-        if path.stat().st_size > _LONGEST_PLAN:
-            raise ValueError("over 1 GiB")
-        plan = json.loads(path.read_bytes())
-        if not isinstance(plan, dict):
-            raise ValueError("no JSON object")
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: {error}", "start afresh with --restart") from error
-    return plan
 
 
 def _is_ours(name: str) -> bool:

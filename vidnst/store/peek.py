@@ -1,0 +1,52 @@
+"""What a run folder tells without its lock."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from vidnst.errors import RunError
+from vidnst.store.events import read_events
+
+_LONGEST_PLAN = 1 << 30
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether the folder holds a run."""
+    return (folder / "run.json").is_file()
+
+
+def read_plan(folder: Path) -> dict[str, Any] | None:
+    """What a run planned, read without its lock; None where it has planned nothing.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = folder / "plan.json"
+    if not path.is_file():
+        return None
+    try:
+        if path.stat().st_size > _LONGEST_PLAN:
+            raise ValueError("over 1 GiB")
+        plan = json.loads(path.read_bytes())
+        if not isinstance(plan, dict):
+            raise ValueError("no JSON object")
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path} is damaged: {error}", "start afresh with --restart") from error
+    return plan
+
+
+def was_writing(folder: Path, output: Path) -> bool:
+    """Whether the run in a folder was ended while it put this output into its place, or before it had finished.
+
+    Then an output that is there is the run's own, or what the run had leave to replace. Read without the lock.
+
+    Raises:
+        RunError: the log is damaged.
+    """
+    writing_to = None
+    if holds_run(folder) and (folder / "events.jsonl").is_file():
+        for event in read_events(folder / "events.jsonl"):
+            if event.get("kind") in ("writing", "unwritten", "finished"):
+                writing_to = event.get("output")
+    return writing_to == os.path.abspath(output)
