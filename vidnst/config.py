@@ -22,6 +22,9 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+StyleKind = Literal["gram"]
+
+
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, values are fixed once read."""
 
@@ -88,7 +91,16 @@ class LossConfig(Section):
     content_layers: dict[str, Weight] = {"relu4_2": 1.0}
     """VGG19 layers that say what content is, each with its share."""
     style_layers: dict[str, Weight] = dict.fromkeys(STYLE_LAYERS, 1.0)
-    """VGG19 layers whose Gram matrices say what style is, each with its share."""
+    """VGG19 layers whose textures say what style is, each with its share."""
+    style_kinds: dict[StyleKind, Weight] = {"gram": 1.0}
+    """How textures are described and compared, each way with its share."""
+
+    @field_validator("style_kinds")
+    @classmethod
+    def _any_kind(cls, kinds: dict[StyleKind, float]) -> dict[StyleKind, float]:
+        if sum(kinds.values()) <= 0:
+            raise ValueError("needs at least one kind with a weight above 0")
+        return kinds
 
     @field_validator("content_layers", "style_layers")
     @classmethod

@@ -121,7 +121,7 @@ def _read_preset(name: str) -> dict[str, Any]:
 
 def _merge(values: dict[str, Any], over: Mapping[str, Any]) -> None:
     for key, value in over.items():
-        if isinstance(value, dict) and isinstance(values.get(key), dict) and not str(key).endswith("layers"):
+        if isinstance(value, dict) and isinstance(values.get(key), dict) and not str(key).endswith(("layers", "kinds")):
             _merge(values[key], value)
         else:
             values[key] = value

@@ -161,3 +161,10 @@ def test_gradients_agree_with_finite_differences(term: Callable[[Tensor], Tensor
 
 def test_shares_sum_to_one_and_leave_out_layers_without_weight() -> None:
     assert losses.shares({"relu1_1": 3, "relu2_1": 1, "relu3_1": 0}) == {"relu1_1": 0.75, "relu2_1": 0.25}
+
+
+def test_a_guided_gram_is_that_of_the_guided_positions_alone() -> None:
+    maps = seeded(1, 3, 4, 6)
+    guide = torch.zeros(1, 1, 4, 6)
+    guide[..., :2] = 0.5  # how strong it is plays no part, only where
+    torch.testing.assert_close(losses.gram(maps, guide), losses.gram(maps[..., :2]))

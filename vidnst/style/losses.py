@@ -7,31 +7,35 @@ All maps are `(1, N, h, w)` float tensors, N channels over M = h * w positions; 
 """
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 
 Scale: TypeAlias = Literal["relative", "gatys"]
+Name = TypeVar("Name", bound=str)
 
 _NO_ENERGY = 1e-12
 """Added to mean energies, so that a target without any (a black picture, a dead layer) gives no division by zero."""
 
 
-def shares(weights: Mapping[str, float]) -> dict[str, float]:
+def shares(weights: Mapping[Name, float]) -> dict[Name, float]:
     """Layer weights over their sum; layers without weight are left out."""
     total = sum(weights.values())
     return {name: weight / total for name, weight in weights.items() if weight > 0}
 
 
-def gram(features: Tensor) -> Tensor:
+def gram(features: Tensor, guide: Tensor | None = None) -> Tensor:
     """Gram matrix `(N, N)`: the mean over positions of products of channels, G_ij = 1/M sum_k F_ik F_jk.
 
     Deviation from equation 3, which sums: pictures of different sizes can then be compared, as a style picture and a
-    frame must be.
+    frame must be. With a guide `(1, 1, h, w)` the mean is a weighted one, so that a region's size plays no part either.
     """
     channels = features.flatten(0, 1).flatten(1)
-    return channels @ channels.T / channels.shape[1]
+    if guide is None:
+        return channels @ channels.T / channels.shape[1]
+    weights = guide.flatten()
+    return (channels * weights) @ channels.T / (weights.sum() + _NO_ENERGY)
 
 
 def style(found: Tensor, target: Tensor, *, scale: Scale = "relative") -> Tensor:

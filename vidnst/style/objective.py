@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vidnst.config import LossConfig
 from vidnst.style import losses
+from vidnst.style.statistics import STATISTICS
 from vidnst.style.targets import StyleTarget
 from vidnst.style.vgg import VGG19
 
@@ -85,6 +86,7 @@ class Objective:
         self._config = config
         self._content_shares = losses.shares(config.content_layers)
         self._style_shares = losses.shares(config.style_layers)
+        self._kind_shares = losses.shares(config.style_kinds)
         self._layers = {**self._content_shares, **self._style_shares}.keys()
         with torch.no_grad():
             self._content = network(content, self._content_shares.keys())
@@ -114,11 +116,13 @@ class Objective:
 
     def _style_term(self, maps: dict[str, Tensor]) -> Tensor:
         parts = []
-        for name, layer_share in self._style_shares.items():
-            found = losses.gram(maps[name])
-            for style in self._styles:
-                distance = losses.style(found, style.grams[name], scale=self._config.scale)
-                parts.append(style.share * layer_share * distance)
+        for kind, kind_share in self._kind_shares.items():
+            statistic = STATISTICS[kind]
+            for name, layer_share in self._style_shares.items():
+                found = statistic.of(maps[name])
+                for style in self._styles:
+                    distance = statistic.distance(found, style.textures[kind][name], scale=self._config.scale)
+                    parts.append(style.share * kind_share * layer_share * distance)
         return torch.stack(parts).sum()
 
     def _temporal_term(self, picture: Tensor) -> Tensor:

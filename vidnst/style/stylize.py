@@ -82,7 +82,8 @@ class Stylizer:
         network = VGG19(features, last_layer=last_layer(config), pooling=config.model.pooling)
         self._network = network.to(self._device)
         layers = [name for name, weight in config.losses.style_layers.items() if weight > 0]
-        self._targets = StyleTargets(styles, network=self._network, layers=layers)
+        kinds = losses.shares(config.losses.style_kinds)
+        self._targets = StyleTargets(styles, network=self._network, layers=layers, kinds=kinds)
 
     def stylize(
         self,

@@ -1,4 +1,4 @@
-"""What a picture is pulled toward: the Gram matrices of style pictures, at the size that suits the content."""
+"""What a picture is pulled toward: the textures of style pictures, at the size that suits the content."""
 
 import math
 from collections import OrderedDict
@@ -6,11 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from vidnst.frames import Pixels
-from vidnst.style.losses import gram
 from vidnst.style.pixels import from_pixels, resized
+from vidnst.style.statistics import STATISTICS, Texture
 from vidnst.style.vgg import VGG19
 
 _SIZES_KEPT = 8
@@ -23,8 +22,8 @@ class StyleTarget:
 
     share: float
     """Its part of the whole style loss; the parts of all style pictures sum to 1."""
-    grams: dict[str, Tensor]
-    """Gram matrix `(N, N)` of each layer."""
+    textures: dict[str, dict[str, Texture]]
+    """Of each layer, by the name of the statistic: `textures["gram"]["relu1_1"]`."""
 
 
 class StyleTargets:
@@ -33,16 +32,25 @@ class StyleTargets:
     Args:
         styles: pictures `(H, W, 3)` uint8 or uint16 with their weights, above 0.
         network: looks at them.
-        layers: whose Gram matrices are wanted.
+        layers: whose textures are wanted.
+        kinds: names of the statistics that are wanted.
     """
 
-    def __init__(self, styles: Sequence[tuple[Pixels, float]], *, network: VGG19, layers: Collection[str]) -> None:
+    def __init__(
+        self,
+        styles: Sequence[tuple[Pixels, float]],
+        *,
+        network: VGG19,
+        layers: Collection[str],
+        kinds: Collection[str] = ("gram",),
+    ) -> None:
         if not styles:
             raise ValueError("at least one style picture is needed")
         whole = sum(weight for _, weight in styles)
         self._styles = [(pixels, weight / whole) for pixels, weight in styles]
         self._network = network
         self._layers = tuple(layers)
+        self._kinds = tuple(kinds)
         self._made: OrderedDict[tuple[int, int], list[StyleTarget]] = OrderedDict()
 
     def at(self, height: int, width: int) -> list[StyleTarget]:
@@ -64,7 +72,8 @@ class StyleTargets:
         size = matched_size(pixels.shape[0], pixels.shape[1], area, self._network.smallest_side_px)
         picture = resized(from_pixels(pixels), *size).to(self._network.mean.device)
         maps = self._network(picture, self._layers)
-        return StyleTarget(share, {name: gram(features) for name, features in maps.items()})
+        textures = {kind: {name: STATISTICS[kind].of(found) for name, found in maps.items()} for kind in self._kinds}
+        return StyleTarget(share, textures)
 
 
 def matched_size(height: int, width: int, area: int, smallest_side_px: int) -> tuple[int, int]:
