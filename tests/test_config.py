@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vidnst.config import RenderConfig
 from vidnst.errors import ConfigError
-from vidnst.presets import load_config
+from vidnst.presets import build_config, load_config
 
 
 def test_later_layers_win(tmp_path: Path) -> None:
@@ -102,3 +102,7 @@ def test_the_look_names_another_method_of_flow_but_not_the_file_of_its_weights()
     raft = load_config(options={"motion.method": "raft", "motion.raft_weights": "a.pth"})
     assert raft.look() == load_config(options={"motion.method": "raft"}).look() != RenderConfig().look()
     assert not {"method", "raft_weights"} & set(RenderConfig().look()["motion"])  # runs that are older know neither
+
+
+def test_a_frame_number_may_be_written_as_a_number() -> None:
+    assert build_config({"input": {"start": 20, "end": 30}}).input.start == "20"

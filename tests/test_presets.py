@@ -12,6 +12,7 @@ from vidnst.frames import Shot
 from vidnst.media.formats import choose
 from vidnst.plan import StateId, plan_shot
 from vidnst.presets import load_config, preset_folder, preset_names, preset_summary, read_yaml
+from vidnst.style.distill import DistillSettings
 
 PRESETS = ("burst", "default", "draft", "film", "timelapse")
 DEFAULTS = RenderConfig().model_dump(mode="json")
@@ -81,8 +82,12 @@ def work_of_a_second(config: RenderConfig) -> int:
     return sum(config.evaluations(node.role.value, node.id.pass_index) for node in states)
 
 
-def test_draft_keeps_the_losses_so_that_it_predicts_the_full_render() -> None:
-    assert load_config(preset="draft").losses == RenderConfig().losses
+def test_draft_keeps_the_weights_so_that_it_predicts_the_full_render() -> None:
+    """Only the layer that holds content is another one: the deepest that its small backbone has learned."""
+    draft, usual = load_config(preset="draft"), RenderConfig()
+    assert draft.losses.model_copy(update={"content_layers": usual.losses.content_layers}) == usual.losses
+    assert draft.model.backbone == "slim"
+    assert list(draft.losses.content_layers) == [DistillSettings().learn_to]
 
 
 def test_timelapse_holds_on_harder_than_default_and_follows_changing_light() -> None:

@@ -53,6 +53,12 @@ class InputConfig(Section):
     registration_edges: Literal["crop", "fill"] = "crop"
     """What becomes of the edges that registered frames do not share; crop makes the picture smaller."""
 
+    @field_validator("start", "end", mode="before")
+    @classmethod
+    def _plain_number(cls, value: object) -> object:
+        """YAML reads `start: 20` as a number; it is the frame of that number."""
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
     @property
     def adjusts(self) -> bool:
         """Whether frames are changed before they are rendered."""
