@@ -119,19 +119,28 @@ def beside(columns: Sequence[Pixels], labels: Sequence[str]) -> Sheet:
     return Sheet(paper, (tuple(places),))
 
 
-def fitted(pixels: Pixels, width: int, height: int) -> Pixels:
-    """A picture in its own proportions, as large as goes into so many pixels; 8 bits."""
+def resized(pixels: Pixels, width: int, height: int) -> Pixels:
+    """A picture of 8 bits at another size: means where it shrinks; where it grows by a whole factor, its very pixels.
+
+    Args:
+        pixels: `(H, W, 3)` uint8 or uint16.
+        width, height: of the result, in pixels.
+    """
     tall, wide = pixels.shape[:2]
-    scale = min(width / wide, height / tall)
-    size = (max(1, round(wide * scale)), max(1, round(tall * scale)))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(with_bits(pixels, 8), size, interpolation=how), np.uint8)
+    narrow = with_bits(pixels, 8)
+    if (wide, tall) == (width, height):
+        return narrow
+    if width % wide == 0 and height % tall == 0:
+        how = cv2.INTER_NEAREST
+    else:
+        how = cv2.INTER_AREA if width < wide else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(narrow, (width, height), interpolation=how), np.uint8)
 
 
 def stacked(pictures: Sequence[Pixels], width: int, height: int) -> Pixels:
     """Several pictures below each other, as large as goes into so many pixels."""
     each = (height - 2 * (len(pictures) - 1)) // len(pictures)
-    parts = [fitted(pixels, width, max(1, each)) for pixels in pictures]
+    parts = [_fitted(pixels, width, max(1, each)) for pixels in pictures]
     paper = np.full(
         (sum(part.shape[0] + 2 for part in parts) - 2, max(part.shape[1] for part in parts), 3), 255, np.uint8
     )
@@ -140,6 +149,13 @@ def stacked(pictures: Sequence[Pixels], width: int, height: int) -> Pixels:
         _put(paper, Tile(part), 0, y)
         y += part.shape[0] + 2
     return paper
+
+
+def _fitted(pixels: Pixels, width: int, height: int) -> Pixels:
+    """A picture in its own proportions, as large as goes into so many pixels."""
+    tall, wide = pixels.shape[:2]
+    scale = min(width / wide, height / tall)
+    return resized(pixels, max(1, round(wide * scale)), max(1, round(tall * scale)))
 
 
 def _width(tile: Tile | None) -> int:
