@@ -96,7 +96,9 @@ def draw(
     key = list(plan.axes)[-1] if plan.axes else ""
     tiles: list[list[Tile | None]] = []
     rows: list[str] = []
-    heads = [f"{key} = {_value(value)}" for value in plan.axes[key]] if key else [_names(look) for look in plan.looks]
+    heads = (
+        [f"{key} =\u00a0{_value(value)}" for value in plan.axes[key]] if key else [_names(look) for look in plan.looks]
+    )
     height, width = pictures[0].shape[:2]
     shown = {_names(look): stacked([style.pixels for style in look], width, height) for look in plan.looks}
     if not key:
@@ -117,7 +119,7 @@ def draw(
 
 
 def _row_label(plan: SheetPlan, cell: Cell) -> str:
-    down = [f"{key.rpartition('.')[2]}\n= {_value(cell.settings[key])}" for key in list(plan.axes)[:-1]]
+    down = [f"{key.rpartition('.')[2]}\n=\u00a0{_value(cell.settings[key])}" for key in list(plan.axes)[:-1]]
     return "\n".join([f"frame {cell.frame}", *down])
 
 
@@ -132,7 +134,7 @@ def _names(styles: Sequence[StylePicture]) -> str:
 
 
 def _caption(losses: Mapping[str, float]) -> str:
-    return f"style {losses['style']:.3g}, content {losses['content']:.3g}"
+    return f"style\u00a0{losses['style']:.3g} content\u00a0{losses['content']:.3g}"
 
 
 def _value(value: Any) -> str:

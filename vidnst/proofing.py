@@ -60,9 +60,10 @@ def proof(
 ) -> Proof:
     """Paint chosen frames in every style with every combination of settings, and draw them on one labelled sheet.
 
-    Each cell is what a render with these settings makes of its frame when it starts cold, at the sheet's size: the
-    losses are relative, so what looks right there looks right in the render. Cells are painted in threads of this
-    process, whatever `farm.executor` says.
+    Each cell is what a render with these settings makes of its frame when it starts cold, at the sheet's size. Losses
+    are relative, so weights come in the same order there as in a render of any size, and colours are much the same;
+    strokes are larger on a smaller picture, since what the network sees at once is counted in pixels. Cells are painted
+    in threads of this process, whatever `farm.executor` says.
 
     Args:
         source: a video, a folder, a glob, a printf pattern, or several pictures.

@@ -1,5 +1,6 @@
-"""Words on pictures: legible from twelve pixels on, in any script's letters or, without them, in boxes."""
+"""Words on pictures, legible from twelve pixels on. The letters are Pillow's own: Latin, without accents."""
 
+import unicodedata
 from functools import cache
 from typing import TypeAlias
 
@@ -23,9 +24,27 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def clean(text: str) -> str:
-    """A text that can be drawn: what no encoding knows (bytes of old file names) and controls become marks."""
-    known = text.encode("utf-8", "replace").decode("utf-8")
-    return "".join(letter if letter.isprintable() else "?" for letter in known)
+    """A text that can be drawn.
+
+    Letters that the font lacks lose their accents, or else show as boxes. What no encoding knows (bytes of old file
+    names) and controls become question marks. A space that does not break stays one.
+    """
+    known = text.encode("utf-8", "replace").decode("utf-8").replace("\u00a0", " ")
+    return "".join(_drawable(letter) for letter in known)
+
+
+@cache
+def _drawable(letter: str) -> str:
+    if not letter.isprintable():
+        return "?"
+    if _drawn(letter) != _drawn("\uffff"):
+        return letter
+    base = unicodedata.normalize("NFKD", letter)[0]
+    return base if _drawn(base) != _drawn("\uffff") else letter
+
+
+def _drawn(letter: str) -> bytes:
+    return bytes(_font(SIZE_PX).getmask(letter))
 
 
 def text_width(text: str, *, size: int = SIZE_PX) -> int:
@@ -41,7 +60,8 @@ def line_height(*, size: int = SIZE_PX) -> int:
 def wrapped(text: str, *, width: int, lines: int = 3, size: int = SIZE_PX) -> list[str]:
     """A text as at most so many lines of at most that width; what does not fit ends with three dots.
 
-    Breaks between words, and inside of those that are too long for a line. A line break in the text is kept.
+    Breaks between words, and inside of those that are too long for a line. A line break in the text is kept, and
+    nothing is broken at a space of the kind that does not break.
     """
     found: list[str] = []
     for paragraph in text.split("\n"):
