@@ -247,7 +247,7 @@ def film_steps(limit: int, every: int | None) -> tuple[int, ...]:
         ConfigError: less than 1, or too many for a film.
     """
     if every is None:
-        return tuple(sorted({round(float(step)) for step in np.geomspace(1, limit, min(limit, _USUAL_FRAMES))}))
+        return tuple(sorted({round(float(step)) for step in np.geomspace(1, limit, _USUAL_FRAMES)}))
     if every < 1:
         raise ConfigError(f"--every {every} is not above 0", "give 1 or more")
     steps = tuple(sorted({1, *range(every, limit + 1, every), limit}))
@@ -298,7 +298,8 @@ class Canvas:
         tall = max(height, self.chart_size[1]) if beside else height + gap + self.chart_size[1]
         self.size = (wide + wide % 2, tall + tall % 2)
         """Width and height in pixels, even."""
-        self._picture_at = (0, (tall - height) // 2) if beside else ((wide - width) // 2, 0)
+        self.picture_at = (0, (tall - height) // 2) if beside else ((wide - width) // 2, 0)
+        """x and y of the picture's upper left corner."""
         self._chart_at = (width + gap, (tall - down) // 2) if beside else ((wide - across) // 2, height + gap)
 
     def frame(self, picture: Pixels, chart: "Paper | None") -> "Paper":
@@ -306,7 +307,7 @@ class Canvas:
         from vidnst.media.pictures import with_bits
 
         paper = np.full((self.size[1], self.size[0], 3), 255, np.uint8)
-        for part, (x, y) in ((with_bits(picture, 8), self._picture_at), (chart, self._chart_at)):
+        for part, (x, y) in ((with_bits(picture, 8), self.picture_at), (chart, self._chart_at)):
             if part is not None:
                 paper[y : y + part.shape[0], x : x + part.shape[1]] = part
         return paper
