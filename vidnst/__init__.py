@@ -1,7 +1,7 @@
 """vidnst: neural style transfer for moving pictures, steady, parallel and resumable.
 
-`render` stylizes a clip, `stylize` one picture. Importing this package loads neither torch nor Ray nor OpenCV; calling
-these functions does.
+`render` stylizes a clip, `stylize` one picture; `proof`, `evolve` and `compare` show what settings do. Importing this
+package loads neither torch nor Ray nor OpenCV; calling these functions does.
 """
 
 import os
@@ -13,16 +13,22 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
+    from vidnst.comparison import compare as compare
     from vidnst.config import RenderConfig as RenderConfig
+    from vidnst.evolution import evolve as evolve
     from vidnst.pipeline import render as render
+    from vidnst.proofing import proof as proof
     from vidnst.style.stylize import stylize_image as stylize
 
 __version__ = "0.1.0"
 
-__all__ = ["RenderConfig", "__version__", "render", "stylize"]
+__all__ = ["RenderConfig", "__version__", "compare", "evolve", "proof", "render", "stylize"]
 
 _HOMES = {
     "RenderConfig": ("vidnst.config", "RenderConfig"),
+    "compare": ("vidnst.comparison", "compare"),
+    "evolve": ("vidnst.evolution", "evolve"),
+    "proof": ("vidnst.proofing", "proof"),
     "render": ("vidnst.pipeline", "render"),
     "stylize": ("vidnst.style.stylize", "stylize_image"),
 }

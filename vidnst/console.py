@@ -1,42 +1,18 @@
-"""What a person sees on the terminal. The only module that prints, and the only one that knows rich."""
+"""What a person sees in the end: results, as tables or as JSON, on stdout."""
 
 import dataclasses
 import json
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from vidnst.doctor import Check
-from vidnst.events import (
-    Event,
-    FrameDone,
-    LessonDone,
-    Measured,
-    NodeFailed,
-    NodeStarted,
-    OnEvent,
-    RunStarted,
-    Stage,
-    Warned,
-    WorkerDied,
-)
 from vidnst.frames import ClipInfo
 
 if TYPE_CHECKING:  # they bring torch and numpy
@@ -44,169 +20,14 @@ if TYPE_CHECKING:  # they bring torch and numpy
     from vidnst.steadiness import Compared, KeyErrors, Measurement
     from vidnst.style.weights import WeightsReport
 
-_PLAIN_SECONDS = 10.0
 
-
-@contextmanager
-def progress(*, as_json: bool) -> Iterator[OnEvent]:
-    """A receiver of events that shows them: bars on a terminal, else a line now and then, or JSON lines on stdout."""
-    if as_json:
-        yield _print_json
-    elif sys.stderr.isatty():
-        bars = _Bars()
-        with bars.progress:
-            yield bars
-    else:
-        yield _Lines()
-
-
-@contextmanager
-def download() -> Iterator[Callable[[int, int | None], None]]:
-    """A receiver of bytes done and bytes in all, shown as a bar."""
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), DownloadColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True))
-    tasks: list[TaskID] = []
-
-    def show(done: int, total: int | None) -> None:
-        if not tasks:
-            bar.start()
-            tasks.append(bar.add_task("weights"))
-        bar.update(tasks[0], completed=done, total=total)
-
-    try:
-        yield show
-    finally:
-        if tasks:  # a bar that never started still leaves an empty line
-            bar.stop()
-
-
-def _print_json(event: Event) -> None:
-    fields = dataclasses.asdict(event)
-    sys.stdout.write(json.dumps({"event": event.name, "time": time.time(), **fields}, default=_plain) + "\n")
-    sys.stdout.flush()
-
-
-def _plain(value: object) -> Any:
+def plain(value: object) -> Any:
+    """What JSON does not know, as something that it knows."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, (Fraction, Path)):
         return str(value)
     raise TypeError(f"{type(value).__name__} is no event field")
-
-
-class _Pace:
-    """Frames per second and time left: the pace of this process, or at first that of an earlier session of the run."""
-
-    def __init__(self) -> None:
-        self.total = 0
-        self.done = 0
-        self._done_before = 0
-        self._began = time.monotonic()
-        self._earlier: float | None = None
-
-    def start(self, event: RunStarted) -> None:
-        self.total, self.done = event.frames, event.frames_done
-        self._done_before = event.frames_done
-        self._earlier = event.seconds_per_frame
-        self._began = time.monotonic()
-
-    def __str__(self) -> str:
-        here = self.done - self._done_before
-        elapsed = time.monotonic() - self._began
-        if here and elapsed > 0:
-            rate = here / elapsed
-        elif self._earlier:
-            rate = 1 / self._earlier
-        else:
-            return "-- frames/s, -- left"
-        return f"{rate:.3g} frames/s, {_clock((self.total - self.done) / rate)} left"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-class _Bars:
-    """One bar for the clip, one line for each worker."""
-
-    def __init__(self) -> None:
-        self.progress = Progress(
-            TextColumn("{task.description:<10}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True),
-        )
-        self._pace = _Pace()
-        self._stages: dict[str, TaskID] = {}
-        self._workers: dict[str, TaskID] = {}
-        self._frames: TaskID | None = None
-
-    def __call__(self, event: Event) -> None:
-        match event:
-            case Stage():
-                self._stage(event)
-            case RunStarted():
-                self._pace.start(event)
-                self._frames = self.progress.add_task(
-                    "frames", total=event.frames, completed=event.frames_done, note=str(self._pace)
-                )
-            case FrameDone() if self._frames is not None:
-                self._pace.done = event.frames_done
-                self.progress.update(self._frames, completed=event.frames_done, note=str(self._pace))
-            case NodeStarted():
-                self._worker(event)
-            case NodeFailed() | WorkerDied() | Warned() | Measured():
-                self.progress.console.print(f"vidnst: {event}", markup=False, highlight=False)
-            case LessonDone():
-                self._stage(Stage("steps", event.step, event.steps), note=f"loss {event.loss:.4g}")
-            case _:
-                pass
-
-    def _stage(self, event: Stage, note: str = "") -> None:
-        task = self._stages.get(event.stage)
-        if task is None:
-            task = self._stages[event.stage] = self.progress.add_task(event.stage, total=event.total, note="")
-        self.progress.update(task, completed=event.done, total=event.total, note=note)
-
-    def _worker(self, event: NodeStarted) -> None:
-        task = self._workers.get(event.worker)
-        if task is None:
-            task = self._workers[event.worker] = self.progress.add_task(event.worker, total=None, note="")
-        self.progress.update(task, note=f"{event.role} {event.node}")
-
-
-class _Lines:
-    """A plain line now and then, for logs."""
-
-    def __init__(self) -> None:
-        self._pace = _Pace()
-        self._last = 0.0
-
-    def __call__(self, event: Event) -> None:
-        match event:
-            case RunStarted():
-                self._pace.start(event)
-                self._say(f"{event.frames} frames, {event.frames_done} done before, {len(event.workers)} workers")
-            case FrameDone():
-                self._pace.done = event.frames_done
-                if time.monotonic() - self._last >= _PLAIN_SECONDS:
-                    self._say(f"frame {event.frames_done} of {self._pace.total}, {self._pace}")
-            case NodeFailed() | WorkerDied() | Warned() | Measured():
-                self._say(str(event))
-            case LessonDone() if event.step == event.steps or time.monotonic() - self._last >= _PLAIN_SECONDS:
-                self._say(str(event))
-            case Stage(stage="encoding" | "measuring", done=0):
-                self._say(event.stage)
-            case _:
-                pass
-
-    def _say(self, text: str) -> None:
-        self._last = time.monotonic()
-        sys.stderr.write(f"vidnst: {text}\n")
-        sys.stderr.flush()
 
 
 def show_result(path: Path, *, as_json: bool) -> None:
@@ -217,7 +38,7 @@ def show_result(path: Path, *, as_json: bool) -> None:
 
 def show_json(values: Any) -> None:
     """Plain values as indented JSON on stdout."""
-    sys.stdout.write(json.dumps(values, indent=2, default=_plain) + "\n")
+    sys.stdout.write(json.dumps(values, indent=2, default=plain) + "\n")
 
 
 def _show_pairs(pairs: Iterable[tuple[str, object]]) -> None:
@@ -235,7 +56,7 @@ def show_plan(outline: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _compact(value: object) -> str:
-    text = json.dumps(value, default=_plain) if isinstance(value, (dict, list)) else str(value)
+    text = json.dumps(value, default=plain) if isinstance(value, (dict, list)) else str(value)
     return text if len(text) <= 400 else f"{text[:397]}..."
 
 

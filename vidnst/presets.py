@@ -71,6 +71,40 @@ def load_config(
     return build_config(values)
 
 
+def parse_values(text: str) -> tuple[str, tuple[Any, ...]]:
+    """Key and values of a text like `losses.style_weight=5,15,45`.
+
+    Values are read as YAML, as the inside of a list: `optimize.init=content,noise`, and
+    `losses.style_layers={relu1_1: 1},{relu3_1: 1, relu4_1: 2}` are two values each.
+
+    Raises:
+        ConfigError: no key, no value, not YAML, or a value twice.
+    """
+    key, sign, listed = (part.strip() for part in text.partition("="))
+    example = "write for example losses.style_weight=5,15,45"
+    if not sign or not key:
+        raise ConfigError(f"{text!r} is not KEY=VALUE,VALUE,...", example)
+    values = _parse(f"[{listed}]", text)
+    if not values:
+        raise ConfigError(f"{text!r} names no value", example)
+    for number, value in enumerate(values):
+        if value in values[:number]:
+            raise ConfigError(f"{text!r} has {value} twice", "give each value once")
+    return key, tuple(values)
+
+
+def changed(config: RenderConfig, settings: Mapping[str, Any]) -> RenderConfig:
+    """A configuration with other values for some dotted keys.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest one), or a value out of limits.
+    """
+    values = config.model_dump(mode="json")
+    for key, value in settings.items():
+        _assign(values, key, value)
+    return build_config(values)
+
+
 def build_config(values: Mapping[str, Any]) -> RenderConfig:
     """Validate nested values into a configuration, with one sentence for the first thing that is wrong."""
     try:

@@ -187,3 +187,32 @@ def test_lbfgs_overtakes_adam_on_a_badly_scaled_valley(start: Tensor, goal: Tens
         for optimizer in OPTIMIZERS
     }
     assert losses["lbfgs"] < losses["adam"] / 2
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_report_carries_the_picture_just_evaluated_and_it_stays_as_it_is(
+    optimizer: str, start: Tensor, goal: Tensor
+) -> None:
+    seen: list[Tensor] = []
+    reports: list[StepReport] = []
+    minimise(toward(goal, seen), start, config=config(optimizer=optimizer), evaluations=6, on_step=reports.append)
+    assert len(reports) == len(seen) == 6
+    for report, picture in zip(reports, seen, strict=True):
+        assert torch.equal(report.picture, picture)
+        assert not report.picture.requires_grad
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_watching_every_step_changes_nothing(optimizer: str, start: Tensor, goal: Tensor) -> None:
+    settles = config(optimizer=optimizer, tolerance=0.5, patience=3)
+    watched: list[StepReport] = []
+    for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
+        pictures = start.to(device), goal.to(device)
+        plain = minimise(toward(pictures[1]), pictures[0], config=settles, evaluations=90)
+        watched.clear()
+        found = minimise(
+            toward(pictures[1]), pictures[0], config=settles, evaluations=90, on_step=watched.append, every_step=True
+        )
+        assert torch.equal(found.image, plain.image)
+        assert found.evaluations == plain.evaluations
+        assert [report.evaluation for report in watched] == list(range(1, found.evaluations + 1))

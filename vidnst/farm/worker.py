@@ -17,7 +17,7 @@ from vidnst.motion.compose import compose_pairs
 from vidnst.motion.flow import FlowPair, estimate_pair
 from vidnst.raft.flow import Raft
 from vidnst.raft.weights import build_raft
-from vidnst.style.stylize import Stylizer, WarmStart, from_pixels, to_state
+from vidnst.style.stylize import OnStep, Stylizer, WarmStart, from_pixels, to_state
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,11 @@ class StyleWorker:
         self._device = device
         self._motion = motion
 
-    def run(self, job: StylizeJob) -> Stylized:
+    def run(self, job: StylizeJob, *, on_step: OnStep | None = None, every_step: bool = False) -> Stylized:
         """Stylize a frame.
+
+        Args:
+            on_step, every_step: who watches, and how closely: see `Stylizer.stylize`.
 
         Raises:
             NumericalError: the optimisation gave NaN or infinity.
@@ -73,7 +76,13 @@ class StyleWorker:
             return Stylized(widen(job.content), {}, 0, time.perf_counter() - began)
         content = from_pixels(job.content, self._device)
         result = self._stylizer.stylize(
-            content, start=self._start(job), iterations=job.iterations, seed=job.seed, step_scale=job.step_scale
+            content,
+            start=self._start(job),
+            iterations=job.iterations,
+            seed=job.seed,
+            step_scale=job.step_scale,
+            on_step=on_step,
+            every_step=every_step,
         )
         return Stylized(to_state(result.image), result.losses, result.evaluations, time.perf_counter() - began)
 

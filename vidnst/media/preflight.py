@@ -1,6 +1,7 @@
 """Everything that could keep an output from being written, found before hours of rendering."""
 
 import tempfile
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from vidnst.errors import EncoderError, OutputError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg, sound
 from vidnst.media.formats import Kind, Target, choose, missing_encoder
+from vidnst.media.pictures import SUFFIXES
 from vidnst.media.streams import describe
 
 _GIF_FASTEST_SECONDS = Fraction(1, 100)
@@ -56,6 +58,10 @@ def _check_place(output: Path, target: Target, clip: ClipInfo, overwrite: bool) 
             raise OutputError(f"{output} is a folder", "choose another name")
         if target.kind is Kind.FOLDER:
             check_replaceable(output)
+    _check_parent(output)
+
+
+def _check_parent(output: Path) -> None:
     parent = output.absolute().parent
     if not parent.is_dir():
         raise OutputError(f"there is no folder {parent} to write {output.name} into", "make it, or choose another")
@@ -64,6 +70,35 @@ def _check_place(output: Path, target: Target, clip: ClipInfo, overwrite: bool) 
             pass
     except OSError as error:
         raise OutputError(f"nothing can be written into {parent}: {error.strerror}", "choose another place") from error
+
+
+def check_file(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:
+    """See that a file (a sheet, a report, a still picture) can be written.
+
+    Args:
+        overwrite: whether one that exists may be replaced.
+        inputs: files that are read and never replaced.
+
+    Raises:
+        OutputError: it exists, is an input or a folder, or cannot be written.
+    """
+    if any(output.exists() and path.exists() and output.samefile(path) for path in inputs):
+        raise OutputError(f"{output} is read itself", "choose another name")
+    if output.is_dir():
+        raise OutputError(f"{output} is a folder", "choose another name")
+    if output.exists() and not overwrite:
+        raise OutputError(f"{output} exists already", "choose another name, or replace it with --overwrite")
+    _check_parent(output)
+
+
+def check_picture_name(output: Path) -> None:
+    """See that a name is a picture's.
+
+    Raises:
+        OutputError: it ends like none.
+    """
+    if output.suffix.lower() not in SUFFIXES:
+        raise OutputError(f"{output} does not end like a picture", f"use one of {', '.join(sorted(SUFFIXES))}")
 
 
 def check_replaceable(folder: Path) -> None:

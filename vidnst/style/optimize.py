@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import torch
@@ -33,6 +33,9 @@ class StepReport:
     height: int
     """Of the picture at its present scale, in pixels."""
     width: int
+    picture: Tensor = field(repr=False, compare=False)
+    """The picture just evaluated, `(1, 3, height, width)` in [0, 1], on its device. Not a copy, and not to be changed;
+    it stays as it is, whatever the optimisation does next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ def minimise(
     evaluations: int,
     step_scale: float | Tensor = 1.0,
     on_step: Callable[[StepReport], None] | None = None,
+    every_step: bool = False,
 ) -> Minimum:
     """Change a picture so that its loss falls; give back the best one evaluated, which need not be the last.
 
@@ -63,6 +67,8 @@ def minimise(
         evaluations: the most calls of `loss`, at least 1.
         step_scale: factor on the step size; one, or `(1, 1, H, W)` for each pixel.
         on_step: told now and then, and at the end; may raise to cancel.
+        every_step: whether `on_step` is told after each evaluation on a GPU, too, which then waits for every one. The
+            result is the same.
 
     Raises:
         NumericalError: the loss is NaN or infinite somewhere on the way.
@@ -78,10 +84,11 @@ def minimise(
         (gradient,) = torch.autograd.grad(terms["total"] * picture.numel(), picture)
         picture = picture.detach()
         record.add(picture, terms)
-        if count % read_every == 0 or count == evaluations:
-            record.read()
-            if record.has_settled(config.tolerance, config.patience):
-                break
+        usual = count % read_every == 0 or count == evaluations
+        if usual or every_step:
+            record.read(picture)
+        if usual and record.has_settled(config.tolerance, config.patience):
+            break
         if count < evaluations:
             rate = config.learning_rate * step_scale * _decay(count - 1, evaluations, config.final_rate)
             picture = (picture + stepper(picture, gradient, rate)).clamp_(0, 1)
@@ -112,7 +119,7 @@ class _Record:
         self._best_terms = torch.where(better, values, self._best_terms)
         self._unread.append(values)
 
-    def read(self) -> None:
+    def read(self, picture: Tensor) -> None:
         rows = torch.stack(self._unread).tolist()
         self._unread.clear()
         for row in rows:
@@ -123,9 +130,9 @@ class _Record:
                     "lower optimize.learning_rate, or the weights in losses",
                 )
         if self._on_step is not None:
-            height, width = self._best.shape[-2:]
+            height, width = picture.shape[-2:]
             losses = dict(zip(TERMS, rows[-1], strict=True))
-            self._on_step(StepReport(len(self._totals), self._limit, losses, height, width))
+            self._on_step(StepReport(len(self._totals), self._limit, losses, height, width, picture))
 
     def has_settled(self, tolerance: float, patience: int) -> bool:
         """Whether the best loss has fallen by less than the share `tolerance` over the last `patience` evaluations."""

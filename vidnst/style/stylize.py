@@ -21,6 +21,7 @@ from vidnst.style.vgg import VGG19
 from vidnst.style.weights import load_features, resolve_weights
 
 __all__ = [
+    "OnStep",
     "StepReport",
     "StylizeResult",
     "Stylizer",
@@ -94,6 +95,7 @@ class Stylizer:
         seed: int | None = None,
         step_scale: float = 1.0,
         on_step: OnStep | None = None,
+        every_step: bool = False,
     ) -> StylizeResult:
         """Stylize one picture. The same arguments give the same bytes on the same machine.
 
@@ -105,6 +107,7 @@ class Stylizer:
             seed: of the noise that a cold start may begin with; None takes the configuration's.
             step_scale: factor on the step size.
             on_step: progress, from time to time; may raise to cancel.
+            every_step: tell `on_step` after every evaluation of a cold start, also on a GPU, which costs it some time.
 
         Raises:
             ConfigError: the picture is too small for the layers.
@@ -124,7 +127,7 @@ class Stylizer:
                 found = self._refine(start.picture, content, iterations, pace, on_step, start=start)
                 return StylizeResult(found.image, found.losses, tried + found.evaluations)
             seed = self._config.optimize.seed if seed is None else seed
-            return self._cold(content, iterations, seed, step_scale, on_step)
+            return self._cold(content, iterations, seed, step_scale, on_step, every_step=every_step)
 
     def evaluate(self, content: Tensor, picture: Tensor) -> dict[str, float]:
         """The losses of a finished picture, without changing it.
@@ -164,7 +167,14 @@ class Stylizer:
         return replace(start, picture=lit.clamp(0, 1), before=None), sum(found.evaluations for found in painted)
 
     def _cold(
-        self, content: Tensor, iterations: int, seed: int, step_scale: float, on_step: OnStep | None
+        self,
+        content: Tensor,
+        iterations: int,
+        seed: int,
+        step_scale: float,
+        on_step: OnStep | None,
+        *,
+        every_step: bool = False,
     ) -> StylizeResult:
         sizes = self._sizes(*content.shape[-2:])
         budget = split_evaluations(iterations, len(sizes))
@@ -178,6 +188,7 @@ class Stylizer:
                 evaluations,
                 step_scale,
                 _shifted(on_step, done, iterations),
+                every_step=every_step,
             )
             picture, done = found.image, done + found.evaluations
         return StylizeResult(picture, found.losses, done)
@@ -191,6 +202,7 @@ class Stylizer:
         on_step: OnStep | None,
         *,
         start: WarmStart | None = None,
+        every_step: bool = False,
     ) -> Minimum:
         styles = self._targets.at(*content.shape[-2:])
         objective = Objective(self._network, content, styles, self._config.losses, start=start)
@@ -201,6 +213,7 @@ class Stylizer:
             evaluations=evaluations,
             step_scale=step_scale,
             on_step=on_step,
+            every_step=every_step,
         )
 
     def _sizes(self, height: int, width: int) -> list[tuple[int, int]]:
