@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, OutputError, SourceError
 from vidnst.events import Measured, OnEvent, Stage, ignore
+from vidnst.finishing import final_frames
 from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.meter import FLOW_SIZE_PX, GAPS, Meter
 from vidnst.plan import closed, key_frames
@@ -110,7 +111,7 @@ def measure_render(
     recorded, evaluations = read_losses(store.folder)
     return measure_clips(
         job.clip,
-        _probe_output([store.frame_path(index) for index in range(job.start, job.end)]),
+        _probe_output(final_frames(job, store)),
         start=job.start,
         end=job.end,
         shots=shots,

@@ -74,6 +74,8 @@ class Job:
     """What makes this render this render, and how to repeat it."""
     adjustments: "Adjustments | None" = None
     """What is done to each frame before it is rendered; None is nothing, or not known yet."""
+    filtered: ClipInfo | None = None
+    """The source's frames as they are rendered, where filters come before; only those of the range are there."""
 
     @property
     def config(self) -> RenderConfig:

@@ -70,8 +70,9 @@ class RunRecord:
         )
 
     def frames(self, start: int, end: int) -> list[Path]:
-        """The frames of the range that were kept, all of them or none."""
-        paths = [self.folder / "frames" / f"{index:08d}.png" for index in range(start, end)]
+        """The frames of the range that were kept, as the viewer sees them, all of them or none."""
+        folder = self.folder / ("finished" if self.request.config.finishes else "frames")
+        paths = [folder / f"{index:08d}.png" for index in range(start, end)]
         return paths if all(path.is_file() for path in paths) else []
 
 
