@@ -13,7 +13,7 @@ from vidnst.media.formats import choose
 from vidnst.plan import StateId, plan_shot
 from vidnst.presets import load_config, preset_folder, preset_names, preset_summary, read_yaml
 
-PRESETS = ("burst", "default", "draft", "film", "timelapse")
+PRESETS = ("burst", "default", "draft", "film", "photo", "timelapse")
 DEFAULTS = RenderConfig().model_dump(mode="json")
 
 

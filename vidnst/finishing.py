@@ -139,6 +139,7 @@ class _Pass:
         done = sum(self.folder.has(index) for index in range(self.job.start, self.job.end))
         if done == total:
             return
+        on_event(Stage(self.stage, done, total))
         with open_frames(self.job, self.shots) as self._frames, ThreadPoolExecutor(_threads()) as pool:
             try:
                 self._drive(pool, partial(self._tell, on_event), cancelled)
