@@ -5,6 +5,7 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from skimage import color
 
 from vidnst.frames import Pixels
 
@@ -22,13 +23,12 @@ def luma(picture: Picture) -> NDArray[np.float32]:
 
 def to_lab(picture: Picture) -> NDArray[np.float32]:
     """`(H, W, 3)` CIELAB (D65): L in [0, 100], a and b about [-128, 127]."""
-    return np.asarray(cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2Lab), np.float32)
+    return np.asarray(color.rgb2lab(picture), np.float32)  # OpenCV's tables are off by half a unit
 
 
 def from_lab(lab: NDArray[np.float32]) -> Picture:
     """The inverse of `to_lab`, clipped to [0, 1]."""
-    rgb = cv2.cvtColor(np.ascontiguousarray(lab, np.float32), cv2.COLOR_Lab2RGB)
-    return np.clip(np.asarray(rgb, np.float32), 0, 1)
+    return np.clip(np.asarray(color.lab2rgb(lab), np.float32), 0, 1)
 
 
 def to_pixels(picture: Picture, bits: int) -> Pixels:
