@@ -36,6 +36,8 @@ Cancelled = Callable[[], bool]
 _MOST_THREADS = 4
 _LEARNT_FRAMES = 8
 """Frames of a shot that a palette is made from."""
+_LEARNT_PX = 640
+"""Their longest side."""
 _COLOUR_FRAMES = 16
 """Frames of the range that its colours are taken from."""
 
@@ -184,11 +186,13 @@ class _Pass:
 
     def _learned(self, number: int, shot: Shot) -> "Chain":
         """The chain for a shot."""
+        from vidnst.finish.space import shrunk
+
         if not self.chain.learns:
             return self.chain
         indices = spread_over(shot.start, shot.end, _LEARNT_FRAMES)
-        pairs = [(self._picture(number, index), unit(self._source(number, index))) for index in indices]
-        return self.chain.learned(pairs)
+        pairs = ((self._picture(number, index), unit(self._source(number, index))) for index in indices)
+        return self.chain.learned([(shrunk(one, _LEARNT_PX), shrunk(two, _LEARNT_PX)) for one, two in pairs])
 
     def _shot(self, number: int, shot: Shot, chain: "Chain") -> None:
         """All frames of a shot, from where an earlier pass was ended."""
