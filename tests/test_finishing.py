@@ -19,9 +19,10 @@ import vidnst
 from vidnst import finishing
 from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, RunError
-from vidnst.events import Event, Stage
+from vidnst.events import Event, Stage, Warned
 from vidnst.finish.space import luma
 from vidnst.frames import narrow, unit
+from vidnst.measure import MeasureRequest, measure_output
 from vidnst.media.pictures import read_picture
 from vidnst.prepare import recall_request
 from vidnst.presets import build_config
@@ -316,6 +317,38 @@ def test_finished_frames_are_what_is_measured(source: Path, tmp_path: Path) -> N
     run = render(source, None, tmp_path / "out", config)
     ratio = json.loads((run / "measure.json").read_text())["sharpness"]["ratio"]
     assert ratio > 1.5, "hard edges of two colours, not the soft frames that were rendered"
+
+
+def test_a_measurement_later_reads_the_finished_pictures_and_knows_the_styles_new_colours(
+    source: Path, style: Path, tmp_path: Path
+) -> None:
+    config = settings(30, colour={"transfer": "moments"}, output={"keep_frames": False, "measure": True})
+    run = render(source, style, tmp_path / "out", config)
+    at_the_end = json.loads((run / "measure.json").read_text())["losses"]["style"]
+    later = measure_output(MeasureRequest(tmp_path / "out")).losses["style"]
+    untold = measure_output(MeasureRequest(tmp_path / "out", styles=(str(style),))).losses["style"]
+    assert later == pytest.approx(at_the_end, rel=0.1)
+    assert untold > 1.5 * later
+    kept = render(source, None, tmp_path / "kept", settings(0, filters={"after": ["palette:2"]}))
+    assert measure_output(MeasureRequest(kept)).sharpness.ratio > 1.5  # type: ignore[operator]
+
+
+def test_what_has_no_use_without_a_render_is_told(source: Path, tmp_path: Path) -> None:
+    told: list[Event] = []
+    render(source, None, tmp_path / "out", settings(0, photo={"enabled": True}), on_event=told.append)
+    assert [str(one) for one in told if isinstance(one, Warned) and "optimize.iterations is 0" in str(one)]
+
+
+def test_a_frame_that_does_not_decode_is_repeated_and_told_once(tmp_path: Path) -> None:
+    whole = clips.write_video(tmp_path / "whole.mp4", CLIP.all_pixels(), options=("-g", "1"))
+    broken = clips.damage(whole, tmp_path / "broken.mp4", [3])
+    config = settings(
+        0, filters={"before": ["superpixels:30"], "after": ["palette:4"]}, input={"on_bad_frame": "repeat"}
+    )
+    told: list[Event] = []
+    run = render(broken, None, tmp_path / "out", config, on_event=told.append)
+    assert len([one for one in told if isinstance(one, Warned) and "frame 3 does not decode" in str(one)]) == 1
+    assert len(files(run / "finished")) == 6
 
 
 @pytest.mark.slow

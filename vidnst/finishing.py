@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 
-from vidnst.config import RenderConfig
+from vidnst.config import ColourConfig, RenderConfig
 from vidnst.errors import CancelledError
-from vidnst.events import OnEvent, Stage, ignore
+from vidnst.events import OnEvent, Stage, Warned, ignore
 from vidnst.frames import Pixels, Shot, SourceKind, unit
 from vidnst.prepare import Job
-from vidnst.source import open_frames, some_frames, spread_over
+from vidnst.source import open_frames, some_frames, spread_over, tell_repeated
 from vidnst.store import RunStore
 from vidnst.store.pictures import PictureFolder
 
@@ -57,7 +57,10 @@ def filter_input(
 
     folder = PictureFolder(store.folder, "before")
     bits: Literal[8, 16] = 16 if job.clip.bit_depth == 16 else 8
-    _Pass("filtering", job, shots, folder, filtering_chain(job.config), bits).run(on_event, cancelled)
+    work = _Pass("filtering", job, shots, folder, filtering_chain(job.config), bits)
+    work.run(on_event, cancelled)
+    for index in sorted(work.repeated):
+        tell_repeated(store, on_event, index)
     paths = tuple(folder.path(index) for index in range(job.clip.frame_count))
     filtered = replace(job.clip, kind=SourceKind.PICTURES, paths=paths, width=job.width, height=job.height)
     return replace(job, filtered=replace(filtered, bit_depth=bits))
@@ -76,9 +79,11 @@ def finish_frames(
     from vidnst.finish.steps import finishing_chain
 
     folder = PictureFolder(store.folder, "finished")
-    chain, bits = finishing_chain(job.config), job.config.output.bits
-    rendered = store.frame_path
-    _Pass("finishing", job, shots, folder, chain, bits, rendered).run(on_event, cancelled)
+    config = job.config
+    if job.passes_through and (config.photo.enabled or config.colour != ColourConfig()):
+        on_event(Warned("colour and photo change nothing where optimize.iterations is 0: nothing is rendered"))
+    chain = finishing_chain(config)
+    _Pass("finishing", job, shots, folder, chain, config.output.bits, store.frame_path).run(on_event, cancelled)
 
 
 def final_frames(job: Job, store: RunStore) -> list[Path]:
@@ -131,6 +136,8 @@ class _Pass:
     bits: Literal[8, 16]
     rendered: Callable[[int], Path] | None = None
     """Where a picture is read from; None takes the source's frame itself."""
+    repeated: set[int] = field(default_factory=set)
+    """Frames of the source that do not decode."""
     _reading: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
     _told: int = 0
@@ -142,7 +149,8 @@ class _Pass:
         if done == total:
             return
         on_event(Stage(self.stage, done, total))
-        with open_frames(self.job, self.shots) as self._frames, ThreadPoolExecutor(_threads()) as pool:
+        frames = open_frames(self.job, self.shots, on_repeated=self.repeated.add)
+        with frames as self._frames, ThreadPoolExecutor(_threads()) as pool:
             try:
                 self._drive(pool, partial(self._tell, on_event), cancelled)
             except BaseException:

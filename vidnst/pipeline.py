@@ -14,7 +14,7 @@ from vidnst.finishing import colour_styles, filter_input, final_frames, finish_f
 from vidnst.frames import Shot
 from vidnst.plan import Lane, StateId, by_shot
 from vidnst.prepare import Job, Request, adjusted, prepare, study_frames
-from vidnst.source import open_frames
+from vidnst.source import open_frames, tell_repeated
 from vidnst.store import RunStore, check_free_space, holds_run, required_bytes, was_writing
 
 Cancelled = Callable[[], bool]
@@ -215,7 +215,7 @@ def stylize_frames(
     if frames_done == job.end - job.start:
         return
     size = (job.width, job.height)
-    frames = open_frames(job, shots, on_repeated=lambda index: _tell_repeated(store, on_event, index))
+    frames = open_frames(job, shots, on_repeated=lambda index: tell_repeated(store, on_event, index))
     width = len(shots) if schedule.kind == "chain" else job.end - job.start
     factory = StyleWorkerFactory(job.config, job.features, [(style.pixels, style.weight) for style in job.styles])
     with frames as cache, hire(factory, raft=job.raft, width=width, threads=recorded_threads(store)) as (pool, staff):
@@ -321,8 +321,3 @@ def outline(request: Request, *, overwrite: bool = True) -> dict[str, Any]:
         "styles": [f"{style.path}:{style.weight:g}" for style in job.styles],
         "config": job.config.model_dump(mode="json"),
     }
-
-
-def _tell_repeated(store: RunStore, on_event: OnEvent, index: int) -> None:
-    store.record("repeated", frame=index)
-    on_event(Warned(f"frame {index} does not decode; the frame before it is repeated"))

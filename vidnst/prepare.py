@@ -240,7 +240,7 @@ def _manifest(
     sources = [request.source] if isinstance(request.source, (str, Path)) else request.source
     spec, raft_spec = config.model.weights, config.motion.raft_weights
     return Manifest(
-        versions={name: _version(name) for name in ("vidnst", "torch", "opencv-python", "numpy")},
+        versions={name: _version(name) for name in ("vidnst", "torch", "opencv-python", "numpy", "scikit-image")},
         config=config.model_dump(mode="json"),
         look=look,
         sources=tuple(_absolute(part) for part in sources),

@@ -12,6 +12,7 @@ from vidnst.prepare import Request, beside, recall_request
 from vidnst.store import holds_run, read_events, read_plan
 
 if TYPE_CHECKING:  # it brings cv2
+    from vidnst.finish.colour import Colours
     from vidnst.media.adjust import Adjustments
 
 LOSSES = ("content", "style")
@@ -54,6 +55,22 @@ class RunRecord:
 
         try:
             return Adjustments.from_json(self.plan["adjustments"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged(error) from error
+
+    @property
+    def colours(self) -> "Colours | None":
+        """The source's colours, where the run gave them to its style pictures.
+
+        Raises:
+            RunError: the plan is damaged.
+        """
+        if self.plan is None or "colours" not in self.plan:
+            return None
+        from vidnst.finish.colour import Colours
+
+        try:
+            return Colours.from_json(self.plan["colours"])
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged(error) from error
 

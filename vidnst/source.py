@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from vidnst.events import OnEvent, Warned
 from vidnst.frames import Pixels, Shot
 from vidnst.prepare import Job
+from vidnst.store import RunStore
 
 if TYPE_CHECKING:  # it brings OpenCV
     from vidnst.media.frame_cache import FrameCache
@@ -34,6 +36,12 @@ def open_frames(
     )
     with closing(cache):
         yield cache
+
+
+def tell_repeated(store: RunStore, on_event: OnEvent, index: int) -> None:
+    """Record and tell that a frame does not decode."""
+    store.record("repeated", frame=index)
+    on_event(Warned(f"frame {index} does not decode; the frame before it is repeated"))
 
 
 def spread_over(first: int, end: int, count: int) -> list[int]:

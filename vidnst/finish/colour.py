@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.finish.space import Picture, luma
+from vidnst.finish.space import LUMA, Picture, luma
 
 _QUANTILES = 257
 _SAMPLE = 4096
@@ -77,12 +77,12 @@ def colours_of(frames: Sequence[Picture], *, seed: int = 0) -> Colours:
 
 
 def grey_like(style: Picture, colours: Colours) -> Picture:
-    """The style's luma, with mean and standard deviation of the source's, as a grey picture (Gatys 2017, equation 10).
+    """The style's luma, with mean and standard deviation of the source's, as a grey picture (Gatys 2017).
 
     What then lies outside [0, 1] is clipped. A deviation from the paper: the content that the network sees keeps its
     colours, since only luma is taken from the result.
     """
-    wanted, own = colours.sample @ np.array([0.2126, 0.7152, 0.0722], np.float32), luma(style)
+    wanted, own = colours.sample @ LUMA, luma(style)
     spread = float(wanted.std()) / max(float(own.std()), _LEAST_VARIANCE)
     grey = np.clip((own - own.mean()) * spread + wanted.mean(), 0, 1)
     return np.repeat(grey[..., None], 3, axis=-1).astype(np.float32)
@@ -95,7 +95,7 @@ def transferred(style: Picture, colours: Colours, transfer: Transfer, *, seed: i
         style: `(H, W, 3)` float32 in [0, 1].
         colours: the source's.
         transfer: histogram: each channel gets the source's distribution of values. moments: the linear map of least
-            displacement that gives the source's mean and covariance (Pitie and Kokaram 2007, equation 13). optimal:
+            displacement that gives the source's mean and covariance (Pitie and Kokaram 2007). optimal:
             distributions are matched along random axes, again and again (Pitie, Kokaram, Dahyot 2005, here with 24
             rotations), which comes near the transport of the whole distribution.
         seed: of the random axes.
