@@ -15,13 +15,14 @@ MODULES = {
 }
 
 VOCABULARY = {"vidnst", "vidnst.errors", "vidnst.frames", "vidnst.config"}
-ROOMS = ("media", "motion", "style", "farm")
+ROOMS = ("media", "motion", "style", "farm", "finish")
 
 MAY_KNOW = {
     "vidnst.checkpoint": {"vidnst.errors"},
     "vidnst.reproducible": set(),
     "vidnst.media": VOCABULARY,
     "vidnst.motion": VOCABULARY,
+    "vidnst.finish": VOCABULARY,
     "vidnst.style": VOCABULARY | {"vidnst.checkpoint", "vidnst.reproducible"},
     "vidnst.raft": VOCABULARY | {"vidnst.checkpoint", "vidnst.reproducible", "vidnst.motion"},
     "vidnst.plan": VOCABULARY,
@@ -43,7 +44,9 @@ OUTSIDE = {
     ),
     "torchvision": ("vidnst.raft", "vidnst.doctor"),
     "ray": ("vidnst.farm.ray_pool",),
-    "cv2": ("vidnst.media", "vidnst.motion"),
+    "cv2": ("vidnst.media", "vidnst.motion", "vidnst.finish"),
+    "skimage": ("vidnst.finish",),
+    "scipy": ("vidnst.finish",),
     "imageio_ffmpeg": ("vidnst.media",),
     "scenedetect": ("vidnst.media",),
     "rich": ("vidnst.console", "vidnst.live"),
@@ -109,7 +112,8 @@ def test_nothing_heavy_loads_for_help(arguments: list[str]) -> None:
         "    runpy.run_module('vidnst', run_name='__main__')\n"
         "except SystemExit as exit:\n"
         "    assert not exit.code, exit.code\n"
-        "heavy = {'torch', 'torchvision', 'ray', 'cv2', 'numpy', 'scenedetect'} & set(sys.modules)\n"
+        "heavy = {'torch', 'torchvision', 'ray', 'cv2', 'numpy', 'scenedetect', 'skimage', 'scipy'}\n"
+        "heavy &= set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

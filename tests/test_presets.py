@@ -14,7 +14,7 @@ from vidnst.plan import StateId, plan_shot
 from vidnst.presets import load_config, preset_folder, preset_names, preset_summary, read_yaml
 from vidnst.style.distill import DistillSettings
 
-PRESETS = ("burst", "default", "draft", "film", "timelapse")
+PRESETS = ("burst", "default", "draft", "film", "photo", "timelapse")
 DEFAULTS = RenderConfig().model_dump(mode="json")
 
 

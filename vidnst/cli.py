@@ -25,6 +25,14 @@ app = typer.Typer(
     rich_markup_mode="rich",
     epilog="Exit status: 0 done, 2 config, 3 source, 4 style, 5 weights, 6 output, 7 workers, 8 run, 130 stopped.",
 )
+Colour = Literal["luminance", "matched", "histogram", "moments", "optimal"]
+
+
+def _colour_keys(colour: Colour | None) -> dict[str, str]:
+    """The setting that a way with the source's colours stands for."""
+    if colour is None:
+        return {}
+    return {"colour.keep" if colour in ("luminance", "matched") else "colour.transfer": colour}
 
 
 @app.callback(invoke_without_command=True)
@@ -88,6 +96,24 @@ def render(
         float | None, _option(_LOOK, "How steady, from 0 (boils) over 0.5 (the default) to 1 (locked).", metavar="0..1")
     ] = None,
     loop: Annotated[bool, _option(_LOOK, "The first frame follows the last: no jump when it is played round.")] = False,
+    keep_colours: Annotated[bool, _option(_LOOK, "Keep the source's colours: short for --colour matched.")] = False,
+    colour: Annotated[
+        Colour | None,
+        _option(
+            _LOOK,
+            "The source's colours: under the strokes' light (luminance; matched: from a grey style), or given to the "
+            "style pictures first (histogram, moments, optimal).",
+        ),
+    ] = None,
+    photo: Annotated[bool, _option(_LOOK, "The style is a photo: its colours, no strokes. See preset photo.")] = False,
+    filters: Annotated[
+        list[str] | None,
+        _option(_LOOK, "A classical look, palette:12 or superpixels:400; repeatable.", "--filter", metavar="NAME[:N]"),
+    ] = None,
+    filters_before: Annotated[
+        list[str] | None,
+        _option(_LOOK, "The same, before the frames are rendered; repeatable.", "--filter-before", metavar="NAME[:N]"),
+    ] = None,
     seed: Annotated[int | None, _option(_LOOK, "Seed of everything random.")] = None,
     backbone: Annotated[Backbone | None, _option(_LOOK, "The network: vgg19, or slim, which comes along.")] = None,
     weights: Annotated[str | None, _option(_LOOK, "The backbone's weights: a file, or `random`.")] = None,
@@ -139,6 +165,10 @@ def render(
             "optimize.seed": seed,
             "schedule.kind": schedule,
             "schedule.loop": loop or None,
+            **_colour_keys("matched" if keep_colours and colour is None else colour),
+            "photo.enabled": photo or None,
+            "filters.after": filters or None,
+            "filters.before": filters_before or None,
             "farm.workers": workers,
             "farm.address": address,
             "farm.executor": executor,

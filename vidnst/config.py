@@ -1,21 +1,31 @@
 """The configuration: what can be decided about a render, with its defaults, limits and units.
 
-Sections `input` to `motion` decide the picture and go into the look's fingerprint; `farm` and `output` decide where it
+Sections `input` to `filters` decide the picture and go into the look's fingerprint; `farm` and `output` decide where it
 is computed and how it is packed, and may change between a run and its resumption.
 """
 
 from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 VGG19_LAYERS = tuple(
     f"relu{block}_{conv}" for block, convs in enumerate((2, 2, 4, 4, 4), start=1) for conv in range(1, convs + 1)
 )
 
-LOOK_SECTIONS = ("input", "model", "losses", "optimize", "schedule", "motion")
+LOOK_SECTIONS = ("input", "model", "losses", "optimize", "schedule", "motion", "colour", "photo", "filters")
 """Sections that decide the bytes of a frame."""
+LATER_SECTIONS = ("colour", "photo", "filters")
+"""Those that runs from before they were there do not know; left out of the look where they ask for nothing."""
 
 Rate = Annotated[Fraction, PlainSerializer(str, return_type=str)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -262,6 +272,84 @@ class MotionConfig(Section):
         return self.follow_light or self.static_lock > 0
 
 
+class ColourConfig(Section):
+    """Whose colours the result has."""
+
+    keep: Literal["none", "luminance", "matched"] = "none"
+    """luminance: the rendered frame's luma with the source's chroma; matched: also the style pictures are grey, with
+    the source's mean and spread of luma (Gatys 2017)."""
+    transfer: Literal["none", "histogram", "moments", "optimal"] = "none"
+    """The style pictures get the source's colours first: each channel's histogram; mean and covariance of the three
+    together (linear, Pitie 2007); or the whole distribution (iterative, Pitie 2005)."""
+
+    @model_validator(mode="after")
+    def _grey_has_no_colours(self) -> Self:
+        if self.keep == "matched" and self.transfer != "none":
+            raise ValueError(f"transfer {self.transfer} has no use with keep matched, which makes style pictures grey")
+        return self
+
+
+class PhotoConfig(Section):
+    """The look of another photograph on the source's own edges: locally affine maps of colour."""
+
+    enabled: bool = False
+    cells: int = Field(16, ge=1, le=128)
+    """Cells along the picture's longer side, each with maps of its own."""
+    luma_bins: int = Field(8, ge=1, le=32)
+    """Cells from dark to bright."""
+    smoothness: float = Field(1.0, ge=0, le=8)
+    """How far cells share what they see: standard deviation in cells."""
+    steadiness: float = Field(0.8, ge=0, lt=1)
+    """Share of a frame's maps that comes from the frame before, where the flow says what was there."""
+
+
+class PaletteConfig(Section):
+    """Few colours, the same throughout a shot."""
+
+    kind: Literal["palette"] = "palette"
+    colours: int = Field(12, ge=2, le=256)
+
+
+class SuperpixelsConfig(Section):
+    """Cells of average colour, which move with what they show."""
+
+    kind: Literal["superpixels"] = "superpixels"
+    cells: int = Field(400, ge=4, le=20_000)
+    """How many fill the picture, more or less."""
+    compactness: float = Field(10.0, gt=0, le=1000, allow_inf_nan=False)
+    """Regular shapes against faithful edges: distance of colour, in CIELAB, that a cell's width is worth."""
+
+
+_FIRST_NUMBER = {"palette": "colours", "superpixels": "cells"}
+
+
+def _filter_of(value: Any) -> Any:
+    """A text like `palette:12` as the mapping that it is short for."""
+    if not isinstance(value, str):
+        return value
+    kind, colon, number = value.partition(":")
+    if kind not in _FIRST_NUMBER:
+        raise ValueError(f"no filter {kind!r}; there are {' and '.join(_FIRST_NUMBER)}")
+    if colon and not number.isdecimal():
+        raise ValueError(f"{value!r} is not {kind}:{_FIRST_NUMBER[kind].upper()}, a whole number")
+    return {"kind": kind} | ({_FIRST_NUMBER[kind]: int(number)} if colon else {})
+
+
+FilterConfig = Annotated[
+    Annotated[PaletteConfig | SuperpixelsConfig, Field(discriminator="kind")], BeforeValidator(_filter_of)
+]
+"""One classical look; also written as a text, like `palette:12` or `superpixels:400`."""
+
+
+class FiltersConfig(Section):
+    """Classical looks, without a network; each list is applied in its order."""
+
+    before: tuple[FilterConfig, ...] = ()
+    """On the source frames, before they are rendered."""
+    after: tuple[FilterConfig, ...] = ()
+    """On the finished frames."""
+
+
 class FarmConfig(Section):
     """Who computes."""
 
@@ -313,6 +401,9 @@ class RenderConfig(Section):
     optimize: OptimizeConfig = OptimizeConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     motion: MotionConfig = MotionConfig()
+    colour: ColourConfig = ColourConfig()
+    photo: PhotoConfig = PhotoConfig()
+    filters: FiltersConfig = FiltersConfig()
     farm: FarmConfig = FarmConfig()
     output: OutputConfig = OutputConfig()
 
@@ -321,12 +412,28 @@ class RenderConfig(Section):
         iterations = self.optimize.iterations
         return max(1, round(iterations * self.schedule.work(role, pass_index).share)) if iterations else 0
 
+    @property
+    def finishes(self) -> bool:
+        """Whether rendered frames are worked on before they are packed."""
+        return self.colour.keep != "none" or self.photo.enabled or bool(self.filters.after)
+
+    @property
+    def reworks(self) -> bool:
+        """Whether anything but the network and the input's adjustments changes a picture."""
+        return self.finishes or bool(self.filters.before)
+
+    @property
+    def frame_bits(self) -> Literal[8, 16]:
+        """Bits per channel of a rendered frame in the run folder: what is worked on further is not rounded twice."""
+        return 16 if self.finishes else self.output.bits
+
     def look(self) -> dict[str, Any]:
         """The sections that decide the bytes of a frame, as plain JSON values.
 
         The backbone and the paths of weights are left out: the run's record has a place of its own for them, with
-        fingerprints of what the files hold. The usual method of flow is left out, too, so that a run from before there
-        was a choice can go on. Of the output only the bits of a stored frame count.
+        fingerprints of what the files hold. The usual method of flow is left out, too, and so are sections that came
+        later where they ask for nothing, so that a run from before there was a choice can go on. Of the output only the
+        bits of a stored frame count.
         """
         values = self.model_dump(mode="json", include=set(LOOK_SECTIONS))
         for key in ("backbone", "weights"):
@@ -334,5 +441,8 @@ class RenderConfig(Section):
         values["motion"].pop("raft_weights")
         if self.motion.method == "dis":
             values["motion"].pop("method")
+        for section in LATER_SECTIONS:
+            if getattr(self, section) == type(getattr(self, section))():
+                values.pop(section)
         values["output"] = {"bits": self.output.bits}
         return values

@@ -80,7 +80,7 @@ class RenderHost:
         if node.uses:
             self._store.write_state(node.id, result.state)
         if node.final:
-            bits = self._config.output.bits
+            bits = self._config.frame_bits
             self._store.write_frame(node.id.frame, partial(_write_png, pixels=narrow(result.state, bits), bits=bits))
         self._store.record_done(
             node,

@@ -179,7 +179,7 @@ class _Lines:
                 self._say(str(event))
             case LessonDone() if event.step == event.steps or time.monotonic() - self._last >= _PLAIN_SECONDS:
                 self._say(str(event))
-            case Stage(stage="encoding" | "measuring", done=0):
+            case Stage(stage="filtering" | "finishing" | "encoding" | "measuring", done=0):
                 self._say(event.stage)
             case Stage(stage="cells" | "evaluations") if time.monotonic() - self._last >= _PLAIN_SECONDS:
                 self._say(f"{event.stage}: {event.done} of {event.total}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, OutputError, SourceError
 from vidnst.events import Measured, OnEvent, Stage, ignore
+from vidnst.finishing import coloured, final_frames
 from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.meter import FLOW_SIZE_PX, GAPS, Meter
 from vidnst.plan import closed, key_frames
@@ -19,6 +20,7 @@ from vidnst.steadiness import Measurement
 from vidnst.store import RunStore, holds_run
 
 if TYPE_CHECKING:  # it brings cv2
+    from vidnst.finish.colour import Colours
     from vidnst.media.adjust import Adjustments
 
 Losses: TypeAlias = Callable[[int, Pixels, Pixels], Mapping[str, float]]
@@ -78,7 +80,8 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
     losses = _recorded(recorded if kept and not request.styles else {})
     styles = request.styles or (record.request.styles if record and not kept else ())
     if styles and request.with_losses:
-        losses = loss_evaluator(config, styles, on_event=on_event)
+        colours = record.colours if record and not request.styles else None
+        losses = loss_evaluator(config, styles, colours=colours, on_event=on_event)
     return measure_clips(
         clip,
         output,
@@ -110,7 +113,7 @@ def measure_render(
     recorded, evaluations = read_losses(store.folder)
     return measure_clips(
         job.clip,
-        _probe_output([store.frame_path(index) for index in range(job.start, job.end)]),
+        _probe_output(final_frames(job, store)),
         start=job.start,
         end=job.end,
         shots=shots,
@@ -212,8 +215,14 @@ def key_frames_of(config: RenderConfig, shots: Sequence[Shot]) -> tuple[int, ...
     return tuple(index for keys in found for index in keys)
 
 
-def loss_evaluator(config: RenderConfig, styles: Sequence[str], *, on_event: OnEvent = ignore) -> Losses:
+def loss_evaluator(
+    config: RenderConfig, styles: Sequence[str], *, colours: "Colours | None" = None, on_event: OnEvent = ignore
+) -> Losses:
     """What evaluates style and content loss of finished frames, one forward pass of the network each.
+
+    Args:
+        styles: paths, each optionally with a weight.
+        colours: the source's, where the render gave them to the style pictures.
 
     Raises:
         StyleError, WeightsError, ConfigError: a style or the weights cannot be used.
@@ -223,6 +232,8 @@ def loss_evaluator(config: RenderConfig, styles: Sequence[str], *, on_event: OnE
     from vidnst.style.stylize import Stylizer, from_pixels
 
     pictures = [(style.pixels, style.weight) for style in read_styles(styles)]
+    if colours is not None:
+        pictures = [(coloured(pixels, colours, config), weight) for pixels, weight in pictures]
     features = read_features(config, on_event=on_event)
     stylizer = Stylizer(features, pictures, config, device=pick_device(config.farm.device))
 

@@ -4,21 +4,20 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from vidnst.config import RenderConfig, ScheduleConfig
 from vidnst.errors import CancelledError, RunError
 from vidnst.events import OnEvent, RunFinished, RunStarted, Stage, Warned, ignore
+from vidnst.finishing import colour_styles, filter_input, final_frames, finish_frames
 from vidnst.frames import Shot
 from vidnst.plan import Lane, StateId, by_shot
 from vidnst.prepare import Job, Request, adjusted, prepare, study_frames
+from vidnst.source import open_frames, tell_repeated
 from vidnst.store import RunStore, check_free_space, holds_run, required_bytes, was_writing
 
 Cancelled = Callable[[], bool]
-
-_CACHE_BYTES = 1 << 30
 
 
 def render(
@@ -75,12 +74,15 @@ def run(
         try:
             shots = plan_shots(job, store, on_event)
             job = study_input(job, store, shots, on_event, cancelled)
+            job = filter_input(job, store, shots, on_event, cancelled)
+            job = colour_styles(job, store, shots)
             stylize_frames(job, store, shots, on_event, cancelled)
+            finish_frames(job, store, shots, on_event, cancelled)
             encode_output(job, store, on_event, cancelled)
         except CancelledError as error:
             again = f"go on with: vidnst resume {shlex.quote(str(store.folder))}"
             raise CancelledError(error.what, again) from error
-        if job.config.output.measure and not job.passes_through:
+        if job.config.output.measure and (job.config.reworks or not job.passes_through):
             measure_frames(job, store, shots, on_event, cancelled)
         store.finish(keep=job.config.output.keep_frames)
     on_event(RunFinished(str(request.output), job.end - job.start, time.monotonic() - began))
@@ -109,8 +111,11 @@ def open_run(job: Job, *, restart: bool) -> RunStore:
 
 def check_disk(job: Job) -> None:
     """See that the run folder's disk can hold the run."""
-    frames, bits = job.end - job.start, job.config.output.bits
-    needed = required_bytes(frames=frames, width=job.width, height=job.height, states=_states_kept(job), bits=bits)
+    frames, bits = job.end - job.start, job.config.frame_bits
+    more_bits = job.config.output.bits * job.config.finishes + job.clip.bit_depth * bool(job.config.filters.before)
+    needed = required_bytes(
+        frames=frames, width=job.width, height=job.height, states=_states_kept(job), bits=bits, more_bits=more_bits
+    )
     check_free_space(job.request.folder, needed)
 
 
@@ -152,7 +157,8 @@ def find_shots_of(job: Job, on_event: OnEvent = ignore) -> list[Shot]:
     from vidnst.media.shots import find_shots
 
     total = job.end - job.start
-    method = "none" if job.passes_through and not job.config.input.adjusts else job.config.input.shots
+    needed = not job.passes_through or job.config.input.adjusts or job.config.reworks
+    method = job.config.input.shots if needed else "none"
     on_event(Stage("shots", 0, total))
     return find_shots(
         job.clip,
@@ -198,8 +204,6 @@ def stylize_frames(
     from vidnst.farm.staff import hire
     from vidnst.farm.worker import StyleWorkerFactory
     from vidnst.host import RenderHost, Reporter
-    from vidnst.media.adjust import Adjuster
-    from vidnst.media.frame_cache import FrameCache
 
     schedule = schedule_of(job)
     done: set[StateId] = set()
@@ -211,18 +215,10 @@ def stylize_frames(
     if frames_done == job.end - job.start:
         return
     size = (job.width, job.height)
-    cache = FrameCache(
-        job.clip,
-        shots,
-        size=size,
-        on_bad_frame=job.config.input.on_bad_frame,
-        on_repeated=lambda index: _tell_repeated(store, on_event, index),
-        adjuster=None if job.adjustments is None else Adjuster(job.adjustments, job.clip, size),
-        frames=max(16, min(256, _CACHE_BYTES // (job.width * job.height * 3))),
-    )
+    frames = open_frames(job, shots, on_repeated=lambda index: tell_repeated(store, on_event, index))
     width = len(shots) if schedule.kind == "chain" else job.end - job.start
     factory = StyleWorkerFactory(job.config, job.features, [(style.pixels, style.weight) for style in job.styles])
-    with closing(cache), hire(factory, raft=job.raft, width=width, threads=recorded_threads(store)) as (pool, staff):
+    with frames as cache, hire(factory, raft=job.raft, width=width, threads=recorded_threads(store)) as (pool, staff):
         record_threads(store, staff.threads)
         host = RenderHost(job.config, store, cache, size=size, done=done)
         started = RunStarted(
@@ -271,7 +267,7 @@ def encode_output(job: Job, store: RunStore, on_event: OnEvent = ignore, cancell
     on_event(Stage("encoding", 0, total))
     with store.writing_output(job.request.output):
         encode(
-            [store.frame_path(index) for index in range(job.start, job.end)],
+            final_frames(job, store),
             job.request.output,
             clip=job.clip,
             start=job.start,
@@ -325,8 +321,3 @@ def outline(request: Request, *, overwrite: bool = True) -> dict[str, Any]:
         "styles": [f"{style.path}:{style.weight:g}" for style in job.styles],
         "config": job.config.model_dump(mode="json"),
     }
-
-
-def _tell_repeated(store: RunStore, on_event: OnEvent, index: int) -> None:
-    store.record("repeated", frame=index)
-    on_event(Warned(f"frame {index} does not decode; the frame before it is repeated"))

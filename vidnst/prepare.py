@@ -74,6 +74,8 @@ class Job:
     """What makes this render this render, and how to repeat it."""
     adjustments: "Adjustments | None" = None
     """What is done to each frame before it is rendered; None is nothing, or not known yet."""
+    filtered: ClipInfo | None = None
+    """The source's frames as they are rendered, where filters come before; only those of the range are there."""
 
     @property
     def config(self) -> RenderConfig:
@@ -238,7 +240,7 @@ def _manifest(
     sources = [request.source] if isinstance(request.source, (str, Path)) else request.source
     spec, raft_spec = config.model.weights, config.motion.raft_weights
     return Manifest(
-        versions={name: _version(name) for name in ("vidnst", "torch", "opencv-python", "numpy")},
+        versions={name: _version(name) for name in ("vidnst", "torch", "opencv-python", "numpy", "scikit-image")},
         config=config.model_dump(mode="json"),
         look=look,
         sources=tuple(_absolute(part) for part in sources),

@@ -1,9 +1,9 @@
 """Reading a configuration: built-in defaults, then a preset, a file, single keys, each over the one before."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -175,21 +175,31 @@ def _explain(error: ValidationError) -> ConfigError:
     path = [str(part) for part in first["loc"]]
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
-        known = list(_section_at(path[:-1]).model_fields)
+        known = [name for model in _sections_at(path[:-1]) for name in model.model_fields]
         near = _nearest(path[-1], known)
         return ConfigError(f"unknown key {key}", f"{near}known there: {', '.join(known)}")
     message = first["msg"].removeprefix("Value error, ")
     return ConfigError(f"{key} = {first['input']!r}: {message[:1].lower()}{message[1:]}", "mend that value")
 
 
-def _section_at(path: Iterable[str]) -> type[BaseModel]:
-    model: type[BaseModel] = RenderConfig
+def _sections_at(path: Sequence[str]) -> list[type[BaseModel]]:
+    """The sections that a place in the configuration may hold: several in a list of kinds that does not say which."""
+    models: list[type[BaseModel]] = [RenderConfig]
     for part in path:
-        annotation = model.model_fields[part].annotation
-        assert isinstance(annotation, type)
-        assert issubclass(annotation, BaseModel)
-        model = annotation
-    return model
+        inner = [model for outer in models if part in outer.model_fields for model in _models_in(outer, part)]
+        chosen = [model for model in models if getattr(model.model_fields.get("kind"), "default", None) == part]
+        models = inner or chosen or models  # a number says which of a list, a kind's name which of its sections
+    return models
+
+
+def _models_in(outer: type[BaseModel], field: str) -> Iterator[type[BaseModel]]:
+    waiting: list[Any] = [outer.model_fields[field].annotation]
+    while waiting:
+        annotation = waiting.pop(0)
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield annotation
+        else:
+            waiting += get_args(annotation)
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from vidnst.prepare import Request, beside, recall_request
 from vidnst.store import holds_run, read_events, read_plan
 
 if TYPE_CHECKING:  # it brings cv2
+    from vidnst.finish.colour import Colours
     from vidnst.media.adjust import Adjustments
 
 LOSSES = ("content", "style")
@@ -57,6 +58,22 @@ class RunRecord:
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged(error) from error
 
+    @property
+    def colours(self) -> "Colours | None":
+        """The source's colours, where the run gave them to its style pictures.
+
+        Raises:
+            RunError: the plan is damaged.
+        """
+        if self.plan is None or "colours" not in self.plan:
+            return None
+        from vidnst.finish.colour import Colours
+
+        try:
+            return Colours.from_json(self.plan["colours"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged(error) from error
+
     def _covers(self, start: int, end: int) -> bool:
         if self.plan is None:
             return False
@@ -70,8 +87,9 @@ class RunRecord:
         )
 
     def frames(self, start: int, end: int) -> list[Path]:
-        """The frames of the range that were kept, all of them or none."""
-        paths = [self.folder / "frames" / f"{index:08d}.png" for index in range(start, end)]
+        """The frames of the range that were kept, as the viewer sees them, all of them or none."""
+        folder = self.folder / ("finished" if self.request.config.finishes else "frames")
+        paths = [folder / f"{index:08d}.png" for index in range(start, end)]
         return paths if all(path.is_file() for path in paths) else []
 
 

@@ -5,7 +5,9 @@
     events.jsonl   what happened, one JSON object per line
     measure.json   how steady the result is; written at the end
     state/         <frame>.<pass>.npy, uint16: what warm starts read; deleted when nobody will read it
-    frames/        <frame, 8 digits>.png: what the viewer will see
+    frames/        <frame, 8 digits>.png: what was rendered, and what the viewer will see where nothing follows
+    before/        <frame, 8 digits>.png: source frames after the filters that come first, where there are any
+    finished/      <frame, 8 digits>.png: what the viewer will see, where rendered frames are worked on further
     lock           held by the process that works here
 
 A node is finished when the log says so. Its state and frame are on the disk under their final names before that line
@@ -32,8 +34,10 @@ from vidnst.store.atomic import FolderLock, remove_parts, write_bytes_whole, wri
 from vidnst.store.events import EventLog, read_events
 from vidnst.store.manifest import Manifest
 from vidnst.store.peek import holds_run, read_plan
+from vidnst.store.pictures import PICTURE_FOLDERS
 
-_OURS = frozenset({"run.json", "plan.json", "events.jsonl", "measure.json", "state", "frames", "lock"})
+_FOLDERS = ("state", "frames", *PICTURE_FOLDERS)
+_OURS = frozenset({"run.json", "plan.json", "events.jsonl", "measure.json", "lock", *_FOLDERS})
 _PACE_FRAMES = 200
 
 
@@ -270,12 +274,12 @@ class RunStore:
             raise
 
     def finish(self, *, keep: bool) -> None:
-        """Note that there is nothing left to do; remove states and frames unless they are to be kept."""
+        """Note that there is nothing left to do; remove states and pictures unless they are to be kept."""
         self.record("finished", durable=True)
         self.complete = True
         if keep:
             return
-        for name in ("state", "frames"):
+        for name in _FOLDERS:
             shutil.rmtree(self.folder / name, ignore_errors=True)
         self._states.clear()
         self._frames.clear()
@@ -324,7 +328,7 @@ def _clear(folder: Path) -> None:
     with writing(folder):
         for name in ("run.json", "plan.json", "events.jsonl", "measure.json"):
             (folder / name).unlink(missing_ok=True)
-        for name in ("state", "frames"):
+        for name in _FOLDERS:
             path = folder / name
             _refuse_link(path)
             if path.exists():

@@ -8,7 +8,7 @@ from vidnst.errors import DiskFullError
 _SLACK_BYTES = 64 << 20
 
 
-def required_bytes(*, frames: int, width: int, height: int, states: int, bits: int = 8) -> int:
+def required_bytes(*, frames: int, width: int, height: int, states: int, bits: int = 8, more_bits: int = 0) -> int:
     """Bytes that a run folder may come to hold.
 
     Stylized pictures hardly compress, so a frame is counted at its raw size.
@@ -18,9 +18,10 @@ def required_bytes(*, frames: int, width: int, height: int, states: int, bits: i
         width, height: their size in pixels.
         states: how many states are kept at once, 6 bytes a pixel.
         bits: per channel of a frame.
+        more_bits: per channel of all further pictures of it that are kept.
     """
     pixels = width * height
-    return frames * pixels * 3 * bits // 8 + states * pixels * 6 + _SLACK_BYTES
+    return frames * pixels * 3 * (bits + more_bits) // 8 + states * pixels * 6 + _SLACK_BYTES
 
 
 def check_free_space(folder: Path, needed_bytes: int) -> None:
