@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 Scale: TypeAlias = Literal["relative", "gatys"]
-Name = TypeVar("Name", bound=str)
+Name = TypeVar("Name", bound=str | int)
 
-_NO_ENERGY = 1e-12
+NO_ENERGY = 1e-12
 """Added to mean energies, so that a target without any (a black picture, a dead layer) gives no division by zero."""
 
 
@@ -35,7 +35,7 @@ def gram(features: Tensor, guide: Tensor | None = None) -> Tensor:
     if guide is None:
         return channels @ channels.T / channels.shape[1]
     weights = guide.flatten()
-    return (channels * weights) @ channels.T / (weights.sum() + _NO_ENERGY)
+    return (channels * weights) @ channels.T / (weights.sum() + NO_ENERGY)
 
 
 def style(found: Tensor, target: Tensor, *, scale: Scale = "relative") -> Tensor:
@@ -138,4 +138,4 @@ def _hats(length: int, count: int, like: Tensor) -> Tensor:
 
 
 def _energy(target: Tensor) -> Tensor:
-    return target.square().mean() + _NO_ENERGY
+    return target.square().mean() + NO_ENERGY

@@ -12,10 +12,11 @@ from vidnst.config import RenderConfig
 from vidnst.frames import Pixels
 from vidnst.reproducible import same_every_time
 from vidnst.style import losses
-from vidnst.style.layers import deepest
+from vidnst.style.layers import deepest, smallest_side_px
 from vidnst.style.objective import Objective, WarmStart
 from vidnst.style.optimize import Minimum, StepReport, minimise
 from vidnst.style.pixels import from_pixels, resized, to_state
+from vidnst.style.starts import first_guess
 from vidnst.style.targets import StyleTargets
 from vidnst.style.vgg import VGG19
 from vidnst.style.weights import load_features, resolve_weights
@@ -46,8 +47,8 @@ class StylizeResult:
     image: Tensor
     """`(1, 3, H, W)` float32 sRGB in [0, 1], on the stylizer's device."""
     losses: dict[str, float]
-    """Of that picture: total (weighted sum), and content, style, tv, temporal without their weights. Empty where
-    nothing was evaluated."""
+    """Of that picture: total (weighted sum), and content, style, tv, temporal, edges without their weights. Empty
+    where nothing was evaluated."""
     evaluations: int
     """Of the loss, over all scales."""
 
@@ -65,7 +66,7 @@ class Stylizer:
         features: VGG19's filters, as `load_features` gives them.
         styles: pictures `(H, W, 3)` uint8 or uint16 sRGB with their weights, above 0: their style losses are summed,
             each with its weight over the sum of weights.
-        config: `model`, `losses` and `optimize` are read.
+        config: `model`, `styles`, `losses` and `optimize` are read.
         device: where to compute.
     """
 
@@ -79,11 +80,13 @@ class Stylizer:
     ) -> None:
         self._config = config
         self._device = torch.device(device)
-        network = VGG19(features, last_layer=last_layer(config), pooling=config.model.pooling)
+        model = config.model
+        network = VGG19(features, last_layer=last_layer(config), pooling=model.pooling, padding=model.padding)
         self._network = network.to(self._device)
         layers = [name for name, weight in config.losses.style_layers.items() if weight > 0]
         kinds = losses.shares(config.losses.style_kinds)
-        self._targets = StyleTargets(styles, network=self._network, layers=layers, kinds=kinds)
+        self._styles = styles
+        self._targets = StyleTargets(styles, network=self._network, layers=layers, kinds=kinds, config=config.styles)
 
     def stylize(
         self,
@@ -169,7 +172,7 @@ class Stylizer:
         sizes = self._sizes(*content.shape[-2:])
         budget = split_evaluations(iterations, len(sizes))
         sizes = sizes[-len(budget) :]
-        picture = self._first_guess(resized(content, *sizes[0]), seed)
+        picture = first_guess(resized(content, *sizes[0]), self._styles, self._config.optimize, seed=seed)
         done = 0
         for size, evaluations in zip(sizes, budget, strict=True):
             found = self._refine(
@@ -208,19 +211,10 @@ class Stylizer:
         sizes = [(height, width)]
         for halvings in range(1, self._config.optimize.scales):
             size = (round(height / 2**halvings), round(width / 2**halvings))
-            if min(size) < _COARSE_MAP_SIDE * self._network.smallest_side_px:
+            if min(size) < _COARSE_MAP_SIDE * smallest_side_px(self._network.last_layer):
                 break
             sizes.insert(0, size)
         return sizes
-
-    def _first_guess(self, content: Tensor, seed: int) -> Tensor:
-        optimize = self._config.optimize
-        share = {"content": 0.0, "noise": 1.0, "blend": optimize.noise}[optimize.init]
-        if share == 0:
-            return content
-        # Drawn on the CPU: a GPU's generator gives other numbers.
-        noise = torch.rand(content.shape, generator=torch.Generator().manual_seed(seed)).to(content)
-        return content.lerp(noise, share)
 
 
 def split_evaluations(total: int, scales: int) -> list[int]:
