@@ -18,7 +18,7 @@ LOOK_SECTIONS = ("input", "model", "styles", "losses", "optimize", "schedule", "
 """Sections that decide the bytes of a frame."""
 
 _SINCE = {
-    "model": ("padding",),
+    "model": ("padding", "unit"),
     "styles": ("scale", "scales", "turns", "mirror"),
     "losses": ("style_kinds", "edges_weight", "edges_cells"),
     "optimize": ("match_init", "stop_at_loss"),
@@ -84,6 +84,9 @@ class ModelConfig(Section):
     """How VGG19 halves its maps."""
     padding: Literal["zeros", "replicate", "reflect"] = "zeros"
     """What VGG19 sees beyond the border: nothing, as it was trained, or the border's own pixels."""
+    unit: bool = False
+    """Whether filters are scaled so that every layer is 1 in the mean over the style pictures (Gatys 2015); changes
+    raw losses alone."""
 
 
 class StylesConfig(Section):
@@ -122,8 +125,9 @@ class StylesConfig(Section):
 class LossConfig(Section):
     """What the picture is pulled toward, and how hard."""
 
-    scale: Literal["relative", "gatys"] = "relative"
-    """relative: each term over its target's energy, the same at any size; gatys: the raw sums of Gatys 2015."""
+    scale: Literal["relative", "gatys", "mean"] = "relative"
+    """relative: each term over its target's energy, the same at any size; gatys: the raw sums of Gatys 2015; mean: raw
+    means, as most published code has them."""
     content_weight: Weight = 1.0
     """Pull toward the source's content."""
     style_weight: Weight = 15.0

@@ -266,3 +266,21 @@ def test_optimisation_stops_once_the_loss_is_below_the_one_given() -> None:
     assert found.evaluations < 100
     totals = [report.losses["total"] for report in reports]
     assert totals[-1] < 0.01 <= min(totals[:-1])
+
+
+# Raw scales.
+
+
+def test_a_unit_network_makes_raw_losses_the_same_with_any_strength_of_filters(
+    features: Features, painting: Picture, photo: Tensor
+) -> None:
+    strong = {name: values * (30 if name.startswith("features.0.") else 1) for name, values in features.items()}
+
+    def style_loss(filters: Features, unit: bool) -> float:
+        # Biases of later layers are not scaled along, so only the first layer is the same but stronger.
+        losses = {"scale": "mean", "style_layers": {"relu1_1": 1}, "content_layers": {"relu1_1": 1}}
+        config = RenderConfig.model_validate({"losses": losses, "model": {"unit": unit}})
+        return Stylizer(filters, [(painting, 1.0)], config).evaluate(photo, photo)["style"]
+
+    assert style_loss(strong, False) == pytest.approx(30**4 * style_loss(features, False), rel=1e-3)
+    assert style_loss(strong, True) == pytest.approx(style_loss(features, True), rel=1e-3)

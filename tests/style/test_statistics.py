@@ -10,9 +10,9 @@ from torch import Tensor
 from vidnst.style import kernels, losses, sliced
 from vidnst.style.statistics import STATISTICS, mixed
 
-Scale = Literal["relative", "gatys"]
+Scale = Literal["relative", "gatys", "mean"]
 KINDS = sorted(STATISTICS)
-SCALES: list[Scale] = ["relative", "gatys"]
+SCALES: list[Scale] = ["relative", "gatys", "mean"]
 
 
 def seeded(*shape: int, seed: int = 0) -> Tensor:

@@ -18,9 +18,9 @@ class Edges:
     """The Laplacian loss of Li, Xu, Nie & Liu 2017, "Laplacian-Steered Neural Style Transfer", for one content.
 
     Pictures are averaged over cells of p x p pixels; their Laplacians (neighbours above, below, left and right minus
-    four times the place itself) are compared. gatys: the sum of squared differences, the paper's. relative: over the
-    energy of the content's Laplacian, so that a picture without any edges is at about 1. The Laplacian is that of the
-    sum of the three channels: what has the content's edges in other colours is as good.
+    four times the place itself) are compared. gatys: the sum of squared differences, the paper's; mean: their mean.
+    relative: over the energy of the content's Laplacian, so that a picture without any edges is at about 1. The
+    Laplacian is that of the sum of the three channels: what has the content's edges in other colours is as good.
 
     Args:
         content: `(1, 3, H, W)`.
@@ -54,7 +54,9 @@ class Edges:
 
     def _distance(self, found: Tensor, target: Tensor) -> Tensor:
         apart = (found - target).square()
-        return apart.sum() if self._scale == "gatys" else apart.mean() / (target.square().mean() + _PLAIN)
+        if self._scale == "relative":
+            return apart.mean() / (target.square().mean() + _PLAIN)
+        return apart.sum() if self._scale == "gatys" else apart.mean()
 
 
 def laplacian(picture: Tensor, cell: int) -> Tensor:

@@ -5,10 +5,11 @@ distribution of a layer's activations under a kernel, by the maximum mean discre
 the moments that batch normalisation knows. Here each is a mean over positions of some features of the activations, so
 every position has a gradient, guides weigh positions and textures can be mixed.
 
-Scales. gatys: the MMD over 4 N^2, their equation 6, by which the Gram matrix of `losses.style` is the polynomial
-kernel (x y)^2; for the moments 1/N, their equation 8. relative: over what the target itself has of the statistic, then
-times a factor of each class: photographs are then about as far from paintings as under the Gram matrix (0.64 in the
-mean over three photographs, four paintings and five layers of slim), and a style weight means about the same.
+Scales. gatys and mean: the MMD over 4 N^2, their equation 6, by which the Gram matrix of `losses.style` at gatys is
+the polynomial kernel (x y)^2; for the moments 1/N, their equation 8. relative: over what the target itself has of the
+statistic, then times a factor of each class: photographs are then about as far from paintings as under the Gram matrix
+(0.64 in the mean over three photographs, four paintings and five layers of slim), and a style weight means about the
+same.
 """
 
 from functools import lru_cache
@@ -64,7 +65,7 @@ class LinearKernel:
     def distance(self, found: Texture, target: Texture, *, scale: Scale) -> Tensor:
         """||mu_F - mu_S||^2, which is the MMD."""
         apart = (found[0] - target[0]).square().mean()
-        if scale == "gatys":
+        if scale != "relative":
             return apart / (4 * len(target[0]))
         return _LINEAR_LIKE_GRAM * apart / (target[0].square().mean() + NO_ENERGY)
 
@@ -85,7 +86,7 @@ class PolynomialKernel:
         """The MMD with the constant of the target."""
         constant = target[0].trace()
         apart = _second(found[0] - target[0], found[1] - target[1], constant)
-        if scale == "gatys":
+        if scale != "relative":
             return apart / (4 * len(target[1]) ** 2)
         return _POLYNOMIAL_LIKE_GRAM * apart / (_second(target[0], target[1], constant) + NO_ENERGY)
 
@@ -113,11 +114,11 @@ class GaussianKernel:
         return waves / FREQUENCIES**0.5, square
 
     def distance(self, found: Texture, target: Texture, *, scale: Scale) -> Tensor:
-        """The MMD and the squared difference of root mean squares over the target's; gatys: their plain sum."""
+        """The MMD and the squared difference of root mean squares over the target's; not relative: their plain sum."""
         apart = (found[0] - target[0]).square().sum()
         strengths = [(square + NO_ENERGY).sqrt() for square in (found[1], target[1])]
         strength = ((strengths[0] - strengths[1]) / strengths[1]).square().sum()
-        if scale == "gatys":
+        if scale != "relative":
             return apart + strength
         return _GAUSSIAN_LIKE_GRAM * (apart / (target[0].square().sum() + NO_ENERGY) + strength)
 

@@ -1,8 +1,9 @@
 """The terms of the objective, as pure functions of feature maps and pictures.
 
-Two scales. *Relative* divides each distance by the energy of its target, so a number means the same look at any
+Three scales. *Relative* divides each distance by the energy of its target, so a number means the same look at any
 resolution and with any weights. *Gatys* keeps the sums of Gatys, Ecker & Bethge 2015, "A Neural Algorithm of Artistic
-Style" (the equations below are its numbers), with the deviations that each function names.
+Style" (the equations below are its numbers), with the deviations that each function names. *Mean* has plain means of
+squared differences instead, as most published code does: a content of a million values then counts like one of ten.
 All maps are `(1, N, h, w)` float tensors, N channels over M = h * w positions; all results are scalars.
 """
 
@@ -12,7 +13,7 @@ from typing import Literal, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
-Scale: TypeAlias = Literal["relative", "gatys"]
+Scale: TypeAlias = Literal["relative", "gatys", "mean"]
 Name = TypeVar("Name", bound=str | int)
 
 NO_ENERGY = 1e-12
@@ -44,9 +45,12 @@ def style(found: Tensor, target: Tensor, *, scale: Scale = "relative") -> Tensor
     relative: ||G - A||^2 / ||A||^2, 0 for the style itself, about 1 for nothing like it.
     gatys: equation 4, E = 1 / (4 N^2 M^2) sum_ij (G_ij - A_ij)^2; the M^2 is in Gram matrices that are means (see
     `gram`), each picture's own.
+    mean: 1/N^2 sum_ij (G_ij - A_ij)^2. Code that divides its Gram matrices by N, too, and then sums has this number.
     """
     distance = (found - target).square().mean()
-    return distance / 4 if scale == "gatys" else distance / _energy(target)
+    if scale == "relative":
+        return distance / _energy(target)
+    return distance / 4 if scale == "gatys" else distance
 
 
 def content(found: Tensor, target: Tensor, *, scale: Scale = "relative") -> Tensor:
@@ -54,9 +58,12 @@ def content(found: Tensor, target: Tensor, *, scale: Scale = "relative") -> Tens
 
     relative: ||F - P||^2 / ||P||^2, 0 for the content itself.
     gatys: equation 1, L = 1/2 sum_ij (F_ij - P_ij)^2.
+    mean: 1/(N M) sum_ij (F_ij - P_ij)^2.
     """
     difference = (found - target).square()
-    return difference.sum() / 2 if scale == "gatys" else difference.mean() / _energy(target)
+    if scale == "gatys":
+        return difference.sum() / 2
+    return difference.mean() if scale == "mean" else difference.mean() / _energy(target)
 
 
 def total_variation(picture: Tensor) -> Tensor:

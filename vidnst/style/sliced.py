@@ -36,7 +36,7 @@ class Sliced:
     def distance(self, found: Texture, target: Texture, *, scale: Scale) -> Tensor:
         """Mean squared difference over directions and quantiles; relative: over the target's, times `_LIKE_GRAM`."""
         apart = (found[0] - target[0]).square().mean()
-        return apart if scale == "gatys" else _LIKE_GRAM * apart / (target[0].square().mean() + NO_ENERGY)
+        return apart if scale != "relative" else _LIKE_GRAM * apart / (target[0].square().mean() + NO_ENERGY)
 
 
 def quantiles(values: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -18,6 +18,7 @@ from vidnst.style.optimize import Minimum, StepReport, minimise
 from vidnst.style.pixels import from_pixels, resized, to_state
 from vidnst.style.starts import first_guess
 from vidnst.style.targets import StyleTargets
+from vidnst.style.unit import scale_to_unit
 from vidnst.style.vgg import VGG19
 from vidnst.style.weights import load_features, resolve_weights
 
@@ -82,6 +83,8 @@ class Stylizer:
         self._device = torch.device(device)
         model = config.model
         network = VGG19(features, last_layer=last_layer(config), pooling=model.pooling, padding=model.padding)
+        if model.unit:
+            scale_to_unit(network, [from_pixels(pixels) for pixels, _ in styles])
         self._network = network.to(self._device)
         layers = [name for name, weight in config.losses.style_layers.items() if weight > 0]
         kinds = losses.shares(config.losses.style_kinds)

@@ -93,6 +93,20 @@ class VGG19(nn.Module):
                 break
         return maps
 
+    def rescale(self, strengths: Mapping[str, float]) -> None:
+        """Divide the maps of every layer by a number, by the name of the layer, and change nothing else.
+
+        ReLU, pooling and padding hand a factor on, so each layer takes back what the one before it was divided by.
+        """
+        before = 1.0
+        for conv, module in zip(self._plan, self._convs, strict=True):
+            assert isinstance(module, nn.Conv2d)
+            assert module.bias is not None
+            strength = strengths[conv.name]
+            module.weight.mul_(before / strength)
+            module.bias.div_(strength)
+            before = strength
+
     def _smallest_side_px(self, layer: str) -> int:
         return smallest_side_px(layer) * (2 if self._padding == "reflect" else 1)  # one position mirrors nothing
 

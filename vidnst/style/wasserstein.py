@@ -35,7 +35,7 @@ class Wasserstein:
         return mean, (weighted @ rest.T).double() + mean.outer(mean)
 
     def distance(self, found: Texture, target: Texture, *, scale: Scale) -> Tensor:
-        """gatys: W^2 itself. relative: over the mean of ||y||^2 of the target, times `_LIKE_GRAM`."""
+        """gatys and mean: W^2 itself. relative: over the mean of ||y||^2 of the target, times `_LIKE_GRAM`."""
         one, other = _covariance(found), _covariance(target)
         size = len(other)
         floor = _FLOOR * other.trace() / size + NO_ENERGY
