@@ -130,12 +130,16 @@ def test_options_for_the_style_reach_the_settings(vidnst: Vidnst, burst: Path, s
     sentence(said, "losses.style_kinds.grams", "'sliced'")
 
 
-def test_a_style_that_would_get_too_small_is_refused_before_anything_is_made(
+def test_a_style_or_cells_that_do_not_fit_the_frames_are_refused_before_anything_is_made(
     vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path
 ) -> None:
     said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--style-scale", 0.02)
     assert said.status == 2
     sentence(said, "styles.scale = 0.02", "64x64", "at least 0.04")
+    edges = ("--set", "losses.edges_weight=1", "--set", "losses.edges_cells={17: 1, 2: 1}")
+    said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, *edges)
+    assert said.status == 2
+    sentence(said, "losses.edges_cells = 17", "64x48", "at most 16")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["burst", "style.png"]
 
 

@@ -114,7 +114,7 @@ def prepare(request: Request, *, overwrite: bool = False, on_event: OnEvent = ig
     through = config.optimize.iterations == 0
     styles = () if through and not request.styles else read_styles(request.styles)
     if not through:
-        _check_styles(styles, config, size)
+        _check_sizes(styles, config, size)
     features = None if through else read_features(config, on_event=on_event)
     raft = None if through else read_raft(config, on_event=on_event)
     manifest = _manifest(request, clip, styles, features, raft)
@@ -152,7 +152,8 @@ def adjusted(job: Job, adjustments: "Adjustments") -> Job:
     return replace(job, width=width, height=height, adjustments=adjustments)
 
 
-def _check_styles(styles: Sequence[StylePicture], config: RenderConfig, size: tuple[int, int]) -> None:
+def _check_sizes(styles: Sequence[StylePicture], config: RenderConfig, size: tuple[int, int]) -> None:
+    from vidnst.style.edges import check_cells
     from vidnst.style.layers import smallest_side_px
     from vidnst.style.stylize import last_layer
     from vidnst.style.variants import check_scales
@@ -160,6 +161,7 @@ def _check_styles(styles: Sequence[StylePicture], config: RenderConfig, size: tu
     least = smallest_side_px(last_layer(config))
     shapes = [(style.pixels.shape[0], style.pixels.shape[1]) for style in styles]
     check_scales(shapes, config.styles, height=size[1], width=size[0], smallest_side_px=least)
+    check_cells(config.losses, height=size[1], width=size[0])
 
 
 def read_features(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, NDArray[np.float32]]:

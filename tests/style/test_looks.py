@@ -116,6 +116,11 @@ def test_cells_too_large_for_the_frame_are_refused_only_where_edges_count(
     rendered(features, painting, photo, losses=losses, iterations=1)
     with pytest.raises(ConfigError, match=r"edges_cells.*32 pixels"):
         rendered(features, painting, photo, losses={**losses, "edges_weight": 1}, iterations=1)
+    # At the coarse size there are no three cells of 16 pixels; they count at the fine one.
+    losses = {"edges_weight": 30, "edges_cells": {16: 1}}
+    assert not torch.equal(
+        rendered(features, painting, photo, losses=losses), rendered(features, painting, photo, losses={})
+    )
 
 
 # Borders.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vidnst.config import LossConfig
 from vidnst.errors import ConfigError
 from vidnst.style.losses import Scale
 
@@ -30,18 +31,7 @@ class Edges:
     def __init__(self, content: Tensor, shares: Mapping[int, float], *, scale: Scale = "relative") -> None:
         self._shares = dict(shares)
         self._scale = scale
-        self._size = content.shape[-2:]
         self._targets = {cell: laplacian(content.detach(), cell) for cell in shares}
-
-    def check(self) -> None:
-        """Make sure that the content has at least three cells a side; ConfigError where it has not."""
-        for cell, target in self._targets.items():
-            if not target.numel():
-                height, width = self._size
-                raise ConfigError(
-                    f"losses.edges_cells: a picture of {width}x{height} has no three cells of {cell} pixels a side",
-                    "take smaller cells, or render larger frames (coarse sizes of optimize.scales count, too)",
-                )
 
     def __call__(self, picture: Tensor) -> Tensor:
         """The loss of a picture `(1, 3, H, W)`: a scalar. Cells that the picture is too small for do not count."""
@@ -57,6 +47,22 @@ class Edges:
         if self._scale == "relative":
             return apart.mean() / (target.square().mean() + _PLAIN)
         return apart.sum() if self._scale == "gatys" else apart.mean()
+
+
+def check_cells(config: LossConfig, *, height: int, width: int) -> None:
+    """Make sure that frames are large enough for the cells that edges are looked for in.
+
+    The coarser sizes that a cold frame goes through may be too small for some: those do not count there.
+
+    Raises:
+        ConfigError: a side is shorter than three cells, and edges have a weight.
+    """
+    largest = max(cell for cell, share in config.edges_cells.items() if share)
+    if config.edges_weight and min(height, width) < 3 * largest:
+        raise ConfigError(
+            f"losses.edges_cells = {largest}: frames of {width}x{height} have no three cells of {largest} pixels",
+            f"take at most {min(height, width) // 3}, or render larger frames",
+        )
 
 
 def laplacian(picture: Tensor, cell: int) -> Tensor:

@@ -90,8 +90,6 @@ class Objective:
         self._kind_shares = losses.shares(config.style_kinds)
         self._layers = {**self._content_shares, **self._style_shares}.keys()
         self._edges = Edges(content, losses.shares(config.edges_cells), scale=config.scale)
-        if config.edges_weight:
-            self._edges.check()
         with torch.no_grad():
             self._content = network(content, self._content_shares.keys())
         self._start = start

@@ -12,6 +12,7 @@ from vidnst.config import RenderConfig
 from vidnst.frames import Pixels
 from vidnst.reproducible import same_every_time
 from vidnst.style import losses
+from vidnst.style.edges import check_cells
 from vidnst.style.layers import deepest, smallest_side_px
 from vidnst.style.objective import Objective, WarmStart
 from vidnst.style.optimize import Minimum, StepReport, minimise
@@ -113,11 +114,12 @@ class Stylizer:
             on_step: progress, from time to time; may raise to cancel.
 
         Raises:
-            ConfigError: the picture is too small for the layers.
+            ConfigError: the picture is too small for the layers, or for the cells of edges.
             NumericalError: NaN or infinity on the way.
         """
         if iterations is None:
             iterations = self._config.evaluations("cold" if start is None else "warm")
+        check_cells(self._config.losses, height=content.shape[2], width=content.shape[3])
         content = content.detach().to(self._device)
         start = None if start is None else start.to(self._device)
         if iterations == 0:
