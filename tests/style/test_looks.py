@@ -289,3 +289,18 @@ def test_a_unit_network_makes_raw_losses_the_same_with_any_strength_of_filters(
 
     assert style_loss(strong, False) == pytest.approx(30**4 * style_loss(features, False), rel=1e-3)
     assert style_loss(strong, True) == pytest.approx(style_loss(features, True), rel=1e-3)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("kind", sorted(STATISTICS))
+@pytest.mark.parametrize("padding", ["zeros", "replicate", "reflect"])
+def test_a_gpu_gives_the_same_bytes_twice(
+    kind: str, padding: str, features: Features, painting: Picture, photo: Tensor
+) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs an NVIDIA GPU")
+    losses = {"style_kinds": {kind: 1}, "edges_weight": 1}
+    config = RenderConfig.model_validate({"losses": losses, "model": {"padding": padding}})
+    made = Stylizer(features, [(painting, 1.0)], config, device="cuda")
+    one, two = (made.stylize(photo, iterations=12).image for _ in range(2))
+    assert torch.equal(one, two)
