@@ -117,6 +117,32 @@ def test_options_for_the_input_reach_the_settings(vidnst: Vidnst, burst: Path, t
     sentence(said, "input.deflicker")
 
 
+def test_options_for_the_style_reach_the_settings(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    command = ("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--dry-run", "--json")
+    said = vidnst(*command, "--style-loss", "sliced", "--style-loss", "gram", "--style-scale", 0.5, "--init", "style")
+    assert said.status == 0, said.err
+    chosen = json.loads(said.out)["config"]
+    assert chosen["losses"]["style_kinds"] == {"sliced": 1.0, "gram": 1.0}
+    assert chosen["styles"]["scale"] == 0.5
+    assert chosen["optimize"]["init"] == "style"
+    said = vidnst(*command, "--style-loss", "grams")
+    assert said.status == 2
+    sentence(said, "losses.style_kinds.grams", "'sliced'")
+
+
+def test_a_style_or_cells_that_do_not_fit_the_frames_are_refused_before_anything_is_made(
+    vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path
+) -> None:
+    said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--style-scale", 0.02)
+    assert said.status == 2
+    sentence(said, "styles.scale = 0.02", "64x64", "at least 0.04")
+    edges = ("--set", "losses.edges_weight=1", "--set", "losses.edges_cells={17: 1, 2: 1}")
+    said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, *edges)
+    assert said.status == 2
+    sentence(said, "losses.edges_cells = 17", "64x48", "at most 16")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["burst", "style.png"]
+
+
 def test_state_and_frames_are_removed_after_the_encode_unless_kept(
     vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path
 ) -> None:

@@ -116,3 +116,43 @@ def test_the_look_names_another_method_of_flow_but_not_the_file_of_its_weights()
 
 def test_a_frame_number_may_be_written_as_a_number() -> None:
     assert build_config({"input": {"start": 20, "end": 30}}).input.start == "20"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("losses.style_kinds={grams: 1}", ["losses.style_kinds.grams", "'gram', 'moments'", "'sliced'"]),
+        ("losses.style_kinds={gram: 0}", ["losses.style_kinds", "above 0"]),
+        ("losses.edges_weight=-1", ["losses.edges_weight", "-1"]),
+        ("losses.edges_cells={0: 1}", ["losses.edges_cells", "0"]),
+        ("losses.edges_cells={}", ["losses.edges_cells", "above 0"]),
+        ("model.padding=mirror", ["model.padding", "'replicate' or 'reflect'"]),
+        ("styles.scale=5", ["styles.scale", "5", "4"]),
+        ("styles={scale: 3, scales: [0.5, 2]}", ["styles", "scale 3 times the largest of scales, 2"]),
+        ("styles.scales=[]", ["styles.scales", "one value"]),
+        ("styles.turns=[90, 90]", ["styles.turns", "different"]),
+        ("styles.turns=[45]", ["styles.turns", "45", "90"]),
+        ("optimize.stop_at_loss=0", ["optimize.stop_at_loss", "greater than 0"]),
+        ("optimize.init=styles", ["optimize.init", "'style'"]),
+    ],
+)
+def test_a_wrong_look_is_refused_by_name_and_value(assignment: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(assignments=[assignment])
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_the_look_does_not_name_newer_settings_at_their_defaults_so_that_older_runs_can_go_on() -> None:
+    usual = RenderConfig().look()
+    assert not {"styles", "colour", "photo", "filters"} & set(usual)
+    assert not {"style_kinds", "edges_weight", "edges_cells"} & set(usual["losses"])
+    assert not {"match_init", "stop_at_loss"} & set(usual["optimize"])
+    assert load_config(assignments=["styles.scale=0.5"]).look()["styles"]["scale"] == 0.5
+    assert load_config(assignments=["model.padding=reflect"]).look()["model"]["padding"] == "reflect"
+
+
+def test_edges_cells_are_replaced_whole_and_come_back_from_a_run_s_record() -> None:
+    config = load_config(assignments=["losses.edges_cells={2: 1, 16: 3}"])
+    assert config.losses.edges_cells == {2: 1, 16: 3}
+    assert RenderConfig.model_validate(config.model_dump(mode="json")) == config

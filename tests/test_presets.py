@@ -14,7 +14,9 @@ from vidnst.plan import StateId, plan_shot
 from vidnst.presets import load_config, preset_folder, preset_names, preset_summary, read_yaml
 from vidnst.style.distill import DistillSettings
 
-PRESETS = ("burst", "default", "draft", "film", "photo", "timelapse")
+RECIPES = ("early_layers", "gatys2015", "noisemix", "slices", "tvmix", "two_styles")
+"""Published settings, with their raw losses."""
+PRESETS = ("burst", "default", "draft", "film", "photo", "timelapse", *RECIPES)
 DEFAULTS = RenderConfig().model_dump(mode="json")
 
 
@@ -138,3 +140,36 @@ def test_presets_that_leave_the_packing_alone_leave_it_to_the_suffix() -> None:
 def test_presets_differ_in_the_look() -> None:
     looks = [str(load_config(preset=name).look()) for name in PRESETS]
     assert len(set(looks)) == len(PRESETS)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_has_raw_losses_of_a_known_strength_at_one_size_and_says_what_it_departs_from(name: str) -> None:
+    config = load_config(preset=name)
+    assert config.losses.scale != "relative"
+    assert config.model.unit
+    assert config.optimize.scales == 1
+    assert config.optimize.tolerance == 0
+    assert "Followed" in _text(name)
+    assert "eviations" in _text(name)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_takes_no_more_evaluations_for_a_frame_of_a_clip_than_film_takes_fourfold(name: str) -> None:
+    assert work_of_a_second(load_config(preset=name)) <= 4 * work_of_a_second(load_config(preset="film"))
+
+
+def test_two_styles_is_early_layers_with_the_sum_of_both_weights() -> None:
+    one, two = (load_config(preset=name) for name in ("early_layers", "two_styles"))
+    assert two.losses.style_weight == pytest.approx(one.losses.style_weight * 1.45)
+    alike = {"style_weight": 1.0, "temporal_weight": 1.0}
+    assert one.losses.model_copy(update=alike) == two.losses.model_copy(update=alike)
+    assert (one.optimize, one.schedule, one.model) == (two.optimize, two.schedule, two.model)
+
+
+def test_recipes_keep_their_published_numbers() -> None:
+    adam = {name: load_config(preset=name).optimize for name in ("noisemix", "tvmix", "early_layers")}
+    assert (adam["noisemix"].learning_rate, adam["noisemix"].iterations) == (0.1, 3000)
+    assert adam["tvmix"].learning_rate == pytest.approx(5 / 255, abs=1e-4)
+    assert (adam["early_layers"].learning_rate, adam["early_layers"].iterations) == (0.003, 2000)
+    first = load_config(preset="gatys2015")
+    assert (first.optimize.optimizer, first.optimize.init, first.model.pooling) == ("lbfgs", "noise", "average")

@@ -84,9 +84,16 @@ def render(
     ] = None,
     content_weight: Annotated[float | None, _option(_LOOK, "Pull toward the source.")] = None,
     style_weight: Annotated[float | None, _option(_LOOK, "Pull toward the style.")] = None,
+    style_loss: Annotated[
+        list[str] | None,
+        _option(
+            _LOOK, "How textures are compared: gram, wasserstein, sliced, moments, mmd_...; repeatable.", "--style-loss"
+        ),
+    ] = None,
+    style_scale: Annotated[float | None, _option(_LOOK, "Size of the strokes: of the style beside a frame.")] = None,
     optimizer: Annotated[Literal["adam", "lbfgs"] | None, _option(_LOOK, "How the pixels are moved.")] = None,
     init: Annotated[
-        Literal["content", "noise", "blend"] | None, _option(_LOOK, "What a cold frame starts from.")
+        Literal["content", "noise", "blend", "style"] | None, _option(_LOOK, "What a cold frame starts from.")
     ] = None,
     schedule: Annotated[
         Literal["keys", "chain", "independent"] | None,
@@ -159,6 +166,8 @@ def render(
             "model.weights": weights,
             "losses.content_weight": content_weight,
             "losses.style_weight": style_weight,
+            "losses.style_kinds": dict.fromkeys(style_loss, 1.0) if style_loss else None,
+            "styles.scale": style_scale,
             "optimize.iterations": iterations,
             "optimize.optimizer": optimizer,
             "optimize.init": init,

@@ -22,17 +22,24 @@ VGG19_LAYERS = tuple(
     f"relu{block}_{conv}" for block, convs in enumerate((2, 2, 4, 4, 4), start=1) for conv in range(1, convs + 1)
 )
 
-LOOK_SECTIONS = ("input", "model", "losses", "optimize", "schedule", "motion", "colour", "photo", "filters")
+LOOK_SECTIONS = ("input", "model", "styles", "losses", "optimize", "schedule", "motion", "colour", "photo", "filters")
 """Sections that decide the bytes of a frame."""
-LATER_SECTIONS = ("colour", "photo", "filters")
-"""Those that runs from before they were there do not know; left out of the look where they ask for nothing."""
+
+_LATER_SECTIONS = ("styles", "colour", "photo", "filters")
+_SINCE = {
+    "model": ("padding", "unit"),
+    "losses": ("style_kinds", "edges_weight", "edges_cells"),
+    "optimize": ("match_init", "stop_at_loss"),
+}
+"""Sections and settings that runs of earlier versions do not know; a look names them where they ask for something."""
 
 Rate = Annotated[Fraction, PlainSerializer(str, return_type=str)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+_LARGEST_STYLE = 4
 
-StyleKind = Literal["gram"]
+StyleKind = Literal["gram", "moments", "mmd_linear", "mmd_polynomial", "mmd_gaussian", "wasserstein", "sliced"]
 
 
 class Section(BaseModel):
@@ -89,13 +96,52 @@ class ModelConfig(Section):
     """A file of the backbone, or `random` for seeded, calibrated random filters; none looks in the usual places."""
     pooling: Literal["max", "average"] = "max"
     """How VGG19 halves its maps."""
+    padding: Literal["zeros", "replicate", "reflect"] = "zeros"
+    """What VGG19 sees beyond the border: nothing, as it was trained, or the border's own pixels."""
+    unit: bool = False
+    """Whether filters are scaled so that every layer is 1 in the mean over the style pictures (Gatys 2015); changes
+    raw losses alone."""
+
+
+class StylesConfig(Section):
+    """How style pictures are looked at before their textures are taken."""
+
+    scale: float = Field(1.0, gt=0, le=4)
+    """Size of a style picture over the one of a frame, by area: larger ones give larger strokes."""
+    scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = (1.0,)
+    """Factors on `scale`: the textures at several sizes, in equal parts."""
+    turns: tuple[Literal[0, 90, 180, 270], ...] = (0,)
+    """Degrees, counterclockwise: the textures of a style picture turned in these ways, in equal parts."""
+    mirror: bool = False
+    """Whether the textures of the mirrored picture count as much as its own."""
+
+    @field_validator("scales", "turns")
+    @classmethod
+    def _some_and_each_once(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if not values or len(set(values)) < len(values):
+            raise ValueError("needs one value or several different ones")
+        return values
+
+    @field_validator("scales")
+    @classmethod
+    def _sorted(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted(values))
+
+    @model_validator(mode="after")
+    def _not_too_large(self) -> Self:
+        if self.scale * max(self.scales) > _LARGEST_STYLE:
+            raise ValueError(
+                f"scale {self.scale:g} times the largest of scales, {max(self.scales):g}, is more than {_LARGEST_STYLE}"
+            )
+        return self
 
 
 class LossConfig(Section):
     """What the picture is pulled toward, and how hard."""
 
-    scale: Literal["relative", "gatys"] = "relative"
-    """relative: each term over its target's energy, the same at any size; gatys: the raw sums of Gatys 2015."""
+    scale: Literal["relative", "gatys", "mean"] = "relative"
+    """relative: each term over its target's energy, the same at any size; gatys: the raw sums of Gatys 2015; mean: raw
+    means, as most published code has them."""
     content_weight: Weight = 1.0
     """Pull toward the source's content."""
     style_weight: Weight = 15.0
@@ -104,6 +150,10 @@ class LossConfig(Section):
     """Pull toward smoothness (mean squared difference of neighbouring pixels)."""
     temporal_weight: Weight = 60.0
     """Pull of a warm-started frame toward what it starts from, where that is valid."""
+    edges_weight: Weight = 0.0
+    """Pull toward the source's edges (Li, Xu, Nie & Liu 2017); 0 leaves edges to the content layers."""
+    edges_cells: dict[Annotated[int, Field(ge=1, le=256)], Weight] = {4: 1.0}
+    """Sides in pixels of the cells whose means show the edges, each with its share: larger ones, larger contours."""
     content_layers: dict[str, Weight] = {"relu4_2": 1.0}
     """VGG19 layers that say what content is, each with its share."""
     style_layers: dict[str, Weight] = dict.fromkeys(STYLE_LAYERS, 1.0)
@@ -111,12 +161,12 @@ class LossConfig(Section):
     style_kinds: dict[StyleKind, Weight] = {"gram": 1.0}
     """How textures are described and compared, each way with its share."""
 
-    @field_validator("style_kinds")
+    @field_validator("style_kinds", "edges_cells")
     @classmethod
-    def _any_kind(cls, kinds: dict[StyleKind, float]) -> dict[StyleKind, float]:
-        if sum(kinds.values()) <= 0:
-            raise ValueError("needs at least one kind with a weight above 0")
-        return kinds
+    def _any(cls, shares: dict[Any, float]) -> dict[Any, float]:
+        if sum(shares.values()) <= 0:
+            raise ValueError("needs at least one entry with a weight above 0")
+        return shares
 
     @field_validator("content_layers", "style_layers")
     @classmethod
@@ -145,8 +195,12 @@ class OptimizeConfig(Section):
     """Stop when the loss has fallen by less than this share over `patience` evaluations; 0 never stops early."""
     patience: int = Field(25, ge=2)
     """Evaluations over which `tolerance` is judged."""
-    init: Literal["content", "noise", "blend"] = "content"
-    """What a cold frame starts from; blend: noise mixed into the content."""
+    stop_at_loss: Positive | None = None
+    """Stop, at each scale, once the weighted sum of losses is below this; none goes on."""
+    init: Literal["content", "noise", "blend", "style"] = "content"
+    """What a cold frame starts from; blend: noise mixed into the content; style: the style picture, cut to shape."""
+    match_init: bool = False
+    """Whether that start first gets the style's colours, by matching the histogram of each channel."""
     noise: float = Field(0.4, ge=0, le=1)
     """Share of noise in `init: blend`."""
     scales: int = Field(2, ge=1, le=4)
@@ -397,6 +451,7 @@ class RenderConfig(Section):
 
     input: InputConfig = InputConfig()
     model: ModelConfig = ModelConfig()
+    styles: StylesConfig = StylesConfig()
     losses: LossConfig = LossConfig()
     optimize: OptimizeConfig = OptimizeConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -431,9 +486,9 @@ class RenderConfig(Section):
         """The sections that decide the bytes of a frame, as plain JSON values.
 
         The backbone and the paths of weights are left out: the run's record has a place of its own for them, with
-        fingerprints of what the files hold. The usual method of flow is left out, too, and so are sections that came
-        later where they ask for nothing, so that a run from before there was a choice can go on. Of the output only the
-        bits of a stored frame count.
+        fingerprints of what the files hold. The usual method of flow is left out, too, and so is what is newer than
+        some runs while it is at its default, so that a run from before there was a choice can go on. Of the output only
+        the bits of a stored frame count.
         """
         values = self.model_dump(mode="json", include=set(LOOK_SECTIONS))
         for key in ("backbone", "weights"):
@@ -441,8 +496,13 @@ class RenderConfig(Section):
         values["motion"].pop("raft_weights")
         if self.motion.method == "dis":
             values["motion"].pop("method")
-        for section in LATER_SECTIONS:
-            if getattr(self, section) == type(getattr(self, section))():
+        usual = type(self)().model_dump(mode="json")
+        for section, keys in _SINCE.items():
+            for key in keys:
+                if values[section][key] == usual[section][key]:
+                    values[section].pop(key)
+        for section in _LATER_SECTIONS:
+            if values[section] == usual[section]:
                 values.pop(section)
         values["output"] = {"bits": self.output.bits}
         return values

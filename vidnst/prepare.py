@@ -115,6 +115,8 @@ def prepare(request: Request, *, overwrite: bool = False, on_event: OnEvent = ig
     check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite, size=size)
     through = config.optimize.iterations == 0
     styles = () if through and not request.styles else read_styles(request.styles)
+    if not through:
+        _check_sizes(styles, config, size)
     features = None if through else read_features(config, on_event=on_event)
     raft = None if through else read_raft(config, on_event=on_event)
     manifest = _manifest(request, clip, styles, features, raft)
@@ -150,6 +152,18 @@ def adjusted(job: Job, adjustments: "Adjustments") -> Job:
     """The job with these adjustments, and the size they leave."""
     width, height = adjustments.size(job.clip, job.config.input.size)
     return replace(job, width=width, height=height, adjustments=adjustments)
+
+
+def _check_sizes(styles: Sequence[StylePicture], config: RenderConfig, size: tuple[int, int]) -> None:
+    from vidnst.style.edges import check_cells
+    from vidnst.style.layers import smallest_side_px
+    from vidnst.style.stylize import last_layer
+    from vidnst.style.variants import check_scales
+
+    least = smallest_side_px(last_layer(config))
+    shapes = [(style.pixels.shape[0], style.pixels.shape[1]) for style in styles]
+    check_scales(shapes, config.styles, height=size[1], width=size[0], smallest_side_px=least)
+    check_cells(config.losses, height=size[1], width=size[0])
 
 
 def read_features(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, NDArray[np.float32]]:

@@ -155,7 +155,11 @@ def _read_preset(name: str) -> dict[str, Any]:
 
 def _merge(values: dict[str, Any], over: Mapping[str, Any]) -> None:
     for key, value in over.items():
-        if isinstance(value, dict) and isinstance(values.get(key), dict) and not str(key).endswith(("layers", "kinds")):
+        if (
+            isinstance(value, dict)
+            and isinstance(values.get(key), dict)
+            and not str(key).endswith(("layers", "kinds", "cells"))
+        ):
             _merge(values[key], value)
         else:
             values[key] = value
@@ -172,7 +176,7 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
 
 def _explain(error: ValidationError) -> ConfigError:
     first = error.errors(include_url=False)[0]
-    path = [str(part) for part in first["loc"]]
+    path = [str(part) for part in first["loc"] if part != "[key]"]
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
         known = [name for model in _sections_at(path[:-1]) for name in model.model_fields]

@@ -60,7 +60,7 @@ def test_a_cold_frame_is_changed_and_its_losses_are_told(worker: StyleWorker) ->
     assert done.state.dtype == np.uint16
     assert done.state.shape == (HEIGHT, WIDTH, 3)
     assert done.evaluations == 4
-    assert {"total", "content", "style", "tv", "temporal"} <= set(done.losses)
+    assert {"total", "content", "style", "tv", "temporal", "edges"} <= set(done.losses)
     assert not np.array_equal(narrow(done.state, 8), pixels(1))
 
 

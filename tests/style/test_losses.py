@@ -143,6 +143,7 @@ def test_temporal_still_holds_a_texture_where_light_is_followed() -> None:
         lambda x: losses.style(losses.gram(x), losses.gram(seeded(1, 2, 3, 4, seed=9)), scale="gatys"),
         lambda x: losses.content(x, seeded(1, 2, 3, 4, seed=9)),
         lambda x: losses.content(x, seeded(1, 2, 3, 4, seed=9), scale="gatys"),
+        lambda x: losses.content(x, seeded(1, 2, 3, 4, seed=9), scale="mean"),
         losses.total_variation,
         lambda x: losses.temporal(x, seeded(1, 2, 3, 4, seed=9), seeded(1, 1, 3, 4, seed=8)),
         lambda x: losses.temporal(
@@ -153,7 +154,7 @@ def test_temporal_still_holds_a_texture_where_light_is_followed() -> None:
             lock=seeded(1, 1, 3, 4, seed=6),
         ),
     ],
-    ids=["style", "style-gatys", "content", "content-gatys", "tv", "temporal", "temporal-light"],
+    ids=["style", "style-gatys", "content", "content-gatys", "content-mean", "tv", "temporal", "temporal-light"],
 )
 def test_gradients_agree_with_finite_differences(term: Callable[[Tensor], Tensor]) -> None:
     assert torch.autograd.gradcheck(term, (seeded(1, 2, 3, 4).requires_grad_(),))
@@ -168,3 +169,13 @@ def test_a_guided_gram_is_that_of_the_guided_positions_alone() -> None:
     guide = torch.zeros(1, 1, 4, 6)
     guide[..., :2] = 0.5  # how strong it is plays no part, only where
     torch.testing.assert_close(losses.gram(maps, guide), losses.gram(maps[..., :2]))
+
+
+def test_mean_terms_are_plain_means_of_squares() -> None:
+    found, target = seeded(1, 3, 4, 5), seeded(1, 3, 4, 5, seed=1)
+    assert losses.content(found, target, scale="mean").item() == pytest.approx((found - target).square().mean().item())
+    # Gram matrices over N M, as code of this kind has them, and the sum over their entries.
+    grams = [maps.flatten(2)[0] @ maps.flatten(2)[0].T / (3 * 20) for maps in (found, target)]
+    expected = (grams[0] - grams[1]).square().sum().item()
+    got = losses.style(losses.gram(found), losses.gram(target), scale="mean")
+    assert got.item() == pytest.approx(expected, rel=1e-9)

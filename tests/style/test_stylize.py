@@ -27,7 +27,8 @@ from vidnst.style.stylize import (
     stylize_image,
     to_state,
 )
-from vidnst.style.targets import StyleTargets, matched_size
+from vidnst.style.targets import StyleTargets
+from vidnst.style.variants import matched_size
 from vidnst.style.vgg import VGG19
 from vidnst.style.weights import load_features
 
@@ -70,8 +71,9 @@ def test_a_result_has_the_content_s_shape_range_and_all_terms(
     assert not result.image.requires_grad
     assert result.evaluations == 3
     losses, weights = result.losses, LossConfig()
-    assert losses.keys() == {"total", "content", "style", "tv", "temporal"}
-    weighted = sum(losses[name] * getattr(weights, f"{name}_weight") for name in ("content", "style", "tv", "temporal"))
+    names = ("content", "style", "tv", "temporal", "edges")
+    assert losses.keys() == {"total", *names}
+    weighted = sum(losses[name] * getattr(weights, f"{name}_weight") for name in names)
     assert losses["total"] == pytest.approx(weighted, rel=1e-5)
     assert torch.equal(photo, before)
 

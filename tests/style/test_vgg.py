@@ -1,5 +1,7 @@
 """The network: the same maps as torchvision's, nothing overwritten, nothing deeper than asked."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,10 @@ from torch import Tensor, nn
 from vidnst.config import VGG19_LAYERS
 from vidnst.errors import ConfigError, WeightsError
 from vidnst.style.layers import CONVS, arithmetic, convs_up_to, smallest_side_px
+from vidnst.style.pixels import resized
 from vidnst.style.random_filters import random_features
+from vidnst.style.unit import scale_to_unit
+from vidnst.style.variants import matched_size
 from vidnst.style.vgg import DEVIATION, MEAN, VGG19
 
 Features = dict[str, NDArray[np.float32]]
@@ -111,3 +116,16 @@ def test_arithmetic_counts_what_the_convolutions_do() -> None:
     assert arithmetic(10, 20, "relu1_1") == 2 * 27 * 64 * 200
     # VGG19's 16 convolutions at 224x224 are known to take 19.5 thousand million multiply-adds.
     assert arithmetic(224, 224, "relu5_4") == pytest.approx(2 * 19.51e9, rel=0.005)
+
+
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_a_unit_network_is_1_in_the_mean_and_sees_the_same(pooling: Any, features: Features) -> None:
+    names = [conv.name for conv in convs_up_to("relu3_2")]
+    plain, unit = (VGG19(features, last_layer="relu3_2", pooling=pooling) for _ in range(2))
+    picture = torch.rand(1, 3, 200, 300, generator=torch.Generator().manual_seed(1))
+    scale_to_unit(unit, [picture, picture])
+    small = resized(picture, *matched_size(200, 300, 256 * 256, 4))
+    for name, maps in unit(small, names).items():
+        assert maps.mean().item() == pytest.approx(1, rel=1e-4)
+        before = plain(small, names)[name]
+        torch.testing.assert_close(maps * before.mean(), before, rtol=1e-3, atol=1e-4)

@@ -8,7 +8,7 @@ from torch import Tensor
 from vidnst.frames import Pixels
 from vidnst.style.pixels import from_pixels, resized
 from vidnst.style.student import Student
-from vidnst.style.targets import matched_size
+from vidnst.style.variants import matched_size
 from vidnst.style.vgg import VGG19
 
 _AREA_PX = 320 * 240

@@ -1,8 +1,9 @@
 """The terms of the objective, as pure functions of feature maps and pictures.
 
-Two scales. *Relative* divides each distance by the energy of its target, so a number means the same look at any
+Three scales. *Relative* divides each distance by the energy of its target, so a number means the same look at any
 resolution and with any weights. *Gatys* keeps the sums of Gatys, Ecker & Bethge 2015, "A Neural Algorithm of Artistic
-Style" (the equations below are its numbers), with the deviations that each function names.
+Style" (the equations below are its numbers), with the deviations that each function names. *Mean* has plain means of
+squared differences instead, as most published code does: a content of a million values then counts like one of ten.
 All maps are `(1, N, h, w)` float tensors, N channels over M = h * w positions; all results are scalars.
 """
 
@@ -12,10 +13,10 @@ from typing import Literal, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
-Scale: TypeAlias = Literal["relative", "gatys"]
-Name = TypeVar("Name", bound=str)
+Scale: TypeAlias = Literal["relative", "gatys", "mean"]
+Name = TypeVar("Name", bound=str | int)
 
-_NO_ENERGY = 1e-12
+NO_ENERGY = 1e-12
 """Added to mean energies, so that a target without any (a black picture, a dead layer) gives no division by zero."""
 
 
@@ -35,7 +36,7 @@ def gram(features: Tensor, guide: Tensor | None = None) -> Tensor:
     if guide is None:
         return channels @ channels.T / channels.shape[1]
     weights = guide.flatten()
-    return (channels * weights) @ channels.T / (weights.sum() + _NO_ENERGY)
+    return (channels * weights) @ channels.T / (weights.sum() + NO_ENERGY)
 
 
 def style(found: Tensor, target: Tensor, *, scale: Scale = "relative") -> Tensor:
@@ -44,9 +45,12 @@ def style(found: Tensor, target: Tensor, *, scale: Scale = "relative") -> Tensor
     relative: ||G - A||^2 / ||A||^2, 0 for the style itself, about 1 for nothing like it.
     gatys: equation 4, E = 1 / (4 N^2 M^2) sum_ij (G_ij - A_ij)^2; the M^2 is in Gram matrices that are means (see
     `gram`), each picture's own.
+    mean: 1/N^2 sum_ij (G_ij - A_ij)^2. Code that divides its Gram matrices by N, too, and then sums has this number.
     """
     distance = (found - target).square().mean()
-    return distance / 4 if scale == "gatys" else distance / _energy(target)
+    if scale == "relative":
+        return distance / _energy(target)
+    return distance / 4 if scale == "gatys" else distance
 
 
 def content(found: Tensor, target: Tensor, *, scale: Scale = "relative") -> Tensor:
@@ -54,9 +58,12 @@ def content(found: Tensor, target: Tensor, *, scale: Scale = "relative") -> Tens
 
     relative: ||F - P||^2 / ||P||^2, 0 for the content itself.
     gatys: equation 1, L = 1/2 sum_ij (F_ij - P_ij)^2.
+    mean: 1/(N M) sum_ij (F_ij - P_ij)^2.
     """
     difference = (found - target).square()
-    return difference.sum() / 2 if scale == "gatys" else difference.mean() / _energy(target)
+    if scale == "gatys":
+        return difference.sum() / 2
+    return difference.mean() if scale == "mean" else difference.mean() / _energy(target)
 
 
 def total_variation(picture: Tensor) -> Tensor:
@@ -138,4 +145,4 @@ def _hats(length: int, count: int, like: Tensor) -> Tensor:
 
 
 def _energy(target: Tensor) -> Tensor:
-    return target.square().mean() + _NO_ENERGY
+    return target.square().mean() + NO_ENERGY

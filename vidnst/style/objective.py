@@ -8,11 +8,12 @@ from torch import Tensor
 
 from vidnst.config import LossConfig
 from vidnst.style import losses
+from vidnst.style.edges import Edges
 from vidnst.style.statistics import STATISTICS
 from vidnst.style.targets import StyleTarget
 from vidnst.style.vgg import VGG19
 
-TERMS = ("total", "content", "style", "tv", "temporal")
+TERMS = ("total", "content", "style", "tv", "temporal", "edges")
 """Names of the numbers that an evaluation gives: the weighted sum, then each term without its weight."""
 
 
@@ -88,6 +89,7 @@ class Objective:
         self._style_shares = losses.shares(config.style_layers)
         self._kind_shares = losses.shares(config.style_kinds)
         self._layers = {**self._content_shares, **self._style_shares}.keys()
+        self._edges = Edges(content, losses.shares(config.edges_cells), scale=config.scale)
         with torch.no_grad():
             self._content = network(content, self._content_shares.keys())
         self._start = start
@@ -100,6 +102,7 @@ class Objective:
             "style": self._style_term(maps),
             "tv": losses.total_variation(picture),
             "temporal": self._temporal_term(picture),
+            "edges": self._edges(picture),
         }
         weights = {name: getattr(self._config, f"{name}_weight") for name in terms}
         weights["temporal"] *= 1.0 if self._start is None else self._start.hold

@@ -87,7 +87,7 @@ def minimise(
         usual = count % read_every == 0 or count == evaluations
         if usual or every_step:
             record.read(picture)
-        if usual and record.has_settled(config.tolerance, config.patience):
+        if usual and (record.has_settled(config.tolerance, config.patience) or record.is_below(config.stop_at_loss)):
             break
         if count < evaluations:
             rate = config.learning_rate * step_scale * _decay(count - 1, evaluations, config.final_rate)
@@ -140,6 +140,10 @@ class _Record:
             return False
         before, now = min(self._totals[:-patience]), min(self._totals)
         return before - now < tolerance * abs(before)
+
+    def is_below(self, loss: float | None) -> bool:
+        """Whether the best loss is less than this one; on a GPU that is known every `_READ_EVERY` evaluations."""
+        return loss is not None and min(self._totals) < loss
 
     def minimum(self) -> Minimum:
         losses = dict(zip(TERMS, self._best_terms.tolist(), strict=True))

@@ -5,31 +5,16 @@ Gram matrices: Gatys et al. 2017, "Controlling Perceptual Factors in Neural Styl
 `mixed` lies between several. Nothing else needs to know which one is in use.
 """
 
-from collections.abc import Sequence
-from typing import Protocol, TypeAlias
-
 from torch import Tensor
 
 from vidnst.style import losses
+from vidnst.style.kernels import GaussianKernel, LinearKernel, Moments, PolynomialKernel
 from vidnst.style.losses import Scale
+from vidnst.style.sliced import Sliced
+from vidnst.style.texture import Statistic, Texture, mixed
+from vidnst.style.wasserstein import Wasserstein
 
-Texture: TypeAlias = tuple[Tensor, ...]
-"""A statistic of one layer: one or several tensors whose shapes depend on the number of channels alone."""
-
-
-class Statistic(Protocol):
-    """A way to describe and to compare textures."""
-
-    def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
-        """The texture of maps.
-
-        Args:
-            maps: `(1, N, h, w)`.
-            guide: `(1, 1, h, w)` at least 0, how much each position counts; None counts all alike.
-        """
-
-    def distance(self, found: Texture, target: Texture, *, scale: Scale) -> Tensor:
-        """How far one texture is from another: a scalar, 0 for equal ones. For `scale` see `losses`."""
+__all__ = ["STATISTICS", "GramMatrix", "Statistic", "Texture", "mixed"]
 
 
 class GramMatrix:
@@ -44,11 +29,13 @@ class GramMatrix:
         return losses.style(found[0], target[0], scale=scale)
 
 
-STATISTICS: dict[str, Statistic] = {"gram": GramMatrix()}
+STATISTICS: dict[str, Statistic] = {
+    "gram": GramMatrix(),
+    "moments": Moments(),
+    "mmd_linear": LinearKernel(),
+    "mmd_polynomial": PolynomialKernel(),
+    "mmd_gaussian": GaussianKernel(),
+    "wasserstein": Wasserstein(),
+    "sliced": Sliced(),
+}
 """By the names of `losses.style_kinds`."""
-
-
-def mixed(textures: Sequence[tuple[float, Texture]]) -> Texture:
-    """The texture between several, each with its share; the shares sum to 1."""
-    parts = zip(*([share * part for part in texture] for share, texture in textures), strict=True)
-    return tuple(sum(part[1:], part[0]) for part in parts)

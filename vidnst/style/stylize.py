@@ -12,11 +12,14 @@ from vidnst.config import RenderConfig
 from vidnst.frames import Pixels
 from vidnst.reproducible import same_every_time
 from vidnst.style import losses
-from vidnst.style.layers import deepest
+from vidnst.style.edges import check_cells
+from vidnst.style.layers import deepest, smallest_side_px
 from vidnst.style.objective import Objective, WarmStart
 from vidnst.style.optimize import Minimum, StepReport, minimise
 from vidnst.style.pixels import from_pixels, resized, to_state
+from vidnst.style.starts import first_guess
 from vidnst.style.targets import StyleTargets
+from vidnst.style.unit import scale_to_unit
 from vidnst.style.vgg import VGG19
 from vidnst.style.weights import load_features, resolve_weights
 
@@ -47,8 +50,8 @@ class StylizeResult:
     image: Tensor
     """`(1, 3, H, W)` float32 sRGB in [0, 1], on the stylizer's device."""
     losses: dict[str, float]
-    """Of that picture: total (weighted sum), and content, style, tv, temporal without their weights. Empty where
-    nothing was evaluated."""
+    """Of that picture: total (weighted sum), and content, style, tv, temporal, edges without their weights. Empty
+    where nothing was evaluated."""
     evaluations: int
     """Of the loss, over all scales."""
 
@@ -66,7 +69,7 @@ class Stylizer:
         features: VGG19's filters, as `load_features` gives them.
         styles: pictures `(H, W, 3)` uint8 or uint16 sRGB with their weights, above 0: their style losses are summed,
             each with its weight over the sum of weights.
-        config: `model`, `losses` and `optimize` are read.
+        config: `model`, `styles`, `losses` and `optimize` are read.
         device: where to compute.
     """
 
@@ -80,11 +83,15 @@ class Stylizer:
     ) -> None:
         self._config = config
         self._device = torch.device(device)
-        network = VGG19(features, last_layer=last_layer(config), pooling=config.model.pooling)
+        model = config.model
+        network = VGG19(features, last_layer=last_layer(config), pooling=model.pooling, padding=model.padding)
+        if model.unit:
+            scale_to_unit(network, [from_pixels(pixels) for pixels, _ in styles])
         self._network = network.to(self._device)
         layers = [name for name, weight in config.losses.style_layers.items() if weight > 0]
         kinds = losses.shares(config.losses.style_kinds)
-        self._targets = StyleTargets(styles, network=self._network, layers=layers, kinds=kinds)
+        self._styles = styles
+        self._targets = StyleTargets(styles, network=self._network, layers=layers, kinds=kinds, config=config.styles)
 
     def stylize(
         self,
@@ -110,11 +117,12 @@ class Stylizer:
             every_step: tell `on_step` after every evaluation of a cold start, also on a GPU, which costs it some time.
 
         Raises:
-            ConfigError: the picture is too small for the layers.
+            ConfigError: the picture is too small for the layers, or for the cells of edges.
             NumericalError: NaN or infinity on the way.
         """
         if iterations is None:
             iterations = self._config.evaluations("cold" if start is None else "warm")
+        check_cells(self._config.losses, height=content.shape[2], width=content.shape[3])
         content = content.detach().to(self._device)
         start = None if start is None else start.to(self._device)
         if iterations == 0:
@@ -179,7 +187,7 @@ class Stylizer:
         sizes = self._sizes(*content.shape[-2:])
         budget = split_evaluations(iterations, len(sizes))
         sizes = sizes[-len(budget) :]
-        picture = self._first_guess(resized(content, *sizes[0]), seed)
+        picture = first_guess(resized(content, *sizes[0]), self._styles, self._config.optimize, seed=seed)
         done = 0
         for size, evaluations in zip(sizes, budget, strict=True):
             found = self._refine(
@@ -221,19 +229,10 @@ class Stylizer:
         sizes = [(height, width)]
         for halvings in range(1, self._config.optimize.scales):
             size = (round(height / 2**halvings), round(width / 2**halvings))
-            if min(size) < _COARSE_MAP_SIDE * self._network.smallest_side_px:
+            if min(size) < _COARSE_MAP_SIDE * smallest_side_px(self._network.last_layer):
                 break
             sizes.insert(0, size)
         return sizes
-
-    def _first_guess(self, content: Tensor, seed: int) -> Tensor:
-        optimize = self._config.optimize
-        share = {"content": 0.0, "noise": 1.0, "blend": optimize.noise}[optimize.init]
-        if share == 0:
-            return content
-        # Drawn on the CPU: a GPU's generator gives other numbers.
-        noise = torch.rand(content.shape, generator=torch.Generator().manual_seed(seed)).to(content)
-        return content.lerp(noise, share)
 
 
 def split_evaluations(total: int, scales: int) -> list[int]:

@@ -1,15 +1,16 @@
 """What a picture is pulled toward: the textures of style pictures, at the size that suits the content."""
 
-import math
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from vidnst.config import StylesConfig
 from vidnst.frames import Pixels
-from vidnst.style.pixels import from_pixels, resized
-from vidnst.style.statistics import STATISTICS, Texture
+from vidnst.style.pixels import from_pixels
+from vidnst.style.statistics import STATISTICS, Texture, mixed
+from vidnst.style.variants import variants
 from vidnst.style.vgg import VGG19
 
 _SIZES_KEPT = 8
@@ -34,6 +35,7 @@ class StyleTargets:
         network: looks at them.
         layers: whose textures are wanted.
         kinds: names of the statistics that are wanted.
+        config: at which sizes and turns the pictures are looked at.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class StyleTargets:
         network: VGG19,
         layers: Collection[str],
         kinds: Collection[str] = ("gram",),
+        config: StylesConfig | None = None,
     ) -> None:
         if not styles:
             raise ValueError("at least one style picture is needed")
@@ -51,13 +54,15 @@ class StyleTargets:
         self._network = network
         self._layers = tuple(layers)
         self._kinds = tuple(kinds)
+        self._config = StylesConfig() if config is None else config
         self._made: OrderedDict[tuple[int, int], list[StyleTarget]] = OrderedDict()
 
     def at(self, height: int, width: int) -> list[StyleTarget]:
         """Targets for content of `height` x `width` pixels.
 
         Each style picture is scaled, aspect kept and nothing cropped, to the area of the content (Ruder 2016 does the
-        same): its strokes are then as large in the result as in a print of the painting of that area.
+        same): its strokes are then as large in the result as in a print of the painting of that area. Where `styles` in
+        the configuration asks for other sizes, or for turned pictures, the textures of all of them are averaged.
         """
         key = (height, width)
         if key not in self._made:
@@ -69,14 +74,13 @@ class StyleTargets:
 
     @torch.no_grad()
     def _make(self, pixels: Pixels, share: float, area: int) -> StyleTarget:
-        size = matched_size(pixels.shape[0], pixels.shape[1], area, self._network.smallest_side_px)
-        picture = resized(from_pixels(pixels), *size).to(self._network.mean.device)
-        maps = self._network(picture, self._layers)
-        textures = {kind: {name: STATISTICS[kind].of(found) for name, found in maps.items()} for kind in self._kinds}
+        pictures = variants(from_pixels(pixels), area, self._config, smallest_side_px=self._network.smallest_side_px)
+        found: dict[tuple[str, str], list[Texture]] = {}
+        for picture in pictures:
+            for name, maps in self._network(picture.to(self._network.mean.device), self._layers).items():
+                for kind in self._kinds:
+                    found.setdefault((kind, name), []).append(STATISTICS[kind].of(maps))
+        textures: dict[str, dict[str, Texture]] = {kind: {} for kind in self._kinds}
+        for (kind, name), parts in found.items():
+            textures[kind][name] = mixed([(1 / len(parts), part) for part in parts])
         return StyleTarget(share, textures)
-
-
-def matched_size(height: int, width: int, area: int, smallest_side_px: int) -> tuple[int, int]:
-    """Height and width, in the same proportion, that cover `area` pixels; no side below `smallest_side_px`."""
-    factor = max(math.sqrt(area / (height * width)), smallest_side_px / min(height, width))
-    return max(smallest_side_px, round(height * factor)), max(smallest_side_px, round(width * factor))

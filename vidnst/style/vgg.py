@@ -26,6 +26,8 @@ class VGG19(nn.Module):
             channels each layer has.
         last_layer: deepest layer that will be asked for; nothing below it is built.
         pooling: max, as it was trained, or average, which Gatys 2015 found to give smoother pictures.
+        padding: what the convolutions see beyond the border: zeros, as it was trained, the border's own values once
+            more, or the picture mirrored in its border.
 
     Raises:
         WeightsError: `features` does not reach down to `last_layer`.
@@ -40,10 +42,12 @@ class VGG19(nn.Module):
         *,
         last_layer: str,
         pooling: Literal["max", "average"] = "max",
+        padding: Literal["zeros", "replicate", "reflect"] = "zeros",
     ) -> None:
         super().__init__()
         self.last_layer = last_layer
-        self.smallest_side_px = smallest_side_px(last_layer)
+        self._padding = padding
+        self.smallest_side_px = self._smallest_side_px(last_layer)
         self._pool = functional.max_pool2d if pooling == "max" else functional.avg_pool2d
         self._plan = convs_up_to(last_layer)
         self._convs = nn.ModuleList()
@@ -51,7 +55,7 @@ class VGG19(nn.Module):
             if conv.weight not in features or conv.bias not in features:
                 raise WeightsError(f"{last_layer} needs {conv.weight}, which these weights lack")
             outputs, inputs = features[conv.weight].shape[:2]
-            module = nn.Conv2d(inputs, outputs, 3, padding=1, device="meta")
+            module = nn.Conv2d(inputs, outputs, 3, padding=int(padding == "zeros"), device="meta")
             # A copy: arrays that come through an object store are read-only, which torch warns of.
             module.weight = nn.Parameter(torch.from_numpy(np.array(features[conv.weight], np.float32)))
             module.bias = nn.Parameter(torch.from_numpy(np.array(features[conv.bias], np.float32)))
@@ -82,12 +86,29 @@ class VGG19(nn.Module):
                 x, block = self._pool(x, 2), conv.block
             # In place over the convolution's own output, which nobody else holds and no gradient needs: half the
             # memory. What is handed out is the ReLU's result, and nothing after it writes into it.
-            x = functional.relu_(module(x))
+            x = functional.relu_(module(x if self._padding == "zeros" else _padded(x, self._padding == "reflect")))
             if conv.name in layers:
                 maps[conv.name] = x
             if conv.name == last:
                 break
         return maps
+
+    def rescale(self, strengths: Mapping[str, float]) -> None:
+        """Divide the maps of every layer by a number, by the name of the layer, and change nothing else.
+
+        ReLU, pooling and padding hand a factor on, so each layer takes back what the one before it was divided by.
+        """
+        before = 1.0
+        for conv, module in zip(self._plan, self._convs, strict=True):
+            assert isinstance(module, nn.Conv2d)
+            assert module.bias is not None
+            strength = strengths[conv.name]
+            module.weight.mul_(before / strength)
+            module.bias.div_(strength)
+            before = strength
+
+    def _smallest_side_px(self, layer: str) -> int:
+        return smallest_side_px(layer) * (2 if self._padding == "reflect" else 1)  # one position mirrors nothing
 
     def _check(self, x: Tensor, last: str, layers: Collection[str]) -> None:
         names = {conv.name for conv in self._plan}
@@ -95,9 +116,22 @@ class VGG19(nn.Module):
             if name not in names:
                 raise ConfigError(f"layer {name} lies outside this network, which ends at {self.last_layer}")
         height, width = x.shape[-2:]
-        needed = smallest_side_px(last)
+        needed = self._smallest_side_px(last)
         if min(height, width) < needed:
             raise ConfigError(
                 f"a picture of {width}x{height} is too small for layer {last}, which needs {needed} pixels a side",
                 "render larger frames, or leave out the deep layers in losses.style_layers",
             )
+
+
+def _padded(x: Tensor, reflect: bool) -> Tensor:
+    """`(1, C, H, W)` with one row or column more on each side.
+
+    Put together from slices: the gradient of torch's own padding adds up in any order on a GPU.
+    """
+    first = 1 if reflect else 0
+    last = -1 - first
+    for axis in (2, 3):
+        size = x.shape[axis]
+        x = torch.cat([x.narrow(axis, first, 1), x, x.narrow(axis, size + last, 1)], dim=axis)
+    return x
