@@ -100,16 +100,17 @@ def draw(
         [f"{key} =\u00a0{_value(value)}" for value in plan.axes[key]] if key else [_names(look) for look in plan.looks]
     )
     height, width = pictures[0].shape[:2]
-    shown = {_names(look): stacked([style.pixels for style in look], width, height) for look in plan.looks}
+    shown = [stacked([style.pixels for style in look], width, height) for look in plan.looks]
     if not key:
-        tiles.append([None, *(Tile(pixels) for pixels in shown.values())])
+        tiles.append([None, *(Tile(pixels) for pixels in shown)])
         rows.append("")
     for first in range(0, len(cells), plan.across):
         cell, part = cells[first], range(first, first + plan.across)
         begins = first % max(plan.across, len(plan.configs)) == 0
         side: list[Tile | None] = [Tile(stills[cell.frame, cell.config.input.size]) if begins else None]
         if key:
-            side.append(Tile(shown[_names(cell.styles)], _names(cell.styles)) if begins else None)
+            look = first // len(plan.configs) % len(plan.looks)
+            side.append(Tile(shown[look], _names(cell.styles)) if begins else None)
         tiles.append([*side, *(Tile(pictures[number], _caption(losses[number])) for number in part)])
         rows.append(_row_label(plan, cell))
     columns = ["source", "style", *heads] if key else ["source", *heads]
