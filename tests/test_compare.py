@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from clips import FFV1, UNEVEN_PTS, pictures, read_index, write_pictures, write_video
 from numpy.typing import NDArray
-from trying import painting, quick, read_picture, write_picture
+from trying import painting, places_of, quick, read_picture, write_picture
 
 import vidnst
 from vidnst.comparison import Layout, difference_of
@@ -61,19 +61,13 @@ def test_each_lies_in_its_column_under_its_label_frame_by_frame(first: Path, sec
 
 def test_a_sheet_shows_evenly_spread_frames_in_rows(first: Path, second: Path, tmp_path: Path) -> None:
     sheet = read_picture(vidnst.compare([first, second], output=tmp_path / "sheet.png", count=2))
+    rows = []
     for index in (1, 4):
-        found = [
-            y
-            for y in range(sheet.shape[0] - 64)
-            for x in range(sheet.shape[1] - 96)
-            if np.array_equal(sheet[y, x : x + 96], pictures(6)[index][0])
-            and np.array_equal(sheet[y : y + 64, x : x + 96], pictures(6)[index])
-        ]
-        assert len(found) == 1, f"frame {index}"
-        assert any(
-            np.array_equal(sheet[found[0] : found[0] + 64, x : x + 96], 255 - pictures(6)[index])
-            for x in range(sheet.shape[1] - 95)
-        )
+        ((y, x),) = places_of(pictures(6)[index], sheet)
+        ((other_y, other_x),) = places_of(255 - pictures(6)[index], sheet)
+        assert (other_y, other_x) == (y, x + 96 + GAP_PX)
+        rows.append(y)
+    assert rows == sorted(rows)
 
 
 def test_times_come_from_the_first_and_the_shortest_ends_it(tmp_path: Path, second: Path) -> None:
@@ -104,13 +98,7 @@ def test_equal_clips_have_a_black_difference_and_others_an_amplified_one(
 def test_a_zoom_shows_every_pixel_of_the_part_as_a_square(first: Path, tmp_path: Path) -> None:
     sheet = read_picture(vidnst.compare([first, first], output=tmp_path / "s.png", zoom=(10, 20, 24, 16), count=1))
     part = np.kron(pictures(6)[3][20:36, 10:34], np.ones((4, 4, 1), np.uint8))
-    places = [
-        (y, x)
-        for y in range(sheet.shape[0] - 63)
-        for x in range(sheet.shape[1] - 95)
-        if np.array_equal(sheet[y : y + 64, x : x + 96], part)
-    ]
-    assert len(places) == 2
+    assert len(places_of(part, sheet)) == 2
 
 
 def test_a_zoom_shows_the_same_place_of_pictures_of_any_size() -> None:

@@ -103,7 +103,9 @@ def test_a_library_is_imported_only_where_it_belongs(module: str) -> None:
             assert any(inside(module, home) for home in homes), f"{module} must not import {name}"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["render", "--help"], ["--version"], ["presets"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["render", "--help"], ["proof", "--help"], ["--version"], ["presets"]]
+)
 def test_nothing_heavy_loads_for_help(arguments: list[str]) -> None:
     script = (
         "import sys, runpy\n"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from clips import pictures, write_pictures
-from trying import painting, photo, quick, read_picture, write_picture
+from trying import painting, photo, places_of, quick, read_picture, write_picture
 
 import vidnst
 from vidnst.errors import CancelledError, ConfigError, OutputError, RangeError, StyleError, VidnstError
@@ -87,9 +87,8 @@ def test_every_cell_lies_on_the_sheet_where_the_report_says_with_its_losses(
     assert [columns[x] for x in sorted(columns)] == [2, 20, 200], "the last axis goes across"
     left = min(columns)
     small = cv2.resize(photo(), (48, 32), interpolation=cv2.INTER_AREA)
-    first = min(rows)
-    found_source = any(np.array_equal(sheet[first : first + 32, x : x + 48], small) for x in range(left - 48))
-    assert found_source, "the source is at the left"
+    shown = places_of(np.asarray(small, np.uint8), sheet)
+    assert [y for y, x in shown if x < left] == sorted(rows)[::2], "the source is at the left, once for each style"
 
 
 def test_more_style_weight_means_less_style_loss_and_more_content_loss(

@@ -49,3 +49,15 @@ def read_picture(path: Path) -> Picture:
     pixels = cv2.imread(str(path))
     assert pixels is not None, path
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def places_of(part: Picture, sheet: Picture) -> list[tuple[int, int]]:
+    """y and x of every place where a sheet shows exactly these pixels."""
+    height, width = part.shape[:2]
+    rows, columns = sheet.shape[0] - height + 1, sheet.shape[1] - width + 1
+    corners = [(0, 0), (height - 1, 0), (0, width - 1), (height - 1, width - 1), (height // 2, width // 3)]
+    like = np.ones((rows, columns), bool)
+    for y, x in corners:
+        like &= (sheet[y : y + rows, x : x + columns] == part[y, x]).all(axis=2)
+    found = [(int(y), int(x)) for y, x in zip(*np.nonzero(like), strict=True)]
+    return [(y, x) for y, x in found if np.array_equal(sheet[y : y + height, x : x + width], part)]

@@ -1,5 +1,6 @@
 """Runs, clips and pictures side by side: in one video, or in one sheet of evenly spread frames."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -92,6 +93,7 @@ def compare(
         OutputError: the output cannot be written.
         CancelledError: `cancelled` said so.
     """
+    began = time.monotonic()
     path, asked = Path(output), cancelled or (lambda: False)
     columns = _columns(outputs, labels, on_event)
     if difference and len(columns) != 2:
@@ -106,7 +108,7 @@ def compare(
         _write_sheet(path, columns, layout, _spread(total, count), inputs, overwrite=overwrite)
     else:
         _write_film(path, columns, layout, times, total, inputs, on_event, asked, overwrite=overwrite)
-    on_event(RunFinished(str(path), total, 0.0))
+    on_event(RunFinished(str(path), total, time.monotonic() - began))
     return path
 
 

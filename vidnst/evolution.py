@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -107,6 +108,7 @@ def evolve(
         ConfigError: a step outside the evaluations, or too many of them.
         VidnstError: of the kind that fits, before anything is painted if it can be known then.
     """
+    began = time.monotonic()
     texts = (style,) if isinstance(style, (str, Path)) else tuple(style)
     config, path = config or RenderConfig(), Path(output)
     styles = read_styles([str(text) for text in texts])
@@ -129,7 +131,7 @@ def evolve(
             _make_film(plan, watch, canvas, log_steps=log_steps, config=config, rate=rate)
         else:
             watch.copy(painted.evaluations, path)
-    on_event(RunFinished(str(path), 1, painted.seconds))
+    on_event(RunFinished(str(path), 1, time.monotonic() - began))
     return Evolution(path, stills, tuple(watch.steps), narrow(painted.state, 8), painted.losses)
 
 
@@ -172,9 +174,11 @@ class _Watch:
         write_picture(path, self.read(step))
 
     def _write(self, step: int, state: State) -> None:
-        from vidnst.media.pictures import write_png
+        from vidnst.media.pictures import encode_png
+        from vidnst.store.atomic import writing
 
-        write_png(self._path(step), narrow(state, self.bits), bits=self.bits)
+        with writing(self.folder.parent):  # not to be kept, so nothing waits for the disk
+            self._path(step).write_bytes(encode_png(narrow(state, self.bits), bits=self.bits))
 
     def _path(self, step: int) -> Path:
         return self.folder / f"{step:06d}.png"

@@ -45,11 +45,12 @@ class Film:
     def add(self, pixels: "Paper", *, times: int = 1) -> None:
         """The next frame, `(H, W, 3)` uint8 RGB of the same size as all others, shown so many times."""
         from vidnst.media.pictures import encode_png
-        from vidnst.store.atomic import write_bytes_whole
+        from vidnst.store.atomic import writing
 
         assert self._folder is not None
         path = self._folder / f"{len(self._paths):06d}.png"
-        write_bytes_whole(path, encode_png(pixels))
+        with writing(self._folder.parent):  # not to be kept, so nothing waits for the disk
+            path.write_bytes(encode_png(pixels))
         self._paths += [path] * times
         self._size = (pixels.shape[1], pixels.shape[0])
 

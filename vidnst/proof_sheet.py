@@ -59,13 +59,10 @@ class SheetPlan:
     configs: Mapping[int, RenderConfig]
     """By the number of a combination of the axes' values, in the order of `itertools.product`."""
 
-    @property
-    def combinations(self) -> list[dict[str, Any]]:
-        return combinations(self.axes)
-
     def cells(self) -> Iterator[Cell]:
+        """Everything that is painted: frame by frame, style by style, setting by setting."""
         for frame, look in product(self.frames, self.looks):
-            for number, settings in enumerate(self.combinations):
+            for number, settings in enumerate(combinations(self.axes)):
                 yield Cell(frame, look, settings, self.configs[number])
 
     @property
@@ -75,6 +72,7 @@ class SheetPlan:
 
 
 def combinations(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every choice of one value for each key; the last key's values change fastest."""
     return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
 
 
@@ -100,20 +98,21 @@ def draw(
         [f"{key} =\u00a0{_value(value)}" for value in plan.axes[key]] if key else [_names(look) for look in plan.looks]
     )
     height, width = pictures[0].shape[:2]
-    shown = {_names(look): stacked([style.pixels for style in look], width, height) for look in plan.looks}
+    shown = [stacked([style.pixels for style in look], width, height) for look in plan.looks]
     if not key:
-        tiles.append([None, *(Tile(pixels) for pixels in shown.values())])
+        tiles.append([None, *(Tile(pixels) for pixels in shown)])
         rows.append("")
     for first in range(0, len(cells), plan.across):
         cell, part = cells[first], range(first, first + plan.across)
         begins = first % max(plan.across, len(plan.configs)) == 0
         side: list[Tile | None] = [Tile(stills[cell.frame, cell.config.input.size]) if begins else None]
         if key:
-            side.append(Tile(shown[_names(cell.styles)], _names(cell.styles)) if begins else None)
+            look = first // len(plan.configs) % len(plan.looks)
+            side.append(Tile(shown[look], _names(cell.styles)) if begins else None)
         tiles.append([*side, *(Tile(pictures[number], _caption(losses[number])) for number in part)])
         rows.append(_row_label(plan, cell))
     columns = ["source", "style", *heads] if key else ["source", *heads]
-    drawn = table(tiles, columns=columns, rows=rows, title=_title(plan, cells[0].config))
+    drawn = table(tiles, columns=columns, rows=rows, title=_title(plan))
     begin, skip = (0, 2) if key else (1, 1)
     return drawn.pixels, [place for row in drawn.places[begin:] for place in row[skip:] if place is not None]
 
@@ -123,10 +122,17 @@ def _row_label(plan: SheetPlan, cell: Cell) -> str:
     return "\n".join([f"frame {cell.frame}", *down])
 
 
-def _title(plan: SheetPlan, config: RenderConfig) -> str:
-    name = Path(plan.footage.clip.source).name
-    weights = "" if config.model.weights is None else f", weights {Path(config.model.weights).name}"
-    return f"{name}: {config.model.backbone}{weights}, {config.optimize.iterations} evaluations"
+def _title(plan: SheetPlan) -> str:
+    """What is the same in all cells."""
+    config = plan.footage.config
+    name = Path(config.model.weights).name if config.model.weights else ""
+    parts = {
+        "model.backbone": config.model.backbone,
+        "model.weights": name and f"weights {name}",
+        "optimize.iterations": f"{config.optimize.iterations} evaluations",
+    }
+    same = [text for key, text in parts.items() if text and key not in plan.axes]
+    return f"{Path(plan.footage.clip.source).name}: {', '.join(same)}"
 
 
 def _names(styles: Sequence[StylePicture]) -> str:

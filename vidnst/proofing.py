@@ -1,7 +1,9 @@
 """A proof sheet: chosen frames in several styles and settings, small and side by side, before hours are spent."""
 
 import json
+import math
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -88,6 +90,7 @@ def proof(
     from vidnst.media.preflight import check_file, check_picture_name
     from vidnst.store.atomic import write_bytes_whole
 
+    began = time.monotonic()
     texts = (style,) if isinstance(style, (str, Path)) else tuple(style)
     path, beside = Path(output), Path(report) if report is not None else Path(output).with_suffix(".json")
     config = changed(config or RenderConfig(), {"input.size": size})
@@ -103,15 +106,16 @@ def proof(
     _check_size(plan)
     cells = tuple(plan.cells())
     stills = _read(plan)
-    painted = _paint(cells, stills, on_event, cancelled or (lambda: False))
-    losses = _judge(config, cells, stills, [one.state for one in painted])
+    weights = _Weights(on_event)
+    painted = _paint(cells, stills, weights, on_event, cancelled or (lambda: False))
+    losses = _judge(config, cells, stills, weights, [one.state for one in painted])
     pictures = [narrow(one.state, 8) for one in painted]
     sheet, places = draw(plan, cells, pictures, losses, stills)
     evaluations = [one.evaluations for one in painted]
     found = tuple(map(ProofCell, cells, pictures, losses, evaluations, places))
     write_picture(path, sheet)
     write_bytes_whole(beside, json.dumps(described(plan, found), indent=2, default=str).encode() + b"\n")
-    on_event(RunFinished(str(path), len(cells), sum(one.seconds for one in painted)))
+    on_event(RunFinished(str(path), len(cells), time.monotonic() - began))
     return Proof(path, beside, found)
 
 
@@ -126,7 +130,10 @@ def _configs(config: RenderConfig, axes: Mapping[str, Sequence[Any]]) -> dict[in
         hidden = any(key == part or key.startswith(f"{part}.") for part in _UNSEEN)
         if hidden or (key.startswith("input.") and key != "input.size"):
             raise ConfigError(f"{key} does not change a single frame, so it cannot be proofed", "take another key")
-    return {number: changed(config, settings) for number, settings in enumerate(combinations(axes))}
+    settings = math.prod(map(len, axes.values()))
+    if settings > MOST_CELLS:  # said before each of them is validated
+        raise ConfigError(f"{settings} settings are more than {MOST_CELLS} cells", "try fewer of them at a time")
+    return {number: changed(config, chosen) for number, chosen in enumerate(combinations(axes))}
 
 
 def _check_size(plan: SheetPlan) -> None:
@@ -152,7 +159,9 @@ def _read(plan: SheetPlan) -> Stills:
     return {(index, size): pixels for size, read in found.items() for index, pixels in read.items()}
 
 
-def _paint(cells: Sequence[Cell], stills: Stills, on_event: OnEvent, cancelled: Cancelled) -> "list[Stylized]":
+def _paint(
+    cells: Sequence[Cell], stills: Stills, weights: "_Weights", on_event: OnEvent, cancelled: Cancelled
+) -> "list[Stylized]":
     """What each cell becomes; the first error stops all others."""
     from vidnst.farm.staff import choose_staff, local_cores
     from vidnst.farm.worker import pick_device
@@ -160,9 +169,8 @@ def _paint(cells: Sequence[Cell], stills: Stills, on_event: OnEvent, cancelled: 
     farm = cells[0].config.farm
     gpu = pick_device(farm.device).type == "cuda"
     staff = choose_staff(farm, width=len(cells), cores=local_cores(), gpus=float(gpu))
-    features = _Weights(on_event)
     jobs = [cold_job(cell.frame, stills[cell.frame, cell.config.input.size], cell.config) for cell in cells]
-    weights = [features.of(cell.config) for cell in cells]
+    features = [weights.of(cell.config) for cell in cells]
     stop = threading.Event()
 
     def watch(report: "StepReport") -> None:
@@ -171,7 +179,7 @@ def _paint(cells: Sequence[Cell], stills: Stills, on_event: OnEvent, cancelled: 
 
     def paint(number: int) -> "Stylized":
         cell = cells[number]
-        return paint_cold(jobs[number], cell.config, weights[number], cell.styles, staff.threads, watch)
+        return paint_cold(jobs[number], cell.config, features[number], cell.styles, staff.threads, watch)
 
     on_event(Stage("cells", 0, len(cells)))
     with ThreadPoolExecutor(staff.style) as pool:
@@ -216,6 +224,7 @@ def _judge(
     config: RenderConfig,
     cells: Sequence[Cell],
     stills: Stills,
+    weights: _Weights,
     states: Sequence[State],
 ) -> list[dict[str, float]]:
     """The losses of each cell, all by the settings that no axis has touched."""
@@ -223,7 +232,7 @@ def _judge(
     from vidnst.style.stylize import Stylizer, from_pixels
 
     ruler = changed(config, {"losses.scale": "relative"})
-    features, device = read_features(ruler), pick_device(config.farm.device)
+    features, device = weights.of(ruler), pick_device(config.farm.device)
     judges: dict[tuple[str, ...], Stylizer] = {}
     found = []
     for cell, state in zip(cells, states, strict=True):

@@ -76,7 +76,7 @@ def minimise(
     picture = start.detach().clamp(0, 1)
     stepper: Stepper = Adam() if config.optimizer == "adam" else LBFGS(history=config.history)
     record = _Record(picture, evaluations, on_step)
-    read_every = 1 if picture.device.type == "cpu" else _READ_EVERY
+    read_every = _read_every(picture.device)
     for count in range(1, evaluations + 1):
         picture.requires_grad_(True)
         terms = loss(picture)
@@ -93,6 +93,10 @@ def minimise(
             rate = config.learning_rate * step_scale * _decay(count - 1, evaluations, config.final_rate)
             picture = (picture + stepper(picture, gradient, rate)).clamp_(0, 1)
     return record.minimum()
+
+
+def _read_every(device: torch.device) -> int:
+    return 1 if device.type == "cpu" else _READ_EVERY
 
 
 def _decay(done: int, limit: int, final: float) -> float:
