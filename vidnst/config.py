@@ -14,7 +14,7 @@ VGG19_LAYERS = tuple(
     f"relu{block}_{conv}" for block, convs in enumerate((2, 2, 4, 4, 4), start=1) for conv in range(1, convs + 1)
 )
 
-LOOK_SECTIONS = ("input", "model", "losses", "optimize", "schedule", "motion")
+LOOK_SECTIONS = ("input", "regions", "model", "losses", "optimize", "schedule", "motion")
 """Sections that decide the bytes of a frame."""
 
 Rate = Annotated[Fraction, PlainSerializer(str, return_type=str)]
@@ -62,6 +62,27 @@ class InputConfig(Section):
     def crops(self) -> bool:
         """Whether what registered frames have in common decides the size."""
         return self.registration != "none" and self.registration_edges == "crop"
+
+
+RegionName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=64)]
+
+
+class RegionsConfig(Section):
+    """Parts of the frame with styles of their own, or none."""
+
+    masks: dict[RegionName, str] = {}
+    """For each region its mask, white inside: a picture, or a sequence or video with a picture for each frame."""
+    feather: float = Field(0.02, ge=0, le=0.5)
+    """Width of the transition at a region's edge, as a share of the frame's longest side."""
+    follow: bool = True
+    """Whether a mask of one picture, which shows the first frame, follows what moves; else it stays where it is."""
+
+    @field_validator("masks")
+    @classmethod
+    def _not_the_rest(cls, masks: dict[str, str]) -> dict[str, str]:
+        if "rest" in masks:
+            raise ValueError("rest is what no mask covers, and has no mask of its own")
+        return masks
 
 
 class ModelConfig(Section):
@@ -302,6 +323,7 @@ class RenderConfig(Section):
     """Everything that can be decided about a render besides source, styles and output path."""
 
     input: InputConfig = InputConfig()
+    regions: RegionsConfig = RegionsConfig()
     model: ModelConfig = ModelConfig()
     losses: LossConfig = LossConfig()
     optimize: OptimizeConfig = OptimizeConfig()
@@ -318,9 +340,10 @@ class RenderConfig(Section):
     def look(self) -> dict[str, Any]:
         """The sections that decide the bytes of a frame, as plain JSON values.
 
-        The backbone and the paths of weights are left out: the run's record has a place of its own for them, with
-        fingerprints of what the files hold. The usual method of flow is left out, too, so that a run from before there
-        was a choice can go on. Of the output only the bits of a stored frame count.
+        The backbone and the paths of weights and masks are left out: the run's record has a place of its own for them,
+        with fingerprints of what the files hold. The usual method of flow is left out, too, and regions where there are
+        none, so that a run from before there was a choice can go on. Of the output only the bits of a stored frame
+        count.
         """
         values = self.model_dump(mode="json", include=set(LOOK_SECTIONS))
         for key in ("backbone", "weights"):
@@ -328,5 +351,9 @@ class RenderConfig(Section):
         values["motion"].pop("raft_weights")
         if self.motion.method == "dis":
             values["motion"].pop("method")
+        if not self.regions.masks:  # runs from before there were regions know no such section
+            values.pop("regions")
+        else:
+            values["regions"].pop("masks")
         values["output"] = {"bits": self.output.bits}
         return values

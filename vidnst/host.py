@@ -1,6 +1,6 @@
 """What the scheduler asks of a render: jobs made out of nodes, and a place for their results."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vidnst.config import RenderConfig
+from vidnst.direction import Direction
 from vidnst.errors import NumericalError
 from vidnst.events import FrameDone, NodeFailed, NodeStarted, OnEvent, WorkerDied
 from vidnst.farm.host import Event, EventKind
@@ -23,11 +24,23 @@ _SMALLER_STEP = 0.25  # after NaN: what made Adam diverge at the full step does 
 
 
 class RenderHost:
-    """Knows the frames of one clip, the settings of one render, and the folder of one run."""
+    """Knows the frames of one clip, the settings of one render, and the folder of one run.
+
+    Args:
+        direct: which styles pull where in a shot's frame; None lets all pull everywhere.
+    """
 
     def __init__(
-        self, config: RenderConfig, store: RunStore, frames: FrameCache, *, size: tuple[int, int], done: set[StateId]
+        self,
+        config: RenderConfig,
+        store: RunStore,
+        frames: FrameCache,
+        *,
+        size: tuple[int, int],
+        done: set[StateId],
+        direct: Callable[[int, int], Direction] | None = None,
     ) -> None:
+        self._direct = direct
         self._config = config
         self._store = store
         self._frames = frames
@@ -60,6 +73,7 @@ class RenderHost:
             hold=work.hold,
             rate=work.rate,
             step_scale=_SMALLER_STEP if isinstance(last_error, NumericalError) else 1.0,
+            direction=None if self._direct is None else self._direct(node.shot, node.id.frame),
         )
 
     def _start(self, node: Node, source: Source, inputs: Mapping[NodeId, Any]) -> Start:
@@ -81,7 +95,8 @@ class RenderHost:
             self._store.write_state(node.id, result.state)
         if node.final:
             bits = self._config.output.bits
-            self._store.write_frame(node.id.frame, partial(_write_png, pixels=narrow(result.state, bits), bits=bits))
+            shown = result.state if result.shown is None else result.shown
+            self._store.write_frame(node.id.frame, partial(_write_png, pixels=narrow(shown, bits), bits=bits))
         self._store.record_done(
             node,
             worker=worker,

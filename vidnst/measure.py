@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from vidnst.config import RenderConfig
+from vidnst.entries import read_styles
 from vidnst.errors import CancelledError, OutputError, SourceError
 from vidnst.events import Measured, OnEvent, Stage, ignore
 from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.meter import FLOW_SIZE_PX, GAPS, Meter
 from vidnst.plan import closed, key_frames
-from vidnst.prepare import Job, read_features, read_styles
+from vidnst.prepare import Job, read_features
 from vidnst.presets import build_config
 from vidnst.records import LOSSES, RunRecord, find_record, read_losses
 from vidnst.steadiness import Measurement

@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from vidnst.config import MotionConfig, RenderConfig
+from vidnst.direction import Direction, over_source
 from vidnst.errors import FarmError
 from vidnst.farm.jobs import FlowJob, Stylized, StylizeJob
-from vidnst.frames import Pixels, widen
+from vidnst.frames import Pixels, State, widen
 from vidnst.motion.blend import blend
 from vidnst.motion.compose import compose_pairs
 from vidnst.motion.flow import FlowPair, estimate_pair
@@ -73,9 +74,16 @@ class StyleWorker:
             return Stylized(widen(job.content), {}, 0, time.perf_counter() - began)
         content = from_pixels(job.content, self._device)
         result = self._stylizer.stylize(
-            content, start=self._start(job), iterations=job.iterations, seed=job.seed, step_scale=job.step_scale
+            content,
+            start=self._start(job),
+            iterations=job.iterations,
+            seed=job.seed,
+            step_scale=job.step_scale,
+            direction=job.direction,
         )
-        return Stylized(to_state(result.image), result.losses, result.evaluations, time.perf_counter() - began)
+        state = to_state(result.image)
+        shown = None if job.direction is None else _shown(state, job.content, job.direction)
+        return Stylized(state, result.losses, result.evaluations, time.perf_counter() - began, shown)
 
     def _start(self, job: StylizeJob) -> WarmStart | None:
         if not job.starts:
@@ -91,6 +99,17 @@ class StyleWorker:
 
     def _to_device(self, picture: NDArray[np.float32]) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].to(self._device)
+
+
+def _shown(state: State, source: Pixels, direction: Direction) -> State | None:
+    """What the viewer sees of a frame, where regions without style end softly.
+
+    Warm starts do not read it: laid over the source again and again, pass by pass, the edge would become all source.
+    """
+    bare = direction.bare
+    if bare is None or not ((bare > 0) & (bare < 255)).any():
+        return None
+    return over_source(state, source, bare)
 
 
 class FlowWorker:

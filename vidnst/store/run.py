@@ -6,6 +6,7 @@
     measure.json   how steady the result is; written at the end
     state/         <frame>.<pass>.npy, uint16: what warm starts read; deleted when nobody will read it
     frames/        <frame, 8 digits>.png: what the viewer will see
+    masks/         <region>/<frame, 8 digits>.png: masks that follow what moves, found before anything is rendered
     lock           held by the process that works here
 
 A node is finished when the log says so. Its state and frame are on the disk under their final names before that line
@@ -33,7 +34,8 @@ from vidnst.store.events import EventLog, read_events
 from vidnst.store.manifest import Manifest
 from vidnst.store.peek import holds_run, read_plan
 
-_OURS = frozenset({"run.json", "plan.json", "events.jsonl", "measure.json", "state", "frames", "lock"})
+_FOLDERS = ("state", "frames", "masks")
+_OURS = frozenset({"run.json", "plan.json", "events.jsonl", "measure.json", *_FOLDERS, "lock"})
 _PACE_FRAMES = 200
 
 
@@ -50,8 +52,9 @@ class RunStore:
         self._lock = lock
         self._done: set[str] = set()
         with writing(folder):
-            for name in ("state", "frames"):
+            for name in _FOLDERS:
                 _refuse_link(folder / name)
+            for name in ("state", "frames"):
                 (folder / name).mkdir(exist_ok=True)
                 remove_parts(folder / name)
             remove_parts(folder)
@@ -160,6 +163,18 @@ class RunStore:
         path = self.frame_path(index)
         write_whole(path, write)
         self._frames.add(path.name)
+
+    def mask_path(self, region: str, index: int) -> Path:
+        """Where a region's mask of frame `index` is, or will be, as a PNG."""
+        return self.folder / "masks" / region / f"{index:08d}.png"
+
+    def write_mask(self, region: str, index: int, data: bytes) -> None:
+        """Keep a region's mask of a frame, a whole PNG file. Errors as in `write_frame`."""
+        path = self.mask_path(region, index)
+        _refuse_link(path.parent)
+        with writing(self.folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes_whole(path, data)
 
     def write_state(self, state: StateId, pixels: NDArray[np.uint16]) -> None:
         """Keep a state: `(H, W, 3)` uint16. Errors as in `write_frame`."""
@@ -275,7 +290,7 @@ class RunStore:
         self.complete = True
         if keep:
             return
-        for name in ("state", "frames"):
+        for name in _FOLDERS:
             shutil.rmtree(self.folder / name, ignore_errors=True)
         self._states.clear()
         self._frames.clear()
@@ -324,7 +339,7 @@ def _clear(folder: Path) -> None:
     with writing(folder):
         for name in ("run.json", "plan.json", "events.jsonl", "measure.json"):
             (folder / name).unlink(missing_ok=True)
-        for name in ("state", "frames"):
+        for name in _FOLDERS:
             path = folder / name
             _refuse_link(path)
             if path.exists():

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidnst.config import RenderConfig
+from vidnst.direction import Direction
 from vidnst.frames import Pixels
 from vidnst.reproducible import same_every_time
 from vidnst.style import losses
+from vidnst.style.guided import Aims
 from vidnst.style.layers import deepest
 from vidnst.style.objective import Objective, WarmStart
 from vidnst.style.optimize import Minimum, StepReport, minimise
@@ -84,6 +86,7 @@ class Stylizer:
         layers = [name for name, weight in config.losses.style_layers.items() if weight > 0]
         kinds = losses.shares(config.losses.style_kinds)
         self._targets = StyleTargets(styles, network=self._network, layers=layers, kinds=kinds)
+        self._aims = Aims(self._targets, self._device)
 
     def stylize(
         self,
@@ -94,6 +97,7 @@ class Stylizer:
         seed: int | None = None,
         step_scale: float = 1.0,
         on_step: OnStep | None = None,
+        direction: Direction | None = None,
     ) -> StylizeResult:
         """Stylize one picture. The same arguments give the same bytes on the same machine.
 
@@ -105,6 +109,8 @@ class Stylizer:
             seed: of the noise that a cold start may begin with; None takes the configuration's.
             step_scale: factor on the step size.
             on_step: progress, from time to time; may raise to cancel.
+            direction: which styles pull where; None lets all pull everywhere. Where only the source is to show, the
+                result holds it, but not where it is to show partly.
 
         Raises:
             ConfigError: the picture is too small for the layers.
@@ -119,19 +125,20 @@ class Stylizer:
             return StylizeResult(first.clamp(0, 1), {}, 0)
         with same_every_time():
             if start is not None:
-                start, tried = self._lit(start, content, step_scale)
+                start, tried = self._lit(start, content, step_scale, direction)
                 pace = step_scale * start.pace()
-                found = self._refine(start.picture, content, iterations, pace, on_step, start=start)
+                found = self._refine(start.picture, content, iterations, pace, on_step, direction, start=start)
                 return StylizeResult(found.image, found.losses, tried + found.evaluations)
             seed = self._config.optimize.seed if seed is None else seed
-            return self._cold(content, iterations, seed, step_scale, on_step)
+            return self._cold(content, iterations, seed, step_scale, on_step, direction)
 
-    def evaluate(self, content: Tensor, picture: Tensor) -> dict[str, float]:
+    def evaluate(self, content: Tensor, picture: Tensor, direction: Direction | None = None) -> dict[str, float]:
         """The losses of a finished picture, without changing it.
 
         Args:
             content: `(1, 3, H, W)` float32 sRGB in [0, 1].
             picture: shaped like `content`.
+            direction: which styles pull where; None lets all pull everywhere.
 
         Returns:
             The values of `objective.TERMS`, as `stylize` gives them for a cold start.
@@ -140,12 +147,14 @@ class Stylizer:
             ConfigError: the picture is too small for the layers.
         """
         content, picture = content.detach().to(self._device), picture.detach().to(self._device)
-        styles = self._targets.at(*content.shape[-2:])
+        aim = self._aims.at(direction, *content.shape[-2:])
         with torch.no_grad(), same_every_time():
-            terms = Objective(self._network, content, styles, self._config.losses)(picture)
+            terms = Objective(self._network, content, aim.styles, self._config.losses)(picture)
         return {name: float(term) for name, term in terms.items()}
 
-    def _lit(self, start: WarmStart, content: Tensor, step_scale: float) -> tuple[WarmStart, int]:
+    def _lit(
+        self, start: WarmStart, content: Tensor, step_scale: float, direction: Direction | None
+    ) -> tuple[WarmStart, int]:
         """The start in the frame's light, and the evaluations that took.
 
         A painting may follow its source's light, or keep to its style's whatever happens, and not everywhere alike. So
@@ -156,7 +165,7 @@ class Stylizer:
             return start, 0
         size = self._sizes(*content.shape[-2:])[0]
         painted = [
-            self._refine(picture, picture, self._config.optimize.iterations, step_scale, None)
+            self._refine(picture, picture, self._config.optimize.iterations, step_scale, None, direction)
             for picture in (resized(content, *size), resized(start.before, *size))
         ]
         change = losses.smooth(painted[0].image - painted[1].image, resized(start.mask, *size))
@@ -164,7 +173,13 @@ class Stylizer:
         return replace(start, picture=lit.clamp(0, 1), before=None), sum(found.evaluations for found in painted)
 
     def _cold(
-        self, content: Tensor, iterations: int, seed: int, step_scale: float, on_step: OnStep | None
+        self,
+        content: Tensor,
+        iterations: int,
+        seed: int,
+        step_scale: float,
+        on_step: OnStep | None,
+        direction: Direction | None,
     ) -> StylizeResult:
         sizes = self._sizes(*content.shape[-2:])
         budget = split_evaluations(iterations, len(sizes))
@@ -178,6 +193,7 @@ class Stylizer:
                 evaluations,
                 step_scale,
                 _shifted(on_step, done, iterations),
+                direction,
             )
             picture, done = found.image, done + found.evaluations
         return StylizeResult(picture, found.losses, done)
@@ -189,12 +205,13 @@ class Stylizer:
         evaluations: int,
         step_scale: float | Tensor,
         on_step: OnStep | None,
+        direction: Direction | None,
         *,
         start: WarmStart | None = None,
     ) -> Minimum:
-        styles = self._targets.at(*content.shape[-2:])
-        objective = Objective(self._network, content, styles, self._config.losses, start=start)
-        return minimise(
+        aim = self._aims.at(direction, *content.shape[-2:])
+        objective = Objective(self._network, content, aim.styles, self._config.losses, start=start, bare=aim.bare)
+        found = minimise(
             objective,
             picture,
             config=self._config.optimize,
@@ -202,6 +219,7 @@ class Stylizer:
             step_scale=step_scale,
             on_step=on_step,
         )
+        return found if aim.bare is None else replace(found, image=torch.where(aim.bare, content, found.image))
 
     def _sizes(self, height: int, width: int) -> list[tuple[int, int]]:
         """Sizes that a cold start goes through, from the coarsest; the last is the picture's own."""

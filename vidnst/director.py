@@ -1,0 +1,102 @@
+"""Who says which styles pull where in a frame: the timeline, the masks and the clips of styles put together."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidnst.direction import Area, Direction, StyleFrame
+from vidnst.entries import StylePicture, clip_seconds
+from vidnst.events import OnEvent, ignore
+from vidnst.frames import ClipInfo, Shot
+from vidnst.prepare import Job
+from vidnst.regions import Footage, Guides, follow_masks
+from vidnst.store import RunStore
+from vidnst.timeline import REST, Entry, check_shots, pulls_at
+
+
+class Director:
+    """Makes the direction of each frame.
+
+    Args:
+        styles: as they were read.
+        entries: their places in time, by the same numbers.
+        clip: the source.
+        guides: gives the regions' shares of a frame; None where there are no masks.
+    """
+
+    def __init__(
+        self,
+        styles: Sequence[StylePicture],
+        entries: Sequence[Entry],
+        clip: ClipInfo,
+        guides: Guides | None = None,
+    ) -> None:
+        from vidnst.media.frame_cache import FrameCache
+
+        self._entries = entries
+        self._seconds = clip_seconds(clip)
+        self._guides = guides
+        self._clips = {
+            number: (
+                FrameCache(style.clip, [Shot(0, style.clip.frame_count)], size=None, on_bad_frame="repeat", frames=24),
+                style.clip.frame_count,
+            )
+            for number, style in enumerate(styles)
+            if style.clip is not None
+        }
+
+    def __call__(self, shot: int, frame: int) -> Direction:
+        """The direction of a frame of the source, in a shot by its number."""
+        regions: Mapping[str, NDArray[np.uint8] | None]
+        regions = {REST: None} if self._guides is None else self._guides(frame)
+        areas = tuple(
+            Area(pulls_at(self._entries, region, seconds=self._seconds[frame], shot=shot), guide)
+            for region, guide in regions.items()
+            if guide is None or guide.any()
+        )
+        seen = {style for area in areas for pull in area.pulls for style, _ in pull.blend}
+        return Direction(areas, {style: self._frame(style, frame) for style in sorted(seen & self._clips.keys())})
+
+    def _frame(self, style: int, frame: int) -> StyleFrame:
+        """What a style's clip shows at a frame of the source: the frame of that number, played round."""
+        cache, count = self._clips[style]
+        return StyleFrame(frame % count, cache.get(0, frame % count))
+
+    def close(self) -> None:
+        """Free the decoders."""
+        for cache, _ in self._clips.values():
+            cache.close()
+        if self._guides is not None:
+            self._guides.close()
+
+
+def follow_regions(
+    job: Job,
+    store: RunStore,
+    shots: Sequence[Shot],
+    on_event: OnEvent = ignore,
+    cancelled: Callable[[], bool] | None = None,
+) -> None:
+    """See that every shot has its styles, and let masks of one picture follow what moves, into the run folder.
+
+    Raises:
+        ConfigError: a shot has no style, or a style is for a shot that is not there.
+        CancelledError: `cancelled` said so; what is found stays.
+    """
+    check_shots(job.entries, len(shots))
+    if job.masks:
+        follow_masks(job.masks, _footage(job, shots), store, on_event=on_event, cancelled=cancelled)
+
+
+def direct(job: Job, store: RunStore, shots: Sequence[Shot]) -> Director | None:
+    """Who says which styles pull where in each frame of a job; None where all do everywhere and always."""
+    placed = any(style.at or style.shots or style.region or style.clip for style in job.styles)
+    if job.passes_through or not (job.masks or placed):
+        return None
+    guides = Guides(job.masks, _footage(job, shots), store) if job.masks else None
+    return Director(job.styles, job.entries, job.clip, guides)
+
+
+def _footage(job: Job, shots: Sequence[Shot]) -> Footage:
+    return Footage(job.clip, shots, (job.width, job.height), job.config)
