@@ -13,7 +13,7 @@ from vidnst.motion.flow import Flow, FlowPair, eight_bit, estimate_pair, shrink
 from vidnst.motion.warp import warp
 
 _ALIKE_LEVELS = 24.0
-"""Difference, in levels of 255, up to which a place is believed to show what it showed in the first frame."""
+"""Difference, in levels of 255, up to which a place is believed to show what it did in another frame."""
 _LEAST_SHARE = 0.05
 """Share of a frame that must still be found in the first one for that to be looked for any longer."""
 _FILL_SIDE_PX = 320
@@ -32,8 +32,8 @@ class Follower:
     """Carries masks from frame to frame of a shot.
 
     A place takes its mask from the first frame where the flow finds it there and it looks the same: that does not
-    drift, and keeps edges sharp. Else it takes it from the frame before. What has just come into view takes it from
-    neighbours of its own colour: along the back edge of what moves that is what lies behind.
+    drift, and keeps edges sharp. Else it takes it from the frame before in the same way. What has just come into view
+    takes it from neighbours of its own colour: along the back edge of what moves that is what lies behind.
 
     Args:
         frame: the first one, `(H, W, 3)` uint8 or uint16.
@@ -79,25 +79,31 @@ class Follower:
         )
 
     def _from_before(self, frame: Pixels, flow: Flow) -> list[NDArray[np.float32]]:
-        warped = [_warped(mask, flow) for mask in self._masks]
-        valid = warped[0][1]
-        return [filled(mask, valid, frame) for mask, _ in warped]
+        trust = _trust(frame, self._before, flow)
+        return [filled(_warped(mask, flow), trust, frame) for mask in self._masks]
 
     def _from_first(self, frame: Pixels, near: FlowPair, found: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         guess = near if self._far is None else compose_pairs(near, self._far)
         self._far = near if self._before is self._first else self._pair(frame, self._first, guess)
-        there, valid = warp(eight_bit(self._first).astype(np.float32) / np.float32(255), self._far.forward)
-        apart = np.abs(eight_bit(frame).astype(np.float32) - there * 255).max(axis=-1)
-        alike = np.asarray(cv2.blur(apart, (5, 5)), np.float32)
-        trust = valid * np.clip(2 - alike / _ALIKE_LEVELS, 0, 1)
+        flow = self._far.forward
+        trust = _trust(frame, self._first, flow)
         self._lost = float(trust.mean()) < _LEAST_SHARE
-        firsts = [_warped(mask, self._far.forward)[0] for mask in self._first_masks]
-        return [trust * first + (1 - trust) * other for first, other in zip(firsts, found, strict=True)]
+        return [
+            trust * _warped(first, flow) + (1 - trust) * other
+            for first, other in zip(self._first_masks, found, strict=True)
+        ]
 
 
-def _warped(mask: NDArray[np.float32], flow: Flow) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    picture, valid = warp(mask[..., None], flow)
-    return picture[..., 0], valid
+def _trust(frame: Pixels, reference: Pixels, flow: Flow) -> NDArray[np.float32]:
+    """`(H, W)` in [0, 1]: where the flow is valid and what it fetches looks as the frame does."""
+    there, valid = warp(eight_bit(reference).astype(np.float32) / np.float32(255), flow)
+    apart = np.abs(eight_bit(frame).astype(np.float32) - there * 255).max(axis=-1)
+    alike = np.asarray(cv2.blur(apart, (5, 5)), np.float32)
+    return np.asarray(valid * np.clip(2 - alike / _ALIKE_LEVELS, 0, 1), np.float32)
+
+
+def _warped(mask: NDArray[np.float32], flow: Flow) -> NDArray[np.float32]:
+    return warp(mask[..., None], flow)[0][..., 0]
 
 
 def filled(mask: NDArray[np.float32], valid: NDArray[np.float32], frame: Pixels) -> NDArray[np.float32]:
