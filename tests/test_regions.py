@@ -1,6 +1,7 @@
 """Whole renders with styles over time, per shot, in regions and that move: what is seen, and that a run goes on."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import vidnst
 from vidnst.config import OutputConfig, RenderConfig
 from vidnst.errors import CancelledError, ConfigError, RunError, VidnstError
 from vidnst.events import Event, FrameDone, Warned
+from vidnst.measure import MeasureRequest, measure_output
 from vidnst.media.pictures import read_picture
 from vidnst.pipeline import outline, run
 from vidnst.prepare import Request, recall_request
@@ -261,3 +263,23 @@ def test_what_does_not_fit_is_refused_by_name(
     with pytest.raises(VidnstError, match=words):
         rendered(burst, named, tmp_path / "out", **full)
     assert not (tmp_path / "out.vidnst").exists()
+
+
+def test_a_measurement_counts_styles_where_and_when_they_hold(
+    burst: Path, red: Path, blue: Path, left: Path, tmp_path: Path
+) -> None:
+    config = config_of(regions={"masks": {"west": str(left)}}).model_copy(
+        update={"output": OutputConfig(keep_frames=True)}
+    )
+    styles = [f"{red}@0#west", f"{blue}@5#west", str(blue)]
+    vidnst.render(burst, style=styles, output=tmp_path / "out", config=config)
+    told: list[Event] = []
+    found = measure_output(MeasureRequest(tmp_path / "out"), on_event=told.append)
+    recorded = measure_output(MeasureRequest(tmp_path / "out.vidnst"))
+    assert not [event for event in told if isinstance(event, Warned)]
+    assert found.losses["style"] == pytest.approx(recorded.losses["style"], rel=0.05)
+    shutil.rmtree(tmp_path / "out.vidnst" / "masks")
+    without = measure_output(MeasureRequest(tmp_path / "out"), on_event=told.append)
+    (warning,) = [event.message for event in told if isinstance(event, Warned)]
+    assert "all styles everywhere" in warning
+    assert without.losses["style"] != pytest.approx(recorded.losses["style"], rel=0.05)

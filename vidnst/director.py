@@ -1,16 +1,19 @@
 """Who says which styles pull where in a frame: the timeline, the masks and the clips of styles put together."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vidnst.config import RenderConfig
 from vidnst.direction import Area, Direction, StyleFrame
-from vidnst.entries import StylePicture, clip_seconds
+from vidnst.entries import StylePicture, clip_seconds, placed
+from vidnst.errors import RunError
 from vidnst.events import OnEvent, ignore
 from vidnst.frames import ClipInfo, Shot
 from vidnst.prepare import Job
-from vidnst.regions import Footage, Guides, follow_masks
+from vidnst.regions import Footage, Guides, are_found, find_masks, follow_masks, followed_of
 from vidnst.store import RunStore
 from vidnst.timeline import REST, Entry, check_shots, pulls_at
 
@@ -91,11 +94,39 @@ def follow_regions(
 
 def direct(job: Job, store: RunStore, shots: Sequence[Shot]) -> Director | None:
     """Who says which styles pull where in each frame of a job; None where all do everywhere and always."""
-    placed = any(style.at or style.shots or style.region or style.clip for style in job.styles)
-    if job.passes_through or not (job.masks or placed):
+    if job.passes_through or not _is_directed(job.styles, job.config):
         return None
-    guides = Guides(job.masks, _footage(job, shots), store) if job.masks else None
+    guides = Guides(job.masks, _footage(job, shots), store.folder) if job.masks else None
     return Director(job.styles, job.entries, job.clip, guides)
+
+
+def recall_director(styles: Sequence[StylePicture], footage: Footage, folder: Path | None) -> Director | None:
+    """Who said which styles pull where in a render that is finished; None where all did everywhere and always.
+
+    Args:
+        styles: as they were read.
+        footage: what was rendered, at the size of the output.
+        folder: of the run; None where there is none.
+
+    Raises:
+        ConfigError: a mask cannot be used any more.
+        RunError: masks that followed what moves were not kept.
+    """
+    if not _is_directed(styles, footage.config):
+        return None
+    clip, shots, (start, end) = footage.clip, footage.shots, (footage.shots[0].start, footage.shots[-1].end)
+    entries = placed(styles, clip)
+    masks = find_masks(footage.config, entries, clip, start=start, end=end, size=footage.size)
+    followed = followed_of(masks, footage.config)
+    if followed and (folder is None or not all(are_found(followed, shot, folder) for shot in shots)):
+        raise RunError("the masks that followed what moves were not kept", "render with --keep-frames to keep them")
+    guides = Guides(masks, footage, folder or Path()) if masks else None
+    return Director(styles, entries, clip, guides)
+
+
+def _is_directed(styles: Sequence[StylePicture], config: RenderConfig) -> bool:
+    somewhere = any(style.at or style.shots or style.region or style.clip for style in styles)
+    return somewhere or bool(config.regions.masks)
 
 
 def _footage(job: Job, shots: Sequence[Shot]) -> Footage:

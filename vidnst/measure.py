@@ -1,5 +1,6 @@
 """Measuring an output against its source: what `vidnst measure` does, and what a render does at its end."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -7,15 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from vidnst.config import RenderConfig
+from vidnst.director import recall_director
 from vidnst.entries import read_styles
-from vidnst.errors import CancelledError, OutputError, SourceError
-from vidnst.events import Measured, OnEvent, Stage, ignore
+from vidnst.errors import CancelledError, OutputError, SourceError, VidnstError
+from vidnst.events import Measured, OnEvent, Stage, Warned, ignore
 from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.meter import FLOW_SIZE_PX, GAPS, Meter
 from vidnst.plan import closed, key_frames
 from vidnst.prepare import Job, read_features
 from vidnst.presets import build_config
 from vidnst.records import LOSSES, RunRecord, find_record, read_losses
+from vidnst.regions import Footage
 from vidnst.steadiness import Measurement
 from vidnst.store import RunStore, holds_run
 
@@ -79,7 +82,8 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
     losses = _recorded(recorded if kept and not request.styles else {})
     styles = request.styles or (record.request.styles if record and not kept else ())
     if styles and request.with_losses:
-        losses = loss_evaluator(config, styles, on_event=on_event)
+        footage = Footage(clip, shots, (output.width, output.height), config)
+        losses = loss_evaluator(footage, styles, record.folder if record else None, on_event=on_event)
     return measure_clips(
         clip,
         output,
@@ -213,8 +217,18 @@ def key_frames_of(config: RenderConfig, shots: Sequence[Shot]) -> tuple[int, ...
     return tuple(index for keys in found for index in keys)
 
 
-def loss_evaluator(config: RenderConfig, styles: Sequence[str], *, on_event: OnEvent = ignore) -> Losses:
+def loss_evaluator(
+    footage: Footage, styles: Sequence[str], folder: Path | None, *, on_event: OnEvent = ignore
+) -> Losses:
     """What evaluates style and content loss of finished frames, one forward pass of the network each.
+
+    Styles count where and when they did in the render; where that is not known any more, all do everywhere, and that is
+    told.
+
+    Args:
+        footage: what was rendered.
+        styles: as the user writes them.
+        folder: of the run, where there is one.
 
     Raises:
         StyleError, WeightsError, ConfigError: a style or the weights cannot be used.
@@ -223,12 +237,20 @@ def loss_evaluator(config: RenderConfig, styles: Sequence[str], *, on_event: OnE
     from vidnst.farm.worker import pick_device
     from vidnst.style.stylize import Stylizer, from_pixels
 
-    pictures = [(style.pixels, style.weight) for style in read_styles(styles)]
+    config, found = footage.config, read_styles(styles)
+    try:
+        direct = recall_director(found, footage, folder)
+    except VidnstError as error:
+        on_event(Warned(f"style losses are those of all styles everywhere: {error}"))
+        direct = None
+    pictures = [(style.pixels, style.weight) for style in found]
     features = read_features(config, on_event=on_event)
     stylizer = Stylizer(features, pictures, config, device=pick_device(config.farm.device))
 
     def evaluate(index: int, source: Pixels, output: Pixels) -> Mapping[str, float]:
-        terms = stylizer.evaluate(from_pixels(source), from_pixels(output))
+        shot = bisect_right([shot.start for shot in footage.shots], index) - 1
+        direction = direct(shot, index) if direct else None
+        terms = stylizer.evaluate(from_pixels(source), from_pixels(output), direction)
         return {name: terms[name] for name in LOSSES}
 
     return evaluate

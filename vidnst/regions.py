@@ -14,7 +14,7 @@ from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, ConfigError, RunError, SourceError
 from vidnst.events import OnEvent, Stage, ignore
 from vidnst.frames import ClipInfo, Shot
-from vidnst.store import RunStore
+from vidnst.store import RunStore, mask_path
 from vidnst.timeline import REST, Entry
 
 if TYPE_CHECKING:  # it brings OpenCV
@@ -93,8 +93,8 @@ def follow_masks(
         BadFrameError: a frame does not decode.
         OutputError: they cannot be written.
     """
-    followed = _followed(masks, footage.config)
-    todo = [shot for shot in footage.shots if not _is_found(followed, shot, store)]
+    followed = followed_of(masks, footage.config)
+    todo = [shot for shot in footage.shots if not are_found(followed, shot, store.folder)]
     if not followed or not todo:
         return
     total, done = sum(map(len, todo)), 0
@@ -109,13 +109,15 @@ def follow_masks(
             on_event(Stage("following", done, total))
 
 
-def _followed(masks: "Sequence[Mask]", config: RenderConfig) -> "list[Mask]":
+def followed_of(masks: "Sequence[Mask]", config: RenderConfig) -> "list[Mask]":
+    """Those of one picture, if they are to follow what moves."""
     return [mask for mask in masks if config.regions.follow and not mask.moves]
 
 
-def _is_found(masks: "Sequence[Mask]", shot: Shot, store: RunStore) -> bool:
+def are_found(masks: "Sequence[Mask]", shot: Shot, folder: Path) -> bool:
+    """Whether a run folder has all masks of a shot."""
     frames = range(shot.start, shot.end)
-    return all(store.mask_path(mask.region, index).is_file() for mask in masks for index in frames)
+    return all(mask_path(folder, mask.region, index).is_file() for mask in masks for index in frames)
 
 
 def _carried(masks: "Sequence[Mask]", footage: Footage, shot: Shot) -> Iterator[tuple[int, list[NDArray[np.uint8]]]]:
@@ -156,18 +158,18 @@ class Guides:
     Args:
         masks: of the regions.
         footage: what they are of.
-        store: has the masks that follow.
+        folder: of the run, which has the masks that follow.
     """
 
-    def __init__(self, masks: "Sequence[Mask]", footage: Footage, store: RunStore) -> None:
+    def __init__(self, masks: "Sequence[Mask]", footage: Footage, folder: Path) -> None:
         from vidnst.media.masks import MaskReader
 
-        followed = {mask.region for mask in _followed(masks, footage.config)}
+        followed = {mask.region for mask in followed_of(masks, footage.config)}
         self._names = [mask.region for mask in masks]
         self._readers: dict[str, MaskReader] = {
             mask.region: MaskReader(mask, footage.size) for mask in masks if mask.region not in followed
         }
-        self._store = store
+        self._folder = folder
         self._feather = footage.config.regions.feather
         width, height = footage.size
         self._kept = max(8, _CACHE_BYTES // (width * height * (len(masks) + 1)))
@@ -201,7 +203,7 @@ class Guides:
         from vidnst.media.masks import inside
         from vidnst.media.pictures import read_picture
 
-        path: Path = self._store.mask_path(name, frame)
+        path = mask_path(self._folder, name, frame)
         try:
             found = inside(read_picture(path))
         except SourceError as error:

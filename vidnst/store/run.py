@@ -32,7 +32,7 @@ from vidnst.plan import Node, NodeId, StateId, settled
 from vidnst.store.atomic import FolderLock, remove_parts, write_bytes_whole, write_whole, writing
 from vidnst.store.events import EventLog, read_events
 from vidnst.store.manifest import Manifest
-from vidnst.store.peek import holds_run, read_plan
+from vidnst.store.peek import holds_run, mask_path, read_plan
 
 _FOLDERS = ("state", "frames", "masks")
 _OURS = frozenset({"run.json", "plan.json", "events.jsonl", "measure.json", *_FOLDERS, "lock"})
@@ -164,13 +164,9 @@ class RunStore:
         write_whole(path, write)
         self._frames.add(path.name)
 
-    def mask_path(self, region: str, index: int) -> Path:
-        """Where a region's mask of frame `index` is, or will be, as a PNG."""
-        return self.folder / "masks" / region / f"{index:08d}.png"
-
     def write_mask(self, region: str, index: int, data: bytes) -> None:
         """Keep a region's mask of a frame, a whole PNG file. Errors as in `write_frame`."""
-        path = self.mask_path(region, index)
+        path = mask_path(self.folder, region, index)
         _refuse_link(path.parent)
         with writing(self.folder):
             path.parent.mkdir(parents=True, exist_ok=True)
