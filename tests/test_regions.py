@@ -89,6 +89,19 @@ def test_a_clip_goes_over_from_one_style_into_another(burst: Path, red: Path, bl
     np.testing.assert_array_equal(frames[5], alone[5])
 
 
+@pytest.mark.parametrize("kind", ["keys", "chain"])
+def test_a_sudden_change_inside_a_shot_arrives_and_leaves_nothing_of_the_style_before(
+    kind: str, burst: Path, red: Path, blue: Path, tmp_path: Path
+) -> None:
+    settings: dict[str, dict[str, Any]] = {"schedule": {"kind": kind, "spacing": 3}}
+    frames = rendered(burst, [f"{red}@2", f"{blue}@3"], tmp_path / "out", **settings)
+    alone = [rendered(burst, [str(style)], tmp_path / style.stem, **settings) for style in (red, blue)]
+    for number, frame in enumerate(frames):
+        before, after = (redness(clip[number]) for clip in alone)
+        own, foreign = (before, after) if number < 3 else (after, before)
+        assert abs(redness(frame) - own) < 0.35 * abs(foreign - own)
+
+
 def test_each_shot_has_its_own_style(burst: Path, red: Path, blue: Path, tmp_path: Path) -> None:
     frames = rendered(burst, [str(red), f"{blue}@shot1"], tmp_path / "out", input={"shots": [2, 4]})
     assert [redness(frame) > 0 for frame in frames] == [True, True, False, False, True, True]

@@ -6,7 +6,7 @@ import pytest
 
 from vidnst.direction import Pull
 from vidnst.errors import ConfigError
-from vidnst.timeline import REST, Entry, check_entries, check_shots, pulls_at, unseen
+from vidnst.timeline import REST, Entry, check_entries, check_shots, parts_of, pulls_at, unseen
 
 
 def seen(entries: list[Entry], seconds: float, *, shot: int = 0, region: str = REST) -> tuple[Pull, ...]:
@@ -54,6 +54,11 @@ def test_a_shot_sees_its_own_styles_and_others_fall_back_on_those_of_no_shot() -
     assert [dict(pull.blend) for pull in seen(entries, 0, shot=2)] == [{1: 1.0}, {2: 1.0}]
     assert [dict(pull.blend) for pull in seen(entries, 0, shot=0)] == [{2: 1.0}]
     assert [dict(pull.blend) for pull in seen(entries, 0, shot=1)] == [{0: 1.0}]
+
+
+def test_the_parts_of_styles_are_what_all_pulls_have_of_them() -> None:
+    entries = [Entry(0, 1.0), at(1, 0, 1.0), at(0, 10, 1.0)]
+    assert parts_of(seen(entries, 5)) == pytest.approx({0: 0.75, 1: 0.25})
 
 
 def test_regions_have_timelines_of_their_own() -> None:

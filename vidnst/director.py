@@ -15,7 +15,7 @@ from vidnst.frames import ClipInfo, Shot
 from vidnst.prepare import Job
 from vidnst.regions import Footage, Guides, are_found, find_masks, follow_masks, followed_of
 from vidnst.store import RunStore
-from vidnst.timeline import REST, Entry, check_shots, pulls_at
+from vidnst.timeline import REST, Entry, check_shots, parts_of, pulls_at
 
 
 class Director:
@@ -60,6 +60,17 @@ class Director:
         )
         seen = {style for area in areas for pull in area.pulls for style, _ in pull.blend}
         return Direction(areas, {style: self._frame(style, frame) for style in sorted(seen & self._clips.keys())})
+
+    def change(self, shot: int, frame: int, other: int) -> float:
+        """How far apart the styles of two frames of a shot are, in the region where most: 0 the same, 1 all others."""
+        apart = 0.0
+        for region in {entry.region for entry in self._entries}:
+            one, two = (
+                parts_of(pulls_at(self._entries, region, seconds=self._seconds[index], shot=shot))
+                for index in (frame, other)
+            )
+            apart = max(apart, sum(abs(one.get(key, 0.0) - two.get(key, 0.0)) for key in one.keys() | two.keys()) / 2)
+        return apart
 
     def _frame(self, style: int, frame: int) -> StyleFrame:
         """What a style's clip shows at a frame of the source: the frame of that number, played round."""

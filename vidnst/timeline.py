@@ -103,6 +103,15 @@ def pulls_at(entries: Sequence[Entry], region: str, *, seconds: Fraction, shot: 
     return tuple(Pull(weight / whole, blend) for blend, weight in found)
 
 
+def parts_of(pulls: Sequence[Pull]) -> dict[int, float]:
+    """How much of each style is in some pulls, by its number; the parts sum to 1."""
+    parts: dict[int, float] = {}
+    for pull in pulls:
+        for style, part in pull.blend:
+            parts[style] = parts.get(style, 0.0) + pull.share * part
+    return parts
+
+
 def unseen(entries: Sequence[Entry], times: Sequence[Fraction]) -> list[Entry]:
     """The entries with moments of which nothing is seen at any of some times (ascending, in seconds)."""
     lost: list[Entry] = []

@@ -78,6 +78,16 @@ def test_a_warm_frame_begins_where_its_start_is(worker: StyleWorker) -> None:
     assert off[0] < 0.5 * off[1]
 
 
+def test_a_renewed_frame_begins_nearer_to_its_content(worker: StyleWorker) -> None:
+    begun = [
+        worker.run(StylizeJob(StateId(1), pixels(1), (Start(widen(pixels(2)), still()),), 1, 0, renew=share)).state
+        for share in (0.0, 0.5, 1.0)
+    ]
+    np.testing.assert_allclose(unit(begun[0]), unit(pixels(2)), atol=1e-4)
+    np.testing.assert_allclose(unit(begun[1]), (unit(pixels(1)) + unit(pixels(2))) / 2, atol=1e-4)
+    np.testing.assert_allclose(unit(begun[2]), unit(pixels(1)), atol=1e-4)
+
+
 def test_what_has_just_come_into_view_is_painted_and_the_rest_touched_up(worker: StyleWorker) -> None:
     flow = still()
     flow.valid[:, : WIDTH // 2] = 0

@@ -28,6 +28,8 @@ class StylizeJob:
     """Share of full steps for what comes from the starts."""
     step_scale: float = 1.0
     """Factor on the step size: below 1 when an attempt with the full step gave NaN."""
+    renew: float = 0.0
+    """Share of the content in what a warm start begins at: styles have changed since."""
     direction: Direction | None = None
     """Which styles pull where; None lets all pull everywhere."""
 

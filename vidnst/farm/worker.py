@@ -12,7 +12,7 @@ from vidnst.config import MotionConfig, RenderConfig
 from vidnst.direction import Direction, over_source
 from vidnst.errors import FarmError
 from vidnst.farm.jobs import FlowJob, Stylized, StylizeJob
-from vidnst.frames import Pixels, State, widen
+from vidnst.frames import Pixels, State, unit, widen
 from vidnst.motion.blend import blend
 from vidnst.motion.compose import compose_pairs
 from vidnst.motion.flow import FlowPair, estimate_pair
@@ -94,7 +94,10 @@ class StyleWorker:
             None if map_ is None else self._to_device(map_.reshape(*map_.shape[:2], -1))
             for map_ in (begun.light, begun.still, begun.before)
         )
-        picture, mask = self._to_device(begun.picture), self._to_device(begun.valid[..., None])
+        first = begun.picture
+        if job.renew > 0:
+            first = (1 - np.float32(job.renew)) * first + np.float32(job.renew) * unit(job.content)
+        picture, mask = self._to_device(first), self._to_device(begun.valid[..., None])
         return WarmStart(picture, mask, light, stands, before, hold=job.hold, rate=job.rate)
 
     def _to_device(self, picture: NDArray[np.float32]) -> torch.Tensor:
