@@ -300,6 +300,25 @@ def test_several_styles_blend_by_their_weights(vidnst: Vidnst, burst: Path, styl
     assert np.abs(both - one).mean() < np.abs(other - one).mean()
 
 
+def test_regions_and_moments_are_given_by_options(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "sky.png"), np.full((48, 64), 255, np.uint8))
+    command = ("render", burst, "-o", tmp_path / "out", *FAST, "--dry-run", "--json")
+    options = ("--region", f"sky={tmp_path}/sky.png", "--style", f"{style}@1#sky", "--style", f"{style}:3")
+    plan = json.loads(vidnst(*command, *options).out)
+    assert plan["config"]["regions"]["masks"] == {"sky": f"{tmp_path}/sky.png"}
+    assert plan["styles"] == [f"{style}:1@1#sky", f"{style}:3"]
+    for region in ("sky", "sky=", f"9={style}", f"a.b={style}"):
+        said = vidnst(*command, "--region", region, "--style", style)
+        assert said.status == 2
+        assert "is not NAME=MASK" in said.err
+    said = vidnst(*command, "--region", f"rest={style}", "--style", style)
+    assert said.status == 2
+    assert "regions.masks" in said.err
+    said = vidnst(*command, "--style", f"{style}@soon")
+    assert said.status == 2
+    assert "'soon' is no moment" in said.err
+
+
 def test_probe_tells_what_a_source_holds(vidnst: Vidnst, burst: Path) -> None:
     found = json.loads(vidnst("probe", burst, "--fps", "24000/1001", "--json").out)
     assert (found["width"], found["height"], found["frame_count"]) == (64, 48, 3)

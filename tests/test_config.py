@@ -62,6 +62,9 @@ def test_rates_stay_fractions() -> None:
         ("filters.after=[{kind: superpixels, compactness: .inf}]", ["compactness", "finite"]),
         ("style_weight", ["key.sub=value"]),
         ("losses=[", ["not YAML"]),
+        ("regions.masks={rest: a.png}", ["regions.masks", "what no mask covers"]),
+        ("regions.masks={a b: a.png}", ["regions.masks", "a b"]),
+        ("regions.feather=0.7", ["regions.feather", "0.7", "0.5"]),
         ("losses.style_weight.x=1", ["losses.style_weight"]),
     ],
 )
@@ -106,6 +109,13 @@ def test_the_look_leaves_out_who_computes_and_how_it_is_packed() -> None:
     one = load_config(options={"farm.workers": 3, "output.quality": 20, "model.weights": "random"})
     assert one.look() == RenderConfig().look()
     assert load_config(options={"losses.tv_weight": 0.5}).look() != one.look()
+
+
+def test_the_look_names_regions_only_where_there_are_some_and_not_their_paths() -> None:
+    one, two = (load_config(options={"regions.masks": {"sky": path}}).look() for path in ("a.png", "b.png"))
+    assert one == two
+    assert one["regions"].keys() == {"feather", "follow"}
+    assert "regions" not in RenderConfig().look()  # runs that are older do not know them
 
 
 def test_the_look_names_another_method_of_flow_but_not_the_file_of_its_weights() -> None:

@@ -23,14 +23,18 @@ MAY_KNOW = {
     "vidnst.media": VOCABULARY,
     "vidnst.motion": VOCABULARY,
     "vidnst.finish": VOCABULARY,
-    "vidnst.style": VOCABULARY | {"vidnst.checkpoint", "vidnst.reproducible"},
+    "vidnst.direction": VOCABULARY,
+    "vidnst.style": VOCABULARY | {"vidnst.direction", "vidnst.checkpoint", "vidnst.reproducible"},
     "vidnst.raft": VOCABULARY | {"vidnst.checkpoint", "vidnst.reproducible", "vidnst.motion"},
     "vidnst.plan": VOCABULARY,
     "vidnst.steadiness": VOCABULARY,
     "vidnst.meter": VOCABULARY | {"vidnst.motion", "vidnst.steadiness"},
     "vidnst.store": VOCABULARY | {"vidnst.plan"},
-    "vidnst.farm": VOCABULARY | {"vidnst.plan", "vidnst.motion"},
-    "vidnst.farm.worker": VOCABULARY | {"vidnst.plan", "vidnst.motion", "vidnst.style", "vidnst.raft", "vidnst.farm"},
+    "vidnst.timeline": VOCABULARY | {"vidnst.direction"},
+    "vidnst.farm": VOCABULARY | {"vidnst.direction", "vidnst.plan", "vidnst.motion"},
+    "vidnst.farm.worker": (
+        VOCABULARY | {"vidnst.direction", "vidnst.plan", "vidnst.motion", "vidnst.style", "vidnst.raft", "vidnst.farm"}
+    ),
 }
 """For each room the rooms it may import from, besides itself. The longest name that fits counts."""
 

@@ -1,5 +1,6 @@
 """The command line. Only light imports here: `vidnst --help` must answer at once."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -35,6 +36,19 @@ def _colour_keys(colour: Colour | None) -> dict[str, str]:
     return {"colour.keep" if colour in ("luminance", "matched") else "colour.transfer": colour}
 
 
+def _masks(texts: Sequence[str]) -> dict[str, str]:
+    """Settings out of texts like `sky=mask.png`."""
+    from vidnst.errors import ConfigError
+
+    found = {}
+    for text in texts:
+        name, sign, path = text.partition("=")
+        if not sign or not path or not name.replace("-", "_").isidentifier():
+            raise ConfigError(f"--region {text!r} is not NAME=MASK", "write for example --region sky=sky.png")
+        found[f"regions.masks.{name}"] = path
+    return found
+
+
 @app.callback(invoke_without_command=True)
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
@@ -51,7 +65,22 @@ def render(
     source: Source,
     style: Annotated[
         list[str] | None,
-        _option(_LOOK, "A style picture, optionally with a weight (a.jpg:100); repeatable.", "--style", "-s"),
+        _option(
+            _LOOK,
+            "A style picture or clip; repeatable. After it may stand :WEIGHT, @MOMENT from which it holds (20, 1.5s,"
+            " 0:01.5, shot2), and #REGION: a.jpg:100@10s#sky.",
+            "--style",
+            "-s",
+        ),
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        _option(
+            _LOOK,
+            "A region for styles of its own, or none, and its mask, white inside: a picture of the first frame, or"
+            " a sequence or video; repeatable.",
+            metavar="NAME=MASK",
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -182,6 +211,7 @@ def render(
             "farm.address": address,
             "farm.executor": executor,
             "output.keep_frames": keep_frames or None,
+            **_masks(region or ()),
         },
     )
     from vidnst import console, live, pipeline

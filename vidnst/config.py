@@ -22,7 +22,10 @@ VGG19_LAYERS = tuple(
     f"relu{block}_{conv}" for block, convs in enumerate((2, 2, 4, 4, 4), start=1) for conv in range(1, convs + 1)
 )
 
-LOOK_SECTIONS = ("input", "model", "styles", "losses", "optimize", "schedule", "motion", "colour", "photo", "filters")
+LOOK_SECTIONS = (
+    *("input", "regions", "model", "styles", "losses", "optimize", "schedule", "motion"),
+    *("colour", "photo", "filters"),
+)
 """Sections that decide the bytes of a frame."""
 
 _LATER_SECTIONS = ("styles", "colour", "photo", "filters")
@@ -85,6 +88,27 @@ class InputConfig(Section):
     def crops(self) -> bool:
         """Whether what registered frames have in common decides the size."""
         return self.registration != "none" and self.registration_edges == "crop"
+
+
+RegionName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=64)]
+
+
+class RegionsConfig(Section):
+    """Parts of the frame with styles of their own, or none."""
+
+    masks: dict[RegionName, str] = {}
+    """For each region its mask, white inside: a picture, or a sequence or video with a picture for each frame."""
+    feather: float = Field(0.02, ge=0, le=0.5)
+    """Width of the transition at a region's edge, as a share of the frame's longest side."""
+    follow: bool = True
+    """Whether a mask of one picture, which shows the first frame, follows what moves; else it stays where it is."""
+
+    @field_validator("masks")
+    @classmethod
+    def _not_the_rest(cls, masks: dict[str, str]) -> dict[str, str]:
+        if "rest" in masks:
+            raise ValueError("rest is what no mask covers, and has no mask of its own")
+        return masks
 
 
 class ModelConfig(Section):
@@ -450,6 +474,7 @@ class RenderConfig(Section):
     """Everything that can be decided about a render besides source, styles and output path."""
 
     input: InputConfig = InputConfig()
+    regions: RegionsConfig = RegionsConfig()
     model: ModelConfig = ModelConfig()
     styles: StylesConfig = StylesConfig()
     losses: LossConfig = LossConfig()
@@ -485,9 +510,9 @@ class RenderConfig(Section):
     def look(self) -> dict[str, Any]:
         """The sections that decide the bytes of a frame, as plain JSON values.
 
-        The backbone and the paths of weights are left out: the run's record has a place of its own for them, with
-        fingerprints of what the files hold. The usual method of flow is left out, too, and so is what is newer than
-        some runs while it is at its default, so that a run from before there was a choice can go on. Of the output only
+        The backbone and the paths of weights and masks are left out: the run's record has a place of its own for them,
+        with fingerprints of what the files hold. The usual method of flow is left out, too, and so is what is newer
+        than some runs while at its default, so that a run from before there was a choice can go on. Of the output only
         the bits of a stored frame count.
         """
         values = self.model_dump(mode="json", include=set(LOOK_SECTIONS))
@@ -501,6 +526,8 @@ class RenderConfig(Section):
             for key in keys:
                 if values[section][key] == usual[section][key]:
                     values[section].pop(key)
+        if not values["regions"].pop("masks"):
+            values.pop("regions")
         for section in _LATER_SECTIONS:
             if values[section] == usual[section]:
                 values.pop(section)

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from vidnst.config import RenderConfig
+from vidnst.entries import StylePicture, read_styles
 from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import OnEvent, RunFinished, Stage, Warned, ignore
 from vidnst.film import Film, drawn_clip
 from vidnst.frames import Pixels, State, narrow
-from vidnst.prepare import StylePicture, read_features, read_styles
+from vidnst.prepare import read_features
 from vidnst.stills import Footage, cold_job, open_footage, paint_cold
 
 if TYPE_CHECKING:  # they bring torch and OpenCV

@@ -100,7 +100,7 @@ def colour_styles(job: Job, store: RunStore, shots: Sequence[Shot]) -> Job:
     wanted = job.config.colour
     if (wanted.transfer == "none" and wanted.keep != "matched") or not job.styles:
         return job
-    from vidnst.finish.colour import Colours, colours_of
+    from vidnst.finish.colour import colours_of
     from vidnst.finish.space import shrunk
 
     plan = store.read_plan() or {}
@@ -108,9 +108,17 @@ def colour_styles(job: Job, store: RunStore, shots: Sequence[Shot]) -> Job:
         frames = [shrunk(unit(pixels), 256) for pixels in some_frames(job, shots, _COLOUR_FRAMES)]
         plan |= {"colours": colours_of(frames, seed=job.config.optimize.seed).to_json()}
         store.write_plan(plan)
-    colours = Colours.from_json(plan["colours"])
-    styles = (replace(style, pixels=coloured(style.pixels, colours, job.config)) for style in job.styles)
-    return replace(job, styles=tuple(styles))
+    recolour = colourist(job.config, store)
+    assert recolour is not None
+    return replace(job, styles=tuple(replace(style, pixels=recolour(style.pixels)) for style in job.styles))
+
+
+def colourist(config: RenderConfig, store: RunStore) -> Callable[[Pixels], Pixels] | None:
+    """What is done to the colours of style pictures, once `colour_styles` has looked at the source; None is nothing."""
+    from vidnst.finish.colour import Colours
+
+    kept = (store.read_plan() or {}).get("colours")
+    return None if kept is None else partial(coloured, colours=Colours.from_json(kept), config=config)
 
 
 def coloured(pixels: Pixels, colours: "Colours", config: RenderConfig) -> Pixels:

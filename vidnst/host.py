@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vidnst.config import RenderConfig
+from vidnst.director import Director
 from vidnst.errors import NumericalError
 from vidnst.events import FrameDone, NodeFailed, NodeStarted, OnEvent, WorkerDied
 from vidnst.farm.host import Event, EventKind
@@ -16,18 +17,33 @@ from vidnst.frames import State, narrow
 from vidnst.media.frame_cache import FrameCache
 from vidnst.media.pictures import encode_png
 from vidnst.motion.blend import Start
-from vidnst.plan import FlowId, Node, NodeId, Source, StateId
+from vidnst.plan import FlowId, Node, NodeId, Role, Source, StateId
 from vidnst.store import RunStore
 
 _SMALLER_STEP = 0.25  # after NaN: what made Adam diverge at the full step does not at a quarter of it
 
 
+_LEAST_WEIGHT = 0.01  # of a start in another style, so that there is one even where all are
+
+
 class RenderHost:
-    """Knows the frames of one clip, the settings of one render, and the folder of one run."""
+    """Knows the frames of one clip, the settings of one render, and the folder of one run.
+
+    Args:
+        direct: which styles pull where in a shot's frame; None lets all pull everywhere.
+    """
 
     def __init__(
-        self, config: RenderConfig, store: RunStore, frames: FrameCache, *, size: tuple[int, int], done: set[StateId]
+        self,
+        config: RenderConfig,
+        store: RunStore,
+        frames: FrameCache,
+        *,
+        size: tuple[int, int],
+        done: set[StateId],
+        direct: Director | None = None,
     ) -> None:
+        self._direct = direct
         self._config = config
         self._store = store
         self._frames = frames
@@ -51,16 +67,35 @@ class RenderHost:
             return FlowJob(node.id, frames[0], frames[1], (through[0], through[1]) if through else None)
         kind = (node.role.value, node.id.pass_index)
         work = self._config.schedule.work(*kind)
+        changed = self._changed(node)
         return StylizeJob(
             node.id,
             frames[0],
             tuple(self._start(node, source, inputs) for source in node.sources),
             iterations=self._config.evaluations(*kind),
             seed=node_seed(self._config.optimize.seed, node.id),
-            hold=work.hold,
-            rate=work.rate,
+            hold=work.hold * (1 - changed),
+            rate=work.rate + (1 - work.rate) * changed,
             step_scale=_SMALLER_STEP if isinstance(last_error, NumericalError) else 1.0,
+            renew=changed if node.role in (Role.KEY, Role.WARM) else 0.0,  # what passes start from has been renewed
+            direction=None if self._direct is None else self._direct(node.shot, node.id.frame),
         )
+
+    def _changed(self, node: Node) -> float:
+        """How far its styles are from those of what it starts from: by so much it is less held, and painted anew."""
+        if self._direct is None or node.role is Role.RELAX:  # a pass goes on from the frame's own
+            return 0.0
+        apart = [(self._weight(node, source), self._apart(node, source)) for source in node.sources]
+        return sum(weight * change for weight, change in apart) / (sum(weight for weight, _ in apart) or 1.0)
+
+    def _weight(self, node: Node, source: Source) -> float:
+        """Of a start: the less, the farther its styles are from the node's own."""
+        if self._direct is None:
+            return source.weight
+        return source.weight * max(_LEAST_WEIGHT, 1 - self._apart(node, source))
+
+    def _apart(self, node: Node, source: Source) -> float:
+        return self._direct.change(node.shot, node.id.frame, source.state.frame) if self._direct else 0.0
 
     def _start(self, node: Node, source: Source, inputs: Mapping[NodeId, Any]) -> Start:
         """A source with its values; of the two flows of a pair, the one that lies on the node's frame."""
@@ -70,7 +105,7 @@ class RenderHost:
             flow = pair.forward if source.flow.frame == node.id.frame else pair.backward
             if self._config.motion.reads_sources:
                 pixels = self._frames.get(node.shot, source.state.frame)
-        return Start(inputs[source.state], flow, source.weight, pixels)
+        return Start(inputs[source.state], flow, self._weight(node, source), pixels)
 
     def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
         """Store a state that others will read and a frame that is finished; what dependants get."""
@@ -81,7 +116,8 @@ class RenderHost:
             self._store.write_state(node.id, result.state)
         if node.final:
             bits = self._config.frame_bits
-            self._store.write_frame(node.id.frame, partial(_write_png, pixels=narrow(result.state, bits), bits=bits))
+            shown = result.state if result.shown is None else result.shown
+            self._store.write_frame(node.id.frame, partial(_write_png, pixels=narrow(shown, bits), bits=bits))
         self._store.record_done(
             node,
             worker=worker,

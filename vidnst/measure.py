@@ -1,21 +1,26 @@
 """Measuring an output against its source: what `vidnst measure` does, and what a render does at its end."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from vidnst.config import RenderConfig
-from vidnst.errors import CancelledError, OutputError, SourceError
-from vidnst.events import Measured, OnEvent, Stage, ignore
+from vidnst.director import recall_director
+from vidnst.entries import read_styles
+from vidnst.errors import CancelledError, OutputError, SourceError, VidnstError
+from vidnst.events import Measured, OnEvent, Stage, Warned, ignore
 from vidnst.finishing import coloured, final_frames
 from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.meter import FLOW_SIZE_PX, GAPS, Meter
 from vidnst.plan import closed, key_frames
-from vidnst.prepare import Job, read_features, read_styles
+from vidnst.prepare import Job, read_features
 from vidnst.presets import build_config
 from vidnst.records import LOSSES, RunRecord, find_record, read_losses
+from vidnst.regions import Footage
 from vidnst.steadiness import Measurement
 from vidnst.store import RunStore, holds_run
 
@@ -81,7 +86,9 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
     styles = request.styles or (record.request.styles if record and not kept else ())
     if styles and request.with_losses:
         colours = record.colours if record and not request.styles else None
-        losses = loss_evaluator(config, styles, colours=colours, on_event=on_event)
+        footage = Footage(clip, shots, (output.width, output.height), config)
+        folder = record.folder if record else None
+        losses = loss_evaluator(footage, styles, folder, colours=colours, on_event=on_event)
     return measure_clips(
         clip,
         output,
@@ -216,12 +223,22 @@ def key_frames_of(config: RenderConfig, shots: Sequence[Shot]) -> tuple[int, ...
 
 
 def loss_evaluator(
-    config: RenderConfig, styles: Sequence[str], *, colours: "Colours | None" = None, on_event: OnEvent = ignore
+    footage: Footage,
+    styles: Sequence[str],
+    folder: Path | None,
+    *,
+    colours: "Colours | None" = None,
+    on_event: OnEvent = ignore,
 ) -> Losses:
     """What evaluates style and content loss of finished frames, one forward pass of the network each.
 
+    Styles count where and when they did in the render; where that is not known any more, all do everywhere, and that is
+    told.
+
     Args:
-        styles: paths, each optionally with a weight.
+        footage: what was rendered.
+        styles: as the user writes them.
+        folder: of the run, where there is one.
         colours: the source's, where the render gave them to the style pictures.
 
     Raises:
@@ -231,14 +248,21 @@ def loss_evaluator(
     from vidnst.farm.worker import pick_device
     from vidnst.style.stylize import Stylizer, from_pixels
 
-    pictures = [(style.pixels, style.weight) for style in read_styles(styles)]
-    if colours is not None:
-        pictures = [(coloured(pixels, colours, config), weight) for pixels, weight in pictures]
+    config, found = footage.config, read_styles(styles)
+    recolour = None if colours is None else partial(coloured, colours=colours, config=config)
+    try:
+        direct = recall_director(found, footage, folder, recolour=recolour)
+    except VidnstError as error:
+        on_event(Warned(f"style losses are those of all styles everywhere: {error}"))
+        direct = None
+    pictures = [(recolour(style.pixels) if recolour else style.pixels, style.weight) for style in found]
     features = read_features(config, on_event=on_event)
     stylizer = Stylizer(features, pictures, config, device=pick_device(config.farm.device))
 
     def evaluate(index: int, source: Pixels, output: Pixels) -> Mapping[str, float]:
-        terms = stylizer.evaluate(from_pixels(source), from_pixels(output))
+        shot = bisect_right([shot.start for shot in footage.shots], index) - 1
+        direction = direct(shot, index) if direct else None
+        terms = stylizer.evaluate(from_pixels(source), from_pixels(output), direction)
         return {name: terms[name] for name in LOSSES}
 
     return evaluate

@@ -4,10 +4,13 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vidnst.config import RenderConfig, ScheduleConfig
+from vidnst.director import direct, follow_regions
 from vidnst.errors import CancelledError, RunError
 from vidnst.events import OnEvent, RunFinished, RunStarted, Stage, Warned, ignore
 from vidnst.finishing import colour_styles, filter_input, final_frames, finish_frames
@@ -16,6 +19,7 @@ from vidnst.plan import Lane, StateId, by_shot
 from vidnst.prepare import Job, Request, adjusted, prepare, study_frames
 from vidnst.source import open_frames, tell_repeated
 from vidnst.store import RunStore, check_free_space, holds_run, required_bytes, was_writing
+from vidnst.timeline import check_shots
 
 Cancelled = Callable[[], bool]
 
@@ -36,7 +40,8 @@ def render(
 
     Args:
         source: a video, a folder, a glob, a printf pattern, or several pictures.
-        style: one or several style pictures, each optionally with a weight (`a.jpg:100`).
+        style: one or several style pictures or clips, each optionally with a weight (`a.jpg:100`), a moment or shot
+            from which it holds (`@10s`, `@shot2`), and a region (`#sky`).
         output: a video, an animation, a picture, or a folder for PNG frames.
         config: settings; None takes the defaults.
         work_dir: the run folder; None puts it beside the output.
@@ -76,6 +81,7 @@ def run(
             job = study_input(job, store, shots, on_event, cancelled)
             job = filter_input(job, store, shots, on_event, cancelled)
             job = colour_styles(job, store, shots)
+            follow_regions(job, store, shots, on_event, cancelled)
             stylize_frames(job, store, shots, on_event, cancelled)
             finish_frames(job, store, shots, on_event, cancelled)
             encode_output(job, store, on_event, cancelled)
@@ -218,9 +224,14 @@ def stylize_frames(
     frames = open_frames(job, shots, on_repeated=lambda index: tell_repeated(store, on_event, index))
     width = len(shots) if schedule.kind == "chain" else job.end - job.start
     factory = StyleWorkerFactory(job.config, job.features, [(style.pixels, style.weight) for style in job.styles])
-    with frames as cache, hire(factory, raft=job.raft, width=width, threads=recorded_threads(store)) as (pool, staff):
+    director = direct(job, store, shots)
+    with (
+        frames as cache,
+        closing(director) if director else nullcontext(),
+        hire(factory, raft=job.raft, width=width, threads=recorded_threads(store)) as (pool, staff),
+    ):
         record_threads(store, staff.threads)
-        host = RenderHost(job.config, store, cache, size=size, done=done)
+        host = RenderHost(job.config, store, cache, size=size, done=done, direct=director)
         started = RunStarted(
             folder=str(store.folder),
             output=str(job.request.output),
@@ -297,6 +308,7 @@ def outline(request: Request, *, overwrite: bool = True) -> dict[str, Any]:
     """What `run` would do, as plain JSON, without doing it."""
     job = prepare(request, overwrite=overwrite)
     shots = find_shots_of(job)
+    check_shots(job.entries, len(shots))
     if job.config.input.crops:
         job = study_frames(job, shots)
     schedule = schedule_of(job)
@@ -318,6 +330,6 @@ def outline(request: Request, *, overwrite: bool = True) -> dict[str, Any]:
         "shots": [[shot.start, shot.end] for shot in shots],
         "nodes": dict(roles),
         "evaluations": evaluations,
-        "styles": [f"{style.path}:{style.weight:g}" for style in job.styles],
+        "styles": [str(replace(style.text, path=str(style.path))) for style in job.styles],
         "config": job.config.model_dump(mode="json"),
     }

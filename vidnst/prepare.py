@@ -11,16 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.config import RenderConfig
-from vidnst.errors import CancelledError, ConfigError, RunError, SourceError, StyleError
+from vidnst.entries import StylePicture, StyleText, placed, placing_notes, read_styles
+from vidnst.errors import CancelledError, RunError
 from vidnst.events import OnEvent, Stage, Warned, ignore
-from vidnst.frames import ClipInfo, Pixels, Shot
+from vidnst.frames import ClipInfo, Shot
 from vidnst.presets import build_config
+from vidnst.regions import absolute_masks, find_masks, mask_marks
 from vidnst.store import Look, Manifest, StyleMark
+from vidnst.timeline import Entry
 
 if TYPE_CHECKING:  # it brings OpenCV
     from vidnst.media.adjust import Adjustments
-
-_FLAT_LEVELS = 2.0  # standard deviation, in levels of 255, under which a picture has no texture to take
+    from vidnst.media.masks import Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Request:
 
     source: str | Path | Sequence[str | Path]
     styles: tuple[str, ...]
-    """Paths of style pictures, each optionally followed by `:weight`."""
+    """Paths of style pictures and clips, each optionally followed by `:weight`, `@moment` and `#region`."""
     output: Path
     config: RenderConfig
     work_dir: Path | None = None
@@ -39,16 +41,6 @@ class Request:
     def folder(self) -> Path:
         """The run folder."""
         return self.work_dir or beside(self.output)
-
-
-@dataclass(frozen=True, slots=True)
-class StylePicture:
-    """A style as it was read."""
-
-    path: Path
-    weight: float
-    pixels: Pixels
-    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +66,10 @@ class Job:
     """What makes this render this render, and how to repeat it."""
     adjustments: "Adjustments | None" = None
     """What is done to each frame before it is rendered; None is nothing, or not known yet."""
+    entries: tuple[Entry, ...] = ()
+    """Where in time the styles hold."""
+    masks: "tuple[Mask, ...]" = ()
+    """Of the regions."""
     filtered: ClipInfo | None = None
     """The source's frames as they are rendered, where filters come before; only those of the range are there."""
 
@@ -117,10 +113,14 @@ def prepare(request: Request, *, overwrite: bool = False, on_event: OnEvent = ig
     styles = () if through and not request.styles else read_styles(request.styles)
     if not through:
         _check_sizes(styles, config, size)
+    entries = placed(styles, clip)
+    for note in placing_notes(styles, entries, clip, start, end):
+        on_event(Warned(note))
+    masks = () if through else find_masks(config, entries, clip, start=start, end=end, size=size)
     features = None if through else read_features(config, on_event=on_event)
     raft = None if through else read_raft(config, on_event=on_event)
-    manifest = _manifest(request, clip, styles, features, raft)
-    return Job(request, clip, start, end, width, height, styles, features, raft, manifest)
+    manifest = _manifest(request, clip, styles, mask_marks(masks), features, raft)
+    return Job(request, clip, start, end, width, height, styles, features, raft, manifest, entries=entries, masks=masks)
 
 
 def study_frames(
@@ -191,62 +191,34 @@ def read_raft(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, 
     return load_raft_weights(resolve_raft_weights(config.motion.raft_weights, on_progress=report))
 
 
-def read_styles(texts: Sequence[str]) -> tuple[StylePicture, ...]:
-    """Style pictures from texts like `a.jpg` or `a.jpg:45`.
-
-    Raises:
-        StyleError: none given, missing, unreadable, or (nearly) of one colour.
-    """
-    if not texts:
-        raise StyleError("no style was given", "add --style IMAGE")
-    return tuple(_read_style(*split_weight(text)) for text in texts)
-
-
-def split_weight(text: str) -> tuple[Path, float]:
-    """Path and weight of a text like `a.jpg:45`; a file whose very name ends so wins."""
-    head, colon, tail = text.rpartition(":")
-    if not colon or Path(text).exists():
-        return Path(text), 1.0
-    try:
-        weight = float(tail)
-    except ValueError:
-        return Path(text), 1.0
-    if not (np.isfinite(weight) and weight > 0):
-        raise ConfigError(f"style weight {tail} of {head} is not above 0", "give a positive number")
-    return Path(head), weight
-
-
-def _read_style(path: Path, weight: float) -> StylePicture:
-    from vidnst.media.fingerprint import fingerprint
-    from vidnst.media.pictures import read_picture
-
-    if not path.is_file():
-        raise StyleError(f"no style picture at {path}", "check the path")
-    try:
-        pixels = read_picture(path)
-    except SourceError as error:
-        raise StyleError(error.what, error.remedy) from error
-    levels = pixels.astype(np.float32).std(axis=(0, 1)).max() * 255 / np.iinfo(pixels.dtype).max
-    if levels < _FLAT_LEVELS:
-        raise StyleError(f"style picture {path} is of one colour", "take one with brush strokes or texture")
-    return StylePicture(path, weight, pixels, fingerprint([path]))
-
-
 def _manifest(
     request: Request,
     clip: ClipInfo,
     styles: Sequence[StylePicture],
+    masks: dict[str, str],
     features: Mapping[str, NDArray[np.float32]] | None,
     raft: Mapping[str, NDArray[np.float32]] | None,
 ) -> Manifest:
     from vidnst.media.fingerprint import fingerprint
 
     config = request.config
-    marks = tuple(StyleMark(path=_absolute(s.path), fingerprint=s.fingerprint, weight=s.weight) for s in styles)
+    texts = [style.text for style in styles]
+    marks = tuple(
+        StyleMark(
+            path=text.path,
+            fingerprint=style.fingerprint,
+            weight=text.weight,
+            at=text.at,
+            shots=text.shots,
+            region=text.region,
+        )
+        for style, text in zip(styles, texts, strict=True)
+    )
     look = Look(
         config=config.look(),
         source=fingerprint(clip.paths),
         styles=marks,
+        masks=masks,
         backbone=config.model.backbone,
         weights=_weights_mark(features),
         flow_weights=_weights_mark(raft),
@@ -255,13 +227,20 @@ def _manifest(
     spec, raft_spec = config.model.weights, config.motion.raft_weights
     return Manifest(
         versions={name: _version(name) for name in ("vidnst", "torch", "opencv-python", "numpy", "scikit-image")},
-        config=config.model_dump(mode="json"),
+        config=_config_anywhere(config),
         look=look,
         sources=tuple(_absolute(part) for part in sources),
         weights=_absolute(spec) if spec not in (None, "random") else spec,
         raft_weights=_absolute(raft_spec) if raft_spec is not None else None,
         output=_absolute(request.output),
     )
+
+
+def _config_anywhere(config: RenderConfig) -> dict[str, Any]:
+    """The configuration as plain JSON values that hold from any folder."""
+    values = config.model_dump(mode="json")
+    values["regions"]["masks"] = absolute_masks(config)
+    return values
 
 
 def _weights_mark(weights: Mapping[str, NDArray[np.float32]] | None) -> str:
@@ -304,7 +283,8 @@ def recall_request(folder: Path, farm: Mapping[str, Any]) -> Request:
     values["model"] = {**values.get("model", {}), "weights": manifest.weights}
     values["motion"] = {**values.get("motion", {}), "raft_weights": manifest.raft_weights}
     source = manifest.sources[0] if len(manifest.sources) == 1 else manifest.sources
-    styles = tuple(f"{mark.path}:{mark.weight:g}" for mark in manifest.look.styles)
+    marks = manifest.look.styles
+    styles = tuple(str(StyleText(mark.path, mark.weight, mark.at, mark.shots, mark.region)) for mark in marks)
     return Request(source, styles, Path(manifest.output), build_config(values), folder)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidnst.config import RenderConfig
+from vidnst.entries import StylePicture
 from vidnst.frames import Pixels
-from vidnst.prepare import StylePicture
 from vidnst.stills import Footage
 
 if TYPE_CHECKING:  # it brings OpenCV

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidnst.config import RenderConfig
+from vidnst.entries import read_styles
 from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import OnEvent, RunFinished, Stage, ignore
 from vidnst.frames import State, narrow
-from vidnst.prepare import read_features, read_styles
+from vidnst.prepare import read_features
 from vidnst.presets import changed
 from vidnst.proof_sheet import Cell, ProofCell, SheetPlan, Stills, combinations, described, draw
 from vidnst.stills import cold_job, open_footage, paint_cold

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.config import RenderConfig
+from vidnst.entries import StylePicture
 from vidnst.errors import ConfigError, RangeError
 from vidnst.events import OnEvent, Stage, ignore
 from vidnst.farm.jobs import Stylized, StylizeJob
 from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.host import node_seed
 from vidnst.plan import StateId
-from vidnst.prepare import StylePicture
 
 if TYPE_CHECKING:  # it brings torch
     from vidnst.style.stylize import OnStep

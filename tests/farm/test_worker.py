@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torchvision.models.optical_flow import raft_small
 
 from vidnst.config import RenderConfig
+from vidnst.direction import Area, Direction, Pull
 from vidnst.errors import FarmError
 from vidnst.farm.jobs import FlowJob, StylizeJob
 from vidnst.farm.worker import FlowWorkerFactory, StyleWorker, StyleWorkerFactory
@@ -77,6 +78,16 @@ def test_a_warm_frame_begins_where_its_start_is(worker: StyleWorker) -> None:
     assert off[0] < 0.5 * off[1]
 
 
+def test_a_renewed_frame_begins_nearer_to_its_content(worker: StyleWorker) -> None:
+    begun = [
+        worker.run(StylizeJob(StateId(1), pixels(1), (Start(widen(pixels(2)), still()),), 1, 0, renew=share)).state
+        for share in (0.0, 0.5, 1.0)
+    ]
+    np.testing.assert_allclose(unit(begun[0]), unit(pixels(2)), atol=1e-4)
+    np.testing.assert_allclose(unit(begun[1]), (unit(pixels(1)) + unit(pixels(2))) / 2, atol=1e-4)
+    np.testing.assert_allclose(unit(begun[2]), unit(pixels(1)), atol=1e-4)
+
+
 def test_what_has_just_come_into_view_is_painted_and_the_rest_touched_up(worker: StyleWorker) -> None:
     flow = still()
     flow.valid[:, : WIDTH // 2] = 0
@@ -85,6 +96,22 @@ def test_what_has_just_come_into_view_is_painted_and_the_rest_touched_up(worker:
     done = unit(worker.run(StylizeJob(StateId(1), pixels(1), starts, 12, 0, rate=0.4)).state)
     moved = np.abs(done - begun)
     assert moved[:, : WIDTH // 2].mean() > 1.5 * moved[:, WIDTH // 2 :].mean() > 0
+
+
+def test_where_no_style_pulls_the_state_is_the_source_and_the_edge_is_shown_soft(worker: StyleWorker) -> None:
+    bare = np.zeros((HEIGHT, WIDTH), np.uint8)
+    bare[:, 20:32], bare[:, 32:] = 128, 255
+    direction = Direction((Area((Pull(1.0, ((0, 1.0),)),), 255 - bare), Area((), bare)))
+    job = StylizeJob(StateId(0), pixels(1), (), 4, 0, direction=direction)
+    done = worker.run(pickle.loads(pickle.dumps(job)))
+    assert done.shown is not None
+    np.testing.assert_array_equal(done.state[:, 32:], widen(pixels(1))[:, 32:])
+    np.testing.assert_array_equal(done.shown[:, 32:], done.state[:, 32:])
+    np.testing.assert_array_equal(done.shown[:, :20], done.state[:, :20])
+    source = unit(widen(pixels(1)))
+    off = [np.abs(unit(picture) - source)[:, 20:32].mean() for picture in (done.shown, done.state)]
+    assert 0 < off[0] == pytest.approx(off[1] / 2, rel=0.05)
+    assert worker.run(StylizeJob(StateId(0), pixels(1), (), 2, 0)).shown is None
 
 
 def test_read_only_arrays_are_welcome(worker: StyleWorker) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from vidnst.errors import BadFrameError, ConfigError, RangeError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media.decode import FrameReader, fit_size, frame_range, parse_position
+from vidnst.media.positions import moment_seconds
 from vidnst.media.probe import probe
 
 
@@ -206,3 +207,13 @@ def test_ranges_are_checked() -> None:
 def test_positions_in_a_variable_rate_follow_the_time_stamps() -> None:
     clip = replace(steady_clip(8), pts_seconds=clips.UNEVEN_PTS, last_duration_seconds=clips.UNEVEN_LAST)
     assert [parse_position(f"{ms / 1000}s", clip) for ms in (0, 50, 240, 241, 800, 801, 1050)] == [0, 1, 3, 4, 7, 8, 8]
+
+
+def test_a_moment_is_a_time_and_may_lie_behind_the_end() -> None:
+    clip = steady_clip(250, first=Fraction(7, 3))
+    assert moment_seconds("50", clip) == clip.pts_seconds[50] - clip.pts_seconds[0]
+    assert moment_seconds(" 0:02.5 ", clip) == moment_seconds("2.5s", clip) == Fraction(5, 2)
+    assert moment_seconds("250", clip) == clip.duration_seconds
+    assert moment_seconds("300", clip) == clip.duration_seconds + 50 / clip.rate
+    with pytest.raises(ConfigError, match="noon"):
+        moment_seconds("noon", clip)

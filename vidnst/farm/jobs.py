@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from vidnst.direction import Direction
 from vidnst.frames import Pixels, State
 from vidnst.motion.blend import Start
 from vidnst.motion.flow import FlowPair
@@ -27,6 +28,10 @@ class StylizeJob:
     """Share of full steps for what comes from the starts."""
     step_scale: float = 1.0
     """Factor on the step size: below 1 when an attempt with the full step gave NaN."""
+    renew: float = 0.0
+    """Share of the content in what a warm start begins at: styles have changed since."""
+    direction: Direction | None = None
+    """Which styles pull where; None lets all pull everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ class Stylized:
     evaluations: int
     seconds: float
     """Seconds of computing, without transport."""
+    shown: State | None = None
+    """What the viewer is to see, where that is not the state: the source shows through in parts."""
 
 
 @dataclass(frozen=True, slots=True)

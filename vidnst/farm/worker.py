@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from vidnst.config import MotionConfig, RenderConfig
+from vidnst.direction import Direction, over_source
 from vidnst.errors import FarmError
 from vidnst.farm.jobs import FlowJob, Stylized, StylizeJob
-from vidnst.frames import Pixels, widen
+from vidnst.frames import Pixels, State, unit, widen
 from vidnst.motion.blend import blend
 from vidnst.motion.compose import compose_pairs
 from vidnst.motion.flow import FlowPair, estimate_pair
@@ -83,8 +84,11 @@ class StyleWorker:
             step_scale=job.step_scale,
             on_step=on_step,
             every_step=every_step,
+            direction=job.direction,
         )
-        return Stylized(to_state(result.image), result.losses, result.evaluations, time.perf_counter() - began)
+        state = to_state(result.image)
+        shown = None if job.direction is None else _shown(state, job.content, job.direction)
+        return Stylized(state, result.losses, result.evaluations, time.perf_counter() - began, shown)
 
     def _start(self, job: StylizeJob) -> WarmStart | None:
         if not job.starts:
@@ -95,11 +99,25 @@ class StyleWorker:
             None if map_ is None else self._to_device(map_.reshape(*map_.shape[:2], -1))
             for map_ in (begun.light, begun.still, begun.before)
         )
-        picture, mask = self._to_device(begun.picture), self._to_device(begun.valid[..., None])
+        first = begun.picture
+        if job.renew > 0:
+            first = (1 - np.float32(job.renew)) * first + np.float32(job.renew) * unit(job.content)
+        picture, mask = self._to_device(first), self._to_device(begun.valid[..., None])
         return WarmStart(picture, mask, light, stands, before, hold=job.hold, rate=job.rate)
 
     def _to_device(self, picture: NDArray[np.float32]) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].to(self._device)
+
+
+def _shown(state: State, source: Pixels, direction: Direction) -> State | None:
+    """What the viewer sees of a frame, where regions without style end softly.
+
+    Warm starts do not read it: laid over the source again and again, pass by pass, the edge would become all source.
+    """
+    bare = direction.bare
+    if bare is None or not ((bare > 0) & (bare < 255)).any():
+        return None
+    return over_source(state, source, bare)
 
 
 class FlowWorker:

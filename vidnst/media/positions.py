@@ -28,18 +28,41 @@ def parse_position(text: str, clip: ClipInfo) -> int:
         if index > clip.frame_count:
             raise _outside(text, clip)
         return index
-    seconds = _seconds(text)
+    seconds = parse_seconds(text)
     if seconds > clip.duration_seconds + _SLACK_SECONDS:
         raise _outside(text, clip)
     return bisect_left(clip.pts_seconds, clip.pts_seconds[0] + seconds - _SLACK_SECONDS)
 
 
-def _seconds(text: str) -> Fraction:
+def parse_seconds(text: str) -> Fraction:
+    """The seconds that `1.5s` or `00:00:01.5` means.
+
+    Raises:
+        ConfigError: written in neither way.
+    """
+    text = text.strip()
     if match := _SECONDS.fullmatch(text):
         return Fraction(match["seconds"])
     if match := _TIMECODE.fullmatch(text):
         return int(match["hours"] or 0) * 3600 + int(match["minutes"]) * 60 + Fraction(match["seconds"])
     raise ConfigError(f"{text!r} is no position in a clip", "write a frame (20), seconds (1.5s) or a time (0:01.5)")
+
+
+def moment_seconds(text: str, clip: ClipInfo) -> Fraction:
+    """Seconds from the clip's first frame that `text`, written as for `parse_position`, means; may lie after its end.
+
+    A frame number after the end counts on at the clip's rate.
+
+    Raises:
+        ConfigError: written in no known way.
+    """
+    text = text.strip()
+    if not re.fullmatch(r"\d{1,12}", text):
+        return parse_seconds(text)
+    beyond = int(text) - clip.frame_count
+    if beyond < 0:
+        return clip.pts_seconds[int(text)] - clip.pts_seconds[0]
+    return clip.duration_seconds + beyond / clip.rate
 
 
 def frame_range(clip: ClipInfo, start: str | None, end: str | None) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from vidnst.store.events import read_events
 from vidnst.store.manifest import Look, Manifest, StyleMark
-from vidnst.store.peek import holds_run, read_plan, was_writing
+from vidnst.store.peek import holds_run, mask_path, read_plan, was_writing
 from vidnst.store.run import RunStore
 from vidnst.store.space import check_free_space, required_bytes
 
@@ -13,6 +13,7 @@ __all__ = [
     "StyleMark",
     "check_free_space",
     "holds_run",
+    "mask_path",
     "read_events",
     "read_plan",
     "required_bytes",

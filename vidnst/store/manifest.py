@@ -21,6 +21,11 @@ class StyleMark(_Record):
     path: str
     fingerprint: str
     weight: float
+    at: str | None = None
+    """From which moment it holds, as it was written; runs from before there was a choice do not say."""
+    shots: tuple[int, ...] = ()
+    """Shots that it is for."""
+    region: str | None = None
 
 
 class Look(_Record):
@@ -31,6 +36,8 @@ class Look(_Record):
     source: str
     """Fingerprint."""
     styles: tuple[StyleMark, ...]
+    masks: dict[str, str] = {}
+    """Fingerprint of each region's mask."""
     backbone: str = "vgg19"
     """The network; runs from before there was a choice do not say."""
     weights: str
@@ -79,6 +86,7 @@ class Manifest(_Record):
         return [
             *_config_changes(self.look.config, other.look.config),
             *_style_changes(self.look.styles, other.look.styles),
+            *_mask_changes(self.look.masks, other.look.masks),
             *_other_bytes("source", self.look.source, other.look.source, Path(other.sources[0]).name),
             *self._network_changes(other),
             *self._flow_changes(other),
@@ -128,6 +136,25 @@ def _style_changes(old: Sequence[StyleMark], new: Sequence[StyleMark]) -> Iterat
             yield f"style {now} has other bytes" if was == now else f"style {was} -> {now}"
         if before.weight != after.weight:
             yield f"weight of style {now}: {before.weight:g} -> {after.weight:g}"
+        for what, one, two in (
+            ("moment", before.at or "always", after.at or "always"),
+            ("shots", _listed(before.shots), _listed(after.shots)),
+            ("region", before.region or "rest", after.region or "rest"),
+        ):
+            if one != two:
+                yield f"{what} of style {now}: {one} -> {two}"
+
+
+def _listed(shots: Sequence[int]) -> str:
+    return ",".join(map(str, shots)) or "all"
+
+
+def _mask_changes(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted(old.keys() | new.keys()):
+        if name not in new or name not in old:
+            yield f"region {name}: {'added' if name in new else 'gone'}"
+        elif old[name] != new[name]:
+            yield f"the mask of region {name} has other bytes"
 
 
 def _other_bytes(what: str, old: str, new: str, name: str) -> Iterator[str]:

@@ -16,6 +16,11 @@ def holds_run(folder: Path) -> bool:
     return (folder / "run.json").is_file()
 
 
+def mask_path(folder: Path, region: str, index: int) -> Path:
+    """Where a run has, or will have, a region's mask of frame `index` of the source, as a PNG."""
+    return folder / "masks" / region / f"{index:08d}.png"
+
+
 def read_plan(folder: Path) -> dict[str, Any] | None:
     """What a run planned, read without its lock; None where it has planned nothing.
 

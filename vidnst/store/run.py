@@ -8,6 +8,7 @@
     frames/        <frame, 8 digits>.png: what was rendered, and what the viewer will see where nothing follows
     before/        <frame, 8 digits>.png: source frames after the filters that come first, where there are any
     finished/      <frame, 8 digits>.png: what the viewer will see, where rendered frames are worked on further
+    masks/         <region>/<frame, 8 digits>.png: masks that follow what moves, found before anything is rendered
     lock           held by the process that works here
 
 A node is finished when the log says so. Its state and frame are on the disk under their final names before that line
@@ -33,10 +34,10 @@ from vidnst.plan import Node, NodeId, StateId, settled
 from vidnst.store.atomic import FolderLock, remove_parts, write_bytes_whole, write_whole, writing
 from vidnst.store.events import EventLog, read_events
 from vidnst.store.manifest import Manifest
-from vidnst.store.peek import holds_run, read_plan
+from vidnst.store.peek import holds_run, mask_path, read_plan
 from vidnst.store.pictures import PICTURE_FOLDERS
 
-_FOLDERS = ("state", "frames", *PICTURE_FOLDERS)
+_FOLDERS = ("state", "frames", "masks", *PICTURE_FOLDERS)
 _OURS = frozenset({"run.json", "plan.json", "events.jsonl", "measure.json", "lock", *_FOLDERS})
 _PACE_FRAMES = 200
 
@@ -54,8 +55,9 @@ class RunStore:
         self._lock = lock
         self._done: set[str] = set()
         with writing(folder):
-            for name in ("state", "frames"):
+            for name in _FOLDERS:
                 _refuse_link(folder / name)
+            for name in ("state", "frames"):
                 (folder / name).mkdir(exist_ok=True)
                 remove_parts(folder / name)
             remove_parts(folder)
@@ -164,6 +166,14 @@ class RunStore:
         path = self.frame_path(index)
         write_whole(path, write)
         self._frames.add(path.name)
+
+    def write_mask(self, region: str, index: int, data: bytes) -> None:
+        """Keep a region's mask of a frame, a whole PNG file. Errors as in `write_frame`."""
+        path = mask_path(self.folder, region, index)
+        _refuse_link(path.parent)
+        with writing(self.folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes_whole(path, data)
 
     def write_state(self, state: StateId, pixels: NDArray[np.uint16]) -> None:
         """Keep a state: `(H, W, 3)` uint16. Errors as in `write_frame`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -71,6 +72,7 @@ class Objective:
         content: `(1, 3, H, W)` in [0, 1].
         styles: targets made for this size.
         start: what the temporal term pulls toward; None for a cold frame.
+        bare: `(1, 1, H, W)` bool, where the content stays as it is, whatever the picture holds; None is nowhere.
     """
 
     def __init__(
@@ -81,9 +83,11 @@ class Objective:
         config: LossConfig,
         *,
         start: WarmStart | None = None,
+        bare: Tensor | None = None,
     ) -> None:
+        self._source, self._bare = content, bare
         self._network = network
-        self._styles = styles
+        self._regions = [(guide, list(group)) for guide, group in groupby(styles, key=lambda style: style.guide)]
         self._config = config
         self._content_shares = losses.shares(config.content_layers)
         self._style_shares = losses.shares(config.style_layers)
@@ -96,6 +100,8 @@ class Objective:
 
     def __call__(self, picture: Tensor) -> dict[str, Tensor]:
         """The losses of a picture `(1, 3, H, W)`, scalars on its device by the names of `TERMS`."""
+        if self._bare is not None:  # so that no gradient, and no step, comes to what stays
+            picture = torch.where(self._bare, self._source, picture)
         maps = self._network(picture, self._layers)
         terms = {
             "content": self._content_term(maps),
@@ -122,11 +128,12 @@ class Objective:
         for kind, kind_share in self._kind_shares.items():
             statistic = STATISTICS[kind]
             for name, layer_share in self._style_shares.items():
-                found = statistic.of(maps[name])
-                for style in self._styles:
-                    distance = statistic.distance(found, style.textures[kind][name], scale=self._config.scale)
-                    parts.append(style.share * kind_share * layer_share * distance)
-        return torch.stack(parts).sum()
+                for guide, styles in self._regions:
+                    found = statistic.of(maps[name], None if guide is None else guide.over(maps[name]))
+                    for style in styles:
+                        distance = statistic.distance(found, style.textures[kind][name], scale=self._config.scale)
+                        parts.append(style.share * kind_share * layer_share * distance)
+        return torch.stack(parts).sum() if parts else torch.zeros((), device=self._source.device)
 
     def _temporal_term(self, picture: Tensor) -> Tensor:
         if self._start is None:

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidnst.config import RenderConfig
+from vidnst.direction import Direction
 from vidnst.frames import Pixels
 from vidnst.reproducible import same_every_time
 from vidnst.style import losses
 from vidnst.style.edges import check_cells
+from vidnst.style.guided import Aims
 from vidnst.style.layers import deepest, smallest_side_px
 from vidnst.style.objective import Objective, WarmStart
 from vidnst.style.optimize import Minimum, StepReport, minimise
@@ -92,6 +94,7 @@ class Stylizer:
         kinds = losses.shares(config.losses.style_kinds)
         self._styles = styles
         self._targets = StyleTargets(styles, network=self._network, layers=layers, kinds=kinds, config=config.styles)
+        self._aims = Aims(self._targets, self._device)
 
     def stylize(
         self,
@@ -103,6 +106,7 @@ class Stylizer:
         step_scale: float = 1.0,
         on_step: OnStep | None = None,
         every_step: bool = False,
+        direction: Direction | None = None,
     ) -> StylizeResult:
         """Stylize one picture. The same arguments give the same bytes on the same machine.
 
@@ -115,6 +119,8 @@ class Stylizer:
             step_scale: factor on the step size.
             on_step: progress, from time to time; may raise to cancel.
             every_step: tell `on_step` after every evaluation of a cold start, also on a GPU, which costs it some time.
+            direction: which styles pull where; None lets all pull everywhere. Where only the source is to show, the
+                result holds it, but not where it is to show partly.
 
         Raises:
             ConfigError: the picture is too small for the layers, or for the cells of edges.
@@ -130,19 +136,20 @@ class Stylizer:
             return StylizeResult(first.clamp(0, 1), {}, 0)
         with same_every_time():
             if start is not None:
-                start, tried = self._lit(start, content, step_scale)
+                start, tried = self._lit(start, content, step_scale, direction)
                 pace = step_scale * start.pace()
-                found = self._refine(start.picture, content, iterations, pace, on_step, start=start)
+                found = self._refine(start.picture, content, iterations, pace, on_step, direction, start=start)
                 return StylizeResult(found.image, found.losses, tried + found.evaluations)
             seed = self._config.optimize.seed if seed is None else seed
-            return self._cold(content, iterations, seed, step_scale, on_step, every_step=every_step)
+            return self._cold(content, iterations, seed, step_scale, on_step, direction, every_step=every_step)
 
-    def evaluate(self, content: Tensor, picture: Tensor) -> dict[str, float]:
+    def evaluate(self, content: Tensor, picture: Tensor, direction: Direction | None = None) -> dict[str, float]:
         """The losses of a finished picture, without changing it.
 
         Args:
             content: `(1, 3, H, W)` float32 sRGB in [0, 1].
             picture: shaped like `content`.
+            direction: which styles pull where; None lets all pull everywhere.
 
         Returns:
             The values of `objective.TERMS`, as `stylize` gives them for a cold start.
@@ -151,12 +158,14 @@ class Stylizer:
             ConfigError: the picture is too small for the layers.
         """
         content, picture = content.detach().to(self._device), picture.detach().to(self._device)
-        styles = self._targets.at(*content.shape[-2:])
+        aim = self._aims.at(direction, *content.shape[-2:])
         with torch.no_grad(), same_every_time():
-            terms = Objective(self._network, content, styles, self._config.losses)(picture)
+            terms = Objective(self._network, content, aim.styles, self._config.losses)(picture)
         return {name: float(term) for name, term in terms.items()}
 
-    def _lit(self, start: WarmStart, content: Tensor, step_scale: float) -> tuple[WarmStart, int]:
+    def _lit(
+        self, start: WarmStart, content: Tensor, step_scale: float, direction: Direction | None
+    ) -> tuple[WarmStart, int]:
         """The start in the frame's light, and the evaluations that took.
 
         A painting may follow its source's light, or keep to its style's whatever happens, and not everywhere alike. So
@@ -167,7 +176,7 @@ class Stylizer:
             return start, 0
         size = self._sizes(*content.shape[-2:])[0]
         painted = [
-            self._refine(picture, picture, self._config.optimize.iterations, step_scale, None)
+            self._refine(picture, picture, self._config.optimize.iterations, step_scale, None, direction)
             for picture in (resized(content, *size), resized(start.before, *size))
         ]
         change = losses.smooth(painted[0].image - painted[1].image, resized(start.mask, *size))
@@ -181,6 +190,7 @@ class Stylizer:
         seed: int,
         step_scale: float,
         on_step: OnStep | None,
+        direction: Direction | None,
         *,
         every_step: bool = False,
     ) -> StylizeResult:
@@ -196,6 +206,7 @@ class Stylizer:
                 evaluations,
                 step_scale,
                 _shifted(on_step, done, iterations),
+                direction,
                 every_step=every_step,
             )
             picture, done = found.image, done + found.evaluations
@@ -208,13 +219,14 @@ class Stylizer:
         evaluations: int,
         step_scale: float | Tensor,
         on_step: OnStep | None,
+        direction: Direction | None,
         *,
         start: WarmStart | None = None,
         every_step: bool = False,
     ) -> Minimum:
-        styles = self._targets.at(*content.shape[-2:])
-        objective = Objective(self._network, content, styles, self._config.losses, start=start)
-        return minimise(
+        aim = self._aims.at(direction, *content.shape[-2:])
+        objective = Objective(self._network, content, aim.styles, self._config.losses, start=start, bare=aim.bare)
+        found = minimise(
             objective,
             picture,
             config=self._config.optimize,
@@ -223,6 +235,7 @@ class Stylizer:
             on_step=on_step,
             every_step=every_step,
         )
+        return found if aim.bare is None else replace(found, image=torch.where(aim.bare, content, found.image))
 
     def _sizes(self, height: int, width: int) -> list[tuple[int, int]]:
         """Sizes that a cold start goes through, from the coarsest; the last is the picture's own."""

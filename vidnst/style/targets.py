@@ -8,6 +8,7 @@ import torch
 
 from vidnst.config import StylesConfig
 from vidnst.frames import Pixels
+from vidnst.style.guide import Guide
 from vidnst.style.pixels import from_pixels
 from vidnst.style.statistics import STATISTICS, Texture, mixed
 from vidnst.style.variants import variants
@@ -25,6 +26,8 @@ class StyleTarget:
     """Its part of the whole style loss; the parts of all style pictures sum to 1."""
     textures: dict[str, dict[str, Texture]]
     """Of each layer, by the name of the statistic: `textures["gram"]["relu1_1"]`."""
+    guide: Guide | None = None
+    """The region whose texture is to be so; None is the whole picture."""
 
 
 class StyleTargets:
@@ -71,6 +74,10 @@ class StyleTargets:
                 self._made.popitem(last=False)
         self._made.move_to_end(key)
         return self._made[key]
+
+    def of(self, pixels: Pixels, height: int, width: int) -> StyleTarget:
+        """The target of another picture, for content of that size, with all of the style loss."""
+        return self._make(pixels, 1.0, height * width)
 
     @torch.no_grad()
     def _make(self, pixels: Pixels, share: float, area: int) -> StyleTarget:
