@@ -227,3 +227,29 @@ def test_values_of_an_axis_are_read_as_yaml() -> None:
     ):
         with pytest.raises(ConfigError, match=words):
             parse_values(text)
+
+
+def test_a_cell_is_what_a_render_shows_with_filters_colours_moments_and_a_region(
+    source: Path, styles: list[Path], tmp_path: Path
+) -> None:
+    mask = np.zeros((64, 96, 3), np.uint8)
+    mask[:, :40] = 255
+    write_picture(tmp_path / "mask.png", mask)
+    config = changed(
+        quick(init="noise"),
+        {
+            "input.size": 96,
+            "regions.masks": {"left": str(tmp_path / "mask.png")},
+            "filters.before": ["superpixels:40"],
+            "filters.after": ["palette:6"],
+            "colour.keep": "luminance",
+            "colour.transfer": "moments",
+        },
+    )
+    texts = [f"{styles[0]}@0s", f"{styles[1]}#left"]
+    vidnst.render(source, style=texts, output=tmp_path / "whole.png", config=config)
+    found = vidnst.proof(source, style=texts, output=tmp_path / "p.png", config=config, together=True, size=96)
+    assert np.array_equal(found.cells[0].pixels, read_picture(tmp_path / "whole.png"))
+    plain = changed(config, {"filters.after": [], "colour.keep": "none"})
+    other = vidnst.proof(source, style=texts, output=tmp_path / "q.png", config=plain, together=True, size=96)
+    assert not np.array_equal(other.cells[0].pixels, found.cells[0].pixels)

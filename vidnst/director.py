@@ -113,7 +113,7 @@ def follow_regions(
 
 def direct(job: Job, store: RunStore, shots: Sequence[Shot]) -> Director | None:
     """Who says which styles pull where in each frame of a job; None where all do everywhere and always."""
-    if job.passes_through or not _is_directed(job.styles, job.config):
+    if job.passes_through or not is_directed(job.styles, job.config):
         return None
     guides = Guides(job.masks, _footage(job, shots), store.folder) if job.masks else None
     return Director(job.styles, job.entries, job.clip, guides, recolour=colourist(job.config, store))
@@ -134,7 +134,7 @@ def recall_director(
         ConfigError: a mask cannot be used any more.
         RunError: masks that followed what moves were not kept.
     """
-    if not _is_directed(styles, footage.config):
+    if not is_directed(styles, footage.config):
         return None
     clip, shots, (start, end) = footage.clip, footage.shots, (footage.shots[0].start, footage.shots[-1].end)
     entries = placed(styles, clip)
@@ -146,7 +146,8 @@ def recall_director(
     return Director(styles, entries, clip, guides, recolour=recolour)
 
 
-def _is_directed(styles: Sequence[StylePicture], config: RenderConfig) -> bool:
+def is_directed(styles: Sequence[StylePicture], config: RenderConfig) -> bool:
+    """Whether styles hold somewhere or sometimes only, or move."""
     somewhere = any(style.at or style.shots or style.region or style.clip for style in styles)
     return somewhere or bool(config.regions.masks)
 

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vidnst.config import RenderConfig
+from vidnst.darkroom import directed, filtered, finished, recoloured
 from vidnst.entries import StylePicture, read_styles
 from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import OnEvent, RunFinished, Stage, Warned, ignore
 from vidnst.film import Film, drawn_clip
-from vidnst.frames import Pixels, State, narrow
+from vidnst.frames import Pixels, narrow
 from vidnst.prepare import read_features
 from vidnst.stills import Footage, cold_job, open_footage, paint_cold
 
@@ -103,7 +104,8 @@ def evolve(
         on_event: hears of what happens.
         cancelled: asked at every evaluation whether to stop.
 
-    A step's picture is the one that was evaluated there; at the last step it is the finished picture, the best of all.
+    A step's picture is the one that was evaluated there; at the last step it is the finished picture, the best of all,
+    with all that a render does to it afterwards.
 
     Raises:
         ConfigError: a step outside the evaluations, or too many of them.
@@ -115,15 +117,15 @@ def evolve(
     styles = read_styles([str(text) for text in texts])
     footage = open_footage(source, config, on_event=on_event)
     (index,) = footage.named([footage.start if frame is None else frame])
-    pixels = footage.read([index], size=config.input.size)[index]
-    job = cold_job(index, pixels, config)
+    pixels = filtered(footage.read([index], size=config.input.size)[index], config)
+    styles = recoloured(styles, [pixels], config)
+    direction = directed(styles, footage, index, (pixels.shape[1], pixels.shape[0]))
+    job = cold_job(index, pixels, config, direction=direction)
     canvas = Canvas(pixels.shape[1], pixels.shape[0], curve=curve)
     plan = _Plan(path, film_steps(job.iterations, every) if _is_film(path) else (), _stills(path, at, job.iterations))
     plan.check(footage, styles, canvas.size, rate, overwrite=overwrite)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.part", dir=path.absolute().parent) as folder:
-        watch = _Watch(
-            Path(folder), job.content, config.output.bits, plan.wanted, on_event, cancelled or (lambda: False)
-        )
+        watch = _Watch(Path(folder), job.content, config, plan.wanted, on_event, cancelled or (lambda: False))
         painted = _paint(job, styles, config, watch)
         watch.finish(painted)
         stills = plan.write_stills(watch, on_event)
@@ -133,7 +135,7 @@ def evolve(
         else:
             watch.copy(painted.evaluations, path)
     on_event(RunFinished(str(path), 1, time.monotonic() - began))
-    return Evolution(path, stills, tuple(watch.steps), narrow(painted.state, 8), painted.losses)
+    return Evolution(path, stills, tuple(watch.steps), finished(painted, pixels, config), painted.losses)
 
 
 @dataclass(slots=True)
@@ -142,7 +144,7 @@ class _Watch:
 
     folder: Path
     content: Pixels
-    bits: Literal[8, 16]
+    config: RenderConfig
     wanted: frozenset[int]
     on_event: OnEvent
     cancelled: Cancelled
@@ -156,11 +158,13 @@ class _Watch:
         self.steps.append(Step(report.evaluation, report.losses, report.height))
         self.on_event(Stage("evaluations", report.evaluation, report.limit))
         if report.evaluation in self.wanted:
-            self._write(report.evaluation, to_state(resized(report.picture, *self.content.shape[:2])))
+            state = to_state(resized(report.picture, *self.content.shape[:2]))
+            self._write(report.evaluation, narrow(state, self.config.output.bits))
 
     def finish(self, painted: "Stylized") -> None:
         """The finished picture takes the place of the last step's."""
-        self._write(painted.evaluations, painted.state)
+        bits = self.config.output.bits
+        self._write(painted.evaluations, finished(painted, self.content, self.config, bits=bits))
 
     def read(self, step: int) -> Pixels:
         """A kept picture, `(H, W, 3)` of 8 or 16 bits."""
@@ -174,12 +178,12 @@ class _Watch:
 
         write_picture(path, self.read(step))
 
-    def _write(self, step: int, state: State) -> None:
+    def _write(self, step: int, pixels: Pixels) -> None:
         from vidnst.media.pictures import encode_png
         from vidnst.store.atomic import writing
 
         with writing(self.folder.parent):  # not to be kept, so nothing waits for the disk
-            self._path(step).write_bytes(encode_png(narrow(state, self.bits), bits=self.bits))
+            self._path(step).write_bytes(encode_png(pixels, bits=self.config.output.bits))
 
     def _path(self, step: int) -> Path:
         return self.folder / f"{step:06d}.png"

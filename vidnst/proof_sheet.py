@@ -58,6 +58,8 @@ class SheetPlan:
     axes: Mapping[str, Sequence[Any]]
     configs: Mapping[int, RenderConfig]
     """By the number of a combination of the axes' values, in the order of `itertools.product`."""
+    together: bool = False
+    """Whether the styles of a look hold where and when they do in a render."""
 
     def cells(self) -> Iterator[Cell]:
         """Everything that is painted: frame by frame, style by style, setting by setting."""

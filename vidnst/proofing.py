@@ -6,15 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidnst.config import RenderConfig
-from vidnst.entries import read_styles
+from vidnst.darkroom import directed, filtered, finished, recoloured
+from vidnst.entries import StylePicture, read_styles
 from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import OnEvent, RunFinished, Stage, ignore
-from vidnst.frames import State, narrow
+from vidnst.farm.jobs import StylizeJob
+from vidnst.frames import Pixels, State
 from vidnst.prepare import read_features
 from vidnst.presets import changed
 from vidnst.proof_sheet import Cell, ProofCell, SheetPlan, Stills, combinations, described, draw
@@ -76,7 +78,8 @@ def proof(
         axes: at most two dotted keys with the values that are tried; the last one goes across.
         frames: frames to show: numbers, seconds (`1.5s`) or timecodes; none spreads `count` evenly over the shots.
         count: how many frames, where none are named.
-        together: paint after all styles at once, by their weights (`a.jpg:100`), as a render does.
+        together: paint after all styles at once, as a render does: by their weights (`a.jpg:100`), and where and when
+            they hold. Masks of one picture are taken as they are.
         size: longest side of a cell in pixels; never enlarges.
         report: JSON file with the losses of every cell; None puts it beside the sheet.
         overwrite: replace files that exist.
@@ -98,19 +101,22 @@ def proof(
     configs = _configs(config, axes or {})
     check_picture_name(path)
     styles = read_styles([str(text) for text in texts])
-    looks = (styles,) if together else tuple((one,) for one in styles)
+    looks = (styles,) if together else tuple((everywhere(one),) for one in styles)
     footage = open_footage(source, config, on_event=on_event)
     for file in (path, beside):
         check_file(file, overwrite=overwrite, inputs=(*footage.clip.paths, *(one.path for one in styles)))
     chosen = footage.named(frames) if frames else footage.spread(count)
-    plan = SheetPlan(footage, tuple(chosen), looks, axes or {}, configs)
+    plan = SheetPlan(footage, tuple(chosen), looks, axes or {}, configs, together)
     _check_size(plan)
     cells = tuple(plan.cells())
     stills = _read(plan)
     weights = _Weights(on_event)
-    painted = _paint(cells, stills, weights, on_event, cancelled or (lambda: False))
+    ways = {_way(one): one for one in configs.values()}
+    looked_at = {way: _filtered(stills, one) for way, one in ways.items()}
+    sources = [looked_at[_way(cell.config)][cell.frame] for cell in cells]
+    painted = _paint(plan, cells, looked_at, weights, on_event, cancelled or (lambda: False))
     losses = _judge(config, cells, stills, weights, [one.state for one in painted])
-    pictures = [narrow(one.state, 8) for one in painted]
+    pictures = list(map(finished, painted, sources, (cell.config for cell in cells)))
     sheet, places = draw(plan, cells, pictures, losses, stills)
     evaluations = [one.evaluations for one in painted]
     found = tuple(map(ProofCell, cells, pictures, losses, evaluations, places))
@@ -161,7 +167,12 @@ def _read(plan: SheetPlan) -> Stills:
 
 
 def _paint(
-    cells: Sequence[Cell], stills: Stills, weights: "_Weights", on_event: OnEvent, cancelled: Cancelled
+    plan: SheetPlan,
+    cells: Sequence[Cell],
+    sources: Mapping[str, Mapping[int, Pixels]],
+    weights: "_Weights",
+    on_event: OnEvent,
+    cancelled: Cancelled,
 ) -> "list[Stylized]":
     """What each cell becomes; the first error stops all others."""
     from vidnst.farm.staff import choose_staff, local_cores
@@ -170,7 +181,11 @@ def _paint(
     farm = cells[0].config.farm
     gpu = pick_device(farm.device).type == "cuda"
     staff = choose_staff(farm, width=len(cells), cores=local_cores(), gpus=float(gpu))
-    jobs = [cold_job(cell.frame, stills[cell.frame, cell.config.input.size], cell.config) for cell in cells]
+    frames = [sources[_way(cell.config)] for cell in cells]
+    jobs = [_job(plan, cell, seen[cell.frame]) for cell, seen in zip(cells, frames, strict=True)]
+    styles = [
+        recoloured(cell.styles, list(seen.values()), cell.config) for cell, seen in zip(cells, frames, strict=True)
+    ]
     features = [weights.of(cell.config) for cell in cells]
     stop = threading.Event()
 
@@ -180,7 +195,7 @@ def _paint(
 
     def paint(number: int) -> "Stylized":
         cell = cells[number]
-        return paint_cold(jobs[number], cell.config, features[number], cell.styles, staff.threads, watch)
+        return paint_cold(jobs[number], cell.config, features[number], styles[number], staff.threads, watch)
 
     on_event(Stage("cells", 0, len(cells)))
     with ThreadPoolExecutor(staff.style) as pool:
@@ -192,6 +207,28 @@ def _paint(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [future.result() for future in futures]
+
+
+def _job(plan: SheetPlan, cell: Cell, source: Pixels) -> StylizeJob:
+    """The job of a cell, with where its styles are to be."""
+    footage, size = replace(plan.footage, config=cell.config), (source.shape[1], source.shape[0])
+    direction = directed(cell.styles, footage, cell.frame, size) if plan.together else None
+    return cold_job(cell.frame, source, cell.config, direction=direction)
+
+
+def _way(config: RenderConfig) -> str:
+    """What decides how a source frame looks before it is painted, as a key."""
+    return f"{config.input.size} {config.filters.before} {config.optimize.seed}"
+
+
+def _filtered(stills: Stills, config: RenderConfig) -> dict[int, Pixels]:
+    """The frames that are painted, by index."""
+    return {index: filtered(pixels, config) for (index, size), pixels in stills.items() if size == config.input.size}
+
+
+def everywhere(style: StylePicture) -> StylePicture:
+    """A style by itself: in the whole picture, at all times, as it is in the beginning."""
+    return replace(style, at=None, shots=(), region=None, clip=None)
 
 
 def _gather(futures: "Sequence[Future[Stylized]]", on_event: OnEvent) -> None:

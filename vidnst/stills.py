@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.config import RenderConfig
+from vidnst.direction import Direction
 from vidnst.entries import StylePicture
 from vidnst.errors import ConfigError, RangeError
 from vidnst.events import OnEvent, Stage, ignore
@@ -99,7 +100,7 @@ class Footage:
         with closing(
             FrameCache(self.clip, shots, size=pixels, on_bad_frame=policy, adjuster=adjuster, frames=1)
         ) as cache:
-            return {index: cache.get(_shot_of(shots, index), index) for index in sorted(indices)}
+            return {index: cache.get(shot_of(shots, index), index) for index in sorted(indices)}
 
 
 def open_footage(
@@ -120,7 +121,7 @@ def open_footage(
     return Footage(clip, start, end, config, on_event)
 
 
-def cold_job(index: int, pixels: Pixels, config: RenderConfig) -> StylizeJob:
+def cold_job(index: int, pixels: Pixels, config: RenderConfig, *, direction: Direction | None = None) -> StylizeJob:
     """The job of a frame that starts cold: what a render does with the first frame of a shot.
 
     Raises:
@@ -129,7 +130,8 @@ def cold_job(index: int, pixels: Pixels, config: RenderConfig) -> StylizeJob:
     node, iterations = StateId(index), config.evaluations("cold")
     if iterations == 0:
         raise ConfigError("optimize.iterations = 0: there is nothing to see", "give at least 1")
-    return StylizeJob(node, pixels, (), iterations=iterations, seed=node_seed(config.optimize.seed, node))
+    seed = node_seed(config.optimize.seed, node)
+    return StylizeJob(node, pixels, (), iterations=iterations, seed=seed, direction=direction)
 
 
 def paint_cold(
@@ -175,5 +177,6 @@ def _parts(shots: Sequence[Shot], count: int) -> list[int]:
     return parts
 
 
-def _shot_of(shots: Sequence[Shot], index: int) -> int:
+def shot_of(shots: Sequence[Shot], index: int) -> int:
+    """The number of the shot that a frame lies in."""
     return next(number for number, shot in enumerate(shots) if shot.start <= index < shot.end)

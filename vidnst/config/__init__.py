@@ -1,0 +1,66 @@
+"""The configuration: what can be decided about a render, with its defaults, limits and units.
+
+Sections `input` to `filters` decide the picture and go into the look's fingerprint; `farm` and `output` decide where it
+is computed and how it is packed, and may change between a run and its resumption.
+"""
+
+from vidnst.config.finishing import (
+    ColourConfig,
+    FilterConfig,
+    FiltersConfig,
+    PaletteConfig,
+    PhotoConfig,
+    SuperpixelsConfig,
+)
+from vidnst.config.moving import (
+    BetweenConfig,
+    KeyConfig,
+    MotionConfig,
+    RelaxConfig,
+    ScheduleConfig,
+    SettleConfig,
+    WarmConfig,
+)
+from vidnst.config.packing import FarmConfig, OutputConfig
+from vidnst.config.painting import (
+    STYLE_LAYERS,
+    VGG19_LAYERS,
+    LossConfig,
+    ModelConfig,
+    OptimizeConfig,
+    StyleKind,
+    StylesConfig,
+)
+from vidnst.config.reading import InputConfig, RegionsConfig
+from vidnst.config.render import LOOK_SECTIONS, RenderConfig
+from vidnst.config.section import Section
+
+__all__ = [
+    "LOOK_SECTIONS",
+    "STYLE_LAYERS",
+    "VGG19_LAYERS",
+    "BetweenConfig",
+    "ColourConfig",
+    "FarmConfig",
+    "FilterConfig",
+    "FiltersConfig",
+    "InputConfig",
+    "KeyConfig",
+    "LossConfig",
+    "ModelConfig",
+    "MotionConfig",
+    "OptimizeConfig",
+    "OutputConfig",
+    "PaletteConfig",
+    "PhotoConfig",
+    "RegionsConfig",
+    "RelaxConfig",
+    "RenderConfig",
+    "ScheduleConfig",
+    "Section",
+    "SettleConfig",
+    "StyleKind",
+    "StylesConfig",
+    "SuperpixelsConfig",
+    "WarmConfig",
+]

@@ -1,0 +1,49 @@
+"""Who computes, and how the result is packed."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from vidnst.config.section import Section
+
+
+class FarmConfig(Section):
+    """Who computes."""
+
+    executor: Literal["ray", "inline"] = "ray"
+    """ray: actors, here or on a cluster; inline: threads of this process, for debugging and for hosts without Ray."""
+    workers: int | None = Field(None, ge=1, le=4096)
+    """Stylizing actors; none takes one for each GPU, or what suits the plan and the cores."""
+    threads: int | None = Field(None, ge=1, le=1024)
+    """Threads of each actor on a CPU; none shares the cores out."""
+    gpus_per_worker: float = Field(1.0, gt=0, le=1)
+    """Share of a GPU that an actor holds."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    address: str | None = None
+    """Ray cluster to join; none takes RAY_ADDRESS or starts Ray here."""
+    attempts: int = Field(3, ge=1, le=100)
+    """Failures of one node that fail the run."""
+    window: int | None = Field(None, ge=1)
+    """Frames in flight ahead of the oldest unfinished one; none derives it from the workers."""
+
+
+class OutputConfig(Section):
+    """How the result is packed."""
+
+    codec: Literal["auto", "h264", "h265", "av1", "vp9", "prores", "ffv1", "gif", "webp", "apng", "png"] = "auto"
+    """auto: by the output's suffix (.mp4 h264, .webm vp9, .mov prores, .mkv ffv1, .gif, .webp, .apng, folder png)."""
+    quality: int | None = Field(None, ge=0, le=63)
+    """Constant rate factor (lower is better); none takes the codec's customary value."""
+    speed: str | None = Field(None, pattern=r"^[a-z0-9]+$")
+    """The encoder's preset, as ffmpeg names it."""
+    hardware: Literal["none", "nvenc", "vaapi", "qsv", "amf", "videotoolbox"] = "none"
+    """Hardware encoder to use, where ffmpeg and the machine have it."""
+    chroma: Literal["420", "422", "444"] | None = None
+    """Chroma sampling; none takes 4:2:0 (4:4:4 where a side is odd, 4:2:2 for ProRes, RGB for FFV1)."""
+    bits: Literal[8, 16] = 8
+    """Bits per channel of PNG frames."""
+    audio: Literal["keep", "none"] = "keep"
+    keep_frames: bool = False
+    """Keep the run's state and frames after a verified encode."""
+    measure: bool = True
+    """Measure how steady the result is after the encode, into the run folder's `measure.json`."""
