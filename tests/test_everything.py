@@ -139,7 +139,6 @@ def beginning(place: Path, tmp_path_factory: pytest.TempPathFactory) -> list[byt
         ("regions", "feather", 0),
         ("styles", "mirror", False),
         ("losses", "edges_weight", 0),
-        ("motion", "static_lock", 0),
         ("photo", "steadiness", 0),
     ],
 )
