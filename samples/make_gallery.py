@@ -9,6 +9,7 @@ samples/gallery/README.md.
 
 import argparse
 import hashlib
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +31,14 @@ GALLERY = SAMPLES / "gallery"
 PANEL = (240, 135)
 COMMON = (
     "input.size=240",
-    "losses.content_layers={relu3_4: 1}",
     "model.backbone=slim",
     "optimize.iterations=100",
     "farm.executor=inline",
     "farm.threads=1",
     "output.measure=false",
 )
+USUAL = ("losses.content_layers={relu3_4: 1}",)
+"""As in the preset draft: the deepest layer that slim has learned."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class Exhibit:
     off: Look = Look()
 
 
+STEADY = ("schedule.passes=3", "schedule.spacing=4", "optimize.iterations=60")
+"""For several frames."""
 STRIP = (30, 34, 38)
 """Frames of a strip."""
 
@@ -137,7 +141,61 @@ EXHIBITS = [
         on("optimize.init=noise", "optimize.seed=1"),
         on("optimize.init=noise"),
     ),
-    Exhibit("stop", "Optimisation", "`optimize.stop_at_loss` null, 1.5", on("optimize.stop_at_loss=1.5")),
+    Exhibit("stop", "Optimisation", "`optimize.stop_at_loss` null, 3", on("optimize.stop_at_loss=3")),
+    Exhibit(
+        "several",
+        "Several styles",
+        "`--style swirls.jpg`; `--style swirls.jpg:2 --style woodcut.jpg:1`",
+        on(styles=("swirls.jpg:2", "woodcut.jpg:1")),
+    ),
+    Exhibit(
+        "over-time",
+        "Several styles",
+        "`--style swirls.jpg@30 --style mosaic.jpg@38`: from one to the other in 8 frames",
+        on(*STEADY, styles=("swirls.jpg@30", "mosaic.jpg@38"), frames=STRIP),
+        on(*STEADY, frames=STRIP),
+    ),
+    Exhibit(
+        "per-shot",
+        "Several styles",
+        "`--style swirls.jpg --style woodcut.jpg@shot1`: the second shot begins at frame 34",
+        on(*STEADY, "input.shots=[34]", styles=("swirls.jpg", "woodcut.jpg@shot1"), frames=STRIP),
+        on(*STEADY, "input.shots=[34]", frames=STRIP),
+    ),
+    Exhibit(
+        "style-clip",
+        "Several styles",
+        "`--style CLIP`: a style for every frame, here `swirls` going from blue to orange",
+        on(*STEADY, styles=("turning",), frames=STRIP),
+        on(*STEADY, frames=STRIP),
+    ),
+    Exhibit(
+        "region",
+        "Regions",
+        "`--region sky=MASK --style swirls.jpg#sky --style woodcut.jpg`",
+        on("regions.masks.sky=<sky>", styles=("swirls.jpg#sky", "woodcut.jpg")),
+        on(styles=("swirls.jpg", "woodcut.jpg")),
+    ),
+    Exhibit(
+        "region-bare",
+        "Regions",
+        "`--region land=MASK --style swirls.jpg`: no style for the sea and the land",
+        on("regions.masks.land=<land>"),
+    ),
+    Exhibit(
+        "feather",
+        "Regions",
+        "`regions.feather` 0, 0.15",
+        on("regions.masks.land=<land>", "regions.feather=0.15"),
+        on("regions.masks.land=<land>", "regions.feather=0"),
+    ),
+    Exhibit(
+        "follow",
+        "Regions",
+        "`regions.follow` false, true: a mask of the boat in the first picture of a burst, after 7 more",
+        on("regions.masks.boat=<boat>", source="burst", frames=(0, 4, 7), styles=("swirls.jpg",)),
+        on("regions.masks.boat=<boat>", "regions.follow=false", source="burst", frames=(0, 4, 7)),
+    ),
     Exhibit("pooling", "Network", "`model.pooling` max, average", on("model.pooling=average")),
     Exhibit("padding", "Network", "`model.padding` zeros, replicate", on("model.padding=replicate")),
     Exhibit("keep-luminance", "Colour", "`--colour luminance`", on("colour.keep=luminance")),
@@ -152,6 +210,15 @@ EXHIBITS = [
         "`--preset photo`: the boat by day after the bay at dusk; off: `photo.enabled` false",
         on(preset="photo", source="burst", frames=(0,), styles=("dusk",)),
         on("photo.enabled=false", preset="photo", source="burst", frames=(0,), styles=("dusk",)),
+    ),
+    *(
+        Exhibit(
+            f"recipe-{name}",
+            "Recipes",
+            f"`--preset {name}`, with 100 evaluations instead of its own number",
+            on(preset=name, styles=("swirls.jpg:100", "woodcut.jpg:45") if name == "two_styles" else ("swirls.jpg",)),
+        )
+        for name in ("gatys2015", "slices", "noisemix", "tvmix", "early_layers", "two_styles")
     ),
     Exhibit("palette", "Classical looks", "`--filter palette:10`", on("filters.after=[palette:10]")),
     Exhibit(
@@ -179,25 +246,56 @@ EXHIBITS = [
 
 
 def rendered(look: Look, folder: Path) -> NDArray[np.uint8]:
-    """The frames of a look, `(H, W, 3)` RGB side by side; each look is rendered once."""
+    """The frames of a look, `(H, W, 3)` RGB side by side."""
+    output = rendered_into(look, folder)
+    return np.hstack([panel(read_picture(output / f"{index:06d}.png")) for index in look.frames]).astype(np.uint8)
+
+
+def rendered_into(look: Look, folder: Path) -> Path:
+    """Where the frames of a look are; each look is rendered once."""
     first, last = look.frames[0], look.frames[-1]
     output = folder / hashlib.sha256(repr(look).encode()).hexdigest()[:16]
     if not output.exists():
         spans = (f"input.start={first}", f"input.end={last + 1}")
-        config = load_config(preset=look.preset, assignments=(*COMMON, *spans, *look.settings))
-        styles = [str(style_path(name, folder)) for name in look.styles]
+        usual = () if look.preset else USUAL
+        settings = (re.sub("<(.*)>", lambda found: str(mask(found[1], folder)), text) for text in look.settings)
+        config = load_config(preset=look.preset, assignments=(*COMMON, *spans, *usual, *settings))
+        styles = [style_path(name, folder) for name in look.styles]
         vidnst.render(SAMPLES / look.source, style=styles, output=output, config=config)
-    return np.hstack([panel(read_picture(output / f"{index:06d}.png")) for index in look.frames]).astype(np.uint8)
+    return output
 
 
-def style_path(name: str, folder: Path) -> Path:
-    """A style of the samples, or the bay at dusk: the last frame of the clip."""
-    if name != "dusk":
-        return SAMPLES / "styles" / name
-    path = folder / "dusk.png"
-    with FrameReader(probe(SAMPLES / "timelapse.mp4")) as reader:
-        write_picture(path, reader.read(64).pixels)
-    return path
+def style_path(name: str, folder: Path) -> str:
+    """A style as after --style: of the samples, the bay at dusk, or a clip that goes from blue to orange."""
+    if name == "dusk":
+        with FrameReader(probe(SAMPLES / "timelapse.mp4")) as reader:
+            write_picture(folder / "dusk.png", reader.read(64).pixels)
+        return str(folder / "dusk.png")
+    if name == "turning":
+        clip = folder / "turning"
+        clip.mkdir(exist_ok=True)
+        swirls = read_picture(SAMPLES / "styles" / "swirls.jpg")
+        for index in range(STRIP[-1] + 1):
+            blue = min(1.0, (STRIP[-1] - index) / (STRIP[-1] - STRIP[0]))
+            turned = swirls * blue + swirls[..., ::-1] * (1 - blue)
+            write_picture(clip / f"{index:03}.png", np.rint(turned).astype(np.uint8))
+        return str(clip)
+    return str(SAMPLES / "styles" / name)
+
+
+def mask(name: str, folder: Path) -> Path:
+    """A mask as somebody might paint it, white inside, drawn over a picture of 640 pixels."""
+    across = np.linspace(0, 640, 9)
+    horizon = np.column_stack([across, [188, 176, 186, 196, 204, 204, 204, 198, 176]])
+    outlines = {
+        "sky": np.vstack([horizon, [(640, 0), (0, 0)]]),
+        "land": np.vstack([horizon, [(640, 360), (0, 360)]]),
+        "boat": np.array([(90, 230), (200, 50), (235, 40), (330, 225), (330, 285), (105, 295)]),
+    }
+    paper = np.zeros((426 if name == "boat" else 360, 640, 3), np.uint8)
+    cv2.fillPoly(paper, [np.rint(outlines[name]).astype(np.int32)], (255, 255, 255))
+    write_picture(folder / f"{name}.png", paper)
+    return folder / f"{name}.png"
 
 
 def panel(picture: Pixels) -> NDArray[np.uint8]:
@@ -220,7 +318,9 @@ def page(exhibits: list[Exhibit]) -> str:
         for exhibit in exhibits:
             if exhibit.chapter == chapter:
                 lines.append(f"| {exhibit.text} | ![off and on]({exhibit.name}.jpg) |")
-    return "\n".join(lines) + "\n"
+    lines += ["", "## Seeing before deciding", ""]
+    lines += [line for name, text in SHEETS.items() for line in (f"{text}:", "", f"![{name}]({name}.jpg)", "")]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def drawn(exhibit: Exhibit, folder: Path) -> NDArray[np.uint8]:
@@ -229,6 +329,42 @@ def drawn(exhibit: Exhibit, folder: Path) -> NDArray[np.uint8]:
     across = len(exhibit.on.frames) == 1
     gap = np.full((len(on), 6, 3) if across else (6, on.shape[1], 3), 255, np.uint8)
     return np.concatenate([off, gap, on], axis=1 if across else 0)
+
+
+SHEETS = {
+    "proof": "`vidnst proof timelapse.mp4 --style swirls.jpg --frames 34 --axis losses.style_weight=3,15,75 --axis"
+    " styles.scale=0.6,1,1.6`",
+    "evolve": "`vidnst evolve timelapse.mp4 --style swirls.jpg --frame 34 -o film.mp4`: the last frame of the film",
+    "compare": "`vidnst compare A B -o sheet.png --source timelapse.mp4 --diff`",
+}
+
+
+def draw_sheets(folder: Path, into: Path) -> None:
+    """What proof, evolve and compare make."""
+    config = load_config(assignments=(*COMMON, *USUAL, *STEADY))
+    clip, style = SAMPLES / "timelapse.mp4", SAMPLES / "styles" / "swirls.jpg"
+    axes = {"losses.style_weight": [3, 15, 75], "styles.scale": [0.6, 1, 1.6]}
+    vidnst.proof(clip, style=style, output=folder / "proof.png", config=config, axes=axes, frames=[34], size=200)
+    vidnst.evolve(clip, style=style, output=folder / "film", config=config, frame=34)
+    (folder / "film" / "last.png").write_bytes(max((folder / "film").glob("*.png")).read_bytes())
+    looks = [on(*STEADY, frames=STRIP), on(*STEADY, "styles.scale=0.5", frames=STRIP)]
+    runs = [rendered_into(look, folder) for look in looks]
+    vidnst.compare(
+        runs,
+        output=folder / "compare.png",
+        source=clip,
+        start=str(STRIP[0]),
+        labels=["A", "B"],
+        difference=True,
+        count=2,
+    )
+    for name, path in (("proof", "proof.png"), ("evolve", "film/last.png"), ("compare", "compare.png")):
+        write_small(into / f"{name}.jpg", read_picture(folder / path))
+
+
+def write_small(path: Path, picture: Pixels) -> None:
+    """A JPEG that is small rather than fine."""
+    cv2.imwrite(str(path), cv2.cvtColor(picture.astype(np.uint8), cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, 80))
 
 
 def main() -> None:
@@ -241,8 +377,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for exhibit in EXHIBITS:
             if options.only in exhibit.name:
-                shown = cv2.cvtColor(drawn(exhibit, Path(folder)), cv2.COLOR_RGB2BGR)
-                cv2.imwrite(str(options.into / f"{exhibit.name}.jpg"), shown, (cv2.IMWRITE_JPEG_QUALITY, 80))
+                write_small(options.into / f"{exhibit.name}.jpg", drawn(exhibit, Path(folder)))
+        if any(options.only in name for name in SHEETS):
+            draw_sheets(Path(folder), options.into)
     (options.into / "README.md").write_text(page(EXHIBITS), "utf-8")
 
 
