@@ -217,3 +217,11 @@ def test_stopping_leaves_nothing(first: Path, second: Path, tmp_path: Path) -> N
             cancelled=lambda: Stage("comparing", 3, 6) in events,
         )
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_single_one_stands_beside_its_source(first: Path, tmp_path: Path) -> None:
+    vidnst.compare([first], source=first, output=tmp_path / "one.png", difference=True, count=1)
+    vidnst.compare([first, first], output=tmp_path / "two.png", difference=True, count=1)
+    one, two = (read_picture(tmp_path / f"{name}.png") for name in ("one", "two"))
+    assert one.shape == two.shape
+    assert places_of(np.zeros((24, 24, 3), np.uint8), one)  # what is equal differs by nothing

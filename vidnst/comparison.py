@@ -65,7 +65,7 @@ def compare(
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
 ) -> Path:
-    """Put two or more clips side by side, frame by frame, each under its name, all of one height.
+    """Put clips, or one and its source, side by side, frame by frame, each under its name, all of one height.
 
     Args:
         outputs: videos, animations, folders of frames, pictures, or run folders (their kept frames, else the output
@@ -75,7 +75,8 @@ def compare(
         start: the source's first frame that they show (a number, `1.5s` or a timecode); None is as the run folder of
             the first one says, else the first.
         labels: words above the columns, instead of file names; without the source and the difference.
-        difference: a last column with `gain` times how far the two lie from each other; black is equal.
+        difference: a last column with `gain` times how far the two lie from each other (a single one, from the
+            source); black is equal.
         gain: see `difference`.
         zoom: only this part, enlarged by a whole factor so that every pixel is seen.
         height: of the columns in pixels; None is the first one's own.
@@ -95,8 +96,12 @@ def compare(
     """
     began = time.monotonic()
     path, asked = Path(output), cancelled or (lambda: False)
+    if len(outputs) < (2 if source is None else 1):
+        raise ConfigError(
+            "there is nothing to compare", "name at least two clips, pictures or run folders, or --source"
+        )
     columns = _columns(outputs, labels, on_event)
-    if difference and len(columns) != 2:
+    if difference and len(columns) > 2:
         raise ConfigError(f"a difference is of two, not of {len(columns)}", "name two, or leave it out")
     total = _common(columns, on_event)
     times = columns[0].clip
@@ -170,8 +175,6 @@ def difference_of(left: Pixels, right: Pixels, *, gain: float) -> Pixels:
 
 
 def _columns(outputs: Sequence[str | Path], labels: Sequence[str], on_event: OnEvent) -> tuple[Column, ...]:
-    if len(outputs) < 2:
-        raise ConfigError("there is nothing to compare", "name at least two clips, pictures or run folders")
     if labels and len(labels) != len(outputs):
         raise ConfigError(f"there are {len(labels)} labels for {len(outputs)} columns", "give one for each, or none")
     on_event(Stage("probing"))
