@@ -86,7 +86,7 @@ def test_killed_at_random_moments_a_run_goes_on_to_the_same_bytes(
     command += ["--config", str(settings)]
     events = output.with_name("out.vidnst") / "events.jsonl"
     moments = random.Random(5)
-    for kill in (2, 20, 60):
+    for kill in (2, 20, 40):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
         while not events.exists() or events.read_text().count('"done"') < kill:
