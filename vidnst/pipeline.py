@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,27 +72,60 @@ def run(
 ) -> Path:
     """Render a request, or go on with what an earlier run of it has left."""
     began = time.monotonic()
+    try:
+        begun = begin(request, overwrite=overwrite, restart=restart, on_event=on_event, cancelled=cancelled)
+        with begun.store:
+            stylize_frames(begun.job, begun.store, begun.shots, on_event, cancelled)
+            finish(begun, on_event, cancelled)
+    except CancelledError as error:
+        again = f"go on with: vidnst resume {shlex.quote(str(request.folder))}"
+        raise CancelledError(error.what, again) from error
+    on_event(RunFinished(str(request.output), begun.job.end - begun.job.start, time.monotonic() - began))
+    return request.output
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A render whose frames can be made: all is read and checked, and its run folder is open; close that."""
+
+    job: Job
+    store: RunStore
+    shots: list[Shot]
+
+
+def begin(
+    request: Request,
+    *,
+    overwrite: bool = False,
+    restart: bool = False,
+    on_event: OnEvent = ignore,
+    cancelled: Cancelled | None = None,
+) -> Begun:
+    """All that comes before rendering: the source looked through, filtered, its shots found, its masks followed."""
     # What a run was killed over, it may have put into its place just before.
     own = not restart and was_writing(request.folder, request.output)
     job = prepare(request, overwrite=overwrite or own, on_event=on_event)
-    with open_run(job, restart=restart) as store:
-        try:
-            shots = plan_shots(job, store, on_event)
-            job = study_input(job, store, shots, on_event, cancelled)
-            job = filter_input(job, store, shots, on_event, cancelled)
-            job = colour_styles(job, store, shots)
-            follow_regions(job, store, shots, on_event, cancelled)
-            stylize_frames(job, store, shots, on_event, cancelled)
-            finish_frames(job, store, shots, on_event, cancelled)
-            encode_output(job, store, on_event, cancelled)
-        except CancelledError as error:
-            again = f"go on with: vidnst resume {shlex.quote(str(store.folder))}"
-            raise CancelledError(error.what, again) from error
-        if job.config.output.measure and (job.config.reworks or not job.passes_through):
-            measure_frames(job, store, shots, on_event, cancelled)
-        store.finish(keep=job.config.output.keep_frames)
-    on_event(RunFinished(str(request.output), job.end - job.start, time.monotonic() - began))
-    return request.output
+    store = open_run(job, restart=restart)
+    try:
+        shots = plan_shots(job, store, on_event)
+        job = study_input(job, store, shots, on_event, cancelled)
+        job = filter_input(job, store, shots, on_event, cancelled)
+        job = colour_styles(job, store, shots)
+        follow_regions(job, store, shots, on_event, cancelled)
+    except BaseException:
+        store.close()
+        raise
+    return Begun(job, store, shots)
+
+
+def finish(begun: Begun, on_event: OnEvent = ignore, cancelled: Cancelled | None = None) -> None:
+    """All that comes after rendering: pictures worked on further, the output packed, checked and measured."""
+    job, store, shots = begun.job, begun.store, begun.shots
+    finish_frames(job, store, shots, on_event, cancelled)
+    encode_output(job, store, on_event, cancelled)
+    if job.config.output.measure and (job.config.reworks or not job.passes_through):
+        measure_frames(job, store, shots, on_event, cancelled)
+    store.finish(keep=job.config.output.keep_frames)
 
 
 def open_run(job: Job, *, restart: bool) -> RunStore:
@@ -212,12 +245,9 @@ def stylize_frames(
     from vidnst.host import RenderHost, Reporter
 
     schedule = schedule_of(job)
-    done: set[StateId] = set()
-    for nodes in by_shot(schedule, shots):
-        done |= store.settled(nodes)
+    done, frames_done = finished_before(job, store, shots)
     if schedule.loop and len(shots) > 1:
         on_event(Warned(f"the clip has {len(shots)} shots, so it begins with a cut when it is played round: no loop"))
-    frames_done = sum(1 for nodes in by_shot(schedule, shots) for node in nodes if node.final and node.id in done)
     if frames_done == job.end - job.start:
         return
     size = (job.width, job.height)
@@ -250,6 +280,15 @@ def stylize_frames(
             listener=Reporter(store, on_event, frames_done=frames_done),
             cancelled=cancelled,
         )
+
+
+def finished_before(job: Job, store: RunStore, shots: Sequence[Shot]) -> tuple[set[StateId], int]:
+    """States that earlier sessions of the run have left no work for, and how many of them are finished frames."""
+    done: set[StateId] = set()
+    for nodes in by_shot(schedule_of(job), shots):
+        done |= store.settled(nodes)
+    finals = sum(1 for nodes in by_shot(schedule_of(job), shots) for node in nodes if node.final and node.id in done)
+    return done, finals
 
 
 def schedule_of(job: Job) -> ScheduleConfig:

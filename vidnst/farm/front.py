@@ -21,6 +21,9 @@ class Front:
     def __init__(self, component: Component, queues: Queues, *, window: int, skipped: Callable[[Entry], None]) -> None:
         self.host = component.host
         self.order = component.order
+        self.held = component.held
+        self.parked = 0
+        """Stylizing nodes of it that wait for flows only."""
         self.unfinished = 0
         """Admitted stylizing nodes that are not finished."""
         self._nodes = iter(component.nodes)
@@ -145,12 +148,14 @@ class Front:
         if entry.waiting == 0:
             entry.status = Status.READY
             self._queues.parked -= entry.parked
+            self.parked -= entry.parked
             entry.parked = False
             self._queues.push(entry)
             return
         if entry.waiting_states == 0 and not entry.on_demand and not entry.parked:
             entry.parked = True
             self._queues.parked += 1
+            self.parked += 1
         self._hasten(entry)
 
     def _hasten(self, entry: Entry) -> None:

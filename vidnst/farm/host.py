@@ -47,6 +47,8 @@ class Component:
     host: Host
     order: int = 0
     """Ready nodes of a lower order go first, whatever their place in time."""
+    held: Callable[[], bool] | None = None
+    """Asked again and again; while it says so, no node of the component is handed out, and others go on."""
 
 
 class EventKind(StrEnum):

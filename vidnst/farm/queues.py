@@ -125,6 +125,8 @@ class Queues:
         """Flows that are made or being made, and not yet read by a running node."""
         self.parked = 0
         """Stylizing nodes that wait for flows only."""
+        self._held: dict[Front, dict[Entry, None]] = {}
+        """Of fronts that are held, what could run."""
 
     def __len__(self) -> int:
         """How many stylizing nodes are ready."""
@@ -132,6 +134,9 @@ class Queues:
 
     def push(self, entry: Entry) -> None:
         """Add a node that has just become ready, failed, or gained urgency."""
+        if (kept := self._held.get(entry.front)) is not None:
+            kept[entry] = None
+            return
         heap = self._flow if entry.on_demand else self._style
         key = (int(entry.urgency), entry.front.order, *entry.node.rank)
         heapq.heappush(heap, (key, next(self._number), entry))
@@ -139,6 +144,30 @@ class Queues:
             self._flow = [item for item in self._flow if _is_current(item)]
             heapq.heapify(self._flow)
             self._flows_kept = len(self._flow)
+
+    @property
+    def held(self) -> int:
+        """How many fronts are held."""
+        return len(self._held)
+
+    @property
+    def soon(self) -> int:
+        """How many stylizing nodes are ready, or wait for flows only."""
+        return len(self._style) + self.parked - sum(front.parked for front in self._held)
+
+    def hold(self, front: "Front", held: bool) -> None:
+        """Take what could run of a front out of the line, or put it back; nothing where it is so already."""
+        if held and front not in self._held:
+            listed = [item for item in self._style + self._flow if item[2].front is front]
+            self._held[front] = {item[2]: None for item in listed if item[2].status is Status.READY}
+            self._style = [item for item in self._style if item[2].front is not front]
+            self._flow = [item for item in self._flow if item[2].front is not front]
+            heapq.heapify(self._style)
+            heapq.heapify(self._flow)
+        elif not held and front in self._held:
+            for entry in self._held.pop(front):
+                if entry.status is Status.READY:
+                    self.push(entry)
 
     def pop_style(self) -> Entry | None:
         """Take the first ready stylizing node."""

@@ -60,7 +60,8 @@ def run_plan(
     more components are open than there are such workers.
 
     Args:
-        components: the work, opened in this order.
+        components: the work, opened in this order. An iterator that has nothing now may have more when it is asked
+            again, which it is several times a second until all that is open is done.
         pool: the workers, all of them idle.
         window: how many frames after the oldest unfinished one of its component a node may be admitted.
         attempts: failures of one node that fail the run.
@@ -113,17 +114,20 @@ class _Run:
         self._running: dict[str, tuple[Entry, float]] = {}
         self._styling = 0
         self._open = 0
+        self._watched: list[Front] = []
+        """Open components that may be held."""
         style, flow = len(self._crew[Lane.STYLE]), len(self._crew[Lane.FLOW])
         self._queues = Queues(flows_ahead=4 * style + 2 * flow)
 
     def step(self) -> bool:
         """Open components and hand out nodes; False when all is done."""
+        self._hold_back()
         self._open_components()
         self._hand_out(Lane.STYLE)
         self._hand_out(Lane.FLOW)
-        if not self._running and self._open:
+        if not self._running and self._open and not self._queues.held:
             raise RuntimeError("the plan cannot go on: no node is ready, none is running, and some are unfinished")
-        return bool(self._running)
+        return bool(self._running or self._queues.held)
 
     def collect(self) -> None:
         """Wait for outcomes and take them in, one by one, so that a freed worker has work at once."""
@@ -132,14 +136,24 @@ class _Run:
                 self._settle(outcome)
                 self.step()
 
+    def _hold_back(self) -> None:
+        """See which components are held now; one that is done needs no watching."""
+        for front in [front for front in self._watched if front.exhausted]:
+            self._queues.hold(front, False)
+            self._watched.remove(front)
+        for front in self._watched:
+            self._queues.hold(front, front.held is not None and front.held())
+
     def _open_components(self) -> None:
-        while self._styling + len(self._queues) + self._queues.parked < max(1, len(self._crew[Lane.STYLE])):
+        while self._styling + self._queues.soon < max(1, len(self._crew[Lane.STYLE])):
             component = next(self._components, None)
             if component is None:
                 return
             front = Front(component, self._queues, window=self._window, skipped=self._skip)
             front.fill()
             self._open += not front.exhausted
+            if front.held is not None:
+                self._watched.append(front)
 
     def _hand_out(self, lane: Lane) -> None:
         waiting: list[Entry] = []

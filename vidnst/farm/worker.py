@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vidnst.config import MotionConfig, RenderConfig
 from vidnst.direction import Direction, over_source
 from vidnst.errors import FarmError
-from vidnst.farm.jobs import FlowJob, Stylized, StylizeJob
+from vidnst.farm.jobs import FlowJob, Shared, Stylized, StylizeJob
 from vidnst.frames import Pixels, State, unit, widen
 from vidnst.motion.blend import blend
 from vidnst.motion.compose import compose_pairs
@@ -26,7 +26,7 @@ class StyleWorkerFactory:
     """Makes a stylizing worker where it is to live; travels there with all it needs, so no file is read there."""
 
     config: RenderConfig
-    features: Mapping[str, NDArray[np.float32]] | None
+    features: Mapping[str, NDArray[np.float32]] | Shared | None
     """Weights of the network by name; None where no frame is to be optimised."""
     styles: Sequence[tuple[Pixels, float]]
     """Style pictures with their weights."""
@@ -39,7 +39,8 @@ class StyleWorkerFactory:
             torch.set_num_threads(self.threads)
         if self.features is None:
             return StyleWorker(None, device, self.config.motion)
-        stylizer = Stylizer(self.features, self.styles, self.config, device=device)
+        features = self.features.get() if isinstance(self.features, Shared) else self.features
+        stylizer = Stylizer(features, self.styles, self.config, device=device)
         return StyleWorker(stylizer, device, self.config.motion)
 
 
@@ -154,7 +155,7 @@ class FlowWorkerFactory:
     """Makes a flow worker where it is to live; travels there with all it needs, so no file is read there."""
 
     config: MotionConfig
-    raft: Mapping[str, NDArray[np.float32]] | None = None
+    raft: Mapping[str, NDArray[np.float32]] | Shared | None = None
     """RAFT's weights by name; None where the method is another, or no flow is to be found."""
     device: str = "auto"
     """What RAFT computes on: auto, cpu or cuda."""
@@ -168,6 +169,6 @@ class FlowWorkerFactory:
         device = pick_device(self.device)
         if self.threads is not None and device.type == "cpu":
             torch.set_num_threads(self.threads)
-        network = build_raft(self.raft, device)
+        network = build_raft(self.raft.get() if isinstance(self.raft, Shared) else self.raft, device)
         raft = Raft(network, device=device, size=config.size, consistency=config.consistency, slack_px=config.slack_px)
         return FlowWorker(config, raft)
