@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from vidnst.commands.batch import batch
 from vidnst.commands.looking import measure, probe
 from vidnst.commands.options import LOOK as _LOOK
 from vidnst.commands.options import OUT as _OUT
@@ -24,7 +25,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    epilog="Exit status: 0 done, 2 config, 3 source, 4 style, 5 weights, 6 output, 7 workers, 8 run, 130 stopped.",
+    epilog="Exit status: 0 done, 2 config, 3 source, 4 style, 5 weights, 6 output, 7 workers, 8 run,"
+    " 9 some failed, 130 stopped.",
 )
 Colour = Literal["luminance", "matched", "histogram", "moments", "optimal"]
 
@@ -253,5 +255,5 @@ def resume(
     console.show_result(result, as_json=as_json)
 
 
-for _command in (proof, evolve, compare, measure, probe, weights, doctor, presets, bench, distill):
+for _command in (batch, proof, evolve, compare, measure, probe, weights, doctor, presets, bench, distill):
     app.command()(_command)

@@ -166,6 +166,23 @@ class RunFinished:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class JobChanged:
+    """A job of a batch has come further."""
+
+    name: ClassVar[str] = "job_changed"
+    job: str
+    state: str
+    """queued, preparing, rendering, encoding, done, failed, cancelled or paused."""
+    message: str
+    frames: int
+    """0 while it is not known."""
+    frames_done: int
+
+    def __str__(self) -> str:
+        return f"{self.job}: {self.state}" + (f": {self.message}" if self.message else "")
+
+
 Event: TypeAlias = (
     Stage
     | RunStarted
@@ -177,6 +194,7 @@ Event: TypeAlias = (
     | Measured
     | LessonDone
     | RunFinished
+    | JobChanged
 )
 
 OnEvent: TypeAlias = Callable[[Event], None]

@@ -22,6 +22,7 @@ from vidnst.console import plain
 from vidnst.events import (
     Event,
     FrameDone,
+    JobChanged,
     LessonDone,
     Measured,
     NodeFailed,
@@ -139,7 +140,7 @@ class _Bars:
                 self.progress.update(self._frames, completed=event.frames_done, note=str(self._pace))
             case NodeStarted():
                 self._worker(event)
-            case NodeFailed() | WorkerDied() | Warned() | Measured():
+            case NodeFailed() | WorkerDied() | Warned() | Measured() | JobChanged():
                 self.progress.console.print(f"vidnst: {event}", markup=False, highlight=False)
             case LessonDone():
                 self._stage(Stage("steps", event.step, event.steps), note=f"loss {event.loss:.4g}")
@@ -175,7 +176,7 @@ class _Lines:
                 self._pace.done = event.frames_done
                 if time.monotonic() - self._last >= _PLAIN_SECONDS:
                     self._say(f"frame {event.frames_done} of {self._pace.total}, {self._pace}")
-            case NodeFailed() | WorkerDied() | Warned() | Measured():
+            case NodeFailed() | WorkerDied() | Warned() | Measured() | JobChanged():
                 self._say(str(event))
             case LessonDone() if event.step == event.steps or time.monotonic() - self._last >= _PLAIN_SECONDS:
                 self._say(str(event))
