@@ -66,9 +66,10 @@ def states(path: Path) -> dict[str, str]:
 def done_nodes(path: Path) -> dict[str, list[str]]:
     """For each job the nodes that were finished, in the order of their logs."""
     found = {}
-    for folder in sorted((path.parent / "out").glob("*.vidnst")):
-        events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-        found[folder.stem] = [event["node"] for event in events if event["kind"] == "done"]
+    for log in sorted((path.parent / "out").glob("*.vidnst/events.jsonl")):
+        lines = log.read_text().splitlines(keepends=True)
+        events = [json.loads(line) for line in lines if line.endswith("\n")]
+        found[log.parent.stem] = [event["node"] for event in events if event["kind"] == "done"]
     return found
 
 
