@@ -13,7 +13,7 @@ from vidnst.director import Director, direct
 from vidnst.errors import DiskFullError, VidnstError
 from vidnst.events import OnEvent
 from vidnst.farm.host import Component, Event, EventKind
-from vidnst.farm.jobs import Job, Shared, SharingPool, SkipJob, StylizeJob
+from vidnst.farm.jobs import Job, Refused, Shared, SharingPool, SkipJob, Stylized, StylizeJob
 from vidnst.farm.worker import FlowWorkerFactory, StyleWorkerFactory
 from vidnst.host import RenderHost, Reporter
 from vidnst.media.frame_cache import FrameCache
@@ -120,6 +120,9 @@ class ClipHost(RenderHost):
         self._settle(node.id)
         if result is None:
             return None
+        if isinstance(result, Refused):
+            self.fail(result.error)
+            return None
         try:
             return super().keep(node, result, worker=worker, attempt=attempt)
         except VidnstError as error:
@@ -218,7 +221,7 @@ class Clip:
 
     def report(self, event: Event) -> None:
         """Tell the clip's log and the world about one of its nodes."""
-        if event.result is not None or event.kind is not EventKind.DONE:  # else it was skipped
+        if event.kind is not EventKind.DONE or isinstance(event.result, Stylized):  # others were skipped or refused
             self._reporter(event)
 
     def close_frames(self) -> None:

@@ -115,6 +115,7 @@ class _Batch:
 
     def run(self) -> Summary:
         """Until every job is over."""
+        self._board.obey()  # what was wished before: it may be that only this leaves anything to do
         self._board.write(now=True)
         threads = [threading.Thread(target=self._prepare_all, name="prepare", daemon=True)]
         packers = max(1, min(4, local_cores() // 2))

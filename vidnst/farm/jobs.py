@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from vidnst.direction import Direction
+from vidnst.errors import VidnstError
 from vidnst.frames import Pixels, State
 from vidnst.motion.blend import Start
 from vidnst.motion.flow import FlowPair
@@ -67,6 +68,13 @@ class SkipJob:
     """Do nothing: the clip of this node is given up. Workers of several looks give back None."""
 
     node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What workers of several looks give back where a look cannot be made: it fails on every worker, others do not."""
+
+    error: VidnstError
 
 
 Job: TypeAlias = StylizeJob | FlowJob | SkipJob
