@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from batch.farms import write_jobs
 
 from vidnst.batch.run import run_batch
+from vidnst.events import Event, JobChanged
 from vidnst.farm.jobs import FlowJob, Outcome, Shared, SkipJob, Stylized, StylizeJob
 from vidnst.farm.staff import Staff
 from vidnst.frames import widen
@@ -37,16 +38,16 @@ class SleepingPool:
     flows: int
     seconds: float
     iterations: int
-    first: float | None = None
-    last: float = 0.0
-    busy: float = 0.0
-    """Seconds that stylizing workers had work."""
-    nodes: int = 0
+    spans: list[tuple[float, float]] = field(default_factory=list)
+    """When stylizing workers had work: from when they got it to when they had done it."""
     looks: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._heap: list[tuple[float, int, str, Any]] = []
         self._given = 0
+
+    def clock(self) -> float:
+        return time.monotonic()
 
     def workers(self, lane: Lane) -> Sequence[str]:
         count = self.styles if lane is Lane.STYLE else self.flows
@@ -56,13 +57,11 @@ class SleepingPool:
         return Shared(key, value)
 
     def submit(self, worker: str, job: Any) -> None:
-        now = time.monotonic()
+        now = self.clock()
         seconds = 0.01 * self.seconds
         if isinstance(job, StylizeJob):
             seconds = self.seconds * job.iterations / self.iterations
-            self.first = now if self.first is None else self.first
-            self.busy += seconds
-            self.nodes += 1
+            self.spans.append((now, now + seconds))
             assert job.look is not None
             self.looks.add(job.look.key)
         self._given += 1
@@ -73,13 +72,52 @@ class SleepingPool:
         time.sleep(max(0.0, min(timeout_seconds, due - time.monotonic())))
         outcomes = []
         while self._heap and self._heap[0][0] <= time.monotonic():
-            at, _, worker, job = heapq.heappop(self._heap)
-            self.last = max(self.last, at)
+            _, _, worker, job = heapq.heappop(self._heap)
             outcomes.append(Outcome(worker, value=_result(job)))
         return outcomes
 
     def close(self) -> None:
         self._heap.clear()
+
+    def busy_share(self, until: float) -> float:
+        """Of the stylizing workers' time from the first job on, the share in which they had work."""
+        first = self.spans[0][0]
+        worked = sum(min(end, until) - start for start, end in self.spans if start < until)
+        return round(worked / self.styles / (until - first), 4)
+
+
+class TimelessPool(SleepingPool):
+    """Sleeps in a time of its own, which stands still while a clip is prepared that there is room for.
+
+    So what is measured does not depend on the machine: whether workers find work, where preparing is quick beside
+    rendering.
+    """
+
+    batch: Any = None
+    now = 0.0
+    _seen: tuple[str, ...] = ()
+
+    def clock(self) -> float:
+        return self.now
+
+    def wait(self, timeout_seconds: float) -> list[Outcome]:
+        while not self._prepared():
+            time.sleep(0.001)
+        ready = tuple(clip.ticket.spec.name for clip in self.batch._ready)
+        if ready != self._seen:  # the scheduler has not been asked since
+            self._seen = ready
+            return []
+        if not self._heap:
+            self.now += timeout_seconds
+            return []
+        self.now, _, worker, job = heapq.heappop(self._heap)
+        return [Outcome(worker, value=_result(job))]
+
+    def _prepared(self) -> bool:
+        with self.batch._board.lock:
+            states = [ticket.state for ticket in self.batch._board.tickets.values()]
+            ahead = sum(clip.host is None for clip in self.batch._ready)
+            return states.count("preparing") == ahead and (ahead >= self.batch._ahead or "queued" not in states)
 
 
 def _result(job: Any) -> Any:
@@ -91,33 +129,45 @@ def _result(job: Any) -> Any:
 
 
 def keep_busy(
-    folder: Path, *, clips: int, styles: int, workers: int, seconds: float, frames: int = 4
+    folder: Path, *, clips: int, styles: int, workers: int, seconds: float, timeless: bool = False
 ) -> dict[str, Any]:
-    """Run a batch with sleeping workers: what share of their time they had work, from the first job to the last."""
-    path = write_jobs(folder, clips=clips, styles=styles, frames=frames, set={"optimize.iterations": 100})
-    pool = SleepingPool(workers, max(2, workers // 4), seconds, 100)
+    """Run a batch with sleeping workers: what share of their time they had work.
+
+    Of the time until the last clip begins, when there was always work to be had, and of all time until the last job
+    was done, with the end, when there is less and less of it.
+    """
+    settings = {"optimize.iterations": 100, "schedule.passes": 2}
+    path = write_jobs(folder, clips=clips, styles=styles, frames=4, set=settings)
+    pool = (TimelessPool if timeless else SleepingPool)(workers, max(2, workers // 4), seconds, 100)
+    last = 0.0
 
     @contextmanager
-    def hire(*arguments: object, **options: object) -> Iterator[tuple[SleepingPool, Staff]]:
+    def hire(batch: Any) -> Iterator[tuple[SleepingPool, Staff]]:
+        if isinstance(pool, TimelessPool):
+            pool.batch = batch
         yield pool, Staff(pool.styles, pool.flows, 1)
 
-    began = time.monotonic()
-    with patch("vidnst.batch.run.hire_crews", hire):
-        summary = run_batch(path)
-    assert pool.first is not None
-    wall = pool.last - pool.first
+    def hear(event: Event) -> None:
+        nonlocal last
+        if isinstance(event, JobChanged) and event.state == "rendering":
+            last = pool.clock()
+
+    with patch("vidnst.batch.run._Batch._hire", hire):
+        summary = run_batch(path, on_event=hear)
+    end = max(end for _, end in pool.spans)
     return {
         "jobs": summary.done,
-        "nodes": pool.nodes,
+        "nodes": len(pool.spans),
         "looks": len(pool.looks),
         "workers": workers,
-        "busy_share": round(pool.busy / workers / wall, 4),
-        "wall_seconds": round(wall, 1),
-        "before_seconds": round(pool.first - began, 1),
+        "mean_node_seconds": round(sum(end - start for start, end in pool.spans) / len(pool.spans), 2),
+        "busy_share": pool.busy_share(last),
+        "busy_share_with_the_end": pool.busy_share(end),
+        "wall_seconds": round(end - pool.spans[0][0], 1),
     }
 
 
 if __name__ == "__main__":
-    clips, styles, workers, seconds = map(float, sys.argv[2:6]) if len(sys.argv) > 2 else (100, 3, 32, 4.0)
+    clips, styles, workers, seconds = map(float, sys.argv[2:6]) if len(sys.argv) > 2 else (100, 3, 32, 8.0)
     found = keep_busy(Path(sys.argv[1]), clips=int(clips), styles=int(styles), workers=int(workers), seconds=seconds)
     sys.stdout.write(json.dumps(found) + "\n")

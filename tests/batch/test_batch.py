@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from batch.farms import done_nodes, edit, pictures, states, write_clip, write_jobs
+from batch.idling import keep_busy
 from batch.killing import kill_and_go_on
 
 import vidnst
@@ -216,3 +217,24 @@ def test_killed_at_random_moments_a_batch_renders_every_frame_once_to_the_same_b
     assert found.all_done
     assert found.same_bytes
     assert (found.twice, found.missing, found.frames) == (0, 0, 40)
+
+
+def test_a_batch_keeps_its_workers_busy_while_there_are_clips_left(tmp_path: Path) -> None:
+    found = keep_busy(tmp_path, clips=14, styles=3, workers=8, seconds=8, timeless=True)
+    assert (found["jobs"], found["nodes"]) == (42, 42 * 12)
+    assert found["looks"] == 3  # clips in the same style share theirs
+    assert found["busy_share"] > 0.97
+
+
+def test_a_higher_priority_goes_first_and_an_earlier_place_among_equals(tmp_path: Path) -> None:
+    path = write_jobs(tmp_path, clips=2, styles=2)
+    write_clip(tmp_path / "clips" / "urgent", 7, 3)
+    edit(path, sources="clips/urgent", styles="styles/style0.png", priority=5)
+    begun: list[str] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, JobChanged) and event.state == "preparing":
+            begun.append(event.job)
+
+    run_batch(path, on_event=hear)
+    assert begun == ["urgent-style0", "clip0-style0", "clip0-style1", "clip1-style0", "clip1-style1"]

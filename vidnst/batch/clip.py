@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
@@ -61,6 +62,35 @@ class Looks:
                 self._shared.popitem(last=False)
         self._shared.move_to_end(key)
         return self._shared[key]
+
+
+class Alike:
+    """Lets clips that were prepared with equal weights and style pictures hold them once. For several threads."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def share(self, begun: Begun) -> Begun:
+        """The same, holding what others hold already."""
+        job, look = begun.job, begun.job.manifest.look
+        styles = tuple(
+            replace(
+                style, pixels=self._one(f"style {_digest(style.pixels.tobytes())} {style.pixels.shape}", style.pixels)
+            )
+            for style in job.styles
+        )
+        features = self._one(f"weights {look.weights}", job.features)
+        raft = self._one(f"flow weights {look.flow_weights}", job.raft)
+        return replace(begun, job=replace(job, styles=styles, features=features, raft=raft))
+
+    def _one(self, key: str, value: Any) -> Any:
+        with self._lock:
+            kept = self._kept.setdefault(key, value)
+            self._kept.move_to_end(key)
+            while len(self._kept) > _LOOKS_KEPT:
+                self._kept.popitem(last=False)
+            return kept
 
 
 def _key(kind: str, *parts: Any) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vidnst.batch.board import OVER, Board, State, Ticket
-from vidnst.batch.clip import Clip, Looks
+from vidnst.batch.clip import Alike, Clip, Looks
 from vidnst.batch.jobfile import ClipSpec, read_jobs
 from vidnst.config import FarmConfig
 from vidnst.entries import StyleText, parse_style
@@ -32,6 +32,9 @@ from vidnst.store import Manifest, holds_run, read_events, read_plan
 
 _LOOK_SECONDS = 0.5
 """Between two looks at wishes and at the file of jobs."""
+_MOST_AHEAD = 32
+"""Clips prepared ahead: short ones begin and end in waves, and then each worker may want another."""
+_PREPARERS = 2
 _WIDTH = 1 << 20
 """Nodes that can run at once: there is always another clip."""
 
@@ -81,7 +84,7 @@ def run_batch(
 class _Batch:
     """One call of `run_batch`.
 
-    Three kinds of threads work on a clip, one after the other: one prepares it, the caller's has it rendered, others
+    Three kinds of threads work on a clip, one after the other: some prepare it, the caller's has it rendered, others
     pack and measure it.
     """
 
@@ -109,6 +112,7 @@ class _Batch:
         self._fatal: VidnstError | None = None
         self._ahead = 2
         self._looks: Looks | None = None
+        self._alike = Alike()
         self._workers = 1
         self._looked = time.monotonic()
         self._stamp = _stamp(path)
@@ -117,7 +121,10 @@ class _Batch:
         """Until every job is over."""
         self._board.obey()  # what was wished before: it may be that only this leaves anything to do
         self._board.write(now=True)
-        threads = [threading.Thread(target=self._prepare_all, name="prepare", daemon=True)]
+        threads = [
+            threading.Thread(target=self._prepare_all, name=f"prepare-{number}", daemon=True)
+            for number in range(_PREPARERS)
+        ]
         packers = max(1, min(4, local_cores() // 2))
         threads += [
             threading.Thread(target=self._pack_all, name=f"pack-{number}", daemon=True) for number in range(packers)
@@ -149,7 +156,7 @@ class _Batch:
                 crew = stack.enter_context(self._hire())
                 self._looks = Looks(crew[0], crew[1].threads)
                 self._workers = crew[1].style
-                self._ahead = 2 + self._workers // 8
+                self._ahead = min(_MOST_AHEAD, 2 + self._workers)
                 self._board.threads = crew[1].threads
                 self._board.write(now=True)
             run_plan(
@@ -281,7 +288,7 @@ class _Batch:
             self._tell(Warned(f"{self._path} has changed and cannot be used, so the jobs stay as they were: {error}"))
 
     def _prepare_all(self) -> None:
-        """A thread: prepares clips, a few ahead of the workers."""
+        """A thread: prepares clips, some ahead of the workers."""
         while not self._closing.is_set():
             ticket = self._first_queued()
             if ticket is None:
@@ -301,9 +308,9 @@ class _Batch:
 
     def _first_queued(self) -> Ticket | None:
         with self._board.lock:
-            if sum(clip.host is None for clip in self._ready) >= self._ahead:
-                return None
             tickets = self._board.tickets.values()
+            if sum(ticket.state == "preparing" for ticket in tickets) >= self._ahead:
+                return None
             queued = [ticket for ticket in tickets if ticket.state == "queued" and not ticket.paused]
             ticket = min(queued, key=lambda ticket: ticket.urgency, default=None)
             if ticket is not None:
@@ -319,7 +326,7 @@ class _Batch:
         request.output.parent.mkdir(parents=True, exist_ok=True)
         begun = begin(request, on_event=self._listener(ticket), cancelled=self._stopper(ticket))
         try:
-            clip = Clip(ticket, begun, self._listener(ticket))
+            clip = Clip(ticket, self._alike.share(begun), self._listener(ticket))
         except BaseException:
             begun.store.close()
             raise
