@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vidnst.again import frames_failed, redo_frames, suspects, tell_suspects
 from vidnst.config import RenderConfig, ScheduleConfig
 from vidnst.director import direct, follow_regions
 from vidnst.errors import CancelledError, RunError
@@ -67,22 +68,35 @@ def run(
     *,
     overwrite: bool = False,
     restart: bool = False,
+    redo: Sequence[int] = (),
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
 ) -> Path:
-    """Render a request, or go on with what an earlier run of it has left."""
+    """Render a request, or go on with what an earlier run of it has left.
+
+    Args:
+        redo: frames of the source that are to be made again although an earlier run finished them.
+
+    Raises:
+        FramesFailedError: some frames failed; all else is finished and kept, and nothing is encoded.
+        VidnstError: of the kind that fits.
+    """
     began = time.monotonic()
     # What a run was killed over, it may have put into its place just before.
     own = not restart and was_writing(request.folder, request.output)
     job = prepare(request, overwrite=overwrite or own, on_event=on_event)
-    with open_run(job, restart=restart) as store:
+    with open_run(job, restart=restart, redo=bool(redo)) as store:
         try:
             shots = plan_shots(job, store, on_event)
+            if redo:
+                plans = by_shot(schedule_of(job), shots)
+                redo_frames(store, plans, redo, start=job.start, end=job.end, on_event=on_event)
             job = study_input(job, store, shots, on_event, cancelled)
             job = filter_input(job, store, shots, on_event, cancelled)
             job = colour_styles(job, store, shots)
             follow_regions(job, store, shots, on_event, cancelled)
             stylize_frames(job, store, shots, on_event, cancelled)
+            tell_suspects(store.folder, on_event)
             finish_frames(job, store, shots, on_event, cancelled)
             encode_output(job, store, on_event, cancelled)
         except CancelledError as error:
@@ -95,9 +109,15 @@ def run(
     return request.output
 
 
-def open_run(job: Job, *, restart: bool) -> RunStore:
-    """The run folder: gone on with if it is of the same render, else begun, if the disk can hold it."""
+def open_run(job: Job, *, restart: bool, redo: bool = False) -> RunStore:
+    """The run folder: gone on with if it is of the same render, else begun, if the disk can hold it.
+
+    Args:
+        redo: whether frames of an earlier run are to be made again, so that there must be one that kept them.
+    """
     folder = job.request.folder
+    if redo and not holds_run(folder):
+        raise RunError(f"{folder} is no run folder, so there are no frames to redo", "render without --redo")
     if holds_run(folder) and not restart:
         store = RunStore.open(folder)
         try:
@@ -110,6 +130,11 @@ def open_run(job: Job, *, restart: bool) -> RunStore:
             if not store.complete or job.config.output.keep_frames:
                 return store
             store.close()
+            if redo:
+                raise RunError(
+                    f"the run in {folder} is finished and has kept no frames, so none of them can be redone by itself",
+                    "render all of it again with --restart, and with --keep-frames to have them kept from then on",
+                )
         restart = True  # nothing is lost: a finished run keeps no frames, and one that failed at the start has none
     check_disk(job)
     return RunStore.create(folder, job.manifest, restart=restart)
@@ -204,7 +229,12 @@ def study_input(
 def stylize_frames(
     job: Job, store: RunStore, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
 ) -> None:
-    """Run the plan: every frame of the range is in the run folder afterwards."""
+    """Run the plan: every frame of the range is in the run folder afterwards.
+
+    Raises:
+        FramesFailedError: some are not, because they failed for good; all others are there.
+        SourceError: some are not, because a frame of the source cannot be read; shots without such a frame are there.
+    """
     from vidnst.farm.host import Component
     from vidnst.farm.scheduler import default_window, run_plan
     from vidnst.farm.staff import hire
@@ -250,6 +280,10 @@ def stylize_frames(
             listener=Reporter(store, on_event, frames_done=frames_done),
             cancelled=cancelled,
         )
+    if host.source_error is not None:
+        raise host.source_error
+    if host.given_up:
+        raise frames_failed(host.given_up, store.folder, frames=job.end - job.start)
 
 
 def schedule_of(job: Job) -> ScheduleConfig:
@@ -297,7 +331,8 @@ def measure_frames(
 
     try:
         found = measure_render(job, store, shots, on_event=on_event, cancelled=cancelled)
-        event = measured_event(store.write_measure(found.plain()), found)
+        wrong = {str(frame): why for frame, why in suspects(store.folder).items()}
+        event = measured_event(store.write_measure(found.plain() | {"suspects": wrong}), found)
     except Exception as error:  # the render is finished, and nothing about it is worse for a missing number
         on_event(Warned(f"the output is finished, but it could not be measured: {error}"))
     else:

@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vidnst.direction import Direction
 from vidnst.frames import Pixels, State
 from vidnst.motion.blend import Start
@@ -32,6 +35,9 @@ class StylizeJob:
     """Share of the content in what a warm start begins at: styles have changed since."""
     direction: Direction | None = None
     """Which styles pull where; None lets all pull everywhere."""
+    glimpses: tuple[NDArray[np.float32] | None, ...] | None = None
+    """Of the source of each start, see `gate.glimpse`; None for the frame itself. No glimpses: the result is taken
+    unseen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,10 @@ class Stylized:
     """Seconds of computing, without transport."""
     shown: State | None = None
     """What the viewer is to see, where that is not the state: the source shows through in parts."""
+    suspect: str = ""
+    """Why the result looks wrong; empty where it does not."""
+    mended: str = ""
+    """Why the result looked wrong before it was made again."""
 
 
 @dataclass(frozen=True, slots=True)
