@@ -14,7 +14,15 @@ import vidnst
 from vidnst.again import failed_before, parse_frames, spans
 from vidnst.cli import app
 from vidnst.config import RenderConfig
-from vidnst.errors import BadFrameError, ConfigError, FramesFailedError, OutputError, RangeError, RunError
+from vidnst.errors import (
+    BadFrameError,
+    ConfigError,
+    DiskFullError,
+    FramesFailedError,
+    OutputError,
+    RangeError,
+    RunError,
+)
 from vidnst.events import Event, FrameDone, NodeGivenUp, Suspected, Warned
 from vidnst.farm.jobs import Stylized, StylizeJob
 from vidnst.farm.worker import StyleWorker
@@ -172,6 +180,29 @@ def test_frames_that_cannot_be_redone_are_refused_with_what_to_do(burst: Path, s
         run(recall_request(tmp_path / "kept.vidnst", {}), redo=(3, 8), overwrite=True)
 
 
+def test_states_that_are_gone_are_made_again_first_and_told(
+    burst: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise DiskFullError("no space left", "make room")
+
+    look = config("chain")
+    look = look.model_copy(update={"output": look.output.model_copy(update={"keep_frames": False})})
+    with monkeypatch.context() as patch:
+        patch.setattr("vidnst.media.encode.encode", fail)
+        with pytest.raises(DiskFullError):
+            vidnst.render(burst, style=style, output=tmp_path / "out", config=look)
+        folder, events = tmp_path / "out.vidnst", list[Event]()
+        right = frames(folder)
+        with pytest.raises(DiskFullError):
+            run(recall_request(folder, {}), redo=(3,), on_event=events.append)
+    (told,) = (str(event) for event in events if isinstance(event, Warned))
+    assert "frames 3 are rendered again, 5 pieces of work" in told
+    assert "and 3 more whose states are no longer there" in told
+    assert len([event for event in events if isinstance(event, FrameDone)]) == FRAMES
+    assert frames(folder) == right
+
+
 def test_lists_of_frames_are_read_and_written() -> None:
     assert parse_frames("7, 30-32,31") == (7, 30, 31, 32)
     assert spans((32, 7, 30, 31, 9)) == "7, 9, 30-32"
@@ -244,3 +275,12 @@ def test_without_the_gate_a_spoilt_frame_is_taken_unseen(
     events: list[Event] = []
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config(gate=False), on_event=events.append)
     assert not [event for event in events if isinstance(event, Suspected)]
+
+
+def test_frames_to_redo_are_checked_on_the_command_line(burst: Path, style: Path, tmp_path: Path) -> None:
+    arguments = ["render", str(burst), "-s", str(style), "-o", str(tmp_path / "out")]
+    assert isinstance(CliRunner().invoke(app, [*arguments, "--redo", "3-1"]).exception, ConfigError)
+    both = CliRunner().invoke(app, [*arguments, "--redo", "3", "--restart"]).exception
+    assert "--redo and --restart exclude one another" in str(both)
+    assert isinstance(CliRunner().invoke(app, [*arguments, "--backbone", "slim", "--redo", "3"]).exception, RunError)
+    assert not list(tmp_path.iterdir())
