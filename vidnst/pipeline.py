@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vidnst.again import frames_failed, redo_frames, suspects, tell_suspects
 from vidnst.config import RenderConfig, ScheduleConfig
 from vidnst.director import direct, follow_regions
 from vidnst.errors import CancelledError, RunError
@@ -67,13 +68,22 @@ def run(
     *,
     overwrite: bool = False,
     restart: bool = False,
+    redo: Sequence[int] = (),
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
 ) -> Path:
-    """Render a request, or go on with what an earlier run of it has left."""
+    """Render a request, or go on with what an earlier run of it has left.
+
+    Args:
+        redo: frames of the source that are to be made again although an earlier run finished them.
+
+    Raises:
+        FramesFailedError: some frames failed; all else is finished and kept, and nothing is encoded.
+        VidnstError: of the kind that fits.
+    """
     began = time.monotonic()
     try:
-        begun = begin(request, overwrite=overwrite, restart=restart, on_event=on_event, cancelled=cancelled)
+        begun = begin(request, overwrite=overwrite, restart=restart, redo=redo, on_event=on_event, cancelled=cancelled)
         with begun.store:
             stylize_frames(begun.job, begun.store, begun.shots, on_event, cancelled)
             finish(begun, on_event, cancelled)
@@ -98,6 +108,7 @@ def begin(
     *,
     overwrite: bool = False,
     restart: bool = False,
+    redo: Sequence[int] = (),
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
 ) -> Begun:
@@ -105,9 +116,12 @@ def begin(
     # What a run was killed over, it may have put into its place just before.
     own = not restart and was_writing(request.folder, request.output)
     job = prepare(request, overwrite=overwrite or own, on_event=on_event)
-    store = open_run(job, restart=restart)
+    store = open_run(job, restart=restart, redo=bool(redo))
     try:
         shots = plan_shots(job, store, on_event)
+        if redo:
+            plans = by_shot(schedule_of(job), shots)
+            redo_frames(store, plans, redo, start=job.start, end=job.end, on_event=on_event)
         job = study_input(job, store, shots, on_event, cancelled)
         job = filter_input(job, store, shots, on_event, cancelled)
         job = colour_styles(job, store, shots)
@@ -121,6 +135,7 @@ def begin(
 def finish(begun: Begun, on_event: OnEvent = ignore, cancelled: Cancelled | None = None) -> None:
     """All that comes after rendering: pictures worked on further, the output packed, checked and measured."""
     job, store, shots = begun.job, begun.store, begun.shots
+    tell_suspects(store.folder, on_event)
     finish_frames(job, store, shots, on_event, cancelled)
     encode_output(job, store, on_event, cancelled)
     if job.config.output.measure and (job.config.reworks or not job.passes_through):
@@ -128,9 +143,15 @@ def finish(begun: Begun, on_event: OnEvent = ignore, cancelled: Cancelled | None
     store.finish(keep=job.config.output.keep_frames)
 
 
-def open_run(job: Job, *, restart: bool) -> RunStore:
-    """The run folder: gone on with if it is of the same render, else begun, if the disk can hold it."""
+def open_run(job: Job, *, restart: bool, redo: bool = False) -> RunStore:
+    """The run folder: gone on with if it is of the same render, else begun, if the disk can hold it.
+
+    Args:
+        redo: whether frames of an earlier run are to be made again, so that there must be one that kept them.
+    """
     folder = job.request.folder
+    if redo and not holds_run(folder):
+        raise RunError(f"{folder} is no run folder, so there are no frames to redo", "render without --redo")
     if holds_run(folder) and not restart:
         store = RunStore.open(folder)
         try:
@@ -143,6 +164,11 @@ def open_run(job: Job, *, restart: bool) -> RunStore:
             if not store.complete or job.config.output.keep_frames:
                 return store
             store.close()
+            if redo:
+                raise RunError(
+                    f"the run in {folder} is finished and has kept no frames, so none of them can be redone by itself",
+                    "render all of it again with --restart, and with --keep-frames to have them kept from then on",
+                )
         restart = True  # nothing is lost: a finished run keeps no frames, and one that failed at the start has none
     check_disk(job)
     return RunStore.create(folder, job.manifest, restart=restart)
@@ -237,7 +263,12 @@ def study_input(
 def stylize_frames(
     job: Job, store: RunStore, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
 ) -> None:
-    """Run the plan: every frame of the range is in the run folder afterwards."""
+    """Run the plan: every frame of the range is in the run folder afterwards.
+
+    Raises:
+        FramesFailedError: some are not, because they failed for good; all others are there.
+        SourceError: some are not, because a frame of the source cannot be read; shots without such a frame are there.
+    """
     from vidnst.farm.host import Component
     from vidnst.farm.scheduler import default_window, run_plan
     from vidnst.farm.staff import hire
@@ -280,6 +311,10 @@ def stylize_frames(
             listener=Reporter(store, on_event, frames_done=frames_done),
             cancelled=cancelled,
         )
+    if host.source_error is not None:
+        raise host.source_error
+    if host.given_up:
+        raise frames_failed(host.given_up, store.folder, frames=job.end - job.start)
 
 
 def finished_before(job: Job, store: RunStore, shots: Sequence[Shot]) -> tuple[set[StateId], int]:
@@ -336,7 +371,8 @@ def measure_frames(
 
     try:
         found = measure_render(job, store, shots, on_event=on_event, cancelled=cancelled)
-        event = measured_event(store.write_measure(found.plain()), found)
+        wrong = {str(frame): why for frame, why in suspects(store.folder).items()}
+        event = measured_event(store.write_measure(found.plain() | {"suspects": wrong}), found)
     except Exception as error:  # the render is finished, and nothing about it is worse for a missing number
         on_event(Warned(f"the output is finished, but it could not be measured: {error}"))
     else:

@@ -20,7 +20,9 @@ from vidnst.batch.jobfile import read_jobs
 from vidnst.batch.run import run_batch
 from vidnst.errors import BadFrameError, CancelledError, ConfigError, RunError
 from vidnst.events import Event, JobChanged, Warned
+from vidnst.farm.worker import StyleWorker
 from vidnst.host import RenderHost
+from vidnst.media.pictures import read_picture
 from vidnst.plan import Node
 from vidnst.store import read_events
 
@@ -238,3 +240,26 @@ def test_a_higher_priority_goes_first_and_an_earlier_place_among_equals(tmp_path
 
     run_batch(path, on_event=hear)
     assert begun == ["urgent-style0", "clip0-style0", "clip0-style1", "clip1-style0", "clip1-style1"]
+
+
+def test_a_frame_that_fails_for_good_fails_its_clip_alone_and_the_next_call_makes_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_jobs(tmp_path, clips=2, styles=1)
+    with monkeypatch.context() as patched:
+        run = StyleWorker.run
+
+        def stumble(worker: StyleWorker, job: Any, **options: Any) -> Any:
+            if job.node.frame == 3 and job.content.sum() % 1000 == spoilt:
+                raise ValueError("spoilt")
+            return run(worker, job, **options)
+
+        spoilt = int(read_picture(tmp_path / "clips" / "clip0" / "003.png").sum() % 1000)
+        patched.setattr(StyleWorker, "run", stumble)
+        summary = run_batch(path)
+    assert (summary.done, summary.failed) == (1, 1)
+    assert "spoilt" in rows(path)["clip0-style0"]["message"]
+    before = done_nodes(path)["clip0-style0"]
+    assert run_batch(path).done == 2
+    assert done_nodes(path)["clip0-style0"][: len(before)] == before
+    assert sorted(done_nodes(path)["clip0-style0"]) == sorted(done_nodes(path)["clip1-style0"])

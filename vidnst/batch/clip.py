@@ -7,8 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from vidnst.again import frames_failed
 from vidnst.batch.board import Ticket
 from vidnst.director import Director, direct
 from vidnst.errors import DiskFullError, VidnstError
@@ -162,11 +164,20 @@ class ClipHost(RenderHost):
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
         """Note that a node, or one that it needs, has failed for good."""
         self._settle(node.id)
-        if self.failure is None:
-            self.failure = f"{node.id}: {error}"
-        parent = getattr(super(), "give_up", None)
-        if parent is not None:
-            parent(node, error, because)
+        super().give_up(node, error, because)
+
+    def problem(self, *, folder: Path, frames: int) -> str | None:
+        """What went wrong with the clip, as a sentence; None where nothing did.
+
+        Args:
+            folder: of its run.
+            frames: that it has.
+        """
+        if self.failure is not None or not self.given_up:
+            return self.failure
+        if self.source_error is not None:
+            return str(self.source_error)
+        return str(frames_failed(self.given_up, folder, frames=frames))
 
     def fail(self, error: VidnstError) -> None:
         """End the clip; what ends all clips is raised on.
@@ -210,6 +221,11 @@ class Clip:
     def rendered(self) -> bool:
         """Whether all frames were there when it was prepared."""
         return self.frames_done == self.frames
+
+    @property
+    def problem(self) -> str | None:
+        """What went wrong with it while it was rendered."""
+        return None if self.host is None else self.host.problem(folder=self.begun.store.folder, frames=self.frames)
 
     @property
     def given_out(self) -> bool:

@@ -17,7 +17,18 @@ from vidnst.batch.jobfile import ClipSpec, read_jobs
 from vidnst.config import FarmConfig
 from vidnst.entries import StyleText, parse_style
 from vidnst.errors import CancelledError, ConfigError, DiskFullError, VidnstError
-from vidnst.events import Event, FrameDone, NodeFailed, OnEvent, Warned, WorkerDied, ignore
+from vidnst.events import (
+    Event,
+    FrameDone,
+    NodeFailed,
+    OnEvent,
+    Suspected,
+    Warned,
+    WorkerDied,
+    WorkerSetAside,
+    WorkerTakenBack,
+    ignore,
+)
 from vidnst.farm.host import Component
 from vidnst.farm.host import Event as NodeEvent
 from vidnst.farm.jobs import SharingPool
@@ -248,7 +259,7 @@ class _Batch:
         self._open.remove(clip)
         clip.close_frames()
         assert clip.host is not None
-        if clip.ticket.cancelled or clip.host.failure is not None:
+        if clip.ticket.cancelled or clip.problem is not None:
             self._end(clip, None)
         else:
             self._board.change(clip.ticket, "encoding")
@@ -258,7 +269,7 @@ class _Batch:
         """Nothing runs any more: what is not settled then never will be."""
         for clip in [clip for clip in self._open if clip.given_out]:
             assert clip.host is not None
-            if not clip.settled and clip.host.failure is None:
+            if not clip.settled and clip.problem is None:
                 clip.host.failure = "some frames could not be rendered"
             self._leave(clip)
 
@@ -269,7 +280,7 @@ class _Batch:
                 self._ready.remove(clip)
             if clip in self._open:
                 self._open.remove(clip)
-            failure = str(error) if error is not None else None if clip.host is None else clip.host.failure
+            failure = str(error) if error is not None else clip.problem
             clip.close()
             self._come_to_rest(clip.ticket, failure)
 
@@ -371,7 +382,7 @@ class _Batch:
             match event:
                 case FrameDone():
                     self._board.count_frame(ticket)
-                case NodeFailed() | WorkerDied() | Warned():
+                case NodeFailed() | WorkerDied() | WorkerSetAside() | WorkerTakenBack() | Suspected() | Warned():
                     self._tell(Warned(f"{ticket.spec.name}: {event}"))
                 case _:
                     pass

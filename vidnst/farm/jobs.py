@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vidnst.direction import Direction
 from vidnst.errors import VidnstError
 from vidnst.frames import Pixels, State
@@ -46,6 +49,9 @@ class StylizeJob:
     """Share of the content in what a warm start begins at: styles have changed since."""
     direction: Direction | None = None
     """Which styles pull where; None lets all pull everywhere."""
+    glimpses: tuple[NDArray[np.float32] | None, ...] | None = None
+    """Of the source of each start, see `gate.glimpse`; None for the frame itself. No glimpses: the result is taken
+    unseen."""
     look: Shared | None = None
     """What makes the worker that can do it, for workers of several looks; None leaves it to the worker there is."""
 
@@ -92,6 +98,10 @@ class Stylized:
     """Seconds of computing, without transport."""
     shown: State | None = None
     """What the viewer is to see, where that is not the state: the source shows through in parts."""
+    suspect: str = ""
+    """Why the result looks wrong; empty where it does not."""
+    mended: str = ""
+    """Why the result looked wrong before it was made again."""
 
 
 @dataclass(frozen=True, slots=True)

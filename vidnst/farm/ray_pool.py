@@ -240,10 +240,14 @@ class RayPool:
         return Outcome(name, value=value)
 
     def _bury(self, name: str, error: WorkerDiedError) -> Outcome:
-        """Replace a worker that died, unless it does nothing else."""
+        """Replace a worker that died, unless it does nothing else.
+
+        One that comes up may die once more: a frame that kills it as often as it is tried is no fault of its own.
+        """
+        comes_up = name in self._pids
         self._kill(name)
         self._deaths[name] += 1
-        lost = self._deaths[name] >= _DEATHS
+        lost = self._deaths[name] >= _DEATHS + comes_up
         if not lost:
             self._greetings[self._spawn(name)] = (name, time.monotonic() + self._timeout)
         return Outcome(name, error=error, died=True, lost=lost)
