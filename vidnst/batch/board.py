@@ -34,6 +34,8 @@ OVER: tuple[State, ...] = ("done", "failed", "cancelled")
 _LONGEST_BOARD = 256 << 20
 _LONGEST_WISH = 1 << 16
 _WRITE_SECONDS = 1.0
+_WRITE_SECONDS_PER_JOB = 0.002
+"""So that thousands of jobs are not written anew all the time."""
 
 
 @dataclass(eq=False, slots=True)
@@ -159,9 +161,10 @@ class Board:
                     self._apply(action, ticket)
 
     def write(self, *, now: bool = False) -> None:
-        """Write `jobs.json` where something has changed, at most once a second."""
+        """Write `jobs.json` where something has changed, at most once a second, with many jobs less often."""
         with self.lock:
-            if not now and (not self._changed or time.monotonic() - self._written < _WRITE_SECONDS):
+            pause = max(_WRITE_SECONDS, len(self.tickets) * _WRITE_SECONDS_PER_JOB)
+            if not now and (not self._changed or time.monotonic() - self._written < pause):
                 return
             self._changed, self._written = False, time.monotonic()
             values = {

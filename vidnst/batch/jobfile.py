@@ -20,7 +20,7 @@ from vidnst.presets import load_config, read_yaml
 
 _T = TypeVar("_T")
 
-_MOST_CLIPS = 100_000
+_MOST_CLIPS = 20_000
 _FIELDS = ("source", "folder", "style", "preset", "name", "n")
 _WHOLE = ("layers", "kinds", "cells")
 """Settings whose keys end so are tables: they are replaced as a whole."""
