@@ -7,6 +7,8 @@ from vidnst.farm.queues import Entry
 
 _STREAK = 3
 """Different nodes that fail one after the other at a worker before it is set aside."""
+_BARREN = 9
+"""Nodes that fail for good, whoever tries them, while nothing succeeds, before all workers are taken to be useless."""
 
 
 class Crew:
@@ -19,6 +21,8 @@ class Crew:
         self.set_aside: set[str] = set()
         self._idle = set(self.names)
         self._heap = sorted((place, name) for name, place in self._place.items())
+        self._barren = 0
+        """Nodes given up since the last success of any worker."""
         self._streaks: dict[str, list[Entry]] = {}
         """Nodes that failed at a worker since it last succeeded, and nowhere else as far as is known."""
 
@@ -63,6 +67,12 @@ class Crew:
     def succeeded(self, name: str) -> None:
         """Note that a worker can do its work."""
         self._streaks.pop(name, None)
+        self._barren = 0
+
+    def failed_for_good(self) -> bool:
+        """Note that a node is given up after all attempts; whether that is all that ever becomes of nodes."""
+        self._barren += 1
+        return self._barren >= _BARREN
 
     def suspect(self, name: str, entry: Entry) -> bool:
         """Note a failure; whether the worker is set aside for it. Not held against it is what failed elsewhere, too."""
@@ -71,7 +81,7 @@ class Crew:
         streak = self._streaks.setdefault(name, [])
         if entry not in streak:
             streak.append(entry)
-        if len(streak) < _STREAK:
+        if len(streak) < _STREAK or len(self) == 1:  # of the last one, nobody else could tell that it is not the nodes
             return False
         self.remove(name)
         self.set_aside.add(name)

@@ -59,6 +59,7 @@ class Front:
         if self.exhausted:
             for entry in self._entries.values():  # only where a plan promises more uses than it has
                 self._stale(entry)
+                entry.status = Status.FINISHED  # a flow may still be in line for another attempt
                 self.host.release(entry.id)
             self._entries.clear()
 

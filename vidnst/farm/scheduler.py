@@ -19,6 +19,8 @@ _POLL_SECONDS = 0.2
 _NUMERICAL_ATTEMPTS = 2
 """NaN comes back on every worker; the second attempt takes a smaller step, a third has nothing new to offer."""
 
+_LOOK_AFTER = "look after the machine or the cluster and give the same command again; all that is finished is kept"
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -77,7 +79,8 @@ def run_plan(
 
     Raises:
         CancelledError: `cancelled` said so, or KeyboardInterrupt came.
-        FarmError: a lane that the plan needs has no workers, or has lost them all or set them aside.
+        FarmError: a lane that the plan needs has no workers, or has lost them all or set them aside, or nine nodes
+            in a row failed for good.
         VidnstError: an error that another attempt cannot mend and that is not one clip's (style, weights,
             configuration, disk) passes through as it is.
     """
@@ -234,6 +237,7 @@ class _Run:
         self._doubt(entry, outcome, error)
         if self._is_final(entry, error):
             entry.front.give_up(entry, _line(error))
+            self._despair(outcome, error)
         else:
             entry.front.retry(entry)
         self._refill(entry.front)
@@ -255,10 +259,20 @@ class _Run:
         if not isinstance(error, NumericalError) and crew.suspect(outcome.worker, entry):
             self._tell(EventKind.SET_ASIDE, entry, worker=outcome.worker, **facts)
         if not crew:
-            lost = "lost or set aside, since whatever they get fails" if crew.set_aside else "lost"
             raise FarmError(
-                f"all {lane} workers are {lost}; the last one, {outcome.worker}, ended with: {_line(error)}",
-                "look after the machine or the cluster and give the same command again; all that is finished is kept",
+                f"all {lane} workers are lost{' or set aside' if crew.set_aside else ''}; "
+                f"the last one, {outcome.worker}, ended with: {_line(error)}",
+                _LOOK_AFTER,
+            ) from error
+
+    def _despair(self, outcome: Outcome, error: BaseException) -> None:
+        """End the run where whatever any worker gets fails for good."""
+        lane = self._lane[outcome.worker]
+        if self._crew[lane].failed_for_good():
+            raise FarmError(
+                f"all {lane} workers fail at whatever they get; "
+                f"the last one, {outcome.worker}, ended with: {_line(error)}",
+                _LOOK_AFTER,
             ) from error
 
     def _break_off(self, entry: Entry, error: SourceError) -> None:
