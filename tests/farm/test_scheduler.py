@@ -377,6 +377,21 @@ def test_where_all_workers_fail_at_everything_the_run_ends_and_says_so() -> None
     assert pool.now < 30
 
 
+def test_a_host_of_which_everything_fails_is_abandoned_and_the_others_go_on() -> None:
+    nodes = [list(independent(Shot(start, start + 50))) for start in (0, 50, 100)]
+    hosts = [DigestHost(some) for some in nodes]
+    pool = VirtualPool(3, 1, moods=always("fail", *(node.id for node in nodes[0])))
+    totals = run_plan([Component(some, host) for some, host in zip(nodes, hosts, strict=True)], pool)
+    assert totals.given_up == len(hosts[0].given_up) == 50
+    assert totals.failed < 50
+    assert len(hosts[1].kept) == len(hosts[2].kept) == 50
+    pool = VirtualPool(3, 1, broken=frozenset(pool.workers(Lane.STYLE)))
+    components = (Component(some, DigestHost(some)) for some in nodes * 10)
+    with pytest.raises(FarmError, match="all style workers fail at whatever they get"):
+        run_plan(components, pool)
+    assert len(list(components)) > 20
+
+
 def test_the_only_worker_is_not_given_up_for_some_bad_nodes_in_a_row() -> None:
     nodes = list(independent(Shot(0, 40)))
     bad = [StateId(frame) for frame in range(10, 16)]

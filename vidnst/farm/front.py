@@ -99,12 +99,13 @@ class Front:
         self._end(entry, (entry.id, error))
 
     def break_off(self, entry: Entry, error: str) -> None:
-        """Note that a running node has met with what no other will overcome: all of the component is given up.
-
-        What runs is waited for, and kept.
-        """
-        self._broken = (entry.id, error)
+        """Note that a running node has met with what no other will overcome: see `abandon`."""
         self.give_up(entry, error)
+        self.abandon(entry, error)
+
+    def abandon(self, entry: Entry, error: str) -> None:
+        """Give up all of the component for what a node has met with; what runs is waited for, and kept."""
+        self._broken = (entry.id, error)
         for other in list(self._entries.values()):
             if other.status in (Status.WAITING, Status.READY):
                 self._end(other, self._broken)
