@@ -108,7 +108,7 @@ def test_what_fails_is_told_by_frame_and_cause_and_retried_to_the_same_bytes(
     assert caught.value.exit_code == 9
     assert caught.value.frames == (4, 5, 6)
     text = str(caught.value)
-    assert "3 of 8 frames failed (4-6): frame 5: MemoryError: no room for it" in text
+    assert "3 of 8 frames failed (4-6) because frame 5 did: MemoryError: no room for it" in text
     assert f"vidnst retry {folder}" in text
     assert not (tmp_path / "out").exists()
     assert frames(folder) == {name: data for name, data in undisturbed.items() if int(name[:8]) not in (4, 5, 6)}

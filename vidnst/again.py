@@ -1,6 +1,7 @@
 """Which frames of a run are to be made again: because they failed, or because somebody asks for it."""
 
 import re
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -97,15 +98,13 @@ def frames_failed(
         folder: the run's.
         frames: of the whole run.
     """
-    import shlex
-
     missing = sorted({node.frame for node in given_up if isinstance(node, StateId)})
     failed = [(node, error) for node, (error, because) in given_up.items() if because is None]
     root, error = failed[0] if failed else next((node, error) for node, (error, _) in given_up.items())
-    others = f", and at {len(failed) - 1} more places" if len(failed) > 1 else ""
+    others = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
     return FramesFailedError(
-        f"{len(missing)} of {frames} frames failed ({spans(missing)}): {node_name(root)}{others}: {error}; all else is"
-        " finished and kept",
+        f"{len(missing)} of {frames} frames failed ({spans(missing)}) because {node_name(root)}{others} did: {error};"
+        " all else is finished and kept",
         f"try these again with: vidnst retry {shlex.quote(str(folder))}",
         frames=tuple(missing),
     )

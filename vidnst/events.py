@@ -106,7 +106,7 @@ class WorkerSetAside:
     """Of the last one."""
 
     def __str__(self) -> str:
-        return f"{self.worker} is set aside, three pieces of work failed there in a row: {self.error}"
+        return f"{self.worker} is set aside, since one piece of work after the other fails there: {self.error}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,18 +73,14 @@ def test_any_plan_on_any_pool_with_any_failures_gives_every_value_once_and_forge
     )
     host = DigestHost(nodes, done, stored)
     recorder = Recorder()
-    try:
-        totals = run_plan(
-            [Component(nodes, host)],
-            pool,
-            window=data.draw(st.integers(1, 6)),
-            attempts=attempts,
-            listener=recorder,
-            clock=pool.clock,
-        )
-    except FarmError:
-        assert recorder.of(EventKind.SET_ASIDE)  # of one or two workers all may be
-        return
+    totals = run_plan(
+        [Component(nodes, host)],
+        pool,
+        window=data.draw(st.integers(1, 6)),
+        attempts=attempts,
+        listener=recorder,
+        clock=pool.clock,
+    )
     failed = {name for name, (_, because) in host.given_up.items() if because is None}
     assert all(len(tried[name]) >= min(2, len(pool.workers(Lane.STYLE))) for name in failed)
     lost = all_that_read(nodes, failed, done)
@@ -371,10 +367,37 @@ def test_a_worker_that_only_met_bad_nodes_is_taken_back() -> None:
     assert {event.worker for event in recorder.of(EventKind.DONE)} == {"style-0", "style-1"}
 
 
-def test_where_all_workers_are_set_aside_the_run_ends_and_says_so() -> None:
+def test_where_all_workers_fail_at_everything_the_run_ends_and_says_so() -> None:
     nodes = list(independent(Shot(0, 40)))
-    with pytest.raises(FarmError, match=r"all style workers are lost or set aside.*ValueError"):
+    with pytest.raises(FarmError, match=r"all style workers fail at whatever they get.*ValueError"):
         run(nodes, VirtualPool(1, 1, broken=frozenset({"style-0"})))
+    pool = VirtualPool(3, 1, broken=frozenset(f"style-{number}" for number in range(3)))
+    with pytest.raises(FarmError, match="all style workers fail at whatever they get"):
+        run(list(independent(Shot(0, 400))), pool)
+    assert pool.now < 30
+
+
+def test_a_host_of_which_everything_fails_is_abandoned_and_the_others_go_on() -> None:
+    nodes = [list(independent(Shot(start, start + 50))) for start in (0, 50, 100)]
+    hosts = [DigestHost(some) for some in nodes]
+    pool = VirtualPool(3, 1, moods=always("fail", *(node.id for node in nodes[0])))
+    totals = run_plan([Component(some, host) for some, host in zip(nodes, hosts, strict=True)], pool)
+    assert totals.given_up == len(hosts[0].given_up) == 50
+    assert totals.failed < 50
+    assert len(hosts[1].kept) == len(hosts[2].kept) == 50
+    pool = VirtualPool(3, 1, broken=frozenset(pool.workers(Lane.STYLE)))
+    components = (Component(some, DigestHost(some)) for some in nodes * 10)
+    with pytest.raises(FarmError, match="all style workers fail at whatever they get"):
+        run_plan(components, pool)
+    assert len(list(components)) > 20
+
+
+def test_the_only_worker_is_not_given_up_for_some_bad_nodes_in_a_row() -> None:
+    nodes = list(independent(Shot(0, 40)))
+    bad = [StateId(frame) for frame in range(10, 16)]
+    host, _ = run(nodes, VirtualPool(1, 1, moods=always("fail", *bad)))
+    assert set(host.given_up) == set(bad)
+    assert len(host.kept) == 34
 
 
 def test_an_error_that_no_attempt_can_mend_ends_the_run_at_once_as_it_is() -> None:

@@ -3,10 +3,15 @@
 import heapq
 from collections.abc import Collection, Iterable
 
+from vidnst.farm.host import Host
 from vidnst.farm.queues import Entry
 
 _STREAK = 3
 """Different nodes that fail one after the other at a worker before it is set aside."""
+_BARREN = 9
+"""Nodes of one host that fail for good, whoever tries them, while nothing succeeds, before it is taken as hopeless."""
+_HOPELESS_HOSTS = 3
+"""Hosts of which that is so before it is taken to be the workers."""
 
 
 class Crew:
@@ -19,6 +24,8 @@ class Crew:
         self.set_aside: set[str] = set()
         self._idle = set(self.names)
         self._heap = sorted((place, name) for name, place in self._place.items())
+        self._barren: dict[Host, int] = {}
+        """Nodes given up since the last success of any worker, by host."""
         self._streaks: dict[str, list[Entry]] = {}
         """Nodes that failed at a worker since it last succeeded, and nowhere else as far as is known."""
 
@@ -63,6 +70,21 @@ class Crew:
     def succeeded(self, name: str) -> None:
         """Note that a worker can do its work."""
         self._streaks.pop(name, None)
+        self._barren.clear()
+
+    def failed_for_good(self, host: Host) -> bool:
+        """Note that a node is given up after all attempts; whether that is all that becomes of its host's nodes."""
+        self._barren[host] = self._barren.get(host, 0) + 1
+        return self._barren[host] >= _BARREN
+
+    def useless(self, *, several: bool) -> bool:
+        """Whether the workers fail at everything.
+
+        Args:
+            several: whether there are several hosts, so that one of them could be to blame.
+        """
+        hopeless = sum(count >= _BARREN for count in self._barren.values())
+        return hopeless >= (_HOPELESS_HOSTS if several else 1)
 
     def suspect(self, name: str, entry: Entry) -> bool:
         """Note a failure; whether the worker is set aside for it. Not held against it is what failed elsewhere, too."""
@@ -71,7 +93,7 @@ class Crew:
         streak = self._streaks.setdefault(name, [])
         if entry not in streak:
             streak.append(entry)
-        if len(streak) < _STREAK:
+        if len(streak) < _STREAK or len(self) == 1:  # of the last one, nobody else could tell that it is not the nodes
             return False
         self.remove(name)
         self.set_aside.add(name)

@@ -62,6 +62,7 @@ class Front:
         if self.exhausted:
             for entry in self._entries.values():  # only where a plan promises more uses than it has
                 self._stale(entry)
+                entry.status = Status.FINISHED  # a flow may still be in line for another attempt
                 self.host.release(entry.id)
             self._entries.clear()
 
@@ -101,12 +102,13 @@ class Front:
         self._end(entry, (entry.id, error))
 
     def break_off(self, entry: Entry, error: str) -> None:
-        """Note that a running node has met with what no other will overcome: all of the component is given up.
-
-        What runs is waited for, and kept.
-        """
-        self._broken = (entry.id, error)
+        """Note that a running node has met with what no other will overcome: see `abandon`."""
         self.give_up(entry, error)
+        self.abandon(entry, error)
+
+    def abandon(self, entry: Entry, error: str) -> None:
+        """Give up all of the component for what a node has met with; what runs is waited for, and kept."""
+        self._broken = (entry.id, error)
         for other in list(self._entries.values()):
             if other.status in (Status.WAITING, Status.READY):
                 self._end(other, self._broken)

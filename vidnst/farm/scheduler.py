@@ -8,7 +8,7 @@ from typing import Any
 from vidnst.errors import CancelledError, FarmError, NumericalError, SourceError, VidnstError
 from vidnst.farm.crew import Crew
 from vidnst.farm.front import Front
-from vidnst.farm.host import Component, Event, EventKind, Listener
+from vidnst.farm.host import Component, Event, EventKind, Host, Listener
 from vidnst.farm.jobs import Outcome, Pool
 from vidnst.farm.queues import Entry, Queues
 from vidnst.plan import Lane, Node, StateId
@@ -18,6 +18,8 @@ _POLL_SECONDS = 0.2
 
 _NUMERICAL_ATTEMPTS = 2
 """NaN comes back on every worker; the second attempt takes a smaller step, a third has nothing new to offer."""
+
+_LOOK_AFTER = "look after the machine or the cluster and give the same command again; all that is finished is kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ def run_plan(
 
     Raises:
         CancelledError: `cancelled` said so, or KeyboardInterrupt came.
-        FarmError: a lane that the plan needs has no workers, or has lost them all or set them aside.
+        FarmError: a lane that the plan needs has no workers, or has lost them all or set them aside, or they fail at
+            everything: at nine nodes in a row, of three hosts where there are several.
         VidnstError: an error that another attempt cannot mend and that is not one clip's (style, weights,
             configuration, disk) passes through as it is.
     """
@@ -89,6 +92,7 @@ def run_plan(
             if cancelled is not None and cancelled():
                 raise _stopped(run.totals)
             run.collect()
+        run.check()
     except KeyboardInterrupt:
         raise _stopped(run.totals) from None
     return run.totals
@@ -116,6 +120,10 @@ class _Run:
         self._crew = {lane: Crew(pool.workers(lane)) for lane in Lane}
         self._lane = {name: lane for lane, crew in self._crew.items() for name in crew.names}
         self._running: dict[str, tuple[Entry, float]] = {}
+        self._first_host: Host | None = None
+        self._several_hosts = False
+        self._last_failure: tuple[Outcome, BaseException] | None = None
+        """Over which a component was abandoned."""
         self._styling = 0
         self._open = 0
         self._watched: list[Front] = []
@@ -156,6 +164,8 @@ class _Run:
             front = Front(
                 component, self._queues, window=self._window, skipped=self._skip, given_up=self._tell_given_up
             )
+            self._first_host = self._first_host or component.host
+            self._several_hosts |= component.host is not self._first_host
             self._open += 1
             self._refill(front)
             if front.held is not None:
@@ -248,6 +258,7 @@ class _Run:
         self._doubt(entry, outcome, error)
         if self._is_final(entry, error):
             entry.front.give_up(entry, _line(error))
+            self._despair(entry, outcome, error)
         else:
             entry.front.retry(entry)
         self._refill(entry.front)
@@ -269,11 +280,36 @@ class _Run:
         if not isinstance(error, NumericalError) and crew.suspect(outcome.worker, entry):
             self._tell(EventKind.SET_ASIDE, entry, worker=outcome.worker, **facts)
         if not crew:
-            lost = "lost or set aside, since whatever they get fails" if crew.set_aside else "lost"
             raise FarmError(
-                f"all {lane} workers are {lost}; the last one, {outcome.worker}, ended with: {_line(error)}",
-                "look after the machine or the cluster and give the same command again; all that is finished is kept",
+                f"all {lane} workers are lost{' or set aside' if crew.set_aside else ''}; "
+                f"the last one, {outcome.worker}, ended with: {_line(error)}",
+                _LOOK_AFTER,
             ) from error
+
+    def _despair(self, entry: Entry, outcome: Outcome, error: BaseException) -> None:
+        """Try no more of a component where whatever any worker gets of it fails for good."""
+        crew = self._crew[self._lane[outcome.worker]]
+        if not crew.failed_for_good(entry.front.host):
+            return
+        entry.front.abandon(entry, _line(error))
+        if crew.useless(several=True):
+            raise self._useless(outcome, error)
+        self._last_failure = (outcome, error)
+
+    def check(self) -> None:
+        """See in the end that it was not the workers, where all that there was comes of one host."""
+        for crew in self._crew.values():
+            if self._last_failure and crew.useless(several=self._several_hosts):
+                raise self._useless(*self._last_failure)
+
+    def _useless(self, outcome: Outcome, error: BaseException) -> FarmError:
+        problem = FarmError(
+            f"all {self._lane[outcome.worker]} workers fail at whatever they get; "
+            f"the last one, {outcome.worker}, ended with: {_line(error)}",
+            _LOOK_AFTER,
+        )
+        problem.__cause__ = error
+        return problem
 
     def _break_off(self, entry: Entry, error: SourceError) -> None:
         """End the component of a node whose source frames cannot be had."""

@@ -40,11 +40,11 @@ _PLAIN = 4.0
 _LEAST_SHARE = 0.2
 """Of the picture that must be seen in both frames for them to be compared."""
 _JUMP = 12.0
-"""Levels by which mean luma may change beside what the source does. Good frames reach 9, see tests/bench/RESULTS.md."""
+"""Levels by which mean luma may change beside what the source does. Good frames of real clips reach 9."""
 _ANSWER = 1.5
 """The most that a painting grows brighter for its source's growing brighter by one."""
 _ERROR = 24.0
-"""Levels of warping error that are not too many whatever the source's is. Good frames reach 14."""
+"""Levels of warping error that are not too many whatever the source's is. Good frames of real clips reach 14."""
 _ERROR_RATIO = 3.0
 """Warping error over the source's that is not too much however large it is."""
 
