@@ -108,7 +108,8 @@ def test_a_library_is_imported_only_where_it_belongs(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["render", "--help"], ["proof", "--help"], ["--version"], ["presets"]]
+    "arguments",
+    [["--help"], ["render", "--help"], ["proof", "--help"], ["batch", "--help"], ["--version"], ["presets"]],
 )
 def test_nothing_heavy_loads_for_help(arguments: list[str]) -> None:
     script = (

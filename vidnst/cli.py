@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from vidnst.commands.batch import batch
+from vidnst.commands.failing import Redo, retry
 from vidnst.commands.looking import measure, probe
 from vidnst.commands.options import LOOK as _LOOK
 from vidnst.commands.options import OUT as _OUT
@@ -24,7 +26,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    epilog="Exit status: 0 done, 2 config, 3 source, 4 style, 5 weights, 6 output, 7 workers, 8 run, 130 stopped.",
+    epilog="Exit status: 0 done, 2 config, 3 source, 4 style, 5 weights, 6 output, 7 workers, 8 run,"
+    " 9 some frames or jobs failed, 130 stopped.",
 )
 Colour = Literal["luminance", "matched", "histogram", "moments", "optimal"]
 
@@ -166,6 +169,7 @@ def render(
     keep_frames: Annotated[bool, _option(_OUT, "Keep state and frames after the encode.")] = False,
     overwrite: Annotated[bool, _option(_OUT, "Replace an output that exists.")] = False,
     restart: Annotated[bool, _option(_OUT, "Throw away what an earlier run left, and start afresh.")] = False,
+    redo: Redo = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -215,8 +219,12 @@ def render(
         },
     )
     from vidnst import console, live, pipeline
+    from vidnst.again import parse_frames
     from vidnst.prepare import Request
 
+    if redo is not None and restart:
+        raise ConfigError("--redo and --restart exclude one another", "leave out --redo: all frames are rendered anew")
+    again = parse_frames(redo) if redo is not None else ()
     names: str | list[str] = source[0] if len(source) == 1 else source
     request = Request(names, tuple(style or ()), output, resolved, work_dir)
     if dry_run:
@@ -224,7 +232,9 @@ def render(
         return
     stop = _stop_on_signal()
     with live.progress(as_json=as_json) as on_event:
-        result = pipeline.run(request, overwrite=overwrite, restart=restart, on_event=on_event, cancelled=stop.is_set)
+        result = pipeline.run(
+            request, overwrite=overwrite, restart=restart, redo=again, on_event=on_event, cancelled=stop.is_set
+        )
     console.show_result(result, as_json=as_json)
 
 
@@ -236,6 +246,7 @@ def resume(
     executor: Annotated[
         Literal["ray", "inline"] | None, _option(_WORK, "Ray actors, or threads of this process.")
     ] = None,
+    redo: Redo = None,
     overwrite: Annotated[bool, _option(_OUT, "Replace an output that exists.")] = False,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -243,15 +254,17 @@ def resume(
     """Go on with a render that was stopped, killed or failed."""
     _verbosity(verbose)
     from vidnst import console, live, pipeline
+    from vidnst.again import parse_frames
     from vidnst.prepare import recall_request
 
+    again = parse_frames(redo) if redo is not None else ()
     farm = {"workers": workers, "address": address, "executor": executor}
     request = recall_request(run, {key: value for key, value in farm.items() if value is not None})
     stop = _stop_on_signal()
     with live.progress(as_json=as_json) as on_event:
-        result = pipeline.run(request, overwrite=overwrite, on_event=on_event, cancelled=stop.is_set)
+        result = pipeline.run(request, overwrite=overwrite, redo=again, on_event=on_event, cancelled=stop.is_set)
     console.show_result(result, as_json=as_json)
 
 
-for _command in (proof, evolve, compare, measure, probe, weights, doctor, presets, bench, distill):
+for _command in (batch, retry, proof, evolve, compare, measure, probe, weights, doctor, presets, bench, distill):
     app.command()(_command)

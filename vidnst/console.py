@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from vidnst.doctor import Check
@@ -197,3 +198,39 @@ def _show_frames(found: "Measurement") -> None:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
+
+
+def show_jobs(rows: Iterable[dict[str, Any]], *, as_json: bool) -> None:
+    """The jobs of a file, with what each would cost."""
+    if as_json:
+        show_json(list(rows))
+        return
+    table = Table("source", "style", "preset", "output", "frames", "nodes", "evaluations")
+    failed = []
+    for row in rows:
+        styles = ", ".join(Path(style).name for style in row["styles"])
+        counts = [str(row[key]) if row["error"] is None else "-" for key in ("frames", "nodes", "evaluations")]
+        table.add_row(*map(escape, (Path(row["source"]).name, styles, row["preset"], row["name"])), *counts)
+        if row["error"] is not None:
+            failed.append(f"{row['name']}: {row['error']}\n")
+    Console().print(table)
+    sys.stdout.write("".join(failed))
+
+
+def show_wishes(asked: Iterable[tuple[str, list[str]]], *, as_json: bool) -> None:
+    """What a running batch was asked for."""
+    for action, names in asked:
+        if as_json:
+            sys.stdout.write(json.dumps({"action": action, "jobs": names}) + "\n")
+        else:
+            sys.stdout.write("".join(f"{action} {name}\n" for name in names))
+
+
+def show_batch(done: int, failed: int, cancelled: int) -> None:
+    """How a batch ended."""
+    parts = [
+        f"{done} done",
+        *([f"{failed} failed"] if failed else []),
+        *([f"{cancelled} cancelled"] if cancelled else []),
+    ]
+    sys.stdout.write(", ".join(parts) + "\n")

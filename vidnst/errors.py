@@ -11,9 +11,9 @@
     │   ├── DiskFullError          6   no space left, or too little to start
     │   └── EncoderError           6   ffmpeg lacks the encoder, or failed
     ├── FarmError                  7   workers: too few GPUs, cluster out of reach
-    │   ├── NodeFailedError        7   a node failed as often as is allowed
     │   └── NumericalError         7   NaN or infinity in a result
     ├── RunError                   8   the run folder: locked, damaged, or of another render
+    ├── FramesFailedError          9   finished, but some frames failed
     └── CancelledError           130   stopped by the user
 
 The number is the exit status of the command line. Every error says what is wrong, where, and what to do about it.
@@ -93,10 +93,6 @@ class FarmError(VidnstError):
     exit_code = 7
 
 
-class NodeFailedError(FarmError):
-    """A node of the plan failed as often as the configuration allows."""
-
-
 class NumericalError(FarmError):
     """An optimisation gave NaN or infinity."""
 
@@ -105,6 +101,21 @@ class RunError(VidnstError):
     """The run folder is locked, damaged, or belongs to a different render."""
 
     exit_code = 8
+
+
+class FramesFailedError(VidnstError):
+    """All that can be made is made, but some frames failed as often as the configuration allows.
+
+    Args:
+        what, remedy: as in `VidnstError`.
+        frames: indices of the frames that are missing, in the whole source.
+    """
+
+    exit_code = 9
+
+    def __init__(self, what: str, remedy: str = "", *, frames: tuple[int, ...] = ()) -> None:
+        super().__init__(what, remedy)
+        self.frames = frames
 
 
 class CancelledError(VidnstError):

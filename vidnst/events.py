@@ -82,6 +82,60 @@ class WorkerDied:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeGivenUp:
+    """A node will not be made in this session: it failed for good, or reads one that did. The rest goes on."""
+
+    name: ClassVar[str] = "node_given_up"
+    node: str
+    error: str
+    """What went wrong at first."""
+    because: str | None = None
+    """The node that failed, where it is another."""
+
+    def __str__(self) -> str:
+        return f"node {self.node} is given up, with all that depends on it: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetAside:
+    """A worker gets no more jobs, since one after the other failed there."""
+
+    name: ClassVar[str] = "worker_set_aside"
+    worker: str
+    error: str
+    """Of the last one."""
+
+    def __str__(self) -> str:
+        return f"{self.worker} is set aside, since one piece of work after the other fails there: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerTakenBack:
+    """A worker that was set aside gets jobs again: what failed there fails elsewhere, too."""
+
+    name: ClassVar[str] = "worker_taken_back"
+    worker: str
+
+    def __str__(self) -> str:
+        return f"{self.worker} is taken back: what failed there fails on others as well"
+
+
+@dataclass(frozen=True, slots=True)
+class Suspected:
+    """A frame looked wrong and was rendered again with another seed."""
+
+    name: ClassVar[str] = "suspected"
+    node: str
+    why: str
+    mended: bool
+    """Whether it looks right now; else it is kept as it is, and listed."""
+
+    def __str__(self) -> str:
+        now = "rendered again, it looks right" if self.mended else "rendered again, it still does; it is kept"
+        return f"node {self.node} looks wrong ({self.why}): {now}"
+
+
+@dataclass(frozen=True, slots=True)
 class Warned:
     """Something that the user should know, though the render goes on."""
 
@@ -166,6 +220,23 @@ class RunFinished:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class JobChanged:
+    """A job of a batch has come further."""
+
+    name: ClassVar[str] = "job_changed"
+    job: str
+    state: str
+    """queued, preparing, rendering, encoding, done, failed, cancelled or paused."""
+    message: str
+    frames: int
+    """0 while it is not known."""
+    frames_done: int
+
+    def __str__(self) -> str:
+        return f"{self.job}: {self.state}" + (f": {self.message}" if self.message else "")
+
+
 Event: TypeAlias = (
     Stage
     | RunStarted
@@ -173,10 +244,15 @@ Event: TypeAlias = (
     | FrameDone
     | NodeFailed
     | WorkerDied
+    | NodeGivenUp
+    | WorkerSetAside
+    | WorkerTakenBack
+    | Suspected
     | Warned
     | Measured
     | LessonDone
     | RunFinished
+    | JobChanged
 )
 
 OnEvent: TypeAlias = Callable[[Event], None]

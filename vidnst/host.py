@@ -6,23 +6,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidnst.config import RenderConfig
 from vidnst.director import Director
-from vidnst.errors import NumericalError
-from vidnst.events import FrameDone, NodeFailed, NodeStarted, OnEvent, WorkerDied
+from vidnst.errors import NumericalError, SourceError
+from vidnst.events import (
+    FrameDone,
+    NodeFailed,
+    NodeGivenUp,
+    NodeStarted,
+    OnEvent,
+    Suspected,
+    WorkerDied,
+    WorkerSetAside,
+    WorkerTakenBack,
+)
 from vidnst.farm.host import Event, EventKind
 from vidnst.farm.jobs import FlowJob, Job, Stylized, StylizeJob
-from vidnst.frames import State, narrow
+from vidnst.frames import Pixels, State, narrow
 from vidnst.media.frame_cache import FrameCache
 from vidnst.media.pictures import encode_png
 from vidnst.motion.blend import Start
+from vidnst.motion.gate import glimpse
 from vidnst.plan import FlowId, Node, NodeId, Role, Source, StateId
 from vidnst.store import RunStore
 
 _SMALLER_STEP = 0.25  # after NaN: what made Adam diverge at the full step does not at a quarter of it
 
 
+_GLIMPSES = 1024
+"""Small source frames that are kept: some 20 MB."""
 _LEAST_WEIGHT = 0.01  # of a start in another style, so that there is one even where all are
 
 
@@ -49,6 +63,11 @@ class RenderHost:
         self._frames = frames
         self._width, self._height = size
         self._done = done
+        self._glimpses: dict[int, NDArray[np.float32]] = {}
+        self.given_up: dict[NodeId, tuple[str, NodeId | None]] = {}
+        """Nodes that failed for good, or read what did: what went wrong, and the node at which it did, if another."""
+        self.source_error: SourceError | None = None
+        """What the source has that cannot be read, if a job was not made for it."""
 
     def is_done(self, node: Node) -> bool:
         """Whether an earlier session finished it."""
@@ -61,13 +80,14 @@ class RenderHost:
 
     def job(self, node: Node, inputs: Mapping[NodeId, Any], *, attempt: int, last_error: BaseException | None) -> Job:
         """The work of a node, with the source frames and the results that it reads."""
-        frames = [self._frames.get(node.shot, frame) for frame in node.frames]
+        frames = [self._source(node.shot, frame) for frame in node.frames]
         if isinstance(node.id, FlowId):
             through = tuple(inputs[need] for need in node.needs)
             return FlowJob(node.id, frames[0], frames[1], (through[0], through[1]) if through else None)
         kind = (node.role.value, node.id.pass_index)
         work = self._config.schedule.work(*kind)
         changed = self._changed(node)
+        gated = self._config.farm.gate and self._config.optimize.iterations > 0
         return StylizeJob(
             node.id,
             frames[0],
@@ -79,7 +99,29 @@ class RenderHost:
             step_scale=_SMALLER_STEP if isinstance(last_error, NumericalError) else 1.0,
             renew=changed if node.role in (Role.KEY, Role.WARM) else 0.0,  # what passes start from has been renewed
             direction=None if self._direct is None else self._direct(node.shot, node.id.frame),
+            glimpses=tuple(self._glimpse(node, source) for source in node.sources) if gated else None,
         )
+
+    def _glimpse(self, node: Node, source: Source) -> NDArray[np.float32] | None:
+        """The source of a start, small; None where the two need not look alike, since other styles pull there.
+
+        The frame has been read for the flow, so it need not be decoded again.
+        """
+        if source.flow is None or self._apart(node, source) > 0:
+            return None
+        frame = source.state.frame
+        if frame not in self._glimpses:
+            if len(self._glimpses) >= _GLIMPSES:
+                self._glimpses.pop(next(iter(self._glimpses)))
+            self._glimpses[frame] = glimpse(self._source(node.shot, frame))
+        return self._glimpses[frame]
+
+    def _source(self, shot: int, frame: int) -> Pixels:
+        try:
+            return self._frames.get(shot, frame)
+        except SourceError as error:
+            self.source_error = self.source_error or error
+            raise
 
     def _changed(self, node: Node) -> float:
         """How far its styles are from those of what it starts from: by so much it is less held, and painted anew."""
@@ -104,7 +146,7 @@ class RenderHost:
             pair = inputs[source.flow]
             flow = pair.forward if source.flow.frame == node.id.frame else pair.backward
             if self._config.motion.reads_sources:
-                pixels = self._frames.get(node.shot, source.state.frame)
+                pixels = self._source(node.shot, source.state.frame)
         return Start(inputs[source.state], flow, self._weight(node, source), pixels)
 
     def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
@@ -125,8 +167,17 @@ class RenderHost:
             losses=result.losses,
             evaluations=result.evaluations,
             seconds=result.seconds,
+            **({"suspect": result.suspect} if result.suspect else {}),
         )
+        if wrong := result.suspect or result.mended:
+            self._store.record("suspect", node=str(node.id), why=wrong, mended=not result.suspect)
         return result.state
+
+    def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
+        """Note in the log that a node failed for good, or reads what did."""
+        self.given_up[node.id] = (error, because)
+        root = None if because is None else str(because)
+        self._store.record("given_up", node=str(node.id), final=node.final, error=error, because=root)
 
     def release(self, node: NodeId) -> None:
         """Nobody will read it again."""
@@ -157,16 +208,31 @@ class Reporter:
         match event.kind:
             case EventKind.STARTED:
                 self._on_event(NodeStarted(node, event.node.role, event.worker, event.attempt))
-            case EventKind.DONE if event.node.final:
-                self._frame_done(event)
+            case EventKind.DONE if isinstance(event.result, Stylized):
+                self._tell_suspect(node, event.result)
+                if event.node.final:
+                    self._frame_done(event)
             case EventKind.FAILED:
                 self._store.record("failed", node=node, worker=event.worker, attempt=event.attempt, error=event.error)
                 self._on_event(NodeFailed(node, event.worker, event.attempt, event.error))
             case EventKind.DIED:
                 self._store.record("died", node=node, worker=event.worker, attempt=event.attempt, error=event.error)
                 self._on_event(WorkerDied(event.worker, node))
+            case EventKind.GIVEN_UP:  # the host has it in the log
+                root = None if event.because is None else str(event.because)
+                self._on_event(NodeGivenUp(node, event.error, root))
+            case EventKind.SET_ASIDE:
+                self._store.record("set_aside", worker=event.worker, node=node, error=event.error)
+                self._on_event(WorkerSetAside(event.worker, event.error))
+            case EventKind.TAKEN_BACK:
+                self._store.record("taken_back", worker=event.worker, node=node)
+                self._on_event(WorkerTakenBack(event.worker))
             case _:
                 pass
+
+    def _tell_suspect(self, node: str, result: Stylized) -> None:
+        if wrong := result.suspect or result.mended:
+            self._on_event(Suspected(node, wrong, mended=not result.suspect))
 
     def _frame_done(self, event: Event) -> None:
         self.frames_done += 1

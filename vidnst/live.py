@@ -22,15 +22,20 @@ from vidnst.console import plain
 from vidnst.events import (
     Event,
     FrameDone,
+    JobChanged,
     LessonDone,
     Measured,
     NodeFailed,
+    NodeGivenUp,
     NodeStarted,
     OnEvent,
     RunStarted,
     Stage,
+    Suspected,
     Warned,
     WorkerDied,
+    WorkerSetAside,
+    WorkerTakenBack,
 )
 
 _PLAIN_SECONDS = 10.0
@@ -73,6 +78,12 @@ def _print_json(event: Event) -> None:
     fields = dataclasses.asdict(event)
     sys.stdout.write(json.dumps({"event": event.name, "time": time.time(), **fields}, default=plain) + "\n")
     sys.stdout.flush()
+
+
+def _is_told(event: Event) -> bool:
+    """Whether an event is told in words, at once. Of what is given up, what failed itself stands for the rest."""
+    told = NodeFailed | WorkerDied | WorkerSetAside | WorkerTakenBack | Suspected | Warned | Measured | JobChanged
+    return isinstance(event, told) or (isinstance(event, NodeGivenUp) and event.because is None)
 
 
 class _Pace:
@@ -139,7 +150,7 @@ class _Bars:
                 self.progress.update(self._frames, completed=event.frames_done, note=str(self._pace))
             case NodeStarted():
                 self._worker(event)
-            case NodeFailed() | WorkerDied() | Warned() | Measured():
+            case _ if _is_told(event):
                 self.progress.console.print(f"vidnst: {event}", markup=False, highlight=False)
             case LessonDone():
                 self._stage(Stage("steps", event.step, event.steps), note=f"loss {event.loss:.4g}")
@@ -175,7 +186,7 @@ class _Lines:
                 self._pace.done = event.frames_done
                 if time.monotonic() - self._last >= _PLAIN_SECONDS:
                     self._say(f"frame {event.frames_done} of {self._pace.total}, {self._pace}")
-            case NodeFailed() | WorkerDied() | Warned() | Measured():
+            case _ if _is_told(event):
                 self._say(str(event))
             case LessonDone() if event.step == event.steps or time.monotonic() - self._last >= _PLAIN_SECONDS:
                 self._say(str(event))

@@ -5,10 +5,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vidnst.again import frames_failed, redo_frames, suspects, tell_suspects
 from vidnst.config import RenderConfig, ScheduleConfig
 from vidnst.director import direct, follow_regions
 from vidnst.errors import CancelledError, RunError
@@ -67,37 +68,90 @@ def run(
     *,
     overwrite: bool = False,
     restart: bool = False,
+    redo: Sequence[int] = (),
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
 ) -> Path:
-    """Render a request, or go on with what an earlier run of it has left."""
+    """Render a request, or go on with what an earlier run of it has left.
+
+    Args:
+        redo: frames of the source that are to be made again although an earlier run finished them.
+
+    Raises:
+        FramesFailedError: some frames failed; all else is finished and kept, and nothing is encoded.
+        VidnstError: of the kind that fits.
+    """
     began = time.monotonic()
-    # What a run was killed over, it may have put into its place just before.
-    own = not restart and was_writing(request.folder, request.output)
-    job = prepare(request, overwrite=overwrite or own, on_event=on_event)
-    with open_run(job, restart=restart) as store:
-        try:
-            shots = plan_shots(job, store, on_event)
-            job = study_input(job, store, shots, on_event, cancelled)
-            job = filter_input(job, store, shots, on_event, cancelled)
-            job = colour_styles(job, store, shots)
-            follow_regions(job, store, shots, on_event, cancelled)
-            stylize_frames(job, store, shots, on_event, cancelled)
-            finish_frames(job, store, shots, on_event, cancelled)
-            encode_output(job, store, on_event, cancelled)
-        except CancelledError as error:
-            again = f"go on with: vidnst resume {shlex.quote(str(store.folder))}"
-            raise CancelledError(error.what, again) from error
-        if job.config.output.measure and (job.config.reworks or not job.passes_through):
-            measure_frames(job, store, shots, on_event, cancelled)
-        store.finish(keep=job.config.output.keep_frames)
-    on_event(RunFinished(str(request.output), job.end - job.start, time.monotonic() - began))
+    try:
+        begun = begin(request, overwrite=overwrite, restart=restart, redo=redo, on_event=on_event, cancelled=cancelled)
+        with begun.store:
+            stylize_frames(begun.job, begun.store, begun.shots, on_event, cancelled)
+            finish(begun, on_event, cancelled)
+    except CancelledError as error:
+        again = f"go on with: vidnst resume {shlex.quote(str(request.folder))}"
+        raise CancelledError(error.what, again) from error
+    on_event(RunFinished(str(request.output), begun.job.end - begun.job.start, time.monotonic() - began))
     return request.output
 
 
-def open_run(job: Job, *, restart: bool) -> RunStore:
-    """The run folder: gone on with if it is of the same render, else begun, if the disk can hold it."""
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A render whose frames can be made: all is read and checked, and its run folder is open; close that."""
+
+    job: Job
+    store: RunStore
+    shots: list[Shot]
+
+
+def begin(
+    request: Request,
+    *,
+    overwrite: bool = False,
+    restart: bool = False,
+    redo: Sequence[int] = (),
+    on_event: OnEvent = ignore,
+    cancelled: Cancelled | None = None,
+) -> Begun:
+    """All that comes before rendering: the source looked through, filtered, its shots found, its masks followed."""
+    # What a run was killed over, it may have put into its place just before.
+    own = not restart and was_writing(request.folder, request.output)
+    job = prepare(request, overwrite=overwrite or own, on_event=on_event)
+    store = open_run(job, restart=restart, redo=bool(redo))
+    try:
+        shots = plan_shots(job, store, on_event)
+        if redo:
+            plans = by_shot(schedule_of(job), shots)
+            redo_frames(store, plans, redo, start=job.start, end=job.end, on_event=on_event)
+        job = study_input(job, store, shots, on_event, cancelled)
+        job = filter_input(job, store, shots, on_event, cancelled)
+        job = colour_styles(job, store, shots)
+        follow_regions(job, store, shots, on_event, cancelled)
+    except BaseException:
+        store.close()
+        raise
+    return Begun(job, store, shots)
+
+
+def finish(begun: Begun, on_event: OnEvent = ignore, cancelled: Cancelled | None = None) -> None:
+    """All that comes after rendering: pictures worked on further, the output packed, checked and measured."""
+    job, store, shots = begun.job, begun.store, begun.shots
+    tell_suspects(store.folder, on_event)
+    finish_frames(job, store, shots, on_event, cancelled)
+    encode_output(job, store, on_event, cancelled)
+    if job.config.output.measure and (job.config.reworks or not job.passes_through):
+        measure_frames(job, store, shots, on_event, cancelled)
+    store.finish(keep=job.config.output.keep_frames)
+
+
+def open_run(job: Job, *, restart: bool, redo: bool = False) -> RunStore:
+    """The run folder: gone on with if it is of the same render, else begun, if the disk can hold it.
+
+    Args:
+        redo: whether frames of an earlier run are to be made again, so that there must be one that kept them.
+    """
     folder = job.request.folder
+    if redo and not holds_run(folder):
+        raise RunError(f"{folder} is no run folder, so there are no frames to redo", "render without --redo")
     if holds_run(folder) and not restart:
         store = RunStore.open(folder)
         try:
@@ -110,6 +164,11 @@ def open_run(job: Job, *, restart: bool) -> RunStore:
             if not store.complete or job.config.output.keep_frames:
                 return store
             store.close()
+            if redo:
+                raise RunError(
+                    f"the run in {folder} is finished and has kept no frames, so none of them can be redone by itself",
+                    "render all of it again with --restart, and with --keep-frames to have them kept from then on",
+                )
         restart = True  # nothing is lost: a finished run keeps no frames, and one that failed at the start has none
     check_disk(job)
     return RunStore.create(folder, job.manifest, restart=restart)
@@ -204,7 +263,12 @@ def study_input(
 def stylize_frames(
     job: Job, store: RunStore, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
 ) -> None:
-    """Run the plan: every frame of the range is in the run folder afterwards."""
+    """Run the plan: every frame of the range is in the run folder afterwards.
+
+    Raises:
+        FramesFailedError: some are not, because they failed for good; all others are there.
+        SourceError: some are not, because a frame of the source cannot be read; shots without such a frame are there.
+    """
     from vidnst.farm.host import Component
     from vidnst.farm.scheduler import default_window, run_plan
     from vidnst.farm.staff import hire
@@ -212,12 +276,9 @@ def stylize_frames(
     from vidnst.host import RenderHost, Reporter
 
     schedule = schedule_of(job)
-    done: set[StateId] = set()
-    for nodes in by_shot(schedule, shots):
-        done |= store.settled(nodes)
+    done, frames_done = finished_before(job, store, shots)
     if schedule.loop and len(shots) > 1:
         on_event(Warned(f"the clip has {len(shots)} shots, so it begins with a cut when it is played round: no loop"))
-    frames_done = sum(1 for nodes in by_shot(schedule, shots) for node in nodes if node.final and node.id in done)
     if frames_done == job.end - job.start:
         return
     size = (job.width, job.height)
@@ -250,6 +311,19 @@ def stylize_frames(
             listener=Reporter(store, on_event, frames_done=frames_done),
             cancelled=cancelled,
         )
+    if host.source_error is not None:
+        raise host.source_error
+    if host.given_up:
+        raise frames_failed(host.given_up, store.folder, frames=job.end - job.start)
+
+
+def finished_before(job: Job, store: RunStore, shots: Sequence[Shot]) -> tuple[set[StateId], int]:
+    """States that earlier sessions of the run have left no work for, and how many of them are finished frames."""
+    done: set[StateId] = set()
+    for nodes in by_shot(schedule_of(job), shots):
+        done |= store.settled(nodes)
+    finals = sum(1 for nodes in by_shot(schedule_of(job), shots) for node in nodes if node.final and node.id in done)
+    return done, finals
 
 
 def schedule_of(job: Job) -> ScheduleConfig:
@@ -297,7 +371,8 @@ def measure_frames(
 
     try:
         found = measure_render(job, store, shots, on_event=on_event, cancelled=cancelled)
-        event = measured_event(store.write_measure(found.plain()), found)
+        wrong = {str(frame): why for frame, why in suspects(store.folder).items()}
+        event = measured_event(store.write_measure(found.plain() | {"suspects": wrong}), found)
     except Exception as error:  # the render is finished, and nothing about it is worse for a missing number
         on_event(Warned(f"the output is finished, but it could not be measured: {error}"))
     else:

@@ -12,12 +12,17 @@ from vidnst.store import RunStore
 if TYPE_CHECKING:  # it brings OpenCV
     from vidnst.media.frame_cache import FrameCache
 
-_CACHE_BYTES = 1 << 30
+CACHE_BYTES = 1 << 30
+"""Of decoded frames that are remembered."""
 
 
 @contextmanager
 def open_frames(
-    job: Job, shots: Sequence[Shot], *, on_repeated: Callable[[int], None] | None = None
+    job: Job,
+    shots: Sequence[Shot],
+    *,
+    on_repeated: Callable[[int], None] | None = None,
+    room_bytes: int = CACHE_BYTES,
 ) -> Iterator["FrameCache"]:
     """The frames of a job by shot and index: from the run folder where they were filtered, else from the source."""
     from vidnst.media.adjust import Adjuster
@@ -32,7 +37,7 @@ def open_frames(
         on_bad_frame="error" if job.filtered else job.config.input.on_bad_frame,
         on_repeated=on_repeated,
         adjuster=Adjuster(job.adjustments, job.clip, size) if adjusts and job.adjustments else None,
-        frames=max(16, min(256, _CACHE_BYTES // (job.width * job.height * 3))),
+        frames=max(16, min(256, room_bytes // (job.width * job.height * 3))),
     )
     with closing(cache):
         yield cache

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vidnst.config import ScheduleConfig
-from vidnst.errors import NumericalError, WeightsError
+from vidnst.errors import BadFrameError, NumericalError, WeightsError
 from vidnst.farm.host import Event
 from vidnst.farm.jobs import Outcome, WorkerDiedError
 from vidnst.frames import Shot
@@ -66,6 +66,7 @@ class DigestHost:
         self.done = set(done)
         self.recallable = self.done if recallable is None else set(recallable)
         self.kept: dict[NodeId, str] = {}
+        self.given_up: dict[NodeId, tuple[str, NodeId | None]] = {}
         self.released: list[NodeId] = []
         self.held = 0
         self.most_held = 0
@@ -93,6 +94,10 @@ class DigestHost:
         self.most_held = max(self.most_held, self.held)
         return result
 
+    def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
+        assert node.id not in {*self.kept, *self.done, *self.given_up}
+        self.given_up[node.id] = (error, because)
+
     def release(self, node: NodeId) -> None:
         assert node not in self.released, f"{node} was released twice"
         self.released.append(node)
@@ -114,7 +119,7 @@ class DigestWorker:
 
 
 def misbehave(mood: str, task: Task) -> None:
-    """Raise what the mood asks for: `die`, `fail`, `nan` or `refuse`."""
+    """Raise what the mood asks for: `die`, `fail`, `nan`, `refuse` or `undecodable`."""
     if mood == "die":
         raise WorkerDiedError("gone")
     if mood == "fail":
@@ -123,6 +128,8 @@ def misbehave(mood: str, task: Task) -> None:
         raise NumericalError(f"the loss of {task.node.id} is NaN")
     if mood == "refuse":
         raise WeightsError("the weights are of another network", "take others")
+    if mood == "undecodable":
+        raise BadFrameError("frame 3 does not decode")
 
 
 @dataclass
@@ -137,6 +144,8 @@ class VirtualPool:
     busy_seconds: float = 0.0
     lost: frozenset[str] = frozenset()
     """Workers that are not replaced when they die."""
+    broken: frozenset[str] = frozenset()
+    """Workers at which everything fails."""
 
     def __post_init__(self) -> None:
         self._queue: list[tuple[float, int, str, Task]] = []
@@ -164,7 +173,7 @@ class VirtualPool:
             return []
         self.now, _, worker, job = heapq.heappop(self._queue)
         try:
-            misbehave(self.moods.get((job.node.id, job.attempt), ""), job)
+            misbehave("fail" if worker in self.broken else self.moods.get((job.node.id, job.attempt), ""), job)
         except WorkerDiedError as error:
             return [Outcome(worker, error=error, died=True, lost=worker in self.lost)]
         except Exception as error:

@@ -77,6 +77,9 @@ class StoreHost:
         )
         return result
 
+    def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
+        raise AssertionError(f"{node.id} failed: {error}")
+
     def release(self, node: NodeId) -> None:
         self.store.release(node)
 

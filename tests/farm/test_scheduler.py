@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidnst.config import RenderConfig
-from vidnst.errors import CancelledError, DiskFullError, FarmError, NodeFailedError, NumericalError, WeightsError
+from vidnst.errors import BadFrameError, CancelledError, DiskFullError, FarmError, NumericalError, WeightsError
 from vidnst.farm.host import Component, EventKind
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import Shot
@@ -61,13 +61,9 @@ def test_any_plan_on_any_pool_with_any_failures_gives_every_value_once_and_forge
     nodes = data.draw(plans())
     done, stored = finished_before(data, nodes)
     attempts = 4
-    moods = data.draw(
-        st.dictionaries(
-            st.tuples(st.sampled_from([node.id for node in nodes]), st.integers(1, attempts - 1)),
-            st.sampled_from(["die", "fail"]),
-            max_size=12,
-        )
-    )
+    bad = st.lists(st.sampled_from(["die", "fail", "nan"]), max_size=5)
+    tried = data.draw(st.dictionaries(st.sampled_from([node.id for node in nodes]), bad, max_size=6))
+    moods = {(name, attempt): mood for name, some in tried.items() for attempt, mood in enumerate(some, start=1)}
     costs = data.draw(st.lists(st.floats(0.1, 9), min_size=7, max_size=7))
     pool = VirtualPool(
         data.draw(st.integers(1, 4)),
@@ -85,10 +81,18 @@ def test_any_plan_on_any_pool_with_any_failures_gives_every_value_once_and_forge
         listener=recorder,
         clock=pool.clock,
     )
-    wanted = needed_now(nodes, done)
-    assert set(host.kept) == wanted
+    failed = {name for name, (_, because) in host.given_up.items() if because is None}
+    assert all(len(tried[name]) >= min(2, len(pool.workers(Lane.STYLE))) for name in failed)
+    lost = all_that_read(nodes, failed, done)
+    assert set(host.given_up) == failed | {name for name in lost if isinstance(name, StateId)}
+    assert totals.given_up == len(host.given_up)
+    states = {node.id for node in nodes if isinstance(node.id, StateId)}
+    assert set(host.kept) & states == states - done - lost - failed
+    assert set(host.kept) <= needed_now(nodes, done)
+    if not failed:
+        assert set(host.kept) == needed_now(nodes, done)
     assert sorted(map(str, host.released)) == sorted(str(node.id) for node in nodes)
-    assert totals.done == len(wanted)
+    assert totals.done == len(host.kept)
     assert totals.skipped == len(done)
     assert totals.failed + totals.died == len(recorder.of(EventKind.FAILED)) + len(recorder.of(EventKind.DIED))
     retried_elsewhere(recorder, pool)
@@ -102,6 +106,15 @@ def needed_now(nodes: list[Node], done: set[StateId]) -> set[NodeId]:
             needed.add(node.id)
             needed.update(need for need in node.needs if isinstance(need, FlowId))
     return needed
+
+
+def all_that_read(nodes: list[Node], failed: set[NodeId], done: set[StateId]) -> set[NodeId]:
+    """Nodes that are not done and read one of these, directly or through others."""
+    lost: set[NodeId] = set()
+    for node in nodes:
+        if node.id not in done and (failed | lost) & set(node.needs):
+            lost.add(node.id)
+    return lost
 
 
 def retried_elsewhere(recorder: Recorder, pool: VirtualPool) -> None:
@@ -250,29 +263,141 @@ def test_a_node_that_fails_is_tried_again_and_the_host_hears_why() -> None:
     assert [event.attempt for event in recorder.of(EventKind.DIED)] == [2]
 
 
-def test_a_node_that_fails_too_often_fails_the_run_by_name_and_cause() -> None:
-    nodes = list(chain(Shot(7, 12)))
-    moods: Moods = {(StateId(9), attempt): "fail" for attempt in range(1, 9)}
-    with pytest.raises(NodeFailedError, match=r"frame 9 failed 3 times.*ValueError: node 9\.0 would not") as caught:
-        run(nodes, VirtualPool(2, 1, moods=moods), attempts=3)
-    assert isinstance(caught.value.__cause__, ValueError)
+def always(mood: str, *names: NodeId) -> Moods:
+    return {(name, attempt): mood for name in names for attempt in range(1, 9)}
 
 
-def test_a_flow_that_fails_too_often_is_named_by_both_frames() -> None:
-    nodes = list(chain(Shot(0, 3)))
-    moods: Moods = {(FlowId(2, 1), 1): "die"}
-    with pytest.raises(NodeFailedError, match="the flow from frame 2 to frame 1 failed once"):
-        run(nodes, VirtualPool(2, 1, moods=moods), attempts=1)
+def test_what_fails_for_good_is_given_up_with_all_that_reads_it_and_the_rest_goes_on() -> None:
+    shots = [Shot(0, 90), Shot(90, 120)]
+    host = DigestHost(whole(CHAIN, shots))
+    recorder = Recorder()
+    pool = VirtualPool(3, 1, moods=always("fail", StateId(9)))
+    totals = run_plan(
+        (Component(nodes, host) for nodes in by_shot(CHAIN, shots)), pool, window=8, listener=recorder, clock=pool.clock
+    )
+    assert {name for name in host.kept if isinstance(name, StateId)} == {
+        StateId(frame) for frame in (*range(9), *range(90, 120))
+    }
+    error = "ValueError: node 9.0 would not"
+    assert host.given_up == {StateId(9): (error, None)} | {
+        StateId(frame): (error, StateId(9)) for frame in range(10, 90)
+    }
+    assert (totals.given_up, totals.failed) == (81, 3)
+    assert len({event.worker for event in recorder.of(EventKind.FAILED)}) == 3
+    assert len(recorder.of(EventKind.GIVEN_UP)) == 81
+    assert len(host.released) == len(host.truth)
 
 
-def test_nan_is_tried_once_more_and_then_fails_by_name() -> None:
+@pytest.mark.parametrize(("workers", "failures"), [(1, 2), (2, 2), (3, 3), (5, 3)])
+def test_a_node_fails_for_good_on_three_workers_or_on_all_there_are(workers: int, failures: int) -> None:
+    nodes = list(independent(Shot(0, 9)))
+    host, recorder = run(nodes, VirtualPool(workers, 1, moods=always("fail", StateId(4))))
+    assert len(recorder.of(EventKind.FAILED)) == failures
+    assert set(host.given_up) == {StateId(4)}
+    assert len(host.kept) == 8
+
+
+def test_a_process_that_died_is_another_one_when_it_is_back() -> None:
+    nodes = list(independent(Shot(0, 3)))
+    host, recorder = run(nodes, VirtualPool(1, 1, moods=always("die", StateId(1))))
+    assert len(recorder.of(EventKind.DIED)) == 3
+    assert set(host.given_up) == {StateId(1)}
+
+
+def test_a_flow_that_fails_for_good_takes_along_what_reads_it() -> None:
+    nodes = list(chain(Shot(0, 4)))
+    host, _ = run(nodes, VirtualPool(2, 1, moods=always("die", FlowId(2, 1))), attempts=1)
+    because = FlowId(2, 1)
+    assert {name: cause for name, (_, cause) in host.given_up.items()} == {
+        because: None,
+        StateId(2): because,
+        StateId(3): because,
+    }
+
+
+def test_nan_is_tried_once_more_and_then_given_up() -> None:
     nodes = list(independent(Shot(0, 2)))
     once: Moods = {(StateId(1), 1): "nan"}
     host, _ = run(nodes, VirtualPool(2, 1, moods=once), attempts=9)
     assert isinstance(next(error for name, attempt, error in host.jobs if attempt == 2), NumericalError)
+    assert not host.given_up
     twice: Moods = {**once, (StateId(1), 2): "nan"}
-    with pytest.raises(NodeFailedError, match=r"frame 1 failed 2 times.*NaN"):
-        run(nodes, VirtualPool(2, 1, moods=twice), attempts=9)
+    host, _ = run(nodes, VirtualPool(4, 1, moods=twice), attempts=9)
+    assert "NaN" in host.given_up[StateId(1)][0]
+
+
+@pytest.mark.parametrize("where", ["host", "worker"])
+def test_a_source_that_cannot_be_read_ends_its_component_only(where: str) -> None:
+    class Blind(DigestHost):
+        def job(self, node: Node, inputs: object, **facts: object) -> Task:  # type: ignore[override]
+            if where == "host" and node.id == StateId(5):
+                raise BadFrameError("frame 5 does not decode")
+            return super().job(node, inputs, **facts)  # type: ignore[arg-type]
+
+    first, second = list(independent(Shot(0, 50))), list(independent(Shot(50, 60)))
+    hosts = Blind(first), DigestHost(second)
+    pool = VirtualPool(2, 1, moods=always("undecodable", StateId(5)) if where == "worker" else {})
+    totals = run_plan([Component(first, hosts[0]), Component(second, hosts[1])], pool, window=4)
+    assert len(hosts[1].kept) == 10
+    assert totals.given_up == len(hosts[0].given_up) >= 43
+    assert set(hosts[0].given_up) | set(hosts[0].kept) == {node.id for node in first}
+    assert totals.failed <= 1
+
+
+def test_a_worker_at_which_three_nodes_in_a_row_fail_is_set_aside_and_told_of() -> None:
+    nodes = list(independent(Shot(0, 40)))
+    host, recorder = run(nodes, VirtualPool(3, 1, broken=frozenset({"style-1"})))
+    assert [event.worker for event in recorder.of(EventKind.SET_ASIDE)] == ["style-1"]
+    assert len(recorder.of(EventKind.FAILED)) == 3
+    assert len(host.kept) == 40
+
+
+def test_a_worker_that_only_met_bad_nodes_is_taken_back() -> None:
+    nodes = list(independent(Shot(0, 30)))
+    bad = [StateId(frame) for frame in (0, 2, 3)]
+
+    def cost(node: Node) -> float:
+        return 9.0 if node.id.frame == 1 else 1.0  # what the other worker is busy with
+
+    host, recorder = run(nodes, VirtualPool(2, 1, cost=cost, moods=always("fail", *bad)))
+    assert [event.worker for event in recorder.of(EventKind.SET_ASIDE)] == ["style-0"]
+    assert [event.worker for event in recorder.of(EventKind.TAKEN_BACK)] == ["style-0"]
+    assert set(host.given_up) == set(bad)
+    assert len(host.kept) == 27
+    assert {event.worker for event in recorder.of(EventKind.DONE)} == {"style-0", "style-1"}
+
+
+def test_where_all_workers_fail_at_everything_the_run_ends_and_says_so() -> None:
+    nodes = list(independent(Shot(0, 40)))
+    with pytest.raises(FarmError, match=r"all style workers fail at whatever they get.*ValueError"):
+        run(nodes, VirtualPool(1, 1, broken=frozenset({"style-0"})))
+    pool = VirtualPool(3, 1, broken=frozenset(f"style-{number}" for number in range(3)))
+    with pytest.raises(FarmError, match="all style workers fail at whatever they get"):
+        run(list(independent(Shot(0, 400))), pool)
+    assert pool.now < 30
+
+
+def test_a_host_of_which_everything_fails_is_abandoned_and_the_others_go_on() -> None:
+    nodes = [list(independent(Shot(start, start + 50))) for start in (0, 50, 100)]
+    hosts = [DigestHost(some) for some in nodes]
+    pool = VirtualPool(3, 1, moods=always("fail", *(node.id for node in nodes[0])))
+    totals = run_plan([Component(some, host) for some, host in zip(nodes, hosts, strict=True)], pool)
+    assert totals.given_up == len(hosts[0].given_up) == 50
+    assert totals.failed < 50
+    assert len(hosts[1].kept) == len(hosts[2].kept) == 50
+    pool = VirtualPool(3, 1, broken=frozenset(pool.workers(Lane.STYLE)))
+    components = (Component(some, DigestHost(some)) for some in nodes * 10)
+    with pytest.raises(FarmError, match="all style workers fail at whatever they get"):
+        run_plan(components, pool)
+    assert len(list(components)) > 20
+
+
+def test_the_only_worker_is_not_given_up_for_some_bad_nodes_in_a_row() -> None:
+    nodes = list(independent(Shot(0, 40)))
+    bad = [StateId(frame) for frame in range(10, 16)]
+    host, _ = run(nodes, VirtualPool(1, 1, moods=always("fail", *bad)))
+    assert set(host.given_up) == set(bad)
+    assert len(host.kept) == 34
 
 
 def test_an_error_that_no_attempt_can_mend_ends_the_run_at_once_as_it_is() -> None:

@@ -22,7 +22,10 @@ class FarmConfig(Section):
     address: str | None = None
     """Ray cluster to join; none takes RAY_ADDRESS or starts Ray here."""
     attempts: int = Field(3, ge=1, le=100)
-    """Failures of one node that fail the run."""
+    """Failures of one node after which it is given up, with all that reads it; or after an error on every worker."""
+    gate: bool = True
+    """Whether every frame is looked at before it counts as done: black, of one colour, a jump of brightness, or unlike
+    its neighbours. What looks wrong is rendered again with another seed, once, and listed."""
     window: int | None = Field(None, ge=1)
     """Frames in flight ahead of the oldest unfinished one; none derives it from the workers."""
 

@@ -18,24 +18,41 @@ class Front:
     next node comes in.
     """
 
-    def __init__(self, component: Component, queues: Queues, *, window: int, skipped: Callable[[Entry], None]) -> None:
+    def __init__(
+        self,
+        component: Component,
+        queues: Queues,
+        *,
+        window: int,
+        skipped: Callable[[Entry], None],
+        given_up: Callable[[Entry], None],
+    ) -> None:
         self.host = component.host
         self.order = component.order
+        self.held = component.held
+        self.parked = 0
+        """Stylizing nodes of it that wait for flows only."""
         self.unfinished = 0
-        """Admitted stylizing nodes that are not finished."""
+        """Admitted stylizing nodes that are neither finished nor given up."""
+        self.closed = False
+        """Whether the scheduler has counted it as done."""
         self._nodes = iter(component.nodes)
         self._next = next(self._nodes, None)
         self._queues = queues
         self._window = window
         self._skipped = skipped
+        self._given_up = given_up
+        self._flows_running = 0
+        self._broken: tuple[NodeId, str] | None = None
+        """What ended the component, so that nothing more of it is tried."""
         self._entries: dict[NodeId, Entry] = {}
         self._frames: list[tuple[int, int, Entry]] = []
         self._admitted = 0
 
     @property
     def exhausted(self) -> bool:
-        """Whether all of the component is done."""
-        return self._next is None and self.unfinished == 0
+        """Whether all of the component is done or given up."""
+        return self._next is None and self.unfinished == 0 and self._flows_running == 0
 
     def fill(self) -> None:
         """Admit what fits into the window."""
@@ -45,6 +62,7 @@ class Front:
         if self.exhausted:
             for entry in self._entries.values():  # only where a plan promises more uses than it has
                 self._stale(entry)
+                entry.status = Status.FINISHED  # a flow may still be in line for another attempt
                 self.host.release(entry.id)
             self._entries.clear()
 
@@ -60,6 +78,7 @@ class Front:
         entry.status = Status.RUNNING
         if entry.on_demand:
             entry.fresh = True
+            self._flows_running += 1
             self._queues.fresh_flows += 1
         if not entry.started:
             entry.started = True
@@ -67,16 +86,40 @@ class Front:
         return inputs
 
     def retry(self, entry: Entry) -> None:
-        """Put a node whose attempt failed back among the ready."""
+        """Put a node whose attempt failed back among the ready, if it is still wanted."""
         self._stale(entry)
+        self._flows_running -= entry.on_demand
+        if self._broken or (entry.on_demand and entry.uses_left == 0):
+            self._end(entry, self._broken)
+            return
         entry.status = Status.READY
         self._queues.push(entry)
+
+    def give_up(self, entry: Entry, error: str) -> None:
+        """Note that a running node has failed for good: it is given up, with all that reads it, now or later."""
+        self._stale(entry)
+        self._flows_running -= entry.on_demand
+        self._end(entry, (entry.id, error))
+
+    def break_off(self, entry: Entry, error: str) -> None:
+        """Note that a running node has met with what no other will overcome: see `abandon`."""
+        self.give_up(entry, error)
+        self.abandon(entry, error)
+
+    def abandon(self, entry: Entry, error: str) -> None:
+        """Give up all of the component for what a node has met with; what runs is waited for, and kept."""
+        self._broken = (entry.id, error)
+        for other in list(self._entries.values()):
+            if other.status in (Status.WAITING, Status.READY):
+                self._end(other, self._broken)
 
     def finish(self, entry: Entry, value: Any) -> None:
         """Note that the node's result is kept: dependants may become ready, needs may become free."""
         entry.status = Status.FINISHED
         entry.value = value
-        if not entry.on_demand:
+        if entry.on_demand:
+            self._flows_running -= 1
+        else:
             self.unfinished -= 1
         for dependant in entry.dependants:
             dependant.waiting -= 1
@@ -105,13 +148,41 @@ class Front:
             self._skipped(entry)
             self._let_go(entry)
             return
+        self.unfinished += not entry.on_demand
+        if blame := self._broken or self._blame(node):
+            self._end(entry, blame)
+            return
         if not entry.on_demand:
-            self.unfinished += 1
             self._admitted += 1
             heapq.heappush(self._frames, (node.id.frame, self._admitted, entry))
         for need in node.needs:
             self._wait_for(entry, self._entries[need])
         self._advance(entry)
+
+    def _blame(self, node: Node) -> tuple[NodeId, str] | None:
+        """Why the node cannot be made, where one of its needs is given up."""
+        return next((blame for need in node.needs if (blame := self._entries[need].blame)), None)
+
+    def _end(self, entry: Entry, blame: tuple[NodeId, str] | None) -> None:
+        """Give a node up, and all admitted ones that read it. No blame: nobody will miss it."""
+        ending = [entry]
+        while ending:
+            gone = ending.pop()
+            if gone.status is Status.FINISHED:
+                continue
+            if gone.status is Status.READY:
+                self._queues.drop(gone)
+            self._queues.parked -= gone.parked
+            self.parked -= gone.parked
+            gone.parked = False
+            if not gone.on_demand:
+                self.unfinished -= 1
+            gone.status, gone.blame, gone.value = Status.FINISHED, blame, None
+            if blame and (not gone.on_demand or gone.id == blame[0]):
+                self._given_up(gone)
+            ending += gone.dependants
+            gone.dependants = []
+            self._let_go(gone)
 
     def _wait_for(self, entry: Entry, source: Entry) -> None:
         if source.status is Status.FINISHED:
@@ -145,12 +216,14 @@ class Front:
         if entry.waiting == 0:
             entry.status = Status.READY
             self._queues.parked -= entry.parked
+            self.parked -= entry.parked
             entry.parked = False
             self._queues.push(entry)
             return
         if entry.waiting_states == 0 and not entry.on_demand and not entry.parked:
             entry.parked = True
             self._queues.parked += 1
+            self.parked += 1
         self._hasten(entry)
 
     def _hasten(self, entry: Entry) -> None:
@@ -184,7 +257,9 @@ class Front:
         for need in entry.node.needs:
             source = self._entries[need]
             source.uses_left -= 1
-            if source.uses_left == 0 and (source.status is Status.FINISHED or source.on_demand):
+            if source.uses_left == 0 and (
+                source.status is Status.FINISHED or (source.on_demand and source.status is not Status.RUNNING)
+            ):
                 self._retire(source)  # a state that is not finished may still be wanted for its frame
         if entry.uses_left == 0:
             self._retire(entry)

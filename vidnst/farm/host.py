@@ -34,8 +34,17 @@ class Host(Protocol):
     def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
         """Make the worker's result last, and return the value that dependants (and `recall`) get."""
 
+    def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
+        """Note that a node will not be made in this session; whatever reads it follows.
+
+        Args:
+            node: of the states, every one that is given up; of the flows, those that failed themselves.
+            error: one line about what went wrong at first.
+            because: the node that failed for good, where it is another; None where it is this one.
+        """
+
     def release(self, node: NodeId) -> None:
-        """Forget a node's value: all that need it are done. Called once for every node that is admitted."""
+        """Forget a node's value: all that need it are done or given up. Called once for every node that is admitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,8 @@ class Component:
     host: Host
     order: int = 0
     """Ready nodes of a lower order go first, whatever their place in time."""
+    held: Callable[[], bool] | None = None
+    """Asked again and again; while it says so, no node of the component is handed out, and others go on."""
 
 
 class EventKind(StrEnum):
@@ -60,6 +71,12 @@ class EventKind(StrEnum):
     """An attempt ended with an error."""
     DIED = "died"
     """An attempt ended with its worker's process."""
+    GIVEN_UP = "given_up"
+    """It is not tried again, or what it reads is given up."""
+    SET_ASIDE = "set_aside"
+    """Its worker gets no more jobs: it failed at this node, and at others in a row before."""
+    TAKEN_BACK = "taken_back"
+    """Its worker, which had been set aside, gets jobs again: the node fails on others as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +94,8 @@ class Event:
     """From the job's hand-over to its outcome, transport included; 0 for what has not run."""
     error: str = ""
     """One line about what went wrong."""
+    because: NodeId | None = None
+    """With GIVEN_UP: the node that failed for good, where it is another."""
     result: Any = None
     """With DONE: what the worker gave back."""
 

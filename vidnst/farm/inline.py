@@ -5,7 +5,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vidnst.farm.jobs import Outcome, Worker, WorkerDiedError, WorkerFactory
+from vidnst.farm.jobs import Outcome, Shared, Worker, WorkerDiedError, WorkerFactory
 from vidnst.plan import Lane
 
 
@@ -41,6 +41,10 @@ class InlinePool:
         if not thread.is_alive():
             thread.start()
         thread.jobs.put(job)
+
+    def share(self, key: str, value: Any) -> Shared:
+        """A value for workers: in this process, the value itself."""
+        return Shared(key, value)
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
         """Block until a worker has an outcome, or the time is up (then an empty list)."""

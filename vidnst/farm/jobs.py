@@ -4,11 +4,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vidnst.direction import Direction
+from vidnst.errors import VidnstError
 from vidnst.frames import Pixels, State
 from vidnst.motion.blend import Start
 from vidnst.motion.flow import FlowPair
-from vidnst.plan import FlowId, Lane, StateId
+from vidnst.plan import FlowId, Lane, NodeId, StateId
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A value that many jobs read, handed to workers once: by `SharingPool.share`."""
+
+    key: str
+    """Equal for equal values."""
+    held: Any
+
+    def get(self) -> Any:
+        """The value, where a worker is."""
+        return self.held
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +49,11 @@ class StylizeJob:
     """Share of the content in what a warm start begins at: styles have changed since."""
     direction: Direction | None = None
     """Which styles pull where; None lets all pull everywhere."""
+    glimpses: tuple[NDArray[np.float32] | None, ...] | None = None
+    """Of the source of each start, see `gate.glimpse`; None for the frame itself. No glimpses: the result is taken
+    unseen."""
+    look: Shared | None = None
+    """What makes the worker that can do it, for workers of several looks; None leaves it to the worker there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +65,25 @@ class FlowJob:
     reference: Pixels
     through: tuple[FlowPair, FlowPair] | None = None
     """From `frame` to a frame between and from there to `reference`: what to refine; None starts from nothing."""
+    look: Shared | None = None
+    """As a `StylizeJob`'s."""
 
 
-Job: TypeAlias = StylizeJob | FlowJob
+@dataclass(frozen=True, slots=True)
+class SkipJob:
+    """Do nothing: the clip of this node is given up. Workers of several looks give back None."""
+
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What workers of several looks give back where a look cannot be made: it fails on every worker, others do not."""
+
+    error: VidnstError
+
+
+Job: TypeAlias = StylizeJob | FlowJob | SkipJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +98,10 @@ class Stylized:
     """Seconds of computing, without transport."""
     shown: State | None = None
     """What the viewer is to see, where that is not the state: the source shows through in parts."""
+    suspect: str = ""
+    """Why the result looks wrong; empty where it does not."""
+    mended: str = ""
+    """Why the result looked wrong before it was made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +158,10 @@ class Pool(Protocol):
 
     def close(self) -> None:
         """Stop all workers, without waiting for what they are doing."""
+
+
+class SharingPool(Pool, Protocol):
+    """A pool whose workers can be handed values that many jobs read."""
+
+    def share(self, key: str, value: Any) -> Shared:
+        """Lay a value where every worker can take it; it goes when nobody holds what is given back."""

@@ -18,6 +18,7 @@ class Status(IntEnum):
     READY = 1
     RUNNING = 2
     FINISHED = 3
+    """Or given up: nothing more will become of it."""
 
 
 class Urgency(IntEnum):
@@ -34,6 +35,7 @@ class Entry:
     """A node that has been admitted and may still be read."""
 
     __slots__ = (
+        "blame",
         "dependants",
         "failures",
         "fresh",
@@ -42,6 +44,7 @@ class Entry:
         "node",
         "parked",
         "recalled",
+        "refused",
         "started",
         "status",
         "tried",
@@ -80,7 +83,11 @@ class Entry:
         self.failures = 0
         self.tried: set[str] = set()
         """Workers on which it failed."""
+        self.refused: set[str] = set()
+        """Those of them that did not die of it, and would do the same again."""
         self.last_error: BaseException | None = None
+        self.blame: tuple[NodeId, str] | None = None
+        """Of what is given up: the node that failed, and how."""
 
     @property
     def on_demand(self) -> bool:
@@ -117,6 +124,8 @@ class Queues:
         self._style: list[_Item] = []
         self._flow: list[_Item] = []
         self._number = count()
+        self._dropped = 0
+        """Stylizing nodes in the heap that are given up."""
         self._flows_kept = 0
         """Flows in the heap after what was out of date had last been removed."""
         self.flows_ahead = flows_ahead
@@ -125,13 +134,18 @@ class Queues:
         """Flows that are made or being made, and not yet read by a running node."""
         self.parked = 0
         """Stylizing nodes that wait for flows only."""
+        self._held: dict[Front, dict[Entry, None]] = {}
+        """Of fronts that are held, what could run."""
 
     def __len__(self) -> int:
         """How many stylizing nodes are ready."""
-        return len(self._style)
+        return len(self._style) - self._dropped
 
     def push(self, entry: Entry) -> None:
         """Add a node that has just become ready, failed, or gained urgency."""
+        if (kept := self._held.get(entry.front)) is not None:
+            kept[entry] = None
+            return
         heap = self._flow if entry.on_demand else self._style
         key = (int(entry.urgency), entry.front.order, *entry.node.rank)
         heapq.heappush(heap, (key, next(self._number), entry))
@@ -140,9 +154,46 @@ class Queues:
             heapq.heapify(self._flow)
             self._flows_kept = len(self._flow)
 
+    @property
+    def held(self) -> int:
+        """How many fronts are held."""
+        return len(self._held)
+
+    @property
+    def soon(self) -> int:
+        """How many stylizing nodes are ready, or wait for flows only."""
+        return len(self) + self.parked - sum(front.parked for front in self._held)
+
+    def hold(self, front: "Front", held: bool) -> None:
+        """Take what could run of a front out of the line, or put it back; nothing where it is so already."""
+        if held and front not in self._held:
+            listed = [item for item in self._style + self._flow if item[2].front is front]
+            self._held[front] = {item[2]: None for item in listed if item[2].status is Status.READY}
+            self._dropped -= sum(item[2].status is not Status.READY for item in self._style if item[2].front is front)
+            self._style = [item for item in self._style if item[2].front is not front]
+            self._flow = [item for item in self._flow if item[2].front is not front]
+            heapq.heapify(self._style)
+            heapq.heapify(self._flow)
+        elif not held and front in self._held:
+            for entry in self._held.pop(front):
+                if entry.status is Status.READY:
+                    self.push(entry)
+
     def pop_style(self) -> Entry | None:
         """Take the first ready stylizing node."""
-        return heapq.heappop(self._style)[2] if self._style else None
+        while self._style:
+            entry = heapq.heappop(self._style)[2]
+            if entry.status is Status.READY:
+                return entry
+            self._dropped -= 1
+        return None
+
+    def drop(self, entry: Entry) -> None:
+        """Note that a ready node is given up; it is taken out when it comes to the top."""
+        if (kept := self._held.get(entry.front)) is not None:
+            kept.pop(entry, None)
+        else:
+            self._dropped += not entry.on_demand
 
     def pop_flow(self, *, hungry: bool) -> Entry | None:
         """Take the flow to make next, or None where enough of them lie ready.

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vidnst.errors import FarmError
-from vidnst.farm.jobs import Outcome, Team, Worker, WorkerDiedError, WorkerFactory
+from vidnst.farm.jobs import Outcome, Shared, Team, Worker, WorkerDiedError, WorkerFactory
 from vidnst.farm.ray_errors import last_line, original_error, process_end, start_error
 from vidnst.plan import Lane
 
@@ -160,6 +160,10 @@ class RayPool:
         """Give a job to an idle worker."""
         self._jobs[self._actors[worker].run.remote(job)] = worker
 
+    def share(self, key: str, value: Any) -> Shared:
+        """A value for workers: put into Ray's object store once, and gone with the last reference to it."""
+        return _InStore(key, [self._ray.put(value)])
+
     def wait(self, timeout_seconds: float) -> list[Outcome]:
         """Block until a worker has an outcome, or the time is up (then an empty list)."""
         references = [*self._jobs, *self._greetings]
@@ -236,10 +240,14 @@ class RayPool:
         return Outcome(name, value=value)
 
     def _bury(self, name: str, error: WorkerDiedError) -> Outcome:
-        """Replace a worker that died, unless it does nothing else."""
+        """Replace a worker that died, unless it does nothing else.
+
+        One that comes up may die once more: a frame that kills it as often as it is tried is no fault of its own.
+        """
+        comes_up = name in self._pids
         self._kill(name)
         self._deaths[name] += 1
-        lost = self._deaths[name] >= _DEATHS
+        lost = self._deaths[name] >= _DEATHS + comes_up
         if not lost:
             self._greetings[self._spawn(name)] = (name, time.monotonic() + self._timeout)
         return Outcome(name, error=error, died=True, lost=lost)
@@ -269,6 +277,15 @@ class RayPool:
                 error = WorkerDiedError(f"worker {name} died and did not come back within {self._timeout:.0f} seconds")
                 outcomes.append(Outcome(name, error=error, died=True, lost=True))
         return outcomes
+
+
+class _InStore(Shared):
+    """A value in Ray's object store."""
+
+    def get(self) -> Any:
+        import ray
+
+        return ray.get(self.held[0])
 
 
 class _Actor:

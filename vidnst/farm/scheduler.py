@@ -1,14 +1,14 @@
 """Runs plans on pools: gives each idle worker the ready node that comes first, and tries again what failed."""
 
-import heapq
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vidnst.errors import CancelledError, FarmError, NodeFailedError, NumericalError, VidnstError
+from vidnst.errors import CancelledError, FarmError, NumericalError, SourceError, VidnstError
+from vidnst.farm.crew import Crew
 from vidnst.farm.front import Front
-from vidnst.farm.host import Component, Event, EventKind, Listener
+from vidnst.farm.host import Component, Event, EventKind, Host, Listener
 from vidnst.farm.jobs import Outcome, Pool
 from vidnst.farm.queues import Entry, Queues
 from vidnst.plan import Lane, Node, StateId
@@ -18,6 +18,8 @@ _POLL_SECONDS = 0.2
 
 _NUMERICAL_ATTEMPTS = 2
 """NaN comes back on every worker; the second attempt takes a smaller step, a third has nothing new to offer."""
+
+_LOOK_AFTER = "look after the machine or the cluster and give the same command again; all that is finished is kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Totals:
     """Attempts that ended with an error."""
     died: int = 0
     """Attempts that ended with their worker's process."""
+    given_up: int = 0
+    """States that failed for good or read what did, and flows that failed for good."""
 
 
 def default_window(workers: int, *, groups: int = 1) -> int:
@@ -59,21 +63,27 @@ def run_plan(
     A component is opened when stylizing workers would otherwise find nothing to do, so chains run side by side, and no
     more components are open than there are such workers.
 
+    A node fails for good after `attempts` failures, or once it has ended with an error on every worker there is (on a
+    single one: twice), or twice with NaN. It is given up then with all that reads it; the rest goes on. An error of the
+    source gives up the whole component. A worker at which three different nodes fail in a row, and not elsewhere as
+    well as far as is known, is set aside.
+
     Args:
-        components: the work, opened in this order.
+        components: the work, opened in this order. An iterator that has nothing now may have more when it is asked
+            again, which it is several times a second until all that is open is done.
         pool: the workers, all of them idle.
         window: how many frames after the oldest unfinished one of its component a node may be admitted.
-        attempts: failures of one node that fail the run.
+        attempts: failures of one node after which it is given up.
         listener: hears of everything that happens, in the caller's thread.
         cancelled: asked several times a second whether to stop; a `threading.Event.is_set` will do.
         clock: seconds, for the durations in events.
 
     Raises:
-        NodeFailedError: a node failed `attempts` times, or twice with NaN; says which and why. The cause is attached.
         CancelledError: `cancelled` said so, or KeyboardInterrupt came.
-        FarmError: a lane that the plan needs has no workers, or has lost them all.
-        VidnstError: an error that another attempt cannot mend (source, style, weights, configuration, disk) passes
-            through as it is.
+        FarmError: a lane that the plan needs has no workers, or has lost them all or set them aside, or they fail at
+            everything: at nine nodes in a row, of three hosts where there are several.
+        VidnstError: an error that another attempt cannot mend and that is not one clip's (style, weights,
+            configuration, disk) passes through as it is.
     """
     workers = len(pool.workers(Lane.STYLE))
     run = _Run(components, pool, window or default_window(workers), attempts, listener, clock)
@@ -82,6 +92,7 @@ def run_plan(
             if cancelled is not None and cancelled():
                 raise _stopped(run.totals)
             run.collect()
+        run.check()
     except KeyboardInterrupt:
         raise _stopped(run.totals) from None
     return run.totals
@@ -106,24 +117,29 @@ class _Run:
         self._attempts = attempts
         self._listener = listener
         self._clock = clock
-        self._crew = {lane: list(pool.workers(lane)) for lane in Lane}
-        self._lane = {name: lane for lane, names in self._crew.items() for name in names}
-        self._place = {name: place for place, name in enumerate(self._lane)}
-        self._idle = {lane: _Idle(self._place, names) for lane, names in self._crew.items()}
+        self._crew = {lane: Crew(pool.workers(lane)) for lane in Lane}
+        self._lane = {name: lane for lane, crew in self._crew.items() for name in crew.names}
         self._running: dict[str, tuple[Entry, float]] = {}
+        self._first_host: Host | None = None
+        self._several_hosts = False
+        self._last_failure: tuple[Outcome, BaseException] | None = None
+        """Over which a component was abandoned."""
         self._styling = 0
         self._open = 0
+        self._watched: list[Front] = []
+        """Open components that may be held."""
         style, flow = len(self._crew[Lane.STYLE]), len(self._crew[Lane.FLOW])
         self._queues = Queues(flows_ahead=4 * style + 2 * flow)
 
     def step(self) -> bool:
         """Open components and hand out nodes; False when all is done."""
+        self._hold_back()
         self._open_components()
         self._hand_out(Lane.STYLE)
         self._hand_out(Lane.FLOW)
-        if not self._running and self._open:
+        if not self._running and self._open and not self._queues.held:
             raise RuntimeError("the plan cannot go on: no node is ready, none is running, and some are unfinished")
-        return bool(self._running)
+        return bool(self._running or self._queues.held)
 
     def collect(self) -> None:
         """Wait for outcomes and take them in, one by one, so that a freed worker has work at once."""
@@ -132,22 +148,36 @@ class _Run:
                 self._settle(outcome)
                 self.step()
 
+    def _hold_back(self) -> None:
+        """See which components are held now; one that is done needs no watching."""
+        for front in [front for front in self._watched if front.exhausted]:
+            self._queues.hold(front, False)
+            self._watched.remove(front)
+        for front in self._watched:
+            self._queues.hold(front, front.held is not None and front.held())
+
     def _open_components(self) -> None:
-        while self._styling + len(self._queues) + self._queues.parked < max(1, len(self._crew[Lane.STYLE])):
+        while self._styling + self._queues.soon < max(1, len(self._crew[Lane.STYLE])):
             component = next(self._components, None)
             if component is None:
                 return
-            front = Front(component, self._queues, window=self._window, skipped=self._skip)
-            front.fill()
-            self._open += not front.exhausted
+            front = Front(
+                component, self._queues, window=self._window, skipped=self._skip, given_up=self._tell_given_up
+            )
+            self._first_host = self._first_host or component.host
+            self._several_hosts |= component.host is not self._first_host
+            self._open += 1
+            self._refill(front)
+            if front.held is not None:
+                self._watched.append(front)
 
     def _hand_out(self, lane: Lane) -> None:
         waiting: list[Entry] = []
-        idle = self._idle[lane]
-        while (idle or not self._crew[lane]) and (entry := self._pop(lane)) is not None:
-            if not self._crew[lane]:
+        crew = self._crew[lane]
+        while (crew.idle or not crew) and (entry := self._pop(lane)) is not None:
+            if not crew:
                 raise FarmError(f"{_name(entry.node)} needs a {lane} worker and there is none", "start at least one")
-            worker = self._choose(entry, lane)
+            worker = crew.take(entry.tried)
             if worker is None:
                 waiting.append(entry)
             else:
@@ -158,22 +188,17 @@ class _Run:
     def _pop(self, lane: Lane) -> Entry | None:
         if lane is Lane.STYLE:
             return self._queues.pop_style()
-        return self._queues.pop_flow(hungry=len(self._queues) < len(self._idle[Lane.STYLE]))
-
-    def _choose(self, entry: Entry, lane: Lane) -> str | None:
-        """An idle worker on which the node has not failed; None to wait for a busy one; any where it failed on all."""
-        idle = self._idle[lane]
-        if not entry.tried or entry.tried.issuperset(self._crew[lane]):
-            return idle.take()
-        for name in sorted(idle, key=self._place.__getitem__):
-            if name not in entry.tried:
-                return idle.take(name)
-        return None
+        return self._queues.pop_flow(hungry=len(self._queues) < self._crew[Lane.STYLE].idle)
 
     def _start(self, entry: Entry, worker: str) -> None:
         inputs = entry.front.start(entry)
         attempt = entry.failures + 1
-        job = entry.front.host.job(entry.node, inputs, attempt=attempt, last_error=entry.last_error)
+        try:
+            job = entry.front.host.job(entry.node, inputs, attempt=attempt, last_error=entry.last_error)
+        except SourceError as error:
+            self._crew[self._lane[worker]].free(worker)
+            self._break_off(entry, error)
+            return
         self._tell(EventKind.STARTED, entry, worker=worker, attempt=attempt)
         self._pool.submit(worker, job)
         self._running[worker] = (entry, self._clock())
@@ -182,16 +207,17 @@ class _Run:
     def _settle(self, outcome: Outcome) -> None:
         entry, began = self._running.pop(outcome.worker)
         self._styling -= not entry.on_demand
-        lane = self._lane[outcome.worker]
+        crew = self._crew[self._lane[outcome.worker]]
         if outcome.lost:
-            self._crew[lane].remove(outcome.worker)
+            crew.remove(outcome.worker)
         else:
-            self._idle[lane].add(outcome.worker)
+            crew.free(outcome.worker)
         seconds = self._clock() - began
         if outcome.error is not None or outcome.died:
             self._fail(entry, outcome, seconds)
             return
         front, attempt = entry.front, entry.failures + 1
+        crew.succeeded(outcome.worker)
         value = front.host.keep(entry.node, outcome.value, worker=outcome.worker, attempt=attempt)
         front.finish(entry, value)
         self.totals = replace(self.totals, done=self.totals.done + 1)
@@ -203,43 +229,100 @@ class _Run:
             seconds=seconds,
             result=outcome.value,
         )
+        self._refill(front)
+
+    def _refill(self, front: Front) -> None:
+        """Admit what fits; count the component as done when it is."""
         front.fill()
-        self._open -= front.exhausted  # by its last state; a flow always comes before one that reads it
+        if front.exhausted and not front.closed:
+            front.closed = True
+            self._open -= 1
 
     def _fail(self, entry: Entry, outcome: Outcome, seconds: float) -> None:
         error = outcome.error or FarmError(f"worker {outcome.worker} died")
         entry.failures += 1
         entry.tried.add(outcome.worker)
+        if not outcome.died:
+            entry.refused.add(outcome.worker)
         entry.last_error = error
         if outcome.died:
             kind, self.totals = EventKind.DIED, replace(self.totals, died=self.totals.died + 1)
         else:
             kind, self.totals = EventKind.FAILED, replace(self.totals, failed=self.totals.failed + 1)
         self._tell(kind, entry, worker=outcome.worker, attempt=entry.failures, seconds=seconds, error=_line(error))
-        self._give_up(entry, outcome, error)
-        entry.front.retry(entry)
+        if isinstance(error, SourceError):
+            self._break_off(entry, error)
+            return
+        if not outcome.died and _ends_all(error):
+            raise error
+        self._doubt(entry, outcome, error)
+        if self._is_final(entry, error):
+            entry.front.give_up(entry, _line(error))
+            self._despair(entry, outcome, error)
+        else:
+            entry.front.retry(entry)
+        self._refill(entry.front)
 
-    def _give_up(self, entry: Entry, outcome: Outcome, error: BaseException) -> None:
-        """Raise where another attempt is not allowed or has no prospect."""
-        numerical = isinstance(error, NumericalError)
-        if not outcome.died:
-            if isinstance(error, VidnstError) and not numerical:
-                raise error
-            if isinstance(error, KeyboardInterrupt):
-                raise error
-        limit = min(self._attempts, _NUMERICAL_ATTEMPTS) if numerical else self._attempts
-        if entry.failures >= limit:
-            times = "once" if entry.failures == 1 else f"{entry.failures} times"
-            raise NodeFailedError(
-                f"{_name(entry.node)} failed {times}, at last on worker {outcome.worker}: {_line(error)}",
-                "mend the cause and give the same command again; all that is finished is kept",
-            ) from error
+    def _is_final(self, entry: Entry, error: BaseException) -> bool:
+        """Whether another attempt is not allowed or has no prospect."""
+        limit = min(self._attempts, _NUMERICAL_ATTEMPTS) if isinstance(error, NumericalError) else self._attempts
+        everywhere = entry.failures > 1 and entry.refused.issuperset(self._crew[entry.node.role.lane].names)
+        return entry.failures >= limit or everywhere
+
+    def _doubt(self, entry: Entry, outcome: Outcome, error: BaseException) -> None:
+        """See whether it is rather the worker that fails, and whether there are any left."""
         lane = self._lane[outcome.worker]
-        if not self._crew[lane]:
+        crew = self._crew[lane]
+        facts = {"attempt": entry.failures, "error": _line(error)}
+        for name in crew.acquit(entry):
+            self._tell(EventKind.TAKEN_BACK, entry, worker=name, **facts)
+        # NaN comes of what is computed, not of who computes.
+        if not isinstance(error, NumericalError) and crew.suspect(outcome.worker, entry):
+            self._tell(EventKind.SET_ASIDE, entry, worker=outcome.worker, **facts)
+        if not crew:
             raise FarmError(
-                f"all {lane} workers are lost; the last one, {outcome.worker}, ended with: {_line(error)}",
-                "look after the machine or the cluster and give the same command again; all that is finished is kept",
+                f"all {lane} workers are lost{' or set aside' if crew.set_aside else ''}; "
+                f"the last one, {outcome.worker}, ended with: {_line(error)}",
+                _LOOK_AFTER,
             ) from error
+
+    def _despair(self, entry: Entry, outcome: Outcome, error: BaseException) -> None:
+        """Try no more of a component where whatever any worker gets of it fails for good."""
+        crew = self._crew[self._lane[outcome.worker]]
+        if not crew.failed_for_good(entry.front.host):
+            return
+        entry.front.abandon(entry, _line(error))
+        if crew.useless(several=True):
+            raise self._useless(outcome, error)
+        self._last_failure = (outcome, error)
+
+    def check(self) -> None:
+        """See in the end that it was not the workers, where all that there was comes of one host."""
+        for crew in self._crew.values():
+            if self._last_failure and crew.useless(several=self._several_hosts):
+                raise self._useless(*self._last_failure)
+
+    def _useless(self, outcome: Outcome, error: BaseException) -> FarmError:
+        problem = FarmError(
+            f"all {self._lane[outcome.worker]} workers fail at whatever they get; "
+            f"the last one, {outcome.worker}, ended with: {_line(error)}",
+            _LOOK_AFTER,
+        )
+        problem.__cause__ = error
+        return problem
+
+    def _break_off(self, entry: Entry, error: SourceError) -> None:
+        """End the component of a node whose source frames cannot be had."""
+        entry.front.break_off(entry, _line(error))
+        self._refill(entry.front)
+
+    def _tell_given_up(self, entry: Entry) -> None:
+        assert entry.blame is not None
+        root, error = entry.blame
+        because = None if root == entry.id else root
+        entry.front.host.give_up(entry.node, error, because)
+        self.totals = replace(self.totals, given_up=self.totals.given_up + 1)
+        self._tell(EventKind.GIVEN_UP, entry, error=error, because=because)
 
     def _skip(self, entry: Entry) -> None:
         self.totals = replace(self.totals, skipped=self.totals.skipped + 1)
@@ -250,32 +333,11 @@ class _Run:
             self._listener(Event(kind, entry.node, entry.front.host, **facts))
 
 
-class _Idle:
-    """Names of idle workers; the first in the pool's order is taken first, so that few workers stay warm."""
-
-    def __init__(self, place: dict[str, int], names: Iterable[str]) -> None:
-        self._place = place
-        self._heap = [(place[name], name) for name in names]
-        self._names = set(names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def add(self, name: str) -> None:
-        """Note that a worker has nothing to do."""
-        self._names.add(name)
-        heapq.heappush(self._heap, (self._place[name], name))
-
-    def take(self, name: str | None = None) -> str:
-        """Take a worker by name, or the first one."""
-        while name is None:
-            _, first = heapq.heappop(self._heap)
-            name = first if first in self._names else None
-        self._names.remove(name)
-        return name
+def _ends_all(error: BaseException) -> bool:
+    """Whether an error of a worker would come back with every node."""
+    if isinstance(error, VidnstError):
+        return not isinstance(error, NumericalError)
+    return isinstance(error, KeyboardInterrupt)
 
 
 def _name(node: Node) -> str:

@@ -1,18 +1,22 @@
 """How many workers a render gets, with how many threads each, and hiring them."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.config import FarmConfig
-from vidnst.farm.jobs import Pool, Team, WorkerFactory
+from vidnst.farm.jobs import SharingPool, Team, WorkerFactory
 from vidnst.farm.ray_pool import RayPool, RaySession, default_workers
 from vidnst.farm.worker import FlowWorkerFactory, StyleWorkerFactory
 from vidnst.plan import Lane
+
+Crews: TypeAlias = tuple[WorkerFactory, WorkerFactory]
+"""What makes stylizing workers, and what makes flow workers."""
 
 _FLOW_PART = 0.1  # of what a stylizing worker would hold of a GPU; flow is some percent of its work
 
@@ -78,7 +82,7 @@ def hire(
     threads: int | None,
     raft: Mapping[str, NDArray[np.float32]] | None = None,
     verbose: bool = False,
-) -> Iterator[tuple[Pool, Staff]]:
+) -> Iterator[tuple[SharingPool, Staff]]:
     """Workers for a render, until the block is left.
 
     Args:
@@ -93,18 +97,48 @@ def hire(
     """
     farm = factory.config.farm
     flow = FlowWorkerFactory(factory.config.motion, raft, farm.device)
-    if farm.executor == "inline" or factory.features is None:  # passing frames through is not worth a process
+    inline = factory.features is None  # passing frames through is not worth a process
+
+    def crews(staff: Staff) -> Crews:
+        return replace(factory, threads=staff.threads), replace(flow, threads=staff.threads)
+
+    with hire_crews(
+        farm, crews, width=width, threads=threads, raft=raft is not None, inline=inline, verbose=verbose
+    ) as found:
+        yield found
+
+
+@contextmanager
+def hire_crews(
+    farm: FarmConfig,
+    crews: Callable[[Staff], Crews],
+    *,
+    width: int,
+    threads: int | None = None,
+    raft: bool = False,
+    inline: bool = False,
+    verbose: bool = False,
+) -> Iterator[tuple[SharingPool, Staff]]:
+    """Workers until the block is left.
+
+    Args:
+        farm: what the user decided.
+        crews: what makes stylizing and flow workers, once their number is known.
+        raft: whether flow workers need a share of the GPU.
+        inline: whether to take threads of this process in any case.
+        width, threads, verbose: as for `hire`.
+
+    Raises:
+        FarmError: the workers cannot be had.
+    """
+    if inline or farm.executor == "inline":
         from vidnst.farm.inline import InlinePool
         from vidnst.farm.worker import pick_device
 
         gpu = pick_device(farm.device).type == "cuda"
         staff = choose_staff(farm, width=width, cores=local_cores(), gpus=float(gpu), threads=threads)
-        teams: dict[Lane, tuple[WorkerFactory, int]]
-        teams = {
-            Lane.STYLE: (replace(factory, threads=staff.threads), staff.style),
-            Lane.FLOW: (replace(flow, threads=staff.threads), staff.flow),
-        }
-        with closing(InlinePool(teams)) as pool:
+        style, flow = crews(staff)
+        with closing(InlinePool({Lane.STYLE: (style, staff.style), Lane.FLOW: (flow, staff.flow)})) as pool:
             yield pool, staff
         return
     wanted = (farm.workers or 1) * (farm.threads or threads or 1)
@@ -113,12 +147,12 @@ def hire(
         cores = int(session.cpus) if session.joined else local_cores()
         staff = choose_staff(farm, width=width, cores=cores, gpus=gpus, threads=threads)
         share = farm.gpus_per_worker if gpus or farm.device == "cuda" else 0.0
-        of_style, of_flow = share_gpu(share, raft=raft is not None)
-        cpus = float(staff.threads or 1)
+        of_style, of_flow = share_gpu(share, raft=raft)
+        style, flow = crews(staff)
         # Stylizing workers first: placed before them, flow workers could crowd one GPU and leave no room there.
-        crews = {
-            Lane.STYLE: Team(replace(factory, threads=staff.threads), staff.style, cpus=cpus, gpus=of_style),
-            Lane.FLOW: Team(replace(flow, threads=staff.threads), staff.flow, cpus=0, gpus=of_flow),
+        teams = {
+            Lane.STYLE: Team(style, staff.style, cpus=float(staff.threads or 1), gpus=of_style),
+            Lane.FLOW: Team(flow, staff.flow, cpus=0, gpus=of_flow),
         }
-        with closing(RayPool(session, crews)) as ray_pool:
+        with closing(RayPool(session, teams)) as ray_pool:
             yield ray_pool, staff

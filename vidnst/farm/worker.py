@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from vidnst.config import MotionConfig, RenderConfig
 from vidnst.direction import Direction, over_source
 from vidnst.errors import FarmError
-from vidnst.farm.jobs import FlowJob, Stylized, StylizeJob
+from vidnst.farm.jobs import FlowJob, Shared, Stylized, StylizeJob
 from vidnst.frames import Pixels, State, unit, widen
 from vidnst.motion.blend import blend
 from vidnst.motion.compose import compose_pairs
 from vidnst.motion.flow import FlowPair, estimate_pair
+from vidnst.motion.gate import Neighbour, glimpse, misfit
 from vidnst.raft.flow import Raft
 from vidnst.raft.weights import build_raft
 from vidnst.style.stylize import OnStep, Stylizer, WarmStart, from_pixels, to_state
@@ -26,7 +27,7 @@ class StyleWorkerFactory:
     """Makes a stylizing worker where it is to live; travels there with all it needs, so no file is read there."""
 
     config: RenderConfig
-    features: Mapping[str, NDArray[np.float32]] | None
+    features: Mapping[str, NDArray[np.float32]] | Shared | None
     """Weights of the network by name; None where no frame is to be optimised."""
     styles: Sequence[tuple[Pixels, float]]
     """Style pictures with their weights."""
@@ -39,7 +40,8 @@ class StyleWorkerFactory:
             torch.set_num_threads(self.threads)
         if self.features is None:
             return StyleWorker(None, device, self.config.motion)
-        stylizer = Stylizer(self.features, self.styles, self.config, device=device)
+        features = self.features.get() if isinstance(self.features, Shared) else self.features
+        stylizer = Stylizer(features, self.styles, self.config, device=device)
         return StyleWorker(stylizer, device, self.config.motion)
 
 
@@ -64,7 +66,7 @@ class StyleWorker:
         self._motion = motion
 
     def run(self, job: StylizeJob, *, on_step: OnStep | None = None, every_step: bool = False) -> Stylized:
-        """Stylize a frame.
+        """Stylize a frame, and once again with another seed where it looks wrong.
 
         Args:
             on_step, every_step: who watches, and how closely: see `Stylizer.stylize`.
@@ -75,8 +77,17 @@ class StyleWorker:
         began = time.perf_counter()
         if job.iterations == 0 or self._stylizer is None:
             return Stylized(widen(job.content), {}, 0, time.perf_counter() - began)
+        result = self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step)
+        if wrong := misfit_of(job, result.state):
+            job = replace(job, seed=_other_seed(job.seed))
+            result = self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step)
+            still = misfit_of(job, result.state)
+            result = replace(result, suspect=still, mended="" if still else wrong)
+        return replace(result, seconds=time.perf_counter() - began)
+
+    def _stylize(self, stylizer: Stylizer, job: StylizeJob, *, on_step: OnStep | None, every_step: bool) -> Stylized:
         content = from_pixels(job.content, self._device)
-        result = self._stylizer.stylize(
+        result = stylizer.stylize(
             content,
             start=self._start(job),
             iterations=job.iterations,
@@ -88,7 +99,7 @@ class StyleWorker:
         )
         state = to_state(result.image)
         shown = None if job.direction is None else _shown(state, job.content, job.direction)
-        return Stylized(state, result.losses, result.evaluations, time.perf_counter() - began, shown)
+        return Stylized(state, result.losses, result.evaluations, 0.0, shown)
 
     def _start(self, job: StylizeJob) -> WarmStart | None:
         if not job.starts:
@@ -107,6 +118,22 @@ class StyleWorker:
 
     def _to_device(self, picture: NDArray[np.float32]) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].to(self._device)
+
+
+def misfit_of(job: StylizeJob, state: State) -> str:
+    """What is wrong with a result by what its job reads; empty where nothing is, or nobody wants to know."""
+    if job.glimpses is None:
+        return ""
+    others = [
+        Neighbour(glimpse(start.state), source, start.flow)
+        for start, source in zip(job.starts, job.glimpses, strict=True)
+        if start.flow is not None and source is not None
+    ]
+    return misfit(glimpse(state), glimpse(job.content), others)
+
+
+def _other_seed(seed: int) -> int:
+    return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
 
 
 def _shown(state: State, source: Pixels, direction: Direction) -> State | None:
@@ -154,7 +181,7 @@ class FlowWorkerFactory:
     """Makes a flow worker where it is to live; travels there with all it needs, so no file is read there."""
 
     config: MotionConfig
-    raft: Mapping[str, NDArray[np.float32]] | None = None
+    raft: Mapping[str, NDArray[np.float32]] | Shared | None = None
     """RAFT's weights by name; None where the method is another, or no flow is to be found."""
     device: str = "auto"
     """What RAFT computes on: auto, cpu or cuda."""
@@ -168,6 +195,6 @@ class FlowWorkerFactory:
         device = pick_device(self.device)
         if self.threads is not None and device.type == "cpu":
             torch.set_num_threads(self.threads)
-        network = build_raft(self.raft, device)
+        network = build_raft(self.raft.get() if isinstance(self.raft, Shared) else self.raft, device)
         raft = Raft(network, device=device, size=config.size, consistency=config.consistency, slack_px=config.slack_px)
         return FlowWorker(config, raft)

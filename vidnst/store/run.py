@@ -40,6 +40,7 @@ from vidnst.store.pictures import PICTURE_FOLDERS
 _FOLDERS = ("state", "frames", "masks", *PICTURE_FOLDERS)
 _OURS = frozenset({"run.json", "plan.json", "events.jsonl", "measure.json", "lock", *_FOLDERS})
 _PACE_FRAMES = 200
+_FORGOTTEN_AT_ONCE = 10_000
 
 
 class RunStore:
@@ -257,6 +258,30 @@ class RunStore:
         )
         self._done.add(str(node.id))
 
+    def forget(self, nodes: Iterable[StateId], *, frames: Iterable[int]) -> None:
+        """Declare nodes unfinished, so that they are made again; a state that is replaced may lie there until then.
+
+        Args:
+            nodes: of one component.
+            frames: for whose sake; those of the nodes are made anew in any case.
+        """
+        names = sorted(map(str, nodes))
+        for first in range(0, len(names), _FORGOTTEN_AT_ONCE):  # a line of the log has its limits
+            self.record("redo", durable=True, nodes=names[first : first + _FORGOTTEN_AT_ONCE], frames=len(set(frames)))
+        self._done.difference_update(names)
+        self.complete = False
+
+    def forget_finished(self, frames: Iterable[int]) -> None:
+        """Remove what was made of rendered frames, all of it since frames depend on each other, and filtered sources.
+
+        Args:
+            frames: of the source, whose filtered pictures are removed.
+        """
+        with writing(self.folder):
+            shutil.rmtree(self.folder / "finished", ignore_errors=True)
+            for index in frames:
+                (self.folder / "before" / f"{index:08d}.png").unlink(missing_ok=True)
+
     @property
     def begun(self) -> bool:
         """Whether there is any result that would be lost."""
@@ -317,6 +342,9 @@ class RunStore:
                 moment = event.get("time")
                 if event.get("final") and isinstance(moment, int | float):
                     times.append(moment)
+            elif kind == "redo" and isinstance(event.get("nodes"), list):
+                self.complete = False
+                self._done.difference_update(map(str, event["nodes"]))
             elif kind == "session":
                 self._note_pace(times)
                 times.clear()

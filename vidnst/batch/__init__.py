@@ -1,0 +1,1 @@
+"""Many clips in many styles, on one pool of workers."""

@@ -1,0 +1,280 @@
+"""One clip of a batch in work: what the scheduler asks of it, and the looks that its jobs carry."""
+
+import hashlib
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vidnst.again import frames_failed
+from vidnst.batch.board import Ticket
+from vidnst.director import Director, direct
+from vidnst.errors import DiskFullError, VidnstError
+from vidnst.events import OnEvent
+from vidnst.farm.host import Component, Event, EventKind
+from vidnst.farm.jobs import Job, Refused, Shared, SharingPool, SkipJob, Stylized, StylizeJob
+from vidnst.farm.worker import FlowWorkerFactory, StyleWorkerFactory
+from vidnst.host import RenderHost, Reporter
+from vidnst.media.frame_cache import FrameCache
+from vidnst.pipeline import Begun, finished_before, schedule_of
+from vidnst.plan import Node, NodeId, StateId, by_shot
+from vidnst.prepare import Job as RenderJob
+from vidnst.source import open_frames, tell_repeated
+
+_LOOKS_KEPT = 64
+"""In the driver's hands: clips that come one after the other mostly share theirs."""
+
+
+class Looks:
+    """Makes what a job's look stands for, once for all clips that look alike.
+
+    Args:
+        threads: of each worker on a CPU.
+    """
+
+    def __init__(self, pool: SharingPool, threads: int | None) -> None:
+        self._pool = pool
+        self._threads = threads
+        self._shared: OrderedDict[str, Shared] = OrderedDict()
+
+    def of(self, job: RenderJob) -> tuple[Shared, Shared]:
+        """The looks of a render's stylizing jobs and of its flow jobs."""
+        config, marks = job.config, job.manifest.look
+        sections = config.model_dump(mode="json", include={"model", "styles", "losses", "optimize", "motion"})
+        pictures = [(style.pixels, style.weight) for style in job.styles]
+        drawn = [(_digest(pixels.tobytes()), pixels.shape, str(pixels.dtype), weight) for pixels, weight in pictures]
+        features = None if job.features is None else self._share(f"weights {marks.weights}", lambda: job.features)
+        raft = None if job.raft is None else self._share(f"flow weights {marks.flow_weights}", lambda: job.raft)
+        style = _key("style", sections, drawn, marks.backbone, marks.weights, config.farm.device)
+        flow = _key("flow", sections["motion"], marks.flow_weights, config.farm.device)
+        threads, device = self._threads, config.farm.device
+        return (
+            self._share(style, lambda: StyleWorkerFactory(config, features, pictures, threads)),
+            self._share(flow, lambda: FlowWorkerFactory(config.motion, raft, device, threads)),
+        )
+
+    def _share(self, key: str, make: Callable[[], Any]) -> Shared:
+        if key not in self._shared:
+            self._shared[key] = self._pool.share(key, make())
+            while len(self._shared) > _LOOKS_KEPT:
+                self._shared.popitem(last=False)
+        self._shared.move_to_end(key)
+        return self._shared[key]
+
+
+class Alike:
+    """Lets clips that were prepared with equal weights and style pictures hold them once. For several threads."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def share(self, begun: Begun) -> Begun:
+        """The same, holding what others hold already."""
+        job, look = begun.job, begun.job.manifest.look
+        styles = tuple(
+            replace(
+                style, pixels=self._one(f"style {_digest(style.pixels.tobytes())} {style.pixels.shape}", style.pixels)
+            )
+            for style in job.styles
+        )
+        features = self._one(f"weights {look.weights}", job.features)
+        raft = self._one(f"flow weights {look.flow_weights}", job.raft)
+        return replace(begun, job=replace(job, styles=styles, features=features, raft=raft))
+
+    def _one(self, key: str, value: Any) -> Any:
+        with self._lock:
+            kept = self._kept.setdefault(key, value)
+            self._kept.move_to_end(key)
+            while len(self._kept) > _LOOKS_KEPT:
+                self._kept.popitem(last=False)
+            return kept
+
+
+def _key(kind: str, *parts: Any) -> str:
+    return f"{kind} {_digest(json.dumps(parts, sort_keys=True).encode())}"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+class ClipHost(RenderHost):
+    """A render's host among others': its jobs say their look, and what goes wrong with its clip ends that clip alone.
+
+    A clip that is dropped is drained: its nodes pass through without being rendered or kept.
+    """
+
+    def __init__(self, begun: Begun, frames: FrameCache, done: set[StateId], director: Director | None) -> None:
+        job = begun.job
+        size = (job.width, job.height)
+        super().__init__(job.config, begun.store, frames, size=size, done=done, direct=director)
+        self.looks: tuple[Shared, Shared]
+        self.dropped = False
+        self.failure: str | None = None
+        """What went wrong with the clip, in one line."""
+        self.settled: set[NodeId] = set()
+        """States that nothing more will happen to."""
+
+    def is_done(self, node: Node) -> bool:
+        """Whether an earlier session finished it."""
+        done = super().is_done(node)
+        if done:
+            self._settle(node.id)
+        return done
+
+    def recall(self, node: NodeId) -> Any:
+        """A state from the run folder; None where it cannot be read, which ends the clip."""
+        try:
+            return None if self.dropped else super().recall(node)
+        except VidnstError as error:
+            self.fail(error)
+            return None
+
+    def job(self, node: Node, inputs: Mapping[NodeId, Any], *, attempt: int, last_error: BaseException | None) -> Job:
+        """The work of a node, with its look; nothing to do where the clip has ended."""
+        if self.dropped:
+            return SkipJob(node.id)
+        try:
+            made = super().job(node, inputs, attempt=attempt, last_error=last_error)
+        except VidnstError as error:
+            self.fail(error)
+            return SkipJob(node.id)
+        assert not isinstance(made, SkipJob)
+        return replace(made, look=self.looks[0] if isinstance(made, StylizeJob) else self.looks[1])
+
+    def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
+        """Store what was made; nothing of a node that was skipped."""
+        self._settle(node.id)
+        if result is None:
+            return None
+        if isinstance(result, Refused):
+            self.fail(result.error)
+            return None
+        try:
+            return super().keep(node, result, worker=worker, attempt=attempt)
+        except VidnstError as error:
+            self.fail(error)
+            return None
+
+    def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
+        """Note that a node, or one that it needs, has failed for good."""
+        self._settle(node.id)
+        super().give_up(node, error, because)
+
+    def problem(self, *, folder: Path, frames: int) -> str | None:
+        """What went wrong with the clip, as a sentence; None where nothing did.
+
+        Args:
+            folder: of its run.
+            frames: that it has.
+        """
+        if self.failure is not None or not self.given_up:
+            return self.failure
+        if self.source_error is not None:
+            return str(self.source_error)
+        return str(frames_failed(self.given_up, folder, frames=frames))
+
+    def fail(self, error: VidnstError) -> None:
+        """End the clip; what ends all clips is raised on.
+
+        Raises:
+            DiskFullError: no space left.
+        """
+        if isinstance(error, DiskFullError):
+            raise error
+        self.failure = self.failure or str(error)
+        self.dropped = True
+
+    def _settle(self, node: NodeId) -> None:
+        if isinstance(node, StateId):
+            self.settled.add(node)
+
+
+class Clip:
+    """A job of a batch from when it is prepared to when it is finished."""
+
+    def __init__(self, ticket: Ticket, begun: Begun, on_event: OnEvent) -> None:
+        self.ticket = ticket
+        self.begun = begun
+        self.host: ClipHost | None = None
+        self._on_event = on_event
+        self._stack = ExitStack()
+        self._done, self.frames_done = finished_before(begun.job, begun.store, begun.shots)
+        schedule = schedule_of(begun.job)
+        self._shots = list(by_shot(schedule, begun.shots))
+        plans = by_shot(schedule, begun.shots)
+        self._states = sum(isinstance(node.id, StateId) for nodes in plans for node in nodes)
+        self._next = 0
+        self._reporter: Reporter
+
+    @property
+    def frames(self) -> int:
+        """How many there are to render, finished ones included."""
+        return self.begun.job.end - self.begun.job.start
+
+    @property
+    def rendered(self) -> bool:
+        """Whether all frames were there when it was prepared."""
+        return self.frames_done == self.frames
+
+    @property
+    def problem(self) -> str | None:
+        """What went wrong with it while it was rendered."""
+        return None if self.host is None else self.host.problem(folder=self.begun.store.folder, frames=self.frames)
+
+    @property
+    def given_out(self) -> bool:
+        """Whether the scheduler has all of it."""
+        return self._next == len(self.begun.shots)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more will happen to any of its states."""
+        return self.host is not None and len(self.host.settled) == self._states
+
+    def open(self, looks: Looks, *, room_bytes: int) -> None:
+        """Make it ready for the scheduler: its frames in so much memory, its looks in the workers' reach."""
+        job, store, shots = self.begun.job, self.begun.store, self.begun.shots
+        frames = self._stack.enter_context(
+            open_frames(
+                job,
+                shots,
+                on_repeated=lambda index: tell_repeated(store, self._on_event, index),
+                room_bytes=room_bytes,
+            )
+        )
+        director = direct(job, store, shots)
+        if director is not None:
+            self._stack.enter_context(closing(director))
+        self.host = ClipHost(self.begun, frames, self._done, director)
+        self.host.looks = looks.of(job)
+        self._reporter = Reporter(store, self._on_event, frames_done=self.frames_done)
+
+    def next_component(self, order: int) -> Component:
+        """The next shot, for the scheduler."""
+        assert self.host is not None
+        nodes = self._shots[self._next]
+        self._next += 1
+        return Component(nodes, self.host, order, held=self._is_held)
+
+    def _is_held(self) -> bool:
+        return self.ticket.paused and not self.ticket.cancelled
+
+    def report(self, event: Event) -> None:
+        """Tell the clip's log and the world about one of its nodes."""
+        if event.kind is not EventKind.DONE or isinstance(event.result, Stylized):  # others were skipped or refused
+            self._reporter(event)
+
+    def close_frames(self) -> None:
+        """Free what only rendering needs."""
+        self._stack.close()
+
+    def close(self) -> None:
+        """Free all, and let others have the run folder."""
+        self._stack.close()
+        self.begun.store.close()

@@ -1,0 +1,53 @@
+"""Workers of several looks: each job says what makes the worker that can do it. Knows neither Ray nor torch."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from vidnst.errors import FarmError, VidnstError
+from vidnst.farm.jobs import Refused, Shared, SkipJob, Worker
+
+_WARM = 8
+"""Looks that a worker keeps ready: more than are usually in work at once, and small beside the optimiser's memory."""
+
+
+class LooksWorker:
+    """Does jobs of any look, each with a worker made when the look's first job comes; those used last stay.
+
+    Args:
+        warm: how many stay.
+    """
+
+    def __init__(self, warm: int = _WARM) -> None:
+        self._warm = warm
+        self._workers: OrderedDict[str, Worker] = OrderedDict()
+
+    def run(self, job: Any) -> Any:
+        """Run a job; None for one that is to be skipped, `Refused` for one whose look is wrong."""
+        if isinstance(job, SkipJob):
+            return None
+        try:
+            worker = self._worker(job.look)
+        except FarmError:  # the machine's, not the look's
+            raise
+        except VidnstError as error:
+            return Refused(error)
+        return worker.run(job)
+
+    def _worker(self, look: Shared) -> Worker:
+        if look.key not in self._workers:
+            while len(self._workers) >= self._warm:  # before the next one needs the room
+                self._workers.popitem(last=False)
+            self._workers[look.key] = look.get()()
+        self._workers.move_to_end(look.key)
+        return self._workers[look.key]
+
+
+@dataclass(frozen=True, slots=True)
+class LooksWorkerFactory:
+    """Makes a worker of several looks where it is to live."""
+
+    warm: int = _WARM
+
+    def __call__(self) -> LooksWorker:
+        return LooksWorker(self.warm)
