@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vidnst.chronicle import Chronicle
 from vidnst.config import RenderConfig, ScheduleConfig
 from vidnst.director import direct, follow_regions
 from vidnst.errors import CancelledError, RunError
@@ -72,10 +73,11 @@ def run(
 ) -> Path:
     """Render a request, or go on with what an earlier run of it has left."""
     began = time.monotonic()
+    on_event = chronicle = Chronicle(on_event)
     # What a run was killed over, it may have put into its place just before.
     own = not restart and was_writing(request.folder, request.output)
     job = prepare(request, overwrite=overwrite or own, on_event=on_event)
-    with open_run(job, restart=restart) as store:
+    with open_run(job, restart=restart) as store, chronicle.kept_in(store):
         try:
             shots = plan_shots(job, store, on_event)
             job = study_input(job, store, shots, on_event, cancelled)

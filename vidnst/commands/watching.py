@@ -1,0 +1,80 @@
+"""Commands that look at renders while they run and after: status, report, serve."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidnst.commands.options import Verbose, verbosity
+
+if TYPE_CHECKING:
+    from vidnst.watching import Watcher
+
+_Folder = Annotated[
+    Path, typer.Argument(help="A run folder, an output, a folder of runs, or a batch's state folder.", metavar="RUN")
+]
+
+
+def status(
+    folder: _Folder = Path("."),
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every two seconds, until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout; with --watch, one line each time.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show how renders are getting on: RUN alone, or all in a folder or batch. Disturbs none of them."""
+    verbosity(verbose)
+    from vidnst.watching import Watcher
+
+    watcher = Watcher()
+    if not watch:
+        _show_once(watcher, folder, as_json=as_json)
+    elif as_json:
+        _each_two_seconds(watcher, folder)
+    else:
+        from vidnst.live import showing
+
+        with showing() as show:
+            while True:
+                show(_tables(watcher, folder))
+                time.sleep(2)
+
+
+def _values(watcher: "Watcher", folder: Path) -> object:
+    from dataclasses import asdict
+
+    from vidnst.watching import look_at
+
+    place = look_at(folder)
+    runs = [watcher.look(run).plain() for run in place.runs]
+    return runs[0] if place.is_run else {"runs": runs, "jobs": [asdict(job) for job in place.batch]}
+
+
+def _tables(watcher: "Watcher", folder: Path) -> object:
+    from vidnst import console
+    from vidnst.watching import look_at
+
+    place = look_at(folder)
+    runs = [watcher.look(run) for run in place.runs]
+    if place.is_run:
+        return console.run_details(runs[0])
+    return console.board(runs, place.batch)
+
+
+def _show_once(watcher: "Watcher", folder: Path, *, as_json: bool) -> None:
+    from vidnst import console
+
+    if as_json:
+        console.show_json(_values(watcher, folder))
+    else:
+        console.show_board(_tables(watcher, folder))
+
+
+def _each_two_seconds(watcher: "Watcher", folder: Path) -> None:
+    import json
+    import sys
+
+    while True:
+        sys.stdout.write(json.dumps(_values(watcher, folder)) + "\n")
+        sys.stdout.flush()
+        time.sleep(2)
