@@ -18,6 +18,7 @@ from vidnst.finishing import colour_styles, filter_input, final_frames, finish_f
 from vidnst.frames import Shot
 from vidnst.plan import Lane, StateId, by_shot
 from vidnst.prepare import Job, Request, adjusted, prepare, study_frames
+from vidnst.reporting import report_run
 from vidnst.source import open_frames, tell_repeated
 from vidnst.store import RunStore, check_free_space, holds_run, required_bytes, was_writing
 from vidnst.timeline import check_shots
@@ -92,6 +93,7 @@ def run(
             raise CancelledError(error.what, again) from error
         if job.config.output.measure and (job.config.reworks or not job.passes_through):
             measure_frames(job, store, shots, on_event, cancelled)
+        report_run(job, store, on_event)
         store.finish(keep=job.config.output.keep_frames)
     on_event(RunFinished(str(request.output), job.end - job.start, time.monotonic() - began))
     return request.output

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidnst.commands.options import Verbose, verbosity
+from vidnst.commands.options import OUT, Verbose, option, verbosity
 
 if TYPE_CHECKING:
     from vidnst.watching import Watcher
@@ -38,6 +38,21 @@ def status(
             while True:
                 show(_tables(watcher, folder))
                 time.sleep(2)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder, or the output that it was for.", metavar="RUN")],
+    output: Annotated[
+        Path | None, option(OUT, "The HTML file; default: report.html in the run folder.", "--output", "-o")
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Write the report of a render: frames before and after, curves, settings, warnings, in one HTML file."""
+    verbosity(verbose)
+    from vidnst import console
+    from vidnst.reporting import write_report
+
+    console.show_result(write_report(run, output), as_json=False)
 
 
 def _values(watcher: "Watcher", folder: Path) -> object:
