@@ -300,3 +300,11 @@ def board(runs: "Sequence[RunStatus]", jobs: "Sequence[BatchJob]" = ()) -> Group
 def show_board(shown: Any) -> None:
     """A table, or several."""
     Console().print(shown, highlight=False)
+
+
+def show_address(url: str, *, token: bool) -> None:
+    """Where a page is, on stdout."""
+    sys.stdout.write(f"{url}\n")
+    sys.stdout.flush()
+    if token:
+        sys.stderr.write("vidnst: add ?token=... to the address the first time; Ctrl-C ends it\n")

@@ -110,7 +110,9 @@ class Tally:
             case "warned":
                 self.warnings.append(Note(moment, _text(event.get("message"))))
             case "repeated" | "suspect":
-                self._marked(event)
+                self._marked(event, moment)
+            case "redo":
+                self._redo(event.get("nodes"))
             case "started":
                 self.stage, self.began = "rendering", moment
             case "stage":
@@ -187,7 +189,16 @@ class Tally:
         if not event.get("because"):  # else what it needed failed, which was told already
             self.failures.append(Note(moment, text, node, _text(event.get("worker"))))
 
-    def _marked(self, event: Mapping[str, Any]) -> None:
+    def _redo(self, nodes: object) -> None:
+        """Frames of these nodes are to be made again."""
+        again = {frame_of(node) for node in nodes} if isinstance(nodes, list) else set()
+        self.end = ""
+        self.done.difference_update(index for index in again if index is not None)
+        for index in again & self.suspect.keys():
+            if index is not None:
+                del self.suspect[index]
+
+    def _marked(self, event: Mapping[str, Any], moment: float) -> None:
         index = event.get("frame")
         if not isinstance(index, int):
             index = frame_of(event.get("node"))
@@ -195,8 +206,11 @@ class Tally:
             return
         if event.get("kind") == "repeated":
             self.repeated.add(index)
+        elif event.get("mended") is True:
+            why = _text(event.get("why"))
+            self.warnings.append(Note(moment, f"frame {index} was strange at first, and was mended: {why}"))
         else:
-            self.suspect[index] = _text(event.get("reason") or event.get("error") or event.get("message"))
+            self.suspect[index] = _text(event.get("why"))
 
     def _worker(self, event: Mapping[str, Any], moment: float) -> WorkerTally | None:
         name = _text(event.get("worker"))

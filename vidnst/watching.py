@@ -15,7 +15,7 @@ from vidnst.tally import Note, Tally
 
 State = Literal["waiting", "running", "stopped", "finished", "failed", "damaged"]
 _SIZE_SECONDS = 15.0
-_LONGEST_JOBS = 16 << 20
+_LONGEST_JOBS = 64 << 20
 _MOST_FILES = 1_000_000
 
 
@@ -284,7 +284,7 @@ def read_batch(folder: Path) -> list[BatchJob]:
     path = folder / "jobs.json"
     try:
         if path.stat().st_size > _LONGEST_JOBS:
-            raise ValueError("over 16 MiB")
+            raise ValueError("over 64 MiB")
         listed = json.loads(path.read_bytes())
         jobs = listed.get("jobs") if isinstance(listed, dict) else listed
         if not isinstance(jobs, list):

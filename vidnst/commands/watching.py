@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidnst.commands.options import OUT, Verbose, option, verbosity
+from vidnst.commands.options import OUT, Verbose, option, stop_on_signal, verbosity
 
 if TYPE_CHECKING:
     from vidnst.watching import Watcher
@@ -53,6 +53,35 @@ def report(
     from vidnst.reporting import write_report
 
     console.show_result(write_report(run, output), as_json=False)
+
+
+def serve(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Run folders, folders with runs, or batches' state folders.", metavar="FOLDER..."),
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8765,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets others look, and needs --token.")
+    ] = "127.0.0.1",
+    token: Annotated[
+        str | None, typer.Option(help="What has to be known to look (?token=...).", envvar="VIDNST_TOKEN")
+    ] = None,
+    sources: Annotated[
+        bool, typer.Option("--sources/--no-sources", help="Show frames of the sources beside the rendered ones.")
+    ] = True,
+    verbose: Verbose = False,
+) -> None:
+    """Show all renders in FOLDERs (default: here) on a page that follows them; it only looks."""
+    verbosity(verbose)
+    from vidnst import console
+    from vidnst.serving.server import Server
+    from vidnst.serving.server import serve as answer
+
+    server = Server(folders or [Path(".")], host=host, port=port, token=token, sources=sources)
+    stop = stop_on_signal()
+    console.show_address(server.url, token=token is not None)
+    answer(server, stop.wait)
 
 
 def _values(watcher: "Watcher", folder: Path) -> object:
