@@ -201,6 +201,7 @@ def test_a_batch_gives_its_jobs_and_their_runs(tmp_path: Path) -> None:
     ).stdout
     assert "there is no x.mp4" in said
     assert "\x1b" not in said
+    assert look_at(Path(os.path.relpath(tmp_path))).runs == (folder,)  # once, however it is named
     (state / "jobs.json").write_text("[")
     with pytest.raises(RunError, match="cannot be read"):
         read_batch(state)

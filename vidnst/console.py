@@ -205,17 +205,15 @@ def status_table(runs: "Sequence[RunStatus]") -> Table:
     """A line for each run."""
     table = Table(box=None, pad_edge=False)
     for name, justify in (("run", "left"), ("state", "left"), ("frames", "right"), ("frames/s", "right")):
-        table.add_column(name, justify="right" if justify == "right" else "left", overflow="fold")
+        table.add_column(name, justify="right" if justify == "right" else "left", overflow="fold", min_width=6)
     for name in ("left", "workers", "size"):
         table.add_column(name, justify="right")
-    table.add_column("last error", overflow="fold")
     for run in runs:
         total = "?" if run.frames is None else str(run.frames)
-        error = run.message or (run.failures[-1].text if run.failures else "")
         state = f"{run.state}: {run.stage}" if run.stage not in ("", "rendering") else run.state
         cells = (run.name, state, f"{run.frames_done}/{total}", _number(run.per_second))
         left = clock(run.eta_seconds)
-        table.add_row(*map(_text, (*cells, left, str(len(run.workers)), byte_size(run.bytes), error[:200])))
+        table.add_row(*map(_text, (*cells, left, str(len(run.workers)), byte_size(run.bytes))))
     return table
 
 
@@ -292,9 +290,11 @@ def byte_size(count: int | None) -> str:
 
 
 def board(runs: "Sequence[RunStatus]", jobs: "Sequence[BatchJob]" = ()) -> Group:
-    """A batch's jobs, and the runs that there are."""
+    """A batch's jobs, and the runs that there are, with the last error of each."""
     tables = ([batch_table(jobs)] if jobs else []) + ([status_table(runs)] if runs else [])
-    return Group(*tables) if tables else Group("there are no runs here")
+    found = [(run.name, run.message or (run.failures[-1].text if run.failures else "")) for run in runs]
+    errors = [_text(f"{name}: {error}") for name, error in found if error]
+    return Group(*tables, *errors) if tables else Group("there are no runs here")
 
 
 def show_board(shown: Any) -> None:

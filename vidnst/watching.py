@@ -315,6 +315,8 @@ class Place:
     batch: tuple[BatchJob, ...] = ()
     is_run: bool = False
     """Whether the folder is itself the run."""
+    holder: str = ""
+    """Process and host that work on the batch."""
     error: str = ""
 
 
@@ -326,6 +328,7 @@ def look_at(folder: Path) -> Place:
     """
     from vidnst.prepare import beside
 
+    folder = Path(os.path.abspath(folder))
     if holds_run(folder):
         return Place(folder, (folder,), is_run=True)
     if folder.name and holds_run(beside(folder)):
@@ -340,7 +343,12 @@ def look_at(folder: Path) -> Place:
 def _batch(folder: Path) -> Place:
     jobs = tuple(read_batch(folder))
     runs = (Path(os.path.abspath(folder.parent / job.run_folder)) for job in jobs if job.run_folder)
-    return Place(folder, tuple(run for run in dict.fromkeys(runs) if holds_run(run)), jobs)
+    return Place(
+        folder,
+        tuple(run for run in dict.fromkeys(runs) if holds_run(run)),
+        jobs,
+        holder=lock_holder(folder / "lock") or "",
+    )
 
 
 def _runs_in(folder: Path) -> Iterator[Path]:

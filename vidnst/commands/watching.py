@@ -1,6 +1,7 @@
 """Commands that look at renders while they run and after: status, report, serve."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,15 +30,12 @@ def status(
     watcher = Watcher()
     if not watch:
         _show_once(watcher, folder, as_json=as_json)
-    elif as_json:
-        _each_two_seconds(watcher, folder)
-    else:
-        from vidnst.live import showing
-
-        with showing() as show:
-            while True:
-                show(_tables(watcher, folder))
-                time.sleep(2)
+        return
+    with suppress(KeyboardInterrupt):  # that is how it ends
+        if as_json:
+            _each_two_seconds(watcher, folder)
+        else:
+            _on_a_screen(watcher, folder)
 
 
 def report(
@@ -91,7 +89,9 @@ def _values(watcher: "Watcher", folder: Path) -> object:
 
     place = look_at(folder)
     runs = [watcher.look(run).plain() for run in place.runs]
-    return runs[0] if place.is_run else {"runs": runs, "jobs": [asdict(job) for job in place.batch]}
+    if place.is_run:
+        return runs[0]
+    return {"runs": runs, "jobs": [asdict(job) for job in place.batch], "holder": place.holder}
 
 
 def _tables(watcher: "Watcher", folder: Path) -> object:
@@ -112,6 +112,15 @@ def _show_once(watcher: "Watcher", folder: Path, *, as_json: bool) -> None:
         console.show_json(_values(watcher, folder))
     else:
         console.show_board(_tables(watcher, folder))
+
+
+def _on_a_screen(watcher: "Watcher", folder: Path) -> None:
+    from vidnst.live import showing
+
+    with showing() as show:
+        while True:
+            show(_tables(watcher, folder))
+            time.sleep(2)
 
 
 def _each_two_seconds(watcher: "Watcher", folder: Path) -> None:

@@ -135,7 +135,8 @@ const show = (told) => {
   });
   document.getElementById("batches").replaceChildren(...told.batches.map((batch) => {
     const box = make("section", "batch");
-    box.append(make("h2", "", batch.name), table(["job", "state", "frames", "message"], batch.jobs.map((job) =>
+    const by = make("p", "soft", batch.holder ? "by " + batch.holder : "nobody works on it now");
+    box.append(make("h2", "", batch.name), by, table(["job", "state", "frames", "message"], batch.jobs.map((job) =>
       [job.name, job.state, job.frames_done + " of " + (job.frames === null ? "?" : job.frames), job.message]), [2]));
     return box;
   }));

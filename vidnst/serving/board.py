@@ -57,7 +57,11 @@ class Board:
         self._runs = {run_key(run): run for run in found[:_MOST_RUNS]}
         runs = [{"id": key, **self._status(run)} for key, run in self._runs.items()]
         runs.sort(key=lambda run: (_ORDER.index(run["state"]), -run["updated"]))
-        batches = [{"name": p.folder.name, "jobs": [asdict(job) for job in p.batch]} for p in places if p.batch]
+        batches = [
+            {"name": place.folder.name, "holder": place.holder, "jobs": [asdict(job) for job in place.batch]}
+            for place in places
+            if place.batch
+        ]
         errors = [place.error for place in places if place.error]
         if len(found) > _MOST_RUNS:
             errors.append(f"only {_MOST_RUNS} of {len(found)} runs are shown")

@@ -48,6 +48,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 64
 
     def __init__(
         self, folders: Sequence[Path], *, host: str, port: int, token: str | None = None, sources: bool = True
