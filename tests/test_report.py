@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,7 +17,7 @@ from clips import pictures, read_index, write_pictures, write_video
 
 import vidnst
 from vidnst.config import RenderConfig
-from vidnst.errors import RunError
+from vidnst.errors import EncoderError, RunError
 from vidnst.events import RunFinished, Warned
 from vidnst.media.pictures import read_picture
 from vidnst.media.thumbnails import thumbnail
@@ -27,6 +29,7 @@ from vidnst.records import find_record
 from vidnst.report_numbers import changed_settings, outliers, render_command
 from vidnst.reporting import gather, write_report
 from vidnst.store import Manifest
+from vidnst.watching import read_status
 
 EVIL = "<script>document.title='owned'</script>\"'><img src=x onerror=\"document.title='owned'\">\u202e.mp4"
 
@@ -130,6 +133,34 @@ def test_nothing_is_written_where_no_report_is_wanted(tmp_path: Path) -> None:
     assert not (folder / "report.html").exists()
     with pytest.raises(RunError, match="no run at"):
         write_report(tmp_path / "nowhere.mp4")
+
+
+def test_a_render_that_fails_leaves_its_report_and_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise EncoderError("ffmpeg <failed>", "install another")
+
+    monkeypatch.setattr("vidnst.pipeline.encode_output", fail)
+    with pytest.raises(EncoderError):
+        rendered(tmp_path)
+    folder = tmp_path / "out.mkv.vidnst"
+    assert (read_status(folder).state, read_status(folder).message) == ("failed", "ffmpeg <failed>; install another.")
+    page = Page((folder / "report.html").read_text("utf-8"))
+    assert "ffmpeg <failed>; install another." in page.words
+    assert f"vidnst resume {folder}" in page.words
+    assert page.tags.count("input") == 3
+    monkeypatch.undo()
+    rendered(tmp_path)
+    assert "ffmpeg <failed>" not in (folder / "report.html").read_text("utf-8")
+
+
+def test_the_command_says_where_the_report_is(tmp_path: Path) -> None:
+    folder = rendered(tmp_path, config=settings(output={"report": False, "measure": False}))
+    command = [sys.executable, "-m", "vidnst", "report", str(folder)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said == f"{folder / 'report.html'}\n"
+    assert "3 of 3 frames" in (folder / "report.html").read_text("utf-8")
 
 
 def test_the_command_to_repeat_gives_the_same_settings_and_styles(tmp_path: Path) -> None:

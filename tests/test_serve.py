@@ -3,7 +3,10 @@
 import json
 import os
 import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -147,6 +150,9 @@ def test_only_reading_is_allowed_and_only_by_this_name(runs: Path) -> None:
             assert ask(port, "/status.json", Host=host)[0].status == 421, host
         for host in ("localhost", f"localhost:{port}", "127.0.0.1:1", "[::1]:80"):
             assert ask(port, "/status.json", Host=host)[0].status == 200, host
+        for site in ("cross-site", "same-site"):
+            assert ask(port, f"/run/{key_of(port)}/frame/0", Sec_Fetch_Site=site)[0].status == 403
+        assert ask(port, "/status.json", Sec_Fetch_Site="same-origin")[0].status == 200
 
 
 def test_every_answer_says_what_a_browser_may_do_with_it(runs: Path) -> None:
@@ -186,6 +192,25 @@ def test_others_are_let_in_with_a_token_only(runs: Path) -> None:
         assert TOKEN not in cookie
         assert {"HttpOnly", "SameSite=Strict"} <= {part.strip() for part in cookie.split(";")}
         assert ask(port, "/status.json", Cookie=cookie.partition(";")[0])[0].status == 200
+
+
+def test_the_command_refuses_to_let_others_look_without_a_token(runs: Path) -> None:
+    command = [sys.executable, "-m", "vidnst", "serve", str(runs), "--host", "0.0.0.0", "--port", "0"]
+    clean = {key: value for key, value in os.environ.items() if key != "VIDNST_TOKEN"}
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=clean)
+    assert said.returncode == 2
+    assert "--token" in said.stderr
+
+
+def test_the_command_says_where_the_page_is_and_ends_when_it_is_told(runs: Path) -> None:
+    command = [sys.executable, "-m", "vidnst", "serve", str(runs), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        port = int(address.rstrip("/").rpartition(":")[2])
+        assert json.loads(ask(port, "/status.json")[1])["runs"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
 
 
 def test_a_server_for_others_knows_addresses_and_its_own_names_alone() -> None:

@@ -14,11 +14,12 @@ from clips import pictures, write_pictures
 import vidnst
 from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, RunError
+from vidnst.places import look_at, read_batch
 from vidnst.presets import build_config
 from vidnst.store import LogReader, holds_run, lock_holder
 from vidnst.store.atomic import FolderLock
 from vidnst.tally import Tally
-from vidnst.watching import Watcher, look_at, read_batch, read_status
+from vidnst.watching import Watcher, read_status
 
 
 def quick(**output: object) -> RenderConfig:
@@ -152,6 +153,17 @@ def test_a_log_that_begins_anew_is_read_anew(tmp_path: Path) -> None:
     assert reader.news() == (True, [{"kind": "x"}])
 
 
+def test_what_is_to_be_made_again_counts_as_not_done() -> None:
+    tally = Tally()
+    for index in range(3):
+        tally.add({"kind": "done", "node": f"{index}.0", "final": True, "time": 1.0 + index})
+    tally.add({"kind": "suspect", "node": "1.0", "why": "flat", "mended": False})
+    tally.add({"kind": "finished", "time": 5})
+    assert (tally.done, tally.suspect, tally.end) == ({0, 1, 2}, {1: "flat"}, "finished")
+    tally.add({"kind": "redo", "nodes": ["1.0"], "time": 6})
+    assert (tally.done, tally.suspect, tally.end) == ({0, 2}, {}, "")
+
+
 def test_a_strangers_log_breaks_nothing() -> None:
     tally = Tally()
     for event in (
@@ -194,7 +206,9 @@ def test_a_batch_gives_its_jobs_and_their_runs(tmp_path: Path) -> None:
     ]
     (state / "jobs.json").write_text(json.dumps(jobs))
     place = look_at(state)
-    assert [job.name for job in place.batch] == ["one", "\x1b[31mtwo"]
+    (batch,) = place.batches
+    assert [job.name for job in batch.jobs] == ["one", "\x1b[31mtwo"]
+    assert look_at(tmp_path / "jobs.txt") == place
     assert place.runs == (folder,)
     said = subprocess.run(
         [sys.executable, "-m", "vidnst", "status", str(state)], capture_output=True, text=True, check=True

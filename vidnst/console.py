@@ -17,10 +17,11 @@ from vidnst.doctor import Check
 from vidnst.frames import ClipInfo
 
 if TYPE_CHECKING:  # they bring torch and numpy
+    from vidnst.places import Batch
     from vidnst.raft.weights import RaftReport
     from vidnst.steadiness import Compared, KeyErrors, Measurement
     from vidnst.style.weights import WeightsReport
-    from vidnst.watching import BatchJob, RunStatus, WorkerStatus
+    from vidnst.watching import RunStatus, WorkerStatus
 
 
 def plain(value: object) -> Any:
@@ -217,12 +218,13 @@ def status_table(runs: "Sequence[RunStatus]") -> Table:
     return table
 
 
-def batch_table(jobs: "Sequence[BatchJob]") -> Table:
+def batch_table(batch: "Batch") -> Table:
     """A line for each job of a batch."""
-    table = Table(box=None, pad_edge=False)
+    who = f"by {batch.holder}" if batch.holder else "nobody works on it now"
+    table = Table(box=None, pad_edge=False, title=_text(f"{batch.name}, {who}"), title_justify="left")
     for name in ("job", "state", "frames", "message"):
         table.add_column(name, justify="right" if name == "frames" else "left", overflow="fold")
-    for job in jobs:
+    for job in batch.jobs:
         total = "?" if job.frames is None else str(job.frames)
         table.add_row(*map(_text, (job.name, job.state, f"{job.frames_done}/{total}", job.message[:200])))
     return table
@@ -289,12 +291,12 @@ def byte_size(count: int | None) -> str:
     return f"{size:.3g} TB"
 
 
-def board(runs: "Sequence[RunStatus]", jobs: "Sequence[BatchJob]" = ()) -> Group:
-    """A batch's jobs, and the runs that there are, with the last error of each."""
-    tables = ([batch_table(jobs)] if jobs else []) + ([status_table(runs)] if runs else [])
+def board(runs: "Sequence[RunStatus]", batches: "Sequence[Batch]" = (), errors: Sequence[str] = ()) -> Group:
+    """Batches' jobs, and the runs that there are, with the last error of each."""
+    tables = [*map(batch_table, batches), *([status_table(runs)] if runs else [])]
     found = [(run.name, run.message or (run.failures[-1].text if run.failures else "")) for run in runs]
-    errors = [_text(f"{name}: {error}") for name, error in found if error]
-    return Group(*tables, *errors) if tables else Group("there are no runs here")
+    lines = [_text(f"{name}: {error}") for name, error in found if error] + [_text(error) for error in errors]
+    return Group(*tables, *lines) if tables or lines else Group("there are no runs here")
 
 
 def show_board(shown: Any) -> None:

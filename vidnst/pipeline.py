@@ -18,7 +18,7 @@ from vidnst.finishing import colour_styles, filter_input, final_frames, finish_f
 from vidnst.frames import Shot
 from vidnst.plan import Lane, StateId, by_shot
 from vidnst.prepare import Job, Request, adjusted, prepare, study_frames
-from vidnst.reporting import report_run
+from vidnst.reporting import report_run, reported_failure
 from vidnst.source import open_frames, tell_repeated
 from vidnst.store import RunStore, check_free_space, holds_run, required_bytes, was_writing
 from vidnst.timeline import check_shots
@@ -78,7 +78,7 @@ def run(
     # What a run was killed over, it may have put into its place just before.
     own = not restart and was_writing(request.folder, request.output)
     job = prepare(request, overwrite=overwrite or own, on_event=on_event)
-    with open_run(job, restart=restart) as store, chronicle.kept_in(store):
+    with open_run(job, restart=restart) as store, reported_failure(job, store), chronicle.kept_in(store):
         try:
             shots = plan_shots(job, store, on_event)
             job = study_input(job, store, shots, on_event, cancelled)

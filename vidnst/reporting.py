@@ -2,12 +2,13 @@
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vidnst.errors import RunError
+from vidnst.errors import CancelledError, DiskFullError, RunError, VidnstError
 from vidnst.events import OnEvent, Warned, ignore
 from vidnst.frames import ClipInfo, Shot
 from vidnst.pages.markup import duration, number
@@ -29,7 +30,7 @@ from vidnst.source import spread_over
 from vidnst.store import Manifest, RunStore
 from vidnst.store.atomic import write_bytes_whole
 from vidnst.tally import Tally
-from vidnst.watching import RunStatus, Watcher
+from vidnst.watching import RunStatus, State, Watcher
 
 PAIRS, SHEET = 5, 24
 """Frames in the slider (and one more, the strangest), and on the sheet."""
@@ -37,7 +38,7 @@ _LONGEST_MEASURE = 256 << 20
 
 
 def write_report(
-    run: Path, output: Path | None = None, *, clip: ClipInfo | None = None, finished: bool = False
+    run: Path, output: Path | None = None, *, clip: ClipInfo | None = None, state: State | None = None
 ) -> Path:
     """Write the report of a run.
 
@@ -45,7 +46,7 @@ def write_report(
         run: a run folder, or the output beside it.
         output: the HTML file; None is `report.html` in the run folder.
         clip: the source, where it has been looked at already: else that takes as long as decoding it.
-        finished: whether the run is to be told as finished, as its session is about to note.
+        state: what the run is to be told as, where its session is only about to note it.
 
     Raises:
         RunError: there is no run, or it is damaged.
@@ -55,7 +56,7 @@ def write_report(
     if record is None:
         raise RunError(f"there is no run at {run}, nor beside it", "give the folder that ends in .vidnst")
     path = output or record.folder / "report.html"
-    write_bytes_whole(path, report_page(gather(record, clip=clip, finished=finished)).encode())
+    write_bytes_whole(path, report_page(gather(record, clip=clip, state=state)).encode())
     return path
 
 
@@ -65,12 +66,24 @@ def report_run(job: Job, store: RunStore, on_event: OnEvent = ignore) -> None:
     """
     if job.config.output.report and (job.config.reworks or not job.passes_through):
         try:
-            write_report(store.folder, clip=job.clip, finished=True)
+            write_report(store.folder, clip=job.clip, state="finished")
         except Exception as error:  # the render is finished, and nothing about it is worse for a missing page
             on_event(Warned(f"the output is finished, but there is no report of it: {error}"))
 
 
-def gather(record: RunRecord, *, clip: ClipInfo | None = None, finished: bool = False) -> ReportFacts:
+@contextmanager
+def reported_failure(job: Job, store: RunStore) -> Iterator[None]:
+    """Write the report, too, where a render fails with frames done: there it is looked at most."""
+    try:
+        yield
+    except VidnstError as error:
+        if store.begun and job.config.output.report and not isinstance(error, CancelledError | DiskFullError):
+            with suppress(Exception):  # what went wrong first is what is to be told
+                write_report(store.folder, clip=job.clip, state="failed")
+        raise
+
+
+def gather(record: RunRecord, *, clip: ClipInfo | None = None, state: State | None = None) -> ReportFacts:
     """All that a report shows."""
     watcher = Watcher()
     status, tally = watcher.look(record.folder), watcher.tally(record.folder)
@@ -81,7 +94,7 @@ def gather(record: RunRecord, *, clip: ClipInfo | None = None, finished: bool = 
     steady, losses, cost = steadiness_charts(measure), loss_charts(tally), cost_charts(tally)
     strange = tally.suspect | strange_frames([*steady, *losses])
     shown = read_pictures(record, _wanted(start, end, strange), start=start, shots=shots, clip=clip)
-    state = "finished" if finished else status.state
+    state = state or status.state
     return ReportFacts(
         name=status.name,
         state=state,
@@ -163,7 +176,7 @@ def _sheet(shown: Shown, tally: Tally, strange: Mapping[int, str]) -> tuple[Thum
 def _notes(
     status: RunStatus, tally: Tally, strange: Mapping[int, str], charts: Sequence[Chart]
 ) -> tuple[tuple[str, bool], ...]:
-    notes = [(status.message, True)] if status.state in ("failed", "damaged") and status.message else []
+    notes = [(tally.message, True)] if tally.end == "failed" and tally.message else []
     notes += [(f"frame {index} failed for good: {text}", True) for index, text in sorted(tally.failed.items())]
     notes += [(f"node {note.node} failed on {note.worker or 'a worker'}: {note.text}", True) for note in tally.failures]
     if tally.repeated:

@@ -1,10 +1,9 @@
 """How renders are getting on, read from their run folders while others work there: without locks, writing nothing."""
 
-import json
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +14,6 @@ from vidnst.tally import Note, Tally
 
 State = Literal["waiting", "running", "stopped", "finished", "failed", "damaged"]
 _SIZE_SECONDS = 15.0
-_LONGEST_JOBS = 64 << 20
 _MOST_FILES = 1_000_000
 
 
@@ -254,114 +252,3 @@ def folder_bytes(folder: Path) -> int | None:
     except OSError:
         return None
     return total
-
-
-@dataclass(frozen=True, slots=True)
-class BatchJob:
-    """A clip of a batch, as its state folder says."""
-
-    name: str
-    source: str = ""
-    output: str = ""
-    run_folder: str = ""
-    state: str = ""
-    message: str = ""
-    frames: int | None = None
-    frames_done: int = 0
-
-
-def holds_batch(folder: Path) -> bool:
-    """Whether the folder holds the state of a batch."""
-    return is_plain(folder / "jobs.json")
-
-
-def read_batch(folder: Path) -> list[BatchJob]:
-    """The jobs of a batch's state folder.
-
-    Raises:
-        RunError: its `jobs.json` cannot be read.
-    """
-    path = folder / "jobs.json"
-    try:
-        if path.stat().st_size > _LONGEST_JOBS:
-            raise ValueError("over 64 MiB")
-        listed = json.loads(path.read_bytes())
-        jobs = listed.get("jobs") if isinstance(listed, dict) else listed
-        if not isinstance(jobs, list):
-            raise ValueError("no list of jobs")
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read: {error}", "give a run folder, or start the batch again") from error
-    return [_job(job) for job in jobs if isinstance(job, dict)]
-
-
-def _job(values: Mapping[str, Any]) -> BatchJob:
-    texts = {key: str(values.get(key) or "")[:4000] for key in ("source", "output", "run_folder", "state", "message")}
-    frames, done = values.get("frames"), values.get("frames_done")
-    name = str(values.get("name") or Path(texts["output"]).name or "?")[:1000]
-    return BatchJob(
-        name,
-        **texts,
-        frames=frames if isinstance(frames, int) else None,
-        frames_done=done if isinstance(done, int) else 0,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What a folder holds: one run, several, or a batch."""
-
-    folder: Path
-    runs: tuple[Path, ...]
-    batch: tuple[BatchJob, ...] = ()
-    is_run: bool = False
-    """Whether the folder is itself the run."""
-    holder: str = ""
-    """Process and host that work on the batch."""
-    error: str = ""
-
-
-def look_at(folder: Path) -> Place:
-    """What a run folder, an output beside its run folder, a batch's state folder, or a folder with runs in it holds.
-
-    Raises:
-        RunError: nothing of the kind is there.
-    """
-    from vidnst.prepare import beside
-
-    folder = Path(os.path.abspath(folder))
-    if holds_run(folder):
-        return Place(folder, (folder,), is_run=True)
-    if folder.name and holds_run(beside(folder)):
-        return Place(beside(folder), (beside(folder),), is_run=True)
-    if holds_batch(folder):
-        return _batch(folder)
-    if not folder.is_dir():
-        raise RunError(f"there is no {folder}", "give a run folder (it ends in .vidnst), or a folder with some in it")
-    return Place(folder, tuple(_runs_in(folder)))
-
-
-def _batch(folder: Path) -> Place:
-    jobs = tuple(read_batch(folder))
-    runs = (Path(os.path.abspath(folder.parent / job.run_folder)) for job in jobs if job.run_folder)
-    return Place(
-        folder,
-        tuple(run for run in dict.fromkeys(runs) if holds_run(run)),
-        jobs,
-        holder=lock_holder(folder / "lock") or "",
-    )
-
-
-def _runs_in(folder: Path) -> Iterator[Path]:
-    """Run folders right inside, and those of batches there; no links."""
-    found: dict[Path, None] = {}
-    for path in sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)):
-        if holds_run(path):
-            found[path] = None
-        elif path.name.endswith(".batch") and holds_batch(path):
-            try:
-                runs = _batch(path).runs
-            except RunError:  # a batch that cannot be read hides no runs
-                continue
-            inside = folder.resolve()  # whoever named the folder has not named what is elsewhere
-            found.update(dict.fromkeys(run for run in runs if run.resolve().is_relative_to(inside)))
-    return iter(found)

@@ -85,24 +85,24 @@ def serve(
 def _values(watcher: "Watcher", folder: Path) -> object:
     from dataclasses import asdict
 
-    from vidnst.watching import look_at
+    from vidnst.places import look_at
 
     place = look_at(folder)
     runs = [watcher.look(run).plain() for run in place.runs]
     if place.is_run:
         return runs[0]
-    return {"runs": runs, "jobs": [asdict(job) for job in place.batch], "holder": place.holder}
+    return {"runs": runs, "batches": [asdict(batch) for batch in place.batches], "errors": place.errors}
 
 
 def _tables(watcher: "Watcher", folder: Path) -> object:
     from vidnst import console
-    from vidnst.watching import look_at
+    from vidnst.places import look_at
 
     place = look_at(folder)
     runs = [watcher.look(run) for run in place.runs]
     if place.is_run:
         return console.run_details(runs[0])
-    return console.board(runs, place.batch)
+    return console.board(runs, place.batches, place.errors)
 
 
 def _show_once(watcher: "Watcher", folder: Path, *, as_json: bool) -> None:

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vidnst.errors import RunError, VidnstError
-from vidnst.watching import Place, Watcher, is_plain, look_at
+from vidnst.errors import VidnstError
+from vidnst.places import Place, look_at
+from vidnst.watching import Watcher, is_plain
 
 _FRESH_SECONDS = 1.0
 _MOST_RUNS = 500
@@ -57,12 +58,8 @@ class Board:
         self._runs = {run_key(run): run for run in found[:_MOST_RUNS]}
         runs = [{"id": key, **self._status(run)} for key, run in self._runs.items()]
         runs.sort(key=lambda run: (_ORDER.index(run["state"]), -run["updated"]))
-        batches = [
-            {"name": place.folder.name, "holder": place.holder, "jobs": [asdict(job) for job in place.batch]}
-            for place in places
-            if place.batch
-        ]
-        errors = [place.error for place in places if place.error]
+        batches = [asdict(batch) for place in places for batch in place.batches]
+        errors = [error for place in places for error in place.errors]
         if len(found) > _MOST_RUNS:
             errors.append(f"only {_MOST_RUNS} of {len(found)} runs are shown")
         return {"time": time.time(), "runs": runs, "batches": batches, "errors": errors}
@@ -74,7 +71,7 @@ class Board:
         try:
             return look_at(folder)
         except (VidnstError, OSError) as error:
-            return Place(folder, (), error=str(error) if isinstance(error, RunError) else f"{folder}: {error}")
+            return Place((), errors=(str(error) if isinstance(error, VidnstError) else f"{folder}: {error}",))
 
 
 def run_key(run: Path) -> str:

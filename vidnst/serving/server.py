@@ -118,6 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(
                 HTTPStatus.UNAUTHORIZED, "Add ?token=... to the address, with the token that it was started with."
             )
+        elif where.path != "/" and self.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+            self._say(HTTPStatus.FORBIDDEN, "Only the page of this server may ask for that.")
         elif where.path == "/":
             self._send("text/html; charset=utf-8", dashboard_page().encode(), cookie=query is not None)
         elif where.path == "/status.json":
