@@ -60,8 +60,12 @@ def read_pictures(
     except (VidnstError, OSError) as error:
         sources, missing = {}, [*missing, f"The source cannot be shown: {_what(error)}."]
     times = _times(clip)
-    pairs = tuple(Pair(index, times(index), sources[index], results[index][0]) for index in paired if index in sources)
-    sheet = {index: results[index][1] for index in wanted.sheet if index in results}
+    pairs = tuple(
+        Pair(index, times(index), sources[index], results[index].large, results[index].tall)
+        for index in paired
+        if index in sources
+    )
+    sheet = {index: results[index].small for index in wanted.sheet if index in results}
     return Shown(pairs, sheet, " ".join(missing))
 
 
@@ -87,14 +91,24 @@ def _style(path: Path) -> bytes | None:
     return None
 
 
-def _both(pixels: Pixels) -> tuple[bytes, bytes]:
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """A rendered frame in two sizes, as JPEG files."""
+
+    large: bytes
+    small: bytes
+    tall: bool
+
+
+def _both(pixels: Pixels) -> _Result:
     from vidnst.media.thumbnails import thumbnail
 
     small = thumbnail(pixels, longest=SHEET_PX, most_bytes=SHEET_BYTES)
-    return thumbnail(pixels, longest=PAIR_PX, most_bytes=PAIR_BYTES), small
+    large = thumbnail(pixels, longest=PAIR_PX, most_bytes=PAIR_BYTES)
+    return _Result(large, small, tall=pixels.shape[0] > pixels.shape[1])
 
 
-def _results(record: RunRecord, frames: Iterable[int], start: int) -> dict[int, tuple[bytes, bytes]]:
+def _results(record: RunRecord, frames: Iterable[int], start: int) -> dict[int, _Result]:
     from vidnst.media.decode import FrameReader
     from vidnst.media.pictures import read_picture
     from vidnst.media.probe import probe

@@ -29,11 +29,11 @@ from vidnst.report_pictures import Shown, Wanted, read_pictures, style_pictures
 from vidnst.source import spread_over
 from vidnst.store import Manifest, RunStore
 from vidnst.store.atomic import write_bytes_whole
-from vidnst.tally import Tally
+from vidnst.tally import Tally, frame_of
 from vidnst.watching import RunStatus, State, Watcher
 
-PAIRS, SHEET = 5, 24
-"""Frames in the slider (and one more, the strangest), and on the sheet."""
+PAIRS, STRANGE, SHEET = 5, 2, 24
+"""Frames in the slider, and how many more of those that stand out; frames on the sheet."""
 _LONGEST_MEASURE = 256 << 20
 
 
@@ -138,7 +138,7 @@ def _range(record: RunRecord, tally: Tally) -> tuple[int, int]:
 
 
 def _wanted(start: int, end: int, strange: Mapping[int, str]) -> Wanted:
-    pairs = {*spread_over(start, end, PAIRS), *[index for index in strange if start <= index < end][:1]}
+    pairs = {*spread_over(start, end, PAIRS), *[index for index in strange if start <= index < end][:STRANGE]}
     return Wanted(tuple(sorted(pairs)), tuple(spread_over(start, end, SHEET)))
 
 
@@ -178,7 +178,9 @@ def _notes(
 ) -> tuple[tuple[str, bool], ...]:
     notes = [(tally.message, True)] if tally.end == "failed" and tally.message else []
     notes += [(f"frame {index} failed for good: {text}", True) for index, text in sorted(tally.failed.items())]
-    notes += [(f"node {note.node} failed on {note.worker or 'a worker'}: {note.text}", True) for note in tally.failures]
+    for note in tally.failures:
+        if tally.failed.get(frame_of(note.node) or 0) != note.text or note.worker:
+            notes.append((f"node {note.node} failed on {note.worker or 'a worker'}: {note.text}", True))
     if tally.repeated:
         listed = ", ".join(map(str, sorted(tally.repeated)[:40]))
         notes.append((f"frames of the source that do not decode, so that the one before is repeated: {listed}", False))

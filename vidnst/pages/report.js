@@ -1,12 +1,14 @@
 "use strict";
-for (const input of document.querySelectorAll(".stage input")) {
-  const show = () => {
-    input.parentElement.style.setProperty("--x", input.value + "%");
-    input.setAttribute("aria-valuetext", Math.round(input.value) + " % source");
-  };
-  input.addEventListener("input", show);
-  show();
-}
+const inputs = [...document.querySelectorAll(".stage input")];
+const slide = (share) => {
+  for (const input of inputs) {  // all frames at once, so that another one is seen divided at the same place
+    input.value = share;
+    input.parentElement.style.setProperty("--x", share + "%");
+    input.setAttribute("aria-valuetext", Math.round(share) + " % source");
+  }
+};
+for (const input of inputs) input.addEventListener("input", () => slide(input.value));
+slide(50);
 const pairs = [...document.querySelectorAll(".pair")];
 const buttons = [...document.querySelectorAll(".choose button")];
 const choose = (number) => {

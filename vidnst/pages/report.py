@@ -19,6 +19,8 @@ class Pair:
     source: bytes
     """A JPEG file."""
     result: bytes
+    tall: bool = False
+    """Whether it is higher than wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def _pair(pair: Pair) -> Html:
         cls="stage",
     )
     caption = f"Frame {pair.frame}{at}. Drag, or use the arrow keys: source left of the line, result right of it."
-    return el("figure", stage, el("figcaption", el("small", caption)), cls="pair")
+    return el("figure", stage, el("figcaption", el("small", caption)), cls="pair tall" if pair.tall else "pair")
 
 
 def _sheet(sheet: Sequence[Thumbnail]) -> Html | None:
