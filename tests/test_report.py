@@ -155,6 +155,17 @@ def test_a_render_that_fails_leaves_its_report_and_its_last_words(
     assert "ffmpeg <failed>" not in (folder / "report.html").read_text("utf-8")
 
 
+def test_a_report_is_written_through_no_link(tmp_path: Path) -> None:
+    folder = rendered(tmp_path)
+    mine = tmp_path / "mine"
+    mine.write_text("keep")
+    for name in ("report.html", ".report.part.html"):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(mine)
+    assert write_report(folder).read_text("utf-8").startswith("<!doctype html>")
+    assert mine.read_text() == "keep"
+
+
 def test_the_command_says_where_the_report_is(tmp_path: Path) -> None:
     folder = rendered(tmp_path, config=settings(output={"report": False, "measure": False}))
     command = [sys.executable, "-m", "vidnst", "report", str(folder)]

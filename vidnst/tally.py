@@ -111,6 +111,9 @@ class Tally:
                 self.warnings.append(Note(moment, _text(event.get("message"))))
             case "repeated" | "suspect":
                 self._marked(event, moment)
+            case "set_aside":
+                text = f"{_text(event.get('worker'))} was set aside: {_text(event.get('error'))}"
+                self.warnings.append(Note(moment, text))
             case "redo":
                 self._redo(event.get("nodes"))
             case "started":

@@ -58,6 +58,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         with writing(path.parent):
+            part.unlink(missing_ok=True)  # a stranger's folder may have a link there, to be written through
             write(part)
             if not part.is_file() or part.stat().st_size == 0:
                 raise OutputError(f"{path} was not written", "check the folder and the space on its disk")
