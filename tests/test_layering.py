@@ -28,6 +28,8 @@ MAY_KNOW = {
     "vidnst.raft": VOCABULARY | {"vidnst.checkpoint", "vidnst.reproducible", "vidnst.motion"},
     "vidnst.plan": VOCABULARY,
     "vidnst.steadiness": VOCABULARY,
+    "vidnst.pages": VOCABULARY,
+    "vidnst.tally": VOCABULARY,
     "vidnst.meter": VOCABULARY | {"vidnst.motion", "vidnst.steadiness"},
     "vidnst.store": VOCABULARY | {"vidnst.plan"},
     "vidnst.timeline": VOCABULARY | {"vidnst.direction"},

@@ -19,6 +19,7 @@ from vidnst.commands.options import stop_on_signal as _stop_on_signal
 from vidnst.commands.options import verbosity as _verbosity
 from vidnst.commands.trying import compare, evolve, proof
 from vidnst.commands.upkeep import bench, distill, doctor, presets, weights
+from vidnst.commands.watching import report, serve, status
 
 app = typer.Typer(
     name="vidnst",
@@ -266,5 +267,7 @@ def resume(
     console.show_result(result, as_json=as_json)
 
 
-for _command in (batch, retry, proof, evolve, compare, measure, probe, weights, doctor, presets, bench, distill):
+_FARM, _TRYING = (batch, retry), (proof, evolve, compare)
+_LOOKING, _UPKEEP = (measure, status, report, serve, probe), (weights, doctor, presets, bench, distill)
+for _command in (*_FARM, *_TRYING, *_LOOKING, *_UPKEEP):
     app.command()(_command)

@@ -3,23 +3,26 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from vidnst.doctor import Check
 from vidnst.frames import ClipInfo
 
 if TYPE_CHECKING:  # they bring torch and numpy
+    from vidnst.places import Batch
     from vidnst.raft.weights import RaftReport
     from vidnst.steadiness import Compared, KeyErrors, Measurement
     from vidnst.style.weights import WeightsReport
+    from vidnst.watching import RunStatus, WorkerStatus
 
 
 def plain(value: object) -> Any:
@@ -234,3 +237,113 @@ def show_batch(done: int, failed: int, cancelled: int) -> None:
         *([f"{cancelled} cancelled"] if cancelled else []),
     ]
     sys.stdout.write(", ".join(parts) + "\n")
+
+
+def status_table(runs: "Sequence[RunStatus]") -> Table:
+    """A line for each run."""
+    table = Table(box=None, pad_edge=False)
+    for name, justify in (("run", "left"), ("state", "left"), ("frames", "right"), ("frames/s", "right")):
+        table.add_column(name, justify="right" if justify == "right" else "left", overflow="fold", min_width=6)
+    for name in ("left", "workers", "size"):
+        table.add_column(name, justify="right")
+    for run in runs:
+        total = "?" if run.frames is None else str(run.frames)
+        state = f"{run.state}: {run.stage}" if run.stage not in ("", "rendering") else run.state
+        cells = (run.name, state, f"{run.frames_done}/{total}", _number(run.per_second))
+        left = clock(run.eta_seconds)
+        table.add_row(*map(_text, (*cells, left, str(len(run.workers)), byte_size(run.bytes))))
+    return table
+
+
+def batch_table(batch: "Batch") -> Table:
+    """A line for each job of a batch."""
+    who = f"by {batch.holder}" if batch.holder else "nobody works on it now"
+    table = Table(box=None, pad_edge=False, title=_text(f"{batch.name}, {who}"), title_justify="left")
+    for name in ("job", "state", "frames", "message"):
+        table.add_column(name, justify="right" if name == "frames" else "left", overflow="fold")
+    for job in batch.jobs:
+        total = "?" if job.frames is None else str(job.frames)
+        table.add_row(*map(_text, (job.name, job.state, f"{job.frames_done}/{total}", job.message[:200])))
+    return table
+
+
+def run_details(run: "RunStatus") -> Table:
+    """All about one run, name and value in a line."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    total = "?" if run.frames is None else str(run.frames)
+    pairs = [
+        ("state", f"{run.state}{f' ({run.holder})' if run.holder else ''}{f': {run.message}' if run.message else ''}"),
+        ("stage", run.stage),
+        ("frames", f"{run.frames_done} of {total}"),
+        ("frames/s", _number(run.per_second)),
+        ("left", clock(run.eta_seconds)),
+        *((f"worker {w.name}", _worker_line(w)) for w in run.workers),
+        ("failed frames", _some(run.failed_frames)),
+        ("repeated frames", _some(run.repeated_frames)),
+        *(("error", f"{note.node} on {note.worker}: {note.text}") for note in run.failures[-3:]),
+        *(("warning", note.text) for note in run.warnings[-3:]),
+        ("source", run.source),
+        ("output", run.output),
+        ("folder", f"{run.folder} ({byte_size(run.bytes)})"),
+        ("report", f"{run.folder}/report.html" if run.report else ""),
+    ]
+    for key, value in pairs:
+        if value:
+            table.add_row(_text(key), _text(value))
+    return table
+
+
+def _text(value: str) -> Text:
+    """Names may be a stranger's: nothing in them is markup, or an order to the terminal."""
+    return Text("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in value))
+
+
+def _worker_line(worker: "WorkerStatus") -> str:
+    failed = f", {worker.failures} failures" if worker.failures else ""
+    return f"{worker.nodes} nodes, {worker.frames} frames, {_number(worker.nodes_per_second)} nodes/s{failed}"
+
+
+def _some(frames: Sequence[int]) -> str:
+    return ", ".join(map(str, frames[:20])) + (f", ... ({len(frames)} in all)" if len(frames) > 20 else "")
+
+
+def clock(seconds: float | None) -> str:
+    """Hours, minutes and seconds; a dash where it is not known."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def byte_size(count: int | None) -> str:
+    """Bytes in a unit that a person reads; a dash where it is not known."""
+    if count is None:
+        return "-"
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
+def board(runs: "Sequence[RunStatus]", batches: "Sequence[Batch]" = (), errors: Sequence[str] = ()) -> Group:
+    """Batches' jobs, and the runs that there are, with the last error of each."""
+    tables = [*map(batch_table, batches), *([status_table(runs)] if runs else [])]
+    found = [(run.name, run.message or (run.failures[-1].text if run.failures else "")) for run in runs]
+    lines = [_text(f"{name}: {error}") for name, error in found if error] + [_text(error) for error in errors]
+    return Group(*tables, *lines) if tables or lines else Group("there are no runs here")
+
+
+def show_board(shown: Any) -> None:
+    """A table, or several."""
+    Console().print(shown, highlight=False)
+
+
+def show_address(url: str, *, token: bool) -> None:
+    """Where a page is, on stdout."""
+    sys.stdout.write(f"{url}\n")
+    sys.stdout.flush()
+    if token:
+        sys.stderr.write("vidnst: add ?token=... to the address the first time; Ctrl-C ends it\n")

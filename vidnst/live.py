@@ -6,8 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -52,6 +54,13 @@ def progress(*, as_json: bool) -> Iterator[OnEvent]:
             yield bars
     else:
         yield _Lines()
+
+
+@contextmanager
+def showing() -> Iterator[Callable[[Any], None]]:
+    """A receiver of tables, each of which takes the place of the one before."""
+    with Live(console=Console(), auto_refresh=False) as live:
+        yield lambda shown: live.update(shown, refresh=True)
 
 
 @contextmanager

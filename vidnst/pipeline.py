@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vidnst.again import frames_failed, redo_frames, suspects, tell_suspects
+from vidnst.chronicle import Chronicle
 from vidnst.config import RenderConfig, ScheduleConfig
 from vidnst.director import direct, follow_regions
 from vidnst.errors import CancelledError, RunError
@@ -18,6 +19,7 @@ from vidnst.finishing import colour_styles, filter_input, final_frames, finish_f
 from vidnst.frames import Shot
 from vidnst.plan import Lane, StateId, by_shot
 from vidnst.prepare import Job, Request, adjusted, prepare, study_frames
+from vidnst.reporting import report_run, reported_failure
 from vidnst.source import open_frames, tell_repeated
 from vidnst.store import RunStore, check_free_space, holds_run, required_bytes, was_writing
 from vidnst.timeline import check_shots
@@ -82,9 +84,10 @@ def run(
         VidnstError: of the kind that fits.
     """
     began = time.monotonic()
+    on_event = chronicle = Chronicle(on_event)
     try:
         begun = begin(request, overwrite=overwrite, restart=restart, redo=redo, on_event=on_event, cancelled=cancelled)
-        with begun.store:
+        with begun.store, reported_failure(begun.job, begun.store), chronicle.kept_in(begun.store):
             stylize_frames(begun.job, begun.store, begun.shots, on_event, cancelled)
             finish(begun, on_event, cancelled)
     except CancelledError as error:
@@ -140,6 +143,7 @@ def finish(begun: Begun, on_event: OnEvent = ignore, cancelled: Cancelled | None
     encode_output(job, store, on_event, cancelled)
     if job.config.output.measure and (job.config.reworks or not job.passes_through):
         measure_frames(job, store, shots, on_event, cancelled)
+    report_run(job, store, on_event)
     store.finish(keep=job.config.output.keep_frames)
 
 

@@ -74,6 +74,14 @@ class RunRecord:
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged(error) from error
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height in pixels of rendered frames; None where nothing was planned."""
+        match (self.plan or {}).get("size"):
+            case [int(width), int(height)] if 0 < width < 1 << 20 and 0 < height < 1 << 20:
+                return width, height
+        return None
+
     def _covers(self, start: int, end: int) -> bool:
         if self.plan is None:
             return False

@@ -50,3 +50,5 @@ class OutputConfig(Section):
     """Keep the run's state and frames after a verified encode."""
     measure: bool = True
     """Measure how steady the result is after the encode, into the run folder's `measure.json`."""
+    report: bool = True
+    """Write `report.html` into the run folder at the end: pictures, curves, settings, warnings, in one file."""

@@ -1,18 +1,21 @@
 """The run folder: what a render needs to go on after it was stopped, and what is told about it afterwards."""
 
-from vidnst.store.events import read_events
+from vidnst.store.atomic import lock_holder
+from vidnst.store.events import LogReader, read_events
 from vidnst.store.manifest import Look, Manifest, StyleMark
 from vidnst.store.peek import holds_run, mask_path, read_plan, was_writing
 from vidnst.store.run import RunStore
 from vidnst.store.space import check_free_space, required_bytes
 
 __all__ = [
+    "LogReader",
     "Look",
     "Manifest",
     "RunStore",
     "StyleMark",
     "check_free_space",
     "holds_run",
+    "lock_holder",
     "mask_path",
     "read_events",
     "read_plan",

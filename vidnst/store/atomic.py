@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from vidnst.errors import DiskFullError, OutputError, RunError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_TRIES, _PAUSE_SECONDS = 5, 0.02  # whoever only looks at a lock holds it for some microseconds
 _LITTLE_BYTES = 4 << 20
 """Below this, a writer that failed without saying why (cv2 only returns False) is taken to have filled the disk."""
 
@@ -56,6 +58,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         with writing(path.parent):
+            part.unlink(missing_ok=True)  # a stranger's folder may have a link there, to be written through
             write(part)
             if not part.is_file() or part.stat().st_size == 0:
                 raise OutputError(f"{path} was not written", "check the folder and the space on its disk")
@@ -93,6 +96,46 @@ def _flush(path: Path, flags: int) -> None:
         os.close(descriptor)
 
 
+def _try_lock(descriptor: int, *, last: bool) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if not last:
+            time.sleep(_PAUSE_SECONDS)
+        return False
+    return True
+
+
+def _holder(descriptor: int) -> str:
+    return os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+
+
+def lock_holder(path: Path) -> str | None:
+    """Who has the lock that `path` stands for, in words; None where nobody has. Nothing is written.
+
+    The lock is asked for together with other askers, for some microseconds, in which `FolderLock` waits.
+    """
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(descriptor)
+    except OSError:  # a file system without locks
+        return None
+    finally:
+        os.close(descriptor)
+    return None
+
+
 class FolderLock:
     """The exclusive use of a folder by this process; the system lets go of it when the process ends, however it ends.
 
@@ -114,21 +157,19 @@ class FolderLock:
     def _acquire(self, path: Path) -> None:
         if sys.platform == "win32":
             return
-        import fcntl
-
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "another process"
-            raise RunError(
-                f"the run folder {path.parent} is in use by {holder}",
-                "wait until that is done, stop it, or choose another folder with --work-dir",
-            ) from None
+            free = any(_try_lock(self._descriptor, last=attempt == _TRIES - 1) for attempt in range(_TRIES))
         except OSError as error:
             raise RunError(
                 f"the run folder {path.parent} cannot be locked: {error.strerror}",
                 "choose a folder on a local disk with --work-dir",
             ) from error
+        if not free:
+            holder = _holder(self._descriptor)
+            raise RunError(
+                f"the run folder {path.parent} is in use by {holder}",
+                "wait until that is done, stop it, or choose another folder with --work-dir",
+            )
 
     def release(self) -> None:
         """Let others have the folder."""

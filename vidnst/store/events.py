@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from vidnst.errors import RunError
 from vidnst.store.atomic import writing
@@ -27,6 +27,48 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
             try:
                 event = json.loads(line)
             except ValueError:
+                continue
+            if isinstance(event, dict):
+                yield event
+
+
+class LogReader:
+    """Reads a log that others still write, from where it was left off. Needs no lock.
+
+    Args:
+        path: of the log, which need not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._file: tuple[int, int] | None = None
+
+    def news(self) -> tuple[bool, list[dict[str, Any]]]:
+        """Whether another log begins, so that all that was read before is void, and the events since the last time.
+
+        A last line without an end is left for the next time; what is no JSON object is passed over.
+        """
+        try:
+            with self._path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                this = (status.st_dev, status.st_ino)
+                anew = this != self._file or status.st_size < self._offset
+                self._file, self._offset = this, 0 if anew else self._offset
+                file.seek(self._offset)
+                return anew, list(self._lines(file))
+        except OSError:
+            anew, self._file, self._offset = self._file is not None, None, 0
+            return anew, []
+
+    def _lines(self, file: BinaryIO) -> Iterator[dict[str, Any]]:
+        while line := file.readline(_LONGEST_LINE + 1):
+            if not line.endswith(b"\n") and len(line) <= _LONGEST_LINE:
+                return
+            self._offset += len(line)
+            try:
+                event = json.loads(line)
+            except (ValueError, RecursionError):
                 continue
             if isinstance(event, dict):
                 yield event

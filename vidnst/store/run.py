@@ -4,6 +4,7 @@
     plan.json      what was planned: range, size, shots, times
     events.jsonl   what happened, one JSON object per line
     measure.json   how steady the result is; written at the end
+    report.html    all that is told about the run, to look at; written at the end
     state/         <frame>.<pass>.npy, uint16: what warm starts read; deleted when nobody will read it
     frames/        <frame, 8 digits>.png: what was rendered, and what the viewer will see where nothing follows
     before/        <frame, 8 digits>.png: source frames after the filters that come first, where there are any
@@ -38,7 +39,7 @@ from vidnst.store.peek import holds_run, mask_path, read_plan
 from vidnst.store.pictures import PICTURE_FOLDERS
 
 _FOLDERS = ("state", "frames", "masks", *PICTURE_FOLDERS)
-_OURS = frozenset({"run.json", "plan.json", "events.jsonl", "measure.json", "lock", *_FOLDERS})
+_OURS = frozenset({"run.json", "plan.json", "events.jsonl", "measure.json", "report.html", "lock", *_FOLDERS})
 _PACE_FRAMES = 200
 _FORGOTTEN_AT_ONCE = 10_000
 
@@ -364,7 +365,7 @@ def _is_ours(name: str) -> bool:
 def _clear(folder: Path) -> None:
     """Remove a run, its record first, so that what a kill leaves is no run."""
     with writing(folder):
-        for name in ("run.json", "plan.json", "events.jsonl", "measure.json"):
+        for name in ("run.json", "plan.json", "events.jsonl", "measure.json", "report.html"):
             (folder / name).unlink(missing_ok=True)
         for name in _FOLDERS:
             path = folder / name

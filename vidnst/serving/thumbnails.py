@@ -1,0 +1,81 @@
+"""Small pictures of runs and their sources, made one at a time and remembered."""
+
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
+
+from vidnst.errors import VidnstError
+from vidnst.frames import ClipInfo, Pixels
+from vidnst.watching import frame_file, is_plain
+
+_LONGEST_PX, _MOST_BYTES = 480, 60_000
+_KEPT, _CLIPS = 256, 16
+
+
+class Thumbnails:
+    """JPEG pictures of frames, for any number of threads; what cannot be shown is None."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, Path, int, int], bytes | None] = OrderedDict()
+        self._clips: OrderedDict[Path, ClipInfo | None] = OrderedDict()
+
+    def result(self, run: Path, index: int) -> bytes | None:
+        """Frame `index` of the source as the run has rendered it."""
+        path = frame_file(run, index)
+        return None if path is None else self._picture("result", path, index)
+
+    def source(self, run: Path, index: int) -> bytes | None:
+        """Frame `index` of a run's source, as it lies there; filtered where the run has it so."""
+        filtered = run / "before" / f"{index:08d}.png"
+        return self._picture("result", filtered, index) if is_plain(filtered) else self._picture("source", run, index)
+
+    def _picture(self, kind: str, path: Path, index: int) -> bytes | None:
+        key = (kind, path, index, _changed(path) if kind == "result" else 0)
+        with self._lock:  # one picture is decoded at a time: renders want the cores
+            if key not in self._kept:
+                self._kept[key] = self._made(kind, path, index)
+                while len(self._kept) > _KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+    def _made(self, kind: str, path: Path, index: int) -> bytes | None:
+        from vidnst.media.pictures import read_picture
+        from vidnst.media.thumbnails import thumbnail
+
+        with suppress(VidnstError, OSError, ValueError):
+            pixels = read_picture(path) if kind == "result" else self._source(path, index)
+            if pixels is not None:
+                return thumbnail(pixels, longest=_LONGEST_PX, most_bytes=_MOST_BYTES)
+        return None
+
+    def _source(self, run: Path, index: int) -> Pixels | None:
+        from vidnst.media.decode import FrameReader
+
+        if run not in self._clips:
+            self._clips[run] = None  # a source that cannot be read is not tried again
+            while len(self._clips) > _CLIPS:
+                self._clips.popitem(last=False)
+            self._clips[run] = _probed(run)
+        clip = self._clips[run]
+        if clip is None or index >= clip.frame_count:
+            return None
+        with FrameReader(clip, on_bad_frame="repeat") as reader:
+            return reader.read(index).pixels
+
+
+def _probed(run: Path) -> ClipInfo:
+    from vidnst.media.probe import probe
+    from vidnst.prepare import recall_request
+
+    request = recall_request(run, {})
+    return probe(request.source, fps=request.config.input.fps)
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
