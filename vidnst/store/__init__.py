@@ -2,11 +2,12 @@
 
 from vidnst.store.events import read_events
 from vidnst.store.manifest import Look, Manifest, StyleMark
-from vidnst.store.peek import holds_run, mask_path, read_plan, was_writing
+from vidnst.store.peek import DAMAGES, holds_run, mask_path, read_plan, reading_plan, was_writing
 from vidnst.store.run import RunStore
 from vidnst.store.space import check_free_space, required_bytes
 
 __all__ = [
+    "DAMAGES",
     "Look",
     "Manifest",
     "RunStore",
@@ -16,6 +17,7 @@ __all__ = [
     "mask_path",
     "read_events",
     "read_plan",
+    "reading_plan",
     "required_bytes",
     "was_writing",
 ]
