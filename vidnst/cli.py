@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from vidnst.commands.forecasting import plan
 from vidnst.commands.looking import measure, probe
 from vidnst.commands.options import LOOK as _LOOK
 from vidnst.commands.options import OUT as _OUT
@@ -253,5 +254,5 @@ def resume(
     console.show_result(result, as_json=as_json)
 
 
-for _command in (proof, evolve, compare, measure, probe, weights, doctor, presets, bench, distill):
+for _command in (plan, proof, evolve, compare, measure, probe, weights, doctor, presets, bench, distill):
     app.command()(_command)

@@ -119,12 +119,17 @@ def open_run(job: Job, *, restart: bool) -> RunStore:
 
 def check_disk(job: Job) -> None:
     """See that the run folder's disk can hold the run."""
+    check_free_space(job.request.folder, disk_bytes(job))
+
+
+def disk_bytes(job: Job, *, size: tuple[int, int] | None = None) -> int:
+    """Bytes that the run folder may come to hold; `size` is another width and height than the job's."""
     frames, bits = job.end - job.start, job.config.frame_bits
+    width, height = size or (job.width, job.height)
     more_bits = job.config.output.bits * job.config.finishes + job.clip.bit_depth * bool(job.config.filters.before)
-    needed = required_bytes(
-        frames=frames, width=job.width, height=job.height, states=_states_kept(job), bits=bits, more_bits=more_bits
+    return required_bytes(
+        frames=frames, width=width, height=height, states=_states_kept(job), bits=bits, more_bits=more_bits
     )
-    check_free_space(job.request.folder, needed)
 
 
 def _states_kept(job: Job) -> int:
