@@ -14,6 +14,9 @@ from vidnst.farm.ray_pool import RayPool, RaySession, default_workers
 from vidnst.farm.worker import FlowWorkerFactory, StyleWorkerFactory
 from vidnst.plan import Lane
 
+_START_SECONDS = 300.0
+_GROWING_SECONDS = 1800.0
+"""For workers on hosts that must be started first, and fetch an image."""
 _FLOW_PART = 0.1  # of what a stylizing worker would hold of a GPU; flow is some percent of its work
 
 
@@ -110,6 +113,9 @@ def hire(
     wanted = (farm.workers or 1) * (farm.threads or threads or 1)
     with RaySession(address=farm.address, cpus=wanted, verbose=verbose) as session:
         gpus = 0.0 if farm.device == "cpu" else session.gpus
+        grows = farm.grows and session.joined
+        if grows and farm.device == "cuda":  # there may be none yet
+            gpus = max(gpus, 1.0)
         cores = int(session.cpus) if session.joined else local_cores()
         staff = choose_staff(farm, width=width, cores=cores, gpus=gpus, threads=threads)
         share = farm.gpus_per_worker if gpus or farm.device == "cuda" else 0.0
@@ -120,5 +126,6 @@ def hire(
             Lane.STYLE: Team(replace(factory, threads=staff.threads), staff.style, cpus=cpus, gpus=of_style),
             Lane.FLOW: Team(replace(flow, threads=staff.threads), staff.flow, cpus=0, gpus=of_flow),
         }
-        with closing(RayPool(session, crews)) as ray_pool:
+        seconds = _GROWING_SECONDS if grows else _START_SECONDS
+        with closing(RayPool(session, crews, start_timeout_seconds=seconds, grows=grows)) as ray_pool:
             yield ray_pool, staff
