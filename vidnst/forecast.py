@@ -16,7 +16,7 @@ from vidnst.frames import Pixels, Shot
 from vidnst.pipeline import disk_bytes, find_shots_of, schedule_of
 from vidnst.plan import FlowId, Node, NodeId, StateId, by_shot
 from vidnst.prepare import Job, Request, prepare
-from vidnst.source import open_frames
+from vidnst.source import cached_frames, open_frames
 from vidnst.store.space import free_bytes
 from vidnst.timeline import check_shots
 
@@ -235,9 +235,9 @@ def needs_of(job: Job, staff: Staff) -> tuple[Need, ...]:
     config, found = job.config, []
     width, height = job.width, job.height
     window = config.farm.window or default_window(staff.style, groups=schedule_of(job).spacing)
-    driver = min(job.end - job.start, window) * _NODE_BYTES
-    cached = max(16, min(256, (1 << 30) // (width * height * 3))) * 3
-    per_pixel, fixed = float(driver + cached), _WORKER_BYTES
+    per_pixel = float(min(job.end - job.start, window) * _NODE_BYTES)
+    frames = min(job.end - job.start, cached_frames(width, height))
+    fixed = _WORKER_BYTES + frames * width * height * 3  # of smaller frames it keeps more: no more bytes, nor fewer
     if not job.passes_through:
         worker = footprint(config)
         if staff.threads is None or config.farm.device == "auto":

@@ -32,10 +32,15 @@ def open_frames(
         on_bad_frame="error" if job.filtered else job.config.input.on_bad_frame,
         on_repeated=on_repeated,
         adjuster=Adjuster(job.adjustments, job.clip, size) if adjusts and job.adjustments else None,
-        frames=max(16, min(256, _CACHE_BYTES // (job.width * job.height * 3))),
+        frames=cached_frames(job.width, job.height),
     )
     with closing(cache):
         yield cache
+
+
+def cached_frames(width: int, height: int) -> int:
+    """How many frames of a size are kept while they are rendered."""
+    return max(16, min(256, _CACHE_BYTES // (width * height * 3)))
 
 
 def tell_repeated(store: RunStore, on_event: OnEvent, index: int) -> None:
