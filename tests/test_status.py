@@ -197,7 +197,7 @@ def test_a_damaged_run_is_told_and_others_beside_it_are_not_hidden(tmp_path: Pat
 
 def test_a_batch_gives_its_jobs_and_their_runs(tmp_path: Path) -> None:
     folder = render(tmp_path)
-    state = tmp_path / "jobs.txt.batch"
+    state = tmp_path / "jobs.batch"
     state.mkdir()
     jobs = [
         {"name": "one", "run_folder": str(folder), "state": "done", "frames": 4, "frames_done": 4},

@@ -212,9 +212,11 @@ def usable(path: Path, name: str, tensor: Tensor, shape: tuple[int, ...], remedy
     """
     if tuple(tensor.shape) != shape:
         raise WeightsError(f"{path} is of another network: its {name} is {tuple(tensor.shape)}, not {shape}", remedy)
+    if tensor.layout != torch.strided or tensor.is_quantized:
+        raise WeightsError(f"{path} is not usable: its {name} is {tensor.layout}", remedy)
     if not tensor.is_floating_point():
         raise WeightsError(f"{path} is not usable: its {name} holds {tensor.dtype}, not real numbers", remedy)
-    array: NDArray[np.float32] = tensor.float().numpy().copy()
+    array: NDArray[np.float32] = tensor.detach().float().numpy().copy()
     if not np.isfinite(array).all():
         raise WeightsError(f"{path} is damaged: its {name} holds NaN or infinity", remedy)
     return array

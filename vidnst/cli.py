@@ -8,6 +8,7 @@ import typer
 
 from vidnst.commands.batch import batch
 from vidnst.commands.failing import Redo, retry
+from vidnst.commands.forecasting import plan
 from vidnst.commands.looking import measure, probe
 from vidnst.commands.options import LOOK as _LOOK
 from vidnst.commands.options import OUT as _OUT
@@ -267,7 +268,7 @@ def resume(
     console.show_result(result, as_json=as_json)
 
 
-_FARM, _TRYING = (batch, retry), (proof, evolve, compare)
+_FARM, _TRYING = (plan, batch, retry), (proof, evolve, compare)
 _LOOKING, _UPKEEP = (measure, status, report, serve, probe), (weights, doctor, presets, bench, distill)
 for _command in (*_FARM, *_TRYING, *_LOOKING, *_UPKEEP):
     app.command()(_command)

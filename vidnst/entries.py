@@ -72,16 +72,16 @@ def parse_style(text: str) -> StyleText:
     region, at = None, None
     shots: tuple[int, ...] = ()
     head, mark, tail = text.rpartition("#")
-    if mark and head and not Path(text).exists() and NAME.fullmatch(tail):
+    if mark and head and not _exists(text) and NAME.fullmatch(tail):
         text, region = head, tail
     head, mark, tail = text.rpartition("@")
-    if mark and head and not Path(text).exists():
+    if mark and head and not _exists(text):
         path = split_weight(head)[0]
         if found := _SHOTS.fullmatch(tail.strip()):
             text, shots = head, tuple(map(int, found[1].split(",")))
         elif _is_moment(tail):
             text, at = head, tail.strip()
-        elif path.exists():
+        elif _exists(path):
             raise ConfigError(
                 f"{tail!r} is no moment for style {path}",
                 "write a frame (20), seconds (1.5s), a time (0:01.5), or shot2 for the third shot",
@@ -90,10 +90,18 @@ def parse_style(text: str) -> StyleText:
     return StyleText(str(path), weight, at, shots, region)
 
 
+def _exists(path: str | Path) -> bool:
+    """Whether there is such a file; names that no system takes are of none."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def split_weight(text: str) -> tuple[Path, float]:
     """Path and weight of a text like `a.jpg:45`; a file whose very name ends so wins."""
     head, colon, tail = text.rpartition(":")
-    if not colon or Path(text).exists():
+    if not colon or _exists(text):
         return Path(text), 1.0
     try:
         weight = float(tail)
@@ -134,7 +142,7 @@ def _read_style(text: StyleText) -> StylePicture:
 
     path = Path(text.path)
     parts = (text.at, text.shots, text.region)
-    clip = None if path.is_file() and is_picture(path) else _probe_clip(path)
+    clip = None if _exists(path) and path.is_file() and is_picture(path) else _probe_clip(path)
     if clip is not None:
         pixels = _first_of(clip)
         return StylePicture(path, text.weight, pixels, fingerprint(clip.paths), *parts, clip)
@@ -155,13 +163,13 @@ def _probe_clip(path: Path) -> ClipInfo | None:
     """
     from vidnst.media.probe import probe
 
-    is_file = path.is_file()
+    is_file = _exists(path) and path.is_file()
     try:
         clip = probe(path)
     except SourceError as error:
         if is_file:
             return None  # what is wrong with it, reading it as a picture says
-        if not path.exists() and not set("*?[%") & set(str(path)):
+        if not _exists(path) and not set("*?[%") & set(str(path)):
             raise StyleError(f"no style picture at {path}", "check the path") from error
         raise StyleError(f"style {path}: {error.what}", error.remedy) from error
     return None if is_file and clip.frame_count == 1 else clip

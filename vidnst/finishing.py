@@ -22,7 +22,7 @@ from vidnst.events import OnEvent, Stage, Warned, ignore
 from vidnst.frames import Pixels, Shot, SourceKind, unit
 from vidnst.prepare import Job
 from vidnst.source import open_frames, some_frames, spread_over, tell_repeated
-from vidnst.store import RunStore
+from vidnst.store import RunStore, reading_plan
 from vidnst.store.pictures import PictureFolder
 
 if TYPE_CHECKING:  # they bring OpenCV and scikit-image
@@ -104,7 +104,7 @@ def colour_styles(job: Job, store: RunStore, shots: Sequence[Shot]) -> Job:
     from vidnst.finish.space import shrunk
 
     plan = store.read_plan() or {}
-    if "colours" not in plan:
+    if plan.get("colours") is None:
         frames = [shrunk(unit(pixels), 256) for pixels in some_frames(job, shots, _COLOUR_FRAMES)]
         plan |= {"colours": colours_of(frames, seed=job.config.optimize.seed).to_json()}
         store.write_plan(plan)
@@ -118,7 +118,10 @@ def colourist(config: RenderConfig, store: RunStore) -> Callable[[Pixels], Pixel
     from vidnst.finish.colour import Colours
 
     kept = (store.read_plan() or {}).get("colours")
-    return None if kept is None else partial(coloured, colours=Colours.from_json(kept), config=config)
+    if kept is None:
+        return None
+    with reading_plan(store.folder):
+        return partial(coloured, colours=Colours.from_json(kept), config=config)
 
 
 def coloured(pixels: Pixels, colours: "Colours", config: RenderConfig) -> Pixels:

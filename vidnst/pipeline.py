@@ -21,10 +21,12 @@ from vidnst.plan import Lane, StateId, by_shot
 from vidnst.prepare import Job, Request, adjusted, prepare, study_frames
 from vidnst.reporting import report_run, reported_failure
 from vidnst.source import open_frames, tell_repeated
-from vidnst.store import RunStore, check_free_space, holds_run, required_bytes, was_writing
+from vidnst.store import RunStore, check_free_space, holds_run, reading_plan, required_bytes, was_writing
 from vidnst.timeline import check_shots
 
 Cancelled = Callable[[], bool]
+
+_MOST_THREADS = 1024
 
 
 def render(
@@ -180,12 +182,17 @@ def open_run(job: Job, *, restart: bool, redo: bool = False) -> RunStore:
 
 def check_disk(job: Job) -> None:
     """See that the run folder's disk can hold the run."""
+    check_free_space(job.request.folder, disk_bytes(job))
+
+
+def disk_bytes(job: Job, *, size: tuple[int, int] | None = None) -> int:
+    """Bytes that the run folder may come to hold; `size` is another width and height than the job's."""
     frames, bits = job.end - job.start, job.config.frame_bits
+    width, height = size or (job.width, job.height)
     more_bits = job.config.output.bits * job.config.finishes + job.clip.bit_depth * bool(job.config.filters.before)
-    needed = required_bytes(
-        frames=frames, width=job.width, height=job.height, states=_states_kept(job), bits=bits, more_bits=more_bits
+    return required_bytes(
+        frames=frames, width=width, height=height, states=_states_kept(job), bits=bits, more_bits=more_bits
     )
-    check_free_space(job.request.folder, needed)
 
 
 def _states_kept(job: Job) -> int:
@@ -218,7 +225,11 @@ def plan_shots(job: Job, store: RunStore, on_event: OnEvent = ignore) -> list[Sh
             "shots": [[shot.start, shot.end] for shot in shots],
         }
         store.write_plan(plan)
-    return [Shot(start, end) for start, end in plan["shots"]]
+    with reading_plan(store.folder):
+        shots = [Shot(int(start), int(end)) for start, end in plan["shots"]]
+        if [job.start, *(shot.end for shot in shots)] != [*(shot.start for shot in shots), job.end]:
+            raise ValueError("its shots do not cover its range")
+    return shots
 
 
 def find_shots_of(job: Job, on_event: OnEvent = ignore) -> list[Shot]:
@@ -249,7 +260,10 @@ def study_input(
         return job
     plan = store.read_plan() or {}
     if "adjustments" in plan:
-        return adjusted(job, Adjustments.from_json(plan["adjustments"]))
+        with reading_plan(store.folder):
+            known = Adjustments.from_json(plan["adjustments"])
+            known.check(job.clip, job.start, job.end)
+        return adjusted(job, known)
     studied = study_frames(job, shots, on_event, cancelled)
     if (studied.width, studied.height) != (job.width, job.height):
         size, settings = (studied.width, studied.height), job.config.output
@@ -338,7 +352,10 @@ def schedule_of(job: Job) -> ScheduleConfig:
 def recorded_threads(store: RunStore) -> int | None:
     """Threads of each CPU worker in an earlier session of the run: other numbers round sums differently."""
     threads = (store.read_plan() or {}).get("threads")
-    return threads if isinstance(threads, int) and threads > 0 else None
+    with reading_plan(store.folder):
+        if threads is not None and not (type(threads) is int and 0 < threads <= _MOST_THREADS):
+            raise ValueError(f"threads: {threads!r}")
+    return threads
 
 
 def record_threads(store: RunStore, threads: int | None) -> None:

@@ -98,7 +98,7 @@ def look_at(folder: Path) -> Place:
     for run in (folder, beside(folder) if folder.name else folder):
         if holds_run(run):
             return Place((run,), is_run=True)
-    for state in (folder, folder.with_name(f"{folder.name}.batch") if folder.name else folder):
+    for state in (folder, folder.with_suffix(".batch") if folder.name else folder):
         if holds_batch(state):
             batch, runs = _batch(state)
             return Place(runs, (batch,))

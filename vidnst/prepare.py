@@ -279,9 +279,12 @@ def recall_request(folder: Path, farm: Mapping[str, Any]) -> Request:
         raise RunError(f"{folder} is no run folder: it has no run.json", "give the folder that ends in .vidnst")
     manifest = Manifest.read(folder / "run.json")
     values = dict(manifest.config)
-    values["farm"] = {**values.get("farm", {}), **farm}
-    values["model"] = {**values.get("model", {}), "weights": manifest.weights}
-    values["motion"] = {**values.get("motion", {}), "raft_weights": manifest.raft_weights}
+    more = {"farm": farm, "model": {"weights": manifest.weights}, "motion": {"raft_weights": manifest.raft_weights}}
+    for section, settings in more.items():
+        kept = values.get(section, {})
+        if not isinstance(kept, Mapping):
+            raise RunError(f"{folder / 'run.json'} is damaged: {section} is no section", "start afresh with --restart")
+        values[section] = {**kept, **settings}
     source = manifest.sources[0] if len(manifest.sources) == 1 else manifest.sources
     marks = manifest.look.styles
     styles = tuple(str(StyleText(mark.path, mark.weight, mark.at, mark.shots, mark.region)) for mark in marks)

@@ -12,6 +12,7 @@ from vidnst.config import RenderConfig
 from vidnst.errors import ConfigError
 from vidnst.stability import stability_settings
 
+_LONGEST_SHOWN = 200
 _MAX_BYTES = 1_000_000  # a configuration of more is not one, and YAML aliases could blow it up further
 
 
@@ -183,7 +184,9 @@ def _explain(error: ValidationError) -> ConfigError:
         near = _nearest(path[-1], known)
         return ConfigError(f"unknown key {key}", f"{near}known there: {', '.join(known)}")
     message = first["msg"].removeprefix("Value error, ")
-    return ConfigError(f"{key} = {first['input']!r}: {message[:1].lower()}{message[1:]}", "mend that value")
+    given = repr(first["input"])
+    given = given if len(given) <= _LONGEST_SHOWN else f"{given[:_LONGEST_SHOWN]}..."
+    return ConfigError(f"{key[:_LONGEST_SHOWN]} = {given}: {message[:1].lower()}{message[1:]}", "mend that value")
 
 
 def _sections_at(path: Sequence[str]) -> list[type[BaseModel]]:

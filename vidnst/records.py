@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vidnst.errors import RunError
 from vidnst.frames import Shot
 from vidnst.prepare import Request, beside, recall_request
-from vidnst.store import holds_run, read_events, read_plan
+from vidnst.store import DAMAGES, holds_run, read_events, read_plan
 
 if TYPE_CHECKING:  # it brings cv2
     from vidnst.finish.colour import Colours
@@ -40,7 +40,7 @@ class RunRecord:
             if [start, *(shot.end for shot in shots)] != [*(shot.start for shot in shots), end]:
                 raise ValueError("its shots do not cover its range")
             return shots
-        except (KeyError, TypeError, ValueError) as error:
+        except DAMAGES as error:
             raise self._damaged(error) from error
 
     def adjustments(self, start: int, end: int) -> "Adjustments | None":
@@ -54,8 +54,11 @@ class RunRecord:
         from vidnst.media.adjust import Adjustments
 
         try:
-            return Adjustments.from_json(self.plan["adjustments"])
-        except (KeyError, TypeError, ValueError) as error:
+            found = Adjustments.from_json(self.plan["adjustments"])
+            if found.start != start or len(found.frames) != end - start:
+                raise ValueError("its adjustments are not of its frames")
+            return found
+        except DAMAGES as error:
             raise self._damaged(error) from error
 
     @property
@@ -71,7 +74,7 @@ class RunRecord:
 
         try:
             return Colours.from_json(self.plan["colours"])
-        except (KeyError, TypeError, ValueError) as error:
+        except DAMAGES as error:
             raise self._damaged(error) from error
 
     @property
@@ -125,7 +128,7 @@ def read_losses(folder: Path) -> tuple[dict[int, dict[str, float]], int]:
     for event in read_events(log) if log.is_file() else ():
         node, terms = str(event.get("node")), event.get("losses")
         frame = node.partition(".")[0]
-        if event.get("kind") != "done" or not frame.isdecimal() or not isinstance(terms, Mapping):
+        if event.get("kind") != "done" or not (frame.isdecimal() and len(frame) < 10) or not isinstance(terms, Mapping):
             continue
         spent = event.get("evaluations")
         evaluations[node] = spent if isinstance(spent, int) else 0

@@ -37,10 +37,15 @@ def open_frames(
         on_bad_frame="error" if job.filtered else job.config.input.on_bad_frame,
         on_repeated=on_repeated,
         adjuster=Adjuster(job.adjustments, job.clip, size) if adjusts and job.adjustments else None,
-        frames=max(16, min(256, room_bytes // (job.width * job.height * 3))),
+        frames=cached_frames(job.width, job.height, room_bytes=room_bytes),
     )
     with closing(cache):
         yield cache
+
+
+def cached_frames(width: int, height: int, *, room_bytes: int = CACHE_BYTES) -> int:
+    """How many frames of a size are kept while they are rendered."""
+    return max(16, min(256, room_bytes // (width * height * 3)))
 
 
 def tell_repeated(store: RunStore, on_event: OnEvent, index: int) -> None:

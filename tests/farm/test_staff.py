@@ -1,11 +1,18 @@
 """How many workers a render gets."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vidnst.config import FarmConfig
+from vidnst.errors import ConfigError
+from vidnst.farm import staff
 from vidnst.farm.staff import Staff, choose_staff, share_gpu
+from vidnst.farm.worker import StyleWorkerFactory
+from vidnst.plan import Lane
+from vidnst.presets import build_config
 
 
 def test_a_single_chain_gets_one_worker_with_all_cores() -> None:
@@ -58,3 +65,42 @@ def test_a_pair_of_workers_fits_on_a_gpu_where_one_stylizing_worker_did(share: f
 
 def test_without_gpus_none_is_shared() -> None:
     assert share_gpu(0.0, raft=True) == (0, 0)
+
+
+@pytest.mark.parametrize("grows", [False, True])
+def test_on_a_cluster_that_grows_workers_are_asked_for_that_do_not_fit_yet(
+    grows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    class Session:
+        gpus, cpus, joined = 0.0, 0.0, True
+
+        def __init__(self, **_: Any) -> None: ...
+
+        def __enter__(self) -> "Session":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+    class Pool:
+        def __init__(self, session: Session, crews: Any, **options: Any) -> None:
+            asked.update(options, crews=crews)
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(staff, "RaySession", Session)
+    monkeypatch.setattr(staff, "RayPool", Pool)
+    farm = {"workers": 4, "grows": grows, "device": "cuda" if grows else "auto", "address": "host:6379"}
+    config = build_config({"farm": farm})
+    with staff.hire(StyleWorkerFactory(config, {}, []), width=9, threads=None):
+        pass
+    assert asked["grows"] is grows
+    style = asked["crews"][Lane.STYLE]
+    assert (style.count, style.gpus) == (4, 1.0 if grows else 0.0)
+    assert asked["start_timeout_seconds"] == (1800 if grows else 300)
+
+
+def test_growing_without_a_number_of_workers_is_refused() -> None:
+    with pytest.raises(ConfigError, match="set workers"):
+        build_config({"farm": {"grows": True}})

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import clips
+import numpy as np
 import pytest
 
 from vidnst.config import OutputConfig
@@ -173,3 +174,10 @@ def test_verification_refuses_what_does_not_decode(tmp_path: Path) -> None:
     (tmp_path / "e.mp4").write_bytes(b"")
     with pytest.raises(OutputError, match="does not decode"):
         verify(tmp_path / "e.mp4", pts_seconds=pts, last_duration_seconds=Fraction(1, 25), size=(96, 64))
+
+
+def test_a_size_that_the_encoder_does_not_take_is_refused_naming_its_limit(tmp_path: Path) -> None:
+    clip = probe(clips.write_pictures(tmp_path / "wide", [np.zeros((2, 16_400, 3), np.uint8)] * 2))
+    with pytest.raises(OutputError, match=r"16384 a side.*--size 16384"):
+        check_output(tmp_path / "out.mp4", OutputConfig(), clip=clip)
+    check_output(tmp_path / "out.mp4", OutputConfig(), clip=clip, size=(16_384, 2))

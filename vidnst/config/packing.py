@@ -1,8 +1,8 @@
 """Who computes, and how the result is packed."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vidnst.config.section import Section
 
@@ -21,6 +21,8 @@ class FarmConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     address: str | None = None
     """Ray cluster to join; none takes RAY_ADDRESS or starts Ray here."""
+    grows: bool = False
+    """Whether the cluster starts hosts when they are asked for: `workers` then need not find room in what is there."""
     attempts: int = Field(3, ge=1, le=100)
     """Failures of one node after which it is given up, with all that reads it; or after an error on every worker."""
     gate: bool = True
@@ -28,6 +30,12 @@ class FarmConfig(Section):
     its neighbours. What looks wrong is rendered again with another seed, once, and listed."""
     window: int | None = Field(None, ge=1)
     """Frames in flight ahead of the oldest unfinished one; none derives it from the workers."""
+
+    @model_validator(mode="after")
+    def _growing_needs_to_know_how_far(self) -> Self:
+        if self.grows and self.workers is None:
+            raise ValueError("a cluster that grows does not say how many workers there will be: set workers, too")
+        return self
 
 
 class OutputConfig(Section):

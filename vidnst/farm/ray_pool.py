@@ -122,6 +122,7 @@ class RayPool:
         session: the Ray to use; it outlives the pool.
         teams: the workers of each lane.
         start_timeout_seconds: how long all of them together may take to come up, with what they load.
+        grows: whether the cluster makes room for what does not fit yet.
 
     Raises:
         FarmError: there are not enough GPUs or CPU slots, or the workers do not come up.
@@ -129,11 +130,17 @@ class RayPool:
     """
 
     def __init__(
-        self, session: RaySession, teams: Mapping[Lane, Team], *, start_timeout_seconds: float = 300.0
+        self,
+        session: RaySession,
+        teams: Mapping[Lane, Team],
+        *,
+        start_timeout_seconds: float = 300.0,
+        grows: bool = False,
     ) -> None:
         import ray
 
-        _check_resources(session, teams.values())
+        if not grows:
+            _check_resources(session, teams.values())
         self._ray = ray
         self._timeout = start_timeout_seconds
         self._names = {lane: [f"{lane}-{number}" for number in range(team.count)] for lane, team in teams.items()}

@@ -18,6 +18,9 @@ from vidnst.plan import Lane
 Crews: TypeAlias = tuple[WorkerFactory, WorkerFactory]
 """What makes stylizing workers, and what makes flow workers."""
 
+_START_SECONDS = 300.0
+_GROWING_SECONDS = 1800.0
+"""For workers on hosts that must be started first, and fetch an image."""
 _FLOW_PART = 0.1  # of what a stylizing worker would hold of a GPU; flow is some percent of its work
 
 
@@ -144,6 +147,9 @@ def hire_crews(
     wanted = (farm.workers or 1) * (farm.threads or threads or 1)
     with RaySession(address=farm.address, cpus=wanted, verbose=verbose) as session:
         gpus = 0.0 if farm.device == "cpu" else session.gpus
+        grows = farm.grows and session.joined
+        if grows and farm.device == "cuda":  # there may be none yet
+            gpus = max(gpus, 1.0)
         cores = int(session.cpus) if session.joined else local_cores()
         staff = choose_staff(farm, width=width, cores=cores, gpus=gpus, threads=threads)
         share = farm.gpus_per_worker if gpus or farm.device == "cuda" else 0.0
@@ -154,5 +160,6 @@ def hire_crews(
             Lane.STYLE: Team(style, staff.style, cpus=float(staff.threads or 1), gpus=of_style),
             Lane.FLOW: Team(flow, staff.flow, cpus=0, gpus=of_flow),
         }
-        with closing(RayPool(session, teams)) as ray_pool:
+        seconds = _GROWING_SECONDS if grows else _START_SECONDS
+        with closing(RayPool(session, teams, start_timeout_seconds=seconds, grows=grows)) as ray_pool:
             yield ray_pool, staff

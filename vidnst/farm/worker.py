@@ -57,6 +57,12 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device("cuda" if available and wanted != "cpu" else "cpu")
 
 
+def gpus_of() -> list[int]:
+    """Bytes of memory of each GPU that torch sees."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [int(torch.cuda.get_device_properties(number).total_memory) for number in range(count)]
+
+
 class StyleWorker:
     """Holds a network on one device and stylizes one frame at a time."""
 

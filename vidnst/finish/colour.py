@@ -56,8 +56,11 @@ class Colours:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Colours":
-        """Read what `to_json` gave."""
-        return cls((np.array(values["sample"], np.float64) / 65535).astype(np.float32))
+        """Read what `to_json` gave; LookupError, TypeError or ValueError for something else."""
+        levels = np.array(values["sample"], np.float64)
+        if levels.ndim != 2 or levels.shape[1] != 3 or len(levels) < 2 or not ((levels >= 0) & (levels <= 65535)).all():
+            raise ValueError("no sample of colours")
+        return cls((levels / 65535).astype(np.float32))
 
 
 def colours_of(frames: Sequence[Picture], *, seed: int = 0) -> Colours:

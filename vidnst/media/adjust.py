@@ -5,7 +5,7 @@ One pass over every shot finds it (`study`), plain JSON keeps it, and an `Adjust
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ REACH = 8
 """Frames before and after from which the edges of a registered frame are filled."""
 
 _LEAST_AREA = 0.25
+_MOST_GAIN = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +82,48 @@ class Adjustments:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Adjustments":
-        """Read what `to_json` gave."""
-        start, lost = values["start"], set(values["unregistered"])
+        """Read what `to_json` gave.
+
+        Raises:
+            LookupError, TypeError, ValueError: something else.
+        """
+        start, lost, edges, box = values["start"], set(values["unregistered"]), values["edges"], values["crop"]
         frames = tuple(
-            Adjustment(gain, None if matrix is None else tuple(matrix), start + number not in lost)
+            Adjustment(_gain(gain), None if matrix is None else _homography(matrix), start + number not in lost)
             for number, (gain, matrix) in enumerate(zip(values["gains"], values["matrices"], strict=True))
         )
-        return cls(start, frames, values["edges"], None if values["crop"] is None else Crop(*values["crop"]))
+        if edges not in get_args(Edges):
+            raise ValueError(f"no edges {edges!r}")
+        if box is not None and not (len(box) == 4 and all(type(number) is int for number in box)):
+            raise ValueError(f"no crop {box!r}")
+        return cls(start, frames, edges, None if box is None else Crop(*box))
+
+    def check(self, clip: ClipInfo, start: int, end: int) -> None:
+        """See that these are adjustments of the frames `start <= index < end` of a clip.
+
+        Raises:
+            ValueError: they are of other frames, or their crop does not lie in the clip's.
+        """
+        if self.start != start or len(self.frames) != end - start:
+            raise ValueError("its adjustments are not of its frames")
+        crop = self.crop
+        if crop is not None and not (
+            0 <= crop.x < crop.x + crop.width <= clip.width and 0 <= crop.y < crop.y + crop.height <= clip.height
+        ):
+            raise ValueError(f"{crop} is outside of {clip.width}x{clip.height}")
+
+
+def _gain(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 < value < _MOST_GAIN:
+        raise ValueError(f"no gain {value!r}")
+    return float(value)
+
+
+def _homography(values: Sequence[object]) -> tuple[float, ...]:
+    numbers = tuple(float(value) for value in values if isinstance(value, int | float))
+    if len(numbers) != 9 or len(values) != 9 or not np.isfinite(numbers).all():
+        raise ValueError("no homography")
+    return numbers
 
 
 def study(

@@ -14,6 +14,8 @@ from vidnst.errors import SourceError
 
 # The decoders under OpenCV write what they think of damaged files to standard error; -8 is AV_LOG_QUIET.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+# What a stranger's file refers to is looked for in files only; `streams.describe` has refused lists of files before.
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")
 
 _PATIENCE = 300
 """Grabs that may fail in a row before the end is believed: OpenCV gives up once for each packet that does not decode,

@@ -19,6 +19,8 @@ PROTOCOLS = ("-protocol_whitelist", "file,pipe")
 
 _BASE = ("-nostdin", "-hide_banner")
 _TAIL_LINES = 40
+_MOST_BYTES = 256 << 20
+_MOST_WORDS_BYTES = 1 << 20
 _POLL_SECONDS = 0.1
 _DISK_FULL = "No space left on device"
 
@@ -59,11 +61,52 @@ def local(path: Path) -> str:
     return f"file:{path.absolute()}"
 
 
-def capture(args: Sequence[str | Path]) -> tuple[int, bytes, str]:
-    """Run ffmpeg to its end and return its exit status, standard output and standard error."""
+def capture(
+    args: Sequence[str | Path], *, most_bytes: int = _MOST_BYTES, seconds: float | None = None
+) -> tuple[int, bytes, str]:
+    """Run ffmpeg and return its exit status, standard output and standard error.
+
+    Args:
+        args: everything after the program's name; inputs need `PROTOCOLS` and names need `local`.
+        most_bytes: of standard output; with more ffmpeg is ended, and the status is not 0.
+        seconds: after which it is ended, too; none waits.
+
+    Of the standard error the first megabyte is kept.
+    """
     command = [str(executable()), *_BASE, *map(str, args)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return done.returncode, done.stdout, done.stderr.decode(errors="replace")
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        clock = threading.Timer(seconds or 0, process.kill)
+        clock.daemon = True
+        if seconds is not None:
+            clock.start()
+        said: list[bytes] = []
+        listener = threading.Thread(target=_listen, args=(process, said), daemon=True)
+        listener.start()
+        try:
+            assert process.stdout is not None
+            out = process.stdout.read(most_bytes)
+            if len(out) == most_bytes:
+                process.kill()
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            listener.join()
+            process.wait()
+            clock.cancel()
+    return process.returncode, out, b"".join(said).decode(errors="replace")
+
+
+def _listen(process: subprocess.Popen[bytes], said: list[bytes]) -> None:
+    """Read all that a process says, so that it is never kept waiting, and keep the first of it."""
+    assert process.stderr is not None
+    kept = 0
+    while block := process.stderr.read(1 << 16):
+        if kept < _MOST_WORDS_BYTES:
+            said.append(block)
+            kept += len(block)
 
 
 def run(

@@ -3,27 +3,26 @@
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from vidnst.errors import DiskFullError, OutputError, SourceError
 from vidnst.frames import Pixels
+from vidnst.media.limits import MAX_FRAMES, MAX_PICTURE_BYTES, MAX_PIXELS, check_frame_count
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp"})
 """What a picture's name ends with, in lower case."""
 
-MAX_PIXELS = 2 * 89_478_485
-"""Pictures with more pixels are refused before anything is decoded (also where Pillow raises its bomb error)."""
-
 _ORIENTATION = 0x0112  # EXIF tag
+_ROWS = 256
 _PRINTF = re.compile(r"%(?P<zero>0?)(?P<width>\d{0,2})d")
 
 
@@ -60,16 +59,33 @@ def expand(source: str | Path) -> tuple[Path, ...] | None:
     Raises:
         SourceError: nothing is there, or a numbered picture is missing inside a printf pattern.
     """
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return _some(sorted(filter(is_picture, path.iterdir()), key=natural_key), f"in the folder {path}")
-    if path.exists():
-        return (path,) if is_picture(path) else None
-    if _PRINTF.search(path.name):
-        return _numbered(path)
-    if any(char in str(path) for char in "*?["):
-        return _glob(path)
+    try:
+        path = Path(source).expanduser()
+        if path.is_dir():
+            return _some(
+                sorted(_few(filter(is_picture, path.iterdir()), path), key=natural_key), f"in the folder {path}"
+            )
+        if path.exists():
+            return (path,) if is_picture(path) else None
+        if _PRINTF.search(path.name):
+            return _numbered(path)
+        if any(char in str(path) for char in "*?["):
+            return _glob(path)
+    except (OSError, ValueError, RuntimeError, NotImplementedError) as error:  # too long, no such user, odd patterns
+        raise SourceError(f"{_short(source)} cannot be looked for: {error}"[:500], "check the name") from error
     raise SourceError(f"there is no {path}", "check the name")
+
+
+def _short(source: str | Path) -> str:
+    text = str(source)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _few(paths: Iterable[Path], where: Path) -> list[Path]:
+    """As many pictures as may be, or SourceError."""
+    found = list(islice(paths, MAX_FRAMES + 1))
+    check_frame_count(str(where), len(found))
+    return found
 
 
 def _some(paths: Sequence[Path], where: str) -> tuple[Path, ...]:
@@ -81,7 +97,7 @@ def _some(paths: Sequence[Path], where: str) -> tuple[Path, ...]:
 def _glob(pattern: Path) -> tuple[Path, ...]:
     root = Path(pattern.anchor or ".")
     relative = str(pattern.relative_to(pattern.anchor) if pattern.anchor else pattern)
-    found = [path for path in root.glob(relative) if path.is_file() and is_picture(path)]
+    found = _few((path for path in root.glob(relative) if path.is_file() and is_picture(path)), pattern)
     return _some(sorted(found, key=natural_key), f"that match {pattern}")
 
 
@@ -92,11 +108,9 @@ def _numbered(pattern: Path) -> tuple[Path, ...]:
     before, after = pattern.name[: match.start()].replace("%%", "%"), pattern.name[match.end() :].replace("%%", "%")
     digits = rf"\d{{{width},}}" if match["zero"] else r"\d+"
     name = re.compile(f"{re.escape(before)}({digits}){re.escape(after)}")
-    found = {
-        int(hit[1]): path
-        for path in (pattern.parent.iterdir() if pattern.parent.is_dir() else ())
-        if (hit := name.fullmatch(path.name)) and path.is_file()
-    }
+    there = pattern.parent.iterdir() if pattern.parent.is_dir() else iter(())
+    matching = _few((path for path in there if name.fullmatch(path.name) and path.is_file()), pattern)
+    found = {int(hit[1]): path for path in matching if (hit := name.fullmatch(path.name))}
     numbers = sorted(found)
     for earlier, later in pairwise(numbers):
         if later != earlier + 1:
@@ -113,6 +127,8 @@ def picture_size(path: Path) -> PictureSize:
     Raises:
         SourceError: not there, not a picture, or larger than `MAX_PIXELS`.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for, for ever
+        raise SourceError(f"{path} is no file", "give the picture itself")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures at half the size it refuses
@@ -124,7 +140,7 @@ def picture_size(path: Path) -> PictureSize:
         raise SourceError(f"there is no picture {path}", "check the name") from error
     except Image.DecompressionBombError as error:
         raise _too_large(path) from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError) as error:
+    except Exception as error:  # Pillow's readers fail in a dozen ways on a stranger's bytes
         raise SourceError(f"{path} is not a picture that can be read ({error})", "check the file") from error
     if width * height > MAX_PIXELS:
         raise _too_large(path)
@@ -150,11 +166,13 @@ def read_picture(path: Path, *, bits: Literal[8, 16] | None = None) -> Pixels:
         SourceError: not there, not a picture, damaged, too large, or not of 8 or 16 bits per channel.
     """
     header = picture_size(path)
-    data = np.fromfile(path, np.uint8)
+    if path.stat().st_size > MAX_PICTURE_BYTES:
+        raise SourceError(f"the picture {path} has more than {MAX_PICTURE_BYTES} bytes", "save it anew, compressed")
     try:
+        data = np.fromfile(path, np.uint8)
         pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)  # keeps 16 bits and transparency
-    except cv2.error as error:
-        raise SourceError(f"the picture {path} does not decode ({error.err})", "check the file") from error
+    except (cv2.error, OSError, MemoryError) as error:
+        raise SourceError(f"the picture {path} does not decode ({error})", "check the file") from error
     if pixels is None:
         raise SourceError(f"the picture {path} does not decode", "check the file")
     if pixels.dtype not in (np.uint8, np.uint16):
@@ -170,11 +188,14 @@ def _rgb(pixels: NDArray[Any]) -> Pixels:
     if pixels.shape[2] == 3:
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
     top = int(np.iinfo(pixels.dtype).max)
-    alpha = pixels[..., 3:].astype(np.uint64)
-    if (alpha == top).all():
+    if (pixels[..., 3] == top).all():
         return pixels[..., 2::-1]
-    over_white = (pixels[..., 2::-1] * alpha + top * (top - alpha) + top // 2) // top
-    return over_white.astype(pixels.dtype)
+    over_white = np.empty_like(pixels[..., :3])
+    for first in range(0, len(pixels), _ROWS):  # 64-bit sums of a whole large picture would take gigabytes
+        rows = slice(first, first + _ROWS)
+        alpha = pixels[rows, :, 3:].astype(np.uint64)
+        over_white[rows] = (pixels[rows, :, 2::-1] * alpha + top * (top - alpha) + top // 2) // top
+    return over_white
 
 
 def _turn(pixels: Pixels, header: PictureSize) -> Pixels:

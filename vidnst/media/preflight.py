@@ -13,6 +13,8 @@ from vidnst.media.formats import Kind, Target, choose, missing_encoder
 from vidnst.media.pictures import SUFFIXES
 from vidnst.media.streams import describe
 
+_LONGEST_SIDES = {"libx264": 16384, "libwebp": 16383, "libwebp_anim": 16383, "gif": 65535}
+"""Pixels that an encoder takes along a side: x264's own limit, and what the formats have room for."""
 _GIF_FASTEST_SECONDS = Fraction(1, 100)
 
 
@@ -41,6 +43,12 @@ def check_output(
     stop = clip.frame_count if end is None else end
     width, height = size or (clip.width, clip.height)
     target = choose(output, settings, frames=stop - start, width=width, height=height)
+    longest = _LONGEST_SIDES.get(target.encoder, max(width, height))
+    if max(width, height) > longest:
+        raise OutputError(
+            f"{output.name} cannot have {width}x{height} pixels: {target.encoder} takes {longest} a side",
+            f"render smaller, with --size {longest}, or take another format",
+        )
     _check_place(output, target, clip, overwrite)
     if target.codec == "gif" and min(map(clip.frame_duration_seconds, range(start, stop))) < _GIF_FASTEST_SECONDS:
         raise OutputError(f"{output.name} cannot show more than 100 frames a second", "take webp, apng or a video")

@@ -10,12 +10,14 @@ from vidnst.errors import SourceError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg, pictures
 from vidnst.media.capture import Capture
+from vidnst.media.limits import check_animation, check_frame_count
 from vidnst.media.streams import INPUT, Packets, StreamInfo, describe, packets
 from vidnst.media.timing import standard_rate, steady_rate
 
 _USUAL_RATE = Fraction(25)
 """Where a file has neither time stamps nor a rate."""
 
+_ANIMATIONS = frozenset({"gif", "apng"})
 _CUT_ANYWHERE = frozenset({"mpegts", "mpegtsraw", "mpeg", "mpegvideo", "h264", "hevc"})
 """Containers of recordings, which often begin in the middle of a group of pictures."""
 
@@ -39,7 +41,7 @@ def probe(
     if isinstance(source, str | Path):
         found = pictures.expand(source)
         if found is None:
-            return probe_video(Path(source).expanduser(), on_progress=on_progress)
+            return probe_video(Path(source).expanduser(), on_progress=on_progress)  # `expand` has seen that it is there
         return probe_pictures(found, name=str(source), fps=fps, on_progress=on_progress)
     parts = list(source)
     if len(parts) == 1:
@@ -56,6 +58,7 @@ def _several(parts: Sequence[str | Path]) -> tuple[Path, ...]:
         if paths is None:
             raise SourceError(f"{part} is not a picture", "give one video, or several pictures")
         found += paths
+        check_frame_count(str(part), len(found))
     return tuple(sorted(found, key=pictures.natural_key))
 
 
@@ -109,6 +112,8 @@ def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None)
     """
     info = describe(path)
     promised = packets(path, info.video_index)
+    if info.container in _ANIMATIONS:
+        check_animation(str(path), len(promised.pts), info.width, info.height)
     seen = _decode_all(path, promised.time_base, on_progress)
     times = _times(seen, promised, info, path)
     return ClipInfo(
@@ -162,6 +167,7 @@ def _decode_all(path: Path, tick_seconds: Fraction, on_progress: Callable[[int],
                     break
                 height, width = pixels.shape[:2]
             ticks.append(capture.ticks(tick_seconds))
+            check_frame_count(str(path), len(ticks))
             if on_progress and len(ticks) % 100 == 0:
                 on_progress(len(ticks))
     if not ticks:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vidnst.errors import SourceError
 from vidnst.media import ffmpeg
+from vidnst.media.limits import MAX_FRAMES, check_frame_count, check_frame_pixels
 
 _CONTAINERS = (
     "mov matroska avi mpegts mpegtsraw mpeg mpegvideo m4v h261 h263 h264 hevc vvc evc av1 obu ivf flv live_flv asf"
@@ -18,9 +19,14 @@ INPUT = (*ffmpeg.PROTOCOLS, "-format_whitelist", _CONTAINERS.replace(" ", ","))
 themselves (a live HLS list keeps ffmpeg for minutes), or call the network.
 """
 
+_HEADER_SECONDS = 120
+
 _MATRICES = frozenset({"bt709", "bt470bg", "smpte170m", "smpte240m", "fcc", "bt2020nc", "bt2020c", "ycgco", "gbr"})
 _DISCARD = 0x4  # AV_PKT_FLAG_DISCARD: decoded for others' sake, not shown (before the start of an edit list)
 
+_LONGEST_LINE_BYTES = 128
+_HEADING_LINES = 16
+"""At most, of what `framecrc` writes before the packets."""
 _NO_PTS = -(2**63)  # AV_NOPTS_VALUE
 
 _INPUT = re.compile(r"^Input #0, (?P<format>[\w,]+), from ", re.MULTILINE)
@@ -90,10 +96,16 @@ def describe(path: Path) -> StreamInfo:
     Raises:
         SourceError: not there, not a video file, or without a moving picture.
     """
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:  # a name that is too long
+        raise SourceError(f"{str(path)[:200]} cannot be looked for: {error.strerror}", "check the name") from error
+    if not there:
         raise SourceError(f"there is no file {path}", "check the name")
     # Exit status 1 is usual: no output was asked for.
-    _, _, text = ffmpeg.capture([*INPUT, "-i", ffmpeg.local(path)])
+    status, _, text = ffmpeg.capture([*INPUT, "-i", ffmpeg.local(path)], seconds=_HEADER_SECONDS)
+    if status < 0:
+        raise SourceError(f"the header of {path} was not read in {_HEADER_SECONDS} s", "check the file")
     opened = _INPUT.search(text)
     if opened is None and "Format not on whitelist" in text:
         raise SourceError(f"{path} is no video, but perhaps a play list or sound", "give the video file itself")
@@ -115,6 +127,7 @@ def _parse(text: str, container: str, path: Path) -> StreamInfo:
     if not sized:
         raise SourceError(f"{path} has no video stream", "give a video or pictures")
     index, rest, size = sized[0]
+    check_frame_pixels(str(path), int(size["width"]), int(size["height"]))
     matrix, colour_range, pixel_format = _colour(rest)
     times = _TIMES.search(text)
     return StreamInfo(
@@ -188,7 +201,9 @@ def packets(path: Path, video_index: int) -> Packets:
     """
     args = ["-loglevel", "error", *INPUT, "-copyts", "-i", ffmpeg.local(path)]
     args += ["-map", f"0:{video_index}", "-c", "copy", "-copyinkf", "-f", "framecrc", "pipe:1"]
-    _, out, err = ffmpeg.capture(args)
+    most_bytes = MAX_FRAMES * _LONGEST_LINE_BYTES
+    _, out, err = ffmpeg.capture(args, most_bytes=most_bytes)
+    check_frame_count(str(path), MAX_FRAMES + 1 if len(out) == most_bytes else out.count(b"\n") - _HEADING_LINES)
     text = out.decode(errors="replace")
     base = re.search(r"^#tb 0: (\d+/\d+)$", text, re.MULTILINE)
     if base is None:

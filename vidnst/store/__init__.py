@@ -3,11 +3,12 @@
 from vidnst.store.atomic import lock_holder
 from vidnst.store.events import LogReader, read_events
 from vidnst.store.manifest import Look, Manifest, StyleMark
-from vidnst.store.peek import holds_run, mask_path, read_plan, was_writing
+from vidnst.store.peek import DAMAGES, holds_run, mask_path, read_plan, reading_plan, was_writing
 from vidnst.store.run import RunStore
 from vidnst.store.space import check_free_space, required_bytes
 
 __all__ = [
+    "DAMAGES",
     "LogReader",
     "Look",
     "Manifest",
@@ -19,6 +20,7 @@ __all__ = [
     "mask_path",
     "read_events",
     "read_plan",
+    "reading_plan",
     "required_bytes",
     "was_writing",
 ]

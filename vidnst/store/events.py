@@ -18,15 +18,19 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
     """The events of a log, oldest first. Lines that are no JSON objects are passed over: what they said did not happen.
 
     Raises:
-        RunError: a line of more than 1 MiB, so that this is no log of ours.
+        RunError: a line of more than 1 MiB, so that this is no log of ours, or no file.
     """
-    with path.open("rb") as file:
+    try:
+        opened = path.open("rb")
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}", "start afresh with --restart") from error
+    with opened as file:
         while line := file.readline(_LONGEST_LINE + 1):
             if len(line) > _LONGEST_LINE:
                 raise RunError(f"{path} is damaged: it has a line of over 1 MiB", "start afresh with --restart")
             try:
                 event = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(event, dict):
                 yield event

@@ -2,11 +2,16 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from vidnst.errors import RunError
 from vidnst.store.events import read_events
+
+DAMAGES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading a value of a damaged record raises."""
 
 _LONGEST_PLAN = 1 << 30
 
@@ -36,9 +41,18 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
         plan = json.loads(path.read_bytes())
         if not isinstance(plan, dict):
             raise ValueError("no JSON object")
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged: {error}", "start afresh with --restart") from error
     return plan
+
+
+@contextmanager
+def reading_plan(folder: Path) -> Iterator[None]:
+    """Turn what goes wrong over a value of `plan.json` into a RunError."""
+    try:
+        yield
+    except DAMAGES as error:
+        raise RunError(f"{folder / 'plan.json'} is damaged ({error!r:.200})", "start afresh with --restart") from error
 
 
 def was_writing(folder: Path, output: Path) -> bool:

@@ -42,6 +42,8 @@ _FOLDERS = ("state", "frames", "masks", *PICTURE_FOLDERS)
 _OURS = frozenset({"run.json", "plan.json", "events.jsonl", "measure.json", "report.html", "lock", *_FOLDERS})
 _PACE_FRAMES = 200
 _FORGOTTEN_AT_ONCE = 10_000
+_LATEST = 1e12
+"""Seconds; a later time is none."""
 
 
 class RunStore:
@@ -205,7 +207,7 @@ class RunStore:
             pixels = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: its size is checked before it is read
             if pixels.shape != (height, width, 3) or pixels.dtype != np.uint16:
                 raise ValueError(f"it holds {pixels.shape} {pixels.dtype}")
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # numpy fails in a dozen ways on a header that it did not write
             raise RunError(
                 f"the state {path} cannot be read: {error}",
                 "delete that file and give the same command again; what depends on it is rendered anew",
@@ -341,7 +343,7 @@ class RunStore:
                 self.complete = False
                 self._done.add(str(event.get("node")))
                 moment = event.get("time")
-                if event.get("final") and isinstance(moment, int | float):
+                if event.get("final") and isinstance(moment, int | float) and abs(moment) < _LATEST:
                     times.append(moment)
             elif kind == "redo" and isinstance(event.get("nodes"), list):
                 self.complete = False

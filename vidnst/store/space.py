@@ -24,6 +24,14 @@ def required_bytes(*, frames: int, width: int, height: int, states: int, bits: i
     return frames * pixels * 3 * (bits + more_bits) // 8 + states * pixels * 6 + _SLACK_BYTES
 
 
+def free_bytes(folder: Path) -> int:
+    """Bytes that are free on the disk of a folder, which need not exist yet."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
 def check_free_space(folder: Path, needed_bytes: int) -> None:
     """Refuse to begin what will not fit.
 
@@ -34,10 +42,7 @@ def check_free_space(folder: Path, needed_bytes: int) -> None:
     Raises:
         DiskFullError: less is free on the folder's disk.
     """
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    free = free_bytes(folder)
     if free < needed_bytes:
         raise DiskFullError(
             f"the render may need {needed_bytes / 1e9:.1f} GB in {folder} and {free / 1e9:.1f} GB are free",

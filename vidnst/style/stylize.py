@@ -239,13 +239,18 @@ class Stylizer:
 
     def _sizes(self, height: int, width: int) -> list[tuple[int, int]]:
         """Sizes that a cold start goes through, from the coarsest; the last is the picture's own."""
-        sizes = [(height, width)]
-        for halvings in range(1, self._config.optimize.scales):
-            size = (round(height / 2**halvings), round(width / 2**halvings))
-            if min(size) < _COARSE_MAP_SIDE * smallest_side_px(self._network.last_layer):
-                break
-            sizes.insert(0, size)
-        return sizes
+        return scale_sizes(self._config, height, width)
+
+
+def scale_sizes(config: RenderConfig, height: int, width: int) -> list[tuple[int, int]]:
+    """Height and width of each scale that a cold start goes through, from the coarsest; the last is the picture's."""
+    sizes = [(height, width)]
+    for halvings in range(1, config.optimize.scales):
+        size = (round(height / 2**halvings), round(width / 2**halvings))
+        if min(size) < _COARSE_MAP_SIDE * smallest_side_px(last_layer(config)):
+            break
+        sizes.insert(0, size)
+    return sizes
 
 
 def split_evaluations(total: int, scales: int) -> list[int]:

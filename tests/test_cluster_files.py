@@ -1,0 +1,130 @@
+"""Compose and Kubernetes files, held against the images and the project: one Ray, known fields, nothing of one site."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from typer.testing import CliRunner
+
+from vidnst.cli import app
+
+ROOT = Path(__file__).resolve().parents[1]
+MANIFESTS = ("docker/kuberay/raycluster.yaml", "docker/kuberay/rayjob.yaml")
+COMPOSE = ("docker/compose.yaml", "docker/compose.gpu.yaml")
+CLUSTER_FIELDS = {
+    *("rayVersion", "authOptions", "enableInTreeAutoscaling", "autoscalerOptions", "headGroupSpec", "workerGroupSpecs"),
+}
+JOB_FIELDS = {
+    *("entrypoint", "submissionMode", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished", "backoffLimit"),
+    "rayClusterSpec",
+}
+
+
+def _read(file: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / file).read_text("utf-8"))
+    return found
+
+
+def _cluster(file: str) -> dict[str, Any]:
+    spec: dict[str, Any] = _read(file)["spec"]
+    return spec.get("rayClusterSpec", spec)
+
+
+def _ray_version() -> str:
+    lines = (ROOT / "docker/requirements.txt").read_text("utf-8").splitlines()
+    (pin,) = (Requirement(line) for line in lines if line.startswith("ray["))
+    (only,) = pin.specifier
+    return str(only.version)
+
+
+def _containers(file: str) -> list[dict[str, Any]]:
+    cluster = _cluster(file)
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    return [container for group in groups for container in group["template"]["spec"]["containers"]]
+
+
+@pytest.mark.parametrize("file", MANIFESTS)
+def test_a_manifest_is_of_the_ray_that_the_images_install(file: str) -> None:
+    assert _cluster(file)["rayVersion"] == _ray_version()
+
+
+@pytest.mark.parametrize(("file", "kind"), [(MANIFESTS[0], "RayCluster"), (MANIFESTS[1], "RayJob")])
+def test_a_manifest_has_the_fields_of_its_kind_and_no_others(file: str, kind: str) -> None:
+    manifest = _read(file)
+    assert (manifest["apiVersion"], manifest["kind"]) == ("ray.io/v1", kind)
+    assert set(manifest) == {"apiVersion", "kind", "metadata", "spec"}
+    if kind == "RayJob":
+        assert set(manifest["spec"]) == JOB_FIELDS
+    cluster = _cluster(file)
+    assert set(cluster) == CLUSTER_FIELDS
+    assert cluster["authOptions"] == {"mode": "token"}
+    for group in cluster["workerGroupSpecs"]:
+        assert set(group) == {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"}
+        assert 0 <= group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+        assert group["maxReplicas"] > group["minReplicas"], "nothing to scale"
+    assert cluster["enableInTreeAutoscaling"] is True
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+        pod = group["template"]["spec"]
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        for container in pod["containers"]:
+            assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+            assert container["resources"]["requests"] == container["resources"]["limits"]
+
+
+def test_both_manifests_describe_one_cluster() -> None:
+    assert _cluster(MANIFESTS[0]) == _cluster(MANIFESTS[1])
+
+
+def test_everything_runs_on_the_two_images_and_names_no_registry() -> None:
+    images = {container["image"] for file in MANIFESTS for container in _containers(file)}
+    for file in COMPOSE:
+        for service in _read(file)["services"].values():
+            images.add(service["image"])
+            build = service["build"]
+            assert (ROOT / "docker" / build["context"] / build["dockerfile"]).resolve().is_file()
+    assert images == {"vidnst:cpu", "vidnst:gpu"}
+
+
+@pytest.mark.parametrize("file", [*MANIFESTS, *COMPOSE])
+def test_no_path_or_address_of_one_site_is_in_a_file(file: str) -> None:
+    text = (ROOT / file).read_text("utf-8")
+    assert not re.search(r"/(?:home|Users|work|mnt|srv)/", text)
+    found = set(re.findall(r"\b\d+\.\d+\.\d+\.\d+\b", text))
+    assert found <= {"127.0.0.1", "0.0.0.0"}
+
+
+def test_compose_needs_a_token_and_opens_no_port_to_the_world() -> None:
+    services = _read(COMPOSE[0])["services"]
+    for service in services.values():
+        assert service["environment"]["RAY_AUTH_MODE"] == "token"
+        assert service["environment"]["RAY_AUTH_TOKEN"].startswith("${RAY_AUTH_TOKEN:?")
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+    assert set(services) == set(_read(COMPOSE[1])["services"])
+
+
+def test_render_commands_of_the_files_are_commands_of_vidnst() -> None:
+    text = (ROOT / "docker/README.md").read_text("utf-8")
+    commands = [_read(MANIFESTS[1])["spec"]["entrypoint"]]
+    commands += re.findall(r"vidnst (render /data\S* .*)", text)
+    assert len(commands) >= 3
+    for command in commands:
+        words = shlex.split(command)
+        words = words[words.index("render") :]
+        said = CliRunner().invoke(app, words)  # there are no such files, but there are such options and settings
+        assert said.exit_code == 1, said.output
+        assert getattr(said.exception, "exit_code", None) == 3, said.exception
+
+
+@pytest.mark.parametrize("file", [*MANIFESTS, *COMPOSE])
+def test_readme_says_how_each_file_is_used(file: str) -> None:
+    assert file in (ROOT / "docker/README.md").read_text("utf-8")
+
+
+def test_images_have_what_kuberay_asks_pods_for_their_health_with() -> None:
+    for name in ("Dockerfile", "Dockerfile.cpu"):
+        assert " wget " in (ROOT / "docker" / name).read_text("utf-8")

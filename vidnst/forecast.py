@@ -1,0 +1,280 @@
+"""What a render would take, before anything is spent: work, memory, disk, and the time that one frame foretells."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from vidnst.config import RenderConfig
+from vidnst.events import OnEvent, Stage, ignore
+from vidnst.farm.staff import Staff, choose_staff, local_cores
+from vidnst.frames import Pixels, Shot
+from vidnst.pipeline import disk_bytes, find_shots_of, schedule_of
+from vidnst.plan import FlowId, Node, NodeId, StateId, by_shot
+from vidnst.prepare import Job, Request, prepare
+from vidnst.source import cached_frames, open_frames
+from vidnst.store.space import free_bytes
+from vidnst.timeline import check_shots
+
+_FEW, _MORE = 2, 6
+"""Evaluations of the two warm starts that are timed; their difference is the pace, their rest what is fixed."""
+_WORKER_BYTES = 400 << 20
+"""Of a worker's process without a frame: Python, torch and OpenCV."""
+_NODE_BYTES = 24
+"""For each pixel of a node in flight: a state, and a pair of flows."""
+_MEASURED_FLOWS = 2
+"""Flows that measuring a frame takes, about: the source's, and as long again for warping and comparing."""
+_STEP = 16
+"""Sizes that would fit are multiples of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds that parts of the work take on this machine, one worker at a time."""
+
+    evaluation: float
+    """Of the loss, at the frame's full size."""
+    fixed: float
+    """Of a warm start, whatever its evaluations: fetching, blending."""
+    flow: float
+    """Of a pair of flows."""
+    frame: float
+    """Reading a frame from the source, and writing and packing it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Bytes that something takes and that there are."""
+
+    what: str
+    needed: int
+    there: int | None
+    """None where this machine does not have it."""
+    size: int | None = None
+    """Longest side with which it would fit; None where it does, or no size would."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is enough, as far as is known."""
+        return self.there is None or self.needed <= self.there
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a render of one clip would take."""
+
+    source: str
+    frames: int
+    width: int
+    height: int
+    shots: int
+    nodes: dict[str, int]
+    """Of each role."""
+    evaluations: int
+    """At most: settled frames stop earlier."""
+    workers: int
+    threads: int | None
+    needs: tuple[Need, ...]
+    seconds: float | None
+    """Of rendering; None where it was not to be estimated, or frames pass through."""
+    pace: Pace | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether nothing lacks."""
+        return all(need.fits for need in self.needs)
+
+    def plain(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self) | {"needs": [asdict(need) | {"fits": need.fits} for need in self.needs], "fits": self.fits}
+
+
+def forecast(request: Request, *, timed: bool = True, on_event: OnEvent = ignore) -> Forecast:
+    """Look at a source and its plan, and say what rendering it would take.
+
+    Args:
+        request: as for a render.
+        timed: whether to time a few evaluations of one frame at its real size.
+        on_event: hears of what happens.
+
+    Raises:
+        VidnstError: whatever a render would be refused for before it starts.
+    """
+    job = prepare(request, overwrite=True, on_event=on_event)
+    shots = find_shots_of(job, on_event)
+    check_shots(job.entries, len(shots))
+    nodes = [node for shot in by_shot(schedule_of(job), shots) for node in shot]
+    staff = _staff(job, shots)
+    pace = None
+    if timed and not job.passes_through:
+        on_event(Stage("timing"))
+        pace = time_frame(job, shots, staff.threads)
+    return Forecast(
+        source=job.clip.source,
+        frames=job.end - job.start,
+        width=job.width,
+        height=job.height,
+        shots=len(shots),
+        nodes=dict(Counter(node.role.value for node in nodes)),
+        evaluations=sum(_evaluations(node, job.config) for node in nodes),
+        workers=staff.style,
+        threads=staff.threads,
+        needs=needs_of(job, staff),
+        seconds=None if pace is None else foretold_seconds(job, nodes, staff, pace),
+        pace=pace,
+    )
+
+
+def _staff(job: Job, shots: Sequence[Shot]) -> Staff:
+    from vidnst.farm.worker import gpus_of, pick_device
+
+    width = len(shots) if schedule_of(job).kind == "chain" else job.end - job.start
+    gpus = 0.0
+    if not job.passes_through and pick_device(job.config.farm.device).type == "cuda":
+        gpus = 1.0 if job.config.farm.executor == "inline" else float(len(gpus_of()))
+    return choose_staff(job.config.farm, width=width, cores=local_cores(), gpus=gpus)
+
+
+def _evaluations(node: Node, config: RenderConfig) -> int:
+    return config.evaluations(node.role.value, node.id.pass_index) if isinstance(node.id, StateId) else 0
+
+
+def time_frame(job: Job, shots: Sequence[Shot], threads: int | None) -> Pace:
+    """Time a few evaluations of a frame in the middle of a job, a pair of flows, and reading and writing it."""
+    from vidnst.farm.jobs import FlowJob, StylizeJob
+    from vidnst.farm.worker import FlowWorkerFactory, StyleWorkerFactory
+    from vidnst.frames import narrow, widen
+    from vidnst.media.pictures import encode_png
+    from vidnst.motion.blend import Start
+
+    content, reference, reading = _two_frames(job, shots)
+    assert job.features is not None
+    styles = [(style.pixels, style.weight) for style in job.styles]
+    flows = FlowWorkerFactory(job.config.motion, job.raft, job.config.farm.device, threads)()
+    flow_job = FlowJob(FlowId(1, 0), content, reference)
+    pair = flows.run(flow_job)
+    flow = _least(lambda: flows.run(flow_job))
+    worker = StyleWorkerFactory(job.config, job.features, styles, threads)()
+    starts = tuple(Start(widen(reference), pair.forward, 1.0, reference) for _ in range(2))
+
+    def paint(evaluations: int) -> float:
+        warm = StylizeJob(StateId(0), content, starts, iterations=evaluations, seed=0)
+        return _least(lambda: worker.run(warm))
+
+    paint(1)
+    few, more = paint(_FEW), paint(_MORE)
+    each = max(1e-9, (more - few) / (_MORE - _FEW))
+    writing = _least(lambda: encode_png(narrow(widen(content), 8)))
+    return Pace(each, max(0.0, few - _FEW * each), flow, reading + 2 * writing)
+
+
+def _two_frames(job: Job, shots: Sequence[Shot]) -> tuple[Pixels, Pixels, float]:
+    """A frame of the longest shot, the one after it (or itself), and the seconds of reading one."""
+    number, shot = max(enumerate(shots), key=lambda pair: len(pair[1]))
+    first = shot.start + max(0, len(shot) // 2 - 1)
+    with open_frames(job, shots) as frames:
+        one = frames.get(number, first)
+        began = time.perf_counter()
+        two = frames.get(number, min(first + 1, shot.end - 1))
+        return one, two, time.perf_counter() - began
+
+
+def _least(run: Callable[[], object], tries: int = 2) -> float:
+    seconds = []
+    for _ in range(tries):
+        began = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+def foretold_seconds(job: Job, nodes: Sequence[Node], staff: Staff, pace: Pace) -> float:
+    """Seconds from the pace of one worker: the longest of what all do, what flow takes, and the chain of what waits.
+
+    On a CPU stylizing and flow share the cores. A cold frame's coarse scales cost what their areas are.
+    """
+    config, cold = job.config, _cold_evaluations(job)
+    spent: dict[NodeId, float] = {}
+    until: dict[NodeId, float] = {}
+    for node in nodes:
+        if isinstance(node.id, StateId):
+            evaluations = cold if not node.sources else float(_evaluations(node, config))
+            spent[node.id] = evaluations * pace.evaluation + pace.fixed * bool(node.sources)
+        else:
+            spent[node.id] = pace.flow
+        until[node.id] = spent[node.id] + max((until.get(need, 0.0) for need in node.needs), default=0.0)
+    style = sum(seconds for key, seconds in spent.items() if isinstance(key, StateId))
+    flow = sum(spent.values()) - style
+    parts = [style / staff.style, flow / staff.flow, max(until.values(), default=0.0)]
+    if staff.threads is not None:
+        parts.append((style + flow) / max(1, min(local_cores() // staff.threads, staff.style + staff.flow)))
+    measured = _MEASURED_FLOWS * pace.flow * config.output.measure
+    return max(parts) + (job.end - job.start) * (pace.frame + measured)
+
+
+def _cold_evaluations(job: Job) -> float:
+    """Evaluations of a cold frame, counted in those of its full size."""
+    from vidnst.style.stylize import scale_sizes, split_evaluations
+
+    sizes = scale_sizes(job.config, job.height, job.width)
+    budget = split_evaluations(job.config.evaluations("cold"), len(sizes))
+    full = job.width * job.height
+    return sum(count * h * w / full for count, (h, w) in zip(budget, sizes[-len(budget) :], strict=True))
+
+
+def needs_of(job: Job, staff: Staff) -> tuple[Need, ...]:
+    """Memory and disk that a render takes, beside what this machine has."""
+    from vidnst.farm.scheduler import default_window
+    from vidnst.farm.worker import gpus_of
+    from vidnst.style.memory import footprint
+
+    config, found = job.config, []
+    width, height = job.width, job.height
+    window = config.farm.window or default_window(staff.style, groups=schedule_of(job).spacing)
+    per_pixel = float(min(job.end - job.start, window) * _NODE_BYTES)
+    frames = min(job.end - job.start, cached_frames(width, height))
+    fixed = _WORKER_BYTES + frames * width * height * 3  # of smaller frames it keeps more: no more bytes, nor fewer
+    if not job.passes_through:
+        worker = footprint(config)
+        if staff.threads is None or config.farm.device == "auto":
+            smallest = min(gpus_of(), default=None)
+            limit = None if smallest is None else round(smallest * config.farm.gpus_per_worker)
+            found.append(_need("GPU memory of a worker", worker.per_pixel, worker.fixed, limit, width, height))
+        if staff.threads is not None:
+            per_pixel += worker.per_pixel * staff.style
+            apart = config.farm.executor == "ray"
+            fixed += staff.style * (worker.fixed + _WORKER_BYTES * apart)
+    found.append(_need("host memory", per_pixel, fixed, _host_bytes(), width, height))
+    disk, least = disk_bytes(job), disk_bytes(job, size=(0, 0))
+    per_disk = (disk - least) / (width * height)
+    found.append(_need("disk of the run folder", per_disk, least, free_bytes(job.request.folder), width, height))
+    return tuple(found)
+
+
+def _need(what: str, per_pixel: float, fixed: int, there: int | None, width: int, height: int) -> Need:
+    needed = fixed + round(per_pixel * width * height)
+    size = None
+    if there is not None and needed > there:
+        share = max(0.0, there - fixed) / max(1, needed - fixed)
+        size = int(max(width, height) * share**0.5) // _STEP * _STEP or None
+    return Need(what, needed, there, size)
+
+
+def _host_bytes() -> int | None:
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            fields = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+        return fields["MemAvailable"] * 1024
+    except (OSError, KeyError, ValueError):
+        pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+        return pages * os.sysconf("SC_PAGE_SIZE") if pages > 0 else None
+
+
+def total_seconds(forecasts: Sequence[Forecast]) -> float | None:
+    """Of all, one after the other; None where one is not known."""
+    known = [found.seconds for found in forecasts if found.seconds is not None]
+    return float(np.sum(known)) if len(known) == len(forecasts) else None
