@@ -15,7 +15,7 @@ from vidnst.config import RenderConfig
 from vidnst.farm.staff import Staff
 from vidnst.forecast import Pace, forecast, foretold_seconds
 from vidnst.frames import Shot
-from vidnst.pipeline import outline
+from vidnst.outline import outline
 from vidnst.plan import by_shot
 from vidnst.prepare import Request, prepare
 from vidnst.presets import build_config, changed

@@ -12,12 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 import vidnst
-from vidnst import pipeline
 from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, OutputError, RunError, SourceError
 from vidnst.events import Event, FrameDone, Stage, Warned
 from vidnst.media.pictures import read_picture
 from vidnst.media.probe import probe
+from vidnst.outline import outline
 from vidnst.prepare import Request
 from vidnst.presets import build_config
 
@@ -206,7 +206,7 @@ def test_the_output_is_checked_with_the_final_size_before_anything_is_rendered(
 
 def test_a_dry_run_tells_the_size_after_the_crop(burst: Path, tmp_path: Path) -> None:
     config = settings(registration="ecc")
-    told = pipeline.outline(Request(burst, (), tmp_path / "out", config))
+    told = outline(Request(burst, (), tmp_path / "out", config))
     frames = render(burst, tmp_path / "out", config)
     assert told["size"] == [frames[0].shape[1], frames[0].shape[0]]
 

@@ -18,7 +18,8 @@ from vidnst.errors import CancelledError, ConfigError, RunError, VidnstError
 from vidnst.events import Event, FrameDone, Warned
 from vidnst.measure import MeasureRequest, measure_output
 from vidnst.media.pictures import read_picture
-from vidnst.pipeline import outline, run
+from vidnst.outline import outline
+from vidnst.pipeline import run
 from vidnst.prepare import Request, recall_request
 from vidnst.presets import build_config
 

@@ -230,7 +230,9 @@ def render(
     names: str | list[str] = source[0] if len(source) == 1 else source
     request = Request(names, tuple(style or ()), output, resolved, work_dir)
     if dry_run:
-        console.show_plan(pipeline.outline(request), as_json=as_json)
+        from vidnst.outline import outline
+
+        console.show_plan(outline(request), as_json=as_json)
         return
     stop = _stop_on_signal()
     with live.progress(as_json=as_json) as on_event:

@@ -15,7 +15,7 @@ from vidnst.config import RenderConfig
 from vidnst.events import OnEvent, Stage, ignore
 from vidnst.farm.staff import Staff, choose_staff, local_cores
 from vidnst.frames import Pixels, Shot
-from vidnst.pipeline import disk_bytes, find_shots_of, schedule_of
+from vidnst.opening import disk_bytes, find_shots_of, schedule_of
 from vidnst.plan import FlowId, Node, NodeId, StateId, by_shot
 from vidnst.prepare import Job, Request, prepare
 from vidnst.source import cached_frames, open_frames

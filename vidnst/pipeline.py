@@ -2,31 +2,27 @@
 
 import shlex
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vidnst.again import frames_failed, redo_frames, suspects, tell_suspects
 from vidnst.chronicle import Chronicle
-from vidnst.config import RenderConfig, ScheduleConfig
+from vidnst.config import RenderConfig
 from vidnst.director import direct, follow_regions
-from vidnst.errors import CancelledError, RunError
+from vidnst.errors import CancelledError
 from vidnst.events import OnEvent, RunFinished, RunStarted, Stage, Warned, ignore
 from vidnst.finishing import colour_styles, filter_input, final_frames, finish_frames
 from vidnst.frames import Shot
+from vidnst.opening import open_run, plan_shots, record_threads, recorded_threads, schedule_of, study_input
 from vidnst.plan import Lane, StateId, by_shot
-from vidnst.prepare import Job, Request, adjusted, prepare, study_frames
+from vidnst.prepare import Job, Request, prepare
 from vidnst.reporting import report_run, reported_failure
 from vidnst.source import open_frames, tell_repeated
-from vidnst.store import RunStore, check_free_space, holds_run, reading_plan, required_bytes, was_writing
-from vidnst.timeline import check_shots
+from vidnst.store import RunStore, was_writing
 
 Cancelled = Callable[[], bool]
-
-_MOST_THREADS = 1024
 
 
 def render(
@@ -149,135 +145,6 @@ def finish(begun: Begun, on_event: OnEvent = ignore, cancelled: Cancelled | None
     store.finish(keep=job.config.output.keep_frames)
 
 
-def open_run(job: Job, *, restart: bool, redo: bool = False) -> RunStore:
-    """The run folder: gone on with if it is of the same render, else begun, if the disk can hold it.
-
-    Args:
-        redo: whether frames of an earlier run are to be made again, so that there must be one that kept them.
-    """
-    folder = job.request.folder
-    if redo and not holds_run(folder):
-        raise RunError(f"{folder} is no run folder, so there are no frames to redo", "render without --redo")
-    if holds_run(folder) and not restart:
-        store = RunStore.open(folder)
-        try:
-            store.check_same(job.manifest)
-        except RunError:
-            store.close()
-            if store.begun:
-                raise
-        else:
-            if not store.complete or job.config.output.keep_frames:
-                return store
-            store.close()
-            if redo:
-                raise RunError(
-                    f"the run in {folder} is finished and has kept no frames, so none of them can be redone by itself",
-                    "render all of it again with --restart, and with --keep-frames to have them kept from then on",
-                )
-        restart = True  # nothing is lost: a finished run keeps no frames, and one that failed at the start has none
-    check_disk(job)
-    return RunStore.create(folder, job.manifest, restart=restart)
-
-
-def check_disk(job: Job) -> None:
-    """See that the run folder's disk can hold the run."""
-    check_free_space(job.request.folder, disk_bytes(job))
-
-
-def disk_bytes(job: Job, *, size: tuple[int, int] | None = None) -> int:
-    """Bytes that the run folder may come to hold; `size` is another width and height than the job's."""
-    frames, bits = job.end - job.start, job.config.frame_bits
-    width, height = size or (job.width, job.height)
-    more_bits = job.config.output.bits * job.config.finishes + job.clip.bit_depth * bool(job.config.filters.before)
-    return required_bytes(
-        frames=frames, width=width, height=height, states=_states_kept(job), bits=bits, more_bits=more_bits
-    )
-
-
-def _states_kept(job: Job) -> int:
-    """How many states may lie in the run folder at once."""
-    from vidnst.farm.scheduler import default_window
-    from vidnst.farm.staff import local_cores
-
-    schedule, frames = schedule_of(job), job.end - job.start
-    if schedule.kind == "independent":
-        return 0
-    passes = max(1, schedule.passes) if schedule.kind == "keys" else 1
-    if job.config.output.keep_frames:
-        return frames * passes
-    if schedule.kind == "chain":
-        return 2 * local_cores()
-    window = job.config.farm.window or default_window(job.config.farm.workers or local_cores(), groups=schedule.spacing)
-    return min(frames * passes, 2 * window)  # of a frame, the last pass and the one before
-
-
-def plan_shots(job: Job, store: RunStore, on_event: OnEvent = ignore) -> list[Shot]:
-    """The shots of the range: as an earlier run found them, or found now and kept."""
-    plan = store.read_plan()
-    if plan is None:
-        shots = find_shots_of(job, on_event)
-        plan = {
-            "range": [job.start, job.end],
-            "size": [job.width, job.height],
-            "rate": str(job.clip.rate),
-            "schedule": job.config.schedule.kind,
-            "shots": [[shot.start, shot.end] for shot in shots],
-        }
-        store.write_plan(plan)
-    with reading_plan(store.folder):
-        shots = [Shot(int(start), int(end)) for start, end in plan["shots"]]
-        if [job.start, *(shot.end for shot in shots)] != [*(shot.start for shot in shots), job.end]:
-            raise ValueError("its shots do not cover its range")
-    return shots
-
-
-def find_shots_of(job: Job, on_event: OnEvent = ignore) -> list[Shot]:
-    """The shots of a job's range."""
-    from vidnst.media.shots import find_shots
-
-    total = job.end - job.start
-    needed = not job.passes_through or job.config.input.adjusts or job.config.reworks
-    method = job.config.input.shots if needed else "none"
-    on_event(Stage("shots", 0, total))
-    return find_shots(
-        job.clip,
-        start=job.start,
-        end=job.end,
-        method=method,
-        on_progress=lambda done: on_event(Stage("shots", done, total)),
-    )
-
-
-def study_input(
-    job: Job, store: RunStore, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
-) -> Job:
-    """The job with what is done to its frames first, and the size that leaves: as an earlier run found it, or new."""
-    from vidnst.media.adjust import Adjustments
-    from vidnst.media.preflight import check_output
-
-    if not job.config.input.adjusts:
-        return job
-    plan = store.read_plan() or {}
-    if "adjustments" in plan:
-        with reading_plan(store.folder):
-            known = Adjustments.from_json(plan["adjustments"])
-            known.check(job.clip, job.start, job.end)
-        return adjusted(job, known)
-    studied = study_frames(job, shots, on_event, cancelled)
-    if (studied.width, studied.height) != (job.width, job.height):
-        size, settings = (studied.width, studied.height), job.config.output
-        # That the output may be replaced was settled when the job was prepared.
-        check_output(
-            job.request.output, settings, clip=job.clip, start=job.start, end=job.end, overwrite=True, size=size
-        )
-        check_disk(studied)
-    assert studied.adjustments is not None
-    found = {"size": [studied.width, studied.height], "adjustments": studied.adjustments.to_json()}
-    store.write_plan(plan | found)
-    return studied
-
-
 def stylize_frames(
     job: Job, store: RunStore, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
 ) -> None:
@@ -344,27 +211,6 @@ def finished_before(job: Job, store: RunStore, shots: Sequence[Shot]) -> tuple[s
     return done, finals
 
 
-def schedule_of(job: Job) -> ScheduleConfig:
-    """The schedule of a render; frames that only pass through need none."""
-    return ScheduleConfig(kind="independent") if job.passes_through else job.config.schedule
-
-
-def recorded_threads(store: RunStore) -> int | None:
-    """Threads of each CPU worker in an earlier session of the run: other numbers round sums differently."""
-    threads = (store.read_plan() or {}).get("threads")
-    with reading_plan(store.folder):
-        if threads is not None and not (type(threads) is int and 0 < threads <= _MOST_THREADS):
-            raise ValueError(f"threads: {threads!r}")
-    return threads
-
-
-def record_threads(store: RunStore, threads: int | None) -> None:
-    """Keep the workers' threads for later sessions of the run."""
-    plan = store.read_plan() or {}
-    if plan.get("threads") != threads:
-        store.write_plan(plan | {"threads": threads})
-
-
 def encode_output(job: Job, store: RunStore, on_event: OnEvent = ignore, cancelled: Cancelled | None = None) -> None:
     """Pack the frames, with the source's time stamps, audio and metadata, and check the result."""
     from vidnst.media.encode import encode
@@ -398,34 +244,3 @@ def measure_frames(
         on_event(Warned(f"the output is finished, but it could not be measured: {error}"))
     else:
         on_event(event)
-
-
-def outline(request: Request, *, overwrite: bool = True) -> dict[str, Any]:
-    """What `run` would do, as plain JSON, without doing it."""
-    job = prepare(request, overwrite=overwrite)
-    shots = find_shots_of(job)
-    check_shots(job.entries, len(shots))
-    if job.config.input.crops:
-        job = study_frames(job, shots)
-    schedule = schedule_of(job)
-    nodes = [node for shot in by_shot(schedule, shots) for node in shot]
-    roles = Counter(node.role.value for node in nodes)
-    kinds = Counter((node.role.value, node.id.pass_index) for node in nodes if isinstance(node.id, StateId))
-    evaluations = sum(count * job.config.evaluations(*kind) for kind, count in kinds.items())
-    return {
-        "source": job.clip.source,
-        "output": str(request.output),
-        "run_folder": str(request.folder),
-        "frames": job.end - job.start,
-        "range": [job.start, job.end],
-        "size": [job.width, job.height],
-        "rate": str(job.clip.rate),
-        "variable_rate": job.clip.variable_rate,
-        "audio": job.clip.audio_codec,
-        "schedule": schedule.kind,
-        "shots": [[shot.start, shot.end] for shot in shots],
-        "nodes": dict(roles),
-        "evaluations": evaluations,
-        "styles": [str(replace(style.text, path=str(style.path))) for style in job.styles],
-        "config": job.config.model_dump(mode="json"),
-    }

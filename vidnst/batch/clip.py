@@ -20,7 +20,8 @@ from vidnst.farm.jobs import Job, Refused, Shared, SharingPool, SkipJob, Stylize
 from vidnst.farm.worker import FlowWorkerFactory, StyleWorkerFactory
 from vidnst.host import RenderHost, Reporter
 from vidnst.media.frame_cache import FrameCache
-from vidnst.pipeline import Begun, finished_before, schedule_of
+from vidnst.opening import schedule_of
+from vidnst.pipeline import Begun, finished_before
 from vidnst.plan import Node, NodeId, StateId, by_shot
 from vidnst.prepare import Job as RenderJob
 from vidnst.source import open_frames, tell_repeated

@@ -6,7 +6,7 @@ from typing import Any
 
 from vidnst.batch.jobfile import ClipSpec, read_jobs
 from vidnst.errors import VidnstError
-from vidnst.pipeline import outline
+from vidnst.outline import outline
 from vidnst.prepare import Request
 
 

@@ -35,7 +35,8 @@ from vidnst.farm.jobs import SharingPool
 from vidnst.farm.looks import LooksWorkerFactory
 from vidnst.farm.scheduler import default_window, run_plan
 from vidnst.farm.staff import Staff, hire_crews, local_cores
-from vidnst.pipeline import Cancelled, begin, finish, record_threads, recorded_threads
+from vidnst.opening import record_threads, recorded_threads
+from vidnst.pipeline import Cancelled, begin, finish
 from vidnst.prepare import Request
 from vidnst.presets import build_config
 from vidnst.source import CACHE_BYTES
