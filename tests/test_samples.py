@@ -55,9 +55,18 @@ def _psnr(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
 
 
 def test_samples_are_small() -> None:
-    media = [path for path in SAMPLES.rglob("*") if path.suffix in (".mp4", ".jpg") and path.parent.name != "readme"]
+    shown = ("readme", "gallery")
+    media = [path for path in SAMPLES.rglob("*") if path.suffix in (".mp4", ".jpg") and path.parent.name not in shown]
     assert sum(path.stat().st_size for path in media) < 2_500_000
     assert (SAMPLES / "timelapse.mp4").stat().st_size < 1_000_000
+
+
+def test_the_gallery_shows_every_picture_it_has_and_stays_small() -> None:
+    folder = SAMPLES / "gallery"
+    named = re.findall(r"\]\(([^)]+\.jpg)\)", (folder / "README.md").read_text("utf-8"))
+    assert sorted(named) == sorted(path.name for path in folder.glob("*.jpg"))
+    assert len(named) > 50
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 2_500_000
 
 
 def test_readme_names_what_there_is() -> None:
