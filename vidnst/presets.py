@@ -182,11 +182,15 @@ def _explain(error: ValidationError) -> ConfigError:
     if first["type"] == "extra_forbidden":
         known = [name for model in _sections_at(path[:-1]) for name in model.model_fields]
         near = _nearest(path[-1], known)
-        return ConfigError(f"unknown key {key}", f"{near}known there: {', '.join(known)}")
+        return ConfigError(f"unknown key {_shown(key)}", f"{near}known there: {', '.join(known)}")
     message = first["msg"].removeprefix("Value error, ")
-    given = repr(first["input"])
-    given = given if len(given) <= _LONGEST_SHOWN else f"{given[:_LONGEST_SHOWN]}..."
-    return ConfigError(f"{key[:_LONGEST_SHOWN]} = {given}: {message[:1].lower()}{message[1:]}", "mend that value")
+    said = _shown(f"{message[:1].lower()}{message[1:]}", 5 * _LONGEST_SHOWN)
+    return ConfigError(f"{_shown(key)} = {_shown(repr(first['input']))}: {said}", "mend that value")
+
+
+def _shown(text: str, longest: int = _LONGEST_SHOWN) -> str:
+    """A text of bearable length."""
+    return text if len(text) <= longest else f"{text[:longest]}..."
 
 
 def _sections_at(path: Sequence[str]) -> list[type[BaseModel]]:

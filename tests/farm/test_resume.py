@@ -1,6 +1,8 @@
 """A process that is killed at any moment loses only what is in flight, and ends with the same bytes."""
 
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -83,6 +85,7 @@ def test_two_processes_cannot_render_into_one_folder(tmp_path: Path) -> None:
     with start(tmp_path / "run") as first:
         while first.poll() is None and not done_in(tmp_path / "run"):
             time.sleep(0.005)
+        os.kill(first.pid, signal.SIGSTOP)  # else it may be done before the second one has begun
         with start(tmp_path / "run") as second:
             _, errors = second.communicate(timeout=60)
         first.kill()
