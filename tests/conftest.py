@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A deadline would be a timed assertion: it fails where the machine is busy.
-settings.register_profile("vidnst", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("vidnst")
+# A deadline would be a timed assertion: it fails where the machine is busy. The same examples every time, so that a
+# change is judged by what it changed; HYPOTHESIS_PROFILE=explore looks for new ones.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("vidnst", settings.get_profile("explore"), derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "vidnst"))
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
