@@ -3,7 +3,7 @@
     python samples/make_gallery.py                 all of it, into samples/gallery
     python samples/make_gallery.py --only colour   the exhibits whose names have that in them
 
-Drafts with the backbone that ships, in a quarter of an hour of one core; the seeds are fixed. The page is
+Drafts with the backbone that ships, in some three minutes of one core; the seeds are fixed. The page is
 samples/gallery/README.md.
 """
 

@@ -2,8 +2,8 @@
 
 "Controlling Perceptual Factors in Neural Style Transfer", section 4: maps are multiplied by a guide before the products
 of their channels are taken, so a position counts by the square of its guide. Deviation: there, deep positions at the
-edge of a region, which see much of what lies outside, are left out; on real frames that changed next to nothing. Near
-an edge, within what the deepest layer sees, textures run into each other: some 50 pixels at any size.
+edge of a region, which see much of what lies outside, are left out. Near an edge, within what the deepest layer sees,
+textures run into each other: over at most half of relu5_1's 156 pixels, whatever the size of the frame.
 """
 
 from torch import Tensor
