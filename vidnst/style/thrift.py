@@ -1,0 +1,68 @@
+"""Ways to paint a frame in less memory, as a ladder: each rung keeps what the ones before it do, and adds one.
+
+Standard library only, so that memory can be reckoned without loading torch.
+"""
+
+from dataclasses import dataclass, replace
+
+from vidnst.config import RenderConfig
+
+_HISTORIES = (5, 2)
+"""Past steps that L-BFGS is cut down to."""
+_TILES = (1024, 512)
+"""Sides in pixels of the tiles."""
+_SHARES = (0.5, 0.25)
+"""Sides of a smaller frame over the frame's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thrift:
+    """What is done to save memory. The first of all is nothing."""
+
+    history: int | None = None
+    """Most past steps that L-BFGS remembers; None as many as the configuration says."""
+    half: bool = False
+    """Whether the network's maps are bfloat16, while pixels, statistics and losses stay float32."""
+    recompute: bool = False
+    """Whether maps are computed again on the way back instead of being kept. Changes nothing else."""
+    tile_px: int | None = None
+    """Side of the tiles through which the network looks at a frame, shifted by chance at every evaluation, its
+    textures summed over all of them; None looks at the whole frame."""
+    share: float = 1.0
+    """Of the frame's sides: it is painted at that size, and enlarged."""
+
+    @property
+    def paints_alike(self) -> "Thrift":
+        """The same without what changes no pixel: frames under two that are equal in this match."""
+        return replace(self, recompute=False)
+
+    def describe(self) -> str:
+        """A few words for messages."""
+        words = {
+            f"an L-BFGS history of {self.history}": self.history is not None,
+            "bfloat16 maps": self.half,
+            "recomputed maps": self.recompute,
+            f"tiles of {self.tile_px} pixels": self.tile_px is not None,
+            f"{self.share:.0%} of the size": self.share != 1,
+        }
+        return ", ".join(word for word, said in words.items() if said) or "nothing"
+
+
+def ladder(config: RenderConfig, *, additive: bool = True, smaller: bool = False) -> tuple[Thrift, ...]:
+    """The rungs for a configuration, the first of which saves nothing.
+
+    Args:
+        additive: whether all its statistics can be summed over tiles.
+        smaller: whether a shot may be painted at a smaller size, if nothing else helps.
+    """
+    rungs = [Thrift()]
+    for history in _HISTORIES:
+        if config.optimize.optimizer == "lbfgs" and history < config.optimize.history:
+            rungs.append(replace(rungs[-1], history=history))
+    rungs.append(replace(rungs[-1], half=True))
+    rungs.append(replace(rungs[-1], recompute=True))
+    for side in _TILES if additive else ():
+        rungs.append(replace(rungs[-1], tile_px=side))
+    for share in _SHARES if smaller else ():
+        rungs.append(replace(rungs[-1], share=share))
+    return tuple(rungs)
