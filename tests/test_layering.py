@@ -40,7 +40,14 @@ MAY_KNOW = {
 }
 """For each room the rooms it may import from, besides itself. The longest name that fits counts."""
 
-COMMAND_LINE = ("vidnst.__main__", "vidnst.cli", "vidnst.commands", "vidnst.console", "vidnst.live")
+COMMAND_LINE = (
+    "vidnst.__main__",
+    "vidnst.cli",
+    "vidnst.commands",
+    "vidnst.console",
+    "vidnst.console_bench",
+    "vidnst.live",
+)
 """What only knows the others, and is known to none of them."""
 
 OUTSIDE = {
@@ -55,7 +62,7 @@ OUTSIDE = {
     "scipy": ("vidnst.finish",),
     "imageio_ffmpeg": ("vidnst.media",),
     "scenedetect": ("vidnst.media",),
-    "rich": ("vidnst.console", "vidnst.live"),
+    "rich": ("vidnst.console", "vidnst.console_bench", "vidnst.live"),
     "typer": ("vidnst.cli", "vidnst.commands"),
     "click": (),
     "pickle": (),

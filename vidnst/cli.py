@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from vidnst.commands.batch import batch
+from vidnst.commands.benching import bench
 from vidnst.commands.failing import Redo, retry
 from vidnst.commands.forecasting import plan
 from vidnst.commands.looking import measure, probe
@@ -19,7 +20,7 @@ from vidnst.commands.options import option as _option
 from vidnst.commands.options import stop_on_signal as _stop_on_signal
 from vidnst.commands.options import verbosity as _verbosity
 from vidnst.commands.trying import compare, evolve, proof
-from vidnst.commands.upkeep import bench, distill, doctor, presets, weights
+from vidnst.commands.upkeep import distill, doctor, presets, weights
 from vidnst.commands.watching import report, serve, status
 
 app = typer.Typer(

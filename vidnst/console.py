@@ -108,32 +108,6 @@ def show_weights(report: "WeightsReport | RaftReport", *, as_json: bool = False)
     _show_pairs([*values.items(), *notes.items()])
 
 
-def show_bench(report: dict[str, Any], *, as_json: bool) -> None:
-    """A table of the benchmark."""
-    if as_json:
-        show_json(report)
-        return
-    rate = report["matrix_gflops"]
-    table = Table(
-        title=f"{report['device']}, {report['threads']} threads, torch {report['torch']}: {rate:.0f} GFLOP/s matmul",
-        title_justify="left",
-    )
-    for name in ("size", "s/iter", "GFLOP", "of rate", "s/cold", "s/warm", "flow s", "warp s"):
-        table.add_column(name, justify="right")
-    for row in report["rows"]:
-        table.add_row(
-            row["size"],
-            f"{row['seconds_per_iteration']:.3f}",
-            f"{row['gflop_per_iteration']:.0f}",
-            f"{row['share_of_matrix_rate']:.0%}",
-            f"{row['seconds_per_cold_frame']:.1f}",
-            f"{row['seconds_per_warm_frame']:.1f}",
-            f"{row['flow_seconds']:.3f}",
-            f"{row['warp_seconds']:.3f}",
-        )
-    Console().print(table)
-
-
 def show_measurement(found: "Measurement", *, as_json: bool, per_frame: bool = False) -> None:
     """How steady a clip is, as a table or as JSON."""
     if as_json:

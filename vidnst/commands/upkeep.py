@@ -1,6 +1,5 @@
 """Commands around renders: weights, presets, this machine, and teaching slim."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -65,27 +64,6 @@ def presets(
         typer.echo((preset_folder() / f"{show}.yaml").read_text("utf-8"), nl=False)
     else:
         raise ConfigError(f"no preset {show!r}", f"take one of {', '.join(preset_names())}")
-
-
-def bench(
-    sizes: Annotated[list[str] | None, typer.Option("--size", help="WIDTHxHEIGHT; repeatable.")] = None,
-    weights: Annotated[str, typer.Option(help="Weights; their values do not matter for speed.")] = "random",
-    backbone: Annotated[Backbone, typer.Option(help="The network that is timed.")] = "vgg19",
-    iterations: Annotated[int, typer.Option(help="Iterations timed at each size.", min=1)] = 10,
-    threads: Annotated[int | None, typer.Option(help="Threads on a CPU; default: all cores.", min=1)] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the JSON here.")] = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
-    """Measure seconds per iteration and per frame, and the share of this machine's arithmetic rate."""
-    verbosity(verbose)
-    from vidnst import console
-    from vidnst.bench import measure
-
-    report = measure(sizes=sizes, weights=weights, backbone=backbone, iterations=iterations, threads=threads)
-    if output is not None:
-        output.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
-    console.show_bench(report, as_json=as_json)
 
 
 def distill(
