@@ -525,4 +525,5 @@ def test_bench_measures_each_size(vidnst: Vidnst, tmp_path: Path) -> None:
     assert row["size"] == "64x48"
     assert row["seconds_per_iteration"] > 0
     assert row["share_of_matrix_rate"] > 0
+    assert report["copy_gbytes_per_second"] > 0
     assert vidnst("bench", "--size", "64").status == 2

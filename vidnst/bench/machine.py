@@ -1,5 +1,7 @@
 """The machine, what its arithmetic allows, and how much memory something takes. Rates are of the same run as speeds."""
 
+import ctypes
+import gc
 import os
 import platform
 import resource
@@ -93,12 +95,20 @@ def peak_memory(device: torch.device) -> Iterator[Peak]:
         yield peak
         peak.gib = torch.cuda.max_memory_allocated(device) / 2**30
         return
+    _give_back()
     _forget_peak()
     before = _resident_bytes()
     yield peak
     after = _peak_bytes()
     if before is not None and after is not None:
         peak.gib = max(0, after - before) / 2**30
+
+
+def _give_back() -> None:
+    """Return to the system what glibc keeps of freed memory: taken again, it would not show as growth."""
+    gc.collect()
+    with suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _forget_peak() -> None:

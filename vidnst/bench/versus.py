@@ -108,7 +108,7 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any], *, name: str) -> dic
     """The numbers that both have, as plain JSON.
 
     On another machine seconds say nothing, and the verdict goes by the ratio to the floor. On the same one the verdict
-    goes by time, and a floor that itself came out different widens the noise.
+    goes by time, but where the floor itself came out different, the ratio to it has to agree.
     """
     floor = new["matrix_gflops"] / old["matrix_gflops"]
     others = _differences(old, new)
@@ -118,8 +118,11 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any], *, name: str) -> dic
     notes = [*others]
     if others:
         notes.append("times of other machines do not compare; the verdicts go by the ratio to the floor")
-    elif abs(floor - 1) > _UNKNOWN_NOISE:
-        notes.append(f"the matrix product itself runs at {floor:.2f} of its rate then: so much counts as noise")
+    elif not _is_noise(floor, _UNKNOWN_NOISE):
+        notes.append(
+            f"the matrix product itself runs at {floor:.2f} of its rate then, so something else was at work; only where"
+            " both ratios agree there is a verdict"
+        )
     if old.get("torch") != new.get("torch"):
         notes.append(f"torch {old.get('torch')} then, {new.get('torch')} now")
     return {
@@ -147,14 +150,19 @@ def _row(what: str, old: Value, new: Value, *, floor: float, same_machine: bool)
     ratio = new.value / old.value
     to_floor = {"seconds": ratio * floor, "rate": ratio / floor, "bytes": None}[new.kind]
     noise = max(old.noise, new.noise)
-    if same_machine and new.kind != "bytes":
-        noise = max(noise, abs(floor - 1))
-    judged = ratio if same_machine or to_floor is None else to_floor
-    return Row(what, old.value, new.value, ratio, to_floor, noise, _verdict(judged, noise, new.kind))
+    by_time, by_floor = (_verdict(ratio if it is None else it, noise, new.kind) for it in (ratio, to_floor))
+    verdict = by_time if same_machine else by_floor
+    if same_machine and by_time != by_floor and not _is_noise(floor, _UNKNOWN_NOISE):
+        verdict = "same within noise"
+    return Row(what, old.value, new.value, ratio, to_floor, noise, verdict)
+
+
+def _is_noise(ratio: float, noise: float) -> bool:
+    return 1 / (1 + noise) <= ratio <= 1 + noise
 
 
 def _verdict(ratio: float, noise: float, kind: str) -> Verdict:
-    if 1 / (1 + noise) <= ratio <= 1 + noise:
+    if _is_noise(ratio, noise):
         return "same within noise"
     if kind == "bytes":
         return "more" if ratio > 1 else "less"
@@ -167,7 +175,9 @@ def _values(report: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
         spread = row.get("spread")
         noise = max(_NOISE, spread) if _is_positive(spread) else _NOISE if spread == 0 else _UNKNOWN_NOISE
         yield f"{row['size']}, s/iteration", Value(row["seconds_per_iteration"], noise, "seconds")
-        if _is_positive(row.get("memory_gib")):
+        if (
+            _is_positive(row.get("memory_gib")) and "memory_kind" in report
+        ):  # before, it was of all sizes up to this one
             yield f"{row['size']}, GiB", Value(row["memory_gib"], _MEMORY_NOISE, "bytes")
     for place in ("presets", "workers"):
         for row in _rows(report, place):

@@ -142,7 +142,10 @@ class _Clock:
     workers: int = 0
     first_frame: float | None = None
     _stage: str = "startup"
-    _since: float = field(default_factory=time.perf_counter)
+    _since: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._since = self.began
 
     def __call__(self, event: Event) -> None:
         match event:
