@@ -1,7 +1,10 @@
 """What a render would take, foretold: the plan's own numbers, memory by what torch keeps, and sizes that would fit."""
 
+import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import clips
 import numpy as np
@@ -9,9 +12,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from vidnst import cli, disks
 from vidnst import forecast as forecasting
 from vidnst.cli import app
 from vidnst.config import RenderConfig
+from vidnst.disks import disks_of
+from vidnst.elsewhere import Farm, farm_of
+from vidnst.errors import ConfigError
 from vidnst.farm.staff import Staff
 from vidnst.forecast import Pace, forecast, foretold_seconds
 from vidnst.frames import Shot
@@ -119,3 +126,113 @@ def test_the_command_tells_several_clips_and_their_total_as_json(request_: Reque
     assert told["total"]["frames"] == 10
     assert told["total"]["fits"] is True
     assert told["total"]["seconds"] is None
+
+
+def planned(*arguments: object, status: int = 0) -> Any:
+    said = CliRunner().invoke(app, ["plan", *map(str, arguments), "--no-time", "--json"])
+    if isinstance(said.exception, ConfigError):
+        raise said.exception
+    assert said.exit_code == status, said.output
+    return json.loads(said.stdout)
+
+
+def test_plan_takes_every_option_of_render_that_changes_the_work() -> None:
+    def takes(command: Any) -> dict[str, inspect.Parameter]:
+        return dict(inspect.signature(command).parameters)
+
+    render, plan = takes(cli.render), takes(cli.plan)
+    assert render.keys() - plan.keys() == {"overwrite", "restart", "redo", "dry_run"}
+    for name in render.keys() & plan.keys():
+        assert (plan[name].annotation, plan[name].default) == (render[name].annotation, render[name].default), name
+    assert {"region", "colour", "filters", "photo", "loop", "register", "deflicker", "address"} <= plan.keys()
+
+
+def test_options_that_only_render_had_change_what_is_foretold(request_: Request, tmp_path: Path) -> None:
+    common = (request_.source, "--style", request_.styles[0], "--backbone", "slim", "--iterations", 20)
+    common += ("--executor", "inline", "-o", tmp_path / "out.mp4")
+    disk = "disk of the run folder"
+
+    def bytes_of(told: Any) -> int:
+        return next(need["needed"] for need in told["clips"][0]["needs"] if need["what"] == disk)
+
+    plain = planned(*common)
+    assert bytes_of(planned(*common, "--filter", "palette:4")) > bytes_of(plain)
+    kept = planned(*common, "--keep-frames")
+    assert (kept["clips"][0]["keeps"], plain["clips"][0]["keeps"]) == (True, False)
+    assert sum(planned(*common, "--loop")["clips"][0]["nodes"].values()) > sum(plain["clips"][0]["nodes"].values())
+    with pytest.raises(ConfigError, match=r"input\.deflicker"):
+        planned(*common, "--deflicker", 2)
+    with pytest.raises(ConfigError, match="NAME=MASK"):
+        planned(*common, "--region", "sky")
+
+
+def test_a_farm_that_is_described_is_reckoned_for_without_being_asked(request_: Request) -> None:
+    config = changed(CONFIG, {"farm.workers": 16, "farm.threads": None})
+    request = replace(request_, config=config)
+    little = forecast(request, farm=farm_of(config, gpu_gib=0.064), timed=False)
+    assert (little.workers, little.threads, little.elsewhere) == (16, None, True)
+    gpu, host = little.needs[0], little.needs[1]
+    assert (gpu.what, gpu.there, gpu.fits) == ("GPU memory of a worker", round(0.064 * 2**30), False)
+    assert gpu.size is not None
+    assert forecast(request, farm=farm_of(config, gpu_gib=24), timed=False).fits
+    here = forecast(request, timed=False)
+    if here.threads is not None:  # on CPUs the workers' memory is this machine's; elsewhere it is not
+        assert host.needed < here.needs[1].needed
+
+
+def test_workers_on_cpus_elsewhere_take_no_memory_here_and_are_timed_by_one_here(request_: Request) -> None:
+    config = changed(CONFIG, {"farm.workers": 3, "farm.address": "ray://far:10001", "farm.device": "cpu"})
+    farm = farm_of(config)
+    assert farm == Farm(None)
+    found = forecast(replace(request_, config=config), farm=farm)
+    assert (found.workers, found.threads) == (3, 1)
+    assert [need.what for need in found.needs] == ["memory of a worker", "host memory", "disk of the run folder"]
+    assert found.needs[0].there is None
+    assert found.seconds is not None
+
+
+def test_a_farm_of_which_too_little_is_said_is_refused(request_: Request) -> None:
+    common = (request_.source, "--style", request_.styles[0], "--backbone", "slim")
+    for options, words in (
+        (("--address", "ray://far:10001"), "add --workers"),
+        (("--gpu-memory", 24), "add --workers"),
+        (("--gpu-memory", 24, "--workers", 2, "--set", "farm.device=cpu"), "for nothing"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            planned(*common, *options)
+
+
+def test_disk_is_summed_up_over_clips_by_file_system(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = forecast(request_, timed=False)
+    slack = 64 << 20
+    (own,) = (need.needed - slack for need in found.needs if need.what == forecasting.DISK)
+    clips_ = [replace(found, folder=folder) for folder in ("/one/a", "/one/b", "/two/c")]
+    clips_[1] = replace(clips_[1], keeps=True)
+    free = {"one": 2 * own + slack, "two": own + slack - 1}
+    monkeypatch.setattr(disks, "file_system", lambda path: path.parts[1])
+    monkeypatch.setattr(disks, "free_bytes", lambda path: free[path.parts[1]])
+    one, two = disks_of(clips_)
+    assert (one.folder, one.clips, one.needed, one.least) == ("/one/a", 2, 2 * own + slack, 2 * own + slack)
+    assert (one.fits, two.fits, two.fits_in_turn) == (True, False, False)
+    one, _ = disks_of([replace(clip, keeps=False) for clip in clips_])
+    assert (one.needed, one.least) == (2 * own + slack, own + slack)
+    free["one"] -= 1
+    one, _ = disks_of([replace(clip, keeps=False) for clip in clips_])
+    assert (one.fits, one.fits_in_turn) == (False, True)
+
+
+def test_a_file_of_jobs_is_planned_with_all_that_cannot_be_rendered_named(request_: Request, tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs.yaml"
+    settings = {"model.backbone": "slim", "optimize.iterations": 4, "farm.executor": "inline"}
+    entry = {"sources": ["burst", "gone"], "styles": ["style.png"]}
+    jobs.write_text(json.dumps({"defaults": {"folder": "outs", "set": settings}, "jobs": [entry]}))
+    told = planned(jobs, "--workers", 1, status=9)
+    (clip,) = told["clips"]
+    assert (clip["frames"], clip["workers"]) == (4, 1)
+    assert clip["folder"] == str(tmp_path / "outs" / "burst-style.mp4.vidnst")
+    assert [error["name"] for error in told["errors"]] == ["gone-style.mp4"]
+    (disk,) = told["total"]["disks"]
+    assert (disk["clips"], disk["fits"], told["total"]["fits"]) == (1, True, False)
+    assert not (tmp_path / "outs").exists()
+    with pytest.raises(ConfigError, match="--size is not for a file of jobs"):
+        planned(jobs, "--size", 40)

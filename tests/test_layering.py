@@ -46,6 +46,7 @@ COMMAND_LINE = (
     "vidnst.commands",
     "vidnst.console",
     "vidnst.console_bench",
+    "vidnst.console_forecast",
     "vidnst.live",
 )
 """What only knows the others, and is known to none of them."""
@@ -62,7 +63,7 @@ OUTSIDE = {
     "scipy": ("vidnst.finish",),
     "imageio_ffmpeg": ("vidnst.media",),
     "scenedetect": ("vidnst.media",),
-    "rich": ("vidnst.console", "vidnst.console_bench", "vidnst.live"),
+    "rich": ("vidnst.console", "vidnst.console_bench", "vidnst.console_forecast", "vidnst.live"),
     "typer": ("vidnst.cli", "vidnst.commands"),
     "click": (),
     "pickle": (),

@@ -18,7 +18,6 @@ from vidnst.doctor import Check
 from vidnst.frames import ClipInfo
 
 if TYPE_CHECKING:  # they bring torch and numpy
-    from vidnst.forecast import Forecast
     from vidnst.places import Batch
     from vidnst.raft.weights import RaftReport
     from vidnst.steadiness import Compared, KeyErrors, Measurement
@@ -322,44 +321,3 @@ def show_address(url: str, *, token: bool) -> None:
     sys.stdout.flush()
     if token:
         sys.stderr.write("vidnst: add ?token=... to the address the first time; Ctrl-C ends it\n")
-
-
-def show_forecasts(forecasts: "Sequence[Forecast]", *, as_json: bool) -> None:
-    """What renders would take, each and in total, and with which size what does not fit would."""
-    from vidnst.forecast import total_seconds
-
-    seconds = total_seconds(forecasts)
-    if as_json:
-        totals = {
-            "frames": sum(found.frames for found in forecasts),
-            "evaluations": sum(found.evaluations for found in forecasts),
-            "seconds": seconds,
-            "fits": all(found.fits for found in forecasts),
-        }
-        show_json({"clips": [found.plain() for found in forecasts], "total": totals})
-        return
-    table = Table(show_edge=False, pad_edge=False)
-    for name in ("clip", "frames", "size", "shots", "nodes", "evaluations", "workers", "time"):
-        table.add_column(name, justify="left" if name == "clip" else "right", no_wrap=name != "clip")
-    for found in forecasts:
-        nodes, size = sum(found.nodes.values()), f"{found.width}x{found.height}"
-        counts = (found.shots, nodes, found.evaluations, found.workers)
-        table.add_row(found.source, str(found.frames), size, *map(str, counts), _spell(found.seconds))
-    if len(forecasts) > 1:
-        sums = (sum(found.frames for found in forecasts), sum(found.evaluations for found in forecasts))
-        table.add_row("total", str(sums[0]), "", "", "", str(sums[1]), "", _spell(seconds))
-    Console().print(table)
-    for found in forecasts:
-        for need in found.needs:
-            there = "there is none here" if need.there is None else f"{need.there / 1e9:.1f} GB there"
-            sys.stdout.write(f"{found.source}: {need.what} {need.needed / 1e9:.2f} GB, {there}\n")
-            if not need.fits:
-                remedy = f"it would fit with --size {need.size}" if need.size else "no size would fit"
-                sys.stdout.write(f"  does not fit: {remedy}\n")
-
-
-def _spell(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from vidnst.config import RenderConfig
+from vidnst.elsewhere import Farm
 from vidnst.events import OnEvent, Stage, ignore
 from vidnst.farm.staff import Staff, choose_staff, local_cores
 from vidnst.frames import Pixels, Shot
@@ -30,6 +31,7 @@ _NODE_BYTES = 24
 """For each pixel of a node in flight: a state, and a pair of flows."""
 _MEASURED_FLOWS = 2
 """Flows that measuring a frame takes, about: the source's, and as long again for warping and comparing."""
+DISK = "disk of the run folder"
 _STEP = 16
 """Sizes that would fit are multiples of it."""
 
@@ -82,8 +84,15 @@ class Forecast:
     threads: int | None
     needs: tuple[Need, ...]
     seconds: float | None
-    """Of rendering; None where it was not to be estimated, or frames pass through."""
+    """Of rendering, were every worker as fast as one here; None where that was not to be estimated, where frames pass
+    through, and where the workers are of another kind than those here."""
     pace: Pace | None
+    folder: str
+    """Of the run."""
+    keeps: bool
+    """Whether the run folder keeps its frames when it is finished."""
+    elsewhere: bool
+    """Whether it is reckoned for machines other than this one."""
 
     @property
     def fits(self) -> bool:
@@ -95,11 +104,12 @@ class Forecast:
         return asdict(self) | {"needs": [asdict(need) | {"fits": need.fits} for need in self.needs], "fits": self.fits}
 
 
-def forecast(request: Request, *, timed: bool = True, on_event: OnEvent = ignore) -> Forecast:
+def forecast(request: Request, *, farm: Farm | None = None, timed: bool = True, on_event: OnEvent = ignore) -> Forecast:
     """Look at a source and its plan, and say what rendering it would take.
 
     Args:
         request: as for a render.
+        farm: machines to reckon for, of which nothing else is known; None for this one.
         timed: whether to time a few evaluations of one frame at its real size.
         on_event: hears of what happens.
 
@@ -110,9 +120,9 @@ def forecast(request: Request, *, timed: bool = True, on_event: OnEvent = ignore
     shots = find_shots_of(job, on_event)
     check_shots(job.entries, len(shots))
     nodes = [node for shot in by_shot(schedule_of(job), shots) for node in shot]
-    staff = _staff(job, shots)
+    staff = _staff(job, shots, farm)
     pace = None
-    if timed and not job.passes_through:
+    if timed and not job.passes_through and (farm is None or _is_alike(staff, job.config)):
         on_event(Stage("timing"))
         pace = time_frame(job, shots, staff)
     return Forecast(
@@ -125,16 +135,38 @@ def forecast(request: Request, *, timed: bool = True, on_event: OnEvent = ignore
         evaluations=sum(_evaluations(node, job.config) for node in nodes),
         workers=staff.style,
         threads=staff.threads,
-        needs=needs_of(job, staff),
-        seconds=None if pace is None else foretold_seconds(job, nodes, staff, pace),
+        needs=needs_of(job, staff, farm),
+        seconds=None if pace is None else foretold_seconds(job, nodes, staff, pace, cores=_cores(staff, farm)),
         pace=pace,
+        folder=str(request.folder),
+        keeps=job.config.output.keep_frames,
+        elsewhere=farm is not None,
     )
 
 
-def _staff(job: Job, shots: Sequence[Shot]) -> Staff:
+def _is_alike(staff: Staff, config: RenderConfig) -> bool:
+    """Whether workers elsewhere are of the kind that one here would be, so that timing one here says something."""
+    from vidnst.farm.worker import pick_device
+
+    return (pick_device("auto" if staff.threads is None else config.farm.device).type == "cuda") == (
+        staff.threads is None
+    )
+
+
+def _cores(staff: Staff, farm: Farm | None) -> int:
+    """Cores that there are for the workers: elsewhere, as many as they have threads."""
+    return local_cores() if farm is None else staff.style * (staff.threads or 1)
+
+
+def _staff(job: Job, shots: Sequence[Shot], farm: Farm | None) -> Staff:
     from vidnst.farm.worker import gpus_of, pick_device
 
     width = len(shots) if schedule_of(job).kind == "chain" else job.end - job.start
+    settings = job.config.farm
+    if farm is not None:
+        count, threads = settings.workers or 1, settings.threads or 1
+        gpus = 0.0 if settings.device == "cpu" else float(count)
+        return choose_staff(settings, width=width, cores=count * threads, gpus=gpus, threads=threads)
     gpus = 0.0
     if not job.passes_through and pick_device(job.config.farm.device).type == "cuda":
         gpus = 1.0 if job.config.farm.executor == "inline" else float(len(gpus_of()))
@@ -198,10 +230,11 @@ def _least(run: Callable[[], object], tries: int = 2) -> float:
     return min(seconds)
 
 
-def foretold_seconds(job: Job, nodes: Sequence[Node], staff: Staff, pace: Pace) -> float:
+def foretold_seconds(job: Job, nodes: Sequence[Node], staff: Staff, pace: Pace, *, cores: int | None = None) -> float:
     """Seconds from the pace of one worker: the longest of what all do, what flow takes, and the chain of what waits.
 
-    On a CPU stylizing and flow share the cores. A cold frame's coarse scales cost what their areas are.
+    On a CPU stylizing and flow share the cores (None: this machine's). A cold frame's coarse scales cost what their
+    areas are.
     """
     config, cold = job.config, _cold_evaluations(job)
     spent: dict[NodeId, float] = {}
@@ -217,7 +250,8 @@ def foretold_seconds(job: Job, nodes: Sequence[Node], staff: Staff, pace: Pace) 
     flow = sum(spent.values()) - style
     parts = [style / staff.style, flow / staff.flow, max(until.values(), default=0.0)]
     if staff.threads is not None:
-        parts.append((style + flow) / max(1, min(local_cores() // staff.threads, staff.style + staff.flow)))
+        at_once = (local_cores() if cores is None else cores) // staff.threads
+        parts.append((style + flow) / max(1, min(at_once, staff.style + staff.flow)))
     measured = _MEASURED_FLOWS * pace.flow * config.output.measure
     return max(parts) + (job.end - job.start) * (pace.frame + measured)
 
@@ -232,8 +266,8 @@ def _cold_evaluations(job: Job) -> float:
     return sum(count * h * w / full for count, (h, w) in zip(budget, sizes[-len(budget) :], strict=True))
 
 
-def needs_of(job: Job, staff: Staff) -> tuple[Need, ...]:
-    """Memory and disk that a render takes, beside what this machine has."""
+def needs_of(job: Job, staff: Staff, farm: Farm | None = None) -> tuple[Need, ...]:
+    """Memory and disk that a render takes, beside what this machine has, or what is known of the farm."""
     from vidnst.farm.scheduler import default_window
     from vidnst.farm.worker import gpus_of
     from vidnst.style.memory import footprint
@@ -246,18 +280,22 @@ def needs_of(job: Job, staff: Staff) -> tuple[Need, ...]:
     fixed = _WORKER_BYTES + frames * width * height * 3  # of smaller frames it keeps more: no more bytes, nor fewer
     if not job.passes_through:
         worker = footprint(config)
-        if staff.threads is None or config.farm.device == "auto":
-            smallest = min(gpus_of(), default=None)
+        if staff.threads is None or (farm is None and config.farm.device == "auto"):
+            smallest = min(gpus_of(), default=None) if farm is None else farm.gpu_bytes
             limit = None if smallest is None else round(smallest * config.farm.gpus_per_worker)
             found.append(_need("GPU memory of a worker", worker.per_pixel, worker.fixed, limit, width, height))
-        if staff.threads is not None:
+        if staff.threads is not None and farm is not None:
+            found.append(
+                _need("memory of a worker", worker.per_pixel, worker.fixed + _WORKER_BYTES, None, width, height)
+            )
+        elif staff.threads is not None:
             per_pixel += worker.per_pixel * staff.style
             apart = config.farm.executor == "ray"
             fixed += staff.style * (worker.fixed + _WORKER_BYTES * apart)
     found.append(_need("host memory", per_pixel, fixed, _host_bytes(), width, height))
     disk, least = disk_bytes(job), disk_bytes(job, size=(0, 0))
     per_disk = (disk - least) / (width * height)
-    found.append(_need("disk of the run folder", per_disk, least, free_bytes(job.request.folder), width, height))
+    found.append(_need(DISK, per_disk, least, free_bytes(job.request.folder), width, height))
     return tuple(found)
 
 

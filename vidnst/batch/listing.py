@@ -19,7 +19,7 @@ def list_jobs(path: Path) -> list[dict[str, Any]]:
     return [_row(clip) for clip in read_jobs(path).clips]
 
 
-def _somewhere(request: Request) -> Request:
+def somewhere(request: Request) -> Request:
     """The request with its output where a folder is already: the batch makes the folders that are not there."""
     home = next(folder for folder in request.output.parents if folder.is_dir())
     return replace(request, output=home / request.output.name, work_dir=request.folder)
@@ -41,7 +41,7 @@ def _row(clip: ClipSpec) -> dict[str, Any]:
         "error": None,
     }
     try:
-        plan = outline(_somewhere(clip.request))
+        plan = outline(somewhere(clip.request))
     except VidnstError as error:
         return row | {"error": str(error)}
     return row | {

@@ -1,95 +1,91 @@
 """The command that says what a render would take."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidnst.commands.options import (
-    LOOK,
-    OUT,
-    RANGE,
-    WORK,
-    Assignments,
-    End,
-    Iterations,
-    Json,
-    Network,
-    Preset,
-    SettingsFile,
-    Source,
-    Start,
-    Styles,
-    Verbose,
-    Weights,
-    option,
-    verbosity,
-)
+from vidnst.commands.options import WORK, Json, Source, Verbose, option, verbosity
+from vidnst.commands.render_options import RenderOptions, takes_render_options
+
+if TYPE_CHECKING:
+    from vidnst.prepare import Request
+
+_OUTPUT = Path("out.mp4")
+_JOB_FILES = (".yaml", ".yml")
+_FOR_JOBS = {"workers", "address", "executor"}
+"""Options that mean something for a file of jobs, which says all else itself."""
+_SOME_FAILED = 9
 
 
+@takes_render_options
 def plan(
     source: Source,
-    style: Styles = None,
-    output: Annotated[
-        Path, option(OUT, "Where the output would be, whose disk is looked at.", "--output", "-o")
-    ] = Path("out.mp4"),
-    preset: Preset = None,
-    config: SettingsFile = None,
-    assignments: Assignments = None,
-    size: Annotated[int | None, option(RANGE, "Longest side in pixels; never enlarges.")] = None,
-    start: Start = None,
-    end: End = None,
-    fps: Annotated[str | None, option(RANGE, "Frames per second of pictures, also as a fraction.")] = None,
-    iterations: Iterations = None,
-    schedule: Annotated[
-        Literal["keys", "chain", "independent"] | None, option(LOOK, "From what frames start, as for render.")
+    chosen: RenderOptions,
+    gpu_memory: Annotated[
+        float | None,
+        option(
+            WORK,
+            "Reckon for --workers elsewhere, on GPUs of so much memory; nothing is connected to.",
+            metavar="GIB",
+            min=0.1,
+        ),
     ] = None,
-    stability: Annotated[float | None, option(LOOK, "How steady, from 0 to 1, as for render.", metavar="0..1")] = None,
-    backbone: Network = None,
-    weights: Weights = None,
-    workers: Annotated[int | None, option(WORK, "Stylizing actors, as for render.")] = None,
-    executor: Annotated[
-        Literal["ray", "inline"] | None, option(WORK, "Ray actors, or threads of this process.")
-    ] = None,
-    work_dir: Annotated[Path | None, option(OUT, "Run folder, whose disk is looked at.")] = None,
     timed: Annotated[
         bool, typer.Option("--time/--no-time", help="Time a few evaluations of one frame of each clip.")
     ] = True,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say what rendering each SOURCE would take: work, memory, disk and time. Pictures are one clip together."""
-    verbosity(verbose)
-    from vidnst.presets import load_config
+    """Say what rendering each SOURCE would take: work, memory, disk and time. Pictures are one clip together.
 
-    resolved = load_config(
-        preset=preset,
-        file=config,
-        stability=stability,
-        assignments=assignments or (),
-        options={
-            "input.size": size,
-            "input.start": start,
-            "input.end": end,
-            "input.fps": fps,
-            "optimize.iterations": iterations,
-            "schedule.kind": schedule,
-            "model.backbone": backbone,
-            "model.weights": weights,
-            "farm.workers": workers,
-            "farm.executor": executor,
-        },
-    )
-    from vidnst import console, live
-    from vidnst.forecast import forecast
+    SOURCE may be a file of jobs (JOBS.yaml), as `vidnst batch` takes it. With --address, or --workers and --gpu-memory,
+    it is reckoned for machines elsewhere.
+    """
+    verbosity(verbose)
+    requests = _requests(source, chosen)
+    from vidnst import live
+    from vidnst.console_forecast import show_forecasts
+    from vidnst.elsewhere import farm_of
+    from vidnst.errors import VidnstError
+    from vidnst.forecast import Forecast, forecast
+
+    found: list[Forecast] = []
+    failed: list[tuple[str, str]] = []
+    with live.progress(as_json=False) as on_event:
+        for name, request in requests:
+            try:
+                farm = farm_of(request.config, gpu_gib=gpu_memory)
+                found.append(forecast(request, farm=farm, timed=timed, on_event=on_event))
+            except VidnstError as error:
+                if name is None:
+                    raise
+                failed.append((name, str(error)))
+    show_forecasts(found, failed=failed, as_json=as_json)
+    if failed:
+        raise typer.Exit(_SOME_FAILED)
+
+
+def _requests(source: list[str], chosen: RenderOptions) -> "list[tuple[str | None, Request]]":
+    """What would be rendered; a job of a file has a name, and may fail alone."""
+    if any(Path(name).suffix.lower() in _JOB_FILES for name in source):
+        return [pair for name in source for pair in _jobs(Path(name), chosen)]
     from vidnst.media.pictures import is_picture
     from vidnst.prepare import Request
 
+    config, styles, output = chosen.settings(), tuple(chosen.style or ()), chosen.output or _OUTPUT
     together = len(source) > 1 and all(is_picture(Path(name)) for name in source)
     clips: list[str | list[str]] = [source] if together else list(source)
-    with live.progress(as_json=False) as on_event:
-        found = [
-            forecast(Request(clip, tuple(style or ()), output, resolved, work_dir), timed=timed, on_event=on_event)
-            for clip in clips
-        ]
-    console.show_forecasts(found, as_json=as_json)
+    return [(None, Request(clip, styles, output, config, chosen.work_dir)) for clip in clips]
+
+
+def _jobs(path: Path, chosen: RenderOptions) -> "list[tuple[str | None, Request]]":
+    from vidnst.batch.jobfile import read_jobs
+    from vidnst.batch.listing import somewhere
+    from vidnst.errors import ConfigError
+
+    if strange := [name for name in chosen.given() if name not in _FOR_JOBS]:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in strange)
+        raise ConfigError(f"{named} is not for a file of jobs, and {path} is one", "say it in the file")
+    farm = {name: getattr(chosen, name) for name in chosen.given()}
+    return [(clip.name, somewhere(clip.request)) for clip in read_jobs(path, farm=farm).clips]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from vidnst.errors import DiskFullError
 
-_SLACK_BYTES = 64 << 20
+SLACK_BYTES = 64 << 20
+"""Of a run folder, for what is not pictures."""
 
 
 def required_bytes(*, frames: int, width: int, height: int, states: int, bits: int = 8, more_bits: int = 0) -> int:
@@ -21,15 +22,25 @@ def required_bytes(*, frames: int, width: int, height: int, states: int, bits: i
         more_bits: per channel of all further pictures of it that are kept.
     """
     pixels = width * height
-    return frames * pixels * 3 * (bits + more_bits) // 8 + states * pixels * 6 + _SLACK_BYTES
+    return frames * pixels * 3 * (bits + more_bits) // 8 + states * pixels * 6 + SLACK_BYTES
 
 
 def free_bytes(folder: Path) -> int:
     """Bytes that are free on the disk of a folder, which need not exist yet."""
+    return shutil.disk_usage(_there(folder)).free
+
+
+def file_system(folder: Path) -> int:
+    """A number of the file system on which a folder is, or would be made."""
+    return _there(folder).stat().st_dev
+
+
+def _there(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
     place = folder.absolute()
     while not place.exists():
         place = place.parent
-    return shutil.disk_usage(place).free
+    return place
 
 
 def check_free_space(folder: Path, needed_bytes: int) -> None:
