@@ -29,7 +29,7 @@ from vidnst.records import find_record
 from vidnst.report_numbers import changed_settings, outliers, render_command
 from vidnst.reporting import gather, write_report
 from vidnst.store import Manifest
-from vidnst.watching import read_status
+from vidnst.watching import Watcher
 
 EVIL = "<script>document.title='owned'</script>\"'><img src=x onerror=\"document.title='owned'\">\u202e.mp4"
 
@@ -145,7 +145,10 @@ def test_a_render_that_fails_leaves_its_report_and_its_last_words(
     with pytest.raises(EncoderError):
         rendered(tmp_path)
     folder = tmp_path / "out.mkv.vidnst"
-    assert (read_status(folder).state, read_status(folder).message) == ("failed", "ffmpeg <failed>; install another.")
+    assert (Watcher().look(folder).state, Watcher().look(folder).message) == (
+        "failed",
+        "ffmpeg <failed>; install another.",
+    )
     page = Page((folder / "report.html").read_text("utf-8"))
     assert "ffmpeg <failed>; install another." in page.words
     assert f"vidnst resume {folder}" in page.words

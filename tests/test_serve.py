@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from browser import dumped
-from clips import pictures, write_pictures
+from clips import pictures, read_index, write_pictures
+from numpy.typing import NDArray
 
 import vidnst
 from vidnst.errors import ConfigError, RunError
@@ -83,6 +86,7 @@ def test_it_shows_numbers_pictures_and_the_report(runs: Path) -> None:
         told = json.loads(ask(port, "/status.json")[1])
         (run,) = told["runs"]
         assert (run["name"], run["state"], run["frames_done"], run["last_frame"]) == ("out<b>.mp4", "finished", 3, 2)
+        assert run["shown_frame"] == 2
         base = f"/run/{run['id']}"
         for path, start, kind in (
             ("frame/2", b"\xff\xd8", "image/jpeg"),
@@ -97,6 +101,48 @@ def test_it_shows_numbers_pictures_and_the_report(runs: Path) -> None:
             assert answer.headers["Content-Type"] == kind
         assert "sandbox" in ask(port, f"{base}/report.html")[0].headers["Content-Security-Policy"]
         assert ask(port, f"{base}/frame/77")[0].status == 404
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "frames_of_it"])
+def test_a_run_that_has_kept_no_frames_is_shown_by_its_output_beside_its_source(name: str, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "in", pictures(9, (96, 64)))
+    config = build_config(
+        {
+            "optimize": {"iterations": 0},
+            "input": {"start": "2"},
+            "farm": {"executor": "inline"},
+            "output": {"measure": False, "report": False},
+        }
+    )
+    vidnst.render(tmp_path / "in", style=[], output=tmp_path / name, config=config)
+    folder = tmp_path / f"{name}.vidnst"
+    assert not list(folder.rglob("*.png"))
+    with serving(tmp_path) as port:
+        (run,) = json.loads(ask(port, "/status.json")[1])["runs"]
+        assert (run["state"], run["last_frame"], run["shown_frame"]) == ("finished", None, 5)
+        shown = {kind: decoded(ask(port, f"/run/{run['id']}/{kind}/5")[1]) for kind in ("frame", "source")}
+        assert {kind: read_index(pixels) for kind, pixels in shown.items()} == {"frame": 5, "source": 5}
+        for number in (1, 11, 77):  # outside the range
+            assert ask(port, f"/run/{run['id']}/frame/{number}")[0].status == 404
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / name).rename(elsewhere)
+    record = folder / "run.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"output": str(elsewhere)}))
+    for sources, status in ((True, 200), (False, 404)):  # a stranger's record can name any file
+        with serving(tmp_path, sources=sources) as port:
+            assert ask(port, f"/run/{key_of(port)}/frame/5")[0].status == status
+    (tmp_path / "link").symlink_to(elsewhere)
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"output": str(tmp_path / "link")}))
+    with serving(tmp_path) as port:
+        assert json.loads(ask(port, "/status.json")[1])["runs"][0]["shown_frame"] is None
+        assert ask(port, f"/run/{key_of(port)}/frame/5")[0].status == 404
+
+
+def decoded(data: bytes) -> NDArray[np.uint8]:
+    """RGB pixels of a JPEG file."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def test_nothing_else_is_served(runs: Path, tmp_path: Path) -> None:

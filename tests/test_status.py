@@ -19,7 +19,7 @@ from vidnst.presets import build_config
 from vidnst.store import LogReader, holds_run, lock_holder
 from vidnst.store.atomic import FolderLock
 from vidnst.tally import Tally
-from vidnst.watching import Watcher, read_status
+from vidnst.watching import Watcher
 
 
 def quick(**output: object) -> RenderConfig:
@@ -89,7 +89,7 @@ def test_a_lock_is_seen_without_being_taken_and_a_dead_process_holds_none(
 def test_a_render_that_finishes_is_told_as_finished(tmp_path: Path) -> None:
     folder = render(tmp_path)
     files = sorted(folder.rglob("*"))
-    found = read_status(folder)
+    found = Watcher().look(folder)
     assert (found.state, found.frames, found.frames_done, found.last_frame) == ("finished", 4, 4, 3)
     assert found.bytes == sum(path.stat().st_size for path in files if path.is_file())
     assert found.per_second is not None
@@ -102,14 +102,14 @@ def test_a_stopped_render_says_so_and_one_that_was_killed_is_stopped_too(tmp_pat
     with pytest.raises(CancelledError):
         render(tmp_path, stop_after=2, frames=6)
     folder = tmp_path / "out.mp4.vidnst"
-    found = read_status(folder)
+    found = Watcher().look(folder)
     assert found.state == "stopped"
     assert "stopped" in found.message
     assert 2 <= found.frames_done < 6
     assert found.eta_seconds is None
     log = folder / "events.jsonl"
     log.write_text("".join(line for line in log.read_text().splitlines(True) if '"ended"' not in line))
-    assert read_status(folder).state == "stopped"
+    assert Watcher().look(folder).state == "stopped"
 
 
 def test_a_running_one_has_a_holder_and_an_end_in_sight(tmp_path: Path) -> None:
@@ -139,7 +139,9 @@ def test_what_was_warned_of_before_there_was_a_log_is_in_it(tmp_path: Path) -> N
     write_pictures(tmp_path / "in", pictures(2, (64, 48)))
     config = quick().model_copy(update={"input": build_config({"input": {"size": 1000}}).input})
     vidnst.render(tmp_path / "in", style=tmp_path / "in" / "0000.png", output=tmp_path / "o.mp4", config=config)
-    assert any("is not enlarged to size 1000" in note.text for note in read_status(tmp_path / "o.mp4.vidnst").warnings)
+    assert any(
+        "is not enlarged to size 1000" in note.text for note in Watcher().look(tmp_path / "o.mp4.vidnst").warnings
+    )
 
 
 def test_a_log_that_begins_anew_is_read_anew(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from vidnst.tally import Note, Tally
 State = Literal["waiting", "running", "stopped", "finished", "failed", "damaged"]
 _SIZE_SECONDS = 15.0
 _MOST_FILES = 1_000_000
+_EARLY = 48
+"""Frames into an output at most, of the one that is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class RunStatus:
     """Frames of the source that do not decode."""
     last_frame: int | None = None
     """The one that was finished last and is in the folder."""
+    shown_frame: int | None = None
+    """The one whose picture stands for the run: `last_frame`, or one of the output where the folder keeps none."""
     updated: float = 0.0
     """Time of the last event, seconds since 1970."""
     bytes: int | None = None
@@ -82,8 +86,8 @@ class _Watched:
     tally: Tally = field(default_factory=Tally)
     size: int | None = None
     sized: float = -1e9
-    plan: tuple[int, int | None] = (0, None)
-    """Time of change of plan.json, and the frames it has."""
+    plan: tuple[int, tuple[int, int] | None] = (0, None)
+    """Time of change of plan.json, and the range of frames that it has."""
     manifest: Manifest | None = None
     manifest_time: int = 0
 
@@ -122,8 +126,11 @@ class Watcher:
             seen.tally = Tally()
         for event in events:
             seen.tally.add(event)
-        tally, manifest, frames = seen.tally, _manifest(folder, seen), _frames(folder, seen)
+        tally, manifest, range_ = seen.tally, _manifest(folder, seen), _range(folder, seen)
+        frames = None if range_ is None else range_[1] - range_[0]
         state, message = _state(tally, holder, frames)
+        last = _last_frame(folder, tally)
+        kept = state == "finished" and last is None and range_ is not None and holds_output(Path(manifest.output))
         pace = tally.pace()
         left = None if frames is None else max(0, frames - len(tally.done))
         return RunStatus(
@@ -144,16 +151,12 @@ class Watcher:
             warnings=tuple(tally.warnings)[-8:],
             failed_frames=tuple(sorted(tally.failed)),
             repeated_frames=tuple(sorted(tally.repeated)),
-            last_frame=_last_frame(folder, tally),
+            last_frame=last,
+            shown_frame=early_frame(*range_) if kept and range_ is not None else last,
             updated=tally.last,
             bytes=_bytes(folder, seen),
             report=is_plain(folder / "report.html"),
         )
-
-
-def read_status(folder: Path) -> RunStatus:
-    """A run as it is now."""
-    return Watcher().look(folder)
 
 
 def _state(tally: Tally, holder: str, frames: int | None) -> tuple[State, str]:
@@ -182,17 +185,18 @@ def _manifest(folder: Path, seen: _Watched) -> Manifest:
     return seen.manifest
 
 
-def _frames(folder: Path, seen: _Watched) -> int | None:
+def _range(folder: Path, seen: _Watched) -> tuple[int, int] | None:
     changed = _changed(folder / "plan.json")
     if changed != seen.plan[0]:
-        seen.plan = changed, _planned(read_plan(folder))
+        seen.plan = changed, planned_range(read_plan(folder))
     return seen.plan[1]
 
 
-def _planned(plan: Mapping[str, Any] | None) -> int | None:
+def planned_range(plan: Mapping[str, Any] | None) -> tuple[int, int] | None:
+    """The first frame that a run has planned, and the one after the last; None where that is not known."""
     match (plan or {}).get("range"):
-        case [int(start), int(end)] if 0 <= end - start < 1 << 31:
-            return end - start
+        case [int(start), int(end)] if 0 <= start <= end < 1 << 31:
+            return start, end
     return None
 
 
@@ -209,6 +213,20 @@ def _last_frame(folder: Path, tally: Tally) -> int | None:
         if frame_file(folder, index):
             return index
     return None
+
+
+def early_frame(start: int, end: int) -> int:
+    """A frame of a range that shows what it is of, and is soon reached: its middle, if that is near."""
+    return start + min(max(0, end - start - 1) // 2, _EARLY)
+
+
+def holds_output(output: Path) -> bool:
+    """Whether an output is there: a file or a folder, itself no link."""
+    try:
+        kind = output.lstat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(kind) or stat.S_ISDIR(kind)
 
 
 def frame_file(folder: Path, index: int) -> Path | None:

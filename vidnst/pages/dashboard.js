@@ -70,11 +70,11 @@ const picture = (box, place, run, kind, words) => {
     figure.append(image, make("figcaption", "soft"));
     box.append(figure);
   }
-  const address = "run/" + run.id + "/" + kind + "/" + run.last_frame, image = figure.firstChild;
+  const address = "run/" + run.id + "/" + kind + "/" + run.shown_frame, image = figure.firstChild;
   if (image.getAttribute("src") === address) return;
-  image.alt = words + " " + run.last_frame + " of " + run.name;
+  image.alt = words + " " + run.shown_frame + " of " + run.name;
   image.src = address;
-  figure.lastChild.textContent = words + " " + run.last_frame;
+  figure.lastChild.textContent = words + " " + run.shown_frame;
 };
 const cards = new Map();
 const fresh = () => {
@@ -110,8 +110,8 @@ const fill = (card, run) => {
   message.textContent = make("i", "", run.message).textContent;
   message.hidden = !run.message;
   const box = card.querySelector(".pictures");
-  box.hidden = run.last_frame === null;
-  if (run.last_frame !== null) {
+  box.hidden = run.shown_frame === null;
+  if (run.shown_frame !== null) {
     picture(box, 0, run, "source", "source frame");
     picture(box, 1, run, "frame", "rendered frame");
   }

@@ -39,7 +39,8 @@ class Server(ThreadingHTTPServer):
         host: to listen on; anything but this machine itself needs a token.
         port: 0 takes any that is free.
         token: see `Guard`.
-        sources: whether frames of the sources, which lie outside of the run folders, are shown, too.
+        sources: whether frames of the sources, which lie outside of the run folders, are shown, too, and of outputs
+            that do not lie beside their run folder.
 
     Raises:
         ConfigError: a token is missing or short, or the host or port cannot be had.
@@ -143,13 +144,17 @@ class _Handler(BaseHTTPRequestHandler):
             folder = "finished" if (run / "finished" / name).is_file() else "frames"
             self._file("image/png", run, folder, name)
         else:
-            make = self.server.thumbnails.source if route["kind"] == "source" else self.server.thumbnails.result
-            hidden = route["kind"] == "source" and not self.server.sources
-            data = None if hidden else make(run, int(route["index"]))
+            data = self._thumbnail(run, route["kind"], int(route["index"]))
             if data is None:
                 self._say(HTTPStatus.NOT_FOUND, "There is no such picture.")
             else:
                 self._send("image/jpeg", data)
+
+    def _thumbnail(self, run: Path, kind: str, index: int) -> bytes | None:
+        thumbnails, sources = self.server.thumbnails, self.server.sources
+        if kind == "frame":
+            return thumbnails.result(run, index, anywhere=sources)
+        return thumbnails.source(run, index) if sources else None
 
     def _file(self, kind: str, run: Path, *parts: str) -> None:
         try:

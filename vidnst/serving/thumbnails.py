@@ -1,13 +1,16 @@
 """Small pictures of runs and their sources, made one at a time and remembered."""
 
+import os
 import threading
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
 
-from vidnst.errors import VidnstError
+from vidnst.errors import RunError, VidnstError
 from vidnst.frames import ClipInfo, Pixels
-from vidnst.watching import frame_file, is_plain
+from vidnst.prepare import beside
+from vidnst.store import Manifest, read_plan
+from vidnst.watching import frame_file, holds_output, is_plain, planned_range
 
 _LONGEST_PX, _MOST_BYTES = 480, 60_000
 _KEPT, _CLIPS = 256, 16
@@ -21,10 +24,23 @@ class Thumbnails:
         self._kept: OrderedDict[tuple[str, Path, int, int], bytes | None] = OrderedDict()
         self._clips: OrderedDict[Path, ClipInfo | None] = OrderedDict()
 
-    def result(self, run: Path, index: int) -> bytes | None:
-        """Frame `index` of the source as the run has rendered it."""
+    def result(self, run: Path, index: int, *, anywhere: bool = True) -> bytes | None:
+        """Frame `index` of the source as the run has rendered it; from its output, where it has kept no frames.
+
+        Args:
+            anywhere: whether an output that does not lie beside the run folder may be shown: a run folder of a
+                stranger can name any file.
+        """
         path = frame_file(run, index)
-        return None if path is None else self._picture("result", path, index)
+        if path is not None:
+            return self._picture("result", path, index)
+        if any(os.path.lexists(run / name) for name in ("finished", "frames")):  # it is still to be rendered
+            return None
+        with suppress(VidnstError, OSError):
+            output, start = _output(run)
+            if (anywhere or beside(output) == Path(os.path.abspath(run))) and holds_output(output):
+                return self._picture("output", output, index - start)
+        return None
 
     def source(self, run: Path, index: int) -> bytes | None:
         """Frame `index` of a run's source, as it lies there; filtered where the run has it so."""
@@ -32,7 +48,7 @@ class Thumbnails:
         return self._picture("result", filtered, index) if is_plain(filtered) else self._picture("source", run, index)
 
     def _picture(self, kind: str, path: Path, index: int) -> bytes | None:
-        key = (kind, path, index, _changed(path) if kind == "result" else 0)
+        key = (kind, path, index, 0 if kind == "source" else _changed(path))
         with self._lock:  # one picture is decoded at a time: renders want the cores
             if key not in self._kept:
                 self._kept[key] = self._made(kind, path, index)
@@ -42,11 +58,15 @@ class Thumbnails:
             return self._kept[key]
 
     def _made(self, kind: str, path: Path, index: int) -> bytes | None:
+        from vidnst.media.glance import glance
         from vidnst.media.pictures import read_picture
         from vidnst.media.thumbnails import thumbnail
 
         with suppress(VidnstError, OSError, ValueError):
-            pixels = read_picture(path) if kind == "result" else self._source(path, index)
+            if kind == "output":
+                pixels: Pixels | None = glance(path, index)
+            else:
+                pixels = read_picture(path) if kind == "result" else self._source(path, index)
             if pixels is not None:
                 return thumbnail(pixels, longest=_LONGEST_PX, most_bytes=_MOST_BYTES)
         return None
@@ -64,6 +84,18 @@ class Thumbnails:
             return None
         with FrameReader(clip, on_bad_frame="repeat") as reader:
             return reader.read(index).pixels
+
+
+def _output(run: Path) -> tuple[Path, int]:
+    """A run's output, and the frame of the source that is its first.
+
+    Raises:
+        RunError: its record is damaged, or it has planned nothing.
+    """
+    planned = planned_range(read_plan(run))
+    if planned is None:
+        raise RunError(f"{run} has planned nothing")
+    return Path(Manifest.read(run / "run.json").output), planned[0]
 
 
 def _probed(run: Path) -> ClipInfo:
