@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from vidnst.bench import reach
-from vidnst.bench.machine import Floor, peak_memory
+from vidnst.bench.machine import Floor, floor_of, machine, peak_memory
 from vidnst.bench.versus import check_comparable, compare, read_report
 from vidnst.cli import app
 from vidnst.errors import ConfigError
@@ -177,3 +177,22 @@ def test_the_loss_of_plain_adam_is_reached_where_the_row_says(monkeypatch: pytes
     assert reached["losses_over_reference"]["total"] <= 1
     assert 0 < reached["evaluations"] <= reached["budget"]
     assert reached["seconds"] > 0
+
+
+@pytest.mark.cuda
+def test_a_gpu_tells_its_floor_and_the_memory_of_each_block_alone() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs an NVIDIA GPU")
+    device = torch.device("cuda")
+    floor = floor_of(device)
+    assert floor.bf16_flops is not None
+    assert floor.bf16_flops > floor.matrix_flops
+    peaks = []
+    for count in (64 * MEBIBYTE, 16 * MEBIBYTE):
+        with peak_memory(device) as peak:
+            torch.ones(count, dtype=torch.uint8, device=device)
+        peaks.append(peak.gib)
+    assert peaks[0] is not None
+    assert peaks[1] is not None
+    assert peaks[0] - peaks[1] == pytest.approx(48 / 1024, rel=0.1)
+    assert machine(device)["gpu"]["count"] >= 1

@@ -95,7 +95,7 @@ def peak_memory(device: torch.device) -> Iterator[Peak]:
         yield peak
         peak.gib = torch.cuda.max_memory_allocated(device) / 2**30
         return
-    _give_back()
+    give_back(device)
     _forget_peak()
     before = _resident_bytes()
     yield peak
@@ -104,9 +104,11 @@ def peak_memory(device: torch.device) -> Iterator[Peak]:
         peak.gib = max(0, after - before) / 2**30
 
 
-def _give_back() -> None:
-    """Return to the system what glibc keeps of freed memory: taken again, it would not show as growth."""
+def give_back(device: torch.device) -> None:
+    """Return to the system what torch and glibc keep of freed memory: taken again, it would not show as growth."""
     gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
     with suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 
 from vidnst import __version__
-from vidnst.bench.machine import MEMORY_KINDS, Floor, device_name, floor_of, machine, precision
+from vidnst.bench.machine import MEMORY_KINDS, Floor, device_name, floor_of, give_back, machine, precision
 from vidnst.bench.reach import reach_row
 from vidnst.bench.speed import bare_config, chosen_sizes, noise, speed_row
 from vidnst.bench.versus import check_comparable, compare, read_report
@@ -85,6 +85,7 @@ def measure(request: BenchRequest, *, on_event: OnEvent = ignore) -> dict[str, A
         on_event(Stage("loss"))
         report["loss"] = [reach_row(features, device, size, backbone=request.backbone) for size in larger]
     del features
+    give_back(device)  # workers are processes of their own
     if renders:
         report |= _whole(request, renders, larger, on_event)
     if old is not None:

@@ -34,7 +34,7 @@ class Thumbnails:
         path = frame_file(run, index)
         if path is not None:
             return self._picture("result", path, index)
-        if any(os.path.lexists(run / name) for name in ("finished", "frames")):  # it is still to be rendered
+        if any(_holds_any(run / name) for name in ("finished", "frames")):  # this one is still to be rendered
             return None
         with suppress(VidnstError, OSError):
             output, start = _output(run)
@@ -84,6 +84,17 @@ class Thumbnails:
             return None
         with FrameReader(clip, on_bad_frame="repeat") as reader:
             return reader.read(index).pixels
+
+
+def _holds_any(folder: Path) -> bool:
+    """Whether there is anything in a folder, or a link in its place."""
+    try:
+        with os.scandir(folder) as entries:
+            return folder.is_symlink() or next(entries, None) is not None
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _output(run: Path) -> tuple[Path, int]:
