@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from safetensors.torch import save_file
 
-from vidnst.cli import _masks
+from vidnst.commands.render_options import _masks
 from vidnst.config import RenderConfig
 from vidnst.entries import parse_style
 from vidnst.errors import ConfigError, RunError, StyleError, VidnstError, WeightsError
