@@ -6,11 +6,13 @@ from itertools import groupby
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vidnst.config import LossConfig
 from vidnst.style import losses
 from vidnst.style.edges import Edges
 from vidnst.style.eye import CONTENT, Answers, ContentMap, Eye, Question
+from vidnst.style.pixels import resized
 from vidnst.style.statistics import STATISTICS
 from vidnst.style.targets import StyleTarget
 from vidnst.style.thrift import Thrift
@@ -57,6 +59,20 @@ class WarmStart:
         if self.still is not None:
             pace = pace * (1 - self.still * (1.0 if self.light is None else 1 - _LIT_RATE))
         return pace
+
+    def resized(self, height: int, width: int) -> "WarmStart":
+        """The same at another size."""
+        if self.picture.shape[-2:] == (height, width):
+            return self
+        mask, light, still = (
+            None if map_ is None else functional.interpolate(map_, (height, width), mode="area")
+            for map_ in (self.mask, self.light, self.still)
+        )
+        assert mask is not None
+        before = None if self.before is None else resized(self.before, height, width)
+        return replace(
+            self, picture=resized(self.picture, height, width), mask=mask, light=light, still=still, before=before
+        )
 
     def to(self, device: torch.device) -> "WarmStart":
         """The same on another device, cut off from any graph."""

@@ -8,9 +8,9 @@ import torch
 
 from vidnst.config import StylesConfig
 from vidnst.frames import Pixels
+from vidnst.style.eye import Eye, Question
 from vidnst.style.guide import Guide
 from vidnst.style.pixels import from_pixels
-from vidnst.style.eye import Eye, Question
 from vidnst.style.statistics import Texture, mixed
 from vidnst.style.thrift import Thrift
 from vidnst.style.variants import variants
