@@ -378,7 +378,8 @@ def show_forecasts(forecasts: "Sequence[Forecast]", *, as_json: bool) -> None:
     for found in forecasts:
         for need in found.needs:
             there = "there is none here" if need.there is None else f"{need.there / 1e9:.1f} GB there"
-            sys.stdout.write(f"{found.source}: {need.what} {need.needed / 1e9:.2f} GB, {there}\n")
+            saved = "" if need.saved is None else f"; with {need.saving} {need.saved / 1e9:.2f} GB"
+            sys.stdout.write(f"{found.source}: {need.what} {need.needed / 1e9:.2f} GB, {there}{saved}\n")
             if not need.fits:
                 remedy = f"it would fit with --size {need.size}" if need.size else "no size would fit"
                 sys.stdout.write(f"  does not fit: {remedy}\n")
