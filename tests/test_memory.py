@@ -306,6 +306,18 @@ def test_a_frame_that_looks_wrong_is_painted_again_with_what_is_saved_already(
     assert "memory runs short in shot 2" in told(events)[0]
 
 
+def test_a_proof_tells_of_a_cell_for_which_memory_runs_short(
+    burst: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Cramped(monkeypatch, {0: HALF})
+    events: list[Event] = []
+    proof = tmp_path / "proof.png"
+    vidnst.proof(burst / "0.png", style=style, output=proof, config=config(), on_event=events.append)
+    (warning,) = told(events)
+    assert "memory runs short at frame 0 (CUDA out of memory" in warning
+    assert "painted with bfloat16 maps, as a render would paint all of its shot" in warning
+
+
 @pytest.mark.parametrize("kill", [False, True])
 def test_a_clip_of_a_batch_is_made_alike_too_and_the_others_are_left_alone(
     kill: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
