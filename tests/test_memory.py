@@ -168,36 +168,44 @@ def test_what_would_be_painted_again_is_not_painted_first(
     assert asked == [0, 1, *range(CUT)]
 
 
-@pytest.mark.parametrize("moment", ["climbed", "forgotten"])
-def test_a_run_that_is_killed_goes_on_as_frugally_and_makes_the_rest_of_the_shot_alike(
-    moment: str, burst: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, even_out, take = tmp_path / "out.vidnst", Economy.even_out, Economy.take
+def killed_at(moment: str, patch: pytest.MonkeyPatch) -> None:
+    """End the process, as it were: when a need for memory is `known`, all is `painted`, or the rest is `forgotten`."""
+    even_out, take = Economy.even_out, Economy.take
 
     def ending(economy: Economy, *arguments: Any, **options: Any) -> Any:
-        found = even_out(economy, *arguments, **options)
-        if found:
+        if moment == "painted" and economy._spoilt:
             raise SystemExit("killed")
-        return found
+        if even_out(economy, *arguments, **options) and moment == "forgotten":
+            raise SystemExit("killed")
+        return set()
 
-    def climbing(economy: Economy, *arguments: Any) -> Any:
+    def taking(economy: Economy, *arguments: Any) -> Any:
         found = take(economy, *arguments)
-        if found:  # what has made it known is not in the log yet
+        if found and moment == "known":  # the node that has made it known is not in the log yet
             raise SystemExit("killed")
         return found
 
+    patch.setattr(Economy, "even_out", ending)
+    patch.setattr(Economy, "take", taking)
+
+
+@pytest.mark.parametrize(
+    ("moment", "left"), [("known", range(FRAMES)), ("painted", range(CUT - 1)), ("forgotten", range(CUT - 1))]
+)
+def test_a_run_that_is_killed_goes_on_as_frugally_and_makes_the_rest_of_the_shot_alike(
+    moment: str, left: range, burst: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, last = tmp_path / "out.vidnst", CUT - 1
     with monkeypatch.context() as patch:
-        Cramped(patch, {2: TILES})
-        killed = ending if moment == "forgotten" else climbing
-        patch.setattr(Economy, "even_out" if moment == "forgotten" else "take", killed)
+        Cramped(patch, {last: TILES})
+        killed_at(moment, patch)
         with pytest.raises(SystemExit):
             vidnst.render(burst, style=style, output=tmp_path / "out", config=config())
     assert len(logged(folder, "thrift")) == 1
-    farm = Cramped(monkeypatch, {2: TILES})
+    farm = Cramped(monkeypatch, {last: TILES})
     run(recall_request(folder, {}))
     assert marks(folder) == [3] * CUT + [0] * (FRAMES - CUT)
     assert {thrift for frame, thrift in farm.asked if frame < CUT} == {TILES}
-    left = range(FRAMES) if moment == "climbed" else (0, 1, 3, 4)  # of the others, one needs nothing of these
     assert sorted(frame for frame, _ in farm.tried) == list(left)
 
 
@@ -318,32 +326,27 @@ def test_a_proof_tells_of_a_cell_for_which_memory_runs_short(
     assert "painted with bfloat16 maps, as a render would paint all of its shot" in warning
 
 
-@pytest.mark.parametrize("kill", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "kill"), [("keys", ""), ("independent", "known"), ("independent", "painted"), ("independent", "forgotten")]
+)
 def test_a_clip_of_a_batch_is_made_alike_too_and_the_others_are_left_alone(
-    kill: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, kill: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_jobs(tmp_path, clips=2, styles=1)
+    path = write_jobs(tmp_path, clips=2, styles=1, set={"schedule": {"kind": kind, "passes": 1}})
     folders = [tmp_path / "out" / f"clip{number}-style0.vidnst" for number in range(2)]
     events: list[Event] = []
-    cold = cv2.cvtColor(cv2.imread(str(tmp_path / "clips" / "clip0" / "003.png")), cv2.COLOR_BGR2RGB)  # type: ignore[arg-type]
-    farm = Cramped(monkeypatch, {3: TILES})
+    cold = cv2.cvtColor(cv2.imread(str(tmp_path / "clips" / "clip0" / "004.png")), cv2.COLOR_BGR2RGB)  # type: ignore[arg-type]
+    farm = Cramped(monkeypatch, {})
     paint = StyleWorker._paint
 
     def one_of_two(worker: StyleWorker, stylizer: Any, job: StylizeJob, thrift: Thrift, **options: Any) -> Stylized:
-        farm.needs = {3: TILES} if np.array_equal(job.content, cold) else {}
+        farm.needs = {4: TILES} if np.array_equal(job.content, cold) else {}
         return paint(worker, stylizer, job, thrift, **options)
 
     monkeypatch.setattr(StyleWorker, "_paint", one_of_two)
     if kill:
-        even_out = Economy.even_out
-
-        def ending(economy: Economy, *arguments: Any, **options: Any) -> Any:
-            if even_out(economy, *arguments, **options):
-                raise SystemExit("killed")
-            return set()
-
         with monkeypatch.context() as patch:
-            patch.setattr(Economy, "even_out", ending)
+            killed_at(kill, patch)
             with pytest.raises(SystemExit):
                 run_batch(path, on_event=events.append)
     summary = run_batch(path, on_event=events.append)
