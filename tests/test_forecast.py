@@ -27,8 +27,9 @@ from vidnst.plan import by_shot
 from vidnst.prepare import Request, prepare
 from vidnst.presets import build_config, changed
 from vidnst.style.layers import TOPOLOGIES
-from vidnst.style.memory import footprint
+from vidnst.style.memory import Footprint, footprint
 from vidnst.style.stylize import Stylizer, last_layer
+from vidnst.style.thrift import NO_THRIFT, Thrift, ladder
 from vidnst.style.weights import random_features
 
 CONFIG = build_config(
@@ -112,6 +113,63 @@ def test_memory_is_reckoned_from_what_torch_keeps_for_the_backward_pass(pooling:
     for filters in stylizer._network.parameters():
         kept.pop(filters.untyped_storage().data_ptr(), None)
     assert sum(kept.values()) / 128**2 == pytest.approx(told - backward_and_steps, rel=0.15)
+
+
+@pytest.fixture
+def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each rung of the ladder takes a hundred bytes a pixel less than the one before, from a thousand."""
+
+    def reckoned(config: RenderConfig, thrift: Thrift = NO_THRIFT) -> Footprint:
+        return Footprint(1000.0 - 100 * ladder(config, smaller=True).index(thrift), 1 << 20)
+
+    monkeypatch.setattr("vidnst.style.memory.footprint", reckoned)
+    monkeypatch.setattr("vidnst.farm.room.footprint", reckoned)
+
+
+@pytest.mark.usefixtures("_steps")
+@pytest.mark.parametrize(
+    ("per_pixel", "rung", "saving", "fits"),
+    [
+        (1000, 0, "", True),
+        (800, 2, "bfloat16 maps, recomputed maps", True),
+        (500, 4, "tiles of 512 pixels", False),
+    ],
+)
+@pytest.mark.parametrize("gpu", [True, False])
+def test_what_a_worker_lacks_of_memory_it_saves_and_the_forecast_says_how(
+    gpu: bool,
+    per_pixel: int,
+    rung: int,
+    saving: str,
+    fits: bool,
+    request_: Request,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clips.write_pictures(tmp_path / "burst", [np.zeros((768, 1024, 3), np.uint8)] * 4)
+    pixels = 768 * 1024
+    there = (1 << 20) + per_pixel * pixels
+    if gpu:
+        monkeypatch.setattr("vidnst.farm.worker.gpus_of", lambda: [there])
+    else:
+        request_ = replace(request_, config=changed(CONFIG, {"farm.memory_gib": there / 2**30}))
+    found = forecast(request_, timed=False)
+    what = "GPU memory of a worker" if gpu else "memory of a worker"
+    (need,) = [need for need in found.needs if need.what == what]
+    assert need.needed == (1 << 20) + 1000 * pixels
+    assert (need.fits, found.fits) == (fits, fits)
+    assert (need.size is None) == fits
+    assert need.saved == (None if rung == 0 else (1 << 20) + (1000 - 100 * rung) * pixels)
+    assert saving in need.saving
+
+
+@pytest.mark.usefixtures("_steps")
+def test_the_command_says_what_is_saved(request_: Request, tmp_path: Path) -> None:
+    options = ["--style", request_.styles[0], "--backbone", "slim", "--executor", "inline", "--no-time"]
+    memory = ["--set", f"farm.memory_gib={(2**20 + 850 * 96 * 64) / 2**30}", "-o", str(tmp_path / "o.mp4")]
+    said = CliRunner().invoke(app, ["plan", str(request_.source), *options, *memory])
+    assert said.exit_code == 0, said.output
+    assert "memory of a worker 0.01 GB, 0.0 GB there; with bfloat16 maps, recomputed maps 0.01 GB" in said.stdout
 
 
 def test_the_command_tells_several_clips_and_their_total_as_json(request_: Request, tmp_path: Path) -> None:

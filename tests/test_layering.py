@@ -33,7 +33,8 @@ MAY_KNOW = {
     "vidnst.meter": VOCABULARY | {"vidnst.motion", "vidnst.steadiness"},
     "vidnst.store": VOCABULARY | {"vidnst.plan"},
     "vidnst.timeline": VOCABULARY | {"vidnst.direction"},
-    "vidnst.farm": VOCABULARY | {"vidnst.direction", "vidnst.plan", "vidnst.motion"},
+    "vidnst.farm": VOCABULARY | {"vidnst.direction", "vidnst.plan", "vidnst.motion", "vidnst.style.thrift"},
+    "vidnst.farm.room": VOCABULARY | {"vidnst.style", "vidnst.farm"},
     "vidnst.farm.worker": (
         VOCABULARY | {"vidnst.direction", "vidnst.plan", "vidnst.motion", "vidnst.style", "vidnst.raft", "vidnst.farm"}
     ),
@@ -54,7 +55,7 @@ COMMAND_LINE = (
 OUTSIDE = {
     "torch": (
         *("vidnst.style", "vidnst.raft", "vidnst.checkpoint", "vidnst.reproducible"),
-        *("vidnst.farm.worker", "vidnst.bench", "vidnst.doctor", "vidnst.distill"),
+        *("vidnst.farm.worker", "vidnst.farm.room", "vidnst.bench", "vidnst.doctor", "vidnst.distill"),
     ),
     "torchvision": ("vidnst.raft", "vidnst.doctor"),
     "ray": ("vidnst.farm.ray_pool",),

@@ -81,9 +81,15 @@ def redo_frames(
 
 def depending(nodes: Iterable[Node], frames: Collection[int]) -> set[StateId]:
     """The states of frames, and those that read them directly or through others. A plan in its order."""
+    states = [node for node in nodes if isinstance(node.id, StateId)]
+    return reading(states, {node.id for node in states if node.id.frame in frames})
+
+
+def reading(nodes: Iterable[Node], roots: Collection[NodeId]) -> set[StateId]:
+    """Some states of a plan, and those that read them directly or through others. The plan in its order."""
     found: set[StateId] = set()
     for node in nodes:
-        if isinstance(node.id, StateId) and (node.id.frame in frames or not found.isdisjoint(node.states)):
+        if isinstance(node.id, StateId) and (node.id in roots or not found.isdisjoint(node.states)):
             found.add(node.id)
     return found
 

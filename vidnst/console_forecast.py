@@ -65,7 +65,8 @@ def _show_needs(found: "Forecast") -> None:
     nothing = "not known" if found.elsewhere else "there is none here"
     for need in found.needs:
         there = nothing if need.there is None else f"{need.there / 1e9:.1f} GB there"
-        sys.stdout.write(f"{found.source}: {need.what} {need.needed / 1e9:.2f} GB, {there}\n")
+        saved = "" if need.saved is None else f"; with {need.saving} {need.saved / 1e9:.2f} GB"
+        sys.stdout.write(f"{found.source}: {need.what} {need.needed / 1e9:.2f} GB, {there}{saved}\n")
         if not need.fits:
             remedy = f"it would fit with --size {need.size}" if need.size else "no size would fit"
             sys.stdout.write(f"  does not fit: {remedy}\n")

@@ -11,7 +11,8 @@
     │   ├── DiskFullError          6   no space left, or too little to start
     │   └── EncoderError           6   ffmpeg lacks the encoder, or failed
     ├── FarmError                  7   workers: too few GPUs, cluster out of reach
-    │   └── NumericalError         7   NaN or infinity in a result
+    │   ├── NumericalError         7   NaN or infinity in a result
+    │   └── ScarceMemoryError      7   a frame fits into no memory that there is, whatever is saved
     ├── RunError                   8   the run folder: locked, damaged, or of another render
     ├── FramesFailedError          9   finished, but some frames failed
     └── CancelledError           130   stopped by the user
@@ -95,6 +96,10 @@ class FarmError(VidnstError):
 
 class NumericalError(FarmError):
     """An optimisation gave NaN or infinity."""
+
+
+class ScarceMemoryError(FarmError):
+    """A frame does not fit into the memory of its worker, whatever is done to save some."""
 
 
 class RunError(VidnstError):

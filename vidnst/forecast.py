@@ -5,9 +5,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from vidnst.prepare import Job, Request, prepare
 from vidnst.source import cached_frames, open_frames
 from vidnst.store.space import free_bytes
 from vidnst.timeline import check_shots
+
+if TYPE_CHECKING:
+    from vidnst.style.memory import Footprint
 
 _FEW, _MORE = 2, 14
 """Evaluations of the two warm starts that are timed; their difference is the pace, their rest what is fixed."""
@@ -60,11 +63,15 @@ class Need:
     """None where this machine does not have it."""
     size: int | None = None
     """Longest side with which it would fit; None where it does, or no size would."""
+    saved: int | None = None
+    """Bytes that are needed when some are saved; None where there is enough, or none can be."""
+    saving: str = ""
+    """What is done for that, in a few words."""
 
     @property
     def fits(self) -> bool:
         """Whether there is enough, as far as is known."""
-        return self.there is None or self.needed <= self.there
+        return self.there is None or (self.needed if self.saved is None else self.saved) <= self.there
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,9 +275,9 @@ def _cold_evaluations(job: Job) -> float:
 
 def needs_of(job: Job, staff: Staff, farm: Farm | None = None) -> tuple[Need, ...]:
     """Memory and disk that a render takes, beside what this machine has, or what is known of the farm."""
+    from vidnst.farm.room import memory_limit
     from vidnst.farm.scheduler import default_window
     from vidnst.farm.worker import gpus_of
-    from vidnst.style.memory import footprint
 
     config, found = job.config, []
     width, height = job.width, job.height
@@ -279,16 +286,18 @@ def needs_of(job: Job, staff: Staff, farm: Farm | None = None) -> tuple[Need, ..
     frames = min(job.end - job.start, cached_frames(width, height))
     fixed = _WORKER_BYTES + frames * width * height * 3  # of smaller frames it keeps more: no more bytes, nor fewer
     if not job.passes_through:
-        worker = footprint(config)
+        given = config.farm.memory_gib
         if staff.threads is None or (farm is None and config.farm.device == "auto"):
             smallest = min(gpus_of(), default=None) if farm is None else farm.gpu_bytes
-            limit = None if smallest is None else round(smallest * config.farm.gpus_per_worker)
-            found.append(_need("GPU memory of a worker", worker.per_pixel, worker.fixed, limit, width, height))
-        if staff.threads is not None and farm is not None:
-            found.append(
-                _need("memory of a worker", worker.per_pixel, worker.fixed + _WORKER_BYTES, None, width, height)
+            raft = config.motion.method == "raft"
+            limit = None if smallest is None else memory_limit(config.farm, smallest, raft=raft)
+            found.append(_worker_need("GPU memory of a worker", config, limit, width, height)[0])
+        if staff.threads is not None:
+            need, worker = _worker_need(
+                "memory of a worker", config, None if given is None else round(given * 2**30), width, height
             )
-        elif staff.threads is not None:
+            found += [need] if given is not None or farm is not None else []
+        if staff.threads is not None and farm is None:
             per_pixel += worker.per_pixel * staff.style
             apart = config.farm.executor == "ray"
             fixed += staff.style * (worker.fixed + _WORKER_BYTES * apart)
@@ -297,6 +306,27 @@ def needs_of(job: Job, staff: Staff, farm: Farm | None = None) -> tuple[Need, ..
     per_disk = (disk - least) / (width * height)
     found.append(_need(DISK, per_disk, least, free_bytes(job.request.folder), width, height))
     return tuple(found)
+
+
+def _worker_need(
+    what: str, config: RenderConfig, there: int | None, width: int, height: int
+) -> tuple[Need, "Footprint"]:
+    """What a stylizing worker needs, with as much saved as is necessary, and how that is reckoned."""
+    from vidnst.farm.room import first_fitting
+    from vidnst.style.memory import footprint
+    from vidnst.style.thrift import NO_THRIFT, additive, ladder
+
+    rungs = ladder(config, additive=additive(config), smaller=config.farm.may_shrink)
+    thrift = NO_THRIFT
+    if there is not None:
+        thrift = first_fitting(rungs, config, there, width=width, height=height) or rungs[-1]
+    spent = footprint(config, thrift)
+    need = _need(what, spent.per_pixel, spent.fixed, there, width, height)
+    if thrift != NO_THRIFT:
+        need = replace(
+            need, needed=footprint(config).of(width, height), saved=spent.of(width, height), saving=thrift.describe()
+        )
+    return need, spent
 
 
 def _need(what: str, per_pixel: float, fixed: int, there: int | None, width: int, height: int) -> Need:

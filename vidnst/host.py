@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vidnst.config import RenderConfig
 from vidnst.director import Director
+from vidnst.economy import Economy
 from vidnst.errors import NumericalError, SourceError
 from vidnst.events import (
     FrameDone,
@@ -23,7 +24,7 @@ from vidnst.events import (
     WorkerTakenBack,
 )
 from vidnst.farm.host import Event, EventKind
-from vidnst.farm.jobs import FlowJob, Job, Stylized, StylizeJob
+from vidnst.farm.jobs import FlowJob, Job, SkipJob, Stylized, StylizeJob
 from vidnst.frames import Pixels, State, narrow
 from vidnst.media.frame_cache import FrameCache
 from vidnst.media.pictures import encode_png
@@ -44,6 +45,7 @@ class RenderHost:
     """Knows the frames of one clip, the settings of one render, and the folder of one run.
 
     Args:
+        economy: what is done in each shot to save memory.
         direct: which styles pull where in a shot's frame; None lets all pull everywhere.
     """
 
@@ -55,8 +57,10 @@ class RenderHost:
         *,
         size: tuple[int, int],
         done: set[StateId],
+        economy: Economy,
         direct: Director | None = None,
     ) -> None:
+        self._economy = economy
         self._direct = direct
         self._config = config
         self._store = store
@@ -66,8 +70,14 @@ class RenderHost:
         self._glimpses: dict[int, NDArray[np.float32]] = {}
         self.given_up: dict[NodeId, tuple[str, NodeId | None]] = {}
         """Nodes that failed for good, or read what did: what went wrong, and the node at which it did, if another."""
+        self.failed_shots: set[int] = set()
+        """Those nodes' shots."""
         self.source_error: SourceError | None = None
         """What the source has that cannot be read, if a job was not made for it."""
+
+    def begin_again(self, done: set[StateId]) -> None:
+        """Take note that only these states are left, and that the others will be asked for once more."""
+        self._done = done
 
     def is_done(self, node: Node) -> bool:
         """Whether an earlier session finished it."""
@@ -80,6 +90,8 @@ class RenderHost:
 
     def job(self, node: Node, inputs: Mapping[NodeId, Any], *, attempt: int, last_error: BaseException | None) -> Job:
         """The work of a node, with the source frames and the results that it reads."""
+        if self._economy.spoilt(node.shot):
+            return SkipJob(node.id)
         frames = [self._source(node.shot, frame) for frame in node.frames]
         if isinstance(node.id, FlowId):
             through = tuple(inputs[need] for need in node.needs)
@@ -100,6 +112,7 @@ class RenderHost:
             renew=changed if node.role in (Role.KEY, Role.WARM) else 0.0,  # what passes start from has been renewed
             direction=None if self._direct is None else self._direct(node.shot, node.id.frame),
             glimpses=tuple(self._glimpse(node, source) for source in node.sources) if gated else None,
+            thrift=self._economy.of(node.shot),
         )
 
     def _glimpse(self, node: Node, source: Source) -> NDArray[np.float32] | None:
@@ -151,6 +164,8 @@ class RenderHost:
 
     def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
         """Store a state that others will read and a frame that is finished; what dependants get."""
+        if result is None:  # skipped
+            return None
         if not isinstance(node.id, StateId):
             return result
         assert isinstance(result, Stylized)
@@ -160,6 +175,7 @@ class RenderHost:
             bits = self._config.frame_bits
             shown = result.state if result.shown is None else result.shown
             self._store.write_frame(node.id.frame, partial(_write_png, pixels=narrow(shown, bits), bits=bits))
+        saved = self._economy.take(node, result)
         self._store.record_done(
             node,
             worker=worker,
@@ -168,6 +184,7 @@ class RenderHost:
             evaluations=result.evaluations,
             seconds=result.seconds,
             **({"suspect": result.suspect} if result.suspect else {}),
+            **saved,
         )
         if wrong := result.suspect or result.mended:
             self._store.record("suspect", node=str(node.id), why=wrong, mended=not result.suspect)
@@ -176,6 +193,7 @@ class RenderHost:
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
         """Note in the log that a node failed for good, or reads what did."""
         self.given_up[node.id] = (error, because)
+        self.failed_shots.add(node.shot)
         root = None if because is None else str(because)
         self._store.record("given_up", node=str(node.id), final=node.final, error=error, because=root)
 

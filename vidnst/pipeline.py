@@ -2,10 +2,11 @@
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vidnst.again import frames_failed, redo_frames, suspects, tell_suspects
 from vidnst.chronicle import Chronicle
@@ -16,11 +17,16 @@ from vidnst.events import OnEvent, RunFinished, RunStarted, Stage, Warned, ignor
 from vidnst.finishing import colour_styles, filter_input, final_frames, finish_frames
 from vidnst.frames import Shot
 from vidnst.opening import open_run, plan_shots, record_threads, recorded_threads, schedule_of, study_input
-from vidnst.plan import Lane, StateId, by_shot
+from vidnst.plan import Lane, Node, StateId, by_shot
 from vidnst.prepare import Job, Request, prepare
 from vidnst.reporting import report_run, reported_failure
 from vidnst.source import open_frames, tell_repeated
 from vidnst.store import RunStore, was_writing
+
+if TYPE_CHECKING:
+    from vidnst.economy import Economy
+    from vidnst.farm.jobs import Pool
+    from vidnst.host import RenderHost
 
 Cancelled = Callable[[], bool]
 
@@ -154,13 +160,15 @@ def stylize_frames(
         FramesFailedError: some are not, because they failed for good; all others are there.
         SourceError: some are not, because a frame of the source cannot be read; shots without such a frame are there.
     """
-    from vidnst.farm.host import Component
-    from vidnst.farm.scheduler import default_window, run_plan
+    from vidnst.economy import Economy
+    from vidnst.farm.scheduler import default_window
     from vidnst.farm.staff import hire
     from vidnst.farm.worker import StyleWorkerFactory
-    from vidnst.host import RenderHost, Reporter
+    from vidnst.host import RenderHost
 
     schedule = schedule_of(job)
+    economy = Economy(job.config, store, on_event)
+    economy.even_out(by_shot(schedule, shots))
     done, frames_done = finished_before(job, store, shots)
     if schedule.loop and len(shots) > 1:
         on_event(Warned(f"the clip has {len(shots)} shots, so it begins with a cut when it is played round: no loop"))
@@ -177,7 +185,7 @@ def stylize_frames(
         hire(factory, raft=job.raft, width=width, threads=recorded_threads(store)) as (pool, staff),
     ):
         record_threads(store, staff.threads)
-        host = RenderHost(job.config, store, cache, size=size, done=done, direct=director)
+        host = RenderHost(job.config, store, cache, size=size, done=done, economy=economy, direct=director)
         started = RunStarted(
             folder=str(store.folder),
             output=str(job.request.output),
@@ -188,18 +196,49 @@ def stylize_frames(
             seconds_per_frame=store.seconds_per_frame,
         )
         on_event(started)
-        run_plan(
-            (Component(nodes, host) for nodes in by_shot(schedule, shots)),
-            pool,
-            window=job.config.farm.window or default_window(staff.style, groups=schedule.spacing),
-            attempts=job.config.farm.attempts,
-            listener=Reporter(store, on_event, frames_done=frames_done),
-            cancelled=cancelled,
-        )
+        window = job.config.farm.window or default_window(staff.style, groups=schedule.spacing)
+        rounds = _Rounds(job, store, shots, economy, host, on_event)
+        rounds.run(pool, window=window, frames_done=frames_done, cancelled=cancelled)
     if host.source_error is not None:
         raise host.source_error
     if host.given_up:
         raise frames_failed(host.given_up, store.folder, frames=job.end - job.start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rounds:
+    """All shots of a render on their way through the scheduler; once more those whose frames came out unlike."""
+
+    job: Job
+    store: RunStore
+    shots: Sequence[Shot]
+    economy: "Economy"
+    host: "RenderHost"
+    on_event: OnEvent
+
+    def run(self, pool: "Pool", *, window: int, frames_done: int, cancelled: Cancelled | None) -> None:
+        """Until every shot is even, or has failed."""
+        from vidnst.farm.host import Component
+        from vidnst.farm.scheduler import run_plan
+        from vidnst.host import Reporter
+
+        left = set(range(len(self.shots)))
+        while left:
+            run_plan(
+                (Component(nodes, self.host) for shot, nodes in enumerate(self._plans()) if shot in left),
+                pool,
+                window=window,
+                attempts=self.job.config.farm.attempts,
+                listener=Reporter(self.store, self.on_event, frames_done=frames_done),
+                cancelled=cancelled,
+            )
+            left = self.economy.even_out(self._plans(), without=self.host.failed_shots)
+            if left:
+                done, frames_done = finished_before(self.job, self.store, self.shots)
+                self.host.begin_again(done)
+
+    def _plans(self) -> Iterator[Iterator[Node]]:
+        return by_shot(schedule_of(self.job), self.shots)
 
 
 def finished_before(job: Job, store: RunStore, shots: Sequence[Shot]) -> tuple[set[StateId], int]:

@@ -14,7 +14,7 @@ from vidnst.config import RenderConfig
 from vidnst.darkroom import directed, filtered, finished, recoloured
 from vidnst.entries import StylePicture, read_styles
 from vidnst.errors import CancelledError, ConfigError
-from vidnst.events import OnEvent, RunFinished, Stage, ignore
+from vidnst.events import OnEvent, RunFinished, Stage, Warned, ignore
 from vidnst.farm.jobs import StylizeJob
 from vidnst.frames import Pixels, State
 from vidnst.prepare import read_features
@@ -206,7 +206,12 @@ def _paint(
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return [future.result() for future in futures]
+    made = [future.result() for future in futures]
+    for cell, result in zip(cells, made, strict=True):
+        if result.shortage:
+            saved = f"painted with {result.thrift.describe()}, as a render would paint all of its shot"
+            on_event(Warned(f"memory runs short at frame {cell.frame} ({result.shortage}): it is {saved}"))
+    return made
 
 
 def _job(plan: SheetPlan, cell: Cell, source: Pixels) -> StylizeJob:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vidnst.config import ScheduleConfig
-from vidnst.errors import BadFrameError, NumericalError, WeightsError
+from vidnst.errors import BadFrameError, NumericalError, ScarceMemoryError, WeightsError
 from vidnst.farm.host import Event
 from vidnst.farm.jobs import Outcome, WorkerDiedError
 from vidnst.frames import Shot
@@ -119,7 +119,7 @@ class DigestWorker:
 
 
 def misbehave(mood: str, task: Task) -> None:
-    """Raise what the mood asks for: `die`, `fail`, `nan`, `refuse` or `undecodable`."""
+    """Raise what the mood asks for: `die`, `fail`, `nan`, `refuse`, `undecodable` or `large`."""
     if mood == "die":
         raise WorkerDiedError("gone")
     if mood == "fail":
@@ -128,6 +128,8 @@ def misbehave(mood: str, task: Task) -> None:
         raise NumericalError(f"the loss of {task.node.id} is NaN")
     if mood == "refuse":
         raise WeightsError("the weights are of another network", "take others")
+    if mood == "large":
+        raise ScarceMemoryError("a frame of 9x9 does not fit into memory")
     if mood == "undecodable":
         raise BadFrameError("frame 3 does not decode")
 

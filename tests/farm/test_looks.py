@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from vidnst.errors import FarmError, StyleError
+from vidnst.errors import FarmError, ScarceMemoryError, StyleError
 from vidnst.farm.jobs import Refused, Shared, SkipJob
-from vidnst.farm.looks import LooksWorkerFactory
+from vidnst.farm.looks import LooksWorkerFactory, SkippingWorkerFactory
 from vidnst.plan import StateId
 
 
@@ -50,3 +50,32 @@ def test_a_look_that_cannot_be_made_is_refused_and_others_are_not() -> None:
     with pytest.raises(FarmError):  # the machine's fault, and every look's
         worker.run(Asked(Shared("lost", Maker("lost", FarmError("no GPU")))))
     assert worker.run(SkipJob(StateId(0))) is None
+
+
+class Large(Maker):
+    """Does its work only where nobody else is there."""
+
+    others: int = 1
+
+    def run(self, job: Any) -> str:
+        if self.others:
+            self.others -= 1
+            raise ScarceMemoryError("no room")
+        return self.name
+
+
+def test_where_a_look_finds_no_memory_the_others_make_room() -> None:
+    small, large = Maker("small"), Large("large")
+    worker = LooksWorkerFactory()()
+    assert worker.run(Asked(Shared("small", small))) == "small"
+    assert worker.run(Asked(Shared("large", large))) == "large"
+    assert worker.run(Asked(Shared("small", small))) == "small"
+    assert (small.made, large.made) == (2, 1)
+    with pytest.raises(ScarceMemoryError):
+        LooksWorkerFactory()().run(Asked(Shared("alone", Large("alone"))))
+
+
+def test_a_job_that_is_to_be_skipped_reaches_no_worker() -> None:
+    worker = pickle.loads(pickle.dumps(SkippingWorkerFactory(Maker("done"))))()
+    assert worker.run(SkipJob(StateId(0))) is None
+    assert worker.run("job") == "done"

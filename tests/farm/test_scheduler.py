@@ -326,6 +326,34 @@ def test_nan_is_tried_once_more_and_then_given_up() -> None:
     assert "NaN" in host.given_up[StateId(1)][0]
 
 
+@pytest.mark.parametrize(("workers", "failures"), [(1, 1), (2, 2), (5, 3)])
+def test_what_fits_into_no_workers_memory_ends_its_component_only_however_many_there_are(
+    workers: int, failures: int
+) -> None:
+    plans = [list(independent(Shot(start, start + 30))) for start in range(0, 360, 30)]
+    hosts = [DigestHost(nodes) for nodes in plans]
+    large = [StateId(frame) for frame in range(0, 330, 30)]  # of all components but the last
+    recorder = Recorder()
+    run_plan(
+        [Component(nodes, host) for nodes, host in zip(plans, hosts, strict=True)],
+        VirtualPool(workers, 1, moods=always("large", *large)),
+        listener=recorder,
+        window=4,
+    )
+    assert all(len(host.given_up) >= 20 for host in hosts[:-1])
+    assert not hosts[-1].given_up
+    assert len(hosts[-1].kept) == 30
+    assert len(recorder.of(EventKind.FAILED)) == 11 * failures
+
+
+def test_what_fits_into_the_memory_of_one_worker_is_done_there() -> None:
+    nodes = list(independent(Shot(0, 9)))
+    once: Moods = {(StateId(4), 1): "large"}
+    host, recorder = run(nodes, VirtualPool(2, 1, moods=once))
+    assert len(host.kept) == 9
+    assert len({event.worker for event in recorder.events if event.node.id == StateId(4) and event.worker}) == 2
+
+
 @pytest.mark.parametrize("where", ["host", "worker"])
 def test_a_source_that_cannot_be_read_ends_its_component_only(where: str) -> None:
     class Blind(DigestHost):

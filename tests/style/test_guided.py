@@ -17,6 +17,7 @@ from vidnst.style.guide import Guide
 from vidnst.style.objective import Objective
 from vidnst.style.stylize import Stylizer, from_pixels
 from vidnst.style.targets import StyleTarget
+from vidnst.style.vgg import Block
 
 Features = dict[str, NDArray[np.float32]]
 Picture = NDArray[np.uint8]
@@ -48,6 +49,9 @@ class Pass:
 
     def __call__(self, picture: Tensor, layers: object) -> dict[str, Tensor]:
         return {"relu1_1": picture}
+
+    def blocks(self, picture: Tensor, layers: object) -> list[Block]:
+        return [lambda x: (x, {"relu1_1": x})]
 
 
 def test_the_loss_of_a_region_is_that_of_its_positions_weighed_by_the_square_of_the_guide() -> None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 from vidnst.again import frames_failed
 from vidnst.batch.board import Ticket
 from vidnst.director import Director, direct
+from vidnst.economy import Economy
 from vidnst.errors import DiskFullError, VidnstError
 from vidnst.events import OnEvent
 from vidnst.farm.host import Component, Event, EventKind
@@ -110,10 +111,12 @@ class ClipHost(RenderHost):
     A clip that is dropped is drained: its nodes pass through without being rendered or kept.
     """
 
-    def __init__(self, begun: Begun, frames: FrameCache, done: set[StateId], director: Director | None) -> None:
+    def __init__(
+        self, begun: Begun, frames: FrameCache, done: set[StateId], economy: Economy, director: Director | None
+    ) -> None:
         job = begun.job
         size = (job.width, job.height)
-        super().__init__(job.config, begun.store, frames, size=size, done=done, direct=director)
+        super().__init__(job.config, begun.store, frames, size=size, done=done, economy=economy, direct=director)
         self.looks: tuple[Shared, Shared]
         self.dropped = False
         self.failure: str | None = None
@@ -145,7 +148,8 @@ class ClipHost(RenderHost):
         except VidnstError as error:
             self.fail(error)
             return SkipJob(node.id)
-        assert not isinstance(made, SkipJob)
+        if isinstance(made, SkipJob):
+            return made
         return replace(made, look=self.looks[0] if isinstance(made, StylizeJob) else self.looks[1])
 
     def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
@@ -205,12 +209,11 @@ class Clip:
         self.host: ClipHost | None = None
         self._on_event = on_event
         self._stack = ExitStack()
+        self._economy = Economy(begun.job.config, begun.store, on_event)
+        self._economy.even_out(self._plans())
         self._done, self.frames_done = finished_before(begun.job, begun.store, begun.shots)
-        schedule = schedule_of(begun.job)
-        self._shots = list(by_shot(schedule, begun.shots))
-        plans = by_shot(schedule, begun.shots)
-        self._states = sum(isinstance(node.id, StateId) for nodes in plans for node in nodes)
-        self._next = 0
+        self._shots = list(self._plans())
+        self._states = sum(isinstance(node.id, StateId) for nodes in self._plans() for node in nodes)
         self._reporter: Reporter
 
     @property
@@ -231,7 +234,7 @@ class Clip:
     @property
     def given_out(self) -> bool:
         """Whether the scheduler has all of it."""
-        return self._next == len(self.begun.shots)
+        return not self._shots
 
     @property
     def settled(self) -> bool:
@@ -252,16 +255,35 @@ class Clip:
         director = direct(job, store, shots)
         if director is not None:
             self._stack.enter_context(closing(director))
-        self.host = ClipHost(self.begun, frames, self._done, director)
+        self.host = ClipHost(self.begun, frames, self._done, self._economy, director)
         self.host.looks = looks.of(job)
         self._reporter = Reporter(store, self._on_event, frames_done=self.frames_done)
 
     def next_component(self, order: int) -> Component:
         """The next shot, for the scheduler."""
         assert self.host is not None
-        nodes = self._shots[self._next]
-        self._next += 1
-        return Component(nodes, self.host, order, held=self._is_held)
+        return Component(self._shots.pop(0), self.host, order, held=self._is_held)
+
+    def begin_again(self) -> bool:
+        """See, when all is given out and settled, whether shots came out unlike and are to be given out once more."""
+        assert self.host is not None
+        if self.host.dropped:
+            return False
+        again = self._economy.even_out(self._plans(), without=self.host.failed_shots)
+        if not again:
+            return False
+        done, self.frames_done = finished_before(self.begun.job, self.begun.store, self.begun.shots)
+        self.host.begin_again(done)
+        for shot, nodes in enumerate(self._plans()):
+            if shot in again:
+                self._shots.append(nodes)
+        states = (node.id for shot, nodes in enumerate(self._plans()) if shot in again for node in nodes)
+        self.host.settled.difference_update(states)
+        self._reporter = Reporter(self.begun.store, self._on_event, frames_done=self.frames_done)
+        return True
+
+    def _plans(self) -> Iterator[Iterator[Node]]:
+        return by_shot(schedule_of(self.begun.job), self.begun.shots)
 
     def _is_held(self) -> bool:
         return self.ticket.paused and not self.ticket.cancelled

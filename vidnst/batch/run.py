@@ -256,10 +256,23 @@ class _Batch:
         return self._cancelled()
 
     def _leave(self, clip: Clip) -> None:
-        """Take a clip whose frames are all made, or never will be, away from the scheduler."""
+        """Take a clip whose frames are all made, or never will be, away from the scheduler.
+
+        Unless some came out unlike the others: these are given to it once more.
+        """
+        assert clip.host is not None
+        try:
+            again = clip.settled and clip.begin_again()
+        except VidnstError as error:
+            clip.host.fail(error)
+        else:
+            if again:
+                with self._board.lock:
+                    clip.ticket.frames_done = clip.frames_done
+                    self._ready.append(clip)
+                return
         self._open.remove(clip)
         clip.close_frames()
-        assert clip.host is not None
         if clip.ticket.cancelled or clip.problem is not None:
             self._end(clip, None)
         else:

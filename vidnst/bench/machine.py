@@ -160,10 +160,15 @@ def machine(device: torch.device) -> dict[str, Any]:
     return found
 
 
-def precision(device: torch.device) -> dict[str, Any]:
-    """In what numbers a frame is optimised, as plain JSON: torch lets cuDNN round what it multiplies to TF32."""
+def precision(device: torch.device, *, maps: str = "float32") -> dict[str, Any]:
+    """In what numbers a frame is optimised, as plain JSON: torch lets cuDNN round what it multiplies to TF32.
+
+    Args:
+        maps: of the network's maps, `model.precision`; auto is float32 where no memory has to be saved.
+    """
     return {
         "tensors": "float32",
+        "maps": "float32" if maps == "auto" else maps,
         "matrix_products": torch.get_float32_matmul_precision(),
         "convolutions_in_tf32": bool(torch.backends.cudnn.allow_tf32) if device.type == "cuda" else False,
     }

@@ -42,7 +42,8 @@ def reach_row(
     width, height = size
     content = from_pixels(MovingScene(1, width, height, square_px=height // 3).pixels(0), device)
     usual = RenderConfig.model_validate({"model": {"backbone": backbone}})
-    plain = RenderConfig.model_validate({"model": {"backbone": backbone}, "optimize": _PLAIN})
+    exact = {"backbone": backbone, "precision": "float32"}
+    plain = RenderConfig.model_validate({"model": exact, "optimize": _PLAIN})
     styles = [(painted_style(), 1.0)]
     reference = _Watch(Stylizer(features, styles, plain, device=device), content, plain.optimize.iterations)
     stylizer = Stylizer(features, styles, usual, device=device)

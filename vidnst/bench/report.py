@@ -101,7 +101,7 @@ def _head(request: BenchRequest, config: RenderConfig, device: torch.device, flo
         "machine": machine(device),
         "threads": torch.get_num_threads(),
         "backbone": request.backbone,
-        "precision": precision(device),
+        "precision": precision(device, maps=config.model.precision),
         "matrix_gflops": floor.matrix_flops / 1e9,
         "matrix_precision": "float32",
         "matrix_bf16_gflops": None if floor.bf16_flops is None else floor.bf16_flops / 1e9,

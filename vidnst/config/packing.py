@@ -19,6 +19,12 @@ class FarmConfig(Section):
     gpus_per_worker: float = Field(1.0, gt=0, le=1)
     """Share of a GPU that an actor holds."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    memory_gib: float | None = Field(None, gt=0, le=4096)
+    """The most memory of its device that a stylizing actor may take, in GiB; none takes its share of the GPU. A GPU's
+    is enforced, without what CUDA itself takes beside; on a CPU it only decides how frugally a shot begins."""
+    may_shrink: bool = False
+    """Whether a shot that fits into memory in no other way may be painted at a half or a quarter of its size, all of
+    it alike, and enlarged."""
     address: str | None = None
     """Ray cluster to join; none takes RAY_ADDRESS or starts Ray here."""
     grows: bool = False

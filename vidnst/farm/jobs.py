@@ -13,6 +13,7 @@ from vidnst.frames import Pixels, State
 from vidnst.motion.blend import Start
 from vidnst.motion.flow import FlowPair
 from vidnst.plan import FlowId, Lane, NodeId, StateId
+from vidnst.style.thrift import NO_THRIFT, Thrift
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class StylizeJob:
     unseen."""
     look: Shared | None = None
     """What makes the worker that can do it, for workers of several looks; None leaves it to the worker there is."""
+    thrift: Thrift = NO_THRIFT
+    """The least that is to be done to save memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class FlowJob:
 
 @dataclass(frozen=True, slots=True)
 class SkipJob:
-    """Do nothing: the clip of this node is given up. Workers of several looks give back None."""
+    """Do nothing: what this node gives is of no use any more. The answer is None."""
 
     node: NodeId
 
@@ -102,6 +105,10 @@ class Stylized:
     """Why the result looks wrong; empty where it does not."""
     mended: str = ""
     """Why the result looked wrong before it was made again."""
+    thrift: Thrift = NO_THRIFT
+    """What was done to save memory."""
+    shortage: str = ""
+    """Why that was more than the job asked for; empty where it was not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
-"""Workers of several looks: each job says what makes the worker that can do it. Knows neither Ray nor torch."""
+"""Workers around others: of several looks, where each job says what makes the worker that can do it; and those that
+can skip a job. Knows neither Ray nor torch."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from vidnst.errors import FarmError, VidnstError
-from vidnst.farm.jobs import Refused, Shared, SkipJob, Worker
+from vidnst.errors import FarmError, ScarceMemoryError, VidnstError
+from vidnst.farm.jobs import Refused, Shared, SkipJob, Worker, WorkerFactory
 
 _WARM = 8
 """Looks that a worker keeps ready: more than are usually in work at once, and small beside the optimiser's memory."""
@@ -32,6 +33,12 @@ class LooksWorker:
             raise
         except VidnstError as error:
             return Refused(error)
+        try:
+            return worker.run(job)
+        except ScarceMemoryError:
+            if len(self._workers) == 1:
+                raise
+        self._workers = OrderedDict({job.look.key: worker})  # the others can be made again
         return worker.run(job)
 
     def _worker(self, look: Shared) -> Worker:
@@ -51,3 +58,24 @@ class LooksWorkerFactory:
 
     def __call__(self) -> LooksWorker:
         return LooksWorker(self.warm)
+
+
+class SkippingWorker:
+    """Does a worker's jobs but for those that are to be skipped: their answer is None."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def run(self, job: Any) -> Any:
+        """Run a job."""
+        return None if isinstance(job, SkipJob) else self._worker.run(job)
+
+
+@dataclass(frozen=True, slots=True)
+class SkippingWorkerFactory:
+    """Makes a worker that may be told to skip a job, where it is to live."""
+
+    factory: WorkerFactory
+
+    def __call__(self) -> SkippingWorker:
+        return SkippingWorker(self.factory())

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vidnst.errors import CancelledError, FarmError, NumericalError, SourceError, VidnstError
+from vidnst.errors import CancelledError, FarmError, NumericalError, ScarceMemoryError, SourceError, VidnstError
 from vidnst.farm.crew import Crew
 from vidnst.farm.front import Front
 from vidnst.farm.host import Component, Event, EventKind, Host, Listener
 from vidnst.farm.jobs import Outcome, Pool
 from vidnst.farm.queues import Entry, Queues
-from vidnst.plan import Lane, Node, StateId
+from vidnst.farm.verdicts import ends_all, name_of, one_line
+from vidnst.plan import Lane
 
 _POLL_SECONDS = 0.2
 """How long a cancellation may go unseen."""
@@ -65,8 +66,8 @@ def run_plan(
 
     A node fails for good after `attempts` failures, or once it has ended with an error on every worker there is (on a
     single one: twice), or twice with NaN. It is given up then with all that reads it; the rest goes on. An error of the
-    source gives up the whole component. A worker at which three different nodes fail in a row, and not elsewhere as
-    well as far as is known, is set aside.
+    source gives up the whole component, and so does a node that fits into no worker's memory. A worker at which three
+    different nodes fail in a row, and not elsewhere as well as far as is known, is set aside.
 
     Args:
         components: the work, opened in this order. An iterator that has nothing now may have more when it is asked
@@ -176,7 +177,7 @@ class _Run:
         crew = self._crew[lane]
         while (crew.idle or not crew) and (entry := self._pop(lane)) is not None:
             if not crew:
-                raise FarmError(f"{_name(entry.node)} needs a {lane} worker and there is none", "start at least one")
+                raise FarmError(f"{name_of(entry.node)} needs a {lane} worker and there is none", "start at least one")
             worker = crew.take(entry.tried)
             if worker is None:
                 waiting.append(entry)
@@ -249,15 +250,18 @@ class _Run:
             kind, self.totals = EventKind.DIED, replace(self.totals, died=self.totals.died + 1)
         else:
             kind, self.totals = EventKind.FAILED, replace(self.totals, failed=self.totals.failed + 1)
-        self._tell(kind, entry, worker=outcome.worker, attempt=entry.failures, seconds=seconds, error=_line(error))
+        self._tell(kind, entry, worker=outcome.worker, attempt=entry.failures, seconds=seconds, error=one_line(error))
         if isinstance(error, SourceError):
             self._break_off(entry, error)
             return
-        if not outcome.died and _ends_all(error):
+        if not outcome.died and ends_all(error):
             raise error
         self._doubt(entry, outcome, error)
         if self._is_final(entry, error):
-            entry.front.give_up(entry, _line(error))
+            if isinstance(error, ScarceMemoryError):  # the others are as large
+                self._break_off(entry, error)
+                return
+            entry.front.give_up(entry, one_line(error))
             self._despair(entry, outcome, error)
         else:
             entry.front.retry(entry)
@@ -266,14 +270,15 @@ class _Run:
     def _is_final(self, entry: Entry, error: BaseException) -> bool:
         """Whether another attempt is not allowed or has no prospect."""
         limit = min(self._attempts, _NUMERICAL_ATTEMPTS) if isinstance(error, NumericalError) else self._attempts
-        everywhere = entry.failures > 1 and entry.refused.issuperset(self._crew[entry.node.role.lane].names)
+        once = isinstance(error, ScarceMemoryError)  # the worker has tried more than once itself
+        everywhere = (once or entry.failures > 1) and entry.refused.issuperset(self._crew[entry.node.role.lane].names)
         return entry.failures >= limit or everywhere
 
     def _doubt(self, entry: Entry, outcome: Outcome, error: BaseException) -> None:
         """See whether it is rather the worker that fails, and whether there are any left."""
         lane = self._lane[outcome.worker]
         crew = self._crew[lane]
-        facts = {"attempt": entry.failures, "error": _line(error)}
+        facts = {"attempt": entry.failures, "error": one_line(error)}
         for name in crew.acquit(entry):
             self._tell(EventKind.TAKEN_BACK, entry, worker=name, **facts)
         # NaN comes of what is computed, not of who computes.
@@ -282,7 +287,7 @@ class _Run:
         if not crew:
             raise FarmError(
                 f"all {lane} workers are lost{' or set aside' if crew.set_aside else ''}; "
-                f"the last one, {outcome.worker}, ended with: {_line(error)}",
+                f"the last one, {outcome.worker}, ended with: {one_line(error)}",
                 _LOOK_AFTER,
             ) from error
 
@@ -291,7 +296,7 @@ class _Run:
         crew = self._crew[self._lane[outcome.worker]]
         if not crew.failed_for_good(entry.front.host):
             return
-        entry.front.abandon(entry, _line(error))
+        entry.front.abandon(entry, one_line(error))
         if crew.useless(several=True):
             raise self._useless(outcome, error)
         self._last_failure = (outcome, error)
@@ -305,15 +310,15 @@ class _Run:
     def _useless(self, outcome: Outcome, error: BaseException) -> FarmError:
         problem = FarmError(
             f"all {self._lane[outcome.worker]} workers fail at whatever they get; "
-            f"the last one, {outcome.worker}, ended with: {_line(error)}",
+            f"the last one, {outcome.worker}, ended with: {one_line(error)}",
             _LOOK_AFTER,
         )
         problem.__cause__ = error
         return problem
 
-    def _break_off(self, entry: Entry, error: SourceError) -> None:
-        """End the component of a node whose source frames cannot be had."""
-        entry.front.break_off(entry, _line(error))
+    def _break_off(self, entry: Entry, error: VidnstError) -> None:
+        """End the component of a node whose source frames cannot be had, or that fits into no memory."""
+        entry.front.break_off(entry, one_line(error))
         self._refill(entry.front)
 
     def _tell_given_up(self, entry: Entry) -> None:
@@ -331,28 +336,6 @@ class _Run:
     def _tell(self, kind: EventKind, entry: Entry, **facts: Any) -> None:
         if self._listener is not None:
             self._listener(Event(kind, entry.node, entry.front.host, **facts))
-
-
-def _ends_all(error: BaseException) -> bool:
-    """Whether an error of a worker would come back with every node."""
-    if isinstance(error, VidnstError):
-        return not isinstance(error, NumericalError)
-    return isinstance(error, KeyboardInterrupt)
-
-
-def _name(node: Node) -> str:
-    if isinstance(node.id, StateId):
-        later = f" (pass {node.id.pass_index})" if node.id.pass_index else ""
-        return f"frame {node.id.frame}{later}"
-    return f"the flow from frame {node.id.frame} to frame {node.id.reference}"
-
-
-def _line(error: BaseException) -> str:
-    """The first line of what an error says, with its class where it is none of our own."""
-    text = next(iter(str(error).strip().splitlines()), "")[:500].rstrip(".")
-    if isinstance(error, VidnstError):
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _stopped(totals: Totals) -> CancelledError:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from vidnst.config import FarmConfig
 from vidnst.farm.jobs import SharingPool, Team, WorkerFactory
+from vidnst.farm.looks import SkippingWorkerFactory
 from vidnst.farm.ray_pool import RayPool, RaySession, default_workers
+from vidnst.farm.room import FLOW_PART
 from vidnst.farm.worker import FlowWorkerFactory, StyleWorkerFactory
 from vidnst.plan import Lane
 
@@ -21,7 +23,6 @@ Crews: TypeAlias = tuple[WorkerFactory, WorkerFactory]
 _START_SECONDS = 300.0
 _GROWING_SECONDS = 1800.0
 """For workers on hosts that must be started first, and fetch an image."""
-_FLOW_PART = 0.1  # of what a stylizing worker would hold of a GPU; flow is some percent of its work
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def share_gpu(share: float, *, raft: bool) -> tuple[float, float]:
     The flow worker's is taken from the stylizing worker's, and there are never more flow workers, so as many pairs fit
     on a GPU as stylizing workers would alone.
     """
-    flow = round(share * _FLOW_PART, 4) if raft else 0.0  # Ray counts in ten thousandths
+    flow = round(share * FLOW_PART, 4) if raft else 0.0  # Ray counts in ten thousandths
     return round(share - flow, 4) if raft else share, flow
 
 
@@ -103,7 +104,8 @@ def hire(
     inline = factory.features is None  # passing frames through is not worth a process
 
     def crews(staff: Staff) -> Crews:
-        return replace(factory, threads=staff.threads), replace(flow, threads=staff.threads)
+        makers = (replace(factory, threads=staff.threads), replace(flow, threads=staff.threads))
+        return SkippingWorkerFactory(makers[0]), SkippingWorkerFactory(makers[1])
 
     with hire_crews(
         farm, crews, width=width, threads=threads, raft=raft is not None, inline=inline, verbose=verbose

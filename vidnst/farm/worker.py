@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from vidnst.config import MotionConfig, RenderConfig
 from vidnst.direction import Direction, over_source
-from vidnst.errors import FarmError
+from vidnst.errors import FarmError, ScarceMemoryError
 from vidnst.farm.jobs import FlowJob, Shared, Stylized, StylizeJob
+from vidnst.farm.room import Rungs, climb, free_caches, given_memory, room_left, too_large
 from vidnst.frames import Pixels, State, unit, widen
 from vidnst.motion.blend import blend
 from vidnst.motion.compose import compose_pairs
@@ -20,6 +21,7 @@ from vidnst.motion.gate import Neighbour, glimpse, misfit
 from vidnst.raft.flow import Raft
 from vidnst.raft.weights import build_raft
 from vidnst.style.stylize import OnStep, Stylizer, WarmStart, from_pixels, to_state
+from vidnst.style.thrift import Thrift
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,11 @@ class StyleWorkerFactory:
         if self.threads is not None and device.type == "cpu":
             torch.set_num_threads(self.threads)
         if self.features is None:
-            return StyleWorker(None, device, self.config.motion)
+            return StyleWorker(None, device, Rungs(self.config, None))
+        rungs = Rungs(self.config, given_memory(self.config, device))
         features = self.features.get() if isinstance(self.features, Shared) else self.features
         stylizer = Stylizer(features, self.styles, self.config, device=device)
-        return StyleWorker(stylizer, device, self.config.motion)
+        return StyleWorker(stylizer, device, rungs)
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -64,12 +67,17 @@ def gpus_of() -> list[int]:
 
 
 class StyleWorker:
-    """Holds a network on one device and stylizes one frame at a time."""
+    """Holds a network on one device and stylizes one frame at a time.
 
-    def __init__(self, stylizer: Stylizer | None, device: torch.device, motion: MotionConfig) -> None:
+    Args:
+        rungs: what it may do where a frame does not fit into memory.
+    """
+
+    def __init__(self, stylizer: Stylizer | None, device: torch.device, rungs: Rungs) -> None:
         self._stylizer = stylizer
         self._device = device
-        self._motion = motion
+        self._rungs = rungs
+        self._motion = rungs.config.motion
 
     def run(self, job: StylizeJob, *, on_step: OnStep | None = None, every_step: bool = False) -> Stylized:
         """Stylize a frame, and once again with another seed where it looks wrong.
@@ -79,19 +87,38 @@ class StyleWorker:
 
         Raises:
             NumericalError: the optimisation gave NaN or infinity.
+            ScarceMemoryError: the frame does not fit into memory, whatever is done.
         """
         began = time.perf_counter()
         if job.iterations == 0 or self._stylizer is None:
-            return Stylized(widen(job.content), {}, 0, time.perf_counter() - began)
+            return Stylized(widen(job.content), {}, 0, time.perf_counter() - began, thrift=job.thrift)
         result = self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step)
         if wrong := misfit_of(job, result.state):
-            job = replace(job, seed=_other_seed(job.seed))
-            result = self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step)
+            job = replace(job, seed=_other_seed(job.seed), thrift=result.thrift)
+            before, result = result, self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step)
             still = misfit_of(job, result.state)
-            result = replace(result, suspect=still, mended="" if still else wrong)
+            shortage = before.shortage or result.shortage
+            result = replace(result, suspect=still, mended="" if still else wrong, shortage=shortage)
         return replace(result, seconds=time.perf_counter() - began)
 
     def _stylize(self, stylizer: Stylizer, job: StylizeJob, *, on_step: OnStep | None, every_step: bool) -> Stylized:
+        """The frame, painted with the least saving of memory that is enough, from the job's own on."""
+        height, width = job.content.shape[:2]
+        rungs, reckoned = self._rungs.above(job.thrift, width=width, height=height)
+
+        def paint(thrift: Thrift) -> Stylized:
+            return self._paint(stylizer, job, thrift, on_step=on_step, every_step=every_step)
+
+        try:
+            result, thrift, why = climb(paint, rungs, free=lambda: free_caches(self._device))
+        except ScarceMemoryError as error:
+            room = room_left(self._rungs.limit, self._device)
+            raise too_large(self._rungs.config, rungs[-1], room, error.what, width=width, height=height) from None
+        return replace(result, thrift=thrift, shortage=(why or reckoned) if thrift != job.thrift else "")
+
+    def _paint(
+        self, stylizer: Stylizer, job: StylizeJob, thrift: Thrift, *, on_step: OnStep | None, every_step: bool
+    ) -> Stylized:
         content = from_pixels(job.content, self._device)
         result = stylizer.stylize(
             content,
@@ -102,6 +129,7 @@ class StyleWorker:
             on_step=on_step,
             every_step=every_step,
             direction=job.direction,
+            thrift=thrift,
         )
         state = to_state(result.image)
         shown = None if job.direction is None else _shown(state, job.content, job.direction)

@@ -23,7 +23,11 @@ class Guide:
 
     def over(self, maps: Tensor) -> Tensor:
         """What each position of maps `(1, N, h, w)` counts: `(1, 1, h, w)`, the squared mean of the guide over it."""
-        size = (maps.shape[-2], maps.shape[-1])
+        return self.at(maps.shape[-2], maps.shape[-1])
+
+    def at(self, height: int, width: int) -> Tensor:
+        """The same for maps of a size."""
+        size = (height, width)
         if size not in self._sizes:
             self._sizes[size] = functional.interpolate(self._whole, size, mode="area").square()
         return self._sizes[size]

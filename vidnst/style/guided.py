@@ -51,10 +51,12 @@ class Aims:
         if direction is None:
             return Aim(self._targets.at(height, width))
         styles = [target for area in direction.areas for target in self._of_area(area, direction.frames, height, width)]
-        bare = direction.bare
-        if bare is None:
-            return Aim(styles)
-        return Aim(styles, self._map(bare, height, width) > 1 - 1 / 512)
+        return Aim(styles, self.bare(direction, height, width))
+
+    def bare(self, direction: Direction | None, height: int, width: int) -> Tensor | None:
+        """`(1, 1, H, W)` bool: where the content stays as it is; None is nowhere."""
+        bare = None if direction is None else direction.bare
+        return None if bare is None else self._map(bare, height, width) > 1 - 1 / 512
 
     def _of_area(self, area: Area, frames: Mapping[int, StyleFrame], height: int, width: int) -> list[StyleTarget]:
         if area.guide is None:

@@ -34,6 +34,8 @@ class Moments:
     In double precision, where a variance survives being the difference of two large numbers.
     """
 
+    additive = True
+
     def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """Means `(N,)` and means of squares `(N,)`, float64."""
         columns = vectors(maps)
@@ -58,6 +60,8 @@ def _deviation(texture: Texture) -> Tensor:
 class LinearKernel:
     """k(x, y) = x y: the mean activation of each channel."""
 
+    additive = True
+
     def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """Means `(N,)`."""
         return (averaged(vectors(maps), guide),)
@@ -77,6 +81,8 @@ class PolynomialKernel:
     parts count whatever the scale of the activations. The MMD is then exactly
     ||G_F - G_S||^2 + 2 c ||mu_F - mu_S||^2, G being the mean of x x^T.
     """
+
+    additive = True
 
     def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """Gram matrix `(N, N)` and means `(N,)`."""
@@ -104,6 +110,8 @@ class GaussianKernel:
     the mean squared distance in a sample of pairs: neither picture then falls outside the kernel's reach. What this
     makes the kernel blind to, how strong the activations are as a whole, is compared beside it.
     """
+
+    additive = False
 
     def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """Mean embedding `(2 * FREQUENCIES,)`, and the mean of ||x||^2, `(1,)`."""

@@ -89,6 +89,14 @@ def deepest(layers: Iterable[str]) -> str:
     return max(layers, key=VGG19_LAYERS.index)
 
 
+_STRIDES = {conv.name: conv.stride_px for conv in CONVS}
+
+
+def stride_px(layer: str) -> int:
+    """Pixels of the picture between two neighbouring positions of a layer's map."""
+    return _STRIDES[layer]
+
+
 def smallest_side_px(last_layer: str) -> int:
     """Shortest side in pixels that a picture must have for the map of `last_layer` to hold anything."""
     return convs_up_to(last_layer)[-1].stride_px

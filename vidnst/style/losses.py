@@ -66,6 +66,13 @@ def content(found: Tensor, target: Tensor, *, scale: Scale = "relative") -> Tens
     return difference.mean() if scale == "mean" else difference.mean() / _energy(target)
 
 
+def of_mean(target: Tensor, scale: Scale) -> float | Tensor:
+    """What the mean of squared differences from a content map is multiplied by to be at another scale."""
+    if scale == "mean":
+        return 1.0
+    return target.numel() / 2 if scale == "gatys" else 1 / _energy(target)
+
+
 def total_variation(picture: Tensor) -> Tensor:
     """Mean squared difference of vertical neighbours plus that of horizontal ones, over a `(1, 3, H, W)` picture.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from vidnst.config import RenderConfig
 from vidnst.style.layers import TOPOLOGIES, deepest
+from vidnst.style.thrift import NO_THRIFT, Thrift
 
 _FLOAT = 4
 _INDEX = 8
@@ -31,7 +32,7 @@ class Footprint:
         return round(self.per_pixel * width * height) + self.fixed
 
 
-def footprint(config: RenderConfig) -> Footprint:
+def footprint(config: RenderConfig, thrift: Thrift = NO_THRIFT) -> Footprint:
     """The memory of one stylizing worker: what it holds on its device.
 
     L-BFGS keeps two float32 vectors a step of its history (24 bytes a pixel), Adam two in all. Not reckoned: the

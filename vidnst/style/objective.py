@@ -6,12 +6,16 @@ from itertools import groupby
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vidnst.config import LossConfig
 from vidnst.style import losses
 from vidnst.style.edges import Edges
+from vidnst.style.eye import CONTENT, Answers, ContentMap, Eye, Question
+from vidnst.style.pixels import resized
 from vidnst.style.statistics import STATISTICS
 from vidnst.style.targets import StyleTarget
+from vidnst.style.thrift import Thrift
 from vidnst.style.vgg import VGG19
 
 TERMS = ("total", "content", "style", "tv", "temporal", "edges")
@@ -56,6 +60,20 @@ class WarmStart:
             pace = pace * (1 - self.still * (1.0 if self.light is None else 1 - _LIT_RATE))
         return pace
 
+    def resized(self, height: int, width: int) -> "WarmStart":
+        """The same at another size."""
+        if self.picture.shape[-2:] == (height, width):
+            return self
+        mask, light, still = (
+            None if map_ is None else functional.interpolate(map_, (height, width), mode="area")
+            for map_ in (self.mask, self.light, self.still)
+        )
+        assert mask is not None
+        before = None if self.before is None else resized(self.before, height, width)
+        return replace(
+            self, picture=resized(self.picture, height, width), mask=mask, light=light, still=still, before=before
+        )
+
     def to(self, device: torch.device) -> "WarmStart":
         """The same on another device, cut off from any graph."""
         light, still, before = (
@@ -73,6 +91,8 @@ class Objective:
         styles: targets made for this size.
         start: what the temporal term pulls toward; None for a cold frame.
         bare: `(1, 1, H, W)` bool, where the content stays as it is, whatever the picture holds; None is nowhere.
+        thrift: how the network looks at pictures.
+        seed: of what is left to chance: how tiles are shifted from one evaluation to the next.
     """
 
     def __init__(
@@ -84,28 +104,36 @@ class Objective:
         *,
         start: WarmStart | None = None,
         bare: Tensor | None = None,
+        thrift: Thrift | None = None,
+        seed: int = 0,
     ) -> None:
         self._source, self._bare = content, bare
-        self._network = network
+        self._eye = Eye(network, thrift)
+        self._seed, self._evaluations = seed, 0
         self._regions = [(guide, list(group)) for guide, group in groupby(styles, key=lambda style: style.guide)]
         self._config = config
         self._content_shares = losses.shares(config.content_layers)
         self._style_shares = losses.shares(config.style_layers)
         self._kind_shares = losses.shares(config.style_kinds)
-        self._layers = {**self._content_shares, **self._style_shares}.keys()
         self._edges = Edges(content, losses.shares(config.edges_cells), scale=config.scale)
-        with torch.no_grad():
-            self._content = network(content, self._content_shares.keys())
+        maps = self._eye.maps(content, tuple(self._content_shares))
+        self._question = Question(
+            kinds=tuple(self._kind_shares),
+            layers=tuple(self._style_shares),
+            guides=[guide for guide, _ in self._regions],
+            content={name: ContentMap(found, config.scale) for name, found in maps.items()},
+        )
         self._start = start
 
     def __call__(self, picture: Tensor) -> dict[str, Tensor]:
         """The losses of a picture `(1, 3, H, W)`, scalars on its device by the names of `TERMS`."""
         if self._bare is not None:  # so that no gradient, and no step, comes to what stays
             picture = torch.where(self._bare, self._source, picture)
-        maps = self._network(picture, self._layers)
+        answers = self._eye(picture, self._question, chance=(self._seed, self._evaluations))
+        self._evaluations += 1
         terms = {
-            "content": self._content_term(maps),
-            "style": self._style_term(maps),
+            "content": self._content_term(answers),
+            "style": self._style_term(answers),
             "tv": losses.total_variation(picture),
             "temporal": self._temporal_term(picture),
             "edges": self._edges(picture),
@@ -116,21 +144,18 @@ class Objective:
         total = sum((weights[name] * term for name, term in terms.items() if weights[name]), picture.sum() * 0)
         return {"total": total, **terms}
 
-    def _content_term(self, maps: dict[str, Tensor]) -> Tensor:
-        parts = [
-            share * losses.content(maps[name], self._content[name], scale=self._config.scale)
-            for name, share in self._content_shares.items()
-        ]
+    def _content_term(self, answers: Answers) -> Tensor:
+        parts = [share * answers[CONTENT, name, 0][0] for name, share in self._content_shares.items()]
         return torch.stack(parts).sum()
 
-    def _style_term(self, maps: dict[str, Tensor]) -> Tensor:
+    def _style_term(self, answers: Answers) -> Tensor:
         parts = []
         for kind, kind_share in self._kind_shares.items():
             statistic = STATISTICS[kind]
             for name, layer_share in self._style_shares.items():
-                for guide, styles in self._regions:
-                    found = statistic.of(maps[name], None if guide is None else guide.over(maps[name]))
+                for region, (_, styles) in enumerate(self._regions):
                     for style in styles:
+                        found = answers[kind, name, region]
                         distance = statistic.distance(found, style.textures[kind][name], scale=self._config.scale)
                         parts.append(style.share * kind_share * layer_share * distance)
         return torch.stack(parts).sum() if parts else torch.zeros((), device=self._source.device)

@@ -27,6 +27,8 @@ class Sliced:
     two textures quantile by quantile, which is the shortest way from one distribution to the other.
     """
 
+    additive = False
+
     def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """Quantile functions `(N, LEVELS)`, one for each direction."""
         columns = vectors(maps)

@@ -20,6 +20,8 @@ __all__ = ["STATISTICS", "GramMatrix", "Statistic", "Texture", "mixed"]
 class GramMatrix:
     """Products of channels (Gatys 2015): see `losses.gram` and `losses.style`."""
 
+    additive = True
+
     def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """The Gram matrix `(N, N)`."""
         return (losses.gram(maps, guide),)

@@ -8,21 +8,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidnst.config import RenderConfig
+from vidnst.config import OptimizeConfig, RenderConfig
 from vidnst.direction import Direction
 from vidnst.frames import Pixels
 from vidnst.reproducible import same_every_time
 from vidnst.style import losses
 from vidnst.style.edges import check_cells
-from vidnst.style.guided import Aims
 from vidnst.style.layers import deepest, smallest_side_px
 from vidnst.style.objective import Objective, WarmStart
 from vidnst.style.optimize import Minimum, StepReport, minimise
 from vidnst.style.pixels import from_pixels, resized, to_state
 from vidnst.style.starts import first_guess
-from vidnst.style.targets import StyleTargets
+from vidnst.style.thrift import NO_THRIFT, Thrift
 from vidnst.style.unit import scale_to_unit
 from vidnst.style.vgg import VGG19
+from vidnst.style.views import View, Views
 from vidnst.style.weights import load_features, resolve_weights
 
 __all__ = [
@@ -64,6 +64,18 @@ def last_layer(config: RenderConfig) -> str:
     return deepest(name for name, weight in layers.items() if weight > 0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """How one picture is painted, at any of its scales."""
+
+    view: View
+    seed: int
+    step_scale: float | Tensor
+    on_step: OnStep | None
+    direction: Direction | None
+    every_step: bool = False
+
+
 class Stylizer:
     """Holds the network and the style targets; stylizes any number of pictures of any sizes.
 
@@ -90,11 +102,9 @@ class Stylizer:
         if model.unit:
             scale_to_unit(network, [from_pixels(pixels) for pixels, _ in styles])
         self._network = network.to(self._device)
-        layers = [name for name, weight in config.losses.style_layers.items() if weight > 0]
-        kinds = losses.shares(config.losses.style_kinds)
         self._styles = styles
-        self._targets = StyleTargets(styles, network=self._network, layers=layers, kinds=kinds, config=config.styles)
-        self._aims = Aims(self._targets, self._device)
+        self._views = Views(self._network, styles, config, self._device)
+        self._views.under(NO_THRIFT)
 
     def stylize(
         self,
@@ -107,6 +117,7 @@ class Stylizer:
         on_step: OnStep | None = None,
         every_step: bool = False,
         direction: Direction | None = None,
+        thrift: Thrift = NO_THRIFT,
     ) -> StylizeResult:
         """Stylize one picture. The same arguments give the same bytes on the same machine.
 
@@ -121,9 +132,12 @@ class Stylizer:
             every_step: tell `on_step` after every evaluation of a cold start, also on a GPU, which costs it some time.
             direction: which styles pull where; None lets all pull everywhere. Where only the source is to show, the
                 result holds it, but not where it is to show partly.
+            thrift: what is done to save memory. The result has the picture's size in any case; under a share of it, the
+                losses are those of the smaller picture.
 
         Raises:
-            ConfigError: the picture is too small for the layers, or for the cells of edges.
+            ConfigError: the picture is too small for the layers, or for the cells of edges; tiles are wanted, and a
+                statistic cannot be added up over them.
             NumericalError: NaN or infinity on the way.
         """
         if iterations is None:
@@ -134,14 +148,16 @@ class Stylizer:
         if iterations == 0:
             first = content if start is None else start.picture
             return StylizeResult(first.clamp(0, 1), {}, 0)
+        seed = self._config.optimize.seed if seed is None else seed
+        work = _Work(self._views.under(thrift), seed, step_scale, on_step, direction, every_step=every_step)
+        size = self._smaller(thrift.share, *content.shape[-2:])
+        small = resized(content, *size)
         with same_every_time():
             if start is not None:
-                start, tried = self._lit(start, content, step_scale, direction)
-                pace = step_scale * start.pace()
-                found = self._refine(start.picture, content, iterations, pace, on_step, direction, start=start)
-                return StylizeResult(found.image, found.losses, tried + found.evaluations)
-            seed = self._config.optimize.seed if seed is None else seed
-            return self._cold(content, iterations, seed, step_scale, on_step, direction, every_step=every_step)
+                found = self._warm(small, start.resized(*size), iterations, work)
+            else:
+                found = self._cold(small, iterations, work)
+        return found if small is content else self._enlarged(found, content, work)
 
     def evaluate(self, content: Tensor, picture: Tensor, direction: Direction | None = None) -> dict[str, float]:
         """The losses of a finished picture, without changing it.
@@ -158,14 +174,29 @@ class Stylizer:
             ConfigError: the picture is too small for the layers.
         """
         content, picture = content.detach().to(self._device), picture.detach().to(self._device)
-        aim = self._aims.at(direction, *content.shape[-2:])
+        view = self._views.under(NO_THRIFT)
+        aim = view.aims.at(direction, *content.shape[-2:])
         with torch.no_grad(), same_every_time():
-            terms = Objective(self._network, content, aim.styles, self._config.losses)(picture)
+            terms = Objective(view.network, content, aim.styles, self._config.losses)(picture)
         return {name: float(term) for name, term in terms.items()}
 
-    def _lit(
-        self, start: WarmStart, content: Tensor, step_scale: float, direction: Direction | None
-    ) -> tuple[WarmStart, int]:
+    def _smaller(self, share: float, height: int, width: int) -> tuple[int, int]:
+        """Height and width at that share of the sides, none of them too small for the network."""
+        least = self._network.smallest_side_px
+        return max(min(height, least), round(height * share)), max(min(width, least), round(width * share))
+
+    def _enlarged(self, found: StylizeResult, content: Tensor, work: "_Work") -> StylizeResult:
+        image = resized(found.image, *content.shape[-2:])
+        bare = work.view.aims.bare(work.direction, *content.shape[-2:])
+        return replace(found, image=image if bare is None else torch.where(bare, content, image))
+
+    def _warm(self, content: Tensor, start: WarmStart, iterations: int, work: "_Work") -> StylizeResult:
+        start, tried = self._lit(start, content, work)
+        at_pace = replace(work, step_scale=work.step_scale * start.pace(), every_step=False)
+        found = self._refine(start.picture, content, iterations, at_pace, start=start)
+        return StylizeResult(found.image, found.losses, tried + found.evaluations)
+
+    def _lit(self, start: WarmStart, content: Tensor, work: "_Work") -> tuple[WarmStart, int]:
         """The start in the frame's light, and the evaluations that took.
 
         A painting may follow its source's light, or keep to its style's whatever happens, and not everywhere alike. So
@@ -175,71 +206,60 @@ class Stylizer:
         if start.before is None:
             return start, 0
         size = self._sizes(*content.shape[-2:])[0]
+        quiet = replace(work, on_step=None, every_step=False)
         painted = [
-            self._refine(picture, picture, self._config.optimize.iterations, step_scale, None, direction)
+            self._refine(picture, picture, self._config.optimize.iterations, quiet)
             for picture in (resized(content, *size), resized(start.before, *size))
         ]
         change = losses.smooth(painted[0].image - painted[1].image, resized(start.mask, *size))
         lit = start.picture + start.mask * resized(change, *content.shape[-2:])
         return replace(start, picture=lit.clamp(0, 1), before=None), sum(found.evaluations for found in painted)
 
-    def _cold(
-        self,
-        content: Tensor,
-        iterations: int,
-        seed: int,
-        step_scale: float,
-        on_step: OnStep | None,
-        direction: Direction | None,
-        *,
-        every_step: bool = False,
-    ) -> StylizeResult:
+    def _cold(self, content: Tensor, iterations: int, work: "_Work") -> StylizeResult:
         sizes = self._sizes(*content.shape[-2:])
         budget = split_evaluations(iterations, len(sizes))
         sizes = sizes[-len(budget) :]
-        picture = first_guess(resized(content, *sizes[0]), self._styles, self._config.optimize, seed=seed)
+        picture = first_guess(resized(content, *sizes[0]), self._styles, self._config.optimize, seed=work.seed)
         done = 0
         for size, evaluations in zip(sizes, budget, strict=True):
-            found = self._refine(
-                resized(picture, *size),
-                resized(content, *size),
-                evaluations,
-                step_scale,
-                _shifted(on_step, done, iterations),
-                direction,
-                every_step=every_step,
-            )
+            at_scale = replace(work, on_step=_shifted(work.on_step, done, iterations))
+            found = self._refine(resized(picture, *size), resized(content, *size), evaluations, at_scale)
             picture, done = found.image, done + found.evaluations
         return StylizeResult(picture, found.losses, done)
 
     def _refine(
-        self,
-        picture: Tensor,
-        content: Tensor,
-        evaluations: int,
-        step_scale: float | Tensor,
-        on_step: OnStep | None,
-        direction: Direction | None,
-        *,
-        start: WarmStart | None = None,
-        every_step: bool = False,
+        self, picture: Tensor, content: Tensor, evaluations: int, work: "_Work", *, start: WarmStart | None = None
     ) -> Minimum:
-        aim = self._aims.at(direction, *content.shape[-2:])
-        objective = Objective(self._network, content, aim.styles, self._config.losses, start=start, bare=aim.bare)
+        view = work.view
+        aim = view.aims.at(work.direction, *content.shape[-2:])
+        objective = Objective(
+            view.network,
+            content,
+            aim.styles,
+            self._config.losses,
+            start=start,
+            bare=aim.bare,
+            thrift=view.thrift,
+            seed=work.seed,
+        )
         found = minimise(
             objective,
             picture,
-            config=self._config.optimize,
+            config=_remembering(self._config.optimize, view.thrift.history),
             evaluations=evaluations,
-            step_scale=step_scale,
-            on_step=on_step,
-            every_step=every_step,
+            step_scale=work.step_scale,
+            on_step=work.on_step,
+            every_step=work.every_step,
         )
         return found if aim.bare is None else replace(found, image=torch.where(aim.bare, content, found.image))
 
     def _sizes(self, height: int, width: int) -> list[tuple[int, int]]:
         """Sizes that a cold start goes through, from the coarsest; the last is the picture's own."""
         return scale_sizes(self._config, height, width)
+
+
+def _remembering(config: OptimizeConfig, history: int | None) -> OptimizeConfig:
+    return config if history is None else config.model_copy(update={"history": min(history, config.history)})
 
 
 def scale_sizes(config: RenderConfig, height: int, width: int) -> list[tuple[int, int]]:

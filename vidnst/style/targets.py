@@ -8,9 +8,11 @@ import torch
 
 from vidnst.config import StylesConfig
 from vidnst.frames import Pixels
+from vidnst.style.eye import Eye, Question
 from vidnst.style.guide import Guide
 from vidnst.style.pixels import from_pixels
-from vidnst.style.statistics import STATISTICS, Texture, mixed
+from vidnst.style.statistics import Texture, mixed
+from vidnst.style.thrift import Thrift
 from vidnst.style.variants import variants
 from vidnst.style.vgg import VGG19
 
@@ -39,6 +41,7 @@ class StyleTargets:
         layers: whose textures are wanted.
         kinds: names of the statistics that are wanted.
         config: at which sizes and turns the pictures are looked at.
+        thrift: how the network looks at them.
     """
 
     def __init__(
@@ -49,14 +52,15 @@ class StyleTargets:
         layers: Collection[str],
         kinds: Collection[str] = ("gram",),
         config: StylesConfig | None = None,
+        thrift: Thrift | None = None,
     ) -> None:
         if not styles:
             raise ValueError("at least one style picture is needed")
         whole = sum(weight for _, weight in styles)
         self._styles = [(pixels, weight / whole) for pixels, weight in styles]
         self._network = network
-        self._layers = tuple(layers)
-        self._kinds = tuple(kinds)
+        self._eye = Eye(network, thrift)
+        self._question = Question(kinds=tuple(kinds), layers=tuple(layers))
         self._config = StylesConfig() if config is None else config
         self._made: OrderedDict[tuple[int, int], list[StyleTarget]] = OrderedDict()
 
@@ -84,10 +88,10 @@ class StyleTargets:
         pictures = variants(from_pixels(pixels), area, self._config, smallest_side_px=self._network.smallest_side_px)
         found: dict[tuple[str, str], list[Texture]] = {}
         for picture in pictures:
-            for name, maps in self._network(picture.to(self._network.mean.device), self._layers).items():
-                for kind in self._kinds:
-                    found.setdefault((kind, name), []).append(STATISTICS[kind].of(maps))
-        textures: dict[str, dict[str, Texture]] = {kind: {} for kind in self._kinds}
+            answers = self._eye(picture.to(self._network.mean.device), self._question)
+            for (kind, name, _), texture in answers.items():
+                found.setdefault((kind, name), []).append(texture)
+        textures: dict[str, dict[str, Texture]] = {kind: {} for kind in self._question.kinds}
         for (kind, name), parts in found.items():
             textures[kind][name] = mixed([(1 / len(parts), part) for part in parts])
         return StyleTarget(share, textures)

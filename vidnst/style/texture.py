@@ -14,6 +14,9 @@ Texture: TypeAlias = tuple[Tensor, ...]
 class Statistic(Protocol):
     """A way to describe and to compare textures."""
 
+    additive: bool
+    """Whether the texture of a whole is the one `mixed` from those of its parts, each by its share of positions."""
+
     def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """The texture of maps.
 

@@ -5,7 +5,8 @@ Standard library only, so that memory can be reckoned without loading torch.
 
 from dataclasses import dataclass, replace
 
-from vidnst.config import RenderConfig
+from vidnst.config import RenderConfig, StyleKind
+from vidnst.errors import ConfigError
 
 _HISTORIES = (5, 2)
 """Past steps that L-BFGS is cut down to."""
@@ -48,8 +49,38 @@ class Thrift:
         return ", ".join(word for word, said in words.items() if said) or "nothing"
 
 
+NO_THRIFT = Thrift()
+_NOT_ADDITIVE: frozenset[StyleKind] = frozenset({"mmd_gaussian", "sliced"})
+"""Statistics whose `additive` is false: one needs its own mean square first, one all positions in order."""
+
+
+def additive(config: RenderConfig) -> bool:
+    """Whether all statistics that a configuration compares can be summed over tiles."""
+    return not _cannot_be_summed(config)
+
+
+def check_additive(config: RenderConfig, thrift: Thrift) -> None:
+    """Make sure that what is compared can be summed over tiles, if there are to be any.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    kinds = _cannot_be_summed(config)
+    if thrift.tile_px is not None and kinds:
+        raise ConfigError(
+            f"losses.style_kinds: {', '.join(kinds)} cannot be summed over tiles of {thrift.tile_px} pixels",
+            "leave it out, or render smaller frames",
+        )
+
+
+def _cannot_be_summed(config: RenderConfig) -> list[str]:
+    return sorted(kind for kind, weight in config.losses.style_kinds.items() if weight and kind in _NOT_ADDITIVE)
+
+
 def ladder(config: RenderConfig, *, additive: bool = True, smaller: bool = False) -> tuple[Thrift, ...]:
     """The rungs for a configuration, the first of which saves nothing.
+
+    A `model.precision` that is not `auto` is left as it is.
 
     Args:
         additive: whether all its statistics can be summed over tiles.
@@ -59,7 +90,8 @@ def ladder(config: RenderConfig, *, additive: bool = True, smaller: bool = False
     for history in _HISTORIES:
         if config.optimize.optimizer == "lbfgs" and history < config.optimize.history:
             rungs.append(replace(rungs[-1], history=history))
-    rungs.append(replace(rungs[-1], half=True))
+    if config.model.precision == "auto":
+        rungs.append(replace(rungs[-1], half=True))
     rungs.append(replace(rungs[-1], recompute=True))
     for side in _TILES if additive else ():
         rungs.append(replace(rungs[-1], tile_px=side))

@@ -1,7 +1,9 @@
 """VGG19's feature maps, at any widths: frozen, and no deeper than what is asked for."""
 
-from collections.abc import Collection, Mapping
-from typing import Literal
+from collections.abc import Callable, Collection, Mapping
+from copy import deepcopy
+from functools import partial
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -16,6 +18,9 @@ __all__ = ["VGG19", "arithmetic"]
 
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
+
+Block: TypeAlias = Callable[[Tensor], tuple[Tensor, dict[str, Tensor]]]
+"""From a picture, or what the block before it gives on, to what it gives on itself, and the maps that are wanted."""
 
 
 class VGG19(nn.Module):
@@ -76,22 +81,50 @@ class VGG19(nn.Module):
         Raises:
             ConfigError: a side of the picture is too short for the deepest layer, or a layer is not in this network.
         """
+        maps: dict[str, Tensor] = {}
+        for block in self.blocks(x, layers):
+            x, found = block(x)
+            maps.update(found)
+        return maps
+
+    def blocks(self, x: Tensor, layers: Collection[str]) -> list[Block]:
+        """The parts of the network that `layers` need: the first is for `x`, each other one for what the one before it
+        gives on. See `forward`."""
         last = deepest(layers)
         self._check(x, last, layers)
+        names = [conv.name for conv in self._plan]
+        plan = list(zip(self._plan, self._convs, strict=True))[: names.index(last) + 1]
+        numbers = range(plan[-1][0].block + 1)
+        parts = [[(conv.name, module) for conv, module in plan if conv.block == number] for number in numbers]
+        return [
+            partial(self._block, part, layers, first=number == 0, pooled=number < numbers[-1])
+            for number, part in enumerate(parts)
+        ]
+
+    def _block(
+        self, part: list[tuple[str, nn.Module]], layers: Collection[str], x: Tensor, *, first: bool, pooled: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         maps: dict[str, Tensor] = {}
-        x = ((x - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
-        block = 0
-        for conv, module in zip(self._plan, self._convs, strict=True):
-            if conv.block != block:
-                x, block = self._pool(x, 2), conv.block
+        if first:
+            x = ((x - self.mean) / self.deviation).to(self.dtype).contiguous(memory_format=torch.channels_last)
+        for name, module in part:
             # In place over the convolution's own output, which nobody else holds and no gradient needs: half the
             # memory. What is handed out is the ReLU's result, and nothing after it writes into it.
             x = functional.relu_(module(x if self._padding == "zeros" else _padded(x, self._padding == "reflect")))
-            if conv.name in layers:
-                maps[conv.name] = x
-            if conv.name == last:
-                break
-        return maps
+            if name in layers:
+                maps[name] = x
+        return self._pool(x, 2) if pooled else x, maps
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the maps."""
+        return next(self._convs.parameters()).dtype
+
+    def halved(self) -> "VGG19":
+        """A copy whose maps are bfloat16; pictures and their gradients stay as they are."""
+        copy = deepcopy(self)
+        copy._convs.to(torch.bfloat16)
+        return copy
 
     def rescale(self, strengths: Mapping[str, float]) -> None:
         """Divide the maps of every layer by a number, by the name of the layer, and change nothing else.

@@ -25,6 +25,8 @@ class Wasserstein:
     Kept as the mean and the mean of products, so what is mixed has the moments of both textures pooled.
     """
 
+    additive = True
+
     def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """Means `(N,)` and means of products `(N, N)`, float64."""
         columns = vectors(maps)

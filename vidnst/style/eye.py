@@ -1,0 +1,209 @@
+"""What the losses want to know of a picture, and how the network finds it out in more or less memory.
+
+At once, the graph of all maps is held. With recomputation, the network goes block by block and forgets each block's
+maps until the gradient comes by. In tiles, only one tile's maps exist at a time. In bfloat16, textures are taken from
+bands of a map, so that no float32 copy of a whole one is made.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from vidnst.style import losses
+from vidnst.style.guide import Guide
+from vidnst.style.layers import stride_px
+from vidnst.style.losses import Scale
+from vidnst.style.parts import Window, bands, summed
+from vidnst.style.statistics import STATISTICS
+from vidnst.style.texture import Texture
+from vidnst.style.thrift import Thrift
+from vidnst.style.tiles import Tile, tiles
+from vidnst.style.vgg import VGG19, Block
+
+CONTENT = "content"
+"""Takes the place of a statistic's name in answers that are content losses."""
+_BAND_VALUES = 1 << 22
+"""Of a bfloat16 map, as many are float32 at a time: 16 MiB."""
+
+Answers: TypeAlias = dict[tuple[str, str, int], Texture]
+"""By the name of a statistic, or `CONTENT`; of a layer; and the number of a guide."""
+
+
+class ContentMap:
+    """A layer's map of the content, and how distances from it are counted.
+
+    Args:
+        maps: `(1, N, h, w)` float32 or bfloat16.
+        scale: see `losses`.
+    """
+
+    def __init__(self, maps: Tensor, scale: Scale) -> None:
+        self._maps = maps
+        self._scale = scale
+        self._factor = losses.of_mean(maps.float(), scale)
+
+    def distance(self, found: Tensor, place: "_Place | None") -> Tensor:
+        """Of all float32 maps, or what those at a place add to it."""
+        if place is None:
+            return losses.content(found, self._maps.float(), scale=self._scale)
+        mean = losses.content(found, place.window.of(self._maps).float(), scale="mean")
+        return mean * (place.share(None) * self._factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is wanted of a picture."""
+
+    kinds: tuple[str, ...] = ()
+    """Names of statistics."""
+    layers: tuple[str, ...] = ()
+    """Whose textures are wanted."""
+    guides: Sequence[Guide | None] = (None,)
+    """Regions whose textures are wanted; None is the whole picture."""
+    content: Mapping[str, ContentMap] = field(default_factory=dict)
+    """By layer, from what distances are wanted."""
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """All layers that are needed."""
+        return tuple({**self.content, **dict.fromkeys(self.layers)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in a layer's whole map some positions are."""
+
+    window: Window
+    height: int
+    width: int
+
+    def share(self, guide: Tensor | None) -> float | Tensor:
+        """Of all that counts, how much is here."""
+        if guide is None:
+            return self.window.positions / (self.height * self.width)
+        return self.window.of(guide).sum() / (guide.sum() + losses.NO_ENERGY)
+
+
+class Eye:
+    """Looks at pictures through a network.
+
+    Args:
+        network: its precision is the one of the maps.
+        thrift: `recompute` and `tile_px` are read.
+    """
+
+    def __init__(self, network: VGG19, thrift: Thrift | None = None) -> None:
+        self._network = network
+        self._thrift = Thrift() if thrift is None else thrift
+
+    def __call__(self, picture: Tensor, question: Question, *, chance: tuple[int, int] | None = None) -> Answers:
+        """Answers about a picture `(1, 3, H, W)`; differentiable.
+
+        Args:
+            chance: a seed and a number, which together shift the tiles; None does not.
+        """
+        cut = self._tiles(picture, chance)
+        if len(cut) < 2:
+            return self._answers(picture, question, None)
+        size = (picture.shape[-2], picture.shape[-1])
+        return summed(
+            picture,
+            [tile.seen for tile in cut],
+            lambda part, number: self._answers(part, question, (cut[number], size)),
+        )
+
+    @torch.no_grad()
+    def maps(self, picture: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """The maps `(1, N, h, w)` of some layers, in the precision of the network."""
+        cut = self._tiles(picture, None)
+        if len(cut) < 2:
+            return dict(self._network(picture, layers))
+        whole: dict[str, Tensor] = {}
+        for tile in cut:
+            for name, maps in self._network(tile.seen.of(picture), layers).items():
+                stride = stride_px(name)
+                if name not in whole:
+                    size = (picture.shape[-2] // stride, picture.shape[-1] // stride)
+                    empty = maps.new_empty(1, maps.shape[1], *size)
+                    whole[name] = empty.contiguous(memory_format=torch.channels_last)
+                core = tile.core.over(stride)
+                core.of(whole[name]).copy_(core.within(tile.seen.over(stride)).of(maps))
+        return whole
+
+    def _tiles(self, picture: Tensor, chance: tuple[int, int] | None) -> list[Tile]:
+        side = self._thrift.tile_px
+        return [] if side is None else tiles(*picture.shape[-2:], tile_px=side, chance=chance)
+
+    def _answers(self, x: Tensor, question: Question, where: tuple[Tile, tuple[int, int]] | None) -> Answers:
+        """Block by block, so that what is asked of a block is part of what may be forgotten and computed again."""
+        answers: Answers = {}
+        recompute = self._thrift.recompute and torch.is_grad_enabled()
+        for block in self._network.blocks(x, question.maps):
+
+            def run(x: Tensor, block: Block = block) -> tuple[Tensor, Answers]:
+                x, maps = block(x)
+                return x, _asked(maps, question, where)
+
+            if recompute:
+                x, found = checkpoint(run, x, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x, found = run(x)
+            answers.update(found)
+        return answers
+
+
+def _asked(maps: Mapping[str, Tensor], question: Question, where: tuple[Tile, tuple[int, int]] | None) -> Answers:
+    """What is asked of these maps: of whole ones, or a tile's contribution to it."""
+    answers: Answers = {}
+    for name, found in maps.items():
+        place = None
+        if where is not None:
+            (tile, (height, width)), stride = where, stride_px(name)
+            place = _Place(tile.core.over(stride), height // stride, width // stride)
+            found = place.window.within(tile.seen.over(stride)).of(found)
+        if found.dtype == torch.bfloat16:
+            answers.update(_in_bands(found, name, question, place))
+        else:
+            answers.update(_of(found, name, question, question.kinds, place))
+    return answers
+
+
+def _in_bands(maps: Tensor, name: str, question: Question, place: _Place | None) -> Answers:
+    """The same of bfloat16 maps, added up in float32; only what cannot be added up is taken from a whole copy."""
+    height, width = maps.shape[-2:]
+    if place is None:
+        place = _Place(Window(0, height, 0, width), height, width)
+    additive = tuple(kind for kind in question.kinds if STATISTICS[kind].additive)
+    rows = max(1, _BAND_VALUES // (maps.shape[1] * width))
+    cut = bands(place.window, rows)
+
+    def look(part: Tensor, number: int) -> Answers:
+        return _of(part.float(), name, question, additive, _Place(cut[number], place.height, place.width))
+
+    answers = summed(maps, [band.within(place.window) for band in cut], look)
+    rest = tuple(kind for kind in question.kinds if kind not in additive)
+    if rest and name in question.layers:
+        textures = Question(kinds=rest, layers=question.layers, guides=question.guides)
+        answers.update(_of(maps.float(), name, textures, rest, None))
+    return answers
+
+
+def _of(maps: Tensor, name: str, question: Question, kinds: Sequence[str], place: _Place | None) -> Answers:
+    """Of float32 maps `(1, N, h, w)`: all there are, or those at a place, weighed by its share."""
+    answers: Answers = {}
+    if name in question.content:
+        answers[CONTENT, name, 0] = (question.content[name].distance(maps, place),)
+    for kind in kinds if name in question.layers else ():
+        for index, guide in enumerate(question.guides):
+            if place is None:
+                answers[kind, name, index] = STATISTICS[kind].of(maps, None if guide is None else guide.over(maps))
+                continue
+            whole = None if guide is None else guide.at(place.height, place.width)
+            share = place.share(whole)
+            found = STATISTICS[kind].of(maps, None if whole is None else place.window.of(whole))
+            answers[kind, name, index] = tuple(share * part for part in found)
+    return answers
