@@ -1,8 +1,8 @@
 """What each way to save memory takes: `python tests/bench/memory.py --size 640x360 --backbone vgg19`.
 
 One process for each rung of the ladder paints a picture with random filters; its peak beside what `footprint` reckons.
-On a CPU the peak is that of the process (Linux: VmHWM) over what it held before the picture; on a GPU what torch
-allocated there.
+On a CPU the peak is that of the process (Linux: VmHWM) over what it held before the picture, and the filters; on a GPU
+what torch allocated there.
 """
 
 import argparse
@@ -52,7 +52,9 @@ def paint(options: argparse.Namespace) -> None:
     photo = photo.to(device)
     before = _start(device)
     stylizer.stylize(photo, iterations=options.iterations, thrift=thrift)
-    sys.stdout.write(f"{_peak(device) - before}\n")
+    filters = sum(array.nbytes for array in features.values())
+    filters += filters // 2 if thrift.half else 0
+    sys.stdout.write(f"{_peak(device) - before + (filters if device == 'cpu' else 0)}\n")
 
 
 def _start(device: str) -> int:
