@@ -50,7 +50,7 @@ class Pass:
     def __call__(self, picture: Tensor, layers: object) -> dict[str, Tensor]:
         return {"relu1_1": picture}
 
-    def blocks(self, picture: Tensor, layers: object) -> list[Block]:
+    def blocks(self, picture: Tensor, layers: object, *, split_after: object) -> list[Block]:
         return [lambda x: (x, {"relu1_1": x})]
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from vidnst.config import VGG19_LAYERS
 from vidnst.style import losses
 from vidnst.style.guide import Guide
 from vidnst.style.layers import stride_px
@@ -71,6 +72,12 @@ class Question:
     def maps(self) -> tuple[str, ...]:
         """All layers that are needed."""
         return tuple({**self.content, **dict.fromkeys(self.layers)})
+
+    def asked_at_most(self, times: int) -> list[str]:
+        """Layers of whose map so many things are wanted, or fewer."""
+        textures = len(self.kinds) * len(self.guides)
+        wanted = {name: (name in self.content) + textures * (name in self.layers) for name in VGG19_LAYERS}
+        return [name for name, count in wanted.items() if count <= times]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +146,15 @@ class Eye:
         return [] if side is None else tiles(*picture.shape[-2:], tile_px=side, chance=chance)
 
     def _answers(self, x: Tensor, question: Question, where: tuple[Tile, tuple[int, int]] | None) -> Answers:
-        """Block by block, so that what is asked of a block is part of what may be forgotten and computed again."""
+        """Block by block, so that what is asked of a block is part of what may be forgotten and computed again.
+
+        Blocks are as short as they can be while the gradients of a map are added up in the same order as without: two
+        are the same in any order, and the next layer is one of them, or, where it pads its map itself, several.
+        """
         answers: Answers = {}
         recompute = self._thrift.recompute and torch.is_grad_enabled()
-        for block in self._network.blocks(x, question.maps):
+        apart = question.asked_at_most(int(self._network.pads_with_zeros)) if recompute else ()
+        for block in self._network.blocks(x, question.maps, split_after=apart):
 
             def run(x: Tensor, block: Block = block) -> tuple[Tensor, Answers]:
                 x, maps = block(x)

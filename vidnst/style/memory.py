@@ -2,22 +2,30 @@
 
 What takes most is what the backward pass needs of the forward pass. Of VGG19 down to relu5_1 that is 290 floats for
 each pixel of the frame (each convolution's output, once, since the ReLUs work in place) and, with max pooling, 30 more
-with an index of eight bytes beside each.
+with an index of eight bytes beside each. Where maps are computed again, only what parts of the network begin with is
+kept, and the first part, at full resolution, decides.
 """
 
 from dataclasses import dataclass
 
 from vidnst.config import RenderConfig
-from vidnst.style.layers import TOPOLOGIES, deepest
+from vidnst.style.layers import TOPOLOGIES, Conv, deepest
 from vidnst.style.thrift import NO_THRIFT, Thrift
 
 _FLOAT = 4
+_HALF = 2
 _INDEX = 8
 _PICTURES = 14
 """Of three floats a pixel: content, start, mask, picture, gradient, the best so far, its normalised copy, and what the
 losses on pixels keep for their gradients."""
-_FIXED_BYTES = 64 << 20
-"""Filters, targets and what an allocator keeps beside."""
+_GRADIENTS = 3
+"""Of a convolution's output, while its own is computed: before and after the ReLU, and what the device works with."""
+_FIXED_BYTES = 16 << 20
+"""Targets and what an allocator keeps beside."""
+_BANDS_BYTES = 16 << 20
+"""Of a bfloat16 map, what is float32 at a time."""
+_SHOWN = 3
+"""Pictures of the frame's own size that are there while a smaller one is painted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,35 +33,89 @@ class Footprint:
     """Bytes while a frame is optimised."""
 
     per_pixel: float
-    fixed: int = _FIXED_BYTES
+    """Of the frame."""
+    fixed: int
+    per_tile_pixel: float = 0.0
+    tile_pixels: int = 0
+    """Of the largest tile; the frame has no tiles if it is smaller."""
 
     def of(self, width: int, height: int) -> int:
         """For a frame of this size."""
-        return round(self.per_pixel * width * height) + self.fixed
+        pixels = width * height
+        return round(self.per_pixel * pixels + self.per_tile_pixel * min(pixels, self.tile_pixels)) + self.fixed
 
 
 def footprint(config: RenderConfig, thrift: Thrift = NO_THRIFT) -> Footprint:
     """The memory of one stylizing worker: what it holds on its device.
 
     L-BFGS keeps two float32 vectors a step of its history (24 bytes a pixel), Adam two in all. Not reckoned: the
-    workspaces of cuDNN, and CUDA's own context (some hundred MB).
+    workspaces of cuDNN, and CUDA's own context (some hundred MB); statistics other than Gram matrices, some of which
+    keep another copy of their maps.
     """
     layers = {**config.losses.content_layers, **config.losses.style_layers}
     wanted = [name for name, weight in layers.items() if weight > 0]
     convs = TOPOLOGIES[config.model.backbone].up_to(deepest(wanted))
-    kept = 0.0
-    block = 0
-    for conv in convs:
-        share = 1 / 4**conv.block
-        if conv.block != block:
-            block = conv.block
-            kept += share * conv.inputs * (_FLOAT + _INDEX * (config.model.pooling == "max"))
-        kept += share * conv.outputs * _FLOAT
-        if config.model.padding != "zeros":  # the padded picture of each map is kept beside it
-            kept += share * conv.inputs * _FLOAT
-    targets = sum(
-        conv.outputs / 4**conv.block * _FLOAT for conv in convs if config.losses.content_layers.get(conv.name, 0) > 0
-    )
-    backward = 2 * max(conv.outputs / 4**conv.block for conv in convs) * _FLOAT  # a gradient, and the next one
-    steps = 2 if config.optimize.optimizer == "adam" else 2 * config.optimize.history + 2
-    return Footprint(kept + targets + backward + (_PICTURES + steps) * 3 * _FLOAT)
+    half = thrift.half or config.model.precision == "bfloat16"
+    number = _HALF if half else _FLOAT
+    history = config.optimize.history if thrift.history is None else min(thrift.history, config.optimize.history)
+    steps = 2 if config.optimize.optimizer == "adam" else 2 * history + 2
+    targets = sum(_area(conv) * number for conv in convs if config.losses.content_layers.get(conv.name, 0) > 0)
+    apart = targets / number * _FLOAT * (2 if half else 1)
+    network = apart + (_recomputed(config, convs, number) if thrift.recompute else _kept(config, convs, number))
+    pictures = (_PICTURES + steps) * 3 * _FLOAT + targets
+    filters = sum(9 * conv.inputs * conv.outputs * (_FLOAT + half * _HALF) for conv in convs)
+    fixed = filters + _FIXED_BYTES + half * _BANDS_BYTES
+    small = thrift.share**2
+    shown = _SHOWN * 3 * _FLOAT if thrift.share < 1 else 0
+    if thrift.tile_px is None:
+        return Footprint(small * (pictures + network) + shown, fixed)
+    # Of a frame that is painted smaller, a tile's pixels are pixels of the small one.
+    return Footprint(small * pictures + shown, fixed, small * network, round(thrift.tile_px**2 / small))
+
+
+def _area(conv: Conv) -> float:
+    """Numbers in a map for each pixel of the picture."""
+    return conv.outputs / 4**conv.block
+
+
+def _of_pooling(config: RenderConfig, conv: Conv, number: int) -> float:
+    """Bytes that the pooling after a convolution keeps, its result among them."""
+    return _area(conv) / 4 * (number + _INDEX * (config.model.pooling == "max"))
+
+
+def _kept(config: RenderConfig, convs: tuple[Conv, ...], number: int) -> float:
+    """Bytes a pixel of all maps, or, if that is more, of those at full resolution and their gradients."""
+    kept = most = 0.0
+    for conv, after in zip(convs, (*convs[1:], None), strict=True):
+        kept += number * (_area(conv) + _beside(config, conv))
+        most = max(most, kept + _GRADIENTS * _area(conv) * number)
+        if after is not None and after.block > conv.block:
+            kept += _of_pooling(config, conv, number)
+    return most
+
+
+def _recomputed(config: RenderConfig, convs: tuple[Conv, ...], number: int) -> float:
+    """Bytes a pixel while the most demanding part of the network is computed again and gone through backward."""
+    begins = 3.0 * number
+    most = inside = 0.0
+    for conv, after in zip(convs, (*convs[1:], None), strict=True):
+        inside += number * (_area(conv) + _beside(config, conv))
+        most = max(most, begins + inside + _GRADIENTS * _area(conv) * number)
+        pooled = after is not None and after.block > conv.block
+        if pooled or _is_split(config, conv):
+            begins += _area(conv) / (4 if pooled else 1) * number
+            inside = 0.0
+    return most
+
+
+def _beside(config: RenderConfig, conv: Conv) -> float:
+    """Numbers in the padded copy of what a convolution looks at, if there is one."""
+    return 0.0 if config.model.padding == "zeros" else conv.inputs / 4**conv.block
+
+
+def _is_split(config: RenderConfig, conv: Conv) -> bool:
+    """Whether a part ends after a convolution: see `eye`. Regions are not known here."""
+    wanted, zeros = config.losses, config.model.padding == "zeros"
+    kinds = sum(weight > 0 for weight in wanted.style_kinds.values())
+    asked = kinds * (wanted.style_layers.get(conv.name, 0) > 0) + (wanted.content_layers.get(conv.name, 0) > 0)
+    return asked <= zeros

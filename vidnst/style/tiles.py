@@ -12,8 +12,8 @@ _ALIGNED_PX = 16
 """What tiles begin at multiples of: the stride of the deepest maps, so that poolings meet the same pixels as in the
 whole picture."""
 HALO_PX = 64
-"""Context on each side of a core. Against the whole picture the style loss's gradient is then off by 0.7 % (VGG19), 0.07 %
-(slim), in norm over norm; with 32 pixels by 16 % and 3.5 %, with 48 by 7 % and 0.9 %, and with 80, which is all that
+"""Context on each side of a core. Against the whole picture the gradient is then off by 0.7 % (VGG19) or 0.07 % (slim),
+in norm over norm; with 32 pixels by 16 % and 3.5 %, with 48 by 7 % and 0.9 %, and with 80, which is all that
 relu5_1 sees, by rounding alone. Measured at 512x288 and 640x360 in tiles of 256 pixels, half way to a painting."""
 
 

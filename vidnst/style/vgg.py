@@ -87,33 +87,45 @@ class VGG19(nn.Module):
             maps.update(found)
         return maps
 
-    def blocks(self, x: Tensor, layers: Collection[str]) -> list[Block]:
+    def blocks(self, x: Tensor, layers: Collection[str], *, split_after: Collection[str] = ()) -> list[Block]:
         """The parts of the network that `layers` need: the first is for `x`, each other one for what the one before it
-        gives on. See `forward`."""
+        gives on. See `forward`.
+
+        Args:
+            split_after: layers after which a part ends, besides those after which there is a pooling.
+        """
         last = deepest(layers)
         self._check(x, last, layers)
-        names = [conv.name for conv in self._plan]
-        plan = list(zip(self._plan, self._convs, strict=True))[: names.index(last) + 1]
-        numbers = range(plan[-1][0].block + 1)
-        parts = [[(conv.name, module) for conv, module in plan if conv.block == number] for number in numbers]
-        return [
-            partial(self._block, part, layers, first=number == 0, pooled=number < numbers[-1])
-            for number, part in enumerate(parts)
-        ]
+        parts: list[Block] = []
+        convs: list[tuple[str, nn.Module]] = []
+        for number, (conv, module) in enumerate(zip(self._plan, self._convs, strict=True)):
+            convs.append((conv.name, module))
+            pooled = conv.name != last and self._plan[number + 1].block > conv.block
+            if pooled or conv.name == last or conv.name in split_after:
+                parts.append(partial(self._block, convs, layers, first=not parts, pooled=pooled))
+                convs = []
+            if conv.name == last:
+                break
+        return parts
 
     def _block(
-        self, part: list[tuple[str, nn.Module]], layers: Collection[str], x: Tensor, *, first: bool, pooled: bool
+        self, convs: list[tuple[str, nn.Module]], layers: Collection[str], x: Tensor, *, first: bool, pooled: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:
         maps: dict[str, Tensor] = {}
         if first:
             x = ((x - self.mean) / self.deviation).to(self.dtype).contiguous(memory_format=torch.channels_last)
-        for name, module in part:
+        for name, module in convs:
             # In place over the convolution's own output, which nobody else holds and no gradient needs: half the
             # memory. What is handed out is the ReLU's result, and nothing after it writes into it.
             x = functional.relu_(module(x if self._padding == "zeros" else _padded(x, self._padding == "reflect")))
             if name in layers:
                 maps[name] = x
         return self._pool(x, 2) if pooled else x, maps
+
+    @property
+    def pads_with_zeros(self) -> bool:
+        """Whether convolutions see zeros beyond the border, so that each is the only user of what it looks at."""
+        return self._padding == "zeros"
 
     @property
     def dtype(self) -> torch.dtype:

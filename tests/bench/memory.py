@@ -1,0 +1,103 @@
+"""What each way to save memory takes: `python tests/bench/memory.py --size 640x360 --backbone vgg19`.
+
+One process for each rung of the ladder paints a picture with random filters; its peak beside what `footprint` reckons.
+On a CPU the peak is that of the process (Linux: VmHWM) over what it held before the picture, and the filters; on a GPU
+what torch allocated there.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+from vidnst.config import RenderConfig
+from vidnst.presets import build_config
+from vidnst.style.memory import footprint
+from vidnst.style.pixels import to_state
+from vidnst.style.stylize import Stylizer, last_layer
+from vidnst.style.thrift import Thrift, ladder
+from vidnst.style.weights import load_features, resolve_weights
+
+_MIB = 1 << 20
+_CALM = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_ARENA_MAX": "1"}
+"""For glibc: what is freed is given back at once."""
+
+
+def config_of(options: argparse.Namespace) -> RenderConfig:
+    """The defaults with one scale and random filters."""
+    values: dict[str, Any] = {
+        "model": {"backbone": options.backbone, "weights": "random"},
+        "optimize": {"scales": 1, "tolerance": 0, "optimizer": options.optimizer},
+    }
+    return build_config(values)
+
+
+def paint(options: argparse.Namespace) -> None:
+    """One rung, in this process: its peak in bytes on standard output."""
+    torch.set_num_threads(1)
+    config, thrift = config_of(options), Thrift(**json.loads(options.rung))
+    width, height = (int(side) for side in options.size.split("x"))
+    backbone = config.model.backbone
+    features = load_features(resolve_weights("random", backbone=backbone), last_layer(config), backbone=backbone)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    photo = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+    style = to_state(torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(1)))
+    stylizer = Stylizer(features, [(style, 1.0)], config, device=device)
+    stylizer.stylize(torch.rand(1, 3, 32, 32), iterations=1, thrift=replace(thrift, share=1.0))  # loads kernels
+    photo = photo.to(device)
+    before = _start(device)
+    stylizer.stylize(photo, iterations=options.iterations, thrift=thrift)
+    filters = sum(array.nbytes for array in features.values())
+    filters += filters // 2 if thrift.half else 0
+    sys.stdout.write(f"{_peak(device) - before + (filters if device == 'cpu' else 0)}\n")
+
+
+def _start(device: str) -> int:
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        return 0
+    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:  # forgets the peak so far
+        file.write("5")
+    return _field("VmRSS")
+
+
+def _peak(device: str) -> int:
+    return torch.cuda.max_memory_allocated() if device == "cuda" else _field("VmHWM")
+
+
+def _field(name: str) -> int:
+    with open("/proc/self/status", encoding="ascii") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+def main() -> None:
+    """Print a row for each rung."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--size", default="640x360")
+    parser.add_argument("--backbone", choices=("vgg19", "slim"), default="slim")
+    parser.add_argument("--optimizer", choices=("adam", "lbfgs"), default="adam")
+    parser.add_argument("--iterations", type=int, default=13, help="enough to fill the history of L-BFGS")
+    parser.add_argument("--rung", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.rung is not None:
+        paint(options)
+        return
+    config = config_of(options)
+    width, height = (int(side) for side in options.size.split("x"))
+    say = sys.stdout.write
+    say("| what is saved | reckoned MiB | measured MiB | reckoned / measured |\n|---|---|---|---|\n")
+    for thrift in ladder(config, smaller=True):
+        command = [sys.executable, *sys.argv, "--rung", json.dumps(asdict(thrift))]
+        done = subprocess.run(command, env=os.environ | _CALM, capture_output=True, text=True, check=True)
+        measured, reckoned = int(done.stdout), footprint(config, thrift).of(width, height)
+        say(f"| {thrift.describe()} | {reckoned / _MIB:.0f} | {measured / _MIB:.0f} | {reckoned / measured:.2f} |\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
