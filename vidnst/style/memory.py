@@ -75,7 +75,7 @@ def footprint(config: RenderConfig, thrift: Thrift = NO_THRIFT) -> Footprint:
 
 def _area(conv: Conv) -> float:
     """Numbers in a map for each pixel of the picture."""
-    return conv.outputs / 4**conv.block
+    return conv.outputs / (conv.stride_px * conv.stride_px)
 
 
 def _of_pooling(config: RenderConfig, conv: Conv, number: int) -> float:
