@@ -25,6 +25,27 @@ def test_gram_does_not_change_when_a_map_is_repeated() -> None:
     torch.testing.assert_close(losses.gram(features), losses.gram(torch.cat([features, features], dim=3)))
 
 
+@pytest.mark.parametrize("guided", [False, True])
+def test_the_gradient_of_a_gram_matrix_is_that_of_its_definition(guided: bool) -> None:
+    maps, guide = seeded(1, 3, 2, 4), seeded(1, 1, 2, 4, seed=1) if guided else None
+    assert torch.autograd.gradcheck(lambda found: losses.gram(found, guide), maps.requires_grad_())
+
+
+@pytest.mark.parametrize("guided", [False, True])
+def test_bfloat16_maps_have_the_float32_gram_matrix_of_their_values(guided: bool) -> None:
+    maps = seeded(1, 6, 90, 110).bfloat16()  # more positions than are added up in bfloat16
+    guide = seeded(1, 1, 90, 110, seed=1).bfloat16().float() if guided else None
+    weights = seeded(6, 6, seed=2).float()
+    found, exact = (kind(maps).requires_grad_() for kind in (torch.clone, Tensor.double))
+    gram = losses.gram(found, guide)
+    expected = losses.gram(exact, None if guide is None else guide.double())
+    assert gram.dtype == torch.float32
+    torch.testing.assert_close(gram.double(), expected, rtol=4e-3, atol=0)
+    (gradient,) = torch.autograd.grad((gram * weights).sum(), found)
+    (wanted,) = torch.autograd.grad((expected * weights).sum(), exact)
+    torch.testing.assert_close(gradient.double(), wanted, rtol=2e-2, atol=1e-7)
+
+
 def test_gatys_style_is_equation_4_for_maps_of_the_same_size() -> None:
     found, target = seeded(1, 3, 2, 4), seeded(1, 3, 2, 4, seed=1)
     channels, positions = 3, 8

@@ -30,7 +30,7 @@ ADDITIVE = sorted(kind for kind, statistic in STATISTICS.items() if statistic.ad
 
 
 def config(**sections: dict[str, Any]) -> RenderConfig:
-    return RenderConfig.model_validate({"model": {"backbone": "slim"}, **sections})
+    return RenderConfig.model_validate({"model": {"backbone": "slim", "precision": "float32"}, **sections})
 
 
 def seeded(*shape: int, seed: int = 0) -> Tensor:
@@ -220,7 +220,7 @@ def test_bfloat16_maps_lead_to_the_same_style_and_nearly_to_the_same_picture(
 
 
 @pytest.mark.parametrize("kind", sorted(STATISTICS))
-def test_textures_of_bfloat16_maps_are_added_up_in_float32(
+def test_textures_of_bfloat16_maps_are_float32_and_those_of_their_values(
     kind: str, slim: Features, content: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(eye, "_BAND_VALUES", 16 * WIDTH * 5)  # in many bands
@@ -238,7 +238,7 @@ def test_textures_of_bfloat16_maps_are_added_up_in_float32(
         ]
         for one_part, other in zip(found, wanted, strict=True):
             assert one_part.dtype == other.dtype != torch.bfloat16
-            torch.testing.assert_close(one_part, other, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(one_part, other, rtol=4e-3 if kind == "gram" else 1e-4, atol=1e-4)
         assert off(gradients[0], gradients[1]) < 0.02
 
 
@@ -334,15 +334,19 @@ def test_a_shorter_history_paints_like_a_configuration_that_has_it(
     assert not torch.equal(paint(8, Thrift()), paint(2, Thrift()))
 
 
-def test_a_precision_that_is_asked_for_is_kept_to(slim: Features, painting: Picture, photo: Tensor) -> None:
+@pytest.mark.parametrize("suits", [True, False])
+def test_a_precision_that_is_asked_for_is_kept_to_and_auto_is_what_suits_the_device(
+    suits: bool, slim: Features, painting: Picture, photo: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidnst.style.precision.suits_half", lambda device: suits)
     auto, full, half = (
         config(model={"backbone": "slim", "precision": name}) for name in ("auto", "float32", "bfloat16")
     )
     images = [Stylizer(slim, [(painting, 1.0)], one).stylize(photo, iterations=2).image for one in (auto, full, half)]
     saving = Stylizer(slim, [(painting, 1.0)], auto).stylize(photo, iterations=2, thrift=Thrift(half=True)).image
-    assert torch.equal(images[0], images[1])
+    assert torch.equal(images[0], images[2 if suits else 1])
     assert torch.equal(images[2], saving)
-    assert not torch.equal(images[0], images[2])
+    assert not torch.equal(images[1], images[2])
     assert any(rung.half for rung in ladder(auto))
     assert not any(rung.half for one in (full, half) for rung in ladder(one))
 

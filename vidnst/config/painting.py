@@ -28,8 +28,8 @@ class ModelConfig(Section):
     padding: Literal["zeros", "replicate", "reflect"] = "zeros"
     """What VGG19 sees beyond the border: nothing, as it was trained, or the border's own pixels."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the network's maps; pixels, statistics and losses are float32 in any case. auto: float32, and bfloat16 where
-    memory has to be saved."""
+    """Of the network's maps; pixels, statistics and losses are float32 in any case. auto: bfloat16 where the device
+    multiplies it faster, or memory has to be saved, else float32."""
     unit: bool = False
     """Whether filters are scaled so that every layer is 1 in the mean over the style pictures (Gatys 2015); changes
     raw losses alone."""

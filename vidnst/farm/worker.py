@@ -20,6 +20,7 @@ from vidnst.motion.flow import FlowPair, estimate_pair
 from vidnst.motion.gate import Neighbour, glimpse, misfit
 from vidnst.raft.flow import Raft
 from vidnst.raft.weights import build_raft
+from vidnst.style.precision import settled
 from vidnst.style.stylize import OnStep, Stylizer, WarmStart, from_pixels, to_state
 from vidnst.style.thrift import Thrift
 
@@ -42,7 +43,7 @@ class StyleWorkerFactory:
             torch.set_num_threads(self.threads)
         if self.features is None:
             return StyleWorker(None, device, Rungs(self.config, None))
-        rungs = Rungs(self.config, given_memory(self.config, device))
+        rungs = Rungs(settled(self.config, device), given_memory(self.config, device))
         features = self.features.get() if isinstance(self.features, Shared) else self.features
         stylizer = Stylizer(features, self.styles, self.config, device=device)
         return StyleWorker(stylizer, device, rungs)

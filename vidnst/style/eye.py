@@ -6,7 +6,7 @@ bands of a map, so that no float32 copy of a whole one is made.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import torch
@@ -178,7 +178,11 @@ def _asked(maps: Mapping[str, Tensor], question: Question, where: tuple[Tile, tu
             place = _Place(tile.core.over(stride), height // stride, width // stride)
             found = place.window.within(tile.seen.over(stride)).of(found)
         if found.dtype == torch.bfloat16:
-            answers.update(_in_bands(found, name, question, place))
+            whole = tuple(kind for kind in question.kinds if STATISTICS[kind].takes_half)
+            answers.update(_of(found, name, replace(question, content={}), whole, place))
+            rest = replace(question, kinds=tuple(kind for kind in question.kinds if kind not in whole))
+            if rest.kinds or name in rest.content:
+                answers.update(_in_bands(found, name, rest, place))
         else:
             answers.update(_of(found, name, question, question.kinds, place))
     return answers

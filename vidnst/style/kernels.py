@@ -35,6 +35,7 @@ class Moments:
     """
 
     additive = True
+    takes_half = False
 
     def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """Means `(N,)` and means of squares `(N,)`, float64."""
@@ -61,6 +62,7 @@ class LinearKernel:
     """k(x, y) = x y: the mean activation of each channel."""
 
     additive = True
+    takes_half = False
 
     def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """Means `(N,)`."""
@@ -83,6 +85,7 @@ class PolynomialKernel:
     """
 
     additive = True
+    takes_half = False
 
     def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """Gram matrix `(N, N)` and means `(N,)`."""
@@ -112,6 +115,7 @@ class GaussianKernel:
     """
 
     additive = False
+    takes_half = False
 
     def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """Mean embedding `(2 * FREQUENCIES,)`, and the mean of ||x||^2, `(1,)`."""

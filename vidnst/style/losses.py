@@ -8,7 +8,7 @@ All maps are `(1, N, h, w)` float tensors, N channels over M = h * w positions; 
 """
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,12 +31,45 @@ def gram(features: Tensor, guide: Tensor | None = None) -> Tensor:
 
     Deviation from equation 3, which sums: pictures of different sizes can then be compared, as a style picture and a
     frame must be. With a guide `(1, 1, h, w)` the mean is a weighted one, so that a region's size plays no part either.
+
+    The result is float32. Of bfloat16 maps the products are summed up in bfloat16 over `_BAND` positions at most and
+    in float32 from there on: its entries are then off by 0.2 % at most.
     """
-    channels = features.flatten(0, 1).flatten(1)
-    if guide is None:
-        return channels @ channels.T / channels.shape[1]
-    weights = guide.flatten()
-    return (channels * weights) @ channels.T / (weights.sum() + NO_ENERGY)
+    rows = features[0].permute(1, 2, 0).flatten(0, 1)  # a view, where channels come last in memory
+    weights = None if guide is None else guide.flatten()[:, None].to(rows)
+    count = rows.shape[0] if guide is None else guide.sum() + NO_ENERGY
+    found: Tensor = _Products.apply(rows, weights)
+    return found / count
+
+
+_BAND = 4096
+"""Positions over which products are added up in bfloat16."""
+
+
+class _Products(torch.autograd.Function):
+    """R^T diag(w) R of rows R, `(M, N)`, and weights w, `(M, 1)` or None, which get no gradient.
+
+    By hand because its gradient, w R (D + D^T), is one product, and autograd makes two and adds them up.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weights: Tensor | None) -> Tensor:
+        ctx.save_for_backward(rows, weights)
+        left = rows if weights is None else rows * weights
+        if rows.dtype != torch.bfloat16:
+            return left.T @ rows
+        whole = len(rows) // _BAND * _BAND
+        products = [left[whole:].T @ rows[whole:]]
+        if whole:
+            bands = [part[:whole].reshape(-1, _BAND, part.shape[1]) for part in (left, rows)]
+            products.append(torch.bmm(bands[0].transpose(1, 2), bands[1]).sum(0, dtype=torch.float32))
+        return torch.stack([product.float() for product in products]).sum(0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        rows, weights = ctx.saved_tensors
+        found = rows @ (gradient + gradient.T).to(rows.dtype)
+        return found if weights is None else found * weights, None
 
 
 def style(found: Tensor, target: Tensor, *, scale: Scale = "relative") -> Tensor:

@@ -28,6 +28,7 @@ class Sliced:
     """
 
     additive = False
+    takes_half = False
 
     def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """Quantile functions `(N, LEVELS)`, one for each direction."""

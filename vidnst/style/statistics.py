@@ -21,6 +21,7 @@ class GramMatrix:
     """Products of channels (Gatys 2015): see `losses.gram` and `losses.style`."""
 
     additive = True
+    takes_half = True
 
     def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """The Gram matrix `(N, N)`."""

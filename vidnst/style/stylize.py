@@ -18,6 +18,7 @@ from vidnst.style.layers import deepest, smallest_side_px
 from vidnst.style.objective import Objective, WarmStart
 from vidnst.style.optimize import Minimum, StepReport, minimise
 from vidnst.style.pixels import from_pixels, resized, to_state
+from vidnst.style.precision import settled
 from vidnst.style.starts import first_guess
 from vidnst.style.thrift import NO_THRIFT, Thrift
 from vidnst.style.unit import scale_to_unit
@@ -95,8 +96,8 @@ class Stylizer:
         *,
         device: torch.device | str = "cpu",
     ) -> None:
-        self._config = config
         self._device = torch.device(device)
+        self._config = config = settled(config, self._device)
         model = config.model
         network = VGG19(features, last_layer=last_layer(config), pooling=model.pooling, padding=model.padding)
         if model.unit:

@@ -16,6 +16,8 @@ class Statistic(Protocol):
 
     additive: bool
     """Whether the texture of a whole is the one `mixed` from those of its parts, each by its share of positions."""
+    takes_half: bool
+    """Whether it takes bfloat16 maps as well; its textures are float32 in any case."""
 
     def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """The texture of maps.

@@ -26,6 +26,7 @@ class Wasserstein:
     """
 
     additive = True
+    takes_half = False
 
     def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """Means `(N,)` and means of products `(N, N)`, float64."""
