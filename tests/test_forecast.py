@@ -42,6 +42,12 @@ CONFIG = build_config(
 )
 
 
+@pytest.fixture(autouse=True)
+def _plain_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on devices for which bfloat16 is no gain: what is reckoned is then the same everywhere."""
+    monkeypatch.setattr("vidnst.style.precision.suits_half", lambda device: False)
+
+
 @pytest.fixture
 def request_(tmp_path: Path) -> Request:
     clips.write_pictures(tmp_path / "burst", clips.pictures(4))
@@ -97,7 +103,8 @@ def test_what_does_not_fit_is_told_with_a_size_that_does(
 @pytest.mark.parametrize("pooling", ["max", "average"])
 @pytest.mark.parametrize("padding", ["zeros", "replicate"])
 def test_memory_is_reckoned_from_what_torch_keeps_for_the_backward_pass(pooling: str, padding: str) -> None:
-    config = changed(RenderConfig(), {"model.pooling": pooling, "model.padding": padding, "optimize.scales": 1})
+    wanted = {"model.pooling": pooling, "model.padding": padding, "model.precision": "float32", "optimize.scales": 1}
+    config = changed(RenderConfig(), wanted)
     features = random_features(last_layer(config), seed=0, topology=TOPOLOGIES["vgg19"])
     stylizer = Stylizer(features, [(clips.picture(1), 1.0)], config)
     kept: dict[int, int] = {}
@@ -227,13 +234,15 @@ def test_options_that_only_render_had_change_what_is_foretold(request_: Request,
 def test_a_farm_that_is_described_is_reckoned_for_without_being_asked(request_: Request) -> None:
     config = changed(CONFIG, {"farm.workers": 16, "farm.threads": None})
     request = replace(request_, config=config)
-    little = forecast(request, farm=farm_of(config, gpu_gib=0.064), timed=False)
+    here = forecast(request, timed=False)
+    least = footprint(config, ladder(config)[-1])
+    gib = (least.fixed + least.of(here.width, here.height)) / 2 / 2**30
+    little = forecast(request, farm=farm_of(config, gpu_gib=gib), timed=False)
     assert (little.workers, little.threads, little.elsewhere) == (16, None, True)
     gpu, host = little.needs[0], little.needs[1]
-    assert (gpu.what, gpu.there, gpu.fits) == ("GPU memory of a worker", round(0.064 * 2**30), False)
+    assert (gpu.what, gpu.there, gpu.fits) == ("GPU memory of a worker", round(gib * 2**30), False)
     assert gpu.size is not None
     assert forecast(request, farm=farm_of(config, gpu_gib=24), timed=False).fits
-    here = forecast(request, timed=False)
     if here.threads is not None:  # on CPUs the workers' memory is this machine's; elsewhere it is not
         assert host.needed < here.needs[1].needed
 

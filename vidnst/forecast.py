@@ -277,9 +277,12 @@ def needs_of(job: Job, staff: Staff, farm: Farm | None = None) -> tuple[Need, ..
     """Memory and disk that a render takes, beside what this machine has, or what is known of the farm."""
     from vidnst.farm.room import memory_limit
     from vidnst.farm.scheduler import default_window
-    from vidnst.farm.worker import gpus_of
+    from vidnst.farm.worker import gpus_of, pick_device
+    from vidnst.style.precision import settled
 
-    config, found = job.config, []
+    # How workers elsewhere multiply is not known: as if they saved nothing.
+    config = job.config if farm is not None else settled(job.config, pick_device(job.config.farm.device))
+    found = []
     width, height = job.width, job.height
     window = config.farm.window or default_window(staff.style, groups=schedule_of(job).spacing)
     per_pixel = float(min(job.end - job.start, window) * _NODE_BYTES)
