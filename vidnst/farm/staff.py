@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from vidnst.config import FarmConfig
 from vidnst.farm.jobs import SharingPool, Team, WorkerFactory
-from vidnst.farm.ray_pool import RayPool, RaySession, default_workers
+from vidnst.farm.ray.pool import RayPool, default_workers
+from vidnst.farm.ray.session import RaySession
 from vidnst.farm.worker import FlowWorkerFactory, StyleWorkerFactory
 from vidnst.plan import Lane
 
