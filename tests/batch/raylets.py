@@ -7,6 +7,7 @@ JSON. Each node has room for one stylizing worker, so one of the two goes with i
 """
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -49,6 +50,9 @@ class Torn:
 @contextmanager
 def two_nodes() -> Iterator[tuple[Any, Any]]:
     """A cluster of two raylets of one CPU slot each, and the second of them."""
+    os.environ.setdefault(
+        "RAY_DEDUP_LOGS_SKIP_REGEX", "."
+    )  # else Ray tells of the raylet's end on stdout; read on import
     from ray.cluster_utils import Cluster
 
     room = {"num_cpus": 1, "object_store_memory": 100 << 20}

@@ -55,7 +55,7 @@ def outcome_of(pool: RayPool, worker: str, job: Echo) -> Outcome:
 def next_outcome(pool: RayPool) -> Outcome:
     outcomes: list[Outcome] = []
     while not outcomes:
-        outcomes = pool.wait(5)
+        outcomes = [outcome for outcome in pool.wait(5) if not outcome.back]
     (outcome,) = outcomes
     return outcome
 
@@ -218,7 +218,7 @@ with RaySession(address="local", cpus=1) as session:
     pool = RayPool(session, {Lane.STYLE: Team(Sleeper, 1), Lane.FLOW: Team(Sleeper, 1, cpus=0)})
     for job in ("die", 0):
         pool.submit("flow-0", job)
-        while not pool.wait(1):
+        while all(outcome.back for outcome in pool.wait(1)):
             pass
     pool.submit("style-0", 600)
     print("up", flush=True)

@@ -137,16 +137,23 @@ class _Run:
         self._open_components()
         self._hand_out(Lane.STYLE)
         self._hand_out(Lane.FLOW)
-        if not self._running and self._open and not self._queues.held:
+        awaited = self._queues.held or any(crew.awaited for crew in self._crew.values())
+        if not self._running and self._open and not awaited:
             raise RuntimeError("the plan cannot go on: no node is ready, none is running, and some are unfinished")
-        return bool(self._running or self._queues.held)
+        return bool(self._running or self._open)
 
     def collect(self) -> None:
         """Wait for outcomes and take them in, one by one, so that a freed worker has work at once."""
         for outcome in self._pool.wait(_POLL_SECONDS):
-            if outcome.worker in self._running:
+            if outcome.back:
+                self._crew[self._lane[outcome.worker]].come_back(outcome.worker)
+            elif outcome.worker in self._running:
                 self._settle(outcome)
-                self.step()
+            elif outcome.lost:
+                self._lose(outcome)
+            else:
+                continue
+            self.step()
 
     def _hold_back(self) -> None:
         """See which components are held now; one that is done needs no watching."""
@@ -209,7 +216,9 @@ class _Run:
         self._styling -= not entry.on_demand
         crew = self._crew[self._lane[outcome.worker]]
         if outcome.lost:
-            crew.remove(outcome.worker)
+            crew.lose(outcome.worker)
+        elif outcome.away:
+            crew.leave(outcome.worker)
         else:
             crew.free(outcome.worker)
         seconds = self._clock() - began
@@ -230,6 +239,11 @@ class _Run:
             result=outcome.value,
         )
         self._refill(front)
+
+    def _lose(self, outcome: Outcome) -> None:
+        """Go on without a worker that was away and will not be back."""
+        self._crew[self._lane[outcome.worker]].lose(outcome.worker)
+        self._count_left(outcome, outcome.error or FarmError(f"worker {outcome.worker} died"))
 
     def _refill(self, front: Front) -> None:
         """Admit what fits; count the component as done when it is."""
@@ -279,7 +293,12 @@ class _Run:
         # NaN comes of what is computed, not of who computes.
         if not isinstance(error, NumericalError) and crew.suspect(outcome.worker, entry):
             self._tell(EventKind.SET_ASIDE, entry, worker=outcome.worker, **facts)
-        if not crew:
+        self._count_left(outcome, error)
+
+    def _count_left(self, outcome: Outcome, error: BaseException) -> None:
+        """End the run where a lane has no workers any more, and none that will be back."""
+        lane = self._lane[outcome.worker]
+        if not (crew := self._crew[lane]):
             raise FarmError(
                 f"all {lane} workers are lost{' or set aside' if crew.set_aside else ''}; "
                 f"the last one, {outcome.worker}, ended with: {_line(error)}",

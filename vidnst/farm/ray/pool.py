@@ -28,7 +28,8 @@ class RayPool:
     """Workers in actors, one process each.
 
     The factory of each lane goes into Ray's object store once, with the weights and styles that it holds, and every
-    actor reads it from there. A worker whose process ends is replaced under its name. Results are read-only arrays.
+    actor reads it from there. A worker whose process ends is replaced under its name, and gets no jobs until the new
+    one has come up: where its node is gone, there may be room for it only later, or never. Results are read-only.
 
     Args:
         session: the Ray to use; it outlives the pool.
@@ -92,10 +93,11 @@ class RayPool:
         ready, _ = self._ray.wait(references, num_returns=1, timeout=timeout_seconds, fetch_local=False)
         if ready:
             ready, _ = self._ray.wait(references, num_returns=len(references), timeout=0, fetch_local=False)
-        for reference in ready:
-            self._note_greeting(reference)
         outcomes = [
-            self._outcome(self._jobs.pop(reference), reference) for reference in ready if reference in self._jobs
+            self._outcome(self._jobs.pop(reference), reference)
+            if reference in self._jobs
+            else self._greeted(self._greetings.pop(reference)[0], reference)
+            for reference in ready
         ]
         return outcomes + self._overdue()
 
@@ -169,7 +171,7 @@ class RayPool:
         lost = self._deaths[name] >= _DEATHS + comes_up
         if not lost:
             self._greetings[self._spawn(name)] = (name, time.monotonic() + self._timeout)
-        return Outcome(name, error=error, died=True, lost=lost)
+        return Outcome(name, error=error, died=True, away=not lost, lost=lost)
 
     def _kill(self, name: str) -> None:
         self._pids.pop(name, None)
@@ -178,23 +180,25 @@ class RayPool:
             with suppress(Exception):  # it may be gone, and Ray with it
                 self._ray.kill(actor)
 
-    def _note_greeting(self, reference: Any) -> None:
-        name, _ = self._greetings.pop(reference, ("", 0.0))
-        if name:
-            with suppress(Exception):  # what is wrong with it, its next job will tell
-                self._pids[name] = self._ray.get(reference)
+    def _greeted(self, name: str, reference: Any) -> Outcome:
+        """What a replacement has to say that was waited for: it is back, or has died in its turn."""
+        deaths = self._deaths[name]
+        outcome = self._outcome(name, reference)
+        if outcome.died:
+            return outcome
+        self._deaths[name] = deaths  # that it comes up does not yet say that it can work
+        if outcome.error is None:
+            self._pids[name] = outcome.value
+        return Outcome(name, back=True)  # what else is wrong with it, its next job will tell
 
     def _overdue(self) -> list[Outcome]:
         """Workers whose replacement does not come up, because its node is gone for instance: they are lost."""
         now = time.monotonic()
-        late = [name for name, due in self._greetings.values() if due < now]
         outcomes = []
-        for name in late:
-            for reference in [reference for reference, of in self._jobs.items() if of == name]:
-                del self._jobs[reference]
-                self._kill(name)
-                error = WorkerDiedError(f"worker {name} died and did not come back within {self._timeout:.0f} seconds")
-                outcomes.append(Outcome(name, error=error, died=True, lost=True))
+        for name in [name for name, due in self._greetings.values() if due < now]:
+            self._kill(name)
+            error = WorkerDiedError(f"worker {name} died and did not come back within {self._timeout:.0f} seconds")
+            outcomes.append(Outcome(name, error=error, died=True, lost=True))
         return outcomes
 
 
