@@ -3,7 +3,7 @@
     python tests/bench/scheduler.py [FRAMES ...] [--workers N]
 
 Prints a Markdown table: for each schedule and length, the nodes, microseconds of processor time per node (the making of
-the plan included), and the peak of memory that Python has in use meanwhile, from a second run, which tracing slows down.
+the plan included), and the peak of memory that Python has in use meanwhile, from a second run: tracing slows it down.
 """
 
 import argparse

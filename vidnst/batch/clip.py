@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Any
 
 from vidnst.again import frames_failed
 from vidnst.batch.board import Ticket
+from vidnst.batch.ending import cost, extent
 from vidnst.director import Director, direct
 from vidnst.errors import DiskFullError, VidnstError
-from vidnst.events import OnEvent
+from vidnst.events import OnEvent, RunStarted
 from vidnst.farm.host import Component, Event, EventKind
 from vidnst.farm.jobs import Job, Refused, Shared, SharingPool, SkipJob, Stylized, StylizeJob
 from vidnst.farm.worker import FlowWorkerFactory, StyleWorkerFactory
@@ -120,6 +121,8 @@ class ClipHost(RenderHost):
         """What went wrong with the clip, in one line."""
         self.settled: set[NodeId] = set()
         """States that nothing more will happen to."""
+        self.worked = 0.0
+        """Of the work at the clip, what is over: see `Extent`."""
 
     def is_done(self, node: Node) -> bool:
         """Whether an earlier session finished it."""
@@ -151,6 +154,7 @@ class ClipHost(RenderHost):
     def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
         """Store what was made; nothing of a node that was skipped."""
         self._settle(node.id)
+        self.worked += cost(self._config, node)
         if result is None:
             return None
         if isinstance(result, Refused):
@@ -165,6 +169,7 @@ class ClipHost(RenderHost):
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
         """Note that a node, or one that it needs, has failed for good."""
         self._settle(node.id)
+        self.worked += cost(self._config, node)
         super().give_up(node, error, because)
 
     def problem(self, *, folder: Path, frames: int) -> str | None:
@@ -199,17 +204,18 @@ class ClipHost(RenderHost):
 class Clip:
     """A job of a batch from when it is prepared to when it is finished."""
 
-    def __init__(self, ticket: Ticket, begun: Begun, on_event: OnEvent) -> None:
+    def __init__(self, ticket: Ticket, begun: Begun) -> None:
         self.ticket = ticket
         self.begun = begun
         self.host: ClipHost | None = None
-        self._on_event = on_event
+        self._on_event: OnEvent = begun.chronicle
         self._stack = ExitStack()
         self._done, self.frames_done = finished_before(begun.job, begun.store, begun.shots)
         schedule = schedule_of(begun.job)
         self._shots = list(by_shot(schedule, begun.shots))
-        plans = by_shot(schedule, begun.shots)
-        self._states = sum(isinstance(node.id, StateId) for nodes in plans for node in nodes)
+        self._extents = [extent(nodes, begun.job.config, self._done) for nodes in by_shot(schedule, begun.shots)]
+        self._states = sum(shot.states for shot in self._extents)
+        self._scale = begun.job.width * begun.job.height
         self._next = 0
         self._reporter: Reporter
 
@@ -234,11 +240,22 @@ class Clip:
         return self._next == len(self.begun.shots)
 
     @property
+    def work_left(self) -> float:
+        """Work at it that is not over yet, in evaluations times pixels."""
+        work = sum(shot.work for shot in self._extents) - (0.0 if self.host is None else self.host.worked)
+        return self._scale * max(0.0, work)
+
+    @property
+    def longest_path(self) -> float:
+        """The most that must be done one after the other in a shot that the scheduler has not got, likewise."""
+        return self._scale * max((shot.path for shot in self._extents[self._next :]), default=0.0)
+
+    @property
     def settled(self) -> bool:
         """Whether nothing more will happen to any of its states."""
         return self.host is not None and len(self.host.settled) == self._states
 
-    def open(self, looks: Looks, *, room_bytes: int) -> None:
+    def open(self, looks: Looks, *, room_bytes: int, workers: Sequence[str]) -> None:
         """Make it ready for the scheduler: its frames in so much memory, its looks in the workers' reach."""
         job, store, shots = self.begun.job, self.begun.store, self.begun.shots
         frames = self._stack.enter_context(
@@ -255,8 +272,19 @@ class Clip:
         self.host = ClipHost(self.begun, frames, self._done, director)
         self.host.looks = looks.of(job)
         self._reporter = Reporter(store, self._on_event, frames_done=self.frames_done)
+        self._on_event(
+            RunStarted(
+                folder=str(store.folder),
+                output=str(job.request.output),
+                frames=self.frames,
+                frames_done=self.frames_done,
+                shots=len(shots),
+                workers=tuple(workers),
+                seconds_per_frame=store.seconds_per_frame,
+            )
+        )
 
-    def next_component(self, order: int) -> Component:
+    def next_component(self, order: Callable[[], int]) -> Component:
         """The next shot, for the scheduler."""
         assert self.host is not None
         nodes = self._shots[self._next]
@@ -275,7 +303,10 @@ class Clip:
         """Free what only rendering needs."""
         self._stack.close()
 
-    def close(self) -> None:
-        """Free all, and let others have the run folder."""
+    def close(self, message: str = "", *, failed: bool = False) -> None:
+        """Free all, and let others have the run folder, whose log says what ended the work early, if anything did."""
         self._stack.close()
+        if message:
+            self.begun.chronicle.end("failed" if failed else "stopped", message)
+        self.begun.chronicle.close()
         self.begun.store.close()

@@ -28,7 +28,10 @@ class Front:
         given_up: Callable[[Entry], None],
     ) -> None:
         self.host = component.host
-        self.order = component.order
+        self._order = component.order
+        self.order = 0
+        """Of its nodes among those of others."""
+        self.reorder()
         self.held = component.held
         self.parked = 0
         """Stylizing nodes of it that wait for flows only."""
@@ -53,6 +56,17 @@ class Front:
     def exhausted(self) -> bool:
         """Whether all of the component is done or given up."""
         return self._next is None and self.unfinished == 0 and self._flows_running == 0
+
+    @property
+    def watched(self) -> bool:
+        """Whether it may be held, or change its order."""
+        return self.held is not None or callable(self._order)
+
+    def reorder(self) -> bool:
+        """Ask for the order; whether it has changed."""
+        before = self.order
+        self.order = self._order() if callable(self._order) else self._order
+        return self.order != before
 
     def fill(self) -> None:
         """Admit what fits into the window."""

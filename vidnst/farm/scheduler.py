@@ -57,11 +57,12 @@ def run_plan(
     listener: Listener | None = None,
     cancelled: Callable[[], bool] | None = None,
     clock: Callable[[], float] = time.monotonic,
+    eager: Callable[[], bool] | None = None,
 ) -> Totals:
     """Run all nodes of all components on the workers of `pool`; the caller closes it.
 
     A component is opened when stylizing workers would otherwise find nothing to do, so chains run side by side, and no
-    more components are open than there are such workers.
+    more components are open than there are such workers; but see `eager`.
 
     A node fails for good after `attempts` failures, or once it has ended with an error on every worker there is (on a
     single one: twice), or twice with NaN. It is given up then with all that reads it; the rest goes on. An error of the
@@ -77,6 +78,7 @@ def run_plan(
         listener: hears of everything that happens, in the caller's thread.
         cancelled: asked several times a second whether to stop; a `threading.Event.is_set` will do.
         clock: seconds, for the durations in events.
+        eager: asked whether to open the next component although the workers have enough to do.
 
     Raises:
         CancelledError: `cancelled` said so, or KeyboardInterrupt came.
@@ -86,15 +88,15 @@ def run_plan(
             configuration, disk) passes through as it is.
     """
     workers = len(pool.workers(Lane.STYLE))
-    run = _Run(components, pool, window or default_window(workers), attempts, listener, clock)
+    run = _Run(components, pool, window or default_window(workers), attempts, listener, clock, eager)
     try:
         while run.step():
             if cancelled is not None and cancelled():
                 raise _stopped(run.totals)
             run.collect()
         run.check()
-    except KeyboardInterrupt:
-        raise _stopped(run.totals) from None
+    except KeyboardInterrupt as interrupt:
+        raise _stopped(run.totals) from interrupt
     return run.totals
 
 
@@ -109,6 +111,7 @@ class _Run:
         attempts: int,
         listener: Listener | None,
         clock: Callable[[], float],
+        eager: Callable[[], bool] | None,
     ) -> None:
         self.totals = Totals()
         self._components = iter(components)
@@ -117,6 +120,7 @@ class _Run:
         self._attempts = attempts
         self._listener = listener
         self._clock = clock
+        self._eager = eager
         self._crew = {lane: Crew(pool.workers(lane)) for lane in Lane}
         self._lane = {name: lane for lane, crew in self._crew.items() for name in crew.names}
         self._running: dict[str, tuple[Entry, float]] = {}
@@ -127,13 +131,13 @@ class _Run:
         self._styling = 0
         self._open = 0
         self._watched: list[Front] = []
-        """Open components that may be held."""
+        """Open components that may be held, or change their order."""
         style, flow = len(self._crew[Lane.STYLE]), len(self._crew[Lane.FLOW])
         self._queues = Queues(flows_ahead=4 * style + 2 * flow)
 
     def step(self) -> bool:
         """Open components and hand out nodes; False when all is done."""
-        self._hold_back()
+        self._look_after()
         self._open_components()
         self._hand_out(Lane.STYLE)
         self._hand_out(Lane.FLOW)
@@ -155,16 +159,18 @@ class _Run:
                 continue
             self.step()
 
-    def _hold_back(self) -> None:
-        """See which components are held now; one that is done needs no watching."""
+    def _look_after(self) -> None:
+        """See which components are held now, and in which order they are; one that is done needs no watching."""
         for front in [front for front in self._watched if front.exhausted]:
             self._queues.hold(front, False)
             self._watched.remove(front)
         for front in self._watched:
             self._queues.hold(front, front.held is not None and front.held())
+        if sum(front.reorder() for front in self._watched):  # all of them are asked
+            self._queues.resort()
 
     def _open_components(self) -> None:
-        while self._styling + self._queues.soon < max(1, len(self._crew[Lane.STYLE])):
+        while self._hungry or (self._eager is not None and self._eager()):
             component = next(self._components, None)
             if component is None:
                 return
@@ -175,8 +181,13 @@ class _Run:
             self._several_hosts |= component.host is not self._first_host
             self._open += 1
             self._refill(front)
-            if front.held is not None:
+            if front.watched:
                 self._watched.append(front)
+
+    @property
+    def _hungry(self) -> bool:
+        """Whether stylizing workers will soon find nothing to do."""
+        return self._styling + self._queues.soon < max(1, len(self._crew[Lane.STYLE]))
 
     def _hand_out(self, lane: Lane) -> None:
         waiting: list[Entry] = []
