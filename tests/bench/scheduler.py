@@ -1,6 +1,6 @@
 """What the scheduler costs by itself: plans of growing length on workers that are done at once.
 
-    python tests/bench/scheduler.py [FRAMES ...] [--workers N]
+    python tests/bench/scheduler.py [FRAMES ...] [--workers N] [--schedule KIND]
 
 Prints a Markdown table: for each schedule and length, the nodes, microseconds of processor time per node (the making of
 the plan included), and the peak of memory that Python has in use meanwhile, from a second run: tracing slows it down.
@@ -12,6 +12,7 @@ import time
 import tracemalloc
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +99,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("frames", nargs="*", type=int, default=[1_000, 10_000, 100_000])
     parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--schedule", action="append", choices=("keys", "chain", "independent"))
     asked = parser.parse_args()
     print("| schedule | shots | frames | nodes | µs per node | peak MiB |\n|---|---|---|---|---|---|")  # noqa: T201
-    for kind, whole in (("keys", True), ("keys", False), ("chain", True), ("chain", False)):
+    for kind, whole in product(asked.schedule or ("keys", "chain"), (True, False)):
         for frames in asked.frames:
             nodes, micros, peak = measure(kind, frames, asked.workers, whole=whole)
             shots = "one" if whole else f"of {SHOT}"

@@ -79,6 +79,7 @@ class Front:
                 entry.status = Status.FINISHED  # a flow may still be in line for another attempt
                 self.host.release(entry.id)
             self._entries.clear()
+            self._frames.clear()  # what is out of date in the queues may hold this front for a while
 
     def start(self, entry: Entry) -> dict[NodeId, Any]:
         """Note that a worker is about to run the node, and return the values it reads."""
