@@ -5,6 +5,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,10 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     release, hangs = threading.Event(), threading.Event()
     from vidnst.batch import preparing
 
-    begin, calls = preparing.begin, []
+    begin, calls = preparing.begin, count()
 
     def hang(*arguments: Any, **options: Any) -> Any:
-        calls.append(1)
-        if len(calls) > 1:
+        if next(calls):
             hangs.set()
             release.wait(60)
         return begin(*arguments, **options)

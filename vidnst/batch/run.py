@@ -3,7 +3,7 @@
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,16 +130,12 @@ class _Batch:
         try:
             with ExitStack() as stack:
                 self._drive(stack)
-        except CancelledError as error:
-            waits = not isinstance(error.__cause__, KeyboardInterrupt)  # asked to stop twice
+        except (CancelledError, KeyboardInterrupt) as error:
+            waits = not isinstance(error.__cause__ or error, KeyboardInterrupt)  # else it was asked to stop twice
             raise
         finally:
             self._floor.closing.set()
-            for _ in range(packers):
-                self._floor.rendered.put(None)
-            for thread in threads if waits else ():
-                thread.join()
-            self._put_back()
+            self._dismiss(threads, waits=waits)
         states = [ticket.state for ticket in self._board.tickets.values()]
         return Summary(states.count("done"), states.count("failed"), states.count("cancelled"))
 
@@ -302,6 +298,16 @@ class _Batch:
             self._floor.tell(
                 Warned(f"{self._path} has changed and cannot be used, so the jobs stay as they were: {error}")
             )
+
+    def _dismiss(self, threads: Sequence[threading.Thread], *, waits: bool) -> None:
+        """Let the threads end, each with what it has in work; and put back what none has."""
+        for _ in threads if waits else ():
+            self._floor.rendered.put(None)
+        for thread in threads if waits else ():
+            thread.join()
+        self._put_back()
+        for _ in () if waits else threads:
+            self._floor.rendered.put(None)
 
     def _put_back(self) -> None:
         """Close what was in work; it is queued again for the next call."""

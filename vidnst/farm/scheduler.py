@@ -2,40 +2,23 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from vidnst.errors import CancelledError, FarmError, NumericalError, SourceError, VidnstError
+from vidnst.errors import FarmError, NumericalError, SourceError
 from vidnst.farm.crew import Crew
 from vidnst.farm.front import Front
 from vidnst.farm.host import Component, Event, EventKind, Host, Listener
 from vidnst.farm.jobs import Outcome, Pool
 from vidnst.farm.queues import Entry, Queues
-from vidnst.plan import Lane, Node, StateId
+from vidnst.farm.words import LOOK_AFTER, Totals, ends_all, error_line, node_name, stopped
+from vidnst.plan import Lane
 
 _POLL_SECONDS = 0.2
 """How long a cancellation may go unseen."""
 
 _NUMERICAL_ATTEMPTS = 2
 """NaN comes back on every worker; the second attempt takes a smaller step, a third has nothing new to offer."""
-
-_LOOK_AFTER = "look after the machine or the cluster and give the same command again; all that is finished is kept"
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What a run did, counted in nodes."""
-
-    done: int = 0
-    """Finished in this session, flows included."""
-    skipped: int = 0
-    """Finished in an earlier session."""
-    failed: int = 0
-    """Attempts that ended with an error."""
-    died: int = 0
-    """Attempts that ended with their worker's process."""
-    given_up: int = 0
-    """States that failed for good or read what did, and flows that failed for good."""
 
 
 def default_window(workers: int, *, groups: int = 1) -> int:
@@ -92,11 +75,11 @@ def run_plan(
     try:
         while run.step():
             if cancelled is not None and cancelled():
-                raise _stopped(run.totals)
+                raise stopped(run.totals)
             run.collect()
         run.check()
     except KeyboardInterrupt as interrupt:
-        raise _stopped(run.totals) from interrupt
+        raise stopped(run.totals) from interrupt
     return run.totals
 
 
@@ -194,7 +177,9 @@ class _Run:
         crew = self._crew[lane]
         while (crew.idle or not crew) and (entry := self._pop(lane)) is not None:
             if not crew:
-                raise FarmError(f"{_name(entry.node)} needs a {lane} worker and there is none", "start at least one")
+                raise FarmError(
+                    f"{node_name(entry.node)} needs a {lane} worker and there is none", "start at least one"
+                )
             worker = crew.take(entry.tried)
             if worker is None:
                 waiting.append(entry)
@@ -274,15 +259,15 @@ class _Run:
             kind, self.totals = EventKind.DIED, replace(self.totals, died=self.totals.died + 1)
         else:
             kind, self.totals = EventKind.FAILED, replace(self.totals, failed=self.totals.failed + 1)
-        self._tell(kind, entry, worker=outcome.worker, attempt=entry.failures, seconds=seconds, error=_line(error))
+        self._tell(kind, entry, worker=outcome.worker, attempt=entry.failures, seconds=seconds, error=error_line(error))
         if isinstance(error, SourceError):
             self._break_off(entry, error)
             return
-        if not outcome.died and _ends_all(error):
+        if not outcome.died and ends_all(error):
             raise error
         self._doubt(entry, outcome, error)
         if self._is_final(entry, error):
-            entry.front.give_up(entry, _line(error))
+            entry.front.give_up(entry, error_line(error))
             self._despair(entry, outcome, error)
         else:
             entry.front.retry(entry)
@@ -298,7 +283,7 @@ class _Run:
         """See whether it is rather the worker that fails, and whether there are any left."""
         lane = self._lane[outcome.worker]
         crew = self._crew[lane]
-        facts = {"attempt": entry.failures, "error": _line(error)}
+        facts = {"attempt": entry.failures, "error": error_line(error)}
         for name in crew.acquit(entry):
             self._tell(EventKind.TAKEN_BACK, entry, worker=name, **facts)
         # NaN comes of what is computed, not of who computes.
@@ -312,8 +297,8 @@ class _Run:
         if not (crew := self._crew[lane]):
             raise FarmError(
                 f"all {lane} workers are lost{' or set aside' if crew.set_aside else ''}; "
-                f"the last one, {outcome.worker}, ended with: {_line(error)}",
-                _LOOK_AFTER,
+                f"the last one, {outcome.worker}, ended with: {error_line(error)}",
+                LOOK_AFTER,
             ) from error
 
     def _despair(self, entry: Entry, outcome: Outcome, error: BaseException) -> None:
@@ -321,7 +306,7 @@ class _Run:
         crew = self._crew[self._lane[outcome.worker]]
         if not crew.failed_for_good(entry.front.host):
             return
-        entry.front.abandon(entry, _line(error))
+        entry.front.abandon(entry, error_line(error))
         if crew.useless(several=True):
             raise self._useless(outcome, error)
         self._last_failure = (outcome, error)
@@ -335,15 +320,15 @@ class _Run:
     def _useless(self, outcome: Outcome, error: BaseException) -> FarmError:
         problem = FarmError(
             f"all {self._lane[outcome.worker]} workers fail at whatever they get; "
-            f"the last one, {outcome.worker}, ended with: {_line(error)}",
-            _LOOK_AFTER,
+            f"the last one, {outcome.worker}, ended with: {error_line(error)}",
+            LOOK_AFTER,
         )
         problem.__cause__ = error
         return problem
 
     def _break_off(self, entry: Entry, error: SourceError) -> None:
         """End the component of a node whose source frames cannot be had."""
-        entry.front.break_off(entry, _line(error))
+        entry.front.break_off(entry, error_line(error))
         self._refill(entry.front)
 
     def _tell_given_up(self, entry: Entry) -> None:
@@ -361,32 +346,3 @@ class _Run:
     def _tell(self, kind: EventKind, entry: Entry, **facts: Any) -> None:
         if self._listener is not None:
             self._listener(Event(kind, entry.node, entry.front.host, **facts))
-
-
-def _ends_all(error: BaseException) -> bool:
-    """Whether an error of a worker would come back with every node."""
-    if isinstance(error, VidnstError):
-        return not isinstance(error, NumericalError)
-    return isinstance(error, KeyboardInterrupt)
-
-
-def _name(node: Node) -> str:
-    if isinstance(node.id, StateId):
-        later = f" (pass {node.id.pass_index})" if node.id.pass_index else ""
-        return f"frame {node.id.frame}{later}"
-    return f"the flow from frame {node.id.frame} to frame {node.id.reference}"
-
-
-def _line(error: BaseException) -> str:
-    """The first line of what an error says, with its class where it is none of our own."""
-    text = next(iter(str(error).strip().splitlines()), "")[:500].rstrip(".")
-    if isinstance(error, VidnstError):
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _stopped(totals: Totals) -> CancelledError:
-    return CancelledError(
-        f"stopped with {totals.done + totals.skipped} pieces of work finished",
-        "give the same command again to go on from there",
-    )
