@@ -122,6 +122,12 @@ class Board:
         self.threads = threads if isinstance(threads, int) and threads > 0 else None
         self.record("session", process=os.getpid(), host=socket.gethostname())
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come of any job by itself."""
+        with self.lock:
+            return all(ticket.state in OVER for ticket in self.tickets.values())
+
     def update(self, clips: Sequence[ClipSpec]) -> None:
         """Take in what the file says now: new jobs come, ones that nobody has begun change or go."""
         states = {row["name"]: row["state"] for row in self._before.get("jobs", ()) if isinstance(row, dict)}

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -213,8 +214,11 @@ class Clip:
         self._done, self.frames_done = finished_before(begun.job, begun.store, begun.shots)
         schedule = schedule_of(begun.job)
         self._shots = list(by_shot(schedule, begun.shots))
-        self._extents = [extent(nodes, begun.job.config, self._done) for nodes in by_shot(schedule, begun.shots)]
-        self._states = sum(shot.states for shot in self._extents)
+        extents = [extent(nodes, begun.job.config, self._done) for nodes in by_shot(schedule, begun.shots)]
+        self._states = sum(shot.states for shot in extents)
+        self._work = sum(shot.work for shot in extents)
+        self._paths = list(accumulate((shot.path for shot in reversed(extents)), max, initial=0.0))[::-1]
+        """For each shot the longest chain in it or in a later one."""
         self._scale = begun.job.width * begun.job.height
         self._next = 0
         self._reporter: Reporter
@@ -242,13 +246,12 @@ class Clip:
     @property
     def work_left(self) -> float:
         """Work at it that is not over yet, in evaluations times pixels."""
-        work = sum(shot.work for shot in self._extents) - (0.0 if self.host is None else self.host.worked)
-        return self._scale * max(0.0, work)
+        return self._scale * max(0.0, self._work - (0.0 if self.host is None else self.host.worked))
 
     @property
     def longest_path(self) -> float:
         """The most that must be done one after the other in a shot that the scheduler has not got, likewise."""
-        return self._scale * max((shot.path for shot in self._extents[self._next :]), default=0.0)
+        return self._scale * self._paths[self._next]
 
     @property
     def settled(self) -> bool:

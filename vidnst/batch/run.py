@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidnst.batch.board import OVER, Board, Ticket
+from vidnst.batch.board import Board, Ticket
 from vidnst.batch.clip import Clip, Looks
 from vidnst.batch.ending import is_near
 from vidnst.batch.floor import Floor
@@ -37,6 +37,10 @@ _MOST_AHEAD = 32
 _PREPARERS = 2
 _WIDTH = 1 << 20
 """Nodes that can run at once: there is always another clip."""
+_MOST_SHOTS_AT_END = 3
+"""For each worker: shots that are open at once when all are to be begun."""
+_MOST_SHOTS_URGENT = 4
+"""For each worker: shots that are open at once when urgent ones come; that leaves each worker one of those."""
 _PLACES = 1 << 20
 """More than there are places in a file: a priority weighs more than any place."""
 
@@ -141,7 +145,7 @@ class _Batch:
 
     def _drive(self, stack: ExitStack) -> None:
         crew: tuple[SharingPool, Staff] | None = None
-        while not self._over():
+        while not self._board.over:
             if self._tick():
                 raise CancelledError("stopped")
             if not self._has_work():
@@ -200,18 +204,22 @@ class _Batch:
         """By priority, then by place; in the end by priority alone, which leaves it to how far the frames are."""
         return lambda: (0 if self._near_end else ticket.order) - ticket.spec.priority * _PLACES
 
-    def _is_eager(self) -> bool:
-        """Whether the next shot is to begin though workers have work: the end is near, or theirs is less urgent."""
-        if (clip := self._first_ready()) is None:
+    def _is_eager(self, shots: int) -> bool:
+        """Whether the next shot is to begin though workers have work: the end is near, or theirs is less urgent.
+
+        Args:
+            shots: that are rendering. There is a limit, since each of them takes memory.
+        """
+        if shots >= _MOST_SHOTS_URGENT * len(self._workers) or (clip := self._first_ready()) is None:
             return False
+        if self._near_end and shots < _MOST_SHOTS_AT_END * len(self._workers):
+            return True
         priority = clip.ticket.spec.priority
-        others = [other.ticket.spec.priority for other in self._floor.open if not other.settled]
-        equals = sum(other >= priority for other in others)
-        return self._near_end or (equals < len(self._workers) and equals < len(others))
+        return any(other.ticket.spec.priority < priority for other in self._floor.open if not other.settled)
 
     def _begin_rendering(self, clip: Clip) -> None:
         assert self._looks is not None
-        sharing = max(1, min(len(self._workers), len(self._board.tickets)))
+        sharing = max(1, min(len(self._workers), len(self._board.tickets)), len(self._floor.open) + 1)
         clip.open(self._looks, room_bytes=CACHE_BYTES // sharing, workers=self._workers)
         store = clip.begun.store
         before, now = recorded_threads(store), self._board.threads
@@ -230,10 +238,6 @@ class _Batch:
     def _has_work(self) -> bool:
         with self._board.lock:
             return any(not clip.ticket.paused for clip in self._floor.ready)
-
-    def _over(self) -> bool:
-        with self._board.lock:
-            return all(ticket.state in OVER for ticket in self._board.tickets.values())
 
     def _tick(self) -> bool:
         """What is to be done now and then in the caller's thread; whether to stop."""

@@ -118,9 +118,8 @@ class Crew:
         streak = self._streaks.setdefault(name, [])
         if entry not in streak:
             streak.append(entry)
-        if (
-            len(streak) < _STREAK or len(self._present) < 2
-        ):  # of the last one, nobody else could tell that it is not the nodes
+        # Of the last one, nobody else could tell that it is not the nodes.
+        if len(streak) < _STREAK or len(self._present) < 2:
             return False
         self._remove(name)
         self.set_aside.add(name)

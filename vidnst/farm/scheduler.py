@@ -40,7 +40,7 @@ def run_plan(
     listener: Listener | None = None,
     cancelled: Callable[[], bool] | None = None,
     clock: Callable[[], float] = time.monotonic,
-    eager: Callable[[], bool] | None = None,
+    eager: Callable[[int], bool] | None = None,
 ) -> Totals:
     """Run all nodes of all components on the workers of `pool`; the caller closes it.
 
@@ -61,7 +61,7 @@ def run_plan(
         listener: hears of everything that happens, in the caller's thread.
         cancelled: asked several times a second whether to stop; a `threading.Event.is_set` will do.
         clock: seconds, for the durations in events.
-        eager: asked whether to open the next component although the workers have enough to do.
+        eager: asked whether to open the next component although the workers have enough to do, where so many are open.
 
     Raises:
         CancelledError: `cancelled` said so, or KeyboardInterrupt came.
@@ -94,7 +94,7 @@ class _Run:
         attempts: int,
         listener: Listener | None,
         clock: Callable[[], float],
-        eager: Callable[[], bool] | None,
+        eager: Callable[[int], bool] | None,
     ) -> None:
         self.totals = Totals()
         self._components = iter(components)
@@ -153,7 +153,7 @@ class _Run:
             self._queues.resort()
 
     def _open_components(self) -> None:
-        while self._hungry or (self._eager is not None and self._eager()):
+        while self._hungry or (self._eager is not None and self._eager(self._open)):
             component = next(self._components, None)
             if component is None:
                 return
