@@ -58,7 +58,7 @@ OUTSIDE = {
         *("vidnst.farm.worker", "vidnst.farm.room", "vidnst.bench", "vidnst.doctor", "vidnst.distill"),
     ),
     "torchvision": ("vidnst.raft", "vidnst.doctor"),
-    "ray": ("vidnst.farm.ray_pool",),
+    "ray": ("vidnst.farm.ray",),
     "cv2": ("vidnst.media", "vidnst.motion", "vidnst.finish"),
     "skimage": ("vidnst.finish",),
     "scipy": ("vidnst.finish",),

@@ -88,12 +88,11 @@ def run(
         VidnstError: of the kind that fits.
     """
     began = time.monotonic()
-    on_event = chronicle = Chronicle(on_event)
     try:
         begun = begin(request, overwrite=overwrite, restart=restart, redo=redo, on_event=on_event, cancelled=cancelled)
-        with begun.store, reported_failure(begun.job, begun.store), chronicle.kept_in(begun.store):
-            stylize_frames(begun.job, begun.store, begun.shots, on_event, cancelled)
-            finish(begun, on_event, cancelled)
+        with begun.store, reported_failure(begun.job, begun.store), begun.chronicle.watching():
+            stylize_frames(begun.job, begun.store, begun.shots, begun.chronicle, cancelled)
+            finish(begun, cancelled)
     except CancelledError as error:
         again = f"go on with: vidnst resume {shlex.quote(str(request.folder))}"
         raise CancelledError(error.what, again) from error
@@ -108,6 +107,8 @@ class Begun:
     job: Job
     store: RunStore
     shots: list[Shot]
+    chronicle: Chronicle
+    """What is to hear of all that comes: it tells whoever listens, and keeps in the run's log what is to stay."""
 
 
 def begin(
@@ -122,26 +123,37 @@ def begin(
     """All that comes before rendering: the source looked through, filtered, its shots found, its masks followed."""
     # What a run was killed over, it may have put into its place just before.
     own = not restart and was_writing(request.folder, request.output)
+    on_event = chronicle = Chronicle(on_event)
     job = prepare(request, overwrite=overwrite or own, on_event=on_event)
     store = open_run(job, restart=restart, redo=bool(redo))
     try:
-        shots = plan_shots(job, store, on_event)
-        if redo:
-            plans = by_shot(schedule_of(job), shots)
-            redo_frames(store, plans, redo, start=job.start, end=job.end, on_event=on_event)
-        job = study_input(job, store, shots, on_event, cancelled)
-        job = filter_input(job, store, shots, on_event, cancelled)
-        job = colour_styles(job, store, shots)
-        follow_regions(job, store, shots, on_event, cancelled)
+        with chronicle.watching():
+            chronicle.keep_in(store)
+            job, shots = _study(job, store, redo, on_event, cancelled)
     except BaseException:
         store.close()
         raise
-    return Begun(job, store, shots)
+    return Begun(job, store, shots, chronicle)
 
 
-def finish(begun: Begun, on_event: OnEvent = ignore, cancelled: Cancelled | None = None) -> None:
+def _study(
+    job: Job, store: RunStore, redo: Sequence[int], on_event: OnEvent, cancelled: Cancelled | None
+) -> tuple[Job, list[Shot]]:
+    """What the run folder keeps of the source: its shots, its measures, its filtered frames, its masks."""
+    shots = plan_shots(job, store, on_event)
+    if redo:
+        plans = by_shot(schedule_of(job), shots)
+        redo_frames(store, plans, redo, start=job.start, end=job.end, on_event=on_event)
+    job = study_input(job, store, shots, on_event, cancelled)
+    job = filter_input(job, store, shots, on_event, cancelled)
+    job = colour_styles(job, store, shots)
+    follow_regions(job, store, shots, on_event, cancelled)
+    return job, shots
+
+
+def finish(begun: Begun, cancelled: Cancelled | None = None) -> None:
     """All that comes after rendering: pictures worked on further, the output packed, checked and measured."""
-    job, store, shots = begun.job, begun.store, begun.shots
+    job, store, shots, on_event = begun.job, begun.store, begun.shots, begun.chronicle
     tell_suspects(store.folder, on_event)
     finish_frames(job, store, shots, on_event, cancelled)
     encode_output(job, store, on_event, cancelled)

@@ -184,8 +184,7 @@ class _KeyPlan:
         """All of them, `uses` not counted."""
         first, end = self._keys[0], self._shot.end
         yield Node(StateId(first), Role.COLD, self._number, (first,), final=not self._passes)
-        groups = list(pairwise(self._keys))
-        for left, right in groups:
+        for left, right in pairwise(self._keys):
             yield from self._flows(left, right)
             if self._loop and right == self._keys[-1]:
                 yield from self._flows(right, end)
@@ -193,7 +192,7 @@ class _KeyPlan:
             yield from self._betweens(left, right)
             yield from self._relax_to(right)
         if self._loop:
-            if not groups:
+            if len(self._keys) == 1:
                 yield from self._flows(first, end)
             yield from self._betweens(self._keys[-1], end)
             yield from self._close()

@@ -103,7 +103,7 @@ class TimelessPool(SleepingPool):
     def wait(self, timeout_seconds: float) -> list[Outcome]:
         while not self._prepared():
             time.sleep(0.001)
-        ready = tuple(clip.ticket.spec.name for clip in self.batch._ready)
+        ready = tuple(clip.ticket.spec.name for clip in self.batch._floor.ready)
         if ready != self._seen:  # the scheduler has not been asked since
             self._seen = ready
             return []
@@ -116,8 +116,8 @@ class TimelessPool(SleepingPool):
     def _prepared(self) -> bool:
         with self.batch._board.lock:
             states = [ticket.state for ticket in self.batch._board.tickets.values()]
-            ahead = sum(clip.host is None for clip in self.batch._ready)
-            return states.count("preparing") == ahead and (ahead >= self.batch._ahead or "queued" not in states)
+            ahead = sum(clip.host is None for clip in self.batch._floor.ready)
+            return states.count("preparing") == ahead and (ahead >= self.batch._floor.ahead or "queued" not in states)
 
 
 def _result(job: Any) -> Any:

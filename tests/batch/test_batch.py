@@ -226,6 +226,7 @@ def test_a_batch_keeps_its_workers_busy_while_there_are_clips_left(tmp_path: Pat
     assert (found["jobs"], found["nodes"]) == (42, 42 * 12)
     assert found["looks"] == 3  # clips in the same style share theirs
     assert found["busy_share"] > 0.97
+    assert found["busy_share_with_the_end"] > 0.96  # chains not begun in time would leave workers idle
 
 
 def test_a_higher_priority_goes_first_and_an_earlier_place_among_equals(tmp_path: Path) -> None:

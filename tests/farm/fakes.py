@@ -148,6 +148,8 @@ class VirtualPool:
     """Workers that are not replaced when they die."""
     broken: frozenset[str] = frozenset()
     """Workers at which everything fails."""
+    absence: float | None = None
+    """Seconds after which a worker that died is back, the lost ones aside, of which it is told then; None: at once."""
 
     def __post_init__(self) -> None:
         self._queue: list[tuple[float, int, str, Task]] = []
@@ -156,6 +158,7 @@ class VirtualPool:
             Lane.FLOW: [f"flow-{number}" for number in range(self.flows)],
         }
         self._given = 0
+        self._away: list[tuple[float, str]] = []
 
     def workers(self, lane: Lane) -> Sequence[str]:
         return tuple(self._names[lane])
@@ -163,6 +166,7 @@ class VirtualPool:
     def submit(self, worker: str, job: Task) -> None:
         assert worker in self._names[job.node.role.lane], f"{job.node.id} came to {worker}"
         assert all(name != worker for _, _, name, _ in self._queue), f"{worker} got a second job"
+        assert all(name != worker for _, name in self._away), f"{worker} got a job while it was away"
         seconds = self.cost(job.node)
         if worker.startswith("style"):
             self.busy_seconds += seconds
@@ -170,6 +174,11 @@ class VirtualPool:
         heapq.heappush(self._queue, (self.now + seconds, self._given, worker, job))
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
+        if self._away and self._away[0][0] <= (self._queue[0][0] if self._queue else self.now + timeout_seconds):
+            self.now, worker = heapq.heappop(self._away)
+            if worker in self.lost:
+                return [Outcome(worker, error=WorkerDiedError("gone for good"), died=True, lost=True)]
+            return [Outcome(worker, back=True)]
         if not self._queue:
             self.now += timeout_seconds
             return []
@@ -177,6 +186,9 @@ class VirtualPool:
         try:
             misbehave("fail" if worker in self.broken else self.moods.get((job.node.id, job.attempt), ""), job)
         except WorkerDiedError as error:
+            if self.absence is not None:
+                heapq.heappush(self._away, (self.now + self.absence, worker))
+                return [Outcome(worker, error=error, died=True, away=True)]
             return [Outcome(worker, error=error, died=True, lost=worker in self.lost)]
         except Exception as error:
             return [Outcome(worker, error=error)]

@@ -18,7 +18,8 @@ from farm.fakes import CHAIN, DigestHost, Echo, EchoFactory, Recorder, SlowDiges
 from vidnst.errors import FarmError, NumericalError, WeightsError
 from vidnst.farm.host import Component, EventKind
 from vidnst.farm.jobs import Outcome, Team
-from vidnst.farm.ray_pool import RayPool, RaySession, default_workers
+from vidnst.farm.ray.pool import RayPool, default_workers
+from vidnst.farm.ray.session import RaySession
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import Shot
 from vidnst.plan import Lane, by_shot
@@ -54,7 +55,7 @@ def outcome_of(pool: RayPool, worker: str, job: Echo) -> Outcome:
 def next_outcome(pool: RayPool) -> Outcome:
     outcomes: list[Outcome] = []
     while not outcomes:
-        outcomes = pool.wait(5)
+        outcomes = [outcome for outcome in pool.wait(5) if not outcome.back]
     (outcome,) = outcomes
     return outcome
 
@@ -168,7 +169,7 @@ def child(script: str, **options: Any) -> subprocess.Popen[str]:
 def said_about(address: str) -> str:
     """What somebody reads who gives that address."""
     script = (
-        "from vidnst.farm.ray_pool import RaySession\n"
+        "from vidnst.farm.ray.session import RaySession\n"
         "from vidnst.errors import FarmError\n"
         f"try: RaySession(address={address!r})\n"
         "except FarmError as error: print(error)\n"
@@ -203,7 +204,8 @@ STOPPABLE = """
 import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell inherits that it is ignored
 from vidnst.farm.jobs import Team
-from vidnst.farm.ray_pool import RayPool, RaySession
+from vidnst.farm.ray.pool import RayPool
+from vidnst.farm.ray.session import RaySession
 from vidnst.plan import Lane
 
 class Sleeper:
@@ -216,7 +218,7 @@ with RaySession(address="local", cpus=1) as session:
     pool = RayPool(session, {Lane.STYLE: Team(Sleeper, 1), Lane.FLOW: Team(Sleeper, 1, cpus=0)})
     for job in ("die", 0):
         pool.submit("flow-0", job)
-        while not pool.wait(1):
+        while all(outcome.back for outcome in pool.wait(1)):
             pass
     pool.submit("style-0", 600)
     print("up", flush=True)

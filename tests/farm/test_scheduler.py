@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vidnst.config import RenderConfig
 from vidnst.errors import BadFrameError, CancelledError, DiskFullError, FarmError, NumericalError, WeightsError
-from vidnst.farm.host import Component, EventKind
+from vidnst.farm.host import Component, Event, EventKind
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import Shot
 from vidnst.plan import FlowId, Lane, Node, NodeId, Role, StateId, by_shot, chain, independent, keys, settled
@@ -474,6 +474,48 @@ def test_a_lost_worker_is_not_used_again_and_the_others_go_on() -> None:
     pool = VirtualPool(2, 1, moods={(StateId(0), 1): "die"}, lost=frozenset({"style-0"}))
     _, recorder = run(nodes, pool)
     assert [event.worker for event in recorder.of(EventKind.STARTED)].count("style-0") == 1
+
+
+def test_a_worker_that_is_away_gets_nothing_until_it_is_back_and_the_others_go_on() -> None:
+    plans = [list(plan) for plan in by_shot(CHAIN, [Shot(0, 30), Shot(30, 60)])]
+    hosts = [DigestHost(plan) for plan in plans]
+    pool = VirtualPool(2, 1, moods={(StateId(3), 1): "die"}, absence=8)
+    moments: dict[str, list[float]] = {}
+
+    def listen(event: Event) -> None:
+        if event.kind is EventKind.STARTED:
+            moments.setdefault(event.worker, []).append(pool.now)
+
+    components = [Component(plan, host, number) for number, (plan, host) in enumerate(zip(plans, hosts, strict=True))]
+    totals = run_plan(components, pool, listener=listen, clock=pool.clock)
+    assert totals.died == 1
+    assert all(host.kept for host in hosts)
+    gone = max(
+        moments["style-0"], key=lambda moment: min((x - moment for x in moments["style-0"] if x > moment), default=0)
+    )
+    back = min(moment for moment in moments["style-0"] if moment > gone)
+    assert 8 <= back - gone <= 10  # it had died of what it got last, which took a second
+    assert len([moment for moment in moments["style-1"] if gone < moment < back]) > 6
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_where_all_workers_are_away_the_run_waits_until_one_is_back_or_none_will_be(lost: bool) -> None:
+    nodes = list(chain(Shot(0, 8)))
+    pool = VirtualPool(1, 1, moods={(StateId(3), 1): "die"}, absence=60, lost=frozenset({"style-0"} if lost else ()))
+    if lost:
+        with pytest.raises(FarmError, match=r"all style workers are lost.*gone for good"):
+            run(nodes, pool)
+        return
+    host, recorder = run(nodes, pool)
+    assert len(host.kept) == len(nodes)
+    assert len(recorder.of(EventKind.DIED)) == 1
+    assert pool.now > 60
+
+
+def test_a_worker_that_does_not_come_back_is_missed_by_nobody() -> None:
+    nodes = list(chain(Shot(0, 30)))
+    host, _ = run(nodes, VirtualPool(2, 1, moods={(StateId(3), 1): "die"}, absence=5, lost=frozenset({"style-0"})))
+    assert len(host.kept) == len(nodes)
 
 
 def test_a_lane_without_workers_left_fails_the_run() -> None:

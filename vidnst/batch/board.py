@@ -107,6 +107,7 @@ class Board:
         self._jobs = jobs
         self._on_event = on_event
         self._changed = True
+        self._closed = False
         self._written = -_WRITE_SECONDS
         with writing(self.folder):
             (self.folder / "control").mkdir(parents=True, exist_ok=True)
@@ -120,6 +121,12 @@ class Board:
         threads = self._before.get("threads")
         self.threads = threads if isinstance(threads, int) and threads > 0 else None
         self.record("session", process=os.getpid(), host=socket.gethostname())
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come of any job by itself."""
+        with self.lock:
+            return all(ticket.state in OVER for ticket in self.tickets.values())
 
     def update(self, clips: Sequence[ClipSpec]) -> None:
         """Take in what the file says now: new jobs come, ones that nobody has begun change or go."""
@@ -142,8 +149,10 @@ class Board:
             self._changed = True
 
     def change(self, ticket: Ticket, state: State, message: str = "") -> None:
-        """Let a job come into a state."""
+        """Let a job come into a state; after the end, whoever was not waited for changes nothing."""
         with self.lock:
+            if self._closed:
+                return
             ticket.state, ticket.message = state, message
             self._tell(ticket)
 
@@ -185,10 +194,12 @@ class Board:
 
     def close(self) -> None:
         """Write the last state and let others have the folder."""
-        with suppress(Exception):  # a full disk must not hide what filled it
-            self.write(now=True)
-        self._log.close()
-        self._lock.release()
+        with self.lock:
+            with suppress(Exception):  # a full disk must not hide what filled it
+                self.write(now=True)
+            self._closed = True
+            self._log.close()
+            self._lock.release()
 
     def _apply(self, action: Action, ticket: Ticket) -> None:
         if action == "resume":

@@ -4,18 +4,20 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from vidnst.again import frames_failed
 from vidnst.batch.board import Ticket
+from vidnst.batch.ending import cost, extent
 from vidnst.director import Director, direct
 from vidnst.economy import Economy
 from vidnst.errors import DiskFullError, VidnstError
-from vidnst.events import OnEvent
+from vidnst.events import OnEvent, RunStarted
 from vidnst.farm.host import Component, Event, EventKind
 from vidnst.farm.jobs import Job, Refused, Shared, SharingPool, SkipJob, Stylized, StylizeJob
 from vidnst.farm.worker import FlowWorkerFactory, StyleWorkerFactory
@@ -123,6 +125,8 @@ class ClipHost(RenderHost):
         """What went wrong with the clip, in one line."""
         self.settled: set[NodeId] = set()
         """States that nothing more will happen to."""
+        self.worked = 0.0
+        """Of the work at the clip, what is over: see `Extent`."""
 
     def is_done(self, node: Node) -> bool:
         """Whether an earlier session finished it."""
@@ -155,6 +159,7 @@ class ClipHost(RenderHost):
     def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
         """Store what was made; nothing of a node that was skipped."""
         self._settle(node.id)
+        self.worked += cost(self._config, node)
         if result is None:
             return None
         if isinstance(result, Refused):
@@ -169,6 +174,7 @@ class ClipHost(RenderHost):
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
         """Note that a node, or one that it needs, has failed for good."""
         self._settle(node.id)
+        self.worked += cost(self._config, node)
         super().give_up(node, error, because)
 
     def problem(self, *, folder: Path, frames: int) -> str | None:
@@ -203,17 +209,19 @@ class ClipHost(RenderHost):
 class Clip:
     """A job of a batch from when it is prepared to when it is finished."""
 
-    def __init__(self, ticket: Ticket, begun: Begun, on_event: OnEvent) -> None:
+    def __init__(self, ticket: Ticket, begun: Begun) -> None:
         self.ticket = ticket
         self.begun = begun
         self.host: ClipHost | None = None
-        self._on_event = on_event
+        self._on_event: OnEvent = begun.chronicle
         self._stack = ExitStack()
-        self._economy = Economy(begun.job.config, begun.store, on_event)
+        self._economy = Economy(begun.job.config, begun.store, self._on_event)
         self._economy.even_out(self._plans())
         self._done, self.frames_done = finished_before(begun.job, begun.store, begun.shots)
-        self._shots = list(self._plans())
+        self._work = 0.0
         self._states = sum(isinstance(node.id, StateId) for nodes in self._plans() for node in nodes)
+        self._scale = begun.job.width * begun.job.height
+        self._give_out(range(len(begun.shots)))
         self._reporter: Reporter
 
     @property
@@ -234,14 +242,24 @@ class Clip:
     @property
     def given_out(self) -> bool:
         """Whether the scheduler has all of it."""
-        return not self._shots
+        return self._next == len(self._shots)
+
+    @property
+    def work_left(self) -> float:
+        """Work at it that is not over yet, in evaluations times pixels."""
+        return self._scale * max(0.0, self._work - (0.0 if self.host is None else self.host.worked))
+
+    @property
+    def longest_path(self) -> float:
+        """The most that must be done one after the other in a shot that the scheduler has not got, likewise."""
+        return self._scale * self._paths[self._next]
 
     @property
     def settled(self) -> bool:
         """Whether nothing more will happen to any of its states."""
         return self.host is not None and len(self.host.settled) == self._states
 
-    def open(self, looks: Looks, *, room_bytes: int) -> None:
+    def open(self, looks: Looks, *, room_bytes: int, workers: Sequence[str]) -> None:
         """Make it ready for the scheduler: its frames in so much memory, its looks in the workers' reach."""
         job, store, shots = self.begun.job, self.begun.store, self.begun.shots
         frames = self._stack.enter_context(
@@ -258,11 +276,24 @@ class Clip:
         self.host = ClipHost(self.begun, frames, self._done, self._economy, director)
         self.host.looks = looks.of(job)
         self._reporter = Reporter(store, self._on_event, frames_done=self.frames_done)
+        self._on_event(
+            RunStarted(
+                folder=str(store.folder),
+                output=str(job.request.output),
+                frames=self.frames,
+                frames_done=self.frames_done,
+                shots=len(shots),
+                workers=tuple(workers),
+                seconds_per_frame=store.seconds_per_frame,
+            )
+        )
 
-    def next_component(self, order: int) -> Component:
+    def next_component(self, order: Callable[[], int]) -> Component:
         """The next shot, for the scheduler."""
         assert self.host is not None
-        return Component(self._shots.pop(0), self.host, order, held=self._is_held)
+        nodes = self._shots[self._next]
+        self._next += 1
+        return Component(nodes, self.host, order, held=self._is_held)
 
     def begin_again(self) -> bool:
         """See, when all is given out and settled, whether shots came out unlike and are to be given out once more."""
@@ -272,15 +303,23 @@ class Clip:
         again = self._economy.even_out(self._plans(), without=self.host.failed_shots)
         if not again:
             return False
-        done, self.frames_done = finished_before(self.begun.job, self.begun.store, self.begun.shots)
-        self.host.begin_again(done)
-        for shot, nodes in enumerate(self._plans()):
-            if shot in again:
-                self._shots.append(nodes)
+        self._done, self.frames_done = finished_before(self.begun.job, self.begun.store, self.begun.shots)
+        self.host.begin_again(self._done)
         states = (node.id for shot, nodes in enumerate(self._plans()) if shot in again for node in nodes)
         self.host.settled.difference_update(states)
+        self._give_out(again)
         self._reporter = Reporter(self.begun.store, self._on_event, frames_done=self.frames_done)
         return True
+
+    def _give_out(self, shots: Collection[int]) -> None:
+        """Have shots wait for the scheduler; all that waited before is given out."""
+        self._shots = [nodes for shot, nodes in enumerate(self._plans()) if shot in shots]
+        plans = (nodes for shot, nodes in enumerate(self._plans()) if shot in shots)
+        extents = [extent(nodes, self.begun.job.config, self._done) for nodes in plans]
+        self._work += sum(shot.work for shot in extents)
+        self._paths = list(accumulate((shot.path for shot in reversed(extents)), max, initial=0.0))[::-1]
+        """For each shot the longest chain in it or in a later one."""
+        self._next = 0
 
     def _plans(self) -> Iterator[Iterator[Node]]:
         return by_shot(schedule_of(self.begun.job), self.begun.shots)
@@ -297,7 +336,10 @@ class Clip:
         """Free what only rendering needs."""
         self._stack.close()
 
-    def close(self) -> None:
-        """Free all, and let others have the run folder."""
+    def close(self, message: str = "", *, failed: bool = False) -> None:
+        """Free all, and let others have the run folder, whose log says what ended the work early, if anything did."""
         self._stack.close()
+        if message:
+            self.begun.chronicle.end("failed" if failed else "stopped", message)
+        self.begun.chronicle.close()
         self.begun.store.close()

@@ -1,34 +1,24 @@
 """Renders all jobs of a file on one pool: clips are prepared ahead and packed behind, so that no worker waits."""
 
-import os
-import queue
 import shlex
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidnst.batch.board import OVER, Board, State, Ticket
-from vidnst.batch.clip import Alike, Clip, Looks
-from vidnst.batch.jobfile import ClipSpec, read_jobs
+from vidnst.batch.board import Board, Ticket
+from vidnst.batch.clip import Clip, Looks
+from vidnst.batch.ending import is_near
+from vidnst.batch.floor import Floor
+from vidnst.batch.jobfile import read_jobs
+from vidnst.batch.packing import pack_all
+from vidnst.batch.preparing import Preparer
 from vidnst.config import FarmConfig
-from vidnst.entries import StyleText, parse_style
-from vidnst.errors import CancelledError, ConfigError, DiskFullError, VidnstError
-from vidnst.events import (
-    Event,
-    FrameDone,
-    NodeFailed,
-    OnEvent,
-    Suspected,
-    Warned,
-    WorkerDied,
-    WorkerSetAside,
-    WorkerTakenBack,
-    ignore,
-)
+from vidnst.errors import CancelledError, ConfigError, VidnstError
+from vidnst.events import OnEvent, Warned, ignore
 from vidnst.farm.host import Component
 from vidnst.farm.host import Event as NodeEvent
 from vidnst.farm.jobs import SharingPool
@@ -36,11 +26,9 @@ from vidnst.farm.looks import LooksWorkerFactory
 from vidnst.farm.scheduler import default_window, run_plan
 from vidnst.farm.staff import Staff, hire_crews, local_cores
 from vidnst.opening import record_threads, recorded_threads
-from vidnst.pipeline import Cancelled, begin, finish
-from vidnst.prepare import Request
-from vidnst.presets import build_config
+from vidnst.pipeline import Cancelled
+from vidnst.plan import Lane
 from vidnst.source import CACHE_BYTES
-from vidnst.store import Manifest, holds_run, read_events, read_plan
 
 _LOOK_SECONDS = 0.5
 """Between two looks at wishes and at the file of jobs."""
@@ -49,6 +37,12 @@ _MOST_AHEAD = 32
 _PREPARERS = 2
 _WIDTH = 1 << 20
 """Nodes that can run at once: there is always another clip."""
+_MOST_SHOTS_AT_END = 3
+"""For each worker: shots that are open at once when all are to be begun."""
+_MOST_SHOTS_URGENT = 4
+"""For each worker: shots that are open at once when urgent ones come; that leaves each worker one of those."""
+_PLACES = 1 << 20
+"""More than there are places in a file: a priority weighs more than any place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +107,12 @@ class _Batch:
         self._board = board
         self._farm = farm
         self._farm_over = over
-        self._on_event = on_event
         self._cancelled = cancelled
-        self._ready: list[Clip] = []
-        """Prepared, with shots that the scheduler has not got."""
-        self._open: list[Clip] = []
-        """Rendering."""
-        self._rendered: queue.SimpleQueue[Clip | None] = queue.SimpleQueue()
-        self._closing = threading.Event()
-        self._fatal: VidnstError | None = None
-        self._ahead = 2
+        self._floor = Floor(board, on_event)
         self._looks: Looks | None = None
-        self._alike = Alike()
-        self._workers = 1
+        self._workers: tuple[str, ...] = ()
+        self._near_end = False
+        """Whether all shots are to be begun, and none goes before another of its priority."""
         self._looked = time.monotonic()
         self._stamp = _stamp(path)
 
@@ -133,32 +120,32 @@ class _Batch:
         """Until every job is over."""
         self._board.obey()  # what was wished before: it may be that only this leaves anything to do
         self._board.write(now=True)
+        preparer, packers = Preparer(self._floor), max(1, min(4, local_cores() // 2))
         threads = [
-            threading.Thread(target=self._prepare_all, name=f"prepare-{number}", daemon=True)
-            for number in range(_PREPARERS)
-        ]
-        packers = max(1, min(4, local_cores() // 2))
-        threads += [
-            threading.Thread(target=self._pack_all, name=f"pack-{number}", daemon=True) for number in range(packers)
+            *(threading.Thread(target=preparer.run, name=f"prepare-{n}", daemon=True) for n in range(_PREPARERS)),
+            *(
+                threading.Thread(target=pack_all, args=[self._floor], name=f"pack-{n}", daemon=True)
+                for n in range(packers)
+            ),
         ]
         for thread in threads:
             thread.start()
+        waits = True
         try:
             with ExitStack() as stack:
                 self._drive(stack)
+        except (CancelledError, KeyboardInterrupt) as error:
+            waits = not isinstance(error.__cause__ or error, KeyboardInterrupt)  # else it was asked to stop twice
+            raise
         finally:
-            self._closing.set()
-            for _ in range(packers):
-                self._rendered.put(None)
-            for thread in threads:
-                thread.join()
-            self._put_back()
+            self._floor.closing.set()
+            self._dismiss(threads, waits=waits)
         states = [ticket.state for ticket in self._board.tickets.values()]
         return Summary(states.count("done"), states.count("failed"), states.count("cancelled"))
 
     def _drive(self, stack: ExitStack) -> None:
         crew: tuple[SharingPool, Staff] | None = None
-        while not self._over():
+        while not self._board.over:
             if self._tick():
                 raise CancelledError("stopped")
             if not self._has_work():
@@ -167,17 +154,18 @@ class _Batch:
             if crew is None:
                 crew = stack.enter_context(self._hire())
                 self._looks = Looks(crew[0], crew[1].threads)
-                self._workers = crew[1].style
-                self._ahead = min(_MOST_AHEAD, 2 + self._workers)
+                self._workers = tuple(crew[0].workers(Lane.STYLE))
+                self._floor.ahead = min(_MOST_AHEAD, 2 + len(self._workers))
                 self._board.threads = crew[1].threads
                 self._board.write(now=True)
             run_plan(
                 _Feed(self),
                 crew[0],
-                window=self._farm.window or default_window(crew[1].style),
+                window=self._farm.window or default_window(len(self._workers)),
                 attempts=self._farm.attempts,
                 listener=self._report,
                 cancelled=self._tick,
+                eager=self._is_eager,
             )
             self._leave_stuck()
 
@@ -192,68 +180,97 @@ class _Batch:
     def next_component(self) -> Component | None:
         """The next shot of the most urgent clip that is ready; None where none is, for now."""
         while (clip := self._first_ready()) is not None:
-            ticket = clip.ticket
             try:
                 if clip.host is None:
                     self._begin_rendering(clip)
-                component = clip.next_component(ticket.order - ticket.spec.priority * (1 << 20))
+                component = clip.next_component(self._order_of(clip.ticket))
             except VidnstError as error:
-                self._end(clip, error)
+                self._floor.end(clip, error)
                 continue
             if clip.given_out:
                 with self._board.lock:
-                    self._ready.remove(clip)
+                    self._floor.ready.remove(clip)
             return component
         return None
 
     def _first_ready(self) -> Clip | None:
         with self._board.lock:
-            for clip in [clip for clip in self._ready if clip.ticket.cancelled and clip.host is None]:
-                self._end(clip, None)
-            able = [clip for clip in self._ready if not clip.ticket.paused]
+            for clip in [clip for clip in self._floor.ready if clip.ticket.cancelled and clip.host is None]:
+                self._floor.end(clip, None)
+            able = [clip for clip in self._floor.ready if not clip.ticket.paused]
             return min(able, key=lambda clip: clip.ticket.urgency, default=None)
+
+    def _order_of(self, ticket: Ticket) -> Callable[[], int]:
+        """By priority, then by place; in the end by priority alone, which leaves it to how far the frames are."""
+        return lambda: (0 if self._near_end else ticket.order) - ticket.spec.priority * _PLACES
+
+    def _is_eager(self, shots: int) -> bool:
+        """Whether the next shot is to begin though workers have work: the end is near, or theirs is less urgent.
+
+        Args:
+            shots: that are rendering. There is a limit, since each of them takes memory.
+        """
+        if shots >= _MOST_SHOTS_URGENT * len(self._workers) or (clip := self._first_ready()) is None:
+            return False
+        if self._near_end and shots < _MOST_SHOTS_AT_END * len(self._workers):
+            return True
+        priority = clip.ticket.spec.priority
+        return any(other.ticket.spec.priority < priority for other in self._floor.open if not other.settled)
 
     def _begin_rendering(self, clip: Clip) -> None:
         assert self._looks is not None
-        waiting = len(self._board.tickets)
-        clip.open(self._looks, room_bytes=CACHE_BYTES // max(1, min(self._workers, waiting)))
+        sharing = max(1, min(len(self._workers), len(self._board.tickets)), len(self._floor.open) + 1)
+        clip.open(self._looks, room_bytes=CACHE_BYTES // sharing, workers=self._workers)
         store = clip.begun.store
         before, now = recorded_threads(store), self._board.threads
         if before is not None and before != now:
             note = f"its first frames were made with {before} threads and the others are with {now}: bytes may differ"
-            self._tell(Warned(f"{clip.ticket.spec.name}: {note}"))
+            clip.begun.chronicle(Warned(note))
         record_threads(store, now)
-        self._open.append(clip)
+        self._floor.open.append(clip)
         self._board.change(clip.ticket, "rendering")
 
     def _report(self, event: NodeEvent) -> None:
-        for clip in self._open:
+        for clip in self._floor.open:
             if clip.host is event.host:
                 clip.report(event)
 
     def _has_work(self) -> bool:
         with self._board.lock:
-            return any(not clip.ticket.paused for clip in self._ready)
-
-    def _over(self) -> bool:
-        with self._board.lock:
-            return all(ticket.state in OVER for ticket in self._board.tickets.values())
+            return any(not clip.ticket.paused for clip in self._floor.ready)
 
     def _tick(self) -> bool:
         """What is to be done now and then in the caller's thread; whether to stop."""
-        if self._fatal is not None:
-            raise self._fatal
-        for clip in [clip for clip in self._open if clip.host is not None]:
+        if self._floor.fatal is not None:
+            raise self._floor.fatal
+        for clip in [clip for clip in self._floor.open if clip.host is not None]:
             assert clip.host is not None
             clip.host.dropped |= clip.ticket.cancelled
             if clip.settled and clip.given_out:
                 self._leave(clip)
+        self._look_ahead()
         if time.monotonic() - self._looked >= _LOOK_SECONDS:
             self._looked = time.monotonic()
             self._board.obey()
             self._read_again()
             self._board.write()
         return self._cancelled()
+
+    def _look_ahead(self) -> None:
+        """See whether the end is near; where all is begun it stays as it was."""
+        with self._board.lock:
+            ready = [clip for clip in self._floor.ready if not clip.ticket.paused]
+            known = {*ready, *(clip for clip in self._floor.open if not clip.ticket.paused)}
+            tickets = [ticket for ticket in self._board.tickets.values() if not ticket.paused]
+            coming = sum(ticket.state in ("queued", "preparing") for ticket in tickets)
+        if ready:
+            self._near_end = is_near(
+                left=sum(clip.work_left for clip in known),
+                unknown=max(0, coming - sum(clip.host is None for clip in ready)),
+                clips=len(known),
+                longest_path=max(clip.longest_path for clip in ready),
+                workers=len(self._workers),
+            )
 
     def _leave(self, clip: Clip) -> None:
         """Take a clip whose frames are all made, or never will be, away from the scheduler.
@@ -269,38 +286,23 @@ class _Batch:
             if again:
                 with self._board.lock:
                     clip.ticket.frames_done = clip.frames_done
-                    self._ready.append(clip)
+                    self._floor.ready.append(clip)
                 return
-        self._open.remove(clip)
+        self._floor.open.remove(clip)
         clip.close_frames()
         if clip.ticket.cancelled or clip.problem is not None:
-            self._end(clip, None)
+            self._floor.end(clip, None)
         else:
             self._board.change(clip.ticket, "encoding")
-            self._rendered.put(clip)
+            self._floor.rendered.put(clip)
 
     def _leave_stuck(self) -> None:
         """Nothing runs any more: what is not settled then never will be."""
-        for clip in [clip for clip in self._open if clip.given_out]:
+        for clip in [clip for clip in self._floor.open if clip.given_out]:
             assert clip.host is not None
             if not clip.settled and clip.problem is None:
                 clip.host.failure = "some frames could not be rendered"
             self._leave(clip)
-
-    def _end(self, clip: Clip, error: BaseException | None) -> None:
-        """A clip that comes no further."""
-        with self._board.lock:
-            if clip in self._ready:
-                self._ready.remove(clip)
-            if clip in self._open:
-                self._open.remove(clip)
-            failure = str(error) if error is not None else clip.problem
-            clip.close()
-            self._come_to_rest(clip.ticket, failure)
-
-    def _come_to_rest(self, ticket: Ticket, failure: str | None) -> None:
-        state: State = "cancelled" if ticket.cancelled else "queued" if failure is None else "failed"
-        self._board.change(ticket, state, failure or "")
 
     def _read_again(self) -> None:
         stamp = _stamp(self._path)
@@ -310,102 +312,28 @@ class _Batch:
         try:
             self._board.update(read_jobs(self._path, farm=self._farm_over).clips)
         except ConfigError as error:
-            self._tell(Warned(f"{self._path} has changed and cannot be used, so the jobs stay as they were: {error}"))
+            self._floor.tell(
+                Warned(f"{self._path} has changed and cannot be used, so the jobs stay as they were: {error}")
+            )
 
-    def _prepare_all(self) -> None:
-        """A thread: prepares clips, some ahead of the workers."""
-        while not self._closing.is_set():
-            ticket = self._first_queued()
-            if ticket is None:
-                self._closing.wait(0.05)
-                continue
-            try:
-                self._prepare(ticket)
-            except CancelledError:
-                self._come_to_rest(ticket, None)
-            except DiskFullError as error:
-                self._fatal = error
-                self._come_to_rest(ticket, str(error))
-            except VidnstError as error:
-                self._come_to_rest(ticket, str(error))
-            except Exception as error:  # one clip must not take the others with it
-                self._come_to_rest(ticket, f"{type(error).__name__}: {error}")
-
-    def _first_queued(self) -> Ticket | None:
-        with self._board.lock:
-            tickets = self._board.tickets.values()
-            if sum(ticket.state == "preparing" for ticket in tickets) >= self._ahead:
-                return None
-            queued = [ticket for ticket in tickets if ticket.state == "queued" and not ticket.paused]
-            ticket = min(queued, key=lambda ticket: ticket.urgency, default=None)
-            if ticket is not None:
-                self._board.change(ticket, "preparing")
-            return ticket
-
-    def _prepare(self, ticket: Ticket) -> None:
-        request = ticket.spec.request
-        if (frames := finished_frames(ticket.spec)) is not None:
-            ticket.frames = ticket.frames_done = frames
-            self._board.change(ticket, "done", "finished before")
-            return
-        request.output.parent.mkdir(parents=True, exist_ok=True)
-        begun = begin(request, on_event=self._listener(ticket), cancelled=self._stopper(ticket))
-        try:
-            clip = Clip(ticket, self._alike.share(begun), self._listener(ticket))
-        except BaseException:
-            begun.store.close()
-            raise
-        with self._board.lock:
-            ticket.frames, ticket.frames_done = clip.frames, clip.frames_done
-            if clip.rendered:
-                self._board.change(ticket, "encoding")
-                self._rendered.put(clip)
-            else:
-                self._ready.append(clip)
-
-    def _pack_all(self) -> None:
-        """A thread: packs and measures clips whose frames are all there."""
-        while (clip := self._rendered.get()) is not None:
-            ticket = clip.ticket
-            try:
-                finish(clip.begun, self._listener(ticket), self._stopper(ticket))
-            except CancelledError:
-                self._end(clip, None)
-            except Exception as error:
-                if isinstance(error, DiskFullError):
-                    self._fatal = error
-                self._end(clip, error)
-            else:
-                clip.close()
-                self._board.change(ticket, "done")
+    def _dismiss(self, threads: Sequence[threading.Thread], *, waits: bool) -> None:
+        """Let the threads end, each with what it has in work; and put back what none has."""
+        for _ in threads if waits else ():
+            self._floor.rendered.put(None)
+        for thread in threads if waits else ():
+            thread.join()
+        self._put_back()
+        for _ in () if waits else threads:
+            self._floor.rendered.put(None)
 
     def _put_back(self) -> None:
         """Close what was in work; it is queued again for the next call."""
-        while not self._rendered.empty():
-            if (clip := self._rendered.get()) is not None:
-                self._end(clip, None)
-        for clip in {*self._open, *self._ready}:
+        while not self._floor.rendered.empty():
+            if (clip := self._floor.rendered.get()) is not None:
+                self._floor.end(clip, None)
+        for clip in {*self._floor.open, *self._floor.ready}:
             with suppress(VidnstError):  # it must not hide why all ends
-                self._end(clip, None)
-
-    def _stopper(self, ticket: Ticket) -> Cancelled:
-        return lambda: self._closing.is_set() or ticket.cancelled
-
-    def _listener(self, ticket: Ticket) -> OnEvent:
-        def hear(event: Event) -> None:
-            match event:
-                case FrameDone():
-                    self._board.count_frame(ticket)
-                case NodeFailed() | WorkerDied() | WorkerSetAside() | WorkerTakenBack() | Suspected() | Warned():
-                    self._tell(Warned(f"{ticket.spec.name}: {event}"))
-                case _:
-                    pass
-
-        return hear
-
-    def _tell(self, event: Event) -> None:
-        with self._board.lock:
-            self._on_event(event)
+                self._floor.end(clip, None)
 
 
 class _Feed:
@@ -422,43 +350,6 @@ class _Feed:
         if component is None:
             raise StopIteration
         return component
-
-
-def finished_frames(spec: ClipSpec) -> int | None:
-    """How many frames a job has whose output an earlier run has finished, just as the file asks for it; else None.
-
-    The source's bytes are not compared: a source that was replaced under its name needs a new output.
-    """
-    request = spec.request
-    folder, output = request.folder, request.output
-    filled = output.is_file() or (output.is_dir() and any(output.iterdir()))
-    if not filled or not holds_run(folder) or not (folder / "events.jsonl").is_file():
-        return None
-    finished = False
-    for event in read_events(folder / "events.jsonl"):
-        if event.get("kind") in ("done", "finished"):
-            finished = event["kind"] == "finished"
-    if not finished or not _same(Manifest.read(folder / "run.json"), request):
-        return None
-    start, end = (read_plan(folder) or {}).get("range", (0, 0))
-    return int(end) - int(start)
-
-
-def _same(manifest: Manifest, request: Request) -> bool:
-    """Whether a run is of this request, as far as can be told without looking into its files."""
-    was = [(mark.path, mark.weight, mark.at, mark.shots, mark.region) for mark in manifest.look.styles]
-    now = [(text.path, text.weight, text.at, text.shots, text.region) for text in map(_parsed, request.styles)]
-    return (
-        was == now
-        and manifest.sources == (os.path.abspath(str(request.source)),)
-        and build_config(manifest.config).look() == request.config.look()
-    )
-
-
-def _parsed(text: str) -> StyleText:
-    """The parts of a style's text, with its absolute path."""
-    parsed = parse_style(text)
-    return replace(parsed, path=os.path.abspath(parsed.path))
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

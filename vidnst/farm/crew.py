@@ -20,7 +20,9 @@ class Crew:
     def __init__(self, names: Iterable[str]) -> None:
         self._place = {name: place for place, name in enumerate(names)}
         self.names = set(self._place)
-        """Those that get jobs, busy or idle."""
+        """Those that get jobs, now or when they are back."""
+        self._away: set[str] = set()
+        """Those whose process is gone and not replaced yet."""
         self.set_aside: set[str] = set()
         self._idle = set(self.names)
         self._heap = sorted((place, name) for name, place in self._place.items())
@@ -37,6 +39,15 @@ class Crew:
         """How many have nothing to do."""
         return len(self._idle)
 
+    @property
+    def awaited(self) -> bool:
+        """Whether any will be back, or may be."""
+        return not self._away.isdisjoint(self.names)
+
+    @property
+    def _present(self) -> set[str]:
+        return self.names - self._away if self._away else self.names
+
     def free(self, name: str) -> None:
         """Note that a worker has nothing to do."""
         if name in self.names:
@@ -50,10 +61,10 @@ class Crew:
             tried: workers at which the node failed.
 
         Returns:
-            None to wait for a busy one; any worker where the node failed at all of them.
+            None to wait for a busy one; any worker where the node failed at all that are there.
         """
         name = None
-        if not tried or self.names.issubset(tried):
+        if not tried or self._present.issubset(tried):
             while name not in self._idle:
                 _, name = heapq.heappop(self._heap)
         elif found := self._idle.difference(tried):
@@ -62,8 +73,22 @@ class Crew:
             self._idle.remove(name)
         return name
 
-    def remove(self, name: str) -> None:
-        """Give a worker no more jobs."""
+    def leave(self, name: str) -> None:
+        """Give a busy worker no jobs until it is back."""
+        self._away.add(name)
+
+    def come_back(self, name: str) -> None:
+        """Note that a worker that was away has nothing to do."""
+        self._away.discard(name)
+        self.free(name)
+
+    def lose(self, name: str) -> None:
+        """Give a worker no more jobs, ever."""
+        self._remove(name)
+        self._away.discard(name)
+        self.set_aside.discard(name)
+
+    def _remove(self, name: str) -> None:
         self.names.discard(name)
         self._idle.discard(name)
 
@@ -93,9 +118,10 @@ class Crew:
         streak = self._streaks.setdefault(name, [])
         if entry not in streak:
             streak.append(entry)
-        if len(streak) < _STREAK or len(self) == 1:  # of the last one, nobody else could tell that it is not the nodes
+        # Of the last one, nobody else could tell that it is not the nodes.
+        if len(streak) < _STREAK or len(self._present) < 2:
             return False
-        self.remove(name)
+        self._remove(name)
         self.set_aside.add(name)
         return True
 
@@ -110,6 +136,7 @@ class Crew:
                 if name in self.set_aside and len(streak) < _STREAK:
                     self.set_aside.remove(name)
                     self.names.add(name)
-                    self.free(name)
+                    if name not in self._away:
+                        self.free(name)
                     back.append(name)
         return back

@@ -28,7 +28,10 @@ class Front:
         given_up: Callable[[Entry], None],
     ) -> None:
         self.host = component.host
-        self.order = component.order
+        self._order = component.order
+        self.order = 0
+        """Of its nodes among those of others."""
+        self.reorder()
         self.held = component.held
         self.parked = 0
         """Stylizing nodes of it that wait for flows only."""
@@ -54,6 +57,17 @@ class Front:
         """Whether all of the component is done or given up."""
         return self._next is None and self.unfinished == 0 and self._flows_running == 0
 
+    @property
+    def watched(self) -> bool:
+        """Whether it may be held, or change its order."""
+        return self.held is not None or callable(self._order)
+
+    def reorder(self) -> bool:
+        """Ask for the order; whether it has changed."""
+        before = self.order
+        self.order = self._order() if callable(self._order) else self._order
+        return self.order != before
+
     def fill(self) -> None:
         """Admit what fits into the window."""
         while (node := self._next) is not None and self._fits(node):
@@ -65,6 +79,7 @@ class Front:
                 entry.status = Status.FINISHED  # a flow may still be in line for another attempt
                 self.host.release(entry.id)
             self._entries.clear()
+            self._frames.clear()  # what is out of date in the queues may hold this front for a while
 
     def start(self, entry: Entry) -> dict[NodeId, Any]:
         """Note that a worker is about to run the node, and return the values it reads."""

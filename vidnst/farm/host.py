@@ -54,8 +54,9 @@ class Component:
     nodes: Iterable[Node]
     """Its plan: each node after all it needs, so generated that frames near in time come near each other."""
     host: Host
-    order: int = 0
-    """Ready nodes of a lower order go first, whatever their place in time."""
+    order: int | Callable[[], int] = 0
+    """Ready nodes of a lower order go first, whatever their place in time. One that may change is asked again and
+    again."""
     held: Callable[[], bool] | None = None
     """Asked again and again; while it says so, no node of the component is handed out, and others go on."""
 

@@ -113,15 +113,18 @@ class Stylized:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a job: exactly one of `value` and `error` is set."""
+    """What became of a job: exactly one of `value` and `error` is set. With `back` it is of no job, and neither is."""
 
     worker: str
     value: Any = None
     error: BaseException | None = None
     died: bool = False
     """The worker's process is gone; the pool has started, or will start, another under the same name."""
+    away: bool = False
+    """With `died`: the other is not there yet. The worker takes no jobs until an outcome says that it is `back`."""
+    back: bool = False
     lost: bool = False
-    """With `died`: nothing replaces the worker, it takes no more jobs."""
+    """With `died`: nothing replaces the worker, it takes no more jobs. Also told of one that was `away`."""
 
 
 class WorkerDiedError(Exception):

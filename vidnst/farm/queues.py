@@ -109,6 +109,10 @@ _Item: TypeAlias = tuple[tuple[int, ...], int, Entry]
 """Order, number that keeps equal ones in line, node."""
 
 
+def _key(entry: Entry) -> tuple[int, ...]:
+    return (int(entry.urgency), entry.front.order, *entry.node.rank)
+
+
 def _is_current(item: _Item) -> bool:
     return item[2].status is Status.READY and item[0][0] == item[2].urgency
 
@@ -147,12 +151,21 @@ class Queues:
             kept[entry] = None
             return
         heap = self._flow if entry.on_demand else self._style
-        key = (int(entry.urgency), entry.front.order, *entry.node.rank)
-        heapq.heappush(heap, (key, next(self._number), entry))
+        heapq.heappush(heap, (_key(entry), next(self._number), entry))
         if len(self._flow) > 2 * self._flows_kept + 64:
             self._flow = [item for item in self._flow if _is_current(item)]
             heapq.heapify(self._flow)
             self._flows_kept = len(self._flow)
+
+    def resort(self) -> None:
+        """Put the line into order again, since fronts have changed theirs."""
+        self._style, self._flow = (
+            [(_key(item[2]), item[1], item[2]) for item in heap if _is_current(item)]
+            for heap in (self._style, self._flow)
+        )
+        self._dropped, self._flows_kept = 0, len(self._flow)
+        heapq.heapify(self._style)
+        heapq.heapify(self._flow)
 
     @property
     def held(self) -> int:

@@ -2,16 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from vidnst.errors import CancelledError, FarmError, NumericalError, ScarceMemoryError, SourceError, VidnstError
+from vidnst.errors import FarmError, NumericalError, ScarceMemoryError, SourceError, VidnstError
 from vidnst.farm.crew import Crew
 from vidnst.farm.front import Front
 from vidnst.farm.host import Component, Event, EventKind, Host, Listener
 from vidnst.farm.jobs import Outcome, Pool
 from vidnst.farm.queues import Entry, Queues
-from vidnst.farm.verdicts import ends_all, name_of, one_line
+from vidnst.farm.words import LOOK_AFTER, Totals, ends_all, error_line, node_name, stopped
 from vidnst.plan import Lane
 
 _POLL_SECONDS = 0.2
@@ -19,24 +19,6 @@ _POLL_SECONDS = 0.2
 
 _NUMERICAL_ATTEMPTS = 2
 """NaN comes back on every worker; the second attempt takes a smaller step, a third has nothing new to offer."""
-
-_LOOK_AFTER = "look after the machine or the cluster and give the same command again; all that is finished is kept"
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What a run did, counted in nodes."""
-
-    done: int = 0
-    """Finished in this session, flows included."""
-    skipped: int = 0
-    """Finished in an earlier session."""
-    failed: int = 0
-    """Attempts that ended with an error."""
-    died: int = 0
-    """Attempts that ended with their worker's process."""
-    given_up: int = 0
-    """States that failed for good or read what did, and flows that failed for good."""
 
 
 def default_window(workers: int, *, groups: int = 1) -> int:
@@ -58,11 +40,12 @@ def run_plan(
     listener: Listener | None = None,
     cancelled: Callable[[], bool] | None = None,
     clock: Callable[[], float] = time.monotonic,
+    eager: Callable[[int], bool] | None = None,
 ) -> Totals:
     """Run all nodes of all components on the workers of `pool`; the caller closes it.
 
     A component is opened when stylizing workers would otherwise find nothing to do, so chains run side by side, and no
-    more components are open than there are such workers.
+    more components are open than there are such workers; but see `eager`.
 
     A node fails for good after `attempts` failures, or once it has ended with an error on every worker there is (on a
     single one: twice), or twice with NaN. It is given up then with all that reads it; the rest goes on. An error of the
@@ -78,6 +61,7 @@ def run_plan(
         listener: hears of everything that happens, in the caller's thread.
         cancelled: asked several times a second whether to stop; a `threading.Event.is_set` will do.
         clock: seconds, for the durations in events.
+        eager: asked whether to open the next component although the workers have enough to do, where so many are open.
 
     Raises:
         CancelledError: `cancelled` said so, or KeyboardInterrupt came.
@@ -87,15 +71,15 @@ def run_plan(
             configuration, disk) passes through as it is.
     """
     workers = len(pool.workers(Lane.STYLE))
-    run = _Run(components, pool, window or default_window(workers), attempts, listener, clock)
+    run = _Run(components, pool, window or default_window(workers), attempts, listener, clock, eager)
     try:
         while run.step():
             if cancelled is not None and cancelled():
-                raise _stopped(run.totals)
+                raise stopped(run.totals)
             run.collect()
         run.check()
-    except KeyboardInterrupt:
-        raise _stopped(run.totals) from None
+    except KeyboardInterrupt as interrupt:
+        raise stopped(run.totals) from interrupt
     return run.totals
 
 
@@ -110,6 +94,7 @@ class _Run:
         attempts: int,
         listener: Listener | None,
         clock: Callable[[], float],
+        eager: Callable[[int], bool] | None,
     ) -> None:
         self.totals = Totals()
         self._components = iter(components)
@@ -118,6 +103,7 @@ class _Run:
         self._attempts = attempts
         self._listener = listener
         self._clock = clock
+        self._eager = eager
         self._crew = {lane: Crew(pool.workers(lane)) for lane in Lane}
         self._lane = {name: lane for lane, crew in self._crew.items() for name in crew.names}
         self._running: dict[str, tuple[Entry, float]] = {}
@@ -128,37 +114,46 @@ class _Run:
         self._styling = 0
         self._open = 0
         self._watched: list[Front] = []
-        """Open components that may be held."""
+        """Open components that may be held, or change their order."""
         style, flow = len(self._crew[Lane.STYLE]), len(self._crew[Lane.FLOW])
         self._queues = Queues(flows_ahead=4 * style + 2 * flow)
 
     def step(self) -> bool:
         """Open components and hand out nodes; False when all is done."""
-        self._hold_back()
+        self._look_after()
         self._open_components()
         self._hand_out(Lane.STYLE)
         self._hand_out(Lane.FLOW)
-        if not self._running and self._open and not self._queues.held:
+        awaited = self._queues.held or any(crew.awaited for crew in self._crew.values())
+        if not self._running and self._open and not awaited:
             raise RuntimeError("the plan cannot go on: no node is ready, none is running, and some are unfinished")
-        return bool(self._running or self._queues.held)
+        return bool(self._running or self._open)
 
     def collect(self) -> None:
         """Wait for outcomes and take them in, one by one, so that a freed worker has work at once."""
         for outcome in self._pool.wait(_POLL_SECONDS):
-            if outcome.worker in self._running:
+            if outcome.back:
+                self._crew[self._lane[outcome.worker]].come_back(outcome.worker)
+            elif outcome.worker in self._running:
                 self._settle(outcome)
-                self.step()
+            elif outcome.lost:
+                self._lose(outcome)
+            else:
+                continue
+            self.step()
 
-    def _hold_back(self) -> None:
-        """See which components are held now; one that is done needs no watching."""
+    def _look_after(self) -> None:
+        """See which components are held now, and in which order they are; one that is done needs no watching."""
         for front in [front for front in self._watched if front.exhausted]:
             self._queues.hold(front, False)
             self._watched.remove(front)
         for front in self._watched:
             self._queues.hold(front, front.held is not None and front.held())
+        if sum(front.reorder() for front in self._watched):  # all of them are asked
+            self._queues.resort()
 
     def _open_components(self) -> None:
-        while self._styling + self._queues.soon < max(1, len(self._crew[Lane.STYLE])):
+        while self._hungry or (self._eager is not None and self._eager(self._open)):
             component = next(self._components, None)
             if component is None:
                 return
@@ -169,15 +164,22 @@ class _Run:
             self._several_hosts |= component.host is not self._first_host
             self._open += 1
             self._refill(front)
-            if front.held is not None:
+            if front.watched:
                 self._watched.append(front)
+
+    @property
+    def _hungry(self) -> bool:
+        """Whether stylizing workers will soon find nothing to do."""
+        return self._styling + self._queues.soon < max(1, len(self._crew[Lane.STYLE]))
 
     def _hand_out(self, lane: Lane) -> None:
         waiting: list[Entry] = []
         crew = self._crew[lane]
         while (crew.idle or not crew) and (entry := self._pop(lane)) is not None:
             if not crew:
-                raise FarmError(f"{name_of(entry.node)} needs a {lane} worker and there is none", "start at least one")
+                raise FarmError(
+                    f"{node_name(entry.node)} needs a {lane} worker and there is none", "start at least one"
+                )
             worker = crew.take(entry.tried)
             if worker is None:
                 waiting.append(entry)
@@ -210,7 +212,9 @@ class _Run:
         self._styling -= not entry.on_demand
         crew = self._crew[self._lane[outcome.worker]]
         if outcome.lost:
-            crew.remove(outcome.worker)
+            crew.lose(outcome.worker)
+        elif outcome.away:
+            crew.leave(outcome.worker)
         else:
             crew.free(outcome.worker)
         seconds = self._clock() - began
@@ -232,6 +236,11 @@ class _Run:
         )
         self._refill(front)
 
+    def _lose(self, outcome: Outcome) -> None:
+        """Go on without a worker that was away and will not be back."""
+        self._crew[self._lane[outcome.worker]].lose(outcome.worker)
+        self._count_left(outcome, outcome.error or FarmError(f"worker {outcome.worker} died"))
+
     def _refill(self, front: Front) -> None:
         """Admit what fits; count the component as done when it is."""
         front.fill()
@@ -250,7 +259,7 @@ class _Run:
             kind, self.totals = EventKind.DIED, replace(self.totals, died=self.totals.died + 1)
         else:
             kind, self.totals = EventKind.FAILED, replace(self.totals, failed=self.totals.failed + 1)
-        self._tell(kind, entry, worker=outcome.worker, attempt=entry.failures, seconds=seconds, error=one_line(error))
+        self._tell(kind, entry, worker=outcome.worker, attempt=entry.failures, seconds=seconds, error=error_line(error))
         if isinstance(error, SourceError):
             self._break_off(entry, error)
             return
@@ -261,7 +270,7 @@ class _Run:
             if isinstance(error, ScarceMemoryError):  # the others are as large
                 self._break_off(entry, error)
                 return
-            entry.front.give_up(entry, one_line(error))
+            entry.front.give_up(entry, error_line(error))
             self._despair(entry, outcome, error)
         else:
             entry.front.retry(entry)
@@ -278,17 +287,22 @@ class _Run:
         """See whether it is rather the worker that fails, and whether there are any left."""
         lane = self._lane[outcome.worker]
         crew = self._crew[lane]
-        facts = {"attempt": entry.failures, "error": one_line(error)}
+        facts = {"attempt": entry.failures, "error": error_line(error)}
         for name in crew.acquit(entry):
             self._tell(EventKind.TAKEN_BACK, entry, worker=name, **facts)
         # NaN comes of what is computed, not of who computes.
         if not isinstance(error, NumericalError) and crew.suspect(outcome.worker, entry):
             self._tell(EventKind.SET_ASIDE, entry, worker=outcome.worker, **facts)
-        if not crew:
+        self._count_left(outcome, error)
+
+    def _count_left(self, outcome: Outcome, error: BaseException) -> None:
+        """End the run where a lane has no workers any more, and none that will be back."""
+        lane = self._lane[outcome.worker]
+        if not (crew := self._crew[lane]):
             raise FarmError(
                 f"all {lane} workers are lost{' or set aside' if crew.set_aside else ''}; "
-                f"the last one, {outcome.worker}, ended with: {one_line(error)}",
-                _LOOK_AFTER,
+                f"the last one, {outcome.worker}, ended with: {error_line(error)}",
+                LOOK_AFTER,
             ) from error
 
     def _despair(self, entry: Entry, outcome: Outcome, error: BaseException) -> None:
@@ -296,7 +310,7 @@ class _Run:
         crew = self._crew[self._lane[outcome.worker]]
         if not crew.failed_for_good(entry.front.host):
             return
-        entry.front.abandon(entry, one_line(error))
+        entry.front.abandon(entry, error_line(error))
         if crew.useless(several=True):
             raise self._useless(outcome, error)
         self._last_failure = (outcome, error)
@@ -310,15 +324,15 @@ class _Run:
     def _useless(self, outcome: Outcome, error: BaseException) -> FarmError:
         problem = FarmError(
             f"all {self._lane[outcome.worker]} workers fail at whatever they get; "
-            f"the last one, {outcome.worker}, ended with: {one_line(error)}",
-            _LOOK_AFTER,
+            f"the last one, {outcome.worker}, ended with: {error_line(error)}",
+            LOOK_AFTER,
         )
         problem.__cause__ = error
         return problem
 
     def _break_off(self, entry: Entry, error: VidnstError) -> None:
         """End the component of a node whose source frames cannot be had, or that fits into no memory."""
-        entry.front.break_off(entry, one_line(error))
+        entry.front.break_off(entry, error_line(error))
         self._refill(entry.front)
 
     def _tell_given_up(self, entry: Entry) -> None:
@@ -336,10 +350,3 @@ class _Run:
     def _tell(self, kind: EventKind, entry: Entry, **facts: Any) -> None:
         if self._listener is not None:
             self._listener(Event(kind, entry.node, entry.front.host, **facts))
-
-
-def _stopped(totals: Totals) -> CancelledError:
-    return CancelledError(
-        f"stopped with {totals.done + totals.skipped} pieces of work finished",
-        "give the same command again to go on from there",
-    )

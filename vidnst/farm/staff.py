@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from vidnst.config import FarmConfig
 from vidnst.farm.jobs import SharingPool, Team, WorkerFactory
 from vidnst.farm.looks import SkippingWorkerFactory
-from vidnst.farm.ray_pool import RayPool, RaySession, default_workers
+from vidnst.farm.ray.pool import RayPool, default_workers
+from vidnst.farm.ray.session import RaySession
 from vidnst.farm.room import FLOW_PART
 from vidnst.farm.worker import FlowWorkerFactory, StyleWorkerFactory
 from vidnst.plan import Lane

@@ -1,32 +1,19 @@
-"""A pool of Ray actors, on this machine or on a cluster. The only module that imports Ray, and only when it is used."""
+"""A pool of Ray actors, on this machine or on a cluster."""
 
 import os
-import signal
-import socket
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 from vidnst.errors import FarmError
 from vidnst.farm.jobs import Outcome, Shared, Team, Worker, WorkerDiedError, WorkerFactory
-from vidnst.farm.ray_errors import last_line, original_error, process_end, start_error
+from vidnst.farm.ray.failures import original_error, process_end, start_error
+from vidnst.farm.ray.session import RaySession
 from vidnst.plan import Lane
 
-_JOIN_SECONDS = 15
 _DEATHS = 3
 """Deaths in a row, without any outcome between them, after which a worker is not replaced."""
-
-_PROBE = """
-import os, sys
-import ray
-ray.init(address=sys.argv[1], configure_logging=False, log_to_driver=False, logging_level="ERROR")
-ray.shutdown()
-"""
 
 
 def default_workers(*, gpus: float, gpus_per_worker: float = 1.0) -> int:
@@ -37,86 +24,12 @@ def default_workers(*, gpus: float, gpus_per_worker: float = 1.0) -> int:
     return int(gpus) * int(1 / gpus_per_worker + 1e-9)
 
 
-class RaySession:
-    """A connection to Ray: one that is there already, a cluster, or a Ray of our own on this machine.
-
-    Args:
-        address: a cluster (`host:port`, `ray://host:port`, or `auto`); none takes RAY_ADDRESS, and where that is not
-            set either, starts Ray here. `local` starts Ray here in any case.
-        cpus: CPU slots that a Ray started here offers at least (it offers the cores that there are, or more).
-        verbose: whether the workers' output is shown.
-
-    Raises:
-        FarmError: the cluster cannot be reached within about 20 seconds, or Ray does not start.
-    """
-
-    def __init__(self, *, address: str | None = None, cpus: int | None = None, verbose: bool = False) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read on import
-        # Without it Ray warns about a change of default, and hides the GPUs from actors that hold none.
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        if not verbose:  # Ray prints what raylets say about dead workers on stdout, whatever `log_to_driver` is
-            os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
-        import ray
-
-        address = address or os.environ.get("RAY_ADDRESS") or "local"
-        quiet: dict[str, Any] = {
-            "configure_logging": False,
-            "log_to_driver": verbose,
-            "logging_level": "WARNING" if verbose else "ERROR",
-        }
-        self._owned = False
-        if ray.is_initialized():
-            pass
-        elif address == "local":
-            self._owned = True
-            slots = max(os.cpu_count() or 1, cpus or 1)
-            _start(address, num_cpus=slots, include_dashboard=False, **quiet)
-        else:
-            self._owned = True
-            _probe(address)
-            _start(address, **quiet)
-        self.joined = not (self._owned and address == "local")
-        """Whether this Ray was there before."""
-
-    @property
-    def gpus(self) -> float:
-        """GPUs of all nodes, busy or not."""
-        return self._resource("GPU")
-
-    @property
-    def cpus(self) -> float:
-        """CPU slots of all nodes, busy or not."""
-        return self._resource("CPU")
-
-    def close(self) -> None:
-        """Disconnect; a Ray that was started here ends with all its processes, one that was there goes on."""
-        import ray
-
-        if self._owned:
-            self._owned = False
-            ray.shutdown()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @staticmethod
-    def _resource(name: str) -> float:
-        import ray
-
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        return resources.get(name, 0.0)
-
-
 class RayPool:
     """Workers in actors, one process each.
 
     The factory of each lane goes into Ray's object store once, with the weights and styles that it holds, and every
-    actor reads it from there. A worker whose process ends is replaced under its name. Results are read-only arrays.
+    actor reads it from there. A worker whose process ends is replaced under its name, and gets no jobs until the new
+    one has come up: where its node is gone, there may be room for it only later, or never. Results are read-only.
 
     Args:
         session: the Ray to use; it outlives the pool.
@@ -180,10 +93,11 @@ class RayPool:
         ready, _ = self._ray.wait(references, num_returns=1, timeout=timeout_seconds, fetch_local=False)
         if ready:
             ready, _ = self._ray.wait(references, num_returns=len(references), timeout=0, fetch_local=False)
-        for reference in ready:
-            self._note_greeting(reference)
         outcomes = [
-            self._outcome(self._jobs.pop(reference), reference) for reference in ready if reference in self._jobs
+            self._outcome(self._jobs.pop(reference), reference)
+            if reference in self._jobs
+            else self._greeted(self._greetings.pop(reference)[0], reference)
+            for reference in ready
         ]
         return outcomes + self._overdue()
 
@@ -257,7 +171,7 @@ class RayPool:
         lost = self._deaths[name] >= _DEATHS + comes_up
         if not lost:
             self._greetings[self._spawn(name)] = (name, time.monotonic() + self._timeout)
-        return Outcome(name, error=error, died=True, lost=lost)
+        return Outcome(name, error=error, died=True, away=not lost, lost=lost)
 
     def _kill(self, name: str) -> None:
         self._pids.pop(name, None)
@@ -266,23 +180,25 @@ class RayPool:
             with suppress(Exception):  # it may be gone, and Ray with it
                 self._ray.kill(actor)
 
-    def _note_greeting(self, reference: Any) -> None:
-        name, _ = self._greetings.pop(reference, ("", 0.0))
-        if name:
-            with suppress(Exception):  # what is wrong with it, its next job will tell
-                self._pids[name] = self._ray.get(reference)
+    def _greeted(self, name: str, reference: Any) -> Outcome:
+        """What a replacement has to say that was waited for: it is back, or has died in its turn."""
+        deaths = self._deaths[name]
+        outcome = self._outcome(name, reference)
+        if outcome.died:
+            return outcome
+        self._deaths[name] = deaths  # that it comes up does not yet say that it can work
+        if outcome.error is None:
+            self._pids[name] = outcome.value
+        return Outcome(name, back=True)  # what else is wrong with it, its next job will tell
 
     def _overdue(self) -> list[Outcome]:
         """Workers whose replacement does not come up, because its node is gone for instance: they are lost."""
         now = time.monotonic()
-        late = [name for name, due in self._greetings.values() if due < now]
         outcomes = []
-        for name in late:
-            for reference in [reference for reference, of in self._jobs.items() if of == name]:
-                del self._jobs[reference]
-                self._kill(name)
-                error = WorkerDiedError(f"worker {name} died and did not come back within {self._timeout:.0f} seconds")
-                outcomes.append(Outcome(name, error=error, died=True, lost=True))
+        for name in [name for name, due in self._greetings.values() if due < now]:
+            self._kill(name)
+            error = WorkerDiedError(f"worker {name} died and did not come back within {self._timeout:.0f} seconds")
+            outcomes.append(Outcome(name, error=error, died=True, lost=True))
         return outcomes
 
 
@@ -318,64 +234,6 @@ class _Actor:
             factory: WorkerFactory = ray.get(self._factory[0])
             self._worker = factory()
         return self._worker
-
-
-def _start(address: str, **options: Any) -> None:
-    import ray
-
-    try:
-        with _own_signals():
-            ray.init(address=address, **options)
-    except (Exception, SystemExit) as error:  # after losing a cluster in mid-join Ray calls sys.exit
-        ray.shutdown()
-        if address == "local":
-            remedy = "look at the free memory and at /dev/shm, or render without Ray: --set farm.executor=inline"
-            raise FarmError(f"Ray does not start here: {last_line(str(error))}", remedy) from error
-        raise _unreachable(address, last_line(str(error))) from error
-
-
-@contextmanager
-def _own_signals() -> Iterator[None]:
-    """Keep this process's signal handlers: Ray puts its own for SIGTERM, which ends a render without a clean stop."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-def _probe(address: str) -> None:
-    """Join the cluster from another process first: in this one, Ray would try for two minutes and then exit."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        if host and port.isdecimal():  # most mistakes show here at once
-            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-        subprocess.run(
-            [sys.executable, "-c", _PROBE, address],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=_JOIN_SECONDS,
-            check=True,
-        )
-    except (OSError, OverflowError) as error:
-        raise _unreachable(address, str(error)) from error
-    except subprocess.TimeoutExpired as error:
-        raise _unreachable(address, f"no answer within {_JOIN_SECONDS} seconds") from error
-    except subprocess.CalledProcessError as error:
-        raise _unreachable(address, last_line(error.stderr.decode(errors="replace"))) from error
-
-
-def _unreachable(address: str, reason: str) -> FarmError:
-    return FarmError(
-        f"no Ray cluster could be joined at {address}: {reason}",
-        "check --address and RAY_ADDRESS, whether `ray status` works there, and that both sides have the same Ray "
-        "and Python; without either, Ray is started here",
-    )
 
 
 def _check_resources(session: RaySession, teams: Iterable[Team]) -> None:
