@@ -316,7 +316,7 @@ def _worker_need(
 ) -> tuple[Need, "Footprint"]:
     """What a stylizing worker needs, with as much saved as is necessary, and how that is reckoned."""
     from vidnst.farm.room import first_fitting
-    from vidnst.style.memory import Footprint, footprint
+    from vidnst.style.memory import footprint
     from vidnst.style.thrift import NO_THRIFT, additive, ladder
 
     rungs = ladder(config, additive=additive(config), smaller=config.farm.may_shrink)
@@ -324,13 +324,11 @@ def _worker_need(
     if there is not None:
         thrift = first_fitting(rungs, config, there, width=width, height=height) or rungs[-1]
     spent = footprint(config, thrift)
-    # Of tiles, what each takes does not grow with the frame.
-    spent = Footprint(spent.per_pixel, spent.of(width, height) - round(spent.per_pixel * width * height))
-    need = _need(what, spent.per_pixel, spent.fixed, there, width, height)
+    taken = spent.of(width, height)
+    size = None if there is None or taken <= there else spent.longest_side_px(there, width, height)
+    need = Need(what, taken, there, size)
     if thrift != NO_THRIFT:
-        need = replace(
-            need, needed=footprint(config).of(width, height), saved=spent.of(width, height), saving=thrift.describe()
-        )
+        need = replace(need, needed=footprint(config).of(width, height), saved=taken, saving=thrift.describe())
     return need, spent
 
 

@@ -182,11 +182,10 @@ def too_large(
 
 def size_that_fits(config: RenderConfig, thrift: Thrift, room: int | None, *, width: int, height: int) -> int:
     """A longest side with which a frame fits by reckoning, and that has at most half the pixels: this did not fit."""
-    took = footprint(config, thrift)
-    share = 0.5
-    if room is not None and (pixels := took.of(width, height) - took.fixed) > 0:
-        share = min(share, max(0.0, room - took.fixed) / pixels)
-    return max(_STEP, int(max(width, height) * share**0.5) // _STEP * _STEP)
+    half = max(_STEP, int(max(width, height) * 0.5**0.5) // _STEP * _STEP)
+    if room is None:
+        return half
+    return min(half, footprint(config, thrift).longest_side_px(room, width, height) or _STEP)
 
 
 def _gib(amount: int) -> str:

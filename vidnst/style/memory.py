@@ -25,6 +25,8 @@ _GRADIENTS = 3
 """Of a convolution's output, while its own is computed: before and after the ReLU, and what the device works with."""
 _FIXED_BYTES = 8 << 20
 """Targets and what an allocator keeps beside."""
+_STEP = 16
+"""Sizes that would fit are multiples of it."""
 _SHOWN = 3
 """Pictures of the frame's own size that are there while a smaller one is painted."""
 
@@ -47,6 +49,15 @@ class Footprint:
         pixels = width * height
         network = max(self.before_tiles * pixels, self.per_tile_pixel * min(pixels, self.tile_pixels))
         return round(self.per_pixel * pixels + network) + self.fixed
+
+    def longest_side_px(self, room: int, width: int, height: int) -> int | None:
+        """Longest side, a multiple of 16, at which a frame of this shape takes at most so many bytes; None: at none."""
+        longest = max(width, height)
+        sides = range(longest // _STEP * _STEP, 0, -_STEP)
+        return next((side for side in sides if self._at(side / longest, width, height) <= room), None)
+
+    def _at(self, share: float, width: int, height: int) -> int:
+        return self.of(round(width * share), round(height * share))
 
 
 def footprint(config: RenderConfig, thrift: Thrift = NO_THRIFT) -> Footprint:
