@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import vidnst.style.precision
 from vidnst.__main__ import main
 from vidnst.farm.worker import StyleWorker
 
@@ -34,6 +35,8 @@ def cramped(room: int) -> Callable[..., Any]:
 
 
 if __name__ == "__main__":
+    # As on devices for which bfloat16 is no gain, so that the same rungs are tried everywhere.
+    vidnst.style.precision.suits_half = lambda device: False
     StyleWorker._paint = cramped(int(sys.argv[1]) << 20)  # type: ignore[method-assign]
     sys.argv = ["vidnst", *sys.argv[2:]]
     main()

@@ -170,6 +170,14 @@ def test_reckoning_alone_makes_no_frame_smaller() -> None:
     assert above(None, may_shrink=True)[0] == [0, 1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.usefixtures("steps")
+def test_where_maps_are_bfloat16_anyway_a_rung_that_adds_only_that_is_left_out() -> None:
+    config = build_config({})
+    rungs, _ = Rungs(config, None, half=True).above(LADDER[0], width=10, height=10)
+    assert rungs == (LADDER[0], *LADDER[2:5])
+    assert Rungs(config, None, half=True).above(LADDER[1], width=10, height=10)[0] == LADDER[1:5]
+
+
 def test_a_shot_that_was_begun_smaller_goes_on_so_whatever_is_allowed_now() -> None:
     small = ladder(build_config({}), smaller=True)[-1]
     assert Rungs(build_config({}), None).above(small, width=9, height=9) == ((small,), "")

@@ -4,7 +4,7 @@ import gc
 import re
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -12,6 +12,7 @@ import torch
 from vidnst.config import FarmConfig, RenderConfig
 from vidnst.errors import ScarceMemoryError
 from vidnst.style.memory import footprint
+from vidnst.style.precision import with_half
 from vidnst.style.thrift import NO_THRIFT, Thrift, additive, ladder
 
 _T = TypeVar("_T")
@@ -100,6 +101,9 @@ class Rungs:
     config: RenderConfig
     limit: int | None
     """Bytes that there are; None where that is not known."""
+    half: bool = False
+    """Whether maps are bfloat16 anyway, so that a rung which adds only that is no gain. The ladder is the same on all
+    devices: a run's records name its rungs."""
 
     def above(self, thrift: Thrift, *, width: int, height: int) -> tuple[tuple[Thrift, ...], str]:
         """Those to try for a frame, and why not the first of them all, where that is reckoned only.
@@ -114,16 +118,23 @@ class Rungs:
         allowed = ladder(self.config, additive=additive(self.config), smaller=self.config.farm.may_shrink)
         if thrift not in allowed:  # a run goes on as it began, whatever is allowed now
             return (thrift,), ""
-        rungs = allowed[allowed.index(thrift) :]
+        rungs = tuple(rung for rung in allowed[allowed.index(thrift) :] if rung == thrift or not self._is_vain(rung))
         whole = [rung for rung in rungs if rung.share == 1]
         if self.limit is None or not whole:
             return rungs, ""
-        first = first_fitting(whole, self.config, self.limit, width=width, height=height) or whole[-1]
+        first = first_fitting(whole, self._reckoned, self.limit, width=width, height=height) or whole[-1]
         if first == thrift:
             return rungs, ""
-        taken = footprint(self.config, thrift).of(width, height)
+        taken = footprint(self._reckoned, thrift).of(width, height)
         why = f"a frame of {width}x{height} takes some {_gib(taken)} of memory, and there are {_gib(self.limit)}"
         return rungs[rungs.index(first) :], why
+
+    def _is_vain(self, rung: Thrift) -> bool:
+        return self.half and rung.half and replace(rung, half=False) in ladder(self.config)
+
+    @property
+    def _reckoned(self) -> RenderConfig:
+        return with_half(self.config) if self.half else self.config
 
 
 def first_fitting(

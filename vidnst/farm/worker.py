@@ -43,7 +43,8 @@ class StyleWorkerFactory:
             torch.set_num_threads(self.threads)
         if self.features is None:
             return StyleWorker(None, device, Rungs(self.config, None))
-        rungs = Rungs(settled(self.config, device), given_memory(self.config, device))
+        half = settled(self.config, device) != self.config
+        rungs = Rungs(self.config, given_memory(self.config, device), half)
         features = self.features.get() if isinstance(self.features, Shared) else self.features
         stylizer = Stylizer(features, self.styles, self.config, device=device)
         return StyleWorker(stylizer, device, rungs)

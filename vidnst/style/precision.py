@@ -18,6 +18,9 @@ def suits_half(device: torch.device) -> bool:
 
 def settled(config: RenderConfig, device: torch.device) -> RenderConfig:
     """The configuration with a `model.precision` of bfloat16 where it is auto and the device suits; else as it is."""
-    if config.model.precision != "auto" or not suits_half(device):
-        return config
+    return with_half(config) if config.model.precision == "auto" and suits_half(device) else config
+
+
+def with_half(config: RenderConfig) -> RenderConfig:
+    """The configuration with a `model.precision` of bfloat16."""
     return config.model_copy(update={"model": config.model.model_copy(update={"precision": "bfloat16"})})
