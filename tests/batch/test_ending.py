@@ -19,7 +19,6 @@ def test_the_extent_of_a_shot_is_its_work_and_its_longest_chain() -> None:
 
 
 def test_what_is_done_is_no_work_any_more() -> None:
-    whole = extent(chain(Shot(0, 5)), CONFIG, ())
     rest = extent(chain(Shot(0, 5)), CONFIG, {StateId(0), StateId(1)})
     assert rest.work == rest.path == 3 * CONFIG.evaluations("warm")
     assert extent(chain(Shot(0, 2)), CONFIG, {StateId(0), StateId(1)}).path == 0
