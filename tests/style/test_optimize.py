@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 import pytest
 import torch
@@ -219,3 +220,15 @@ def test_watching_every_step_where_losses_are_read_now_and_then_changes_nothing(
     assert [report.evaluation for report in rare] == list(range(7, found.evaluations + 1, 7))
     assert [report.evaluation for report in watched] == list(range(1, found.evaluations + 1))
     assert watched[6].losses == rare[0].losses
+
+
+def test_steps_stay_as_they_are_for_a_while_and_then_fall() -> None:
+    seen: list[torch.Tensor] = []
+    goal, start = torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
+    settings = config(learning_rate=0.01, final_rate=0.1)
+    minimise(toward(goal, seen), start, config=settings, evaluations=12, steady=0.5)
+    # A gradient that hardly changes: Adam's steps are the rate itself.
+    steps = [float((after - before).mean()) for before, after in pairwise(seen)]
+    assert steps[:6] == pytest.approx([0.01] * 6, rel=0.02)
+    assert all(after < before for before, after in pairwise(steps[5:]))
+    assert steps[-1] == pytest.approx(0.001, rel=0.1)

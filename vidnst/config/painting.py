@@ -121,6 +121,8 @@ class OptimizeConfig(Section):
     """First step of Adam, in units of the full range of a channel; L-BFGS: its longest, as a root mean square."""
     final_rate: float = Field(0.2, gt=0, le=1)
     """Share of `learning_rate` that is left at the last iteration (cosine decay)."""
+    steady: float = Field(0.75, ge=0, le=0.95)
+    """Share of the evaluations of a cold start, at each scale, with full steps; only then they fall to `final_rate`."""
     history: int = Field(10, ge=1, le=100)
     """Past steps that L-BFGS remembers: 24 bytes each per pixel."""
     tolerance: float = Field(1e-4, ge=0, lt=1)

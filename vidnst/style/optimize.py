@@ -55,6 +55,7 @@ def minimise(
     config: OptimizeConfig,
     evaluations: int,
     step_scale: float | Tensor = 1.0,
+    steady: float = 0.0,
     on_step: Callable[[StepReport], None] | None = None,
     every_step: bool = False,
 ) -> Minimum:
@@ -66,6 +67,7 @@ def minimise(
         config: optimizer, step sizes, when to stop.
         evaluations: the most calls of `loss`, at least 1.
         step_scale: factor on the step size; one, or `(1, 1, H, W)` for each pixel.
+        steady: share of the evaluations, in [0, 1), for which the step size stays before it falls.
         on_step: told now and then, and at the end; may raise to cancel.
         every_step: whether `on_step` is told after each evaluation on a GPU, too, which then waits for every one. The
             result is the same.
@@ -90,7 +92,7 @@ def minimise(
         if usual and (record.has_settled(config.tolerance, config.patience) or record.is_below(config.stop_at_loss)):
             break
         if count < evaluations:
-            rate = config.learning_rate * step_scale * _decay(count - 1, evaluations, config.final_rate)
+            rate = config.learning_rate * step_scale * _decay(count - 1, evaluations, config.final_rate, steady)
             picture = (picture + stepper(picture, gradient, rate)).clamp_(0, 1)
     return record.minimum()
 
@@ -99,9 +101,10 @@ def _read_every(device: torch.device) -> int:
     return 1 if device.type == "cpu" else _READ_EVERY
 
 
-def _decay(done: int, limit: int, final: float) -> float:
+def _decay(done: int, limit: int, final: float, steady: float) -> float:
     """Share of the first step's size after `done` steps: 1 at first, `final` at the last, along half a cosine."""
     progress = done / max(1, limit - 2)  # after the last evaluation there is no step
+    progress = max(0.0, (progress - steady) / (1 - steady))
     return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
 
 

@@ -249,6 +249,7 @@ class Stylizer:
             config=_remembering(self._config.optimize, view.thrift.history),
             evaluations=evaluations,
             step_scale=work.step_scale,
+            steady=self._config.optimize.steady if start is None else 0.0,
             on_step=work.on_step,
             every_step=work.every_step,
         )
