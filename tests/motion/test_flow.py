@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vidnst.frames import unit
+from vidnst.frames import planes, unit
 from vidnst.motion.compose import compose
 from vidnst.motion.flow import Flow, check_consistency, estimate_flow, estimate_pair
 from vidnst.motion.metrics import warp_error
-from vidnst.motion.warp import enlarge, warp
+from vidnst.motion.warp import enlarge, fetch, places, warp
 
 HEIGHT, WIDTH = 96, 128
 
@@ -88,6 +88,18 @@ def test_warping_by_an_integer_shift_is_exact_inside(texture: NDArray[np.uint8])
     warped, valid = warp(picture, shift_flow(-5, 0))
     np.testing.assert_allclose(warped[:, 5:], picture[:, :-5], atol=1e-6)
     assert (valid == 1).all()
+
+
+def test_a_picture_is_fetched_as_one_remapping_of_all_its_channels_would(texture: NDArray[np.uint8]) -> None:
+    picture, flow = unit(texture), shift_flow(-2.3, 1.6)
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    x, y = x + np.float32(-2.3), y + np.float32(1.6)
+    whole = np.clip(cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), 0, 1)
+    np.testing.assert_allclose(warp(picture, flow)[0], whole, atol=1e-6)
+    at = places(flow, HEIGHT, WIDTH)
+    np.testing.assert_array_equal(fetch(planes(texture), at).transpose(1, 2, 0), warp(picture, flow)[0])
+    soft = np.linspace(0, 1, HEIGHT * WIDTH, dtype=np.float32).reshape(1, HEIGHT, WIDTH)
+    np.testing.assert_allclose(fetch(soft, at, smooth=True), fetch(soft, at), atol=5e-3)
 
 
 def test_a_small_flow_is_enlarged_with_its_vectors_scaled() -> None:

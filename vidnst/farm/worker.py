@@ -13,7 +13,7 @@ from vidnst.direction import Direction, over_source
 from vidnst.errors import FarmError, ScarceMemoryError
 from vidnst.farm.jobs import FlowJob, Shared, Stylized, StylizeJob
 from vidnst.farm.room import Rungs, climb, free_caches, given_memory, room_left, too_large
-from vidnst.frames import Pixels, State, unit, widen
+from vidnst.frames import Pixels, State, planes, widen
 from vidnst.motion.blend import blend
 from vidnst.motion.compose import compose_pairs
 from vidnst.motion.flow import FlowPair, estimate_pair
@@ -142,17 +142,17 @@ class StyleWorker:
         follow, still = self._motion.follow_light, self._motion.static_lock
         begun = blend(job.content, job.starts, follow_light=follow, still_levels=still)
         light, stands, before = (
-            None if map_ is None else self._to_device(map_.reshape(*map_.shape[:2], -1))
-            for map_ in (begun.light, begun.still, begun.before)
+            None if map_ is None else self._to_device(map_) for map_ in (begun.light, begun.still, begun.before)
         )
         first = begun.picture
         if job.renew > 0:
-            first = (1 - np.float32(job.renew)) * first + np.float32(job.renew) * unit(job.content)
-        picture, mask = self._to_device(first), self._to_device(begun.valid[..., None])
+            first = (1 - np.float32(job.renew)) * first + np.float32(job.renew) * planes(job.content)
+        picture, mask = self._to_device(first), self._to_device(begun.valid)
         return WarmStart(picture, mask, light, stands, before, hold=job.hold, rate=job.rate)
 
-    def _to_device(self, picture: NDArray[np.float32]) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].to(self._device)
+    def _to_device(self, channels: NDArray[np.float32]) -> torch.Tensor:
+        """`(H, W)` or `(C, H, W)` to `(1, C, H, W)`."""
+        return torch.from_numpy(channels.reshape(1, -1, *channels.shape[-2:])).to(self._device)
 
 
 def misfit_of(job: StylizeJob, state: State) -> str:
