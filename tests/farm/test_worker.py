@@ -92,7 +92,7 @@ def test_what_has_just_come_into_view_is_painted_and_the_rest_touched_up(worker:
     flow = still()
     flow.valid[:, : WIDTH // 2] = 0
     starts = (Start(widen(pixels(1)), flow),)
-    begun = blend(pixels(1), starts).picture
+    begun = blend(pixels(1), starts).picture.transpose(1, 2, 0)
     done = unit(worker.run(StylizeJob(StateId(1), pixels(1), starts, 12, 0, rate=0.4)).state)
     moved = np.abs(done - begun)
     assert moved[:, : WIDTH // 2].mean() > 1.5 * moved[:, WIDTH // 2 :].mean() > 0
