@@ -184,3 +184,17 @@ def test_asking_for_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.Monk
     config = build_config({"farm": {"device": "cuda"}})
     with pytest.raises(FarmError, match="sees no GPU"):
         StyleWorkerFactory(config, None, [])()
+
+
+def test_workers_take_no_more_threads_than_they_are_given() -> None:
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    try:
+        for factory in (FlowWorkerFactory(RenderConfig().motion), StyleWorkerFactory(RenderConfig(), None, [])):
+            cv2.setNumThreads(2)
+            factory()
+            assert cv2.getNumThreads() == 2  # as it was
+            replace(factory, threads=1)()
+            assert (cv2.getNumThreads(), torch.get_num_threads()) == (1, 1)
+    finally:
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])

@@ -18,6 +18,7 @@ from vidnst.motion.blend import blend
 from vidnst.motion.compose import compose_pairs
 from vidnst.motion.flow import FlowPair, estimate_pair
 from vidnst.motion.gate import Neighbour, glimpse, misfit
+from vidnst.motion.threads import use_threads
 from vidnst.raft.flow import Raft
 from vidnst.raft.weights import build_raft
 from vidnst.style.precision import settled
@@ -35,18 +36,23 @@ class StyleWorkerFactory:
     styles: Sequence[tuple[Pixels, float]]
     """Style pictures with their weights."""
     threads: int | None = None
-    """Threads of torch on a CPU; None leaves them as they are."""
+    """Threads of torch and OpenCV on a CPU; None leaves them as they are."""
 
     def __call__(self) -> "StyleWorker":
         device = pick_device(self.config.farm.device)
         if self.threads is not None and device.type == "cpu":
-            torch.set_num_threads(self.threads)
+            _use_threads(self.threads)
         if self.features is None:
             return StyleWorker(None, device, Rungs(self.config, None))
         rungs = Rungs(settled(self.config, device), given_memory(self.config, device))
         features = self.features.get() if isinstance(self.features, Shared) else self.features
         stylizer = Stylizer(features, self.styles, self.config, device=device)
         return StyleWorker(stylizer, device, rungs)
+
+
+def _use_threads(count: int) -> None:
+    torch.set_num_threads(count)
+    use_threads(count)
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -221,15 +227,16 @@ class FlowWorkerFactory:
     device: str = "auto"
     """What RAFT computes on: auto, cpu or cuda."""
     threads: int | None = None
-    """Threads of torch for RAFT on a CPU; None leaves them as they are."""
+    """Threads of torch and OpenCV on a CPU; None leaves them as they are."""
 
     def __call__(self) -> FlowWorker:
         config = self.config
-        if config.method == "dis" or self.raft is None:
-            return FlowWorker(config)
-        device = pick_device(self.device)
+        by_network = config.method != "dis" and self.raft is not None
+        device = pick_device(self.device if by_network else "cpu")
         if self.threads is not None and device.type == "cpu":
-            torch.set_num_threads(self.threads)
+            _use_threads(self.threads)
+        if self.raft is None or not by_network:
+            return FlowWorker(config)
         network = build_raft(self.raft.get() if isinstance(self.raft, Shared) else self.raft, device)
         raft = Raft(network, device=device, size=config.size, consistency=config.consistency, slack_px=config.slack_px)
         return FlowWorker(config, raft)
