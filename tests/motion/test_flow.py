@@ -98,8 +98,6 @@ def test_a_picture_is_fetched_as_one_remapping_of_all_its_channels_would(texture
     np.testing.assert_allclose(warp(picture, flow)[0], whole, atol=1e-6)
     at = places(flow, HEIGHT, WIDTH)
     np.testing.assert_array_equal(fetch(planes(texture), at).transpose(1, 2, 0), warp(picture, flow)[0])
-    soft = np.linspace(0, 1, HEIGHT * WIDTH, dtype=np.float32).reshape(1, HEIGHT, WIDTH)
-    np.testing.assert_allclose(fetch(soft, at, smooth=True), fetch(soft, at), atol=5e-3)
 
 
 def test_a_small_flow_is_enlarged_with_its_vectors_scaled() -> None:

@@ -139,7 +139,7 @@ def _fetch(
         return _Fetched(state, whole, detail, light=np.zeros_like(whole), before=picture)
     at = places(start.flow, *picture.shape[1:])
     if detail is not None:
-        detail = fetch(detail, at, smooth=True)
+        detail = fetch(detail, at)
     fetched = _Fetched(fetch(state, at), at.valid, detail)
     if start.source is None:
         return fetched

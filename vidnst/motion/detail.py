@@ -65,10 +65,11 @@ def _split(plane: NDArray[np.float32], into: NDArray[np.float32]) -> None:
 
     They are written into one array `(bands + 1, H, W)`: most of the time of many small ones went into new pages.
     """
-    into[0] = plane
     for number, deviation_px in enumerate(_BANDS):
-        cv2.GaussianBlur(into[number], (0, 0), deviation_px, dst=into[number + 1])
-        into[number] -= into[number + 1]
+        band, blurred = into[number : number + 2]
+        cv2.GaussianBlur(plane, (0, 0), deviation_px, dst=blurred)
+        np.subtract(plane, blurred, out=band)
+        plane = blurred
 
 
 def _around(squares: NDArray[np.float32]) -> NDArray[np.float32]:

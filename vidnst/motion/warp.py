@@ -46,22 +46,20 @@ def places(flow: Flow, height: int, width: int) -> Places:
     return Places(*sampling_grid(vectors_px), valid)
 
 
-def fetch(channels: NDArray[np.float32], at: Places, *, smooth: bool = False) -> NDArray[np.float32]:
+def fetch(channels: NDArray[np.float32], at: Places) -> NDArray[np.float32]:
     """A picture, channel by channel, fetched onto the frame as `warp` does it; OpenCV needs half the time for that.
 
     Args:
         channels: `(C, H, W)` float32 in [0, 1].
         at: of the same size.
-        smooth: whether it holds nothing fine, so that bilinear sampling does, and is faster.
 
     Returns:
         The same shape.
     """
-    how = cv2.INTER_LINEAR if smooth else cv2.INTER_CUBIC
     fetched = np.empty_like(channels)
     for channel, result in zip(channels, fetched, strict=True):
-        cv2.remap(channel, at.x, at.y, how, dst=result, borderMode=cv2.BORDER_REPLICATE)
-    return fetched if smooth else np.clip(fetched, 0, 1, out=fetched)
+        cv2.remap(channel, at.x, at.y, cv2.INTER_CUBIC, dst=result, borderMode=cv2.BORDER_REPLICATE)
+    return np.clip(fetched, 0, 1, out=fetched)
 
 
 def enlarge(flow: Flow, height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
