@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vidnst.frames import planes, unit
 from vidnst.motion.compose import compose
-from vidnst.motion.flow import Flow, check_consistency, estimate_flow, estimate_pair
+from vidnst.motion.flow import Flow, check_consistency, checked_pair, estimate_flow, estimate_pair
 from vidnst.motion.metrics import warp_error
 from vidnst.motion.warp import enlarge, fetch, places, warp
 
@@ -154,3 +154,20 @@ def test_the_two_flows_of_a_pair_are_each_other_s_inverse(texture: NDArray[np.ui
     seen = (backward.valid == 255) & (there_and_back.valid == 255)
     assert seen.mean() > 0.7
     assert np.median(np.abs(there_and_back.vectors_px[seen])) < 1e-3
+
+
+def test_inverting_makes_no_vector_worse_and_leaves_those_alone_that_are_not_trusted() -> None:
+    forward, backward = np.random.default_rng(7).normal(0, 3, (2, HEIGHT, WIDTH, 2)).astype(np.float32)
+    begun = backward.copy()
+    trusted = check_consistency(backward, forward, 0.5, 4.0) == 255
+    inverse = checked_pair(forward, backward, 0.5, 4.0).backward.vectors_px
+
+    def missed(back: NDArray[np.float32]) -> NDArray[np.float32]:
+        valid = np.full((HEIGHT, WIDTH), 255, np.uint8)
+        return np.hypot(*np.moveaxis(compose(Flow(back, valid), Flow(forward, valid)).vectors_px, -1, 0))
+
+    assert 0.2 < trusted.mean() < 0.9
+    np.testing.assert_array_equal(backward, begun)
+    np.testing.assert_array_equal(inverse[~trusted], begun[~trusted])
+    assert (missed(inverse) <= missed(begun) + 1e-5).all()
+    assert missed(inverse)[trusted].mean() < missed(begun)[trusted].mean()
