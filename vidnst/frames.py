@@ -29,6 +29,14 @@ def unit(pixels: Pixels) -> NDArray[np.float32]:
     return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
 
 
+def planes(pixels: Pixels) -> NDArray[np.float32]:
+    """`(H, W, 3)` uint8 or uint16 as `(3, H, W)` float32 in [0, 1]: `unit`, channel by channel."""
+    # In one go to float32: no copy of the integers in another order is made on the way.
+    found = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)
+    found /= np.float32(np.iinfo(pixels.dtype).max)
+    return found
+
+
 def widen(pixels: Pixels) -> State:
     """Pixels as 16-bit state, exactly: narrowing them again gives the same pixels."""
     if pixels.dtype == np.uint8:

@@ -92,7 +92,7 @@ def test_what_has_just_come_into_view_is_painted_and_the_rest_touched_up(worker:
     flow = still()
     flow.valid[:, : WIDTH // 2] = 0
     starts = (Start(widen(pixels(1)), flow),)
-    begun = blend(pixels(1), starts).picture
+    begun = blend(pixels(1), starts).picture.transpose(1, 2, 0)
     done = unit(worker.run(StylizeJob(StateId(1), pixels(1), starts, 12, 0, rate=0.4)).state)
     moved = np.abs(done - begun)
     assert moved[:, : WIDTH // 2].mean() > 1.5 * moved[:, WIDTH // 2 :].mean() > 0
@@ -184,3 +184,17 @@ def test_asking_for_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.Monk
     config = build_config({"farm": {"device": "cuda"}})
     with pytest.raises(FarmError, match="sees no GPU"):
         StyleWorkerFactory(config, None, [])()
+
+
+def test_workers_take_no_more_threads_than_they_are_given() -> None:
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    try:
+        for factory in (FlowWorkerFactory(RenderConfig().motion), StyleWorkerFactory(RenderConfig(), None, [])):
+            cv2.setNumThreads(2)
+            factory()
+            assert cv2.getNumThreads() == 2  # as it was
+            replace(factory, threads=1)()
+            assert (cv2.getNumThreads(), torch.get_num_threads()) == (1, 1)
+    finally:
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])

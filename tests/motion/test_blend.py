@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vidnst.frames import unit, widen
-from vidnst.motion.blend import Start, blend, standing_still
+from vidnst.frames import planes, unit, widen
+from vidnst.motion.blend import Start, blend, luma, standing_still
 from vidnst.motion.compose import compose, compose_pairs
-from vidnst.motion.flow import Flow, FlowPair
+from vidnst.motion.flow import Flow, FlowPair, estimate_pair
 
 HEIGHT, WIDTH = 48, 64
 
@@ -33,14 +33,14 @@ def test_where_no_start_is_valid_the_content_shows_in_the_colours_of_the_rest() 
     content = pixels(1)
     inverted = (255 - content).astype(np.uint8)
     begun = blend(content, [Start(widen(inverted), flow)])
-    np.testing.assert_allclose(begun.picture, unit(inverted), atol=0.02)  # the half without a start, too
+    np.testing.assert_allclose(begun.picture, planes(inverted), atol=0.02)  # the half without a start, too
     assert begun.valid[0, 0] == 0
     assert begun.valid[0, -1] == 1
 
 
 def test_with_no_valid_start_at_all_the_content_shows_as_it_is() -> None:
     begun = blend(pixels(1), [Start(widen(pixels(2)), still(0))])
-    np.testing.assert_allclose(begun.picture, unit(pixels(1)), atol=1e-6)
+    np.testing.assert_allclose(begun.picture, planes(pixels(1)), atol=1e-6)
     assert not begun.valid.any()
 
 
@@ -65,7 +65,7 @@ def test_strokes_that_do_not_quite_agree_keep_their_contrast() -> None:
     states = [np.clip(0.5 + 0.15 * shared + 0.15 * own, 0, 1).astype(np.float32) for own in (one, two)]
     starts = [Start(np.rint(state * 65535).astype(np.uint16)) for state in states]
     content = np.full((96, 128, 3), 128, np.uint8)
-    begun = blend(content, starts).picture
+    begun = blend(content, starts).picture.transpose(1, 2, 0)
     plain = (states[0] + states[1]) / 2
     assert plain.std() < 0.9 * states[0].std()
     assert begun.std() == pytest.approx(states[0].std(), rel=0.03)
@@ -76,14 +76,29 @@ def test_strokes_that_do_not_quite_agree_keep_their_contrast() -> None:
 def test_a_blend_of_equal_pictures_is_that_picture() -> None:
     own = painted(scene(), 0.7)
     begun = blend(scene(), [Start(own), Start(own, still()), Start(own, still(), 0.3)])
-    np.testing.assert_allclose(begun.picture, unit(own), atol=1e-5)
+    np.testing.assert_allclose(begun.picture, planes(own), atol=1e-5)
 
 
 def test_a_frame_s_own_state_needs_no_flow_and_is_taken_as_it_is() -> None:
     own = widen(pixels(2))
     begun = blend(pixels(1), [Start(own)])
-    np.testing.assert_array_equal(begun.picture, unit(own))
+    np.testing.assert_array_equal(begun.picture, planes(own))
     assert (begun.valid == 1).all()
+
+
+def test_bytes_do_not_depend_on_the_number_of_threads() -> None:
+    frames = [np.asarray(cv2.resize(scene(gain), (640, 480)), np.uint8) for gain in (0.8, 0.9, 1.0)]
+    flow = Flow(cv2.resize(shift(1.3, -0.7).vectors_px, (160, 120)), np.full((120, 160), 255, np.uint8))
+    starts = [Start(widen(frames[0]), flow, 0.5, frames[0]), Start(widen(frames[2]), None, 0.5, frames[2])]
+    found = []
+    threads = cv2.getNumThreads()
+    for count in (1, 4):
+        cv2.setNumThreads(count)
+        begun = blend(frames[1], starts, follow_light=True, still_levels=4)
+        pair = estimate_pair(frames[0], frames[1], size=320)
+        found.append([begun.picture.tobytes(), *(one.vectors_px.tobytes() + one.valid.tobytes() for one in pair)])
+    cv2.setNumThreads(threads)
+    assert found[0] == found[1]
 
 
 def test_two_shifts_one_after_the_other_are_their_sum() -> None:
@@ -128,7 +143,7 @@ def test_strokes_keep_their_place_and_take_over_the_change_of_light() -> None:
     starts = [Start(painted(scene(light), 0.5), still(), 0.5, scene(light)) for light in lights]
     now = scene(0.7)
     held, followed = blend(now, starts), blend(now, starts, follow_light=True)
-    wanted = unit(painted(now, 0.5))
+    wanted = planes(painted(now, 0.5))
     assert np.abs(held.picture - wanted).mean() > 0.02
     assert np.abs(followed.picture - wanted).mean() < 0.01
     assert followed.before is None
@@ -140,15 +155,15 @@ def test_strokes_keep_their_place_and_take_over_the_change_of_light() -> None:
 def test_a_single_state_tells_nothing_of_how_the_painting_answers_to_light_and_stays_as_it_is() -> None:
     start = Start(painted(scene(), 0.5), still(), 1.0, scene())
     begun = blend(scene(0.6), [start], follow_light=True)
-    np.testing.assert_array_equal(begun.picture, unit(start.state))
+    np.testing.assert_array_equal(begun.picture, planes(start.state))
     assert begun.before is not None
-    np.testing.assert_allclose(begun.before, unit(scene()), atol=1e-6)
+    np.testing.assert_allclose(begun.before, planes(scene()), atol=1e-6)
     assert blend(scene(), [start], follow_light=True).before is None  # the light is the same
 
 
 def test_without_a_change_of_light_nothing_is_taken_over() -> None:
     start = Start(painted(scene(), 0.5), still(), 1.0, scene())
-    np.testing.assert_allclose(blend(scene(), [start], follow_light=True).picture, unit(start.state), atol=1e-5)
+    np.testing.assert_allclose(blend(scene(), [start], follow_light=True).picture, planes(start.state), atol=1e-5)
 
 
 def test_what_stands_still_is_taken_as_it_is_whatever_the_flow_says() -> None:
@@ -160,17 +175,17 @@ def test_what_stands_still_is_taken_as_it_is_whatever_the_flow_says() -> None:
     assert begun.still is not None
     left = np.s_[8:-8, 8 : WIDTH // 2 - 12]
     assert (begun.still[left] == 1).all()
-    np.testing.assert_allclose(begun.picture[left], unit(state)[left], atol=1e-6)
+    np.testing.assert_allclose(begun.picture[:, *left], planes(state)[:, *left], atol=1e-6)
     assert begun.still[:, WIDTH // 2 + 6 :].mean() < 0.2
 
 
 def test_a_change_of_light_is_no_movement_where_light_is_followed() -> None:
-    before, now = unit(scene()), unit(scene(0.5))
+    before, now = luma(planes(scene())), luma(planes(scene(0.5)))
     assert standing_still(now, before, levels=4, any_light=True).mean() > 0.95
     assert standing_still(now, before, levels=4, any_light=False).mean() < 0.05
 
 
 def test_noise_is_no_movement() -> None:
-    noise = np.random.default_rng(8).normal(0, 4 / 255, (2, HEIGHT, WIDTH, 3)).astype(np.float32)
-    now, before = (np.clip(unit(scene()) + grain, 0, 1) for grain in noise)
+    noise = np.random.default_rng(8).normal(0, 4 / 255, (2, 3, HEIGHT, WIDTH)).astype(np.float32)
+    now, before = (luma(np.clip(planes(scene()) + grain, 0, 1)) for grain in noise)
     assert standing_still(now, before, levels=4, any_light=False).mean() > 0.95

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vidnst.frames import unit
+from vidnst.frames import planes, unit
 from vidnst.motion.compose import compose
-from vidnst.motion.flow import Flow, check_consistency, estimate_flow, estimate_pair
+from vidnst.motion.flow import Flow, check_consistency, checked_pair, estimate_flow, estimate_pair
 from vidnst.motion.metrics import warp_error
-from vidnst.motion.warp import enlarge, warp
+from vidnst.motion.warp import enlarge, fetch, places, warp
 
 HEIGHT, WIDTH = 96, 128
 
@@ -90,6 +90,16 @@ def test_warping_by_an_integer_shift_is_exact_inside(texture: NDArray[np.uint8])
     assert (valid == 1).all()
 
 
+def test_a_picture_is_fetched_as_one_remapping_of_all_its_channels_would(texture: NDArray[np.uint8]) -> None:
+    picture, flow = unit(texture), shift_flow(-2.3, 1.6)
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    x, y = x + np.float32(-2.3), y + np.float32(1.6)
+    whole = np.clip(cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), 0, 1)
+    np.testing.assert_allclose(warp(picture, flow)[0], whole, atol=1e-6)
+    at = places(flow, HEIGHT, WIDTH)
+    np.testing.assert_array_equal(fetch(planes(texture), at).transpose(1, 2, 0), warp(picture, flow)[0])
+
+
 def test_a_small_flow_is_enlarged_with_its_vectors_scaled() -> None:
     vectors_px, valid = enlarge(shift_flow(2, -1, HEIGHT // 2, WIDTH // 4), HEIGHT, WIDTH)
     assert vectors_px.shape == (HEIGHT, WIDTH, 2)
@@ -144,3 +154,20 @@ def test_the_two_flows_of_a_pair_are_each_other_s_inverse(texture: NDArray[np.ui
     seen = (backward.valid == 255) & (there_and_back.valid == 255)
     assert seen.mean() > 0.7
     assert np.median(np.abs(there_and_back.vectors_px[seen])) < 1e-3
+
+
+def test_inverting_makes_no_vector_worse_and_leaves_those_alone_that_are_not_trusted() -> None:
+    forward, backward = np.random.default_rng(7).normal(0, 3, (2, HEIGHT, WIDTH, 2)).astype(np.float32)
+    begun = backward.copy()
+    trusted = check_consistency(backward, forward, 0.5, 4.0) == 255
+    inverse = checked_pair(forward, backward, 0.5, 4.0).backward.vectors_px
+
+    def missed(back: NDArray[np.float32]) -> NDArray[np.float32]:
+        valid = np.full((HEIGHT, WIDTH), 255, np.uint8)
+        return np.hypot(*np.moveaxis(compose(Flow(back, valid), Flow(forward, valid)).vectors_px, -1, 0))
+
+    assert 0.2 < trusted.mean() < 0.9
+    np.testing.assert_array_equal(backward, begun)
+    np.testing.assert_array_equal(inverse[~trusted], begun[~trusted])
+    assert (missed(inverse) <= missed(begun) + 1e-5).all()
+    assert missed(inverse)[trusted].mean() < missed(begun)[trusted].mean()

@@ -13,11 +13,12 @@ from vidnst.direction import Direction, over_source
 from vidnst.errors import FarmError, ScarceMemoryError
 from vidnst.farm.jobs import FlowJob, Shared, Stylized, StylizeJob
 from vidnst.farm.room import Rungs, climb, free_caches, given_memory, room_left, too_large
-from vidnst.frames import Pixels, State, unit, widen
+from vidnst.frames import Pixels, State, planes, widen
 from vidnst.motion.blend import blend
 from vidnst.motion.compose import compose_pairs
 from vidnst.motion.flow import FlowPair, estimate_pair
 from vidnst.motion.gate import Neighbour, glimpse, misfit
+from vidnst.motion.threads import use_threads
 from vidnst.raft.flow import Raft
 from vidnst.raft.weights import build_raft
 from vidnst.style.precision import settled
@@ -35,12 +36,12 @@ class StyleWorkerFactory:
     styles: Sequence[tuple[Pixels, float]]
     """Style pictures with their weights."""
     threads: int | None = None
-    """Threads of torch on a CPU; None leaves them as they are."""
+    """Threads of torch and OpenCV on a CPU; None leaves them as they are."""
 
     def __call__(self) -> "StyleWorker":
         device = pick_device(self.config.farm.device)
         if self.threads is not None and device.type == "cpu":
-            torch.set_num_threads(self.threads)
+            _use_threads(self.threads)
         if self.features is None:
             return StyleWorker(None, device, Rungs(self.config, None))
         half = settled(self.config, device) != self.config
@@ -48,6 +49,11 @@ class StyleWorkerFactory:
         features = self.features.get() if isinstance(self.features, Shared) else self.features
         stylizer = Stylizer(features, self.styles, self.config, device=device)
         return StyleWorker(stylizer, device, rungs)
+
+
+def _use_threads(count: int) -> None:
+    torch.set_num_threads(count)
+    use_threads(count)
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -143,17 +149,17 @@ class StyleWorker:
         follow, still = self._motion.follow_light, self._motion.static_lock
         begun = blend(job.content, job.starts, follow_light=follow, still_levels=still)
         light, stands, before = (
-            None if map_ is None else self._to_device(map_.reshape(*map_.shape[:2], -1))
-            for map_ in (begun.light, begun.still, begun.before)
+            None if map_ is None else self._to_device(map_) for map_ in (begun.light, begun.still, begun.before)
         )
         first = begun.picture
         if job.renew > 0:
-            first = (1 - np.float32(job.renew)) * first + np.float32(job.renew) * unit(job.content)
-        picture, mask = self._to_device(first), self._to_device(begun.valid[..., None])
+            first = (1 - np.float32(job.renew)) * first + np.float32(job.renew) * planes(job.content)
+        picture, mask = self._to_device(first), self._to_device(begun.valid)
         return WarmStart(picture, mask, light, stands, before, hold=job.hold, rate=job.rate)
 
-    def _to_device(self, picture: NDArray[np.float32]) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].to(self._device)
+    def _to_device(self, channels: NDArray[np.float32]) -> torch.Tensor:
+        """`(H, W)` or `(C, H, W)` to `(1, C, H, W)`."""
+        return torch.from_numpy(channels.reshape(1, -1, *channels.shape[-2:])).to(self._device)
 
 
 def misfit_of(job: StylizeJob, state: State) -> str:
@@ -222,15 +228,16 @@ class FlowWorkerFactory:
     device: str = "auto"
     """What RAFT computes on: auto, cpu or cuda."""
     threads: int | None = None
-    """Threads of torch for RAFT on a CPU; None leaves them as they are."""
+    """Threads of torch and OpenCV on a CPU; None leaves them as they are."""
 
     def __call__(self) -> FlowWorker:
         config = self.config
-        if config.method == "dis" or self.raft is None:
-            return FlowWorker(config)
-        device = pick_device(self.device)
+        by_network = config.method != "dis" and self.raft is not None
+        device = pick_device(self.device if by_network else "cpu")
         if self.threads is not None and device.type == "cpu":
-            torch.set_num_threads(self.threads)
+            _use_threads(self.threads)
+        if self.raft is None or not by_network:
+            return FlowWorker(config)
         network = build_raft(self.raft.get() if isinstance(self.raft, Shared) else self.raft, device)
         raft = Raft(network, device=device, size=config.size, consistency=config.consistency, slack_px=config.slack_px)
         return FlowWorker(config, raft)

@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.frames import Pixels, State, unit
+from vidnst.frames import Pixels, State, planes
 from vidnst.motion.detail import contrast, raise_detail
 from vidnst.motion.fill import match_colours
 from vidnst.motion.flow import Flow
-from vidnst.motion.warp import warp
+from vidnst.motion.warp import fetch, places
 
+_LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
+"""Of R', G' and B' (BT.709)."""
 _LIGHT_BLUR = 0.006
 """Standard deviation, as a share of the longest side, that keeps noise and misplaced edges out of a change of light."""
 
@@ -22,6 +24,8 @@ _FAINT_LIGHT = 1e-5
 """Mean square of a change of light, as little as noise gives, under which it tells nothing."""
 _TELLING = 0.1
 """How far the lights of states must differ, as a share of how far they are from the frame's, to tell anything."""
+_LIGHT_FITS = 4
+"""Times that a gain of light is found, each but the first without what the one before did not explain."""
 _STRONGEST_ANSWER = 1.5
 """The most that a painting grows brighter for its source's growing brighter by one."""
 
@@ -44,7 +48,7 @@ class Beginning:
     """What a warm frame begins at and is pulled toward."""
 
     picture: NDArray[np.float32]
-    """`(H, W, 3)` in [0, 1]."""
+    """`(3, H, W)` in [0, 1]."""
     valid: NDArray[np.float32]
     """`(H, W)` in [0, 1]: where the picture comes from states."""
     light: NDArray[np.float32] | None = None
@@ -52,17 +56,17 @@ class Beginning:
     still: NDArray[np.float32] | None = None
     """`(H, W)` in [0, 1]: where the source does not move."""
     before: NDArray[np.float32] | None = None
-    """`(H, W, 3)` in [0, 1]: the source where the picture comes from, if nothing told how the picture answers to the
+    """`(3, H, W)` in [0, 1]: the source where the picture comes from, if nothing told how the picture answers to the
     change of light since; None where the picture is in the frame's light."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Fetched:
-    """A start on the frame's grid."""
+    """A start on the frame's grid, arrays as in `Beginning`."""
 
     picture: NDArray[np.float32]
     valid: NDArray[np.float32]
-    detail: NDArray[np.float32]
+    detail: NDArray[np.float32] | None = None
     """Contrast of its state's detail: see `detail.contrast`."""
     light: NDArray[np.float32] | None = None
     still: NDArray[np.float32] | None = None
@@ -87,23 +91,27 @@ def blend(
     """
     if follow_light and any(start.flow is not None and start.source is None for start in starts):
         raise ValueError("following the light needs the source of every start")
-    picture = unit(content)
-    fetched = [_fetch(picture, start, follow_light=follow_light, still_levels=still_levels) for start in starts]
+    picture, several = planes(content), len(starts) > 1
+    fetched = [
+        _fetch(picture, start, detailed=several, follow_light=follow_light, still_levels=still_levels)
+        for start in starts
+    ]
     lit = True
     if follow_light:
         fetched, lit = _lit(fetched)
     shares = [np.float32(start.weight) * one.valid for start, one in zip(starts, fetched, strict=True)]
     trust = np.maximum(np.sum(shares, axis=0), np.float32(1e-6))
     shares = [share / trust for share in shares]
-    mean = _mean([one.picture for one in fetched], shares)
+    begun = _mean([one.picture for one in fetched], shares)
     valid = np.maximum.reduce([one.valid for one in fetched])
-    if len(fetched) > 1:
-        mean = raise_detail(mean, _mean([one.detail for one in fetched], shares))
-    begun = valid[..., None] * mean + (1 - valid[..., None]) * match_colours(picture, mean, valid)
+    if several:
+        begun = raise_detail(begun, _mean([one.detail for one in fetched if one.detail is not None], shares))
+    if valid.min() < 1:
+        begun = _over(valid, begun, match_colours(picture, begun, valid))
     lights = [one.light for one in fetched if one.light is not None]
     stills = [one.still for one in fetched if one.still is not None]
     return Beginning(
-        begun.astype(np.float32, copy=False),
+        begun,
         valid,
         light=_mean(lights, shares) if follow_light else None,
         still=np.minimum.reduce(stills) if stills else None,
@@ -112,35 +120,41 @@ def blend(
 
 
 def _mean(values: Sequence[NDArray[np.float32]], shares: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Values `(H, W)` or `(H, W, C)` by their shares `(H, W)`."""
-    total = np.zeros_like(values[0])
-    for value, share in zip(values, shares, strict=True):
-        total += value * (share if value.ndim == 2 else share[..., None])
+    """Values `(H, W)` or `(C, H, W)` by their shares `(H, W)`."""
+    total = values[0] * shares[0]
+    part = np.empty_like(total)
+    for value, share in zip(values[1:], shares[1:], strict=True):
+        total += np.multiply(value, share, out=part)
     return total
 
 
-def _fetch(picture: NDArray[np.float32], start: Start, *, follow_light: bool, still_levels: float) -> _Fetched:
-    """One start on the frame's grid, with how much brighter the frame is, and where it stands still."""
-    state, source = unit(start.state), None if start.source is None else unit(start.source)
-    detail = contrast(state)
+def _fetch(
+    picture: NDArray[np.float32], start: Start, *, detailed: bool, follow_light: bool, still_levels: float
+) -> _Fetched:
+    """One start on the frame's grid, with its detail, how much brighter the frame is, and where it stands still."""
+    state = planes(start.state)
+    detail = contrast(state) if detailed else None
     if start.flow is None:
-        whole = np.ones(picture.shape[:2], np.float32)
+        whole = np.ones(picture.shape[1:], np.float32)
         return _Fetched(state, whole, detail, light=np.zeros_like(whole), before=picture)
-    warped, valid = warp(state, start.flow)
-    detail, _ = warp(detail, start.flow)
-    if source is None:
-        return _Fetched(warped, valid, detail)
-    still = None
+    at = places(start.flow, *picture.shape[1:])
+    if detail is not None:
+        detail = fetch(detail, at)
+    fetched = _Fetched(fetch(state, at), at.valid, detail)
+    if start.source is None:
+        return fetched
+    source, still = planes(start.source), None
     if still_levels:
-        still = standing_still(picture, source, levels=still_levels, any_light=follow_light)
-        warped, valid = _over(still[..., None], state, warped), np.maximum(valid, still)
+        still = standing_still(luma(picture), luma(source), levels=still_levels, any_light=follow_light)
+        own = _over(still, state, fetched.picture)
+        fetched = replace(fetched, picture=own, valid=np.maximum(at.valid, still), still=still)
     if not follow_light:
-        return _Fetched(warped, valid, detail, still=still)
-    before, _ = warp(source, start.flow)
-    before = before if still is None else _over(still[..., None], source, before)
-    blur_px = max(1.0, _LIGHT_BLUR * max(valid.shape))
+        return fetched
+    before = fetch(source, at)
+    before = before if still is None else _over(still, source, before)
+    blur_px = max(1.0, _LIGHT_BLUR * max(at.valid.shape))
     change = np.asarray(cv2.GaussianBlur(luma(picture) - luma(before), (0, 0), blur_px), np.float32)
-    return _Fetched(warped, valid, detail, light=change, still=still, before=before)
+    return replace(fetched, light=change, before=before)
 
 
 def _lit(fetched: Sequence[_Fetched]) -> tuple[list[_Fetched], bool]:
@@ -150,33 +164,34 @@ def _lit(fetched: Sequence[_Fetched]) -> tuple[list[_Fetched], bool]:
     channel's share is the one with which they agree best where they overlap. A single state, or several of the same
     light, tell nothing.
     """
-    above, below, needed = np.zeros(3), 0.0, 0.0
-    for one, other in itertools.combinations_with_replacement(fetched, 2):
-        if one.light is None or other.light is None:
-            continue
-        both = one.valid * other.valid
-        change = one.light - other.light
-        above += np.einsum("hw,hwc->c", both * change, other.picture - one.picture)
-        below += float((both * np.square(change)).sum())
-        needed += float((both * np.square(one.light)).sum()) if one is other else 0.0
+    known = [(one, one.light) for one in fetched if one.light is not None]
+    needed = sum(float((one.valid * np.square(light)).sum()) for one, light in known)
+    above, below = np.zeros(3), 0.0
+    for (one, light), (other, other_light) in itertools.combinations(known, 2):
+        change = light - other_light
+        weight = one.valid * other.valid * change
+        above += [
+            float((weight * (there - here)).sum()) for here, there in zip(one.picture, other.picture, strict=True)
+        ]
+        below += float((weight * change).sum())
     faint = _FAINT_LIGHT * fetched[0].valid.size
     if below < _TELLING * needed:
         return list(fetched), needed < faint
-    answer = np.clip(above / (below + faint), 0, _STRONGEST_ANSWER).astype(np.float32)
+    answer = np.clip(above / (below + faint), 0, _STRONGEST_ANSWER).astype(np.float32)[:, None, None]
     return [
-        one if one.light is None else replace(one, picture=np.clip(one.picture + one.light[..., None] * answer, 0, 1))
+        one if one.light is None else replace(one, picture=np.clip(one.picture + one.light * answer, 0, 1))
         for one in fetched
     ], True
 
 
 def standing_still(
-    picture: NDArray[np.float32], before: NDArray[np.float32], *, levels: float, any_light: bool
+    now: NDArray[np.float32], before: NDArray[np.float32], *, levels: float, any_light: bool
 ) -> NDArray[np.float32]:
     """Where a picture shows the same as an earlier one at the same place.
 
     Args:
-        picture: `(H, W, 3)` float32 in [0, 1].
-        before: the same shape.
+        now: its luma, `(H, W)` float32 in [0, 1].
+        before: the earlier one's.
         levels: largest difference of luma, in levels of 255, averaged over 5x5 pixels against noise.
         any_light: whether the two may be of different light: the gain and offset of luma that explain most are taken
             off first.
@@ -184,9 +199,7 @@ def standing_still(
     Returns:
         `(H, W)` float32, 0 or 1 with soft edges.
     """
-    now, then = luma(picture), luma(before)
-    if any_light:
-        then = _same_light(now, then)
+    then = _same_light(now, before) if any_light else before
     difference = cv2.blur(np.abs(cv2.blur(now - then, (3, 3))), (5, 5))
     still = (difference * 255 <= levels).astype(np.float32)
     kernel = np.ones((5, 5), np.uint8)
@@ -196,22 +209,25 @@ def standing_still(
 def _same_light(now: NDArray[np.float32], then: NDArray[np.float32]) -> NDArray[np.float32]:
     """`then` with the gain and offset that bring it closest to `now`, found anew without what does not fit."""
     x, y = then.reshape(-1).astype(np.float64), now.reshape(-1).astype(np.float64)
-    keep = np.ones(x.shape, bool)
+    fit_x, fit_y = x, y
     gain, offset = 1.0, 0.0
-    for _ in range(4):
-        mean_x, mean_y = x[keep].mean(), y[keep].mean()
-        spread = np.square(x[keep] - mean_x).mean() + 1e-6
-        gain = float(((x[keep] - mean_x) * (y[keep] - mean_y)).mean() / spread)
+    for left in reversed(range(_LIGHT_FITS)):
+        mean_x, mean_y = fit_x.mean(), fit_y.mean()
+        away = fit_x - mean_x
+        gain = float((away * (fit_y - mean_y)).mean() / (np.square(away).mean() + 1e-6))
         offset = float(mean_y - gain * mean_x)
-        misfit = np.abs(y - gain * x - offset)
-        keep = misfit <= 2.5 * np.median(misfit) + 1e-3
+        if left:
+            misfit = np.abs(y - gain * x - offset)
+            keep = misfit <= 2.5 * np.median(misfit) + 1e-3
+            fit_x, fit_y = x[keep], y[keep]
     return (then * np.float32(gain) + np.float32(offset)).astype(np.float32, copy=False)
 
 
 def luma(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`(H, W)` float32: the weighted sum of R', G' and B' of BT.709."""
-    return np.asarray(cv2.transform(picture, np.array([[0.2126, 0.7152, 0.0722]], np.float32)), np.float32)
+    """`(H, W)` float32 of a picture `(3, H, W)`: the weighted sum of R', G' and B'."""
+    return np.asarray(cv2.transform(cv2.merge(list(picture)), _LUMA), np.float32)
 
 
 def _over(share: NDArray[np.float32], first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+    """By their shares `(H, W)`, of two pictures `(3, H, W)` or maps `(H, W)`."""
     return share * first + (1 - share) * second

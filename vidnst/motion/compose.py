@@ -35,4 +35,4 @@ def compose(first: Flow, second: Flow) -> Flow:
     valid = cv2.remap(second.valid, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     both = (first.valid == 255) & (valid >= _WHOLE)
     vectors_px: NDArray[np.float32] = first.vectors_px + onward
-    return Flow(vectors_px, np.where(both, 255, 0).astype(np.uint8))
+    return Flow(vectors_px, both.astype(np.uint8) * np.uint8(255))

@@ -19,39 +19,64 @@ _NO_CONTRAST = 1e-7
 
 
 def contrast(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean square of each band of detail around every pixel: `(H, W, 2)` float32 of an `(H, W, 3)` picture."""
-    bands, _ = _split(picture)
-    return np.stack([_around(np.square(band).mean(-1)) for band in bands], axis=-1)
+    """Mean square of each band of detail around every pixel: `(2, H, W)` float32 of a `(3, H, W)` picture."""
+    bands = np.empty((len(_BANDS) + 1, *picture.shape[1:]), np.float32)
+    squares = np.zeros_like(bands[:-1])
+    for plane in picture:
+        _split(plane, bands)
+        squares += np.square(bands[:-1], out=bands[:-1])
+    return _around(squares)
 
 
 def raise_detail(picture: NDArray[np.float32], wanted: NDArray[np.float32]) -> NDArray[np.float32]:
     """The picture with its detail at the contrast that is wanted; where it has more, it keeps it.
 
     Args:
-        picture: `(H, W, 3)` float32 in [0, 1].
+        picture: `(3, H, W)` float32 in [0, 1].
         wanted: as `contrast` gives it.
 
     Returns:
-        `(H, W, 3)` float32 in [0, 1].
+        `(3, H, W)` float32 in [0, 1].
     """
-    bands, raised = _split(picture)
-    for number, band in enumerate(bands):
-        there = _around(np.square(band).mean(-1))
-        gain = np.sqrt((wanted[..., number] + _NO_CONTRAST) / (there + _NO_CONTRAST))
-        raised = raised + band * np.clip(gain, 1, _LARGEST_GAIN)[..., None]
-    return np.asarray(np.clip(raised, 0, 1), np.float32)
+    split = np.empty((3, len(_BANDS) + 1, *picture.shape[1:]), np.float32)
+    squares, square = np.zeros_like(wanted), np.empty_like(wanted)
+    for plane, bands in zip(picture, split, strict=True):
+        _split(plane, bands)
+        squares += np.square(bands[:-1], out=square)
+    gains = _gains(wanted, _around(squares))
+    result = np.empty_like(picture)
+    for bands, plane in zip(split, result, strict=True):
+        bands[:-1] *= gains
+        raised = bands[-1]
+        for band in bands[:-1]:
+            raised += band
+        np.clip(raised, 0, 1, out=plane)
+    return result
 
 
-def _split(picture: NDArray[np.float32]) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
-    """Bands of detail from the finest, and what is left without them."""
-    bands = []
-    for deviation_px in _BANDS:
-        blurred = np.asarray(cv2.GaussianBlur(picture, (0, 0), deviation_px), np.float32)
-        bands.append(picture - blurred)
-        picture = blurred
-    return bands, picture
+def _gains(wanted: NDArray[np.float32], there: NDArray[np.float32]) -> NDArray[np.float32]:
+    there += np.float32(_NO_CONTRAST)
+    np.divide(wanted + np.float32(_NO_CONTRAST), there, out=there)
+    return np.clip(np.sqrt(there, out=there), 1, _LARGEST_GAIN, out=there)
 
 
-def _around(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    side = 2 * max(1, round(_WINDOW * values.shape[1] / 2)) + 1
-    return np.asarray(cv2.blur(values, (side, side)), np.float32)
+def _split(plane: NDArray[np.float32], into: NDArray[np.float32]) -> None:
+    """Bands of detail of a channel `(H, W)`, from the finest, and last what is left without them.
+
+    They are written into one array `(bands + 1, H, W)`: most of the time of many small ones went into new pages.
+    """
+    for number, deviation_px in enumerate(_BANDS):
+        band, blurred = into[number : number + 2]
+        cv2.GaussianBlur(plane, (0, 0), deviation_px, dst=blurred)
+        np.subtract(plane, blurred, out=band)
+        plane = blurred
+
+
+def _around(squares: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means over the window, and over the three channels that the squares were added up over, of each band."""
+    side = 2 * max(1, round(_WINDOW * squares.shape[2] / 2)) + 1
+    squares /= np.float32(3)
+    means = np.empty_like(squares)
+    for band, mean in zip(squares, means, strict=True):
+        cv2.blur(band, (side, side), dst=mean)
+    return means

@@ -17,15 +17,22 @@ def match_colours(
     frame has few evaluations. So it begins in the stylized colours; strokes then come from the optimisation.
 
     Args:
-        content: `(H, W, 3)` float32 in [0, 1].
+        content: `(3, H, W)` float32 in [0, 1].
         stylized: the same shape; counts where it is valid.
         valid: `(H, W)` float32 in [0, 1].
 
     Returns:
-        `(H, W, 3)` float32 in [0, 1].
+        `(3, H, W)` float32 in [0, 1].
     """
-    mapped = np.einsum("ni,ij->nj", _with_one(content), fit_colours(content, stylized, valid))
-    return np.asarray(np.clip(mapped, 0, 1), np.float32).reshape(content.shape)
+    *gains, offsets = fit_colours(content, stylized, valid)
+    mapped = np.empty_like(content)
+    part = np.empty_like(valid)
+    for number, plane in enumerate(mapped):
+        np.multiply(content[0], gains[0][number], out=plane)
+        for channel, gain in zip(content[1:], gains[1:], strict=True):
+            plane += np.multiply(channel, gain[number], out=part)
+        plane += offsets[number]
+    return np.clip(mapped, 0, 1, out=mapped)
 
 
 def fit_colours(
@@ -33,19 +40,21 @@ def fit_colours(
 ) -> NDArray[np.float32]:
     """The affine map of colours that best explains stylized pixels by those of the content, by least squares.
 
+    Arguments as in `match_colours`.
+
     Returns:
         `(4, 3)` float32: a colour, with a 1 after it, times this is the stylized colour.
     """
-    weight = valid.reshape(-1).astype(np.float64)
-    step = max(1, weight.size // _SAMPLES)
-    seen = _with_one(content)[::step].astype(np.float64)
-    wanted, share = stylized.reshape(-1, 3)[::step].astype(np.float64), weight[::step]
+    step = max(1, valid.size // _SAMPLES)
+    seen, wanted = _samples(content, step), _samples(stylized, step)
+    seen = np.concatenate([seen, np.ones((len(seen), 1))], axis=1)
+    share = valid.reshape(-1)[::step].astype(np.float64)
     # einsum adds up in one order whatever the number of threads, so the bytes do not depend on the machine's load.
     left = np.einsum("n,ni,nj->ij", share, seen, seen) + _PRIOR_SAMPLES * np.eye(4)
     right = np.einsum("n,ni,nj->ij", share, seen, wanted) + _PRIOR_SAMPLES * np.eye(4, 3)
     return np.asarray(np.linalg.solve(left, right), np.float32)
 
 
-def _with_one(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    flat = picture.reshape(-1, 3)
-    return np.concatenate([flat, np.ones((len(flat), 1), np.float32)], axis=1)
+def _samples(picture: NDArray[np.float32], step: int) -> NDArray[np.float64]:
+    """Colours of every so many pixels of a picture `(3, H, W)`: `(n, 3)`."""
+    return np.ascontiguousarray(picture.reshape(3, -1)[:, ::step].T, dtype=np.float64)

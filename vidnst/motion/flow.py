@@ -103,21 +103,29 @@ def _inverse(
 
     Where it does not converge (v jumps), or is not asked for, `begin` stays.
     """
-    inverse, off = begin, _missed(vectors_px, begin)
+    inverse, off = begin.copy(), _missed(vectors_px, begin)
+    squared, asked = _squared(off), where > 0
     for _ in range(_INVERSE_STEPS):
         further = inverse - off
         still_off = _missed(vectors_px, further)
-        better = (np.square(still_off).sum(-1) < np.square(off).sum(-1)) & (where > 0)
-        inverse = np.where(better[..., None], further, inverse)
-        off = np.where(better[..., None], still_off, off)
-    return np.asarray(inverse, np.float32)
+        still_squared = _squared(still_off)
+        better = ((still_squared < squared) & asked).astype(np.uint8)
+        for found, kept in ((further, inverse), (still_off, off), (still_squared, squared)):
+            cv2.copyTo(found, better, kept)
+    return inverse
 
 
 def _missed(vectors_px: NDArray[np.float32], back: NDArray[np.float32]) -> NDArray[np.float32]:
     """How far from its beginning a pixel ends that goes along `back` and then along `vectors_px`: `(h, w, 2)`."""
     x, y = sampling_grid(back)
     onward = cv2.remap(vectors_px, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(back + onward, np.float32)
+    return np.asarray(cv2.add(onward, back), np.float32)
+
+
+def _squared(vectors_px: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Lengths of vectors, squared: `(h, w)`. Added up by NumPy over so short an axis, they take ten times as long."""
+    x, y = cv2.split(cv2.multiply(vectors_px, vectors_px))
+    return np.asarray(np.add(x, y, out=x), np.float32)
 
 
 def eight_bit(pixels: Pixels) -> NDArray[np.uint8]:
@@ -152,8 +160,10 @@ def _dis(
 def sampling_grid(vectors_px: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Absolute x and y positions, each `(h, w)` float32, that the vectors point to."""
     height, width = vectors_px.shape[:2]
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return x + vectors_px[..., 0], y + vectors_px[..., 1]
+    x, y = cv2.split(vectors_px)
+    x += np.arange(width, dtype=np.float32)
+    y += np.arange(height, dtype=np.float32)[:, None]
+    return np.asarray(x, np.float32), np.asarray(y, np.float32)
 
 
 def check_consistency(
@@ -176,8 +186,9 @@ def check_consistency(
     """
     height, width = forward.shape[:2]
     x, y = sampling_grid(forward)
-    back = cv2.remap(backward, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    mismatch = np.square(forward + back).sum(-1)
-    allowed = consistency * (np.square(forward).sum(-1) + np.square(back).sum(-1)) + slack_px
+    back = np.asarray(cv2.remap(backward, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
+    mismatch = _squared(forward + back)
+    allowed = consistency * (_squared(forward) + _squared(back)) + slack_px
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    return np.where((mismatch <= allowed) & inside, 255, 0).astype(np.uint8)
+    trusted: NDArray[np.bool_] = (mismatch <= allowed) & inside
+    return trusted.astype(np.uint8) * np.uint8(255)

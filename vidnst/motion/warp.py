@@ -1,5 +1,7 @@
 """Fetching a picture along a flow."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +23,43 @@ def warp(picture: NDArray[np.float32], flow: Flow) -> tuple[NDArray[np.float32],
         The warped picture, `(H, W, C)` float32 in [0, 1], and its validity, `(H, W)` float32 in [0, 1]. Where it is
         not valid the warped picture holds whatever the vectors pointed to.
     """
-    height, width = picture.shape[:2]
+    at = places(flow, *picture.shape[:2])
+    channels = np.ascontiguousarray(picture.transpose(2, 0, 1))
+    return np.ascontiguousarray(fetch(channels, at).transpose(1, 2, 0)), at.valid
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where each pixel of a frame is found in a reference picture of some size: a flow, ready for use."""
+
+    x: NDArray[np.float32]
+    """`(H, W)`, in pixels from the left."""
+    y: NDArray[np.float32]
+    """`(H, W)`, in pixels from the top."""
+    valid: NDArray[np.float32]
+    """`(H, W)` in [0, 1]: how far that is trusted."""
+
+
+def places(flow: Flow, height: int, width: int) -> Places:
+    """A flow of any size of the same aspect for pictures of this one; made once for all that is fetched along it."""
     vectors_px, valid = enlarge(flow, height, width)
-    x, y = sampling_grid(vectors_px)
-    warped = np.asarray(cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.float32)
-    return np.clip(warped, 0, 1).reshape(picture.shape), valid
+    return Places(*sampling_grid(vectors_px), valid)
+
+
+def fetch(channels: NDArray[np.float32], at: Places) -> NDArray[np.float32]:
+    """A picture, channel by channel, fetched onto the frame as `warp` does it; OpenCV needs half the time for that.
+
+    Args:
+        channels: `(C, H, W)` float32 in [0, 1].
+        at: of the same size.
+
+    Returns:
+        The same shape.
+    """
+    fetched = np.empty_like(channels)
+    for channel, result in zip(channels, fetched, strict=True):
+        cv2.remap(channel, at.x, at.y, cv2.INTER_CUBIC, dst=result, borderMode=cv2.BORDER_REPLICATE)
+    return np.clip(fetched, 0, 1, out=fetched)
 
 
 def enlarge(flow: Flow, height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -34,7 +68,8 @@ def enlarge(flow: Flow, height: int, width: int) -> tuple[NDArray[np.float32], N
     small_height, small_width = valid.shape
     if (small_height, small_width) == (height, width):
         return flow.vectors_px, valid
-    scale = np.array([width / small_width, height / small_height], np.float32)
-    vectors_px = cv2.resize(flow.vectors_px, (width, height), interpolation=cv2.INTER_LINEAR) * scale
+    vectors_px = np.asarray(cv2.resize(flow.vectors_px, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    vectors_px[..., 0] *= np.float32(width / small_width)
+    vectors_px[..., 1] *= np.float32(height / small_height)
     valid_large = cv2.resize(valid, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(vectors_px, np.float32), np.asarray(valid_large, np.float32)
+    return vectors_px, np.asarray(valid_large, np.float32)

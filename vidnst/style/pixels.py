@@ -6,21 +6,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from vidnst.frames import Pixels
+from vidnst.frames import Pixels, planes
 
 
 def from_pixels(pixels: Pixels, device: torch.device | str = "cpu") -> Tensor:
     """`(H, W, 3)` uint8 or uint16 to `(1, 3, H, W)` float32 in [0, 1]; same colours, same order."""
-    full = np.iinfo(pixels.dtype).max
-    # In one go to float32: the array may be read-only, and torch has next to no uint16.
-    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / np.float32(full)
-    return torch.from_numpy(planes).unsqueeze(0).to(device)
+    # By way of NumPy: the array may be read-only, and torch has next to no uint16.
+    return torch.from_numpy(planes(pixels)).unsqueeze(0).to(device)
 
 
 def to_state(image: Tensor) -> NDArray[np.uint16]:
     """`(1, 3, H, W)` float in [0, 1] to `(H, W, 3)` uint16 in 0..65535, rounded; what lies outside is clamped."""
-    levels = (image.detach()[0].clamp(0, 1) * 65535).round().permute(1, 2, 0)
-    return np.ascontiguousarray(levels.cpu().numpy().astype(np.uint16))
+    levels = image.detach()[0].clamp(0, 1).mul_(65535).round_().cpu().numpy()
+    state = np.empty((*levels.shape[1:], 3), np.uint16)
+    for channel, plane in enumerate(levels):  # one by one: in a third of the time of all together
+        state[..., channel] = plane
+    return state
 
 
 def resized(image: Tensor, height: int, width: int) -> Tensor:
