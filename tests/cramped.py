@@ -11,6 +11,7 @@ from typing import Any
 
 from vidnst.__main__ import main
 from vidnst.farm.worker import StyleWorker
+from vidnst.style import precision
 
 
 def used() -> int:
@@ -34,6 +35,7 @@ def cramped(room: int) -> Callable[..., Any]:
 
 
 if __name__ == "__main__":
+    precision.suits_half = lambda device: False  # whatever this processor is best at, maps begin as float32
     StyleWorker._paint = cramped(int(sys.argv[1]) << 20)  # type: ignore[method-assign]
     sys.argv = ["vidnst", *sys.argv[2:]]
     main()

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from vidnst.events import Event, FrameDone, Warned
 from vidnst.farm.jobs import Stylized, StylizeJob
 from vidnst.farm.worker import StyleWorker
 from vidnst.pipeline import run
+from vidnst.plan import Node
 from vidnst.prepare import recall_request
 from vidnst.presets import build_config
 from vidnst.store import RunStore
@@ -44,6 +45,12 @@ LOOK: dict[str, Any] = {
 }
 LADDER = ladder(build_config(LOOK), smaller=True)
 HALF, TILES, SMALL = LADDER[1], LADDER[3], LADDER[5]
+
+
+@pytest.fixture(autouse=True)
+def plain_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor that multiplies bfloat16 would begin higher up on the ladder."""
+    monkeypatch.setattr("vidnst.style.precision.suits_half", lambda device: False)
 
 
 @pytest.fixture(scope="module")
@@ -422,6 +429,25 @@ def test_an_allocator_that_gives_nothing_at_all_is_told_with_what_to_do(
     assert done.returncode == 9, done.stderr
     assert "a frame of 256x192 does not fit into memory" in done.stderr
     assert "--size 176" in done.stderr
+
+
+def test_where_no_memory_was_saved_a_long_plan_is_not_gone_through_again(
+    burst: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[object] = []
+    even_out = Economy.even_out
+
+    def counting(economy: Economy, plans: Iterable[Iterable[Node]], **options: Any) -> set[int]:
+        def counted(plan: Iterable[Node]) -> Iterator[Node]:
+            for node in plan:
+                taken.append(node)
+                yield node
+
+        return even_out(economy, map(counted, plans), **options)
+
+    monkeypatch.setattr(Economy, "even_out", counting)
+    vidnst.render(burst, style=style, output=tmp_path / "out", config=config())
+    assert len(taken) == 2 * 2  # the first node of each of two shots, before and after rendering
 
 
 def test_all_that_a_thrift_can_say_stands_in_the_log_and_comes_back() -> None:
