@@ -27,6 +27,7 @@ from vidnst.media.pictures import read_picture
 from vidnst.prepare import recall_request
 from vidnst.presets import build_config
 from vidnst.store import required_bytes
+from vidnst.store.pictures import PictureFolder
 
 CLIP = MovingClip(count=6, width=96, height=64, pan_px=(2.0, 1.0), square_step_px=(-1.0, 1.0))
 BASE: dict[str, Any] = {
@@ -117,6 +118,30 @@ def test_luminance_is_the_rendered_and_colours_are_the_sources(source: Path, sty
         chroma, own = (unit(one) - luma(unit(one))[..., None] for one in (result, original))
         assert (np.abs(chroma) <= np.abs(own) + 1e-4).all()
         assert (np.abs(chroma - own) < 1e-4).mean() > 0.8
+
+
+def test_how_far_it_is_takes_no_longer_to_tell_in_a_long_clip(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    has = PictureFolder.has
+
+    def counting(folder: PictureFolder, index: int) -> bool:
+        asked.append(index)
+        return has(folder, index)
+
+    monkeypatch.setattr(PictureFolder, "has", counting)
+    told: list[int] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Stage) and event.stage == "finishing":
+            told.append(event.done)
+
+    render(source, None, tmp_path / "out", settings(0, filters={"after": ["palette:5"]}), on_event=listen)
+    assert len(asked) == 3 * CLIP.count  # at the start, when work is handed out, and when it is done
+    assert told[0] == 0
+    assert told[-1] == CLIP.count
+    assert told == sorted(told)
 
 
 def test_a_palette_is_one_for_each_shot(source: Path, tmp_path: Path) -> None:

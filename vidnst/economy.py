@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 from vidnst.again import reading
@@ -62,20 +63,31 @@ class Economy:
         Returns:
             Shots of which something is forgotten, and shots that were left off since it will be.
         """
-        made = self._made()
+        unusual = self._unusual() if self._store.begun else {}
         self._paints.clear()
         again = set(self._spoilt.difference(without))
         for plan in plans:
-            nodes = [node for node in plan if isinstance(node.id, StateId)]
-            if nodes and nodes[0].shot not in without and self._even_out(nodes, made):
-                again.add(nodes[0].shot)
+            states = (node for node in plan if isinstance(node.id, StateId))
+            first = next(states, None)
+            if first is None or first.shot in without:
+                continue
+            nodes = chain((first,), states)
+            if not unusual and self.of(first.shot) == self._ladder[0]:  # nearly always: no list of a long plan then
+                if self._store.begun and any(map(self._store.finished, nodes)):
+                    self._paints[first.shot] = self._ladder[0].paints_alike
+            elif self._even_out(list(nodes), unusual):
+                again.add(first.shot)
         self._spoilt.clear()
         return again
 
-    def _even_out(self, nodes: list[Node], made: Mapping[str, Thrift | None]) -> bool:
+    def _even_out(self, nodes: list[Node], unusual: Mapping[str, Thrift | None]) -> bool:
         shot = nodes[0].shot
-        ids = [node.id for node in nodes if isinstance(node.id, StateId)]
-        known = {state: made[str(state)] for state in ids if str(state) in made}
+        usual = self._ladder[0]
+        known = {
+            node.id: unusual.get(str(node.id), usual)
+            for node in nodes
+            if isinstance(node.id, StateId) and (str(node.id) in unusual or self._store.finished(node))
+        }
         most = max((self.of(shot), *(thrift for thrift in known.values() if thrift)), key=self._rank)
         self._of[shot] = most
         unlike = {
@@ -115,18 +127,20 @@ class Economy:
                 if thrift is not None and self._rank(thrift) > self._rank(self.of(shot)):
                     self._of[shot] = thrift
 
-    def _made(self) -> dict[str, Thrift | None]:
-        """How every node was painted that is made, by its name."""
-        made: dict[str, Thrift | None] = {}
+    def _unusual(self) -> dict[str, Thrift | None]:
+        """How those nodes were painted, by name, that are made and for which memory was saved."""
+        found: dict[str, Thrift | None] = {}
         for event in read_events(self._store.folder / "events.jsonl"):
             nodes = event.get("nodes")
             if event.get("kind") == "done":
-                saved = event.get("thrift")
-                made[str(event.get("node"))] = self._ladder[0] if saved is None else self._parsed(saved)
+                name, saved = str(event.get("node")), event.get("thrift")
+                found.pop(name, None)
+                if saved is not None:
+                    found[name] = self._parsed(saved)
             elif event.get("kind") == "redo" and isinstance(nodes, list):
                 for name in nodes:
-                    made.pop(str(name), None)
-        return made
+                    found.pop(str(name), None)
+        return found
 
 
 def _plain(thrift: Thrift) -> dict[str, Any]:

@@ -151,15 +151,18 @@ class _Pass:
     """Frames of the source that do not decode."""
     _reading: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
+    _counting: threading.Lock = field(default_factory=threading.Lock)
+    _done: int = 0
+    """Frames that are there: kept count of, since looking through a long clip after each of its frames takes long."""
     _told: int = 0
     _frames: "FrameCache" = field(init=False)
 
     def run(self, on_event: OnEvent, cancelled: Cancelled | None) -> None:
         total = self.job.end - self.job.start
-        done = sum(self.folder.has(index) for index in range(self.job.start, self.job.end))
-        if done == total:
+        self._done = sum(self.folder.has(index) for index in range(self.job.start, self.job.end))
+        if self._done == total:
             return
-        on_event(Stage(self.stage, done, total))
+        on_event(Stage(self.stage, self._done, total))
         frames = open_frames(self.job, self.shots, on_repeated=self.repeated.add)
         with frames as self._frames, ThreadPoolExecutor(_threads()) as pool:
             try:
@@ -186,7 +189,7 @@ class _Pass:
                 raise CancelledError(f"stopped while {self.stage}")
 
     def _tell(self, on_event: OnEvent) -> None:
-        done = sum(self.folder.has(index) for index in range(self.job.start, self.job.end))
+        done = self._done
         if done != self._told:
             self._told = done
             on_event(Stage(self.stage, done, self.job.end - self.job.start))
@@ -236,7 +239,10 @@ class _Pass:
         picture = source if self.rendered is None else self._picture(number, index)
         picture, state = chain(picture, source, before, motion)
         data = encode_png(to_pixels(picture, self.bits), bits=self.bits)
+        again = self.folder.has(index)
         self.folder.write(index, lambda path: path.write_bytes(data))
+        with self._counting:
+            self._done += not again
         return state
 
     def _source(self, number: int, index: int) -> Pixels:

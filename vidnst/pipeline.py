@@ -256,10 +256,17 @@ class _Rounds:
 def finished_before(job: Job, store: RunStore, shots: Sequence[Shot]) -> tuple[set[StateId], int]:
     """States that earlier sessions of the run have left no work for, and how many of them are finished frames."""
     done: set[StateId] = set()
+    finals: list[StateId] = []
+
+    def noted(nodes: Iterator[Node]) -> Iterator[Node]:
+        for node in nodes:
+            if node.final and isinstance(node.id, StateId):
+                finals.append(node.id)
+            yield node
+
     for nodes in by_shot(schedule_of(job), shots):
-        done |= store.settled(nodes)
-    finals = sum(1 for nodes in by_shot(schedule_of(job), shots) for node in nodes if node.final and node.id in done)
-    return done, finals
+        done |= store.settled(noted(nodes))
+    return done, sum(state in done for state in finals)
 
 
 def encode_output(job: Job, store: RunStore, on_event: OnEvent = ignore, cancelled: Cancelled | None = None) -> None:

@@ -91,6 +91,16 @@ class _Watched:
     manifest: Manifest | None = None
     manifest_time: int = 0
 
+    def catch_up(self) -> None:
+        """Add up what the log has by now."""
+        events: list[dict[str, Any]] = [{}]
+        while events:
+            anew, events = self.log.news()
+            if anew:
+                self.tally = Tally()
+            for event in events:
+                self.tally.add(event)
+
 
 class Watcher:
     """Looks at runs again and again; what was read once is not read again. Not to be shared by threads."""
@@ -121,11 +131,7 @@ class Watcher:
 
     def _status(self, folder: Path, name: str, seen: _Watched) -> RunStatus:
         holder = lock_holder(folder / "lock") or ""  # before the log: what it writes at its end is then read
-        anew, events = seen.log.news()
-        if anew:
-            seen.tally = Tally()
-        for event in events:
-            seen.tally.add(event)
+        seen.catch_up()
         tally, manifest, range_ = seen.tally, _manifest(folder, seen), _range(folder, seen)
         frames = None if range_ is None else range_[1] - range_[0]
         state, message = _state(tally, holder, frames)

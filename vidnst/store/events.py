@@ -12,6 +12,8 @@ from vidnst.errors import RunError
 from vidnst.store.atomic import writing
 
 _LONGEST_LINE = 1 << 20
+_AT_ONCE = 1000
+"""Events that a reader gives at a time: those of a whole log took 14 kB for each frame."""
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
@@ -49,7 +51,7 @@ class LogReader:
         self._file: tuple[int, int] | None = None
 
     def news(self) -> tuple[bool, list[dict[str, Any]]]:
-        """Whether another log begins, so that all that was read before is void, and the events since the last time.
+        """Whether another log begins, so that all that was read before is void, and the next events; none: no news.
 
         A last line without an end is left for the next time; what is no JSON object is passed over.
         """
@@ -66,7 +68,8 @@ class LogReader:
             return anew, []
 
     def _lines(self, file: BinaryIO) -> Iterator[dict[str, Any]]:
-        while line := file.readline(_LONGEST_LINE + 1):
+        given = 0
+        while given < _AT_ONCE and (line := file.readline(_LONGEST_LINE + 1)):
             if not line.endswith(b"\n") and len(line) <= _LONGEST_LINE:
                 return
             self._offset += len(line)
@@ -75,6 +78,7 @@ class LogReader:
             except (ValueError, RecursionError):
                 continue
             if isinstance(event, dict):
+                given += 1
                 yield event
 
 

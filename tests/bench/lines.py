@@ -1,0 +1,318 @@
+"""Whether cost is a straight line in pixels and in frames, and whether memory stays where it is as a clip gets longer.
+
+    python tests/bench/lines.py pixels [--backbone slim] [--size 640x360 ...] [--evaluations 3] [--json FILE]
+    python tests/bench/lines.py frames [--frames 10 100 1000] [--size 96x64] [--set key=value ...] [--json FILE]
+
+`pixels`: one frame with random filters, two processes for each size: seconds of one evaluation of the loss, of what
+comes before the first, and, in the second process, the most memory that both take. Sizes that are reckoned to need more
+than --most-gib are left out.
+
+`frames`: a whole render of a drawn clip in the schedule `keys`, one process for each length, on one worker that is a
+thread of it: processor seconds by part (ffmpeg's with them), resident memory at its peak and at every tenth of the
+frames, and what the run folder holds when all frames are rendered.
+
+Lines are fitted so that the squares of relative distances are least: each point counts as much as any other. Tables are
+Markdown. Judge by processor seconds where the machine does other work as well.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+PARTS = ("reading", "shots", "painting", "encoding", "measuring", "report")
+CALM = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_ARENA_MAX": "1"}
+"""For glibc, where memory is measured and not time: what is freed is given back at once."""
+SETTINGS = (
+    *("model.backbone=slim", "optimize.iterations=20", "optimize.tolerance=0"),
+    *("farm.executor=inline", "farm.workers=1", "farm.threads=1"),
+)
+"""Of whole renders: each frame takes equally many evaluations, on one thread."""
+
+
+def fitted(points: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """The line through points `(x, y)`, y above 0: its slope, its value at 0, and the largest relative distance."""
+    weights = [1 / y**2 for _, y in points]
+    total = sum(weights)
+    x_mean = sum(w * x for w, (x, _) in zip(weights, points, strict=True)) / total
+    y_mean = sum(w * y for w, (_, y) in zip(weights, points, strict=True)) / total
+    spread = sum(w * (x - x_mean) ** 2 for w, (x, _) in zip(weights, points, strict=True))
+    product = sum(w * (x - x_mean) * (y - y_mean) for w, (x, y) in zip(weights, points, strict=True))
+    slope = product / spread if spread else 0.0
+    fixed = y_mean - slope * x_mean
+    return {"slope": slope, "fixed": fixed, "off": max(abs(fixed + slope * x - y) / y for x, y in points)}
+
+
+def lines_of(rows: Sequence[Mapping[str, Any]], x: str, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """A line for each number of the rows."""
+    return {name: fitted([(row[x], row[name]) for row in rows]) for name in names}
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a Markdown table."""
+    text = [head, ["---"] * len(head), *[[f"{x:.4g}" if isinstance(x, float) else str(x) for x in row] for row in rows]]
+    sys.stdout.write("".join(f"| {' | '.join(row)} |\n" for row in text) + "\n")
+    sys.stdout.flush()
+
+
+def table_of_lines(lines: Mapping[str, Mapping[str, float]], unit: str) -> None:
+    """Print lines as a Markdown table."""
+    rows = [(name, line["slope"], line["fixed"], f"{line['off']:.1%}") for name, line in lines.items()]
+    table(["line", f"for each {unit}", "fixed part", "farthest point off by"], rows)
+
+
+def in_fresh_process(job: Mapping[str, Any], **environment: str) -> dict[str, Any]:
+    """What this script finds for one job in a process of its own."""
+    command = [sys.executable, __file__, "one", json.dumps(job)]
+    done = subprocess.run(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+# Pixels
+
+
+def pixels_row(size: str, *, backbone: str, evaluations: int, rounds: int, device: str) -> dict[str, Any]:
+    """One size, in this process: the quickest of some rounds, since whatever disturbs only makes them slower."""
+    import torch
+
+    from vidnst.bench.machine import give_back, peak_memory
+    from vidnst.bench.speed import bare_config, noise, parse_size
+    from vidnst.config import RenderConfig
+    from vidnst.style.stylize import Stylizer, from_pixels, last_layer
+    from vidnst.style.weights import load_features, resolve_weights
+
+    values = bare_config(backbone).model_dump(mode="json")
+    values["model"] |= {"precision": "float32", "weights": "random"}
+    config, on = RenderConfig.model_validate(values), torch.device(device)
+    features = load_features(resolve_weights("random", backbone=backbone), last_layer(config), backbone=backbone)
+    stylizer = Stylizer(features, [(noise(256, 256, seed=1), 1.0)], config, device=on)
+    stylizer.stylize(from_pixels(noise(64, 64, seed=2), on), iterations=2, seed=0)  # kernels
+    width, height = parse_size(size)
+    content = from_pixels(noise(height, width, seed=2), on)
+
+    def seconds(count: int) -> tuple[float, float]:
+        """Of the processor and of the wall; on a GPU the first says nothing."""
+        give_back(on)
+        began = time.process_time(), time.perf_counter()
+        stylizer.stylize(content, iterations=count, seed=0)
+        if on.type == "cuda":
+            torch.cuda.synchronize(on)
+        return time.process_time() - began[0], time.perf_counter() - began[1]
+
+    with peak_memory(on) as peak:
+        shorts, longs = zip(*((seconds(1), seconds(1 + evaluations)) for _ in range(rounds)), strict=True)
+    short, long = min(first for first, _ in shorts), min(first for first, _ in longs)
+    cpu = (long - short) / evaluations
+    return {
+        "size": size,
+        "megapixels": width * height / 1e6,
+        "cpu_seconds": cpu,
+        "wall_seconds": min(wall for _, wall in longs) / (1 + evaluations),
+        "cpu_seconds_before": max(0.0, short - cpu),
+        "gib": peak.gib,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def measure_pixels(asked: argparse.Namespace) -> dict[str, Any]:
+    """Every size, with lines through them."""
+    from vidnst.bench.speed import bare_config, parse_size
+    from vidnst.style.memory import footprint
+
+    reckoned = footprint(bare_config(asked.backbone))
+    rows: list[dict[str, Any]] = []
+    for size in asked.size:
+        if (needed := reckoned.of(*parse_size(size)) / 2**30) > asked.most_gib:
+            sys.stderr.write(f"{size} would take {needed:.1f} GiB: left out\n")
+            continue
+        job = {"kind": "pixels", "size": size, "backbone": asked.backbone, "device": asked.device}
+        timed = in_fresh_process({**job, "evaluations": asked.evaluations, "rounds": asked.rounds})
+        rows.append(timed | {"gib": in_fresh_process({**job, "evaluations": 1, "rounds": 1}, **CALM)["gib"]})
+        sys.stderr.write(f"{json.dumps(rows[-1])}\n")
+    keys = ("cpu_seconds", "wall_seconds", "cpu_seconds_before", "gib")
+    table(
+        [
+            "size",
+            "megapixels",
+            "CPU s per evaluation",
+            "s per megapixel",
+            "wall s, start included",
+            "CPU s before the first",
+            "peak GiB",
+        ],
+        [
+            (r["size"], r["megapixels"], r[keys[0]], r[keys[0]] / r["megapixels"], *(r[k] for k in keys[1:]))
+            for r in rows
+        ],
+    )
+    lines = lines_of(rows, "megapixels", ("cpu_seconds", "gib") if asked.device == "cpu" else ("wall_seconds", "gib"))
+    table_of_lines(lines, "megapixel")
+    return {"backbone": asked.backbone, "device": asked.device, "rows": rows, "lines": lines}
+
+
+# Frames
+
+
+class Clock:
+    """Hears of a render: processor seconds by part, and resident memory as it goes on."""
+
+    def __init__(self, frames: int, folder: Path) -> None:
+        self.seconds = dict.fromkeys(PARTS, 0.0)
+        self.resident_mib: dict[int, float] = {}
+        self.folder_mib = 0.0
+        self.first_frame = 0.0
+        self._folder = folder
+        self._tenth = max(1, frames // 10)
+        self._part = "reading"
+        self._since = processor_seconds()
+
+    def __call__(self, event: Any) -> None:
+        from vidnst.events import FrameDone, Measured, RunFinished, RunStarted, Stage
+
+        match event:
+            case Stage(stage="shots" | "encoding" | "measuring"):
+                self._enter(event.stage)
+            case RunStarted():
+                self._enter("painting")
+            case Measured():
+                self._enter("report")
+            case RunFinished():
+                self._enter("over")
+            case FrameDone():
+                self.first_frame = self.first_frame or time.perf_counter()
+                if event.frames_done % self._tenth == 0:
+                    self.resident_mib[event.frames_done] = status_mib("VmRSS")
+            case _:
+                pass
+
+    def _enter(self, part: str) -> None:
+        from vidnst.watching import folder_bytes
+
+        if part == self._part:
+            return
+        now = processor_seconds()
+        self.seconds[self._part] += now - self._since
+        if part == "encoding":
+            self.folder_mib = (folder_bytes(self._folder) or 0) / 2**20
+            now = processor_seconds()
+        self._part, self._since = part, now
+
+
+def processor_seconds() -> float:
+    """Of this process and of all children that have ended."""
+    return sum(os.times()[:4])
+
+
+def status_mib(field: str) -> float:
+    """A number of Linux' /proc/self/status."""
+    with open("/proc/self/status", encoding="ascii") as lines:
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def frames_row(clip: str, style: str, *, frames: int, settings: Sequence[str]) -> dict[str, Any]:
+    """One length, in this process."""
+    from vidnst.pipeline import render
+    from vidnst.prepare import beside
+    from vidnst.presets import load_config
+
+    began = time.perf_counter()
+    output = Path(clip).with_name("out.mp4")
+    clock = Clock(frames, beside(output))
+    config = load_config(assignments=[*SETTINGS, *settings])
+    render(clip, style=style, output=output, config=config, overwrite=True, on_event=clock)
+    peak = status_mib("VmHWM")
+    kept = sum(path.stat().st_size for path in beside(output).rglob("*") if path.is_file())
+    return {
+        "frames": frames,
+        **clock.seconds,
+        "cpu_seconds": sum(clock.seconds.values()),
+        "wall_seconds": time.perf_counter() - began,
+        "first_frame_wall_seconds": clock.first_frame - began,
+        "peak_mib": peak,
+        "resident_mib": clock.resident_mib,
+        "folder_mib": clock.folder_mib,
+        "kept_kib": kept / 1024,
+    }
+
+
+def measure_frames(asked: argparse.Namespace) -> dict[str, Any]:
+    """Every length, with lines through them."""
+    from vidnst.bench.speed import parse_size
+    from vidnst.bench.whole import drawn_footage
+
+    rows: list[dict[str, Any]] = []
+    for frames in asked.frames:
+        with drawn_footage(parse_size(asked.size[0]), frames=frames) as footage:
+            job = {"clip": str(footage.clip), "style": str(footage.style), "frames": frames, "settings": asked.set}
+            rows.append(in_fresh_process({"kind": "frames", **job}))
+        sys.stderr.write(f"{json.dumps(rows[-1])}\n")
+    table(
+        ["frames", *(f"{part}, CPU s" for part in PARTS), "in all", "per frame", "wall s"],
+        [
+            (
+                r["frames"],
+                *(r[part] for part in PARTS),
+                r["cpu_seconds"],
+                r["cpu_seconds"] / r["frames"],
+                r["wall_seconds"],
+            )
+            for r in rows
+        ],
+    )
+    shares = ("a tenth", "a half", "all")
+    table(
+        ["frames", *(f"resident at {share}, MiB" for share in shares), "peak MiB", "run folder MiB", "kept KiB"],
+        [(r["frames"], *_tenths(r["resident_mib"]), r["peak_mib"], r["folder_mib"], r["kept_kib"]) for r in rows],
+    )
+    busy = [part for part in PARTS if all(row[part] > 0.02 for row in rows)]
+    lines = lines_of(rows, "frames", [*busy, "cpu_seconds", "peak_mib", "folder_mib", "kept_kib"])
+    table_of_lines(lines, "frame")
+    return {"size": asked.size[0], "settings": [*SETTINGS, *asked.set], "rows": rows, "lines": lines}
+
+
+def _tenths(resident: Mapping[str, float]) -> list[float]:
+    """The first, the middle one and the last."""
+    values = list(resident.values())
+    return [values[0], values[len(values) // 2], values[-1]]
+
+
+def one(job: dict[str, Any]) -> None:
+    """A job of `in_fresh_process`."""
+    measure: Callable[..., dict[str, Any]] = {"pixels": pixels_row, "frames": frames_row}[job.pop("kind")]
+    sys.stdout.write(json.dumps(measure(**job)) + "\n")
+
+
+def main() -> None:
+    """Print tables."""
+    if sys.argv[1:2] == ["one"]:
+        one(json.loads(sys.argv[2]))
+        return
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    pixels, frames = kinds.add_parser("pixels"), kinds.add_parser("frames")
+    pixels.add_argument("--backbone", choices=("vgg19", "slim"), default="slim")
+    pixels.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    usual = ["256x144", "640x360", "1280x720", "1920x1080", "3840x2160"]
+    pixels.add_argument("--size", nargs="+", default=usual)
+    pixels.add_argument("--evaluations", type=int, default=3)
+    pixels.add_argument("--rounds", type=int, default=2)
+    pixels.add_argument("--most-gib", type=float, default=10.0)
+    frames.add_argument("--frames", type=int, nargs="+", default=[10, 100, 1000])
+    frames.add_argument("--size", nargs=1, default=["96x64"])
+    frames.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    for kind in (pixels, frames):
+        kind.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    found = measure_pixels(asked) if asked.kind == "pixels" else measure_frames(asked)
+    if asked.json:
+        asked.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
