@@ -28,6 +28,7 @@ from vidnst.pipeline import Begun, finished_before
 from vidnst.plan import Node, NodeId, StateId, by_shot
 from vidnst.prepare import Job as RenderJob
 from vidnst.source import open_frames, tell_repeated
+from vidnst.store import Writer
 
 _LOOKS_KEPT = 64
 """In the driver's hands: clips that come one after the other mostly share theirs."""
@@ -114,11 +115,19 @@ class ClipHost(RenderHost):
     """
 
     def __init__(
-        self, begun: Begun, frames: FrameCache, done: set[StateId], economy: Economy, director: Director | None
+        self,
+        begun: Begun,
+        frames: FrameCache,
+        writer: Writer,
+        done: set[StateId],
+        economy: Economy,
+        director: Director | None,
     ) -> None:
         job = begun.job
         size = (job.width, job.height)
-        super().__init__(job.config, begun.store, frames, size=size, done=done, economy=economy, direct=director)
+        super().__init__(
+            job.config, begun.store, frames, writer=writer, size=size, done=done, economy=economy, direct=director
+        )
         self.looks: tuple[Shared, Shared]
         self.dropped = False
         self.failure: str | None = None
@@ -157,8 +166,7 @@ class ClipHost(RenderHost):
         return replace(made, look=self.looks[0] if isinstance(made, StylizeJob) else self.looks[1])
 
     def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
-        """Store what was made; nothing of a node that was skipped."""
-        self._settle(node.id)
+        """Have stored what was made; nothing of a node that was skipped."""
         self.worked += cost(self._config, node)
         if result is None:
             return None
@@ -170,6 +178,17 @@ class ClipHost(RenderHost):
         except VidnstError as error:
             self.fail(error)
             return None
+
+    def lasts(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
+        """Whether a node is stored, or will never be since the clip has ended."""
+        try:
+            lasts = super().lasts(node, timeout_seconds=timeout_seconds)
+        except VidnstError as error:
+            self.fail(error)
+            lasts = True
+        if lasts:
+            self._settle(node.id)
+        return lasts
 
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
         """Note that a node, or one that it needs, has failed for good."""
@@ -223,6 +242,7 @@ class Clip:
         self._scale = begun.job.width * begun.job.height
         self._give_out(range(len(begun.shots)))
         self._reporter: Reporter
+        self._writer: Writer
 
     @property
     def frames(self) -> int:
@@ -273,7 +293,8 @@ class Clip:
         director = direct(job, store, shots)
         if director is not None:
             self._stack.enter_context(closing(director))
-        self.host = ClipHost(self.begun, frames, self._done, self._economy, director)
+        self._writer = self._stack.enter_context(Writer(store))
+        self.host = ClipHost(self.begun, frames, self._writer, self._done, self._economy, director)
         self.host.looks = looks.of(job)
         self._reporter = Reporter(store, self._on_event, frames_done=self.frames_done)
         self._on_event(
@@ -300,6 +321,7 @@ class Clip:
         assert self.host is not None
         if self.host.dropped:
             return False
+        self._writer.flush()
         again = self._economy.even_out(self._plans(), without=self.host.failed_shots)
         if not again:
             return False
