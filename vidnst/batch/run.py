@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from vidnst.batch.board import Board, Ticket
-from vidnst.batch.clip import Clip, Looks
+from vidnst.batch.clip import Clip
 from vidnst.batch.ending import is_near
 from vidnst.batch.floor import Floor
 from vidnst.batch.jobfile import read_jobs
+from vidnst.batch.looks import Looks
 from vidnst.batch.packing import pack_all
 from vidnst.batch.preparing import Preparer
 from vidnst.config import FarmConfig
