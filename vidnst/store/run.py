@@ -12,8 +12,9 @@
     masks/         <region>/<frame, 8 digits>.png: masks that follow what moves, found before anything is rendered
     lock           held by the process that works here
 
-A node is finished when the log says so. Its state and frame are on the disk under their final names before that line
-is written, so a kill at any moment loses at most the nodes in flight.
+A node is finished when the log says so. Its frame, and its state if anything that is not finished reads it, are on the
+disk under their final names before that line is written, so a kill at any moment loses at most the nodes in flight, and
+those that wait to be written: see `writer`.
 """
 
 import json

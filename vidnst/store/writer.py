@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -85,12 +85,12 @@ class Writer:
 
     Args:
         store: an open run. Until this is closed, nobody else may write results there.
-        room: for what waits.
+        room: for what waits; None takes this process's.
     """
 
-    def __init__(self, store: RunStore, *, room: Room = _ROOM) -> None:
+    def __init__(self, store: RunStore, *, room: Room | None = None) -> None:
         self._store = store
-        self._room = room
+        self._room = room or _ROOM
         self._changed = threading.Condition()
         self._queue: list[_Task] = []
         self._waiting: set[NodeId] = set()
@@ -98,7 +98,7 @@ class Writer:
         self._busy = False
         self._closing = False
         self._error: BaseException | None = None
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="write")
+        self._threads = _begun(_THREADS)
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
@@ -234,3 +234,11 @@ class Writer:
             self._waiting.difference_update(result.done.node.id for result in results)
             self._changed.notify_all()
         self._store.release(gone)
+
+
+def _begun(count: int) -> Executor:
+    """So many threads, all of them begun: later, while something large is painted, there may be no memory for one."""
+    threads = ThreadPoolExecutor(count, thread_name_prefix="write")
+    meeting = threading.Barrier(count)
+    wait([threads.submit(meeting.wait) for _ in range(count)])
+    return threads
