@@ -13,7 +13,7 @@ from torchvision.models.optical_flow import raft_small
 
 import vidnst
 from vidnst.errors import FarmError
-from vidnst.events import Event, FrameDone, WorkerDied
+from vidnst.events import Event, NodeStarted, WorkerDied
 from vidnst.presets import build_config
 
 pytestmark = pytest.mark.ray
@@ -60,7 +60,7 @@ def test_when_actors_die_in_mid_run_nothing_is_missing_and_the_log_says_so(burst
 
     def kill_once(event: Event) -> None:
         seen.append(event)
-        if isinstance(event, FrameDone) and event.frames_done == 2:
+        if isinstance(event, NodeStarted) and sum(isinstance(other, NodeStarted) for other in seen) == 6:
             for process in worker_processes():
                 os.kill(process, signal.SIGKILL)
 

@@ -24,6 +24,7 @@ from vidnst.plan import StateId, plan_shot
 from vidnst.prepare import recall_request
 from vidnst.presets import build_config
 from vidnst.store import RunStore
+from vidnst.store.writer import Room
 
 FRAMES = 10
 NODES = sum(isinstance(node.id, StateId) for node in plan_shot(RenderConfig().schedule, Shot(0, FRAMES)))
@@ -153,6 +154,12 @@ def test_what_comes_to_lie_where_an_encode_failed_is_not_replaced(
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config, overwrite=True)
 
 
+@pytest.fixture
+def promptly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has every result written before the next one is taken, so that what is told is never far behind what is made."""
+    monkeypatch.setattr("vidnst.store.writer._ROOM", Room(1))
+
+
 def stop_after(count: int) -> tuple[Callable[[Event], None], Callable[[], bool]]:
     """A listener that counts frames, and a question that says stop after so many."""
     seen = 0
@@ -164,6 +171,7 @@ def stop_after(count: int) -> tuple[Callable[[Event], None], Callable[[], bool]]
     return listen, lambda: seen >= count
 
 
+@pytest.mark.usefixtures("promptly")
 def test_a_stopped_run_is_gone_on_with_by_its_folder_alone(
     burst: Path, style: Path, undisturbed: Path, config: RenderConfig, tmp_path: Path
 ) -> None:
@@ -187,6 +195,7 @@ def test_another_number_of_workers_changes_no_byte(burst: Path, style: Path, und
     assert frames(tmp_path / "out.vidnst") == frames(undisturbed)
 
 
+@pytest.mark.usefixtures("promptly")
 def test_a_deleted_frame_alone_is_made_again(
     burst: Path, style: Path, undisturbed: Path, config: RenderConfig, tmp_path: Path
 ) -> None:

@@ -275,8 +275,8 @@ def _cold_evaluations(job: Job) -> float:
 
 def needs_of(job: Job, staff: Staff, farm: Farm | None = None) -> tuple[Need, ...]:
     """Memory and disk that a render takes, beside what this machine has, or what is known of the farm."""
+    from vidnst.farm.front import default_window
     from vidnst.farm.room import memory_limit
-    from vidnst.farm.scheduler import default_window
     from vidnst.farm.worker import gpus_of, pick_device
     from vidnst.style.precision import settled
 

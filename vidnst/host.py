@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ from vidnst.media.pictures import encode_png
 from vidnst.motion.blend import Start
 from vidnst.motion.gate import glimpse
 from vidnst.plan import FlowId, Node, NodeId, Role, Source, StateId
-from vidnst.store import RunStore
+from vidnst.store import Done, Result, RunStore, Writer
 
 _SMALLER_STEP = 0.25  # after NaN: what made Adam diverge at the full step does not at a quarter of it
 
@@ -45,6 +45,7 @@ class RenderHost:
     """Knows the frames of one clip, the settings of one render, and the folder of one run.
 
     Args:
+        writer: writes into that folder; the caller closes it.
         economy: what is done in each shot to save memory.
         direct: which styles pull where in a shot's frame; None lets all pull everywhere.
     """
@@ -55,6 +56,7 @@ class RenderHost:
         store: RunStore,
         frames: FrameCache,
         *,
+        writer: Writer,
         size: tuple[int, int],
         done: set[StateId],
         economy: Economy,
@@ -64,6 +66,7 @@ class RenderHost:
         self._direct = direct
         self._config = config
         self._store = store
+        self._writer = writer
         self._frames = frames
         self._width, self._height = size
         self._done = done
@@ -163,32 +166,37 @@ class RenderHost:
         return Start(inputs[source.state], flow, self._weight(node, source), pixels)
 
     def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
-        """Store a state that others will read and a frame that is finished; what dependants get."""
+        """Have a state stored that others will read, and a frame that is finished; what dependants get."""
         if result is None:  # skipped
             return None
         if not isinstance(node.id, StateId):
             return result
         assert isinstance(result, Stylized)
-        if node.uses:
-            self._store.write_state(node.id, result.state)
-        if node.final:
-            bits = self._config.frame_bits
-            shown = result.state if result.shown is None else result.shown
-            self._store.write_frame(node.id.frame, partial(_write_png, pixels=narrow(shown, bits), bits=bits))
+        shown = result.state if result.shown is None else result.shown
+        bits = self._config.frame_bits
         saved = self._economy.take(node, result)
-        self._store.record_done(
-            node,
-            worker=worker,
-            attempt=attempt,
-            losses=result.losses,
-            evaluations=result.evaluations,
-            seconds=result.seconds,
-            **({"suspect": result.suspect} if result.suspect else {}),
-            **saved,
+        self._writer.keep(
+            Result(
+                Done(
+                    node,
+                    worker=worker,
+                    attempt=attempt,
+                    losses=result.losses,
+                    evaluations=result.evaluations,
+                    seconds=result.seconds,
+                    facts={**({"suspect": result.suspect} if result.suspect else {}), **saved},
+                ),
+                state=result.state if node.uses else None,
+                picture=partial(_write_png, shown=shown, bits=bits) if node.final else None,
+                remarks=_remarks(node, result),
+                size_bytes=result.state.nbytes + (0 if result.shown is None else result.shown.nbytes),
+            )
         )
-        if wrong := result.suspect or result.mended:
-            self._store.record("suspect", node=str(node.id), why=wrong, mended=not result.suspect)
         return result.state
+
+    def lasts(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
+        """Whether a node is in the run folder, and in its log."""
+        return self._writer.lasts(node.id, timeout_seconds=timeout_seconds)
 
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
         """Note in the log that a node failed for good, or reads what did."""
@@ -200,11 +208,17 @@ class RenderHost:
     def release(self, node: NodeId) -> None:
         """Nobody will read it again."""
         if not self._config.output.keep_frames:
-            self._store.release(node)
+            self._writer.release(node)
 
 
-def _write_png(path: Path, *, pixels: Any, bits: Any) -> None:
-    path.write_bytes(encode_png(pixels, bits=bits))
+def _write_png(path: Path, *, shown: State, bits: Literal[8, 16]) -> None:
+    path.write_bytes(encode_png(narrow(shown, bits), bits=bits))
+
+
+def _remarks(node: Node, result: Stylized) -> list[tuple[str, dict[str, Any]]]:
+    if wrong := result.suspect or result.mended:
+        return [("suspect", {"node": str(node.id), "why": wrong, "mended": not result.suspect})]
+    return []
 
 
 def node_seed(seed: int, node: StateId) -> int:

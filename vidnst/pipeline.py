@@ -21,7 +21,7 @@ from vidnst.plan import Lane, Node, StateId, by_shot
 from vidnst.prepare import Job, Request, prepare
 from vidnst.reporting import report_run, reported_failure
 from vidnst.source import open_frames, tell_repeated
-from vidnst.store import RunStore, was_writing
+from vidnst.store import RunStore, Writer, was_writing
 
 if TYPE_CHECKING:
     from vidnst.economy import Economy
@@ -173,7 +173,7 @@ def stylize_frames(
         SourceError: some are not, because a frame of the source cannot be read; shots without such a frame are there.
     """
     from vidnst.economy import Economy
-    from vidnst.farm.scheduler import default_window
+    from vidnst.farm.front import default_window
     from vidnst.farm.staff import hire
     from vidnst.farm.worker import StyleWorkerFactory
     from vidnst.host import RenderHost
@@ -194,10 +194,13 @@ def stylize_frames(
     with (
         frames as cache,
         closing(director) if director else nullcontext(),
+        Writer(store) as writer,
         hire(factory, raft=job.raft, width=width, threads=recorded_threads(store)) as (pool, staff),
     ):
         record_threads(store, staff.threads)
-        host = RenderHost(job.config, store, cache, size=size, done=done, economy=economy, direct=director)
+        host = RenderHost(
+            job.config, store, cache, writer=writer, size=size, done=done, economy=economy, direct=director
+        )
         started = RunStarted(
             folder=str(store.folder),
             output=str(job.request.output),
@@ -209,7 +212,7 @@ def stylize_frames(
         )
         on_event(started)
         window = job.config.farm.window or default_window(staff.style, groups=schedule.spacing)
-        rounds = _Rounds(job, store, shots, economy, host, on_event)
+        rounds = _Rounds(job, store, shots, economy, host, writer, on_event)
         rounds.run(pool, window=window, frames_done=frames_done, cancelled=cancelled)
     if host.source_error is not None:
         raise host.source_error
@@ -226,6 +229,7 @@ class _Rounds:
     shots: Sequence[Shot]
     economy: "Economy"
     host: "RenderHost"
+    writer: Writer
     on_event: OnEvent
 
     def run(self, pool: "Pool", *, window: int, frames_done: int, cancelled: Cancelled | None) -> None:
@@ -244,6 +248,7 @@ class _Rounds:
                 listener=Reporter(self.store, self.on_event, frames_done=frames_done),
                 cancelled=cancelled,
             )
+            self.writer.flush()
             left = self.economy.even_out(self._plans(), without=self.host.failed_shots)
             if left:
                 done, frames_done = finished_before(self.job, self.store, self.shots)

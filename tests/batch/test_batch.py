@@ -18,13 +18,13 @@ from vidnst.__main__ import main
 from vidnst.batch.board import ask, read_board, state_folder
 from vidnst.batch.jobfile import read_jobs
 from vidnst.batch.run import run_batch
-from vidnst.errors import BadFrameError, CancelledError, ConfigError, RunError
+from vidnst.errors import BadFrameError, CancelledError, ConfigError, DiskFullError, OutputError, RunError
 from vidnst.events import Event, JobChanged, Warned
 from vidnst.farm.worker import StyleWorker
 from vidnst.host import RenderHost
 from vidnst.media.pictures import read_picture
 from vidnst.plan import Node
-from vidnst.store import read_events
+from vidnst.store import RunStore, read_events
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +125,31 @@ def test_one_bad_source_fails_alone_and_the_status_says_so(
     assert [row["frames"] for row in listed] == [5, 5, None, None]
     assert "missing.mp4" in listed[3]["error"]
     assert listed[1]["evaluations"] > 4
+
+
+def test_a_clip_that_cannot_be_written_fails_alone_but_a_full_disk_ends_the_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, problem = write_jobs(tmp_path, clips=2, styles=1), OutputError("cannot write in frames", "look")
+    write = RunStore.write
+
+    def refuse(store: RunStore, *, frames: Any, **options: Any) -> None:
+        if "clip0" in store.folder.name and 3 in frames:
+            raise problem
+        write(store, frames=frames, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunStore, "write", refuse)
+        summary = run_batch(path)
+        assert (summary.done, summary.failed) == (1, 1)
+        assert "cannot write" in rows(path)["clip0-style0"]["message"]
+        problem = DiskFullError("no space left", "make room")
+        with pytest.raises(DiskFullError, match="no space left"):
+            run_batch(path)
+    left = {name: set(nodes) for name, nodes in done_nodes(path).items()}
+    assert run_batch(path).done == 2
+    assert len(left["clip0-style0"]) < len(left["clip1-style0"]) == len(set(done_nodes(path)["clip0-style0"]))
+    assert all(len(nodes) == len(set(nodes)) for nodes in done_nodes(path).values()), "a node was made twice"
 
 
 def test_jobs_are_added_to_a_running_batch_and_a_broken_edit_is_only_told(tmp_path: Path) -> None:

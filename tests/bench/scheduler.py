@@ -68,6 +68,9 @@ class EmptyHost:
     def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
         return result
 
+    def lasts(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
+        return True
+
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
         raise AssertionError("nothing fails")
 

@@ -94,6 +94,9 @@ class DigestHost:
         self.most_held = max(self.most_held, self.held)
         return result
 
+    def lasts(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
+        return True
+
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
         assert node.id not in {*self.kept, *self.done, *self.given_up}
         self.given_up[node.id] = (error, because)

@@ -19,7 +19,7 @@ from vidnst.farm.jobs import WorkerDiedError
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import Shot
 from vidnst.plan import FlowId, Lane, Node, NodeId, StateId, by_shot
-from vidnst.store import Look, Manifest, RunStore, holds_run
+from vidnst.store import Done, Look, Manifest, Result, RunStore, Writer, holds_run
 
 HEIGHT, WIDTH = 12, 20
 CHAIN = ScheduleConfig(kind="chain")
@@ -50,8 +50,9 @@ class SumWorker:
 class StoreHost:
     """Keeps states and frames in a run folder."""
 
-    def __init__(self, store: RunStore, done: set[StateId]) -> None:
+    def __init__(self, store: RunStore, writer: Writer, done: set[StateId]) -> None:
         self.store = store
+        self.writer = writer
         self.done = done
 
     def is_done(self, node: Node) -> bool:
@@ -69,19 +70,19 @@ class StoreHost:
     def keep(self, node: Node, result: NDArray[np.uint16], *, worker: str, attempt: int) -> NDArray[np.uint16]:
         if isinstance(node.id, FlowId):
             return result
-        if node.uses:
-            self.store.write_state(node.id, result)
-        self.store.write_frame(node.id.frame, lambda path: path.write_bytes(result.tobytes()))
-        self.store.record_done(
-            node, worker=worker, attempt=attempt, losses={"total": 1.0}, evaluations=1, seconds=0.004
-        )
+        done = Done(node, worker, attempt, losses={"total": 1.0}, evaluations=1, seconds=0.004)
+        state = result if node.uses else None
+        self.writer.keep(Result(done, state, lambda path: path.write_bytes(result.tobytes()), size_bytes=result.nbytes))
         return result
+
+    def lasts(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
+        return self.writer.lasts(node.id, timeout_seconds=timeout_seconds)
 
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
         raise AssertionError(f"{node.id} failed: {error}")
 
     def release(self, node: NodeId) -> None:
-        self.store.release(node)
+        self.writer.release(node)
 
 
 def main(folder: Path) -> None:
@@ -92,9 +93,10 @@ def main(folder: Path) -> None:
         done: set[StateId] = set()
         for nodes in by_shot(CHAIN, SHOTS):
             done |= store.settled(nodes)
-        host = StoreHost(store, done)
         pool = InlinePool({Lane.STYLE: (SumWorker, 2), Lane.FLOW: (SumWorker, 1)})
-        run_plan((Component(nodes, host) for nodes in by_shot(CHAIN, SHOTS)), pool)
+        with Writer(store) as writer:
+            host = StoreHost(store, writer, done)
+            run_plan((Component(nodes, host) for nodes in by_shot(CHAIN, SHOTS)), pool)
         pool.close()
 
 

@@ -72,6 +72,56 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_bytes_and_does_noth
     assert not list((tmp_path / "run" / "state").iterdir())
 
 
+KILLED_WHILE_RESULTS_WAIT = """
+import os, signal, sys, time
+from pathlib import Path
+from farm import resumable
+from vidnst.store import RunStore, Writer
+
+place, folder = sys.argv[1], Path(sys.argv[2])
+writers, calls = [], 0
+keep = Writer.keep
+
+def noted(writer, result):
+    writers[:] = [writer]
+    keep(writer, result)
+
+def slow(real, here):
+    def call(store, *args, **options):
+        global calls
+        time.sleep(0.02)
+        calls += here
+        if here and calls == 4:
+            while not writers[0]._queue:
+                time.sleep(0.001)
+            print(len(writers[0]._waiting), flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(store, *args, **options)
+    return call
+
+Writer.keep = noted
+for name in ("write", "record_done", "release"):
+    setattr(RunStore, name, slow(getattr(RunStore, name), name == place))
+resumable.main(folder)
+"""
+
+
+@pytest.mark.parametrize("place", ["write", "record_done", "release"])
+def test_killed_while_results_wait_to_be_written_a_run_makes_those_again_and_no_others(
+    place: str, tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    command = [sys.executable, "-c", KILLED_WHILE_RESULTS_WAIT, place, str(tmp_path / "run")]
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run(command, capture_output=True, check=False, env=paths, timeout=60)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert int(killed.stdout) > 0
+    before = done_in(tmp_path / "run")
+    assert 0 < before.total() < FRAMES
+    finish(tmp_path / "run")
+    assert frames_of(tmp_path / "run") == undisturbed
+    assert done_in(tmp_path / "run") == Counter({f"{frame}.0": 1 for frame in range(FRAMES)})
+
+
 def test_a_deleted_frame_is_rendered_again_with_the_same_bytes(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     finish(tmp_path / "run")
     (tmp_path / "run" / "frames" / "00000040.png").unlink()

@@ -451,6 +451,50 @@ def test_a_full_disk_ends_the_run_at_once() -> None:
     assert set(host.kept) == {StateId(0), StateId(1)}
 
 
+class SlowHost(DigestHost):
+    """Says of a node that it lasts only when it has been asked so often, or something is wrong."""
+
+    def __init__(self, nodes: list[Node], *, asked: int, full: NodeId | None = None) -> None:
+        super().__init__(nodes)
+        self.left = {node.id: asked for node in nodes}
+        self.full = full
+
+    def lasts(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
+        assert node.id in self.kept
+        if node.id == self.full:
+            raise DiskFullError("no space left")
+        self.left[node.id] -= 1
+        return self.left[node.id] < 0
+
+
+def test_what_is_kept_is_read_at_once_and_counts_as_done_when_it_lasts() -> None:
+    nodes = list(chain(Shot(0, 9)))
+    host, recorder = run(nodes, VirtualPool(2, 1), SlowHost(nodes, asked=25))
+    first_done = recorder.events.index(recorder.of(EventKind.DONE)[0])
+    assert len([event for event in recorder.events[:first_done] if event.kind == EventKind.STARTED]) > 3
+    assert [event.node.id for event in recorder.of(EventKind.DONE)] == list(host.kept)
+
+
+def test_a_run_ends_when_all_lasts_with_what_went_wrong_there() -> None:
+    nodes = list(independent(Shot(0, 9)))
+    totals = run_plan([Component(nodes, SlowHost(nodes, asked=50))], VirtualPool(9, 1))
+    assert totals.done == 9
+    recorder = Recorder()
+    host = SlowHost(nodes, asked=3, full=StateId(8))
+    with pytest.raises(DiskFullError):
+        run_plan([Component(nodes, host)], VirtualPool(1, 1), listener=recorder)
+    assert [event.node.id for event in recorder.of(EventKind.DONE)] == [StateId(frame) for frame in range(8)]
+
+
+def test_one_hosts_slow_disk_keeps_no_other_from_being_done() -> None:
+    slow, fast = (list(independent(shot)) for shot in (Shot(0, 5), Shot(5, 10)))
+    recorder = Recorder()
+    hosts = [SlowHost(slow, asked=90), DigestHost(fast)]
+    components = [Component(nodes, host) for nodes, host in zip((slow, fast), hosts, strict=True)]
+    run_plan(components, VirtualPool(1, 1), listener=recorder)
+    assert [event.node.id.frame for event in recorder.of(EventKind.DONE)] == [5, 6, 7, 8, 9, 0, 1, 2, 3, 4]
+
+
 def test_cancelling_ends_the_run_with_what_is_finished_kept() -> None:
     nodes = list(independent(Shot(0, 100)))
     host = DigestHost(nodes)

@@ -11,7 +11,7 @@ import pytest
 from vidnst.errors import DiskFullError, OutputError, RunError
 from vidnst.frames import Shot
 from vidnst.plan import Node, StateId, chain
-from vidnst.store import Look, Manifest, RunStore, StyleMark, holds_run
+from vidnst.store import Done, Look, Manifest, RunStore, StyleMark, holds_run
 
 
 def manifest_of(**changes: Any) -> Manifest:
@@ -45,9 +45,9 @@ def picture(seed: int, height: int = 5, width: int = 7) -> np.ndarray[Any, np.dt
 def complete(store: RunStore, node: Node, *, state: bool = True) -> None:
     assert isinstance(node.id, StateId)
     if state:
-        store.write_state(node.id, picture(node.id.frame))
-    store.write_frame(node.id.frame, lambda path: path.write_bytes(b"png"))
-    store.record_done(node, worker="style-0", attempt=1, losses={"total": 0.5}, evaluations=9, seconds=1.5)
+        store.write(states={node.id: picture(node.id.frame)})
+    store.write(frames={node.id.frame: lambda path: path.write_bytes(b"png")})
+    store.record_done([Done(node, worker="style-0", attempt=1, losses={"total": 0.5}, evaluations=9, seconds=1.5)])
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ def test_what_was_finished_is_there_when_the_run_is_opened_again(folder: Path) -
 def test_a_state_or_frame_without_its_event_is_not_believed(folder: Path) -> None:
     (node,) = nodes_of(1)
     with RunStore.create(folder, manifest_of()) as store:
-        store.write_state(StateId(0), picture(0))
-        store.write_frame(0, lambda path: path.write_bytes(b"png"))
+        store.write(states={StateId(0): picture(0)})
+        store.write(frames={0: lambda path: path.write_bytes(b"png")})
     with RunStore.open(folder) as store:
         assert not store.finished(node)
 
@@ -90,8 +90,8 @@ def test_released_states_are_deleted_and_their_nodes_stay_finished(folder: Path)
     with RunStore.create(folder, manifest_of()) as store:
         for node in nodes[:2]:
             complete(store, node)
-        store.release(StateId(0))
-        store.release(StateId(0))
+        store.release([StateId(0)])
+        store.release([StateId(0)])
         assert not store.state_path(StateId(0)).exists()
     with RunStore.open(folder) as store:
         assert store.settled(nodes) == {StateId(0), StateId(1)}
@@ -138,16 +138,16 @@ def test_half_written_files_are_removed_on_opening(folder: Path) -> None:
 
 def test_a_writer_that_fails_leaves_the_old_file_and_no_new_one(folder: Path) -> None:
     with RunStore.create(folder, manifest_of()) as store:
-        store.write_frame(0, lambda path: path.write_bytes(b"old"))
+        store.write(frames={0: lambda path: path.write_bytes(b"old")})
 
         def fail(path: Path) -> None:
             path.write_bytes(b"half of the new")
             raise ValueError("in the middle")
 
         with pytest.raises(ValueError, match="in the middle"):
-            store.write_frame(0, fail)
+            store.write(frames={0: fail})
         with pytest.raises(OutputError, match="was not written"):
-            store.write_frame(1, lambda path: None)
+            store.write(frames={1: lambda path: None})
         assert [path.name for path in (folder / "frames").iterdir()] == ["00000000.png"]
         assert store.frame_path(0).read_bytes() == b"old"
 
@@ -155,7 +155,7 @@ def test_a_writer_that_fails_leaves_the_old_file_and_no_new_one(folder: Path) ->
 @pytest.mark.parametrize("damage", ["truncated", "text", "pickle", "float", "small", "missing"])
 def test_a_damaged_state_is_refused_by_name(folder: Path, damage: str) -> None:
     with RunStore.create(folder, manifest_of()) as store:
-        store.write_state(StateId(4, 1), picture(0))
+        store.write(states={StateId(4, 1): picture(0)})
         path = store.state_path(StateId(4, 1))
         match damage:
             case "truncated":
@@ -356,9 +356,8 @@ def test_the_pace_is_that_of_the_last_session_that_had_one(folder: Path) -> None
 def test_events_are_one_json_object_per_line_whatever_the_numbers(folder: Path) -> None:
     (node,) = nodes_of(1)
     with RunStore.create(folder, manifest_of()) as store:
-        store.record_done(
-            node, worker="style-0", attempt=2, losses={"total": float("nan")}, evaluations=3, seconds=0.25, note="a\nb"
-        )
+        losses, facts = {"total": float("nan")}, {"note": "a\nb"}
+        store.record_done([Done(node, "style-0", attempt=2, losses=losses, evaluations=3, seconds=0.25, facts=facts)])
     event = json.loads((folder / "events.jsonl").read_text().splitlines()[-1])
     assert event.pop("time") > 1.6e9
     assert event == {
@@ -388,11 +387,11 @@ def test_a_full_disk_is_said_so_and_leaves_the_run_whole(folder: Path, monkeypat
         before = (folder / "events.jsonl").read_bytes()
         disk = FullDisk(monkeypatch)
         with pytest.raises(DiskFullError, match=r"no space left on the disk of .*frames"):
-            store.write_frame(1, lambda path: path.write_bytes(b"png"))
+            store.write(frames={1: lambda path: path.write_bytes(b"png")})
         with pytest.raises(DiskFullError, match="is kept"):
-            store.write_state(StateId(1), picture(1))
+            store.write(states={StateId(1): picture(1)})
         with pytest.raises(DiskFullError):
-            store.record_done(nodes[1], worker="w", attempt=1, losses={}, evaluations=1, seconds=1)
+            store.record_done([Done(nodes[1], worker="w", attempt=1, losses={}, evaluations=1, seconds=1)])
         assert (folder / "events.jsonl").read_bytes() == before
         assert not list((folder / "frames").glob(".*"))
         disk.full = False
@@ -409,4 +408,4 @@ def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> N
 
 def test_a_state_of_another_type_is_a_mistake_of_the_caller(folder: Path) -> None:
     with RunStore.create(folder, manifest_of()) as store, pytest.raises(ValueError, match="uint16"):
-        store.write_state(StateId(0), np.zeros((4, 4, 3), np.float32))
+        store.write(states={StateId(0): np.zeros((4, 4, 3), np.float32)})

@@ -17,9 +17,9 @@ def test_the_estimate_covers_what_a_run_of_incompressible_frames_writes(tmp_path
     noise = np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8)
     with RunStore.create(tmp_path / "run", manifest) as store:
         for frame in range(6):
-            store.write_frame(frame, lambda path: path.write_bytes(noise.tobytes()))
+            store.write(frames={frame: lambda path: path.write_bytes(noise.tobytes())})
         for frame in range(2):
-            store.write_state(StateId(frame), noise.astype(np.uint16))
+            store.write(states={StateId(frame): noise.astype(np.uint16)})
     written = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*") if path.is_file())
     assert written <= required_bytes(frames=6, width=160, height=90, states=2)
 

@@ -1,9 +1,5 @@
-"""One clip of a batch in work: what the scheduler asks of it, and the looks that its jobs carry."""
+"""One clip of a batch in work: what the scheduler asks of it."""
 
-import hashlib
-import json
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -14,97 +10,20 @@ from typing import Any
 from vidnst.again import frames_failed
 from vidnst.batch.board import Ticket
 from vidnst.batch.ending import cost, extent
+from vidnst.batch.looks import Looks
 from vidnst.director import Director, direct
 from vidnst.economy import Economy
 from vidnst.errors import DiskFullError, VidnstError
 from vidnst.events import OnEvent, RunStarted
 from vidnst.farm.host import Component, Event, EventKind
-from vidnst.farm.jobs import Job, Refused, Shared, SharingPool, SkipJob, Stylized, StylizeJob
-from vidnst.farm.worker import FlowWorkerFactory, StyleWorkerFactory
+from vidnst.farm.jobs import Job, Refused, Shared, SkipJob, Stylized, StylizeJob
 from vidnst.host import RenderHost, Reporter
 from vidnst.media.frame_cache import FrameCache
 from vidnst.opening import schedule_of
 from vidnst.pipeline import Begun, finished_before
 from vidnst.plan import Node, NodeId, StateId, by_shot
-from vidnst.prepare import Job as RenderJob
 from vidnst.source import open_frames, tell_repeated
-
-_LOOKS_KEPT = 64
-"""In the driver's hands: clips that come one after the other mostly share theirs."""
-
-
-class Looks:
-    """Makes what a job's look stands for, once for all clips that look alike.
-
-    Args:
-        threads: of each worker on a CPU.
-    """
-
-    def __init__(self, pool: SharingPool, threads: int | None) -> None:
-        self._pool = pool
-        self._threads = threads
-        self._shared: OrderedDict[str, Shared] = OrderedDict()
-
-    def of(self, job: RenderJob) -> tuple[Shared, Shared]:
-        """The looks of a render's stylizing jobs and of its flow jobs."""
-        config, marks = job.config, job.manifest.look
-        sections = config.model_dump(mode="json", include={"model", "styles", "losses", "optimize", "motion"})
-        pictures = [(style.pixels, style.weight) for style in job.styles]
-        drawn = [(_digest(pixels.tobytes()), pixels.shape, str(pixels.dtype), weight) for pixels, weight in pictures]
-        features = None if job.features is None else self._share(f"weights {marks.weights}", lambda: job.features)
-        raft = None if job.raft is None else self._share(f"flow weights {marks.flow_weights}", lambda: job.raft)
-        style = _key("style", sections, drawn, marks.backbone, marks.weights, config.farm.device)
-        flow = _key("flow", sections["motion"], marks.flow_weights, config.farm.device)
-        threads, device = self._threads, config.farm.device
-        return (
-            self._share(style, lambda: StyleWorkerFactory(config, features, pictures, threads)),
-            self._share(flow, lambda: FlowWorkerFactory(config.motion, raft, device, threads)),
-        )
-
-    def _share(self, key: str, make: Callable[[], Any]) -> Shared:
-        if key not in self._shared:
-            self._shared[key] = self._pool.share(key, make())
-            while len(self._shared) > _LOOKS_KEPT:
-                self._shared.popitem(last=False)
-        self._shared.move_to_end(key)
-        return self._shared[key]
-
-
-class Alike:
-    """Lets clips that were prepared with equal weights and style pictures hold them once. For several threads."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, Any] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def share(self, begun: Begun) -> Begun:
-        """The same, holding what others hold already."""
-        job, look = begun.job, begun.job.manifest.look
-        styles = tuple(
-            replace(
-                style, pixels=self._one(f"style {_digest(style.pixels.tobytes())} {style.pixels.shape}", style.pixels)
-            )
-            for style in job.styles
-        )
-        features = self._one(f"weights {look.weights}", job.features)
-        raft = self._one(f"flow weights {look.flow_weights}", job.raft)
-        return replace(begun, job=replace(job, styles=styles, features=features, raft=raft))
-
-    def _one(self, key: str, value: Any) -> Any:
-        with self._lock:
-            kept = self._kept.setdefault(key, value)
-            self._kept.move_to_end(key)
-            while len(self._kept) > _LOOKS_KEPT:
-                self._kept.popitem(last=False)
-            return kept
-
-
-def _key(kind: str, *parts: Any) -> str:
-    return f"{kind} {_digest(json.dumps(parts, sort_keys=True).encode())}"
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+from vidnst.store import Writer
 
 
 class ClipHost(RenderHost):
@@ -114,11 +33,19 @@ class ClipHost(RenderHost):
     """
 
     def __init__(
-        self, begun: Begun, frames: FrameCache, done: set[StateId], economy: Economy, director: Director | None
+        self,
+        begun: Begun,
+        frames: FrameCache,
+        writer: Writer,
+        done: set[StateId],
+        economy: Economy,
+        director: Director | None,
     ) -> None:
         job = begun.job
         size = (job.width, job.height)
-        super().__init__(job.config, begun.store, frames, size=size, done=done, economy=economy, direct=director)
+        super().__init__(
+            job.config, begun.store, frames, writer=writer, size=size, done=done, economy=economy, direct=director
+        )
         self.looks: tuple[Shared, Shared]
         self.dropped = False
         self.failure: str | None = None
@@ -157,8 +84,7 @@ class ClipHost(RenderHost):
         return replace(made, look=self.looks[0] if isinstance(made, StylizeJob) else self.looks[1])
 
     def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
-        """Store what was made; nothing of a node that was skipped."""
-        self._settle(node.id)
+        """Have stored what was made; nothing of a node that was skipped."""
         self.worked += cost(self._config, node)
         if result is None:
             return None
@@ -170,6 +96,17 @@ class ClipHost(RenderHost):
         except VidnstError as error:
             self.fail(error)
             return None
+
+    def lasts(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
+        """Whether a node is stored, or will never be since the clip has ended."""
+        try:
+            lasts = super().lasts(node, timeout_seconds=timeout_seconds)
+        except VidnstError as error:
+            self.fail(error)
+            lasts = True
+        if lasts:
+            self._settle(node.id)
+        return lasts
 
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
         """Note that a node, or one that it needs, has failed for good."""
@@ -223,6 +160,7 @@ class Clip:
         self._scale = begun.job.width * begun.job.height
         self._give_out(range(len(begun.shots)))
         self._reporter: Reporter
+        self._writer: Writer
 
     @property
     def frames(self) -> int:
@@ -273,7 +211,8 @@ class Clip:
         director = direct(job, store, shots)
         if director is not None:
             self._stack.enter_context(closing(director))
-        self.host = ClipHost(self.begun, frames, self._done, self._economy, director)
+        self._writer = self._stack.enter_context(Writer(store))
+        self.host = ClipHost(self.begun, frames, self._writer, self._done, self._economy, director)
         self.host.looks = looks.of(job)
         self._reporter = Reporter(store, self._on_event, frames_done=self.frames_done)
         self._on_event(
@@ -300,6 +239,7 @@ class Clip:
         assert self.host is not None
         if self.host.dropped:
             return False
+        self._writer.flush()
         again = self._economy.even_out(self._plans(), without=self.host.failed_shots)
         if not again:
             return False

@@ -1,9 +1,10 @@
 """The threads that prepare clips before workers ask for them."""
 
 from vidnst.batch.board import Ticket
-from vidnst.batch.clip import Alike, Clip
+from vidnst.batch.clip import Clip
 from vidnst.batch.finished import finished_frames
 from vidnst.batch.floor import Floor
+from vidnst.batch.looks import Alike
 from vidnst.errors import CancelledError, DiskFullError, VidnstError
 from vidnst.pipeline import begin
 

@@ -10,20 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from vidnst.batch.board import Board, Ticket
-from vidnst.batch.clip import Clip, Looks
+from vidnst.batch.clip import Clip
 from vidnst.batch.ending import is_near
 from vidnst.batch.floor import Floor
 from vidnst.batch.jobfile import read_jobs
+from vidnst.batch.looks import Looks
 from vidnst.batch.packing import pack_all
 from vidnst.batch.preparing import Preparer
 from vidnst.config import FarmConfig
 from vidnst.errors import CancelledError, ConfigError, VidnstError
 from vidnst.events import OnEvent, Warned, ignore
+from vidnst.farm.front import default_window
 from vidnst.farm.host import Component
 from vidnst.farm.host import Event as NodeEvent
 from vidnst.farm.jobs import SharingPool
 from vidnst.farm.looks import LooksWorkerFactory
-from vidnst.farm.scheduler import default_window, run_plan
+from vidnst.farm.scheduler import run_plan
 from vidnst.farm.staff import Staff, hire_crews, local_cores
 from vidnst.opening import record_threads, recorded_threads
 from vidnst.pipeline import Cancelled

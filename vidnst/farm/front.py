@@ -9,6 +9,16 @@ from vidnst.farm.queues import Entry, Queues, Status, Urgency
 from vidnst.plan import Node, NodeId
 
 
+def default_window(workers: int, *, groups: int = 1) -> int:
+    """Frames that may be in flight in one component: enough for each worker to find work in any schedule.
+
+    Args:
+        workers: how many stylize.
+        groups: frames that the plan handles together; a few groups must fit.
+    """
+    return max(32, 4 * workers, 4 * groups)
+
+
 class Front:
     """The admitted nodes of a component, a window that moves over its plan.
 

@@ -32,7 +32,14 @@ class Host(Protocol):
         """
 
     def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
-        """Make the worker's result last, and return the value that dependants (and `recall`) get."""
+        """Begin to make the worker's result last, and return the value that dependants (and `recall`) get."""
+
+    def lasts(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
+        """Whether what was given to `keep` lasts by now, so that the node counts as done; waits so long for it.
+
+        Asked of every node that was kept until it says so, in the order in which they were kept. What has gone wrong
+        is raised, as by `keep`.
+        """
 
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
         """Note that a node will not be made in this session; whatever reads it follows.
@@ -68,6 +75,7 @@ class EventKind(StrEnum):
     """An earlier session finished it."""
     STARTED = "started"
     DONE = "done"
+    """It is finished, and lasts."""
     FAILED = "failed"
     """An attempt ended with an error."""
     DIED = "died"

@@ -7,9 +7,10 @@ from typing import Any
 
 from vidnst.errors import FarmError, NumericalError, ScarceMemoryError, SourceError, VidnstError
 from vidnst.farm.crew import Crew
-from vidnst.farm.front import Front
+from vidnst.farm.front import Front, default_window
 from vidnst.farm.host import Component, Event, EventKind, Host, Listener
 from vidnst.farm.jobs import Outcome, Pool
+from vidnst.farm.kept import Kept
 from vidnst.farm.queues import Entry, Queues
 from vidnst.farm.words import LOOK_AFTER, Totals, ends_all, error_line, node_name, stopped
 from vidnst.plan import Lane
@@ -19,16 +20,6 @@ _POLL_SECONDS = 0.2
 
 _NUMERICAL_ATTEMPTS = 2
 """NaN comes back on every worker; the second attempt takes a smaller step, a third has nothing new to offer."""
-
-
-def default_window(workers: int, *, groups: int = 1) -> int:
-    """Frames that may be in flight in one component: enough for each worker to find work in any schedule.
-
-    Args:
-        workers: how many stylize.
-        groups: frames that the plan handles together; a few groups must fit.
-    """
-    return max(32, 4 * workers, 4 * groups)
 
 
 def run_plan(
@@ -107,6 +98,7 @@ class _Run:
         self._crew = {lane: Crew(pool.workers(lane)) for lane in Lane}
         self._lane = {name: lane for lane, crew in self._crew.items() for name in crew.names}
         self._running: dict[str, tuple[Entry, float]] = {}
+        self._kept = Kept(self._tell_done)
         self._first_host: Host | None = None
         self._several_hosts = False
         self._last_failure: tuple[Outcome, BaseException] | None = None
@@ -120,6 +112,7 @@ class _Run:
 
     def step(self) -> bool:
         """Open components and hand out nodes; False when all is done."""
+        self._kept.look()
         self._look_after()
         self._open_components()
         self._hand_out(Lane.STYLE)
@@ -127,10 +120,16 @@ class _Run:
         awaited = self._queues.held or any(crew.awaited for crew in self._crew.values())
         if not self._running and self._open and not awaited:
             raise RuntimeError("the plan cannot go on: no node is ready, none is running, and some are unfinished")
-        return bool(self._running or self._open)
+        return bool(self._running or self._open or self._kept)
 
     def collect(self) -> None:
-        """Wait for outcomes and take them in, one by one, so that a freed worker has work at once."""
+        """Wait for outcomes and take them in, one by one, so that a freed worker has work at once.
+
+        In the end, when none comes any more, wait for what is not written.
+        """
+        if self._kept and not (self._running or self._open):
+            self._kept.wait(_POLL_SECONDS)
+            return
         for outcome in self._pool.wait(_POLL_SECONDS):
             if outcome.back:
                 self._crew[self._lane[outcome.worker]].come_back(outcome.worker)
@@ -225,15 +224,8 @@ class _Run:
         crew.succeeded(outcome.worker)
         value = front.host.keep(entry.node, outcome.value, worker=outcome.worker, attempt=attempt)
         front.finish(entry, value)
-        self.totals = replace(self.totals, done=self.totals.done + 1)
-        self._tell(
-            EventKind.DONE,
-            entry,
-            worker=outcome.worker,
-            attempt=attempt,
-            seconds=seconds,
-            result=outcome.value,
-        )
+        facts = {"worker": outcome.worker, "attempt": attempt, "seconds": seconds, "result": outcome.value}
+        self._kept.add(Event(EventKind.DONE, entry.node, front.host, **facts))
         self._refill(front)
 
     def _lose(self, outcome: Outcome) -> None:
@@ -342,6 +334,11 @@ class _Run:
         entry.front.host.give_up(entry.node, error, because)
         self.totals = replace(self.totals, given_up=self.totals.given_up + 1)
         self._tell(EventKind.GIVEN_UP, entry, error=error, because=because)
+
+    def _tell_done(self, event: Event) -> None:
+        self.totals = replace(self.totals, done=self.totals.done + 1)
+        if self._listener is not None:
+            self._listener(event)
 
     def _skip(self, entry: Entry) -> None:
         self.totals = replace(self.totals, skipped=self.totals.skipped + 1)

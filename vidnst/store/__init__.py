@@ -4,16 +4,21 @@ from vidnst.store.atomic import lock_holder
 from vidnst.store.events import LogReader, read_events
 from vidnst.store.manifest import Look, Manifest, StyleMark
 from vidnst.store.peek import DAMAGES, holds_run, mask_path, read_plan, reading_plan, was_writing
+from vidnst.store.results import Done
 from vidnst.store.run import RunStore
 from vidnst.store.space import check_free_space, required_bytes
+from vidnst.store.writer import Result, Writer
 
 __all__ = [
     "DAMAGES",
+    "Done",
     "LogReader",
     "Look",
     "Manifest",
+    "Result",
     "RunStore",
     "StyleMark",
+    "Writer",
     "check_free_space",
     "holds_run",
     "lock_holder",

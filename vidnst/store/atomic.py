@@ -6,7 +6,8 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -55,22 +56,59 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         DiskFullError: no space left.
         OutputError: any other OSError; also where `write` leaves no file.
     """
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    write_together({path: write})
+
+
+def write_together(files: Mapping[Path, Callable[[Path], object]], *, threads: Executor | None = None) -> None:
+    """`write_whole` for several files: none has its name before all are on the disk, and each folder is flushed once.
+
+    Args:
+        files: what writes each of them.
+        threads: where they are made side by side; None makes one after the other, here.
+    """
+    parts = {path: path.with_name(f".{path.stem}.part{path.suffix}") for path in files}
     try:
-        with writing(path.parent):
-            part.unlink(missing_ok=True)  # a stranger's folder may have a link there, to be written through
-            write(part)
-            if not part.is_file() or part.stat().st_size == 0:
-                raise OutputError(f"{path} was not written", "check the folder and the space on its disk")
-            _flush(part, os.O_RDWR)
-            part.replace(path)
-            _flush(path.parent, os.O_RDONLY)
-    except BaseException as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        full = not isinstance(error, DiskFullError) and isinstance(error, OutputError)
-        if full and shutil.disk_usage(path.parent).free < _LITTLE_BYTES:
-            raise disk_full(path.parent) from error
+        if threads is None:
+            for path, write in files.items():
+                _write_part(path, parts[path], write)
+        else:
+            futures = [threads.submit(_write_part, path, parts[path], write) for path, write in files.items()]
+            wait(futures)  # all of them, so that none leaves its part after the parts are removed
+            for future in futures:
+                future.result()
+        for path, part in parts.items():
+            with _saying_full(path.parent):
+                part.replace(path)
+        for folder in dict.fromkeys(path.parent for path in files):
+            with _saying_full(folder):
+                _flush(folder, os.O_RDONLY)
+    except BaseException:
+        for part in parts.values():
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        raise
+
+
+def _write_part(path: Path, part: Path, write: Callable[[Path], object]) -> None:
+    with _saying_full(path.parent):
+        part.unlink(missing_ok=True)  # a stranger's folder may have a link there, to be written through
+        write(part)
+        if not part.is_file() or part.stat().st_size == 0:
+            raise OutputError(f"{path} was not written", "check the folder and the space on its disk")
+        _flush(part, os.O_RDWR)
+
+
+@contextmanager
+def _saying_full(folder: Path) -> Iterator[None]:
+    """`writing`, where the disk also counts as full if there is next to no space when something fails."""
+    try:
+        with writing(folder):
+            yield
+    except DiskFullError:
+        raise
+    except OutputError as error:
+        if shutil.disk_usage(folder).free < _LITTLE_BYTES:
+            raise disk_full(folder) from error
         raise
 
 

@@ -3,8 +3,9 @@
 import json
 import math
 import os
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -83,13 +84,14 @@ class LogReader:
 
 
 class EventLog:
-    """A log that is open for adding. Needs the folder's lock.
+    """A log that is open for adding, by any thread. Needs the folder's lock.
 
     A last line that was cut off by a kill is removed on opening.
     """
 
     def __init__(self, path: Path) -> None:
         self._folder = path.parent
+        self._lock = threading.Lock()
         with writing(self._folder):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             self._end = self._repair()
@@ -103,35 +105,44 @@ class EventLog:
         return end
 
     def append(self, kind: str, facts: Mapping[str, Any], *, durable: bool = True) -> None:
-        """Add an event with the present time.
+        """Add an event: see `extend`."""
+        self.extend([(kind, facts)], durable=durable)
+
+    def extend(self, events: Iterable[tuple[str, Mapping[str, Any]]], *, durable: bool = True) -> None:
+        """Add events with the present time, all of them or none.
 
         Args:
-            kind: what happened.
-            facts: JSON values; numbers that JSON lacks (NaN, infinity) become null.
-            durable: whether to wait until it is on the disk.
+            events: of each what happened, and JSON values; numbers that JSON lacks (NaN, infinity) become null.
+            durable: whether to wait until they are on the disk.
 
         Raises:
             DiskFullError: no space left; the log is as it was before.
         """
-        event = {"time": round(time.time(), 3), "kind": kind, **facts}
-        line = json.dumps(_plain(event), separators=(",", ":"), allow_nan=False).encode() + b"\n"
-        try:
-            with writing(self._folder):
-                written = os.pwrite(self._descriptor, line, self._end)
-                while written < len(line):
-                    written += os.pwrite(self._descriptor, line[written:], self._end + written)
-                if durable:
-                    os.fsync(self._descriptor)
-        except BaseException:
-            os.ftruncate(self._descriptor, self._end)
-            raise
-        self._end += len(line)
+        now = round(time.time(), 3)
+        lines = b"".join(_line({"time": now, "kind": kind, **facts}) for kind, facts in events)
+        with self._lock:
+            try:
+                with writing(self._folder):
+                    written = os.pwrite(self._descriptor, lines, self._end)
+                    while written < len(lines):
+                        written += os.pwrite(self._descriptor, lines[written:], self._end + written)
+                    if durable:
+                        os.fsync(self._descriptor)
+            except BaseException:
+                os.ftruncate(self._descriptor, self._end)
+                raise
+            self._end += len(lines)
 
     def close(self) -> None:
         """Close the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        with self._lock:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+
+def _line(event: Mapping[str, Any]) -> bytes:
+    return json.dumps(_plain(event), separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def _plain(value: Any) -> Any:

@@ -48,7 +48,7 @@ class PictureFolder:
         return self.path(index).name in self._names
 
     def write(self, index: int, write: Callable[[Path], object]) -> None:
-        """Keep a picture; see `RunStore.write_frame`."""
+        """Keep a picture; see `write_whole`."""
         path = self.path(index)
         write_whole(path, write)
         self._names.add(path.name)

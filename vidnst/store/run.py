@@ -12,8 +12,9 @@
     masks/         <region>/<frame, 8 digits>.png: masks that follow what moves, found before anything is rendered
     lock           held by the process that works here
 
-A node is finished when the log says so. Its state and frame are on the disk under their final names before that line
-is written, so a kill at any moment loses at most the nodes in flight.
+A node is finished when the log says so. Its frame, and its state if anything that is not finished reads it, are on the
+disk under their final names before that line is written, so a kill at any moment loses at most the nodes in flight, and
+those that wait to be written: see `writer`.
 """
 
 import json
@@ -22,6 +23,7 @@ import shutil
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -32,14 +34,13 @@ from numpy.typing import NDArray
 
 from vidnst.errors import OutputError, RunError
 from vidnst.plan import Node, NodeId, StateId, settled
-from vidnst.store.atomic import FolderLock, remove_parts, write_bytes_whole, write_whole, writing
+from vidnst.store.atomic import FolderLock, remove_parts, write_bytes_whole, writing
 from vidnst.store.events import EventLog, read_events
+from vidnst.store.folder import FOLDERS, clear, is_ours, refuse_link
 from vidnst.store.manifest import Manifest
 from vidnst.store.peek import holds_run, mask_path, read_plan
-from vidnst.store.pictures import PICTURE_FOLDERS
+from vidnst.store.results import Done, Results
 
-_FOLDERS = ("state", "frames", "masks", *PICTURE_FOLDERS)
-_OURS = frozenset({"run.json", "plan.json", "events.jsonl", "measure.json", "report.html", "lock", *_FOLDERS})
 _PACE_FRAMES = 200
 _FORGOTTEN_AT_ONCE = 10_000
 _LATEST = 1e12
@@ -59,14 +60,10 @@ class RunStore:
         self._lock = lock
         self._done: set[str] = set()
         with writing(folder):
-            for name in _FOLDERS:
-                _refuse_link(folder / name)
-            for name in ("state", "frames"):
-                (folder / name).mkdir(exist_ok=True)
-                remove_parts(folder / name)
+            for name in FOLDERS:
+                refuse_link(folder / name)
             remove_parts(folder)
-        self._states = {entry.name for entry in os.scandir(folder / "state")}
-        self._frames = {entry.name for entry in os.scandir(folder / "frames")}
+        self._results = Results(folder)
         self._log = EventLog(folder / "events.jsonl")
         self._read_log()
         self.record("session", process=os.getpid(), host=socket.gethostname())
@@ -86,7 +83,7 @@ class RunStore:
         """
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            strange = sorted(entry.name for entry in os.scandir(folder) if not _is_ours(entry.name))
+            strange = sorted(entry.name for entry in os.scandir(folder) if not is_ours(entry.name))
         if strange:
             raise RunError(
                 f"the folder {folder} has files that are no run's ({strange[0]})",
@@ -96,7 +93,7 @@ class RunStore:
         try:
             if holds_run(folder) and not restart:
                 raise RunError(f"the folder {folder} holds a run already", "resume it, or give --restart")
-            _clear(folder)
+            clear(folder)
             write_bytes_whole(folder / "run.json", manifest.model_dump_json(indent=2).encode())
             return cls(folder, manifest, lock)
         except BaseException:
@@ -151,50 +148,43 @@ class RunStore:
 
     def frame_path(self, index: int) -> Path:
         """Where frame `index` of the source is, or will be, as a PNG."""
-        return self.folder / "frames" / f"{index:08d}.png"
+        return self._results.frame_path(index)
 
     def state_path(self, state: StateId) -> Path:
         """Where a state is, or will be."""
-        return self.folder / "state" / f"{state}.npy"
+        return self._results.state_path(state)
 
-    def write_frame(self, index: int, write: Callable[[Path], object]) -> None:
-        """Keep a finished frame.
+    def write(
+        self,
+        *,
+        states: Mapping[StateId, NDArray[np.uint16]] | None = None,
+        frames: Mapping[int, Callable[[Path], object]] | None = None,
+        threads: Executor | None = None,
+    ) -> None:
+        """Keep what nodes have given; none of it has its name before all is on the disk.
 
         Args:
-            index: its place in the source.
-            write: writes the picture to the path it is given (a temporary name that ends in `.png`).
+            states: `(H, W, 3)` uint16 each.
+            frames: for each place in the source what writes the finished picture to the path it is given (a temporary
+                name that ends in `.png`).
+            threads: where the files are made side by side; None makes one after the other, here.
 
         Raises:
             DiskFullError: no space left. OutputError: anything else that hinders writing.
         """
-        path = self.frame_path(index)
-        write_whole(path, write)
-        self._frames.add(path.name)
+        self._results.write(states or {}, frames or {}, threads)
 
     def write_mask(self, region: str, index: int, data: bytes) -> None:
-        """Keep a region's mask of a frame, a whole PNG file. Errors as in `write_frame`."""
+        """Keep a region's mask of a frame, a whole PNG file. Errors as in `write`."""
         path = mask_path(self.folder, region, index)
-        _refuse_link(path.parent)
+        refuse_link(path.parent)
         with writing(self.folder):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes_whole(path, data)
 
-    def write_state(self, state: StateId, pixels: NDArray[np.uint16]) -> None:
-        """Keep a state: `(H, W, 3)` uint16. Errors as in `write_frame`."""
-        if pixels.dtype != np.uint16 or pixels.ndim != 3:
-            raise ValueError(f"a state is (H, W, 3) uint16, got {pixels.shape} {pixels.dtype}")
-
-        def save(part: Path) -> None:
-            with part.open("wb") as file:
-                np.save(file, pixels, allow_pickle=False)
-
-        path = self.state_path(state)
-        write_whole(path, save)
-        self._states.add(path.name)
-
     def has_state(self, state: NodeId) -> bool:
         """Whether the state can be read back; never for a flow."""
-        return f"{state}.npy" in self._states
+        return self._results.has_state(state)
 
     def read_state(self, state: StateId, *, width: int, height: int) -> NDArray[np.uint16]:
         """A state as it was written: `(height, width, 3)` uint16.
@@ -202,64 +192,21 @@ class RunStore:
         Raises:
             RunError: it is not there, cut off, or of another size or type.
         """
-        path = self.state_path(state)
-        try:
-            pixels = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: its size is checked before it is read
-            if pixels.shape != (height, width, 3) or pixels.dtype != np.uint16:
-                raise ValueError(f"it holds {pixels.shape} {pixels.dtype}")
-        except Exception as error:  # numpy fails in a dozen ways on a header that it did not write
-            raise RunError(
-                f"the state {path} cannot be read: {error}",
-                "delete that file and give the same command again; what depends on it is rendered anew",
-            ) from error
-        return np.array(pixels)
+        return self._results.read_state(state, width=width, height=height)
 
-    def release(self, node: NodeId) -> None:
-        """Delete a state that nobody will read any more; a flow has nothing on the disk."""
-        name = f"{node}.npy"
-        if name in self._states:
-            self._states.remove(name)
-            with writing(self.folder):
-                (self.folder / "state" / name).unlink(missing_ok=True)
+    def release(self, nodes: Iterable[NodeId]) -> None:
+        """Delete states that nobody will read any more; a flow has nothing on the disk."""
+        self._results.release(nodes)
 
     def record(self, kind: str, *, durable: bool = False, **facts: Any) -> None:
-        """Add an event to the log: JSON values, node ids and the like as text."""
+        """Add an event to the log, from any thread: JSON values, node ids and the like as text."""
         self._log.append(kind, facts, durable=durable)
 
-    def record_done(
-        self,
-        node: Node,
-        *,
-        worker: str,
-        attempt: int,
-        losses: Mapping[str, float],
-        evaluations: int,
-        seconds: float,
-        **facts: Any,
-    ) -> None:
-        """Declare a node finished. Its state and frame must have been written before.
-
-        Args:
-            node: whose results are kept.
-            worker, attempt: who finished it, and in which attempt, from 1.
-            losses: final value of each term.
-            evaluations: of the loss.
-            seconds: of computing.
-            facts: anything else worth keeping, as JSON values.
-        """
-        self.record(
-            "done",
-            durable=True,
-            node=str(node.id),
-            final=node.final,
-            attempt=attempt,
-            worker=worker,
-            losses=losses,
-            evaluations=evaluations,
-            seconds=round(seconds, 6),
-            **facts,
-        )
-        self._done.add(str(node.id))
+    def record_done(self, nodes: Iterable[Done]) -> None:
+        """Declare nodes finished, all at once. Their states and frames must have been written before."""
+        nodes = list(nodes)
+        self._log.extend([("done", done.plain()) for done in nodes])
+        self._done.update(str(done.node.id) for done in nodes)
 
     def forget(self, nodes: Iterable[StateId], *, frames: Iterable[int]) -> None:
         """Declare nodes unfinished, so that they are made again; a state that is replaced may lie there until then.
@@ -288,13 +235,13 @@ class RunStore:
     @property
     def begun(self) -> bool:
         """Whether there is any result that would be lost."""
-        return bool(self._done or self._frames or self._states)
+        return bool(self._done or self._results)
 
     def finished(self, node: Node) -> bool:
         """Whether the log says that the node is done, and its frame, where it has one, is there."""
         if str(node.id) not in self._done:
             return False
-        return not node.final or self.frame_path(node.id.frame).name in self._frames
+        return not node.final or self._results.has_frame(node.id.frame)
 
     def settled(self, nodes: Iterable[Node]) -> set[StateId]:
         """States of one component (a shot's plan, in its order) that need not be made again: see `plan.settled`."""
@@ -317,10 +264,9 @@ class RunStore:
         self.complete = True
         if keep:
             return
-        for name in _FOLDERS:
+        for name in FOLDERS:
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        self._states.clear()
-        self._frames.clear()
+        self._results.clear()
 
     def close(self) -> None:
         """Close the log and let others have the folder."""
@@ -358,25 +304,3 @@ class RunStore:
     def _note_pace(self, times: "deque[float]") -> None:
         if len(times) >= 2 and times[-1] > times[0]:
             self.seconds_per_frame = (times[-1] - times[0]) / (len(times) - 1)
-
-
-def _is_ours(name: str) -> bool:
-    return name in _OURS or (name.startswith(".") and ".part" in name)
-
-
-def _clear(folder: Path) -> None:
-    """Remove a run, its record first, so that what a kill leaves is no run."""
-    with writing(folder):
-        for name in ("run.json", "plan.json", "events.jsonl", "measure.json", "report.html"):
-            (folder / name).unlink(missing_ok=True)
-        for name in _FOLDERS:
-            path = folder / name
-            _refuse_link(path)
-            if path.exists():
-                shutil.rmtree(path)
-
-
-def _refuse_link(path: Path) -> None:
-    """A run folder from elsewhere must not make us delete or write outside it."""
-    if path.is_symlink():
-        raise RunError(f"{path} is a link", "remove it, or choose another folder with --work-dir")
