@@ -12,9 +12,9 @@ _KEPT_BYTES = 1 << 30
 def keep_freed_memory() -> None:
     """Have glibc keep large blocks that are freed, for the rest of the process; without glibc, nothing.
 
-    An evaluation of the loss allocates and frees the same large blocks each time. By itself glibc gives them back to the
-    system, which then has to fill every page with zeros anew: at 1280x720 15 % of the time. What is kept takes up to 16 %
-    more memory, since blocks of other sizes do not fit into each other's gaps.
+    An evaluation of the loss allocates and frees the same large blocks each time. By itself glibc gives them back to
+    the system, which then has to fill every page with zeros anew: at 1280x720 15 % of the time. What is kept takes up
+    to 16 % more memory, since blocks of other sizes do not fit into each other's gaps.
     """
     if not sys.platform.startswith("linux"):
         return
