@@ -35,7 +35,8 @@ def gram(features: Tensor, guide: Tensor | None = None) -> Tensor:
     The result is float32. Of bfloat16 maps the products are summed up in bfloat16 over `_BAND` positions at most and
     in float32 from there on: its entries are then off by 0.2 % at most.
     """
-    rows = features[0].permute(1, 2, 0).flatten(0, 1)  # a view, where channels come last in memory
+    # A view, where channels come last in memory; and so does its gradient, as `features[0]` would not have it.
+    rows = features.permute(0, 2, 3, 1).flatten(0, 2)
     weights = None if guide is None else guide.flatten()[:, None].to(rows)
     count = rows.shape[0] if guide is None else guide.sum() + NO_ENERGY
     found: Tensor = _Products.apply(rows, weights)
