@@ -84,11 +84,14 @@ def pixels_row(size: str, *, backbone: str, evaluations: int, rounds: int, devic
     from vidnst.bench.machine import give_back, peak_memory
     from vidnst.bench.speed import bare_config, noise, parse_size
     from vidnst.config import RenderConfig
+    from vidnst.farm.heap import keep_freed_memory
     from vidnst.style.stylize import Stylizer, from_pixels, last_layer
     from vidnst.style.weights import load_features, resolve_weights
 
     values = bare_config(backbone).model_dump(mode="json")
-    values["model"] |= {"precision": "float32", "weights": "random"}
+    values["model"] |= {"weights": "random"}
+    if device == "cpu" and not CALM.keys() <= os.environ.keys():
+        keep_freed_memory()  # as workers do
     config, on = RenderConfig.model_validate(values), torch.device(device)
     features = load_features(resolve_weights("random", backbone=backbone), last_layer(config), backbone=backbone)
     stylizer = Stylizer(features, [(noise(256, 256, seed=1), 1.0)], config, device=on)
@@ -122,10 +125,13 @@ def pixels_row(size: str, *, backbone: str, evaluations: int, rounds: int, devic
 
 def measure_pixels(asked: argparse.Namespace) -> dict[str, Any]:
     """Every size, with lines through them."""
+    import torch
+
     from vidnst.bench.speed import bare_config, parse_size
     from vidnst.style.memory import footprint
+    from vidnst.style.precision import settled
 
-    reckoned = footprint(bare_config(asked.backbone))
+    reckoned = footprint(settled(bare_config(asked.backbone), torch.device(asked.device)))
     rows: list[dict[str, Any]] = []
     for size in asked.size:
         if (needed := reckoned.of(*parse_size(size)) / 2**30) > asked.most_gib:

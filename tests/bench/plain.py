@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vidnst.config import RenderConfig
+from vidnst.farm.heap import keep_freed_memory
 from vidnst.presets import load_config
 from vidnst.style.layers import convs_up_to
 from vidnst.style.stylize import StepReport, Stylizer, from_pixels, last_layer
@@ -147,6 +148,7 @@ def main() -> None:
     plain.aim(content, from_pixels(style))
     check(stylizer, plain, content)
     picture, seconds = plain.paint(content)
+    keep_freed_memory()  # as vidnst's workers do from their start; the reference runs as torch comes
     reference = plain.judge(picture)
     found = ours(stylizer, plain, content, reference["total"])
     best = found.pop("picture", None)

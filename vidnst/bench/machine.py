@@ -164,7 +164,7 @@ def precision(device: torch.device, *, maps: str = "float32") -> dict[str, Any]:
     """In what numbers a frame is optimised, as plain JSON: torch lets cuDNN round what it multiplies to TF32.
 
     Args:
-        maps: of the network's maps, `model.precision`; auto is float32 where no memory has to be saved.
+        maps: of the network's maps, `model.precision`; auto is float32.
     """
     return {
         "tensors": "float32",

@@ -16,7 +16,9 @@ from vidnst.bench.whole import drawn_footage, preset_config, render_row
 from vidnst.config import RenderConfig
 from vidnst.errors import ConfigError
 from vidnst.events import OnEvent, Stage, ignore
+from vidnst.farm.heap import keep_freed_memory
 from vidnst.farm.worker import pick_device
+from vidnst.style.precision import settled
 from vidnst.style.stylize import Stylizer, last_layer
 from vidnst.style.weights import load_features, resolve_weights
 
@@ -63,6 +65,8 @@ def measure(request: BenchRequest, *, on_event: OnEvent = ignore) -> dict[str, A
     device = pick_device("auto")
     if request.threads is not None:
         torch.set_num_threads(request.threads)
+    if device.type == "cpu":
+        keep_freed_memory()  # as workers do
     old = None if request.against is None else read_report(request.against)
     asked = request.sizes or (() if old is None else tuple(row["size"] for row in old["rows"]))
     sizes = chosen_sizes(asked, device)
@@ -101,7 +105,7 @@ def _head(request: BenchRequest, config: RenderConfig, device: torch.device, flo
         "machine": machine(device),
         "threads": torch.get_num_threads(),
         "backbone": request.backbone,
-        "precision": precision(device, maps=config.model.precision),
+        "precision": precision(device, maps=settled(config, device).model.precision),
         "matrix_gflops": floor.matrix_flops / 1e9,
         "matrix_precision": "float32",
         "matrix_bf16_gflops": None if floor.bf16_flops is None else floor.bf16_flops / 1e9,
