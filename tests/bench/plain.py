@@ -148,7 +148,7 @@ def main() -> None:
     plain.aim(content, from_pixels(style))
     check(stylizer, plain, content)
     picture, seconds = plain.paint(content)
-    keep_freed_memory()  # as vidnst's workers do from their start; the reference runs as torch comes
+    keep_freed_memory()  # as vidnst's actors do from their start; the reference runs as torch comes
     reference = plain.judge(picture)
     found = ours(stylizer, plain, content, reference["total"])
     best = found.pop("picture", None)

@@ -16,7 +16,6 @@ from vidnst.bench.whole import drawn_footage, preset_config, render_row
 from vidnst.config import RenderConfig
 from vidnst.errors import ConfigError
 from vidnst.events import OnEvent, Stage, ignore
-from vidnst.farm.heap import keep_freed_memory
 from vidnst.farm.worker import pick_device
 from vidnst.style.precision import settled
 from vidnst.style.stylize import Stylizer, last_layer
@@ -65,8 +64,6 @@ def measure(request: BenchRequest, *, on_event: OnEvent = ignore) -> dict[str, A
     device = pick_device("auto")
     if request.threads is not None:
         torch.set_num_threads(request.threads)
-    if device.type == "cpu":
-        keep_freed_memory()  # as workers do
     old = None if request.against is None else read_report(request.against)
     asked = request.sizes or (() if old is None else tuple(row["size"] for row in old["rows"]))
     sizes = chosen_sizes(asked, device)

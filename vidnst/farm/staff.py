@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.config import FarmConfig
-from vidnst.farm.heap import give_back_freed_memory
 from vidnst.farm.jobs import SharingPool, Team, WorkerFactory
 from vidnst.farm.looks import SkippingWorkerFactory
 from vidnst.farm.ray.pool import RayPool, default_workers
@@ -145,11 +144,8 @@ def hire_crews(
         gpu = pick_device(farm.device).type == "cuda"
         staff = choose_staff(farm, width=width, cores=local_cores(), gpus=float(gpu), threads=threads)
         style, flow = crews(staff)
-        try:
-            with closing(InlinePool({Lane.STYLE: (style, staff.style), Lane.FLOW: (flow, staff.flow)})) as pool:
-                yield pool, staff
-        finally:  # workers of a process of their own take it with them
-            give_back_freed_memory()
+        with closing(InlinePool({Lane.STYLE: (style, staff.style), Lane.FLOW: (flow, staff.flow)})) as pool:
+            yield pool, staff
         return
     wanted = (farm.workers or 1) * (farm.threads or threads or 1)
     with RaySession(address=farm.address, cpus=wanted, verbose=verbose) as session:

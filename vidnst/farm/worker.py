@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from vidnst.config import MotionConfig, RenderConfig
 from vidnst.direction import Direction, over_source
 from vidnst.errors import FarmError, ScarceMemoryError
-from vidnst.farm.heap import keep_freed_memory
 from vidnst.farm.jobs import FlowJob, Shared, Stylized, StylizeJob
 from vidnst.farm.room import Rungs, climb, free_caches, given_memory, room_left, too_large
 from vidnst.frames import Pixels, State, planes, widen
@@ -45,8 +44,6 @@ class StyleWorkerFactory:
             _use_threads(self.threads)
         if self.features is None:
             return StyleWorker(None, device, Rungs(self.config, None))
-        if device.type == "cpu":
-            keep_freed_memory()
         half = settled(self.config, device) != self.config
         rungs = Rungs(self.config, given_memory(self.config, device), half)
         features = self.features.get() if isinstance(self.features, Shared) else self.features

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from vidnst.errors import FarmError
+from vidnst.farm.heap import keep_freed_memory
 from vidnst.farm.jobs import Outcome, Shared, Team, Worker, WorkerDiedError, WorkerFactory
 from vidnst.farm.ray.failures import original_error, process_end, start_error
 from vidnst.farm.ray.session import RaySession
@@ -232,6 +233,7 @@ class _Actor:
             import ray
 
             factory: WorkerFactory = ray.get(self._factory[0])
+            keep_freed_memory()  # this process paints, and nothing else
             self._worker = factory()
         return self._worker
 
