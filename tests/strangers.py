@@ -6,20 +6,18 @@ renders COUNT (200) of them and counts how they end. Ends with status 1 if any h
 takes too much memory, or says more or less than one sentence.
 """
 
-import json
 import os
 import random
 import resource
 import signal
 import struct
-import subprocess
 import sys
 import tempfile
 import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import clips
@@ -212,13 +210,8 @@ def _list_of(other: Path) -> Callable[[bytes, random.Random], bytes]:
     return _list
 
 
-def render(path: Path, folder: Path, *, patient: bool = True) -> Outcome:
-    """Pass a file through the command line, in a process forked from this one, with bounded memory and time.
-
-    Args:
-        patient: whether one that hangs is tried once more, forked from a fresh process: a child of a process with
-            threads may find locks held by threads that it does not have, which is no fault of the file's.
-    """
+def render(path: Path, folder: Path) -> Outcome:
+    """Pass a file through the command line, in a process forked from this one, with bounded memory and time."""
     output, log = folder / f"{path.name}.out.mp4", folder / f"{path.name}.log"
     report, answer = os.pipe()
     before = _in_use()
@@ -231,17 +224,8 @@ def render(path: Path, folder: Path, *, patient: bool = True) -> Outcome:
     with os.fdopen(report, "rb") as pipe:
         counts = pipe.read()
     peak, children = struct.unpack("<QQ", counts) if len(counts) == 16 else (0, 0)
-    if status == -signal.SIGKILL and patient:
-        return _render_apart(path, folder / "again")
     said = log.read_text("utf-8", errors="replace") if log.exists() else ""
     return Outcome(status, said, time.monotonic() - began, max(0, peak - before), children, output.exists())
-
-
-def _render_apart(path: Path, folder: Path) -> Outcome:
-    folder.mkdir(exist_ok=True)
-    command = [sys.executable, __file__, "one", str(path), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return Outcome(**json.loads(done.stdout))
 
 
 def _work(path: Path, output: Path, log: Path, answer: int) -> None:
@@ -323,8 +307,4 @@ def main(count: int = 200, seed: int = 1) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["one"]:
-        prepared()
-        sys.stdout.write(json.dumps(asdict(render(Path(sys.argv[2]), Path(sys.argv[3]), patient=False))))
-        raise SystemExit
     sys.exit(bool(main(*(int(text) for text in sys.argv[1:3]))))

@@ -13,7 +13,7 @@ from vidnst.errors import DiskFullError, OutputError
 from vidnst.frames import Shot
 from vidnst.plan import Node, StateId, chain
 from vidnst.store import Done, Look, Manifest, Result, RunStore, Writer
-from vidnst.store.writer import Room
+from vidnst.store.writer import Room, _begun
 
 NODES = [node for node in chain(Shot(0, 9)) if isinstance(node.id, StateId)]
 MIB = 1 << 20
@@ -292,3 +292,21 @@ def test_leaving_with_an_error_writes_what_was_given(store: RunStore, monkeypatc
         stop()
     assert done_in(store) == [str(node.id) for node in NODES]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("write")]
+
+
+def test_where_a_thread_cannot_be_begun_none_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def starting(thread: threading.Thread) -> None:
+        if len(begun) == 2:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+        begun.append(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", starting)
+    with pytest.raises(RuntimeError, match="new thread"):
+        _begun(3)
+    for thread in begun:
+        thread.join(timeout=10)
+    assert not any(thread.is_alive() for thread in begun)

@@ -240,5 +240,10 @@ def _begun(count: int) -> Executor:
     """So many threads, all of them begun: later, while something large is painted, there may be no memory for one."""
     threads = ThreadPoolExecutor(count, thread_name_prefix="write")
     meeting = threading.Barrier(count)
-    wait([threads.submit(meeting.wait) for _ in range(count)])
+    try:
+        wait([threads.submit(meeting.wait) for _ in range(count)])
+    except RuntimeError:  # there is no room for one: the others must not wait for it, or this process never ends
+        meeting.abort()
+        threads.shutdown()
+        raise
     return threads
