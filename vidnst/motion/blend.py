@@ -28,6 +28,8 @@ _LIGHT_FITS = 4
 """Times that a gain of light is found, each but the first without what the one before did not explain."""
 _STRONGEST_ANSWER = 1.5
 """The most that a painting grows brighter for its source's growing brighter by one."""
+LEAST_TRUST = 1e-6
+"""Sum of weights times validities that a blend is divided by at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def blend(
     if follow_light:
         fetched, lit = _lit(fetched)
     shares = [np.float32(start.weight) * one.valid for start, one in zip(starts, fetched, strict=True)]
-    trust = np.maximum(np.sum(shares, axis=0), np.float32(1e-6))
+    trust = np.maximum(np.sum(shares, axis=0), np.float32(LEAST_TRUST))
     shares = [share / trust for share in shares]
     begun = _mean([one.picture for one in fetched], shares)
     valid = np.maximum.reduce([one.valid for one in fetched])

@@ -10,17 +10,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_BANDS = (1.0, 2.0)
+BANDS = (1.0, 2.0)
 """Standard deviations, in pixels, of the blurs between which a band of detail lies, from the finest."""
-_WINDOW = 0.12
+WINDOW = 0.12
 """Side of the window over which contrast is measured, as a share of the picture's width."""
-_LARGEST_GAIN = 1.6
-_NO_CONTRAST = 1e-7
+LARGEST_GAIN = 1.6
+"""Factor that detail is raised by at most."""
+NO_CONTRAST = 1e-7
+"""Mean square that is added to both of two contrasts before they are compared: where there is none, none is made."""
+
+
+def window_side_px(width: int) -> int:
+    """Side of the window for a picture of this width, an odd number of pixels."""
+    return 2 * max(1, round(WINDOW * width / 2)) + 1
 
 
 def contrast(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean square of each band of detail around every pixel: `(2, H, W)` float32 of a `(3, H, W)` picture."""
-    bands = np.empty((len(_BANDS) + 1, *picture.shape[1:]), np.float32)
+    bands = np.empty((len(BANDS) + 1, *picture.shape[1:]), np.float32)
     squares = np.zeros_like(bands[:-1])
     for plane in picture:
         _split(plane, bands)
@@ -38,7 +45,7 @@ def raise_detail(picture: NDArray[np.float32], wanted: NDArray[np.float32]) -> N
     Returns:
         `(3, H, W)` float32 in [0, 1].
     """
-    split = np.empty((3, len(_BANDS) + 1, *picture.shape[1:]), np.float32)
+    split = np.empty((3, len(BANDS) + 1, *picture.shape[1:]), np.float32)
     squares, square = np.zeros_like(wanted), np.empty_like(wanted)
     for plane, bands in zip(picture, split, strict=True):
         _split(plane, bands)
@@ -55,9 +62,9 @@ def raise_detail(picture: NDArray[np.float32], wanted: NDArray[np.float32]) -> N
 
 
 def _gains(wanted: NDArray[np.float32], there: NDArray[np.float32]) -> NDArray[np.float32]:
-    there += np.float32(_NO_CONTRAST)
-    np.divide(wanted + np.float32(_NO_CONTRAST), there, out=there)
-    return np.clip(np.sqrt(there, out=there), 1, _LARGEST_GAIN, out=there)
+    there += np.float32(NO_CONTRAST)
+    np.divide(wanted + np.float32(NO_CONTRAST), there, out=there)
+    return np.clip(np.sqrt(there, out=there), 1, LARGEST_GAIN, out=there)
 
 
 def _split(plane: NDArray[np.float32], into: NDArray[np.float32]) -> None:
@@ -65,7 +72,7 @@ def _split(plane: NDArray[np.float32], into: NDArray[np.float32]) -> None:
 
     They are written into one array `(bands + 1, H, W)`: most of the time of many small ones went into new pages.
     """
-    for number, deviation_px in enumerate(_BANDS):
+    for number, deviation_px in enumerate(BANDS):
         band, blurred = into[number : number + 2]
         cv2.GaussianBlur(plane, (0, 0), deviation_px, dst=blurred)
         np.subtract(plane, blurred, out=band)
@@ -74,7 +81,7 @@ def _split(plane: NDArray[np.float32], into: NDArray[np.float32]) -> None:
 
 def _around(squares: NDArray[np.float32]) -> NDArray[np.float32]:
     """Means over the window, and over the three channels that the squares were added up over, of each band."""
-    side = 2 * max(1, round(_WINDOW * squares.shape[2] / 2)) + 1
+    side = window_side_px(squares.shape[2])
     squares /= np.float32(3)
     means = np.empty_like(squares)
     for band, mean in zip(squares, means, strict=True):

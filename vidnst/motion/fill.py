@@ -4,8 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SAMPLES = 20_000
-_PRIOR_SAMPLES = 1.0
+"""Pixels that the colours are fitted to, no fewer where the picture has as many."""
+PRIOR_SAMPLES = 1.0
 """Weight of "colours stay as they are", in pixels, so that a few odd pixels do not decide the colours of all."""
+
+
+def sample_step(pixels: int) -> int:
+    """Of a picture with so many pixels every so many are enough to fit colours to."""
+    return max(1, pixels // _SAMPLES)
 
 
 def match_colours(
@@ -45,13 +51,13 @@ def fit_colours(
     Returns:
         `(4, 3)` float32: a colour, with a 1 after it, times this is the stylized colour.
     """
-    step = max(1, valid.size // _SAMPLES)
+    step = sample_step(valid.size)
     seen, wanted = _samples(content, step), _samples(stylized, step)
     seen = np.concatenate([seen, np.ones((len(seen), 1))], axis=1)
     share = valid.reshape(-1)[::step].astype(np.float64)
     # einsum adds up in one order whatever the number of threads, so the bytes do not depend on the machine's load.
-    left = np.einsum("n,ni,nj->ij", share, seen, seen) + _PRIOR_SAMPLES * np.eye(4)
-    right = np.einsum("n,ni,nj->ij", share, seen, wanted) + _PRIOR_SAMPLES * np.eye(4, 3)
+    left = np.einsum("n,ni,nj->ij", share, seen, seen) + PRIOR_SAMPLES * np.eye(4)
+    right = np.einsum("n,ni,nj->ij", share, seen, wanted) + PRIOR_SAMPLES * np.eye(4, 3)
     return np.asarray(np.linalg.solve(left, right), np.float32)
 
 
