@@ -25,6 +25,7 @@ MAY_KNOW = {
     "vidnst.finish": VOCABULARY,
     "vidnst.direction": VOCABULARY,
     "vidnst.style": VOCABULARY | {"vidnst.direction", "vidnst.checkpoint", "vidnst.reproducible"},
+    "vidnst.blending": VOCABULARY | {"vidnst.motion"},
     "vidnst.raft": VOCABULARY | {"vidnst.checkpoint", "vidnst.reproducible", "vidnst.motion"},
     "vidnst.plan": VOCABULARY,
     "vidnst.steadiness": VOCABULARY,
@@ -36,7 +37,9 @@ MAY_KNOW = {
     "vidnst.farm": VOCABULARY | {"vidnst.direction", "vidnst.plan", "vidnst.motion", "vidnst.style.thrift"},
     "vidnst.farm.room": VOCABULARY | {"vidnst.style", "vidnst.farm"},
     "vidnst.farm.worker": (
-        VOCABULARY | {"vidnst.direction", "vidnst.plan", "vidnst.motion", "vidnst.style", "vidnst.raft", "vidnst.farm"}
+        VOCABULARY
+        | {"vidnst.direction", "vidnst.plan", "vidnst.motion", "vidnst.blending", "vidnst.style", "vidnst.raft"}
+        | {"vidnst.farm"}
     ),
 }
 """For each room the rooms it may import from, besides itself. The longest name that fits counts."""
@@ -54,7 +57,7 @@ COMMAND_LINE = (
 
 OUTSIDE = {
     "torch": (
-        *("vidnst.style", "vidnst.raft", "vidnst.checkpoint", "vidnst.reproducible"),
+        *("vidnst.style", "vidnst.raft", "vidnst.blending", "vidnst.checkpoint", "vidnst.reproducible"),
         *("vidnst.farm.worker", "vidnst.farm.room", "vidnst.bench", "vidnst.doctor", "vidnst.distill"),
     ),
     "torchvision": ("vidnst.raft", "vidnst.doctor"),

@@ -71,6 +71,8 @@ class RenderHost:
         self._width, self._height = size
         self._done = done
         self._glimpses: dict[int, NDArray[np.float32]] = {}
+        self._painted: dict[NodeId, NDArray[np.float32]] = {}
+        """Glimpses of states that will be read again, and that this session made."""
         self.given_up: dict[NodeId, tuple[str, NodeId | None]] = {}
         """Nodes that failed for good, or read what did: what went wrong, and the node at which it did, if another."""
         self.failed_shots: set[int] = set()
@@ -115,6 +117,7 @@ class RenderHost:
             renew=changed if node.role in (Role.KEY, Role.WARM) else 0.0,  # what passes start from has been renewed
             direction=None if self._direct is None else self._direct(node.shot, node.id.frame),
             glimpses=tuple(self._glimpse(node, source) for source in node.sources) if gated else None,
+            painted=tuple(self._painted.get(source.state) for source in node.sources) if gated else (),
             thrift=self._economy.of(node.shot),
         )
 
@@ -175,6 +178,8 @@ class RenderHost:
         shown = result.state if result.shown is None else result.shown
         bits = self._config.frame_bits
         saved = self._economy.take(node, result)
+        if node.uses and result.glimpse is not None:
+            self._painted[node.id] = result.glimpse
         self._writer.keep(
             Result(
                 Done(
@@ -207,6 +212,7 @@ class RenderHost:
 
     def release(self, node: NodeId) -> None:
         """Nobody will read it again."""
+        self._painted.pop(node, None)
         if not self._config.output.keep_frames:
             self._writer.release(node)
 

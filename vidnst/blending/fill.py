@@ -17,10 +17,10 @@ def match_colours(content: Tensor, stylized: Tensor, valid: Tensor) -> Tensor:
     Returns:
         `(1, 3, H, W)` float32 in [0, 1].
     """
-    *gains, offsets = fit_colours(content, stylized, valid).reshape(4, 1, 3, 1, 1)
-    mapped = offsets.expand_as(content)
-    for number, gain in enumerate(gains):
-        mapped = torch.addcmul(mapped, gain, content[:, number : number + 1])
+    fitted = fit_colours(content, stylized, valid).reshape(4, 1, 3, 1, 1)
+    mapped = fitted[3].expand_as(content)
+    for number in range(3):
+        mapped = torch.addcmul(mapped, fitted[number], content[:, number : number + 1])
     return mapped.clamp_(0, 1)
 
 

@@ -53,6 +53,8 @@ class StylizeJob:
     glimpses: tuple[NDArray[np.float32] | None, ...] | None = None
     """Of the source of each start, see `gate.glimpse`; None for the frame itself. No glimpses: the result is taken
     unseen."""
+    painted: tuple[NDArray[np.float32] | None, ...] = ()
+    """Glimpses of the states of the starts, where they are known; what is missing is looked at again."""
     look: Shared | None = None
     """What makes the worker that can do it, for workers of several looks; None leaves it to the worker there is."""
     thrift: Thrift = NO_THRIFT
@@ -109,6 +111,8 @@ class Stylized:
     """What was done to save memory."""
     shortage: str = ""
     """Why that was more than the job asked for; empty where it was not."""
+    glimpse: NDArray[np.float32] | None = None
+    """Of the state, where the job has glimpses to compare it with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from vidnst.blending.blend import begin
+from vidnst.blending.upload import upload
 from vidnst.config import MotionConfig, RenderConfig
 from vidnst.direction import Direction, over_source
 from vidnst.errors import FarmError, ScarceMemoryError
@@ -101,10 +104,10 @@ class StyleWorker:
         if job.iterations == 0 or self._stylizer is None:
             return Stylized(widen(job.content), {}, 0, time.perf_counter() - began, thrift=job.thrift)
         result = self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step)
-        if wrong := misfit_of(job, result.state):
+        if wrong := misfit_of(job, result.glimpse):
             job = replace(job, seed=_other_seed(job.seed), thrift=result.thrift)
             before, result = result, self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step)
-            still = misfit_of(job, result.state)
+            still = misfit_of(job, result.glimpse)
             shortage = before.shortage or result.shortage
             result = replace(result, suspect=still, mended="" if still else wrong, shortage=shortage)
         return replace(result, seconds=time.perf_counter() - began)
@@ -127,10 +130,10 @@ class StyleWorker:
     def _paint(
         self, stylizer: Stylizer, job: StylizeJob, thrift: Thrift, *, on_step: OnStep | None, every_step: bool
     ) -> Stylized:
-        content = from_pixels(job.content, self._device)
+        content = self._content(job)
         result = stylizer.stylize(
             content,
-            start=self._start(job),
+            start=self._start(job, content),
             iterations=job.iterations,
             seed=job.seed,
             step_scale=job.step_scale,
@@ -141,11 +144,24 @@ class StyleWorker:
         )
         state = to_state(result.image)
         shown = None if job.direction is None else _shown(state, job.content, job.direction)
-        return Stylized(state, result.losses, result.evaluations, 0.0, shown)
+        seen = None if job.glimpses is None else glimpse(state)
+        return Stylized(state, result.losses, result.evaluations, 0.0, shown, glimpse=seen)
 
-    def _start(self, job: StylizeJob) -> WarmStart | None:
+    def _content(self, job: StylizeJob) -> Tensor:
+        """The same numbers by either way: a CPU need not send them anywhere."""
+        return upload(job.content, self._device) if self._device.type == "cuda" else from_pixels(job.content)
+
+    def _start(self, job: StylizeJob, content: Tensor) -> WarmStart | None:
         if not job.starts:
             return None
+        if blends_there(self._device, self._motion):
+            begun = begin(content, job.starts)
+            picture = torch.lerp(begun.picture, content, job.renew) if job.renew > 0 else begun.picture
+            return WarmStart(picture, begun.valid, hold=job.hold, rate=job.rate)
+        return self._blended_here(job)
+
+    def _blended_here(self, job: StylizeJob) -> WarmStart:
+        """A start that OpenCV has blended, on the CPU."""
         follow, still = self._motion.follow_light, self._motion.static_lock
         begun = blend(job.content, job.starts, follow_light=follow, still_levels=still)
         light, stands, before = (
@@ -157,21 +173,34 @@ class StyleWorker:
         picture, mask = self._to_device(first), self._to_device(begun.valid)
         return WarmStart(picture, mask, light, stands, before, hold=job.hold, rate=job.rate)
 
-    def _to_device(self, channels: NDArray[np.float32]) -> torch.Tensor:
+    def _to_device(self, channels: NDArray[np.float32]) -> Tensor:
         """`(H, W)` or `(C, H, W)` to `(1, C, H, W)`."""
         return torch.from_numpy(channels.reshape(1, -1, *channels.shape[-2:])).to(self._device)
 
 
-def misfit_of(job: StylizeJob, state: State) -> str:
-    """What is wrong with a result by what its job reads; empty where nothing is, or nobody wants to know."""
-    if job.glimpses is None:
+def blends_there(device: torch.device, motion: MotionConfig) -> bool:
+    """Whether starts are blended on the worker's device rather than on the CPU with OpenCV.
+
+    On a CPU OpenCV is faster; light and what stands still are followed by it alone.
+    """
+    return device.type == "cuda" and not motion.reads_sources
+
+
+def misfit_of(job: StylizeJob, painted: NDArray[np.float32] | None) -> str:
+    """What is wrong with a result by what its job reads; empty where nothing is, or nobody wants to know.
+
+    Args:
+        painted: its glimpse.
+    """
+    if job.glimpses is None or painted is None:
         return ""
+    known = job.painted or (None,) * len(job.starts)
     others = [
-        Neighbour(glimpse(start.state), source, start.flow)
-        for start, source in zip(job.starts, job.glimpses, strict=True)
+        Neighbour(glimpse(start.state) if seen is None else seen, source, start.flow)
+        for start, source, seen in zip(job.starts, job.glimpses, known, strict=True)
         if start.flow is not None and source is not None
     ]
-    return misfit(glimpse(state), glimpse(job.content), others)
+    return misfit(painted, glimpse(job.content), others)
 
 
 def _other_seed(seed: int) -> int:

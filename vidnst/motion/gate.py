@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vidnst.frames import Pixels
 from vidnst.motion.flow import Flow
-from vidnst.motion.warp import warp
+from vidnst.motion.warp import Places, fetch, places
 
 GLIMPSE_PX = 128
 """Longest side at which frames are looked at."""
@@ -77,8 +77,8 @@ class Fit:
 
 def fit(painted: NDArray[np.float32], source: NDArray[np.float32], other: Neighbour) -> Fit:
     """Compare a frame with a neighbour; all pictures are glimpses `(h, w)` of one size."""
-    now, valid = _apart(painted, other.painted, other.flow)
-    before, _ = _apart(source, other.source, other.flow)
+    at = places(other.flow, *painted.shape)
+    now, before, valid = _apart(painted, other.painted, at), _apart(source, other.source, at), at.valid
     total = max(float(valid.sum()), 1e-6)
     jump, source_jump = float((now * valid).sum()) / total, float((before * valid).sum()) / total
     error = float((np.abs(now - jump) * valid).sum()) / total
@@ -86,11 +86,9 @@ def fit(painted: NDArray[np.float32], source: NDArray[np.float32], other: Neighb
     return Fit(float(valid.mean()), jump, source_jump, error, source_error)
 
 
-def _apart(
-    here: NDArray[np.float32], there: NDArray[np.float32], flow: Flow
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    warped, valid = warp(there[..., None] / np.float32(255), flow)
-    return here - warped[..., 0] * 255, valid
+def _apart(here: NDArray[np.float32], there: NDArray[np.float32], at: Places) -> NDArray[np.float32]:
+    fetched = fetch(there[None] / np.float32(255), at)[0]
+    return np.asarray(here - fetched * 255, np.float32)
 
 
 def misfit(painted: NDArray[np.float32], source: NDArray[np.float32], others: Sequence[Neighbour] = ()) -> str:
