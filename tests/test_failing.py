@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 import vidnst
@@ -28,6 +29,7 @@ from vidnst.farm.jobs import Stylized, StylizeJob
 from vidnst.farm.worker import StyleWorker
 from vidnst.frames import State
 from vidnst.media.frame_cache import FrameCache
+from vidnst.motion.gate import glimpse
 from vidnst.pipeline import run
 from vidnst.plan import StateId
 from vidnst.prepare import recall_request
@@ -275,6 +277,25 @@ def test_without_the_gate_a_spoilt_frame_is_taken_unseen(
     events: list[Event] = []
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config(gate=False), on_event=events.append)
     assert not [event for event in events if isinstance(event, Suspected)]
+
+
+def test_every_state_is_looked_at_once_and_frames_redone_come_out_the_same(
+    burst: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[bytes] = []
+
+    def looking(picture: State) -> NDArray[np.float32]:
+        if picture.dtype == np.uint16:
+            looked.append(picture.tobytes())
+        return glimpse(picture)
+
+    monkeypatch.setattr("vidnst.farm.worker.glimpse", looking)
+    vidnst.render(burst, style=style, output=tmp_path / "out", config=config())
+    assert len(looked) == len(set(looked)) == 2 * FRAMES  # a pass after the first
+    before = frames(tmp_path / "out.vidnst")
+    run(recall_request(tmp_path / "out.vidnst", {}), redo=(5,), overwrite=True)
+    assert len(looked) > 2 * FRAMES
+    assert frames(tmp_path / "out.vidnst") == before
 
 
 def test_frames_to_redo_are_checked_on_the_command_line(burst: Path, style: Path, tmp_path: Path) -> None:

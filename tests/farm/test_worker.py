@@ -14,10 +14,11 @@ from vidnst.config import RenderConfig
 from vidnst.direction import Area, Direction, Pull
 from vidnst.errors import FarmError
 from vidnst.farm.jobs import FlowJob, StylizeJob
-from vidnst.farm.worker import FlowWorkerFactory, StyleWorker, StyleWorkerFactory
+from vidnst.farm.worker import FlowWorkerFactory, StyleWorker, StyleWorkerFactory, blends_there
 from vidnst.frames import narrow, unit, widen
 from vidnst.motion.blend import Start, blend
 from vidnst.motion.flow import Flow
+from vidnst.motion.gate import glimpse
 from vidnst.plan import FlowId, StateId
 from vidnst.presets import build_config
 from vidnst.style.weights import random_features
@@ -96,6 +97,92 @@ def test_what_has_just_come_into_view_is_painted_and_the_rest_touched_up(worker:
     done = unit(worker.run(StylizeJob(StateId(1), pixels(1), starts, 12, 0, rate=0.4)).state)
     moved = np.abs(done - begun)
     assert moved[:, : WIDTH // 2].mean() > 1.5 * moved[:, WIDTH // 2 :].mean() > 0
+
+
+def wandering() -> tuple[Start, ...]:
+    """Two starts, with places that have none, along vectors of multiples of 1/32 pixel: OpenCV knows no others."""
+    random = np.random.default_rng(8)
+    starts = []
+    for seed in (2, 3):
+        vectors = cv2.resize(random.normal(0, 3, (3, 4, 2)).astype(np.float32), (WIDTH, HEIGHT))
+        valid = (random.uniform(0, 1, (HEIGHT, WIDTH)) < 0.7).astype(np.uint8) * np.uint8(255)
+        starts.append(Start(widen(pixels(seed)), Flow((np.rint(vectors * 32) / 32).astype(np.float32), valid), 0.5))
+    return tuple(starts)
+
+
+@pytest.mark.parametrize("renew", [0.0, 0.5])
+def test_what_is_blended_where_a_gpu_would_is_what_opencv_blends(
+    worker: StyleWorker, renew: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = StylizeJob(StateId(1), pixels(1), wandering(), 1, 0, renew=renew)
+    later = replace(first, iterations=3)
+    usual = [worker.run(job) for job in (first, later)]
+    monkeypatch.setattr("vidnst.farm.worker.blends_there", lambda device, motion: True)
+    monkeypatch.setattr("vidnst.farm.worker.blend", None)  # nothing asks for it
+    found = [worker.run(job) for job in (first, later)]
+    off = [np.abs(unit(one.state) - unit(other.state)) for one, other in zip(found, usual, strict=True)]
+    assert off[0].max() < 1e-4
+    # Optimisers go by a gradient's sign where it is next to nothing, so a few pixels then go the other way.
+    assert off[1].mean() < 1e-3
+    np.testing.assert_array_equal(worker.run(later).state, found[1].state)
+
+
+def test_a_gpu_blends_but_for_what_only_opencv_can() -> None:
+    gpu, cpu, plain = torch.device("cuda"), torch.device("cpu"), RenderConfig().motion
+    assert not plain.reads_sources
+    assert blends_there(gpu, plain)
+    assert not blends_there(cpu, plain)
+    assert not blends_there(gpu, build_config({"motion": {"follow_light": True}}).motion)
+    assert not blends_there(gpu, build_config({"motion": {"static_lock": 2.0}}).motion)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("follow_light", [False, True])
+def test_a_worker_on_a_gpu_paints_what_one_on_a_cpu_does_and_the_same_every_time(follow_light: bool) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs an NVIDIA GPU")
+    starts = tuple(replace(start, source=narrow(start.state, 8)) for start in wandering())
+    job = StylizeJob(StateId(1), pixels(1), starts, 3, 0, renew=0.2)
+    look = {"losses": SMALL, "optimize": {"iterations": 4, "scales": 1}, "motion": {"follow_light": follow_light}}
+    made = {
+        device: StyleWorkerFactory(
+            build_config({**look, "farm": {"device": device}}), random_features("relu2_2"), [(pixels(9), 1.0)]
+        )()
+        for device in ("cuda", "cpu")
+    }
+    one, two, cpu = (made[device].run(job).state for device in ("cuda", "cuda", "cpu"))
+    np.testing.assert_array_equal(one, two)
+    assert np.abs(unit(one) - unit(cpu)).mean() < 0.02
+
+
+def glimpsed(**known: object) -> StylizeJob:
+    sources = tuple(glimpse(pixels(seed)) for seed in (12, 13))
+    return replace(StylizeJob(StateId(1), pixels(1), wandering(), 1, 0, glimpses=sources), **known)  # type: ignore[arg-type]
+
+
+def test_what_is_known_of_a_start_is_not_looked_at_again(worker: StyleWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[type] = []
+
+    def looking(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        looked.append(picture.dtype.type)
+        return glimpse(picture)
+
+    known = tuple(glimpse(start.state) for start in wandering())
+    monkeypatch.setattr("vidnst.farm.worker.glimpse", looking)
+    results, looks = [], []
+    for painted in ((), (None, known[1]), known):
+        looked.clear()
+        results.append(worker.run(glimpsed(painted=painted)))
+        looks.append(looked.count(np.uint16))
+    assert looks[0] - looks[2] == 2 * (looks[1] - looks[2]) > 0  # a frame that looks wrong is looked at twice
+    assert len({(result.state.tobytes(), result.suspect, result.mended) for result in results}) == 1
+
+
+def test_a_result_brings_its_glimpse_where_somebody_compares(worker: StyleWorker) -> None:
+    result = worker.run(glimpsed())
+    assert result.glimpse is not None
+    np.testing.assert_array_equal(result.glimpse, glimpse(result.state))
+    assert worker.run(StylizeJob(StateId(1), pixels(1), wandering(), 1, 0)).glimpse is None
 
 
 def test_where_no_style_pulls_the_state_is_the_source_and_the_edge_is_shown_soft(worker: StyleWorker) -> None:

@@ -17,7 +17,7 @@ from vidnst.errors import ConfigError, NumericalError
 from vidnst.frames import Pixels
 from vidnst.style.layers import convs_up_to
 from vidnst.style.objective import Objective, WarmStart
-from vidnst.style.pixels import resized
+from vidnst.style.pixels import packed, resized
 from vidnst.style.stylize import (
     StepReport,
     Stylizer,
@@ -320,6 +320,14 @@ def test_pixels_come_back_as_they_went(dtype: type) -> None:
 def test_states_are_rounded_and_clamped() -> None:
     values = torch.tensor([-1.0, 0.6 / 65535, 2.0]).view(1, 3, 1, 1)
     assert to_state(values).tolist() == [[[0, 1, 65535]]]
+
+
+def test_states_that_a_gpu_packs_are_the_same() -> None:
+    levels = torch.arange(65536).view(1, 1, 256, 256)
+    image = torch.cat([levels / 65535, levels / 65535 - 0.3, 1.2 - levels / 65535], dim=1)
+    ready = packed(image)
+    assert ready.is_contiguous()
+    np.testing.assert_array_equal(ready.numpy().view(np.uint16), to_state(image))
 
 
 def test_resizing_does_not_alias_and_stays_in_range() -> None:

@@ -27,13 +27,15 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sent:
-    """A start on the device, as it was sent."""
+class Sent:
+    """A start on a device: its arrays as they are."""
 
     state: Tensor
     vectors_px: Tensor | None
     valid: Tensor | None
     weight: float
+    gaps: bool
+    """Whether it leaves any place of the frame without a state: seen before, so that the device need not say."""
 
     def places(self, height: int, width: int) -> Places | None:
         """None where nothing has moved."""
@@ -46,32 +48,33 @@ def begin(content: Tensor, starts: Sequence[Start]) -> Begun:
     """The warped states, blended by weight and validity, and recoloured content where none is valid.
 
     As `motion.blend.blend` has it without its options, but for places in the states, which OpenCV rounds to 1/32 of a
-    pixel. Nothing waits for the device once the starts have been sent to it.
+    pixel.
 
     Args:
         content: `(1, 3, H, W)` float32 in [0, 1], the frame to be stylized, on the device that is to compute.
         starts: at least one; their sources are not read.
     """
-    sent = [_send(start, content.device) for start in starts]
-    blended, valid = _blended(sent, content)
-    if all(_has_gaps(start) for start in starts):
+    return begin_with(content, [send_start(start, content.device) for start in starts])
+
+
+def begin_with(content: Tensor, starts: Sequence[Sent]) -> Begun:
+    """The same of starts that have been sent: nothing in it waits for the device."""
+    blended, valid = _blended(starts, content)
+    if all(start.gaps for start in starts):
         blended = torch.lerp(match_colours(content, blended, valid), blended, valid)
     return Begun(blended, valid)
 
 
-def _send(start: Start, device: torch.device) -> _Sent:
+def send_start(start: Start, device: torch.device) -> Sent:
+    """A start as it goes to a device; its source does not."""
     state, flow = send(start.state, device), start.flow
     if flow is None:
-        return _Sent(state, None, None, start.weight)
-    return _Sent(state, send(flow.vectors_px, device), send(flow.valid, device), start.weight)
+        return Sent(state, None, None, start.weight, gaps=False)
+    gaps = int(flow.valid.min()) < 255
+    return Sent(state, send(flow.vectors_px, device), send(flow.valid, device), start.weight, gaps)
 
 
-def _has_gaps(start: Start) -> bool:
-    """Whether a start leaves any place of the frame without a state: seen here, so that the device need not say."""
-    return start.flow is not None and int(start.flow.valid.min()) < 255
-
-
-def _blended(sent: Sequence[_Sent], content: Tensor) -> tuple[Tensor, Tensor]:
+def _blended(sent: Sequence[Sent], content: Tensor) -> tuple[Tensor, Tensor]:
     """The mean of all starts, with the detail that they have, and where any is valid."""
     several = len(sent) > 1
     trust, valid = torch.zeros_like(content[:, :1]), torch.zeros_like(content[:, :1])
@@ -86,7 +89,7 @@ def _blended(sent: Sequence[_Sent], content: Tensor) -> tuple[Tensor, Tensor]:
     return (raise_detail(total[:, :3], total[:, 3:]) if several else total), valid
 
 
-def _fetched(one: _Sent, *, detailed: bool) -> tuple[Tensor, Tensor]:
+def _fetched(one: Sent, *, detailed: bool) -> tuple[Tensor, Tensor]:
     """A start's state on the frame's grid, its contrast in two more channels, and where it is valid."""
     state = planes_of(one.state)
     if detailed:

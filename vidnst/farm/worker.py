@@ -103,10 +103,11 @@ class StyleWorker:
         began = time.perf_counter()
         if job.iterations == 0 or self._stylizer is None:
             return Stylized(widen(job.content), {}, 0, time.perf_counter() - began, thrift=job.thrift)
-        result = self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step)
+        result = _seen(job, self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step))
         if wrong := misfit_of(job, result.glimpse):
             job = replace(job, seed=_other_seed(job.seed), thrift=result.thrift)
-            before, result = result, self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step)
+            before = result
+            result = _seen(job, self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step))
             still = misfit_of(job, result.glimpse)
             shortage = before.shortage or result.shortage
             result = replace(result, suspect=still, mended="" if still else wrong, shortage=shortage)
@@ -144,8 +145,7 @@ class StyleWorker:
         )
         state = to_state(result.image)
         shown = None if job.direction is None else _shown(state, job.content, job.direction)
-        seen = None if job.glimpses is None else glimpse(state)
-        return Stylized(state, result.losses, result.evaluations, 0.0, shown, glimpse=seen)
+        return Stylized(state, result.losses, result.evaluations, 0.0, shown)
 
     def _content(self, job: StylizeJob) -> Tensor:
         """The same numbers by either way: a CPU need not send them anywhere."""
@@ -184,6 +184,11 @@ def blends_there(device: torch.device, motion: MotionConfig) -> bool:
     On a CPU OpenCV is faster; light and what stands still are followed by it alone.
     """
     return device.type == "cuda" and not motion.reads_sources
+
+
+def _seen(job: StylizeJob, result: Stylized) -> Stylized:
+    """The same with its glimpse, where the job has some to compare it with."""
+    return result if job.glimpses is None else replace(result, glimpse=glimpse(result.state))
 
 
 def misfit_of(job: StylizeJob, painted: NDArray[np.float32] | None) -> str:

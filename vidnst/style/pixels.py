@@ -18,7 +18,7 @@ def from_pixels(pixels: Pixels, device: torch.device | str = "cpu") -> Tensor:
 def to_state(image: Tensor) -> NDArray[np.uint16]:
     """`(1, 3, H, W)` float in [0, 1] to `(H, W, 3)` uint16 in 0..65535, rounded; what lies outside is clamped."""
     if image.is_cuda:
-        return _packed(image).cpu().numpy().view(np.uint16)
+        return packed(image).cpu().numpy().view(np.uint16)
     levels = _levels(image).numpy()
     state = np.empty((*levels.shape[1:], 3), np.uint16)
     for channel, plane in enumerate(levels):  # one by one: in a third of the time of all together
@@ -31,7 +31,7 @@ def _levels(image: Tensor) -> Tensor:
     return image.detach()[0].clamp(0, 1).mul_(65535).round_()
 
 
-def _packed(image: Tensor) -> Tensor:
+def packed(image: Tensor) -> Tensor:
     """A state's bits as `(H, W, 3)` int16: ready on the device, so that half as much travels and nothing is left to
     do. By way of int32, from which a number beyond int16's range keeps its lower bits."""
     return _levels(image).permute(1, 2, 0).to(torch.int32, memory_format=torch.contiguous_format).to(torch.int16)
