@@ -12,17 +12,17 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from vidnst import cli, disks
-from vidnst import forecast as forecasting
+from vidnst import cli, disks, needs
 from vidnst.cli import app
 from vidnst.config import RenderConfig
 from vidnst.disks import disks_of
 from vidnst.elsewhere import Farm, farm_of
 from vidnst.errors import ConfigError
 from vidnst.farm.staff import Staff
-from vidnst.forecast import Pace, forecast, foretold_seconds
+from vidnst.forecast import forecast
 from vidnst.frames import Shot
 from vidnst.outline import outline
+from vidnst.pace import Pace, cold_evaluations, foretold_seconds
 from vidnst.plan import by_shot
 from vidnst.prepare import Request, prepare
 from vidnst.presets import build_config, changed
@@ -73,7 +73,7 @@ def test_seconds_are_the_work_over_the_workers_but_no_less_than_what_waits_for_e
     pace = Pace(evaluation=1.0, fixed=0.0, flow=0.0, frame=0.5)
     warm = CONFIG.evaluations("warm")
     chain = foretold_seconds(job, nodes, Staff(4, 1, None), pace)
-    cold = forecasting._cold_evaluations(job)
+    cold = cold_evaluations(job)
     assert chain == pytest.approx(cold + 3 * warm + 4 * 0.5)
     loose = [
         node for shot in by_shot(changed(CONFIG, {"schedule.kind": "independent"}).schedule, shots) for node in shot
@@ -89,7 +89,7 @@ def test_what_does_not_fit_is_told_with_a_size_that_does(
     clips.write_pictures(tmp_path / "burst", [np.zeros((768, 1024, 3), np.uint8)] * 4)
     (need,) = [need for need in forecast(request_, timed=False).needs if need.what == what]
     little = need.needed - (need.needed - 400 * 2**20) // 2 if what == "host memory" else (64 << 20) + 5_000_000
-    monkeypatch.setattr(forecasting, "_host_bytes" if what == "host memory" else "free_bytes", lambda *_: little)
+    monkeypatch.setattr(needs, "_host_bytes" if what == "host memory" else "free_bytes", lambda *_: little)
     found = forecast(request_, timed=False)
     (need,) = [need for need in found.needs if need.what == what]
     assert not found.fits
@@ -272,7 +272,7 @@ def test_a_farm_of_which_too_little_is_said_is_refused(request_: Request) -> Non
 def test_disk_is_summed_up_over_clips_by_file_system(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
     found = forecast(request_, timed=False)
     slack = 64 << 20
-    (own,) = (need.needed - slack for need in found.needs if need.what == forecasting.DISK)
+    (own,) = (need.needed - slack for need in found.needs if need.what == needs.DISK)
     clips_ = [replace(found, folder=folder) for folder in ("/one/a", "/one/b", "/two/c")]
     clips_[1] = replace(clips_[1], keeps=True)
     free = {"one": 2 * own + slack, "two": own + slack - 1}

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vidnst.forecast import DISK, Forecast
+from vidnst.forecast import Forecast
+from vidnst.needs import DISK
 from vidnst.store.space import SLACK_BYTES, file_system, free_bytes
 
 
