@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trying import painting, places_of, quick, read_picture, write_picture
 
 import vidnst
-from vidnst.comparison import Layout, difference_of
+from vidnst.comparison_layout import Layout, difference_of
 from vidnst.errors import CancelledError, ConfigError, OutputError, SourceError, VidnstError
 from vidnst.events import Event, Stage, Warned
 from vidnst.frames import ClipInfo

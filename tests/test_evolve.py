@@ -12,7 +12,8 @@ from trying import painting, photo, quick, read_picture, write_picture
 import vidnst
 from vidnst.errors import CancelledError, ConfigError, OutputError, RangeError, StyleError, VidnstError
 from vidnst.events import Event, Stage, Warned
-from vidnst.evolution import Canvas, Evolution, film_steps
+from vidnst.evolution import Evolution
+from vidnst.evolution_film import Canvas, film_steps
 from vidnst.media.decode import FrameReader
 from vidnst.media.probe import probe
 from vidnst.presets import changed

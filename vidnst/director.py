@@ -10,7 +10,7 @@ from vidnst.config import RenderConfig
 from vidnst.direction import Area, Direction, StyleFrame
 from vidnst.entries import StylePicture, clip_seconds, placed
 from vidnst.errors import RunError
-from vidnst.events import OnEvent, ignore
+from vidnst.events import Cancelled, OnEvent, ignore
 from vidnst.finishing import colourist
 from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.prepare import Job
@@ -98,7 +98,7 @@ def follow_regions(
     store: RunStore,
     shots: Sequence[Shot],
     on_event: OnEvent = ignore,
-    cancelled: Callable[[], bool] | None = None,
+    cancelled: Cancelled | None = None,
 ) -> None:
     """See that every shot has its styles, and let masks of one picture follow what moves, into the run folder.
 

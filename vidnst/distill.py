@@ -5,7 +5,7 @@ import fnmatch
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from vidnst.checkpoint import fingerprint_of, notes_of, opened
 from vidnst.errors import CancelledError, OutputError, RunError
-from vidnst.events import LessonDone, OnEvent, Stage, ignore
+from vidnst.events import Cancelled, LessonDone, OnEvent, Stage, ignore
 from vidnst.frames import Pixels
 from vidnst.media.decode import FrameReader, fit_size
 from vidnst.media.pictures import expand
@@ -70,7 +70,7 @@ def distill(
     *,
     restart: bool = False,
     on_event: OnEvent = ignore,
-    cancelled: Callable[[], bool] | None = None,
+    cancelled: Cancelled | None = None,
 ) -> WeightsReport:
     """Teach slim and write its file; goes on from the checkpoint beside it, to the same bytes.
 
@@ -168,7 +168,7 @@ def _restore(work: Distillation, checkpoint: Path, marks: dict[str, str]) -> Non
 
 
 def _teach(
-    work: Distillation, checkpoint: Path, marks: dict[str, str], on_event: OnEvent, cancelled: Callable[[], bool]
+    work: Distillation, checkpoint: Path, marks: dict[str, str], on_event: OnEvent, cancelled: Cancelled
 ) -> None:
     began, before, steps = time.monotonic(), work.step, work.settings.steps
     while work.step < steps:

@@ -256,6 +256,8 @@ Event: TypeAlias = (
 )
 
 OnEvent: TypeAlias = Callable[[Event], None]
+Cancelled: TypeAlias = Callable[[], bool]
+"""Asked again and again whether to stop."""
 
 
 def ignore(event: Event) -> None:

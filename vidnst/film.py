@@ -2,14 +2,14 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from vidnst.config import OutputConfig
-from vidnst.events import OnEvent, Stage, ignore
+from vidnst.events import Cancelled, OnEvent, Stage, ignore
 from vidnst.frames import ClipInfo, SourceKind
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Film:
         like: ClipInfo | None = None,
         rate: Fraction = Fraction(25),
         on_event: OnEvent = ignore,
-        cancelled: Callable[[], bool] | None = None,
+        cancelled: Cancelled | None = None,
     ) -> None:
         """Pack the frames and check the result.
 
@@ -119,3 +119,10 @@ def drawn_clip(
         variable_rate=like is not None and like.variable_rate,
         bit_depth=8,
     )
+
+
+def is_film(output: Path) -> bool:
+    """Whether an output's name asks for a film rather than one picture; `.webp`, which may be either, for a film."""
+    from vidnst.media.pictures import SUFFIXES
+
+    return output.suffix.lower() not in SUFFIXES - {".webp"}

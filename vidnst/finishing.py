@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vidnst.config import ColourConfig, RenderConfig
 from vidnst.errors import CancelledError
-from vidnst.events import OnEvent, Stage, Warned, ignore
+from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
 from vidnst.frames import Pixels, Shot, SourceKind, unit
 from vidnst.prepare import Job
 from vidnst.source import open_frames, some_frames, spread_over, tell_repeated
@@ -31,7 +31,6 @@ if TYPE_CHECKING:  # they bring OpenCV and scikit-image
     from vidnst.finish.steps import Chain, Motion, State
     from vidnst.media.frame_cache import FrameCache
 
-Cancelled = Callable[[], bool]
 
 _MOST_THREADS = 4
 _LEARNT_FRAMES = 8

@@ -12,7 +12,7 @@ from vidnst.config import RenderConfig
 from vidnst.director import recall_director
 from vidnst.entries import read_styles
 from vidnst.errors import CancelledError, OutputError, SourceError, VidnstError
-from vidnst.events import Measured, OnEvent, Stage, Warned, ignore
+from vidnst.events import Cancelled, Measured, OnEvent, Stage, Warned, ignore
 from vidnst.finishing import coloured, final_frames
 from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.meter import FLOW_SIZE_PX, GAPS, Meter
@@ -110,7 +110,7 @@ def measure_render(
     shots: Sequence[Shot],
     *,
     on_event: OnEvent = ignore,
-    cancelled: Callable[[], bool] | None = None,
+    cancelled: Cancelled | None = None,
 ) -> Measurement:
     """Measure the frames in a run folder, with the losses that its log has.
 
@@ -147,7 +147,7 @@ def measure_clips(
     adjustments: "Adjustments | None" = None,
     evaluations: int | None = None,
     on_event: OnEvent = ignore,
-    cancelled: Callable[[], bool] | None = None,
+    cancelled: Cancelled | None = None,
 ) -> Measurement:
     """Stream two clips side by side through a meter; source frames are brought to the output's size.
 

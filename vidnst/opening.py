@@ -1,15 +1,13 @@
 """A run folder opened, and what is found out before rendering: whether the disk can hold it, shots, adjustments."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from vidnst.config import ScheduleConfig
 from vidnst.errors import RunError
-from vidnst.events import OnEvent, Stage, ignore
+from vidnst.events import Cancelled, OnEvent, Stage, ignore
 from vidnst.frames import Shot
 from vidnst.prepare import Job, adjusted, study_frames
 from vidnst.store import RunStore, check_free_space, holds_run, reading_plan, required_bytes
-
-Cancelled = Callable[[], bool]
 
 _MOST_THREADS = 1024
 

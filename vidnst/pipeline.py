@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from vidnst.chronicle import Chronicle
 from vidnst.config import RenderConfig
 from vidnst.director import direct, follow_regions
 from vidnst.errors import CancelledError
-from vidnst.events import OnEvent, RunFinished, RunStarted, Stage, Warned, ignore
+from vidnst.events import Cancelled, OnEvent, RunFinished, RunStarted, Stage, Warned, ignore
 from vidnst.finishing import colour_styles, filter_input, final_frames, finish_frames
 from vidnst.frames import Shot
 from vidnst.opening import open_run, plan_shots, record_threads, recorded_threads, schedule_of, study_input
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from vidnst.economy import Economy
     from vidnst.farm.jobs import Pool
     from vidnst.host import RenderHost
-
-Cancelled = Callable[[], bool]
 
 
 def render(

@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vidnst.config import RenderConfig
 from vidnst.entries import StylePicture, StyleText, placed, placing_notes, read_styles
 from vidnst.errors import CancelledError, RunError
-from vidnst.events import OnEvent, Stage, Warned, ignore
+from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
 from vidnst.frames import ClipInfo, Shot
 from vidnst.presets import build_config
 from vidnst.regions import absolute_masks, find_masks, mask_marks
@@ -124,7 +124,7 @@ def prepare(request: Request, *, overwrite: bool = False, on_event: OnEvent = ig
 
 
 def study_frames(
-    job: Job, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Callable[[], bool] | None = None
+    job: Job, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
 ) -> Job:
     """The job with what a look at all its frames says is to be done to them first."""
     from vidnst.media.adjust import study

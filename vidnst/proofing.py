@@ -4,7 +4,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from vidnst.config import RenderConfig
 from vidnst.darkroom import directed, filtered, finished, recoloured
 from vidnst.entries import StylePicture, read_styles
 from vidnst.errors import CancelledError, ConfigError
-from vidnst.events import OnEvent, RunFinished, Stage, Warned, ignore
+from vidnst.events import Cancelled, OnEvent, RunFinished, Stage, Warned, ignore
 from vidnst.farm.jobs import StylizeJob
 from vidnst.frames import Pixels, State
 from vidnst.prepare import read_features
@@ -32,8 +32,6 @@ _MOST_PIXELS = 60_000_000
 _TERMS = ("content", "style", "tv")
 _UNSEEN = ("schedule", "motion", "farm", "output", "losses.temporal_weight")
 """Settings that do not show in a frame that starts from nothing."""
-
-Cancelled = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, ConfigError, RunError, SourceError
-from vidnst.events import OnEvent, Stage, ignore
+from vidnst.events import Cancelled, OnEvent, Stage, ignore
 from vidnst.frames import ClipInfo, Shot
 from vidnst.store import RunStore, mask_path
 from vidnst.timeline import REST, Entry
@@ -82,7 +82,7 @@ def follow_masks(
     store: RunStore,
     *,
     on_event: OnEvent = ignore,
-    cancelled: Callable[[], bool] | None = None,
+    cancelled: Cancelled | None = None,
 ) -> None:
     """Find the masks of all frames from those of one picture, into the run folder, where they are to follow.
 

@@ -7,6 +7,7 @@ from vidnst.batch.board import Board, State, Ticket
 from vidnst.batch.clip import Clip
 from vidnst.errors import VidnstError
 from vidnst.events import (
+    Cancelled,
     Event,
     FrameDone,
     NodeFailed,
@@ -17,7 +18,6 @@ from vidnst.events import (
     WorkerSetAside,
     WorkerTakenBack,
 )
-from vidnst.pipeline import Cancelled
 
 
 class Floor:

@@ -19,7 +19,7 @@ from vidnst.batch.packing import pack_all
 from vidnst.batch.preparing import Preparer
 from vidnst.config import FarmConfig
 from vidnst.errors import CancelledError, ConfigError, VidnstError
-from vidnst.events import OnEvent, Warned, ignore
+from vidnst.events import Cancelled, OnEvent, Warned, ignore
 from vidnst.farm.front import default_window
 from vidnst.farm.host import Component
 from vidnst.farm.host import Event as NodeEvent
@@ -28,7 +28,6 @@ from vidnst.farm.looks import LooksWorkerFactory
 from vidnst.farm.scheduler import run_plan
 from vidnst.farm.staff import Staff, hire_crews, local_cores
 from vidnst.opening import record_threads, recorded_threads
-from vidnst.pipeline import Cancelled
 from vidnst.plan import Lane
 from vidnst.source import CACHE_BYTES
 
