@@ -11,7 +11,7 @@ from vidnst.errors import ConfigError, SourceError
 from vidnst.events import OnEvent, Stage
 from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.records import RunRecord, find_record
-from vidnst.store import holds_run
+from vidnst.store import holds_run, planned_range
 
 if TYPE_CHECKING:  # it brings OpenCV
     from vidnst.media.adjust import Adjustments
@@ -80,8 +80,7 @@ def _clip_of(path: Path) -> ClipInfo:
 
 def _range_of(record: RunRecord) -> tuple[int, int]:
     """Frames of the source that a run rendered; none where it has not planned anything."""
-    found = (record.plan or {}).get("range") or [0, 0]
-    return int(found[0]), int(found[1])
+    return planned_range(record.plan) or (0, 0)
 
 
 def source_column(source: str | Path, start: str | None, output: str | Path, total: int, on_event: OnEvent) -> Column:

@@ -12,7 +12,7 @@ from vidnst.entries import StyleText
 from vidnst.pages.chart import Series
 from vidnst.pages.report import Chart, Row
 from vidnst.store import Manifest
-from vidnst.tally import Tally
+from vidnst.tally import Tally, finite
 
 _STEADINESS = (
     ("warping error, neighbours", ("output", "source"), "Lai's form, squared, channels in 0 to 1; less is steadier."),
@@ -162,13 +162,6 @@ def render_command(manifest: Manifest) -> str:
     for key, value, _ in changed_settings(config):
         words += ["--set", f"{key}={written(value)}"]
     return shlex.join(words)
-
-
-def finite(value: object) -> float | None:
-    """A number that can be drawn, else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if abs(value) < 1e18 else None
 
 
 def _listed(value: object) -> list[Mapping[str, Any]]:

@@ -27,7 +27,7 @@ from vidnst.report_numbers import (
 )
 from vidnst.report_pictures import Shown, Wanted, read_pictures, style_pictures
 from vidnst.source import spread_over
-from vidnst.store import Manifest, RunStore
+from vidnst.store import Manifest, RunStore, planned_range
 from vidnst.store.atomic import write_bytes_whole
 from vidnst.tally import Tally, frame_of
 from vidnst.watching import RunStatus, State, Watcher
@@ -131,9 +131,10 @@ def read_measure(folder: Path) -> Mapping[str, Any]:
 
 
 def _range(record: RunRecord, tally: Tally) -> tuple[int, int]:
-    match (record.plan or {}).get("range"):
-        case [int(start), int(end)] if 0 <= start < end < 1 << 31:
-            return start, end
+    """Frames of the source that a report covers: those planned, else those done."""
+    planned = planned_range(record.plan)
+    if planned is not None and planned[0] < planned[1]:
+        return planned
     return (min(tally.done), max(tally.done) + 1) if tally.done else (0, 1)
 
 

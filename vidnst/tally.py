@@ -93,7 +93,7 @@ class Tally:
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Take in the next event."""
-        moment = _number(event.get("time")) or self.last
+        moment = finite(event.get("time")) or self.last
         if event.get("kind") == "session":
             self._begin(moment)
         else:
@@ -150,7 +150,7 @@ class Tally:
         self._times.clear()
 
     def _done(self, event: Mapping[str, Any], moment: float) -> None:
-        seconds, final = _number(event.get("seconds")) or 0.0, bool(event.get("final"))
+        seconds, final = finite(event.get("seconds")) or 0.0, bool(event.get("final"))
         self.end = "" if self.end == "finished" else self.end
         if worker := self._worker(event, moment):
             worker.nodes += 1
@@ -165,7 +165,7 @@ class Tally:
         frame.evaluations += evaluations if isinstance(evaluations, int) and evaluations > 0 else 0
         terms = event.get("losses")
         if isinstance(terms, Mapping):
-            found = {str(name): _number(value) for name, value in list(terms.items())[:32]}
+            found = {str(name): finite(value) for name, value in list(terms.items())[:32]}
             frame.losses = {name: value for name, value in found.items() if value is not None}
         if final:
             frame.done = True
@@ -230,8 +230,8 @@ def frame_of(node: object) -> int | None:
     return int(first) if first.isascii() and first.isdecimal() and len(first) < 10 else None
 
 
-def _number(value: object) -> float | None:
-    """A finite number, else None; JSON may say Infinity, and very large integers."""
+def finite(value: object) -> float | None:
+    """A number that can be drawn, else None: JSON may say Infinity, and very large integers."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if abs(value) < 1e18 else None

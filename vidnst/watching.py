@@ -3,13 +3,13 @@
 import os
 import stat
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from vidnst.errors import RunError
-from vidnst.store import LogReader, Manifest, holds_run, lock_holder, read_plan
+from vidnst.store import LogReader, Manifest, holds_run, lock_holder, planned_range, read_plan
 from vidnst.tally import Note, Tally
 
 State = Literal["waiting", "running", "stopped", "finished", "failed", "damaged"]
@@ -185,28 +185,21 @@ def _workers(tally: Tally) -> tuple[WorkerStatus, ...]:
 
 
 def _manifest(folder: Path, seen: _Watched) -> Manifest:
-    changed = _changed(folder / "run.json")
+    changed = modified_ns(folder / "run.json")
     if seen.manifest is None or changed != seen.manifest_time:
         seen.manifest, seen.manifest_time = Manifest.read(folder / "run.json"), changed
     return seen.manifest
 
 
 def _range(folder: Path, seen: _Watched) -> tuple[int, int] | None:
-    changed = _changed(folder / "plan.json")
+    changed = modified_ns(folder / "plan.json")
     if changed != seen.plan[0]:
         seen.plan = changed, planned_range(read_plan(folder))
     return seen.plan[1]
 
 
-def planned_range(plan: Mapping[str, Any] | None) -> tuple[int, int] | None:
-    """The first frame that a run has planned, and the one after the last; None where that is not known."""
-    match (plan or {}).get("range"):
-        case [int(start), int(end)] if 0 <= start <= end < 1 << 31:
-            return start, end
-    return None
-
-
-def _changed(path: Path) -> int:
+def modified_ns(path: Path) -> int:
+    """When a file was last changed, in nanoseconds since 1970; 0 where it cannot be seen."""
     try:
         return path.stat().st_mtime_ns
     except OSError:

@@ -7,7 +7,7 @@ from vidnst.batch.jobfile import ClipSpec
 from vidnst.entries import StyleText, parse_style
 from vidnst.prepare import Request
 from vidnst.presets import build_config
-from vidnst.store import Manifest, holds_run, read_events, read_plan
+from vidnst.store import Manifest, holds_run, planned_range, read_events, read_plan
 
 
 def finished_frames(spec: ClipSpec) -> int | None:
@@ -26,8 +26,8 @@ def finished_frames(spec: ClipSpec) -> int | None:
             finished = event["kind"] == "finished"
     if not finished or not _same(Manifest.read(folder / "run.json"), request):
         return None
-    start, end = (read_plan(folder) or {}).get("range", (0, 0))
-    return int(end) - int(start)
+    start, end = planned_range(read_plan(folder)) or (0, 0)
+    return end - start
 
 
 def _same(manifest: Manifest, request: Request) -> bool:

@@ -9,8 +9,8 @@ from pathlib import Path
 from vidnst.errors import RunError, VidnstError
 from vidnst.frames import ClipInfo, Pixels
 from vidnst.prepare import beside
-from vidnst.store import Manifest, read_plan
-from vidnst.watching import frame_file, holds_output, is_plain, planned_range
+from vidnst.store import Manifest, planned_range, read_plan
+from vidnst.watching import frame_file, holds_output, is_plain, modified_ns
 
 _LONGEST_PX, _MOST_BYTES = 480, 60_000
 _KEPT, _CLIPS = 256, 16
@@ -48,7 +48,7 @@ class Thumbnails:
         return self._picture("result", filtered, index) if is_plain(filtered) else self._picture("source", run, index)
 
     def _picture(self, kind: str, path: Path, index: int) -> bytes | None:
-        key = (kind, path, index, 0 if kind == "source" else _changed(path))
+        key = (kind, path, index, 0 if kind == "source" else modified_ns(path))
         with self._lock:  # one picture is decoded at a time: renders want the cores
             if key not in self._kept:
                 self._kept[key] = self._made(kind, path, index)
@@ -115,10 +115,3 @@ def _probed(run: Path) -> ClipInfo:
 
     request = recall_request(run, {})
     return probe(request.source, fps=request.config.input.fps)
-
-
-def _changed(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0

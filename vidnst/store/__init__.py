@@ -3,7 +3,7 @@
 from vidnst.store.atomic import lock_holder
 from vidnst.store.events import LogReader, read_events
 from vidnst.store.manifest import Look, Manifest, StyleMark
-from vidnst.store.peek import DAMAGES, holds_run, mask_path, read_plan, reading_plan, was_writing
+from vidnst.store.peek import DAMAGES, holds_run, mask_path, planned_range, read_plan, reading_plan, was_writing
 from vidnst.store.results import Done
 from vidnst.store.run import RunStore
 from vidnst.store.space import check_free_space, required_bytes
@@ -23,6 +23,7 @@ __all__ = [
     "holds_run",
     "lock_holder",
     "mask_path",
+    "planned_range",
     "read_events",
     "read_plan",
     "reading_plan",

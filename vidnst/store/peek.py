@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,14 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged: {error}", "start afresh with --restart") from error
     return plan
+
+
+def planned_range(plan: Mapping[str, Any] | None) -> tuple[int, int] | None:
+    """The first frame that a run has planned, and the one after the last; None where that is not known."""
+    match (plan or {}).get("range"):
+        case [int(start), int(end)] if 0 <= start <= end < 1 << 31:
+            return start, end
+    return None
 
 
 @contextmanager
