@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from bursts import write_blocks, write_burst
 from safetensors.numpy import save_file
 from torchvision.models.optical_flow import raft_small
 
@@ -59,20 +60,12 @@ def vidnst(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.fixture
 def burst(tmp_path: Path) -> Path:
-    folder = tmp_path / "burst"
-    folder.mkdir()
-    noise = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
-    big = cv2.resize(noise, (64, 48), interpolation=cv2.INTER_CUBIC)
-    for number in range(3):
-        cv2.imwrite(str(folder / f"IMG_{number}.png"), np.roll(big, number, axis=1))
-    return folder
+    return write_burst(tmp_path / "burst", 3, size=(64, 48), pattern="IMG_{}.png")
 
 
 @pytest.fixture
 def style(tmp_path: Path) -> Path:
-    path = tmp_path / "style.png"
-    cv2.imwrite(str(path), np.kron(np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8), np.ones((8, 8, 1))))
-    return path
+    return write_blocks(tmp_path / "style.png")
 
 
 def sentence(said: Said, *words: str) -> None:

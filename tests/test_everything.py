@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
+from trying import photo, write_picture
 
 import vidnst
 from vidnst.presets import build_config
@@ -21,34 +21,24 @@ FRAMES = 12
 KINDS = ("gram", "moments", "mmd_linear", "mmd_polynomial", "mmd_gaussian", "wasserstein", "sliced")
 
 
-def write(path: Path, pixels: np.ndarray) -> Path:
-    assert cv2.imwrite(str(path), pixels)
-    return path
-
-
-def blobs(seed: int, height: int, width: int) -> np.ndarray:
-    noise = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
-    return np.asarray(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip that moves and flickers, two paintings, a moving style, and two masks."""
     place = tmp_path_factory.mktemp("everything")
-    wide = blobs(0, 64, 160)
+    wide = photo(0, 160)
     for name in ("clip", "style"):
         (place / name).mkdir()
     for number in range(FRAMES):
         frame = wide[:, 2 * number : 2 * number + 96].astype(np.float32) * (1 + 0.1 * (number % 3))
-        write(place / "clip" / f"{number:02}.png", frame.clip(0, 255).astype(np.uint8))
+        write_picture(place / "clip" / f"{number:02}.png", frame.clip(0, 255).astype(np.uint8))
     for number in range(5):
-        write(place / "style" / f"{number}.png", blobs(20 + number, 64, 64))
+        write_picture(place / "style" / f"{number}.png", photo(20 + number, 64))
     for name, seed in (("one", 1), ("two", 2), ("three", 3)):
-        write(place / f"{name}.png", np.kron(blobs(seed, 64, 64)[::8, ::8], np.ones((8, 8, 1), np.uint8)))
+        write_picture(place / f"{name}.png", np.kron(photo(seed, 64)[::8, ::8], np.ones((8, 8, 1), np.uint8)))
     for name, part in (("left", np.s_[:, :30]), ("bare", np.s_[40:, 60:])):
         mask = np.zeros((64, 96, 3), np.uint8)
         mask[part] = 255
-        write(place / f"{name}.png", mask)
+        write_picture(place / f"{name}.png", mask)
     return place
 
 

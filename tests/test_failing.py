@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from bursts import kept_frames, logged, write_blocks, write_burst
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
@@ -48,19 +48,12 @@ LOOK = {
 
 @pytest.fixture(scope="module")
 def burst(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("burst")
-    noise = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
-    big = cv2.resize(noise, (96, 64), interpolation=cv2.INTER_CUBIC)
-    for number in range(FRAMES):
-        cv2.imwrite(str(folder / f"{number}.png"), np.roll(big, 2 * number, axis=1))
-    return folder
+    return write_burst(tmp_path_factory.mktemp("burst"), FRAMES, size=(96, 64), cells=(9, 12))
 
 
 @pytest.fixture(scope="module")
 def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("style") / "style.png"
-    cv2.imwrite(str(path), np.kron(np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8), np.ones((8, 8, 1))))
-    return path
+    return write_blocks(tmp_path_factory.mktemp("style") / "style.png")
 
 
 def config(kind: str = "keys", **farm: object) -> RenderConfig:
@@ -70,22 +63,13 @@ def config(kind: str = "keys", **farm: object) -> RenderConfig:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(burst: Path, style: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def undisturbed(burst: Path, style: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, bytes]:
     """The frames of a render that nothing happened to."""
     output = tmp_path_factory.mktemp("undisturbed") / "out"
     events: list[Event] = []
     vidnst.render(burst, style=style, output=output, config=config(), on_event=events.append)
     assert not [event for event in events if isinstance(event, (Suspected, Warned))]
-    return frames(output.with_name("out.vidnst"))
-
-
-def frames(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((folder / "frames").glob("*.png"))}
-
-
-def logged(folder: Path, kind: str) -> list[dict[str, object]]:
-    lines = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-    return [line for line in lines if line["kind"] == kind]
+    return kept_frames(output.with_name("out.vidnst"))
 
 
 def failing(node: StateId) -> Callable[..., Stylized]:
@@ -100,7 +84,7 @@ def failing(node: StateId) -> Callable[..., Stylized]:
 
 
 def test_what_fails_is_told_by_frame_and_cause_and_retried_to_the_same_bytes(
-    burst: Path, style: Path, undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    burst: Path, style: Path, undisturbed: dict[int, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, events = tmp_path / "out.vidnst", list[Event]()
     with monkeypatch.context() as patch:
@@ -113,7 +97,7 @@ def test_what_fails_is_told_by_frame_and_cause_and_retried_to_the_same_bytes(
     assert "3 of 8 frames failed (4-6) because frame 5 did: MemoryError: no room for it" in text
     assert f"vidnst retry {folder}" in text
     assert not (tmp_path / "out").exists()
-    assert frames(folder) == {name: data for name, data in undisturbed.items() if int(name[:8]) not in (4, 5, 6)}
+    assert kept_frames(folder) == {number: data for number, data in undisturbed.items() if number not in (4, 5, 6)}
     assert {(one["node"], one["because"]) for one in logged(folder, "given_up")} == {
         ("5.0", None),
         *((f"{frame}.1", "5.0") for frame in (4, 5, 6)),
@@ -125,7 +109,7 @@ def test_what_fails_is_told_by_frame_and_cause_and_retried_to_the_same_bytes(
     retried = CliRunner().invoke(app, ["retry", str(folder)])
     assert retried.exit_code == 0, retried.output
     assert "frames 4-6 are tried again" in retried.stderr
-    assert frames(folder) == undisturbed
+    assert kept_frames(folder) == undisturbed
     assert len(logged(folder, "done")) == before + 4
     again = CliRunner().invoke(app, ["retry", str(folder)])
     assert again.exit_code == 0
@@ -155,14 +139,14 @@ def test_redone_frames_are_made_again_with_what_depends_on_them_and_no_others(
 ) -> None:
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config(kind))
     folder = tmp_path / "out.vidnst"
-    right, stamps = frames(folder), {path: path.stat().st_mtime_ns for path in (folder / "frames").iterdir()}
+    right, stamps = kept_frames(folder), {path: path.stat().st_mtime_ns for path in (folder / "frames").iterdir()}
     damaged = folder / "frames" / "00000005.png"
-    damaged.write_bytes(right["00000000.png"])
+    damaged.write_bytes(right[0])
     with pytest.raises(OutputError, match="exists already"):
         run(recall_request(folder, {}), redo=(5,))
     events: list[Event] = []
     run(recall_request(folder, {}), redo=(5,), overwrite=True, on_event=events.append)
-    assert frames(folder) == right
+    assert kept_frames(folder) == right
     assert {event.frame for event in events if isinstance(event, FrameDone)} == again
     assert {int(path.stem) for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp} == again
     assert any(isinstance(event, Warned) and "frames 5 are rendered again" in str(event) for event in events)
@@ -195,14 +179,14 @@ def test_states_that_are_gone_are_made_again_first_and_told(
         with pytest.raises(DiskFullError):
             vidnst.render(burst, style=style, output=tmp_path / "out", config=look)
         folder, events = tmp_path / "out.vidnst", list[Event]()
-        right = frames(folder)
+        right = kept_frames(folder)
         with pytest.raises(DiskFullError):
             run(recall_request(folder, {}), redo=(3,), on_event=events.append)
     (told,) = (str(event) for event in events if isinstance(event, Warned))
     assert "frames 3 are rendered again, 5 pieces of work" in told
     assert "and 3 more whose states are no longer there" in told
     assert len([event for event in events if isinstance(event, FrameDone)]) == FRAMES
-    assert frames(folder) == right
+    assert kept_frames(folder) == right
 
 
 def test_lists_of_frames_are_read_and_written() -> None:
@@ -232,7 +216,7 @@ def test_a_spoilt_frame_is_made_again_and_listed_whatever_the_workers(
     lasting: bool,
     burst: Path,
     style: Path,
-    undisturbed: dict[str, bytes],
+    undisturbed: dict[int, bytes],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -252,7 +236,7 @@ def test_a_spoilt_frame_is_made_again_and_listed_whatever_the_workers(
     for workers in (1, 2):
         output = tmp_path / f"out{workers}"
         vidnst.render(burst, style=style, output=output, config=config(workers=workers), on_event=events.append)
-        made.append(frames(output.with_name(f"{output.name}.vidnst")))
+        made.append(kept_frames(output.with_name(f"{output.name}.vidnst")))
     assert made[0] == made[1]
     assert (made[0] == undisturbed) is not lasting  # nothing random is in this look, so another seed mends it
     assert len(seeds) == 4

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from batch.farms import states, write_jobs
+from bursts import kept_frames, logged, write_blocks, write_burst
 from typer.testing import CliRunner
 
 import vidnst
@@ -54,20 +55,12 @@ def _plain_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def burst(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("burst")
-    noise = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
-    big = cv2.resize(noise, (48, 32), interpolation=cv2.INTER_CUBIC)
-    for number in range(FRAMES):
-        cv2.imwrite(str(folder / f"{number}.png"), np.roll(big, 2 * number, axis=1))
-    return folder
+    return write_burst(tmp_path_factory.mktemp("burst"), FRAMES)
 
 
 @pytest.fixture(scope="module")
 def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("style") / "style.png"
-    blocks = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
-    cv2.imwrite(str(path), np.kron(blocks, np.ones((8, 8, 1), np.uint8)))
-    return path
+    return write_blocks(tmp_path_factory.mktemp("style") / "style.png")
 
 
 def config(kind: str = "independent", **farm: object) -> RenderConfig:
@@ -110,19 +103,10 @@ def enough(thrift: Thrift, needed: Thrift | None) -> bool:
     return needed is not None and LADDER.index(thrift) >= LADDER.index(needed)
 
 
-def frames(folder: Path) -> dict[int, bytes]:
-    return {int(path.stem): path.read_bytes() for path in sorted((folder / "frames").glob("*.png"))}
-
-
 def marks(folder: Path) -> list[int]:
     """The rung with which each frame was painted."""
     pictures = [cv2.imread(str(path)) for path in sorted((folder / "frames").glob("*.png"))]
     return [round(int(picture[0, 0, 0]) * 257 / 4000) for picture in pictures if picture is not None]
-
-
-def logged(folder: Path, kind: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-    return [line for line in lines if line["kind"] == kind]
 
 
 def told(events: list[Event]) -> list[str]:
@@ -141,7 +125,7 @@ def test_a_shot_in_which_memory_runs_short_is_painted_anew_all_alike_and_the_oth
     vidnst.render(burst, style=style, output=tmp_path / "out", config=look, on_event=events.append)
     folder = tmp_path / "out.vidnst"
     assert marks(folder) == [3] * CUT + [0] * (FRAMES - CUT)
-    assert frames(folder) == frames(whole)
+    assert kept_frames(folder) == kept_frames(whole)
     assert {thrift for frame, thrift in farm.tried if frame >= CUT} == {Thrift()}
     done = [event["node"] for event in logged(folder, "done")]
     assert len([node for node in done if int(node.partition(".")[0]) >= CUT]) == len(
@@ -236,7 +220,7 @@ def test_a_run_that_is_killed_while_it_forgets_forgets_the_rest_later(
             vidnst.render(burst, style=style, output=tmp_path / "out", config=config("chain"))
     assert [len(nodes) for nodes in calls] == [1, 2]  # type: ignore[arg-type]
     run(recall_request(tmp_path / "out.vidnst", {}))
-    assert frames(tmp_path / "out.vidnst") == frames(tmp_path / "whole.vidnst")
+    assert kept_frames(tmp_path / "out.vidnst") == kept_frames(tmp_path / "whole.vidnst")
 
 
 def test_frames_made_again_later_are_as_frugal_as_their_shot(
@@ -245,11 +229,11 @@ def test_frames_made_again_later_are_as_frugal_as_their_shot(
     with monkeypatch.context() as patch:
         Cramped(patch, {2: TILES})
         vidnst.render(burst, style=style, output=tmp_path / "out", config=config())
-    before = frames(tmp_path / "out.vidnst")
+    before = kept_frames(tmp_path / "out.vidnst")
     farm = Cramped(monkeypatch, {})
     run(recall_request(tmp_path / "out.vidnst", {}), redo=(1, 7), overwrite=True)
     assert farm.tried == [(1, TILES), (7, Thrift())]
-    assert frames(tmp_path / "out.vidnst") == before
+    assert kept_frames(tmp_path / "out.vidnst") == before
 
 
 def test_a_frame_that_fits_in_no_way_fails_its_shot_and_says_what_would_fit(
@@ -267,11 +251,11 @@ def test_a_frame_that_fits_in_no_way_fails_its_shot_and_says_what_would_fit(
     assert "farm.may_shrink=true" in text
     rungs = ladder(config())
     assert [thrift for frame, thrift in farm.tried if frame == 2] == [rungs[0], *rungs]
-    assert set(range(CUT, FRAMES)) <= frames(folder).keys()
+    assert set(range(CUT, FRAMES)) <= kept_frames(folder).keys()
     assert failed_before(folder)[0] == [2, 3, 4]
     retried = CliRunner().invoke(app, ["retry", str(folder)])
     assert retried.exit_code == 0, retried.output
-    assert len(frames(folder)) == FRAMES
+    assert len(kept_frames(folder)) == FRAMES
 
 
 def test_a_smaller_size_is_taken_only_where_that_is_allowed(
@@ -326,7 +310,7 @@ def test_a_proof_tells_of_a_cell_for_which_memory_runs_short(
     Cramped(monkeypatch, {0: HALF})
     events: list[Event] = []
     proof = tmp_path / "proof.png"
-    vidnst.proof(burst / "0.png", style=style, output=proof, config=config(), on_event=events.append)
+    vidnst.proof(burst / "000.png", style=style, output=proof, config=config(), on_event=events.append)
     (warning,) = told(events)
     assert "memory runs short at frame 0 (CUDA out of memory" in warning
     assert "painted with bfloat16 maps, as a render would paint all of its shot" in warning
@@ -381,7 +365,7 @@ def cramped_process(burst: Path, style: Path, tmp_path: Path) -> Callable[..., s
     if not Path("/proc/self/statm").exists():
         pytest.skip("the address space of a process is known by /proc")
     for number in range(3):
-        picture = cv2.imread(str(burst / f"{number}.png"))
+        picture = cv2.imread(str(burst / f"{number:03}.png"))
         assert picture is not None
         cv2.imwrite(str(tmp_path / f"{number}.png"), cv2.resize(picture, (256, 192), interpolation=cv2.INTER_CUBIC))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from bursts import done_nodes, kept_frames, write_blocks, write_burst
 
 import vidnst
 from vidnst.config import RenderConfig
@@ -39,19 +40,12 @@ LOOK = {
 
 @pytest.fixture(scope="module")
 def burst(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("burst")
-    noise = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
-    big = cv2.resize(noise, (96, 64), interpolation=cv2.INTER_CUBIC)
-    for number in range(FRAMES):
-        cv2.imwrite(str(folder / f"{number}.png"), np.roll(big, 2 * number, axis=1))
-    return folder
+    return write_burst(tmp_path_factory.mktemp("burst"), FRAMES, size=(96, 64), cells=(12, 16))
 
 
 @pytest.fixture(scope="module")
 def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("style") / "style.png"
-    cv2.imwrite(str(path), np.kron(np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8), np.ones((8, 8, 1))))
-    return path
+    return write_blocks(tmp_path_factory.mktemp("style") / "style.png")
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +59,6 @@ def undisturbed(burst: Path, style: Path, config: RenderConfig, tmp_path_factory
     output = tmp_path_factory.mktemp("undisturbed") / "out"
     vidnst.render(burst, style=style, output=output, config=config)
     return output.with_name("out.vidnst")
-
-
-def frames(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((folder / "frames").glob("*.png"))}
-
-
-def done_nodes(folder: Path) -> list[str]:
-    lines = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-    return [line["node"] for line in lines if line["kind"] == "done"]
 
 
 @pytest.mark.slow
@@ -98,11 +83,11 @@ def test_killed_at_random_moments_a_run_goes_on_to_the_same_bytes(
         process.kill()
         assert process.wait() == -signal.SIGKILL
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    assert frames(output.with_name("out.vidnst")) == frames(undisturbed)
+    assert kept_frames(output.with_name("out.vidnst")) == kept_frames(undisturbed)
     done = done_nodes(output.with_name("out.vidnst"))
     assert len(set(done)) == NODES
     assert len(done) <= NODES + 3 * 2  # at most what two workers have in flight is lost with each kill
-    assert [path.read_bytes() for path in sorted(output.iterdir())] == list(frames(undisturbed).values())
+    assert [path.read_bytes() for path in sorted(output.iterdir())] == list(kept_frames(undisturbed).values())
 
 
 KILLED_AT_THE_END = """
@@ -132,7 +117,7 @@ def test_killed_with_the_output_in_its_place_a_run_goes_on_and_takes_it_for_its_
     done = done_nodes(output.with_name("out.vidnst"))
     subprocess.run([sys.executable, "-m", "vidnst", *arguments], check=True, stdout=subprocess.DEVNULL)
     assert done_nodes(output.with_name("out.vidnst")) == done
-    assert [path.read_bytes() for path in sorted(output.iterdir())] == list(frames(undisturbed).values())
+    assert [path.read_bytes() for path in sorted(output.iterdir())] == list(kept_frames(undisturbed).values())
     again = subprocess.run([sys.executable, "-m", "vidnst", *arguments], capture_output=True, text=True, check=False)
     assert "exists already" in again.stderr  # once all is done, it is a finished work like any other
 
@@ -179,20 +164,20 @@ def test_a_stopped_run_is_gone_on_with_by_its_folder_alone(
     with pytest.raises(CancelledError, match=r"go on with: vidnst resume .*out\.vidnst"):
         vidnst.render(burst, style=style, output=tmp_path / "out", config=config, on_event=listen, cancelled=stop)
     folder = tmp_path / "out.vidnst"
-    assert 3 <= len(frames(folder)) < FRAMES
-    before = len(frames(folder))
+    assert 3 <= len(kept_frames(folder)) < FRAMES
+    before = len(kept_frames(folder))
     seen: list[Event] = []
     run(recall_request(folder, {}), on_event=seen.append)
     (started,) = [event for event in seen if isinstance(event, RunStarted)]
     assert started.frames_done == before
     assert len(done_nodes(folder)) == NODES
-    assert frames(folder) == frames(undisturbed)
+    assert kept_frames(folder) == kept_frames(undisturbed)
 
 
 def test_another_number_of_workers_changes_no_byte(burst: Path, style: Path, undisturbed: Path, tmp_path: Path) -> None:
     config = build_config({**LOOK, "farm": {"executor": "inline", "threads": 1, "workers": 3}})
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config)
-    assert frames(tmp_path / "out.vidnst") == frames(undisturbed)
+    assert kept_frames(tmp_path / "out.vidnst") == kept_frames(undisturbed)
 
 
 @pytest.mark.usefixtures("promptly")
@@ -206,7 +191,7 @@ def test_a_deleted_frame_alone_is_made_again(
     before = len(done_nodes(folder))
     (folder / "frames" / "00000002.png").unlink()
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config)
-    assert frames(folder) == frames(undisturbed)
+    assert kept_frames(folder) == kept_frames(undisturbed)
     assert len(done_nodes(folder)) == NODES + 1
     assert before < NODES
 
@@ -264,7 +249,7 @@ def test_noise_is_the_same_in_every_frame_and_another_with_another_seed(style: P
         values = {**LOOK, "optimize": {"iterations": 3, "init": "noise", "seed": seed, "scales": 1}}
         config = build_config({**values, "schedule": {"kind": "independent"}})
         vidnst.render(still, style=style, output=tmp_path / f"out{seed}", config=config)
-        return list(frames(tmp_path / f"out{seed}.vidnst").values())
+        return list(kept_frames(tmp_path / f"out{seed}.vidnst").values())
 
     one, two = look(1), look(2)
     assert one[0] == one[1]

@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
+from bursts import write_blocks, write_burst
 
 LOOK: dict[str, Any] = {
     "losses": {"style_layers": {"relu1_1": 1}, "content_layers": {"relu1_1": 1}},
@@ -16,30 +15,12 @@ LOOK: dict[str, Any] = {
 }
 
 
-def write_clip(folder: Path, seed: int, frames: int) -> Path:
-    """Pictures of a texture that moves."""
-    folder.mkdir(parents=True)
-    noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
-    big = cv2.resize(noise, (48, 32), interpolation=cv2.INTER_CUBIC)
-    for number in range(frames):
-        cv2.imwrite(str(folder / f"{number:03}.png"), np.roll(big, 2 * number, axis=1))
-    return folder
-
-
-def write_style(path: Path, seed: int) -> Path:
-    """Coloured blocks."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    blocks = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
-    cv2.imwrite(str(path), np.kron(blocks, np.ones((6, 6, 1), np.uint8)))
-    return path
-
-
 def write_jobs(folder: Path, *, clips: int = 2, styles: int = 2, frames: int = 5, **more: Any) -> Path:
     """A folder with clips, styles, and `jobs.yaml` that renders all of them into `out`."""
     for number in range(clips):
-        write_clip(folder / "clips" / f"clip{number}", number, frames)
+        write_burst(folder / "clips" / f"clip{number}", frames, seed=number)
     for number in range(styles):
-        write_style(folder / "styles" / f"style{number}.png", 100 + number)
+        write_blocks(folder / "styles" / f"style{number}.png", seed=100 + number, block_px=6)
     entry = {
         "sources": [f"clips/clip{number}" for number in range(clips)],
         "styles": [f"styles/style{number}.png" for number in range(styles)],

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch.farms import done_nodes, edit, pictures, states, write_clip, write_jobs
+from batch.farms import done_nodes, edit, pictures, states, write_jobs
 from batch.idling import keep_busy
 from batch.killing import kill_and_go_on
+from bursts import write_burst
 
 import vidnst
 from vidnst.__main__ import main
@@ -154,7 +155,7 @@ def test_a_clip_that_cannot_be_written_fails_alone_but_a_full_disk_ends_the_batc
 
 def test_jobs_are_added_to_a_running_batch_and_a_broken_edit_is_only_told(tmp_path: Path) -> None:
     path = write_jobs(tmp_path, clips=1, styles=2)
-    write_clip(tmp_path / "clips" / "late", 7, 3)
+    write_burst(tmp_path / "clips" / "late", 3, seed=7)
     good, told = path.read_text(), []
 
     def hear(event: Event) -> None:
@@ -256,7 +257,7 @@ def test_a_batch_keeps_its_workers_busy_while_there_are_clips_left(tmp_path: Pat
 
 def test_a_higher_priority_goes_first_and_an_earlier_place_among_equals(tmp_path: Path) -> None:
     path = write_jobs(tmp_path, clips=2, styles=2)
-    write_clip(tmp_path / "clips" / "urgent", 7, 3)
+    write_burst(tmp_path / "clips" / "urgent", 3, seed=7)
     edit(path, sources="clips/urgent", styles="styles/style0.png", priority=5)
     begun: list[str] = []
 

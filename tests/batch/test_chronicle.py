@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch.farms import LOOK, write_clip, write_jobs, write_style
+from batch.farms import LOOK, write_jobs
+from bursts import write_blocks, write_burst
 
 import vidnst
 from vidnst.batch.run import run_batch
@@ -72,7 +73,7 @@ def test_a_job_that_fails_says_so_in_its_run(tmp_path: Path, monkeypatch: pytest
 
 def test_what_is_told_before_the_first_frame_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before there is a run folder, while the run is begun, and that it ended there."""
-    source, style = write_clip(tmp_path / "clip", 1, 3), write_style(tmp_path / "style.png", 1)
+    source, style = write_burst(tmp_path / "clip", 3, seed=1), write_blocks(tmp_path / "style.png", seed=1)
     begin, study = vidnst.pipeline.prepare, vidnst.pipeline.study_input
 
     def prepare(*arguments: Any, on_event: Any, **options: Any) -> Any:

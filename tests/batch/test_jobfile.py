@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch.farms import write_jobs, write_style
+from batch.farms import write_jobs
+from bursts import write_blocks
 
 from vidnst.batch.jobfile import read_jobs
 from vidnst.errors import ConfigError
@@ -20,7 +21,7 @@ def jobs(where: Path, entry: dict[str, Any], **defaults: Any) -> Path:
 def test_sources_times_styles_times_presets_are_clips_of_their_own(tmp_path: Path) -> None:
     for name in ("b.mp4", "a.mp4", "notes.txt"):
         (tmp_path / name).touch()
-    write_style(tmp_path / "x.png", 1)
+    write_blocks(tmp_path / "x.png", seed=1)
     path = jobs(
         tmp_path,
         {

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch.farms import edit, states, write_clip, write_jobs, write_style
+from batch.farms import edit, states, write_jobs
 from batch.idling import TimelessPool
+from bursts import write_blocks, write_burst
 
 from vidnst.batch.ending import extent
 from vidnst.batch.jobfile import read_jobs
@@ -50,8 +51,8 @@ def test_a_clip_of_higher_priority_that_is_added_gets_the_next_workers_that_are_
     """As many clips as there are workers are in work, each with more frames ready than there are workers."""
     settings = {"optimize.iterations": 100, "schedule.passes": 2}
     path = write_jobs(tmp_path, clips=9, styles=1, frames=16, set=settings)
-    write_clip(tmp_path / "clips" / "urgent", 7, 8)
-    write_style(tmp_path / "styles" / "urgent.png", 200)
+    write_burst(tmp_path / "clips" / "urgent", 8, seed=7)
+    write_blocks(tmp_path / "styles" / "urgent.png", seed=200)
     pool = LoggingPool(4, 2, 8.0, 100)
     moments: dict[str, float] = {}
 
@@ -83,7 +84,7 @@ def test_in_the_end_priorities_still_hold(tmp_path: Path, monkeypatch: pytest.Mo
     """All shots are begun, and none goes before another, but for those that are more urgent."""
     settings = {"optimize.iterations": 100, "schedule.passes": 2}
     path = write_jobs(tmp_path, clips=3, styles=1, frames=16, set=settings)
-    write_style(tmp_path / "styles" / "urgent.png", 200)
+    write_blocks(tmp_path / "styles" / "urgent.png", seed=200)
     edit(path, sources="clips/clip[01]", styles="styles/urgent.png", priority=1, set=settings)
     done: list[str] = []
 
