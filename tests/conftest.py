@@ -1,10 +1,13 @@
 """Fixtures that every room's tests share."""
 
 import os
-from collections.abc import Callable
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from commands import Vidnst, command_line
 from hypothesis import HealthCheck, settings
 
 # A deadline would be a timed assertion: it fails where the machine is busy. The same examples every time, so that a
@@ -29,3 +32,29 @@ def shared() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture
+def vidnst(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Vidnst]:
+    """Runs a command in this process; what it said."""
+    with command_line(monkeypatch, capsys) as run:
+        yield run
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No weights from the environment, an empty cache, and no way out."""
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for name in ("VIDNST_WEIGHTS", "VIDNST_RAFT_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def plain_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on devices for which bfloat16 is no gain: what is reckoned, and what memory is saved by, is then the same."""
+    monkeypatch.setattr("vidnst.style.precision.suits_half", lambda device: False)

@@ -1,13 +1,6 @@
 """The command line as a person uses it: what it prints, what it says about mistakes, its exit status."""
 
 import json
-import logging
-import signal
-import sys
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -15,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from bursts import write_blocks, write_burst
+from commands import Said, Vidnst
 from safetensors.numpy import save_file
 from torchvision.models.optical_flow import raft_small
 
-from vidnst.__main__ import main
 from vidnst.config import RenderConfig
 from vidnst.style.weights import random_features
 
@@ -26,36 +19,6 @@ FAST = (
     *("--executor", "inline", "--weights", "random", "--iterations", "2"),
     *("--set", "losses.style_layers={relu1_1: 1}", "--set", "losses.content_layers={relu2_1: 1}"),
 )
-
-
-@dataclass
-class Said:
-    """What a command said."""
-
-    status: int
-    out: str
-    err: str
-
-
-Vidnst = Callable[..., Said]
-
-
-@pytest.fixture
-def vidnst(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Vidnst]:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def run(*arguments: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["vidnst", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        said = capsys.readouterr()
-        return Said(int(left.value.code or 0), said.out, said.err)
-
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    logging.getLogger("vidnst").setLevel(logging.NOTSET)
 
 
 @pytest.fixture
@@ -360,15 +323,10 @@ def test_what_ships_of_slim_is_shown_with_its_card(vidnst: Vidnst) -> None:
     assert json.loads(vidnst("weights", "--backbone", "slim", "--json").out)["notes"]["licence"]
 
 
+@pytest.mark.usefixtures("offline")
 def test_the_default_without_weights_names_the_places_and_the_way_on_and_a_draft_needs_none(
-    vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path
 ) -> None:
-    def unreachable(*_: object, **__: object) -> None:
-        raise urllib.error.URLError("no route to host")
-
-    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.delenv("VIDNST_WEIGHTS", raising=False)
     command = ("render", burst, "--style", style, "-o", tmp_path / "out", "--executor", "inline", "--iterations", 2)
     command += ("--size", 64)
     said = vidnst(*command)

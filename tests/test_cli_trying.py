@@ -1,48 +1,31 @@
 """proof, evolve and compare as a person uses them."""
 
 import json
-import signal
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from commands import Vidnst
 from trying import painting, photo, read_picture, write_picture
 
-from vidnst.__main__ import main
 from vidnst.media.probe import probe
 
-Command = Callable[..., tuple[int, str, str]]
 FAST = (
     *("--weights", "random", "--iterations", "3", "--set", "farm.threads=1"),
     *("--set", "losses.style_layers={relu1_1: 1}", "--set", "losses.content_layers={relu2_1: 1}"),
 )
 
 
-@pytest.fixture
-def vidnst(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Command]:
-    """Runs a command in a folder with a clip of two frames and a style; gives status, stdout and stderr."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+@pytest.fixture(autouse=True)
+def _folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where commands run: there are a clip of two frames and a style."""
     (tmp_path / "clip").mkdir()
     for seed in range(2):
         write_picture(tmp_path / "clip" / f"{seed}.png", photo(seed))
     write_picture(tmp_path / "style.png", painting(0))
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vidnst", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        said = capsys.readouterr()
-        return int(left.value.code or 0), said.out, said.err
 
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
-def test_a_proof_is_made_by_default_beside_its_report_and_only_its_path_is_printed(vidnst: Command) -> None:
+def test_a_proof_is_made_by_default_beside_its_report_and_only_its_path_is_printed(vidnst: Vidnst) -> None:
     axes = ("--axis", "losses.style_weight=1,100", "--axis", "optimize.init=content,noise,blend")
     status, out, err = vidnst("proof", "clip", "-s", "style.png", *FAST, *axes, "--size", 48, "--frames", "1,0")
     assert (status, out) == (0, "proof.png\n"), err
@@ -59,7 +42,7 @@ def test_a_proof_is_made_by_default_beside_its_report_and_only_its_path_is_print
     assert len(json.loads(Path("told.json").read_text())["cells"]) == 2
 
 
-def test_an_evolution_is_a_film_with_stills(vidnst: Command) -> None:
+def test_an_evolution_is_a_film_with_stills(vidnst: Vidnst) -> None:
     command = ("evolve", "clip", "-s", "style.png", *FAST)
     status, out, err = vidnst(*command, "-o", "e.mkv", "--at", "1,3", "--frame", 1, "--rate", 10, "--size", 64)
     assert (status, out) == (0, "e.mkv\n"), err
@@ -70,7 +53,7 @@ def test_an_evolution_is_a_film_with_stills(vidnst: Command) -> None:
     assert probe("f.gif").frame_count == 3 - 1 + 25
 
 
-def test_two_are_compared_in_a_film_or_on_a_sheet(vidnst: Command) -> None:
+def test_two_are_compared_in_a_film_or_on_a_sheet(vidnst: Vidnst) -> None:
     command = ("compare", "clip", "clip", "--source", "clip", "--diff", "--gain", 4, "--label", "one", "--label", "two")
     status, out, err = vidnst(*command, "-o", "side.mp4")
     assert (status, out) == (0, "side.mp4\n"), err
@@ -98,7 +81,7 @@ def test_two_are_compared_in_a_film_or_on_a_sheet(vidnst: Command) -> None:
         (("compare", "clip", "clip", "-o", "side.mp4", "--zoom", "1,2,3,400"), 2, "zoom 1,2,3,400"),
     ],
 )
-def test_mistakes_are_one_sentence(vidnst: Command, arguments: tuple[str, ...], status: int, words: str) -> None:
+def test_mistakes_are_one_sentence(vidnst: Vidnst, arguments: tuple[str, ...], status: int, words: str) -> None:
     before = sorted(Path().iterdir())
     found, out, err = vidnst(*arguments)
     assert (found, out) == (status, "")

@@ -41,11 +41,7 @@ CONFIG = build_config(
     }
 )
 
-
-@pytest.fixture(autouse=True)
-def _plain_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on devices for which bfloat16 is no gain: what is reckoned is then the same everywhere."""
-    monkeypatch.setattr("vidnst.style.precision.suits_half", lambda device: False)
+pytestmark = pytest.mark.usefixtures("plain_devices")
 
 
 @pytest.fixture

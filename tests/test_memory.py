@@ -46,11 +46,7 @@ LOOK: dict[str, Any] = {
 LADDER = ladder(build_config(LOOK), smaller=True)
 HALF, TILES, SMALL = LADDER[1], LADDER[3], LADDER[5]
 
-
-@pytest.fixture(autouse=True)
-def _plain_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on devices for which bfloat16 is no gain, where the ladder has a rung more."""
-    monkeypatch.setattr("vidnst.style.precision.suits_half", lambda device: False)
+pytestmark = pytest.mark.usefixtures("plain_devices")
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,7 @@
 """Many clips at once: the same bytes as one by one, whatever happens to the others or to the batch."""
 
 import json
-import logging
-import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +10,8 @@ from batch.farms import done_nodes, edit, pictures, states, write_jobs
 from batch.idling import keep_busy
 from batch.killing import kill_and_go_on
 from bursts import write_burst
+from commands import Vidnst
 
-import vidnst
-from vidnst.__main__ import main
 from vidnst.batch.board import ask, read_board, state_folder
 from vidnst.batch.jobfile import read_jobs
 from vidnst.batch.run import run_batch
@@ -24,6 +20,7 @@ from vidnst.events import Event, JobChanged, Warned
 from vidnst.farm.worker import StyleWorker
 from vidnst.host import RenderHost
 from vidnst.media.pictures import read_picture
+from vidnst.pipeline import render
 from vidnst.plan import Node
 from vidnst.store import RunStore, read_events
 
@@ -31,25 +28,6 @@ from vidnst.store import RunStore, read_events
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vidnst.batch.run._LOOK_SECONDS", 0.0)
-
-
-@pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Any]]:
-    """Runs `vidnst`; status, stdout and stderr."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vidnst", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        told = capsys.readouterr()
-        return int(left.value.code or 0), told.out, told.err
-
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    logging.getLogger("vidnst").setLevel(logging.NOTSET)
 
 
 def rows(path: Path) -> dict[str, dict[str, Any]]:
@@ -77,29 +55,29 @@ class When:
 
 
 def test_a_batch_gives_the_bytes_of_single_renders_and_does_nothing_the_second_time(
-    tmp_path: Path, said: Callable[..., Any]
+    tmp_path: Path, vidnst: Vidnst
 ) -> None:
     path = write_jobs(tmp_path / "batch", clips=3, styles=2)
-    status, out, _ = said("batch", path)
+    status, out, _ = vidnst("batch", path)
     assert (status, out) == (0, "6 done\n")
     assert set(states(path).values()) == {"done"}
     for clip in read_jobs(path).clips:
         alone = tmp_path / "alone" / clip.name
         alone.parent.mkdir(exist_ok=True)
         request = clip.request
-        vidnst.render(request.source, style=request.styles, output=alone, config=request.config)
+        render(request.source, style=request.styles, output=alone, config=request.config)
         made = {file.name: file.read_bytes() for file in request.output.iterdir()}
         assert made == {file.name: file.read_bytes() for file in alone.iterdir()}
     nodes, row = done_nodes(path), rows(path)["clip1-style1"]
     assert (row["frames"], row["frames_done"]) == (5, 5)
     assert row["run_folder"] == f"{row['output']}.vidnst"
-    status, out, _ = said("batch", path)
+    status, out, _ = vidnst("batch", path)
     assert (status, out) == (0, "6 done\n")
     assert done_nodes(path) == nodes
 
 
 def test_one_bad_source_fails_alone_and_the_status_says_so(
-    tmp_path: Path, said: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, vidnst: Vidnst, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_jobs(tmp_path, clips=2, styles=1)
     (tmp_path / "clips" / "broken.mp4").write_bytes(b"no video" * 100)
@@ -112,7 +90,7 @@ def test_one_bad_source_fails_alone_and_the_status_says_so(
 
     monkeypatch.setattr(RenderHost, "job", stumble)  # what is found only when the scheduler comes to it
     edit(path, sources=["clips/broken.mp4", "clips/missing.mp4"], styles=["styles/style0.png"])
-    status, out, err = said("batch", path)
+    status, out, err = vidnst("batch", path)
     assert status == 9
     assert out == "1 done, 3 failed\n"
     assert states(path)["clip1-style0"] == "done"
@@ -122,7 +100,7 @@ def test_one_bad_source_fails_alone_and_the_status_says_so(
     assert "frame 3" in rows(path)["clip0-style0"]["message"]
     assert 0 < len(done_nodes(path)["clip0-style0"]) < len(done_nodes(path)["clip1-style0"])
     assert "broken-style0: failed: " in err
-    listed = json.loads(said("batch", path, "--dry-run", "--json")[1])
+    listed = json.loads(vidnst("batch", path, "--dry-run", "--json")[1])
     assert [row["frames"] for row in listed] == [5, 5, None, None]
     assert "missing.mp4" in listed[3]["error"]
     assert listed[1]["evaluations"] > 4

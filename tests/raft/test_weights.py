@@ -29,17 +29,7 @@ from vidnst.raft.weights import (
 
 MAKERS = {"large": raft_large, "small": raft_small}
 
-
-@pytest.fixture(autouse=True)
-def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No weights from the environment, an empty cache, and no way out."""
-    monkeypatch.delenv("VIDNST_RAFT_WEIGHTS", raising=False)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-
-    def unreachable(*_: Any, **__: Any) -> Any:
-        raise urllib.error.URLError("no route to host")
-
-    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 @pytest.fixture(scope="module")

@@ -20,17 +20,7 @@ from vidnst.style.random_filters import colour_noise
 from vidnst.style.vgg import VGG19
 from vidnst.style.weights import load_features, random_features, resolve_weights, verify, weights_fingerprint
 
-
-@pytest.fixture(autouse=True)
-def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No weights from the environment, an empty cache, and no way out."""
-    monkeypatch.delenv("VIDNST_WEIGHTS", raising=False)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-
-    def unreachable(*_: Any, **__: Any) -> Any:
-        raise urllib.error.URLError("no route to host")
-
-    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 def tensors(last_layer: str = "relu2_1", seed: int = 0) -> dict[str, torch.Tensor]:
