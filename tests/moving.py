@@ -15,6 +15,10 @@ __all__ = ["Floats", "MovingClip", "Texture"]
 class MovingClip(MovingScene):
     """A moving scene, the flows of which are told."""
 
+    def all_pixels(self) -> list[NDArray[np.uint8]]:
+        """Every frame as uint8."""
+        return [self.pixels(index) for index in range(self.count)]
+
     def flow(self, index: int, reference: int) -> Flow:
         """The exact flow from frame `index` into frame `reference`, valid where a bilinear fetch is.
 
@@ -40,3 +44,9 @@ class MovingClip(MovingScene):
         x, y = self._grid()
         there_x, there_y = self._pixel(reference, *self._place(index, x, y))
         return ~self._covered(index, x, y) & self._covered(reference, there_x, there_y)
+
+    def _pixel(self, index: int, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """Where frame `index` shows places of the texture: the inverse of `_place`."""
+        matrix, centre, pan = self._camera(index)
+        pixel = (np.stack([x, y], axis=-1) - centre - pan) @ np.linalg.inv(matrix).T + centre
+        return pixel[..., 0], pixel[..., 1]

@@ -12,7 +12,7 @@ from vidnst.errors import CancelledError, DiskFullError, RunError, VidnstError
 from vidnst.events import OnEvent, Warned, ignore
 from vidnst.frames import ClipInfo, Shot
 from vidnst.pages.markup import duration, number
-from vidnst.pages.report import Chart, ReportFacts, Thumbnail, report_page
+from vidnst.pages.report import ReportFacts, Thumbnail, report_page
 from vidnst.prepare import Job
 from vidnst.records import RunRecord, find_record
 from vidnst.report_numbers import (
@@ -109,7 +109,7 @@ def gather(record: RunRecord, *, clip: ClipInfo | None = None, state: State | No
         steadiness=steady,
         cost=cost,
         cuts=tuple(shot.start for shot in shots[1:]),
-        notes=_notes(status, tally, strange, [*steady, *losses]),
+        notes=_notes(tally, strange),
         settings=tuple(
             (key, written(value), written(usual)) for key, value, usual in changed_settings(manifest.config)
         ),
@@ -174,9 +174,7 @@ def _sheet(shown: Shown, tally: Tally, strange: Mapping[int, str]) -> tuple[Thum
     return tuple(tiles)
 
 
-def _notes(
-    status: RunStatus, tally: Tally, strange: Mapping[int, str], charts: Sequence[Chart]
-) -> tuple[tuple[str, bool], ...]:
+def _notes(tally: Tally, strange: Mapping[int, str]) -> tuple[tuple[str, bool], ...]:
     notes = [(tally.message, True)] if tally.end == "failed" and tally.message else []
     notes += [(f"frame {index} failed for good: {text}", True) for index, text in sorted(tally.failed.items())]
     for note in tally.failures:

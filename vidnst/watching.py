@@ -134,7 +134,7 @@ class Watcher:
         seen.catch_up()
         tally, manifest, range_ = seen.tally, _manifest(folder, seen), _range(folder, seen)
         frames = None if range_ is None else range_[1] - range_[0]
-        state, message = _state(tally, holder, frames)
+        state, message = _state(tally, holder)
         last = _last_frame(folder, tally)
         kept = state == "finished" and last is None and range_ is not None and holds_output(Path(manifest.output))
         pace = tally.pace()
@@ -165,7 +165,7 @@ class Watcher:
         )
 
 
-def _state(tally: Tally, holder: str, frames: int | None) -> tuple[State, str]:
+def _state(tally: Tally, holder: str) -> tuple[State, str]:
     if holder:
         return "running", ""
     if tally.end == "finished":

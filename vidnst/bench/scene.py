@@ -78,10 +78,6 @@ class MovingScene:
         """`(height, width, 3)` uint8."""
         return np.rint(self.frame(index) * 255).astype(np.uint8)
 
-    def all_pixels(self) -> list[NDArray[np.uint8]]:
-        """Every frame as uint8."""
-        return [self.pixels(index) for index in range(self.count)]
-
     def _grid(self) -> tuple[Floats, Floats]:
         x, y = np.meshgrid(np.arange(self.width, dtype=np.float64), np.arange(self.height, dtype=np.float64))
         return x, y
@@ -104,8 +100,3 @@ class MovingScene:
         matrix, centre, pan = self._camera(index)
         place = (np.stack([x, y], axis=-1) - centre) @ matrix.T + centre + pan
         return place[..., 0], place[..., 1]
-
-    def _pixel(self, index: int, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        matrix, centre, pan = self._camera(index)
-        pixel = (np.stack([x, y], axis=-1) - centre - pan) @ np.linalg.inv(matrix).T + centre
-        return pixel[..., 0], pixel[..., 1]
