@@ -87,7 +87,7 @@ class SleepingPool:
 
 
 class TimelessPool(SleepingPool):
-    """Sleeps in a time of its own, which stands still while a clip is prepared that there is room for.
+    """Sleeps in a time of its own, which stands still while clips that there is room for are prepared, and others written.
 
     So what is measured does not depend on the machine: whether workers find work, where preparing is quick beside
     rendering.
@@ -96,6 +96,8 @@ class TimelessPool(SleepingPool):
     batch: Any = None
     now = 0.0
     _seen: tuple[str, ...] = ()
+    _written = True
+    """Whether all that came out lasts, and the scheduler has been asked since."""
 
     def clock(self) -> float:
         return self.now
@@ -107,10 +109,16 @@ class TimelessPool(SleepingPool):
         if ready != self._seen:  # the scheduler has not been asked since
             self._seen = ready
             return []
+        if not self._written:
+            for clip in self.batch._floor.open:
+                clip._writer.flush()
+            self._written = True
+            return []
         if not self._heap:
             self.now += timeout_seconds
             return []
         self.now, _, worker, job = heapq.heappop(self._heap)
+        self._written = False
         return [Outcome(worker, value=_result(job))]
 
     def _prepared(self) -> bool:
