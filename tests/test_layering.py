@@ -15,7 +15,6 @@ MODULES = {
 }
 
 VOCABULARY = {"vidnst", "vidnst.errors", "vidnst.frames", "vidnst.config"}
-ROOMS = ("media", "motion", "style", "farm", "finish")
 
 MAY_KNOW = {
     "vidnst.checkpoint": {"vidnst.errors"},

@@ -87,7 +87,7 @@ class SleepingPool:
 
 
 class TimelessPool(SleepingPool):
-    """Sleeps in a time of its own, which stands still while clips that there is room for are prepared, and others written.
+    """Sleeps in a time of its own, which stands still while clips that there is room for are prepared or written.
 
     So what is measured does not depend on the machine: whether workers find work, where preparing is quick beside
     rendering.

@@ -146,7 +146,6 @@ class VirtualPool:
     cost: Callable[[Node], float] = lambda node: 1.0
     moods: Mapping[tuple[NodeId, int], str] = field(default_factory=dict)
     now: float = 0.0
-    busy_seconds: float = 0.0
     lost: frozenset[str] = frozenset()
     """Workers that are not replaced when they die."""
     broken: frozenset[str] = frozenset()
@@ -170,11 +169,8 @@ class VirtualPool:
         assert worker in self._names[job.node.role.lane], f"{job.node.id} came to {worker}"
         assert all(name != worker for _, _, name, _ in self._queue), f"{worker} got a second job"
         assert all(name != worker for _, name in self._away), f"{worker} got a job while it was away"
-        seconds = self.cost(job.node)
-        if worker.startswith("style"):
-            self.busy_seconds += seconds
         self._given += 1
-        heapq.heappush(self._queue, (self.now + seconds, self._given, worker, job))
+        heapq.heappush(self._queue, (self.now + self.cost(job.node), self._given, worker, job))
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
         if self._away and self._away[0][0] <= (self._queue[0][0] if self._queue else self.now + timeout_seconds):
