@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidnst.blending.detail import blurred, box_mean, contrast, mirrored, raise_detail
+from vidnst.blending.detail import blurred, box_mean, contrast, mirrored, most_lost, raise_detail
 from vidnst.blending.fill import fit_colours, match_colours, solved
 from vidnst.blending.upload import send, upload
 from vidnst.blending.warp import fetch, places
@@ -102,9 +102,17 @@ def test_detail_is_raised_as_on_the_cpu() -> None:
     sharp = noise(9)
     soft = np.stack([cv2.GaussianBlur(plane, (0, 0), 0.7) for plane in sharp])
     wanted = detail.contrast(sharp)
-    raised = detail.raise_detail(soft, wanted)
+    most = np.broadcast_to(np.linspace(1, 1.7, soft.shape[2], dtype=np.float32), soft.shape[1:]).copy()
+    raised = detail.raise_detail(soft, wanted, most)
     assert np.abs(raised - soft).mean() > 0.01
-    near(raise_detail(tensor(soft), tensor(wanted)), raised, by=2e-5)
+    near(raise_detail(tensor(soft), tensor(wanted), tensor(most[None])), raised, by=2e-5)
+
+
+def test_what_blending_loses_is_reckoned_as_on_the_cpu() -> None:
+    first = noise(14, channels=1)
+    shares = np.concatenate([first, 1 - first])
+    found = most_lost(tensor(np.square(shares).sum(axis=0, keepdims=True)), 2)
+    near(found, detail.most_lost(list(shares))[None], by=1e-6)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.6, 1.0])

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vidnst.frames import planes, unit, widen
-from vidnst.motion.blend import Start, blend, luma, standing_still
+from vidnst.motion.blend import Start, blend, luma, smooth_borders, standing_still
 from vidnst.motion.compose import compose, compose_pairs
 from vidnst.motion.flow import Flow, FlowPair, estimate_pair
 
@@ -189,3 +189,35 @@ def test_noise_is_no_movement() -> None:
     noise = np.random.default_rng(8).normal(0, 4 / 255, (2, 3, HEIGHT, WIDTH)).astype(np.float32)
     now, before = (luma(np.clip(planes(scene()) + grain, 0, 1)) for grain in noise)
     assert standing_still(now, before, levels=4, any_light=False).mean() > 0.95
+
+
+def test_validity_has_even_borders_that_lie_inside() -> None:
+    valid = np.zeros((HEIGHT, WIDTH), np.float32)
+    valid[:, 10:] = 1
+    valid[8, 20] = 0  # a speck
+    valid[4, 4] = 1
+    smooth = smooth_borders(valid)
+    assert (smooth[:, :10] == 0).all()
+    np.testing.assert_allclose(smooth[20, 10:13], [1 / 3, 1, 1], atol=1e-6)
+    assert (smooth[7:10, 19:22] > 0.7).all()
+
+
+def test_states_that_differ_do_not_alternate_along_a_ragged_border() -> None:
+    flow = shift(0, 0)
+    flow.valid[(np.add.outer(np.arange(HEIGHT), np.arange(WIDTH)) % 2) == 0] = 0
+    own, other = (np.full((HEIGHT, WIDTH, 3), level, np.uint16) for level in (40000, 10000))
+    begun = blend(pixels(1), [Start(own), Start(other, flow)])
+    assert np.ptp(begun.picture) < 0.06  # each by its own check: 0.23
+
+
+def test_where_a_state_counts_alone_its_detail_stays_as_it_is_however_often_it_is_blended() -> None:
+    flow = shift(0, 0)
+    flow.valid[:, : WIDTH // 2] = 0
+    seam = WIDTH // 2 - 8  # beyond what a blur of the other half reaches
+    first = widen(pixels(1))
+    others = [Start(widen(pixels(seed)), flow) for seed in (2, 3)]
+    own = first
+    for _ in range(4):
+        begun = blend(pixels(1), [Start(own), *others])
+        own = np.round(begun.picture.transpose(1, 2, 0) * 65535).astype(np.uint16)
+    assert np.abs(own[:, :seam].astype(float) - first[:, :seam]).max() <= 8

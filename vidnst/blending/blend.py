@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vidnst.blending.detail import contrast, raise_detail
+from vidnst.blending.detail import box_mean, contrast, most_lost, raise_detail
 from vidnst.blending.fill import match_colours
 from vidnst.blending.upload import planes_of, send
 from vidnst.blending.warp import Places, fetch, places
-from vidnst.motion.blend import LEAST_TRUST, Start
+from vidnst.motion.blend import BORDER_SIDE_PX, LEAST_TRUST, Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +77,19 @@ def send_start(start: Start, device: torch.device) -> Sent:
 def _blended(sent: Sequence[Sent], content: Tensor) -> tuple[Tensor, Tensor]:
     """The mean of all starts, with the detail that they have, and where any is valid."""
     several = len(sent) > 1
-    trust, valid = torch.zeros_like(content[:, :1]), torch.zeros_like(content[:, :1])
+    trust, squares, valid = (torch.zeros_like(content[:, :1]) for _ in range(3))
     total = content.new_zeros((1, 5 if several else 3, *content.shape[-2:]))
     for one in sent:
         found, own = _fetched(one, detailed=several)
         share = one.weight * own
         total.addcmul_(found, share)
         trust += share
+        squares.addcmul_(share, share)
         valid = torch.maximum(valid, own)
     total /= trust.clamp_(min=LEAST_TRUST)
-    return (raise_detail(total[:, :3], total[:, 3:]) if several else total), valid
+    if several:
+        total = raise_detail(total[:, :3], total[:, 3:], most_lost(squares / trust.square(), len(sent)))
+    return total, valid
 
 
 def _fetched(one: Sent, *, detailed: bool) -> tuple[Tensor, Tensor]:
@@ -97,4 +100,4 @@ def _fetched(one: Sent, *, detailed: bool) -> tuple[Tensor, Tensor]:
     at = one.places(*state.shape[-2:])
     if at is None:
         return state, torch.ones_like(state[:, :1])
-    return fetch(state, at), at.valid
+    return fetch(state, at), box_mean(at.valid, BORDER_SIDE_PX).mul_(2).sub_(1).clamp_(0, 1)

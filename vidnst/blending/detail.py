@@ -20,12 +20,13 @@ def contrast(picture: Tensor) -> Tensor:
     return _around(_squares(_split(picture)[:-1]))
 
 
-def raise_detail(picture: Tensor, wanted: Tensor) -> Tensor:
+def raise_detail(picture: Tensor, wanted: Tensor, most: Tensor) -> Tensor:
     """The picture with its detail at the contrast that is wanted; where it has more, it keeps it.
 
     Args:
         picture: `(1, 3, H, W)` float32 in [0, 1].
         wanted: as `contrast` gives it.
+        most: `(1, 1, H, W)` at least 1: see `most_lost`.
 
     Returns:
         `(1, 3, H, W)` float32 in [0, 1].
@@ -33,9 +34,20 @@ def raise_detail(picture: Tensor, wanted: Tensor) -> Tensor:
     *bands, raised = _split(picture)
     there = _around(_squares(bands))
     gains = ((wanted + NO_CONTRAST) / (there + NO_CONTRAST)).sqrt_().clamp_(1, LARGEST_GAIN)
+    gains = torch.minimum(gains, most)
     for number, band in enumerate(bands):
         raised = raised.addcmul_(band, gains[:, number : number + 1])
     return raised.clamp_(0, 1)
+
+
+def most_lost(kept: Tensor, count: int) -> Tensor:
+    """How many times weaker detail can have become at each place by blending: see `motion.detail.most_lost`.
+
+    Args:
+        kept: `(1, 1, H, W)`, the sum of the squares of all shares.
+        count: of shares.
+    """
+    return kept.clamp(1 / count, 1).rsqrt()
 
 
 def blurred(picture: Tensor, deviation_px: float) -> Tensor:

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.frames import Pixels, State, planes
-from vidnst.motion.detail import contrast, raise_detail
+from vidnst.motion.detail import contrast, most_lost, raise_detail
 from vidnst.motion.fill import match_colours
 from vidnst.motion.flow import Flow
 from vidnst.motion.warp import fetch, places
 
 _LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
 """Of R', G' and B' (BT.709)."""
+BORDER_SIDE_PX = 3
+"""Of the neighbourhood that `smooth_borders` looks at."""
 _LIGHT_BLUR = 0.006
 """Standard deviation, as a share of the longest side, that keeps noise and misplaced edges out of a change of light."""
 
@@ -107,7 +109,8 @@ def blend(
     begun = _mean([one.picture for one in fetched], shares)
     valid = np.maximum.reduce([one.valid for one in fetched])
     if several:
-        begun = raise_detail(begun, _mean([one.detail for one in fetched if one.detail is not None], shares))
+        wanted = _mean([one.detail for one in fetched if one.detail is not None], shares)
+        begun = raise_detail(begun, wanted, most_lost(shares))
     if valid.min() < 1:
         begun = _over(valid, begun, match_colours(picture, begun, valid))
     lights = [one.light for one in fetched if one.light is not None]
@@ -140,6 +143,7 @@ def _fetch(
         whole = np.ones(picture.shape[1:], np.float32)
         return _Fetched(state, whole, detail, light=np.zeros_like(whole), before=picture)
     at = places(start.flow, *picture.shape[1:])
+    at = replace(at, valid=smooth_borders(at.valid))
     if detail is not None:
         detail = fetch(detail, at)
     fetched = _Fetched(fetch(state, at), at.valid, detail)
@@ -184,6 +188,19 @@ def _lit(fetched: Sequence[_Fetched]) -> tuple[list[_Fetched], bool]:
         one if one.light is None else replace(one, picture=np.clip(one.picture + one.light * answer, 0, 1))
         for one in fetched
     ], True
+
+
+def smooth_borders(valid: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Validity whose borders are even: 1 where all eight neighbours are valid, 0 where no more than half of them are.
+
+    A check pixel by pixel leaves ragged borders, and states that differ there alternate along them from one pixel to
+    the next; pass by pass that became rows of dots around whatever moves.
+
+    Args:
+        valid: `(H, W)` float32 in [0, 1].
+    """
+    share = cv2.blur(valid, (BORDER_SIDE_PX, BORDER_SIDE_PX))
+    return np.asarray(np.clip(2 * share - 1, 0, 1), np.float32)
 
 
 def standing_still(

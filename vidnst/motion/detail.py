@@ -6,6 +6,8 @@ the pictures have themselves. (Heitz & Neyret 2018, "High-Performance By-Example
 Blending Operator", keep the variance of blended textures by the weights alone; here it is measured, place by place.)
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +37,15 @@ def contrast(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     return _around(squares)
 
 
-def raise_detail(picture: NDArray[np.float32], wanted: NDArray[np.float32]) -> NDArray[np.float32]:
+def raise_detail(
+    picture: NDArray[np.float32], wanted: NDArray[np.float32], most: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """The picture with its detail at the contrast that is wanted; where it has more, it keeps it.
 
     Args:
         picture: `(3, H, W)` float32 in [0, 1].
         wanted: as `contrast` gives it.
+        most: `(H, W)` at least 1: see `most_lost`.
 
     Returns:
         `(3, H, W)` float32 in [0, 1].
@@ -50,7 +55,7 @@ def raise_detail(picture: NDArray[np.float32], wanted: NDArray[np.float32]) -> N
     for plane, bands in zip(picture, split, strict=True):
         _split(plane, bands)
         squares += np.square(bands[:-1], out=square)
-    gains = _gains(wanted, _around(squares))
+    gains = np.minimum(_gains(wanted, _around(squares)), most)
     result = np.empty_like(picture)
     for bands, plane in zip(split, result, strict=True):
         bands[:-1] *= gains
@@ -59,6 +64,20 @@ def raise_detail(picture: NDArray[np.float32], wanted: NDArray[np.float32]) -> N
             raised += band
         np.clip(raised, 0, 1, out=plane)
     return result
+
+
+def most_lost(shares: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """How many times weaker detail can have become at each place by blending: `(H, W)`, at least 1.
+
+    That is what pictures without anything in common lose, whose variances add up by the squares of their shares (the
+    weights of Heitz & Neyret 2018). Where one picture alone counts nothing is lost; raised there all the same, pass
+    by pass, the seams along what comes into view became rows of dots.
+
+    Args:
+        shares: of each picture, `(H, W)`; they add up to 1.
+    """
+    kept = np.sum([np.square(share) for share in shares], axis=0)
+    return np.asarray(1 / np.sqrt(np.clip(kept, 1 / len(shares), 1)), np.float32)
 
 
 def _gains(wanted: NDArray[np.float32], there: NDArray[np.float32]) -> NDArray[np.float32]:
