@@ -22,13 +22,13 @@ class WarmConfig(Section):
 class KeyConfig(WarmConfig):
     """How a key after the first is rendered."""
 
-    share: float = Field(0.6, ge=0, le=1)
+    share: float = Field(0.5, ge=0, le=1)
 
 
 class BetweenConfig(WarmConfig):
     """How a frame between two keys is rendered."""
 
-    share: float = Field(0.035, ge=0, le=1)
+    share: float = Field(0.02, ge=0, le=1)
     hold: Weight = 0.3
     rate: float = Field(0.5, gt=0, le=1)
 
@@ -36,7 +36,7 @@ class BetweenConfig(WarmConfig):
 class RelaxConfig(WarmConfig):
     """How a frame is rendered in the first pass."""
 
-    share: float = Field(0.195, ge=0, le=1)
+    share: float = Field(0.08, ge=0, le=1)
     hold: Weight = 1.5
     rate: float = Field(0.35, gt=0, le=1)
 
@@ -47,7 +47,7 @@ class SettleConfig(WarmConfig):
     share: float = Field(0.03, ge=0, le=1)
     hold: Weight = 33.0
     """Of the last pass."""
-    rate: float = Field(0.03, gt=0, le=1)
+    rate: float = Field(0.1, gt=0, le=1)
     """Of the last pass."""
 
 
