@@ -14,12 +14,11 @@ from vidnst.motion.flow import estimate_flow
 from vidnst.motion.metrics import (
     ClipErrors,
     PairError,
+    along,
     clip_errors,
     flicker_levels,
-    full_size,
     laplacian_variance,
     luma,
-    pair_error,
     slope_per_100,
     static_pixels,
 )
@@ -118,9 +117,9 @@ class Meter:
     def _pair(self, gap: int, source: Pixels, output: Pixels) -> PairRow:
         source_before, output_before = self._past[-gap]
         flow = estimate_flow(source, source_before, size=self._flow_size)
-        full = full_size(flow, *source.shape[:2])
-        found = pair_error(unit(output), unit(output_before), full)
-        own = pair_error(unit(source), unit(source_before), full)
+        error = along(flow, *source.shape[:2])
+        found = error(unit(output), unit(output_before))
+        own = error(unit(source), unit(source_before))
         return PairRow(gap, found.valid_share, found.mean_squared, own.mean_squared)
 
     def result(self, *, evaluations: int | None = None) -> Measurement:

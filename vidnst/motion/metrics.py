@@ -97,22 +97,45 @@ def warp_error(
 
 def pair_error(current: NDArray[np.float32], previous: NDArray[np.float32], flow: Flow) -> PairError:
     """What every definition of the warping error is made of. Arguments as in `warp_error`."""
-    height, width, channels = current.shape
+    return along(flow, *current.shape[:2])(current, previous)
+
+
+@dataclass(frozen=True, slots=True)
+class Along:
+    """A flow, ready for all pictures of one size that are compared along it."""
+
+    places: NDArray[np.int16]
+    """`(H, W, 2)`: where each pixel is fetched from, x then y, in whole pixels."""
+    fractions: NDArray[np.uint16]
+    """`(H, W)`: and the rest, in OpenCV's table of 1/32 pixels, to which it rounds in any case."""
+    valid: NDArray[np.uint8]
+    """`(H, W)`: 255 where a pixel counts, else 0."""
+    count: int
+    """How many do."""
+
+    def __call__(self, current: NDArray[np.float32], previous: NDArray[np.float32]) -> PairError:
+        """See `pair_error`; both pictures are `(H, W, C)`."""
+        warped = cv2.remap(
+            previous, self.places, self.fractions, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        ).reshape(current.shape)
+        if self.count == 0:
+            return PairError(cv2.norm(warped, current, cv2.NORM_L2SQR) / current.size, 0.0)
+        total = cv2.norm(warped, current, cv2.NORM_L2SQR, self.valid)  # added up in float64
+        return PairError(total / (self.count * current.shape[2]), self.count / self.valid.size)
+
+
+def along(flow: Flow, height: int, width: int) -> Along:
+    """A flow of any size of the same aspect for pictures of this one."""
     full = full_size(flow, height, width)
-    x, y = sampling_grid(full.vectors_px)
-    warped = cv2.remap(previous, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    squared = np.square(warped.reshape(current.shape) - current)
-    valid = full.valid == 255
-    count = int(valid.sum())
-    if count == 0:
-        return PairError(float(squared.mean(dtype=np.float64)), 0.0)
-    return PairError(float(squared[valid].sum(dtype=np.float64)) / (count * channels), count / valid.size)
+    places, fractions = cv2.convertMaps(*sampling_grid(full.vectors_px), cv2.CV_16SC2)
+    valid = full.valid
+    return Along(np.asarray(places, np.int16), np.asarray(fractions, np.uint16), valid, cv2.countNonZero(valid))
 
 
 def full_size(flow: Flow, height: int, width: int) -> Flow:
     """A flow at another size; valid (255) only where all that a vector was enlarged from is valid, else 0."""
     vectors_px, valid = enlarge(flow, height, width)
-    return Flow(vectors_px, np.where(valid >= 0.999, 255, 0).astype(np.uint8))
+    return Flow(vectors_px, (valid >= 0.999).astype(np.uint8) * np.uint8(255))
 
 
 def levels(pixels: Pixels) -> NDArray[np.float32]:
@@ -138,7 +161,8 @@ def static_pixels(current: Pixels, previous: Pixels, *, threshold_levels: float 
     """
     difference = levels(current) - levels(previous)  # a blur is linear: one of the difference does for both
     blurred = cv2.GaussianBlur(difference, (0, 0), _NOISE_SIGMA_PX, borderType=cv2.BORDER_REFLECT_101)
-    return np.asarray(np.abs(blurred).max(axis=2) < threshold_levels)
+    red, green, blue = cv2.split(np.abs(blurred, out=blurred))  # NumPy is slow over an axis of three
+    return np.asarray(cv2.max(cv2.max(red, green), blue) < threshold_levels)
 
 
 def flicker_levels(current: Pixels, previous: Pixels, static: NDArray[np.bool_]) -> float | None:
@@ -149,9 +173,14 @@ def flicker_levels(current: Pixels, previous: Pixels, static: NDArray[np.bool_])
         previous: the same shape.
         static: `(H, W)`, of the *source*, as `static_pixels` finds it.
     """
-    if not static.any():
+    where = static.view(np.uint8)
+    count = cv2.countNonZero(where)
+    if count == 0:
         return None
-    return float(np.abs(levels(current) - levels(previous))[static].mean(dtype=np.float64))
+    if current.dtype != previous.dtype:
+        current, previous = levels(current), levels(previous)
+    total = cv2.norm(current, previous, cv2.NORM_L1, where)
+    return total / (3 * count) / (257 if current.dtype == np.uint16 else 1)
 
 
 def luma(pixels: Pixels) -> NDArray[np.float32]:
