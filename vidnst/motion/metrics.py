@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.frames import Pixels
-from vidnst.motion.flow import Flow, sampling_grid
+from vidnst.motion.flow import Flow
 from vidnst.motion.warp import enlarge
 
 _NOISE_SIGMA_PX = 1.0
@@ -25,6 +25,9 @@ _NOISE_SIGMA_PX = 1.0
 _STATIC_LEVELS = 3.0
 """Difference of two blurred source frames under which a pixel stands still. Noise of 2 levels (standard deviation)
 leaves about 0.8 after the blur, so nearly all of what stands still is found as such."""
+
+_ROWS = 72
+"""Of pictures that are compared at once: so few stay in a core's cache."""
 
 _LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
 """Of R, G and B, gamma as it is (Rec. 709)."""
@@ -115,21 +118,27 @@ class Along:
 
     def __call__(self, current: NDArray[np.float32], previous: NDArray[np.float32]) -> PairError:
         """See `pair_error`; both pictures are `(H, W, C)`."""
-        warped = cv2.remap(
-            previous, self.places, self.fractions, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        ).reshape(current.shape)
-        if self.count == 0:
-            return PairError(cv2.norm(warped, current, cv2.NORM_L2SQR) / current.size, 0.0)
-        total = cv2.norm(warped, current, cv2.NORM_L2SQR, self.valid)  # added up in float64
-        return PairError(total / (self.count * current.shape[2]), self.count / self.valid.size)
+        height, width, channels = current.shape
+        total = 0.0
+        for first in range(0, height, _ROWS):
+            rows = slice(first, first + _ROWS)
+            warped = cv2.remap(
+                previous, self.places[rows], self.fractions[rows], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
+            counts = self.valid[rows] if self.count else None
+            total += cv2.norm(warped.reshape(-1, width, channels), current[rows], cv2.NORM_L2SQR, counts)
+        return PairError(total / ((self.count or height * width) * channels), self.count / self.valid.size)
 
 
 def along(flow: Flow, height: int, width: int) -> Along:
     """A flow of any size of the same aspect for pictures of this one."""
     full = full_size(flow, height, width)
-    places, fractions = cv2.convertMaps(*sampling_grid(full.vectors_px), cv2.CV_16SC2)
-    valid = full.valid
-    return Along(np.asarray(places, np.int16), np.asarray(fractions, np.uint16), valid, cv2.countNonZero(valid))
+    at = full.vectors_px.copy()
+    at[..., 0] += np.arange(width, dtype=np.float32)
+    at[..., 1] += np.arange(height, dtype=np.float32)[:, None]
+    places, fractions = cv2.convertMaps(at, np.empty(0, np.float32), cv2.CV_16SC2)
+    count = cv2.countNonZero(full.valid)
+    return Along(np.asarray(places, np.int16), np.asarray(fractions, np.uint16), full.valid, count)
 
 
 def full_size(flow: Flow, height: int, width: int) -> Flow:
@@ -139,10 +148,11 @@ def full_size(flow: Flow, height: int, width: int) -> Flow:
 
 
 def levels(pixels: Pixels) -> NDArray[np.float32]:
-    """`(H, W, 3)` uint8 or uint16 as float32 in levels of 0 to 255."""
-    if pixels.dtype == np.uint8:
-        return pixels.astype(np.float32)
-    return pixels.astype(np.float32) / np.float32(257)
+    """`(H, W, 3)` or a plane, uint8 or uint16, as float32 in levels of 0 to 255."""
+    found = pixels.astype(np.float32)
+    if pixels.dtype == np.uint16:
+        found /= np.float32(257)
+    return found
 
 
 def static_pixels(current: Pixels, previous: Pixels, *, threshold_levels: float = _STATIC_LEVELS) -> NDArray[np.bool_]:
@@ -159,10 +169,13 @@ def static_pixels(current: Pixels, previous: Pixels, *, threshold_levels: float 
     Returns:
         `(H, W)` bool.
     """
-    difference = levels(current) - levels(previous)  # a blur is linear: one of the difference does for both
-    blurred = cv2.GaussianBlur(difference, (0, 0), _NOISE_SIGMA_PX, borderType=cv2.BORDER_REFLECT_101)
-    red, green, blue = cv2.split(np.abs(blurred, out=blurred))  # NumPy is slow over an axis of three
-    return np.asarray(cv2.max(cv2.max(red, green), blue) < threshold_levels)
+    static = np.ones(current.shape[:2], np.bool_)
+    for channel in range(3):
+        # A blur is linear: one of the difference does for both.
+        plane = levels(current[..., channel]) - levels(previous[..., channel])
+        cv2.GaussianBlur(plane, (0, 0), _NOISE_SIGMA_PX, dst=plane, borderType=cv2.BORDER_REFLECT_101)
+        static &= np.abs(plane, out=plane) < threshold_levels
+    return static
 
 
 def flicker_levels(current: Pixels, previous: Pixels, static: NDArray[np.bool_]) -> float | None:
@@ -178,9 +191,9 @@ def flicker_levels(current: Pixels, previous: Pixels, static: NDArray[np.bool_])
     if count == 0:
         return None
     if current.dtype != previous.dtype:
-        current, previous = levels(current), levels(previous)
-    total = cv2.norm(current, previous, cv2.NORM_L1, where)
-    return total / (3 * count) / (257 if current.dtype == np.uint16 else 1)
+        return cv2.norm(levels(current), levels(previous), cv2.NORM_L1, where) / (3 * count)
+    level = 257 if current.dtype == np.uint16 else 1
+    return cv2.norm(current, previous, cv2.NORM_L1, where) / (3 * count * level)
 
 
 def luma(pixels: Pixels) -> NDArray[np.float32]:
