@@ -17,9 +17,10 @@ MODULES = {
 VOCABULARY = {"vidnst", "vidnst.errors", "vidnst.frames", "vidnst.config"}
 
 MAY_KNOW = {
+    "vidnst.ahead": set(),
     "vidnst.checkpoint": {"vidnst.errors"},
     "vidnst.reproducible": set(),
-    "vidnst.media": VOCABULARY,
+    "vidnst.media": VOCABULARY | {"vidnst.ahead"},
     "vidnst.motion": VOCABULARY,
     "vidnst.finish": VOCABULARY,
     "vidnst.direction": VOCABULARY,
@@ -33,7 +34,8 @@ MAY_KNOW = {
     "vidnst.meter": VOCABULARY | {"vidnst.motion", "vidnst.steadiness"},
     "vidnst.store": VOCABULARY | {"vidnst.plan"},
     "vidnst.timeline": VOCABULARY | {"vidnst.direction"},
-    "vidnst.farm": VOCABULARY | {"vidnst.direction", "vidnst.plan", "vidnst.motion", "vidnst.style.thrift"},
+    "vidnst.farm": VOCABULARY
+    | {"vidnst.ahead", "vidnst.direction", "vidnst.plan", "vidnst.motion", "vidnst.style.thrift"},
     "vidnst.farm.room": VOCABULARY | {"vidnst.style", "vidnst.farm"},
     "vidnst.farm.worker": (
         VOCABULARY

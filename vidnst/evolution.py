@@ -169,7 +169,8 @@ def _stills(output: Path, at: Sequence[int], limit: int) -> dict[int, Path]:
 
 def _paint(job: "StylizeJob", styles: Sequence[StylePicture], config: RenderConfig, recorder: Recorder) -> "Stylized":
     """Paint in a thread of its own: how many threads torch takes is set for the thread that computes."""
-    from vidnst.farm.staff import choose_staff, local_cores
+    from vidnst.ahead import local_cores
+    from vidnst.farm.staff import choose_staff
     from vidnst.farm.worker import pick_device
 
     features = read_features(config, on_event=recorder.on_event)

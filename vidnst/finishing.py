@@ -5,7 +5,6 @@ the run folder, and a pass that was killed goes on to the same bytes. Nothing of
 same frames, and the scheduler knows nothing of it.
 """
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 
+from vidnst.ahead import local_cores
 from vidnst.config import ColourConfig, RenderConfig
 from vidnst.errors import CancelledError
 from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
@@ -275,4 +275,4 @@ class _Pass:
 
 
 def _threads() -> int:
-    return max(1, min(_MOST_THREADS, os.cpu_count() or 1))
+    return max(1, min(_MOST_THREADS, local_cores()))

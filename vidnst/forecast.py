@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vidnst.ahead import local_cores
 from vidnst.batch.ending import cost
 from vidnst.config import RenderConfig
 from vidnst.elsewhere import Farm
 from vidnst.events import OnEvent, Stage, ignore
-from vidnst.farm.staff import Staff, choose_staff, local_cores
+from vidnst.farm.staff import Staff, choose_staff
 from vidnst.frames import Shot
 from vidnst.needs import Need, needs_of
 from vidnst.opening import find_shots_of, schedule_of

@@ -1,17 +1,17 @@
 """Measuring an output against its source: what `vidnst measure` does, and what a render does at its end."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
+from vidnst.beside import Losses, measure_clips
 from vidnst.config import RenderConfig
 from vidnst.director import recall_director
 from vidnst.entries import read_styles
-from vidnst.errors import CancelledError, OutputError, SourceError, VidnstError
+from vidnst.errors import OutputError, SourceError, VidnstError
 from vidnst.events import Cancelled, Measured, OnEvent, Stage, Warned, ignore
 from vidnst.finishing import coloured, final_frames
 from vidnst.frames import ClipInfo, Pixels, Shot
@@ -26,10 +26,6 @@ from vidnst.store import RunStore, holds_run
 
 if TYPE_CHECKING:  # it brings cv2
     from vidnst.finish.colour import Colours
-    from vidnst.media.adjust import Adjustments
-
-Losses: TypeAlias = Callable[[int, Pixels, Pixels], Mapping[str, float]]
-"""Style and content loss of a frame, from its index, its source pixels and its output pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,85 +128,6 @@ def measure_render(
         on_event=on_event,
         cancelled=cancelled,
     )
-
-
-def measure_clips(
-    source: ClipInfo,
-    output: ClipInfo,
-    *,
-    start: int,
-    end: int,
-    shots: Sequence[Shot],
-    meter: Meter,
-    config: RenderConfig,
-    losses: Losses,
-    adjustments: "Adjustments | None" = None,
-    evaluations: int | None = None,
-    on_event: OnEvent = ignore,
-    cancelled: Cancelled | None = None,
-) -> Measurement:
-    """Stream two clips side by side through a meter; source frames are brought to the output's size.
-
-    Args:
-        start, end: the source's frames that the output shows, `start <= index < end`.
-        shots: of that range.
-        meter: knows the same shots, and the key frames.
-        config: says what to do with source frames that do not decode.
-        losses: of each frame.
-        adjustments: what was done to the source's frames before they were rendered.
-        evaluations: that the render took, where known.
-
-    Raises:
-        OutputError: the output has another number of frames, or other proportions.
-        BadFrameError: a frame does not decode.
-        CancelledError: `cancelled` said so.
-    """
-    from vidnst.media.adjust import Adjuster
-    from vidnst.media.decode import FrameReader
-    from vidnst.media.frame_cache import FrameCache
-
-    shown = (source.width, source.height) if adjustments is None else adjustments.size(source, None)
-    check_comparable(source, output, start, end, size=shown)
-    size, policy, total = (output.width, output.height), config.input.on_bad_frame, end - start
-    adjuster = None if adjustments is None else Adjuster(adjustments, source, size)
-    places = [(number, index) for number, shot in enumerate(shots) for index in range(shot.start, shot.end)]
-    on_event(Stage("measuring", 0, total))
-    with (
-        closing(FrameCache(source, shots, size=size, on_bad_frame=policy, adjuster=adjuster, frames=4)) as frames,
-        FrameReader(output) as outputs,
-    ):
-        for done, ((number, index), after) in enumerate(zip(places, outputs, strict=True), start=1):
-            if cancelled is not None and cancelled():
-                raise CancelledError("the measurement was stopped")
-            before = frames.get(number, index)
-            meter.add(index, before, after.pixels, losses(index, before, after.pixels))
-            on_event(Stage("measuring", done, total))
-    return meter.result(evaluations=evaluations)
-
-
-def check_comparable(source: ClipInfo, output: ClipInfo, start: int, end: int, *, size: tuple[int, int]) -> None:
-    """Make sure that an output can be a render of a range of a source, whose frames have `size` before scaling.
-
-    Raises:
-        OutputError: it has another number of frames, or other proportions (give or take two pixels).
-    """
-    if output.frame_count == 1 < end - start and output.paths[0].suffix.lower() == ".webp":
-        raise OutputError(
-            f"animated WebP ({output.source}) cannot be read", "measure another format, or the run folder"
-        )
-    if output.frame_count != end - start:
-        raise OutputError(
-            f"{output.source} has {output.frame_count} frames, but the range of {source.source} has {end - start}"
-            f" ({start} to {end - 1})",
-            "give --start and --end as they were for the render",
-        )
-    width, height = size
-    if abs(output.width * height - output.height * width) > 2 * max(size):
-        raise OutputError(
-            f"{output.source} has {output.width}x{output.height} pixels, which are not the proportions of"
-            f" {source.source} ({width}x{height})",
-            "check that --source is what it was rendered from",
-        )
 
 
 def key_frames_of(config: RenderConfig, shots: Sequence[Shot]) -> tuple[int, ...]:

@@ -4,10 +4,11 @@ No files and no network here; `vidnst.measure` brings the frames and the losses.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby, pairwise
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from vidnst.frames import Pixels, Shot, unit
 from vidnst.motion.flow import estimate_flow
@@ -31,8 +32,22 @@ FLOW_SIZE_PX = 640
 """Longest side at which flow is found. A render's own setting does not count: renders are compared by one ruler."""
 
 
+PIXEL_BYTES = 88
+"""Memory for each pixel of a frame that is measured: the two pictures, 16 bits deep, and what is made of them."""
+
+
+class Both(NamedTuple):
+    """A frame of the source and the same of the output."""
+
+    source: Pixels
+    output: Pixels
+
+
 class Meter:
     """Takes in the frames of a clip in order and remembers as many of them as the longest gap needs.
+
+    A frame is measured by `add`. To have several measured side by side, `take` gives what measures one, for any thread,
+    and `keep` takes what that returned; each in the order of the frames. The numbers are the same.
 
     Args:
         shots: that cover the clip, in order.
@@ -53,17 +68,24 @@ class Meter:
         self._keys = frozenset(keys)
         self._gaps = tuple(gaps)
         self._flow_size = flow_size
-        self._past: deque[tuple[Pixels, Pixels]] = deque(maxlen=max(gaps))
+        self._past: deque[Both] = deque(maxlen=max(gaps))
         self._rows: list[FrameRow] = []
+        self._next: int | None = None
         self._shot = 0
         self._size = (0, 0)
 
     def add(self, index: int, source: Pixels, output: Pixels, losses: Mapping[str, float] | None = None) -> None:
-        """Take in a frame.
+        """Take in a frame and measure it. Arguments and errors as in `take`."""
+        self.keep(self.take(index, source, output, losses)())
+
+    def take(
+        self, index: int, source: Pixels, output: Pixels, losses: Mapping[str, float] | None = None
+    ) -> Callable[[], FrameRow]:
+        """Take in a frame, and give what measures it.
 
         Args:
             index: in the whole source; frames come in order, without gaps.
-            source: `(H, W, 3)` uint8 or uint16 sRGB.
+            source: `(H, W, 3)` uint8 or uint16 sRGB. Neither picture may change afterwards.
             output: the same shape; may have other bits.
             losses: of the output, where they are known.
 
@@ -72,26 +94,19 @@ class Meter:
         """
         if source.shape != output.shape:
             raise ValueError(f"frame {index}: the source is {source.shape}, the output {output.shape}")
-        if self._rows and index != self._rows[-1].frame + 1:
-            raise ValueError(f"frame {index} does not follow frame {self._rows[-1].frame}")
+        if self._next is not None and index != self._next:
+            raise ValueError(f"frame {index} does not follow frame {self._next - 1}")
         number = self._enter_shot(index)
-        self._size = (source.shape[1], source.shape[0])
-        planes = luma(output), luma(source)
-        self._rows.append(
-            FrameRow(
-                frame=index,
-                shot=number,
-                key=index in self._keys,
-                luma_output=float(planes[0].mean(dtype="f8")),
-                luma_source=float(planes[1].mean(dtype="f8")),
-                sharpness_output=laplacian_variance(planes[0]),
-                sharpness_source=laplacian_variance(planes[1]),
-                **self._flicker(source, output),
-                pairs=tuple(self._pair(gap, source, output) for gap in self._gaps if gap <= len(self._past)),
-                losses=dict(losses or {}),
-            )
-        )
-        self._past.append((source, output))
+        self._size, self._next = (source.shape[1], source.shape[0]), index + 1
+        past = {gap: self._past[-gap] for gap in {1, *self._gaps} if gap <= len(self._past)}
+        frame = Both(source, output)
+        self._past.append(frame)
+        key = index in self._keys
+        return _Measuring(index, number, key, frame, past, self._gaps, self._flow_size, dict(losses or {}))
+
+    def keep(self, row: FrameRow) -> None:
+        """Take what `take` gave something to find for, in the order of the frames."""
+        self._rows.append(row)
 
     def _enter_shot(self, index: int) -> int:
         """The number of the frame's shot; at its first frame what was remembered is forgotten."""
@@ -102,25 +117,6 @@ class Meter:
         if index == self._shots[self._shot].start:
             self._past.clear()  # nothing is compared across a cut
         return self._shot
-
-    def _flicker(self, source: Pixels, output: Pixels) -> dict[str, Any]:
-        if not self._past:
-            return {}
-        source_before, output_before = self._past[-1]
-        static = static_pixels(source, source_before)
-        return {
-            "static_share": float(static.mean()),
-            "flicker_output": flicker_levels(output, output_before, static),
-            "flicker_source": flicker_levels(source, source_before, static),
-        }
-
-    def _pair(self, gap: int, source: Pixels, output: Pixels) -> PairRow:
-        source_before, output_before = self._past[-gap]
-        flow = estimate_flow(source, source_before, size=self._flow_size)
-        error = along(flow, *source.shape[:2])
-        found = error(unit(output), unit(output_before))
-        own = error(unit(source), unit(source_before))
-        return PairRow(gap, found.valid_share, found.mean_squared, own.mean_squared)
 
     def result(self, *, evaluations: int | None = None) -> Measurement:
         """The numbers of all that was taken in, at least one frame.
@@ -160,6 +156,59 @@ class Meter:
             drift_difference=_drift_difference([rows]),
             keys=_key_errors(rows) if self._keys else None,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Measuring:
+    """Measures one frame; pure, for any thread."""
+
+    index: int
+    shot: int
+    key: bool
+    frame: Both
+    past: Mapping[int, Both]
+    """Frames of the same shot, by how many frames ago."""
+    gaps: Sequence[int]
+    flow_size: int
+    losses: dict[str, float]
+
+    def __call__(self) -> FrameRow:
+        output, source = luma(self.frame.output), luma(self.frame.source)
+        return FrameRow(
+            frame=self.index,
+            shot=self.shot,
+            key=self.key,
+            luma_output=float(output.mean(dtype="f8")),
+            luma_source=float(source.mean(dtype="f8")),
+            sharpness_output=laplacian_variance(output),
+            sharpness_source=laplacian_variance(source),
+            **self._flicker(),
+            pairs=self._pairs(),
+            losses=self.losses,
+        )
+
+    def _flicker(self) -> dict[str, Any]:
+        if 1 not in self.past:
+            return {}
+        now, before = self.frame, self.past[1]
+        static = static_pixels(now.source, before.source)
+        return {
+            "static_share": float(static.mean()),
+            "flicker_output": flicker_levels(now.output, before.output, static),
+            "flicker_source": flicker_levels(now.source, before.source, static),
+        }
+
+    def _pairs(self) -> tuple[PairRow, ...]:
+        output, source = unit(self.frame.output), unit(self.frame.source)
+        rows = []
+        for gap in self.gaps:
+            if gap in self.past:
+                before = self.past[gap]
+                flow = estimate_flow(self.frame.source, before.source, size=self.flow_size)
+                error = along(flow, *source.shape[:2])
+                found, own = error(output, unit(before.output)), error(source, unit(before.source))
+                rows.append(PairRow(gap, found.valid_share, found.mean_squared, own.mean_squared))
+        return tuple(rows)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -60,8 +60,8 @@ def disk_bytes(job: Job, *, size: tuple[int, int] | None = None) -> int:
 
 def _states_kept(job: Job) -> int:
     """How many states may lie in the run folder at once."""
+    from vidnst.ahead import local_cores
     from vidnst.farm.front import default_window
-    from vidnst.farm.staff import local_cores
 
     schedule, frames = schedule_of(job), job.end - job.start
     if schedule.kind == "independent":

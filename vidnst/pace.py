@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import fmean
 
+from vidnst.ahead import local_cores
 from vidnst.batch.ending import cost
-from vidnst.farm.staff import Staff, local_cores
+from vidnst.farm.staff import Staff
 from vidnst.frames import Pixels, Shot
 from vidnst.plan import FlowId, Node, NodeId, StateId
 from vidnst.prepare import Job

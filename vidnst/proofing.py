@@ -173,7 +173,8 @@ def _paint(
     cancelled: Cancelled,
 ) -> "list[Stylized]":
     """What each cell becomes; the first error stops all others."""
-    from vidnst.farm.staff import choose_staff, local_cores
+    from vidnst.ahead import local_cores
+    from vidnst.farm.staff import choose_staff
     from vidnst.farm.worker import pick_device
 
     farm = cells[0].config.farm

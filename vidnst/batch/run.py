@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vidnst.ahead import local_cores
 from vidnst.batch.board import Board
 from vidnst.batch.clip import Clip
 from vidnst.batch.feed import Feed
@@ -25,7 +26,7 @@ from vidnst.farm.host import Event as NodeEvent
 from vidnst.farm.jobs import SharingPool
 from vidnst.farm.looks import LooksWorkerFactory
 from vidnst.farm.scheduler import run_plan
-from vidnst.farm.staff import Staff, hire_crews, local_cores
+from vidnst.farm.staff import Staff, hire_crews
 from vidnst.plan import Lane
 
 _LOOK_SECONDS = 0.5

@@ -1,6 +1,5 @@
 """How many workers a render gets, with how many threads each, and hiring them."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from vidnst.ahead import local_cores
 from vidnst.config import FarmConfig
 from vidnst.farm.jobs import SharingPool, Team, WorkerFactory
 from vidnst.farm.looks import SkippingWorkerFactory
@@ -72,11 +72,6 @@ def share_gpu(share: float, *, raft: bool) -> tuple[float, float]:
     """
     flow = round(share * FLOW_PART, 4) if raft else 0.0  # Ray counts in ten thousandths
     return round(share - flow, 4) if raft else share, flow
-
-
-def local_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
