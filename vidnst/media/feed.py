@@ -1,23 +1,34 @@
 """Finished PNG files as a stream of bytes for ffmpeg: plain at a constant rate, else in Matroska with their times."""
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
+from vidnst.ahead import in_order, side_by_side
 from vidnst.errors import OutputError
 from vidnst.media.pictures import encode_png, read_picture
 
 TICKS_PER_SECOND = 1_000_000
 """Clock of the Matroska stream."""
 
+_PIXEL_BYTES = 40
+"""Memory for each pixel of a deep picture on its way to a shallow one."""
+_ROOM_BYTES = 1 << 29
+"""For pictures that are made ready ahead."""
+
 _PNG_DEPTH = 24  # where a PNG file says its bits per channel
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ANY_LENGTH = b"\x01" + b"\xff" * 7
 
 
-def read_frames(paths: Iterable[Path], size: tuple[int, int], *, shallow: bool = False) -> Iterator[bytes]:
+def read_frames(paths: Iterable[Path], size: tuple[int, int], *, shallow: bool = False) -> Generator[bytes, None, None]:
     """The files' bytes one after the other, as the `image2pipe` demuxer takes them.
+
+    Files are read, and pictures made shallow, side by side in threads, somewhat ahead of what is asked for.
 
     Args:
         size: width and height that each must have; ffmpeg would scale the others without a word.
@@ -26,10 +37,18 @@ def read_frames(paths: Iterable[Path], size: tuple[int, int], *, shallow: bool =
     Raises:
         OutputError: a file is missing, no PNG, or of another size.
     """
-    for path in paths:
+
+    def piece(path: Path) -> bytes:
         data = _png(path, size)
         deep = data[_PNG_DEPTH] == 16
-        yield encode_png(read_picture(path, bits=8)) if deep and shallow else data
+        return encode_png(read_picture(path, bits=8)) if deep and shallow else data
+
+    threads = side_by_side(size[0] * size[1] * _PIXEL_BYTES, _ROOM_BYTES)
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        closing(in_order((partial(piece, path) for path in paths), pool, ahead=threads)) as found,
+    ):
+        yield from found
 
 
 def timed(

@@ -3,7 +3,7 @@
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -222,6 +222,8 @@ class _Talk:
         finally:
             with suppress(OSError):  # what was still buffered went to a process that has ended
                 pipe.close()
+            if isinstance(feed, Generator):  # in this thread, and now: it may have threads of its own
+                feed.close()
 
 
 def failure(status: int, last_words: str) -> VidnstError:
