@@ -1,13 +1,19 @@
 """Where the cuts are: PySceneDetect's detectors on small versions of the frames."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
+from vidnst.ahead import in_order, local_cores
 from vidnst.errors import RangeError
-from vidnst.frames import ClipInfo, Shot, SourceKind
+from vidnst.frames import ClipInfo, Pixels, Shot, SourceKind
 from vidnst.media.decode import FrameReader, fit_size
 from vidnst.media.pictures import with_bits
 
@@ -15,6 +21,12 @@ Method: TypeAlias = Literal["auto", "none", "content", "adaptive"] | tuple[int, 
 
 _LONGEST_SIDE = 256
 """Pixels: cuts are as plain on a small picture, and noise is gone."""
+
+_STRETCH_FRAMES = 200
+"""That one decoder looks at: what it passes over before, it need not convert, which takes longer than decoding."""
+
+_MOST_DECODERS = 4
+"""At once; each has threads and reference frames of its own."""
 
 _SHORTEST_SHOT = 5
 """Frames: what is shorter (flashes) stays with the shot around it."""
@@ -68,16 +80,32 @@ def _detected(
 
     detector = _detector(method)
     cuts: list[int] = []
-    size = fit_size(clip.width, clip.height, _LONGEST_SIDE)
-    with FrameReader(clip, start=start, end=end, size=size, on_bad_frame="repeat") as reader:
-        for frame in reader:
-            # Counted at a steady rate: the detectors only compare and subtract frame numbers.
-            at = FrameTimecode(frame.index, fps=clip.rate)
-            found = detector.process_frame(at, cv2.cvtColor(with_bits(frame.pixels, 8), cv2.COLOR_RGB2BGR))
-            cuts += [cut.frame_num for cut in found]
-            if on_progress and (frame.index - start) % 50 == 49:
-                on_progress(frame.index - start + 1)
+    for index, picture in enumerate(_small_pictures(clip, start, end), start):
+        # Counted at a steady rate: the detectors only compare and subtract frame numbers.
+        cuts += [cut.frame_num for cut in detector.process_frame(FrameTimecode(index, fps=clip.rate), picture)]
+        if on_progress and (index - start) % 50 == 49:
+            on_progress(index - start + 1)
     return cuts
+
+
+def _small_pictures(clip: ClipInfo, start: int, end: int) -> Iterator[NDArray[np.uint8]]:
+    """The frames of a range, small and in BGR order; stretches of it are decoded side by side."""
+    size = fit_size(clip.width, clip.height, _LONGEST_SIDE)
+
+    def stretch(first: int) -> list[NDArray[np.uint8]]:
+        stop = min(first + _STRETCH_FRAMES, end)
+        with FrameReader(clip, start=first, end=stop, size=size, on_bad_frame="repeat") as reader:
+            return [_bgr(frame.pixels) for frame in reader]
+
+    pieces = (partial(stretch, first) for first in range(start, end, _STRETCH_FRAMES))
+    threads = min(local_cores(), _MOST_DECODERS)
+    with ThreadPoolExecutor(threads) as pool, closing(in_order(pieces, pool, ahead=threads)) as found:
+        for pictures in found:
+            yield from pictures
+
+
+def _bgr(pixels: Pixels) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(with_bits(pixels, 8), cv2.COLOR_RGB2BGR), np.uint8)
 
 
 def _detector(method: str) -> Any:
