@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,19 @@ from moving import MovingClip
 from numpy.typing import NDArray
 
 import vidnst
+from vidnst.beside import measure_clips
 from vidnst.config import RenderConfig
 from vidnst.console import show_measurement
-from vidnst.errors import BadFrameError, OutputError, RangeError, RunError, SourceError, StyleError
-from vidnst.events import Event, Measured, RunFinished, Warned
-from vidnst.frames import Shot
+from vidnst.errors import BadFrameError, CancelledError, OutputError, RangeError, RunError, SourceError, StyleError
+from vidnst.events import Event, Measured, RunFinished, Stage, Warned
+from vidnst.frames import ClipInfo, Shot
 from vidnst.measure import MeasureRequest, measure_output
+from vidnst.media.probe import probe
 from vidnst.meter import Meter
 from vidnst.plan import StateId, plan_shot
 from vidnst.presets import build_config
 from vidnst.records import read_losses
-from vidnst.steadiness import Measurement
+from vidnst.steadiness import FrameRow, Measurement
 
 Picture = NDArray[np.uint8]
 STILL = MovingClip(count=20, width=64, height=48, square_px=0)
@@ -366,6 +368,71 @@ def test_stopping_during_the_measurement_leaves_a_finished_render(media: Path, t
     )
     assert any(isinstance(event, Warned) and "stopped" in event.message for event in told)
     assert isinstance(told[-1], RunFinished)
+
+
+def test_the_numbers_have_the_same_bytes_with_any_number_of_threads(
+    media: Path, rendered: tuple[Path, list[Event]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for cores in (1, 2, 7):
+        monkeypatch.setattr("vidnst.ahead.local_cores", lambda cores=cores: cores)
+        told: list[Event] = []
+        measured = measure_output(MeasureRequest(rendered[0].with_name("out.vidnst")), on_event=told.append)
+        found.append(json.dumps(measured.plain()))
+        done = [event.done for event in told if isinstance(event, Stage) and event.stage == "measuring"]
+        assert done == list(range(7))
+    assert found[0] == found[1] == found[2]
+
+
+def streamed(source: ClipInfo, output: ClipInfo, meter: type[Meter] = Meter, **more: Any) -> Measurement:
+    """Two clips of one shot, measured side by side."""
+    shots, end = [Shot(0, source.frame_count)], source.frame_count
+    streams = {"start": 0, "end": end, "shots": shots, "meter": meter(shots)}
+    return measure_clips(source, output, **streams, config=RenderConfig(), losses=lambda *_: {}, **more)
+
+
+@pytest.mark.parametrize("cores", [1, 4])
+@pytest.mark.parametrize("bad", ["source", "output"])
+def test_a_frame_that_does_not_decode_is_named_after_all_before_it(
+    bad: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidnst.ahead.local_cores", lambda: cores)
+    written = {name: write_pictures(tmp_path / name, STILL.all_pixels()) for name in ("source", "output")}
+    found = {name: probe(tmp_path / name) for name in written}
+    for path in written[bad][3:5]:
+        path.write_bytes(path.read_bytes()[:200])
+    told: list[Event] = []
+    with pytest.raises(BadFrameError, match=rf"frame 3 .*{bad}/0003\.png does not decode"):
+        streamed(found["source"], found["output"], on_event=told.append)
+    assert [event.done for event in told if isinstance(event, Stage)] == [0, 1, 2, 3]
+
+
+def test_few_frames_are_in_memory_and_none_is_begun_after_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidnst.ahead.local_cores", lambda: 3)
+    write_pictures(tmp_path, STILL.all_pixels())
+    taken, kept, most = 0, 0, 0
+
+    class Counting(Meter):
+        def take(self, *arguments: Any) -> Callable[[], FrameRow]:
+            nonlocal taken, most
+            taken, most = taken + 1, max(most, taken + 1 - kept)
+            return super().take(*arguments)
+
+        def keep(self, row: FrameRow) -> None:
+            nonlocal kept
+            kept += 1
+            super().keep(row)
+
+    clip = probe(tmp_path)
+    assert streamed(clip, clip, Counting).frames == STILL.count
+    assert most <= 5
+    taken, kept = 0, 0
+    with pytest.raises(CancelledError):
+        streamed(clip, clip, Counting, cancelled=lambda: kept == 4)
+    assert kept == 4
+    assert taken <= 9
 
 
 def test_the_source_is_brought_to_the_output_s_size(media: Path, tmp_path: Path) -> None:

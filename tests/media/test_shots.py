@@ -10,7 +10,7 @@ import pytest
 from vidnst.errors import RangeError
 from vidnst.frames import ClipInfo, Shot
 from vidnst.media.probe import probe
-from vidnst.media.shots import find_shots
+from vidnst.media.shots import _small_pictures, find_shots
 
 
 def scene(number: int, count: int) -> list[np.ndarray]:
@@ -66,6 +66,21 @@ def test_progress_counts_frames(cut_clip: ClipInfo) -> None:
     seen: list[int] = []
     find_shots(cut_clip, start=10, end=90, on_progress=seen.append)
     assert seen == [50]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_stretches_that_are_decoded_side_by_side_show_the_same_frames(
+    damaged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [*scene(0, 30), *scene(1, 25), *scene(2, 35)]
+    path = clips.write_video(tmp_path / "whole.mp4", frames, options=["-g", "12", "-bf", "2"])
+    clip = probe(clips.damage(path, tmp_path / "damaged.mp4", [41]) if damaged else path)
+    assert bool(clip.bad_frames) == damaged
+    whole = [picture.tobytes() for picture in _small_pictures(clip, 3, 88)]
+    monkeypatch.setattr("vidnst.media.shots._STRETCH_FRAMES", 7)
+    monkeypatch.setattr("vidnst.media.decode._SEEK_FRAMES", 10)  # so that most begin with a seek
+    assert len(set(whole)) > 80
+    assert [picture.tobytes() for picture in _small_pictures(clip, 3, 88)] == whole
 
 
 def test_real_cuts_are_found_and_no_others(shared: Callable[[str], Path]) -> None:

@@ -63,6 +63,7 @@ def test_a_pair_gives_both_directions(texture: NDArray[np.uint8]) -> None:
     moved = np.roll(texture, (3, 5), axis=(0, 1))
     there, back = estimate_pair(moved, texture)
     np.testing.assert_array_equal(there.vectors_px, estimate_flow(moved, texture).vectors_px)
+    np.testing.assert_array_equal(there.valid, estimate_flow(moved, texture).valid)
     middle = np.s_[20:-20, 20:-20]
     np.testing.assert_allclose(np.median(back.vectors_px[middle], axis=(0, 1)), (5, 3), atol=0.1)
 

@@ -31,6 +31,11 @@ def grey(level: float, shape: tuple[int, int] = (48, 64)) -> NDArray[np.uint8]:
     return np.full((*shape, 3), level, np.uint8)
 
 
+def deepened(picture: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint16]:
+    """The same picture with 16 bits, of which the lower ones are of its own."""
+    return np.clip(picture.astype(np.int32) * 257 + random.integers(-90, 90, picture.shape), 0, 65535).astype(np.uint16)
+
+
 @pytest.mark.parametrize("gap", [1, 5])
 def test_a_result_that_moves_by_whole_pixels_as_the_flow_says_has_no_error(gap: int) -> None:
     flow = STEPS.flow(5, 5 - gap)
@@ -82,6 +87,48 @@ def test_all_definitions_are_one_function() -> None:
     assert warp_error(current, previous, flow) == pair.mean_squared
     assert warp_error(current, previous, flow, norm="all") == pair.over_all
     assert warp_error(current, previous, flow, norm="all", root=True) == clip_errors([pair]).huang
+
+
+@pytest.mark.parametrize("size", [(72, 128), (150, 256)])
+@pytest.mark.parametrize("valid", ["some", "none"])
+def test_the_error_of_a_pair_is_its_definition(size: tuple[int, int], valid: str) -> None:
+    height, width = size
+    random = np.random.default_rng(3)
+    current, previous = (random.random((height, width, 3), np.float32) for _ in range(2))
+    flow = SLIDE.flow(5, 4)
+    if valid == "none":
+        flow.valid[:] = 0
+    full = full_size(flow, height, width)
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    x, y = x + full.vectors_px[..., 0], y + full.vectors_px[..., 1]
+    warped = cv2.remap(previous, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    squared = np.square(warped.astype(np.float64) - current)
+    counts = full.valid == 255
+    assert counts.any() == (valid == "some")
+    found = pair_error(current, previous, flow)
+    assert found.valid_share == counts.mean()
+    assert found.mean_squared == pytest.approx((squared[counts] if counts.any() else squared).mean(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("bits", "before_bits"), [(8, 8), (16, 16), (16, 8)])
+def test_stillness_and_flicker_are_their_definitions(bits: int, before_bits: int) -> None:
+    random = np.random.default_rng(4)
+    before = np.kron(random.integers(0, 256, (6, 8, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
+    before[0] = (255, 0, 255)
+    now = np.clip(before + random.normal(0, 8, before.shape), 0, 255).round().astype(np.uint8)
+    now[0] = (0, 255, 0)
+    widened = [
+        deepened(picture, random) if deep == 16 else picture for picture, deep in ((now, bits), (before, before_bits))
+    ]
+    one, two = (p.astype(np.float64) / (257 if p.dtype == np.uint16 else 1) for p in widened)
+    blurred = cv2.GaussianBlur((one - two).astype(np.float32), (0, 0), 1, borderType=cv2.BORDER_REFLECT_101)
+    wanted = (np.abs(blurred) < 3).all(axis=2)
+    assert 0.1 < wanted.mean() < 0.9
+    static = static_pixels(*widened)
+    assert (static == wanted).mean() > 0.999  # but for rounding
+    everywhere = np.ones_like(static)
+    for where in (static, everywhere):
+        assert flicker_levels(*widened, where) == pytest.approx(np.abs(one - two)[where].mean(), rel=1e-6)
 
 
 def test_what_is_occluded_or_out_of_frame_does_not_count() -> None:
