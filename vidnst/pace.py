@@ -16,8 +16,9 @@ from vidnst.source import open_frames
 
 _FEW, _MORE = 2, 14
 """Evaluations of the two warm starts that are timed; their difference is the pace, their rest what is fixed."""
-_MEASURED_FLOWS = 2
-"""Flows that measuring a frame takes, about: the source's, and as long again for warping and comparing."""
+_MEASURED_FLOWS = 3.5
+"""Pairs of flows that measuring a frame takes one core, about: three of the source's without what only the second of a
+pair takes, reading two pictures, warping and comparing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +107,11 @@ def foretold_seconds(job: Job, nodes: Sequence[Node], staff: Staff, pace: Pace, 
     style = sum(seconds for key, seconds in spent.items() if isinstance(key, StateId))
     flow = sum(spent.values()) - style
     parts = [style / staff.style, flow / staff.flow, max(until.values(), default=0.0)]
+    cores = local_cores() if cores is None else cores
     if staff.threads is not None:
-        at_once = (local_cores() if cores is None else cores) // staff.threads
+        at_once = cores // staff.threads
         parts.append((style + flow) / max(1, min(at_once, staff.style + staff.flow)))
-    measured = _MEASURED_FLOWS * pace.flow * config.output.measure
+    measured = _MEASURED_FLOWS * pace.flow * config.output.measure / cores
     return max(parts) + (job.end - job.start) * (pace.frame + measured)
 
 
