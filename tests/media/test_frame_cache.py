@@ -1,0 +1,97 @@
+"""Frames by index while a thread decodes ahead: the same ones, with their errors in place, in bounded memory."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import clips
+import pytest
+
+from vidnst.errors import BadFrameError
+from vidnst.frames import ClipInfo, Frame, Shot
+from vidnst.media.decode import FrameReader
+from vidnst.media.frame_cache import FrameCache
+from vidnst.media.probe import probe
+
+SHOTS = [Shot(0, 12), Shot(12, 20)]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> ClipInfo:
+    """Frames 14 and 15 of 20 do not decode."""
+    folder = tmp_path_factory.mktemp("cache")
+    whole = clips.write_video(folder / "w.mp4", clips.pictures(20), options=("-g", "1"))
+    return probe(clips.damage(whole, folder / "d.mp4", [14, 15]))
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Indices of the frames that any reader has decoded."""
+    indices: list[int] = []
+    read = FrameReader.read
+
+    def noted(self: FrameReader, index: int) -> Frame:
+        indices.append(index)
+        return read(self, index)
+
+    monkeypatch.setattr(FrameReader, "read", noted)
+    return indices
+
+
+def shown(cache: FrameCache, shot: int, index: int) -> int:
+    return clips.read_index(cache.get(shot, index).copy())
+
+
+def test_any_order_gives_the_frames_that_were_asked_for(clip: ClipInfo) -> None:
+    with closing(FrameCache(clip, SHOTS, size=None, frames=8, readers=1)) as cache:
+        for shot, index in ((0, 0), (0, 5), (0, 4), (1, 13), (0, 11), (0, 1), (1, 12), (0, 2)):
+            assert shown(cache, shot, index) == index
+
+
+def test_a_bad_frame_is_an_error_only_where_it_is_asked_for(clip: ClipInfo) -> None:
+    with closing(FrameCache(clip, SHOTS, size=None)) as cache:
+        assert shown(cache, 1, 13) == 13
+        for bad in (14, 15):
+            with pytest.raises(BadFrameError, match=f"frame {bad} "):
+                cache.get(1, bad)
+        assert shown(cache, 1, 16) == 16
+
+
+def test_a_repeated_frame_is_told_when_it_is_asked_for_in_the_thread_that_asks(clip: ClipInfo) -> None:
+    told: list[Any] = []
+
+    def tell(index: int) -> None:
+        told.append((index, threading.current_thread()))
+
+    with closing(FrameCache(clip, SHOTS, size=None, on_bad_frame="repeat", on_repeated=tell)) as cache:
+        assert shown(cache, 1, 13) == 13
+        time.sleep(0.05)
+        assert told == []
+        assert shown(cache, 1, 14) == 13
+        assert told == [(14, threading.current_thread())]
+
+
+def test_so_many_frames_are_decoded_ahead_and_none_of_another_shot(clip: ClipInfo, decoded: list[int]) -> None:
+    with closing(FrameCache(clip, SHOTS, size=None, frames=12)) as cache:
+        cache.get(0, 0)
+        cache.get(0, 1)
+    assert {0, 1} <= set(decoded) <= set(range(5))
+    with closing(FrameCache(clip, SHOTS, size=None)) as cache:
+        for index in range(12):
+            cache.get(0, index)
+    assert max(decoded) == 11
+
+
+def test_where_one_frame_is_remembered_none_is_decoded_in_vain(clip: ClipInfo, decoded: list[int]) -> None:
+    with closing(FrameCache(clip, SHOTS, size=None, frames=1)) as cache:
+        assert shown(cache, 0, 3) == 3
+    assert decoded == [3]
+
+
+def test_closing_leaves_no_thread(clip: ClipInfo) -> None:
+    with closing(FrameCache(clip, SHOTS, size=None)) as cache:
+        cache.get(0, 3)
+        assert any(thread.name.startswith("decode") for thread in threading.enumerate())
+    assert not any(thread.name.startswith("decode") for thread in threading.enumerate())
