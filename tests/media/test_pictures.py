@@ -1,6 +1,7 @@
 """Pictures: found in natural order, read upright as RGB, written whole."""
 
 import os
+import struct
 import zlib
 from pathlib import Path
 from random import Random
@@ -215,3 +216,34 @@ def test_a_failed_write_leaves_the_old_picture_and_nothing_else(
 def test_writing_into_a_missing_folder_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         pictures.write_png(tmp_path / "no" / "a.png", clips.picture(0))
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def test_the_header_of_a_png_is_read_without_its_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures.write_png(tmp_path / "a.png", clips.picture(3, (96, 64)))
+
+    def load(self: object) -> None:
+        raise AssertionError("pixels were decoded")
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
+    height, width = clips.picture(3, (96, 64)).shape[:2]
+    assert pictures.picture_size(tmp_path / "a.png") == pictures.PictureSize(width, height, 1, "PNG")
+
+
+def test_an_orientation_that_stands_after_the_pixels_of_a_png_counts(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data, end = pictures.encode_png(clips.picture(3, (96, 64))), chunk(b"IEND", b"")
+    assert data.endswith(end)
+    (tmp_path / "a.png").write_bytes(data.removesuffix(end) + chunk(b"eXIf", exif.tobytes()[6:]) + end)
+    assert pictures.picture_size(tmp_path / "a.png").orientation == 6
+    assert np.array_equal(pictures.read_picture(tmp_path / "a.png"), np.rot90(clips.picture(3, (96, 64)), -1))
+
+
+def test_a_png_that_ends_too_early_is_refused_by_its_header(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(pictures.encode_png(clips.picture(3, (96, 64)))[:-40])
+    with pytest.raises(SourceError, match=r"a\.png is not a picture that can be read"):
+        pictures.picture_size(tmp_path / "a.png")

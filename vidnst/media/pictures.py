@@ -2,6 +2,7 @@
 
 import os
 import re
+import struct
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -134,7 +135,9 @@ def picture_size(path: Path) -> PictureSize:
             warnings.simplefilter("ignore")  # Pillow warns of large pictures at half the size it refuses
             with Image.open(path) as image:
                 width, height = image.size
-                orientation = int(image.getexif().get(_ORIENTATION, 1))
+                # Of a PNG Pillow decodes all pixels for it, since it may come after them; it hardly ever does.
+                exif = Image.Image.getexif(image) if _ends_with_pixels(path, image) else image.getexif()
+                orientation = int(exif.get(_ORIENTATION, 1))
                 kind = image.format or ""
     except FileNotFoundError as error:
         raise SourceError(f"there is no picture {path}", "check the name") from error
@@ -148,6 +151,24 @@ def picture_size(path: Path) -> PictureSize:
     if orientation >= 5 and kind != "TIFF":  # Pillow gives the upright size of TIFF files only
         width, height = height, width
     return PictureSize(width, height, orientation, kind)
+
+
+def _ends_with_pixels(path: Path, image: Image.Image) -> bool:
+    """Whether a picture is a whole PNG file in which nothing comes after the pixels, by the headers of its chunks."""
+    if image.format != "PNG":
+        return False
+    seen = False
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == b"IEND":
+                return seen
+            if seen and kind != b"IDAT":
+                return False
+            seen = seen or kind == b"IDAT"
+            file.seek(length + 4, os.SEEK_CUR)
+    return False
 
 
 def _too_large(path: Path) -> SourceError:
