@@ -24,6 +24,8 @@ Part: TypeAlias = "str | int | float | Iterable[Part] | None"
 
 def clean(text: str) -> str:
     """A text without control and direction characters, which a file name may have in it to look like another."""
+    if text.isprintable():  # long ones are pictures in base64
+        return text
     return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
