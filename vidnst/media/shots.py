@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.ahead import in_order, local_cores
+from vidnst.ahead import in_order, side_by_side
 from vidnst.errors import RangeError
 from vidnst.frames import ClipInfo, Pixels, Shot, SourceKind
 from vidnst.media.decode import FrameReader, fit_size
@@ -27,6 +27,11 @@ _STRETCH_FRAMES = 200
 
 _MOST_DECODERS = 4
 """At once; each has threads and reference frames of its own."""
+
+_PIXEL_BYTES = 32
+"""Memory that a decoder takes for each pixel of a frame, about."""
+_ROOM_BYTES = 1 << 29
+"""For all of them."""
 
 _SHORTEST_SHOT = 5
 """Frames: what is shorter (flashes) stays with the shot around it."""
@@ -98,7 +103,7 @@ def _small_pictures(clip: ClipInfo, start: int, end: int) -> Iterator[NDArray[np
             return [_bgr(frame.pixels) for frame in reader]
 
     pieces = (partial(stretch, first) for first in range(start, end, _STRETCH_FRAMES))
-    threads = min(local_cores(), _MOST_DECODERS)
+    threads = min(_MOST_DECODERS, side_by_side(clip.width * clip.height * _PIXEL_BYTES, _ROOM_BYTES))
     with ThreadPoolExecutor(threads) as pool, closing(in_order(pieces, pool, ahead=threads)) as found:
         for pictures in found:
             yield from pictures
