@@ -95,6 +95,17 @@ def test_the_best_picture_is_returned_even_if_later_ones_are_worse(start: Tensor
     assert found.losses["total"] == pytest.approx(totals[best])
 
 
+def test_no_gradient_is_computed_that_no_step_follows(start: Tensor, goal: Tensor) -> None:
+    differentiable: list[bool] = []
+
+    def watched(picture: Tensor) -> dict[str, Tensor]:
+        differentiable.append(picture.requires_grad and torch.is_grad_enabled())
+        return toward(goal)(picture)
+
+    minimise(watched, start, config=config(), evaluations=4)
+    assert differentiable == [True, True, True, False]
+
+
 def test_a_single_evaluation_gives_the_start_back(start: Tensor, goal: Tensor) -> None:
     found = minimise(toward(goal), start, config=config(), evaluations=1)
     assert torch.equal(found.image, start)

@@ -80,21 +80,30 @@ def minimise(
     record = _Record(picture, evaluations, on_step)
     read_every = _read_every(picture.device)
     for count in range(1, evaluations + 1):
-        picture.requires_grad_(True)
-        terms = loss(picture)
-        # Times the number of samples: the gradient of a mean over pixels would shrink as pictures grow.
-        (gradient,) = torch.autograd.grad(terms["total"] * picture.numel(), picture)
-        picture = picture.detach()
+        last = count == evaluations
+        terms, gradient = _evaluated(loss, picture, differentiate=not last)
         record.add(picture, terms)
-        usual = count % read_every == 0 or count == evaluations
+        usual = count % read_every == 0 or last
         if usual or every_step:
             record.read(picture)
         if usual and (record.has_settled(config.tolerance, config.patience) or record.is_below(config.stop_at_loss)):
             break
-        if count < evaluations:
+        if gradient is not None:
             rate = config.learning_rate * step_scale * _decay(count - 1, evaluations, config.final_rate, steady)
             picture = (picture + stepper(picture, gradient, rate)).clamp_(0, 1)
     return record.minimum()
+
+
+def _evaluated(loss: Loss, picture: Tensor, *, differentiate: bool) -> tuple[Mapping[str, Tensor], Tensor | None]:
+    """The terms of a picture, and the gradient of their total where a step follows: it takes most of the time."""
+    if not differentiate:
+        with torch.no_grad():
+            return loss(picture), None
+    leaf = picture.detach().requires_grad_(True)
+    terms = loss(leaf)
+    # Times the number of samples: the gradient of a mean over pixels would shrink as pictures grow.
+    (gradient,) = torch.autograd.grad(terms["total"] * picture.numel(), leaf)
+    return terms, gradient
 
 
 def _read_every(device: torch.device) -> int:
