@@ -51,7 +51,8 @@ def speed_row(
         config: the stylizer's.
         size: width and height in pixels.
         rate: floating point operations per second of the machine's matrix product.
-        count: evaluations in each of three rounds; the middle one counts.
+        count: evaluations in each of three rounds; the middle one counts. As in a render the content is looked at once
+            before them, and the last has no gradient: of ten, the two are a fiftieth together.
     """
     width, height = size
     pixels = noise(height, width, seed=2)
