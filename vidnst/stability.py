@@ -17,7 +17,7 @@ def stability_settings(dial: float) -> dict[str, Any]:
     """Settings for a place on the dial, as nested values of a configuration.
 
     0 lets every frame boil: each is painted on its own. From there on the dial turns up the pull toward what a frame
-    starts from and the number of passes, while all passes together take the same time; 0.5 is the default. From 0.9
+    starts from and the number of passes, while a frame takes about the same time; 0.5 is the default. From 0.9
     on, what stands still in the source stands still in the picture.
 
     Args:

@@ -26,8 +26,8 @@ class FrameCache:
     Each reader decodes in a thread of its own, a few frames ahead, so that whoever asks need not wait for a decoder.
 
     Memory is bounded by `frames` decoded frames, and `readers` open decoders with eight more each, or a quarter of
-    `frames` where that is less. With an adjuster there are `frames`
-    adjusted ones, and decoded ones for about the same room, but no fewer than an adjusted one is made of.
+    `frames` where that is less. With an adjuster there are `frames` adjusted ones, and decoded ones for about the same
+    room, but no fewer than an adjusted one is made of.
 
     Args:
         clip: the source.
