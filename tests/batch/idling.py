@@ -57,7 +57,7 @@ class SleepingPool:
         return Shared(key, value)
 
     def submit(self, worker: str, job: Any) -> None:
-        now = self.clock()
+        now = max([self.clock(), *(due for due, _, name, _ in self._heap if name == worker)])
         seconds = 0.01 * self.seconds
         if isinstance(job, StylizeJob):
             seconds = self.seconds * job.iterations / self.iterations

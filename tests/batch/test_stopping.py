@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch.farms import done_nodes, states, write_jobs
+from batch.farms import states, write_jobs
 
 from vidnst.batch.run import run_batch
 from vidnst.commands.options import stop_on_signal
 from vidnst.errors import CancelledError
+from vidnst.events import Event, JobChanged
 
 
 @pytest.fixture
@@ -70,14 +71,19 @@ def test_a_second_interrupt_ends_a_batch_that_waits_for_its_threads(
 
 def test_an_interrupt_in_the_midst_of_rendering_waits_for_nothing(tmp_path: Path, stuck: threading.Event) -> None:
     path = write_jobs(tmp_path, clips=2, styles=1, frames=3)
+    rendering = threading.Event()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, JobChanged) and event.job == "clip0-style0" and event.frames_done:
+            rendering.set()  # for good: a finished clip's folder is gone, so looking there could come too late
 
     def interrupted() -> bool:
-        if stuck.is_set() and done_nodes(path).get("clip0-style0"):
+        if stuck.is_set() and rendering.is_set():
             raise KeyboardInterrupt
         return False
 
     with pytest.raises((KeyboardInterrupt, CancelledError)):
-        run_batch(path, cancelled=interrupted)
+        run_batch(path, on_event=hear, cancelled=interrupted)
     assert any(thread.name.startswith("prepare-") for thread in threading.enumerate())
 
 

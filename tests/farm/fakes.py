@@ -3,6 +3,7 @@
 import hashlib
 import heapq
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -150,6 +151,8 @@ class VirtualPool:
     """Workers that are not replaced when they die."""
     broken: frozenset[str] = frozenset()
     """Workers at which everything fails."""
+    transit: float = 0.0
+    """Seconds that a job is on its way; several are at once."""
     absence: float | None = None
     """Seconds after which a worker that died is back, the lost ones aside, of which it is told then; None: at once."""
 
@@ -167,10 +170,12 @@ class VirtualPool:
 
     def submit(self, worker: str, job: Task) -> None:
         assert worker in self._names[job.node.role.lane], f"{job.node.id} came to {worker}"
-        assert all(name != worker for _, _, name, _ in self._queue), f"{worker} got a second job"
+        has = sum(name == worker for _, _, name, _ in self._queue)
+        assert has < (2 if job.node.role.lane is Lane.STYLE else 1), f"{worker} got job number {has + 1}"
         assert all(name != worker for _, name in self._away), f"{worker} got a job while it was away"
         self._given += 1
-        heapq.heappush(self._queue, (self.now + self.cost(job.node), self._given, worker, job))
+        begins = max([self.now + self.transit, *(due for due, _, name, _ in self._queue if name == worker)])
+        heapq.heappush(self._queue, (begins + self.cost(job.node), self._given, worker, job))
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
         if self._away and self._away[0][0] <= (self._queue[0][0] if self._queue else self.now + timeout_seconds):
@@ -185,6 +190,9 @@ class VirtualPool:
         try:
             misbehave("fail" if worker in self.broken else self.moods.get((job.node.id, job.attempt), ""), job)
         except WorkerDiedError as error:
+            if self.absence is not None or worker in self.lost:
+                self._queue = [item for item in self._queue if item[2] != worker]
+                heapq.heapify(self._queue)
             if self.absence is not None:
                 heapq.heappush(self._away, (self.now + self.absence, worker))
                 return [Outcome(worker, error=error, died=True, away=True)]
@@ -237,10 +245,13 @@ class EchoWorker:
 
     def __init__(self, table: Any = None) -> None:
         self.table = table
+        self.meeting = threading.Barrier(2, timeout=30)
 
     def run(self, job: Echo) -> Any:
         if job.mood == "pid":
             return os.getpid()
+        if job.mood == "meet":
+            self.meeting.wait()
         if job.mood == "sleep":
             time.sleep(float(job.values))
         if job.mood == "nan":

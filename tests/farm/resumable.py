@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vidnst.config import ScheduleConfig
 from vidnst.farm.host import Component
 from vidnst.farm.inline import InlinePool
-from vidnst.farm.jobs import WorkerDiedError
+from vidnst.farm.jobs import Team, WorkerDiedError
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import Shot
 from vidnst.plan import FlowId, Lane, Node, NodeId, StateId, by_shot
@@ -93,7 +93,7 @@ def main(folder: Path) -> None:
         done: set[StateId] = set()
         for nodes in by_shot(CHAIN, SHOTS):
             done |= store.settled(nodes)
-        pool = InlinePool({Lane.STYLE: (SumWorker, 2), Lane.FLOW: (SumWorker, 1)})
+        pool = InlinePool({Lane.STYLE: Team(SumWorker, 2), Lane.FLOW: Team(SumWorker, 1)})
         with Writer(store) as writer:
             host = StoreHost(store, writer, done)
             run_plan((Component(nodes, host) for nodes in by_shot(CHAIN, SHOTS)), pool)

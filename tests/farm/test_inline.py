@@ -10,14 +10,14 @@ from farm.fakes import CHAIN, DigestHost, DigestWorker, Recorder, Task, whole
 from vidnst.errors import CancelledError, WeightsError
 from vidnst.farm.host import Component, EventKind
 from vidnst.farm.inline import InlinePool
-from vidnst.farm.jobs import Outcome
+from vidnst.farm.jobs import Outcome, Team
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import Shot
 from vidnst.plan import Lane, Node, NodeId, Role, StateId, by_shot, independent
 
 
-def pool_of(factory: Callable[[], Any], count: int = 2) -> InlinePool:
-    return InlinePool({Lane.STYLE: (factory, count), Lane.FLOW: (factory, 1)})
+def pool_of(factory: Callable[[], Any], count: int = 2, *, hands: int = 1) -> InlinePool:
+    return InlinePool({Lane.STYLE: Team(factory, count, hands=hands), Lane.FLOW: Team(factory, 1)})
 
 
 def task(mood_of: int = 0) -> Task:
@@ -117,3 +117,45 @@ def test_waiting_for_nothing_ends_with_nothing() -> None:
     assert pool.workers(Lane.STYLE) == ("style-0", "style-1")
     assert pool.workers(Lane.FLOW) == ("flow-0",)
     pool.close()
+
+
+def test_two_hands_take_up_two_jobs_and_outcomes_come_in_the_order_of_jobs() -> None:
+    both = threading.Barrier(2, timeout=20)
+    second_done = threading.Event()
+
+    class Pair:
+        def run(self, job: int) -> int:
+            both.wait()  # one hand alone would never come through
+            if job == 0:
+                second_done.wait(20)
+                return job
+            second_done.set()
+            return job
+
+    pool = pool_of(Pair, 1, hands=2)
+    pool.submit("style-0", 0)
+    pool.submit("style-0", 1)
+    assert [next_outcome(pool).value, next_outcome(pool).value] == [0, 1]
+    pool.close()
+
+
+def test_what_lies_ready_when_the_pool_is_closed_is_not_begun() -> None:
+    begun: list[int] = []
+    at_work, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        def run(self, job: int) -> None:
+            begun.append(job)
+            at_work.set()
+            go_on.wait(20)
+
+    pool = pool_of(Slow, 1)
+    pool.submit("style-0", 0)
+    pool.submit("style-0", 1)
+    assert at_work.wait(20)
+    pool.close()
+    go_on.set()
+    threads = [thread for thread in threading.enumerate() if thread.name == "style-0"]
+    for thread in threads:
+        thread.join(20)
+    assert begun == [0]

@@ -100,6 +100,41 @@ def test_a_worker_whose_process_ends_is_replaced_under_its_name(pool: RayPool) -
     assert outcome_of(pool, "style-1", Echo("pid")).value != before
 
 
+def test_a_second_job_lies_ready_behind_the_first_and_their_outcomes_come_in_order(pool: RayPool) -> None:
+    for worker in ("style-0", "style-1"):
+        pool.submit(worker, Echo("sleep", 0.2))
+        pool.submit(worker, Echo("", worker))
+    found: dict[str, list[Any]] = {"style-0": [], "style-1": []}
+    while sum(map(len, found.values())) < 4:
+        for outcome in pool.wait(5):
+            found[outcome.worker].append(outcome.value)
+    assert found == {"style-0": [0.2, "style-0"], "style-1": [0.2, "style-1"]}
+
+
+def test_what_lay_ready_at_an_actor_that_dies_has_no_outcome(pool: RayPool) -> None:
+    pool.submit("style-1", Echo("exit"))
+    pool.submit("style-1", Echo("", "behind"))
+    outcomes: list[Outcome] = []
+    while not any(outcome.back for outcome in outcomes):
+        outcomes += pool.wait(5)
+    assert [(outcome.died, outcome.away) for outcome in outcomes] == [(True, True), (False, False)]
+    assert outcome_of(pool, "style-1", Echo("", "later")).value == "later"
+
+
+def test_an_actor_of_two_hands_has_two_jobs_at_once(session: RaySession) -> None:
+    teams = {Lane.STYLE: Team(EchoFactory(), 1, cpus=0, hands=2), Lane.FLOW: Team(EchoFactory(), 1, cpus=0)}
+    pool = RayPool(session, teams, start_timeout_seconds=120)
+    try:
+        for number in range(2):
+            pool.submit("style-0", Echo("meet", number))  # each waits for the other
+        values: list[Any] = []
+        while len(values) < 2:
+            values += [outcome.value for outcome in pool.wait(5)]
+        assert values == [0, 1]
+    finally:
+        pool.close()
+
+
 def test_an_actor_killed_in_mid_run_costs_one_attempt_and_nothing_else(session: RaySession) -> None:
     shots = [Shot(0, 8), Shot(8, 16)]
     host = DigestHost(whole(CHAIN, shots))

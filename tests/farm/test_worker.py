@@ -1,6 +1,7 @@
 """What one actor does, called without Ray."""
 
 import pickle
+import threading
 from dataclasses import replace
 
 import cv2
@@ -13,7 +14,7 @@ from torchvision.models.optical_flow import raft_small
 from vidnst.config import RenderConfig
 from vidnst.direction import Area, Direction, Pull
 from vidnst.errors import FarmError
-from vidnst.farm.jobs import FlowJob, StylizeJob
+from vidnst.farm.jobs import FlowJob, Stylized, StylizeJob
 from vidnst.farm.worker import FlowWorkerFactory, StyleWorker, StyleWorkerFactory, blends_there
 from vidnst.frames import narrow, unit, widen
 from vidnst.motion.blend import Start, blend
@@ -285,3 +286,33 @@ def test_workers_take_no_more_threads_than_they_are_given() -> None:
     finally:
         cv2.setNumThreads(before[0])
         torch.set_num_threads(before[1])
+
+
+def test_two_threads_paint_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    made_by = StyleWorkerFactory(
+        build_config({"losses": SMALL}), random_features("relu2_2"), [(pixels(9), 1.0)], threads=1
+    )
+    worker = made_by()
+    inside: list[StylizeJob] = []
+    most: list[int] = []
+    first_in, go_on = threading.Event(), threading.Event()
+
+    def paint(self: StyleWorker, stylizer: object, job: StylizeJob, *rest: object, **watching: object) -> Stylized:
+        inside.append(job)
+        most.append(len(inside))
+        first_in.set()
+        go_on.wait(20)
+        inside.remove(job)
+        return Stylized(widen(job.content), {}, 1, 0.0)
+
+    monkeypatch.setattr(StyleWorker, "_paint", paint)
+    jobs = [StylizeJob(StateId(number), pixels(number), (), 1, 0) for number in range(2)]
+    threads = [threading.Thread(target=worker.run, args=[job]) for job in jobs]
+    for thread in threads:
+        thread.start()
+    assert first_in.wait(20)
+    threads[1].join(0.2)  # long enough for it to come in, if it could
+    go_on.set()
+    for thread in threads:
+        thread.join(20)
+    assert most == [1, 1]

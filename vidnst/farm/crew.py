@@ -25,6 +25,8 @@ class Crew:
         """Those whose process is gone and not replaced yet."""
         self.set_aside: set[str] = set()
         self._idle = set(self.names)
+        self._busy: set[str] = set()
+        """Those that were taken, and are not free again."""
         self._heap = sorted((place, name) for name, place in self._place.items())
         self._barren: dict[Host, int] = {}
         """Nodes given up since the last success of any worker, by host."""
@@ -40,6 +42,11 @@ class Crew:
         return len(self._idle)
 
     @property
+    def busy(self) -> int:
+        """How many have something to do."""
+        return len(self._busy)
+
+    @property
     def awaited(self) -> bool:
         """Whether any will be back, or may be."""
         return not self._away.isdisjoint(self.names)
@@ -50,6 +57,7 @@ class Crew:
 
     def free(self, name: str) -> None:
         """Note that a worker has nothing to do."""
+        self._busy.discard(name)
         if name in self.names:
             self._idle.add(name)
             heapq.heappush(self._heap, (self._place[name], name))
@@ -71,10 +79,12 @@ class Crew:
             name = min(found, key=self._place.__getitem__)
         if name is not None:
             self._idle.remove(name)
+            self._busy.add(name)
         return name
 
     def leave(self, name: str) -> None:
         """Give a busy worker no jobs until it is back."""
+        self._busy.discard(name)
         self._away.add(name)
 
     def come_back(self, name: str) -> None:
@@ -85,6 +95,7 @@ class Crew:
     def lose(self, name: str) -> None:
         """Give a worker no more jobs, ever."""
         self._remove(name)
+        self._busy.discard(name)
         self._away.discard(name)
         self.set_aside.discard(name)
 
@@ -136,7 +147,7 @@ class Crew:
                 if name in self.set_aside and len(streak) < _STREAK:
                     self.set_aside.remove(name)
                     self.names.add(name)
-                    if name not in self._away:
+                    if name not in self._away and name not in self._busy:
                         self.free(name)
                     back.append(name)
         return back

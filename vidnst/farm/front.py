@@ -6,7 +6,7 @@ from typing import Any
 
 from vidnst.farm.host import Component
 from vidnst.farm.queues import Entry, Queues, Status, Urgency
-from vidnst.plan import Node, NodeId
+from vidnst.plan import Node, NodeId, Role
 
 
 def default_window(workers: int, *, groups: int = 1) -> int:
@@ -47,6 +47,8 @@ class Front:
         """Stylizing nodes of it that wait for flows only."""
         self.unfinished = 0
         """Admitted stylizing nodes that are neither finished nor given up."""
+        self.pace: dict[Role, float] = {}
+        """Seconds that the last node of each kind took."""
         self.closed = False
         """Whether the scheduler has counted it as done."""
         self._nodes = iter(component.nodes)

@@ -125,10 +125,12 @@ class Outcome:
     died: bool = False
     """The worker's process is gone; the pool has started, or will start, another under the same name."""
     away: bool = False
-    """With `died`: the other is not there yet. The worker takes no jobs until an outcome says that it is `back`."""
+    """With `died`: the other is not there yet. The worker takes no jobs until an outcome says that it is `back`, and
+    what lay ready behind this one is gone with no outcome of its own."""
     back: bool = False
     lost: bool = False
-    """With `died`: nothing replaces the worker, it takes no more jobs. Also told of one that was `away`."""
+    """With `died`: nothing replaces the worker, it takes no more jobs, and what lay ready is gone. Also told of one
+    that was `away`."""
 
 
 class WorkerDiedError(Exception):
@@ -156,16 +158,19 @@ class Team:
     """CPU slots of each; Ray also gives its OpenMP that many threads. 0 competes with nobody."""
     gpus: float = 0.0
     """GPUs of each, or a share of one."""
+    hands: int = 1
+    """Jobs that each takes up at once. It paints one after the other, but while it paints one, another arrives, is
+    looked at, or goes back."""
 
 
 class Pool(Protocol):
-    """Workers with names, each busy with at most one job."""
+    """Workers with names, each at one job at a time; what it gets beside that lies ready behind it."""
 
     def workers(self, lane: Lane) -> Sequence[str]:
         """Names of the workers of a lane, in a fixed order."""
 
     def submit(self, worker: str, job: Any) -> None:
-        """Give a job to an idle worker."""
+        """Give a job to a worker, which runs it after those that it has; outcomes come in the order of jobs."""
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
         """Block until a worker has an outcome, or the time is up (then an empty list)."""

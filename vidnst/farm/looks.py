@@ -3,6 +3,7 @@ can skip a job. Knows neither Ray nor torch."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 from vidnst.errors import FarmError, ScarceMemoryError, VidnstError
@@ -22,11 +23,17 @@ class LooksWorker:
     def __init__(self, warm: int = _WARM) -> None:
         self._warm = warm
         self._workers: OrderedDict[str, Worker] = OrderedDict()
+        self._running = Lock()
+        """Several threads may come: two looks at once would want more memory than there is."""
 
     def run(self, job: Any) -> Any:
         """Run a job; None for one that is to be skipped, `Refused` for one whose look is wrong."""
         if isinstance(job, SkipJob):
             return None
+        with self._running:
+            return self._run(job)
+
+    def _run(self, job: Any) -> Any:
         try:
             worker = self._worker(job.look)
         except FarmError:  # the machine's, not the look's

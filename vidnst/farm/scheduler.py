@@ -5,21 +5,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from vidnst.errors import FarmError, NumericalError, ScarceMemoryError, SourceError, VidnstError
+from vidnst.errors import FarmError, ScarceMemoryError, SourceError, VidnstError
 from vidnst.farm.crew import Crew
 from vidnst.farm.front import Front, default_window
-from vidnst.farm.host import Component, Event, EventKind, Host, Listener
+from vidnst.farm.host import Component, Event, EventKind, Listener
 from vidnst.farm.jobs import Outcome, Pool
 from vidnst.farm.kept import Kept
+from vidnst.farm.lines import Lines
 from vidnst.farm.queues import Entry, Queues
-from vidnst.farm.words import LOOK_AFTER, Totals, ends_all, error_line, node_name, stopped
+from vidnst.farm.trust import Trust
+from vidnst.farm.words import Totals, ends_all, error_line, node_name, stopped
 from vidnst.plan import Lane
 
 _POLL_SECONDS = 0.2
 """How long a cancellation may go unseen."""
-
-_NUMERICAL_ATTEMPTS = 2
-"""NaN comes back on every worker; the second attempt takes a smaller step, a third has nothing new to offer."""
 
 
 def run_plan(
@@ -68,7 +67,7 @@ def run_plan(
             if cancelled is not None and cancelled():
                 raise stopped(run.totals)
             run.collect()
-        run.check()
+        run.trust.check()
     except KeyboardInterrupt as interrupt:
         raise stopped(run.totals) from interrupt
     return run.totals
@@ -91,19 +90,13 @@ class _Run:
         self._components = iter(components)
         self._pool = pool
         self._window = window
-        self._attempts = attempts
         self._listener = listener
-        self._clock = clock
         self._eager = eager
         self._crew = {lane: Crew(pool.workers(lane)) for lane in Lane}
         self._lane = {name: lane for lane, crew in self._crew.items() for name in crew.names}
-        self._running: dict[str, tuple[Entry, float]] = {}
+        self._lines = Lines(clock)
         self._kept = Kept(self._tell_done)
-        self._first_host: Host | None = None
-        self._several_hosts = False
-        self._last_failure: tuple[Outcome, BaseException] | None = None
-        """Over which a component was abandoned."""
-        self._styling = 0
+        self.trust = Trust(self._crew, attempts=attempts, tell=self._tell)
         self._open = 0
         self._watched: list[Front] = []
         """Open components that may be held, or change their order."""
@@ -116,24 +109,25 @@ class _Run:
         self._look_after()
         self._open_components()
         self._hand_out(Lane.STYLE)
+        self._lay_ready()
         self._hand_out(Lane.FLOW)
         awaited = self._queues.held or any(crew.awaited for crew in self._crew.values())
-        if not self._running and self._open and not awaited:
+        if not self._lines and self._open and not awaited:
             raise RuntimeError("the plan cannot go on: no node is ready, none is running, and some are unfinished")
-        return bool(self._running or self._open or self._kept)
+        return bool(self._lines or self._open or self._kept)
 
     def collect(self) -> None:
         """Wait for outcomes and take them in, one by one, so that a freed worker has work at once.
 
         In the end, when none comes any more, wait for what is not written.
         """
-        if self._kept and not (self._running or self._open):
+        if self._kept and not (self._lines or self._open):
             self._kept.wait(_POLL_SECONDS)
             return
         for outcome in self._pool.wait(_POLL_SECONDS):
             if outcome.back:
                 self._crew[self._lane[outcome.worker]].come_back(outcome.worker)
-            elif outcome.worker in self._running:
+            elif outcome.worker in self._lines:
                 self._settle(outcome)
             elif outcome.lost:
                 self._lose(outcome)
@@ -159,8 +153,7 @@ class _Run:
             front = Front(
                 component, self._queues, window=self._window, skipped=self._skip, given_up=self._tell_given_up
             )
-            self._first_host = self._first_host or component.host
-            self._several_hosts |= component.host is not self._first_host
+            self.trust.meet(component.host)
             self._open += 1
             self._refill(front)
             if front.watched:
@@ -169,7 +162,8 @@ class _Run:
     @property
     def _hungry(self) -> bool:
         """Whether stylizing workers will soon find nothing to do."""
-        return self._styling + self._queues.soon < max(1, len(self._crew[Lane.STYLE]))
+        crew = self._crew[Lane.STYLE]
+        return crew.busy + self._queues.soon < max(1, len(crew))
 
     def _hand_out(self, lane: Lane) -> None:
         waiting: list[Entry] = []
@@ -187,6 +181,22 @@ class _Run:
         for entry in waiting:
             self._queues.push(entry)
 
+    def _lay_ready(self) -> None:
+        """Hand a second node to stylizing workers that will soon be free, so that none waits while it travels.
+
+        Where there are several workers, as many nodes stay in the line: another may be free before.
+        """
+        crew = self._crew[Lane.STYLE]
+        while len(self._queues) >= max(1, crew.busy) and not crew.idle:
+            worker = self._lines.soonest(crew.names)
+            entry = None if worker is None else self._queues.pop_style()
+            if worker is None or entry is None:
+                return
+            if entry.tried:  # it has to choose its worker
+                self._queues.push(entry)
+                return
+            self._start(entry, worker)
+
     def _pop(self, lane: Lane) -> Entry | None:
         if lane is Lane.STYLE:
             return self._queues.pop_style()
@@ -198,30 +208,42 @@ class _Run:
         try:
             job = entry.front.host.job(entry.node, inputs, attempt=attempt, last_error=entry.last_error)
         except SourceError as error:
-            self._crew[self._lane[worker]].free(worker)
+            if worker not in self._lines:
+                self._crew[self._lane[worker]].free(worker)
             self._break_off(entry, error)
             return
-        self._tell(EventKind.STARTED, entry, worker=worker, attempt=attempt)
+        if worker not in self._lines:
+            self._tell(EventKind.STARTED, entry, worker=worker, attempt=attempt)
         self._pool.submit(worker, job)
-        self._running[worker] = (entry, self._clock())
-        self._styling += not entry.on_demand
+        self._lines.add(worker, entry)
 
     def _settle(self, outcome: Outcome) -> None:
-        entry, began = self._running.pop(outcome.worker)
-        self._styling -= not entry.on_demand
+        entry, seconds = self._lines.end(outcome.worker)
+        self._move_on(outcome)
+        if outcome.error is not None or outcome.died:
+            self._fail(entry, outcome, seconds)
+        else:
+            self._keep(entry, outcome, seconds)
+        if (then := self._lines.at(outcome.worker)) is not None:
+            self._tell(EventKind.STARTED, then, worker=outcome.worker, attempt=then.failures + 1)
+
+    def _move_on(self, outcome: Outcome) -> None:
+        """See what becomes of a worker after a node, and of what lies ready behind it."""
         crew = self._crew[self._lane[outcome.worker]]
         if outcome.lost:
             crew.lose(outcome.worker)
         elif outcome.away:
             crew.leave(outcome.worker)
-        else:
+        elif outcome.worker not in self._lines:
             crew.free(outcome.worker)
-        seconds = self._clock() - began
-        if outcome.error is not None or outcome.died:
-            self._fail(entry, outcome, seconds)
-            return
+        if outcome.lost or outcome.away:
+            for behind in self._lines.clear(outcome.worker):
+                behind.front.retry(behind)
+
+    def _keep(self, entry: Entry, outcome: Outcome, seconds: float) -> None:
         front, attempt = entry.front, entry.failures + 1
-        crew.succeeded(outcome.worker)
+        self._crew[self._lane[outcome.worker]].succeeded(outcome.worker)
+        front.pace[entry.node.role] = seconds
         value = front.host.keep(entry.node, outcome.value, worker=outcome.worker, attempt=attempt)
         front.finish(entry, value)
         facts = {"worker": outcome.worker, "attempt": attempt, "seconds": seconds, "result": outcome.value}
@@ -231,7 +253,7 @@ class _Run:
     def _lose(self, outcome: Outcome) -> None:
         """Go on without a worker that was away and will not be back."""
         self._crew[self._lane[outcome.worker]].lose(outcome.worker)
-        self._count_left(outcome, outcome.error or FarmError(f"worker {outcome.worker} died"))
+        self.trust.count_left(outcome, outcome.error or FarmError(f"worker {outcome.worker} died"))
 
     def _refill(self, front: Front) -> None:
         """Admit what fits; count the component as done when it is."""
@@ -257,70 +279,16 @@ class _Run:
             return
         if not outcome.died and ends_all(error):
             raise error
-        self._doubt(entry, outcome, error)
-        if self._is_final(entry, error):
+        self.trust.doubt(entry, outcome, error)
+        if self.trust.is_final(entry, error):
             if isinstance(error, ScarceMemoryError):  # the others are as large
                 self._break_off(entry, error)
                 return
             entry.front.give_up(entry, error_line(error))
-            self._despair(entry, outcome, error)
+            self.trust.despair(entry, outcome, error)
         else:
             entry.front.retry(entry)
         self._refill(entry.front)
-
-    def _is_final(self, entry: Entry, error: BaseException) -> bool:
-        """Whether another attempt is not allowed or has no prospect."""
-        limit = min(self._attempts, _NUMERICAL_ATTEMPTS) if isinstance(error, NumericalError) else self._attempts
-        once = isinstance(error, ScarceMemoryError)  # the worker has tried more than once itself
-        everywhere = (once or entry.failures > 1) and entry.refused.issuperset(self._crew[entry.node.role.lane].names)
-        return entry.failures >= limit or everywhere
-
-    def _doubt(self, entry: Entry, outcome: Outcome, error: BaseException) -> None:
-        """See whether it is rather the worker that fails, and whether there are any left."""
-        lane = self._lane[outcome.worker]
-        crew = self._crew[lane]
-        facts = {"attempt": entry.failures, "error": error_line(error)}
-        for name in crew.acquit(entry):
-            self._tell(EventKind.TAKEN_BACK, entry, worker=name, **facts)
-        # NaN comes of what is computed, not of who computes.
-        if not isinstance(error, NumericalError) and crew.suspect(outcome.worker, entry):
-            self._tell(EventKind.SET_ASIDE, entry, worker=outcome.worker, **facts)
-        self._count_left(outcome, error)
-
-    def _count_left(self, outcome: Outcome, error: BaseException) -> None:
-        """End the run where a lane has no workers any more, and none that will be back."""
-        lane = self._lane[outcome.worker]
-        if not (crew := self._crew[lane]):
-            raise FarmError(
-                f"all {lane} workers are lost{' or set aside' if crew.set_aside else ''}; "
-                f"the last one, {outcome.worker}, ended with: {error_line(error)}",
-                LOOK_AFTER,
-            ) from error
-
-    def _despair(self, entry: Entry, outcome: Outcome, error: BaseException) -> None:
-        """Try no more of a component where whatever any worker gets of it fails for good."""
-        crew = self._crew[self._lane[outcome.worker]]
-        if not crew.failed_for_good(entry.front.host):
-            return
-        entry.front.abandon(entry, error_line(error))
-        if crew.useless(several=True):
-            raise self._useless(outcome, error)
-        self._last_failure = (outcome, error)
-
-    def check(self) -> None:
-        """See in the end that it was not the workers, where all that there was comes of one host."""
-        for crew in self._crew.values():
-            if self._last_failure and crew.useless(several=self._several_hosts):
-                raise self._useless(*self._last_failure)
-
-    def _useless(self, outcome: Outcome, error: BaseException) -> FarmError:
-        problem = FarmError(
-            f"all {self._lane[outcome.worker]} workers fail at whatever they get; "
-            f"the last one, {outcome.worker}, ended with: {error_line(error)}",
-            LOOK_AFTER,
-        )
-        problem.__cause__ = error
-        return problem
 
     def _break_off(self, entry: Entry, error: VidnstError) -> None:
         """End the component of a node whose source frames cannot be had, or that fits into no memory."""

@@ -74,6 +74,12 @@ def share_gpu(share: float, *, raft: bool) -> tuple[float, float]:
     return round(share - flow, 4) if raft else share, flow
 
 
+def _hands(gpu: bool) -> int:
+    """A GPU would stand still while a frame goes and another comes. On a CPU that is little beside painting, and each
+    thread that paints keeps working memory of its own."""
+    return 2 if gpu else 1
+
+
 @contextmanager
 def hire(
     factory: StyleWorkerFactory,
@@ -139,7 +145,11 @@ def hire_crews(
         gpu = pick_device(farm.device).type == "cuda"
         staff = choose_staff(farm, width=width, cores=local_cores(), gpus=float(gpu), threads=threads)
         style, flow = crews(staff)
-        with closing(InlinePool({Lane.STYLE: (style, staff.style), Lane.FLOW: (flow, staff.flow)})) as pool:
+        inline_teams = {
+            Lane.STYLE: Team(style, staff.style, hands=_hands(gpu)),
+            Lane.FLOW: Team(flow, staff.flow),
+        }
+        with closing(InlinePool(inline_teams)) as pool:
             yield pool, staff
         return
     wanted = (farm.workers or 1) * (farm.threads or threads or 1)
@@ -155,7 +165,7 @@ def hire_crews(
         style, flow = crews(staff)
         # Stylizing workers first: placed before them, flow workers could crowd one GPU and leave no room there.
         teams = {
-            Lane.STYLE: Team(style, staff.style, cpus=float(staff.threads or 1), gpus=of_style),
+            Lane.STYLE: Team(style, staff.style, float(staff.threads or 1), of_style, _hands(of_style > 0)),
             Lane.FLOW: Team(flow, staff.flow, cpus=0, gpus=of_flow),
         }
         seconds = _GROWING_SECONDS if grows else _START_SECONDS

@@ -1,5 +1,6 @@
 """What one actor does: stylize frames, or find flows. Plain classes that a test can call; no Ray here."""
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -89,6 +90,8 @@ class StyleWorker:
         self._device = device
         self._rungs = rungs
         self._motion = rungs.config.motion
+        self._painting = threading.Lock()
+        """Held while a frame is painted: there may be several threads, but there is one device."""
 
     def run(self, job: StylizeJob, *, on_step: OnStep | None = None, every_step: bool = False) -> Stylized:
         """Stylize a frame, and once again with another seed where it looks wrong.
@@ -122,7 +125,8 @@ class StyleWorker:
             return self._paint(stylizer, job, thrift, on_step=on_step, every_step=every_step)
 
         try:
-            result, thrift, why = climb(paint, rungs, free=lambda: free_caches(self._device))
+            with self._painting:
+                result, thrift, why = climb(paint, rungs, free=lambda: free_caches(self._device))
         except ScarceMemoryError as error:
             room = room_left(self._rungs.limit, self._device)
             raise too_large(self._rungs.config, rungs[-1], room, error.what, width=width, height=height) from None

@@ -1,6 +1,7 @@
 """A pool of Ray actors, on this machine or on a cluster."""
 
 import os
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -78,7 +79,7 @@ class RayPool:
         return tuple(self._names.get(lane, ()))
 
     def submit(self, worker: str, job: Any) -> None:
-        """Give a job to an idle worker."""
+        """Give a job to a worker, which runs it after those that it has; what it reads travels there meanwhile."""
         self._jobs[self._actors[worker].run.remote(job)] = worker
 
     def share(self, key: str, value: Any) -> Shared:
@@ -87,7 +88,8 @@ class RayPool:
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
         """Block until a worker has an outcome, or the time is up (then an empty list)."""
-        references = [*self._jobs, *self._greetings]
+        first = {worker: reference for reference, worker in reversed(self._jobs.items())}
+        references = [*first.values(), *self._greetings]  # an actor's death is to be met at the job that it was at
         if not references:
             time.sleep(timeout_seconds)
             return []
@@ -146,6 +148,7 @@ class RayPool:
         team = self._teams[name]
         # Ray's own restarts would hide deaths from the scheduler, which gives the node to another worker instead.
         options = {"num_cpus": team.cpus, "num_gpus": team.gpus, "max_restarts": 0, "max_task_retries": 0}
+        options["max_concurrency"] = team.hands
         self._actors[name] = self._ray.remote(_Actor).options(**options).remote([self._factories[name]])
         return self._actors[name].greet.remote()
 
@@ -177,6 +180,7 @@ class RayPool:
     def _kill(self, name: str) -> None:
         self._pids.pop(name, None)
         self._greetings = {ref: due for ref, due in self._greetings.items() if due[0] != name}
+        self._jobs = {ref: worker for ref, worker in self._jobs.items() if worker != name}
         if (actor := self._actors.pop(name, None)) is not None:
             with suppress(Exception):  # it may be gone, and Ray with it
                 self._ray.kill(actor)
@@ -218,6 +222,7 @@ class _Actor:
     def __init__(self, factory: list[Any]) -> None:
         self._factory = factory  # a reference in a list: Ray would resolve a bare one where its errors kill the actor
         self._worker: Worker | None = None
+        self._making = threading.Lock()
 
     def greet(self) -> int:
         """Make the worker, here and not before, so that what goes wrong arrives as it is; returns the process."""
@@ -229,12 +234,13 @@ class _Actor:
         return self._made().run(job)
 
     def _made(self) -> Worker:
-        if self._worker is None:
-            import ray
+        with self._making:
+            if self._worker is None:
+                import ray
 
-            factory: WorkerFactory = ray.get(self._factory[0])
-            keep_freed_memory()  # this process paints, and nothing else
-            self._worker = factory()
+                factory: WorkerFactory = ray.get(self._factory[0])
+                keep_freed_memory()  # this process paints, and nothing else
+                self._worker = factory()
         return self._worker
 
 
