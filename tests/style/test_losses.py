@@ -93,6 +93,12 @@ def test_total_variation_is_the_mean_squared_step_down_plus_that_across() -> Non
     assert losses.total_variation(picture).item() == pytest.approx((1 + 4) / 2 + (9 + 16) / 2)
 
 
+@pytest.mark.parametrize("shape", [(5, 4), (1, 6), (6, 1), (1, 1)])
+def test_the_gradient_of_total_variation_agrees_with_finite_differences(shape: tuple[int, int]) -> None:
+    picture = seeded(1, 3, *shape).requires_grad_()
+    assert torch.autograd.gradcheck(losses.total_variation, picture)
+
+
 def test_total_variation_of_a_gradient_means_the_same_at_any_size() -> None:
     ramp = torch.linspace(0, 1, 11).expand(1, 3, 7, 11)
     long = torch.linspace(0, 2, 21).expand(1, 3, 5, 21)

@@ -78,6 +78,17 @@ def test_an_empty_guide_and_dead_channels_give_finite_losses_and_gradients(kind:
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_distance_toward_one_target_is_the_same_distance(kind: str, scale: Scale) -> None:
+    statistic, target = STATISTICS[kind], STATISTICS[kind].of(seeded(1, 3, 4, 5, seed=9))
+    toward = statistic.toward(target, scale=scale)
+    for seed in (1, 2):
+        found = statistic.of(seeded(1, 3, 4, 5, seed=seed))
+        torch.testing.assert_close(toward(found), statistic.distance(found, target, scale=scale))
+    assert toward(target).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_gradients_agree_with_finite_differences_and_reach_every_position(kind: str, scale: Scale) -> None:
     statistic, guide = STATISTICS[kind], seeded(1, 1, 4, 5, seed=7)
     target = statistic.of(1.5 * seeded(1, 3, 4, 5, seed=9).square())

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from vidnst.config import VGG19_LAYERS
@@ -44,14 +45,13 @@ class ContentMap:
 
     def __init__(self, maps: Tensor, scale: Scale) -> None:
         self._maps = maps
-        self._scale = scale
         self._factor = losses.of_mean(maps.float(), scale)
 
     def distance(self, found: Tensor, place: "_Place | None") -> Tensor:
         """Of all float32 maps, or what those at a place add to it."""
         if place is None:
-            return losses.content(found, self._maps.float(), scale=self._scale)
-        mean = losses.content(found, place.window.of(self._maps).float(), scale="mean")
+            return functional.mse_loss(found, self._maps.float()) * self._factor
+        mean = functional.mse_loss(found, place.window.of(self._maps).float())
         return mean * (place.share(None) * self._factor)
 
 
@@ -200,7 +200,8 @@ def _in_bands(maps: Tensor, name: str, question: Question, place: _Place | None)
     def look(part: Tensor, number: int) -> Answers:
         return _of(part.float(), name, question, additive, _Place(cut[number], place.height, place.width))
 
-    answers = summed(maps, [band.within(place.window) for band in cut], look)
+    windows = [band.within(place.window) for band in cut]
+    answers = summed(maps, windows, look) if len(cut) > 1 else look(maps, 0)
     rest = tuple(kind for kind in question.kinds if kind not in additive)
     if rest and name in question.layers:
         textures = Question(kinds=rest, layers=question.layers, guides=question.guides)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vidnst.style import losses
 from vidnst.style.losses import NO_ENERGY, Scale
-from vidnst.style.texture import Texture, averaged, vectors
+from vidnst.style.texture import Statistic, Texture, averaged, vectors
 
 FREQUENCIES = 128
 """Random frequencies of the Gaussian kernel; each gives a cosine and a sine."""
@@ -27,7 +27,7 @@ _SEED = 20170104
 _MOMENTS_LIKE_GRAM, _LINEAR_LIKE_GRAM, _POLYNOMIAL_LIKE_GRAM, _GAUSSIAN_LIKE_GRAM = 2.7, 2.1, 1.6, 3.6
 
 
-class Moments:
+class Moments(Statistic):
     """Mean and standard deviation of each channel, the statistics of batch normalisation (Li 2017, equation 8).
 
     Kept as means of the activations and of their squares, so what is mixed has the moments of both textures pooled.
@@ -58,7 +58,7 @@ def _deviation(texture: Texture) -> Tensor:
     return ((square - mean.square()).clamp(min=0) + NO_ENERGY).sqrt()
 
 
-class LinearKernel:
+class LinearKernel(Statistic):
     """k(x, y) = x y: the mean activation of each channel."""
 
     additive = True
@@ -76,7 +76,7 @@ class LinearKernel:
         return _LINEAR_LIKE_GRAM * apart / (target[0].square().mean() + NO_ENERGY)
 
 
-class PolynomialKernel:
+class PolynomialKernel(Statistic):
     """k(x, y) = (x y + c)^2: products of channels and their means together.
 
     Deviation: Li 2017 take c = 0, which is the Gram matrix. Here c is the mean of ||y||^2 over the target, so that both
@@ -104,7 +104,7 @@ def _second(gram: Tensor, mean: Tensor, constant: Tensor) -> Tensor:
     return gram.square().sum() + 2 * constant * mean.square().sum()
 
 
-class GaussianKernel:
+class GaussianKernel(Statistic):
     """k(x, y) = exp(-||x - y||^2 / 2 s^2): all moments at once, in the end.
 
     Deviations from Li 2017. The kernel's mean is taken by random Fourier features (Rahimi & Recht 2007, "Random

@@ -8,10 +8,12 @@ All maps are `(1, N, h, w)` float tensors, N channels over M = h * w positions; 
 """
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Scale: TypeAlias = Literal["relative", "gatys", "mean"]
 Name = TypeVar("Name", bound=str | int)
@@ -64,7 +66,7 @@ class _Products(torch.autograd.Function):
         if whole:
             bands = [part[:whole].reshape(-1, _BAND, part.shape[1]) for part in (left, rows)]
             products.append(torch.bmm(bands[0].transpose(1, 2), bands[1]).sum(0, dtype=torch.float32))
-        return torch.stack([product.float() for product in products]).sum(0)
+        return reduce(torch.add, (product.float() for product in products))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
@@ -81,10 +83,14 @@ def style(found: Tensor, target: Tensor, *, scale: Scale = "relative") -> Tensor
     `gram`), each picture's own.
     mean: 1/N^2 sum_ij (G_ij - A_ij)^2. Code that divides its Gram matrices by N, too, and then sums has this number.
     """
-    distance = (found - target).square().mean()
+    return functional.mse_loss(found, target) * of_mean_gram(target, scale)
+
+
+def of_mean_gram(target: Tensor, scale: Scale) -> float | Tensor:
+    """What the mean of squared differences from a Gram matrix is multiplied by to be at another scale."""
     if scale == "relative":
-        return distance / _energy(target)
-    return distance / 4 if scale == "gatys" else distance
+        return 1 / _energy(target)
+    return 0.25 if scale == "gatys" else 1.0
 
 
 def content(found: Tensor, target: Tensor, *, scale: Scale = "relative") -> Tensor:
@@ -94,10 +100,7 @@ def content(found: Tensor, target: Tensor, *, scale: Scale = "relative") -> Tens
     gatys: equation 1, L = 1/2 sum_ij (F_ij - P_ij)^2.
     mean: 1/(N M) sum_ij (F_ij - P_ij)^2.
     """
-    difference = (found - target).square()
-    if scale == "gatys":
-        return difference.sum() / 2
-    return difference.mean() if scale == "mean" else difference.mean() / _energy(target)
+    return functional.mse_loss(found, target) * of_mean(target, scale)
 
 
 def of_mean(target: Tensor, scale: Scale) -> float | Tensor:
@@ -113,10 +116,34 @@ def total_variation(picture: Tensor) -> Tensor:
     Not in Gatys 2015; a mean where others sum, so that its weight means the same at any resolution.
     A picture one pixel high or wide has no neighbours that way, and no such part.
     """
-    down = (picture[..., 1:, :] - picture[..., :-1, :]).square()
-    across = (picture[..., 1:] - picture[..., :-1]).square()
-    parts = [part.mean() for part in (down, across) if part.numel()]
-    return torch.stack(parts).sum() if parts else picture.sum() * 0
+    found: Tensor = _Variation.apply(picture)
+    return found
+
+
+class _Variation(torch.autograd.Function):
+    """By hand because its gradient is a few sums in place, of which autograd makes four pictures of zeros first."""
+
+    @staticmethod
+    def forward(ctx: Any, picture: Tensor) -> Tensor:
+        ctx.save_for_backward(picture)
+        parts = [part.square().mean() for part in _steps(picture) if part.numel()]
+        return reduce(torch.add, parts, picture.new_zeros(()))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (picture,) = ctx.saved_tensors
+        found = torch.zeros_like(picture)
+        for axis, steps in zip((-2, -1), _steps(picture), strict=True):
+            if count := steps.numel():
+                size = picture.shape[axis] - 1
+                found.narrow(axis, 1, size).add_(steps, alpha=2 / count)
+                found.narrow(axis, 0, size).sub_(steps, alpha=2 / count)
+        return found.mul_(gradient)
+
+
+def _steps(picture: Tensor) -> tuple[Tensor, Tensor]:
+    """From every pixel to the next below, and to the next on the right."""
+    return picture[..., 1:, :] - picture[..., :-1, :], picture[..., 1:] - picture[..., :-1]
 
 
 def temporal(

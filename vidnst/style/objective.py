@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 
 import torch
@@ -110,20 +111,32 @@ class Objective:
         self._source, self._bare = content, bare
         self._eye = Eye(network, thrift)
         self._seed, self._evaluations = seed, 0
-        self._regions = [(guide, list(group)) for guide, group in groupby(styles, key=lambda style: style.guide)]
-        self._config = config
+        self._factors: dict[tuple[float, ...], Tensor] = {}
+        """Weights on the device, by their numbers."""
+        regions = [(guide, list(group)) for guide, group in groupby(styles, key=lambda style: style.guide)]
         self._content_shares = losses.shares(config.content_layers)
-        self._style_shares = losses.shares(config.style_layers)
-        self._kind_shares = losses.shares(config.style_kinds)
+        kinds, layers = losses.shares(config.style_kinds), losses.shares(config.style_layers)
         self._edges = Edges(content, losses.shares(config.edges_cells), scale=config.scale)
         maps = self._eye.maps(content, tuple(self._content_shares))
         self._question = Question(
-            kinds=tuple(self._kind_shares),
-            layers=tuple(self._style_shares),
-            guides=[guide for guide, _ in self._regions],
+            kinds=tuple(kinds),
+            layers=tuple(layers),
+            guides=[guide for guide, _ in regions],
             content={name: ContentMap(found, config.scale) for name, found in maps.items()},
         )
         self._start = start
+        weights = {name: getattr(config, f"{name}_weight") for name in TERMS[1:]}
+        weights["temporal"] *= 1.0 if start is None else start.hold
+        # A term without weight is reported, and left out of the sum so that no gradient is computed for it.
+        self._weights = {name: weight for name, weight in weights.items() if weight}
+        self._aims = [
+            (style.share * kind_share * layer_share, (kind, name, region), toward(style.textures[kind][name]))
+            for kind, kind_share in kinds.items()
+            for toward in [partial(STATISTICS[kind].toward, scale=config.scale)]
+            for name, layer_share in layers.items()
+            for region, (_, of_region) in enumerate(regions)
+            for style in of_region
+        ]
 
     def __call__(self, picture: Tensor) -> dict[str, Tensor]:
         """The losses of a picture `(1, 3, H, W)`, scalars on its device by the names of `TERMS`."""
@@ -138,27 +151,27 @@ class Objective:
             "temporal": self._temporal_term(picture),
             "edges": self._edges(picture),
         }
-        weights = {name: getattr(self._config, f"{name}_weight") for name in terms}
-        weights["temporal"] *= 1.0 if self._start is None else self._start.hold
-        # A term without weight is reported, and left out of the sum so that no gradient is computed for it.
-        total = sum((weights[name] * term for name, term in terms.items() if weights[name]), picture.sum() * 0)
+        total = self._sum([(weight, terms[name]) for name, weight in self._weights.items()])
+        if torch.is_grad_enabled() and not total.requires_grad:  # of nothing that has a weight here
+            total = total + picture.sum() * 0
         return {"total": total, **terms}
 
     def _content_term(self, answers: Answers) -> Tensor:
-        parts = [share * answers[CONTENT, name, 0][0] for name, share in self._content_shares.items()]
-        return torch.stack(parts).sum()
+        return self._sum([(share, answers[CONTENT, name, 0][0]) for name, share in self._content_shares.items()])
 
     def _style_term(self, answers: Answers) -> Tensor:
-        parts = []
-        for kind, kind_share in self._kind_shares.items():
-            statistic = STATISTICS[kind]
-            for name, layer_share in self._style_shares.items():
-                for region, (_, styles) in enumerate(self._regions):
-                    for style in styles:
-                        found = answers[kind, name, region]
-                        distance = statistic.distance(found, style.textures[kind][name], scale=self._config.scale)
-                        parts.append(style.share * kind_share * layer_share * distance)
-        return torch.stack(parts).sum() if parts else torch.zeros((), device=self._source.device)
+        return self._sum([(share, distance(answers[asked])) for share, asked, distance in self._aims])
+
+    def _sum(self, parts: Sequence[tuple[float, Tensor]]) -> Tensor:
+        """Of scalars with their weights: as few operations for many as for two."""
+        if not parts:
+            return torch.zeros((), device=self._source.device)
+        if len(parts) == 1:
+            return parts[0][1] * parts[0][0]
+        key = tuple(weight for weight, _ in parts)
+        if key not in self._factors:
+            self._factors[key] = torch.tensor(key, device=self._source.device)
+        return (torch.stack([part for _, part in parts]) * self._factors[key]).sum()
 
     def _temporal_term(self, picture: Tensor) -> Tensor:
         if self._start is None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vidnst.style.losses import NO_ENERGY, Scale
-from vidnst.style.texture import Texture, vectors
+from vidnst.style.texture import Statistic, Texture, vectors
 
 LEVELS = 256
 """Equal parts into which each sorted distribution is divided."""
@@ -16,7 +16,7 @@ _LIKE_GRAM = 2.8
 _SEED = 20210620
 
 
-class Sliced:
+class Sliced(Statistic):
     """The sliced Wasserstein distance (Heitz, Vanhoey, Chambon & Belcour 2021, "A Sliced Wasserstein Loss for Neural
     Texture Synthesis"): activations projected onto directions, sorted, compared in order.
 

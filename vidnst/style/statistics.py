@@ -5,7 +5,10 @@ Gram matrices: Gatys et al. 2017, "Controlling Perceptual Factors in Neural Styl
 `mixed` lies between several. Nothing else needs to know which one is in use.
 """
 
+from collections.abc import Callable
+
 from torch import Tensor
+from torch.nn import functional
 
 from vidnst.style import losses
 from vidnst.style.kernels import GaussianKernel, LinearKernel, Moments, PolynomialKernel
@@ -17,7 +20,7 @@ from vidnst.style.wasserstein import Wasserstein
 __all__ = ["STATISTICS", "GramMatrix", "Statistic", "Texture", "mixed"]
 
 
-class GramMatrix:
+class GramMatrix(Statistic):
     """Products of channels (Gatys 2015): see `losses.gram` and `losses.style`."""
 
     additive = True
@@ -30,6 +33,11 @@ class GramMatrix:
     def distance(self, found: Texture, target: Texture, *, scale: Scale) -> Tensor:
         """See `losses.style`."""
         return losses.style(found[0], target[0], scale=scale)
+
+    def toward(self, target: Texture, *, scale: Scale) -> Callable[[Texture], Tensor]:
+        """The target's energy is computed once."""
+        factor = losses.of_mean_gram(target[0], scale)
+        return lambda found: functional.mse_loss(found[0], target[0]) * factor
 
 
 STATISTICS: dict[str, Statistic] = {

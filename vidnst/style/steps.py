@@ -37,9 +37,10 @@ class Adam:
             self._mean, self._square = torch.zeros_like(gradient), torch.zeros_like(gradient)
         self._count += 1
         self._mean.lerp_(gradient, 1 - self._momentum)
-        self._square.lerp_(gradient.square(), 1 - self._memory)
-        spread = (self._square / (1 - self._memory**self._count)).sqrt_().add_(_TINY)
-        return self._mean / (1 - self._momentum**self._count) / spread * (-rate)
+        self._square.mul_(self._memory).addcmul_(gradient, gradient, value=1 - self._memory)
+        # Both corrections for the beginning are numbers, so they go into the rate and not over the picture.
+        scale = (1 - self._memory**self._count) ** 0.5 / (1 - self._momentum**self._count)
+        return (self._mean / self._square.sqrt().add_(_TINY)).mul_(rate * -scale)
 
 
 class LBFGS:

@@ -1,6 +1,6 @@
 """What a description of textures is to everything that uses one: the protocol, its values and what lies between."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from torch import Tensor
@@ -29,6 +29,10 @@ class Statistic(Protocol):
 
     def distance(self, found: Texture, target: Texture, *, scale: Scale) -> Tensor:
         """How far one texture is from another: a scalar, 0 for equal ones. For `scale` see `losses`."""
+
+    def toward(self, target: Texture, *, scale: Scale) -> Callable[[Texture], Tensor]:
+        """The same for one target and many textures."""
+        return lambda found: self.distance(found, target, scale=scale)
 
 
 def mixed(textures: Sequence[tuple[float, Texture]]) -> Texture:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vidnst.style.losses import NO_ENERGY, Scale
-from vidnst.style.texture import Texture, averaged, vectors
+from vidnst.style.texture import Statistic, Texture, averaged, vectors
 
 _LIKE_GRAM = 2.0
 """Photographs are then about as far from paintings as under the Gram matrix: see `kernels`."""
@@ -13,7 +13,7 @@ _FLOOR = 1e-4
 none has no direction to grow in, and rounding may leave it less than none."""
 
 
-class Wasserstein:
+class Wasserstein(Statistic):
     """The 2-Wasserstein distance of Gaussians with the mean and the covariance of the activations.
 
     W^2 = ||mu_F - mu_S||^2 + tr C_F + tr C_S - 2 tr (R^T C_F R)^1/2 with C_S = R R^T, which is Dowson & Landau 1982,
