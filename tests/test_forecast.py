@@ -4,6 +4,7 @@ import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import clips
@@ -22,10 +23,12 @@ from vidnst.farm.staff import Staff
 from vidnst.forecast import forecast
 from vidnst.frames import Shot
 from vidnst.outline import outline
-from vidnst.pace import Pace, cold_evaluations, foretold_seconds
+from vidnst.pace import Pace, cold_seconds, foretold_seconds, time_frame
+from vidnst.pipeline import run
 from vidnst.plan import by_shot
 from vidnst.prepare import Request, prepare
 from vidnst.presets import build_config, changed
+from vidnst.style import optimize, stylize
 from vidnst.style.layers import TOPOLOGIES
 from vidnst.style.memory import Footprint, footprint
 from vidnst.style.stylize import Stylizer, last_layer
@@ -66,16 +69,78 @@ def test_seconds_are_the_work_over_the_workers_but_no_less_than_what_waits_for_e
     job = prepare(request_)
     shots = [Shot(0, 4)]
     nodes = [node for shot in by_shot(CONFIG.schedule, shots) for node in shot]
-    pace = Pace(evaluation=1.0, fixed=0.0, flow=0.0, frame=0.5)
-    warm = CONFIG.evaluations("warm")
+    pace = Pace(evaluation=1.0, fixed=0.25, cold=0.5, flow=0.0, frame=0.5)
+    warm = CONFIG.evaluations("warm") - 1 + 0.25
     chain = foretold_seconds(job, nodes, Staff(4, 1, None), pace)
-    cold = cold_evaluations(job)
+    cold = cold_seconds(job, pace)
     assert chain == pytest.approx(cold + 3 * warm + 4 * 0.5)
     loose = [
         node for shot in by_shot(changed(CONFIG, {"schedule.kind": "independent"}).schedule, shots) for node in shot
     ]
     assert foretold_seconds(job, loose, Staff(4, 1, None), pace) == pytest.approx(cold + 4 * 0.5)
     assert foretold_seconds(job, loose, Staff(2, 1, None), pace) == pytest.approx(2 * cold + 4 * 0.5)
+
+
+class Clock:
+    """Seconds that go by only while something is computed, by the pictures' areas."""
+
+    LOOK, FORWARD, BACKWARD = 0.5, 1.0, 2.0
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, pixels: int) -> None:
+        self.now = 0.0
+        evaluated = optimize._evaluated
+
+        def spend(picture: torch.Tensor, seconds: float) -> None:
+            self.now += seconds * picture.shape[-2] * picture.shape[-1] / pixels
+
+        class Looking(stylize.Objective):
+            def __init__(self, network: Any, content: torch.Tensor, *rest: Any, **options: Any) -> None:
+                spend(content, Clock.LOOK)
+                super().__init__(network, content, *rest, **options)
+
+        def timed(loss: Any, picture: torch.Tensor, *, differentiate: bool) -> Any:
+            spend(picture, Clock.FORWARD + Clock.BACKWARD * differentiate)
+            return evaluated(loss, picture, differentiate=differentiate)
+
+        monkeypatch.setattr(stylize, "Objective", Looking)
+        monkeypatch.setattr(optimize, "_evaluated", timed)
+        monkeypatch.setattr("vidnst.farm.worker.time", SimpleNamespace(perf_counter=lambda: self.now))
+
+
+@pytest.mark.parametrize(
+    ("settings", "darker"),
+    [
+        ({"schedule.kind": "chain"}, 1.0),
+        ({"schedule.kind": "keys"}, 1.0),
+        ({"schedule.kind": "keys", "optimize.iterations": 3}, 1.0),
+        ({"schedule.kind": "keys", "motion.follow_light": True}, 0.5),
+        ({"schedule.kind": "keys", "motion.follow_light": True}, 1.0),
+    ],
+    ids=["chain", "keys", "keys of one evaluation", "light that changes", "light that does not"],
+)
+def test_what_is_foretold_is_what_painting_takes(
+    settings: dict[str, Any], darker: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, size = 6, (128, 96)
+    light = np.linspace(1.0, darker, count)
+    frames = [(clips.picture(0, size) * share).astype(np.uint8) for share in light]
+    clips.write_pictures(tmp_path / "burst", frames)
+    (style,) = clips.write_pictures(tmp_path, [clips.picture(9)], "style.png")
+    usual = {"schedule.passes": 2, "schedule.spacing": 3, "optimize.iterations": 12, "optimize.tolerance": 0}
+    rest = {"farm.gate": False, "output.measure": False, "output.report": False}
+    config = changed(CONFIG, usual | rest | settings)
+    request = Request(str(tmp_path / "burst"), (str(style),), tmp_path / "out.mp4", config)
+    clock = Clock(monkeypatch, pixels=size[0] * size[1])
+    job = prepare(request)
+    shots = [Shot(0, count)]
+    pace = time_frame(job, shots, Staff(1, 1, 1))
+    assert (pace.evaluation, pace.fixed, pace.cold) == pytest.approx((3.0, 1.5, 1.5))
+    assert pace.relights == (darker < 1)
+    nodes = [node for shot in by_shot(config.schedule, shots) for node in shot]
+    told = foretold_seconds(job, nodes, Staff(1, 1, None), replace(pace, flow=0.0, frame=0.0))
+    clock.now = 0.0
+    run(request)
+    assert told == pytest.approx(clock.now, rel=0.01)
 
 
 @pytest.mark.parametrize("what", ["disk of the run folder", "host memory"])
