@@ -1,11 +1,17 @@
 """The dial from boiling to locked."""
 
+from pathlib import Path
+
+import clips
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from moving import MovingClip
 
+import vidnst
 from vidnst.config import RenderConfig
 from vidnst.errors import ConfigError
+from vidnst.measure import MeasureRequest, measure_output
 from vidnst.presets import build_config, load_config
 from vidnst.stability import stability_settings
 
@@ -39,8 +45,34 @@ def test_a_frame_takes_about_the_same_time_wherever_the_dial_is(dial: float) -> 
     assert work(at(dial)) == pytest.approx(work(RenderConfig()), rel=0.15)
 
 
-def test_the_locked_end_locks_what_stands_still() -> None:
+@given(st.floats(0.5, 1))
+def test_steps_of_the_last_pass_shrink_as_the_pull_that_would_undo_them_grows(dial: float) -> None:
+    def undone(config: RenderConfig) -> float:
+        return config.schedule.settle.rate * config.losses.temporal_weight
+
+    assert undone(at(dial)) == pytest.approx(undone(RenderConfig()), rel=1e-3)
+
+
+def test_only_the_locked_end_locks_what_stands_still() -> None:
     assert at(1).motion.static_lock > 0
+    assert at(0.99).motion.static_lock == 0
+
+
+def test_more_stability_is_less_error_also_where_a_camera_moves_over_calm_areas(tmp_path: Path) -> None:
+    scene = MovingClip(count=5, width=64, height=48, pan_px=(1.3, 0.4), square_px=0)
+    clips.write_pictures(tmp_path / "source", [pixels // 6 + 100 for pixels in scene.all_pixels()])
+    (style,) = clips.write_pictures(tmp_path, [clips.picture(9)], "style.png")
+    usual = {"model.backbone": "slim", "farm.executor": "inline", "farm.workers": 1, "farm.threads": 1}
+    kept = {"output.keep_frames": True, "output.measure": False, "output.report": False}
+    errors = []
+    for dial in (0.5, 0.9):
+        config = load_config(stability=dial, options=usual | kept)
+        output = tmp_path / f"{dial}.mp4"
+        vidnst.render(tmp_path / "source", style=style, output=output, config=config)
+        error = measure_output(MeasureRequest(tmp_path / f"{dial}.mp4.vidnst", with_losses=False)).error().output
+        assert error is not None
+        errors.append(error)
+    assert errors == sorted(errors, reverse=True)
 
 
 def test_the_dial_goes_over_a_preset_and_under_single_settings() -> None:
