@@ -161,7 +161,7 @@ def foretold_seconds(job: Job, nodes: Sequence[Node], staff: Staff, pace: Pace, 
 
 def cold_seconds(job: Job, pace: Pace) -> float:
     """Seconds of a cold frame, over all its scales."""
-    from vidnst.style.stylize import scale_sizes, split_evaluations
+    from vidnst.style.scales import scale_sizes, split_evaluations
 
     sizes = scale_sizes(job.config, job.height, job.width)
     budget = split_evaluations(job.config.evaluations("cold"), len(sizes))
@@ -171,10 +171,10 @@ def cold_seconds(job: Job, pace: Pace) -> float:
 
 def relit_seconds(job: Job, pace: Pace) -> float:
     """Seconds for which both sources of a frame are painted small, where light is followed from a single state."""
-    from vidnst.style.stylize import scale_sizes
+    from vidnst.style.scales import relit
 
-    smallest = scale_sizes(job.config, job.height, job.width)[0]
-    return 2 * pace.relights * _painted_seconds(job, pace, job.config.optimize.iterations, smallest)
+    size, evaluations = relit(job.config, job.height, job.width)
+    return 2 * pace.relights * _painted_seconds(job, pace, evaluations, size)
 
 
 def _painted_seconds(job: Job, pace: Pace, evaluations: int, size: tuple[int, int]) -> float:

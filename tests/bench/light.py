@@ -1,4 +1,4 @@
-"""A time-lapse whose light swings by half: `python tests/bench/light.py PICTURE STYLE [WEIGHTS [FOLDER]]`.
+"""A time-lapse whose light swings by half: `python tests/bench/light.py PICTURE STYLE [WEIGHTS [WIDTH [FOLDER]]]`.
 
 A still picture is darkened to half its brightness and back over 12 frames, with a little noise, and rendered three
 times at equal settings but for what is named: every frame on its own; with the time-lapse preset's `keys`; and the same
@@ -22,7 +22,7 @@ from vidnst.frames import unit
 from vidnst.media.pictures import read_picture, write_png
 from vidnst.presets import load_config
 
-FRAMES, WIDTH = 12, 96
+FRAMES = 12
 RENDERS = {
     "each on its own": ["schedule.kind=independent"],
     "keys, light followed": [],
@@ -30,11 +30,11 @@ RENDERS = {
 }
 
 
-def write_source(picture: Path, folder: Path) -> None:
+def write_source(picture: Path, folder: Path, *, width: int) -> None:
     """The time-lapse as PNG frames."""
     pixels = unit(read_picture(picture))
-    height = round(pixels.shape[0] * WIDTH / pixels.shape[1])
-    scene = cv2.resize(pixels, (WIDTH, height), interpolation=cv2.INTER_AREA)
+    height = round(pixels.shape[0] * width / pixels.shape[1])
+    scene = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     noise = np.random.default_rng(1)
     for index in range(FRAMES):
         light = 0.75 + 0.25 * math.cos(2 * math.pi * index / FRAMES)
@@ -55,12 +55,12 @@ def texture_motion(frames: list[NDArray[np.float32]]) -> float:
     return float(np.mean([np.abs(one - two).mean() for one, two in itertools.pairwise(level)]))
 
 
-def main(picture: str, style: str, weights: str = "random", place: str | None = None) -> None:
+def main(picture: str, style: str, weights: str = "random", width: str = "96", place: str | None = None) -> None:
     """Render, measure, print."""
     folder = Path(place or tempfile.mkdtemp())
     source = folder / "source"
     source.mkdir(parents=True, exist_ok=True)
-    write_source(Path(picture), source)
+    write_source(Path(picture), source, width=int(width))
     found = {}
     for name, settings in RENDERS.items():
         out = folder / name.replace(" ", "_").replace(",", "")

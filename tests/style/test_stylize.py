@@ -15,15 +15,16 @@ from torch import Tensor
 from vidnst.config import LossConfig, RenderConfig
 from vidnst.errors import ConfigError, NumericalError
 from vidnst.frames import Pixels
+from vidnst.presets import build_config
 from vidnst.style.layers import convs_up_to
 from vidnst.style.objective import Objective, WarmStart
 from vidnst.style.pixels import packed, resized
+from vidnst.style.scales import relit, split_evaluations
 from vidnst.style.stylize import (
     StepReport,
     Stylizer,
     from_pixels,
     last_layer,
-    split_evaluations,
     stylize_image,
     to_state,
 )
@@ -406,3 +407,13 @@ def test_a_gpu_gives_the_same_bytes_twice_and_the_cpu_s_picture(
     assert torch.equal(one, two)
     cpu = Stylizer(features, [(painting, 1.0)], config()).stylize(photo, iterations=12).image
     assert (one.cpu() - cpu).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize(("scales", "iterations"), [(1, 2000), (2, 150), (3, 60)])
+def test_pictures_that_tell_of_light_are_small_and_soon_done_whatever_a_frame_takes(
+    scales: int, iterations: int
+) -> None:
+    config = build_config({"optimize": {"scales": scales, "iterations": iterations}})
+    (height, width), evaluations = relit(config, 360, 640)
+    assert (height, width) == ((180, 320) if scales < 3 else (90, 160))
+    assert evaluations == min(iterations, 150)

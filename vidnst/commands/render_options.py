@@ -103,7 +103,8 @@ class RenderOptions:
         option(LOOK, "From what frames start: keys around them, the one before, or nothing."),
     ] = None
     stability: Annotated[
-        float | None, option(LOOK, "How steady, from 0 (boils) over 0.5 (the default) to 1 (locked).", metavar="0..1")
+        float | None,
+        option(LOOK, "How steady, from 0 (boils) over 0.5 (the default) to 1 (locked, for a tripod).", metavar="0..1"),
     ] = None
     loop: Annotated[bool, option(LOOK, "The first frame follows the last: no jump when it is played round.")] = False
     keep_colours: Annotated[bool, option(LOOK, "Keep the source's colours: short for --colour matched.")] = False

@@ -6,7 +6,7 @@ Standard library only, so that layers can be checked and costs estimated without
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from vidnst.config import VGG19_LAYERS
+from vidnst.config import VGG19_LAYERS, RenderConfig
 from vidnst.errors import ConfigError
 
 
@@ -112,3 +112,9 @@ def arithmetic(height: int, width: int, last_layer: str, topology: Topology = FU
         2 * 9 * conv.inputs * conv.outputs * (height // conv.stride_px) * (width // conv.stride_px)
         for conv in topology.up_to(last_layer)
     )
+
+
+def last_layer(config: RenderConfig) -> str:
+    """The deepest layer that the losses look at: what weights must reach down to."""
+    layers = {**config.losses.content_layers, **config.losses.style_layers}
+    return deepest(name for name, weight in layers.items() if weight > 0)

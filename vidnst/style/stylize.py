@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from vidnst.config import OptimizeConfig, RenderConfig
 from vidnst.direction import Direction
@@ -14,11 +15,12 @@ from vidnst.frames import Pixels
 from vidnst.reproducible import same_every_time
 from vidnst.style import losses
 from vidnst.style.edges import check_cells
-from vidnst.style.layers import deepest, smallest_side_px
+from vidnst.style.layers import last_layer
 from vidnst.style.objective import Objective, WarmStart
 from vidnst.style.optimize import Minimum, StepReport, minimise
 from vidnst.style.pixels import from_pixels, resized, to_state
 from vidnst.style.precision import settled
+from vidnst.style.scales import relit, scale_sizes, split_evaluations
 from vidnst.style.starts import first_guess
 from vidnst.style.thrift import NO_THRIFT, Thrift
 from vidnst.style.unit import scale_to_unit
@@ -38,11 +40,6 @@ __all__ = [
     "to_state",
 ]
 
-_COARSE_SHARE = 1.5
-"""Evaluations at one scale over those at the next finer one, which costs four times as much for each."""
-_COARSE_MAP_SIDE = 3
-"""Positions that the deepest map must have along each side for a coarse scale to be worth while."""
-
 OnStep = Callable[[StepReport], None]
 
 
@@ -57,12 +54,6 @@ class StylizeResult:
     where nothing was evaluated."""
     evaluations: int
     """Of the loss, over all scales."""
-
-
-def last_layer(config: RenderConfig) -> str:
-    """The deepest layer that the losses look at: what weights must reach down to."""
-    layers = {**config.losses.content_layers, **config.losses.style_layers}
-    return deepest(name for name, weight in layers.items() if weight > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,14 +197,16 @@ class Stylizer:
         """
         if start.before is None:
             return start, 0
-        size = self._sizes(*content.shape[-2:])[0]
+        size, evaluations = relit(self._config, *content.shape[-2:])
         quiet = replace(work, on_step=None, every_step=False)
         painted = [
-            self._refine(picture, picture, self._config.optimize.iterations, quiet)
+            self._refine(picture, picture, evaluations, quiet)
             for picture in (resized(content, *size), resized(start.before, *size))
         ]
         change = losses.smooth(painted[0].image - painted[1].image, resized(start.mask, *size))
-        lit = start.picture + start.mask * resized(change, *content.shape[-2:])
+        # Smooth, and below zero where it has grown darker: nothing that `resized` is for.
+        change = functional.interpolate(change, content.shape[-2:], mode="bilinear", align_corners=False)
+        lit = start.picture + start.mask * change
         return replace(start, picture=lit.clamp(0, 1), before=None), sum(found.evaluations for found in painted)
 
     def _cold(self, content: Tensor, iterations: int, work: "_Work") -> StylizeResult:
@@ -262,28 +255,6 @@ class Stylizer:
 
 def _remembering(config: OptimizeConfig, history: int | None) -> OptimizeConfig:
     return config if history is None else config.model_copy(update={"history": min(history, config.history)})
-
-
-def scale_sizes(config: RenderConfig, height: int, width: int) -> list[tuple[int, int]]:
-    """Height and width of each scale that a cold start goes through, from the coarsest; the last is the picture's."""
-    sizes = [(height, width)]
-    for halvings in range(1, config.optimize.scales):
-        size = (round(height / 2**halvings), round(width / 2**halvings))
-        if min(size) < _COARSE_MAP_SIDE * smallest_side_px(last_layer(config)):
-            break
-        sizes.insert(0, size)
-    return sizes
-
-
-def split_evaluations(total: int, scales: int) -> list[int]:
-    """Evaluations for each scale, from the coarsest; every scale has at least one, or else is left out.
-
-    Coarse scales get more of them, `_COARSE_SHARE` times as many as the next finer one.
-    """
-    parts = [_COARSE_SHARE**level for level in range(min(scales, total), 0, -1)]
-    ends = [round(total * sum(parts[: index + 1]) / sum(parts)) for index in range(len(parts))]
-    counts = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
-    return counts if min(counts) > 0 else split_evaluations(total, scales - 1)
 
 
 def _shifted(on_step: OnStep | None, done: int, limit: int) -> OnStep | None:
