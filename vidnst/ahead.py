@@ -22,7 +22,9 @@ def side_by_side(piece_bytes: int, room_bytes: int) -> int:
     return max(1, min(local_cores(), _MOST_THREADS, room_bytes // piece_bytes))
 
 
-def in_order(pieces: Iterable[Callable[[], _T]], pool: Executor, *, ahead: int) -> Generator[_T, None, None]:
+def in_order(
+    pieces: Iterable[Callable[[], _T]], pool: Executor, *, ahead: int | Callable[[], int]
+) -> Generator[_T, None, None]:
     """What the pieces return, in their order, though they are done side by side.
 
     Close it where it is left early: that drops what has not begun.
@@ -33,17 +35,19 @@ def in_order(pieces: Iterable[Callable[[], _T]], pool: Executor, *, ahead: int) 
     Args:
         pieces: none needs what another returns.
         pool: does them; a piece must not wait for the same pool.
-        ahead: how many are begun or finished beyond the one whose result is waited for, so that memory is bounded.
+        ahead: how many are begun or finished beyond the one whose result is waited for, so that memory is bounded. A
+            function is asked again before each piece.
 
     Raises:
         Whatever a piece, or asking for one, raises, in its turn.
     """
+    most = ahead if callable(ahead) else lambda: ahead
     begun: deque[Future[_T]] = deque()
     left = iter(pieces)
     wrong: Exception | None = None
     try:
         while True:
-            while wrong is None and len(begun) <= ahead:
+            while wrong is None and len(begun) <= most():
                 try:
                     piece = next(left)
                 except StopIteration:

@@ -1,13 +1,14 @@
 """Measuring an output against its source: what `vidnst measure` does, and what a render does at its end."""
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vidnst.beside import Losses, measure_clips
+from vidnst.beside import Coming, Losses, measure_clips, measured_rows
 from vidnst.config import RenderConfig
 from vidnst.director import recall_director
 from vidnst.entries import read_styles
@@ -105,15 +106,21 @@ def measure_render(
     store: RunStore,
     shots: Sequence[Shot],
     *,
+    meter: Meter | None = None,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
 ) -> Measurement:
     """Measure the frames in a run folder, with the losses that its log has.
 
+    Args:
+        meter: what `measure_coming` gave, where the frames are measured already.
+
     Raises:
         VidnstError: of the kind that fits; CancelledError where `cancelled` says so.
     """
     recorded, evaluations = read_losses(store.folder)
+    if meter is not None:
+        return meter.result(evaluations=evaluations, losses=recorded)
     return measure_clips(
         job.clip,
         _probe_output(final_frames(job, store)),
@@ -128,6 +135,44 @@ def measure_render(
         on_event=on_event,
         cancelled=cancelled,
     )
+
+
+def measure_coming(
+    job: Job, store: RunStore, shots: Sequence[Shot], coming: Coming, *, on_frame: Callable[[], object]
+) -> Meter:
+    """Measure the frames of a run folder one after the other while they come, for `measure_render`.
+
+    Losses are left out: they are in the log when all is there.
+
+    Args:
+        on_frame: called after each frame; what it raises ends the measurement.
+
+    Raises:
+        VidnstError: of the kind that fits; and whatever ends the wait for a frame.
+    """
+    from vidnst.media.probe import probe_pictures
+
+    paths = final_frames(job, store)
+    coming.wait(0)
+    first = probe_pictures(paths[:1], name=str(store.folder))
+    meter = Meter(shots, keys=key_frames_of(job.config, shots))
+    found = measured_rows(
+        job.clip,
+        replace(first, paths=tuple(paths), pts_seconds=job.clip.pts_seconds[job.start : job.end]),
+        start=job.start,
+        end=job.end,
+        shots=shots,
+        adjustments=job.adjustments,
+        meter=meter,
+        config=job.config,
+        losses=_recorded({}),
+        coming=coming,
+    )
+    with closing(found) as rows:
+        for row in rows:
+            meter.keep(row)
+            on_frame()
+    return meter
 
 
 def key_frames_of(config: RenderConfig, shots: Sequence[Shot]) -> tuple[int, ...]:

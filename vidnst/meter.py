@@ -5,7 +5,7 @@ No files and no network here; `vidnst.measure` brings the frames and the losses.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -118,13 +118,18 @@ class Meter:
             self._past.clear()  # nothing is compared across a cut
         return self._shot
 
-    def result(self, *, evaluations: int | None = None) -> Measurement:
+    def result(
+        self, *, evaluations: int | None = None, losses: Mapping[int, Mapping[str, float]] | None = None
+    ) -> Measurement:
         """The numbers of all that was taken in, at least one frame.
 
         Args:
             evaluations: that the render took, where known; only passed on.
+            losses: of frames by their index, in the place of those that came with them.
         """
         rows = self._rows
+        if losses is not None:
+            rows = [replace(row, losses=dict(losses.get(row.frame, {}))) for row in rows]
         shots = [list(group) for _, group in groupby(rows, key=lambda row: row.shot)]
         names = sorted({name for row in rows for name in row.losses})
         return Measurement(

@@ -77,7 +77,7 @@ def needs_of(job: Job, staff: Staff, farm: Farm | None = None) -> tuple[Need, ..
             per_pixel += worker.per_pixel * staff.style
             apart = config.farm.executor == "ray"
             fixed += staff.style * (worker.fixed + _WORKER_BYTES * apart)
-    found.append(_need("host memory", per_pixel, fixed, _host_bytes(), width, height))
+    found.append(_need("host memory", per_pixel, fixed, host_bytes(), width, height))
     disk, least = disk_bytes(job), disk_bytes(job, size=(0, 0))
     per_disk = (disk - least) / (width * height)
     found.append(_need(DISK, per_disk, least, free_bytes(job.request.folder), width, height))
@@ -114,7 +114,8 @@ def _need(what: str, per_pixel: float, fixed: int, there: int | None, width: int
     return Need(what, needed, there, size)
 
 
-def _host_bytes() -> int | None:
+def host_bytes() -> int | None:
+    """Bytes of memory that this machine has free, or has at all where that is not told; None where nothing is."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             fields = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}

@@ -12,6 +12,7 @@ from vidnst.again import frames_failed, redo_frames, suspects, tell_suspects
 from vidnst.chronicle import Chronicle
 from vidnst.config import RenderConfig
 from vidnst.director import direct, follow_regions
+from vidnst.early import Early
 from vidnst.errors import CancelledError
 from vidnst.events import Cancelled, OnEvent, RunFinished, RunStarted, Stage, Warned, ignore
 from vidnst.finishing import colour_styles, filter_input, final_frames, finish_frames
@@ -88,9 +89,14 @@ def run(
     began = time.monotonic()
     try:
         begun = begin(request, overwrite=overwrite, restart=restart, redo=redo, on_event=on_event, cancelled=cancelled)
-        with begun.store, reported_failure(begun.job, begun.store), begun.chronicle.watching():
-            stylize_frames(begun.job, begun.store, begun.shots, begun.chronicle, cancelled)
-            finish(begun, cancelled)
+        with (
+            begun.store,
+            reported_failure(begun.job, begun.store),
+            begun.chronicle.watching(),
+            Early(begun.job, begun.store, begun.shots) as early,
+        ):
+            stylize_frames(begun.job, begun.store, begun.shots, begun.chronicle, cancelled, early)
+            finish(begun, cancelled, early)
     except CancelledError as error:
         again = f"go on with: vidnst resume {shlex.quote(str(request.folder))}"
         raise CancelledError(error.what, again) from error
@@ -149,22 +155,34 @@ def _study(
     return job, shots
 
 
-def finish(begun: Begun, cancelled: Cancelled | None = None) -> None:
-    """All that comes after rendering: pictures worked on further, the output packed, checked and measured."""
+def finish(begun: Begun, cancelled: Cancelled | None = None, early: Early | None = None) -> None:
+    """All that comes after rendering: pictures worked on further, the output packed, checked and measured.
+
+    Args:
+        early: has done part of it while frames were painted.
+    """
     job, store, shots, on_event = begun.job, begun.store, begun.shots, begun.chronicle
     tell_suspects(store.folder, on_event)
     finish_frames(job, store, shots, on_event, cancelled)
-    encode_output(job, store, on_event, cancelled)
-    if job.config.output.measure and (job.config.reworks or not job.passes_through):
-        measure_frames(job, store, shots, on_event, cancelled)
+    encode_output(job, store, on_event, cancelled, early)
+    if job.is_measured:
+        measure_frames(job, store, shots, on_event, cancelled, early)
     report_run(job, store, on_event)
     store.finish(keep=job.config.output.keep_frames)
 
 
 def stylize_frames(
-    job: Job, store: RunStore, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
+    job: Job,
+    store: RunStore,
+    shots: Sequence[Shot],
+    on_event: OnEvent = ignore,
+    cancelled: Cancelled | None = None,
+    early: Early | None = None,
 ) -> None:
     """Run the plan: every frame of the range is in the run folder afterwards.
+
+    Args:
+        early: is to follow the frames as they are finished.
 
     Raises:
         FramesFailedError: some are not, because they failed for good; all others are there.
@@ -179,7 +197,8 @@ def stylize_frames(
     schedule = schedule_of(job)
     economy = Economy(job.config, store, on_event)
     economy.even_out(by_shot(schedule, shots))
-    done, frames_done = finished_before(job, store, shots)
+    done, there = finished_before(job, store, shots)
+    frames_done = len(there)
     if schedule.loop and len(shots) > 1:
         on_event(Warned(f"the clip has {len(shots)} shots, so it begins with a cut when it is played round: no loop"))
     if frames_done == job.end - job.start:
@@ -209,6 +228,7 @@ def stylize_frames(
             seconds_per_frame=store.seconds_per_frame,
         )
         on_event(started)
+        on_event = early.following(there, on_event) if early else on_event
         window = job.config.farm.window or default_window(staff.style, groups=schedule.spacing)
         rounds = _Rounds(job, store, shots, economy, host, writer, on_event)
         rounds.run(pool, window=window, frames_done=frames_done, cancelled=cancelled)
@@ -249,15 +269,16 @@ class _Rounds:
             self.writer.flush()
             left = self.economy.even_out(self._plans(), without=self.host.failed_shots)
             if left:
-                done, frames_done = finished_before(self.job, self.store, self.shots)
+                done, there = finished_before(self.job, self.store, self.shots)
+                frames_done = len(there)
                 self.host.begin_again(done)
 
     def _plans(self) -> Iterator[Iterator[Node]]:
         return by_shot(schedule_of(self.job), self.shots)
 
 
-def finished_before(job: Job, store: RunStore, shots: Sequence[Shot]) -> tuple[set[StateId], int]:
-    """States that earlier sessions of the run have left no work for, and how many of them are finished frames."""
+def finished_before(job: Job, store: RunStore, shots: Sequence[Shot]) -> tuple[set[StateId], list[int]]:
+    """States that earlier sessions of the run have left no work for, and the frames of those that are final."""
     done: set[StateId] = set()
     finals: list[StateId] = []
 
@@ -269,16 +290,24 @@ def finished_before(job: Job, store: RunStore, shots: Sequence[Shot]) -> tuple[s
 
     for nodes in by_shot(schedule_of(job), shots):
         done |= store.settled(noted(nodes))
-    return done, sum(state in done for state in finals)
+    return done, [state.frame for state in finals if state in done]
 
 
-def encode_output(job: Job, store: RunStore, on_event: OnEvent = ignore, cancelled: Cancelled | None = None) -> None:
+def encode_output(
+    job: Job,
+    store: RunStore,
+    on_event: OnEvent = ignore,
+    cancelled: Cancelled | None = None,
+    early: Early | None = None,
+) -> None:
     """Pack the frames, with the source's time stamps, audio and metadata, and check the result."""
     from vidnst.media.encode import encode
 
     total = job.end - job.start
     on_event(Stage("encoding", 0, total))
     with store.writing_output(job.request.output):
+        if early and early.name_output(lambda done: on_event(Stage("encoding", done, total)), cancelled):
+            return
         encode(
             final_frames(job, store),
             job.request.output,
@@ -292,13 +321,22 @@ def encode_output(job: Job, store: RunStore, on_event: OnEvent = ignore, cancell
 
 
 def measure_frames(
-    job: Job, store: RunStore, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
+    job: Job,
+    store: RunStore,
+    shots: Sequence[Shot],
+    on_event: OnEvent = ignore,
+    cancelled: Cancelled | None = None,
+    early: Early | None = None,
 ) -> None:
     """Measure how steady the frames are, into the run folder; whatever goes wrong is told, and fails nothing."""
     from vidnst.measure import measure_render, measured_event
 
+    total = job.end - job.start
     try:
-        found = measure_render(job, store, shots, on_event=on_event, cancelled=cancelled)
+        meter = None
+        if early:
+            meter = early.measured(lambda done: on_event(Stage("measuring", done, total)), cancelled)
+        found = measure_render(job, store, shots, meter=meter, on_event=on_event, cancelled=cancelled)
         wrong = {str(frame): why for frame, why in suspects(store.folder).items()}
         event = measured_event(store.write_measure(found.plain() | {"suspects": wrong}), found)
     except Exception as error:  # the render is finished, and nothing about it is worse for a missing number

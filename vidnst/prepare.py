@@ -83,6 +83,11 @@ class Job:
         """Whether frames are only transcoded."""
         return self.config.optimize.iterations == 0
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether the finished frames are measured."""
+        return self.config.output.measure and (self.config.reworks or not self.passes_through)
+
 
 def prepare(request: Request, *, overwrite: bool = False, on_event: OnEvent = ignore) -> Job:
     """Probe the source, read styles and weights, check the output.

@@ -154,7 +154,8 @@ class Clip:
         self._stack = ExitStack()
         self._economy = Economy(begun.job.config, begun.store, self._on_event)
         self._economy.even_out(self._plans())
-        self._done, self.frames_done = finished_before(begun.job, begun.store, begun.shots)
+        self._done, frames = finished_before(begun.job, begun.store, begun.shots)
+        self.frames_done = len(frames)
         self._work = 0.0
         self._states = sum(isinstance(node.id, StateId) for nodes in self._plans() for node in nodes)
         self._scale = begun.job.width * begun.job.height
@@ -243,7 +244,8 @@ class Clip:
         again = self._economy.even_out(self._plans(), without=self.host.failed_shots)
         if not again:
             return False
-        self._done, self.frames_done = finished_before(self.begun.job, self.begun.store, self.begun.shots)
+        self._done, frames = finished_before(self.begun.job, self.begun.store, self.begun.shots)
+        self.frames_done = len(frames)
         self.host.begin_again(self._done)
         states = (node.id for shot, nodes in enumerate(self._plans()) if shot in again for node in nodes)
         self.host.settled.difference_update(states)

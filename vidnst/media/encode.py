@@ -17,7 +17,7 @@ from vidnst.media.preflight import check_output, check_replaceable
 from vidnst.media.streams import INPUT, AudioStream, StreamInfo, describe
 from vidnst.media.verify import planned, verify
 
-__all__ = ["check_output", "colour_matrix", "encode"]
+__all__ = ["check_output", "colour_matrix", "encode", "pack"]
 
 Progress = Callable[[int], None]
 Asked = Callable[[], bool]
@@ -67,14 +67,49 @@ def encode(
         _write_folder(frames, output, start, on_progress, cancelled)
     else:
         part = output.with_name(f"{output.stem}.part{output.suffix}")
-        job = _Job(frames, part, target, settings, clip, start, end, size)
         try:
-            job.run(on_progress, cancelled)
+            pack(
+                frames,
+                part,
+                clip=clip,
+                start=start,
+                end=end,
+                settings=settings,
+                on_progress=on_progress,
+                cancelled=cancelled,
+            )
             part.replace(output)
         except OSError as error:
             raise pictures.cannot_write(output, error) from error
         finally:
             part.unlink(missing_ok=True)
+
+
+def pack(
+    frames: Sequence[Path],
+    part: Path,
+    *,
+    clip: ClipInfo,
+    start: int,
+    end: int,
+    settings: OutputConfig,
+    on_progress: Progress | None = None,
+    cancelled: Asked | None = None,
+) -> None:
+    """What `encode` does for a video or an animation before the result gets its name.
+
+    Args:
+        frames: as for `encode`. They are asked for by several threads, and may let these wait for frames that are still
+            to come; where an error of theirs ends the wait, it is raised here.
+        part: gets the result; it ends like the output. What lies there is removed first, since a process that was
+            killed may leave an ffmpeg that still writes into it. Whatever is raised, it is for the caller to remove.
+        clip, start, end, settings, on_progress, cancelled: as for `encode`, and so are the errors.
+    """
+    first = pictures.picture_size(frames[0])
+    size = (first.width, first.height)
+    target = choose(part, settings, frames=len(frames), width=size[0], height=size[1])
+    part.unlink(missing_ok=True)
+    _Job(frames, part, target, settings, clip, start, end, size).run(on_progress, cancelled)
 
 
 def _write_folder(
@@ -130,7 +165,8 @@ class _Job:
         with self.part.open("rb") as file:
             os.fsync(file.fileno())
         pts, last = planned(self.clip, self.start, self.end)
-        verify(self.part, pts_seconds=pts, last_duration_seconds=last, size=self.size, sound=len(streams))
+        size, sounds = self.size, len(streams)
+        verify(self.part, pts_seconds=pts, last_duration_seconds=last, size=size, sound=sounds, cancelled=cancelled)
 
     def _feed(self) -> Iterator[bytes]:
         if not self.clip.variable_rate:

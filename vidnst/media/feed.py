@@ -25,12 +25,14 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _ANY_LENGTH = b"\x01" + b"\xff" * 7
 
 
-def read_frames(paths: Iterable[Path], size: tuple[int, int], *, shallow: bool = False) -> Generator[bytes, None, None]:
+def read_frames(paths: Sequence[Path], size: tuple[int, int], *, shallow: bool = False) -> Generator[bytes, None, None]:
     """The files' bytes one after the other, as the `image2pipe` demuxer takes them.
 
     Files are read, and pictures made shallow, side by side in threads, somewhat ahead of what is asked for.
 
     Args:
+        paths: of the files. Each is asked for in one of those threads, so a sequence may let them wait for a file that
+            is still to come: those before it are given meanwhile.
         size: width and height that each must have; ffmpeg would scale the others without a word.
         shallow: make 16-bit pictures 8-bit ones, rounded; ffmpeg's own way brightens them by half a level.
 
@@ -38,7 +40,8 @@ def read_frames(paths: Iterable[Path], size: tuple[int, int], *, shallow: bool =
         OutputError: a file is missing, no PNG, or of another size.
     """
 
-    def piece(path: Path) -> bytes:
+    def piece(place: int) -> bytes:
+        path = paths[place]
         data = _png(path, size)
         deep = data[_PNG_DEPTH] == 16
         return encode_png(read_picture(path, bits=8)) if deep and shallow else data
@@ -46,7 +49,7 @@ def read_frames(paths: Iterable[Path], size: tuple[int, int], *, shallow: bool =
     threads = side_by_side(size[0] * size[1] * _PIXEL_BYTES, _ROOM_BYTES)
     with (
         ThreadPoolExecutor(threads) as pool,
-        closing(in_order((partial(piece, path) for path in paths), pool, ahead=threads)) as found,
+        closing(in_order((partial(piece, place) for place in range(len(paths))), pool, ahead=threads)) as found,
     ):
         yield from found
 

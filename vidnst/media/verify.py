@@ -1,10 +1,10 @@
 """Looking again at what was written, before it gets its name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from vidnst.errors import OutputError, SourceError
+from vidnst.errors import CancelledError, OutputError, SourceError
 from vidnst.frames import ClipInfo
 from vidnst.media.probe import probe_video
 from vidnst.media.streams import describe, packets
@@ -26,6 +26,7 @@ def verify(
     last_duration_seconds: Fraction,
     size: tuple[int, int],
     sound: int = 0,
+    cancelled: Callable[[], bool] | None = None,
 ) -> None:
     """Decode a finished file and compare it with the plan.
 
@@ -34,11 +35,13 @@ def verify(
         last_duration_seconds: how long the last one is to stay.
         size: width and height in pixels.
         sound: number of audio streams.
+        cancelled: asked now and then; true stops.
 
     Raises:
         OutputError: frame count, a time stamp, the duration, the size or the sound is not as planned.
+        CancelledError: `cancelled` said so.
     """
-    found_pts, found_last, found_size = _look(path)
+    found_pts, found_last, found_size = _look(path, cancelled)
     clock = _CLOCK_SECONDS.get(path.suffix.lower(), _FINE_CLOCK_SECONDS)
     if len(found_pts) != len(pts_seconds):
         raise OutputError(f"{path.name} has {len(found_pts)} frames instead of {len(pts_seconds)}", _REMEDY)
@@ -56,11 +59,15 @@ def verify(
         raise OutputError(f"{path.name} has {streams} audio streams instead of {sound}", _REMEDY)
 
 
-def _look(path: Path) -> tuple[Sequence[Fraction], Fraction, tuple[int, int]]:
+def _look(path: Path, cancelled: Callable[[], bool] | None) -> tuple[Sequence[Fraction], Fraction, tuple[int, int]]:
+    def go_on(seen: int) -> None:
+        if cancelled and cancelled():
+            raise CancelledError("stopped while the output was looked at")
+
     try:
         if path.suffix.lower() == ".webp":  # OpenCV's ffmpeg decodes no animated WebP
             return _look_at_packets(path)
-        clip = probe_video(path)
+        clip = probe_video(path, on_progress=go_on)
     except SourceError as error:
         raise OutputError(f"the encoded file does not decode: {error.what}", _REMEDY) from error
     if clip.bad_frames:
