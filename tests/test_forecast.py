@@ -150,7 +150,7 @@ def test_what_does_not_fit_is_told_with_a_size_that_does(
     clips.write_pictures(tmp_path / "burst", [np.zeros((768, 1024, 3), np.uint8)] * 4)
     (need,) = [need for need in forecast(request_, timed=False).needs if need.what == what]
     little = need.needed - (need.needed - 400 * 2**20) // 2 if what == "host memory" else (64 << 20) + 5_000_000
-    monkeypatch.setattr(needs, "_host_bytes" if what == "host memory" else "free_bytes", lambda *_: little)
+    monkeypatch.setattr(needs, "host_bytes" if what == "host memory" else "free_bytes", lambda *_: little)
     found = forecast(request_, timed=False)
     (need,) = [need for need in found.needs if need.what == what]
     assert not found.fits

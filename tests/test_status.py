@@ -18,6 +18,7 @@ from vidnst.places import look_at, read_batch
 from vidnst.presets import build_config
 from vidnst.store import LogReader, holds_run, lock_holder
 from vidnst.store.atomic import FolderLock
+from vidnst.store.writer import Room
 from vidnst.tally import Tally
 from vidnst.watching import Watcher
 
@@ -98,7 +99,10 @@ def test_a_render_that_finishes_is_told_as_finished(tmp_path: Path) -> None:
     assert sorted(folder.rglob("*")) == files
 
 
-def test_a_stopped_render_says_so_and_one_that_was_killed_is_stopped_too(tmp_path: Path) -> None:
+def test_a_stopped_render_says_so_and_one_that_was_killed_is_stopped_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidnst.store.writer._ROOM", Room(1))  # each result is written before the next one is taken
     with pytest.raises(CancelledError):
         render(tmp_path, stop_after=2, frames=6)
     folder = tmp_path / "out.mp4.vidnst"
