@@ -242,6 +242,7 @@ class Early:
         except BaseException:
             self._remove_part()  # now: the disk may be full, and frames are still painted
             raise
+        self._frames_packed = len(self._frames)  # ffmpeg need not have told of the last ones
 
     def _measure(self) -> "Meter":
         from vidnst.beside import Coming

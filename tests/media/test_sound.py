@@ -1,12 +1,17 @@
 """Sound comes along: copied where it can be, in step with the pictures, trimmed with the range."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import clips
 import pytest
 
+from vidnst.config import OutputConfig
+from vidnst.errors import OutputError
 from vidnst.media.decode import FrameReader
+from vidnst.media.encode import encode
 from vidnst.media.probe import probe
 from vidnst.media.sound import encoder_for, output_options
 from vidnst.media.streams import AudioStream, describe
@@ -74,6 +79,21 @@ def test_sound_stays_in_step_where_pictures_start_late(
     assert step_seconds(trip.output) == pytest.approx(step_seconds(path), abs=0.003)
     if start == 0:
         assert float(probe(trip.output).pts_seconds[0]) == pytest.approx(0.4, abs=0.002)
+
+
+@pytest.mark.parametrize(("rate", "count", "seconds"), [(25, 50, 10), (1, 50, 49), (2, 300, 128)])
+def test_sound_waits_for_slow_pictures_as_long_as_an_encoder_may_hold_them_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int, count: int, seconds: int
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("vidnst.media.encode.ffmpeg.run", lambda args, **options: asked.extend(map(str, args)))
+    source = clips.flash_and_beep(tmp_path / "s.mp4", count=2, flash=1)
+    pts = tuple(Fraction(number, rate) for number in range(count))
+    clip = replace(probe(source), rate=Fraction(rate), pts_seconds=pts, last_duration_seconds=Fraction(1, rate))
+    (frame,) = clips.write_pictures(tmp_path, clips.pictures(1))
+    with pytest.raises(OutputError):  # nothing is written
+        encode([frame] * count, tmp_path / "o.mp4", clip=clip, start=0, end=count, settings=OutputConfig())
+    assert asked[asked.index("-max_interleave_delta") + 1] == str(seconds * 1_000_000)
 
 
 def test_without_sound_there_is_none(tmp_path: Path, transcode: Callable) -> None:

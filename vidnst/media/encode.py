@@ -28,6 +28,9 @@ _SCALER = "accurate_rnd+full_chroma_int+full_chroma_inp"
 _CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
 _HAIR = Fraction(1, 1000)
 """Of a frame: what ffmpeg's decimals may be off."""
+_HELD_BACK_FRAMES = 256
+"""More than any encoder keeps before it gives the first."""
+_USUAL_PATIENCE = 10_000_000
 
 
 def encode(
@@ -207,9 +210,20 @@ class _Job:
         args += ["-c:v", self.target.encoder, *self.target.options, *self._timing(pictures_late)]
         if streams:
             args += sound.output_options(self.target.suffix, streams)
+            args += ["-max_interleave_delta", str(self._patience())]
             if self.start:
                 args += ["-copypriorss", "0"]  # copying would begin at the source's key frame before the range
         return [*args, "-y", ffmpeg.local(self.part)]
+
+    def _patience(self) -> int:
+        """Microseconds by which sound may be ahead of the pictures until the container takes it as it comes.
+
+        ffmpeg's own ten seconds are fewer than an encoder may hold back where frames stay long; where pictures come
+        slowly, too, the order of the packets was then a matter of chance.
+        """
+        pts = self.clip.pts_seconds[self.start : self.end]
+        held_back = max(later - at for at, later in zip(pts, pts[_HELD_BACK_FRAMES:] or pts[-1:], strict=False))
+        return max(_USUAL_PATIENCE, math.ceil(held_back * 1_000_000))
 
     def _offset(self, source: StreamInfo | None, streams: Sequence[AudioStream]) -> tuple[Fraction, Fraction]:
         """How much later the pictures, and how much later the sound, start than each by itself would.
