@@ -187,10 +187,24 @@ def test_uses_are_counted_right_far_into_a_long_shot() -> None:
     assert all(node.uses == needed[node.id] for node in nodes[:4_000])
 
 
-def test_keys_go_before_in_betweens_and_these_before_passes() -> None:
-    nodes = [node for node in keys(Shot(0, 40)) if node.role is not Role.FLOW]
-    order = [node.role for node in sorted(nodes, key=lambda node: node.rank)]
-    assert order == sorted(order, key=[Role.COLD, Role.KEY, Role.BETWEEN, Role.RELAX].index)
+def test_keys_go_before_all_else_and_every_state_after_those_it_reads() -> None:
+    nodes = sorted((node for node in keys(Shot(0, 40)) if node.role is not Role.FLOW), key=lambda node: node.rank)
+    first = [node.role in (Role.COLD, Role.KEY) for node in nodes]
+    assert first == sorted(first, reverse=True)
+    places = {node.id: place for place, node in enumerate(nodes)}
+    assert all(places[need] < place for place, node in enumerate(nodes) for need in node.states)
+
+
+def test_a_frame_is_finished_long_before_the_first_pass_comes_to_the_end() -> None:
+    nodes = sorted((node for node in keys(Shot(0, 400)) if node.role is not Role.FLOW), key=lambda node: node.rank)
+    frames = [node.id.frame for node in nodes if node.final]
+    assert frames == sorted(frames)
+    ahead, furthest = [], 0
+    for node in nodes:
+        furthest = max(furthest, node.id.frame if node.role is Role.BETWEEN else 0)
+        if node.final:
+            ahead.append(furthest - node.id.frame)
+    assert max(ahead) < 20
 
 
 def test_a_plan_for_a_hundred_hours_begins_at_once() -> None:

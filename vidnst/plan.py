@@ -14,6 +14,9 @@ from typing import TypeAlias
 from vidnst.config import ScheduleConfig
 from vidnst.frames import Shot
 
+_LAG_FRAMES = 2
+"""Between a pass and the next: a frame reads its neighbours of the pass before."""
+
 
 class Lane(StrEnum):
     """Which kind of worker runs a node."""
@@ -105,13 +108,18 @@ class Node:
 
     @property
     def rank(self) -> tuple[int, int, bool]:
-        """The scheduler's preference among ready nodes: keys, which the rest waits for, then pass by pass in time.
+        """The scheduler's preference among ready nodes: keys, which the rest waits for, then what is early in time.
 
-        A flow goes before what needs it.
+        Each pass lags behind the one before by as many frames as make what it reads come first. So frames are finished
+        one after the other, and the scheduler's window moves on steadily: were all of a window taken pass by pass, keys
+        and flows for the next one would come all at once, and workers would wait for them. A flow goes before what
+        needs it.
         """
-        state = isinstance(self.id, StateId)
-        stage = {Role.BETWEEN: 1, Role.RELAX: 1}.get(self.role, 0)
-        return (stage + (self.id.pass_index if isinstance(self.id, StateId) else 0), self.id.frame, state)
+        if not isinstance(self.id, StateId):
+            return (0, self.id.frame, False)
+        if self.role not in (Role.BETWEEN, Role.RELAX):
+            return (0, self.id.frame, True)
+        return (1, self.id.frame + _LAG_FRAMES * self.id.pass_index, True)
 
     @property
     def states(self) -> tuple[StateId, ...]:

@@ -35,10 +35,10 @@ def seconds_of(shots: Sequence[Shot], workers: int, *, transit: float) -> float:
 def test_what_nodes_take_on_their_way_is_hidden_behind_other_nodes(
     workers: int, shots: Sequence[Shot], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A quarter of what a node takes, so that it would lengthen a run by nearly as much."""
+    """A quarter of what most nodes take."""
     hidden, least = seconds_of(shots, workers, transit=0.02), seconds_of(shots, workers, transit=0.0)
     monkeypatch.setattr(lines, "LEAD_SECONDS", float("-inf"))
-    assert hidden < 0.94 * seconds_of(shots, workers, transit=0.02)
+    assert hidden < 0.97 * seconds_of(shots, workers, transit=0.02)
     assert least <= 1.01 * seconds_of(shots, workers, transit=0.0)  # what lies ready is nowhere missed
 
 

@@ -3,6 +3,7 @@
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import pytest
@@ -133,6 +134,27 @@ def test_ready_nodes_are_handed_out_in_the_order_of_time() -> None:
     pool = VirtualPool(3, 1, cost=lambda node: 1 + node.id.frame % 3)
     host, _ = run(nodes, pool, clock=pool.clock)
     assert [node.frame for node, _, _ in host.jobs] == list(range(20))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_frames_of_a_long_shot_are_finished_steadily_and_workers_hardly_wait(workers: int) -> None:
+    """Keys take as long as on a GPU beside the other nodes, and there is a flow worker for each stylizing one."""
+
+    def cost(node: Node) -> float:
+        return {Role.FLOW: 0.03, Role.COLD: 0.2, Role.KEY: 0.25, Role.BETWEEN: 0.02}.get(node.role, 0.03)
+
+    nodes = list(keys(Shot(0, 240)))
+    pool = VirtualPool(workers, workers, cost=cost)
+    finished: list[float] = []
+
+    def hear(event: Event) -> None:
+        if event.kind is EventKind.DONE and event.node.final:
+            finished.append(pool.now)
+
+    run_plan([Component(nodes, DigestHost(nodes))], pool, clock=pool.clock, listener=hear)
+    work = sum(cost(node) for node in nodes if node.role is not Role.FLOW)
+    assert pool.now < {1: 1.02, 2: 1.03, 4: 1.22}[workers] * work / workers
+    assert max(after - before for before, after in pairwise(finished)) < 0.03 * pool.now
 
 
 def test_a_lower_order_goes_first_whatever_the_place_in_time() -> None:
