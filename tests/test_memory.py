@@ -46,7 +46,13 @@ LOOK: dict[str, Any] = {
 LADDER = ladder(build_config(LOOK), smaller=True)
 HALF, TILES, SMALL = LADDER[1], LADDER[3], LADDER[5]
 
-pytestmark = pytest.mark.usefixtures("plain_devices")
+pytestmark = pytest.mark.usefixtures("plain_devices", "one_by_one")
+
+
+@pytest.fixture
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No node lies ready behind another: it would have been handed over before what that one meets with is known."""
+    monkeypatch.setattr("vidnst.farm.lines.LEAD_SECONDS", float("-inf"))
 
 
 @pytest.fixture(scope="module")

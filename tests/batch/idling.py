@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from batch.farms import write_jobs
 from vidnst.batch.run import run_batch
 from vidnst.events import Event, JobChanged
 from vidnst.farm.jobs import FlowJob, Outcome, Shared, SkipJob, Stylized, StylizeJob
+from vidnst.farm.scheduler import run_plan
 from vidnst.farm.staff import Staff
 from vidnst.frames import widen
 from vidnst.plan import Lane
@@ -136,6 +138,11 @@ def _result(job: Any) -> Any:
     return Stylized(widen(job.content), {"total": 1.0}, job.iterations, 0.0)
 
 
+def in_time_of(pool: SleepingPool) -> Any:
+    """`run_plan` with a pool's clock: in its time the scheduler sees how long nodes take."""
+    return partial(run_plan, clock=pool.clock)
+
+
 def keep_busy(
     folder: Path, *, clips: int, styles: int, workers: int, seconds: float, timeless: bool = False
 ) -> dict[str, Any]:
@@ -160,7 +167,7 @@ def keep_busy(
         if isinstance(event, JobChanged) and event.state == "rendering":
             last = pool.clock()
 
-    with patch("vidnst.batch.run._Batch._hire", hire):
+    with patch("vidnst.batch.run._Batch._hire", hire), patch("vidnst.batch.run.run_plan", in_time_of(pool)):
         summary = run_batch(path, on_event=hear)
     end = max(end for _, end in pool.spans)
     return {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from batch.farms import edit, states, write_jobs
-from batch.idling import TimelessPool
+from batch.idling import TimelessPool, in_time_of
 from bursts import write_blocks, write_burst
 
 from vidnst.batch.ending import extent
@@ -42,6 +42,7 @@ def run_timeless(monkeypatch: pytest.MonkeyPatch, path: Path, pool: LoggingPool,
 
     monkeypatch.setattr("vidnst.batch.run._LOOK_SECONDS", 0.0)
     monkeypatch.setattr("vidnst.batch.run._Batch._hire", hire)
+    monkeypatch.setattr("vidnst.batch.run.run_plan", in_time_of(pool))
     run_batch(path, on_event=hear)
 
 
