@@ -130,8 +130,8 @@ def test_when_nothing_is_asked_for_every_byte_is_as_before(burst: Path, tmp_path
 def test_a_resumed_run_does_not_study_again_and_gives_the_same_bytes(
     burst: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # With one worker, no node ready behind its own, and each result written before the next one is taken, no more than a
-    # frame or two come after the run is asked to stop.
+    # With one worker, no node ready behind its own, and each result written before the next one is taken, few frames
+    # come after the run is asked to stop.
     monkeypatch.setattr("vidnst.store.writer._ROOM", Room(1))
     monkeypatch.setattr("vidnst.farm.lines.LEAD_SECONDS", float("-inf"))
     config = changed(settings(registration="ecc", registration_edges="fill", deflicker=5), {"farm.workers": 1})
