@@ -210,7 +210,7 @@ class Stylizer:
         return replace(start, picture=lit.clamp(0, 1), before=None), sum(found.evaluations for found in painted)
 
     def _cold(self, content: Tensor, iterations: int, work: "_Work") -> StylizeResult:
-        sizes = self._sizes(*content.shape[-2:])
+        sizes = scale_sizes(self._config, *content.shape[-2:])
         budget = split_evaluations(iterations, len(sizes))
         sizes = sizes[-len(budget) :]
         picture = first_guess(resized(content, *sizes[0]), self._styles, self._config.optimize, seed=work.seed)
@@ -247,10 +247,6 @@ class Stylizer:
             every_step=work.every_step,
         )
         return found if aim.bare is None else replace(found, image=torch.where(aim.bare, content, found.image))
-
-    def _sizes(self, height: int, width: int) -> list[tuple[int, int]]:
-        """Sizes that a cold start goes through, from the coarsest; the last is the picture's own."""
-        return scale_sizes(self._config, height, width)
 
 
 def _remembering(config: OptimizeConfig, history: int | None) -> OptimizeConfig:
