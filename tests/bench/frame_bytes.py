@@ -1,0 +1,110 @@
+"""Prints the SHA-256 of every frame of five small renders: run before and after a refactoring, the lists are to be equal.
+
+    python tests/bench/frame_bytes.py [--weights FILE] [--package FOLDER] > after.json
+
+The renders cover the defaults, a time-lapse, every control at once, a registered burst, and a batch of two clips in
+two styles. `--package` names another checkout, whose `vidnst` then renders this checkout's samples. On a CPU the bytes
+depend on the processor and its number of threads, so compare only lists made on one machine.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = ROOT / "samples"
+STYLES = SAMPLES / "styles"
+KINDS = ("gram", "moments", "mmd_linear", "mmd_polynomial", "mmd_gaussian", "wasserstein", "sliced")
+INLINE = ["--executor", "inline", "--set", "farm.threads=1", "--keep-frames"]
+
+EVERYTHING: dict[str, Any] = {
+    "input": {"deflicker": 5, "size": 96, "end": 12},
+    "regions": {"feather": 0.05},
+    "model": {"pooling": "average", "padding": "replicate", "unit": True},
+    "styles": {"scale": 0.9, "scales": [0.7, 1], "turns": [0, 90], "mirror": True},
+    "losses": {
+        "style_layers": {"relu1_1": 1, "relu2_1": 2},
+        "content_layers": {"relu1_2": 0.5, "relu2_1": 1},
+        "style_kinds": dict.fromkeys(KINDS, 1),
+        "edges_weight": 0.5,
+        "edges_cells": {2: 1, 4: 1},
+    },
+    "optimize": {"iterations": 10, "init": "blend", "match_init": True, "stop_at_loss": 0.01, "seed": 3},
+    "schedule": {"spacing": 4, "passes": 3, "loop": True},
+    "motion": {"follow_light": True, "static_lock": 2},
+    "colour": {"keep": "luminance", "transfer": "optimal"},
+    "photo": {"enabled": True},
+    "filters": {"before": ["superpixels:200"], "after": ["superpixels:150", "palette:20"]},
+    "output": {"bits": 16},
+}
+
+
+def write_mask(path: Path) -> None:
+    """Writes a mask whose left third is white, as a plain grey map."""
+    rows = (" ".join("255" if column < 50 else "0" for column in range(160)) for _ in range(90))
+    path.write_text("P2\n160 90\n255\n" + "\n".join(rows) + "\n")
+
+
+def jobs(folder: Path, weights: str) -> list[list[str]]:
+    """Returns the arguments of each render; its frames go below `folder`."""
+    write_mask(folder / "left.pgm")
+    everything = {**EVERYTHING, "regions": {"masks": {"left": str(folder / "left.pgm")}, "feather": 0.05}}
+    (folder / "everything.yaml").write_text(json.dumps(everything))
+    clip, swirls, mosaic = str(SAMPLES / "timelapse.mp4"), str(STYLES / "swirls.jpg"), str(STYLES / "mosaic.jpg")
+    network = ["--weights", weights]
+    batch = {
+        "defaults": {
+            "folder": str(folder / "batch"),
+            "set": {
+                "input.size": 96,
+                "model.weights": weights,
+                "optimize.iterations": 20,
+                "farm.executor": "inline",
+                "farm.threads": 1,
+                "output.keep_frames": True,
+            },
+        },
+        "jobs": [
+            {"sources": [str(SAMPLES / "burst")], "styles": [swirls, mosaic]},
+            {"sources": [clip], "styles": [swirls, mosaic], "set": {"input.end": 10}},
+        ],
+    }
+    (folder / "jobs.yaml").write_text(json.dumps(batch))
+    return [
+        ["render", clip, "-s", swirls, "--size", "160", "--end", "10", "-o", str(folder / "default"), *network, *INLINE],
+        ["render", clip, "-s", mosaic, "--preset", "timelapse", "--size", "128", "--end", "12"]
+        + ["-o", str(folder / "timelapse.mp4"), *network, *INLINE],
+        ["render", clip, "-s", f"{swirls}:2@0s", "-s", f"{mosaic}@0.3s", "-s", f"{STYLES / 'woodcut.jpg'}#left"]
+        + ["--config", str(folder / "everything.yaml"), "-o", str(folder / "everything"), *network, *INLINE],
+        ["render", str(SAMPLES / "burst"), "-s", swirls, "--preset", "burst", "--register", "ecc", "--fps", "8"]
+        + ["--size", "128", "-o", str(folder / "burst.gif"), *network, *INLINE],
+        ["batch", str(folder / "jobs.yaml")],
+    ]
+
+
+def main() -> None:
+    """Renders everything and prints one JSON object: path of a frame or output, to its SHA-256."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", default="random", help="weights file, or `random`")
+    parser.add_argument("--package", type=Path, default=ROOT, help="checkout whose vidnst renders")
+    options = parser.parse_args()
+    weights = options.weights if options.weights == "random" else str(Path(options.weights).resolve())
+    environment = {**os.environ, "PYTHONPATH": str(options.package.resolve())}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for job in jobs(folder, weights):
+            command = [sys.executable, "-m", "vidnst", *job]
+            subprocess.run(command, check=True, env=environment, cwd=folder, stdout=sys.stderr)
+        found = (path for path in sorted(folder.rglob("*")) if path.suffix in {".png", ".mp4", ".gif"})
+        hashes = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+    json.dump(hashes, sys.stdout, indent=1)
+
+
+if __name__ == "__main__":
+    main()
