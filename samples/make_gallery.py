@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import vidnst
+from vidnst.config.loader import load_config
 from vidnst.frames import Pixels
-from vidnst.media.decode import FrameReader
-from vidnst.media.pictures import read_picture, write_picture
-from vidnst.media.probe import probe
-from vidnst.presets import load_config
+from vidnst.media.images import read_picture, write_picture
+from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.probe import probe
 
 SAMPLES = Path(__file__).resolve().parent
 GALLERY = SAMPLES / "gallery"

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 import vidnst
 from vidnst.frames import Pixels
-from vidnst.media.decode import FrameReader
-from vidnst.media.pictures import read_picture, write_picture
-from vidnst.media.probe import probe
-from vidnst.style.pixels import from_pixels, to_state
+from vidnst.media.images import read_picture, write_picture
+from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.probe import probe
+from vidnst.style.tensors import from_pixels, to_state
 
 SAMPLES = Path(__file__).resolve().parent
 SIZE = (384, 216)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from commands import Vidnst, command_line
 from hypothesis import HealthCheck, settings
+from support.command_line import Vidnst, command_line
 
 # A deadline would be a timed assertion: it fails where the machine is busy. The same examples every time, so that a
 # change is judged by what it changed; HYPOTHESIS_PROFILE=explore looks for new ones.
@@ -57,4 +57,4 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def plain_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on devices for which bfloat16 is no gain: what is reckoned, and what memory is saved by, is then the same."""
-    monkeypatch.setattr("vidnst.style.precision.suits_half", lambda device: False)
+    monkeypatch.setattr("vidnst.style.network.precision.suits_half", lambda device: False)

@@ -10,7 +10,7 @@ import yaml
 from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
-from vidnst.cli import app
+from vidnst.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[1]
 MANIFESTS = ("docker/kuberay/raycluster.yaml", "docker/kuberay/rayjob.yaml")

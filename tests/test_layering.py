@@ -17,29 +17,36 @@ MODULES = {
 VOCABULARY = {"vidnst", "vidnst.errors", "vidnst.frames", "vidnst.config"}
 
 MAY_KNOW = {
-    "vidnst.ahead": set(),
-    "vidnst.checkpoint": {"vidnst.errors"},
-    "vidnst.reproducible": set(),
-    "vidnst.media": VOCABULARY | {"vidnst.ahead"},
+    "vidnst.parallel": set(),
+    "vidnst.weights_file": {"vidnst.errors"},
+    "vidnst.determinism": set(),
+    "vidnst.media": VOCABULARY | {"vidnst.parallel"},
     "vidnst.motion": VOCABULARY,
-    "vidnst.finish": VOCABULARY,
-    "vidnst.direction": VOCABULARY,
-    "vidnst.style": VOCABULARY | {"vidnst.direction", "vidnst.checkpoint", "vidnst.reproducible"},
-    "vidnst.blending": VOCABULARY | {"vidnst.motion"},
-    "vidnst.raft": VOCABULARY | {"vidnst.checkpoint", "vidnst.reproducible", "vidnst.motion"},
-    "vidnst.plan": VOCABULARY,
-    "vidnst.steadiness": VOCABULARY,
-    "vidnst.pages": VOCABULARY,
-    "vidnst.tally": VOCABULARY,
-    "vidnst.meter": VOCABULARY | {"vidnst.motion", "vidnst.steadiness"},
-    "vidnst.store": VOCABULARY | {"vidnst.plan"},
-    "vidnst.timeline": VOCABULARY | {"vidnst.direction"},
+    "vidnst.media.effects": VOCABULARY,
+    "vidnst.style.guidance": VOCABULARY,
+    "vidnst.style": VOCABULARY | {"vidnst.style.guidance", "vidnst.weights_file", "vidnst.determinism"},
+    "vidnst.motion.gpu": VOCABULARY | {"vidnst.motion"},
+    "vidnst.motion.raft": VOCABULARY | {"vidnst.weights_file", "vidnst.determinism", "vidnst.motion"},
+    "vidnst.farm.plan": VOCABULARY,
+    "vidnst.report.measure.result": VOCABULARY,
+    "vidnst.report.html": VOCABULARY,
+    "vidnst.runs.log_summary": VOCABULARY,
+    "vidnst.report.measure.meter": VOCABULARY | {"vidnst.motion", "vidnst.report.measure.result"},
+    "vidnst.runs": VOCABULARY | {"vidnst.farm.plan"},
+    "vidnst.render.styles.timeline": VOCABULARY | {"vidnst.style.guidance"},
     "vidnst.farm": VOCABULARY
-    | {"vidnst.ahead", "vidnst.direction", "vidnst.plan", "vidnst.motion", "vidnst.style.thrift"},
-    "vidnst.farm.room": VOCABULARY | {"vidnst.style", "vidnst.farm"},
-    "vidnst.farm.worker": (
+    | {"vidnst.parallel", "vidnst.style.guidance", "vidnst.farm.plan", "vidnst.motion", "vidnst.style.memory.modes"},
+    "vidnst.farm.memory_fallback": VOCABULARY | {"vidnst.style", "vidnst.farm"},
+    "vidnst.farm.workers": (
         VOCABULARY
-        | {"vidnst.direction", "vidnst.plan", "vidnst.motion", "vidnst.blending", "vidnst.style", "vidnst.raft"}
+        | {
+            "vidnst.style.guidance",
+            "vidnst.farm.plan",
+            "vidnst.motion",
+            "vidnst.motion.gpu",
+            "vidnst.style",
+            "vidnst.motion.raft",
+        }
         | {"vidnst.farm"}
     ),
 }
@@ -47,29 +54,35 @@ MAY_KNOW = {
 
 COMMAND_LINE = (
     "vidnst.__main__",
-    "vidnst.cli",
-    "vidnst.commands",
-    "vidnst.console",
-    "vidnst.console_bench",
-    "vidnst.console_forecast",
-    "vidnst.live",
+    "vidnst.cli.app",
+    "vidnst.cli.commands",
+    "vidnst.cli.tables",
+    "vidnst.cli.tables_bench",
+    "vidnst.cli.tables_forecast",
+    "vidnst.cli.progress",
 )
 """What only knows the others, and is known to none of them."""
 
 OUTSIDE = {
     "torch": (
-        *("vidnst.style", "vidnst.raft", "vidnst.blending", "vidnst.checkpoint", "vidnst.reproducible"),
-        *("vidnst.farm.worker", "vidnst.farm.room", "vidnst.bench", "vidnst.doctor", "vidnst.distill"),
+        *("vidnst.style", "vidnst.motion.raft", "vidnst.motion.gpu", "vidnst.weights_file", "vidnst.determinism"),
+        *(
+            "vidnst.farm.workers",
+            "vidnst.farm.memory_fallback",
+            "vidnst.tools.bench",
+            "vidnst.tools.doctor",
+            "vidnst.tools.distill",
+        ),
     ),
-    "torchvision": ("vidnst.raft", "vidnst.doctor"),
+    "torchvision": ("vidnst.motion.raft", "vidnst.tools.doctor"),
     "ray": ("vidnst.farm.ray",),
-    "cv2": ("vidnst.media", "vidnst.motion", "vidnst.finish"),
-    "skimage": ("vidnst.finish",),
-    "scipy": ("vidnst.finish",),
+    "cv2": ("vidnst.media", "vidnst.motion", "vidnst.media.effects"),
+    "skimage": ("vidnst.media.effects",),
+    "scipy": ("vidnst.media.effects",),
     "imageio_ffmpeg": ("vidnst.media",),
     "scenedetect": ("vidnst.media",),
-    "rich": ("vidnst.console", "vidnst.console_bench", "vidnst.console_forecast", "vidnst.live"),
-    "typer": ("vidnst.cli", "vidnst.commands"),
+    "rich": ("vidnst.cli.tables", "vidnst.cli.tables_bench", "vidnst.cli.tables_forecast", "vidnst.cli.progress"),
+    "typer": ("vidnst.cli.app", "vidnst.cli.commands"),
     "click": (),
     "pickle": (),
 }

@@ -16,12 +16,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
-    from vidnst.comparison import compare as compare
     from vidnst.config import RenderConfig as RenderConfig
-    from vidnst.evolution import evolve as evolve
-    from vidnst.pipeline import render as render
-    from vidnst.proofing import proof as proof
-    from vidnst.style.stylize import stylize_image as stylize
+    from vidnst.render.pipeline import render as render
+    from vidnst.style.stylizer import stylize_image as stylize
+    from vidnst.tools.preview.compare import compare as compare
+    from vidnst.tools.preview.evolve import evolve as evolve
+    from vidnst.tools.preview.proof import proof as proof
 
 __version__ = "0.1.0"
 
@@ -29,11 +29,11 @@ __all__ = ["RenderConfig", "__version__", "compare", "evolve", "proof", "render"
 
 _HOMES = {
     "RenderConfig": ("vidnst.config", "RenderConfig"),
-    "compare": ("vidnst.comparison", "compare"),
-    "evolve": ("vidnst.evolution", "evolve"),
-    "proof": ("vidnst.proofing", "proof"),
-    "render": ("vidnst.pipeline", "render"),
-    "stylize": ("vidnst.style.stylize", "stylize_image"),
+    "compare": ("vidnst.tools.preview.compare", "compare"),
+    "evolve": ("vidnst.tools.preview.evolve", "evolve"),
+    "proof": ("vidnst.tools.preview.proof", "proof"),
+    "render": ("vidnst.render.pipeline", "render"),
+    "stylize": ("vidnst.style.stylizer", "stylize_image"),
 }
 
 

@@ -7,7 +7,7 @@ import traceback
 
 def main() -> None:
     """Run `vidnst`; never returns."""
-    from vidnst.cli import app
+    from vidnst.cli.app import app
     from vidnst.errors import VidnstError
 
     try:

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import vidnst
+from vidnst.config.loader import load_config
 from vidnst.frames import unit
-from vidnst.media.pictures import read_picture, write_png
-from vidnst.presets import load_config
+from vidnst.media.images import read_picture, write_png
 
 FRAMES = 12
 RENDERS = {

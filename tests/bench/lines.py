@@ -81,12 +81,12 @@ def pixels_row(size: str, *, backbone: str, evaluations: int, rounds: int, devic
     """One size, in this process: the quickest of some rounds, since whatever disturbs only makes them slower."""
     import torch
 
-    from vidnst.bench.machine import give_back, peak_memory
-    from vidnst.bench.speed import bare_config, noise, parse_size
     from vidnst.config import RenderConfig
-    from vidnst.farm.heap import keep_freed_memory
-    from vidnst.style.stylize import Stylizer, from_pixels, last_layer
-    from vidnst.style.weights import load_features, resolve_weights
+    from vidnst.farm.malloc import keep_freed_memory
+    from vidnst.style.network.weights import load_features, resolve_weights
+    from vidnst.style.stylizer import Stylizer, from_pixels, last_layer
+    from vidnst.tools.bench.frame_speed import bare_config, noise, parse_size
+    from vidnst.tools.bench.machine import give_back, peak_memory
 
     values = bare_config(backbone).model_dump(mode="json")
     values["model"] |= {"weights": "random"}
@@ -127,9 +127,9 @@ def measure_pixels(asked: argparse.Namespace) -> dict[str, Any]:
     """Every size, with lines through them."""
     import torch
 
-    from vidnst.bench.speed import bare_config, parse_size
-    from vidnst.style.memory import footprint
-    from vidnst.style.precision import settled
+    from vidnst.style.memory.footprint import footprint
+    from vidnst.style.network.precision import settled
+    from vidnst.tools.bench.frame_speed import bare_config, parse_size
 
     reckoned = footprint(settled(bare_config(asked.backbone), torch.device(asked.device)))
     rows: list[dict[str, Any]] = []
@@ -198,7 +198,7 @@ class Clock:
                 pass
 
     def _enter(self, part: str) -> None:
-        from vidnst.watching import folder_bytes
+        from vidnst.runs.status import folder_bytes
 
         if part == self._part:
             return
@@ -223,9 +223,9 @@ def status_mib(field: str) -> float:
 
 def frames_row(clip: str, style: str, *, frames: int, settings: Sequence[str]) -> dict[str, Any]:
     """One length, in this process."""
-    from vidnst.pipeline import render
-    from vidnst.prepare import beside
-    from vidnst.presets import load_config
+    from vidnst.config.loader import load_config
+    from vidnst.render.pipeline import render
+    from vidnst.render.prepare import beside
 
     began = time.perf_counter()
     output = Path(clip).with_name("out.mp4")
@@ -249,8 +249,8 @@ def frames_row(clip: str, style: str, *, frames: int, settings: Sequence[str]) -
 
 def measure_frames(asked: argparse.Namespace) -> dict[str, Any]:
     """Every length, with lines through them."""
-    from vidnst.bench.speed import parse_size
-    from vidnst.bench.whole import drawn_footage
+    from vidnst.tools.bench.frame_speed import parse_size
+    from vidnst.tools.bench.full_renders import drawn_footage
 
     rows: list[dict[str, Any]] = []
     for frames in asked.frames:

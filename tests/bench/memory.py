@@ -16,13 +16,13 @@ from typing import Any
 import torch
 
 from vidnst.config import RenderConfig
-from vidnst.presets import build_config
-from vidnst.style.memory import footprint
-from vidnst.style.objective import WarmStart
-from vidnst.style.pixels import to_state
-from vidnst.style.stylize import Stylizer, last_layer
-from vidnst.style.thrift import Thrift, ladder
-from vidnst.style.weights import load_features, resolve_weights
+from vidnst.config.loader import build_config
+from vidnst.style.losses.objective import WarmStart
+from vidnst.style.memory.footprint import footprint
+from vidnst.style.memory.modes import Thrift, ladder
+from vidnst.style.network.weights import load_features, resolve_weights
+from vidnst.style.stylizer import Stylizer, last_layer
+from vidnst.style.tensors import to_state
 
 _MIB = 1 << 20
 _CALM = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_ARENA_MAX": "1"}

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vidnst.config import RenderConfig
-from vidnst.farm.heap import keep_freed_memory
-from vidnst.presets import load_config
-from vidnst.style.layers import convs_up_to
-from vidnst.style.stylize import StepReport, Stylizer, from_pixels, last_layer
-from vidnst.style.weights import load_features, resolve_weights
+from vidnst.config.loader import load_config
+from vidnst.farm.malloc import keep_freed_memory
+from vidnst.style.network.topology import convs_up_to
+from vidnst.style.network.weights import load_features, resolve_weights
+from vidnst.style.stylizer import StepReport, Stylizer, from_pixels, last_layer
 
 STEPS, RATE = 300, 0.02
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 import vidnst
-from vidnst.presets import load_config
-from vidnst.proofing import Proof
+from vidnst.config.loader import load_config
+from vidnst.tools.preview.proof import Proof
 
 WEIGHTS = (1.0, 3.0, 8.0, 15.0, 40.0, 100.0)
 

@@ -20,11 +20,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from vidnst.config import ScheduleConfig
-from vidnst.farm.host import Component
+from vidnst.farm.interfaces import Component
 from vidnst.farm.jobs import Outcome
+from vidnst.farm.plan import Lane, Node, NodeId, by_shot
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import Shot
-from vidnst.plan import Lane, Node, NodeId, by_shot
 
 SHOT = 240
 """Frames of a shot where there are many: ten seconds."""

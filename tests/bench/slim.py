@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from vidnst.config import RenderConfig
+from vidnst.config.loader import build_config
 from vidnst.frames import Pixels
-from vidnst.media.decode import fit_size
-from vidnst.media.pictures import read_picture, write_picture
-from vidnst.presets import build_config
-from vidnst.style.pixels import from_pixels
-from vidnst.style.stylize import Stylizer, last_layer
-from vidnst.style.weights import load_features, resolve_weights
+from vidnst.media.images import read_picture, write_picture
+from vidnst.media.input.frame_reader import fit_size
+from vidnst.style.network.weights import load_features, resolve_weights
+from vidnst.style.stylizer import Stylizer, last_layer
+from vidnst.style.tensors import from_pixels
 
 SPEED_SIZE = (256, 144)
 

@@ -28,15 +28,15 @@ from unittest.mock import patch
 
 import torch
 
-from vidnst.bench.whole import drawn_footage
+from vidnst.config.loader import load_config
 from vidnst.events import Event, FrameDone, Stage
 from vidnst.farm.jobs import Stylized, StylizeJob
-from vidnst.farm.room import Rungs
-from vidnst.farm.worker import StyleWorker, StyleWorkerFactory
+from vidnst.farm.memory_fallback import Rungs
+from vidnst.farm.workers import StyleWorker, StyleWorkerFactory
 from vidnst.frames import widen
-from vidnst.pipeline import render
-from vidnst.presets import load_config
-from vidnst.style.thrift import Thrift
+from vidnst.render.pipeline import render
+from vidnst.style.memory.modes import Thrift
+from vidnst.tools.bench.full_renders import drawn_footage
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         made = partial(SleepingFactory, seconds=asked.ms / 1000, log=Path(folder))
         marks = Marks()
         with (
-            patch("vidnst.farm.worker.StyleWorkerFactory", made),
-            patch("vidnst.farm.staff._hands", return_value=asked.hands),
+            patch("vidnst.farm.workers.StyleWorkerFactory", made),
+            patch("vidnst.farm.provisioning._hands", return_value=asked.hands),
         ):
             output = Path(folder) / "out.mp4"
             render(footage.clip, style=footage.style, output=output, config=config, on_event=marks)

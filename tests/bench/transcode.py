@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 import vidnst
-from vidnst.media.decode import FrameReader
-from vidnst.media.probe import probe
+from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.probe import probe
 
 
 def row(source: Path, folder: Path) -> str:

@@ -7,16 +7,16 @@ from itertools import pairwise
 from typing import TypeAlias
 
 import pytest
-from farm.fakes import CHAIN, DigestHost, Recorder, Task, VirtualPool, whole, with_uses
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fake_workers import CHAIN, DigestHost, Recorder, Task, VirtualPool, whole, with_uses
 
 from vidnst.config import RenderConfig
 from vidnst.errors import BadFrameError, CancelledError, DiskFullError, FarmError, NumericalError, WeightsError
-from vidnst.farm.host import Component, Event, EventKind
+from vidnst.farm.interfaces import Component, Event, EventKind
+from vidnst.farm.plan import FlowId, Lane, Node, NodeId, Role, StateId, by_shot, chain, independent, keys, settled
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import Shot
-from vidnst.plan import FlowId, Lane, Node, NodeId, Role, StateId, by_shot, chain, independent, keys, settled
 
 Moods: TypeAlias = dict[tuple[NodeId, int], str]
 

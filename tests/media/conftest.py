@@ -9,10 +9,10 @@ import pytest
 
 from vidnst.config import OutputConfig
 from vidnst.frames import ClipInfo
-from vidnst.media.decode import FrameReader
-from vidnst.media.encode import check_output, encode
-from vidnst.media.pictures import write_png
-from vidnst.media.probe import probe
+from vidnst.media.images import write_png
+from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.probe import probe
+from vidnst.media.output.encode import check_output, encode
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,20 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-import clips
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support import clips
 
 from vidnst.config import InputConfig
 from vidnst.errors import SourceError
 from vidnst.frames import ClipInfo, Pixels, Shot
-from vidnst.media.adjust import Adjuster, Adjustments, study
-from vidnst.media.decode import FrameReader
-from vidnst.media.deflicker import brightness
-from vidnst.media.frame_cache import FrameCache
-from vidnst.media.probe import probe
+from vidnst.media.adjust.adjustments import Adjuster, Adjustments, study
+from vidnst.media.adjust.deflicker import brightness
+from vidnst.media.input.frame_cache import FrameCache
+from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.probe import probe
 
 SIZE = (240, 160)
 GREEN = (0, 255, 0)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vidnst.media.deflicker import brightness, expose, gains, smooth
+from vidnst.media.adjust.deflicker import brightness, expose, gains, smooth
 
 
 def linear(srgb: NDArray[Any]) -> NDArray[Any]:

@@ -4,19 +4,19 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-import clips
 import cv2
 import numpy as np
 import pytest
+from support import clips
 
 from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError, OutputError
 from vidnst.frames import ClipInfo
-from vidnst.media import pictures
-from vidnst.media.decode import FrameReader, fit_size
-from vidnst.media.encode import encode
-from vidnst.media.probe import probe
-from vidnst.media.streams import describe, packets
+from vidnst.media import images
+from vidnst.media.input.container import describe, packets
+from vidnst.media.input.frame_reader import FrameReader, fit_size
+from vidnst.media.input.probe import probe
+from vidnst.media.output.encode import encode
 
 NTSC = Fraction(30000, 1001)
 FILM = Fraction(24000, 1001)
@@ -41,7 +41,7 @@ def assert_same_pictures(found: ClipInfo, wanted: ClipInfo, start: int = 0) -> N
         assert frame.pixels.shape == original.shape
         assert clips.read_index(frame.pixels) == clips.read_index(original)
         assert clips.is_upright(frame.pixels)
-        difference = pictures.with_bits(frame.pixels, 8).astype(float) - pictures.with_bits(original, 8)
+        difference = images.with_bits(frame.pixels, 8).astype(float) - images.with_bits(original, 8)
         assert np.abs(difference.mean(axis=(0, 1))).max() < 2
 
 
@@ -211,9 +211,9 @@ def test_a_folder_of_png_frames_is_numbered_like_the_source(tmp_path: Path, tran
     found = sorted(trip.output.iterdir())
     assert [path.name for path in found] == ["000003.png", "000004.png", "000005.png"]
     for path, original in zip(found, FrameReader(trip.clip, start=3, end=6), strict=True):
-        read = pictures.read_picture(path)
+        read = images.read_picture(path)
         assert read.dtype.itemsize * 8 == bits
-        assert np.array_equal(pictures.with_bits(read, 8), original.pixels)
+        assert np.array_equal(images.with_bits(read, 8), original.pixels)
 
 
 def test_replacing_a_folder_takes_only_frames_away(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_replacing_a_folder_takes_only_frames_away(tmp_path: Path) -> None:
 def test_one_picture_may_go_out_as_a_picture(tmp_path: Path, transcode: Callable, name: str) -> None:
     clips.write_pictures(tmp_path / "p", clips.pictures(1))
     trip = transcode(tmp_path / "p" / "0000.png", name)
-    read = pictures.read_picture(trip.output)
+    read = images.read_picture(trip.output)
     assert clips.is_upright(read)
     assert np.abs(read.astype(float) - clips.picture(0)).mean() < 3
 
@@ -293,7 +293,7 @@ def test_a_finished_frame_that_is_spoilt_is_named_and_nothing_is_left(tmp_path: 
     elif spoil == "cut":
         frames[3].write_bytes(b"")
     else:
-        pictures.write_png(frames[3], clips.picture(3, (48, 32)))
+        images.write_png(frames[3], clips.picture(3, (48, 32)))
     with pytest.raises(OutputError, match=r"0003\.png"):
         encode(frames, tmp_path / name, clip=clip, start=0, end=6, settings=OutputConfig())
     assert [path.name for path in tmp_path.iterdir()] == ["p"]

@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import clips
 import pytest
+from support import clips
 
 from vidnst.errors import CancelledError, DiskFullError, EncoderError, SourceError
 from vidnst.media import ffmpeg
-from vidnst.media.fingerprint import fingerprint
-from vidnst.media.streams import describe
+from vidnst.media.input.container import describe
+from vidnst.media.input.fingerprint import fingerprint
 
 COLOUR = ("-f", "lavfi", "-i", "color=red:s=64x64:r=25")
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-import clips
 import pytest
+from support import clips
 
 from vidnst.errors import BadFrameError
 from vidnst.frames import ClipInfo, Frame, Shot
-from vidnst.media.decode import FrameReader
-from vidnst.media.frame_cache import FrameCache
-from vidnst.media.probe import probe
+from vidnst.media.input.frame_cache import FrameCache
+from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.probe import probe
 
 SHOTS = [Shot(0, 12), Shot(12, 20)]
 

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import picture, write_pictures, write_video
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from support.clips import picture, write_pictures, write_video
 
 from vidnst.errors import ConfigError
 from vidnst.frames import ClipInfo
-from vidnst.media.masks import MaskReader, feathered, find_mask, shared_out
-from vidnst.media.probe import probe
+from vidnst.media.input.masks import MaskReader, feathered, find_mask, shared_out
+from vidnst.media.input.probe import probe
 
 SIZE = (96, 64)
 

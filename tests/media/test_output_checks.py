@@ -5,18 +5,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import clips
 import numpy as np
 import pytest
+from support import clips
 
 from vidnst.config import OutputConfig
 from vidnst.errors import ConfigError, EncoderError, OutputError
 from vidnst.frames import ClipInfo
 from vidnst.media import ffmpeg
-from vidnst.media.encode import check_output
-from vidnst.media.formats import Kind, choose
-from vidnst.media.probe import probe
-from vidnst.media.verify import verify
+from vidnst.media.input.probe import probe
+from vidnst.media.output.encode import check_output
+from vidnst.media.output.formats import Kind, choose
+from vidnst.media.output.verify import verify
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_missing_or_locked_folder_is_refused(tmp_path: Path, clip: ClipInfo, m
         raise PermissionError(13, "Permission denied")
 
     # Permissions do not stop the superuser, as whom tests often run.
-    monkeypatch.setattr("vidnst.media.preflight.tempfile.TemporaryFile", locked)
+    monkeypatch.setattr("vidnst.media.output.preflight.tempfile.TemporaryFile", locked)
     with pytest.raises(OutputError, match="Permission denied"):
         check_output(tmp_path / "o.mp4", OutputConfig(), clip=clip)
 

@@ -4,15 +4,15 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-import clips
 import numpy as np
 import pytest
+from support import clips
 
 from vidnst.errors import SourceError
 from vidnst.frames import SourceKind
-from vidnst.media import pictures
-from vidnst.media.decode import FrameReader
-from vidnst.media.probe import probe
+from vidnst.media import images
+from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.probe import probe
 
 NTSC = Fraction(30000, 1001)
 FILM = Fraction(24000, 1001)
@@ -107,7 +107,7 @@ def test_ten_bit_video_decodes_to_eight(tmp_path: Path) -> None:
 
 def test_a_cover_picture_is_not_the_video(tmp_path: Path) -> None:
     video = clips.write_video(tmp_path / "v.mp4", clips.pictures(5))
-    pictures.write_png(tmp_path / "cover.png", clips.picture(0, (40, 40)))
+    images.write_png(tmp_path / "cover.png", clips.picture(0, (40, 40)))
     path = tmp_path / "with.mp4"
     clips.run_ffmpeg(
         "-i", video, "-i", tmp_path / "cover.png", "-map", "0", "-map", "1", "-c", "copy",
@@ -163,7 +163,7 @@ def test_several_files_are_put_in_natural_order(tmp_path: Path) -> None:
 
 
 def test_sixteen_bit_pictures_stay_so(tmp_path: Path) -> None:
-    deep = [pictures.with_bits(frame, 16) for frame in clips.pictures(2)]
+    deep = [images.with_bits(frame, 16) for frame in clips.pictures(2)]
     clips.write_pictures(tmp_path, deep)
     clip = probe(tmp_path)
     assert clip.bit_depth == 16

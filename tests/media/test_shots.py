@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import clips
 import numpy as np
 import pytest
+from support import clips
 
 from vidnst.errors import RangeError
 from vidnst.frames import ClipInfo, Shot
-from vidnst.media.probe import probe
-from vidnst.media.shots import _small_pictures, find_shots
+from vidnst.media.input.probe import probe
+from vidnst.media.input.shots import _small_pictures, find_shots
 
 
 def scene(number: int, count: int) -> list[np.ndarray]:
@@ -77,8 +77,8 @@ def test_stretches_that_are_decoded_side_by_side_show_the_same_frames(
     clip = probe(clips.damage(path, tmp_path / "damaged.mp4", [41]) if damaged else path)
     assert bool(clip.bad_frames) == damaged
     whole = [picture.tobytes() for picture in _small_pictures(clip, 3, 88)]
-    monkeypatch.setattr("vidnst.media.shots._STRETCH_FRAMES", 7)
-    monkeypatch.setattr("vidnst.media.decode._SEEK_FRAMES", 10)  # so that most begin with a seek
+    monkeypatch.setattr("vidnst.media.input.shots._STRETCH_FRAMES", 7)
+    monkeypatch.setattr("vidnst.media.input.frame_reader._SEEK_FRAMES", 10)  # so that most begin with a seek
     assert len(set(whole)) > 80
     assert [picture.tobytes() for picture in _small_pictures(clip, 3, 88)] == whole
 

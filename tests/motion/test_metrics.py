@@ -5,8 +5,8 @@ import math
 import cv2
 import numpy as np
 import pytest
-from moving import MovingClip
 from numpy.typing import NDArray
+from support.moving_clip import MovingClip
 
 from vidnst.motion.flow import Flow, estimate_flow
 from vidnst.motion.metrics import (

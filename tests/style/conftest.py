@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidnst.style.random_filters import random_features
+from vidnst.style.network.random_filters import random_features
 
 
 @pytest.fixture(scope="session")

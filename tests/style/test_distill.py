@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from vidnst.config import VGG19_LAYERS
 from vidnst.errors import ConfigError, RunError, SourceError
-from vidnst.style.crops import Crops
-from vidnst.style.distill import Distillation, DistillSettings, changed
-from vidnst.style.heir import telling
-from vidnst.style.layers import FULL, SLIM, TOPOLOGIES, arithmetic
-from vidnst.style.likeness import likeness
-from vidnst.style.random_filters import colour_noise, random_features
-from vidnst.style.slim import slim_features
-from vidnst.style.student import Spread, disagreement, distance, grams
-from vidnst.style.vgg import VGG19
+from vidnst.style.distill.crops import Crops
+from vidnst.style.distill.distillation import Distillation, DistillSettings, changed
+from vidnst.style.distill.evaluate import likeness
+from vidnst.style.distill.export import slim_features
+from vidnst.style.distill.initialise import telling
+from vidnst.style.distill.student import Spread, disagreement, distance, grams
+from vidnst.style.network.random_filters import colour_noise, random_features
+from vidnst.style.network.topology import FULL, SLIM, TOPOLOGIES, arithmetic
+from vidnst.style.network.vgg import VGG19
 
 Features = dict[str, NDArray[np.float32]]
 SETTINGS = DistillSettings(learn_to="relu2_1", steps=30, fresh=3, painted=2, life_steps=4, crop_px=24, seed=3)

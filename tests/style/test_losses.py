@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vidnst.style import losses
+from vidnst.style.losses import terms
 
 
 def seeded(*shape: int, seed: int = 0) -> Tensor:
@@ -17,18 +17,18 @@ def test_gram_is_the_mean_over_positions_of_products_of_channels() -> None:
     # Two channels over the three positions of a 1x3 map.
     features = torch.tensor([[[[1.0, 2.0, 3.0]], [[0.0, 1.0, -1.0]]]])
     expected = torch.tensor([[14 / 3, -1 / 3], [-1 / 3, 2 / 3]])
-    torch.testing.assert_close(losses.gram(features), expected)
+    torch.testing.assert_close(terms.gram(features), expected)
 
 
 def test_gram_does_not_change_when_a_map_is_repeated() -> None:
     features = seeded(1, 4, 3, 5)
-    torch.testing.assert_close(losses.gram(features), losses.gram(torch.cat([features, features], dim=3)))
+    torch.testing.assert_close(terms.gram(features), terms.gram(torch.cat([features, features], dim=3)))
 
 
 @pytest.mark.parametrize("guided", [False, True])
 def test_the_gradient_of_a_gram_matrix_is_that_of_its_definition(guided: bool) -> None:
     maps, guide = seeded(1, 3, 2, 4), seeded(1, 1, 2, 4, seed=1) if guided else None
-    assert torch.autograd.gradcheck(lambda found: losses.gram(found, guide), maps.requires_grad_())
+    assert torch.autograd.gradcheck(lambda found: terms.gram(found, guide), maps.requires_grad_())
 
 
 @pytest.mark.parametrize("guided", [False, True])
@@ -37,8 +37,8 @@ def test_bfloat16_maps_have_the_float32_gram_matrix_of_their_values(guided: bool
     guide = seeded(1, 1, 90, 110, seed=1).bfloat16().float() if guided else None
     weights = seeded(6, 6, seed=2).float()
     found, exact = (kind(maps).requires_grad_() for kind in (torch.clone, Tensor.double))
-    gram = losses.gram(found, guide)
-    expected = losses.gram(exact, None if guide is None else guide.double())
+    gram = terms.gram(found, guide)
+    expected = terms.gram(exact, None if guide is None else guide.double())
     assert gram.dtype == torch.float32
     torch.testing.assert_close(gram.double(), expected, rtol=4e-3, atol=0)
     (gradient,) = torch.autograd.grad((gram * weights).sum(), found)
@@ -56,58 +56,58 @@ def test_gatys_style_is_equation_4_for_maps_of_the_same_size() -> None:
             a = sum(target[0, i].flatten()[k] * target[0, j].flatten()[k] for k in range(positions))
             total += float((g - a) ** 2)
     expected = total / (4 * channels**2 * positions**2)
-    got = losses.style(losses.gram(found), losses.gram(target), scale="gatys")
+    got = terms.style(terms.gram(found), terms.gram(target), scale="gatys")
     assert got.item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_gatys_content_is_half_the_sum_of_squares() -> None:
     found, target = torch.tensor([[[[1.0, 2.0]]]]), torch.tensor([[[[4.0, 0.0]]]])
-    assert losses.content(found, target, scale="gatys").item() == pytest.approx((9 + 4) / 2)
+    assert terms.content(found, target, scale="gatys").item() == pytest.approx((9 + 4) / 2)
 
 
 def test_relative_terms_are_squared_distance_over_squared_target() -> None:
     found, target = torch.tensor([[3.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.0, 2.0]])
-    assert losses.style(found, target).item() == pytest.approx((4 + 1) / 5)
-    assert losses.content(found[None, None], target[None, None]).item() == pytest.approx((4 + 1) / 5)
+    assert terms.style(found, target).item() == pytest.approx((4 + 1) / 5)
+    assert terms.content(found[None, None], target[None, None]).item() == pytest.approx((4 + 1) / 5)
 
 
 @pytest.mark.parametrize("factor", [0.01, 1.0, 300.0])
 def test_relative_terms_do_not_depend_on_the_scale_of_the_features(factor: float) -> None:
     found, target = seeded(1, 4, 6, 6), seeded(1, 4, 6, 6, seed=1)
-    plain = losses.content(found, target)
-    assert losses.content(found * factor, target * factor).item() == pytest.approx(plain.item(), rel=1e-3)
-    plain = losses.style(losses.gram(found), losses.gram(target))
-    scaled = losses.style(losses.gram(found * factor), losses.gram(target * factor))
+    plain = terms.content(found, target)
+    assert terms.content(found * factor, target * factor).item() == pytest.approx(plain.item(), rel=1e-3)
+    plain = terms.style(terms.gram(found), terms.gram(target))
+    scaled = terms.style(terms.gram(found * factor), terms.gram(target * factor))
     assert scaled.item() == pytest.approx(plain.item(), rel=3e-3)
 
 
 def test_a_target_without_energy_gives_a_finite_loss() -> None:
     nothing = torch.zeros(1, 2, 3, 3)
-    assert losses.content(nothing, nothing).item() == 0
-    assert torch.isfinite(losses.style(losses.gram(nothing + 1), losses.gram(nothing)))
+    assert terms.content(nothing, nothing).item() == 0
+    assert torch.isfinite(terms.style(terms.gram(nothing + 1), terms.gram(nothing)))
 
 
 def test_total_variation_is_the_mean_squared_step_down_plus_that_across() -> None:
     # 2x2, one channel repeated: steps down 1 and 2, across 3 and 4.
     picture = torch.tensor([[0.0, 3.0], [1.0, 5.0]]).expand(1, 3, 2, 2)
-    assert losses.total_variation(picture).item() == pytest.approx((1 + 4) / 2 + (9 + 16) / 2)
+    assert terms.total_variation(picture).item() == pytest.approx((1 + 4) / 2 + (9 + 16) / 2)
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (1, 6), (6, 1), (1, 1)])
 def test_the_gradient_of_total_variation_agrees_with_finite_differences(shape: tuple[int, int]) -> None:
     picture = seeded(1, 3, *shape).requires_grad_()
-    assert torch.autograd.gradcheck(losses.total_variation, picture)
+    assert torch.autograd.gradcheck(terms.total_variation, picture)
 
 
 def test_total_variation_of_a_gradient_means_the_same_at_any_size() -> None:
     ramp = torch.linspace(0, 1, 11).expand(1, 3, 7, 11)
     long = torch.linspace(0, 2, 21).expand(1, 3, 5, 21)
-    torch.testing.assert_close(losses.total_variation(ramp), losses.total_variation(long))
+    torch.testing.assert_close(terms.total_variation(ramp), terms.total_variation(long))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1)])
 def test_total_variation_bears_pictures_one_pixel_wide(shape: tuple[int, int]) -> None:
-    assert losses.total_variation(torch.full((1, 3, *shape), 0.5)).item() == 0
+    assert terms.total_variation(torch.full((1, 3, *shape), 0.5)).item() == 0
 
 
 def test_temporal_is_the_mean_over_what_the_mask_believes() -> None:
@@ -115,16 +115,16 @@ def test_temporal_is_the_mean_over_what_the_mask_believes() -> None:
     mask[..., :2] = 1
     picture = start + 0.3
     picture[..., 2:] = 9  # not believed, does not count
-    torch.testing.assert_close(losses.temporal(picture, start, mask).item(), 0.09)
+    torch.testing.assert_close(terms.temporal(picture, start, mask).item(), 0.09)
     x = picture.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(losses.temporal(x, start, mask), x)
+    (gradient,) = torch.autograd.grad(terms.temporal(x, start, mask), x)
     torch.testing.assert_close(gradient[..., :2], torch.full((1, 3, 4, 2), 2 * 0.3 / 24, dtype=x.dtype))
     assert not gradient[..., 2:].any()
 
 
 def test_temporal_is_zero_where_nothing_is_believed() -> None:
     nothing = torch.zeros(1, 1, 4, 4)
-    assert losses.temporal(seeded(1, 3, 4, 4), seeded(1, 3, 4, 4, seed=1), nothing).item() == 0
+    assert terms.temporal(seeded(1, 3, 4, 4), seeded(1, 3, 4, 4, seed=1), nothing).item() == 0
 
 
 def test_temporal_counts_a_locked_pixel_as_much_more_as_the_lock_says() -> None:
@@ -133,7 +133,7 @@ def test_temporal_counts_a_locked_pixel_as_much_more_as_the_lock_says() -> None:
     one, other = start.clone(), start.clone()
     one[..., 1, 2] += 0.1
     other[..., 3, 3] += 0.1
-    pulls = [losses.temporal(picture, start, mask, lock=lock).item() for picture in (one, other)]
+    pulls = [terms.temporal(picture, start, mask, lock=lock).item() for picture in (one, other)]
     assert pulls[0] == pytest.approx(10 * pulls[1], rel=1e-4)
 
 
@@ -141,8 +141,8 @@ def test_temporal_leaves_a_change_of_light_free_whatever_share_of_it_the_paintin
     start, light = seeded(1, 3, 6, 8), 0.3 * seeded(1, 1, 6, 8, seed=2)
     mask = (seeded(1, 1, 6, 8, seed=3) > 0.3).to(start)
     lit = start + torch.tensor([0.5, 0.2, -0.1]).view(1, 3, 1, 1) * light + 0.1
-    assert losses.temporal(lit, start, mask).item() > 1e-3
-    assert losses.temporal(lit, start, mask, light=light).item() < 1e-7
+    assert terms.temporal(lit, start, mask).item() > 1e-3
+    assert terms.temporal(lit, start, mask, light=light).item() < 1e-7
 
 
 def test_temporal_leaves_what_changes_smoothly_free_where_light_is_followed() -> None:
@@ -152,28 +152,28 @@ def test_temporal_leaves_what_changes_smoothly_free_where_light_is_followed() ->
         start
         + 0.1 * torch.linspace(-1, 1, 80, dtype=start.dtype) * torch.linspace(0, 1, 60, dtype=start.dtype)[:, None]
     )
-    held = losses.temporal(dawn, start, mask).item()
-    assert losses.temporal(dawn, start, mask, light=light).item() < 0.02 * held
+    held = terms.temporal(dawn, start, mask).item()
+    assert terms.temporal(dawn, start, mask, light=light).item() < 0.02 * held
 
 
 def test_temporal_still_holds_a_texture_where_light_is_followed() -> None:
     start, light = seeded(1, 3, 60, 80), 0.3 * seeded(1, 1, 60, 80, seed=2)
     noise = 0.05 * seeded(1, 3, 60, 80, seed=5)
-    held = losses.temporal(start + noise, start, torch.ones(1, 1, 60, 80), light=light).item()
+    held = terms.temporal(start + noise, start, torch.ones(1, 1, 60, 80), light=light).item()
     assert held == pytest.approx(noise.var(dim=(2, 3)).mean().item(), rel=0.06)
 
 
 @pytest.mark.parametrize(
     "term",
     [
-        lambda x: losses.style(losses.gram(x), losses.gram(seeded(1, 2, 3, 4, seed=9))),
-        lambda x: losses.style(losses.gram(x), losses.gram(seeded(1, 2, 3, 4, seed=9)), scale="gatys"),
-        lambda x: losses.content(x, seeded(1, 2, 3, 4, seed=9)),
-        lambda x: losses.content(x, seeded(1, 2, 3, 4, seed=9), scale="gatys"),
-        lambda x: losses.content(x, seeded(1, 2, 3, 4, seed=9), scale="mean"),
-        losses.total_variation,
-        lambda x: losses.temporal(x, seeded(1, 2, 3, 4, seed=9), seeded(1, 1, 3, 4, seed=8)),
-        lambda x: losses.temporal(
+        lambda x: terms.style(terms.gram(x), terms.gram(seeded(1, 2, 3, 4, seed=9))),
+        lambda x: terms.style(terms.gram(x), terms.gram(seeded(1, 2, 3, 4, seed=9)), scale="gatys"),
+        lambda x: terms.content(x, seeded(1, 2, 3, 4, seed=9)),
+        lambda x: terms.content(x, seeded(1, 2, 3, 4, seed=9), scale="gatys"),
+        lambda x: terms.content(x, seeded(1, 2, 3, 4, seed=9), scale="mean"),
+        terms.total_variation,
+        lambda x: terms.temporal(x, seeded(1, 2, 3, 4, seed=9), seeded(1, 1, 3, 4, seed=8)),
+        lambda x: terms.temporal(
             x,
             seeded(1, 2, 3, 4, seed=9),
             seeded(1, 1, 3, 4, seed=8),
@@ -188,21 +188,21 @@ def test_gradients_agree_with_finite_differences(term: Callable[[Tensor], Tensor
 
 
 def test_shares_sum_to_one_and_leave_out_layers_without_weight() -> None:
-    assert losses.shares({"relu1_1": 3, "relu2_1": 1, "relu3_1": 0}) == {"relu1_1": 0.75, "relu2_1": 0.25}
+    assert terms.shares({"relu1_1": 3, "relu2_1": 1, "relu3_1": 0}) == {"relu1_1": 0.75, "relu2_1": 0.25}
 
 
 def test_a_guided_gram_is_that_of_the_guided_positions_alone() -> None:
     maps = seeded(1, 3, 4, 6)
     guide = torch.zeros(1, 1, 4, 6)
     guide[..., :2] = 0.5  # how strong it is plays no part, only where
-    torch.testing.assert_close(losses.gram(maps, guide), losses.gram(maps[..., :2]))
+    torch.testing.assert_close(terms.gram(maps, guide), terms.gram(maps[..., :2]))
 
 
 def test_mean_terms_are_plain_means_of_squares() -> None:
     found, target = seeded(1, 3, 4, 5), seeded(1, 3, 4, 5, seed=1)
-    assert losses.content(found, target, scale="mean").item() == pytest.approx((found - target).square().mean().item())
+    assert terms.content(found, target, scale="mean").item() == pytest.approx((found - target).square().mean().item())
     # Gram matrices over N M, as code of this kind has them, and the sum over their entries.
     grams = [maps.flatten(2)[0] @ maps.flatten(2)[0].T / (3 * 20) for maps in (found, target)]
     expected = (grams[0] - grams[1]).square().sum().item()
-    got = losses.style(losses.gram(found), losses.gram(target), scale="mean")
+    got = terms.style(terms.gram(found), terms.gram(target), scale="mean")
     assert got.item() == pytest.approx(expected, rel=1e-9)

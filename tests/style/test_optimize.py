@@ -11,7 +11,7 @@ from torch import Tensor
 from vidnst.config import OptimizeConfig
 from vidnst.errors import NumericalError
 from vidnst.style import optimize
-from vidnst.style.objective import TERMS
+from vidnst.style.losses.objective import TERMS
 from vidnst.style.optimize import StepReport, minimise
 
 Loss = Callable[[Tensor], Mapping[str, Tensor]]

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from vidnst.config import VGG19_LAYERS
 from vidnst.errors import ConfigError, WeightsError
-from vidnst.style.layers import CONVS, arithmetic, convs_up_to, smallest_side_px
-from vidnst.style.pixels import resized
-from vidnst.style.random_filters import random_features
-from vidnst.style.unit import scale_to_unit
-from vidnst.style.variants import matched_size
-from vidnst.style.vgg import DEVIATION, MEAN, VGG19
+from vidnst.style.network.normalise_filters import scale_to_unit
+from vidnst.style.network.random_filters import random_features
+from vidnst.style.network.topology import CONVS, arithmetic, convs_up_to, smallest_side_px
+from vidnst.style.network.vgg import DEVIATION, MEAN, VGG19
+from vidnst.style.targets.style_variants import matched_size
+from vidnst.style.tensors import resized
 
 Features = dict[str, NDArray[np.float32]]
 

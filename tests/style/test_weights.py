@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import save_file
 
 from vidnst.errors import WeightsError
-from vidnst.style import fetch
-from vidnst.style.random_filters import colour_noise
-from vidnst.style.vgg import VGG19
-from vidnst.style.weights import load_features, random_features, resolve_weights, verify, weights_fingerprint
+from vidnst.style.network import find_weights
+from vidnst.style.network.random_filters import colour_noise
+from vidnst.style.network.vgg import VGG19
+from vidnst.style.network.weights import load_features, random_features, resolve_weights, verify, weights_fingerprint
 
 pytestmark = pytest.mark.usefixtures("offline")
 
@@ -38,14 +38,14 @@ class Reply(io.BytesIO):
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, body: bytes, digest_start: str | None = None) -> None:
-    monkeypatch.setattr(fetch, "_SHA256_START", digest_start or hashlib.sha256(body).hexdigest()[:8])
+    monkeypatch.setattr(find_weights, "_SHA256_START", digest_start or hashlib.sha256(body).hexdigest()[:8])
     monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Reply(body, len(body)))
 
 
 def test_an_explicit_file_comes_before_the_environment_and_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given, named, cached = tmp_path / "given.pth", tmp_path / "named.pth", fetch.cached_path()
+    given, named, cached = tmp_path / "given.pth", tmp_path / "named.pth", find_weights.cached_path()
     cached.parent.mkdir(parents=True)
     for path in (given, named, cached):
         path.touch()
@@ -77,7 +77,7 @@ def test_a_named_file_that_is_missing_is_an_error_and_not_a_reason_to_download(
 def test_failure_names_the_places_tried_and_what_to_do(download: bool) -> None:
     with pytest.raises(WeightsError) as caught:
         resolve_weights(None, download=download)
-    for part in ("--weights", "VIDNST_WEIGHTS", str(fetch.cached_path()), fetch.URL, "--weights random"):
+    for part in ("--weights", "VIDNST_WEIGHTS", str(find_weights.cached_path()), find_weights.URL, "--weights random"):
         assert part in str(caught.value)
     assert ("no route to host" in str(caught.value)) == download
 
@@ -87,8 +87,8 @@ def test_a_download_is_reported_checked_and_kept(monkeypatch: pytest.MonkeyPatch
     serve(monkeypatch, body)
     seen: list[tuple[int, int | None]] = []
     path = resolve_weights(None, on_progress=lambda done, total: seen.append((done, total)))
-    assert path == fetch.cached_path()
-    assert fetch.cached_path().read_bytes() == body
+    assert path == find_weights.cached_path()
+    assert find_weights.cached_path().read_bytes() == body
     assert seen[-1] == (len(body), len(body))
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert len(seen) > 1
@@ -98,7 +98,7 @@ def test_a_damaged_download_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatc
     serve(monkeypatch, b"an error page", digest_start="dcbb9e9d")
     with pytest.raises(WeightsError, match="damaged"):
         resolve_weights(None)
-    assert list(fetch.cached_path().parent.iterdir()) == []
+    assert list(find_weights.cached_path().parent.iterdir()) == []
 
 
 def test_a_cancelled_or_broken_download_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def test_a_cancelled_or_broken_download_leaves_nothing_behind(monkeypatch: pytes
 
     with pytest.raises(KeyboardInterrupt):
         resolve_weights(None, on_progress=cancel)
-    assert list(fetch.cached_path().parent.iterdir()) == []
+    assert list(find_weights.cached_path().parent.iterdir()) == []
 
     class Broken(Reply):
         def read(self, size: int | None = -1, /) -> bytes:
@@ -118,7 +118,7 @@ def test_a_cancelled_or_broken_download_leaves_nothing_behind(monkeypatch: pytes
     monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Broken(b"", 10))
     with pytest.raises(WeightsError, match="fetching"):
         resolve_weights(None)
-    assert list(fetch.cached_path().parent.iterdir()) == []
+    assert list(find_weights.cached_path().parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors", "half"])

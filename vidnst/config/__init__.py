@@ -4,7 +4,8 @@ Sections `input` to `filters` decide the picture and go into the look's fingerpr
 is computed and how it is packed, and may change between a run and its resumption.
 """
 
-from vidnst.config.finishing import (
+from vidnst.config.base import Section
+from vidnst.config.effects import (
     ColourConfig,
     FilterConfig,
     FiltersConfig,
@@ -12,17 +13,10 @@ from vidnst.config.finishing import (
     PhotoConfig,
     SuperpixelsConfig,
 )
-from vidnst.config.moving import (
-    BetweenConfig,
-    KeyConfig,
-    MotionConfig,
-    RelaxConfig,
-    ScheduleConfig,
-    SettleConfig,
-    WarmConfig,
-)
-from vidnst.config.packing import FarmConfig, OutputConfig
-from vidnst.config.painting import (
+from vidnst.config.execution import FarmConfig, OutputConfig
+from vidnst.config.input import InputConfig, RegionsConfig
+from vidnst.config.render import LOOK_SECTIONS, RenderConfig
+from vidnst.config.stylization import (
     STYLE_LAYERS,
     VGG19_LAYERS,
     LossConfig,
@@ -31,9 +25,15 @@ from vidnst.config.painting import (
     StyleKind,
     StylesConfig,
 )
-from vidnst.config.reading import InputConfig, RegionsConfig
-from vidnst.config.render import LOOK_SECTIONS, RenderConfig
-from vidnst.config.section import Section
+from vidnst.config.temporal import (
+    BetweenConfig,
+    KeyConfig,
+    MotionConfig,
+    RelaxConfig,
+    ScheduleConfig,
+    SettleConfig,
+    WarmConfig,
+)
 
 __all__ = [
     "LOOK_SECTIONS",

@@ -2,12 +2,12 @@
 
 from typing import Any, Literal
 
-from vidnst.config.finishing import ColourConfig, FiltersConfig, PhotoConfig
-from vidnst.config.moving import MotionConfig, ScheduleConfig
-from vidnst.config.packing import FarmConfig, OutputConfig
-from vidnst.config.painting import LossConfig, ModelConfig, OptimizeConfig, StylesConfig
-from vidnst.config.reading import InputConfig, RegionsConfig
-from vidnst.config.section import Section
+from vidnst.config.base import Section
+from vidnst.config.effects import ColourConfig, FiltersConfig, PhotoConfig
+from vidnst.config.execution import FarmConfig, OutputConfig
+from vidnst.config.input import InputConfig, RegionsConfig
+from vidnst.config.stylization import LossConfig, ModelConfig, OptimizeConfig, StylesConfig
+from vidnst.config.temporal import MotionConfig, ScheduleConfig
 
 LOOK_SECTIONS = (
     *("input", "regions", "model", "styles", "losses", "optimize", "schedule", "motion"),

@@ -7,13 +7,13 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.direction import Direction
 from vidnst.errors import VidnstError
+from vidnst.farm.plan import FlowId, Lane, NodeId, StateId
 from vidnst.frames import Pixels, State
 from vidnst.motion.blend import Start
 from vidnst.motion.flow import FlowPair
-from vidnst.plan import FlowId, Lane, NodeId, StateId
-from vidnst.style.thrift import NO_THRIFT, Thrift
+from vidnst.style.guidance import Direction
+from vidnst.style.memory.modes import NO_THRIFT, Thrift
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 from vidnst.errors import FarmError, ScarceMemoryError, SourceError, VidnstError
-from vidnst.farm.crew import Crew
-from vidnst.farm.front import Front, default_window
-from vidnst.farm.host import Component, Event, EventKind, Listener
+from vidnst.farm.component_window import Front, default_window
+from vidnst.farm.failure_policy import Trust
+from vidnst.farm.interfaces import Component, Event, EventKind, Listener
 from vidnst.farm.jobs import Outcome, Pool
-from vidnst.farm.kept import Kept
-from vidnst.farm.lines import Lines
-from vidnst.farm.queues import Entry, Queues
-from vidnst.farm.trust import Trust
-from vidnst.farm.words import Totals, ends_all, error_line, node_name, stopped
-from vidnst.plan import Lane
+from vidnst.farm.messages import Totals, ends_all, error_line, node_name, stopped
+from vidnst.farm.pending_commits import Kept
+from vidnst.farm.plan import Lane
+from vidnst.farm.ready_queue import Entry, Queues
+from vidnst.farm.worker_queues import Lines
+from vidnst.farm.worker_roster import Crew
 
 _POLL_SECONDS = 0.2
 """How long a cancellation may go unseen."""

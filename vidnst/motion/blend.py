@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.frames import Pixels, State, planes
-from vidnst.motion.detail import contrast, most_lost, raise_detail
-from vidnst.motion.fill import match_colours
+from vidnst.motion.detail_gain import contrast, most_lost, raise_detail
+from vidnst.motion.disocclusion import match_colours
 from vidnst.motion.flow import Flow
 from vidnst.motion.warp import fetch, places
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from vidnst.config import OptimizeConfig
 from vidnst.errors import NumericalError
-from vidnst.style.objective import TERMS
-from vidnst.style.steps import LBFGS, Adam, Stepper
+from vidnst.style.losses.objective import TERMS
+from vidnst.style.optimizers import LBFGS, Adam, Stepper
 
 _READ_EVERY = 10
 """Evaluations between two looks at the losses on a GPU: each look waits until the device has caught up."""

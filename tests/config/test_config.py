@@ -1,0 +1,168 @@
+"""Layers of configuration, and what is said about wrong ones."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidnst.config import RenderConfig
+from vidnst.config.loader import build_config, load_config
+from vidnst.errors import ConfigError
+
+
+def test_later_layers_win(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("losses: {style_weight: 3, content_weight: 4}\noptimize: {iterations: 7}\n")
+    config = load_config(
+        preset="draft",
+        file=file,
+        assignments=["losses.style_weight=5"],
+        options={"optimize.iterations": 9, "input.size": None},
+    )
+    draft = load_config(preset="draft")
+    assert config.losses.content_weight == 4
+    assert config.losses.style_weight == 5
+    assert config.optimize.iterations == 9
+    assert config.input.size == draft.input.size
+
+
+def test_layers_of_a_loss_are_replaced_whole_not_merged(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("losses: {style_layers: {relu1_1: 1}}\n")
+    assert load_config(file=file).losses.style_layers == {"relu1_1": 1}
+
+
+def test_rates_stay_fractions() -> None:
+    assert load_config(options={"input.fps": "24000/1001"}).input.fps == Fraction(24000, 1001)
+    config = load_config(assignments=["input.fps=12.5"])
+    assert RenderConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("losses.style_wieght=3", ["losses.style_wieght", "did you mean style_weight"]),
+        ("lossses.style_weight=3", ["lossses", "did you mean losses"]),
+        ("losses.style_weight=-1", ["losses.style_weight", "-1", "greater than or equal to 0"]),
+        ("losses.style_weight=.nan", ["losses.style_weight", "finite"]),
+        ("losses.style_layers={relu9_1: 1}", ["relu9_1", "relu1_1 to relu5_4"]),
+        ("optimize.optimizer=sgd", ["optimize.optimizer", "'adam' or 'lbfgs'"]),
+        ("input.size=3", ["input.size", "16"]),
+        ("colour.keep=all", ["colour.keep", "'matched'"]),
+        ("colour={keep: matched, transfer: moments}", ["colour", "transfer moments"]),
+        ("photo.steadiness=1", ["photo.steadiness", "less than 1"]),
+        ("photo.cell=3", ["photo.cell", "did you mean cells"]),
+        ("filters.after=[palete:7]", ["filters.after.0", "palete", "palette and superpixels"]),
+        ("filters.after=['palette:many']", ["filters.after.0", "palette:COLOURS"]),
+        ("filters.before=['palette:3', 'superpixels:1']", ["filters.before.1", "cells", "4"]),
+        ("filters.after=[{kind: palette, colors: 7}]", ["filters.after.0", "did you mean colours"]),
+        ("filters.after=[{kind: oils}]", ["filters.after.0", "oils", "'superpixels'"]),
+        ("filters.after=[{kind: superpixels, compactness: .inf}]", ["compactness", "finite"]),
+        ("style_weight", ["key.sub=value"]),
+        ("losses=[", ["not YAML"]),
+        ("regions.masks={rest: a.png}", ["regions.masks", "what no mask covers"]),
+        ("regions.masks={a b: a.png}", ["regions.masks", "a b"]),
+        ("regions.feather=0.7", ["regions.feather", "0.7", "0.5"]),
+        ("losses.style_weight.x=1", ["losses.style_weight"]),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_what_would_be_right(assignment: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(assignments=[assignment])
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean draft"):
+        load_config(preset="drat")
+
+
+def test_yaml_that_grows_by_aliases_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "bomb.yaml"
+    file.write_text("a: &a [1, 1]\nb: [*a, *a]\n")
+    with pytest.raises(ConfigError, match="aliases"):
+        load_config(file=file)
+
+
+def test_yaml_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "code.yaml"
+    file.write_text("input: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(ConfigError, match="not YAML"):
+        load_config(file=file)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_configuration_or_a_configuration_error(text: str) -> None:
+    try:
+        load_config(assignments=[text])
+    except ConfigError as error:
+        said = str(error)
+    else:
+        said = ""
+    assert "\n" not in said
+
+
+def test_the_look_leaves_out_who_computes_and_how_it_is_packed() -> None:
+    one = load_config(options={"farm.workers": 3, "output.quality": 20, "model.weights": "random"})
+    assert one.look() == RenderConfig().look()
+    assert load_config(options={"losses.tv_weight": 0.5}).look() != one.look()
+
+
+def test_the_look_names_regions_only_where_there_are_some_and_not_their_paths() -> None:
+    one, two = (load_config(options={"regions.masks": {"sky": path}}).look() for path in ("a.png", "b.png"))
+    assert one == two
+    assert one["regions"].keys() == {"feather", "follow"}
+    assert "regions" not in RenderConfig().look()  # runs that are older do not know them
+
+
+def test_the_look_names_another_method_of_flow_but_not_the_file_of_its_weights() -> None:
+    raft = load_config(options={"motion.method": "raft", "motion.raft_weights": "a.pth"})
+    assert raft.look() == load_config(options={"motion.method": "raft"}).look() != RenderConfig().look()
+    assert not {"method", "raft_weights"} & set(RenderConfig().look()["motion"])  # runs that are older know neither
+
+
+def test_a_frame_number_may_be_written_as_a_number() -> None:
+    assert build_config({"input": {"start": 20, "end": 30}}).input.start == "20"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("losses.style_kinds={grams: 1}", ["losses.style_kinds.grams", "'gram', 'moments'", "'sliced'"]),
+        ("losses.style_kinds={gram: 0}", ["losses.style_kinds", "above 0"]),
+        ("losses.edges_weight=-1", ["losses.edges_weight", "-1"]),
+        ("losses.edges_cells={0: 1}", ["losses.edges_cells", "0"]),
+        ("losses.edges_cells={}", ["losses.edges_cells", "above 0"]),
+        ("model.padding=mirror", ["model.padding", "'replicate' or 'reflect'"]),
+        ("styles.scale=5", ["styles.scale", "5", "4"]),
+        ("styles={scale: 3, scales: [0.5, 2]}", ["styles", "scale 3 times the largest of scales, 2"]),
+        ("styles.scales=[]", ["styles.scales", "one value"]),
+        ("styles.turns=[90, 90]", ["styles.turns", "different"]),
+        ("styles.turns=[45]", ["styles.turns", "45", "90"]),
+        ("optimize.stop_at_loss=0", ["optimize.stop_at_loss", "greater than 0"]),
+        ("optimize.init=styles", ["optimize.init", "'style'"]),
+    ],
+)
+def test_a_wrong_look_is_refused_by_name_and_value(assignment: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(assignments=[assignment])
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_the_look_does_not_name_newer_settings_at_their_defaults_so_that_older_runs_can_go_on() -> None:
+    usual = RenderConfig().look()
+    assert not {"styles", "colour", "photo", "filters"} & set(usual)
+    assert not {"style_kinds", "edges_weight", "edges_cells"} & set(usual["losses"])
+    assert not {"match_init", "stop_at_loss"} & set(usual["optimize"])
+    assert load_config(assignments=["styles.scale=0.5"]).look()["styles"]["scale"] == 0.5
+    assert load_config(assignments=["model.padding=reflect"]).look()["model"]["padding"] == "reflect"
+
+
+def test_edges_cells_are_replaced_whole_and_come_back_from_a_run_s_record() -> None:
+    config = load_config(assignments=["losses.edges_cells={2: 1, 16: 3}"])
+    assert config.losses.edges_cells == {2: 1, 16: 3}
+    assert RenderConfig.model_validate(config.model_dump(mode="json")) == config

@@ -1,0 +1,175 @@
+"""The presets that ship: they load, they say what they change, and the file of defaults tells the truth."""
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vidnst.config import OutputConfig, RenderConfig
+from vidnst.config.loader import load_config, preset_folder, preset_names, preset_summary, read_yaml
+from vidnst.farm.plan import StateId, plan_shot
+from vidnst.frames import Shot
+from vidnst.media.output.formats import choose
+from vidnst.style.distill.distillation import DistillSettings
+
+RECIPES = ("early_layers", "gatys2015", "noisemix", "slices", "tvmix", "two_styles")
+"""Published settings, with their raw losses."""
+PRESETS = ("burst", "default", "draft", "film", "photo", "timelapse", *RECIPES)
+DEFAULTS = RenderConfig().model_dump(mode="json")
+
+
+def _text(name: str) -> str:
+    return (preset_folder() / f"{name}.yaml").read_text("utf-8")
+
+
+def _keys(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for section, keys in values.items():
+        for key in keys:
+            yield section, key
+
+
+def test_the_presets_that_are_promised_ship_and_no_others() -> None:
+    assert preset_names() == sorted(PRESETS)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_loads_and_says_on_its_first_line_what_it_is_for(name: str) -> None:
+    assert isinstance(load_config(preset=name), RenderConfig)
+    assert _text(name).startswith("# ")
+    assert 30 < len(preset_summary(name)) < 130
+
+
+def test_default_yaml_holds_every_key_with_its_built_in_value() -> None:
+    written = read_yaml(preset_folder() / "default.yaml")
+    assert list(written) == list(DEFAULTS)
+    for section, keys in DEFAULTS.items():
+        assert list(written[section]) == list(keys), f"default.yaml: the keys of {section} differ"
+    config = load_config(preset="default").model_dump(mode="json")
+    for section, key in _keys(DEFAULTS):
+        assert config[section][key] == DEFAULTS[section][key], f"default.yaml: {section}.{key} is not the default"
+
+
+def test_every_key_of_default_yaml_is_explained() -> None:
+    """Each key, or the one right before it, has a comment above it."""
+    lines = _text("default").splitlines()
+    keys = [number for number, line in enumerate(lines) if line.startswith("  ") and not line.strip().startswith("#")]
+    assert len(keys) == sum(1 for _ in _keys(DEFAULTS))
+    for before, number in zip([-9, *keys], keys, strict=False):
+        above = lines[number - 1].strip()
+        paired = before == number - 1 and lines[before - 1].strip().startswith("#")
+        assert above.startswith("#") or paired, f"default.yaml, line {number + 1}: {lines[number].strip()}"
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != "default"])
+def test_other_presets_write_down_only_what_they_set_and_say_why(name: str) -> None:
+    written = read_yaml(preset_folder() / f"{name}.yaml")
+    changed = [pair for pair in _keys(written) if written[pair[0]][pair[1]] != DEFAULTS[pair[0]][pair[1]]]
+    assert len(changed) >= 3
+    comments = [line for line in _text(name).splitlines() if line.startswith("  #")]
+    assert len(comments) >= len(changed) - 1
+
+
+def test_draft_is_much_less_work_than_default_and_film_more() -> None:
+    draft, default, film = (work_of_a_second(load_config(preset=name)) for name in ("draft", "default", "film"))
+    assert draft * 3 <= default <= film / 1.9
+    assert load_config(preset="draft").input.size is not None
+    assert load_config(preset="film").input.size is None
+
+
+def work_of_a_second(config: RenderConfig) -> int:
+    """Evaluations of the loss for 25 frames."""
+    states = (node for node in plan_shot(config.schedule, Shot(0, 25)) if isinstance(node.id, StateId))
+    return sum(config.evaluations(node.role.value, node.id.pass_index) for node in states)
+
+
+def test_draft_keeps_the_weights_so_that_it_predicts_the_full_render() -> None:
+    """Only the layer that holds content is another one: the deepest that its small backbone has learned."""
+    draft, usual = load_config(preset="draft"), RenderConfig()
+    assert draft.losses.model_copy(update={"content_layers": usual.losses.content_layers}) == usual.losses
+    assert draft.model.backbone == "slim"
+    assert list(draft.losses.content_layers) == [DistillSettings().learn_to]
+
+
+def test_timelapse_holds_on_harder_than_default_and_follows_changing_light() -> None:
+    config = load_config(preset="timelapse")
+    assert config.losses.temporal_weight > RenderConfig().losses.temporal_weight
+    assert config.input.shots == "none"
+    assert config.motion.follow_light
+    assert config.motion.static_lock > 0
+
+
+def test_burst_has_the_pace_of_a_flip_book() -> None:
+    config = load_config(preset="burst")
+    assert config.input.fps == Fraction(8)
+    assert config.schedule.loop
+    assert config.motion.follow_light
+    assert config.input.shots == "none"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_no_preset_decides_who_computes(name: str) -> None:
+    assert load_config(preset=name).farm == RenderConfig().farm
+
+
+@pytest.mark.parametrize(
+    ("name", "output"),
+    [(name, output) for name in PRESETS for output in ("out.mp4", "out.webm", "frames")]
+    + [
+        (name, output) for name in PRESETS if name != "film" for output in ("out.mov", "out.mkv", "out.gif", "out.webp")
+    ],
+)
+def test_a_preset_goes_with_the_outputs_it_is_for(name: str, output: str) -> None:
+    settings = load_config(preset=name).output
+    assert choose(Path(output), settings, frames=8, width=640, height=360).path == Path(output)
+
+
+def test_film_makes_masters_as_its_comment_says() -> None:
+    settings = load_config(preset="film", assignments=["output.quality=null"]).output
+    for output in ("out.mov", "out.mkv"):
+        assert choose(Path(output), settings, frames=8, width=640, height=360).path == Path(output)
+
+
+def test_presets_that_leave_the_packing_alone_leave_it_to_the_suffix() -> None:
+    for name in PRESETS:
+        if name != "film":
+            assert load_config(preset=name).output == OutputConfig()
+
+
+def test_presets_differ_in_the_look() -> None:
+    looks = [str(load_config(preset=name).look()) for name in PRESETS]
+    assert len(set(looks)) == len(PRESETS)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_has_raw_losses_of_a_known_strength_at_one_size_and_says_what_it_departs_from(name: str) -> None:
+    config = load_config(preset=name)
+    assert config.losses.scale != "relative"
+    assert config.model.unit
+    assert config.optimize.scales == 1
+    assert config.optimize.tolerance == 0
+    assert "Followed" in _text(name)
+    assert "eviations" in _text(name)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_takes_no_more_evaluations_for_a_frame_of_a_clip_than_film_takes_fourfold(name: str) -> None:
+    assert work_of_a_second(load_config(preset=name)) <= 4 * work_of_a_second(load_config(preset="film"))
+
+
+def test_two_styles_is_early_layers_with_the_sum_of_both_weights() -> None:
+    one, two = (load_config(preset=name) for name in ("early_layers", "two_styles"))
+    assert two.losses.style_weight == pytest.approx(one.losses.style_weight * 1.45)
+    alike = {"style_weight": 1.0, "temporal_weight": 1.0}
+    assert one.losses.model_copy(update=alike) == two.losses.model_copy(update=alike)
+    assert (one.optimize, one.schedule, one.model) == (two.optimize, two.schedule, two.model)
+
+
+def test_recipes_keep_their_published_numbers() -> None:
+    adam = {name: load_config(preset=name).optimize for name in ("noisemix", "tvmix", "early_layers")}
+    assert (adam["noisemix"].learning_rate, adam["noisemix"].iterations) == (0.1, 3000)
+    assert adam["tvmix"].learning_rate == pytest.approx(5 / 255, abs=1e-4)
+    assert (adam["early_layers"].learning_rate, adam["early_layers"].iterations) == (0.003, 2000)
+    first = load_config(preset="gatys2015")
+    assert (first.optimize.optimizer, first.optimize.init, first.model.pooling) == ("lbfgs", "noise", "average")

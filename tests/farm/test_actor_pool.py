@@ -1,0 +1,304 @@
+"""The pool of Ray actors, with a real Ray: results, errors, deaths, and what it refuses."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support import fake_workers
+from support.fake_workers import CHAIN, DigestHost, Echo, EchoFactory, Recorder, SlowDigests, whole
+
+from vidnst.errors import FarmError, NumericalError, WeightsError
+from vidnst.farm.interfaces import Component, EventKind
+from vidnst.farm.jobs import Outcome, Team
+from vidnst.farm.plan import Lane, by_shot
+from vidnst.farm.ray.actor_pool import RayPool, default_workers
+from vidnst.farm.ray.connection import RaySession
+from vidnst.farm.scheduler import run_plan
+from vidnst.frames import Shot
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[RaySession]:
+    with RaySession(address="local", cpus=6) as session:
+        import ray
+
+        pickling: Any = ray.cloudpickle
+        pickling.register_pickle_by_value(fake_workers)  # workers do not have the tests' folder on their path
+        yield session
+        pickling.unregister_pickle_by_value(fake_workers)
+
+
+@pytest.fixture(scope="module")
+def pool(session: RaySession) -> Iterator[RayPool]:
+    table = np.ones(1_000_000)
+    teams = {Lane.STYLE: Team(EchoFactory(table), 2, cpus=1), Lane.FLOW: Team(EchoFactory(), 1, cpus=0)}
+    pool = RayPool(session, teams, start_timeout_seconds=120)
+    yield pool
+    pool.close()
+
+
+def outcome_of(pool: RayPool, worker: str, job: Echo) -> Outcome:
+    pool.submit(worker, job)
+    return next_outcome(pool)
+
+
+def next_outcome(pool: RayPool) -> Outcome:
+    outcomes: list[Outcome] = []
+    while not outcomes:
+        outcomes = [outcome for outcome in pool.wait(5) if not outcome.back]
+    (outcome,) = outcomes
+    return outcome
+
+
+def test_workers_are_processes_of_their_own_that_read_the_factorys_arrays(pool: RayPool) -> None:
+    assert pool.workers(Lane.STYLE) == ("style-0", "style-1")
+    assert pool.workers(Lane.FLOW) == ("flow-0",)
+    pids = {name: outcome_of(pool, name, Echo("pid")).value for name in ("style-0", "style-1", "flow-0")}
+    assert pids == pool.pids()
+    assert len({*pids.values(), os.getpid()}) == 4
+    assert outcome_of(pool, "style-1", Echo("table")).value == 1_000_000
+
+
+def test_arrays_go_there_and_back_unchanged(pool: RayPool) -> None:
+    frame = np.random.default_rng(0).integers(0, 65536, (360, 640, 3), np.uint16)
+    outcome = outcome_of(pool, "style-0", Echo("", frame))
+    np.testing.assert_array_equal(outcome.value, frame)
+    assert outcome.value.dtype == np.uint16
+
+
+def test_errors_arrive_as_they_were_raised(pool: RayPool) -> None:
+    numerical = outcome_of(pool, "style-0", Echo("nan"))
+    assert type(numerical.error) is NumericalError
+    assert numerical.error.remedy == "lower the step"
+    assert not numerical.died
+    other = outcome_of(pool, "style-0", Echo("error"))
+    assert type(other.error) is ValueError
+    assert str(other.error) == "no such thing"
+    assert "in run" in other.error.__notes__[0]  # the traceback over there, for those who ask for it
+
+
+def test_waiting_for_nothing_ends_with_nothing(pool: RayPool) -> None:
+    assert pool.wait(0.01) == []
+
+
+def test_a_worker_whose_process_ends_is_replaced_under_its_name(pool: RayPool) -> None:
+    before = pool.pids()["style-1"]
+    outcome = outcome_of(pool, "style-1", Echo("exit"))
+    assert outcome.died
+    assert not outcome.lost
+    assert "the process of worker style-1 ended" in str(outcome.error)
+    assert outcome_of(pool, "style-1", Echo("pid")).value != before
+
+
+def test_a_second_job_lies_ready_behind_the_first_and_their_outcomes_come_in_order(pool: RayPool) -> None:
+    for worker in ("style-0", "style-1"):
+        pool.submit(worker, Echo("sleep", 0.2))
+        pool.submit(worker, Echo("", worker))
+    found: dict[str, list[Any]] = {"style-0": [], "style-1": []}
+    while sum(map(len, found.values())) < 4:
+        for outcome in pool.wait(5):
+            found[outcome.worker].append(outcome.value)
+    assert found == {"style-0": [0.2, "style-0"], "style-1": [0.2, "style-1"]}
+
+
+def test_what_lay_ready_at_an_actor_that_dies_has_no_outcome(pool: RayPool) -> None:
+    pool.submit("style-1", Echo("exit"))
+    pool.submit("style-1", Echo("", "behind"))
+    outcomes: list[Outcome] = []
+    while not any(outcome.back for outcome in outcomes):
+        outcomes += pool.wait(5)
+    assert [(outcome.died, outcome.away) for outcome in outcomes] == [(True, True), (False, False)]
+    assert outcome_of(pool, "style-1", Echo("", "later")).value == "later"
+
+
+def test_an_actor_of_two_hands_has_two_jobs_at_once(session: RaySession) -> None:
+    teams = {Lane.STYLE: Team(EchoFactory(), 1, cpus=0, hands=2), Lane.FLOW: Team(EchoFactory(), 1, cpus=0)}
+    pool = RayPool(session, teams, start_timeout_seconds=120)
+    try:
+        for number in range(2):
+            pool.submit("style-0", Echo("meet", number))  # each waits for the other
+        values: list[Any] = []
+        while len(values) < 2:
+            values += [outcome.value for outcome in pool.wait(5)]
+        assert values == [0, 1]
+    finally:
+        pool.close()
+
+
+def test_an_actor_killed_in_mid_run_costs_one_attempt_and_nothing_else(session: RaySession) -> None:
+    shots = [Shot(0, 8), Shot(8, 16)]
+    host = DigestHost(whole(CHAIN, shots))
+    teams = {Lane.STYLE: Team(SlowDigests(), 2, cpus=1), Lane.FLOW: Team(SlowDigests(), 1, cpus=0)}
+    pool = RayPool(session, teams)
+    killed: list[int] = []
+    recorder = Recorder()
+
+    def listen(event: Any) -> None:
+        recorder(event)
+        if event.kind is EventKind.STARTED and event.node.id.frame == 4 and event.worker in pool.pids() and not killed:
+            killed.append(pool.pids()[event.worker])
+            os.kill(killed[0], signal.SIGKILL)
+
+    totals = run_plan((Component(nodes, host) for nodes in by_shot(CHAIN, shots)), pool, listener=listen)
+    pool.close()
+    assert killed
+    assert set(host.kept) == set(host.truth)
+    assert totals.died == len(recorder.of(EventKind.DIED)) == 1
+
+
+def test_more_gpus_than_there_are_is_an_error_that_says_how_many_there_are(session: RaySession) -> None:
+    wanted = int(session.gpus) + 2
+    with pytest.raises(
+        FarmError, match=rf"{wanted} workers with 1 GPU each do not fit: there are {session.gpus:g} GPUs"
+    ):
+        RayPool(session, {Lane.STYLE: Team(EchoFactory(), wanted, gpus=1.0)})
+
+
+def test_more_cpu_slots_than_there_are_is_an_error_and_no_silent_wait(session: RaySession) -> None:
+    with pytest.raises(FarmError, match=r"need 1000 CPU slots and Ray has"):
+        RayPool(session, {Lane.STYLE: Team(EchoFactory(), 1000)})
+
+
+def test_workers_that_find_no_room_are_an_error_after_a_while(session: RaySession) -> None:
+    crowd = {Lane.STYLE: Team(EchoFactory(), 1, cpus=session.cpus)}
+    occupied = RayPool(session, {Lane.STYLE: Team(EchoFactory(), 1, cpus=1)})
+    with pytest.raises(FarmError, match="0 of 1 workers came up within 2 seconds"):
+        RayPool(session, crowd, start_timeout_seconds=2)
+    occupied.close()
+
+
+def test_what_a_factory_raises_arrives_as_it_was(session: RaySession) -> None:
+    with pytest.raises(WeightsError, match="another network"):
+        RayPool(session, {Lane.STYLE: Team(EchoFactory(mood="refuse"), 1, cpus=0)})
+
+
+def test_workers_that_die_while_they_start_are_an_error_and_no_endless_trying(session: RaySession) -> None:
+    with pytest.raises(FarmError, match="worker style-0 died 3 times while it started"):
+        RayPool(session, {Lane.STYLE: Team(EchoFactory(mood="exit"), 1, cpus=0)})
+
+
+def test_workers_share_gpus_by_whole_fractions() -> None:
+    assert default_workers(gpus=0) == 0
+    assert default_workers(gpus=4) == 4
+    assert default_workers(gpus=2, gpus_per_worker=0.1) == 20
+    assert default_workers(gpus=2, gpus_per_worker=0.4) == 4
+    assert default_workers(gpus=2, gpus_per_worker=0.6) == 2
+
+
+def child(script: str, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", script], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+    )
+
+
+def said_about(address: str) -> str:
+    """What somebody reads who gives that address."""
+    script = (
+        "from vidnst.farm.ray.connection import RaySession\n"
+        "from vidnst.errors import FarmError\n"
+        f"try: RaySession(address={address!r})\n"
+        "except FarmError as error: print(error)\n"
+    )
+    with child(script) as process:
+        said, errors = process.communicate(timeout=90)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+    return said
+
+
+def test_a_cluster_that_is_not_there_is_an_error_that_says_what_to_do() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        said = said_about(address)
+    assert f"no Ray cluster could be joined at {address}" in said
+    assert "refused" in said
+    assert "--address" in said
+
+
+@pytest.mark.slow
+def test_something_else_at_the_address_is_an_error_and_no_endless_wait() -> None:
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        said = said_about(f"127.0.0.1:{mute.getsockname()[1]}")
+    assert "no answer within 15 seconds" in said
+
+
+STOPPABLE = """
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell inherits that it is ignored
+from vidnst.farm.jobs import Team
+from vidnst.farm.ray.actor_pool import RayPool
+from vidnst.farm.ray.connection import RaySession
+from vidnst.farm.plan import Lane
+
+class Sleeper:
+    def run(self, job):
+        if job == "die":
+            os._exit(1)
+        time.sleep(job)
+
+with RaySession(address="local", cpus=1) as session:
+    pool = RayPool(session, {Lane.STYLE: Team(Sleeper, 1), Lane.FLOW: Team(Sleeper, 1, cpus=0)})
+    for job in ("die", 0):
+        pool.submit("flow-0", job)
+        while all(outcome.back for outcome in pool.wait(1)):
+            pass
+    pool.submit("style-0", 600)
+    print("up", flush=True)
+    try:
+        while not pool.wait(1):
+            pass
+    except KeyboardInterrupt:
+        pool.close()
+print("down", flush=True)
+"""
+
+
+def processes_of(session_id: int) -> list[str]:
+    """Living processes of a session, from /proc; zombies aside.
+
+    Also aside are Ray's two agents, which notice only after a minute that their raylet was killed.
+    """
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = path.read_text().rpartition(")")
+        except OSError:
+            continue
+        state, _, _, session = rest.split()[:4]
+        agent = "ray::Dashboard" in name or "ray::RuntimeEnv" in name
+        if int(session) == session_id and state != "Z" and not agent:
+            found.append(name)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_stopping_the_driver_leaves_no_process_behind_and_stdout_clean(how: signal.Signals, tmp_path: Path) -> None:
+    out = tmp_path / "stdout"  # a pipe would be held open by Ray's agents
+    with out.open("w") as stdout:
+        command = [sys.executable, "-c", STOPPABLE]
+        process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.DEVNULL, start_new_session=True)
+    while process.poll() is None and not out.read_text():
+        time.sleep(0.1)
+    assert len(processes_of(process.pid)) > 3
+    os.killpg(process.pid, how) if how is signal.SIGINT else process.kill()
+    process.wait(timeout=120)
+    assert out.read_text() == ("up\ndown\n" if how is signal.SIGINT else "up\n")
+    patience = time.monotonic() + 60
+    while (left := processes_of(process.pid)) and time.monotonic() < patience:
+        time.sleep(0.2)
+    assert left == []

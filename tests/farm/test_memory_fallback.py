@@ -1,0 +1,207 @@
+"""How much memory a worker may take, and how it climbs where that is too little."""
+
+import gc
+import weakref
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from vidnst.config import RenderConfig
+from vidnst.config.loader import build_config
+from vidnst.errors import ScarceMemoryError
+from vidnst.farm import memory_fallback
+from vidnst.farm.memory_fallback import (
+    Rungs,
+    climb,
+    given_memory,
+    memory_limit,
+    out_of_memory,
+    size_that_fits,
+    too_large,
+)
+from vidnst.style.memory.footprint import Footprint, footprint
+from vidnst.style.memory.modes import Thrift, ladder
+
+GIB = 1 << 30
+LADDER = ladder(build_config({}))
+GPU = torch.device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_it"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."), True),
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to"), True),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 7 bytes."), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_what_says_that_there_is_no_memory_is_known_from_other_errors(error: Exception, is_it: bool) -> None:
+    assert out_of_memory(error) is is_it
+
+
+def test_the_first_rung_is_tried_again_with_free_caches_and_then_the_next() -> None:
+    said: list[Any] = []
+
+    def paint(thrift: Thrift) -> str:
+        said.append(thrift)
+        if thrift != LADDER[2]:
+            raise MemoryError(f"first {len(said)}\nsecond")
+        return "painted"
+
+    found = climb(paint, LADDER, free=lambda: said.append("free"))
+    assert found == ("painted", LADDER[2], "first 1")
+    assert said == [LADDER[0], "free", LADDER[0], "free", LADDER[1], "free", LADDER[2]]
+
+
+def test_what_a_failed_attempt_held_is_gone_before_caches_are_freed() -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def deep() -> None:
+        tensor = torch.zeros(3)
+        held.append(weakref.ref(tensor))
+        raise torch.OutOfMemoryError("no more")
+
+    def paint(thrift: Thrift) -> int:
+        local = torch.zeros(5)
+        held.append(weakref.ref(local))
+        if thrift == LADDER[0]:
+            deep()
+        return 1
+
+    seen: list[list[bool]] = []
+    gc.disable()
+    try:
+        climb(paint, LADDER, free=lambda: seen.append([ref() is None for ref in held]))
+    finally:
+        gc.enable()
+    assert seen
+    assert all(all(gone) for gone in seen)
+
+
+def test_other_errors_pass_and_the_last_rung_ends_it() -> None:
+    def wrong(_: Thrift) -> None:
+        raise ValueError("something else")
+
+    def large(_: Thrift) -> None:
+        raise MemoryError
+
+    with pytest.raises(ValueError, match="something else"):
+        climb(wrong, LADDER, free=lambda: None)
+    with pytest.raises(ScarceMemoryError, match="MemoryError"):
+        climb(large, LADDER[:1], free=lambda: None)
+
+
+def test_a_worker_may_take_its_share_less_what_cuda_takes_and_no_more_than_it_is_told() -> None:
+    def limit(*, raft: bool = False, **farm: object) -> float:
+        return memory_limit(build_config({"farm": farm}).farm, 8 * GIB, raft=raft) / GIB
+
+    assert limit() == 8
+    assert limit(raft=True) == 8
+    assert limit(gpus_per_worker=0.5) == pytest.approx(3.5)
+    assert limit(gpus_per_worker=0.5, raft=True) == pytest.approx(3.1)
+    assert limit(gpus_per_worker=0.05) == pytest.approx(0.2)
+    assert limit(memory_gib=2) == 2
+    assert limit(memory_gib=6, gpus_per_worker=0.5) == pytest.approx(3.5)
+    assert limit(memory_gib=16) == 8
+
+
+@pytest.mark.parametrize(
+    ("farm", "fraction"),
+    [
+        ({}, 1.0),
+        ({"memory_gib": 2}, 0.25),
+        ({"memory_gib": 20}, 1.0),
+        ({"gpus_per_worker": 0.5}, 0.4375),
+        ({"gpus_per_worker": 0.5, "executor": "inline"}, 0.875),
+        ({"memory_gib": 2, "workers": 3, "executor": "inline"}, 0.75),
+        ({"memory_gib": 6, "workers": 3, "executor": "inline"}, 1.0),
+    ],
+)
+def test_a_gpu_gives_a_process_no_more_than_its_workers_may_take(
+    farm: dict[str, Any], fraction: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    properties = SimpleNamespace(total_memory=8 * GIB)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", asked.append)
+    config = build_config({"farm": farm})
+    assert given_memory(config, GPU) == memory_limit(config.farm, 8 * GIB, raft=False)
+    assert asked == [pytest.approx(fraction)]
+
+
+def test_a_cpu_enforces_nothing() -> None:
+    cpu = torch.device("cpu")
+    assert given_memory(build_config({}), cpu) is None
+    assert given_memory(build_config({"farm": {"memory_gib": 0.5}}), cpu) == GIB // 2
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each rung of the ladder takes a hundred bytes a pixel less than the one before, from a thousand."""
+
+    def reckoned(config: RenderConfig, thrift: Thrift = LADDER[0]) -> Footprint:
+        return Footprint(1000.0 - 100 * ladder(config, smaller=True).index(thrift), 1000)
+
+    monkeypatch.setattr(memory_fallback, "footprint", reckoned)
+
+
+def above(limit: int | None, thrift: Thrift = LADDER[0], **farm: object) -> tuple[list[int], str]:
+    config = build_config({"farm": farm})
+    rungs, why = Rungs(config, limit).above(thrift, width=10, height=10)
+    return [ladder(config, smaller=True).index(rung) for rung in rungs], why
+
+
+@pytest.mark.usefixtures("steps")
+def test_a_shot_begins_with_the_first_rung_that_fits_by_reckoning() -> None:
+    assert above(None) == ([0, 1, 2, 3, 4], "")
+    assert above(101_000) == ([0, 1, 2, 3, 4], "")
+    rungs, why = above(100_999)
+    assert rungs == [1, 2, 3, 4]
+    assert why == "a frame of 10x10 takes some 0.00 GiB of memory, and there are 0.00 GiB"
+    assert above(81_000)[0] == [2, 3, 4]
+    assert above(101_000, LADDER[3]) == ([3, 4], "")
+    assert above(71_000, LADDER[3]) == ([3, 4], "")
+
+
+@pytest.mark.usefixtures("steps")
+def test_reckoning_alone_makes_no_frame_smaller() -> None:
+    assert above(1)[0] == [4]
+    assert above(1, may_shrink=True)[0] == [4, 5, 6]
+    assert above(None, may_shrink=True)[0] == [0, 1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.usefixtures("steps")
+def test_where_maps_are_bfloat16_anyway_a_rung_that_adds_only_that_is_left_out() -> None:
+    config = build_config({})
+    rungs, _ = Rungs(config, None, half=True).above(LADDER[0], width=10, height=10)
+    assert rungs == (LADDER[0], *LADDER[2:5])
+    assert Rungs(config, None, half=True).above(LADDER[1], width=10, height=10)[0] == LADDER[1:5]
+
+
+def test_a_shot_that_was_begun_smaller_goes_on_so_whatever_is_allowed_now() -> None:
+    small = ladder(build_config({}), smaller=True)[-1]
+    assert Rungs(build_config({}), None).above(small, width=9, height=9) == ((small,), "")
+
+
+def test_the_size_that_would_fit_does_by_reckoning_and_is_smaller_than_what_failed() -> None:
+    config = build_config({})
+    took = footprint(config)
+    room_ = took.fixed + round(took.per_pixel * 640 * 360)
+    assert size_that_fits(config, LADDER[0], room_, width=1920, height=1080) == 640
+    assert size_that_fits(config, LADDER[0], None, width=1920, height=1080) == 1344
+    assert size_that_fits(config, LADDER[0], 1 << 50, width=1920, height=1080) == 1344
+    assert size_that_fits(config, LADDER[0], 0, width=1920, height=1080) == 16
+    error = too_large(config, LADDER[-1], None, "CUDA out of memory", width=1920, height=1080)
+    assert str(error) == (
+        f"a frame of 1920x1080 does not fit into memory, not with {LADDER[-1].describe()} either (CUDA out of memory); "
+        "render it at --size 1344, with fewer workers at once, or let such shots be painted smaller with "
+        "farm.may_shrink=true."
+    )

@@ -1,0 +1,274 @@
+"""What every schedule promises: order, uses, roles, separate shots; and which states survive a session."""
+
+import tracemalloc
+from collections import Counter
+from itertools import islice, pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.fake_workers import whole
+
+from vidnst.config import ScheduleConfig
+from vidnst.farm.plan import FlowId, Lane, Node, NodeId, Role, StateId, by_shot, chain, key_frames, keys, settled
+from vidnst.frames import Shot
+
+lengths = st.lists(st.integers(1, 12), min_size=1, max_size=6)
+schedules = st.one_of(
+    st.builds(ScheduleConfig, kind=st.sampled_from(["chain", "independent"])),
+    st.builds(
+        ScheduleConfig, kind=st.just("keys"), spacing=st.integers(1, 7), passes=st.integers(0, 4), loop=st.booleans()
+    ),
+)
+
+
+def shots_of(counts: list[int], start: int = 3) -> list[Shot]:
+    shots = []
+    for count in counts:
+        shots.append(Shot(start, start + count))
+        start += count
+    return shots
+
+
+@given(schedules, lengths)
+def test_every_node_comes_after_all_it_needs_and_only_once(schedule: ScheduleConfig, counts: list[int]) -> None:
+    seen: set[NodeId] = set()
+    for node in whole(schedule, shots_of(counts)):
+        assert node.id not in seen
+        assert seen.issuperset(node.needs)
+        seen.add(node.id)
+
+
+@given(schedules, lengths)
+def test_uses_count_the_nodes_that_need_a_node(schedule: ScheduleConfig, counts: list[int]) -> None:
+    nodes = list(whole(schedule, shots_of(counts)))
+    needed = Counter(need for node in nodes for need in node.needs)
+    assert {node.id: node.uses for node in nodes} == {node.id: needed[node.id] for node in nodes}
+
+
+@given(schedules, lengths)
+def test_every_frame_has_exactly_one_final_node(schedule: ScheduleConfig, counts: list[int]) -> None:
+    shots = shots_of(counts)
+    finals = [node.id.frame for node in whole(schedule, shots) if node.final]
+    assert sorted(finals) == list(range(shots[0].start, shots[-1].end))
+
+
+@given(schedules, lengths)
+def test_shots_share_no_node_and_read_no_frame_of_another(schedule: ScheduleConfig, counts: list[int]) -> None:
+    shots = shots_of(counts)
+    for node in whole(schedule, shots):
+        shot = shots[node.shot]
+        read = {*node.frames, *(need.frame for need in node.needs), node.id.frame}
+        assert all(shot.start <= frame < shot.end for frame in read)
+
+
+@given(schedules, lengths)
+def test_roles_say_what_a_node_reads(schedule: ScheduleConfig, counts: list[int]) -> None:
+    for node in whole(schedule, shots_of(counts)):
+        assert isinstance(node.id, FlowId) == (node.role is Role.FLOW) == (node.role.lane is Lane.FLOW)
+        assert bool(node.states) == (node.role not in (Role.FLOW, Role.COLD))
+        assert node.frames[0] == node.id.frame
+        assert set(node.states) == {source.state for source in node.sources}
+
+
+@given(schedules, lengths)
+def test_every_flow_of_a_source_is_between_its_frame_and_the_node_s(
+    schedule: ScheduleConfig, counts: list[int]
+) -> None:
+    for node in whole(schedule, shots_of(counts)):
+        for source in node.sources:
+            if source.flow is None:
+                assert source.state.frame == node.id.frame
+            else:
+                assert source.flow in node.needs
+                assert {source.flow.frame, source.flow.reference} == {source.state.frame, node.id.frame}
+
+
+@given(schedules, lengths)
+def test_a_flow_that_needs_two_others_goes_along_the_first_and_then_the_second(
+    schedule: ScheduleConfig, counts: list[int]
+) -> None:
+    for node in whole(schedule, shots_of(counts)):
+        if isinstance(node.id, FlowId) and node.needs:
+            first, second = node.needs
+            assert isinstance(first, FlowId)
+            assert isinstance(second, FlowId)
+            assert (first.frame, second.reference) == (node.id.frame, node.id.reference)
+            assert first.reference == second.frame
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.booleans())
+def test_keys_are_evenly_spread_and_no_two_neighbours_are_further_apart_than_the_spacing(
+    count: int, spacing: int, loop: bool
+) -> None:
+    shot = Shot(7, 7 + count)
+    found = key_frames(shot, spacing=spacing, loop=loop)
+    assert found[0] == 7
+    closed = [*found, shot.end] if loop else found
+    gaps = [right - left for left, right in pairwise(closed)]
+    assert all(1 <= gap <= spacing for gap in gaps)
+    assert not gaps or max(gaps) - min(gaps) <= 1
+    assert loop or found[-1] == shot.end - 1
+
+
+@given(st.integers(2, 40), st.integers(1, 9), st.integers(0, 3), st.booleans())
+def test_only_the_keys_wait_for_each_other(count: int, spacing: int, passes: int, loop: bool) -> None:
+    """With workers without end a shot takes its keys in a row, one in-between, and the passes."""
+    shot = Shot(0, count)
+    depth: dict[NodeId, int] = {}
+    for node in keys(shot, spacing=spacing, passes=passes, loop=loop):
+        depth[node.id] = max((depth[need] for need in node.needs), default=0) + (node.role is not Role.FLOW)
+    chain_length = len(key_frames(shot, spacing=spacing, loop=loop))
+    between = int(spacing > 1 and count > (1 if loop else 2))
+    assert max(depth.values()) <= chain_length + between + passes
+
+
+@given(st.integers(2, 40), st.integers(1, 9), st.integers(1, 3), st.booleans())
+def test_a_pass_reads_its_own_frame_and_both_neighbours_of_the_pass_before_and_nothing_else(
+    count: int, spacing: int, passes: int, loop: bool
+) -> None:
+    for node in keys(Shot(0, count), spacing=spacing, passes=passes, loop=loop):
+        if node.role is not Role.RELAX:
+            continue
+        assert isinstance(node.id, StateId)
+        around = {node.id.frame + step for step in (-1, 0, 1)}
+        around = {frame % count for frame in around} if loop else {frame for frame in around if 0 <= frame < count}
+        assert set(node.states) == {StateId(frame, node.id.pass_index - 1) for frame in around}
+
+
+@given(st.integers(3, 40), st.integers(1, 9))
+def test_an_in_between_starts_from_the_keys_around_it_the_nearer_one_counting_more(count: int, spacing: int) -> None:
+    shot = Shot(0, count)
+    found = key_frames(shot, spacing=spacing)
+    for node in keys(shot, spacing=spacing, passes=0):
+        if node.role is Role.BETWEEN:
+            left, right = node.sources
+            frame = node.id.frame
+            assert left.state.frame == max(key for key in found if key < frame)
+            assert right.state.frame == min(key for key in found if key > frame)
+            assert left.weight + right.weight == pytest.approx(1)
+            assert (left.weight > right.weight) == (frame - left.state.frame < right.state.frame - frame)
+
+
+@given(st.integers(3, 40), st.integers(1, 9), st.integers(1, 3))
+def test_in_a_loop_the_first_frame_follows_the_last(count: int, spacing: int, passes: int) -> None:
+    nodes = list(keys(Shot(0, count), spacing=spacing, passes=passes, loop=True))
+    assert FlowId(0, count - 1) in {node.id for node in nodes}
+    first = next(node for node in nodes if node.id == StateId(0, 1))
+    assert StateId(count - 1) in first.states
+
+
+def test_a_clip_of_several_shots_is_no_loop() -> None:
+    schedule = ScheduleConfig(loop=True)
+    shots = shots_of([9, 9])
+    flows = {node.id for node in whole(schedule, shots) if isinstance(node.id, FlowId)}
+    assert all(flow.reference < flow.frame for flow in flows)
+
+
+def test_a_shot_of_one_frame_is_one_cold_node() -> None:
+    for loop in (False, True):
+        (node,) = keys(Shot(4, 5), loop=loop)
+        assert (node.role, node.final, node.uses) == (Role.COLD, True, 0)
+
+
+@given(schedules, lengths)
+def test_by_shot_gives_each_shot_a_plan_of_its_own(schedule: ScheduleConfig, counts: list[int]) -> None:
+    parts = [list(part) for part in by_shot(schedule, shots_of(counts))]
+    assert [{node.shot for node in part} for part in parts] == [{number} for number in range(len(counts))]
+
+
+def test_a_plan_of_keys_for_a_hundred_hours_begins_at_once() -> None:
+    assert next(keys(Shot(0, 8 * 10**6 + 1))).uses == 10  # seven in-betweens, a key, and two nodes of the first pass
+
+
+def test_uses_are_counted_right_far_into_a_long_shot() -> None:
+    nodes = list(islice(keys(Shot(0, 10**6), spacing=16, passes=6), 6_000))
+    needed = Counter(need for node in nodes for need in node.needs)
+    assert all(node.uses == needed[node.id] for node in nodes[:4_000])
+
+
+def test_keys_go_before_all_else_and_every_state_after_those_it_reads() -> None:
+    nodes = sorted((node for node in keys(Shot(0, 40)) if node.role is not Role.FLOW), key=lambda node: node.rank)
+    first = [node.role in (Role.COLD, Role.KEY) for node in nodes]
+    assert first == sorted(first, reverse=True)
+    places = {node.id: place for place, node in enumerate(nodes)}
+    assert all(places[need] < place for place, node in enumerate(nodes) for need in node.states)
+
+
+def test_a_frame_is_finished_long_before_the_first_pass_comes_to_the_end() -> None:
+    nodes = sorted((node for node in keys(Shot(0, 400)) if node.role is not Role.FLOW), key=lambda node: node.rank)
+    frames = [node.id.frame for node in nodes if node.final]
+    assert frames == sorted(frames)
+    ahead, furthest = [], 0
+    for node in nodes:
+        furthest = max(furthest, node.id.frame if node.role is Role.BETWEEN else 0)
+        if node.final:
+            ahead.append(furthest - node.id.frame)
+    assert max(ahead) < 20
+
+
+def test_a_plan_for_a_hundred_hours_begins_at_once() -> None:
+    nodes = list(islice(chain(Shot(0, 10**9)), 5))
+    assert [str(node.id) for node in nodes] == ["0.0", "1<0", "1.0", "2<1", "2.0"]
+
+
+def test_a_flow_ranks_before_the_state_that_needs_it_and_both_after_earlier_frames() -> None:
+    nodes = list(chain(Shot(0, 4)))
+    assert sorted(nodes, key=lambda node: node.rank) == nodes
+
+
+def after(nodes: list[Node], finished: set[int], stored: set[int]) -> set[int]:
+    done = settled(
+        nodes,
+        finished=lambda node: node.id.frame in finished,
+        stored=lambda name: isinstance(name, StateId) and name.frame in stored,
+    )
+    return {state.frame for state in done}
+
+
+def test_a_chain_goes_on_from_its_last_stored_state() -> None:
+    nodes = list(chain(Shot(0, 6)))
+    assert after(nodes, {0, 1, 2}, {2}) == {0, 1, 2}
+
+
+def test_a_deleted_frame_is_made_again_from_the_nearest_stored_state_and_nothing_else_is() -> None:
+    nodes = list(chain(Shot(0, 8)))
+    assert after(nodes, set(range(8)) - {5}, {2, 7}) == {0, 1, 2, 6, 7}
+
+
+def test_a_lost_state_that_is_read_again_sends_a_chain_back_to_the_last_one_that_is_there() -> None:
+    nodes = list(chain(Shot(0, 6)))
+    assert after(nodes, {0, 1, 2, 3}, {1}) == {0, 1}
+    assert after(nodes, {0, 1, 2, 3}, set()) == set()
+
+
+def test_finding_what_is_settled_keeps_no_nodes() -> None:
+    def bytes_for(frames: int) -> int:
+        nodes = keys(Shot(0, frames), passes=7)
+        tracemalloc.start()
+        try:
+            settled(nodes, finished=lambda node: False, stored=lambda name: False)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    bytes_for(40)
+    assert (bytes_for(400) - bytes_for(200)) / 200 < 5000  # 3.2 kB of names for each frame; with the nodes it was 8.7
+
+
+@given(schedules, lengths, st.data())
+def test_what_runs_again_finds_all_it_reads(schedule: ScheduleConfig, counts: list[int], data: st.DataObject) -> None:
+    nodes = whole(schedule, shots_of(counts))
+    states = [node.id for node in nodes if isinstance(node.id, StateId)]
+    finished = set(data.draw(st.lists(st.sampled_from(states))))
+    stored = set(data.draw(st.lists(st.sampled_from(states))))
+    done = settled(nodes, finished=lambda node: node.id in finished, stored=lambda name: name in stored)
+    assert done <= finished
+    for node in nodes:
+        if node.role is not Role.FLOW and node.id not in done:
+            assert all(state not in done or state in stored for state in node.states)
+
+
+def test_frames_of_a_shot_must_be_in_order() -> None:
+    with pytest.raises(ValueError, match="a shot needs"):
+        Shot(4, 4)

@@ -1,0 +1,106 @@
+"""How many workers a render gets."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidnst.config import FarmConfig
+from vidnst.config.loader import build_config
+from vidnst.errors import ConfigError
+from vidnst.farm import provisioning
+from vidnst.farm.plan import Lane
+from vidnst.farm.provisioning import Staff, choose_staff, share_gpu
+from vidnst.farm.workers import StyleWorkerFactory
+
+
+def test_a_single_chain_gets_one_worker_with_all_cores() -> None:
+    assert choose_staff(FarmConfig(), width=1, cores=8, gpus=0) == Staff(style=1, flow=1, threads=8)
+
+
+def test_a_wide_plan_gets_a_worker_for_each_core() -> None:
+    assert choose_staff(FarmConfig(), width=500, cores=8, gpus=0) == Staff(style=8, flow=4, threads=1)
+
+
+def test_each_gpu_gets_its_workers() -> None:
+    assert choose_staff(FarmConfig(), width=1, cores=32, gpus=4).style == 4
+    shared = FarmConfig.model_validate({"gpus_per_worker": 0.5})
+    assert choose_staff(shared, width=1, cores=32, gpus=4).style == 8
+    assert choose_staff(shared, width=1, cores=32, gpus=4).threads is None
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_the_user_decided_stays(workers: int) -> None:
+    farm = FarmConfig.model_validate({"workers": workers, "threads": 2})
+    staff = choose_staff(farm, width=9, cores=8, gpus=0)
+    assert (staff.style, staff.threads) == (workers, 2)
+
+
+@given(
+    width=st.integers(1, 10_000),
+    cores=st.integers(1, 256),
+    threads=st.integers(1, 64),
+    workers=st.none() | st.integers(1, 64),
+)
+def test_a_resumed_run_keeps_its_threads(width: int, cores: int, threads: int, workers: int | None) -> None:
+    farm = FarmConfig.model_validate({"workers": workers, "threads": 5})
+    assert choose_staff(farm, width=width, cores=cores, gpus=0, threads=threads).threads == threads
+
+
+@given(width=st.integers(1, 10_000), cores=st.integers(1, 256))
+def test_cores_are_never_shared_out_twice(width: int, cores: int) -> None:
+    staff = choose_staff(FarmConfig(), width=width, cores=cores, gpus=0)
+    assert staff.threads is not None
+    assert 1 <= staff.style * staff.threads <= cores
+
+
+@given(share=st.floats(0.01, 1))
+def test_a_pair_of_workers_fits_on_a_gpu_where_one_stylizing_worker_did(share: float) -> None:
+    style, flow = share_gpu(share, raft=True)
+    assert 0 < flow < style
+    assert style + flow == pytest.approx(share, abs=1e-4)
+    assert share_gpu(share, raft=False) == (share, 0)
+
+
+def test_without_gpus_none_is_shared() -> None:
+    assert share_gpu(0.0, raft=True) == (0, 0)
+
+
+@pytest.mark.parametrize("grows", [False, True])
+def test_on_a_cluster_that_grows_workers_are_asked_for_that_do_not_fit_yet(
+    grows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    class Session:
+        gpus, cpus, joined = 0.0, 0.0, True
+
+        def __init__(self, **_: Any) -> None: ...
+
+        def __enter__(self) -> "Session":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+    class Pool:
+        def __init__(self, session: Session, crews: Any, **options: Any) -> None:
+            asked.update(options, crews=crews)
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(provisioning, "RaySession", Session)
+    monkeypatch.setattr(provisioning, "RayPool", Pool)
+    farm = {"workers": 4, "grows": grows, "device": "cuda" if grows else "auto", "address": "host:6379"}
+    config = build_config({"farm": farm})
+    with provisioning.hire(StyleWorkerFactory(config, {}, []), width=9, threads=None):
+        pass
+    assert asked["grows"] is grows
+    style = asked["crews"][Lane.STYLE]
+    assert (style.count, style.gpus) == (4, 1.0 if grows else 0.0)
+    assert asked["start_timeout_seconds"] == (1800 if grows else 300)
+
+
+def test_growing_without_a_number_of_workers_is_refused() -> None:
+    with pytest.raises(ConfigError, match="set workers"):
+        build_config({"farm": {"grows": True}})

@@ -1,0 +1,164 @@
+"""The pool of threads, with workers that are slow, fail and die."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.fake_workers import CHAIN, DigestHost, DigestWorker, Recorder, Task, whole
+
+from vidnst.errors import CancelledError, WeightsError
+from vidnst.farm.interfaces import Component, EventKind
+from vidnst.farm.jobs import Outcome, Team
+from vidnst.farm.plan import Lane, Node, NodeId, Role, StateId, by_shot, independent
+from vidnst.farm.scheduler import run_plan
+from vidnst.farm.thread_pool import InlinePool
+from vidnst.frames import Shot
+
+
+def pool_of(factory: Callable[[], Any], count: int = 2, *, hands: int = 1) -> InlinePool:
+    return InlinePool({Lane.STYLE: Team(factory, count, hands=hands), Lane.FLOW: Team(factory, 1)})
+
+
+def task(mood_of: int = 0) -> Task:
+    return Task(Node(StateId(mood_of), Role.COLD, 0, (mood_of,)), {}, 1)
+
+
+def next_outcome(pool: InlinePool) -> Outcome:
+    outcomes: list[Outcome] = []
+    while not outcomes:
+        outcomes = pool.wait(5)
+    (outcome,) = outcomes
+    return outcome
+
+
+def test_shots_rendered_by_slow_failing_and_dying_workers_come_out_right() -> None:
+    shots = [Shot(0, 12), Shot(12, 20), Shot(20, 21), Shot(21, 40)]
+    moods: dict[tuple[NodeId, int], str] = {}
+    for frame in (0, 5, 13, 20, 39):
+        moods[StateId(frame), 1] = "die" if frame % 2 else "fail"
+    moods[StateId(5), 2] = "fail"
+    host = DigestHost(whole(CHAIN, shots))
+    recorder = Recorder()
+    pool = pool_of(lambda: DigestWorker(moods, seconds=0.002), 3)
+    try:
+        run_plan((Component(nodes, host) for nodes in by_shot(CHAIN, shots)), pool, listener=recorder)
+    finally:
+        pool.close()
+    assert set(host.kept) == set(host.truth)
+    assert len(recorder.of(EventKind.FAILED)) == 3
+    assert len(recorder.of(EventKind.DIED)) == 3
+    assert all(event.seconds >= 0.002 for event in recorder.of(EventKind.DONE))
+
+
+def test_workers_are_made_in_their_own_thread_at_the_first_job_and_anew_after_a_death() -> None:
+    made: list[str] = []
+
+    def factory() -> DigestWorker:
+        made.append(threading.current_thread().name)
+        return DigestWorker({(StateId(1), 1): "die"})
+
+    pool = pool_of(factory)
+    assert made == []
+    for number, died in enumerate((False, True, False)):
+        pool.submit("style-1", task(number))
+        assert next_outcome(pool).died == died
+    pool.close()
+    assert made == ["style-1", "style-1"]
+
+
+def test_an_error_while_a_worker_is_made_is_the_outcome_of_its_job() -> None:
+    def factory() -> DigestWorker:
+        raise WeightsError("truncated")
+
+    pool = pool_of(factory)
+    pool.submit("style-0", task())
+    outcome = next_outcome(pool)
+    pool.close()
+    assert isinstance(outcome.error, WeightsError)
+    assert not outcome.died
+
+
+def test_closing_does_not_wait_for_a_job() -> None:
+    release = threading.Event()
+
+    class Stuck:
+        def run(self, job: object) -> None:
+            release.wait()
+
+    pool = pool_of(Stuck)
+    pool.submit("style-0", task())
+    pool.close()  # would hang here, and the test run into its time limit
+    with pytest.raises(RuntimeError, match="closed"):
+        pool.submit("style-1", task())
+    release.set()
+
+
+def test_cancelling_does_not_wait_for_workers_that_are_busy() -> None:
+    release = threading.Event()
+    stop = threading.Event()
+
+    class Stuck:
+        def run(self, job: object) -> None:
+            stop.set()
+            release.wait()
+
+    nodes = list(independent(Shot(0, 4)))
+    pool = pool_of(Stuck)
+    with pytest.raises(CancelledError):
+        run_plan([Component(nodes, DigestHost(nodes))], pool, cancelled=stop.is_set)
+    pool.close()
+    release.set()
+
+
+def test_waiting_for_nothing_ends_with_nothing() -> None:
+    pool = pool_of(DigestWorker)
+    assert pool.wait(0.01) == []
+    assert pool.workers(Lane.STYLE) == ("style-0", "style-1")
+    assert pool.workers(Lane.FLOW) == ("flow-0",)
+    pool.close()
+
+
+def test_two_hands_take_up_two_jobs_and_outcomes_come_in_the_order_of_jobs() -> None:
+    both = threading.Barrier(2, timeout=20)
+    second_done = threading.Event()
+
+    class Pair:
+        def run(self, job: int) -> int:
+            both.wait()  # one hand alone would never come through
+            if job == 0:
+                second_done.wait(20)
+                return job
+            second_done.set()
+            return job
+
+    pool = pool_of(Pair, 1, hands=2)
+    pool.submit("style-0", 0)
+    pool.submit("style-0", 1)
+    values: list[int] = []
+    while len(values) < 2:
+        values += [outcome.value for outcome in pool.wait(5)]
+    pool.close()
+    assert values == [0, 1]
+
+
+def test_what_lies_ready_when_the_pool_is_closed_is_not_begun() -> None:
+    begun: list[int] = []
+    at_work, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        def run(self, job: int) -> None:
+            begun.append(job)
+            at_work.set()
+            go_on.wait(20)
+
+    pool = pool_of(Slow, 1)
+    pool.submit("style-0", 0)
+    pool.submit("style-0", 1)
+    assert at_work.wait(20)
+    pool.close()
+    go_on.set()
+    threads = [thread for thread in threading.enumerate() if thread.name == "style-0"]
+    for thread in threads:
+        thread.join(20)
+    assert begun == [0]

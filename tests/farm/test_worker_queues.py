@@ -1,0 +1,95 @@
+"""Nodes that lie ready at workers which will soon be free, on pools whose time is virtual."""
+
+from collections.abc import Sequence
+
+import pytest
+from support.fake_workers import CHAIN, DigestHost, Recorder, VirtualPool
+
+from vidnst.config import ScheduleConfig
+from vidnst.farm import worker_queues
+from vidnst.farm.interfaces import Component, EventKind
+from vidnst.farm.plan import Lane, Node, Role, StateId, by_shot, independent
+from vidnst.farm.scheduler import run_plan
+from vidnst.frames import Shot
+
+SHOTS = [Shot(0, 20), Shot(20, 60), Shot(60, 75), Shot(75, 120)]
+
+
+def cost(node: Node) -> float:
+    """Seconds: keys are the longest, as on a GPU."""
+    if node.role.lane is Lane.FLOW:
+        return 0.1
+    return 1.5 if node.role is Role.KEY else 0.08
+
+
+def seconds_of(shots: Sequence[Shot], workers: int, *, transit: float) -> float:
+    """Of a whole run."""
+    pool = VirtualPool(workers, max(1, workers // 2), cost=cost, transit=transit)
+    plans = [list(plan) for plan in by_shot(ScheduleConfig(kind="keys"), shots)]
+    run_plan([Component(plan, DigestHost(plan)) for plan in plans], pool, clock=pool.clock)
+    return pool.now
+
+
+@pytest.mark.parametrize("shots", [[Shot(0, 120)], SHOTS], ids=["one shot", "four shots"])
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
+def test_what_nodes_take_on_their_way_is_hidden_behind_other_nodes(
+    workers: int, shots: Sequence[Shot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of what most nodes take."""
+    hidden, least = seconds_of(shots, workers, transit=0.02), seconds_of(shots, workers, transit=0.0)
+    monkeypatch.setattr(worker_queues, "LEAD_SECONDS", float("-inf"))
+    assert hidden < 0.97 * seconds_of(shots, workers, transit=0.02)
+    assert least <= 1.01 * seconds_of(shots, workers, transit=0.0)  # what lies ready is nowhere missed
+
+
+def test_one_worker_does_not_wait_between_short_nodes() -> None:
+    nodes = list(independent(Shot(0, 50)))
+    pool = VirtualPool(1, 1, cost=lambda node: 0.1, transit=0.05)
+    run_plan([Component(nodes, DigestHost(nodes))], pool, clock=pool.clock)
+    assert pool.now == pytest.approx(50 * 0.1 + 2 * 0.05)  # the second is on its way when the pace is known
+
+
+def test_behind_a_long_node_none_lies_ready() -> None:
+    nodes = list(independent(Shot(0, 9)))
+    pool = VirtualPool(1, 1, cost=lambda node: 5.0, transit=1.0)
+    run_plan([Component(nodes, DigestHost(nodes))], pool, clock=pool.clock)
+    assert pool.now == pytest.approx(9 * 6.0)
+
+
+def test_a_node_is_told_of_as_started_when_its_worker_comes_to_it_and_takes_the_seconds_from_then() -> None:
+    nodes = list(independent(Shot(0, 12)))
+    pool, recorder = VirtualPool(1, 1, cost=lambda node: 0.1), Recorder()
+    moments: list[float] = []
+    run_plan(
+        [Component(nodes, DigestHost(nodes))],
+        pool,
+        clock=pool.clock,
+        listener=lambda event: (recorder(event), moments.append(pool.now))[0],  # type: ignore[func-returns-value]
+    )
+    started = [moment for event, moment in zip(recorder.events, moments, strict=True) if event.kind == "started"]
+    assert started == pytest.approx([0.1 * number for number in range(12)])
+    assert [event.seconds for event in recorder.of(EventKind.DONE)] == pytest.approx([0.1] * 12)
+
+
+@pytest.mark.parametrize("lost", [frozenset(), frozenset({"style-0"})], ids=["comes back", "is lost"])
+def test_what_lay_ready_at_a_worker_that_dies_is_made_elsewhere_and_has_not_failed(lost: frozenset[str]) -> None:
+    nodes = list(independent(Shot(0, 30)))
+    deaths = {(StateId(frame), 1): "die" for frame in (6, 7)}
+    pool = VirtualPool(2, 1, cost=lambda node: 0.1, moods=deaths, absence=0.3, lost=lost)
+    host, recorder = DigestHost(nodes), Recorder()
+    run_plan([Component(nodes, host)], pool, clock=pool.clock, listener=recorder)
+    assert len(host.kept) == 30
+    assert {event.node.id for event in recorder.of(EventKind.DIED)} == {StateId(6), StateId(7)}
+    assert not recorder.of(EventKind.FAILED)
+    attempts = {event.node.id.frame: event.attempt for event in recorder.of(EventKind.DONE)}
+    assert {frame for frame, attempt in attempts.items() if attempt > 1} == {6, 7}
+    asked = [node for node, _, _ in host.jobs]
+    assert len(asked) > 32, "nothing lay ready at a worker that died, so nothing was tested"
+
+
+def test_a_chain_has_nothing_to_lay_ready_and_runs_as_ever() -> None:
+    nodes = list(next(by_shot(CHAIN, [Shot(0, 20)])))
+    pool = VirtualPool(1, 1, cost=lambda node: 0.1 if isinstance(node.id, StateId) else 0.01)
+    host = DigestHost(nodes)
+    run_plan([Component(nodes, host)], pool, clock=pool.clock)
+    assert len(host.kept) == len(nodes)

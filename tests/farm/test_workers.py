@@ -1,0 +1,318 @@
+"""What one actor does, called without Ray."""
+
+import pickle
+import threading
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torchvision.models.optical_flow import raft_small
+
+from vidnst.config import RenderConfig
+from vidnst.config.loader import build_config
+from vidnst.errors import FarmError
+from vidnst.farm.jobs import FlowJob, Stylized, StylizeJob
+from vidnst.farm.plan import FlowId, StateId
+from vidnst.farm.workers import FlowWorkerFactory, StyleWorker, StyleWorkerFactory, blends_there
+from vidnst.frames import narrow, unit, widen
+from vidnst.motion.blend import Start, blend
+from vidnst.motion.flow import Flow
+from vidnst.motion.quality_gate import glimpse
+from vidnst.style.guidance import Area, Direction, Pull
+from vidnst.style.network.weights import random_features
+
+HEIGHT, WIDTH = 48, 64
+SMALL = {"style_layers": {"relu1_1": 1, "relu2_1": 1}, "content_layers": {"relu2_2": 1}}
+
+
+def pixels(seed: int, dtype: type = np.uint8) -> NDArray[np.uint8]:
+    top = np.iinfo(dtype).max
+    picture: NDArray[np.uint8] = np.random.default_rng(seed).integers(0, top, (HEIGHT, WIDTH, 3), dtype, endpoint=True)
+    return picture
+
+
+def still(valid: int = 255) -> Flow:
+    return Flow(np.zeros((HEIGHT, WIDTH, 2), np.float32), np.full((HEIGHT, WIDTH), valid, np.uint8))
+
+
+@pytest.fixture(scope="module")
+def worker() -> StyleWorker:
+    config = build_config({"losses": SMALL, "optimize": {"iterations": 4, "scales": 1}})
+    blocks = np.kron(pixels(9)[:6, :8], np.ones((8, 8, 1), np.uint8))
+    return StyleWorkerFactory(config, random_features("relu2_2"), [(blocks, 1.0)], threads=1)()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_zero_iterations_pass_the_frame_through_exactly(dtype: type) -> None:
+    frame = pixels(1, dtype)
+    done = StyleWorkerFactory(RenderConfig(), None, [])().run(StylizeJob(StateId(0), frame, (), 0, 0))
+    assert done.evaluations == 0
+    np.testing.assert_array_equal(narrow(done.state, np.iinfo(dtype).bits), frame)
+
+
+def test_all_eight_bit_levels_survive_sixteen_bits() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    np.testing.assert_array_equal(narrow(widen(levels), 8), levels)
+
+
+def test_a_cold_frame_is_changed_and_its_losses_are_told(worker: StyleWorker) -> None:
+    done = worker.run(StylizeJob(StateId(0), pixels(1), (), 4, 0))
+    assert done.state.dtype == np.uint16
+    assert done.state.shape == (HEIGHT, WIDTH, 3)
+    assert done.evaluations == 4
+    assert {"total", "content", "style", "tv", "temporal", "edges"} <= set(done.losses)
+    assert not np.array_equal(narrow(done.state, 8), pixels(1))
+
+
+def test_the_same_job_gives_the_same_bytes(worker: StyleWorker) -> None:
+    job = StylizeJob(StateId(3), pixels(1), (Start(widen(pixels(2)), still()),), 3, 5)
+    np.testing.assert_array_equal(worker.run(job).state, worker.run(job).state)
+
+
+def test_a_warm_frame_begins_where_its_start_is(worker: StyleWorker) -> None:
+    before = widen(pixels(2))
+    cold = worker.run(StylizeJob(StateId(1), pixels(1), (), 2, 0)).state
+    warm = worker.run(StylizeJob(StateId(1), pixels(1), (Start(before, still()),), 2, 0)).state
+    off = [float(np.abs(unit(state) - unit(before)).mean()) for state in (warm, cold)]
+    assert off[0] < 0.5 * off[1]
+
+
+def test_a_renewed_frame_begins_nearer_to_its_content(worker: StyleWorker) -> None:
+    begun = [
+        worker.run(StylizeJob(StateId(1), pixels(1), (Start(widen(pixels(2)), still()),), 1, 0, renew=share)).state
+        for share in (0.0, 0.5, 1.0)
+    ]
+    np.testing.assert_allclose(unit(begun[0]), unit(pixels(2)), atol=1e-4)
+    np.testing.assert_allclose(unit(begun[1]), (unit(pixels(1)) + unit(pixels(2))) / 2, atol=1e-4)
+    np.testing.assert_allclose(unit(begun[2]), unit(pixels(1)), atol=1e-4)
+
+
+def test_what_has_just_come_into_view_is_painted_and_the_rest_touched_up(worker: StyleWorker) -> None:
+    flow = still()
+    flow.valid[:, : WIDTH // 2] = 0
+    starts = (Start(widen(pixels(1)), flow),)
+    begun = blend(pixels(1), starts).picture.transpose(1, 2, 0)
+    done = unit(worker.run(StylizeJob(StateId(1), pixels(1), starts, 12, 0, rate=0.4)).state)
+    moved = np.abs(done - begun)
+    assert moved[:, : WIDTH // 2].mean() > 1.5 * moved[:, WIDTH // 2 :].mean() > 0
+
+
+def wandering() -> tuple[Start, ...]:
+    """Two starts, with places that have none, along vectors of multiples of 1/32 pixel: OpenCV knows no others."""
+    random = np.random.default_rng(8)
+    starts = []
+    for seed in (2, 3):
+        vectors = cv2.resize(random.normal(0, 3, (3, 4, 2)).astype(np.float32), (WIDTH, HEIGHT))
+        valid = (random.uniform(0, 1, (HEIGHT, WIDTH)) < 0.7).astype(np.uint8) * np.uint8(255)
+        starts.append(Start(widen(pixels(seed)), Flow((np.rint(vectors * 32) / 32).astype(np.float32), valid), 0.5))
+    return tuple(starts)
+
+
+@pytest.mark.parametrize("renew", [0.0, 0.5])
+def test_what_is_blended_where_a_gpu_would_is_what_opencv_blends(
+    worker: StyleWorker, renew: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = StylizeJob(StateId(1), pixels(1), wandering(), 1, 0, renew=renew)
+    later = replace(first, iterations=3)
+    usual = [worker.run(job) for job in (first, later)]
+    monkeypatch.setattr("vidnst.farm.workers.blends_there", lambda device, motion: True)
+    monkeypatch.setattr("vidnst.farm.workers.blend", None)  # nothing asks for it
+    found = [worker.run(job) for job in (first, later)]
+    off = [np.abs(unit(one.state) - unit(other.state)) for one, other in zip(found, usual, strict=True)]
+    assert off[0].max() < 1e-4
+    # Optimisers go by a gradient's sign where it is next to nothing, so a few pixels then go the other way.
+    assert off[1].mean() < 1e-3
+    np.testing.assert_array_equal(worker.run(later).state, found[1].state)
+
+
+def test_a_gpu_blends_but_for_what_only_opencv_can() -> None:
+    gpu, cpu, plain = torch.device("cuda"), torch.device("cpu"), RenderConfig().motion
+    assert not plain.reads_sources
+    assert blends_there(gpu, plain)
+    assert not blends_there(cpu, plain)
+    assert not blends_there(gpu, build_config({"motion": {"follow_light": True}}).motion)
+    assert not blends_there(gpu, build_config({"motion": {"static_lock": 2.0}}).motion)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("follow_light", [False, True])
+def test_a_worker_on_a_gpu_paints_what_one_on_a_cpu_does_and_the_same_every_time(follow_light: bool) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs an NVIDIA GPU")
+    starts = tuple(replace(start, source=narrow(start.state, 8)) for start in wandering())
+    job = StylizeJob(StateId(1), pixels(1), starts, 3, 0, renew=0.2)
+    look = {"losses": SMALL, "optimize": {"iterations": 4, "scales": 1}, "motion": {"follow_light": follow_light}}
+    made = {
+        device: StyleWorkerFactory(
+            build_config({**look, "farm": {"device": device}}), random_features("relu2_2"), [(pixels(9), 1.0)]
+        )()
+        for device in ("cuda", "cpu")
+    }
+    one, two, cpu = (made[device].run(job).state for device in ("cuda", "cuda", "cpu"))
+    np.testing.assert_array_equal(one, two)
+    assert np.abs(unit(one) - unit(cpu)).mean() < 0.02
+
+
+def glimpsed(**known: object) -> StylizeJob:
+    sources = tuple(glimpse(pixels(seed)) for seed in (12, 13))
+    return replace(StylizeJob(StateId(1), pixels(1), wandering(), 1, 0, glimpses=sources), **known)  # type: ignore[arg-type]
+
+
+def test_what_is_known_of_a_start_is_not_looked_at_again(worker: StyleWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[type] = []
+
+    def looking(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        looked.append(picture.dtype.type)
+        return glimpse(picture)
+
+    known = tuple(glimpse(start.state) for start in wandering())
+    monkeypatch.setattr("vidnst.farm.workers.glimpse", looking)
+    results, looks = [], []
+    for painted in ((), (None, known[1]), known):
+        looked.clear()
+        results.append(worker.run(glimpsed(painted=painted)))
+        looks.append(looked.count(np.uint16))
+    assert looks[0] - looks[2] == 2 * (looks[1] - looks[2]) > 0  # a frame that looks wrong is looked at twice
+    assert len({(result.state.tobytes(), result.suspect, result.mended) for result in results}) == 1
+
+
+def test_a_result_brings_its_glimpse_where_somebody_compares(worker: StyleWorker) -> None:
+    result = worker.run(glimpsed())
+    assert result.glimpse is not None
+    np.testing.assert_array_equal(result.glimpse, glimpse(result.state))
+    assert worker.run(StylizeJob(StateId(1), pixels(1), wandering(), 1, 0)).glimpse is None
+
+
+def test_where_no_style_pulls_the_state_is_the_source_and_the_edge_is_shown_soft(worker: StyleWorker) -> None:
+    bare = np.zeros((HEIGHT, WIDTH), np.uint8)
+    bare[:, 20:32], bare[:, 32:] = 128, 255
+    direction = Direction((Area((Pull(1.0, ((0, 1.0),)),), 255 - bare), Area((), bare)))
+    job = StylizeJob(StateId(0), pixels(1), (), 4, 0, direction=direction)
+    done = worker.run(pickle.loads(pickle.dumps(job)))
+    assert done.shown is not None
+    np.testing.assert_array_equal(done.state[:, 32:], widen(pixels(1))[:, 32:])
+    np.testing.assert_array_equal(done.shown[:, 32:], done.state[:, 32:])
+    np.testing.assert_array_equal(done.shown[:, :20], done.state[:, :20])
+    source = unit(widen(pixels(1)))
+    off = [np.abs(unit(picture) - source)[:, 20:32].mean() for picture in (done.shown, done.state)]
+    assert 0 < off[0] == pytest.approx(off[1] / 2, rel=0.05)
+    assert worker.run(StylizeJob(StateId(0), pixels(1), (), 2, 0)).shown is None
+
+
+def test_read_only_arrays_are_welcome(worker: StyleWorker) -> None:
+    frame, before = pixels(1), widen(pixels(2))
+    frame.flags.writeable = before.flags.writeable = False
+    worker.run(StylizeJob(StateId(0), frame, (Start(before, still()),), 1, 0))
+
+
+def test_a_flow_worker_finds_the_motion() -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (12, 16, 3), np.uint8)
+    reference = np.kron(noise, np.ones((8, 8, 1), np.uint8))
+    config = RenderConfig().motion
+    pair = FlowWorkerFactory(config)().run(FlowJob(FlowId(1, 0), np.roll(reference, 4, axis=1), reference))
+    assert np.median(pair.forward.vectors_px[20:-20, 20:-20, 0]) == pytest.approx(-4, abs=0.2)
+    assert np.median(pair.backward.vectors_px[20:-20, 20:-20, 0]) == pytest.approx(4, abs=0.2)
+
+
+def test_a_flow_over_a_far_distance_is_refined_from_two_shorter_ones() -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (24, 64, 3), np.uint8)
+    wide = cv2.resize(noise, (512, 192), interpolation=cv2.INTER_CUBIC)
+    frames = [np.ascontiguousarray(wide[:, 16 * step : 16 * step + 256]) for step in range(3)]
+    worker = FlowWorkerFactory(RenderConfig().motion)()
+    steps = [worker.run(FlowJob(FlowId(at + 1, at), frames[at + 1], frames[at])) for at in (1, 0)]
+    far = worker.run(FlowJob(FlowId(2, 0), frames[2], frames[0], (steps[0], steps[1])))
+    seen = far.forward.valid[20:-20, 20:-20] == 255
+    assert seen[:, :190].mean() > 0.9
+    found = far.forward.vectors_px[20:-20, 20:-20, 0][seen]
+    assert np.median(np.abs(found - 32)) < 0.2
+
+
+@pytest.fixture(scope="module")
+def raft_factory() -> FlowWorkerFactory:
+    """Makes workers with the small network, of seeded random weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        state = raft_small(weights=None).state_dict()
+    weights = {name: tensor.numpy() for name, tensor in state.items() if tensor.is_floating_point()}
+    return FlowWorkerFactory(build_config({"motion": {"method": "raft"}}).motion, weights, "cpu", threads=1)
+
+
+def test_a_raft_worker_is_the_same_wherever_its_factory_has_travelled(raft_factory: FlowWorkerFactory) -> None:
+    job = FlowJob(FlowId(1, 0), pixels(1), pixels(2))
+    made = (raft_factory, pickle.loads(pickle.dumps(raft_factory)))
+    here, there = (factory().run(job).forward for factory in made)
+    assert here.vectors_px.shape == (HEIGHT, WIDTH, 2)
+    np.testing.assert_array_equal(here.vectors_px, there.vectors_px)
+    np.testing.assert_array_equal(here.valid, there.valid)
+
+
+def test_the_method_decides_and_raft_is_not_replaced_in_silence(raft_factory: FlowWorkerFactory) -> None:
+    job = FlowJob(FlowId(1, 0), pixels(1), pixels(2))
+    dis = RenderConfig().motion
+    by_dis = FlowWorkerFactory(dis)().run(job).forward
+    np.testing.assert_array_equal(replace(raft_factory, config=dis)().run(job).forward.vectors_px, by_dis.vectors_px)
+    assert not np.array_equal(raft_factory().run(job).forward.vectors_px, by_dis.vectors_px)
+    with pytest.raises(FarmError, match="no weights came"):
+        replace(raft_factory, raft=None)().run(job)
+
+
+def test_raft_on_a_gpu_that_is_not_there_is_an_error(
+    raft_factory: FlowWorkerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(FarmError, match="sees no GPU"):
+        replace(raft_factory, device="cuda")()
+
+
+def test_asking_for_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    config = build_config({"farm": {"device": "cuda"}})
+    with pytest.raises(FarmError, match="sees no GPU"):
+        StyleWorkerFactory(config, None, [])()
+
+
+def test_workers_take_no_more_threads_than_they_are_given() -> None:
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    try:
+        for factory in (FlowWorkerFactory(RenderConfig().motion), StyleWorkerFactory(RenderConfig(), None, [])):
+            cv2.setNumThreads(2)
+            factory()
+            assert cv2.getNumThreads() == 2  # as it was
+            replace(factory, threads=1)()
+            assert (cv2.getNumThreads(), torch.get_num_threads()) == (1, 1)
+    finally:
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])
+
+
+def test_two_threads_paint_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    made_by = StyleWorkerFactory(
+        build_config({"losses": SMALL}), random_features("relu2_2"), [(pixels(9), 1.0)], threads=1
+    )
+    worker = made_by()
+    inside: list[StylizeJob] = []
+    most: list[int] = []
+    first_in, go_on = threading.Event(), threading.Event()
+
+    def paint(self: StyleWorker, stylizer: object, job: StylizeJob, *rest: object, **watching: object) -> Stylized:
+        inside.append(job)
+        most.append(len(inside))
+        first_in.set()
+        go_on.wait(20)
+        inside.remove(job)
+        return Stylized(widen(job.content), {}, 1, 0.0)
+
+    monkeypatch.setattr(StyleWorker, "_paint", paint)
+    jobs = [StylizeJob(StateId(number), pixels(number), (), 1, 0) for number in range(2)]
+    threads = [threading.Thread(target=worker.run, args=[job]) for job in jobs]
+    for thread in threads:
+        thread.start()
+    assert first_in.wait(20)
+    threads[1].join(0.2)  # long enough for it to come in, if it could
+    go_on.set()
+    for thread in threads:
+        thread.join(20)
+    assert most == [1, 1]

@@ -1,0 +1,157 @@
+"""Sound comes along: copied where it can be, in step with the pictures, trimmed with the range."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from support import clips
+
+from vidnst.config import OutputConfig
+from vidnst.errors import OutputError
+from vidnst.media.input.container import AudioStream, describe
+from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.probe import probe
+from vidnst.media.output.audio import encoder_for, output_options
+from vidnst.media.output.encode import encode
+
+
+def flash_seconds(path: Path) -> float:
+    """When the white frame appears, counted from the container's start."""
+    bright = [frame for frame in FrameReader(probe(path)) if frame.pixels.mean() > 128]
+    assert len(bright) == 1
+    return float(bright[0].pts_seconds - describe(path).start_seconds)
+
+
+def step_seconds(path: Path) -> float:
+    """How much later the beep is than the flash."""
+    return clips.beep_seconds(path) - flash_seconds(path)
+
+
+SOURCES = {
+    "aac.mp4": ("-c:a", "aac"),
+    "ac3.mkv": ("-c:a", "ac3"),
+    "pcm.mov": ("-c:a", "pcm_s16le"),
+    "mp3.mkv": ("-c:a", "libmp3lame"),
+    "opus.mkv": ("-c:a", "libopus"),
+    "aac.ts": ("-c:a", "aac"),
+}
+COPIED = {
+    ".mp4": {"aac", "ac3", "mp3", "opus"},
+    ".mov": {"aac", "ac3", "mp3", "pcm_s16le"},
+    ".mkv": {"aac", "ac3", "mp3", "opus", "pcm_s16le"},
+    ".webm": {"opus"},
+}
+OTHERWISE = {".mp4": "aac", ".mov": "pcm_s24le", ".mkv": "flac", ".webm": "opus"}
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
+@pytest.mark.parametrize("source", SOURCES)
+def test_sound_is_copied_or_recoded_and_stays_in_step(
+    tmp_path: Path, transcode: Callable, source: str, suffix: str
+) -> None:
+    path = clips.flash_and_beep(tmp_path / source, sound=SOURCES[source])
+    codec = describe(path).audio[0].codec
+    trip = transcode(path, f"o{suffix}")
+    assert describe(trip.output).audio[0].codec == (codec if codec in COPIED[suffix] else OTHERWISE[suffix])
+    assert step_seconds(trip.output) == pytest.approx(step_seconds(path), abs=0.003)
+
+
+@pytest.mark.parametrize("name", ["o.mp4", "o.mkv", "o.webm"])
+def test_sound_is_trimmed_with_the_range(tmp_path: Path, transcode: Callable, name: str) -> None:
+    path = clips.flash_and_beep(tmp_path / "s.mp4", flash=40, count=75)
+    trip = transcode(path, name, start=30, end=60)
+    found = describe(trip.output)
+    assert flash_seconds(trip.output) == pytest.approx(10 / 25, abs=0.002)
+    assert step_seconds(trip.output) == pytest.approx(0, abs=0.003)
+    assert found.duration_seconds is not None
+    assert float(found.duration_seconds) == pytest.approx(30 / 25, abs=0.05)
+
+
+@pytest.mark.parametrize("start", [0, 15])
+@pytest.mark.parametrize("name", ["o.mp4", "o.mkv"])
+def test_sound_stays_in_step_where_pictures_start_late(
+    tmp_path: Path, transcode: Callable, name: str, start: int
+) -> None:
+    path = clips.flash_and_beep(tmp_path / "late.mkv", pictures_late_seconds=0.4)
+    trip = transcode(path, name, start=start)
+    assert step_seconds(trip.output) == pytest.approx(step_seconds(path), abs=0.003)
+    if start == 0:
+        assert float(probe(trip.output).pts_seconds[0]) == pytest.approx(0.4, abs=0.002)
+
+
+@pytest.mark.parametrize(("rate", "count", "seconds"), [(25, 50, 10), (1, 50, 49), (2, 300, 128)])
+def test_sound_waits_for_slow_pictures_as_long_as_an_encoder_may_hold_them_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int, count: int, seconds: int
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("vidnst.media.output.encode.ffmpeg.run", lambda args, **options: asked.extend(map(str, args)))
+    source = clips.flash_and_beep(tmp_path / "s.mp4", count=2, flash=1)
+    pts = tuple(Fraction(number, rate) for number in range(count))
+    clip = replace(probe(source), rate=Fraction(rate), pts_seconds=pts, last_duration_seconds=Fraction(1, rate))
+    (frame,) = clips.write_pictures(tmp_path, clips.pictures(1))
+    with pytest.raises(OutputError):  # nothing is written
+        encode([frame] * count, tmp_path / "o.mp4", clip=clip, start=0, end=count, settings=OutputConfig())
+    assert asked[asked.index("-max_interleave_delta") + 1] == str(seconds * 1_000_000)
+
+
+def test_without_sound_there_is_none(tmp_path: Path, transcode: Callable) -> None:
+    silent = transcode(clips.write_video(tmp_path / "s.mp4", clips.pictures(4)), "a.mp4")
+    assert describe(silent.output).audio == ()
+
+
+def test_sound_can_be_left_out(tmp_path: Path, transcode: Callable) -> None:
+    source = clips.write_video(tmp_path / "s.mp4", clips.pictures(4), sound=("-c:a", "aac"))
+    assert describe(transcode(source, "a.mp4", audio="none").output).audio == ()
+
+
+def test_surround_sound_reaches_webm(tmp_path: Path, transcode: Callable) -> None:
+    sound = ("-c:a", "ac3", "-af", "pan=5.1(side)|FL=c0|FR=c0|FC=c0|LFE=c0|SL=c0|SR=c0")
+    source = clips.write_video(tmp_path / "s.mkv", clips.pictures(8), sound=sound)
+    assert describe(source).audio[0].layout == "5.1(side)"
+    found = describe(transcode(source, "o.webm").output)
+    assert [(stream.codec, stream.layout) for stream in found.audio] == [("opus", "5.1")]
+
+
+def test_every_audio_stream_is_kept_with_its_language(tmp_path: Path, transcode: Callable) -> None:
+    video = clips.write_video(tmp_path / "v.mp4", clips.pictures(10))
+    path = tmp_path / "two.mkv"
+    clips.run_ffmpeg(
+        "-i", video, "-f", "lavfi", "-i", "sine=440:d=0.4", "-f", "lavfi", "-i", "sine=880:d=0.4",
+        "-map", "0", "-map", "1", "-map", "2", "-c:v", "copy", "-c:a:0", "ac3", "-c:a:1", "pcm_s16le",
+        "-metadata:s:a:0", "language=fre", "-metadata:s:a:1", "language=jpn", path,
+    )  # fmt: skip
+    trip = transcode(path, "o.mp4")
+    assert [stream.codec for stream in describe(trip.output).audio] == ["ac3", "aac"]
+    assert headers(trip.output, "fre", "jpn") == {"fre", "jpn"}
+
+
+@pytest.mark.parametrize("name", ["o.mp4", "o.mov", "o.mkv", "o.webm"])
+def test_titles_and_chapters_are_kept(tmp_path: Path, transcode: Callable, name: str) -> None:
+    (tmp_path / "meta.txt").write_text(
+        ";FFMETADATA1\ntitle=Sea and sky\nartist=Nobody\n"
+        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=400\ntitle=Dawn\n"
+        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=400\nEND=800\ntitle=Dusk\n"
+    )
+    video = clips.write_video(tmp_path / "v.mp4", clips.pictures(20))
+    path = tmp_path / "m.mkv"
+    clips.run_ffmpeg("-i", video, "-i", tmp_path / "meta.txt", "-map_metadata", "1", "-c", "copy", path)
+    wanted = {"Sea and sky", "Nobody", "Dawn", "Dusk"}
+    assert headers(path, *wanted) == wanted
+    assert headers(transcode(path, name).output, *wanted) == wanted
+
+
+def headers(path: Path, *words: str) -> set[str]:
+    from vidnst.media import ffmpeg
+
+    _, _, text = ffmpeg.capture(["-i", str(path)])
+    return {word for word in words if word in text}
+
+
+def test_bitrates_follow_the_channels() -> None:
+    six = output_options(".webm", [AudioStream(1, "ac3", "5.1(side)")])
+    assert six[six.index("-b:a:0") + 1] == "480k"
+    one = output_options(".mp4", [AudioStream(1, "pcm_s16le", "mono")])
+    assert one[one.index("-b:a:0") + 1] == "128k"
+    assert encoder_for(".mkv", AudioStream(1, "adpcm_ms", "stereo")) == "flac"

@@ -1,0 +1,36 @@
+"""A frame of what a render has written, found without looking through all of it."""
+
+from pathlib import Path
+
+import pytest
+from support import clips
+
+from vidnst.errors import SourceError
+from vidnst.media.input.quick_frame import FARTHEST, glance
+
+
+def test_the_frame_with_that_number_comes_out_of_videos_folders_and_pictures(tmp_path: Path) -> None:
+    video = clips.write_video(tmp_path / "a.mp4", clips.pictures(6))
+    (tmp_path / "folder").mkdir()
+    paths = clips.write_pictures(tmp_path / "folder", clips.pictures(6))
+    for path in (video, tmp_path / "folder"):
+        assert [clips.read_index(glance(path, number)) for number in (0, 3, 5)] == [0, 3, 5]
+        with pytest.raises(SourceError, match="frame 6"):
+            glance(path, 6)
+        with pytest.raises(SourceError, match="frame -1"):
+            glance(path, -1)
+    assert clips.read_index(glance(paths[4], 0)) == 4
+
+
+def test_a_frame_far_into_a_video_is_refused_rather_than_decoded_for(tmp_path: Path) -> None:
+    video = clips.write_video(tmp_path / "a.mp4", clips.pictures(FARTHEST + 2))
+    assert clips.read_index(glance(video, FARTHEST - 1)) == FARTHEST - 1
+    with pytest.raises(SourceError, match="quickly"):
+        glance(video, FARTHEST)
+
+
+def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.m3u8").write_text("#EXTM3U\n/etc/passwd\n")
+    for name in ("gone.mp4", "list.m3u8"):
+        with pytest.raises(SourceError, match=name.split(".")[0]):
+            glance(tmp_path / name, 0)

@@ -1,0 +1,39 @@
+"""OpenCV's threads while many threads of this process use it."""
+
+from collections.abc import Iterator
+
+import cv2
+import pytest
+
+from vidnst.motion.opencv_threads import one_thread_each, use_threads
+
+
+@pytest.fixture(autouse=True)
+def three() -> Iterator[None]:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    yield
+    cv2.setNumThreads(before)
+
+
+def test_opencv_takes_no_threads_of_its_own_until_the_block_is_left() -> None:
+    with one_thread_each():
+        assert cv2.getNumThreads() == 1
+    assert cv2.getNumThreads() == 3
+
+
+def test_blocks_may_overlap_in_any_way() -> None:
+    first, second = one_thread_each(), one_thread_each()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert cv2.getNumThreads() == 1
+    second.__exit__(None, None, None)
+    assert cv2.getNumThreads() == 3
+
+
+def test_what_is_asked_for_meanwhile_holds_afterwards() -> None:
+    with one_thread_each():
+        use_threads(2)
+        assert cv2.getNumThreads() == 1
+    assert cv2.getNumThreads() == 2

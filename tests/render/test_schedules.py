@@ -1,0 +1,143 @@
+"""Whole renders by `keys`: the same bytes on any staff, shots apart, still things still, loops closed."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support.clips import write_pictures
+from support.moving_clip import MovingClip
+
+import vidnst
+from vidnst.config.loader import build_config
+from vidnst.events import Event, Warned
+from vidnst.frames import unit
+from vidnst.media.images import read_picture
+from vidnst.motion.flow import Flow
+from vidnst.motion.metrics import warp_error
+
+LOOK: dict[str, Any] = {
+    "losses": {"style_layers": {"relu1_1": 1, "relu2_1": 1}, "content_layers": {"relu2_1": 1}},
+    "optimize": {"iterations": 20, "scales": 1},
+    "schedule": {"spacing": 4, "passes": 2},
+    "model": {"weights": "random"},
+    "farm": {"executor": "inline", "threads": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    blocks = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
+    folder = tmp_path_factory.mktemp("style")
+    return write_pictures(folder, [np.kron(blocks, np.ones((8, 8, 1), np.uint8))], "style.png")[0]
+
+
+def rendered(
+    folder: Path, frames: list[NDArray[np.uint8]], style: Path, changes: Mapping[str, Any], name: str = "out"
+) -> tuple[list[NDArray[Any]], list[Event]]:
+    """The frames that come out, and what was told."""
+    source = folder / "source"
+    if not source.exists():
+        write_pictures(source, frames)
+    values = {section: {**LOOK.get(section, {}), **changes.get(section, {})} for section in {*LOOK, *changes}}
+    told: list[Event] = []
+    output = folder / name
+    config = build_config(values)
+    vidnst.render(source, style=style, output=output, config=config, restart=True, overwrite=True, on_event=told.append)
+    return [read_picture(path) for path in sorted(output.glob("*.png"))], told
+
+
+def test_frames_do_not_depend_on_the_number_of_workers_or_their_order(tmp_path: Path, style: Path) -> None:
+    clip = MovingClip(count=11, width=64, height=48, pan_px=(1.3, 0.4), square_px=12, square_step_px=(2, 1))
+    found = [
+        rendered(tmp_path, clip.all_pixels(), style, {"farm": {"workers": workers}}, f"out{workers}")[0]
+        for workers in (1, 3)
+    ]
+    assert len(found[0]) == 11
+    for one, three in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, three)
+
+
+def test_a_shot_looks_the_same_whatever_comes_before_and_after_it(tmp_path: Path, style: Path) -> None:
+    first = MovingClip(count=5, width=64, height=48, pan_px=(1, 0), square_px=0, seed=1).all_pixels()
+    second = MovingClip(count=6, width=64, height=48, pan_px=(0, 1), square_px=0, seed=7).all_pixels()
+    both, _ = rendered(tmp_path / "both", first + second, style, {"input": {"shots": [5]}})
+    alone, _ = rendered(tmp_path / "alone", second, style, {})
+    for joined, single in zip(both[5:], alone, strict=True):
+        np.testing.assert_array_equal(joined, single)
+
+
+def test_a_locked_picture_holds_still_where_the_source_does(tmp_path: Path, style: Path) -> None:
+    noise = np.random.default_rng(3)
+    scene = MovingClip(count=9, width=64, height=48, square_px=14, square_step_px=(2, 0), square=(4, 16)).all_pixels()
+    grain = [np.clip(f + noise.normal(0, 1.5, f.shape), 0, 255).astype(np.uint8) for f in scene]
+    frames, _ = rendered(tmp_path, grain, style, {"motion": {"static_lock": 6.0}})
+    below = [frame[40:].astype(int) for frame in frames]  # the square never comes there
+    assert max(np.abs(one - below[0]).max() for one in below) <= 1
+    moving = [frame[18:28].astype(int) for frame in frames]
+    assert np.abs(moving[4] - moving[0]).max() > 20
+
+
+@pytest.mark.parametrize(("scales", "least"), [(1, 0.15), (2, 0.35)], ids=["one scale", "two scales"])
+def test_under_swinging_light_the_texture_stays_and_the_brightness_follows(
+    tmp_path: Path, style: Path, scales: int, least: float
+) -> None:
+    """At two scales the light is told by pictures of 32x24, which answer to it somewhat less."""
+    scene = MovingClip(count=1, width=64, height=48, square_px=0).frame(0)
+    lights = [0.75 + 0.25 * np.cos(2 * np.pi * index / 8) for index in range(9)]
+    source = [np.rint(scene * light * 255).astype(np.uint8) for light in lights]
+    common = {
+        "losses": {"temporal_weight": 300.0, "style_weight": 0.5},
+        "optimize": {"iterations": 60, "scales": scales},
+    }
+    follow = {**common, "motion": {"follow_light": True, "static_lock": 4.0}}
+    steady = luma(rendered(tmp_path, source, style, follow, "steady")[0])
+    boils = {**common, "schedule": {"kind": "independent"}}
+    alone = luma(rendered(tmp_path, source, style, boils, "alone")[0])
+    assert texture_motion(steady) < 0.5 * texture_motion(alone)
+    swing = max(frame.mean() for frame in alone) - min(frame.mean() for frame in alone)
+    assert swing > 20
+    off = [abs(one.mean() - two.mean()) for one, two in zip(steady, alone, strict=True)]
+    assert max(off) < least * swing
+
+
+def luma(frames: list[NDArray[Any]]) -> list[NDArray[np.float32]]:
+    return [unit(frame) @ np.array([54.2, 182.4, 18.4], np.float32) for frame in frames]
+
+
+def texture_motion(frames: list[NDArray[np.float32]]) -> float:
+    """Mean difference of neighbours brought to one mean and contrast."""
+    level = [(frame - frame.mean()) / frame.std() for frame in frames]
+    return float(np.mean([np.abs(one - two).mean() for one, two in pairwise(level)]))
+
+
+def test_a_loop_closes(tmp_path: Path, style: Path) -> None:
+    """A texture that has gone round once: the last frame leads to the first, though both were begun from noise."""
+    noise = np.random.default_rng(3).integers(0, 256, (6, 16, 3), np.uint8)
+    texture = cv2.resize(np.concatenate([noise] * 3, axis=1), (3 * 64, 48), interpolation=cv2.INTER_CUBIC)
+    wide = np.asarray(texture[:, 64:128], np.uint8)
+    source = [np.roll(wide, 4 * index, axis=1) for index in range(16)]
+    vectors_px = np.zeros((48, 64, 2), np.float32)
+    vectors_px[..., 0] = -4
+    valid = np.full((48, 64), 255, np.uint8)
+    valid[:, :12] = valid[:, -12:] = 0  # what comes into view is painted anew
+    steps = {}
+    for loop in (False, True):
+        changes = {"schedule": {**LOOK["schedule"], "loop": loop}, "optimize": {"init": "noise", "iterations": 40}}
+        frames = [unit(frame) for frame in rendered(tmp_path, source, style, changes, f"loop-{loop}")[0]]
+        closing = warp_error(frames[0], frames[-1], Flow(vectors_px, valid))
+        others = [warp_error(late, early, Flow(vectors_px, valid)) for early, late in pairwise(frames)]
+        steps[loop] = closing / float(np.mean(others))
+    assert steps[True] < 6
+    assert steps[True] < 0.1 * steps[False]
+
+
+def test_a_clip_with_cuts_is_no_loop_and_that_is_told(tmp_path: Path, style: Path) -> None:
+    clip = MovingClip(count=4, width=64, height=48)
+    changes = {"schedule": {"loop": True}, "input": {"shots": [2]}, "optimize": {"iterations": 1}}
+    _, told = rendered(tmp_path, clip.all_pixels(), style, changes)
+    assert any("2 shots" in event.message for event in told if isinstance(event, Warned))

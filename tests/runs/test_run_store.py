@@ -1,0 +1,411 @@
+"""The run folder: what it believes after any accident, what it refuses, and what it says."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vidnst.errors import DiskFullError, OutputError, RunError
+from vidnst.farm.plan import Node, StateId, chain
+from vidnst.frames import Shot
+from vidnst.runs import Done, Look, Manifest, RunStore, StyleMark, holds_run
+
+
+def manifest_of(**changes: Any) -> Manifest:
+    config = {
+        "losses": {"style_weight": 10.0, "style_layers": {"relu1_1": 1.0}},
+        "input": {"size": None},
+        **changes.pop("config", {}),
+    }
+    styles = changes.pop("styles", (StyleMark(path="a/starry.jpg", fingerprint="11", weight=1.0),))
+    look = Look(config=config, source=changes.pop("source", "aa"), styles=styles, weights=changes.pop("network", "ww"))
+    look = look.model_copy(update={"flow_weights": changes.pop("flow_network", "none")})
+    values: dict[str, Any] = {
+        "versions": {"vidnst": "0.1.0"},
+        "config": config,
+        "look": look,
+        "sources": ("clips/bird.mp4",),
+        "weights": "net/vgg19.pth",
+        "output": "out.mp4",
+    }
+    return Manifest(**{**values, **changes})
+
+
+def nodes_of(frames: int) -> list[Node]:
+    return [node for node in chain(Shot(0, frames)) if isinstance(node.id, StateId)]
+
+
+def picture(seed: int, height: int = 5, width: int = 7) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    return np.random.default_rng(seed).integers(0, 65536, (height, width, 3), np.uint16)
+
+
+def complete(store: RunStore, node: Node, *, state: bool = True) -> None:
+    assert isinstance(node.id, StateId)
+    if state:
+        store.write(states={node.id: picture(node.id.frame)})
+    store.write(frames={node.id.frame: lambda path: path.write_bytes(b"png")})
+    store.record_done([Done(node, worker="style-0", attempt=1, losses={"total": 0.5}, evaluations=9, seconds=1.5)])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "out.mp4.vidnst"
+
+
+def test_what_was_finished_is_there_when_the_run_is_opened_again(folder: Path) -> None:
+    nodes = nodes_of(4)
+    with RunStore.create(folder, manifest_of()) as store:
+        for node in nodes[:2]:
+            complete(store, node)
+    with RunStore.open(folder) as store:
+        assert [store.finished(node) for node in nodes] == [True, True, False, False]
+        np.testing.assert_array_equal(store.read_state(StateId(1), width=7, height=5), picture(1))
+        assert store.manifest == manifest_of()
+        assert store.settled(chain(Shot(0, 4))) == {StateId(0), StateId(1)}
+
+
+def test_a_state_or_frame_without_its_event_is_not_believed(folder: Path) -> None:
+    (node,) = nodes_of(1)
+    with RunStore.create(folder, manifest_of()) as store:
+        store.write(states={StateId(0): picture(0)})
+        store.write(frames={0: lambda path: path.write_bytes(b"png")})
+    with RunStore.open(folder) as store:
+        assert not store.finished(node)
+
+
+def test_an_event_whose_frame_is_gone_is_not_believed(folder: Path) -> None:
+    (node,) = nodes_of(1)
+    with RunStore.create(folder, manifest_of()) as store:
+        complete(store, node)
+        store.frame_path(0).unlink()
+    with RunStore.open(folder) as store:
+        assert not store.finished(node)
+
+
+def test_released_states_are_deleted_and_their_nodes_stay_finished(folder: Path) -> None:
+    nodes = nodes_of(3)
+    with RunStore.create(folder, manifest_of()) as store:
+        for node in nodes[:2]:
+            complete(store, node)
+        store.release([StateId(0)])
+        store.release([StateId(0)])
+        assert not store.state_path(StateId(0)).exists()
+    with RunStore.open(folder) as store:
+        assert store.settled(nodes) == {StateId(0), StateId(1)}
+        assert [store.has_state(StateId(frame)) for frame in (0, 1)] == [False, True]
+
+
+@pytest.mark.parametrize("keep", range(1, 60, 7))
+def test_a_last_line_cut_off_anywhere_is_removed_and_the_log_goes_on(folder: Path, keep: int) -> None:
+    nodes = nodes_of(3)
+    with RunStore.create(folder, manifest_of()) as store:
+        complete(store, nodes[0])
+        whole = (folder / "events.jsonl").read_bytes()
+        complete(store, nodes[1])
+    log = (folder / "events.jsonl").read_bytes()
+    (folder / "events.jsonl").write_bytes(log[: len(whole) + keep])
+    with RunStore.open(folder) as store:
+        assert [store.finished(node) for node in nodes] == [True, False, False]
+        complete(store, nodes[2])
+    lines = (folder / "events.jsonl").read_bytes().splitlines()
+    assert [json.loads(line)["kind"] for line in lines] == ["session", "done", "session", "done"]
+
+
+def test_lines_that_are_no_events_are_passed_over(folder: Path) -> None:
+    (node,) = nodes_of(1)
+    with RunStore.create(folder, manifest_of()) as store:
+        complete(store, node)
+    log = folder / "events.jsonl"
+    log.write_bytes(b"\0\0\0\n[1]\n{\xff}\n" + log.read_bytes() + b"\0" * 100)
+    with RunStore.open(folder) as store:
+        assert store.finished(node)
+
+
+def test_half_written_files_are_removed_on_opening(folder: Path) -> None:
+    with RunStore.create(folder, manifest_of()) as store:
+        parts = [
+            store.frame_path(3).with_name(".00000003.part.png"),
+            store.state_path(StateId(3)).with_name(".3.0.part.npy"),
+        ]
+        for part in parts:
+            part.write_bytes(b"half")
+    with RunStore.open(folder):
+        assert not any(part.exists() for part in parts)
+
+
+def test_a_writer_that_fails_leaves_the_old_file_and_no_new_one(folder: Path) -> None:
+    with RunStore.create(folder, manifest_of()) as store:
+        store.write(frames={0: lambda path: path.write_bytes(b"old")})
+
+        def fail(path: Path) -> None:
+            path.write_bytes(b"half of the new")
+            raise ValueError("in the middle")
+
+        with pytest.raises(ValueError, match="in the middle"):
+            store.write(frames={0: fail})
+        with pytest.raises(OutputError, match="was not written"):
+            store.write(frames={1: lambda path: None})
+        assert [path.name for path in (folder / "frames").iterdir()] == ["00000000.png"]
+        assert store.frame_path(0).read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "pickle", "float", "small", "missing"])
+def test_a_damaged_state_is_refused_by_name(folder: Path, damage: str) -> None:
+    with RunStore.create(folder, manifest_of()) as store:
+        store.write(states={StateId(4, 1): picture(0)})
+        path = store.state_path(StateId(4, 1))
+        match damage:
+            case "truncated":
+                path.write_bytes(path.read_bytes()[:-10])
+            case "text":
+                path.write_text("hello")
+            case "pickle":
+                np.save(path, np.array([{}], dtype=object), allow_pickle=True)
+            case "float":
+                np.save(path, np.zeros((5, 7, 3), np.float32))
+            case "small":
+                np.save(path, np.zeros((5, 6, 3), np.uint16))
+            case "missing":
+                path.unlink()
+        with pytest.raises(RunError, match=r"state/4\.1\.npy cannot be read"):
+            store.read_state(StateId(4, 1), width=7, height=5)
+
+
+def test_the_same_render_goes_on_even_with_other_workers_and_paths(folder: Path) -> None:
+    style = StyleMark(path="elsewhere/starry.jpg", fingerprint="11", weight=1.0)
+    with RunStore.create(folder, manifest_of()) as store:
+        store.check_same(manifest_of(output="other.mkv", styles=(style,), versions={"vidnst": "9"}))
+
+
+def style_of(name: str, fingerprint: str = "11", weight: float = 1.0) -> dict[str, Any]:
+    return {"styles": (StyleMark(path=f"b/{name}", fingerprint=fingerprint, weight=weight),)}
+
+
+def losses_of(weight: float, layer: str) -> dict[str, Any]:
+    return {"config": {"losses": {"style_weight": weight, "style_layers": {layer: 1.0}}}}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (losses_of(20.0, "relu1_1"), "losses.style_weight: 10.0 -> 20.0"),
+        (losses_of(10.0, "relu2_1"), "losses.style_layers.relu2_1: not set -> 1.0"),
+        ({"config": {"input": {"size": 640}}}, "input.size: none -> 640"),
+        ({"source": "bb"}, "source bird.mp4 has other bytes"),
+        ({"network": "xx"}, "weights vgg19.pth has other bytes"),
+        (style_of("starry.jpg", "22"), "style starry.jpg has other bytes"),
+        (style_of("waves.jpg", "22"), "style starry.jpg -> waves.jpg"),
+        (style_of("starry.jpg", weight=2.0), "weight of style starry.jpg: 1 -> 2"),
+        ({"styles": ()}, "1 styles -> 0"),
+    ],
+)
+def test_another_render_is_refused_with_what_changed_and_how_to_start_afresh(
+    folder: Path, change: dict[str, Any], words: str
+) -> None:
+    with RunStore.create(folder, manifest_of()) as store, pytest.raises(RunError) as caught:
+        store.check_same(manifest_of(**change))
+    assert words in caught.value.what
+    assert "--restart" in caught.value.remedy
+    assert "--work-dir" in caught.value.remedy
+
+
+def test_a_record_from_before_flow_had_weights_is_read_and_gone_on_with(folder: Path) -> None:
+    RunStore.create(folder, manifest_of()).close()
+    record = json.loads((folder / "run.json").read_text())
+    del record["look"]["flow_weights"], record["raft_weights"]
+    (folder / "run.json").write_text(json.dumps(record))
+    with RunStore.open(folder) as store:
+        store.check_same(manifest_of())
+
+
+def test_other_weights_of_the_flow_make_another_render() -> None:
+    one = manifest_of(flow_network="aa", raft_weights="net/raft_small.pth")
+    two = manifest_of(flow_network="bb", raft_weights="net/raft_large.pth")
+    assert one.changes(two) == ["RAFT weights raft_large.pth has other bytes"]
+    assert one.changes(manifest_of(flow_network="aa", raft_weights="elsewhere.pth")) == []
+
+
+def test_all_changes_are_named_at_once(folder: Path) -> None:
+    with RunStore.create(folder, manifest_of()) as store, pytest.raises(RunError) as caught:
+        store.check_same(manifest_of(source="bb", config={"input": {"size": 64}}))
+    assert "input.size: none -> 64; source bird.mp4 has other bytes" in str(caught.value)
+
+
+def test_creating_over_a_run_needs_restart_and_then_removes_everything(folder: Path) -> None:
+    (node,) = nodes_of(1)
+    with RunStore.create(folder, manifest_of()) as store:
+        complete(store, node)
+        store.write_plan({"shots": [[0, 1]]})
+    with pytest.raises(RunError, match="holds a run already"):
+        RunStore.create(folder, manifest_of())
+    with RunStore.create(folder, manifest_of(source="bb"), restart=True) as store:
+        assert not store.finished(node)
+        assert not list((folder / "frames").iterdir())
+        assert store.read_plan() is None
+        assert store.manifest.look.source == "bb"
+
+
+def test_a_folder_with_other_peoples_files_is_left_alone(folder: Path) -> None:
+    (folder / "frames").mkdir(parents=True)
+    (folder / "thesis.tex").write_text("ten years of work")
+    for restart in (False, True):
+        with pytest.raises(RunError, match=r"thesis\.tex"):
+            RunStore.create(folder, manifest_of(), restart=restart)
+    assert (folder / "frames").is_dir()
+
+
+def test_a_run_folder_whose_parts_are_links_is_refused_and_what_they_point_to_is_left_alone(
+    folder: Path, tmp_path: Path
+) -> None:
+    RunStore.create(folder, manifest_of()).close()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / ".a.part.png").write_bytes(b"mine")
+    (folder / "frames").rmdir()
+    (folder / "frames").symlink_to(mine)
+    with pytest.raises(RunError, match="is a link"):
+        RunStore.open(folder)
+    with pytest.raises(RunError, match="is a link"):
+        RunStore.create(folder, manifest_of(), restart=True)
+    assert (mine / ".a.part.png").exists()
+
+
+def test_a_creation_that_was_killed_does_not_stand_in_the_way(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("lock", "events.jsonl", ".run.part.json"):
+        (folder / name).touch()
+    with RunStore.create(folder, manifest_of()) as store:
+        assert holds_run(store.folder)
+
+
+def test_a_folder_in_use_is_refused_by_process_and_host(folder: Path) -> None:
+    with RunStore.create(folder, manifest_of()):
+        with pytest.raises(RunError, match=rf"in use by process {os.getpid()} on "):
+            RunStore.open(folder)
+        with pytest.raises(RunError, match="in use"):
+            RunStore.create(folder, manifest_of(), restart=True)
+    RunStore.open(folder).close()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "{not json", '{"format": 99}'])
+def test_a_damaged_record_is_refused_and_does_not_keep_the_lock(folder: Path, text: str) -> None:
+    RunStore.create(folder, manifest_of()).close()
+    (folder / "run.json").write_text(text)
+    for _ in range(2):
+        with pytest.raises(RunError, match=r"run\.json cannot be read"):
+            RunStore.open(folder)
+
+
+def test_what_is_no_run_is_said_to_be_none(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(RunError, match="is no run folder"):
+            RunStore.open(path)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_plan_comes_back_and_a_damaged_one_is_refused(folder: Path) -> None:
+    with RunStore.create(folder, manifest_of()) as store:
+        assert store.read_plan() is None
+        store.write_plan({"shots": [[0, 4]], "rate": "24000/1001"})
+        assert store.read_plan() == {"shots": [[0, 4]], "rate": "24000/1001"}
+        for damaged in ("[1]", "{", "[" * 100_000):
+            (folder / "plan.json").write_text(damaged)
+            with pytest.raises(RunError, match=r"plan\.json is damaged"):
+                store.read_plan()
+
+
+def test_a_measurement_is_part_of_a_run_and_goes_with_it(folder: Path) -> None:
+    with RunStore.create(folder, manifest_of()) as store:
+        path = store.write_measure({"frames": 3})
+        assert json.loads(path.read_text()) == {"frames": 3}
+    with RunStore.create(folder, manifest_of(), restart=True):
+        assert not path.exists()
+
+
+def test_finishing_removes_states_and_frames_unless_they_are_kept(folder: Path) -> None:
+    (node,) = nodes_of(1)
+    for keep in (True, False):
+        with RunStore.create(folder, manifest_of(), restart=True) as store:
+            complete(store, node)
+            assert not store.complete
+            store.finish(keep=keep)
+        assert (folder / "frames").exists() is keep
+        with RunStore.open(folder) as store:
+            assert store.complete
+            assert store.finished(node) is keep
+            complete(store, node)
+        with RunStore.open(folder) as store:
+            assert not store.complete
+
+
+def test_the_pace_is_that_of_the_last_session_that_had_one(folder: Path) -> None:
+    RunStore.create(folder, manifest_of()).close()
+    lines = [{"kind": "session", "time": 0}]
+    lines += [{"kind": "done", "node": f"{n}.0", "final": True, "time": 100 + 2 * n} for n in range(10)]
+    lines += [{"kind": "session", "time": 9000}]
+    lines += [{"kind": "done", "node": f"{n}.0", "final": True, "time": 9000 + 5 * n} for n in range(10, 14)]
+    lines += [{"kind": "session", "time": 20000}, {"kind": "done", "node": "14.0", "final": True, "time": 20100}]
+    (folder / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with RunStore.open(folder) as store:
+        assert store.seconds_per_frame == pytest.approx(5.0)
+
+
+def test_events_are_one_json_object_per_line_whatever_the_numbers(folder: Path) -> None:
+    (node,) = nodes_of(1)
+    with RunStore.create(folder, manifest_of()) as store:
+        losses, facts = {"total": float("nan")}, {"note": "a\nb"}
+        store.record_done([Done(node, "style-0", attempt=2, losses=losses, evaluations=3, seconds=0.25, facts=facts)])
+    event = json.loads((folder / "events.jsonl").read_text().splitlines()[-1])
+    assert event.pop("time") > 1.6e9
+    assert event == {
+        "kind": "done", "node": "0.0", "final": True, "attempt": 2, "worker": "style-0", "losses": {"total": None},
+        "evaluations": 3, "seconds": 0.25, "note": "a\nb",
+    }  # fmt: skip
+
+
+class FullDisk:
+    """Lets `os.fsync` find the disk full while it is on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.full = True
+        self._real = os.fsync
+        monkeypatch.setattr(os, "fsync", self)
+
+    def __call__(self, descriptor: int) -> None:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        self._real(descriptor)
+
+
+def test_a_full_disk_is_said_so_and_leaves_the_run_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = nodes_of(3)
+    with RunStore.create(folder, manifest_of()) as store:
+        complete(store, nodes[0])
+        before = (folder / "events.jsonl").read_bytes()
+        disk = FullDisk(monkeypatch)
+        with pytest.raises(DiskFullError, match=r"no space left on the disk of .*frames"):
+            store.write(frames={1: lambda path: path.write_bytes(b"png")})
+        with pytest.raises(DiskFullError, match="is kept"):
+            store.write(states={StateId(1): picture(1)})
+        with pytest.raises(DiskFullError):
+            store.record_done([Done(nodes[1], worker="w", attempt=1, losses={}, evaluations=1, seconds=1)])
+        assert (folder / "events.jsonl").read_bytes() == before
+        assert not list((folder / "frames").glob(".*"))
+        disk.full = False
+        complete(store, nodes[1])
+    with RunStore.open(folder) as store:
+        assert [store.finished(node) for node in nodes] == [True, True, False]
+
+
+def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write in"):
+        RunStore.create(tmp_path / "file" / "run", manifest_of())
+
+
+def test_a_state_of_another_type_is_a_mistake_of_the_caller(folder: Path) -> None:
+    with RunStore.create(folder, manifest_of()) as store, pytest.raises(ValueError, match="uint16"):
+        store.write(states={StateId(0): np.zeros((4, 4, 3), np.float32)})

@@ -1,0 +1,361 @@
+"""Ways to save memory: each against painting without it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vidnst.config import RenderConfig
+from vidnst.errors import ConfigError
+from vidnst.style.guidance import Area, Direction, Pull
+from vidnst.style.losses import feature_queries
+from vidnst.style.losses.objective import Objective, WarmStart
+from vidnst.style.memory import tiles
+from vidnst.style.memory.footprint import footprint
+from vidnst.style.memory.modes import Thrift, additive, ladder
+from vidnst.style.network.vgg import VGG19
+from vidnst.style.network.weights import load_features, resolve_weights
+from vidnst.style.stylizer import Stylizer
+from vidnst.style.targets.guide_maps import Guide
+from vidnst.style.targets.style_targets import StyleTarget, StyleTargets
+from vidnst.style.textures.registry import STATISTICS
+
+Features = dict[str, NDArray[np.float32]]
+Picture = NDArray[np.uint8]
+HEIGHT, WIDTH, SIDE = 200, 250, 176
+ADDITIVE = sorted(kind for kind, statistic in STATISTICS.items() if statistic.additive)
+
+
+def config(**sections: dict[str, Any]) -> RenderConfig:
+    return RenderConfig.model_validate({"model": {"backbone": "slim", "precision": "float32"}, **sections})
+
+
+def seeded(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def slim() -> Features:
+    return dict(load_features(resolve_weights(None, backbone="slim"), "relu5_1", backbone="slim"))
+
+
+@pytest.fixture(scope="module")
+def content() -> Tensor:
+    """`(1, 3, 200, 250)`: neither side a multiple of 16, waves and a little noise."""
+    y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
+    waves = torch.stack([torch.sin(x / 9 + y / 30), torch.cos(y / 7), torch.sin((x - y) / 17)])
+    return (0.5 + 0.4 * waves + 0.1 * seeded(3, HEIGHT, WIDTH)).clamp(0, 1)[None]
+
+
+@pytest.fixture(scope="module")
+def regions(painting: Picture) -> Callable[[VGG19, RenderConfig], list[StyleTarget]]:
+    """Targets in two regions, one of which many tiles have nothing of."""
+
+    def make(network: VGG19, config: RenderConfig) -> list[StyleTarget]:
+        wanted = config.losses
+        made = StyleTargets(
+            [(painting, 1.0)], network=network, layers=wanted.style_layers, kinds=wanted.style_kinds
+        ).at(HEIGHT, WIDTH)[0]
+        left = torch.zeros(1, 1, HEIGHT, WIDTH)
+        left[..., :70] = 1
+        left[..., 70:90] = 0.4
+        return [StyleTarget(share, made.textures, Guide(whole)) for share, whole in ((0.3, left), (0.7, 1 - left))]
+
+    return make
+
+
+def gradient(objective: Objective, picture: Tensor) -> tuple[Tensor, dict[str, float]]:
+    picture = picture.clone().requires_grad_()
+    terms = objective(picture)
+    (found,) = torch.autograd.grad(terms["total"], picture)
+    return found, {name: float(term.detach()) for name, term in terms.items()}
+
+
+def off(found: Tensor, wanted: Tensor) -> float:
+    return ((found - wanted).norm() / wanted.norm()).item()
+
+
+def peak_kept(objective: Objective, picture: Tensor) -> int:
+    """The most bytes that autograd keeps at a time, each storage counted once, from forward to the end of backward."""
+    kept: dict[int, tuple[int, int]] = {}
+    most = 0
+
+    class Held:
+        def __init__(self, tensor: Tensor) -> None:
+            nonlocal most
+            self.tensor, self.key = tensor, tensor.untyped_storage().data_ptr()
+            users, size = kept.get(self.key, (0, tensor.untyped_storage().nbytes()))
+            kept[self.key] = users + 1, size
+            most = max(most, sum(size for _, size in kept.values()))
+
+        def __del__(self) -> None:
+            users, size = kept.pop(self.key)
+            if users > 1:
+                kept[self.key] = users - 1, size
+
+    def pack(tensor: Tensor) -> Tensor | Held:
+        return tensor if isinstance(tensor, torch.nn.Parameter) else Held(tensor.detach())
+
+    def unpack(held: Tensor | Held) -> Tensor:
+        return held.tensor if isinstance(held, Held) else held
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        gradient(objective, picture)
+    return most
+
+
+@pytest.mark.parametrize(("padding", "scale"), [("zeros", "relative"), ("zeros", "mean"), ("reflect", "gatys")])
+def test_tiles_that_see_all_the_network_sees_have_the_gradient_of_the_whole(
+    padding: str, scale: str, slim: Features, content: Tensor, regions: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(tiles.tiles.__kwdefaults__ or {}, "halo_px", 80)
+    wanted = config(losses={"scale": scale, "style_kinds": {"gram": 1.0, "moments": 0.5}, "tv_weight": 0})
+    network = VGG19(slim, last_layer="relu5_1", padding=padding)  # type: ignore[arg-type]
+    targets, picture = regions(network, wanted), seeded(1, 3, HEIGHT, WIDTH, seed=3)
+    whole, terms = gradient(Objective(network, content, targets, wanted.losses), picture)
+    tiled = Objective(network, content, targets, wanted.losses, thrift=Thrift(tile_px=240), seed=5)
+    for _ in range(2):  # shifted in another way each time
+        found, others = gradient(tiled, picture)
+        assert off(found, whole) < 1e-4
+        assert others == pytest.approx(terms, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ADDITIVE)
+def test_tiles_with_the_usual_halo_are_off_by_a_hundredth_at_most(
+    kind: str, slim: Features, content: Tensor, regions: Any
+) -> None:
+    wanted = config(losses={"style_kinds": {kind: 1.0}})
+    network = VGG19(slim, last_layer="relu5_1")
+    targets, picture = regions(network, wanted), content.flip(3)
+    whole, terms = gradient(Objective(network, content, targets, wanted.losses), picture)
+    found, others = gradient(Objective(network, content, targets, wanted.losses, thrift=Thrift(tile_px=SIDE)), picture)
+    assert 0 < off(found, whole) < 0.01
+    assert others == pytest.approx(terms, rel=1e-3)
+
+
+def test_tiles_are_shifted_at_every_evaluation_and_in_the_same_way_again(
+    slim: Features, content: Tensor, regions: Any
+) -> None:
+    wanted, strip = config(), content[..., :64, :]
+    network = VGG19(slim, last_layer="relu5_1")
+    targets = [StyleTarget(1.0, regions(network, wanted)[0].textures)]
+
+    def gradients(seed: int) -> list[Tensor]:
+        tiled = Objective(network, strip, targets, wanted.losses, thrift=Thrift(tile_px=SIDE), seed=seed)
+        return [gradient(tiled, strip.flip(3))[0] for _ in range(2)]
+
+    first, again, other = gradients(1), gradients(1), gradients(2)
+    assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
+    assert not torch.equal(first[0], first[1])
+    assert not torch.equal(first[0], other[0])
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 900), (360, 640), (357, 401), (160, 161), (143, 145), (65, 1000)])
+def test_cores_cover_every_pixel_once_and_borders_are_aligned(height: int, width: int) -> None:
+    shifts = set()
+    for number in range(8):
+        covered = np.zeros((height, width), int)
+        cut = tiles.tiles(height, width, tile_px=SIDE, chance=(0, number), halo_px=32)
+        for tile in cut:
+            core, seen = tile.core, tile.seen
+            covered[core.top : core.bottom, core.left : core.right] += 1
+            assert not any(side % 16 for side in (core.top, core.left, seen.top, seen.left))
+            assert seen.bottom - seen.top < SIDE + 16
+            assert seen.right - seen.left < SIDE + 16
+            assert core.bottom - core.top >= min(16, height)
+            assert core.right - core.left >= min(16, width)
+        assert (covered == 1).all()
+        shifts.add(tuple(tile.core for tile in cut))
+    assert len(shifts) > 1 or (height <= SIDE and width <= SIDE)
+
+
+def test_tiles_no_larger_than_their_halos_are_refused() -> None:
+    with pytest.raises(ConfigError, match="halo"):
+        tiles.tiles(500, 500, tile_px=128)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {},
+        {"losses": {"style_kinds": {"gram": 1.0, "sliced": 1.0, "wasserstein": 1.0}}},
+        {
+            "model": {"backbone": "slim", "padding": "replicate", "pooling": "average"},
+            "losses": {"content_layers": {"relu2_1": 1.0, "relu4_2": 1.0}, "edges_weight": 1.0},
+        },
+    ],
+)
+@pytest.mark.parametrize("half", [False, True])
+def test_recomputed_maps_give_the_same_bytes(
+    half: bool, sections: dict[str, Any], slim: Features, painting: Picture, photo: Tensor
+) -> None:
+    made = Stylizer(slim, [(painting, 1.0)], config(**sections))
+    left = np.zeros((64, 96), np.uint8)
+    left[:, :40] = 255
+    pulls = (Pull(1.0, ((0, 1.0),)),)
+    direction = Direction((Area(pulls, left), Area(pulls, 255 - left)))
+    plain, saving = (
+        made.stylize(photo, iterations=3, direction=direction, thrift=Thrift(half=half, recompute=recompute))
+        for recompute in (False, True)
+    )
+    assert torch.equal(plain.image, saving.image)
+    assert plain.losses == saving.losses
+
+
+def test_bfloat16_maps_lead_to_the_same_style_and_nearly_to_the_same_picture(
+    slim: Features, painting: Picture, content: Tensor
+) -> None:
+    made = Stylizer(slim, [(painting, 1.0)], config())
+    full, half = (made.stylize(content, iterations=30, thrift=thrift).image for thrift in (Thrift(), Thrift(half=True)))
+    assert half.dtype == torch.float32
+    losses = [made.evaluate(content, image) for image in (full, half)]
+    assert losses[1]["style"] == pytest.approx(losses[0]["style"], rel=0.02)
+    assert losses[1]["content"] == pytest.approx(losses[0]["content"], rel=0.02)
+    noise = (full - half).square().mean()
+    assert noise > 0
+    assert -10 * noise.log10() > 18  # optimisations diverge in detail: tiles without any error have some 26
+
+
+@pytest.mark.parametrize("kind", sorted(STATISTICS))
+def test_textures_of_bfloat16_maps_are_float32_and_those_of_their_values(
+    kind: str, slim: Features, content: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_queries, "_BAND_VALUES", 16 * WIDTH * 5)  # in many bands
+    network, guide = VGG19(slim, last_layer="relu1_1").halved(), Guide(seeded(1, 1, HEIGHT, WIDTH, seed=1))
+    picture = content.clone().requires_grad_()
+    question = feature_queries.Question(kinds=(kind,), layers=("relu1_1",), guides=(None, guide))
+    answers = feature_queries.Eye(network)(picture, question)
+    maps = network(picture, ("relu1_1",))["relu1_1"]
+    assert maps.dtype == torch.bfloat16
+    for index, one in enumerate((None, guide)):
+        wanted = STATISTICS[kind].of(maps.float(), None if one is None else one.over(maps))
+        found = answers[kind, "relu1_1", index]
+        gradients = [
+            torch.autograd.grad(sum(p.sum() for p in t), picture, retain_graph=True)[0] for t in (found, wanted)
+        ]
+        for one_part, other in zip(found, wanted, strict=True):
+            assert one_part.dtype == other.dtype != torch.bfloat16
+            torch.testing.assert_close(one_part, other, rtol=4e-3 if kind == "gram" else 1e-4, atol=1e-4)
+        assert off(gradients[0], gradients[1]) < 0.02
+
+
+def test_every_rung_keeps_less_for_the_way_back(slim: Features, content: Tensor, regions: Any) -> None:
+    wanted = config()
+    kept = []
+    for thrift in (Thrift(), Thrift(recompute=True), Thrift(half=True), Thrift(half=True, recompute=True)):
+        network = VGG19(slim, last_layer="relu5_1")
+        network = network.halved() if thrift.half else network
+        targets = regions(network, wanted)[:1]
+        kept.append(peak_kept(Objective(network, content, targets, wanted.losses, thrift=thrift), content.flip(3)))
+    whole, recomputed, half, both = kept
+    assert recomputed < 0.75 * whole
+    assert half < 0.7 * whole
+    assert both < 0.75 * half
+    network, wide = VGG19(slim, last_layer="relu5_1"), torch.cat([content[..., :96, :]] * 4, dim=3)
+    made = StyleTargets([(np.zeros((64, 64, 3), np.uint8), 1.0)], network=network, layers=wanted.losses.style_layers)
+    objectives = (
+        Objective(network, wide, made.at(*wide.shape[-2:]), wanted.losses, thrift=thrift)
+        for thrift in (Thrift(), Thrift(tile_px=SIDE))
+    )
+    whole, tiled = (peak_kept(objective, wide.flip(3)) for objective in objectives)
+    assert tiled < 0.5 * whole
+
+
+def test_style_pictures_are_looked_at_in_tiles_too(slim: Features, content: Tensor) -> None:
+    network, seen = VGG19(slim, last_layer="relu5_1"), []
+    picture = (content[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    layers = ("relu1_1", "relu3_1", "relu5_1")
+
+    def textures(thrift: Thrift) -> dict[str, Tensor]:
+        made = StyleTargets([(picture, 1.0)], network=network, layers=layers, thrift=thrift).at(HEIGHT, WIDTH)
+        return {name: texture[0] for name, texture in made[0].textures["gram"].items()}
+
+    whole = textures(Thrift())
+    network._convs[0].register_forward_hook(lambda _module, x, _y: seen.append(max(x[0].shape[-2:])))
+    for name, found in textures(Thrift(tile_px=SIDE)).items():
+        assert off(found, whole[name]) < 1e-3
+    assert max(seen) < SIDE + 16
+
+
+def test_a_statistic_that_cannot_be_summed_is_refused_with_tiles(
+    slim: Features, painting: Picture, photo: Tensor
+) -> None:
+    wanted = config(losses={"style_kinds": {"gram": 1.0, "sliced": 1.0, "moments": 0.0}})
+    made = Stylizer(slim, [(painting, 1.0)], wanted)
+    with pytest.raises(ConfigError, match=r"sliced cannot be summed over tiles of 512"):
+        made.stylize(photo, iterations=1, thrift=Thrift(tile_px=512))
+    assert made.stylize(photo, iterations=2, thrift=Thrift(recompute=True)).evaluations == 2
+
+
+@pytest.mark.parametrize("kind", sorted(STATISTICS))
+def test_what_is_additive_is_known_without_the_statistics(kind: str) -> None:
+    assert additive(config(losses={"style_kinds": {kind: 1.0}})) == STATISTICS[kind].additive
+    assert additive(config(losses={"style_kinds": {kind: 0.0, "gram": 1.0}}))
+
+
+def test_a_smaller_painting_is_as_large_as_the_frame_and_shows_the_source_where_it_is_to(
+    slim: Features, painting: Picture, photo: Tensor
+) -> None:
+    made = Stylizer(slim, [(painting, 1.0)], config())
+    left = np.zeros((64, 96), np.uint8)
+    left[:, :48] = 255
+    direction = Direction((Area((Pull(1.0, ((0, 1.0),)),), left), Area((), 255 - left)))
+    half = Thrift(share=0.5)
+    cold = made.stylize(photo, iterations=4, direction=direction, thrift=half)
+    assert cold.image.shape == photo.shape
+    assert torch.equal(cold.image[..., 48:], photo[..., 48:])
+    assert not torch.equal(cold.image[..., :40], photo[..., :40])
+    start = WarmStart(cold.image, seeded(1, 1, 64, 96), light=seeded(1, 1, 64, 96, seed=2) - 0.5, before=photo)
+    sizes: list[tuple[int, int]] = []
+    warm = made.stylize(
+        photo, start=start, iterations=2, thrift=half, on_step=lambda step: sizes.append((step.height, step.width))
+    )
+    assert set(sizes) == {(32, 48)}
+    assert warm.image.shape == photo.shape
+    assert made.stylize(photo, iterations=1, thrift=Thrift(share=0.01)).image.shape == photo.shape
+
+
+def test_a_shorter_history_paints_like_a_configuration_that_has_it(
+    slim: Features, painting: Picture, photo: Tensor
+) -> None:
+    def paint(history: int, thrift: Thrift) -> Tensor:
+        optimize = {"optimizer": "lbfgs", "history": history}
+        return (
+            Stylizer(slim, [(painting, 1.0)], config(optimize=optimize))
+            .stylize(photo, iterations=8, thrift=thrift)
+            .image
+        )
+
+    assert torch.equal(paint(8, Thrift(history=2)), paint(2, Thrift()))
+    assert torch.equal(paint(2, Thrift(history=5)), paint(2, Thrift()))
+    assert not torch.equal(paint(8, Thrift()), paint(2, Thrift()))
+
+
+@pytest.mark.parametrize("suits", [True, False])
+def test_a_precision_that_is_asked_for_is_kept_to_and_auto_is_what_suits_the_device(
+    suits: bool, slim: Features, painting: Picture, photo: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidnst.style.network.precision.suits_half", lambda device: suits)
+    auto, full, half = (
+        config(model={"backbone": "slim", "precision": name}) for name in ("auto", "float32", "bfloat16")
+    )
+    images = [Stylizer(slim, [(painting, 1.0)], one).stylize(photo, iterations=2).image for one in (auto, full, half)]
+    saving = Stylizer(slim, [(painting, 1.0)], auto).stylize(photo, iterations=2, thrift=Thrift(half=True)).image
+    assert torch.equal(images[0], images[2 if suits else 1])
+    assert torch.equal(images[2], saving)
+    assert not torch.equal(images[1], images[2])
+    assert any(rung.half for rung in ladder(auto))
+    assert not any(rung.half for one in (full, half) for rung in ladder(one))
+
+
+@pytest.mark.parametrize("backbone", ["slim", "vgg19"])
+def test_no_rung_is_reckoned_to_take_more_than_the_one_before(backbone: str) -> None:
+    wanted = config(model={"backbone": backbone}, optimize={"optimizer": "lbfgs"})
+    reckoned = [footprint(wanted, rung).of(3840, 2160) for rung in ladder(wanted, smaller=True)]
+    assert reckoned == sorted(reckoned, reverse=True)
+    assert len(reckoned) > 6
+    assert reckoned[-1] < reckoned[0] / 8

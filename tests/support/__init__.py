@@ -1,0 +1,1 @@
+"""What tests share: generated media, fake workers, and small renders."""

@@ -1,0 +1,190 @@
+"""How busy a batch keeps its workers, with everything real but the stylizer, which sleeps.
+
+    python tests/support/idle_time.py FOLDER [CLIPS STYLES WORKERS SECONDS]
+
+The workers are names: each job lies in a heap until its time has come, so that hundreds of them cost no threads.
+All else is as in a real batch, and in real time: probing, shots, scheduler, states and frames on the disk, packing.
+"""
+
+import heapq
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from support.job_files import write_jobs
+from vidnst.events import Event, JobChanged
+from vidnst.farm.jobs import FlowJob, Outcome, Shared, SkipJob, Stylized, StylizeJob
+from vidnst.farm.plan import Lane
+from vidnst.farm.provisioning import Staff
+from vidnst.farm.scheduler import run_plan
+from vidnst.frames import widen
+from vidnst.render.batch.run import run_batch
+
+
+@dataclass
+class SleepingPool:
+    """Stylizing takes `seconds` for each share of a cold frame's evaluations, a flow a hundredth of a cold frame."""
+
+    styles: int
+    flows: int
+    seconds: float
+    iterations: int
+    spans: list[tuple[float, float]] = field(default_factory=list)
+    """When stylizing workers had work: from when they got it to when they had done it."""
+    looks: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._heap: list[tuple[float, int, str, Any]] = []
+        self._given = 0
+
+    def clock(self) -> float:
+        return time.monotonic()
+
+    def workers(self, lane: Lane) -> Sequence[str]:
+        count = self.styles if lane is Lane.STYLE else self.flows
+        return [f"{lane}-{number}" for number in range(count)]
+
+    def share(self, key: str, value: Any) -> Shared:
+        return Shared(key, value)
+
+    def submit(self, worker: str, job: Any) -> None:
+        now = max([self.clock(), *(due for due, _, name, _ in self._heap if name == worker)])
+        seconds = 0.01 * self.seconds
+        if isinstance(job, StylizeJob):
+            seconds = self.seconds * job.iterations / self.iterations
+            self.spans.append((now, now + seconds))
+            assert job.look is not None
+            self.looks.add(job.look.key)
+        self._given += 1
+        heapq.heappush(self._heap, (now + seconds, self._given, worker, job))
+
+    def wait(self, timeout_seconds: float) -> list[Outcome]:
+        due = self._heap[0][0] if self._heap else float("inf")
+        time.sleep(max(0.0, min(timeout_seconds, due - time.monotonic())))
+        outcomes = []
+        while self._heap and self._heap[0][0] <= time.monotonic():
+            _, _, worker, job = heapq.heappop(self._heap)
+            outcomes.append(Outcome(worker, value=_result(job)))
+        return outcomes
+
+    def close(self) -> None:
+        self._heap.clear()
+
+    def busy_share(self, until: float) -> float:
+        """Of the stylizing workers' time from the first job on, the share in which they had work."""
+        first = self.spans[0][0]
+        worked = sum(min(end, until) - start for start, end in self.spans if start < until)
+        return round(worked / self.styles / (until - first), 4)
+
+
+class TimelessPool(SleepingPool):
+    """Sleeps in a time of its own, which stands still while clips that there is room for are prepared or written.
+
+    So what is measured does not depend on the machine: whether workers find work, where preparing is quick beside
+    rendering.
+    """
+
+    batch: Any = None
+    now = 0.0
+    _seen: tuple[str, ...] = ()
+    _written = True
+    """Whether all that came out lasts, and the scheduler has been asked since."""
+
+    def clock(self) -> float:
+        return self.now
+
+    def wait(self, timeout_seconds: float) -> list[Outcome]:
+        while not self._prepared():
+            time.sleep(0.001)
+        ready = tuple(clip.ticket.spec.name for clip in self.batch._floor.ready)
+        if ready != self._seen:  # the scheduler has not been asked since
+            self._seen = ready
+            return []
+        if not self._written:
+            for clip in self.batch._floor.open:
+                clip._writer.flush()
+            self._written = True
+            return []
+        if not self._heap:
+            self.now += timeout_seconds
+            return []
+        self.now, _, worker, job = heapq.heappop(self._heap)
+        self._written = False
+        return [Outcome(worker, value=_result(job))]
+
+    def _prepared(self) -> bool:
+        with self.batch._board.lock:
+            states = [ticket.state for ticket in self.batch._board.tickets.values()]
+            ahead = sum(clip.host is None for clip in self.batch._floor.ready)
+            return states.count("preparing") == ahead and (ahead >= self.batch._floor.ahead or "queued" not in states)
+
+
+def _result(job: Any) -> Any:
+    if isinstance(job, SkipJob):
+        return None
+    if isinstance(job, FlowJob):
+        return SimpleNamespace(forward=None, backward=None)
+    return Stylized(widen(job.content), {"total": 1.0}, job.iterations, 0.0)
+
+
+def in_time_of(pool: SleepingPool) -> Any:
+    """`run_plan` with a pool's clock: in its time the scheduler sees how long nodes take."""
+    return partial(run_plan, clock=pool.clock)
+
+
+def keep_busy(
+    folder: Path, *, clips: int, styles: int, workers: int, seconds: float, timeless: bool = False
+) -> dict[str, Any]:
+    """Run a batch with sleeping workers: what share of their time they had work.
+
+    Of the time until the last clip begins, when there was always work to be had, and of all time until the last job
+    was done, with the end, when there is less and less of it.
+    """
+    settings = {"optimize.iterations": 100, "schedule.passes": 2}
+    path = write_jobs(folder, clips=clips, styles=styles, frames=4, set=settings)
+    pool = (TimelessPool if timeless else SleepingPool)(workers, max(2, workers // 4), seconds, 100)
+    last = 0.0
+
+    @contextmanager
+    def hire(batch: Any) -> Iterator[tuple[SleepingPool, Staff]]:
+        if isinstance(pool, TimelessPool):
+            pool.batch = batch
+        yield pool, Staff(pool.styles, pool.flows, 1)
+
+    def hear(event: Event) -> None:
+        nonlocal last
+        if isinstance(event, JobChanged) and event.state == "rendering":
+            last = pool.clock()
+
+    with (
+        patch("vidnst.render.batch.run._Batch._hire", hire),
+        patch("vidnst.render.batch.run.run_plan", in_time_of(pool)),
+    ):
+        summary = run_batch(path, on_event=hear)
+    end = max(end for _, end in pool.spans)
+    return {
+        "jobs": summary.done,
+        "nodes": len(pool.spans),
+        "looks": len(pool.looks),
+        "workers": workers,
+        "mean_node_seconds": round(sum(end - start for start, end in pool.spans) / len(pool.spans), 2),
+        "busy_share": pool.busy_share(last),
+        "busy_share_with_the_end": pool.busy_share(end),
+        "wall_seconds": round(end - pool.spans[0][0], 1),
+    }
+
+
+if __name__ == "__main__":
+    clips, styles, workers, seconds = map(float, sys.argv[2:6]) if len(sys.argv) > 2 else (100, 3, 32, 8.0)
+    found = keep_busy(Path(sys.argv[1]), clips=int(clips), styles=int(styles), workers=int(workers), seconds=seconds)
+    sys.stdout.write(json.dumps(found) + "\n")

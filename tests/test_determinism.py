@@ -1,0 +1,35 @@
+"""cuDNN's mode, which is one for all threads of a process."""
+
+import threading
+
+import pytest
+import torch
+
+from vidnst.determinism import same_every_time
+
+
+def test_the_mode_holds_until_the_last_thread_has_left_and_then_is_as_before() -> None:
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with same_every_time():
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=other)
+    with same_every_time():
+        thread.start()
+        assert inside.wait(10)
+    assert (cudnn.deterministic, cudnn.benchmark) == (True, False)
+    leave.set()
+    thread.join()
+    assert (cudnn.deterministic, cudnn.benchmark) == before
+
+
+def test_the_mode_is_as_before_after_an_error() -> None:
+    before = torch.backends.cudnn.deterministic
+    with pytest.raises(ZeroDivisionError), same_every_time():
+        _ = 1 / 0
+    assert torch.backends.cudnn.deterministic == before

@@ -1,0 +1,84 @@
+"""Work in threads whose results come in order, in bounded memory, with errors in their turn."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from vidnst import parallel
+from vidnst.parallel import in_order, side_by_side
+
+
+def test_results_come_in_the_order_of_the_pieces_whichever_is_done_first() -> None:
+    second_done = threading.Event()
+
+    def first() -> str:
+        assert second_done.wait(10)
+        return "first"
+
+    def second() -> str:
+        second_done.set()
+        return "second"
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(in_order([first, second, lambda: "third"], pool, ahead=1)) == ["first", "second", "third"]
+
+
+def test_no_more_pieces_are_asked_for_than_may_be_ahead() -> None:
+    asked: list[int] = []
+
+    def pieces() -> Iterator[Callable[[], int]]:
+        for number in range(20):
+            asked.append(number)
+            yield lambda number=number: number
+
+    with ThreadPoolExecutor(3) as pool:
+        for number in in_order(pieces(), pool, ahead=4):
+            assert len(asked) <= number + 1 + 4
+    assert asked == list(range(20))
+
+
+@pytest.mark.parametrize("where", ["in a piece", "between pieces"])
+def test_an_error_comes_when_all_before_it_have_come(where: str) -> None:
+    def broken() -> int:
+        raise KeyError("third")
+
+    def pieces() -> Iterator[Callable[[], int]]:
+        yield lambda: 1
+        yield lambda: 2
+        if where == "between pieces":
+            raise KeyError("third")
+        yield broken
+        yield lambda: 4
+
+    got: list[int] = []
+    with ThreadPoolExecutor(2) as pool, pytest.raises(KeyError, match="third"):
+        got.extend(in_order(pieces(), pool, ahead=8))
+    assert got == [1, 2]
+
+
+def test_what_has_not_begun_is_dropped_when_it_is_left_early() -> None:
+    go, done = threading.Event(), []
+
+    def piece(number: int) -> int:
+        if number:
+            assert go.wait(10)
+        done.append(number)
+        return number
+
+    with ThreadPoolExecutor(1) as pool:
+        with closing(in_order((lambda n=n: piece(n) for n in range(9)), pool, ahead=8)) as found:
+            assert next(found) == 0
+        go.set()
+    assert len(done) <= 2  # the first, and the one that was being done
+
+
+def test_threads_are_as_many_as_cores_and_memory_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "local_cores", lambda: 16)
+    assert side_by_side(10, 1000) == 16
+    assert side_by_side(10, 50) == 5
+    assert side_by_side(1000, 50) == 1
+    monkeypatch.setattr(parallel, "local_cores", lambda: 512)
+    assert side_by_side(1, 1000) < 64

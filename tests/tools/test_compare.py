@@ -1,0 +1,228 @@
+"""What is compared lies side by side: each in its column, the same frame in each, at the first one's times."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support.clips import FFV1, UNEVEN_PTS, pictures, read_index, write_pictures, write_video
+from support.paintings import painting, places_of, quick, read_picture, write_picture
+
+import vidnst
+from vidnst.config.loader import changed
+from vidnst.errors import CancelledError, ConfigError, OutputError, SourceError, VidnstError
+from vidnst.events import Event, Stage, Warned
+from vidnst.frames import ClipInfo
+from vidnst.media.draw.contact_sheet import GAP_PX
+from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.probe import probe
+from vidnst.tools.preview.compare_layout import Layout, difference_of
+
+Picture = NDArray[np.uint8]
+STRIP_PX = 22
+"""Above the columns, for the labels."""
+
+
+def frames_of(path: Path) -> list[Picture]:
+    return [np.asarray(frame.pixels, np.uint8) for frame in FrameReader(probe(path))]
+
+
+def columns(frame: Picture, *widths: int, height: int = 64) -> list[Picture]:
+    starts = [sum(widths[:number]) + GAP_PX * number for number in range(len(widths))]
+    return [frame[STRIP_PX : STRIP_PX + height, x : x + width] for x, width in zip(starts, widths, strict=True)]
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "a.mkv", pictures(6), codec=FFV1, rate=12)
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    write_pictures(tmp_path / "b", [255 - pixels for pixels in pictures(6)])
+    return tmp_path / "b"
+
+
+def test_each_lies_in_its_column_under_its_label_frame_by_frame(first: Path, second: Path, tmp_path: Path) -> None:
+    output = vidnst.compare([first, second, first], output=tmp_path / "side.mkv")
+    shown = frames_of(output)
+    assert len(shown) == 6
+    assert probe(output).rate == 12
+    for index, frame in enumerate(shown):
+        one, two, three = columns(frame, 96, 96, 96)
+        assert np.array_equal(one, pictures(6)[index])
+        assert np.array_equal(two, 255 - pictures(6)[index])
+        assert np.array_equal(three, one)
+        for x in (0, 96 + GAP_PX, 2 * (96 + GAP_PX)):
+            assert (frame[:STRIP_PX, x : x + 96] < 128).any(), "a label is missing"
+
+
+def test_a_sheet_shows_evenly_spread_frames_in_rows(first: Path, second: Path, tmp_path: Path) -> None:
+    sheet = read_picture(vidnst.compare([first, second], output=tmp_path / "sheet.png", count=2))
+    rows = []
+    for index in (1, 4):
+        ((y, x),) = places_of(pictures(6)[index], sheet)
+        ((other_y, other_x),) = places_of(255 - pictures(6)[index], sheet)
+        assert (other_y, other_x) == (y, x + 96 + GAP_PX)
+        rows.append(y)
+    assert rows == sorted(rows)
+
+
+def test_times_come_from_the_first_and_the_shortest_ends_it(tmp_path: Path, second: Path) -> None:
+    uneven = write_video(tmp_path / "uneven.mkv", pictures(8), codec=FFV1, pts_seconds=UNEVEN_PTS)
+    events: list[Event] = []
+    output = vidnst.compare([uneven, second], output=tmp_path / "side.mkv", on_event=events.append)
+    clip = probe(output)
+    assert [at - clip.pts_seconds[0] for at in clip.pts_seconds] == pytest.approx([float(at) for at in UNEVEN_PTS[:6]])
+    (warning,) = [event for event in events if isinstance(event, Warned)]
+    assert "uneven.mkv has 8, b has 6" in str(warning)
+    assert "first 6" in str(warning)
+
+
+def test_equal_clips_have_a_black_difference_and_others_an_amplified_one(
+    first: Path, second: Path, tmp_path: Path
+) -> None:
+    alike = vidnst.compare([first, first], output=tmp_path / "alike.mkv", difference=True)
+    assert all(columns(frame, 96, 96, 96)[2].max() == 0 for frame in frames_of(alike))
+    apart = vidnst.compare([first, second], output=tmp_path / "apart.mkv", difference=True, gain=0.5)
+    for frame in frames_of(apart):
+        one, two, away = columns(frame, 96, 96, 96)
+        assert np.abs(away - np.abs(one.astype(float) - two) / 2).max() <= 0.5
+    left = np.full((4, 4, 3), 100, np.uint8)
+    assert (difference_of(left, left + 3, gain=8) == 24).all()
+    assert (difference_of(left, left - 90, gain=8) == 255).all()
+
+
+def test_a_zoom_shows_every_pixel_of_the_part_as_a_square(first: Path, tmp_path: Path) -> None:
+    sheet = read_picture(vidnst.compare([first, first], output=tmp_path / "s.png", zoom=(10, 20, 24, 16), count=1))
+    part = np.kron(pictures(6)[3][20:36, 10:34], np.ones((4, 4, 1), np.uint8))
+    assert len(places_of(part, sheet)) == 2
+
+
+def test_a_zoom_shows_the_same_place_of_pictures_of_any_size() -> None:
+    layout = Layout(clip_of(96, 64), zoom=(48, 32, 24, 16))
+    large = np.zeros((128, 192, 3), np.uint8)
+    large[64:96, 96:144] = 200
+    shown = layout.show(large)
+    assert shown.shape == (64, 96, 3)
+    assert (shown == 200).all()
+
+
+def test_columns_are_all_of_one_height(first: Path, tmp_path: Path) -> None:
+    large = write_video(tmp_path / "large.mkv", pictures(6, (192, 128)), codec=FFV1)
+    frame = frames_of(vidnst.compare([first, large], output=tmp_path / "side.mkv"))[2]
+    one, two = columns(frame, 96, 96)
+    assert np.array_equal(one, pictures(6)[2])
+    assert read_index(two) == 2
+    frame = frames_of(vidnst.compare([first, large], output=tmp_path / "tall.mkv", height=128))[2]
+    assert np.array_equal(columns(frame, 192, 192, height=128)[1], pictures(6, (192, 128))[2])
+
+
+def test_the_source_stands_first_from_where_the_run_began(tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    write_pictures(folder, pictures(9))
+    style = write_picture(tmp_path / "style.png", painting(0))
+    config = changed(quick(iterations=1), {"input.start": "3", "input.end": "7", "schedule.kind": "independent"})
+    for name, settings in (("x", {}), ("y", {"output.keep_frames": True, "optimize.seed": 1})):
+        vidnst.render(folder, style=style, output=tmp_path / f"{name}.mkv", config=changed(config, settings))
+    kept = tmp_path / "y.mkv.vidnst"
+    output = vidnst.compare([tmp_path / "x.mkv", kept], source=folder, output=tmp_path / "side.mkv")
+    shown = frames_of(output)
+    assert len(shown) == 4
+    for index, frame in enumerate(shown):
+        source, one, two = columns(frame, 96, 96, 96)
+        assert np.array_equal(source, pictures(9)[3 + index])
+        assert read_index(one) == read_index(two) == 3 + index
+    moved = vidnst.compare(
+        [tmp_path / "x.mkv", kept], source=folder, start="5", output=tmp_path / "moved.mkv", height=64
+    )
+    assert read_index(columns(frames_of(moved)[0], 96)[0]) == 5
+    with pytest.raises(SourceError, match="has 3 frames from frame 6 on, but 4 are shown"):
+        vidnst.compare([tmp_path / "x.mkv", kept], source=folder, start="6", output=tmp_path / "late.mkv")
+
+
+def test_a_registered_source_is_shown_as_it_was_rendered(tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    write_pictures(
+        folder,
+        [(pixels * gain).astype(np.uint8) for pixels, gain in zip(pictures(5), (1, 0.6, 1, 0.6, 1), strict=True)],
+    )
+    config = changed(quick(iterations=0), {"input.deflicker": 5})
+    vidnst.render(folder, style=(), output=tmp_path / "x.mkv", config=config)
+    output = vidnst.compare([tmp_path / "x.mkv", tmp_path / "x.mkv"], source=folder, output=tmp_path / "side.mkv")
+    for frame in frames_of(output):
+        source, one, _ = columns(frame, 96, 96, 96)
+        assert np.array_equal(source, one)
+
+
+def clip_of(width: int, height: int) -> ClipInfo:
+    from vidnst.tools.preview.video_writer import drawn_clip
+
+    return drawn_clip("x", 1, (width, height), rate=Fraction(25))
+
+
+@pytest.mark.parametrize(
+    ("names", "more", "error", "words"),
+    [
+        (["a.mkv"], {}, ConfigError, "at least two"),
+        (["a.mkv", "gone.mp4"], {}, SourceError, "gone.mp4"),
+        (["a.mkv", "b", "a.mkv"], {"difference": True}, ConfigError, "of two, not of 3"),
+        (["a.mkv", "b"], {"labels": ["one"]}, ConfigError, "1 labels for 2"),
+        (["a.mkv", "b"], {"zoom": (90, 0, 20, 10)}, ConfigError, "zoom 90,0,20,10"),
+        (["a.mkv", "b"], {"zoom": (0, 0, 0, 10)}, ConfigError, "zoom"),
+        (["a.mkv", "b"], {"height": 0}, ConfigError, "height"),
+        (["a.mkv", "b"], {"output": "s.png", "count": 0}, ConfigError, "0 rows"),
+        (["a.mkv", "b"], {"source": "gone.mp4"}, SourceError, "gone.mp4"),
+        (["a.mkv", "b"], {"output": "s.xyz"}, OutputError, "xyz"),
+        (["a.mkv", "b"], {"output": "none/s.mkv"}, OutputError, "none"),
+        (["a.mkv", "b"], {"output": "a.mkv", "overwrite": True}, OutputError, "source itself"),
+        (["a.mkv", "b"], {"output": "b/0001.png", "overwrite": True}, OutputError, "read itself"),
+    ],
+)
+def test_mistakes_are_named(
+    first: Path,
+    second: Path,
+    tmp_path: Path,
+    names: list[str],
+    more: dict[str, Any],
+    error: type[VidnstError],
+    words: str,
+) -> None:
+    output = tmp_path / more.pop("output", "side.mkv")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(error, match=words):
+        vidnst.compare([tmp_path / name for name in names], output=output, **more)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_labels_are_names_or_what_is_asked_for_and_any_text_will_do(first: Path, second: Path, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "plain", pictures(6))
+    odd = tmp_path / "絵 \udcff"  # OpenCV itself crashes where such a name is to be written
+    (tmp_path / "plain").rename(odd)
+    vidnst.compare([first, odd], output=tmp_path / "a.png")
+    vidnst.compare([first, second], output=tmp_path / "b.png", labels=["", "x" * 500])
+    assert not np.array_equal(read_picture(tmp_path / "a.png"), read_picture(tmp_path / "b.png"))
+
+
+def test_stopping_leaves_nothing(first: Path, second: Path, tmp_path: Path) -> None:
+    events: list[Event] = []
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(CancelledError):
+        vidnst.compare(
+            [first, second],
+            output=tmp_path / "side.mkv",
+            on_event=events.append,
+            cancelled=lambda: Stage("comparing", 3, 6) in events,
+        )
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_single_one_stands_beside_its_source(first: Path, second: Path, tmp_path: Path) -> None:
+    output = vidnst.compare([first], source=second, output=tmp_path / "one.mkv", difference=True, gain=1)
+    for index, frame in enumerate(frames_of(output)):
+        source, one, away = columns(frame, 96, 96, 96)
+        assert np.array_equal(one, pictures(6)[index])
+        assert np.array_equal(source, 255 - pictures(6)[index])
+        assert np.abs(away - np.abs(one.astype(float) - source)).max() <= 0.5

@@ -1,0 +1,183 @@
+"""How a picture comes about: shown as it was, ending with what a render makes, at exactly the steps asked for."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support.paintings import painting, photo, quick, read_picture, write_picture
+
+import vidnst
+from vidnst.config.loader import changed
+from vidnst.errors import CancelledError, ConfigError, OutputError, RangeError, StyleError, VidnstError
+from vidnst.events import Event, Stage, Warned
+from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.probe import probe
+from vidnst.style.tensors import from_pixels, to_state
+from vidnst.tools.preview.evolve import Evolution
+from vidnst.tools.preview.evolve_video import Canvas, film_steps
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_picture(tmp_path / "photo.png", photo())
+
+
+@pytest.fixture
+def style(tmp_path: Path) -> Path:
+    return write_picture(tmp_path / "style.png", painting(0))
+
+
+def evolve(source: Path, style: Path, output: Path, **more: Any) -> Evolution:
+    return vidnst.evolve(source, style=style, output=output, config=more.pop("config", quick()), **more)
+
+
+def test_the_last_picture_is_the_one_that_stylize_and_render_make(source: Path, style: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    found = evolve(source, style, tmp_path / "e.png", at=[12])
+    plain = vidnst.stylize(from_pixels(photo()), from_pixels(painting(0)), config=quick(), device="cpu")
+    assert np.array_equal(found.pixels, ((to_state(plain).astype(np.uint32) + 128) // 257).astype(np.uint8))
+    assert np.array_equal(read_picture(tmp_path / "e.png"), found.pixels)
+    assert np.array_equal(read_picture(tmp_path / "e_000012.png"), found.pixels)
+    blended = quick(init="blend")
+    rendered = vidnst.render(source, style=style, output=tmp_path / "r.png", config=blended)
+    evolve(source, style, tmp_path / "b.png", config=blended)
+    assert np.array_equal(read_picture(tmp_path / "b.png"), read_picture(rendered))
+
+
+def test_pictures_are_written_at_exactly_the_steps_asked_for(source: Path, style: Path, tmp_path: Path) -> None:
+    config = quick(scales=1)
+    found = evolve(source, style, tmp_path / "e.png", config=config, at=[7, 1, 3, 3])
+    names = ["e.png", "e_000001.png", "e_000003.png", "e_000007.png"]
+    assert sorted(path.name for path in tmp_path.glob("e*")) == names
+    assert [path.name for path in found.stills] == names[1:]
+    assert np.array_equal(read_picture(tmp_path / "e_000001.png"), photo()), "the first evaluation is of the start"
+    moved = [np.abs(read_picture(path).astype(int) - photo()).mean() for path in found.stills]
+    assert moved == sorted(moved)
+    assert moved[1] > 1
+
+
+def test_every_evaluation_is_reported_once_with_its_losses(source: Path, style: Path, tmp_path: Path) -> None:
+    found = evolve(source, style, tmp_path / "e.png", config=quick(scales=2))
+    assert [step.evaluation for step in found.steps] == list(range(1, 13))
+    assert {step.height for step in found.steps} == {32, 64}, "from coarse to fine"
+    fine = [step.losses["total"] for step in found.steps if step.height == 64]
+    assert found.losses["total"] == min(fine), "the best of the finest scale is kept"
+
+
+@pytest.mark.parametrize(("width", "height"), [(96, 64), (64, 96), (160, 48)])
+def test_a_film_shows_the_steps_beside_their_losses_and_ends_with_the_finished_picture(
+    style: Path, tmp_path: Path, width: int, height: int
+) -> None:
+    source = write_picture(tmp_path / "sized.png", photo(1, width, height))
+    found = evolve(source, style, tmp_path / "e.mkv", every=5, rate=Fraction(10))
+    clip = probe(tmp_path / "e.mkv")
+    canvas = Canvas(width, height, curve=True)
+    assert (clip.width, clip.height) == canvas.size
+    assert (clip.rate, clip.frame_count) == (10, 4 - 1 + 10), "steps 1, 5, 10 and the last for a second"
+    frames = [frame.pixels for frame in FrameReader(clip)]
+    assert np.array_equal(frames[-1], frames[-10])
+    x, y = canvas.picture_at
+    shown = [frame[y : y + height, x : x + width] for frame in frames]
+    assert np.array_equal(shown[-1], found.pixels)
+    moved = [np.abs(picture.astype(int) - found.pixels).mean() for picture in shown[:4]]
+    assert moved == sorted(moved, reverse=True)
+    blank = frames[0].copy()
+    blank[y : y + height, x : x + width] = 255
+    assert (blank < 128).any(), "there is a chart"
+
+
+def test_without_its_curve_a_film_is_as_large_as_the_picture(source: Path, style: Path, tmp_path: Path) -> None:
+    evolve(source, style, tmp_path / "e.gif", curve=False, config=quick(iterations=3))
+    clip = probe(tmp_path / "e.gif")
+    assert (clip.width, clip.height) == (96, 64)
+    assert clip.frame_count == 2 + 25
+
+
+def test_a_film_s_steps_begin_slowly_and_are_bounded() -> None:
+    for limit in (1, 2, 7, 150, 100_000):
+        steps = film_steps(limit, None)
+        assert (steps[0], steps[-1]) == (1, limit)
+        assert len(steps) <= 150
+        assert steps[: min(limit, 10)] == tuple(range(1, min(limit, 10) + 1))
+        assert list(steps) == sorted(set(steps))
+    assert film_steps(10, 4) == (1, 4, 8, 10)
+    assert film_steps(10, 1) == tuple(range(1, 11))
+
+
+def test_a_loss_that_settles_early_is_told_and_writes_no_picture_that_never_was(
+    source: Path, style: Path, tmp_path: Path
+) -> None:
+    events: list[Event] = []
+    config = quick(scales=1, iterations=200, tolerance=0.9, patience=2)
+    found = evolve(source, style, tmp_path / "e.png", config=config, at=[2, 200], on_event=events.append)
+    assert [path.name for path in found.stills] == ["e_000002.png"]
+    assert not (tmp_path / "e_000200.png").exists()
+    (warning,) = [event for event in events if isinstance(event, Warned)]
+    assert f"settled after {len(found.steps)} evaluations" in str(warning)
+    assert "step 200" in str(warning)
+
+
+def test_another_frame_of_a_clip_may_be_watched(style: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for seed in range(3):
+        write_picture(folder / f"{seed}.png", photo(seed))
+    config = changed(quick(iterations=1, scales=1), {"input.size": 64})
+    found = evolve(folder, style, tmp_path / "e.png", frame="0.04s", config=config)
+    assert found.pixels.shape == (42, 64, 3)
+    assert np.abs(found.pixels.mean() - photo(1).mean()) < 1
+    with pytest.raises(RangeError, match="frame 3"):
+        evolve(folder, style, tmp_path / "f.png", frame=3, config=config)
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "words"),
+    [
+        ({"at": [0]}, ConfigError, "step 0"),
+        ({"at": [13]}, ConfigError, "step 13 is not one of the 12 evaluations"),
+        ({"every": 0}, ConfigError, "--every 0"),
+        ({"config": quick(iterations=0)}, ConfigError, "nothing to see"),
+        ({"config": quick(iterations=5000), "every": 1}, ConfigError, "5000 frames"),
+        ({"style": "gone.png"}, StyleError, "gone.png"),
+        ({"output": "e.xyz"}, OutputError, "xyz"),
+        ({"output": "none/e.mp4"}, OutputError, "none"),
+        ({"output": "photo.png"}, OutputError, "read itself"),
+        ({"output": "there.mp4"}, OutputError, "exists already"),
+        ({"output": "there.mp4", "at": [3], "overwrite": True}, None, ""),
+        ({"output": "x.png", "at": [3]}, OutputError, "x_000003.png exists already"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_painted(
+    source: Path, style: Path, tmp_path: Path, more: dict[str, Any], error: type[VidnstError] | None, words: str
+) -> None:
+    for name in ("there.mp4", "x_000003.png"):
+        (tmp_path / name).write_bytes(b"mine")
+    events: list[Event] = []
+    given = {"style": style, "config": quick(), "on_event": events.append, **more}
+    output = tmp_path / given.pop("output", "e.mp4")
+    if error is None:
+        assert len(vidnst.evolve(source, output=output, **given).stills) == 1
+        return
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(error, match=words):
+        vidnst.evolve(source, output=output, **given)
+    assert not [event for event in events if isinstance(event, Stage) and event.stage == "evaluations"]
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_stopping_leaves_nothing(source: Path, style: Path, tmp_path: Path) -> None:
+    events: list[Event] = []
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(CancelledError):
+        evolve(
+            source,
+            style,
+            tmp_path / "e.mp4",
+            at=[2],
+            on_event=events.append,
+            cancelled=lambda: Stage("evaluations", 4, 12) in events,
+        )
+    assert sorted(tmp_path.iterdir()) == before

@@ -1,0 +1,367 @@
+"""What a render would take, foretold: the plan's own numbers, memory by what torch keeps, and sizes that would fit."""
+
+import inspect
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support import clips
+from typer.testing import CliRunner
+
+from vidnst.cli import app as commands
+from vidnst.config import RenderConfig
+from vidnst.config.loader import build_config, changed
+from vidnst.errors import ConfigError
+from vidnst.farm.plan import by_shot
+from vidnst.farm.provisioning import Staff
+from vidnst.frames import Shot
+from vidnst.render.dry_run import outline
+from vidnst.render.pipeline import run
+from vidnst.render.prepare import Request, prepare
+from vidnst.style import optimize, stylizer
+from vidnst.style.memory.footprint import Footprint, footprint
+from vidnst.style.memory.modes import NO_THRIFT, Thrift, ladder
+from vidnst.style.network.topology import TOPOLOGIES
+from vidnst.style.network.weights import random_features
+from vidnst.style.stylizer import Stylizer, last_layer
+from vidnst.tools.forecast import memory_and_disk, shared_disks
+from vidnst.tools.forecast.forecast import forecast
+from vidnst.tools.forecast.shared_disks import disks_of
+from vidnst.tools.forecast.target_machines import Farm, farm_of
+from vidnst.tools.forecast.timing import Pace, cold_seconds, foretold_seconds, time_frame
+
+CONFIG = build_config(
+    {
+        "model": {"backbone": "slim"},
+        "optimize": {"iterations": 20},
+        "schedule": {"kind": "chain"},
+        "farm": {"executor": "inline", "threads": 1, "workers": 1},
+    }
+)
+
+pytestmark = pytest.mark.usefixtures("plain_devices")
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> Request:
+    clips.write_pictures(tmp_path / "burst", clips.pictures(4))
+    (style,) = clips.write_pictures(tmp_path, [clips.picture(9)], "style.png")
+    return Request(str(tmp_path / "burst"), (str(style),), tmp_path / "out.mp4", CONFIG)
+
+
+def test_a_forecast_has_the_plan_of_the_render_and_writes_nothing(request_: Request, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    found, plan = forecast(request_), outline(request_)
+    assert (found.frames, found.evaluations, found.nodes) == (plan["frames"], plan["evaluations"], plan["nodes"])
+    assert [found.width, found.height] == plan["size"]
+    assert found.fits
+    assert found.seconds is not None
+    assert found.seconds > 0
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_seconds_are_the_work_over_the_workers_but_no_less_than_what_waits_for_each_other(request_: Request) -> None:
+    job = prepare(request_)
+    shots = [Shot(0, 4)]
+    nodes = [node for shot in by_shot(CONFIG.schedule, shots) for node in shot]
+    pace = Pace(evaluation=1.0, fixed=0.25, cold=0.5, flow=0.0, frame=0.5)
+    warm = CONFIG.evaluations("warm") - 1 + 0.25
+    chain = foretold_seconds(job, nodes, Staff(4, 1, None), pace)
+    cold = cold_seconds(job, pace)
+    assert chain == pytest.approx(cold + 3 * warm + 4 * 0.5)
+    loose = [
+        node for shot in by_shot(changed(CONFIG, {"schedule.kind": "independent"}).schedule, shots) for node in shot
+    ]
+    assert foretold_seconds(job, loose, Staff(4, 1, None), pace) == pytest.approx(cold + 4 * 0.5)
+    assert foretold_seconds(job, loose, Staff(2, 1, None), pace) == pytest.approx(2 * cold + 4 * 0.5)
+
+
+class Clock:
+    """Seconds that go by only while something is computed, by the pictures' areas."""
+
+    LOOK, FORWARD, BACKWARD = 0.5, 1.0, 2.0
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, pixels: int) -> None:
+        self.now = 0.0
+        evaluated = optimize._evaluated
+
+        def spend(picture: torch.Tensor, seconds: float) -> None:
+            self.now += seconds * picture.shape[-2] * picture.shape[-1] / pixels
+
+        class Looking(stylizer.Objective):
+            def __init__(self, network: Any, content: torch.Tensor, *rest: Any, **options: Any) -> None:
+                spend(content, Clock.LOOK)
+                super().__init__(network, content, *rest, **options)
+
+        def timed(loss: Any, picture: torch.Tensor, *, differentiate: bool) -> Any:
+            spend(picture, Clock.FORWARD + Clock.BACKWARD * differentiate)
+            return evaluated(loss, picture, differentiate=differentiate)
+
+        monkeypatch.setattr(stylizer, "Objective", Looking)
+        monkeypatch.setattr(optimize, "_evaluated", timed)
+        monkeypatch.setattr("vidnst.farm.workers.time", SimpleNamespace(perf_counter=lambda: self.now))
+
+
+@pytest.mark.parametrize(
+    ("settings", "darker"),
+    [
+        ({"schedule.kind": "chain"}, 1.0),
+        ({"schedule.kind": "keys"}, 1.0),
+        ({"schedule.kind": "keys", "optimize.iterations": 3}, 1.0),
+        ({"schedule.kind": "keys", "motion.follow_light": True}, 0.5),
+        ({"schedule.kind": "keys", "motion.follow_light": True}, 1.0),
+    ],
+    ids=["chain", "keys", "keys of one evaluation", "light that changes", "light that does not"],
+)
+def test_what_is_foretold_is_what_painting_takes(
+    settings: dict[str, Any], darker: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, size = 6, (128, 96)
+    light = np.linspace(1.0, darker, count)
+    frames = [(clips.picture(0, size) * share).astype(np.uint8) for share in light]
+    clips.write_pictures(tmp_path / "burst", frames)
+    (style,) = clips.write_pictures(tmp_path, [clips.picture(9)], "style.png")
+    usual = {"schedule.passes": 2, "schedule.spacing": 3, "optimize.iterations": 12, "optimize.tolerance": 0}
+    rest = {"farm.gate": False, "output.measure": False, "output.report": False}
+    config = changed(CONFIG, usual | rest | settings)
+    request = Request(str(tmp_path / "burst"), (str(style),), tmp_path / "out.mp4", config)
+    clock = Clock(monkeypatch, pixels=size[0] * size[1])
+    job = prepare(request)
+    shots = [Shot(0, count)]
+    pace = time_frame(job, shots, Staff(1, 1, 1))
+    assert (pace.evaluation, pace.fixed, pace.cold) == pytest.approx((3.0, 1.5, 1.5))
+    assert pace.relights == (darker < 1)
+    nodes = [node for shot in by_shot(config.schedule, shots) for node in shot]
+    told = foretold_seconds(job, nodes, Staff(1, 1, None), replace(pace, flow=0.0, frame=0.0))
+    clock.now = 0.0
+    run(request)
+    assert told == pytest.approx(clock.now, rel=0.01)
+
+
+@pytest.mark.parametrize("what", ["disk of the run folder", "host memory"])
+def test_what_does_not_fit_is_told_with_a_size_that_does(
+    what: str, request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips.write_pictures(tmp_path / "burst", [np.zeros((768, 1024, 3), np.uint8)] * 4)
+    (need,) = [need for need in forecast(request_, timed=False).needs if need.what == what]
+    little = need.needed - (need.needed - 400 * 2**20) // 2 if what == "host memory" else (64 << 20) + 5_000_000
+    monkeypatch.setattr(memory_and_disk, "host_bytes" if what == "host memory" else "free_bytes", lambda *_: little)
+    found = forecast(request_, timed=False)
+    (need,) = [need for need in found.needs if need.what == what]
+    assert not found.fits
+    assert need.size is not None
+    assert need.size < 1024
+    smaller = Request(*(request_.source, request_.styles, request_.output), changed(CONFIG, {"input.size": need.size}))
+    (need,) = [need for need in forecast(smaller, timed=False).needs if need.what == what]
+    assert need.fits
+
+
+@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
+def test_memory_is_reckoned_from_what_torch_keeps_for_the_backward_pass(pooling: str, padding: str) -> None:
+    wanted = {"model.pooling": pooling, "model.padding": padding, "model.precision": "float32", "optimize.scales": 1}
+    config = changed(RenderConfig(), wanted)
+    features = random_features(last_layer(config), seed=0, topology=TOPOLOGIES["vgg19"])
+    stylizer = Stylizer(features, [(clips.picture(1), 1.0)], config)
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        stylizer.stylize(torch.rand(1, 3, 128, 128), iterations=2)  # the last one has no gradient
+    told = footprint(config).per_pixel
+    steps = 2 * 3 * 4
+    for filters in stylizer._network.parameters():
+        kept.pop(filters.untyped_storage().data_ptr(), None)
+    assert sum(kept.values()) / 128**2 == pytest.approx(told - steps, rel=0.15)
+
+
+@pytest.fixture
+def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each rung of the ladder takes a hundred bytes a pixel less than the one before, from a thousand."""
+
+    def reckoned(config: RenderConfig, thrift: Thrift = NO_THRIFT) -> Footprint:
+        return Footprint(1000.0 - 100 * ladder(config, smaller=True).index(thrift), 1 << 20)
+
+    monkeypatch.setattr("vidnst.style.memory.footprint.footprint", reckoned)
+    monkeypatch.setattr("vidnst.farm.memory_fallback.footprint", reckoned)
+
+
+@pytest.mark.usefixtures("_steps")
+@pytest.mark.parametrize(
+    ("per_pixel", "rung", "saving", "fits"),
+    [
+        (1000, 0, "", True),
+        (800, 2, "bfloat16 maps, recomputed maps", True),
+        (500, 4, "tiles of 512 pixels", False),
+    ],
+)
+@pytest.mark.parametrize("gpu", [True, False])
+def test_what_a_worker_lacks_of_memory_it_saves_and_the_forecast_says_how(
+    gpu: bool,
+    per_pixel: int,
+    rung: int,
+    saving: str,
+    fits: bool,
+    request_: Request,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clips.write_pictures(tmp_path / "burst", [np.zeros((768, 1024, 3), np.uint8)] * 4)
+    pixels = 768 * 1024
+    there = (1 << 20) + per_pixel * pixels
+    if gpu:
+        monkeypatch.setattr("vidnst.farm.workers.gpus_of", lambda: [there])
+    else:
+        request_ = replace(request_, config=changed(CONFIG, {"farm.memory_gib": there / 2**30}))
+    found = forecast(request_, timed=False)
+    what = "GPU memory of a worker" if gpu else "memory of a worker"
+    (need,) = [need for need in found.needs if need.what == what]
+    assert need.needed == (1 << 20) + 1000 * pixels
+    assert (need.fits, found.fits) == (fits, fits)
+    assert (need.size is None) == fits
+    assert need.saved == (None if rung == 0 else (1 << 20) + (1000 - 100 * rung) * pixels)
+    assert saving in need.saving
+
+
+@pytest.mark.usefixtures("_steps")
+def test_the_command_says_what_is_saved(request_: Request, tmp_path: Path) -> None:
+    options = ["--style", request_.styles[0], "--backbone", "slim", "--executor", "inline", "--no-time"]
+    memory = ["--set", f"farm.memory_gib={(2**20 + 850 * 96 * 64) / 2**30}", "-o", str(tmp_path / "o.mp4")]
+    said = CliRunner().invoke(commands.app, ["plan", str(request_.source), *options, *memory])
+    assert said.exit_code == 0, said.output
+    assert "memory of a worker 0.01 GB, 0.0 GB there; with bfloat16 maps, recomputed maps 0.01 GB" in said.stdout
+
+
+def test_the_command_tells_several_clips_and_their_total_as_json(request_: Request, tmp_path: Path) -> None:
+    video = clips.write_video(tmp_path / "b.mp4", clips.pictures(6))
+    options = ["--style", request_.styles[0], "--backbone", "slim", "--iterations", "4", "--executor", "inline"]
+    said = CliRunner().invoke(
+        commands.app,
+        ["plan", str(request_.source), str(video), *options, "--no-time", "--json", "-o", str(tmp_path / "o.mp4")],
+    )
+    assert said.exit_code == 0, said.output
+    told = json.loads(said.stdout)
+    assert [clip["frames"] for clip in told["clips"]] == [4, 6]
+    assert told["total"]["frames"] == 10
+    assert told["total"]["fits"] is True
+    assert told["total"]["seconds"] is None
+
+
+def planned(*arguments: object, status: int = 0) -> Any:
+    said = CliRunner().invoke(commands.app, ["plan", *map(str, arguments), "--no-time", "--json"])
+    if isinstance(said.exception, ConfigError):
+        raise said.exception
+    assert said.exit_code == status, said.output
+    return json.loads(said.stdout)
+
+
+def test_plan_takes_every_option_of_render_that_changes_the_work() -> None:
+    def takes(command: Any) -> dict[str, inspect.Parameter]:
+        return dict(inspect.signature(command).parameters)
+
+    render, plan = takes(commands.render), takes(commands.plan)
+    assert render.keys() - plan.keys() == {"overwrite", "restart", "redo", "dry_run"}
+    for name in render.keys() & plan.keys():
+        assert (plan[name].annotation, plan[name].default) == (render[name].annotation, render[name].default), name
+    assert {"region", "colour", "filters", "photo", "loop", "register", "deflicker", "address"} <= plan.keys()
+
+
+def test_options_that_only_render_had_change_what_is_foretold(request_: Request, tmp_path: Path) -> None:
+    common = (request_.source, "--style", request_.styles[0], "--backbone", "slim", "--iterations", 20)
+    common += ("--executor", "inline", "-o", tmp_path / "out.mp4")
+    disk = "disk of the run folder"
+
+    def bytes_of(told: Any) -> int:
+        return next(need["needed"] for need in told["clips"][0]["needs"] if need["what"] == disk)
+
+    plain = planned(*common)
+    assert bytes_of(planned(*common, "--filter", "palette:4")) > bytes_of(plain)
+    kept = planned(*common, "--keep-frames")
+    assert (kept["clips"][0]["keeps"], plain["clips"][0]["keeps"]) == (True, False)
+    assert sum(planned(*common, "--loop")["clips"][0]["nodes"].values()) > sum(plain["clips"][0]["nodes"].values())
+    with pytest.raises(ConfigError, match=r"input\.deflicker"):
+        planned(*common, "--deflicker", 2)
+    with pytest.raises(ConfigError, match="NAME=MASK"):
+        planned(*common, "--region", "sky")
+
+
+def test_a_farm_that_is_described_is_reckoned_for_without_being_asked(request_: Request) -> None:
+    config = changed(CONFIG, {"farm.workers": 16, "farm.threads": None})
+    request = replace(request_, config=config)
+    here = forecast(request, timed=False)
+    least = footprint(config, ladder(config)[-1])
+    gib = (least.fixed + least.of(here.width, here.height)) / 2 / 2**30
+    little = forecast(request, farm=farm_of(config, gpu_gib=gib), timed=False)
+    assert (little.workers, little.threads, little.elsewhere) == (16, None, True)
+    gpu, host = little.needs[0], little.needs[1]
+    assert (gpu.what, gpu.there, gpu.fits) == ("GPU memory of a worker", round(gib * 2**30), False)
+    assert gpu.size is not None
+    assert forecast(request, farm=farm_of(config, gpu_gib=24), timed=False).fits
+    if here.threads is not None:  # on CPUs the workers' memory is this machine's; elsewhere it is not
+        assert host.needed < here.needs[1].needed
+
+
+def test_workers_on_cpus_elsewhere_take_no_memory_here_and_are_timed_by_one_here(request_: Request) -> None:
+    config = changed(CONFIG, {"farm.workers": 3, "farm.address": "ray://far:10001", "farm.device": "cpu"})
+    farm = farm_of(config)
+    assert farm == Farm(None)
+    found = forecast(replace(request_, config=config), farm=farm)
+    assert (found.workers, found.threads) == (3, 1)
+    assert [need.what for need in found.needs] == ["memory of a worker", "host memory", "disk of the run folder"]
+    assert found.needs[0].there is None
+    assert found.seconds is not None
+
+
+def test_a_farm_of_which_too_little_is_said_is_refused(request_: Request) -> None:
+    common = (request_.source, "--style", request_.styles[0], "--backbone", "slim")
+    for options, words in (
+        (("--address", "ray://far:10001"), "add --workers"),
+        (("--gpu-memory", 24), "add --workers"),
+        (("--gpu-memory", 24, "--workers", 2, "--set", "farm.device=cpu"), "for nothing"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            planned(*common, *options)
+
+
+def test_disk_is_summed_up_over_clips_by_file_system(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = forecast(request_, timed=False)
+    slack = 64 << 20
+    (own,) = (need.needed - slack for need in found.needs if need.what == memory_and_disk.DISK)
+    clips_ = [replace(found, folder=folder) for folder in ("/one/a", "/one/b", "/two/c")]
+    clips_[1] = replace(clips_[1], keeps=True)
+    free = {"one": 2 * own + slack, "two": own + slack - 1}
+    monkeypatch.setattr(shared_disks, "file_system", lambda path: path.parts[1])
+    monkeypatch.setattr(shared_disks, "free_bytes", lambda path: free[path.parts[1]])
+    one, two = disks_of(clips_)
+    assert (one.folder, one.clips, one.needed, one.least) == ("/one/a", 2, 2 * own + slack, 2 * own + slack)
+    assert (one.fits, two.fits, two.fits_in_turn) == (True, False, False)
+    one, _ = disks_of([replace(clip, keeps=False) for clip in clips_])
+    assert (one.needed, one.least) == (2 * own + slack, own + slack)
+    free["one"] -= 1
+    one, _ = disks_of([replace(clip, keeps=False) for clip in clips_])
+    assert (one.fits, one.fits_in_turn) == (False, True)
+
+
+def test_a_file_of_jobs_is_planned_with_all_that_cannot_be_rendered_named(request_: Request, tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs.yaml"
+    settings = {"model.backbone": "slim", "optimize.iterations": 4, "farm.executor": "inline"}
+    entry = {"sources": ["burst", "gone"], "styles": ["style.png"]}
+    jobs.write_text(json.dumps({"defaults": {"folder": "outs", "set": settings}, "jobs": [entry]}))
+    told = planned(jobs, "--workers", 1, status=9)
+    (clip,) = told["clips"]
+    assert (clip["frames"], clip["workers"]) == (4, 1)
+    assert clip["folder"] == str(tmp_path / "outs" / "burst-style.mp4.vidnst")
+    assert [error["name"] for error in told["errors"]] == ["gone-style.mp4"]
+    (disk,) = told["total"]["disks"]
+    assert (disk["clips"], disk["fits"], told["total"]["fits"]) == (1, True, False)
+    assert not (tmp_path / "outs").exists()
+    with pytest.raises(ConfigError, match="--size is not for a file of jobs"):
+        planned(jobs, "--size", 40)

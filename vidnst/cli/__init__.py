@@ -1,0 +1,1 @@
+"""The command line: commands, tables, progress. Rich and typer live here and nowhere else."""

@@ -1,0 +1,157 @@
+"""The connection to Ray: on this machine or to a cluster, made within seconds or refused with a reason."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+from vidnst.errors import FarmError
+from vidnst.farm.ray.errors import last_line
+
+_JOIN_SECONDS = 15
+
+_PROBE = """
+import os, sys
+import ray
+ray.init(address=sys.argv[1], configure_logging=False, log_to_driver=False, logging_level="ERROR")
+ray.shutdown()
+"""
+
+
+class RaySession:
+    """A connection to Ray: one that is there already, a cluster, or a Ray of our own on this machine.
+
+    Args:
+        address: a cluster (`host:port`, `ray://host:port`, or `auto`); none takes RAY_ADDRESS, and where that is not
+            set either, starts Ray here. `local` starts Ray here in any case.
+        cpus: CPU slots that a Ray started here offers at least (it offers the cores that there are, or more).
+        verbose: whether the workers' output is shown.
+
+    Raises:
+        FarmError: the cluster cannot be reached within about 20 seconds, or Ray does not start.
+    """
+
+    def __init__(self, *, address: str | None = None, cpus: int | None = None, verbose: bool = False) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read on import
+        # Without it Ray warns about a change of default, and hides the GPUs from actors that hold none.
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        if not verbose:  # Ray prints what raylets say about dead workers on stdout, whatever `log_to_driver` is
+            os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+        import ray
+
+        address = address or os.environ.get("RAY_ADDRESS") or "local"
+        quiet: dict[str, Any] = {
+            "configure_logging": False,
+            "log_to_driver": verbose,
+            "logging_level": "WARNING" if verbose else "ERROR",
+        }
+        self._owned = False
+        if ray.is_initialized():
+            pass
+        elif address == "local":
+            self._owned = True
+            slots = max(os.cpu_count() or 1, cpus or 1)
+            _start(address, num_cpus=slots, include_dashboard=False, **quiet)
+        else:
+            self._owned = True
+            _probe(address)
+            _start(address, **quiet)
+        self.joined = not (self._owned and address == "local")
+        """Whether this Ray was there before."""
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of all nodes, busy or not."""
+        return self._resource("GPU")
+
+    @property
+    def cpus(self) -> float:
+        """CPU slots of all nodes, busy or not."""
+        return self._resource("CPU")
+
+    def close(self) -> None:
+        """Disconnect; a Ray that was started here ends with all its processes, one that was there goes on."""
+        import ray
+
+        if self._owned:
+            self._owned = False
+            ray.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @staticmethod
+    def _resource(name: str) -> float:
+        import ray
+
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return resources.get(name, 0.0)
+
+
+def _start(address: str, **options: Any) -> None:
+    import ray
+
+    try:
+        with _own_signals():
+            ray.init(address=address, **options)
+    except (Exception, SystemExit) as error:  # after losing a cluster in mid-join Ray calls sys.exit
+        ray.shutdown()
+        if address == "local":
+            remedy = "look at the free memory and at /dev/shm, or render without Ray: --set farm.executor=inline"
+            raise FarmError(f"Ray does not start here: {last_line(str(error))}", remedy) from error
+        raise _unreachable(address, last_line(str(error))) from error
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep this process's signal handlers: Ray puts its own for SIGTERM, which ends a render without a clean stop."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _probe(address: str) -> None:
+    """Join the cluster from another process first: in this one, Ray would try for two minutes and then exit."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if host and port.isdecimal():  # most mistakes show here at once
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+        subprocess.run(
+            [sys.executable, "-c", _PROBE, address],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=_JOIN_SECONDS,
+            check=True,
+        )
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, str(error)) from error
+    except subprocess.TimeoutExpired as error:
+        raise _unreachable(address, f"no answer within {_JOIN_SECONDS} seconds") from error
+    except subprocess.CalledProcessError as error:
+        raise _unreachable(address, last_line(error.stderr.decode(errors="replace"))) from error
+
+
+def _unreachable(address: str, reason: str) -> FarmError:
+    return FarmError(
+        f"no Ray cluster could be joined at {address}: {reason}",
+        "check --address and RAY_ADDRESS, whether `ray status` works there, and that both sides have the same Ray "
+        "and Python; without either, Ray is started here",
+    )

@@ -1,0 +1,1 @@
+"""Adjustments of source frames: deflicker and registration."""

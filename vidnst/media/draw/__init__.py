@@ -1,0 +1,1 @@
+"""Drawn pictures: text, contact sheets, charts, thumbnails."""

@@ -1,0 +1,44 @@
+"""Small JPEG pictures for pages, of a bounded size."""
+
+import cv2
+
+from vidnst.errors import OutputError
+from vidnst.frames import Pixels
+from vidnst.media.images import with_bits
+
+_QUALITIES = (84, 72, 58, 44, 30)
+
+
+def thumbnail(pixels: Pixels, *, longest: int, most_bytes: int) -> bytes:
+    """A picture as a JPEG file, never enlarged.
+
+    Args:
+        pixels: `(H, W, 3)` uint8 or uint16 sRGB, RGB order.
+        longest: of its sides, in pixels, at most.
+        most_bytes: that the file may have; coarser, and in the end smaller, until it fits.
+
+    Raises:
+        OutputError: OpenCV cannot encode it.
+    """
+    small = shrunk(with_bits(pixels, 8), longest)
+    while True:
+        for quality in _QUALITIES:
+            done, data = cv2.imencode(
+                ".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+            )
+            if not done:
+                raise OutputError(f"a picture of {small.shape[1]}x{small.shape[0]} cannot be written as JPEG")
+            if len(data) <= most_bytes:
+                return data.tobytes()
+        if max(small.shape[:2]) <= 32:
+            return data.tobytes()
+        small = shrunk(small, max(small.shape[:2]) * 3 // 4)
+
+
+def shrunk(pixels: Pixels, longest: int) -> Pixels:
+    """A picture with no side above `longest` pixels, in the same proportions; itself where it is small enough."""
+    height, width = pixels.shape[:2]
+    if max(height, width) <= longest:
+        return pixels
+    size = (max(1, round(width * longest / max(height, width))), max(1, round(height * longest / max(height, width))))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

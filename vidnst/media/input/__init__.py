@@ -1,0 +1,1 @@
+"""Sources: probed, decoded, cut into shots."""

@@ -1,0 +1,259 @@
+"""Frames of a clip by index: decoded forward, upright, checked against their time stamps, resized on the way."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+import cv2
+import numpy as np
+
+from vidnst.errors import BadFrameError, SourceError
+from vidnst.frames import ClipInfo, Frame, Pixels, SourceKind
+from vidnst.media import images
+from vidnst.media.input.timecode import frame_range, parse_position
+from vidnst.media.input.video_capture import Capture
+
+__all__ = ["FrameReader", "fit_size", "frame_range", "parse_position"]
+
+_SEEK_FRAMES = 300
+"""Gaps shorter than this are decoded through: about as fast as a seek, which decodes from a key frame as well."""
+
+_TOLERANCE_SECONDS = 0.002
+"""Time stamps of millisecond clocks, rounded on both sides."""
+
+
+def fit_size(width: int, height: int, longest: int | None) -> tuple[int, int]:
+    """Width and height in pixels with the longest side at (or one below) `longest`, in the same proportions.
+
+    Never enlarges. A picture that is resized gets even sides, as 4:2:0 video wants them; one that is not keeps its own.
+    """
+    if longest is None or longest >= max(width, height):
+        return width, height
+    long = max(2, longest // 2 * 2)
+    short = max(2, round(Fraction(min(width, height) * long, max(width, height)) / 2) * 2)
+    return (long, short) if width >= height else (short, long)
+
+
+class _Source(Protocol):
+    def read(self, index: int) -> Pixels | None:
+        """Pixels of a frame, None where it does not decode; indices ascend."""
+
+    def last_before(self, index: int) -> Pixels | None:
+        """The nearest frame before `index` that decodes, after `read(index)` gave None."""
+
+    def close(self) -> None:
+        """Free what is held."""
+
+
+class FrameReader:
+    """Reads frames of a clip in ascending order; what lies between is skipped.
+
+    Nothing is opened before the first read. Not to be shared by threads.
+
+    Args:
+        start, end: frames that iteration gives, `start <= index < end`; none is the clip's end. `read` may go beyond.
+        size: width and height in pixels; none keeps the source's.
+        on_bad_frame: a frame that does not decode is an error, or is replaced by the one before.
+        on_repeated: called with the index of each replaced frame.
+    """
+
+    def __init__(
+        self,
+        clip: ClipInfo,
+        *,
+        start: int = 0,
+        end: int | None = None,
+        size: tuple[int, int] | None = None,
+        on_bad_frame: Literal["error", "repeat"] = "error",
+        on_repeated: Callable[[int], None] | None = None,
+    ) -> None:
+        self._clip = clip
+        self._range = range(start, clip.frame_count if end is None else end)
+        self._size = None if size in (None, (clip.width, clip.height)) else size
+        self._repeat = on_bad_frame == "repeat"
+        self._on_repeated = on_repeated
+        self._source: _Source | None = None
+        self._last: Frame | None = None
+
+    def read(self, index: int) -> Frame:
+        """Frame `index` of the clip, `(height, width, 3)` RGB; uint8, or uint16 where the clip has 16 bits.
+
+        Raises:
+            BadFrameError: it does not decode and the policy is `error`, or no frame before it decodes.
+            ValueError: `index` lies before the frame read last, or outside the clip.
+        """
+        if not 0 <= index < self._clip.frame_count:
+            raise ValueError(f"frame {index} is outside the clip of {self._clip.frame_count}")
+        if self._last is not None and index <= self._last.index:
+            if index == self._last.index:
+                return self._last
+            raise ValueError(f"frame {index} comes before frame {self._last.index}, which was read already")
+        if self._source is None:
+            self._source = _open(self._clip)
+        pixels = self._source.read(index)
+        frame = self._repeated(index) if pixels is None else Frame(self._fit(pixels), index, self._pts(index))
+        self._last = frame
+        return frame
+
+    def __iter__(self) -> Iterator[Frame]:
+        return (self.read(index) for index in self._range)
+
+    def _pts(self, index: int) -> Fraction:
+        return self._clip.pts_seconds[index]
+
+    def _repeated(self, index: int) -> Frame:
+        where = self._clip.paths[index] if self._clip.kind is SourceKind.PICTURES else self._clip.source
+        what = f"frame {index} ({float(self._pts(index) - self._pts(0)):.3f} s) of {where} does not decode"
+        if not self._repeat:
+            raise BadFrameError(what, "repair the source, or repeat the frame before it with --on-bad-frame repeat")
+        if self._last is not None and self._last.index == index - 1:
+            pixels = self._last.pixels
+        else:
+            assert self._source is not None
+            before = self._source.last_before(index)
+            if before is None:
+                raise BadFrameError(f"{what}, and no frame before it", "start later, with --start")
+            pixels = self._fit(before)
+        if self._on_repeated:
+            self._on_repeated(index)
+        return Frame(pixels, index, self._pts(index))
+
+    def _fit(self, pixels: Pixels) -> Pixels:
+        if self._size is None:
+            return pixels
+        return cv2.resize(pixels, self._size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """Free the decoder; the next read opens it again."""
+        if self._source is not None:
+            self._source.close()
+        self._source = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _open(clip: ClipInfo) -> _Source:
+    return _Pictures(clip) if clip.kind is SourceKind.PICTURES else _Video(clip)
+
+
+class _Pictures:
+    def __init__(self, clip: ClipInfo) -> None:
+        self._clip = clip
+
+    def read(self, index: int) -> Pixels | None:
+        try:
+            pixels = images.read_picture(self._clip.paths[index], bits=16 if self._clip.bit_depth == 16 else 8)
+        except SourceError:
+            return None
+        return pixels if pixels.shape[:2] == (self._clip.height, self._clip.width) else None
+
+    def last_before(self, index: int) -> Pixels | None:
+        earlier = (self.read(number) for number in range(index - 1, -1, -1))
+        return next((pixels for pixels in earlier if pixels is not None), None)
+
+    def close(self) -> None:
+        pass
+
+
+class _Video:
+    """A video of which the n-th frame that comes out of the decoder is the n-th that probing saw come out."""
+
+    def __init__(self, clip: ClipInfo) -> None:
+        self._clip = clip
+        bad = set(clip.bad_frames)
+        self._good = [index for index in range(clip.frame_count) if index not in bad]
+        self._seconds = [float(pts) for pts in clip.pts_seconds]
+        self._capture: Capture | None = None
+        self._open()
+
+    def _open(self) -> None:
+        self.close()
+        self._capture = Capture(self._clip.paths[0])
+        self._count = 0  # frames grabbed so far; the one at hand is self._good[self._count - 1]
+        self._shift: float | None = None  # from the decoder's clock to the clip's
+        self._timed = True
+
+    def read(self, index: int) -> Pixels | None:
+        position = bisect_left(self._good, index)
+        if position == len(self._good) or self._good[position] != index:
+            return None
+        return self._fetch(position)
+
+    def last_before(self, index: int) -> Pixels | None:
+        position = bisect_left(self._good, index) - 1
+        if position < 0:
+            return None
+        if self._count > position + 1:
+            self._open()
+        return self._fetch(position)
+
+    def _fetch(self, position: int) -> Pixels | None:
+        """Decode up to the good frame number `position`, which is not before the one at hand."""
+        if position + 1 - self._count > _SEEK_FRAMES:
+            self._jump(position)
+        while self._count <= position:
+            if not self._grab():
+                return None
+        assert self._capture is not None
+        pixels = self._capture.retrieve()
+        if pixels is None or pixels.shape[:2] != (self._clip.height, self._clip.width):
+            return None
+        return pixels
+
+    def _grab(self) -> bool:
+        assert self._capture is not None
+        before = self._capture.seconds
+        if not self._capture.grab():
+            return False
+        self._count += 1
+        now = self._capture.seconds
+        expected = self._seconds[self._good[self._count - 1]]
+        if self._shift is None:
+            self._shift = expected - now
+            return True
+        if now <= before:  # raw H.264 and B-frames in AVI have no time stamps: all that can be done is to count
+            self._timed = False
+        if self._timed and abs(now + self._shift - expected) > _TOLERANCE_SECONDS:
+            raise BadFrameError(
+                f"{self._clip.source} decodes differently than when it was probed: where frame"
+                f" {self._good[self._count - 1]} should be ({expected:.3f} s) is one of {now + self._shift:.3f} s",
+                "probe it again; do not change the source during a render",
+            )
+        return True
+
+    def _jump(self, position: int) -> None:
+        """Seek close before `position`, where the time stamps prove where that is; else stay, or begin again.
+
+        OpenCV computes the place of a frame from the mean rate, so with a varying one it lands anywhere.
+        """
+        assert self._capture is not None
+        if self._clip.bad_frames or (self._shift is None and not self._grab()):
+            return
+        assert self._shift is not None
+        if self._capture.seek(max(0, position - 8)) and self._capture.grab():
+            landed = self._find(self._capture.seconds + self._shift)
+            if landed is not None and landed <= position:
+                self._count = landed + 1
+                return
+        self._open()
+
+    def _find(self, seconds: float) -> int | None:
+        """The frame with this time stamp, if just one is near it."""
+        near = bisect_left(self._seconds, seconds - _TOLERANCE_SECONDS)
+        if near == len(self._seconds) or abs(self._seconds[near] - seconds) > _TOLERANCE_SECONDS:
+            return None
+        after = self._seconds[near + 1] if near + 1 < len(self._seconds) else np.inf
+        return near if after - seconds > _TOLERANCE_SECONDS else None
+
+    def close(self) -> None:
+        if self._capture is not None:
+            self._capture.close()
+        self._capture = None

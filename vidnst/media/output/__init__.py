@@ -1,0 +1,1 @@
+"""Outputs: encoded, checked, with their sound."""

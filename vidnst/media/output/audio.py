@@ -1,0 +1,56 @@
+"""Sound on its way from the source to the output: copied where the container takes it, re-encoded where not."""
+
+from collections.abc import Sequence
+
+from vidnst.config import OutputConfig
+from vidnst.media.input.container import AudioStream
+from vidnst.media.output.formats import Kind, Target
+
+_PCM_MOV = {f"pcm_{kind}{end}" for kind in ("s16", "s24", "s32", "f32", "f64") for end in ("le", "be")}
+_MP4 = {"aac", "mp3", "mp2", "ac3", "eac3", "alac", "flac", "opus", "dts"}
+_MKV = {"aac", "mp3", "mp2", "ac3", "eac3", "dts", "truehd", "mlp", "flac", "alac", "opus", "vorbis", "tta", "wavpack"}
+
+_COPIED: dict[str, frozenset[str]] = {
+    ".mp4": frozenset(_MP4),
+    ".m4v": frozenset(_MP4),
+    ".mov": frozenset({"aac", "mp3", "ac3", "eac3", "alac", "pcm_u8", "pcm_mulaw", "pcm_alaw"} | _PCM_MOV),
+    ".mkv": frozenset(_MKV | {"pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le"}),
+    ".webm": frozenset({"opus", "vorbis"}),
+}
+"""Codecs that each container takes and that players find in it. (ffmpeg also puts PCM into mp4; few players look.)"""
+
+_ENCODERS = {".mp4": "aac", ".m4v": "aac", ".mov": "pcm_s24le", ".mkv": "flac", ".webm": "libopus"}
+_KILOBITS_PER_CHANNEL = {"aac": 96, "libopus": 80}
+_CHANNELS = {"mono": 1, "stereo": 2, "2.1": 3, "3.0": 3, "quad": 4, "4.0": 4, "5.0": 5, "5.1": 6, "6.1": 7, "7.1": 8}
+
+
+def encoder_for(suffix: str, stream: AudioStream) -> str:
+    """`copy`, or the encoder that a container needs for this stream."""
+    return "copy" if stream.codec in _COPIED[suffix] else _ENCODERS[suffix]
+
+
+def is_kept(target: Target, settings: OutputConfig) -> bool:
+    """Whether the source's sound goes into this output."""
+    return settings.audio == "keep" and target.kind is Kind.VIDEO and target.suffix in _COPIED
+
+
+def output_options(suffix: str, streams: Sequence[AudioStream]) -> list[str]:
+    """ffmpeg's output options for the streams in this order."""
+    options: list[str] = []
+    for number, stream in enumerate(streams):
+        encoder = encoder_for(suffix, stream)
+        options += [f"-c:a:{number}", encoder]
+        if encoder in _KILOBITS_PER_CHANNEL:
+            channels = min(8, _channels(stream.layout))
+            bitrate = max(128, _KILOBITS_PER_CHANNEL[encoder] * channels)
+            options += [f"-b:a:{number}", f"{min(bitrate, 510)}k"]
+            # Opus refuses 5.1(side) and other layouts than these (ffmpeg ticket 5718).
+            options += [f"-filter:a:{number}", "aformat=channel_layouts=7.1|5.1|quad|stereo|mono"]
+    return options
+
+
+def _channels(layout: str) -> int:
+    first = layout.partition("(")[0].split()
+    if not first:
+        return 2
+    return int(first[0]) if first[0].isdecimal() else _CHANNELS.get(first[0], 2)

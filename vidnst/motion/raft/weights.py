@@ -1,0 +1,162 @@
+"""RAFT's weights: found or fetched, read from a file of a stranger, and checked against torchvision's two networks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vidnst.errors import WeightsError
+from vidnst.weights_file import Checkpoint, Progress, find_checkpoint, fingerprint_of, opened, usable
+
+RaftSize: TypeAlias = Literal["large", "small"]
+RaftWeights: TypeAlias = dict[str, NDArray[np.float32]]
+"""The network's parameters and running statistics by name, as torchvision names them."""
+
+ENVIRONMENT = "VIDNST_RAFT_WEIGHTS"
+
+_FIRST = "feature_encoder.convnormrelu.0.weight"
+_SIZES: dict[int, RaftSize] = {64: "large", 32: "small"}  # by the number of the first filters
+_LARGEST_BYTES = 2**28
+_REMEDY = (
+    "set motion.raft_weights to torchvision's raft_large_C_T_SKHT_V2-ff5fadd5.pth or raft_small_C_T_V2-01064c6d.pth "
+    "(vidnst weights --raft --fetch fetches the first), or motion.method to dis, which needs no file"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RaftReport:
+    """What is in a usable file of RAFT's weights."""
+
+    source: str
+    """The file."""
+    size_bytes: int
+    """Of the file."""
+    network: str
+    """`raft_large` or `raft_small`, as torchvision calls them."""
+    fingerprint: str
+    """SHA-256 of all its weights."""
+
+
+def raft_urls() -> dict[RaftSize, str]:
+    """Where torchvision keeps the weights that are customary for each network, as it says itself."""
+    from torchvision.models.optical_flow import Raft_Large_Weights, Raft_Small_Weights
+
+    # By name and not its default, which may come to be another file, with other flows, in a newer torchvision.
+    return {"large": str(Raft_Large_Weights.C_T_SKHT_V2.url), "small": str(Raft_Small_Weights.C_T_V2.url)}
+
+
+def resolve_raft_weights(spec: str | None, *, download: bool = True, on_progress: Progress | None = None) -> Path:
+    """The file that a configuration's `motion.raft_weights` stands for.
+
+    In this order: `spec` itself; the environment variable VIDNST_RAFT_WEIGHTS; torchvision's file of the large, then
+    of the small network in torch's cache; a download of the large one (21 MB) into torch's cache.
+
+    Args:
+        spec: a path, or None.
+        download: whether fetching is allowed.
+        on_progress: told how the download gets on.
+
+    Raises:
+        WeightsError: there is no such file, or none anywhere; names the places that were tried.
+    """
+    urls = raft_urls()
+    wanted = Checkpoint(
+        network="RAFT",
+        option="motion.raft_weights",
+        environment=ENVIRONMENT,
+        urls=(urls["large"], urls["small"]),
+        largest_bytes=_LARGEST_BYTES,
+        remedy=f"set motion.raft_weights or {ENVIRONMENT} to a file of torchvision's RAFT, put {urls['large']} there "
+        "by hand, or set motion.method to dis, which needs no file",
+    )
+    return find_checkpoint(wanted, spec, download=download, on_progress=on_progress)
+
+
+def load_raft_weights(path: Path) -> RaftWeights:
+    """All weights of one of torchvision's RAFT networks, float32, checked.
+
+    Args:
+        path: torchvision's own file, or any file of torch.save or safetensors with the same names, in any
+            floating-point type. Which of the two networks it is of shows in the shapes.
+
+    Raises:
+        WeightsError: no such file, not a weights file, damaged, or of another network.
+    """
+    with opened(path, network="RAFT", largest_bytes=_LARGEST_BYTES, remedy=_REMEDY) as tensors:
+        return _checked(path, tensors)
+
+
+def verify_raft(path: Path) -> RaftReport:
+    """Read and check a file of RAFT's weights; WeightsError where it is unusable."""
+    weights = load_raft_weights(path)
+    return RaftReport(str(path), path.stat().st_size, f"raft_{raft_size(weights)}", fingerprint_of(weights))
+
+
+def raft_size(weights: Mapping[str, NDArray[np.float32]]) -> RaftSize:
+    """Which of the two networks checked weights are of."""
+    return _SIZES[len(weights[_FIRST])]
+
+
+def build_raft(weights: Mapping[str, NDArray[np.float32]], device: torch.device | str = "cpu") -> nn.Module:
+    """torchvision's network with these (checked) weights, for inference only, on a device."""
+    network = _architecture(raft_size(weights))
+    # Running statistics and parameters are all that inference reads; batch norm's counter is only for training.
+    state = {
+        name: torch.zeros(tuple(tensor.shape), dtype=tensor.dtype)
+        for name, tensor in network.state_dict().items()
+        if name not in weights
+    }
+    state |= {name: torch.from_numpy(array.copy()) for name, array in weights.items()}
+    network.load_state_dict(state, assign=True)
+    network.register_forward_hook(_forget_pyramid)
+    return network.requires_grad_(False).eval().to(device)
+
+
+def _forget_pyramid(network: nn.Module, inputs: object, flows: object) -> None:
+    """Drop the correlations of all pairs of pixels, which the network would keep until the next pair comes."""
+    block = getattr(network, "corr_block", None)
+    if block is not None:
+        block.corr_pyramid = []
+
+
+def _architecture(size: RaftSize) -> nn.Module:
+    """The network without memory for its weights, and without touching the state of torch's random numbers."""
+    from torchvision.models import optical_flow
+
+    with torch.device("meta"):
+        make = optical_flow.raft_large if size == "large" else optical_flow.raft_small
+        network: nn.Module = make(weights=None)
+    return network
+
+
+@cache
+def _shapes(size: RaftSize) -> dict[str, tuple[int, ...]]:
+    return {
+        name: tuple(tensor.shape)
+        for name, tensor in _architecture(size).state_dict().items()
+        if tensor.is_floating_point()
+    }
+
+
+def _checked(path: Path, tensors: Mapping[str, Tensor]) -> RaftWeights:
+    if _FIRST not in tensors:
+        raise WeightsError(f"{path} is of another network than RAFT: it has no {_FIRST}", _REMEDY)
+    first = tensors[_FIRST]
+    size = _SIZES.get(first.shape[0] if first.ndim else 0)
+    if size is None:
+        raise WeightsError(
+            f"{path} is of another network than raft_large and raft_small: its {_FIRST} is {tuple(first.shape)}",
+            _REMEDY,
+        )
+    weights: RaftWeights = {}
+    for name, shape in _shapes(size).items():
+        if name not in tensors:
+            raise WeightsError(f"raft_{size} needs {name}, which {path} lacks", _REMEDY)
+        weights[name] = usable(path, name, tensors[name], shape, _REMEDY)
+    return weights

@@ -1,0 +1,149 @@
+"""How frugally each shot of a run is painted: all of it alike, also where memory ran short halfway through."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
+from itertools import chain
+from typing import Any
+
+from vidnst.config import RenderConfig
+from vidnst.events import OnEvent, Warned
+from vidnst.farm.jobs import Stylized
+from vidnst.farm.plan import Node, StateId
+from vidnst.runs import RunStore, read_events
+from vidnst.runs.redo import reading
+from vidnst.style.memory.modes import NO_THRIFT, Thrift, additive, ladder
+
+_MOST_SHOTS = 1 << 24
+
+
+class Economy:
+    """What is done to save memory in each shot of a run, now and in earlier sessions of it.
+
+    A shot goes on with what its last frame needed. What was painted of it otherwise shows, so it is made again, with
+    what depends on it; and while that is known to come, no more of the shot is painted.
+
+    Args:
+        on_event: hears of every shot that needs to save more than it did.
+    """
+
+    def __init__(self, config: RenderConfig, store: RunStore, on_event: OnEvent) -> None:
+        self._ladder = ladder(config, additive=additive(config), smaller=True)
+        self._store = store
+        self._on_event = on_event
+        self._of: dict[int, Thrift] = {}
+        self._paints: dict[int, Thrift] = {}
+        """Of the first frame of a shot that is made and kept."""
+        self._spoilt: set[int] = set()
+        self._read()
+
+    def of(self, shot: int) -> Thrift:
+        """What is done in a shot."""
+        return self._of.get(shot, self._ladder[0])
+
+    def spoilt(self, shot: int) -> bool:
+        """Whether a shot's frames are painted unlike, so that whatever is painted now will be painted again."""
+        return shot in self._spoilt
+
+    def take(self, node: Node, result: Stylized) -> dict[str, Any]:
+        """Learn from a result; what its record is to say about it."""
+        if self._rank(result.thrift) > self._rank(self.of(node.shot)):
+            self._climb(node.shot, result)
+        paints = result.thrift.paints_alike
+        if self._paints.setdefault(node.shot, paints) != paints:
+            self._spoilt.add(node.shot)
+        return {"thrift": _plain(result.thrift)} if result.thrift != self._ladder[0] else {}
+
+    def even_out(self, plans: Iterable[Iterable[Node]], *, without: Collection[int] = ()) -> set[int]:
+        """Have the run forget what is painted unlike the most frugal part of its shot, and what depends on that.
+
+        Args:
+            plans: of the run's shots, each in its order.
+            without: shots that are to stay as they are for now.
+
+        Returns:
+            Shots of which something is forgotten, and shots that were left off since it will be.
+        """
+        unusual = self._unusual() if self._store.begun else {}
+        self._paints.clear()
+        again = set(self._spoilt.difference(without))
+        for plan in plans:
+            states = (node for node in plan if isinstance(node.id, StateId))
+            first = next(states, None)
+            if first is None or first.shot in without:
+                continue
+            nodes = chain((first,), states)
+            if not unusual and self.of(first.shot) == self._ladder[0]:  # nearly always: no list of a long plan then
+                if self._store.begun and any(map(self._store.finished, nodes)):
+                    self._paints[first.shot] = self._ladder[0].paints_alike
+            elif self._even_out(list(nodes), unusual):
+                again.add(first.shot)
+        self._spoilt.clear()
+        return again
+
+    def _even_out(self, nodes: list[Node], unusual: Mapping[str, Thrift | None]) -> bool:
+        shot = nodes[0].shot
+        usual = self._ladder[0]
+        known = {
+            node.id: unusual.get(str(node.id), usual)
+            for node in nodes
+            if isinstance(node.id, StateId) and (str(node.id) in unusual or self._store.finished(node))
+        }
+        most = max((self.of(shot), *(thrift for thrift in known.values() if thrift)), key=self._rank)
+        self._of[shot] = most
+        unlike = {
+            state for state, thrift in known.items() if thrift is None or thrift.paints_alike != most.paints_alike
+        }
+        gone = reading(nodes, unlike) & known.keys()
+        if len(gone) < len(known):
+            self._paints[shot] = most.paints_alike
+        if not gone:
+            return False
+        frames = {state.frame for state in gone}
+        # These last: while they are there, a later session finds that something is to be made again, and what.
+        for part in (gone - unlike, unlike):
+            self._store.forget(part, frames=frames)
+        self._store.forget_finished(())
+        return True
+
+    def _climb(self, shot: int, result: Stylized) -> None:
+        self._of[shot] = result.thrift
+        why, saved = result.shortage, result.thrift
+        self._store.record("thrift", durable=True, shot=shot, thrift=_plain(saved), why=why)
+        text = f"memory runs short in shot {shot + 1} ({why}): all of it is painted with {saved.describe()}"
+        self._on_event(Warned(text))
+
+    def _rank(self, thrift: Thrift) -> int:
+        return self._ladder.index(thrift)
+
+    def _parsed(self, value: object) -> Thrift | None:
+        """One of the ways that there are, out of a log; None for what is none of them."""
+        return next((thrift for thrift in self._ladder if _plain(thrift) == value), None)
+
+    def _read(self) -> None:
+        for event in read_events(self._store.folder / "events.jsonl"):
+            shot = event.get("shot")
+            if event.get("kind") == "thrift" and type(shot) is int and 0 <= shot < _MOST_SHOTS:
+                thrift = self._parsed(event.get("thrift"))
+                if thrift is not None and self._rank(thrift) > self._rank(self.of(shot)):
+                    self._of[shot] = thrift
+
+    def _unusual(self) -> dict[str, Thrift | None]:
+        """How those nodes were painted, by name, that are made and for which memory was saved."""
+        found: dict[str, Thrift | None] = {}
+        for event in read_events(self._store.folder / "events.jsonl"):
+            nodes = event.get("nodes")
+            if event.get("kind") == "done":
+                name, saved = str(event.get("node")), event.get("thrift")
+                found.pop(name, None)
+                if saved is not None:
+                    found[name] = self._parsed(saved)
+            elif event.get("kind") == "redo" and isinstance(nodes, list):
+                for name in nodes:
+                    found.pop(str(name), None)
+        return found
+
+
+def _plain(thrift: Thrift) -> dict[str, Any]:
+    """What is not as usual, as JSON values."""
+    usual = asdict(NO_THRIFT)
+    return {name: value for name, value in asdict(thrift).items() if value != usual[name]}

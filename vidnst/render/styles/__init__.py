@@ -1,0 +1,1 @@
+"""Styles as they are written, in time and in regions."""

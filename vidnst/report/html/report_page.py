@@ -1,0 +1,226 @@
+"""The report of a render as one HTML file that needs nothing else."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from vidnst.report.html.markup import Html, asset, duration, el, jpeg, number, page
+from vidnst.report.html.svg_chart import Series, line_chart
+
+_MOST_NOTES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A frame before and after."""
+
+    frame: int
+    seconds: float | None
+    """Its time in the source."""
+    source: bytes
+    """A JPEG file."""
+    result: bytes
+    tall: bool = False
+    """Whether it is higher than wide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A small picture."""
+
+    text: str
+    data: bytes | None
+    """A JPEG file; None where the picture is not to be had."""
+    bad: bool = False
+    """Whether it stands out, or failed."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What one plot shows."""
+
+    title: str
+    series: tuple[Series, ...]
+    marks: tuple[int, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A number of the output beside the source's."""
+
+    name: str
+    output: float | None
+    source: float | None = None
+    ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFacts:
+    """All that a report shows. Texts may be a stranger's; pictures are what this program encoded."""
+
+    name: str
+    state: str
+    summary: str
+    """A line under the name."""
+    tiles: tuple[tuple[str, str], ...] = ()
+    """Main numbers: a name, and a value with its unit."""
+    pairs: tuple[Pair, ...] = ()
+    sheet: tuple[Thumbnail, ...] = ()
+    styles: tuple[Thumbnail, ...] = ()
+    missing: str = ""
+    """Why there are no pictures, or not all."""
+    rows: tuple[Row, ...] = ()
+    losses: tuple[Chart, ...] = ()
+    steadiness: tuple[Chart, ...] = ()
+    cost: tuple[Chart, ...] = ()
+    cuts: tuple[int, ...] = ()
+    """Frames at which shots begin, without the first."""
+    notes: tuple[tuple[str, bool], ...] = ()
+    """Warnings, and failures (True)."""
+    settings: tuple[tuple[str, str, str], ...] = ()
+    """What differs from the defaults: key, value, default."""
+    commands: tuple[tuple[str, str], ...] = ()
+    """What a command does, and the command."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """Source, output, versions, weights, and the like."""
+
+
+def report_page(facts: ReportFacts) -> str:
+    """The report as a whole HTML document: no network, no address but those of its own parts."""
+    head = el("header", el("h1", facts.name), el("p", _state(facts.state), " ", el("span", facts.summary, cls="soft")))
+    body = el("main", _tiles(facts), *_parts(facts))
+    foot = el("footer", el("small", "Made by vidnst. Everything is in this file; it loads nothing."))
+    style = asset("theme.css") + asset("report.css")
+    title = f"{facts.name}: report of a render"
+    return page(title, head, body, foot, style=style, script=asset("report.js"), policy="img-src data:")
+
+
+def _parts(facts: ReportFacts) -> Iterator[Html]:
+    yield from _section("Before and after", _slider(facts.pairs))
+    if facts.missing:
+        yield el("p", facts.missing, cls="soft")
+    yield from _section("Frames over time", _sheet(facts.sheet))
+    yield from _section("Styles", _styles(facts.styles))
+    yield el("h2", "Warnings and failures")
+    yield _notes(facts.notes)
+    yield from _section("Steadiness", _numbers(facts.rows), _charts(facts.steadiness, facts.cuts))
+    yield from _section("Losses of each frame", _charts(facts.losses, facts.cuts))
+    yield from _section("Work on each frame", _charts(facts.cost, facts.cuts))
+    yield from _section("How to repeat it", _commands(facts.commands))
+    yield el("h2", "Settings that differ from the defaults")
+    yield _settings(facts.settings)
+    yield from _section("What it was made of", _facts(facts.facts))
+
+
+def _section(title: str, *parts: Html | None) -> list[Html]:
+    there = [part for part in parts if part]
+    return [el("h2", title), *there] if there else []
+
+
+def _state(state: str) -> Html:
+    return el("span", state, cls=f"state {state if state.isalpha() else ''}")
+
+
+def _tiles(facts: ReportFacts) -> Html:
+    return el(
+        "div", [el("div", el("b", value), el("span", name), cls="tile") for name, value in facts.tiles], cls="tiles"
+    )
+
+
+def _slider(pairs: Sequence[Pair]) -> Html | None:
+    if not pairs:
+        return None
+    buttons = [el("button", f"frame {pair.frame}", type_="button", aria_pressed="false") for pair in pairs]
+    choice = el("div", buttons, cls="choose", role="group", aria_label="Which frame") if len(pairs) > 1 else None
+    return el("div", [_pair(pair) for pair in pairs], choice, cls="slider")
+
+
+def _pair(pair: Pair) -> Html:
+    at = "" if pair.seconds is None else f" at {number(pair.seconds)} s"
+    slide = el(
+        "input", type_="range", min=0, max=100, step=1, value=50, aria_label=f"Frame {pair.frame}: share of the source"
+    )
+    stage = el(
+        "div",
+        el("img", src=jpeg(pair.result), alt=f"Frame {pair.frame}{at} as it was rendered", cls="result"),
+        el("img", src=jpeg(pair.source), alt=f"Frame {pair.frame}{at} of the source", cls="source"),
+        el("div", cls="handle"),
+        el("span", "source", cls="left", aria_hidden="true"),
+        el("span", "result", cls="right", aria_hidden="true"),
+        slide,
+        cls="stage",
+    )
+    caption = f"Frame {pair.frame}{at}. Drag, or use the arrow keys: source left of the line, result right of it."
+    return el("figure", stage, el("figcaption", el("small", caption)), cls="pair tall" if pair.tall else "pair")
+
+
+def _sheet(sheet: Sequence[Thumbnail]) -> Html | None:
+    return el("ul", [_thumbnail(tile, "Result, ") for tile in sheet], cls="sheet") if sheet else None
+
+
+def _styles(styles: Sequence[Thumbnail]) -> Html | None:
+    return el("ul", [_thumbnail(tile, "Style picture ") for tile in styles], cls="styles") if styles else None
+
+
+def _thumbnail(tile: Thumbnail, kind: str) -> Html:
+    picture = el("img", src=jpeg(tile.data), alt=f"{kind}{tile.text}", loading="lazy") if tile.data else None
+    note = f": {tile.note}" if tile.note else ""
+    return el("li", picture, el("small", f"{tile.text}{note}"), cls="bad" if tile.bad else None)
+
+
+def _notes(notes: Sequence[tuple[str, bool]]) -> Html:
+    if not notes:
+        return el("p", "None: every frame was rendered at the first attempt, and nothing stands out.", cls="fine")
+    items = [el("li", text, cls="bad" if bad else None) for text, bad in notes[:_MOST_NOTES]]
+    more = len(notes) - _MOST_NOTES
+    return el("ul", items, el("li", f"and {more} more, in events.jsonl") if more > 0 else None, cls="notes")
+
+
+def _numbers(rows: Sequence[Row]) -> Html | None:
+    shown = [row for row in rows if row.output is not None]
+    if not shown:
+        return None
+    head = el("tr", el("th", ""), *(el("th", name, cls="n") for name in ("result", "source", "ratio")))
+    lines = [
+        el(
+            "tr",
+            el("th", row.name, scope="row"),
+            *(el("td", number(v), cls="n") for v in (row.output, row.source, row.ratio)),
+        )
+        for row in shown
+    ]
+    return el("div", el("table", el("thead", head), el("tbody", lines)), cls="wide", tabindex=0)
+
+
+def _charts(charts: Sequence[Chart], cuts: Sequence[int]) -> Html | None:
+    drawn = [line_chart(c.title, c.series, cuts=cuts, marks=c.marks, note=c.note) for c in charts]
+    there = [chart for chart in drawn if chart]
+    return el("div", there, cls="charts") if there else None
+
+
+def _commands(commands: Sequence[tuple[str, str]]) -> Html | None:
+    def one(text: str, command: str) -> Html:
+        button = el("button", "copy", type_="button", hidden=True, aria_label=f"copy the command: {text}")
+        return el("div", el("p", text), el("div", el("pre", el("code", command), tabindex=0), button, cls="command"))
+
+    return el("div", [one(*command) for command in commands]) if commands else None
+
+
+def _settings(settings: Sequence[tuple[str, str, str]]) -> Html:
+    if not settings:
+        return el("p", "None: all are at their defaults.", cls="soft")
+    head = el("tr", *(el("th", name) for name in ("setting", "value", "default")))
+    lines = [
+        el("tr", el("th", el("code", key), scope="row"), el("td", value), el("td", usual, cls="soft"))
+        for key, value, usual in settings
+    ]
+    return el("div", el("table", el("thead", head), el("tbody", lines)), cls="wide", tabindex=0)
+
+
+def _facts(facts: Sequence[tuple[str, str]]) -> Html | None:
+    lines = [el("tr", el("th", name, scope="row"), el("td", value)) for name, value in facts if value]
+    return el("div", el("table", el("tbody", lines)), cls="wide", tabindex=0) if lines else None
+
+
+__all__ = ["Chart", "Pair", "ReportFacts", "Row", "Thumbnail", "duration", "report_page"]

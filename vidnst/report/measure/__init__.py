@@ -1,0 +1,1 @@
+"""Measurements of an output against its source."""

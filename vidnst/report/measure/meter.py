@@ -1,0 +1,268 @@
+"""How steady a clip is, found while it streams by: frames go in one after the other, numbers come out at the end.
+
+No files and no network here; `vidnst.render.measure_output` brings the frames and the losses.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from vidnst.frames import Pixels, Shot, unit
+from vidnst.motion.flow import estimate_flow
+from vidnst.motion.metrics import (
+    ClipErrors,
+    PairError,
+    along,
+    clip_errors,
+    flicker_levels,
+    laplacian_variance,
+    luma,
+    slope_per_100,
+    static_pixels,
+)
+from vidnst.report.measure.result import Compared, FrameRow, GapErrors, KeyErrors, Measurement, PairRow, ShotNumbers
+
+GAPS = (1, 5, 15)
+"""Frames between the two of a pair. Neighbours alone hide the drift that a viewer sees over half a second."""
+
+FLOW_SIZE_PX = 640
+"""Longest side at which flow is found. A render's own setting does not count: renders are compared by one ruler."""
+
+
+PIXEL_BYTES = 88
+"""Memory for each pixel of a frame that is measured: the two pictures, 16 bits deep, and what is made of them."""
+
+
+class Both(NamedTuple):
+    """A frame of the source and the same of the output."""
+
+    source: Pixels
+    output: Pixels
+
+
+class Meter:
+    """Takes in the frames of a clip in order and remembers as many of them as the longest gap needs.
+
+    A frame is measured by `add`. To have several measured side by side, `take` gives what measures one, for any thread,
+    and `keep` takes what that returned; each in the order of the frames. The numbers are the same.
+
+    Args:
+        shots: that cover the clip, in order.
+        keys: key frames, indices of the whole source; empty where there are none.
+        gaps: frames between the two of a pair.
+        flow_size: longest side at which flow is found, pixels; smaller frames are not enlarged.
+    """
+
+    def __init__(
+        self,
+        shots: Sequence[Shot],
+        *,
+        keys: Iterable[int] = (),
+        gaps: Sequence[int] = GAPS,
+        flow_size: int = FLOW_SIZE_PX,
+    ) -> None:
+        self._shots = shots
+        self._keys = frozenset(keys)
+        self._gaps = tuple(gaps)
+        self._flow_size = flow_size
+        self._past: deque[Both] = deque(maxlen=max(gaps))
+        self._rows: list[FrameRow] = []
+        self._next: int | None = None
+        self._shot = 0
+        self._size = (0, 0)
+
+    def add(self, index: int, source: Pixels, output: Pixels, losses: Mapping[str, float] | None = None) -> None:
+        """Take in a frame and measure it. Arguments and errors as in `take`."""
+        self.keep(self.take(index, source, output, losses)())
+
+    def take(
+        self, index: int, source: Pixels, output: Pixels, losses: Mapping[str, float] | None = None
+    ) -> Callable[[], FrameRow]:
+        """Take in a frame, and give what measures it.
+
+        Args:
+            index: in the whole source; frames come in order, without gaps.
+            source: `(H, W, 3)` uint8 or uint16 sRGB. Neither picture may change afterwards.
+            output: the same shape; may have other bits.
+            losses: of the output, where they are known.
+
+        Raises:
+            ValueError: the shapes differ, or the frame is not the next one, or in no shot.
+        """
+        if source.shape != output.shape:
+            raise ValueError(f"frame {index}: the source is {source.shape}, the output {output.shape}")
+        if self._next is not None and index != self._next:
+            raise ValueError(f"frame {index} does not follow frame {self._next - 1}")
+        number = self._enter_shot(index)
+        self._size, self._next = (source.shape[1], source.shape[0]), index + 1
+        past = {gap: self._past[-gap] for gap in {1, *self._gaps} if gap <= len(self._past)}
+        frame = Both(source, output)
+        self._past.append(frame)
+        key = index in self._keys
+        return _Measuring(index, number, key, frame, past, self._gaps, self._flow_size, dict(losses or {}))
+
+    def keep(self, row: FrameRow) -> None:
+        """Take what `take` gave something to find for, in the order of the frames."""
+        self._rows.append(row)
+
+    def _enter_shot(self, index: int) -> int:
+        """The number of the frame's shot; at its first frame what was remembered is forgotten."""
+        while self._shot < len(self._shots) and self._shots[self._shot].end <= index:
+            self._shot += 1
+        if self._shot == len(self._shots) or index < self._shots[self._shot].start:
+            raise ValueError(f"frame {index} is in no shot")
+        if index == self._shots[self._shot].start:
+            self._past.clear()  # nothing is compared across a cut
+        return self._shot
+
+    def result(
+        self, *, evaluations: int | None = None, losses: Mapping[int, Mapping[str, float]] | None = None
+    ) -> Measurement:
+        """The numbers of all that was taken in, at least one frame.
+
+        Args:
+            evaluations: that the render took, where known; only passed on.
+            losses: of frames by their index, in the place of those that came with them.
+        """
+        rows = self._rows
+        if losses is not None:
+            rows = [replace(row, losses=dict(losses.get(row.frame, {}))) for row in rows]
+        shots = [list(group) for _, group in groupby(rows, key=lambda row: row.shot)]
+        names = sorted({name for row in rows for name in row.losses})
+        return Measurement(
+            frames=len(rows),
+            width=self._size[0],
+            height=self._size[1],
+            flow_size=min(self._flow_size, max(self._size)),
+            errors=tuple(_gap_errors(rows, gap) for gap in self._gaps),
+            static_share=_mean(row.static_share for row in rows),
+            flicker=Compared(_flicker(rows, "flicker_output"), _flicker(rows, "flicker_source")),
+            drift=_drift(shots),
+            drift_difference=_drift_difference(shots),
+            sharpness=Compared(
+                fmean(row.sharpness_output for row in rows), fmean(row.sharpness_source for row in rows)
+            ),
+            keys=_key_errors(rows) if self._keys else None,
+            losses={name: fmean(row.losses[name] for row in rows if name in row.losses) for name in names},
+            evaluations=evaluations,
+            shots=tuple(self._shot_numbers(shot) for shot in shots),
+            rows=tuple(rows),
+        )
+
+    def _shot_numbers(self, rows: Sequence[FrameRow]) -> ShotNumbers:
+        return ShotNumbers(
+            start=rows[0].frame,
+            end=rows[-1].frame + 1,
+            error=_gap_errors(rows, 1).lai,
+            drift=_drift([rows]),
+            drift_difference=_drift_difference([rows]),
+            keys=_key_errors(rows) if self._keys else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Measuring:
+    """Measures one frame; pure, for any thread."""
+
+    index: int
+    shot: int
+    key: bool
+    frame: Both
+    past: Mapping[int, Both]
+    """Frames of the same shot, by how many frames ago."""
+    gaps: Sequence[int]
+    flow_size: int
+    losses: dict[str, float]
+
+    def __call__(self) -> FrameRow:
+        output, source = luma(self.frame.output), luma(self.frame.source)
+        return FrameRow(
+            frame=self.index,
+            shot=self.shot,
+            key=self.key,
+            luma_output=float(output.mean(dtype="f8")),
+            luma_source=float(source.mean(dtype="f8")),
+            sharpness_output=laplacian_variance(output),
+            sharpness_source=laplacian_variance(source),
+            **self._flicker(),
+            pairs=self._pairs(),
+            losses=self.losses,
+        )
+
+    def _flicker(self) -> dict[str, Any]:
+        if 1 not in self.past:
+            return {}
+        now, before = self.frame, self.past[1]
+        static = static_pixels(now.source, before.source)
+        return {
+            "static_share": float(static.mean()),
+            "flicker_output": flicker_levels(now.output, before.output, static),
+            "flicker_source": flicker_levels(now.source, before.source, static),
+        }
+
+    def _pairs(self) -> tuple[PairRow, ...]:
+        output, source = unit(self.frame.output), unit(self.frame.source)
+        rows = []
+        for gap in self.gaps:
+            if gap in self.past:
+                before = self.past[gap]
+                flow = estimate_flow(self.frame.source, before.source, size=self.flow_size)
+                error = along(flow, *source.shape[:2])
+                found, own = error(output, unit(before.output)), error(source, unit(before.source))
+                rows.append(PairRow(gap, found.valid_share, found.mean_squared, own.mean_squared))
+        return tuple(rows)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return fmean(there) if there else None
+
+
+def _gap_errors(rows: Sequence[FrameRow], gap: int) -> GapErrors:
+    pairs = [pair for row in rows for pair in row.pairs if pair.gap == gap]
+    none = Compared(None, None)
+    if not pairs:
+        return GapErrors(gap, 0, None, none, none, none)
+    output = clip_errors([PairError(pair.output, pair.valid_share) for pair in pairs])
+    source = clip_errors([PairError(pair.source, pair.valid_share) for pair in pairs])
+
+    def beside(name: str) -> Compared:
+        return Compared(_error(output, name), _error(source, name))
+
+    share = fmean(pair.valid_share for pair in pairs)
+    return GapErrors(gap, len(pairs), share, beside("ruder"), beside("huang"), beside("lai"))
+
+
+def _error(errors: ClipErrors, name: str) -> float:
+    return float(getattr(errors, name))
+
+
+def _flicker(rows: Sequence[FrameRow], name: str) -> float | None:
+    """The mean over all static pixels of the clip, so a frame counts as much as it has of them."""
+    seen = [(row.static_share or 0.0, getattr(row, name)) for row in rows if getattr(row, name) is not None]
+    total = sum(share for share, _ in seen)
+    return sum(share * value for share, value in seen) / total if total else None
+
+
+def _drift(shots: Sequence[Sequence[FrameRow]]) -> Compared:
+    output = slope_per_100([[row.luma_output for row in rows] for rows in shots])
+    return Compared(output, slope_per_100([[row.luma_source for row in rows] for rows in shots]))
+
+
+def _drift_difference(shots: Sequence[Sequence[FrameRow]]) -> float | None:
+    return slope_per_100([[row.luma_output - row.luma_source for row in rows] for rows in shots])
+
+
+def _key_errors(rows: Sequence[FrameRow]) -> KeyErrors:
+    """A pair of neighbours touches a key where either of the two is one."""
+    groups: dict[bool, list[PairRow]] = {True: [], False: []}
+    for before, row in pairwise(rows):
+        groups[before.key or row.key] += [pair for pair in row.pairs if pair.gap == 1]
+    at_keys, elsewhere = (
+        Compared(_mean(pair.output for pair in groups[key]), _mean(pair.source for pair in groups[key]))
+        for key in (True, False)
+    )
+    return KeyErrors(at_keys, elsewhere, len(groups[True]), len(groups[False]))

@@ -1,0 +1,76 @@
+"""Pictures that a run keeps beside its rendered frames, made shot by shot in order, each from the one before."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidnst.errors import RunError
+from vidnst.runs.atomic_files import remove_parts, write_whole, writing
+
+PICTURE_FOLDERS = ("before", "finished")
+"""before: source frames after the filters that come first. finished: what is packed, where that is not `frames`."""
+
+
+class PictureFolder:
+    """One of `PICTURE_FOLDERS` in a run folder that this process has locked. Different frames may be written by
+    different threads.
+
+        <frame, 8 digits>.png
+        <shot>.npz          what the next frame of a shot is made with, besides the frame itself
+
+    The state is replaced after the picture that it belongs to is in its place, so a kill between the two only makes
+    that picture again.
+
+    Raises:
+        RunError: it is a link. OutputError: it cannot be written.
+    """
+
+    def __init__(self, run: Path, name: str) -> None:
+        self.folder = run / name
+        if self.folder.is_symlink():
+            raise RunError(f"{self.folder} is a link", "remove it, or choose another folder with --work-dir")
+        with writing(run):
+            self.folder.mkdir(exist_ok=True)
+            remove_parts(self.folder)
+        self._names = {entry.name for entry in os.scandir(self.folder)}
+
+    def path(self, index: int) -> Path:
+        """Where frame `index` of the source is, or will be."""
+        return self.folder / f"{index:08d}.png"
+
+    def has(self, index: int) -> bool:
+        """Whether it was there at the start, or has been written since."""
+        return self.path(index).name in self._names
+
+    def write(self, index: int, write: Callable[[Path], object]) -> None:
+        """Keep a picture; see `write_whole`."""
+        path = self.path(index)
+        write_whole(path, write)
+        self._names.add(path.name)
+
+    def write_state(self, shot: int, index: int, state: Mapping[str, NDArray[Any]]) -> None:
+        """Keep what frame `index` leaves to the next one of its shot, in place of what the one before left."""
+        path = self._state_path(shot)
+
+        def save(part: Path) -> None:
+            with part.open("wb") as file:
+                np.savez(file, allow_pickle=False, **{"frame": np.array(index), **state})
+
+        write_whole(path, save)
+
+    def read_state(self, shot: int) -> tuple[int, dict[str, NDArray[Any]]] | None:
+        """The frame of a shot that was written last, and what it left; None where that is not known."""
+        try:
+            with np.load(self._state_path(shot), allow_pickle=False) as file:
+                state = {name: file[name] for name in file.files}
+            return int(state.pop("frame")), state
+        except (OSError, ValueError, EOFError, KeyError, BadZipFile):  # then the shot is made anew, to the same bytes
+            return None
+
+    def _state_path(self, shot: int) -> Path:
+        return self.folder / f"{shot}.npz"

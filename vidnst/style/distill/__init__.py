@@ -1,0 +1,1 @@
+"""Teaching a small network by a large one."""

@@ -1,0 +1,1 @@
+"""Ways to paint with less memory, and how much each needs."""

@@ -1,0 +1,67 @@
+"""The network and the targets as they are under each thrift."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from vidnst.config import RenderConfig
+from vidnst.frames import Pixels
+from vidnst.style.losses import terms
+from vidnst.style.memory.modes import Thrift, check_additive
+from vidnst.style.network.vgg import VGG19
+from vidnst.style.targets.region_targets import Aims
+from vidnst.style.targets.style_targets import StyleTargets
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a thrift makes of the network and of the targets."""
+
+    network: VGG19
+    aims: Aims
+    thrift: Thrift
+
+
+class Views:
+    """Makes views, and keeps them: frames share them.
+
+    Args:
+        network: float32.
+        styles: pictures `(H, W, 3)` with their weights, above 0.
+        config: `model.precision`, `styles` and `losses` are read.
+        device: where to compute.
+    """
+
+    def __init__(
+        self, network: VGG19, styles: Sequence[tuple[Pixels, float]], config: RenderConfig, device: torch.device
+    ) -> None:
+        self._networks = {False: network}
+        self._styles = styles
+        self._config = config
+        self._device = device
+        self._made: dict[tuple[bool, bool, int | None], View] = {}
+
+    def under(self, thrift: Thrift) -> View:
+        """The view under a thrift; ConfigError where something cannot be summed over its tiles."""
+        thrift = replace(thrift, half=thrift.half or self._config.model.precision == "bfloat16")
+        check_additive(self._config, thrift)
+        key = (thrift.half, thrift.recompute, thrift.tile_px)
+        if key not in self._made:
+            self._made[key] = self._make(thrift)
+        return replace(self._made[key], thrift=thrift)
+
+    def _make(self, thrift: Thrift) -> View:
+        if thrift.half not in self._networks:
+            self._networks[True] = self._networks[False].halved()
+        network, wanted = self._networks[thrift.half], self._config.losses
+        kinds = terms.shares(wanted.style_kinds)
+        targets = StyleTargets(
+            self._styles,
+            network=network,
+            layers=[name for name, weight in wanted.style_layers.items() if weight > 0],
+            kinds=kinds,
+            config=self._config.styles,
+            thrift=thrift,
+        )
+        return View(network, Aims(targets, self._device), thrift)

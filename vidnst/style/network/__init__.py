@@ -1,0 +1,1 @@
+"""The networks: filters found, read and run."""

@@ -1,0 +1,1 @@
+"""What a style picture asks of a frame."""

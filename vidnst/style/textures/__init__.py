@@ -1,0 +1,1 @@
+"""Texture statistics and their distances."""

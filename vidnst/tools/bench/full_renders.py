@@ -1,0 +1,182 @@
+"""Whole renders of a clip that is drawn for them: frames per second from source to checked output, and by stage."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from vidnst.config import RenderConfig
+from vidnst.config.loader import build_config, changed, load_config
+from vidnst.errors import ConfigError
+from vidnst.events import Event, FrameDone, Measured, OnEvent, RunFinished, RunStarted, Stage, ignore
+from vidnst.render.pipeline import render
+from vidnst.render.prepare import beside
+from vidnst.runs import read_events, read_plan
+from vidnst.tools.bench.synthetic_scene import MovingScene
+
+_MOST_FRAMES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """A clip and a style picture, in a folder that is removed in the end."""
+
+    folder: Path
+    size: tuple[int, int]
+    frames: int
+
+    @property
+    def clip(self) -> Path:
+        """H.264."""
+        return self.folder / "clip.mp4"
+
+    @property
+    def style(self) -> Path:
+        """A picture."""
+        return self.folder / "style.png"
+
+
+@contextmanager
+def drawn_footage(size: tuple[int, int], *, frames: int) -> Iterator[Footage]:
+    """A textured ground that a camera pans and zooms over, behind a square that moves by itself; and a style.
+
+    Raises:
+        ConfigError: more frames than such a clip may have.
+    """
+    from vidnst.media.images import write_png
+
+    if not 2 <= frames <= _MOST_FRAMES:
+        raise ConfigError(f"--frames {frames} is not within 2 and {_MOST_FRAMES}", "a few dozen will do")
+    width, height = size
+    scene = MovingScene(
+        *(frames, width, height),
+        pan_px=(width / 200, height / 300),
+        zoom=1.001,
+        square=(width / 4, height / 4),
+        square_px=height // 3,
+        square_step_px=(width / 100, height / 400),
+    )
+    with TemporaryDirectory(prefix="vidnst-bench-") as name:
+        footage = Footage(Path(name), size, frames)
+        drawn = footage.folder / "drawn"
+        drawn.mkdir()
+        for index in range(frames):
+            write_png(drawn / f"{index:04d}.png", scene.pixels(index))
+        write_png(footage.style, painted_style())
+        through = {"optimize": {"iterations": 0}, "output": {"measure": False, "report": False}}
+        render(drawn, style=(), output=footage.clip, config=build_config(through))
+        yield footage
+
+
+def painted_style(side: int = 256) -> Any:
+    """`(side, side, 3)` uint8: a texture in few colours, with hard edges between them."""
+    return MovingScene(1, side, side, square_px=0, seed=7).pixels(0) // 64 * 85
+
+
+def preset_config(
+    preset: str, *, backbone: str, weights: str | None, settings: Sequence[str] = (), workers: int | None = None
+) -> RenderConfig:
+    """A preset's settings with changes, and weights: those of the bench where the preset has its backbone.
+
+    Raises:
+        ConfigError: there is no such preset or setting.
+    """
+    config = load_config(preset=preset, assignments=settings, options={"farm.workers": workers})
+    if config.model.weights is not None or config.model.backbone == "slim":
+        return config
+    return changed(config, {"model.weights": weights if backbone == config.model.backbone else "random"})
+
+
+def render_row(footage: Footage, name: str, config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, Any]:
+    """Render the clip once and say what took how long, as plain JSON.
+
+    `seconds` are of wall time: `startup` is all until workers stand ready (probing, shots, weights, starting Ray),
+    `stylizing` from there to the last node, flows, waiting and storing included, then `encoding`, `measuring` and all
+    `other`. `workers_busy` is the share of the stylizing workers' time in which they worked on nodes.
+    """
+    width, height = footage.size
+    output = footage.folder / f"{name}-{config.farm.workers}.mp4"
+    clock = _Clock(on_event)
+    render(footage.clip, style=str(footage.style), output=output, config=config, overwrite=True, on_event=clock)
+    wall = clock.wall
+    stylizing = clock.seconds.get("stylizing", 0.0)
+    busy = _node_seconds(beside(output)) / (max(1, clock.workers) * stylizing) if stylizing else None
+    plan = read_plan(beside(output)) or {}
+    return {
+        "preset": name,
+        "size": f"{width}x{height}",
+        "rendered_size": "x".join(map(str, plan.get("size", footage.size))),
+        "frames": footage.frames,
+        "workers": clock.workers,
+        "executor": config.farm.executor,
+        "backbone": config.model.backbone,
+        "schedule": config.schedule.kind,
+        "seconds_in_all": wall,
+        "frames_per_second": footage.frames / wall,
+        "frames_per_second_stylizing": footage.frames / stylizing if stylizing else None,
+        "first_frame_seconds": clock.first_frame,
+        "seconds": clock.by_part(),
+        "share_not_stylizing": 1 - stylizing / wall,
+        "workers_busy": busy,
+    }
+
+
+def _node_seconds(run: Path) -> float:
+    events = read_events(run / "events.jsonl")
+    return sum(float(event.get("seconds", 0)) for event in events if event.get("kind") == "done")
+
+
+_PARTS = ("startup", "stylizing", "encoding", "measuring", "other")
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Hears of a render, and sums up the time of its stages."""
+
+    on_event: OnEvent
+    began: float = field(default_factory=time.perf_counter)
+    seconds: dict[str, float] = field(default_factory=dict)
+    workers: int = 0
+    first_frame: float | None = None
+    _stage: str = "startup"
+    _since: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._since = self.began
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Stage() if self.workers:  # before, it is all start-up
+                self._enter(event.stage)
+            case RunStarted():
+                self.workers = len(event.workers)
+                self._enter("stylizing")
+            case FrameDone() if self.first_frame is None:
+                self.first_frame = time.perf_counter() - self.began
+            case Measured():
+                self._enter("closing")
+            case RunFinished():
+                self._enter("over")
+            case _:
+                pass
+        self.on_event(event)
+
+    @property
+    def wall(self) -> float:
+        """Seconds from the beginning to the last change of stage."""
+        return self._since - self.began
+
+    def by_part(self) -> dict[str, float]:
+        """Seconds of each part of the story."""
+        parts = dict.fromkeys(_PARTS, 0.0)
+        for stage, seconds in self.seconds.items():
+            parts[stage if stage in parts else "other"] += seconds
+        return parts
+
+    def _enter(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + now - self._since
+        self._stage, self._since = stage, now

@@ -1,0 +1,135 @@
+"""Is this machine ready: each part ok, or what to do about it."""
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from vidnst.errors import VidnstError
+
+_MINIMUM_PYTHON = (3, 11)
+_WANTED_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "gif", "libwebp_anim", "apng")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the doctor's report."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+    """What to do where it is not ok; a hint where it is."""
+
+
+def checks(weights: str | None = None, *, raft: bool = False) -> Iterator[Check]:
+    """Look at everything that a render needs, one part after the other.
+
+    Args:
+        weights: of VGG19, as for a render.
+        raft: whether RAFT's weights are needed, too.
+    """
+    for name, look in (
+        ("python", _python),
+        ("torch", _torch),
+        ("gpu", _gpu),
+        ("opencv", lambda: _package("opencv", "cv2", "opencv-python")),
+        ("ffmpeg", _ffmpeg),
+        ("encoders", _encoders),
+        ("ray", _ray),
+        ("weights", lambda: _weights(weights)),
+        ("slim", _slim),
+    ):
+        yield _guarded(name, look)
+    if raft:
+        yield _guarded("raft", _raft_weights)
+
+
+def _guarded(name: str, look: Callable[[], Check]) -> Check:
+    try:
+        return look()
+    except VidnstError as error:
+        return Check(name, False, error.what, error.remedy)
+    except Exception as error:  # a broken installation may raise anything; the doctor must go on
+        return Check(name, False, f"{type(error).__name__}: {error}", "reinstall with `pip install vidnst`")
+
+
+def _python() -> Check:
+    ok = sys.version_info >= _MINIMUM_PYTHON
+    remedy = "" if ok else f"install Python {'.'.join(map(str, _MINIMUM_PYTHON))} or newer"
+    return Check("python", ok, f"{platform.python_version()} on {platform.system()} {platform.machine()}", remedy)
+
+
+def _package(name: str, module: str, distribution: str) -> Check:
+    importlib.import_module(module)
+    return Check(name, True, importlib.metadata.version(distribution))
+
+
+def _torch() -> Check:
+    import torch
+
+    try:
+        import torchvision
+    except (ImportError, RuntimeError) as error:  # a torch of another build: pytorch/vision#9077
+        remedy = "install both in one go: pip install --force-reinstall torch torchvision"
+        return Check("torch", False, f"torch {torch.__version__}, torchvision does not load: {error}", remedy)
+    return Check("torch", True, f"{torch.__version__}, torchvision {torchvision.__version__}")
+
+
+def _gpu() -> Check:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Check("gpu", True, f"none; rendering on {os.cpu_count()} CPU cores")
+    cards = []
+    for index in range(torch.cuda.device_count()):
+        card = torch.cuda.get_device_properties(index)
+        cards.append(f"{card.name} ({card.total_memory / 2**30:.0f} GiB)")
+    return Check("gpu", True, ", ".join(cards))
+
+
+def _ffmpeg() -> Check:
+    from vidnst.media import ffmpeg
+
+    return Check("ffmpeg", True, str(ffmpeg.executable()))
+
+
+def _encoders() -> Check:
+    from vidnst.media import ffmpeg
+
+    there = ffmpeg.encoders()
+    missing = [name for name in _WANTED_ENCODERS if name not in there]
+    if missing:
+        remedy = "unset IMAGEIO_FFMPEG_EXE to use the one that comes along, or use other codecs"
+        return Check("encoders", False, f"missing {', '.join(missing)}", remedy)
+    hardware = sorted(name for name in there if name.endswith(("_nvenc", "_vaapi", "_qsv", "_videotoolbox")))
+    return Check("encoders", True, f"{', '.join(_WANTED_ENCODERS)}; hardware: {', '.join(hardware) or 'none'}")
+
+
+def _ray() -> Check:
+    version = importlib.metadata.version("ray")  # importing it would take a second and start nothing
+    address = os.environ.get("RAY_ADDRESS")
+    return Check("ray", True, f"{version}, {f'joins {address}' if address else 'starts by itself'}")
+
+
+def _weights(spec: str | None) -> Check:
+    from vidnst.style.network.find_weights import resolve_weights
+
+    return Check("weights", True, str(resolve_weights(spec, download=False)))
+
+
+def _slim() -> Check:
+    from vidnst.style.network.weights import resolve_weights, verify
+
+    report = verify(resolve_weights(None, backbone="slim"), backbone="slim")
+    return Check("slim", True, f"comes along, {report.fingerprint[:12]} (--backbone slim, --preset draft)")
+
+
+def _raft_weights() -> Check:
+    from vidnst.motion.raft.weights import resolve_raft_weights, verify_raft
+
+    report = verify_raft(resolve_raft_weights(None, download=False))
+    return Check("raft", True, f"{report.source} ({report.network})")

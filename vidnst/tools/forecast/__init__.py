@@ -1,0 +1,1 @@
+"""Forecasts of a render: time, memory and disk."""

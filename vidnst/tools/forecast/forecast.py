@@ -1,0 +1,132 @@
+"""What a render would take, before anything is spent: work, memory, disk, and the time that one frame foretells."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vidnst.config import RenderConfig
+from vidnst.events import OnEvent, Stage, ignore
+from vidnst.farm.plan import by_shot
+from vidnst.farm.provisioning import Staff, choose_staff
+from vidnst.frames import Shot
+from vidnst.parallel import local_cores
+from vidnst.render.batch.tail_balancing import cost
+from vidnst.render.prepare import Job, Request, prepare
+from vidnst.render.run_setup import find_shots_of, schedule_of
+from vidnst.render.styles.timeline import check_shots
+from vidnst.tools.forecast.memory_and_disk import Need, needs_of
+from vidnst.tools.forecast.target_machines import Farm
+from vidnst.tools.forecast.timing import Pace, foretold_seconds, time_frame
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a render of one clip would take."""
+
+    source: str
+    frames: int
+    width: int
+    height: int
+    shots: int
+    nodes: dict[str, int]
+    """Of each role."""
+    evaluations: int
+    """At most: settled frames stop earlier."""
+    workers: int
+    threads: int | None
+    needs: tuple[Need, ...]
+    seconds: float | None
+    """Of rendering, were every worker as fast as one here; None where that was not to be estimated, where frames pass
+    through, and where the workers are of another kind than those here."""
+    pace: Pace | None
+    folder: str
+    """Of the run."""
+    keeps: bool
+    """Whether the run folder keeps its frames when it is finished."""
+    elsewhere: bool
+    """Whether it is reckoned for machines other than this one."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether nothing lacks."""
+        return all(need.fits for need in self.needs)
+
+    def plain(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self) | {"needs": [asdict(need) | {"fits": need.fits} for need in self.needs], "fits": self.fits}
+
+
+def forecast(request: Request, *, farm: Farm | None = None, timed: bool = True, on_event: OnEvent = ignore) -> Forecast:
+    """Look at a source and its plan, and say what rendering it would take.
+
+    Args:
+        request: as for a render.
+        farm: machines to reckon for, of which nothing else is known; None for this one.
+        timed: whether to time a few evaluations of one frame at its real size.
+        on_event: hears of what happens.
+
+    Raises:
+        VidnstError: whatever a render would be refused for before it starts.
+    """
+    job = prepare(request, overwrite=True, on_event=on_event)
+    shots = find_shots_of(job, on_event)
+    check_shots(job.entries, len(shots))
+    nodes = [node for shot in by_shot(schedule_of(job), shots) for node in shot]
+    staff = _staff(job, shots, farm)
+    pace = None
+    if timed and not job.passes_through and (farm is None or _is_alike(staff, job.config)):
+        on_event(Stage("timing"))
+        pace = time_frame(job, shots, staff)
+    return Forecast(
+        source=job.clip.source,
+        frames=job.end - job.start,
+        width=job.width,
+        height=job.height,
+        shots=len(shots),
+        nodes=dict(Counter(node.role.value for node in nodes)),
+        evaluations=sum(cost(job.config, node) for node in nodes),
+        workers=staff.style,
+        threads=staff.threads,
+        needs=needs_of(job, staff, farm),
+        seconds=None if pace is None else foretold_seconds(job, nodes, staff, pace, cores=_cores(staff, farm)),
+        pace=pace,
+        folder=str(request.folder),
+        keeps=job.config.output.keep_frames,
+        elsewhere=farm is not None,
+    )
+
+
+def _is_alike(staff: Staff, config: RenderConfig) -> bool:
+    """Whether workers elsewhere are of the kind that one here would be, so that timing one here says something."""
+    from vidnst.farm.workers import pick_device
+
+    return (pick_device("auto" if staff.threads is None else config.farm.device).type == "cuda") == (
+        staff.threads is None
+    )
+
+
+def _cores(staff: Staff, farm: Farm | None) -> int:
+    """Cores that there are for the workers: elsewhere, as many as they have threads."""
+    return local_cores() if farm is None else staff.style * (staff.threads or 1)
+
+
+def _staff(job: Job, shots: Sequence[Shot], farm: Farm | None) -> Staff:
+    from vidnst.farm.workers import gpus_of, pick_device
+
+    width = len(shots) if schedule_of(job).kind == "chain" else job.end - job.start
+    settings = job.config.farm
+    if farm is not None:
+        count, threads = settings.workers or 1, settings.threads or 1
+        gpus = 0.0 if settings.device == "cpu" else float(count)
+        return choose_staff(settings, width=width, cores=count * threads, gpus=gpus, threads=threads)
+    gpus = 0.0
+    if not job.passes_through and pick_device(job.config.farm.device).type == "cuda":
+        gpus = 1.0 if job.config.farm.executor == "inline" else float(len(gpus_of()))
+    return choose_staff(job.config.farm, width=width, cores=local_cores(), gpus=gpus)
+
+
+def total_seconds(forecasts: Sequence[Forecast]) -> float | None:
+    """Of all, one after the other; None where one is not known."""
+    known = [found.seconds for found in forecasts if found.seconds is not None]
+    return sum(known) if len(known) == len(forecasts) else None
