@@ -22,7 +22,7 @@ from vidnst.errors import WeightsError
 _BLOCK_BYTES = 2**20
 _TIMEOUT_SECONDS = 30.0
 
-Progress = Callable[[int, int | None], None]
+ByteProgress = Callable[[int, int | None], None]
 """Told the bytes that have come, and all that there are where the server says so. May raise to cancel."""
 
 
@@ -64,7 +64,7 @@ def find_checkpoint(
     spec: str | None,
     *,
     download: bool = True,
-    on_progress: Progress | None = None,
+    on_progress: ByteProgress | None = None,
     sha256_start: str | None = None,
 ) -> Path:
     """The file with a network's weights.
@@ -102,7 +102,7 @@ def _nowhere(wanted: Checkpoint, paths: list[Path]) -> str:
     return f"no weights: {wanted.option} and {wanted.environment} are not set, and {tried}"
 
 
-def _download(wanted: Checkpoint, paths: list[Path], sha256_start: str, on_progress: Progress | None) -> None:
+def _download(wanted: Checkpoint, paths: list[Path], sha256_start: str, on_progress: ByteProgress | None) -> None:
     """Fetch the first file to its place, where it appears only when it is whole and has the right checksum."""
     url, path = wanted.urls[0], paths[0]
     part: Path | None = None
@@ -122,7 +122,7 @@ def _download(wanted: Checkpoint, paths: list[Path], sha256_start: str, on_progr
             part.unlink(missing_ok=True)
 
 
-def _fetch(wanted: Checkpoint, url: str, part: Path, on_progress: Progress | None) -> str:
+def _fetch(wanted: Checkpoint, url: str, part: Path, on_progress: ByteProgress | None) -> str:
     """Write what `url` gives to `part`; its SHA-256 in hexadecimal."""
     digest = hashlib.sha256()
     with part.open("wb") as file, urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as reply:

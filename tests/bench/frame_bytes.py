@@ -17,6 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "samples"
 STYLES = SAMPLES / "styles"
@@ -46,15 +48,16 @@ EVERYTHING: dict[str, Any] = {
 
 
 def write_mask(path: Path) -> None:
-    """Writes a mask whose left third is white, as a plain grey map."""
-    rows = (" ".join("255" if column < 50 else "0" for column in range(160)) for _ in range(90))
-    path.write_text("P2\n160 90\n255\n" + "\n".join(rows) + "\n")
+    """Writes a mask whose left third is white."""
+    mask = Image.new("L", (160, 90))
+    mask.paste(255, (0, 0, 50, 90))
+    mask.save(path)
 
 
 def jobs(folder: Path, weights: str) -> list[list[str]]:
     """Returns the arguments of each render; its frames go below `folder`."""
-    write_mask(folder / "left.pgm")
-    everything = {**EVERYTHING, "regions": {"masks": {"left": str(folder / "left.pgm")}, "feather": 0.05}}
+    write_mask(folder / "left.png")
+    everything = {**EVERYTHING, "regions": {"masks": {"left": str(folder / "left.png")}, "feather": 0.05}}
     (folder / "everything.yaml").write_text(json.dumps(everything))
     clip, swirls, mosaic = str(SAMPLES / "timelapse.mp4"), str(STYLES / "swirls.jpg"), str(STYLES / "mosaic.jpg")
     network = ["--weights", weights, *INLINE]
@@ -102,6 +105,7 @@ def main() -> None:
         for job in jobs(folder, weights):
             command = [sys.executable, "-m", "vidnst", *job]
             subprocess.run(command, check=True, env=environment, cwd=folder, stdout=sys.stderr)
+        (folder / "left.png").unlink()
         found = (path for path in sorted(folder.rglob("*")) if path.suffix in {".png", ".mp4", ".gif"})
         hashes = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
     json.dump(hashes, sys.stdout, indent=1)

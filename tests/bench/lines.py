@@ -128,10 +128,10 @@ def measure_pixels(asked: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from vidnst.style.memory.footprint import footprint
-    from vidnst.style.network.precision import settled
+    from vidnst.style.network.precision import resolve_precision
     from vidnst.tools.bench.frame_speed import bare_config, parse_size
 
-    reckoned = footprint(settled(bare_config(asked.backbone), torch.device(asked.device)))
+    reckoned = footprint(resolve_precision(bare_config(asked.backbone), torch.device(asked.device)))
     rows: list[dict[str, Any]] = []
     for size in asked.size:
         if (needed := reckoned.of(*parse_size(size)) / 2**30) > asked.most_gib:

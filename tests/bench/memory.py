@@ -19,7 +19,7 @@ from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config
 from vidnst.style.losses.objective import WarmStart
 from vidnst.style.memory.footprint import footprint
-from vidnst.style.memory.modes import Thrift, ladder
+from vidnst.style.memory.modes import MemoryMode, ladder
 from vidnst.style.network.weights import load_features, resolve_weights
 from vidnst.style.stylizer import Stylizer, last_layer
 from vidnst.style.tensors import to_state
@@ -41,7 +41,7 @@ def config_of(options: argparse.Namespace) -> RenderConfig:
 def paint(options: argparse.Namespace) -> None:
     """One rung, in this process: its peak in bytes on standard output."""
     torch.set_num_threads(1)
-    config, thrift = config_of(options), Thrift(**json.loads(options.rung))
+    config, thrift = config_of(options), MemoryMode(**json.loads(options.rung))
     width, height = (int(side) for side in options.size.split("x"))
     backbone = config.model.backbone
     features = load_features(resolve_weights("random", backbone=backbone), last_layer(config), backbone=backbone)

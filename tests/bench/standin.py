@@ -31,11 +31,11 @@ import torch
 from vidnst.config.loader import load_config
 from vidnst.events import Event, FrameDone, Stage
 from vidnst.farm.jobs import Stylized, StylizeJob
-from vidnst.farm.memory_fallback import Rungs
+from vidnst.farm.memory_fallback import MemoryLadder
 from vidnst.farm.workers import StyleWorker, StyleWorkerFactory
 from vidnst.frames import widen
 from vidnst.render.pipeline import render
-from vidnst.style.memory.modes import Thrift
+from vidnst.style.memory.modes import MemoryMode
 from vidnst.tools.bench.full_renders import drawn_footage
 
 
@@ -57,11 +57,11 @@ class SleepingWorker(StyleWorker):
 
     def __init__(self, made_by: SleepingFactory) -> None:
         stylizer: Any = self  # any will do that is not None
-        super().__init__(stylizer, torch.device("cpu"), Rungs(made_by.config, None))
+        super().__init__(stylizer, torch.device("cpu"), MemoryLadder(made_by.config, None))
         self._seconds = made_by.seconds
         self._notes = (made_by.log / f"{time.monotonic_ns()}.txt").open("w", buffering=1)
 
-    def _paint(self, stylizer: Any, job: StylizeJob, thrift: Thrift, **watching: Any) -> Stylized:
+    def _paint(self, stylizer: Any, job: StylizeJob, thrift: MemoryMode, **watching: Any) -> Stylized:
         began = time.monotonic()
         time.sleep(self._seconds * job.iterations)
         self._notes.write(f"{began} {time.monotonic()}\n")

@@ -16,8 +16,8 @@ from support import fake_workers
 from support.fake_workers import CHAIN, DigestHost, Echo, EchoFactory, Recorder, SlowDigests, whole
 
 from vidnst.errors import FarmError, NumericalError, WeightsError
-from vidnst.farm.interfaces import Component, EventKind
-from vidnst.farm.jobs import Outcome, Team
+from vidnst.farm.interfaces import Component, NodeEventKind
+from vidnst.farm.jobs import Outcome, WorkerGroup
 from vidnst.farm.plan import Lane, by_shot
 from vidnst.farm.ray.actor_pool import RayPool, default_workers
 from vidnst.farm.ray.connection import RaySession
@@ -41,7 +41,7 @@ def session() -> Iterator[RaySession]:
 @pytest.fixture(scope="module")
 def pool(session: RaySession) -> Iterator[RayPool]:
     table = np.ones(1_000_000)
-    teams = {Lane.STYLE: Team(EchoFactory(table), 2, cpus=1), Lane.FLOW: Team(EchoFactory(), 1, cpus=0)}
+    teams = {Lane.STYLE: WorkerGroup(EchoFactory(table), 2, cpus=1), Lane.FLOW: WorkerGroup(EchoFactory(), 1, cpus=0)}
     pool = RayPool(session, teams, start_timeout_seconds=120)
     yield pool
     pool.close()
@@ -122,7 +122,10 @@ def test_what_lay_ready_at_an_actor_that_dies_has_no_outcome(pool: RayPool) -> N
 
 
 def test_an_actor_of_two_hands_has_two_jobs_at_once(session: RaySession) -> None:
-    teams = {Lane.STYLE: Team(EchoFactory(), 1, cpus=0, hands=2), Lane.FLOW: Team(EchoFactory(), 1, cpus=0)}
+    teams = {
+        Lane.STYLE: WorkerGroup(EchoFactory(), 1, cpus=0, hands=2),
+        Lane.FLOW: WorkerGroup(EchoFactory(), 1, cpus=0),
+    }
     pool = RayPool(session, teams, start_timeout_seconds=120)
     try:
         for number in range(2):
@@ -138,14 +141,19 @@ def test_an_actor_of_two_hands_has_two_jobs_at_once(session: RaySession) -> None
 def test_an_actor_killed_in_mid_run_costs_one_attempt_and_nothing_else(session: RaySession) -> None:
     shots = [Shot(0, 8), Shot(8, 16)]
     host = DigestHost(whole(CHAIN, shots))
-    teams = {Lane.STYLE: Team(SlowDigests(), 2, cpus=1), Lane.FLOW: Team(SlowDigests(), 1, cpus=0)}
+    teams = {Lane.STYLE: WorkerGroup(SlowDigests(), 2, cpus=1), Lane.FLOW: WorkerGroup(SlowDigests(), 1, cpus=0)}
     pool = RayPool(session, teams)
     killed: list[int] = []
     recorder = Recorder()
 
     def listen(event: Any) -> None:
         recorder(event)
-        if event.kind is EventKind.STARTED and event.node.id.frame == 4 and event.worker in pool.pids() and not killed:
+        if (
+            event.kind is NodeEventKind.STARTED
+            and event.node.id.frame == 4
+            and event.worker in pool.pids()
+            and not killed
+        ):
             killed.append(pool.pids()[event.worker])
             os.kill(killed[0], signal.SIGKILL)
 
@@ -153,7 +161,7 @@ def test_an_actor_killed_in_mid_run_costs_one_attempt_and_nothing_else(session: 
     pool.close()
     assert killed
     assert set(host.kept) == set(host.truth)
-    assert totals.died == len(recorder.of(EventKind.DIED)) == 1
+    assert totals.died == len(recorder.of(NodeEventKind.DIED)) == 1
 
 
 def test_more_gpus_than_there_are_is_an_error_that_says_how_many_there_are(session: RaySession) -> None:
@@ -161,17 +169,17 @@ def test_more_gpus_than_there_are_is_an_error_that_says_how_many_there_are(sessi
     with pytest.raises(
         FarmError, match=rf"{wanted} workers with 1 GPU each do not fit: there are {session.gpus:g} GPUs"
     ):
-        RayPool(session, {Lane.STYLE: Team(EchoFactory(), wanted, gpus=1.0)})
+        RayPool(session, {Lane.STYLE: WorkerGroup(EchoFactory(), wanted, gpus=1.0)})
 
 
 def test_more_cpu_slots_than_there_are_is_an_error_and_no_silent_wait(session: RaySession) -> None:
     with pytest.raises(FarmError, match=r"need 1000 CPU slots and Ray has"):
-        RayPool(session, {Lane.STYLE: Team(EchoFactory(), 1000)})
+        RayPool(session, {Lane.STYLE: WorkerGroup(EchoFactory(), 1000)})
 
 
 def test_workers_that_find_no_room_are_an_error_after_a_while(session: RaySession) -> None:
-    crowd = {Lane.STYLE: Team(EchoFactory(), 1, cpus=session.cpus)}
-    occupied = RayPool(session, {Lane.STYLE: Team(EchoFactory(), 1, cpus=1)})
+    crowd = {Lane.STYLE: WorkerGroup(EchoFactory(), 1, cpus=session.cpus)}
+    occupied = RayPool(session, {Lane.STYLE: WorkerGroup(EchoFactory(), 1, cpus=1)})
     with pytest.raises(FarmError, match="0 of 1 workers came up within 2 seconds"):
         RayPool(session, crowd, start_timeout_seconds=2)
     occupied.close()
@@ -179,12 +187,12 @@ def test_workers_that_find_no_room_are_an_error_after_a_while(session: RaySessio
 
 def test_what_a_factory_raises_arrives_as_it_was(session: RaySession) -> None:
     with pytest.raises(WeightsError, match="another network"):
-        RayPool(session, {Lane.STYLE: Team(EchoFactory(mood="refuse"), 1, cpus=0)})
+        RayPool(session, {Lane.STYLE: WorkerGroup(EchoFactory(mood="refuse"), 1, cpus=0)})
 
 
 def test_workers_that_die_while_they_start_are_an_error_and_no_endless_trying(session: RaySession) -> None:
     with pytest.raises(FarmError, match="worker style-0 died 3 times while it started"):
-        RayPool(session, {Lane.STYLE: Team(EchoFactory(mood="exit"), 1, cpus=0)})
+        RayPool(session, {Lane.STYLE: WorkerGroup(EchoFactory(mood="exit"), 1, cpus=0)})
 
 
 def test_workers_share_gpus_by_whole_fractions() -> None:

@@ -4,7 +4,7 @@ import pytest
 from support.fake_workers import CHAIN, DigestHost, VirtualPool
 
 from vidnst.config import ScheduleConfig
-from vidnst.farm.interfaces import Component, Event, EventKind
+from vidnst.farm.interfaces import Component, NodeEvent, NodeEventKind
 from vidnst.farm.plan import Lane, by_shot
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import Shot
@@ -20,8 +20,8 @@ def test_a_component_that_is_held_hands_out_nothing_and_others_keep_all_workers(
     own: list[float] = []
     others: list[float] = []
 
-    def listen(event: Event) -> None:
-        if event.kind is EventKind.STARTED and event.node.role.lane is Lane.STYLE:
+    def listen(event: NodeEvent) -> None:
+        if event.kind is NodeEventKind.STARTED and event.node.role.lane is Lane.STYLE:
             (own if event.host is hosts[0] else others).append(pool.now)
 
     components = [

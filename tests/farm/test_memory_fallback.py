@@ -13,7 +13,7 @@ from vidnst.config.loader import build_config
 from vidnst.errors import ScarceMemoryError
 from vidnst.farm import memory_fallback
 from vidnst.farm.memory_fallback import (
-    Rungs,
+    MemoryLadder,
     climb,
     given_memory,
     memory_limit,
@@ -22,7 +22,7 @@ from vidnst.farm.memory_fallback import (
     too_large,
 )
 from vidnst.style.memory.footprint import Footprint, footprint
-from vidnst.style.memory.modes import Thrift, ladder
+from vidnst.style.memory.modes import MemoryMode, ladder
 
 GIB = 1 << 30
 LADDER = ladder(build_config({}))
@@ -50,7 +50,7 @@ def test_what_says_that_there_is_no_memory_is_known_from_other_errors(error: Exc
 def test_the_first_rung_is_tried_again_with_free_caches_and_then_the_next() -> None:
     said: list[Any] = []
 
-    def paint(thrift: Thrift) -> str:
+    def paint(thrift: MemoryMode) -> str:
         said.append(thrift)
         if thrift != LADDER[2]:
             raise MemoryError(f"first {len(said)}\nsecond")
@@ -69,7 +69,7 @@ def test_what_a_failed_attempt_held_is_gone_before_caches_are_freed() -> None:
         held.append(weakref.ref(tensor))
         raise torch.OutOfMemoryError("no more")
 
-    def paint(thrift: Thrift) -> int:
+    def paint(thrift: MemoryMode) -> int:
         local = torch.zeros(5)
         held.append(weakref.ref(local))
         if thrift == LADDER[0]:
@@ -87,10 +87,10 @@ def test_what_a_failed_attempt_held_is_gone_before_caches_are_freed() -> None:
 
 
 def test_other_errors_pass_and_the_last_rung_ends_it() -> None:
-    def wrong(_: Thrift) -> None:
+    def wrong(_: MemoryMode) -> None:
         raise ValueError("something else")
 
-    def large(_: Thrift) -> None:
+    def large(_: MemoryMode) -> None:
         raise MemoryError
 
     with pytest.raises(ValueError, match="something else"):
@@ -147,15 +147,15 @@ def test_a_cpu_enforces_nothing() -> None:
 def steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each rung of the ladder takes a hundred bytes a pixel less than the one before, from a thousand."""
 
-    def reckoned(config: RenderConfig, thrift: Thrift = LADDER[0]) -> Footprint:
+    def reckoned(config: RenderConfig, thrift: MemoryMode = LADDER[0]) -> Footprint:
         return Footprint(1000.0 - 100 * ladder(config, smaller=True).index(thrift), 1000)
 
     monkeypatch.setattr(memory_fallback, "footprint", reckoned)
 
 
-def above(limit: int | None, thrift: Thrift = LADDER[0], **farm: object) -> tuple[list[int], str]:
+def above(limit: int | None, thrift: MemoryMode = LADDER[0], **farm: object) -> tuple[list[int], str]:
     config = build_config({"farm": farm})
-    rungs, why = Rungs(config, limit).above(thrift, width=10, height=10)
+    rungs, why = MemoryLadder(config, limit).above(thrift, width=10, height=10)
     return [ladder(config, smaller=True).index(rung) for rung in rungs], why
 
 
@@ -181,14 +181,14 @@ def test_reckoning_alone_makes_no_frame_smaller() -> None:
 @pytest.mark.usefixtures("steps")
 def test_where_maps_are_bfloat16_anyway_a_rung_that_adds_only_that_is_left_out() -> None:
     config = build_config({})
-    rungs, _ = Rungs(config, None, half=True).above(LADDER[0], width=10, height=10)
+    rungs, _ = MemoryLadder(config, None, half=True).above(LADDER[0], width=10, height=10)
     assert rungs == (LADDER[0], *LADDER[2:5])
-    assert Rungs(config, None, half=True).above(LADDER[1], width=10, height=10)[0] == LADDER[1:5]
+    assert MemoryLadder(config, None, half=True).above(LADDER[1], width=10, height=10)[0] == LADDER[1:5]
 
 
 def test_a_shot_that_was_begun_smaller_goes_on_so_whatever_is_allowed_now() -> None:
     small = ladder(build_config({}), smaller=True)[-1]
-    assert Rungs(build_config({}), None).above(small, width=9, height=9) == ((small,), "")
+    assert MemoryLadder(build_config({}), None).above(small, width=9, height=9) == ((small,), "")
 
 
 def test_the_size_that_would_fit_does_by_reckoning_and_is_smaller_than_what_failed() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from vidnst.errors import FarmError, ScarceMemoryError, StyleError
 from vidnst.farm.jobs import Refused, Shared, SkipJob
-from vidnst.farm.multi_style_worker import LooksWorkerFactory, SkippingWorkerFactory
+from vidnst.farm.multi_style_worker import MultiStyleWorkerFactory, SkippingWorkerFactory
 from vidnst.farm.plan import StateId
 
 
@@ -36,13 +36,13 @@ class Maker:
 def test_each_look_has_a_worker_of_its_own_and_those_used_last_stay() -> None:
     makers = [Maker(name) for name in "abc"]
     jobs = [Asked(Shared(maker.name, maker)) for maker in makers]
-    worker = LooksWorkerFactory(warm=2)()
+    worker = MultiStyleWorkerFactory(warm=2)()
     assert [worker.run(jobs[number]) for number in (0, 1, 0, 2, 0, 1)] == list("abacab")
     assert [maker.made for maker in makers] == [1, 2, 1]
 
 
 def test_a_look_that_cannot_be_made_is_refused_and_others_are_not() -> None:
-    worker = LooksWorkerFactory()()
+    worker = MultiStyleWorkerFactory()()
     wrong = worker.run(Asked(Shared("wrong", Maker("wrong", StyleError("no texture")))))
     assert isinstance(wrong, Refused)
     assert "no texture" in str(pickle.loads(pickle.dumps(wrong)).error)
@@ -66,13 +66,13 @@ class Large(Maker):
 
 def test_where_a_look_finds_no_memory_the_others_make_room() -> None:
     small, large = Maker("small"), Large("large")
-    worker = LooksWorkerFactory()()
+    worker = MultiStyleWorkerFactory()()
     assert worker.run(Asked(Shared("small", small))) == "small"
     assert worker.run(Asked(Shared("large", large))) == "large"
     assert worker.run(Asked(Shared("small", small))) == "small"
     assert (small.made, large.made) == (2, 1)
     with pytest.raises(ScarceMemoryError):
-        LooksWorkerFactory()().run(Asked(Shared("alone", Large("alone"))))
+        MultiStyleWorkerFactory()().run(Asked(Shared("alone", Large("alone"))))
 
 
 def test_a_job_that_is_to_be_skipped_reaches_no_worker() -> None:

@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 from support.fake_workers import whole
 
 from vidnst.config import ScheduleConfig
-from vidnst.farm.plan import FlowId, Lane, Node, NodeId, Role, StateId, by_shot, chain, key_frames, keys, settled
+from vidnst.farm.plan import (
+    FlowId,
+    Lane,
+    Node,
+    NodeId,
+    Role,
+    StateId,
+    by_shot,
+    chain,
+    finished_states,
+    key_frames,
+    keys,
+)
 from vidnst.frames import Shot
 
 lengths = st.lists(st.integers(1, 12), min_size=1, max_size=6)
@@ -218,7 +230,7 @@ def test_a_flow_ranks_before_the_state_that_needs_it_and_both_after_earlier_fram
 
 
 def after(nodes: list[Node], finished: set[int], stored: set[int]) -> set[int]:
-    done = settled(
+    done = finished_states(
         nodes,
         finished=lambda node: node.id.frame in finished,
         stored=lambda name: isinstance(name, StateId) and name.frame in stored,
@@ -247,7 +259,7 @@ def test_finding_what_is_settled_keeps_no_nodes() -> None:
         nodes = keys(Shot(0, frames), passes=7)
         tracemalloc.start()
         try:
-            settled(nodes, finished=lambda node: False, stored=lambda name: False)
+            finished_states(nodes, finished=lambda node: False, stored=lambda name: False)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -262,7 +274,7 @@ def test_what_runs_again_finds_all_it_reads(schedule: ScheduleConfig, counts: li
     states = [node.id for node in nodes if isinstance(node.id, StateId)]
     finished = set(data.draw(st.lists(st.sampled_from(states))))
     stored = set(data.draw(st.lists(st.sampled_from(states))))
-    done = settled(nodes, finished=lambda node: node.id in finished, stored=lambda name: name in stored)
+    done = finished_states(nodes, finished=lambda node: node.id in finished, stored=lambda name: name in stored)
     assert done <= finished
     for node in nodes:
         if node.role is not Role.FLOW and node.id not in done:

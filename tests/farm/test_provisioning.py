@@ -11,29 +11,29 @@ from vidnst.config.loader import build_config
 from vidnst.errors import ConfigError
 from vidnst.farm import provisioning
 from vidnst.farm.plan import Lane
-from vidnst.farm.provisioning import Staff, choose_staff, share_gpu
+from vidnst.farm.provisioning import WorkerCounts, choose_worker_counts, share_gpu
 from vidnst.farm.workers import StyleWorkerFactory
 
 
 def test_a_single_chain_gets_one_worker_with_all_cores() -> None:
-    assert choose_staff(FarmConfig(), width=1, cores=8, gpus=0) == Staff(style=1, flow=1, threads=8)
+    assert choose_worker_counts(FarmConfig(), width=1, cores=8, gpus=0) == WorkerCounts(style=1, flow=1, threads=8)
 
 
 def test_a_wide_plan_gets_a_worker_for_each_core() -> None:
-    assert choose_staff(FarmConfig(), width=500, cores=8, gpus=0) == Staff(style=8, flow=4, threads=1)
+    assert choose_worker_counts(FarmConfig(), width=500, cores=8, gpus=0) == WorkerCounts(style=8, flow=4, threads=1)
 
 
 def test_each_gpu_gets_its_workers() -> None:
-    assert choose_staff(FarmConfig(), width=1, cores=32, gpus=4).style == 4
+    assert choose_worker_counts(FarmConfig(), width=1, cores=32, gpus=4).style == 4
     shared = FarmConfig.model_validate({"gpus_per_worker": 0.5})
-    assert choose_staff(shared, width=1, cores=32, gpus=4).style == 8
-    assert choose_staff(shared, width=1, cores=32, gpus=4).threads is None
+    assert choose_worker_counts(shared, width=1, cores=32, gpus=4).style == 8
+    assert choose_worker_counts(shared, width=1, cores=32, gpus=4).threads is None
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_what_the_user_decided_stays(workers: int) -> None:
     farm = FarmConfig.model_validate({"workers": workers, "threads": 2})
-    staff = choose_staff(farm, width=9, cores=8, gpus=0)
+    staff = choose_worker_counts(farm, width=9, cores=8, gpus=0)
     assert (staff.style, staff.threads) == (workers, 2)
 
 
@@ -45,12 +45,12 @@ def test_what_the_user_decided_stays(workers: int) -> None:
 )
 def test_a_resumed_run_keeps_its_threads(width: int, cores: int, threads: int, workers: int | None) -> None:
     farm = FarmConfig.model_validate({"workers": workers, "threads": 5})
-    assert choose_staff(farm, width=width, cores=cores, gpus=0, threads=threads).threads == threads
+    assert choose_worker_counts(farm, width=width, cores=cores, gpus=0, threads=threads).threads == threads
 
 
 @given(width=st.integers(1, 10_000), cores=st.integers(1, 256))
 def test_cores_are_never_shared_out_twice(width: int, cores: int) -> None:
-    staff = choose_staff(FarmConfig(), width=width, cores=cores, gpus=0)
+    staff = choose_worker_counts(FarmConfig(), width=width, cores=cores, gpus=0)
     assert staff.threads is not None
     assert 1 <= staff.style * staff.threads <= cores
 

@@ -13,8 +13,20 @@ from support.fake_workers import CHAIN, DigestHost, Recorder, Task, VirtualPool,
 
 from vidnst.config import RenderConfig
 from vidnst.errors import BadFrameError, CancelledError, DiskFullError, FarmError, NumericalError, WeightsError
-from vidnst.farm.interfaces import Component, Event, EventKind
-from vidnst.farm.plan import FlowId, Lane, Node, NodeId, Role, StateId, by_shot, chain, independent, keys, settled
+from vidnst.farm.interfaces import Component, NodeEvent, NodeEventKind
+from vidnst.farm.plan import (
+    FlowId,
+    Lane,
+    Node,
+    NodeId,
+    Role,
+    StateId,
+    by_shot,
+    chain,
+    finished_states,
+    independent,
+    keys,
+)
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import Shot
 
@@ -50,7 +62,7 @@ def finished_before(data: st.DataObject, nodes: list[Node]) -> tuple[set[StateId
     states = [node.id for node in nodes if isinstance(node.id, StateId)]
     some = st.lists(st.sampled_from(states)).map(set) if states else st.just(set())
     finished, stored = data.draw(some), data.draw(some)
-    done = settled(nodes, finished=lambda node: node.id in finished, stored=lambda name: name in stored)
+    done = finished_states(nodes, finished=lambda node: node.id in finished, stored=lambda name: name in stored)
     return done, set(stored)
 
 
@@ -95,7 +107,7 @@ def test_any_plan_on_any_pool_with_any_failures_gives_every_value_once_and_forge
     assert sorted(map(str, host.released)) == sorted(str(node.id) for node in nodes)
     assert totals.done == len(host.kept)
     assert totals.skipped == len(done)
-    assert totals.failed + totals.died == len(recorder.of(EventKind.FAILED)) + len(recorder.of(EventKind.DIED))
+    assert totals.failed + totals.died == len(recorder.of(NodeEventKind.FAILED)) + len(recorder.of(NodeEventKind.DIED))
     retried_elsewhere(recorder, pool)
 
 
@@ -123,9 +135,9 @@ def retried_elsewhere(recorder: Recorder, pool: VirtualPool) -> None:
     tried: dict[NodeId, set[str]] = {}
     for event in recorder.events:
         before = tried.setdefault(event.node.id, set())
-        if event.kind is EventKind.STARTED and event.worker in before:
+        if event.kind is NodeEventKind.STARTED and event.worker in before:
             assert before.issuperset(pool.workers(event.node.role.lane))
-        if event.kind in (EventKind.FAILED, EventKind.DIED):
+        if event.kind in (NodeEventKind.FAILED, NodeEventKind.DIED):
             before.add(event.worker)
 
 
@@ -147,8 +159,8 @@ def test_frames_of_a_long_shot_are_finished_steadily_and_workers_hardly_wait(wor
     pool = VirtualPool(workers, workers, cost=cost)
     finished: list[float] = []
 
-    def hear(event: Event) -> None:
-        if event.kind is EventKind.DONE and event.node.final:
+    def hear(event: NodeEvent) -> None:
+        if event.kind is NodeEventKind.DONE and event.node.final:
             finished.append(pool.now)
 
     run_plan([Component(nodes, DigestHost(nodes))], pool, clock=pool.clock, listener=hear)
@@ -163,7 +175,7 @@ def test_a_lower_order_goes_first_whatever_the_place_in_time() -> None:
     recorder = Recorder()
     components = [Component(late, hosts[0], order=0), Component(early, hosts[1], order=1)]
     run_plan(components, VirtualPool(4, 1), listener=recorder)
-    started = [event.node.id.frame for event in recorder.of(EventKind.STARTED)]
+    started = [event.node.id.frame for event in recorder.of(NodeEventKind.STARTED)]
     assert started == [*range(50, 60), *range(10)]
 
 
@@ -194,7 +206,7 @@ def test_flows_between_finished_frames_are_never_made() -> None:
     _, recorder = run(nodes, host=host)
     made = {node for node in host.kept if isinstance(node, FlowId)}
     assert made == {FlowId(frame, frame - 1) for frame in range(20, 30)}
-    assert [event.node.id.frame for event in recorder.of(EventKind.SKIPPED)] == list(range(20))
+    assert [event.node.id.frame for event in recorder.of(NodeEventKind.SKIPPED)] == list(range(20))
 
 
 def test_no_more_of_a_plan_is_read_than_the_window_allows() -> None:
@@ -282,8 +294,8 @@ def test_a_node_that_fails_is_tried_again_and_the_host_hears_why() -> None:
     host, recorder = run(nodes, VirtualPool(2, 1, moods=moods))
     tries = [(attempt, type(error).__name__) for name, attempt, error in host.jobs if name == StateId(1)]
     assert tries == [(1, "NoneType"), (2, "ValueError"), (3, "WorkerDiedError")]
-    assert [event.error for event in recorder.of(EventKind.FAILED)] == ["ValueError: node 1.0 would not"]
-    assert [event.attempt for event in recorder.of(EventKind.DIED)] == [2]
+    assert [event.error for event in recorder.of(NodeEventKind.FAILED)] == ["ValueError: node 1.0 would not"]
+    assert [event.attempt for event in recorder.of(NodeEventKind.DIED)] == [2]
 
 
 def always(mood: str, *names: NodeId) -> Moods:
@@ -306,8 +318,8 @@ def test_what_fails_for_good_is_given_up_with_all_that_reads_it_and_the_rest_goe
         StateId(frame): (error, StateId(9)) for frame in range(10, 90)
     }
     assert (totals.given_up, totals.failed) == (81, 3)
-    assert len({event.worker for event in recorder.of(EventKind.FAILED)}) == 3
-    assert len(recorder.of(EventKind.GIVEN_UP)) == 81
+    assert len({event.worker for event in recorder.of(NodeEventKind.FAILED)}) == 3
+    assert len(recorder.of(NodeEventKind.GIVEN_UP)) == 81
     assert len(host.released) == len(host.truth)
 
 
@@ -315,7 +327,7 @@ def test_what_fails_for_good_is_given_up_with_all_that_reads_it_and_the_rest_goe
 def test_a_node_fails_for_good_on_three_workers_or_on_all_there_are(workers: int, failures: int) -> None:
     nodes = list(independent(Shot(0, 9)))
     host, recorder = run(nodes, VirtualPool(workers, 1, moods=always("fail", StateId(4))))
-    assert len(recorder.of(EventKind.FAILED)) == failures
+    assert len(recorder.of(NodeEventKind.FAILED)) == failures
     assert set(host.given_up) == {StateId(4)}
     assert len(host.kept) == 8
 
@@ -323,7 +335,7 @@ def test_a_node_fails_for_good_on_three_workers_or_on_all_there_are(workers: int
 def test_a_process_that_died_is_another_one_when_it_is_back() -> None:
     nodes = list(independent(Shot(0, 3)))
     host, recorder = run(nodes, VirtualPool(1, 1, moods=always("die", StateId(1))))
-    assert len(recorder.of(EventKind.DIED)) == 3
+    assert len(recorder.of(NodeEventKind.DIED)) == 3
     assert set(host.given_up) == {StateId(1)}
 
 
@@ -366,7 +378,7 @@ def test_what_fits_into_no_workers_memory_ends_its_component_only_however_many_t
     assert all(len(host.given_up) >= 20 for host in hosts[:-1])
     assert not hosts[-1].given_up
     assert len(hosts[-1].kept) == 30
-    assert len(recorder.of(EventKind.FAILED)) == 11 * failures
+    assert len(recorder.of(NodeEventKind.FAILED)) == 11 * failures
 
 
 def test_what_fits_into_the_memory_of_one_worker_is_done_there() -> None:
@@ -399,8 +411,8 @@ def test_a_worker_at_which_three_nodes_in_a_row_fail_is_set_aside_and_told_of() 
     nodes = list(independent(Shot(0, 40)))
     pool = VirtualPool(3, 1, broken=frozenset({"style-1"}))
     host, recorder = run(nodes, pool, clock=pool.clock)
-    assert [event.worker for event in recorder.of(EventKind.SET_ASIDE)] == ["style-1"]
-    assert 3 <= len(recorder.of(EventKind.FAILED)) <= 4  # another may have lain ready there
+    assert [event.worker for event in recorder.of(NodeEventKind.SET_ASIDE)] == ["style-1"]
+    assert 3 <= len(recorder.of(NodeEventKind.FAILED)) <= 4  # another may have lain ready there
     assert len(host.kept) == 40
 
 
@@ -412,11 +424,11 @@ def test_a_worker_that_only_met_bad_nodes_is_taken_back() -> None:
         return 9.0 if node.id.frame == 1 else 1.0  # what the other worker is busy with
 
     host, recorder = run(nodes, VirtualPool(2, 1, cost=cost, moods=always("fail", *bad)))
-    assert [event.worker for event in recorder.of(EventKind.SET_ASIDE)] == ["style-0"]
-    assert [event.worker for event in recorder.of(EventKind.TAKEN_BACK)] == ["style-0"]
+    assert [event.worker for event in recorder.of(NodeEventKind.SET_ASIDE)] == ["style-0"]
+    assert [event.worker for event in recorder.of(NodeEventKind.TAKEN_BACK)] == ["style-0"]
     assert set(host.given_up) == set(bad)
     assert len(host.kept) == 27
-    assert {event.worker for event in recorder.of(EventKind.DONE)} == {"style-0", "style-1"}
+    assert {event.worker for event in recorder.of(NodeEventKind.DONE)} == {"style-0", "style-1"}
 
 
 def test_where_all_workers_fail_at_everything_the_run_ends_and_says_so() -> None:
@@ -494,9 +506,9 @@ class SlowHost(DigestHost):
 def test_what_is_kept_is_read_at_once_and_counts_as_done_when_it_lasts() -> None:
     nodes = list(chain(Shot(0, 9)))
     host, recorder = run(nodes, VirtualPool(2, 1), SlowHost(nodes, asked=25))
-    first_done = recorder.events.index(recorder.of(EventKind.DONE)[0])
-    assert len([event for event in recorder.events[:first_done] if event.kind == EventKind.STARTED]) > 3
-    assert [event.node.id for event in recorder.of(EventKind.DONE)] == list(host.kept)
+    first_done = recorder.events.index(recorder.of(NodeEventKind.DONE)[0])
+    assert len([event for event in recorder.events[:first_done] if event.kind == NodeEventKind.STARTED]) > 3
+    assert [event.node.id for event in recorder.of(NodeEventKind.DONE)] == list(host.kept)
 
 
 def test_a_run_ends_when_all_lasts_with_what_went_wrong_there() -> None:
@@ -507,7 +519,7 @@ def test_a_run_ends_when_all_lasts_with_what_went_wrong_there() -> None:
     host = SlowHost(nodes, asked=3, full=StateId(8))
     with pytest.raises(DiskFullError):
         run_plan([Component(nodes, host)], VirtualPool(1, 1), listener=recorder)
-    assert [event.node.id for event in recorder.of(EventKind.DONE)] == [StateId(frame) for frame in range(8)]
+    assert [event.node.id for event in recorder.of(NodeEventKind.DONE)] == [StateId(frame) for frame in range(8)]
 
 
 def test_one_hosts_slow_disk_keeps_no_other_from_being_done() -> None:
@@ -516,7 +528,7 @@ def test_one_hosts_slow_disk_keeps_no_other_from_being_done() -> None:
     hosts = [SlowHost(slow, asked=90), DigestHost(fast)]
     components = [Component(nodes, host) for nodes, host in zip((slow, fast), hosts, strict=True)]
     run_plan(components, VirtualPool(1, 1), listener=recorder)
-    assert [event.node.id.frame for event in recorder.of(EventKind.DONE)] == [5, 6, 7, 8, 9, 0, 1, 2, 3, 4]
+    assert [event.node.id.frame for event in recorder.of(NodeEventKind.DONE)] == [5, 6, 7, 8, 9, 0, 1, 2, 3, 4]
 
 
 def test_cancelling_ends_the_run_with_what_is_finished_kept() -> None:
@@ -541,7 +553,7 @@ def test_a_lost_worker_is_not_used_again_and_the_others_go_on() -> None:
     nodes = list(independent(Shot(0, 12)))
     pool = VirtualPool(2, 1, moods={(StateId(0), 1): "die"}, lost=frozenset({"style-0"}))
     _, recorder = run(nodes, pool)
-    assert [event.worker for event in recorder.of(EventKind.STARTED)].count("style-0") == 1
+    assert [event.worker for event in recorder.of(NodeEventKind.STARTED)].count("style-0") == 1
 
 
 def test_a_worker_that_is_away_gets_nothing_until_it_is_back_and_the_others_go_on() -> None:
@@ -550,8 +562,8 @@ def test_a_worker_that_is_away_gets_nothing_until_it_is_back_and_the_others_go_o
     pool = VirtualPool(2, 1, moods={(StateId(3), 1): "die"}, absence=8)
     moments: dict[str, list[float]] = {}
 
-    def listen(event: Event) -> None:
-        if event.kind is EventKind.STARTED:
+    def listen(event: NodeEvent) -> None:
+        if event.kind is NodeEventKind.STARTED:
             moments.setdefault(event.worker, []).append(pool.now)
 
     components = [Component(plan, host, number) for number, (plan, host) in enumerate(zip(plans, hosts, strict=True))]
@@ -576,7 +588,7 @@ def test_where_all_workers_are_away_the_run_waits_until_one_is_back_or_none_will
         return
     host, recorder = run(nodes, pool)
     assert len(host.kept) == len(nodes)
-    assert len(recorder.of(EventKind.DIED)) == 1
+    assert len(recorder.of(NodeEventKind.DIED)) == 1
     assert pool.now > 60
 
 

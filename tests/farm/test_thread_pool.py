@@ -8,8 +8,8 @@ import pytest
 from support.fake_workers import CHAIN, DigestHost, DigestWorker, Recorder, Task, whole
 
 from vidnst.errors import CancelledError, WeightsError
-from vidnst.farm.interfaces import Component, EventKind
-from vidnst.farm.jobs import Outcome, Team
+from vidnst.farm.interfaces import Component, NodeEventKind
+from vidnst.farm.jobs import Outcome, WorkerGroup
 from vidnst.farm.plan import Lane, Node, NodeId, Role, StateId, by_shot, independent
 from vidnst.farm.scheduler import run_plan
 from vidnst.farm.thread_pool import InlinePool
@@ -17,7 +17,7 @@ from vidnst.frames import Shot
 
 
 def pool_of(factory: Callable[[], Any], count: int = 2, *, hands: int = 1) -> InlinePool:
-    return InlinePool({Lane.STYLE: Team(factory, count, hands=hands), Lane.FLOW: Team(factory, 1)})
+    return InlinePool({Lane.STYLE: WorkerGroup(factory, count, hands=hands), Lane.FLOW: WorkerGroup(factory, 1)})
 
 
 def task(mood_of: int = 0) -> Task:
@@ -46,9 +46,9 @@ def test_shots_rendered_by_slow_failing_and_dying_workers_come_out_right() -> No
     finally:
         pool.close()
     assert set(host.kept) == set(host.truth)
-    assert len(recorder.of(EventKind.FAILED)) == 3
-    assert len(recorder.of(EventKind.DIED)) == 3
-    assert all(event.seconds >= 0.002 for event in recorder.of(EventKind.DONE))
+    assert len(recorder.of(NodeEventKind.FAILED)) == 3
+    assert len(recorder.of(NodeEventKind.DIED)) == 3
+    assert all(event.seconds >= 0.002 for event in recorder.of(NodeEventKind.DONE))
 
 
 def test_workers_are_made_in_their_own_thread_at_the_first_job_and_anew_after_a_death() -> None:

@@ -7,7 +7,7 @@ from support.fake_workers import CHAIN, DigestHost, Recorder, VirtualPool
 
 from vidnst.config import ScheduleConfig
 from vidnst.farm import worker_queues
-from vidnst.farm.interfaces import Component, EventKind
+from vidnst.farm.interfaces import Component, NodeEventKind
 from vidnst.farm.plan import Lane, Node, Role, StateId, by_shot, independent
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import Shot
@@ -68,7 +68,7 @@ def test_a_node_is_told_of_as_started_when_its_worker_comes_to_it_and_takes_the_
     )
     started = [moment for event, moment in zip(recorder.events, moments, strict=True) if event.kind == "started"]
     assert started == pytest.approx([0.1 * number for number in range(12)])
-    assert [event.seconds for event in recorder.of(EventKind.DONE)] == pytest.approx([0.1] * 12)
+    assert [event.seconds for event in recorder.of(NodeEventKind.DONE)] == pytest.approx([0.1] * 12)
 
 
 @pytest.mark.parametrize("lost", [frozenset(), frozenset({"style-0"})], ids=["comes back", "is lost"])
@@ -79,9 +79,9 @@ def test_what_lay_ready_at_a_worker_that_dies_is_made_elsewhere_and_has_not_fail
     host, recorder = DigestHost(nodes), Recorder()
     run_plan([Component(nodes, host)], pool, clock=pool.clock, listener=recorder)
     assert len(host.kept) == 30
-    assert {event.node.id for event in recorder.of(EventKind.DIED)} == {StateId(6), StateId(7)}
-    assert not recorder.of(EventKind.FAILED)
-    attempts = {event.node.id.frame: event.attempt for event in recorder.of(EventKind.DONE)}
+    assert {event.node.id for event in recorder.of(NodeEventKind.DIED)} == {StateId(6), StateId(7)}
+    assert not recorder.of(NodeEventKind.FAILED)
+    attempts = {event.node.id.frame: event.attempt for event in recorder.of(NodeEventKind.DONE)}
     assert {frame for frame, attempt in attempts.items() if attempt > 1} == {6, 7}
     asked = [node for node, _, _ in host.jobs]
     assert len(asked) > 32, "nothing lay ready at a worker that died, so nothing was tested"

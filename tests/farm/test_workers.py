@@ -18,10 +18,10 @@ from vidnst.farm.jobs import FlowJob, Stylized, StylizeJob
 from vidnst.farm.plan import FlowId, StateId
 from vidnst.farm.workers import FlowWorkerFactory, StyleWorker, StyleWorkerFactory, blends_there
 from vidnst.frames import narrow, unit, widen
-from vidnst.motion.blend import Start, blend
+from vidnst.motion.blend import WarmSource, blend
 from vidnst.motion.flow import Flow
-from vidnst.motion.quality_gate import glimpse
-from vidnst.style.guidance import Area, Direction, Pull
+from vidnst.motion.quality_gate import thumbnail_luma
+from vidnst.style.guidance import Guidance, RegionGuidance, StyleMix
 from vidnst.style.network.weights import random_features
 
 HEIGHT, WIDTH = 48, 64
@@ -68,21 +68,21 @@ def test_a_cold_frame_is_changed_and_its_losses_are_told(worker: StyleWorker) ->
 
 
 def test_the_same_job_gives_the_same_bytes(worker: StyleWorker) -> None:
-    job = StylizeJob(StateId(3), pixels(1), (Start(widen(pixels(2)), still()),), 3, 5)
+    job = StylizeJob(StateId(3), pixels(1), (WarmSource(widen(pixels(2)), still()),), 3, 5)
     np.testing.assert_array_equal(worker.run(job).state, worker.run(job).state)
 
 
 def test_a_warm_frame_begins_where_its_start_is(worker: StyleWorker) -> None:
     before = widen(pixels(2))
     cold = worker.run(StylizeJob(StateId(1), pixels(1), (), 2, 0)).state
-    warm = worker.run(StylizeJob(StateId(1), pixels(1), (Start(before, still()),), 2, 0)).state
+    warm = worker.run(StylizeJob(StateId(1), pixels(1), (WarmSource(before, still()),), 2, 0)).state
     off = [float(np.abs(unit(state) - unit(before)).mean()) for state in (warm, cold)]
     assert off[0] < 0.5 * off[1]
 
 
 def test_a_renewed_frame_begins_nearer_to_its_content(worker: StyleWorker) -> None:
     begun = [
-        worker.run(StylizeJob(StateId(1), pixels(1), (Start(widen(pixels(2)), still()),), 1, 0, renew=share)).state
+        worker.run(StylizeJob(StateId(1), pixels(1), (WarmSource(widen(pixels(2)), still()),), 1, 0, renew=share)).state
         for share in (0.0, 0.5, 1.0)
     ]
     np.testing.assert_allclose(unit(begun[0]), unit(pixels(2)), atol=1e-4)
@@ -93,21 +93,23 @@ def test_a_renewed_frame_begins_nearer_to_its_content(worker: StyleWorker) -> No
 def test_what_has_just_come_into_view_is_painted_and_the_rest_touched_up(worker: StyleWorker) -> None:
     flow = still()
     flow.valid[:, : WIDTH // 2] = 0
-    starts = (Start(widen(pixels(1)), flow),)
+    starts = (WarmSource(widen(pixels(1)), flow),)
     begun = blend(pixels(1), starts).picture.transpose(1, 2, 0)
     done = unit(worker.run(StylizeJob(StateId(1), pixels(1), starts, 12, 0, rate=0.4)).state)
     moved = np.abs(done - begun)
     assert moved[:, : WIDTH // 2].mean() > 1.5 * moved[:, WIDTH // 2 :].mean() > 0
 
 
-def wandering() -> tuple[Start, ...]:
+def wandering() -> tuple[WarmSource, ...]:
     """Two starts, with places that have none, along vectors of multiples of 1/32 pixel: OpenCV knows no others."""
     random = np.random.default_rng(8)
     starts = []
     for seed in (2, 3):
         vectors = cv2.resize(random.normal(0, 3, (3, 4, 2)).astype(np.float32), (WIDTH, HEIGHT))
         valid = (random.uniform(0, 1, (HEIGHT, WIDTH)) < 0.7).astype(np.uint8) * np.uint8(255)
-        starts.append(Start(widen(pixels(seed)), Flow((np.rint(vectors * 32) / 32).astype(np.float32), valid), 0.5))
+        starts.append(
+            WarmSource(widen(pixels(seed)), Flow((np.rint(vectors * 32) / 32).astype(np.float32), valid), 0.5)
+        )
     return tuple(starts)
 
 
@@ -157,7 +159,7 @@ def test_a_worker_on_a_gpu_paints_what_one_on_a_cpu_does_and_the_same_every_time
 
 
 def glimpsed(**known: object) -> StylizeJob:
-    sources = tuple(glimpse(pixels(seed)) for seed in (12, 13))
+    sources = tuple(thumbnail_luma(pixels(seed)) for seed in (12, 13))
     return replace(StylizeJob(StateId(1), pixels(1), wandering(), 1, 0, glimpses=sources), **known)  # type: ignore[arg-type]
 
 
@@ -166,10 +168,10 @@ def test_what_is_known_of_a_start_is_not_looked_at_again(worker: StyleWorker, mo
 
     def looking(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
         looked.append(picture.dtype.type)
-        return glimpse(picture)
+        return thumbnail_luma(picture)
 
-    known = tuple(glimpse(start.state) for start in wandering())
-    monkeypatch.setattr("vidnst.farm.workers.glimpse", looking)
+    known = tuple(thumbnail_luma(start.state) for start in wandering())
+    monkeypatch.setattr("vidnst.farm.workers.thumbnail_luma", looking)
     results, looks = [], []
     for painted in ((), (None, known[1]), known):
         looked.clear()
@@ -181,15 +183,15 @@ def test_what_is_known_of_a_start_is_not_looked_at_again(worker: StyleWorker, mo
 
 def test_a_result_brings_its_glimpse_where_somebody_compares(worker: StyleWorker) -> None:
     result = worker.run(glimpsed())
-    assert result.glimpse is not None
-    np.testing.assert_array_equal(result.glimpse, glimpse(result.state))
-    assert worker.run(StylizeJob(StateId(1), pixels(1), wandering(), 1, 0)).glimpse is None
+    assert result.thumbnail_luma is not None
+    np.testing.assert_array_equal(result.thumbnail_luma, thumbnail_luma(result.state))
+    assert worker.run(StylizeJob(StateId(1), pixels(1), wandering(), 1, 0)).thumbnail_luma is None
 
 
 def test_where_no_style_pulls_the_state_is_the_source_and_the_edge_is_shown_soft(worker: StyleWorker) -> None:
     bare = np.zeros((HEIGHT, WIDTH), np.uint8)
     bare[:, 20:32], bare[:, 32:] = 128, 255
-    direction = Direction((Area((Pull(1.0, ((0, 1.0),)),), 255 - bare), Area((), bare)))
+    direction = Guidance((RegionGuidance((StyleMix(1.0, ((0, 1.0),)),), 255 - bare), RegionGuidance((), bare)))
     job = StylizeJob(StateId(0), pixels(1), (), 4, 0, direction=direction)
     done = worker.run(pickle.loads(pickle.dumps(job)))
     assert done.shown is not None
@@ -205,7 +207,7 @@ def test_where_no_style_pulls_the_state_is_the_source_and_the_edge_is_shown_soft
 def test_read_only_arrays_are_welcome(worker: StyleWorker) -> None:
     frame, before = pixels(1), widen(pixels(2))
     frame.flags.writeable = before.flags.writeable = False
-    worker.run(StylizeJob(StateId(0), frame, (Start(before, still()),), 1, 0))
+    worker.run(StylizeJob(StateId(0), frame, (WarmSource(before, still()),), 1, 0))
 
 
 def test_a_flow_worker_finds_the_motion() -> None:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vidnst.media.draw.contact_sheet import Tile, beside, resized, stacked, table
-from vidnst.media.draw.loss_chart import Chart, Curve, ticks
+from vidnst.media.draw.contact_sheet import SheetTile, beside, resized, stacked, table
+from vidnst.media.draw.loss_chart import Curve, LossChart, ticks
 from vidnst.media.draw.text import clean, text_width, wrapped, write
 
 
@@ -19,7 +19,7 @@ def noise(width: int, height: int, seed: int) -> NDArray[np.uint8]:
 
 def test_every_picture_lies_whole_where_its_place_says_and_none_covers_another() -> None:
     tiles = [
-        [Tile(noise(30 + 50 * column, 20 + 30 * row, 3 * row + column), "a caption") for column in range(3)]
+        [SheetTile(noise(30 + 50 * column, 20 + 30 * row, 3 * row + column), "a caption") for column in range(3)]
         for row in range(2)
     ]
     tiles[1][1] = None
@@ -43,7 +43,7 @@ def test_every_picture_lies_whole_where_its_place_says_and_none_covers_another()
 
 
 def test_labels_that_are_not_as_many_as_rows_or_columns_are_refused() -> None:
-    tile = Tile(noise(8, 8, 0))
+    tile = SheetTile(noise(8, 8, 0))
     for tiles, columns, rows in (
         ([[tile], [tile, tile]], (), ()),
         ([[tile]], ("a", "b"), ()),
@@ -116,7 +116,7 @@ def dark(pixels: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray[np.
 
 def test_a_curve_is_drawn_only_as_far_as_it_has_come_and_falls_to_the_right() -> None:
     red = (200, 30, 30)
-    chart = Chart(STEPS, [Curve("loss", red, [1 / step for step in STEPS])], size=(400, 200))
+    chart = LossChart(STEPS, [Curve("loss", red, [1 / step for step in STEPS])], size=(400, 200))
     early, late = dark(chart.until(10), red), dark(chart.until(100), red)
     left = slice(0, 300)  # the legend is right of it
     ends = [np.where(found[:, left].any(axis=0))[0].max() for found in (early, late)]
@@ -130,9 +130,9 @@ def test_a_curve_is_drawn_only_as_far_as_it_has_come_and_falls_to_the_right() ->
 def test_values_without_a_logarithm_are_left_out_and_one_step_is_enough() -> None:
     zeros = Curve("tv", (0, 150, 0), [0.0] * 100)
     steps = Curve("style", (200, 0, 0), [0.0, *([0.5] * 99)])
-    assert not dark(Chart(STEPS, [zeros, steps], size=(300, 160)).until(100), (0, 150, 0)).any()
-    assert Chart([1], [Curve("style", (200, 0, 0), [3.0])], size=(300, 160)).until(1).shape == (160, 300, 3)
-    assert Chart([1], [zeros], size=(300, 160)).until(1).shape == (160, 300, 3)
+    assert not dark(LossChart(STEPS, [zeros, steps], size=(300, 160)).until(100), (0, 150, 0)).any()
+    assert LossChart([1], [Curve("style", (200, 0, 0), [3.0])], size=(300, 160)).until(1).shape == (160, 300, 3)
+    assert LossChart([1], [zeros], size=(300, 160)).until(1).shape == (160, 300, 3)
 
 
 def test_ticks_are_round_and_inside() -> None:

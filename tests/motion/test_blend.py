@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vidnst.frames import planes, unit, widen
-from vidnst.motion.blend import Start, blend, luma, smooth_borders, standing_still
+from vidnst.motion.blend import WarmSource, blend, luma, smooth_borders, standing_still
 from vidnst.motion.compose import compose, compose_pairs
 from vidnst.motion.flow import Flow, FlowPair, estimate_pair
 
@@ -32,30 +32,30 @@ def test_where_no_start_is_valid_the_content_shows_in_the_colours_of_the_rest() 
     flow.valid[:, : WIDTH // 2] = 0
     content = pixels(1)
     inverted = (255 - content).astype(np.uint8)
-    begun = blend(content, [Start(widen(inverted), flow)])
+    begun = blend(content, [WarmSource(widen(inverted), flow)])
     np.testing.assert_allclose(begun.picture, planes(inverted), atol=0.02)  # the half without a start, too
     assert begun.valid[0, 0] == 0
     assert begun.valid[0, -1] == 1
 
 
 def test_with_no_valid_start_at_all_the_content_shows_as_it_is() -> None:
-    begun = blend(pixels(1), [Start(widen(pixels(2)), still(0))])
+    begun = blend(pixels(1), [WarmSource(widen(pixels(2)), still(0))])
     np.testing.assert_allclose(begun.picture, planes(pixels(1)), atol=1e-6)
     assert not begun.valid.any()
 
 
 def test_starts_are_blended_by_their_validity() -> None:
     one, two = widen(np.full_like(pixels(0), 100)), widen(np.full_like(pixels(0), 200))
-    both = blend(pixels(1), [Start(one, still()), Start(two, still())])
+    both = blend(pixels(1), [WarmSource(one, still()), WarmSource(two, still())])
     np.testing.assert_allclose(both.picture, 150 / 255, atol=1e-5)
-    only = blend(pixels(1), [Start(one, still(0)), Start(two, still())])
+    only = blend(pixels(1), [WarmSource(one, still(0)), WarmSource(two, still())])
     np.testing.assert_allclose(only.picture, 200 / 255, atol=1e-5)
     assert (only.valid == 1).all()
 
 
 def test_starts_are_blended_by_their_weight() -> None:
     one, two = widen(np.full_like(pixels(0), 100)), widen(np.full_like(pixels(0), 200))
-    begun = blend(pixels(1), [Start(one, still(), 0.25), Start(two, None, 0.75)])
+    begun = blend(pixels(1), [WarmSource(one, still(), 0.25), WarmSource(two, None, 0.75)])
     np.testing.assert_allclose(begun.picture, 175 / 255, atol=1e-5)
 
 
@@ -63,7 +63,7 @@ def test_strokes_that_do_not_quite_agree_keep_their_contrast() -> None:
     noise = np.random.default_rng(4)
     shared, one, two = (cv2.GaussianBlur(noise.normal(0, 1, (96, 128, 3)), (0, 0), 0.8) for _ in range(3))
     states = [np.clip(0.5 + 0.15 * shared + 0.15 * own, 0, 1).astype(np.float32) for own in (one, two)]
-    starts = [Start(np.rint(state * 65535).astype(np.uint16)) for state in states]
+    starts = [WarmSource(np.rint(state * 65535).astype(np.uint16)) for state in states]
     content = np.full((96, 128, 3), 128, np.uint8)
     begun = blend(content, starts).picture.transpose(1, 2, 0)
     plain = (states[0] + states[1]) / 2
@@ -75,13 +75,13 @@ def test_strokes_that_do_not_quite_agree_keep_their_contrast() -> None:
 
 def test_a_blend_of_equal_pictures_is_that_picture() -> None:
     own = painted(scene(), 0.7)
-    begun = blend(scene(), [Start(own), Start(own, still()), Start(own, still(), 0.3)])
+    begun = blend(scene(), [WarmSource(own), WarmSource(own, still()), WarmSource(own, still(), 0.3)])
     np.testing.assert_allclose(begun.picture, planes(own), atol=1e-5)
 
 
 def test_a_frame_s_own_state_needs_no_flow_and_is_taken_as_it_is() -> None:
     own = widen(pixels(2))
-    begun = blend(pixels(1), [Start(own)])
+    begun = blend(pixels(1), [WarmSource(own)])
     np.testing.assert_array_equal(begun.picture, planes(own))
     assert (begun.valid == 1).all()
 
@@ -89,7 +89,7 @@ def test_a_frame_s_own_state_needs_no_flow_and_is_taken_as_it_is() -> None:
 def test_bytes_do_not_depend_on_the_number_of_threads() -> None:
     frames = [np.asarray(cv2.resize(scene(gain), (640, 480)), np.uint8) for gain in (0.8, 0.9, 1.0)]
     flow = Flow(cv2.resize(shift(1.3, -0.7).vectors_px, (160, 120)), np.full((120, 160), 255, np.uint8))
-    starts = [Start(widen(frames[0]), flow, 0.5, frames[0]), Start(widen(frames[2]), None, 0.5, frames[2])]
+    starts = [WarmSource(widen(frames[0]), flow, 0.5, frames[0]), WarmSource(widen(frames[2]), None, 0.5, frames[2])]
     found = []
     threads = cv2.getNumThreads()
     for count in (1, 4):
@@ -140,7 +140,7 @@ def painted(pixels: NDArray[np.uint8], answer: float) -> NDArray[np.uint16]:
 
 def test_strokes_keep_their_place_and_take_over_the_change_of_light() -> None:
     lights = (1.0, 0.6)
-    starts = [Start(painted(scene(light), 0.5), still(), 0.5, scene(light)) for light in lights]
+    starts = [WarmSource(painted(scene(light), 0.5), still(), 0.5, scene(light)) for light in lights]
     now = scene(0.7)
     held, followed = blend(now, starts), blend(now, starts, follow_light=True)
     wanted = planes(painted(now, 0.5))
@@ -153,7 +153,7 @@ def test_strokes_keep_their_place_and_take_over_the_change_of_light() -> None:
 
 
 def test_a_single_state_tells_nothing_of_how_the_painting_answers_to_light_and_stays_as_it_is() -> None:
-    start = Start(painted(scene(), 0.5), still(), 1.0, scene())
+    start = WarmSource(painted(scene(), 0.5), still(), 1.0, scene())
     begun = blend(scene(0.6), [start], follow_light=True)
     np.testing.assert_array_equal(begun.picture, planes(start.state))
     assert begun.before is not None
@@ -162,7 +162,7 @@ def test_a_single_state_tells_nothing_of_how_the_painting_answers_to_light_and_s
 
 
 def test_without_a_change_of_light_nothing_is_taken_over() -> None:
-    start = Start(painted(scene(), 0.5), still(), 1.0, scene())
+    start = WarmSource(painted(scene(), 0.5), still(), 1.0, scene())
     np.testing.assert_allclose(blend(scene(), [start], follow_light=True).picture, planes(start.state), atol=1e-5)
 
 
@@ -171,7 +171,7 @@ def test_what_stands_still_is_taken_as_it_is_whatever_the_flow_says() -> None:
     now = before.copy()
     now[:, WIDTH // 2 :] = np.roll(before, 9, axis=0)[:, WIDTH // 2 :]
     state = widen(pixels(2))
-    begun = blend(now, [Start(state, shift(1.5, 0.5), 1.0, before)], still_levels=4)
+    begun = blend(now, [WarmSource(state, shift(1.5, 0.5), 1.0, before)], still_levels=4)
     assert begun.still is not None
     left = np.s_[8:-8, 8 : WIDTH // 2 - 12]
     assert (begun.still[left] == 1).all()
@@ -206,7 +206,7 @@ def test_states_that_differ_do_not_alternate_along_a_ragged_border() -> None:
     flow = shift(0, 0)
     flow.valid[(np.add.outer(np.arange(HEIGHT), np.arange(WIDTH)) % 2) == 0] = 0
     own, other = (np.full((HEIGHT, WIDTH, 3), level, np.uint16) for level in (40000, 10000))
-    begun = blend(pixels(1), [Start(own), Start(other, flow)])
+    begun = blend(pixels(1), [WarmSource(own), WarmSource(other, flow)])
     assert np.ptp(begun.picture) < 0.06  # each by its own check: 0.23
 
 
@@ -215,9 +215,9 @@ def test_where_a_state_counts_alone_its_detail_stays_as_it_is_however_often_it_i
     flow.valid[:, : WIDTH // 2] = 0
     seam = WIDTH // 2 - 8  # beyond what a blur of the other half reaches
     first = widen(pixels(1))
-    others = [Start(widen(pixels(seed)), flow) for seed in (2, 3)]
+    others = [WarmSource(widen(pixels(seed)), flow) for seed in (2, 3)]
     own = first
     for _ in range(4):
-        begun = blend(pixels(1), [Start(own), *others])
+        begun = blend(pixels(1), [WarmSource(own), *others])
         own = np.round(begun.picture.transpose(1, 2, 0) * 65535).astype(np.uint16)
     assert np.abs(own[:, :seam].astype(float) - first[:, :seam]).max() <= 8

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vidnst.motion.flow import Flow
-from vidnst.motion.quality_gate import Neighbour, fit, glimpse, misfit
+from vidnst.motion.quality_gate import Neighbour, fit, quality_problem, thumbnail_luma
 
 SIZE = (72, 128)
 SHIFT = 3
@@ -52,28 +52,28 @@ DEFECTS = {"black": "black", "flat": "one colour", "noise": "differs", "brighter
 @pytest.mark.parametrize("kind", DEFECTS)
 def test_defects_are_named(kind: str) -> None:
     source, painting = moved(SOURCE, 0), moved(PAINTING, 0)
-    assert misfit(painting, source, OTHERS) == ""
-    assert DEFECTS[kind] in misfit(planted(kind, painting), source, OTHERS)
+    assert quality_problem(painting, source, OTHERS) == ""
+    assert DEFECTS[kind] in quality_problem(planted(kind, painting), source, OTHERS)
 
 
 @pytest.mark.parametrize("kind", ["black", "flat", "brighter", "darker"])
 def test_what_the_source_does_itself_is_no_defect(kind: str) -> None:
     source, painting = planted(kind, moved(SOURCE, 0)), planted(kind, moved(PAINTING, 0))
-    assert misfit(painting, source, OTHERS) == ""
-    assert misfit(moved(PAINTING, 0), source, OTHERS) == ""  # nor is it one not to follow
+    assert quality_problem(painting, source, OTHERS) == ""
+    assert quality_problem(moved(PAINTING, 0), source, OTHERS) == ""  # nor is it one not to follow
 
 
 @pytest.mark.parametrize("kind", ["black", "noise", "brighter"])
 def test_one_spoilt_neighbour_does_not_make_a_good_frame_suspect(kind: str) -> None:
     spoilt = Neighbour(planted(kind, OTHERS[0].painted), OTHERS[0].source, OTHERS[0].flow)
-    assert misfit(moved(PAINTING, 0), moved(SOURCE, 0), [spoilt, OTHERS[1]]) == ""
-    assert misfit(moved(PAINTING, 0), moved(SOURCE, 0), [spoilt]) != ""
+    assert quality_problem(moved(PAINTING, 0), moved(SOURCE, 0), [spoilt, OTHERS[1]]) == ""
+    assert quality_problem(moved(PAINTING, 0), moved(SOURCE, 0), [spoilt]) != ""
 
 
 def test_what_is_seen_in_one_frame_only_is_not_compared() -> None:
     hidden = Flow(OTHERS[0].flow.vectors_px, np.zeros(SIZE, np.uint8))
     other = Neighbour(texture(9)[:, : SIZE[1]], OTHERS[0].source, hidden)
-    assert misfit(moved(PAINTING, 0), moved(SOURCE, 0), [other]) == ""
+    assert quality_problem(moved(PAINTING, 0), moved(SOURCE, 0), [other]) == ""
     half = OTHERS[1].flow.valid.copy()
     half[:36] = 0
     painted = OTHERS[1].painted.copy()
@@ -89,9 +89,9 @@ def test_what_is_seen_in_one_frame_only_is_not_compared() -> None:
 def test_a_glimpse_is_small_luma_in_levels() -> None:
     pixels = np.zeros((360, 640, 3), np.uint8)
     pixels[..., 1] = 200
-    seen = glimpse(pixels)
+    seen = thumbnail_luma(pixels)
     assert seen.shape == (72, 128)
     assert seen.dtype == np.float32
     np.testing.assert_allclose(seen, 0.7152 * 200, atol=0.01)
-    np.testing.assert_allclose(glimpse(pixels.astype(np.uint16) * 257), seen, atol=0.01)
-    assert glimpse(np.zeros((5, 3000, 3), np.uint8)).shape == (1, 128)
+    np.testing.assert_allclose(thumbnail_luma(pixels.astype(np.uint16) * 257), seen, atol=0.01)
+    assert thumbnail_luma(np.zeros((5, 3000, 3), np.uint8)).shape == (1, 128)

@@ -16,7 +16,7 @@ from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config
 from vidnst.errors import DiskFullError
 from vidnst.events import Event, FrameDone, Stage
-from vidnst.render.overlapped_output import Early
+from vidnst.render.overlapped_output import OverlappedOutput
 
 FRAMES = 6
 CONFIG = {
@@ -74,7 +74,7 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_finished(
     when: str, name: str, source: Path, little: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if when == "before packing":  # what is packed by then needs no more room
-        monkeypatch.setattr(Early, "_suits", lambda early: False)
+        monkeypatch.setattr(OverlappedOutput, "_suits", lambda early: False)
     config, style, run = build_config(CONFIG), tmp_path / "style.png", little / f"{name}.vidnst"
     whole = _undisturbed(source, style, config, tmp_path / "whole" / name)
     done = 0

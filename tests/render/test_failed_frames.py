@@ -30,7 +30,7 @@ from vidnst.farm.plan import StateId
 from vidnst.farm.workers import StyleWorker
 from vidnst.frames import State
 from vidnst.media.input.frame_cache import FrameCache
-from vidnst.motion.quality_gate import glimpse
+from vidnst.motion.quality_gate import thumbnail_luma
 from vidnst.render.pipeline import run
 from vidnst.render.prepare import recall_request
 from vidnst.runs.redo import failed_before, parse_frames, spans
@@ -271,9 +271,9 @@ def test_every_state_is_looked_at_once_and_frames_redone_come_out_the_same(
     def looking(picture: State) -> NDArray[np.float32]:
         if picture.dtype == np.uint16:
             looked.append(picture.tobytes())
-        return glimpse(picture)
+        return thumbnail_luma(picture)
 
-    monkeypatch.setattr("vidnst.farm.workers.glimpse", looking)
+    monkeypatch.setattr("vidnst.farm.workers.thumbnail_luma", looking)
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config())
     assert len(looked) == len(set(looked)) == 2 * FRAMES  # a pass after the first
     before = kept_frames(tmp_path / "out.vidnst")

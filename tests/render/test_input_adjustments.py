@@ -20,7 +20,7 @@ from vidnst.media.images import read_picture
 from vidnst.media.input.probe import probe
 from vidnst.render.dry_run import outline
 from vidnst.render.prepare import Request
-from vidnst.runs.async_writer import Room
+from vidnst.runs.async_writer import WriteLimits
 
 SIZE = (160, 120)
 
@@ -132,7 +132,7 @@ def test_a_resumed_run_does_not_study_again_and_gives_the_same_bytes(
 ) -> None:
     # With one worker, no node ready behind its own, and each result written before the next one is taken, few frames
     # come after the run is asked to stop.
-    monkeypatch.setattr("vidnst.runs.async_writer._ROOM", Room(1))
+    monkeypatch.setattr("vidnst.runs.async_writer._ROOM", WriteLimits(1))
     monkeypatch.setattr("vidnst.farm.worker_queues.LEAD_SECONDS", float("-inf"))
     config = changed(settings(registration="ecc", registration_edges="fill", deflicker=5), {"farm.workers": 1})
     undisturbed = render(burst, tmp_path / "whole", config)

@@ -27,10 +27,10 @@ from vidnst.media import ffmpeg
 from vidnst.media.output import png_stream
 from vidnst.media.output.encode import _Job
 from vidnst.parallel import in_order
-from vidnst.render.overlapped_output import Arriving, Early
+from vidnst.render.overlapped_output import AwaitedPaths, OverlappedOutput
 from vidnst.report.measure.meter import Meter
-from vidnst.runs.async_writer import Room
-from vidnst.style.memory.modes import NO_THRIFT, Thrift
+from vidnst.runs.async_writer import WriteLimits
+from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode
 
 FRAMES, CUT = 12, 7
 LOOK: dict[str, Any] = {
@@ -81,13 +81,13 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> list["subprocess.Popen[bytes]"
 def named(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """For each output whether it was packed early."""
     told: list[bool] = []
-    whole = Early.name_output
+    whole = OverlappedOutput.name_output
 
-    def name_output(early: Early, *arguments: Any) -> bool:
+    def name_output(early: OverlappedOutput, *arguments: Any) -> bool:
         told.append(whole(early, *arguments))
         return told[-1]
 
-    monkeypatch.setattr(Early, "name_output", name_output)
+    monkeypatch.setattr(OverlappedOutput, "name_output", name_output)
     return told
 
 
@@ -108,7 +108,7 @@ def paint(media: Path, output: Path, config: RenderConfig, source: str = "burst"
 def ordinary(media: Path, output: Path, config: RenderConfig, source: str = "burst") -> Path:
     """The output of a render of which nothing is packed or measured before all is painted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Early, "_suits", lambda early: False)
+        patch.setattr(OverlappedOutput, "_suits", lambda early: False)
         paint(media, output, config, source)
     return output
 
@@ -185,7 +185,7 @@ def test_a_frame_is_packed_and_measured_before_the_last_one_is_painted(
 @pytest.fixture
 def promptly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has every result written before the next one is taken, so that what is told is never far behind what is made."""
-    monkeypatch.setattr("vidnst.runs.async_writer._ROOM", Room(1))
+    monkeypatch.setattr("vidnst.runs.async_writer._ROOM", WriteLimits(1))
 
 
 @pytest.mark.parametrize(
@@ -382,11 +382,11 @@ def test_what_was_done_early_is_thrown_away_where_frames_are_made_again(
 ) -> None:
     whole = StyleWorker._paint
 
-    def painting(worker: StyleWorker, stylizer: Any, job: Any, thrift: Thrift, **options: Any) -> Any:
-        if job.node.frame == FRAMES - 2 and thrift == NO_THRIFT:
+    def painting(worker: StyleWorker, stylizer: Any, job: Any, thrift: MemoryMode, **options: Any) -> Any:
+        if job.node.frame == FRAMES - 2 and thrift == NO_SAVINGS:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         result = whole(worker, stylizer, job, thrift, **options)
-        result.state[0, :] = 0 if thrift == NO_THRIFT else 65535  # what a picture says about how it was painted
+        result.state[0, :] = 0 if thrift == NO_SAVINGS else 65535  # what a picture says about how it was painted
         return result
 
     monkeypatch.setattr(StyleWorker, "_paint", painting)
@@ -412,8 +412,8 @@ def test_nothing_is_done_early_where_it_would_not_be_final_or_not_encoded(
     def fail(*arguments: Any) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(Early, "_pack", fail)
-    monkeypatch.setattr(Early, "_measure", fail)
+    monkeypatch.setattr(OverlappedOutput, "_pack", fail)
+    monkeypatch.setattr(OverlappedOutput, "_measure", fail)
     paint(media, tmp_path / name, look(**sections, output={"measure": False}))
     assert (tmp_path / name).exists()
 
@@ -434,7 +434,7 @@ def test_nothing_is_done_early_where_there_is_little_room(
 
 def test_files_are_given_as_they_come_and_none_is_when_one_comes_again() -> None:
     paths = [Path(str(number)) for number in range(4)]
-    arriving, got = Arriving(paths), list[Path]()
+    arriving, got = AwaitedPaths(paths), list[Path]()
 
     def take() -> None:
         got.extend(arriving)

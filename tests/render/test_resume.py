@@ -25,7 +25,7 @@ from vidnst.frames import Shot
 from vidnst.render.pipeline import run
 from vidnst.render.prepare import recall_request
 from vidnst.runs import RunStore
-from vidnst.runs.async_writer import Room
+from vidnst.runs.async_writer import WriteLimits
 
 FRAMES = 10
 NODES = sum(isinstance(node.id, StateId) for node in plan_shot(RenderConfig().schedule, Shot(0, FRAMES)))
@@ -142,7 +142,7 @@ def test_what_comes_to_lie_where_an_encode_failed_is_not_replaced(
 @pytest.fixture
 def promptly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has every result written before the next one is taken, so that what is told is never far behind what is made."""
-    monkeypatch.setattr("vidnst.runs.async_writer._ROOM", Room(1))
+    monkeypatch.setattr("vidnst.runs.async_writer._ROOM", WriteLimits(1))
 
 
 def stop_after(count: int) -> tuple[Callable[[Event], None], Callable[[], bool]]:

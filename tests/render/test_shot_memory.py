@@ -29,10 +29,10 @@ from vidnst.farm.workers import StyleWorker
 from vidnst.render.batch.run import run_batch
 from vidnst.render.pipeline import run
 from vidnst.render.prepare import recall_request
-from vidnst.render.shot_memory import Economy
+from vidnst.render.shot_memory import ShotMemory
 from vidnst.runs import RunStore
 from vidnst.runs.redo import failed_before
-from vidnst.style.memory.modes import Thrift, ladder
+from vidnst.style.memory.modes import MemoryMode, ladder
 
 FRAMES, CUT = 9, 5
 LOOK: dict[str, Any] = {
@@ -77,18 +77,20 @@ class Cramped:
         needs: what must at least be done for a frame, by its number.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, needs: Mapping[int, Thrift | None]) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, needs: Mapping[int, MemoryMode | None]) -> None:
         self.needs = needs
-        self.asked: list[tuple[int, Thrift]] = []
+        self.asked: list[tuple[int, MemoryMode]] = []
         """What jobs began with."""
-        self.tried: list[tuple[int, Thrift]] = []
+        self.tried: list[tuple[int, MemoryMode]] = []
         stylize, paint = StyleWorker._stylize, StyleWorker._paint
 
         def asking(worker: StyleWorker, stylizer: Any, job: StylizeJob, **options: Any) -> Stylized:
             self.asked.append((job.node.frame, job.thrift))
             return stylize(worker, stylizer, job, **options)
 
-        def painting(worker: StyleWorker, stylizer: Any, job: StylizeJob, thrift: Thrift, **options: Any) -> Stylized:
+        def painting(
+            worker: StyleWorker, stylizer: Any, job: StylizeJob, thrift: MemoryMode, **options: Any
+        ) -> Stylized:
             frame = job.node.frame
             self.tried.append((frame, thrift))
             if frame in self.needs and not enough(thrift, self.needs[frame]):
@@ -102,7 +104,7 @@ class Cramped:
         monkeypatch.setattr(StyleWorker, "_paint", painting)
 
 
-def enough(thrift: Thrift, needed: Thrift | None) -> bool:
+def enough(thrift: MemoryMode, needed: MemoryMode | None) -> bool:
     return needed is not None and LADDER.index(thrift) >= LADDER.index(needed)
 
 
@@ -129,7 +131,7 @@ def test_a_shot_in_which_memory_runs_short_is_painted_anew_all_alike_and_the_oth
     folder = tmp_path / "out.vidnst"
     assert marks(folder) == [3] * CUT + [0] * (FRAMES - CUT)
     assert kept_frames(folder) == kept_frames(whole)
-    assert {thrift for frame, thrift in farm.tried if frame >= CUT} == {Thrift()}
+    assert {thrift for frame, thrift in farm.tried if frame >= CUT} == {MemoryMode()}
     done = [event["node"] for event in logged(folder, "done")]
     assert len([node for node in done if int(node.partition(".")[0]) >= CUT]) == len(
         {node for node in done if int(node.partition(".")[0]) >= CUT}
@@ -163,23 +165,23 @@ def test_what_would_be_painted_again_is_not_painted_first(
 
 def killed_at(moment: str, patch: pytest.MonkeyPatch) -> None:
     """End the process, as it were: when a need for memory is `known`, all is `painted`, or the rest is `forgotten`."""
-    even_out, take = Economy.even_out, Economy.take
+    even_out, take = ShotMemory.even_out, ShotMemory.take
 
-    def ending(economy: Economy, *arguments: Any, **options: Any) -> Any:
+    def ending(economy: ShotMemory, *arguments: Any, **options: Any) -> Any:
         if moment == "painted" and economy._spoilt:
             raise SystemExit("killed")
         if even_out(economy, *arguments, **options) and moment == "forgotten":
             raise SystemExit("killed")
         return set()
 
-    def taking(economy: Economy, *arguments: Any) -> Any:
+    def taking(economy: ShotMemory, *arguments: Any) -> Any:
         found = take(economy, *arguments)
         if found and moment == "known":  # the node that has made it known is not in the log yet
             raise SystemExit("killed")
         return found
 
-    patch.setattr(Economy, "even_out", ending)
-    patch.setattr(Economy, "take", taking)
+    patch.setattr(ShotMemory, "even_out", ending)
+    patch.setattr(ShotMemory, "take", taking)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +237,7 @@ def test_frames_made_again_later_are_as_frugal_as_their_shot(
     before = kept_frames(tmp_path / "out.vidnst")
     farm = Cramped(monkeypatch, {})
     run(recall_request(tmp_path / "out.vidnst", {}), redo=(1, 7), overwrite=True)
-    assert farm.tried == [(1, TILES), (7, Thrift())]
+    assert farm.tried == [(1, TILES), (7, MemoryMode())]
     assert kept_frames(tmp_path / "out.vidnst") == before
 
 
@@ -299,10 +301,12 @@ def test_a_frame_that_looks_wrong_is_painted_again_with_what_is_saved_already(
     burst: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     farm = Cramped(monkeypatch, {6: HALF})
-    monkeypatch.setattr("vidnst.farm.workers.misfit_of", lambda job, state: "black" if job.node.frame == 6 else "")
+    monkeypatch.setattr(
+        "vidnst.farm.workers.quality_problem_of", lambda job, state: "black" if job.node.frame == 6 else ""
+    )
     events: list[Event] = []
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config(gate=True), on_event=events.append)
-    assert [thrift for frame, thrift in farm.tried if frame == 6][:4] == [Thrift(), Thrift(), HALF, HALF]
+    assert [thrift for frame, thrift in farm.tried if frame == 6][:4] == [MemoryMode(), MemoryMode(), HALF, HALF]
     assert marks(tmp_path / "out.vidnst") == [0] * CUT + [1] * (FRAMES - CUT)
     assert "memory runs short in shot 2" in told(events)[0]
 
@@ -332,7 +336,7 @@ def test_a_clip_of_a_batch_is_made_alike_too_and_the_others_are_left_alone(
     farm = Cramped(monkeypatch, {})
     paint = StyleWorker._paint
 
-    def one_of_two(worker: StyleWorker, stylizer: Any, job: StylizeJob, thrift: Thrift, **options: Any) -> Stylized:
+    def one_of_two(worker: StyleWorker, stylizer: Any, job: StylizeJob, thrift: MemoryMode, **options: Any) -> Stylized:
         farm.needs = {4: TILES} if np.array_equal(job.content, cold) else {}
         return paint(worker, stylizer, job, thrift, **options)
 
@@ -424,4 +428,4 @@ def test_all_that_a_thrift_can_say_stands_in_the_log_and_comes_back() -> None:
     rungs = ladder(look, smaller=True)
     assert len(rungs) == len({json.dumps(_plain(rung)) for rung in rungs})
     assert _plain(rungs[0]) == {}
-    assert replace(Thrift(), **json.loads(json.dumps(_plain(rungs[-1])))) == rungs[-1]
+    assert replace(MemoryMode(), **json.loads(json.dumps(_plain(rungs[-1])))) == rungs[-1]

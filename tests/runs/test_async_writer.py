@@ -12,8 +12,8 @@ import pytest
 from vidnst.errors import DiskFullError, OutputError
 from vidnst.farm.plan import Node, StateId, chain
 from vidnst.frames import Shot
-from vidnst.runs import Done, Look, Manifest, Result, RunStore, Writer
-from vidnst.runs.async_writer import Room, _begun
+from vidnst.runs import DoneRecord, Look, Manifest, NodeResult, RunStore, Writer
+from vidnst.runs.async_writer import WriteLimits, _begun
 
 NODES = [node for node in chain(Shot(0, 9)) if isinstance(node.id, StateId)]
 MIB = 1 << 20
@@ -25,9 +25,9 @@ def pixels(frame: int) -> "np.ndarray[Any, np.dtype[np.uint16]]":
     return np.full((2, 3, 3), frame, np.uint16)
 
 
-def result(node: Node, *, mebibytes: int = 0, picture: Callable[[Path], object] | None = None) -> Result:
-    return Result(
-        Done(node, worker="style-0", attempt=1, losses={}, evaluations=1, seconds=1.0),
+def result(node: Node, *, mebibytes: int = 0, picture: Callable[[Path], object] | None = None) -> NodeResult:
+    return NodeResult(
+        DoneRecord(node, worker="style-0", attempt=1, losses={}, evaluations=1, seconds=1.0),
         state=pixels(node.id.frame),
         picture=picture or (lambda path: path.write_bytes(b"png")),
         size_bytes=mebibytes * MIB,
@@ -150,7 +150,7 @@ def test_a_state_is_deleted_after_the_lines_of_its_readers_and_not_written_where
     assert disk.calls[4][0] == "delete"
     assert "0.0" in disk.calls[4][1]
     assert states_in(store) == ["3.0.npy"]
-    assert store.settled(NODES) == {StateId(0), StateId(1), StateId(2), StateId(3)}
+    assert store.finished_states(NODES) == {StateId(0), StateId(1), StateId(2), StateId(3)}
 
 
 def test_a_state_that_is_made_again_after_it_was_let_go_of_is_there(
@@ -173,7 +173,7 @@ def test_no_more_than_fits_may_wait_whoever_it_belongs_to(
     kept: list[int] = []
     with (
         RunStore.create(tmp_path / "other", store.manifest) as other,
-        Writer(store, room=(room := Room(24 * MIB))) as one,
+        Writer(store, room=(room := WriteLimits(24 * MIB))) as one,
     ):
 
         def give() -> None:
@@ -198,7 +198,7 @@ def test_no_more_than_fits_may_wait_whoever_it_belongs_to(
 def test_small_results_count_too_so_that_a_kill_loses_few(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SlowDisk(store, monkeypatch)
     given = threading.Semaphore(0)
-    with Writer(store, room=Room(16 * MIB)) as writer:
+    with Writer(store, room=WriteLimits(16 * MIB)) as writer:
 
         def give() -> None:
             for node in NODES:
@@ -216,7 +216,7 @@ def test_small_results_count_too_so_that_a_kill_loses_few(store: RunStore, monke
 
 
 def test_what_is_larger_than_all_room_is_written_alone(store: RunStore) -> None:
-    with Writer(store, room=Room(MIB)) as writer:
+    with Writer(store, room=WriteLimits(MIB)) as writer:
         for node in NODES[:3]:
             writer.keep(result(node, mebibytes=5))
     assert done_in(store) == ["0.0", "1.0", "2.0"]
@@ -231,7 +231,7 @@ def test_an_error_comes_to_all_who_ask_and_leaves_what_came_before_it(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = SlowDisk(store, monkeypatch)
-    room = Room(64 * MIB)
+    room = WriteLimits(64 * MIB)
     with Writer(store, room=room) as writer:
         writer.keep(result(NODES[0]))
         disk.wait()
@@ -250,7 +250,7 @@ def test_an_error_comes_to_all_who_ask_and_leaves_what_came_before_it(
         writer.release(StateId(0))
     assert done_in(store) == ["0.0", "1.0", "2.0"]
     assert not list(store.folder.rglob(".*part*"))
-    assert store.settled(NODES) == {StateId(0), StateId(1), StateId(2)}
+    assert store.finished_states(NODES) == {StateId(0), StateId(1), StateId(2)}
     with Writer(store, room=room) as writer:
         for node in NODES[3:]:
             writer.keep(result(node))
@@ -260,7 +260,7 @@ def test_an_error_comes_to_all_who_ask_and_leaves_what_came_before_it(
 def test_whoever_waits_for_room_hears_of_the_error(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SlowDisk(store, monkeypatch)
     heard: list[BaseException] = []
-    with Writer(store, room=Room(4 * MIB)) as writer:
+    with Writer(store, room=WriteLimits(4 * MIB)) as writer:
         writer.keep(result(NODES[0], picture=lambda path: None))
         disk.wait()
 

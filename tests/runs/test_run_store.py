@@ -11,7 +11,7 @@ import pytest
 from vidnst.errors import DiskFullError, OutputError, RunError
 from vidnst.farm.plan import Node, StateId, chain
 from vidnst.frames import Shot
-from vidnst.runs import Done, Look, Manifest, RunStore, StyleMark, holds_run
+from vidnst.runs import DoneRecord, Look, Manifest, RunStore, StyleMark, holds_run
 
 
 def manifest_of(**changes: Any) -> Manifest:
@@ -47,7 +47,9 @@ def complete(store: RunStore, node: Node, *, state: bool = True) -> None:
     if state:
         store.write(states={node.id: picture(node.id.frame)})
     store.write(frames={node.id.frame: lambda path: path.write_bytes(b"png")})
-    store.record_done([Done(node, worker="style-0", attempt=1, losses={"total": 0.5}, evaluations=9, seconds=1.5)])
+    store.record_done(
+        [DoneRecord(node, worker="style-0", attempt=1, losses={"total": 0.5}, evaluations=9, seconds=1.5)]
+    )
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def test_what_was_finished_is_there_when_the_run_is_opened_again(folder: Path) -
         assert [store.finished(node) for node in nodes] == [True, True, False, False]
         np.testing.assert_array_equal(store.read_state(StateId(1), width=7, height=5), picture(1))
         assert store.manifest == manifest_of()
-        assert store.settled(chain(Shot(0, 4))) == {StateId(0), StateId(1)}
+        assert store.finished_states(chain(Shot(0, 4))) == {StateId(0), StateId(1)}
 
 
 def test_a_state_or_frame_without_its_event_is_not_believed(folder: Path) -> None:
@@ -94,7 +96,7 @@ def test_released_states_are_deleted_and_their_nodes_stay_finished(folder: Path)
         store.release([StateId(0)])
         assert not store.state_path(StateId(0)).exists()
     with RunStore.open(folder) as store:
-        assert store.settled(nodes) == {StateId(0), StateId(1)}
+        assert store.finished_states(nodes) == {StateId(0), StateId(1)}
         assert [store.has_state(StateId(frame)) for frame in (0, 1)] == [False, True]
 
 
@@ -357,7 +359,9 @@ def test_events_are_one_json_object_per_line_whatever_the_numbers(folder: Path) 
     (node,) = nodes_of(1)
     with RunStore.create(folder, manifest_of()) as store:
         losses, facts = {"total": float("nan")}, {"note": "a\nb"}
-        store.record_done([Done(node, "style-0", attempt=2, losses=losses, evaluations=3, seconds=0.25, facts=facts)])
+        store.record_done(
+            [DoneRecord(node, "style-0", attempt=2, losses=losses, evaluations=3, seconds=0.25, facts=facts)]
+        )
     event = json.loads((folder / "events.jsonl").read_text().splitlines()[-1])
     assert event.pop("time") > 1.6e9
     assert event == {
@@ -391,7 +395,7 @@ def test_a_full_disk_is_said_so_and_leaves_the_run_whole(folder: Path, monkeypat
         with pytest.raises(DiskFullError, match="is kept"):
             store.write(states={StateId(1): picture(1)})
         with pytest.raises(DiskFullError):
-            store.record_done([Done(nodes[1], worker="w", attempt=1, losses={}, evaluations=1, seconds=1)])
+            store.record_done([DoneRecord(nodes[1], worker="w", attempt=1, losses={}, evaluations=1, seconds=1)])
         assert (folder / "events.jsonl").read_bytes() == before
         assert not list((folder / "frames").glob(".*"))
         disk.full = False

@@ -16,10 +16,10 @@ from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config
 from vidnst.errors import CancelledError, RunError
 from vidnst.runs import LogReader, holds_run, lock_holder
-from vidnst.runs.async_writer import Room
+from vidnst.runs.async_writer import WriteLimits
 from vidnst.runs.atomic_files import FolderLock
 from vidnst.runs.discovery import look_at, read_batch
-from vidnst.runs.log_summary import Tally
+from vidnst.runs.log_summary import LogSummary
 from vidnst.runs.status import Watcher
 
 
@@ -103,7 +103,7 @@ def test_a_stopped_render_says_so_and_one_that_was_killed_is_stopped_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "vidnst.runs.async_writer._ROOM", Room(1)
+        "vidnst.runs.async_writer._ROOM", WriteLimits(1)
     )  # each result is written before the next one is taken
     with pytest.raises(CancelledError):
         render(tmp_path, stop_after=2, frames=6)
@@ -162,7 +162,7 @@ def test_a_log_that_begins_anew_is_read_anew(tmp_path: Path) -> None:
 
 
 def test_what_is_to_be_made_again_counts_as_not_done() -> None:
-    tally = Tally()
+    tally = LogSummary()
     for index in range(3):
         tally.add({"kind": "done", "node": f"{index}.0", "final": True, "time": 1.0 + index})
     tally.add({"kind": "suspect", "node": "1.0", "why": "flat", "mended": False})
@@ -173,7 +173,7 @@ def test_what_is_to_be_made_again_counts_as_not_done() -> None:
 
 
 def test_a_strangers_log_breaks_nothing() -> None:
-    tally = Tally()
+    tally = LogSummary()
     for event in (
         {"kind": "done", "node": ["x"], "worker": {}, "losses": 3, "seconds": "a", "time": 1e400, "final": True},
         {"kind": "done", "node": "9" * 400 + ".0", "losses": {"a": 10**400}, "time": None, "final": 1},

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from vidnst.config import RenderConfig
 from vidnst.errors import ConfigError
-from vidnst.style.guidance import Area, Direction, Pull
+from vidnst.style.guidance import Guidance, RegionGuidance, StyleMix
 from vidnst.style.losses import feature_queries
 from vidnst.style.losses.objective import Objective, WarmStart
 from vidnst.style.memory import tiles
 from vidnst.style.memory.footprint import footprint
-from vidnst.style.memory.modes import Thrift, additive, ladder
+from vidnst.style.memory.modes import MemoryMode, additive, ladder
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import load_features, resolve_weights
 from vidnst.style.stylizer import Stylizer
@@ -117,7 +117,7 @@ def test_tiles_that_see_all_the_network_sees_have_the_gradient_of_the_whole(
     network = VGG19(slim, last_layer="relu5_1", padding=padding)  # type: ignore[arg-type]
     targets, picture = regions(network, wanted), seeded(1, 3, HEIGHT, WIDTH, seed=3)
     whole, terms = gradient(Objective(network, content, targets, wanted.losses), picture)
-    tiled = Objective(network, content, targets, wanted.losses, thrift=Thrift(tile_px=240), seed=5)
+    tiled = Objective(network, content, targets, wanted.losses, thrift=MemoryMode(tile_px=240), seed=5)
     for _ in range(2):  # shifted in another way each time
         found, others = gradient(tiled, picture)
         assert off(found, whole) < 1e-4
@@ -132,7 +132,9 @@ def test_tiles_with_the_usual_halo_are_off_by_a_hundredth_at_most(
     network = VGG19(slim, last_layer="relu5_1")
     targets, picture = regions(network, wanted), content.flip(3)
     whole, terms = gradient(Objective(network, content, targets, wanted.losses), picture)
-    found, others = gradient(Objective(network, content, targets, wanted.losses, thrift=Thrift(tile_px=SIDE)), picture)
+    found, others = gradient(
+        Objective(network, content, targets, wanted.losses, thrift=MemoryMode(tile_px=SIDE)), picture
+    )
     assert 0 < off(found, whole) < 0.01
     assert others == pytest.approx(terms, rel=1e-3)
 
@@ -145,7 +147,7 @@ def test_tiles_are_shifted_at_every_evaluation_and_in_the_same_way_again(
     targets = [StyleTarget(1.0, regions(network, wanted)[0].textures)]
 
     def gradients(seed: int) -> list[Tensor]:
-        tiled = Objective(network, strip, targets, wanted.losses, thrift=Thrift(tile_px=SIDE), seed=seed)
+        tiled = Objective(network, strip, targets, wanted.losses, thrift=MemoryMode(tile_px=SIDE), seed=seed)
         return [gradient(tiled, strip.flip(3))[0] for _ in range(2)]
 
     first, again, other = gradients(1), gradients(1), gradients(2)
@@ -196,10 +198,10 @@ def test_recomputed_maps_give_the_same_bytes(
     made = Stylizer(slim, [(painting, 1.0)], config(**sections))
     left = np.zeros((64, 96), np.uint8)
     left[:, :40] = 255
-    pulls = (Pull(1.0, ((0, 1.0),)),)
-    direction = Direction((Area(pulls, left), Area(pulls, 255 - left)))
+    pulls = (StyleMix(1.0, ((0, 1.0),)),)
+    direction = Guidance((RegionGuidance(pulls, left), RegionGuidance(pulls, 255 - left)))
     plain, saving = (
-        made.stylize(photo, iterations=3, direction=direction, thrift=Thrift(half=half, recompute=recompute))
+        made.stylize(photo, iterations=3, direction=direction, thrift=MemoryMode(half=half, recompute=recompute))
         for recompute in (False, True)
     )
     assert torch.equal(plain.image, saving.image)
@@ -210,7 +212,9 @@ def test_bfloat16_maps_lead_to_the_same_style_and_nearly_to_the_same_picture(
     slim: Features, painting: Picture, content: Tensor
 ) -> None:
     made = Stylizer(slim, [(painting, 1.0)], config())
-    full, half = (made.stylize(content, iterations=30, thrift=thrift).image for thrift in (Thrift(), Thrift(half=True)))
+    full, half = (
+        made.stylize(content, iterations=30, thrift=thrift).image for thrift in (MemoryMode(), MemoryMode(half=True))
+    )
     assert half.dtype == torch.float32
     losses = [made.evaluate(content, image) for image in (full, half)]
     assert losses[1]["style"] == pytest.approx(losses[0]["style"], rel=0.02)
@@ -227,8 +231,8 @@ def test_textures_of_bfloat16_maps_are_float32_and_those_of_their_values(
     monkeypatch.setattr(feature_queries, "_BAND_VALUES", 16 * WIDTH * 5)  # in many bands
     network, guide = VGG19(slim, last_layer="relu1_1").halved(), Guide(seeded(1, 1, HEIGHT, WIDTH, seed=1))
     picture = content.clone().requires_grad_()
-    question = feature_queries.Question(kinds=(kind,), layers=("relu1_1",), guides=(None, guide))
-    answers = feature_queries.Eye(network)(picture, question)
+    question = feature_queries.StatisticsRequest(kinds=(kind,), layers=("relu1_1",), guides=(None, guide))
+    answers = feature_queries.FeatureExtractor(network)(picture, question)
     maps = network(picture, ("relu1_1",))["relu1_1"]
     assert maps.dtype == torch.bfloat16
     for index, one in enumerate((None, guide)):
@@ -246,7 +250,12 @@ def test_textures_of_bfloat16_maps_are_float32_and_those_of_their_values(
 def test_every_rung_keeps_less_for_the_way_back(slim: Features, content: Tensor, regions: Any) -> None:
     wanted = config()
     kept = []
-    for thrift in (Thrift(), Thrift(recompute=True), Thrift(half=True), Thrift(half=True, recompute=True)):
+    for thrift in (
+        MemoryMode(),
+        MemoryMode(recompute=True),
+        MemoryMode(half=True),
+        MemoryMode(half=True, recompute=True),
+    ):
         network = VGG19(slim, last_layer="relu5_1")
         network = network.halved() if thrift.half else network
         targets = regions(network, wanted)[:1]
@@ -259,7 +268,7 @@ def test_every_rung_keeps_less_for_the_way_back(slim: Features, content: Tensor,
     made = StyleTargets([(np.zeros((64, 64, 3), np.uint8), 1.0)], network=network, layers=wanted.losses.style_layers)
     objectives = (
         Objective(network, wide, made.at(*wide.shape[-2:]), wanted.losses, thrift=thrift)
-        for thrift in (Thrift(), Thrift(tile_px=SIDE))
+        for thrift in (MemoryMode(), MemoryMode(tile_px=SIDE))
     )
     whole, tiled = (peak_kept(objective, wide.flip(3)) for objective in objectives)
     assert tiled < 0.5 * whole
@@ -270,13 +279,13 @@ def test_style_pictures_are_looked_at_in_tiles_too(slim: Features, content: Tens
     picture = (content[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
     layers = ("relu1_1", "relu3_1", "relu5_1")
 
-    def textures(thrift: Thrift) -> dict[str, Tensor]:
+    def textures(thrift: MemoryMode) -> dict[str, Tensor]:
         made = StyleTargets([(picture, 1.0)], network=network, layers=layers, thrift=thrift).at(HEIGHT, WIDTH)
         return {name: texture[0] for name, texture in made[0].textures["gram"].items()}
 
-    whole = textures(Thrift())
+    whole = textures(MemoryMode())
     network._convs[0].register_forward_hook(lambda _module, x, _y: seen.append(max(x[0].shape[-2:])))
-    for name, found in textures(Thrift(tile_px=SIDE)).items():
+    for name, found in textures(MemoryMode(tile_px=SIDE)).items():
         assert off(found, whole[name]) < 1e-3
     assert max(seen) < SIDE + 16
 
@@ -287,8 +296,8 @@ def test_a_statistic_that_cannot_be_summed_is_refused_with_tiles(
     wanted = config(losses={"style_kinds": {"gram": 1.0, "sliced": 1.0, "moments": 0.0}})
     made = Stylizer(slim, [(painting, 1.0)], wanted)
     with pytest.raises(ConfigError, match=r"sliced cannot be summed over tiles of 512"):
-        made.stylize(photo, iterations=1, thrift=Thrift(tile_px=512))
-    assert made.stylize(photo, iterations=2, thrift=Thrift(recompute=True)).evaluations == 2
+        made.stylize(photo, iterations=1, thrift=MemoryMode(tile_px=512))
+    assert made.stylize(photo, iterations=2, thrift=MemoryMode(recompute=True)).evaluations == 2
 
 
 @pytest.mark.parametrize("kind", sorted(STATISTICS))
@@ -303,8 +312,8 @@ def test_a_smaller_painting_is_as_large_as_the_frame_and_shows_the_source_where_
     made = Stylizer(slim, [(painting, 1.0)], config())
     left = np.zeros((64, 96), np.uint8)
     left[:, :48] = 255
-    direction = Direction((Area((Pull(1.0, ((0, 1.0),)),), left), Area((), 255 - left)))
-    half = Thrift(share=0.5)
+    direction = Guidance((RegionGuidance((StyleMix(1.0, ((0, 1.0),)),), left), RegionGuidance((), 255 - left)))
+    half = MemoryMode(share=0.5)
     cold = made.stylize(photo, iterations=4, direction=direction, thrift=half)
     assert cold.image.shape == photo.shape
     assert torch.equal(cold.image[..., 48:], photo[..., 48:])
@@ -316,13 +325,13 @@ def test_a_smaller_painting_is_as_large_as_the_frame_and_shows_the_source_where_
     )
     assert set(sizes) == {(32, 48)}
     assert warm.image.shape == photo.shape
-    assert made.stylize(photo, iterations=1, thrift=Thrift(share=0.01)).image.shape == photo.shape
+    assert made.stylize(photo, iterations=1, thrift=MemoryMode(share=0.01)).image.shape == photo.shape
 
 
 def test_a_shorter_history_paints_like_a_configuration_that_has_it(
     slim: Features, painting: Picture, photo: Tensor
 ) -> None:
-    def paint(history: int, thrift: Thrift) -> Tensor:
+    def paint(history: int, thrift: MemoryMode) -> Tensor:
         optimize = {"optimizer": "lbfgs", "history": history}
         return (
             Stylizer(slim, [(painting, 1.0)], config(optimize=optimize))
@@ -330,9 +339,9 @@ def test_a_shorter_history_paints_like_a_configuration_that_has_it(
             .image
         )
 
-    assert torch.equal(paint(8, Thrift(history=2)), paint(2, Thrift()))
-    assert torch.equal(paint(2, Thrift(history=5)), paint(2, Thrift()))
-    assert not torch.equal(paint(8, Thrift()), paint(2, Thrift()))
+    assert torch.equal(paint(8, MemoryMode(history=2)), paint(2, MemoryMode()))
+    assert torch.equal(paint(2, MemoryMode(history=5)), paint(2, MemoryMode()))
+    assert not torch.equal(paint(8, MemoryMode()), paint(2, MemoryMode()))
 
 
 @pytest.mark.parametrize("suits", [True, False])
@@ -344,7 +353,7 @@ def test_a_precision_that_is_asked_for_is_kept_to_and_auto_is_what_suits_the_dev
         config(model={"backbone": "slim", "precision": name}) for name in ("auto", "float32", "bfloat16")
     )
     images = [Stylizer(slim, [(painting, 1.0)], one).stylize(photo, iterations=2).image for one in (auto, full, half)]
-    saving = Stylizer(slim, [(painting, 1.0)], auto).stylize(photo, iterations=2, thrift=Thrift(half=True)).image
+    saving = Stylizer(slim, [(painting, 1.0)], auto).stylize(photo, iterations=2, thrift=MemoryMode(half=True)).image
     assert torch.equal(images[0], images[2 if suits else 1])
     assert torch.equal(images[2], saving)
     assert not torch.equal(images[1], images[2])

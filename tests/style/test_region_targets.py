@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vidnst.config import RenderConfig
 from vidnst.frames import widen
-from vidnst.style.guidance import Area, Direction, Pull, StyleFrame, over_source
+from vidnst.style.guidance import Guidance, RegionGuidance, StyleFrame, StyleMix, over_source
 from vidnst.style.losses import terms
 from vidnst.style.losses.objective import Objective
 from vidnst.style.network.vgg import Block
@@ -22,7 +22,7 @@ from vidnst.style.targets.style_targets import StyleTarget
 Features = dict[str, NDArray[np.float32]]
 Picture = NDArray[np.uint8]
 SHALLOW = {"style_layers": {"relu1_1": 1, "relu2_1": 1}, "content_layers": {"relu2_2": 1}}
-WHOLE = (Pull(1.0, ((0, 1.0),)),)
+WHOLE = (StyleMix(1.0, ((0, 1.0),)),)
 
 
 def stylizer(features: Features, *styles: Picture, **sections: dict[str, Any]) -> Stylizer:
@@ -90,9 +90,9 @@ def test_a_guide_is_averaged_over_areas_before_it_is_squared() -> None:
 def test_one_direction_for_all_is_as_none_at_all(features: Features, painting: Picture, photo: Tensor) -> None:
     maker = stylizer(features, painting)
     plain = maker.stylize(photo, iterations=4)
-    directed = maker.stylize(photo, iterations=4, direction=Direction((Area(WHOLE),)))
+    directed = maker.stylize(photo, iterations=4, direction=Guidance((RegionGuidance(WHOLE),)))
     assert torch.equal(plain.image, directed.image)
-    everywhere = Direction((Area(WHOLE, np.full((64, 96), 255, np.uint8)),))
+    everywhere = Guidance((RegionGuidance(WHOLE, np.full((64, 96), 255, np.uint8)),))
     assert maker.evaluate(photo, photo, everywhere)["style"] == pytest.approx(maker.evaluate(photo, photo)["style"])
 
 
@@ -102,7 +102,7 @@ def test_a_target_at_a_moment_is_the_style_itself_and_between_two_lies_between(
     maker = stylizer(features, painting, other)
 
     def loss(*blend: tuple[int, float]) -> float:
-        return maker.evaluate(photo, photo, Direction((Area((Pull(1.0, blend),)),)))["style"]
+        return maker.evaluate(photo, photo, Guidance((RegionGuidance((StyleMix(1.0, blend),)),)))["style"]
 
     alone = [stylizer(features, style).evaluate(photo, photo)["style"] for style in (painting, other)]
     assert [loss((0, 1.0)), loss((1, 1.0))] == alone
@@ -111,7 +111,7 @@ def test_a_target_at_a_moment_is_the_style_itself_and_between_two_lies_between(
     assert max(abs(late - early) for early, late in pairwise(steps)) < abs(steps[-1] - steps[0])
     colours = {}
     for way in (0.0, 0.5, 1.0):
-        direction = Direction((Area((Pull(1.0, ((0, 1 - way), (1, way))),)),))
+        direction = Guidance((RegionGuidance((StyleMix(1.0, ((0, 1 - way), (1, way))),)),))
         colours[way] = maker.stylize(photo, iterations=40, direction=direction).image.mean((2, 3))
     assert (colours[0.5] - colours[0.0]).norm() < (colours[1.0] - colours[0.0]).norm()
     assert (colours[0.5] - colours[1.0]).norm() < (colours[1.0] - colours[0.0]).norm()
@@ -121,8 +121,8 @@ def test_each_region_takes_the_colours_of_its_own_style(
     features: Features, painting: Picture, other: Picture, photo: Tensor
 ) -> None:
     left, right = halves()
-    areas = (Area(WHOLE, left), Area((Pull(1.0, ((1, 1.0),)),), right))
-    image = stylizer(features, painting, other).stylize(photo, iterations=40, direction=Direction(areas)).image
+    areas = (RegionGuidance(WHOLE, left), RegionGuidance((StyleMix(1.0, ((1, 1.0),)),), right))
+    image = stylizer(features, painting, other).stylize(photo, iterations=40, direction=Guidance(areas)).image
     wanted = [from_pixels(style).mean((2, 3)) for style in (painting, other)]
     for half, own, foreign in ((image[..., :40], 0, 1), (image[..., 56:], 1, 0)):
         found = half.mean((2, 3))
@@ -134,14 +134,14 @@ def test_a_region_counts_by_its_area_and_one_without_any_not_at_all(
 ) -> None:
     maker = stylizer(features, painting, other)
     left, _ = halves()
-    nothing = Area((Pull(1.0, ((1, 1.0),)),), np.zeros_like(left))
-    half = maker.evaluate(photo, photo, Direction((Area(WHOLE, left), nothing)))
-    assert half == maker.evaluate(photo, photo, Direction((Area(WHOLE, left),)))
+    nothing = RegionGuidance((StyleMix(1.0, ((1, 1.0),)),), np.zeros_like(left))
+    half = maker.evaluate(photo, photo, Guidance((RegionGuidance(WHOLE, left), nothing)))
+    assert half == maker.evaluate(photo, photo, Guidance((RegionGuidance(WHOLE, left),)))
     cut = maker.evaluate(photo[..., :48], photo[..., :48])["style"]
     assert half["style"] == pytest.approx(cut / 2, rel=0.15)  # but for the target's size and the edge
     speck = np.zeros_like(left)
     speck[5, 7] = 1
-    found = maker.stylize(photo, iterations=3, direction=Direction((Area(WHOLE, speck),)))
+    found = maker.stylize(photo, iterations=3, direction=Guidance((RegionGuidance(WHOLE, speck),)))
     assert all(np.isfinite(value) for value in found.losses.values())
 
 
@@ -150,14 +150,14 @@ def test_where_no_style_is_wanted_the_content_stays_as_it_is(
     sections: dict[str, Any], features: Features, painting: Picture, photo: Tensor
 ) -> None:
     left, right = halves()
-    direction = Direction((Area(WHOLE, left), Area((), right)))
+    direction = Guidance((RegionGuidance(WHOLE, left), RegionGuidance((), right)))
     found = stylizer(features, painting, **sections).stylize(photo, iterations=6, direction=direction)
     assert torch.equal(found.image[..., 48:], photo[..., 48:])
     assert (found.image[..., :48] - photo[..., :48]).abs().mean() > 0.02
 
 
 def test_a_frame_without_any_style_is_its_content(features: Features, painting: Picture, photo: Tensor) -> None:
-    bare = Direction((Area((), np.full((64, 96), 255, np.uint8)),))
+    bare = Guidance((RegionGuidance((), np.full((64, 96), 255, np.uint8)),))
     found = stylizer(features, painting).stylize(photo, iterations=2, direction=bare)
     assert torch.equal(found.image, photo)
     assert found.losses["style"] == 0
@@ -167,10 +167,10 @@ def test_a_style_that_moves_is_the_style_of_its_frame(
     features: Features, painting: Picture, other: Picture, photo: Tensor
 ) -> None:
     maker = stylizer(features, painting)
-    shown = Direction((Area(WHOLE),), {0: StyleFrame(3, other)})
+    shown = Guidance((RegionGuidance(WHOLE),), {0: StyleFrame(3, other)})
     expected = stylizer(features, other).evaluate(photo, photo)
     assert maker.evaluate(photo, photo, shown) == expected
-    assert maker.evaluate(photo, photo, Direction((Area(WHOLE),), {0: StyleFrame(4, painting)})) != expected
+    assert maker.evaluate(photo, photo, Guidance((RegionGuidance(WHOLE),), {0: StyleFrame(4, painting)})) != expected
     assert maker.evaluate(photo, photo) != expected
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from vidnst.config import ScheduleConfig
 from vidnst.errors import BadFrameError, NumericalError, ScarceMemoryError, WeightsError
-from vidnst.farm.interfaces import Event
+from vidnst.farm.interfaces import NodeEvent
 from vidnst.farm.jobs import Outcome, WorkerDiedError
 from vidnst.farm.plan import Lane, Node, NodeId, by_shot
 from vidnst.frames import Shot
@@ -212,12 +212,12 @@ class Recorder:
     """A listener that remembers."""
 
     def __init__(self) -> None:
-        self.events: list[Event] = []
+        self.events: list[NodeEvent] = []
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: NodeEvent) -> None:
         self.events.append(event)
 
-    def of(self, kind: str) -> list[Event]:
+    def of(self, kind: str) -> list[NodeEvent]:
         return [event for event in self.events if event.kind == kind]
 
 

@@ -25,7 +25,7 @@ from support.job_files import write_jobs
 from vidnst.events import Event, JobChanged
 from vidnst.farm.jobs import FlowJob, Outcome, Shared, SkipJob, Stylized, StylizeJob
 from vidnst.farm.plan import Lane
-from vidnst.farm.provisioning import Staff
+from vidnst.farm.provisioning import WorkerCounts
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import widen
 from vidnst.render.batch.run import run_batch
@@ -156,10 +156,10 @@ def keep_busy(
     last = 0.0
 
     @contextmanager
-    def hire(batch: Any) -> Iterator[tuple[SleepingPool, Staff]]:
+    def hire(batch: Any) -> Iterator[tuple[SleepingPool, WorkerCounts]]:
         if isinstance(pool, TimelessPool):
             pool.batch = batch
-        yield pool, Staff(pool.styles, pool.flows, 1)
+        yield pool, WorkerCounts(pool.styles, pool.flows, 1)
 
     def hear(event: Event) -> None:
         nonlocal last

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from vidnst.config import ScheduleConfig
 from vidnst.farm.interfaces import Component
-from vidnst.farm.jobs import Team, WorkerDiedError
+from vidnst.farm.jobs import WorkerDiedError, WorkerGroup
 from vidnst.farm.plan import FlowId, Lane, Node, NodeId, StateId, by_shot
 from vidnst.farm.scheduler import run_plan
 from vidnst.farm.thread_pool import InlinePool
 from vidnst.frames import Shot
-from vidnst.runs import Done, Look, Manifest, Result, RunStore, Writer, holds_run
+from vidnst.runs import DoneRecord, Look, Manifest, NodeResult, RunStore, Writer, holds_run
 
 HEIGHT, WIDTH = 12, 20
 CHAIN = ScheduleConfig(kind="chain")
@@ -70,9 +70,11 @@ class StoreHost:
     def keep(self, node: Node, result: NDArray[np.uint16], *, worker: str, attempt: int) -> NDArray[np.uint16]:
         if isinstance(node.id, FlowId):
             return result
-        done = Done(node, worker, attempt, losses={"total": 1.0}, evaluations=1, seconds=0.004)
+        done = DoneRecord(node, worker, attempt, losses={"total": 1.0}, evaluations=1, seconds=0.004)
         state = result if node.uses else None
-        self.writer.keep(Result(done, state, lambda path: path.write_bytes(result.tobytes()), size_bytes=result.nbytes))
+        self.writer.keep(
+            NodeResult(done, state, lambda path: path.write_bytes(result.tobytes()), size_bytes=result.nbytes)
+        )
         return result
 
     def lasts(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
@@ -92,8 +94,8 @@ def main(folder: Path) -> None:
         store.check_same(MANIFEST)
         done: set[StateId] = set()
         for nodes in by_shot(CHAIN, SHOTS):
-            done |= store.settled(nodes)
-        pool = InlinePool({Lane.STYLE: Team(SumWorker, 2), Lane.FLOW: Team(SumWorker, 1)})
+            done |= store.finished_states(nodes)
+        pool = InlinePool({Lane.STYLE: WorkerGroup(SumWorker, 2), Lane.FLOW: WorkerGroup(SumWorker, 1)})
         with Writer(store) as writer:
             host = StoreHost(store, writer, done)
             run_plan((Component(nodes, host) for nodes in by_shot(CHAIN, SHOTS)), pool)

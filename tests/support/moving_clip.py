@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.motion.flow import Flow
-from vidnst.tools.bench.synthetic_scene import Floats, MovingScene, Texture
+from vidnst.tools.bench.synthetic_scene import Floats, MovingScene, SceneTexture
 
-__all__ = ["Floats", "MovingClip", "Texture"]
+__all__ = ["Floats", "MovingClip", "SceneTexture"]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from vidnst.style.network.topology import TOPOLOGIES
 from vidnst.style.network.weights import random_features
 from vidnst.tools.bench import time_to_loss
 from vidnst.tools.bench.compare_reports import check_comparable, compare, read_report
-from vidnst.tools.bench.machine import Floor, floor_of, machine, peak_memory
+from vidnst.tools.bench.machine import MachineFloor, floor_of, machine, peak_memory
 
 SHIPPED = Path(__file__).parent / "bench" / "cpu-2-cores.json"
 QUICK = ("--size", "64x48", "--iterations", "1", "--threads", "1", "--backbone", "slim")
@@ -27,7 +27,7 @@ MEBIBYTE = 1 << 20
 @pytest.fixture(autouse=True)
 def _known_floor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measuring it takes seconds; tests/cli/test_cli.py does."""
-    monkeypatch.setattr("vidnst.tools.bench.report.floor_of", lambda device: Floor(1e11, 1e10, None))
+    monkeypatch.setattr("vidnst.tools.bench.report.floor_of", lambda device: MachineFloor(1e11, 1e10, None))
 
 
 def bench(*arguments: object) -> Any:

@@ -18,14 +18,14 @@ from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config, changed
 from vidnst.errors import ConfigError
 from vidnst.farm.plan import by_shot
-from vidnst.farm.provisioning import Staff
+from vidnst.farm.provisioning import WorkerCounts
 from vidnst.frames import Shot
 from vidnst.render.dry_run import outline
 from vidnst.render.pipeline import run
 from vidnst.render.prepare import Request, prepare
 from vidnst.style import optimize, stylizer
 from vidnst.style.memory.footprint import Footprint, footprint
-from vidnst.style.memory.modes import NO_THRIFT, Thrift, ladder
+from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, ladder
 from vidnst.style.network.topology import TOPOLOGIES
 from vidnst.style.network.weights import random_features
 from vidnst.style.stylizer import Stylizer, last_layer
@@ -71,14 +71,14 @@ def test_seconds_are_the_work_over_the_workers_but_no_less_than_what_waits_for_e
     nodes = [node for shot in by_shot(CONFIG.schedule, shots) for node in shot]
     pace = Pace(evaluation=1.0, fixed=0.25, cold=0.5, flow=0.0, frame=0.5)
     warm = CONFIG.evaluations("warm") - 1 + 0.25
-    chain = foretold_seconds(job, nodes, Staff(4, 1, None), pace)
+    chain = foretold_seconds(job, nodes, WorkerCounts(4, 1, None), pace)
     cold = cold_seconds(job, pace)
     assert chain == pytest.approx(cold + 3 * warm + 4 * 0.5)
     loose = [
         node for shot in by_shot(changed(CONFIG, {"schedule.kind": "independent"}).schedule, shots) for node in shot
     ]
-    assert foretold_seconds(job, loose, Staff(4, 1, None), pace) == pytest.approx(cold + 4 * 0.5)
-    assert foretold_seconds(job, loose, Staff(2, 1, None), pace) == pytest.approx(2 * cold + 4 * 0.5)
+    assert foretold_seconds(job, loose, WorkerCounts(4, 1, None), pace) == pytest.approx(cold + 4 * 0.5)
+    assert foretold_seconds(job, loose, WorkerCounts(2, 1, None), pace) == pytest.approx(2 * cold + 4 * 0.5)
 
 
 class Clock:
@@ -133,11 +133,11 @@ def test_what_is_foretold_is_what_painting_takes(
     clock = Clock(monkeypatch, pixels=size[0] * size[1])
     job = prepare(request)
     shots = [Shot(0, count)]
-    pace = time_frame(job, shots, Staff(1, 1, 1))
+    pace = time_frame(job, shots, WorkerCounts(1, 1, 1))
     assert (pace.evaluation, pace.fixed, pace.cold) == pytest.approx((3.0, 1.5, 1.5))
     assert pace.relights == (darker < 1)
     nodes = [node for shot in by_shot(config.schedule, shots) for node in shot]
-    told = foretold_seconds(job, nodes, Staff(1, 1, None), replace(pace, flow=0.0, frame=0.0))
+    told = foretold_seconds(job, nodes, WorkerCounts(1, 1, None), replace(pace, flow=0.0, frame=0.0))
     clock.now = 0.0
     run(request)
     assert told == pytest.approx(clock.now, rel=0.01)
@@ -187,7 +187,7 @@ def test_memory_is_reckoned_from_what_torch_keeps_for_the_backward_pass(pooling:
 def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each rung of the ladder takes a hundred bytes a pixel less than the one before, from a thousand."""
 
-    def reckoned(config: RenderConfig, thrift: Thrift = NO_THRIFT) -> Footprint:
+    def reckoned(config: RenderConfig, thrift: MemoryMode = NO_SAVINGS) -> Footprint:
         return Footprint(1000.0 - 100 * ladder(config, smaller=True).index(thrift), 1 << 20)
 
     monkeypatch.setattr("vidnst.style.memory.footprint.footprint", reckoned)

@@ -6,7 +6,7 @@ from typing import Any
 
 from vidnst.farm.interfaces import Component
 from vidnst.farm.plan import Node, NodeId, Role
-from vidnst.farm.ready_queue import Entry, Queues, Status, Urgency
+from vidnst.farm.ready_queue import Queues, ReadyNode, Status, Urgency
 
 
 def default_window(workers: int, *, groups: int = 1) -> int:
@@ -19,7 +19,7 @@ def default_window(workers: int, *, groups: int = 1) -> int:
     return max(32, 4 * workers, 4 * groups)
 
 
-class Front:
+class ComponentWindow:
     """The admitted nodes of a component, a window that moves over its plan.
 
     A node is admitted while its frame is less than `window` frames after the oldest unfinished one. So memory is
@@ -34,8 +34,8 @@ class Front:
         queues: Queues,
         *,
         window: int,
-        skipped: Callable[[Entry], None],
-        given_up: Callable[[Entry], None],
+        skipped: Callable[[ReadyNode], None],
+        given_up: Callable[[ReadyNode], None],
     ) -> None:
         self.host = component.host
         self._order = component.order
@@ -60,8 +60,8 @@ class Front:
         self._flows_running = 0
         self._broken: tuple[NodeId, str] | None = None
         """What ended the component, so that nothing more of it is tried."""
-        self._entries: dict[NodeId, Entry] = {}
-        self._frames: list[tuple[int, int, Entry]] = []
+        self._entries: dict[NodeId, ReadyNode] = {}
+        self._frames: list[tuple[int, int, ReadyNode]] = []
         self._admitted = 0
 
     @property
@@ -93,7 +93,7 @@ class Front:
             self._entries.clear()
             self._frames.clear()  # what is out of date in the queues may hold this front for a while
 
-    def start(self, entry: Entry) -> dict[NodeId, Any]:
+    def start(self, entry: ReadyNode) -> dict[NodeId, Any]:
         """Note that a worker is about to run the node, and return the values it reads."""
         inputs = {}
         for need in entry.node.needs:
@@ -112,7 +112,7 @@ class Front:
             self._announce(entry)
         return inputs
 
-    def retry(self, entry: Entry) -> None:
+    def retry(self, entry: ReadyNode) -> None:
         """Put a node whose attempt failed back among the ready, if it is still wanted."""
         self._stale(entry)
         self._flows_running -= entry.on_demand
@@ -122,25 +122,25 @@ class Front:
         entry.status = Status.READY
         self._queues.push(entry)
 
-    def give_up(self, entry: Entry, error: str) -> None:
+    def give_up(self, entry: ReadyNode, error: str) -> None:
         """Note that a running node has failed for good: it is given up, with all that reads it, now or later."""
         self._stale(entry)
         self._flows_running -= entry.on_demand
         self._end(entry, (entry.id, error))
 
-    def break_off(self, entry: Entry, error: str) -> None:
+    def break_off(self, entry: ReadyNode, error: str) -> None:
         """Note that a running node has met with what no other will overcome: see `abandon`."""
         self.give_up(entry, error)
         self.abandon(entry, error)
 
-    def abandon(self, entry: Entry, error: str) -> None:
+    def abandon(self, entry: ReadyNode, error: str) -> None:
         """Give up all of the component for what a node has met with; what runs is waited for, and kept."""
         self._broken = (entry.id, error)
         for other in list(self._entries.values()):
             if other.status in (Status.WAITING, Status.READY):
                 self._end(other, self._broken)
 
-    def finish(self, entry: Entry, value: Any) -> None:
+    def finish(self, entry: ReadyNode, value: Any) -> None:
         """Note that the node's result is kept: dependants may become ready, needs may become free."""
         entry.status = Status.FINISHED
         entry.value = value
@@ -163,7 +163,7 @@ class Front:
         return node.id.frame < self._frames[0][0] + self._window
 
     def _admit(self, node: Node) -> None:
-        entry = Entry(node, self)
+        entry = ReadyNode(node, self)
         if node.id in self._entries:
             raise ValueError(f"the plan has node {node.id} twice")
         for need in node.needs:
@@ -190,7 +190,7 @@ class Front:
         """Why the node cannot be made, where one of its needs is given up."""
         return next((blame for need in node.needs if (blame := self._entries[need].blame)), None)
 
-    def _end(self, entry: Entry, blame: tuple[NodeId, str] | None) -> None:
+    def _end(self, entry: ReadyNode, blame: tuple[NodeId, str] | None) -> None:
         """Give a node up, and all admitted ones that read it. No blame: nobody will miss it."""
         ending = [entry]
         while ending:
@@ -211,7 +211,7 @@ class Front:
             gone.dependants = []
             self._let_go(gone)
 
-    def _wait_for(self, entry: Entry, source: Entry) -> None:
+    def _wait_for(self, entry: ReadyNode, source: ReadyNode) -> None:
         if source.status is Status.FINISHED:
             return
         entry.waiting += 1
@@ -221,7 +221,7 @@ class Front:
         if entry.wanted:
             self._want(source)
 
-    def _want(self, source: Entry) -> None:
+    def _want(self, source: ReadyNode) -> None:
         """Let a flow run that has found a reader, with the flows that it reads itself."""
         if source.wanted:
             return
@@ -230,13 +230,13 @@ class Front:
             self._want(self._entries[need])
         self._advance(source)
 
-    def _announce(self, entry: Entry) -> None:
+    def _announce(self, entry: ReadyNode) -> None:
         if entry.is_state:
             for dependant in entry.dependants:
                 dependant.unstarted_states -= 1
                 self._hasten(dependant)
 
-    def _advance(self, entry: Entry) -> None:
+    def _advance(self, entry: ReadyNode) -> None:
         """See whether the node can run now, or waits for flows only."""
         if entry.status is not Status.WAITING or not entry.wanted:
             return
@@ -253,7 +253,7 @@ class Front:
             self.parked += 1
         self._hasten(entry)
 
-    def _hasten(self, entry: Entry) -> None:
+    def _hasten(self, entry: ReadyNode) -> None:
         """Give the flows that a node waits for the urgency that its states have earned."""
         if not entry.wanted or entry.status is not Status.WAITING:
             return
@@ -274,12 +274,12 @@ class Front:
                 else:
                     self._hasten(source)
 
-    def _stale(self, source: Entry) -> None:
+    def _stale(self, source: ReadyNode) -> None:
         if source.fresh:
             source.fresh = False
             self._queues.fresh_flows -= 1
 
-    def _let_go(self, entry: Entry) -> None:
+    def _let_go(self, entry: ReadyNode) -> None:
         """Count a finished node's reading of its needs, and retire what nobody will read any more."""
         for need in entry.node.needs:
             source = self._entries[need]
@@ -291,7 +291,7 @@ class Front:
         if entry.uses_left == 0:
             self._retire(entry)
 
-    def _retire(self, entry: Entry) -> None:
+    def _retire(self, entry: ReadyNode) -> None:
         del self._entries[entry.id]
         self._stale(entry)
         never_ran = entry.status is not Status.FINISHED

@@ -3,18 +3,18 @@
 from collections.abc import Callable, Mapping
 
 from vidnst.errors import FarmError, NumericalError, ScarceMemoryError
-from vidnst.farm.interfaces import EventKind, Host
+from vidnst.farm.interfaces import Host, NodeEventKind
 from vidnst.farm.jobs import Outcome
 from vidnst.farm.messages import LOOK_AFTER, error_line
 from vidnst.farm.plan import Lane
-from vidnst.farm.ready_queue import Entry
-from vidnst.farm.worker_roster import Crew
+from vidnst.farm.ready_queue import ReadyNode
+from vidnst.farm.worker_roster import WorkerRoster
 
 _NUMERICAL_ATTEMPTS = 2
 """NaN comes back on every worker; the second attempt takes a smaller step, a third has nothing new to offer."""
 
 
-class Trust:
+class FailurePolicy:
     """Judges failures.
 
     Args:
@@ -23,7 +23,7 @@ class Trust:
         tell: is told of workers that are set aside or taken back.
     """
 
-    def __init__(self, crews: Mapping[Lane, Crew], *, attempts: int, tell: Callable[..., None]) -> None:
+    def __init__(self, crews: Mapping[Lane, WorkerRoster], *, attempts: int, tell: Callable[..., None]) -> None:
         self._crew = crews
         self._lane = {name: lane for lane, crew in crews.items() for name in crew.names}
         self._attempts = attempts
@@ -38,23 +38,23 @@ class Trust:
         self._first_host = self._first_host or host
         self._several_hosts |= host is not self._first_host
 
-    def is_final(self, entry: Entry, error: BaseException) -> bool:
+    def is_final(self, entry: ReadyNode, error: BaseException) -> bool:
         """Whether another attempt is not allowed or has no prospect."""
         limit = min(self._attempts, _NUMERICAL_ATTEMPTS) if isinstance(error, NumericalError) else self._attempts
         once = isinstance(error, ScarceMemoryError)  # the worker has tried more than once itself
         everywhere = (once or entry.failures > 1) and entry.refused.issuperset(self._crew[entry.node.role.lane].names)
         return entry.failures >= limit or everywhere
 
-    def doubt(self, entry: Entry, outcome: Outcome, error: BaseException) -> None:
+    def doubt(self, entry: ReadyNode, outcome: Outcome, error: BaseException) -> None:
         """See whether it is rather the worker that fails, and whether there are any left."""
         lane = self._lane[outcome.worker]
         crew = self._crew[lane]
         facts = {"attempt": entry.failures, "error": error_line(error)}
         for name in crew.acquit(entry):
-            self._tell(EventKind.TAKEN_BACK, entry, worker=name, **facts)
+            self._tell(NodeEventKind.TAKEN_BACK, entry, worker=name, **facts)
         # NaN comes of what is computed, not of who computes.
         if not isinstance(error, NumericalError) and crew.suspect(outcome.worker, entry):
-            self._tell(EventKind.SET_ASIDE, entry, worker=outcome.worker, **facts)
+            self._tell(NodeEventKind.SET_ASIDE, entry, worker=outcome.worker, **facts)
         self.count_left(outcome, error)
 
     def count_left(self, outcome: Outcome, error: BaseException) -> None:
@@ -67,7 +67,7 @@ class Trust:
                 LOOK_AFTER,
             ) from error
 
-    def despair(self, entry: Entry, outcome: Outcome, error: BaseException) -> None:
+    def despair(self, entry: ReadyNode, outcome: Outcome, error: BaseException) -> None:
         """Try no more of a component where whatever any worker gets of it fails for good."""
         crew = self._crew[self._lane[outcome.worker]]
         if not crew.failed_for_good(entry.front.host):

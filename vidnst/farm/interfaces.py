@@ -68,7 +68,7 @@ class Component:
     """Asked again and again; while it says so, no node of the component is handed out, and others go on."""
 
 
-class EventKind(StrEnum):
+class NodeEventKind(StrEnum):
     """What can happen to a node."""
 
     SKIPPED = "skipped"
@@ -89,10 +89,10 @@ class EventKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class NodeEvent:
     """Something that happened to a node."""
 
-    kind: EventKind
+    kind: NodeEventKind
     node: Node
     host: Host
     """The host of the node's component."""
@@ -109,4 +109,4 @@ class Event:
     """With DONE: what the worker gave back."""
 
 
-Listener: TypeAlias = Callable[[Event], None]
+Listener: TypeAlias = Callable[[NodeEvent], None]

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from vidnst.errors import VidnstError
 from vidnst.farm.plan import FlowId, Lane, NodeId, StateId
 from vidnst.frames import Pixels, State
-from vidnst.motion.blend import Start
+from vidnst.motion.blend import WarmSource
 from vidnst.motion.flow import FlowPair
-from vidnst.style.guidance import Direction
-from vidnst.style.memory.modes import NO_THRIFT, Thrift
+from vidnst.style.guidance import Guidance
+from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class StylizeJob:
 
     node: StateId
     content: Pixels
-    starts: tuple[Start, ...]
+    starts: tuple[WarmSource, ...]
     """Empty for a cold start."""
     iterations: int
     """Loss evaluations; 0 passes the content through."""
@@ -48,16 +48,16 @@ class StylizeJob:
     """Factor on the step size: below 1 when an attempt with the full step gave NaN."""
     renew: float = 0.0
     """Share of the content in what a warm start begins at: styles have changed since."""
-    direction: Direction | None = None
+    direction: Guidance | None = None
     """Which styles pull where; None lets all pull everywhere."""
     glimpses: tuple[NDArray[np.float32] | None, ...] | None = None
-    """Of the source of each start, see `gate.glimpse`; None for the frame itself. No glimpses: the result is taken
+    """Of the source of each start, see `thumbnail_luma`; None for the frame itself. No glimpses: the result is taken
     unseen."""
     painted: tuple[NDArray[np.float32] | None, ...] = ()
     """Glimpses of the states of the starts, where they are known; what is missing is looked at again."""
     look: Shared | None = None
     """What makes the worker that can do it, for workers of several looks; None leaves it to the worker there is."""
-    thrift: Thrift = NO_THRIFT
+    thrift: MemoryMode = NO_SAVINGS
     """The least that is to be done to save memory."""
 
 
@@ -107,11 +107,11 @@ class Stylized:
     """Why the result looks wrong; empty where it does not."""
     mended: str = ""
     """Why the result looked wrong before it was made again."""
-    thrift: Thrift = NO_THRIFT
+    thrift: MemoryMode = NO_SAVINGS
     """What was done to save memory."""
     shortage: str = ""
     """Why that was more than the job asked for; empty where it was not."""
-    glimpse: NDArray[np.float32] | None = None
+    thumbnail_luma: NDArray[np.float32] | None = None
     """Of the state, where the job has glimpses to compare it with."""
 
 
@@ -149,7 +149,7 @@ WorkerFactory: TypeAlias = Callable[[], Worker]
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
+class WorkerGroup:
     """The workers of one lane, all alike, and what each of them holds."""
 
     factory: WorkerFactory

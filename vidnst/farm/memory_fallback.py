@@ -12,7 +12,7 @@ import torch
 from vidnst.config import FarmConfig, RenderConfig
 from vidnst.errors import ScarceMemoryError
 from vidnst.style.memory.footprint import footprint
-from vidnst.style.memory.modes import NO_THRIFT, Thrift, additive, ladder
+from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, additive, ladder
 from vidnst.style.network.precision import with_half
 
 _T = TypeVar("_T")
@@ -95,7 +95,7 @@ def free_caches(device: torch.device) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Rungs:
+class MemoryLadder:
     """The ways to save memory that a worker may take, for one configuration."""
 
     config: RenderConfig
@@ -105,7 +105,7 @@ class Rungs:
     """Whether maps are bfloat16 anyway, so that a rung which adds only that is no gain. The ladder is the same on all
     devices: a run's records name its rungs."""
 
-    def above(self, thrift: Thrift, *, width: int, height: int) -> tuple[tuple[Thrift, ...], str]:
+    def above(self, thrift: MemoryMode, *, width: int, height: int) -> tuple[tuple[MemoryMode, ...], str]:
         """Those to try for a frame, and why not the first of them all, where that is reckoned only.
 
         Args:
@@ -129,7 +129,7 @@ class Rungs:
         why = f"a frame of {width}x{height} takes some {_gib(taken)} of memory, and there are {_gib(self.limit)}"
         return rungs[rungs.index(first) :], why
 
-    def _is_vain(self, rung: Thrift) -> bool:
+    def _is_vain(self, rung: MemoryMode) -> bool:
         return self.half and rung.half and replace(rung, half=False) in ladder(self.config)
 
     @property
@@ -138,15 +138,15 @@ class Rungs:
 
 
 def first_fitting(
-    rungs: Sequence[Thrift], config: RenderConfig, limit: int, *, width: int, height: int
-) -> Thrift | None:
+    rungs: Sequence[MemoryMode], config: RenderConfig, limit: int, *, width: int, height: int
+) -> MemoryMode | None:
     """The first of these with which a frame fits into so many bytes, by reckoning."""
     return next((rung for rung in rungs if footprint(config, rung).of(width, height) <= limit), None)
 
 
 def climb(
-    paint: Callable[[Thrift], _T], rungs: Sequence[Thrift], *, free: Callable[[], None]
-) -> tuple[_T, Thrift, str]:
+    paint: Callable[[MemoryMode], _T], rungs: Sequence[MemoryMode], *, free: Callable[[], None]
+) -> tuple[_T, MemoryMode, str]:
     """What `paint` gives with the first of some ways to save memory that is enough.
 
     Args:
@@ -173,7 +173,7 @@ def climb(
 
 
 def too_large(
-    config: RenderConfig, last: Thrift, room: int | None, why: str, *, width: int, height: int
+    config: RenderConfig, last: MemoryMode, room: int | None, why: str, *, width: int, height: int
 ) -> ScarceMemoryError:
     """What to tell of a frame that fits in no way, with a size that would.
 
@@ -182,7 +182,7 @@ def too_large(
         room: bytes that there are; None where that is not known.
         why: what the first failure said.
     """
-    spared = f", not with {last.describe()} either" if last != NO_THRIFT else ""
+    spared = f", not with {last.describe()} either" if last != NO_SAVINGS else ""
     size = size_that_fits(config, last, room, width=width, height=height)
     shrink = "" if config.farm.may_shrink else ", or let such shots be painted smaller with farm.may_shrink=true"
     return ScarceMemoryError(
@@ -191,7 +191,7 @@ def too_large(
     )
 
 
-def size_that_fits(config: RenderConfig, thrift: Thrift, room: int | None, *, width: int, height: int) -> int:
+def size_that_fits(config: RenderConfig, thrift: MemoryMode, room: int | None, *, width: int, height: int) -> int:
     """A longest side with which a frame fits by reckoning, and that has at most half the pixels: this did not fit."""
     half = max(_STEP, int(max(width, height) * 0.5**0.5) // _STEP * _STEP)
     if room is None:

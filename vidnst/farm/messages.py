@@ -9,7 +9,7 @@ LOOK_AFTER = "look after the machine or the cluster and give the same command ag
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class RunTotals:
     """What a run did, counted in nodes."""
 
     done: int = 0
@@ -47,7 +47,7 @@ def ends_all(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt)
 
 
-def stopped(totals: Totals) -> CancelledError:
+def stopped(totals: RunTotals) -> CancelledError:
     """What a run ends with that was asked to stop."""
     return CancelledError(
         f"stopped with {totals.done + totals.skipped} pieces of work finished",

@@ -13,7 +13,7 @@ _WARM = 8
 """Looks that a worker keeps ready: more than are usually in work at once, and small beside the optimiser's memory."""
 
 
-class LooksWorker:
+class MultiStyleWorker:
     """Does jobs of any look, each with a worker made when the look's first job comes; those used last stay.
 
     Args:
@@ -58,13 +58,13 @@ class LooksWorker:
 
 
 @dataclass(frozen=True, slots=True)
-class LooksWorkerFactory:
+class MultiStyleWorkerFactory:
     """Makes a worker of several looks where it is to live."""
 
     warm: int = _WARM
 
-    def __call__(self) -> LooksWorker:
-        return LooksWorker(self.warm)
+    def __call__(self) -> MultiStyleWorker:
+        return MultiStyleWorker(self.warm)
 
 
 class SkippingWorker:

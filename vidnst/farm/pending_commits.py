@@ -3,26 +3,26 @@
 from collections import deque
 from collections.abc import Callable
 
-from vidnst.farm.interfaces import Event, Host
+from vidnst.farm.interfaces import Host, NodeEvent
 
 
-class Kept:
+class PendingCommits:
     """Tells that nodes are done, each once its host says that it lasts, host by host in the order of `add`.
 
     Args:
         tell: is told.
     """
 
-    def __init__(self, tell: Callable[[Event], None]) -> None:
+    def __init__(self, tell: Callable[[NodeEvent], None]) -> None:
         self._tell = tell
-        self._lines: dict[int, tuple[Host, deque[Event]]] = {}
+        self._lines: dict[int, tuple[Host, deque[NodeEvent]]] = {}
         """By the host's identity: hosts need not be hashable."""
 
     def __bool__(self) -> bool:
         """Whether there are any."""
         return bool(self._lines)
 
-    def add(self, event: Event) -> None:
+    def add(self, event: NodeEvent) -> None:
         """Take in that a node is done, to be told at once where it lasts already."""
         self._lines.setdefault(id(event.host), (event.host, deque()))[1].append(event)
         self._look(event.host)

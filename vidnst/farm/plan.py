@@ -76,7 +76,7 @@ NodeId: TypeAlias = StateId | FlowId
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class StartState:
     """A state that a frame starts from."""
 
     state: StateId
@@ -99,7 +99,7 @@ class Node:
     needs: tuple[NodeId, ...] = ()
     """Nodes whose results it reads. All of them come earlier in the plan. A flow that needs others is refined from
     what they give one after the other."""
-    sources: tuple[Source, ...] = ()
+    sources: tuple[StartState, ...] = ()
     """What a warm start is made of; its states and flows are among `needs`."""
     uses: int = 0
     """How many nodes of the plan need this one: after that many its result may be forgotten."""
@@ -142,7 +142,7 @@ def chain(shot: Shot, *, number: int = 0) -> Iterator[Node]:
             continue
         flow = FlowId(frame, frame - 1)
         yield Node(flow, Role.FLOW, number, (frame, frame - 1), uses=1)
-        yield _warm(StateId(frame), Role.WARM, number, [Source(StateId(frame - 1), flow)], uses=uses, final=True)
+        yield _warm(StateId(frame), Role.WARM, number, [StartState(StateId(frame - 1), flow)], uses=uses, final=True)
 
 
 def keys(shot: Shot, *, number: int = 0, spacing: int = 8, passes: int = 2, loop: bool = False) -> Iterator[Node]:
@@ -223,9 +223,9 @@ class _KeyPlan:
         return Node(flow, Role.FLOW, self._number, (flow.frame, flow.reference), through)
 
     def _key(self, left: int, right: int) -> Node:
-        sources = [Source(StateId(left), FlowId(right, left))]
+        sources = [StartState(StateId(left), FlowId(right, left))]
         if self._loop and right == self._keys[-1]:  # the last key must suit the first, which follows it, as well
-            sources.append(Source(StateId(self._keys[0]), FlowId(self._keys[0], right)))
+            sources.append(StartState(StateId(self._keys[0]), FlowId(self._keys[0], right)))
         return _warm(StateId(right), Role.KEY, self._number, sources, final=not self._passes)
 
     def _betweens(self, left: int, right: int) -> Iterator[Node]:
@@ -233,8 +233,8 @@ class _KeyPlan:
         for frame in range(left + 1, right):
             far = (frame - left) / (right - left)
             sources = [
-                Source(StateId(left), FlowId(frame, left), 1 - far),
-                Source(StateId(follower), FlowId(follower, frame), far),
+                StartState(StateId(left), FlowId(frame, left), 1 - far),
+                StartState(StateId(follower), FlowId(follower, frame), far),
             ]
             yield _warm(StateId(frame), Role.BETWEEN, self._number, sources, final=not self._passes)
 
@@ -255,13 +255,13 @@ class _KeyPlan:
                 yield self._relax(frame, pass_index)
 
     def _relax(self, frame: int, pass_index: int) -> Node:
-        sources = [Source(StateId(frame, pass_index - 1))]
+        sources = [StartState(StateId(frame, pass_index - 1))]
         if frame > self._shot.start or self._loop:
             before = frame - 1 if frame > self._shot.start else self._shot.end - 1
-            sources.append(Source(StateId(before, pass_index - 1), FlowId(frame, before)))
+            sources.append(StartState(StateId(before, pass_index - 1), FlowId(frame, before)))
         if frame < self._shot.end - 1 or self._loop:
             after = self._frame(frame + 1)
-            sources.append(Source(StateId(after, pass_index - 1), FlowId(after, frame)))
+            sources.append(StartState(StateId(after, pass_index - 1), FlowId(after, frame)))
         final = pass_index == self._passes
         return _warm(StateId(frame, pass_index), Role.RELAX, self._number, sources, final=final)
 
@@ -270,7 +270,7 @@ class _KeyPlan:
         return place if place < self._shot.end else self._shot.start
 
 
-def _warm(state: StateId, role: Role, shot: int, sources: Sequence[Source], *, uses: int = 0, final: bool) -> Node:
+def _warm(state: StateId, role: Role, shot: int, sources: Sequence[StartState], *, uses: int = 0, final: bool) -> Node:
     needs: dict[NodeId, None] = {}
     for source in sources:
         needs[source.state] = None
@@ -320,7 +320,7 @@ def closed(schedule: ScheduleConfig, shots: Sequence[Shot]) -> ScheduleConfig:
     return schedule.model_copy(update={"loop": schedule.loop and len(shots) == 1})
 
 
-def settled(
+def finished_states(
     nodes: Iterable[Node], *, finished: Callable[[Node], bool], stored: Callable[[NodeId], bool]
 ) -> set[StateId]:
     """States of one component that need no more work, given what an earlier session left.

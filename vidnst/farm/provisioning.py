@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.config import FarmConfig
-from vidnst.farm.jobs import SharingPool, Team, WorkerFactory
+from vidnst.farm.jobs import SharingPool, WorkerFactory, WorkerGroup
 from vidnst.farm.memory_fallback import FLOW_PART
 from vidnst.farm.multi_style_worker import SkippingWorkerFactory
 from vidnst.farm.plan import Lane
@@ -27,7 +27,7 @@ _GROWING_SECONDS = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
-class Staff:
+class WorkerCounts:
     """Workers to start."""
 
     style: int
@@ -38,7 +38,9 @@ class Staff:
     """Threads of each stylizing worker on a CPU; None on a GPU."""
 
 
-def choose_staff(farm: FarmConfig, *, width: int, cores: int, gpus: float, threads: int | None = None) -> Staff:
+def choose_worker_counts(
+    farm: FarmConfig, *, width: int, cores: int, gpus: float, threads: int | None = None
+) -> WorkerCounts:
     """The staff that suits a plan and the machines.
 
     Args:
@@ -54,10 +56,10 @@ def choose_staff(farm: FarmConfig, *, width: int, cores: int, gpus: float, threa
     """
     if gpus:
         style = farm.workers or max(1, default_workers(gpus=gpus, gpus_per_worker=farm.gpus_per_worker))
-        return Staff(style, max(1, min(style, cores)), None)
+        return WorkerCounts(style, max(1, min(style, cores)), None)
     threads = threads or farm.threads
     style = farm.workers or max(1, min(width, cores // (threads or 1)))
-    return Staff(style, max(1, min(style, cores // 2)), threads or max(1, cores // style))
+    return WorkerCounts(style, max(1, min(style, cores // 2)), threads or max(1, cores // style))
 
 
 def share_gpu(share: float, *, raft: bool) -> tuple[float, float]:
@@ -88,7 +90,7 @@ def hire(
     threads: int | None,
     raft: Mapping[str, NDArray[np.float32]] | None = None,
     verbose: bool = False,
-) -> Iterator[tuple[SharingPool, Staff]]:
+) -> Iterator[tuple[SharingPool, WorkerCounts]]:
     """Workers for a render, until the block is left.
 
     Args:
@@ -105,27 +107,27 @@ def hire(
     flow = FlowWorkerFactory(factory.config.motion, raft, farm.device)
     inline = factory.features is None  # passing frames through is not worth a process
 
-    def crews(staff: Staff) -> Crews:
+    def crews(staff: WorkerCounts) -> Crews:
         makers = (replace(factory, threads=staff.threads), replace(flow, threads=staff.threads))
         return SkippingWorkerFactory(makers[0]), SkippingWorkerFactory(makers[1])
 
-    with hire_crews(
+    with start_workers(
         farm, crews, width=width, threads=threads, raft=raft is not None, inline=inline, verbose=verbose
     ) as found:
         yield found
 
 
 @contextmanager
-def hire_crews(
+def start_workers(
     farm: FarmConfig,
-    crews: Callable[[Staff], Crews],
+    crews: Callable[[WorkerCounts], Crews],
     *,
     width: int,
     threads: int | None = None,
     raft: bool = False,
     inline: bool = False,
     verbose: bool = False,
-) -> Iterator[tuple[SharingPool, Staff]]:
+) -> Iterator[tuple[SharingPool, WorkerCounts]]:
     """Workers until the block is left.
 
     Args:
@@ -143,11 +145,11 @@ def hire_crews(
         from vidnst.farm.workers import pick_device
 
         gpu = pick_device(farm.device).type == "cuda"
-        staff = choose_staff(farm, width=width, cores=local_cores(), gpus=float(gpu), threads=threads)
+        staff = choose_worker_counts(farm, width=width, cores=local_cores(), gpus=float(gpu), threads=threads)
         style, flow = crews(staff)
         inline_teams = {
-            Lane.STYLE: Team(style, staff.style, hands=_hands(gpu)),
-            Lane.FLOW: Team(flow, staff.flow),
+            Lane.STYLE: WorkerGroup(style, staff.style, hands=_hands(gpu)),
+            Lane.FLOW: WorkerGroup(flow, staff.flow),
         }
         with closing(InlinePool(inline_teams)) as pool:
             yield pool, staff
@@ -159,14 +161,14 @@ def hire_crews(
         if grows and farm.device == "cuda":  # there may be none yet
             gpus = max(gpus, 1.0)
         cores = int(session.cpus) if session.joined else local_cores()
-        staff = choose_staff(farm, width=width, cores=cores, gpus=gpus, threads=threads)
+        staff = choose_worker_counts(farm, width=width, cores=cores, gpus=gpus, threads=threads)
         share = farm.gpus_per_worker if gpus or farm.device == "cuda" else 0.0
         of_style, of_flow = share_gpu(share, raft=raft)
         style, flow = crews(staff)
         # Stylizing workers first: placed before them, flow workers could crowd one GPU and leave no room there.
         teams = {
-            Lane.STYLE: Team(style, staff.style, float(staff.threads or 1), of_style, _hands(of_style > 0)),
-            Lane.FLOW: Team(flow, staff.flow, cpus=0, gpus=of_flow),
+            Lane.STYLE: WorkerGroup(style, staff.style, float(staff.threads or 1), of_style, _hands(of_style > 0)),
+            Lane.FLOW: WorkerGroup(flow, staff.flow, cpus=0, gpus=of_flow),
         }
         seconds = _GROWING_SECONDS if grows else _START_SECONDS
         with closing(RayPool(session, teams, start_timeout_seconds=seconds, grows=grows)) as ray_pool:

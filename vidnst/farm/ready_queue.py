@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from vidnst.farm.plan import Lane, Node, NodeId, StateId
 
 if TYPE_CHECKING:
-    from vidnst.farm.component_window import Front
+    from vidnst.farm.component_window import ComponentWindow
 
 
 class Status(IntEnum):
@@ -31,7 +31,7 @@ class Urgency(IntEnum):
     LATER = 2
 
 
-class Entry:
+class ReadyNode:
     """A node that has been admitted and may still be read."""
 
     __slots__ = (
@@ -57,12 +57,12 @@ class Entry:
         "wanted",
     )
 
-    def __init__(self, node: Node, front: "Front") -> None:
+    def __init__(self, node: Node, front: "ComponentWindow") -> None:
         self.node = node
         self.front = front
         self.status = Status.WAITING
         self.uses_left = node.uses
-        self.dependants: list[Entry] = []
+        self.dependants: list[ReadyNode] = []
         """Admitted nodes that read this one and are not done."""
         self.waiting = 0
         """Needs that are not finished."""
@@ -105,11 +105,11 @@ class Entry:
         return self.node.id
 
 
-_Item: TypeAlias = tuple[tuple[int, ...], int, Entry]
+_Item: TypeAlias = tuple[tuple[int, ...], int, ReadyNode]
 """Order, number that keeps equal ones in line, node."""
 
 
-def _key(entry: Entry) -> tuple[int, ...]:
+def _key(entry: ReadyNode) -> tuple[int, ...]:
     return (int(entry.urgency), entry.front.order, *entry.node.rank)
 
 
@@ -138,14 +138,14 @@ class Queues:
         """Flows that are made or being made, and not yet read by a running node."""
         self.parked = 0
         """Stylizing nodes that wait for flows only."""
-        self._held: dict[Front, dict[Entry, None]] = {}
+        self._held: dict[ComponentWindow, dict[ReadyNode, None]] = {}
         """Of fronts that are held, what could run."""
 
     def __len__(self) -> int:
         """How many stylizing nodes are ready."""
         return len(self._style) - self._dropped
 
-    def push(self, entry: Entry) -> None:
+    def push(self, entry: ReadyNode) -> None:
         """Add a node that has just become ready, failed, or gained urgency."""
         if (kept := self._held.get(entry.front)) is not None:
             kept[entry] = None
@@ -177,7 +177,7 @@ class Queues:
         """How many stylizing nodes are ready, or wait for flows only."""
         return len(self) + self.parked - sum(front.parked for front in self._held)
 
-    def hold(self, front: "Front", held: bool) -> None:
+    def hold(self, front: "ComponentWindow", held: bool) -> None:
         """Take what could run of a front out of the line, or put it back; nothing where it is so already."""
         if held and front not in self._held:
             listed = [item for item in self._style + self._flow if item[2].front is front]
@@ -192,7 +192,7 @@ class Queues:
                 if entry.status is Status.READY:
                     self.push(entry)
 
-    def pop_style(self) -> Entry | None:
+    def pop_style(self) -> ReadyNode | None:
         """Take the first ready stylizing node."""
         while self._style:
             entry = heapq.heappop(self._style)[2]
@@ -201,14 +201,14 @@ class Queues:
             self._dropped -= 1
         return None
 
-    def drop(self, entry: Entry) -> None:
+    def drop(self, entry: ReadyNode) -> None:
         """Note that a ready node is given up; it is taken out when it comes to the top."""
         if (kept := self._held.get(entry.front)) is not None:
             kept.pop(entry, None)
         else:
             self._dropped += not entry.on_demand
 
-    def pop_flow(self, *, hungry: bool) -> Entry | None:
+    def pop_flow(self, *, hungry: bool) -> ReadyNode | None:
         """Take the flow to make next, or None where enough of them lie ready.
 
         Args:

@@ -6,16 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 from vidnst.errors import FarmError, ScarceMemoryError, SourceError, VidnstError
-from vidnst.farm.component_window import Front, default_window
-from vidnst.farm.failure_policy import Trust
-from vidnst.farm.interfaces import Component, Event, EventKind, Listener
+from vidnst.farm.component_window import ComponentWindow, default_window
+from vidnst.farm.failure_policy import FailurePolicy
+from vidnst.farm.interfaces import Component, Listener, NodeEvent, NodeEventKind
 from vidnst.farm.jobs import Outcome, Pool
-from vidnst.farm.messages import Totals, ends_all, error_line, node_name, stopped
-from vidnst.farm.pending_commits import Kept
+from vidnst.farm.messages import RunTotals, ends_all, error_line, node_name, stopped
+from vidnst.farm.pending_commits import PendingCommits
 from vidnst.farm.plan import Lane
-from vidnst.farm.ready_queue import Entry, Queues
-from vidnst.farm.worker_queues import Lines
-from vidnst.farm.worker_roster import Crew
+from vidnst.farm.ready_queue import Queues, ReadyNode
+from vidnst.farm.worker_queues import WorkerQueues
+from vidnst.farm.worker_roster import WorkerRoster
 
 _POLL_SECONDS = 0.2
 """How long a cancellation may go unseen."""
@@ -31,7 +31,7 @@ def run_plan(
     cancelled: Callable[[], bool] | None = None,
     clock: Callable[[], float] = time.monotonic,
     eager: Callable[[int], bool] | None = None,
-) -> Totals:
+) -> RunTotals:
     """Run all nodes of all components on the workers of `pool`; the caller closes it.
 
     A component is opened when stylizing workers would otherwise find nothing to do, so chains run side by side, and no
@@ -86,19 +86,19 @@ class _Run:
         clock: Callable[[], float],
         eager: Callable[[int], bool] | None,
     ) -> None:
-        self.totals = Totals()
+        self.totals = RunTotals()
         self._components = iter(components)
         self._pool = pool
         self._window = window
         self._listener = listener
         self._eager = eager
-        self._crew = {lane: Crew(pool.workers(lane)) for lane in Lane}
+        self._crew = {lane: WorkerRoster(pool.workers(lane)) for lane in Lane}
         self._lane = {name: lane for lane, crew in self._crew.items() for name in crew.names}
-        self._lines = Lines(clock)
-        self._kept = Kept(self._tell_done)
-        self.trust = Trust(self._crew, attempts=attempts, tell=self._tell)
+        self._lines = WorkerQueues(clock)
+        self._kept = PendingCommits(self._tell_done)
+        self.trust = FailurePolicy(self._crew, attempts=attempts, tell=self._tell)
         self._open = 0
-        self._watched: list[Front] = []
+        self._watched: list[ComponentWindow] = []
         """Open components that may be held, or change their order."""
         style, flow = len(self._crew[Lane.STYLE]), len(self._crew[Lane.FLOW])
         self._queues = Queues(flows_ahead=4 * style + 2 * flow)
@@ -150,7 +150,7 @@ class _Run:
             component = next(self._components, None)
             if component is None:
                 return
-            front = Front(
+            front = ComponentWindow(
                 component, self._queues, window=self._window, skipped=self._skip, given_up=self._tell_given_up
             )
             self.trust.meet(component.host)
@@ -166,7 +166,7 @@ class _Run:
         return crew.busy + self._queues.soon < max(1, len(crew))
 
     def _hand_out(self, lane: Lane) -> None:
-        waiting: list[Entry] = []
+        waiting: list[ReadyNode] = []
         crew = self._crew[lane]
         while (crew.idle or not crew) and (entry := self._pop(lane)) is not None:
             if not crew:
@@ -197,12 +197,12 @@ class _Run:
                 return
             self._start(entry, worker)
 
-    def _pop(self, lane: Lane) -> Entry | None:
+    def _pop(self, lane: Lane) -> ReadyNode | None:
         if lane is Lane.STYLE:
             return self._queues.pop_style()
         return self._queues.pop_flow(hungry=len(self._queues) < self._crew[Lane.STYLE].idle)
 
-    def _start(self, entry: Entry, worker: str) -> None:
+    def _start(self, entry: ReadyNode, worker: str) -> None:
         inputs = entry.front.start(entry)
         attempt = entry.failures + 1
         try:
@@ -213,7 +213,7 @@ class _Run:
             self._break_off(entry, error)
             return
         if worker not in self._lines:
-            self._tell(EventKind.STARTED, entry, worker=worker, attempt=attempt)
+            self._tell(NodeEventKind.STARTED, entry, worker=worker, attempt=attempt)
         self._pool.submit(worker, job)
         self._lines.add(worker, entry)
 
@@ -225,7 +225,7 @@ class _Run:
         else:
             self._keep(entry, outcome, seconds)
         if (then := self._lines.at(outcome.worker)) is not None:
-            self._tell(EventKind.STARTED, then, worker=outcome.worker, attempt=then.failures + 1)
+            self._tell(NodeEventKind.STARTED, then, worker=outcome.worker, attempt=then.failures + 1)
 
     def _move_on(self, outcome: Outcome) -> None:
         """See what becomes of a worker after a node, and of what lies ready behind it."""
@@ -240,14 +240,14 @@ class _Run:
             for behind in self._lines.clear(outcome.worker):
                 behind.front.retry(behind)
 
-    def _keep(self, entry: Entry, outcome: Outcome, seconds: float) -> None:
+    def _keep(self, entry: ReadyNode, outcome: Outcome, seconds: float) -> None:
         front, attempt = entry.front, entry.failures + 1
         self._crew[self._lane[outcome.worker]].succeeded(outcome.worker)
         front.pace[entry.node.role] = seconds
         value = front.host.keep(entry.node, outcome.value, worker=outcome.worker, attempt=attempt)
         front.finish(entry, value)
         facts = {"worker": outcome.worker, "attempt": attempt, "seconds": seconds, "result": outcome.value}
-        self._kept.add(Event(EventKind.DONE, entry.node, front.host, **facts))
+        self._kept.add(NodeEvent(NodeEventKind.DONE, entry.node, front.host, **facts))
         self._refill(front)
 
     def _lose(self, outcome: Outcome) -> None:
@@ -255,14 +255,14 @@ class _Run:
         self._crew[self._lane[outcome.worker]].lose(outcome.worker)
         self.trust.count_left(outcome, outcome.error or FarmError(f"worker {outcome.worker} died"))
 
-    def _refill(self, front: Front) -> None:
+    def _refill(self, front: ComponentWindow) -> None:
         """Admit what fits; count the component as done when it is."""
         front.fill()
         if front.exhausted and not front.closed:
             front.closed = True
             self._open -= 1
 
-    def _fail(self, entry: Entry, outcome: Outcome, seconds: float) -> None:
+    def _fail(self, entry: ReadyNode, outcome: Outcome, seconds: float) -> None:
         error = outcome.error or FarmError(f"worker {outcome.worker} died")
         entry.failures += 1
         entry.tried.add(outcome.worker)
@@ -270,9 +270,9 @@ class _Run:
             entry.refused.add(outcome.worker)
         entry.last_error = error
         if outcome.died:
-            kind, self.totals = EventKind.DIED, replace(self.totals, died=self.totals.died + 1)
+            kind, self.totals = NodeEventKind.DIED, replace(self.totals, died=self.totals.died + 1)
         else:
-            kind, self.totals = EventKind.FAILED, replace(self.totals, failed=self.totals.failed + 1)
+            kind, self.totals = NodeEventKind.FAILED, replace(self.totals, failed=self.totals.failed + 1)
         self._tell(kind, entry, worker=outcome.worker, attempt=entry.failures, seconds=seconds, error=error_line(error))
         if isinstance(error, SourceError):
             self._break_off(entry, error)
@@ -290,28 +290,28 @@ class _Run:
             entry.front.retry(entry)
         self._refill(entry.front)
 
-    def _break_off(self, entry: Entry, error: VidnstError) -> None:
+    def _break_off(self, entry: ReadyNode, error: VidnstError) -> None:
         """End the component of a node whose source frames cannot be had, or that fits into no memory."""
         entry.front.break_off(entry, error_line(error))
         self._refill(entry.front)
 
-    def _tell_given_up(self, entry: Entry) -> None:
+    def _tell_given_up(self, entry: ReadyNode) -> None:
         assert entry.blame is not None
         root, error = entry.blame
         because = None if root == entry.id else root
         entry.front.host.give_up(entry.node, error, because)
         self.totals = replace(self.totals, given_up=self.totals.given_up + 1)
-        self._tell(EventKind.GIVEN_UP, entry, error=error, because=because)
+        self._tell(NodeEventKind.GIVEN_UP, entry, error=error, because=because)
 
-    def _tell_done(self, event: Event) -> None:
+    def _tell_done(self, event: NodeEvent) -> None:
         self.totals = replace(self.totals, done=self.totals.done + 1)
         if self._listener is not None:
             self._listener(event)
 
-    def _skip(self, entry: Entry) -> None:
+    def _skip(self, entry: ReadyNode) -> None:
         self.totals = replace(self.totals, skipped=self.totals.skipped + 1)
-        self._tell(EventKind.SKIPPED, entry)
+        self._tell(NodeEventKind.SKIPPED, entry)
 
-    def _tell(self, kind: EventKind, entry: Entry, **facts: Any) -> None:
+    def _tell(self, kind: NodeEventKind, entry: ReadyNode, **facts: Any) -> None:
         if self._listener is not None:
-            self._listener(Event(kind, entry.node, entry.front.host, **facts))
+            self._listener(NodeEvent(kind, entry.node, entry.front.host, **facts))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from vidnst.farm.jobs import Outcome, Shared, Team, Worker, WorkerDiedError
+from vidnst.farm.jobs import Outcome, Shared, Worker, WorkerDiedError, WorkerGroup
 from vidnst.farm.plan import Lane
 
 
@@ -20,7 +20,7 @@ class InlinePool:
         teams: the workers of each lane. What they hold of cores and GPUs does not matter here.
     """
 
-    def __init__(self, teams: Mapping[Lane, Team]) -> None:
+    def __init__(self, teams: Mapping[Lane, WorkerGroup]) -> None:
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._names = {lane: [f"{lane}-{number}" for number in range(team.count)] for lane, team in teams.items()}
         self._desks = {
@@ -65,7 +65,7 @@ _STOP = object()
 class _Desk:
     """One worker, its jobs, and the threads that take them up; outcomes leave in the order in which jobs came."""
 
-    def __init__(self, name: str, team: Team, outcomes: "queue.SimpleQueue[Outcome]") -> None:
+    def __init__(self, name: str, team: WorkerGroup, outcomes: "queue.SimpleQueue[Outcome]") -> None:
         self._name = name
         self._factory = team.factory
         self._outcomes = outcomes

@@ -3,14 +3,14 @@
 from collections import deque
 from collections.abc import Callable, Collection
 
-from vidnst.farm.ready_queue import Entry
+from vidnst.farm.ready_queue import ReadyNode
 
 LEAD_SECONDS = 0.25
 """How long before a worker will have done with a node another is laid ready: several times what a hand-over takes.
 Where a node is to run is better not decided sooner."""
 
 
-class Lines:
+class WorkerQueues:
     """Nodes by worker, in the order in which they were handed over.
 
     Args:
@@ -19,7 +19,7 @@ class Lines:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._lines: dict[str, deque[Entry]] = {}
+        self._lines: dict[str, deque[ReadyNode]] = {}
         self._began: dict[str, float] = {}
         """When workers came to the nodes that they are at."""
 
@@ -31,14 +31,14 @@ class Lines:
         """Whether a worker has one."""
         return worker in self._lines
 
-    def add(self, worker: str, entry: Entry) -> None:
+    def add(self, worker: str, entry: ReadyNode) -> None:
         """Note that a node was handed over; where the worker has one already it lies ready behind that."""
         line = self._lines.setdefault(worker, deque())
         if not line:
             self._began[worker] = self._clock()
         line.append(entry)
 
-    def end(self, worker: str) -> tuple[Entry, float]:
+    def end(self, worker: str) -> tuple[ReadyNode, float]:
         """Note that a worker has done with the node that it was at, and comes to the next; the node, and seconds."""
         line, now = self._lines[worker], self._clock()
         entry, seconds = line.popleft(), now - self._began[worker]
@@ -47,12 +47,12 @@ class Lines:
             del self._lines[worker], self._began[worker]
         return entry, seconds
 
-    def at(self, worker: str) -> Entry | None:
+    def at(self, worker: str) -> ReadyNode | None:
         """The node that a worker is at."""
         line = self._lines.get(worker)
         return line[0] if line else None
 
-    def clear(self, worker: str) -> list[Entry]:
+    def clear(self, worker: str) -> list[ReadyNode]:
         """Note that a worker will not come to what lies behind: the nodes."""
         self._began.pop(worker, None)
         return list(self._lines.pop(worker, ()))

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Collection, Iterable
 
 from vidnst.farm.interfaces import Host
-from vidnst.farm.ready_queue import Entry
+from vidnst.farm.ready_queue import ReadyNode
 
 _STREAK = 3
 """Different nodes that fail one after the other at a worker before it is set aside."""
@@ -14,7 +14,7 @@ _HOPELESS_HOSTS = 3
 """Hosts of which that is so before it is taken to be the workers."""
 
 
-class Crew:
+class WorkerRoster:
     """Workers by name. An idle one is found in O(log n); the first in the given order goes first, so few stay warm."""
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -30,7 +30,7 @@ class Crew:
         self._heap = sorted((place, name) for name, place in self._place.items())
         self._barren: dict[Host, int] = {}
         """Nodes given up since the last success of any worker, by host."""
-        self._streaks: dict[str, list[Entry]] = {}
+        self._streaks: dict[str, list[ReadyNode]] = {}
         """Nodes that failed at a worker since it last succeeded, and nowhere else as far as is known."""
 
     def __len__(self) -> int:
@@ -122,7 +122,7 @@ class Crew:
         hopeless = sum(count >= _BARREN for count in self._barren.values())
         return hopeless >= (_HOPELESS_HOSTS if several else 1)
 
-    def suspect(self, name: str, entry: Entry) -> bool:
+    def suspect(self, name: str, entry: ReadyNode) -> bool:
         """Note a failure; whether the worker is set aside for it. Not held against it is what failed elsewhere, too."""
         if len(entry.tried) > 1 or name not in self.names:
             return False
@@ -136,7 +136,7 @@ class Crew:
         self.set_aside.add(name)
         return True
 
-    def acquit(self, entry: Entry) -> list[str]:
+    def acquit(self, entry: ReadyNode) -> list[str]:
         """Hold a node's failures against no worker, if it has failed at several; those that are taken back for it."""
         back = []
         if len(entry.tried) > 1:

@@ -13,7 +13,7 @@ from torch import Tensor
 from vidnst.config import MotionConfig, RenderConfig
 from vidnst.errors import FarmError, ScarceMemoryError
 from vidnst.farm.jobs import FlowJob, Shared, Stylized, StylizeJob
-from vidnst.farm.memory_fallback import Rungs, climb, free_caches, given_memory, room_left, too_large
+from vidnst.farm.memory_fallback import MemoryLadder, climb, free_caches, given_memory, room_left, too_large
 from vidnst.frames import Pixels, State, planes, widen
 from vidnst.motion.blend import blend
 from vidnst.motion.compose import compose_pairs
@@ -21,12 +21,12 @@ from vidnst.motion.flow import FlowPair, estimate_pair
 from vidnst.motion.gpu.blend import begin
 from vidnst.motion.gpu.upload import upload
 from vidnst.motion.opencv_threads import use_threads
-from vidnst.motion.quality_gate import Neighbour, glimpse, misfit
+from vidnst.motion.quality_gate import Neighbour, quality_problem, thumbnail_luma
 from vidnst.motion.raft.flow import Raft
 from vidnst.motion.raft.weights import build_raft
-from vidnst.style.guidance import Direction, over_source
-from vidnst.style.memory.modes import Thrift
-from vidnst.style.network.precision import settled
+from vidnst.style.guidance import Guidance, over_source
+from vidnst.style.memory.modes import MemoryMode
+from vidnst.style.network.precision import resolve_precision
 from vidnst.style.stylizer import OnStep, Stylizer, WarmStart, from_pixels, to_state
 
 
@@ -47,9 +47,9 @@ class StyleWorkerFactory:
         if self.threads is not None and device.type == "cpu":
             _use_threads(self.threads)
         if self.features is None:
-            return StyleWorker(None, device, Rungs(self.config, None))
-        half = settled(self.config, device) != self.config
-        rungs = Rungs(self.config, given_memory(self.config, device), half)
+            return StyleWorker(None, device, MemoryLadder(self.config, None))
+        half = resolve_precision(self.config, device) != self.config
+        rungs = MemoryLadder(self.config, given_memory(self.config, device), half)
         features = self.features.get() if isinstance(self.features, Shared) else self.features
         stylizer = Stylizer(features, self.styles, self.config, device=device)
         return StyleWorker(stylizer, device, rungs)
@@ -85,7 +85,7 @@ class StyleWorker:
         rungs: what it may do where a frame does not fit into memory.
     """
 
-    def __init__(self, stylizer: Stylizer | None, device: torch.device, rungs: Rungs) -> None:
+    def __init__(self, stylizer: Stylizer | None, device: torch.device, rungs: MemoryLadder) -> None:
         self._stylizer = stylizer
         self._device = device
         self._rungs = rungs
@@ -107,11 +107,11 @@ class StyleWorker:
         if job.iterations == 0 or self._stylizer is None:
             return Stylized(widen(job.content), {}, 0, time.perf_counter() - began, thrift=job.thrift)
         result = _seen(job, self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step))
-        if wrong := misfit_of(job, result.glimpse):
+        if wrong := quality_problem_of(job, result.thumbnail_luma):
             job = replace(job, seed=_other_seed(job.seed), thrift=result.thrift)
             before = result
             result = _seen(job, self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step))
-            still = misfit_of(job, result.glimpse)
+            still = quality_problem_of(job, result.thumbnail_luma)
             shortage = before.shortage or result.shortage
             result = replace(result, suspect=still, mended="" if still else wrong, shortage=shortage)
         return replace(result, seconds=time.perf_counter() - began)
@@ -121,7 +121,7 @@ class StyleWorker:
         height, width = job.content.shape[:2]
         rungs, reckoned = self._rungs.above(job.thrift, width=width, height=height)
 
-        def paint(thrift: Thrift) -> Stylized:
+        def paint(thrift: MemoryMode) -> Stylized:
             return self._paint(stylizer, job, thrift, on_step=on_step, every_step=every_step)
 
         try:
@@ -133,7 +133,7 @@ class StyleWorker:
         return replace(result, thrift=thrift, shortage=(why or reckoned) if thrift != job.thrift else "")
 
     def _paint(
-        self, stylizer: Stylizer, job: StylizeJob, thrift: Thrift, *, on_step: OnStep | None, every_step: bool
+        self, stylizer: Stylizer, job: StylizeJob, thrift: MemoryMode, *, on_step: OnStep | None, every_step: bool
     ) -> Stylized:
         content = self._content(job)
         result = stylizer.stylize(
@@ -192,10 +192,10 @@ def blends_there(device: torch.device, motion: MotionConfig) -> bool:
 
 def _seen(job: StylizeJob, result: Stylized) -> Stylized:
     """The same with its glimpse, where the job has some to compare it with."""
-    return result if job.glimpses is None else replace(result, glimpse=glimpse(result.state))
+    return result if job.glimpses is None else replace(result, thumbnail_luma=thumbnail_luma(result.state))
 
 
-def misfit_of(job: StylizeJob, painted: NDArray[np.float32] | None) -> str:
+def quality_problem_of(job: StylizeJob, painted: NDArray[np.float32] | None) -> str:
     """What is wrong with a result by what its job reads; empty where nothing is, or nobody wants to know.
 
     Args:
@@ -205,18 +205,18 @@ def misfit_of(job: StylizeJob, painted: NDArray[np.float32] | None) -> str:
         return ""
     known = job.painted or (None,) * len(job.starts)
     others = [
-        Neighbour(glimpse(start.state) if seen is None else seen, source, start.flow)
+        Neighbour(thumbnail_luma(start.state) if seen is None else seen, source, start.flow)
         for start, source, seen in zip(job.starts, job.glimpses, known, strict=True)
         if start.flow is not None and source is not None
     ]
-    return misfit(painted, glimpse(job.content), others)
+    return quality_problem(painted, thumbnail_luma(job.content), others)
 
 
 def _other_seed(seed: int) -> int:
     return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
 
 
-def _shown(state: State, source: Pixels, direction: Direction) -> State | None:
+def _shown(state: State, source: Pixels, direction: Guidance) -> State | None:
     """What the viewer sees of a frame, where regions without style end softly.
 
     Warm starts do not read it: laid over the source again and again, pass by pass, the edge would become all source.

@@ -35,7 +35,7 @@ LEAST_TRUST = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class WarmSource:
     """A finished state and how it is fetched onto the frame to be stylized."""
 
     state: State
@@ -48,7 +48,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class BlendedStart:
     """What a warm frame begins at and is pulled toward."""
 
     picture: NDArray[np.float32]
@@ -66,7 +66,7 @@ class Beginning:
 
 @dataclass(frozen=True, slots=True)
 class _Fetched:
-    """A start on the frame's grid, arrays as in `Beginning`."""
+    """A start on the frame's grid, arrays as in `BlendedStart`."""
 
     picture: NDArray[np.float32]
     valid: NDArray[np.float32]
@@ -79,8 +79,8 @@ class _Fetched:
 
 
 def blend(
-    content: Pixels, starts: Sequence[Start], *, follow_light: bool = False, still_levels: float = 0.0
-) -> Beginning:
+    content: Pixels, starts: Sequence[WarmSource], *, follow_light: bool = False, still_levels: float = 0.0
+) -> BlendedStart:
     """The warped states, blended by weight and validity, and recoloured content where none is valid.
 
     Args:
@@ -115,7 +115,7 @@ def blend(
         begun = _over(valid, begun, match_colours(picture, begun, valid))
     lights = [one.light for one in fetched if one.light is not None]
     stills = [one.still for one in fetched if one.still is not None]
-    return Beginning(
+    return BlendedStart(
         begun,
         valid,
         light=_mean(lights, shares) if follow_light else None,
@@ -134,7 +134,7 @@ def _mean(values: Sequence[NDArray[np.float32]], shares: Sequence[NDArray[np.flo
 
 
 def _fetch(
-    picture: NDArray[np.float32], start: Start, *, detailed: bool, follow_light: bool, still_levels: float
+    picture: NDArray[np.float32], start: WarmSource, *, detailed: bool, follow_light: bool, still_levels: float
 ) -> _Fetched:
     """One start on the frame's grid, with its detail, how much brighter the frame is, and where it stands still."""
     state = planes(start.state)
@@ -236,8 +236,8 @@ def _same_light(now: NDArray[np.float32], then: NDArray[np.float32]) -> NDArray[
         gain = float((away * (fit_y - mean_y)).mean() / (np.square(away).mean() + 1e-6))
         offset = float(mean_y - gain * mean_x)
         if left:
-            misfit = np.abs(y - gain * x - offset)
-            keep = misfit <= 2.5 * np.median(misfit) + 1e-3
+            quality_problem = np.abs(y - gain * x - offset)
+            keep = quality_problem <= 2.5 * np.median(quality_problem) + 1e-3
             fit_x, fit_y = x[keep], y[keep]
     return (then * np.float32(gain) + np.float32(offset)).astype(np.float32, copy=False)
 

@@ -104,7 +104,7 @@ def pair_error(current: NDArray[np.float32], previous: NDArray[np.float32], flow
 
 
 @dataclass(frozen=True, slots=True)
-class Along:
+class FlowSampler:
     """A flow, ready for all pictures of one size that are compared along it."""
 
     places: NDArray[np.int16]
@@ -130,7 +130,7 @@ class Along:
         return PairError(total / ((self.count or height * width) * channels), self.count / self.valid.size)
 
 
-def along(flow: Flow, height: int, width: int) -> Along:
+def along(flow: Flow, height: int, width: int) -> FlowSampler:
     """A flow of any size of the same aspect for pictures of this one."""
     full = full_size(flow, height, width)
     at = full.vectors_px.copy()
@@ -138,7 +138,7 @@ def along(flow: Flow, height: int, width: int) -> Along:
     at[..., 1] += np.arange(height, dtype=np.float32)[:, None]
     places, fractions = cv2.convertMaps(at, np.empty(0, np.float32), cv2.CV_16SC2)
     count = cv2.countNonZero(full.valid)
-    return Along(np.asarray(places, np.int16), np.asarray(fractions, np.uint16), full.valid, count)
+    return FlowSampler(np.asarray(places, np.int16), np.asarray(fractions, np.uint16), full.valid, count)
 
 
 def full_size(flow: Flow, height: int, width: int) -> Flow:

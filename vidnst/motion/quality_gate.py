@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from vidnst.frames import Pixels
 from vidnst.motion.flow import Flow
-from vidnst.motion.warp import Places, fetch, places
+from vidnst.motion.warp import SamplingGrid, fetch, places
 
 GLIMPSE_PX = 128
 """Longest side at which frames are looked at."""
 
 
-def glimpse(pixels: Pixels) -> NDArray[np.float32]:
+def thumbnail_luma(pixels: Pixels) -> NDArray[np.float32]:
     """The luma of a frame `(H, W, 3)` uint8 or uint16, RGB, as `(h, w)` float32 in levels of 255, small."""
     height, width = pixels.shape[:2]
     shrink = min(1.0, GLIMPSE_PX / max(height, width))
@@ -86,12 +86,12 @@ def fit(painted: NDArray[np.float32], source: NDArray[np.float32], other: Neighb
     return Fit(float(valid.mean()), jump, source_jump, error, source_error)
 
 
-def _apart(here: NDArray[np.float32], there: NDArray[np.float32], at: Places) -> NDArray[np.float32]:
+def _apart(here: NDArray[np.float32], there: NDArray[np.float32], at: SamplingGrid) -> NDArray[np.float32]:
     fetched = fetch(there[None] / np.float32(255), at)[0]
     return np.asarray(here - fetched * 255, np.float32)
 
 
-def misfit(painted: NDArray[np.float32], source: NDArray[np.float32], others: Sequence[Neighbour] = ()) -> str:
+def quality_problem(painted: NDArray[np.float32], source: NDArray[np.float32], others: Sequence[Neighbour] = ()) -> str:
     """What is wrong with a frame, in words; empty where nothing is.
 
     Black and flat are judged against the frame's own source, a change of brightness and what moves otherwise than the

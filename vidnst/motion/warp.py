@@ -29,7 +29,7 @@ def warp(picture: NDArray[np.float32], flow: Flow) -> tuple[NDArray[np.float32],
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class SamplingGrid:
     """Where each pixel of a frame is found in a reference picture of some size: a flow, ready for use."""
 
     x: NDArray[np.float32]
@@ -40,13 +40,13 @@ class Places:
     """`(H, W)` in [0, 1]: how far that is trusted."""
 
 
-def places(flow: Flow, height: int, width: int) -> Places:
+def places(flow: Flow, height: int, width: int) -> SamplingGrid:
     """A flow of any size of the same aspect for pictures of this one; made once for all that is fetched along it."""
     vectors_px, valid = enlarge(flow, height, width)
-    return Places(*sampling_grid(vectors_px), valid)
+    return SamplingGrid(*sampling_grid(vectors_px), valid)
 
 
-def fetch(channels: NDArray[np.float32], at: Places) -> NDArray[np.float32]:
+def fetch(channels: NDArray[np.float32], at: SamplingGrid) -> NDArray[np.float32]:
     """A picture, channel by channel, fetched onto the frame as `warp` does it; OpenCV needs half the time for that.
 
     Args:

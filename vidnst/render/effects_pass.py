@@ -21,14 +21,14 @@ from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
 from vidnst.frames import Pixels, Shot, SourceKind, unit
 from vidnst.parallel import local_cores
 from vidnst.render.prepare import Job
-from vidnst.render.source_frames import open_frames, some_frames, spread_over, tell_repeated
+from vidnst.render.source_frames import open_frames, report_repeated, some_frames, spread_over
 from vidnst.runs import RunStore, reading_plan
 from vidnst.runs.image_folder import PictureFolder
 
 if TYPE_CHECKING:  # they bring OpenCV and scikit-image
     from vidnst.media.effects.colour_space import Picture
     from vidnst.media.effects.colour_transfer import Colours
-    from vidnst.media.effects.effect_chain import Chain, Motion, State
+    from vidnst.media.effects.effect_chain import Chain, EffectState, Motion
     from vidnst.media.input.frame_cache import FrameCache
 
 
@@ -59,7 +59,7 @@ def filter_input(
     work = _Pass("filtering", job, shots, folder, filtering_chain(job.config), bits)
     work.run(on_event, cancelled)
     for index in sorted(work.repeated):
-        tell_repeated(store, on_event, index)
+        report_repeated(store, on_event, index)
     paths = tuple(folder.path(index) for index in range(job.clip.frame_count))
     filtered = replace(job.clip, kind=SourceKind.PICTURES, paths=paths, width=job.width, height=job.height)
     return replace(job, filtered=replace(filtered, bit_depth=bits))
@@ -229,7 +229,9 @@ class _Pass:
             state = dict(self._one(chain, number, index, state, motion))
             self.folder.write_state(number, index, state)
 
-    def _one(self, chain: "Chain", number: int, index: int, before: "State", motion: "Motion | None") -> "State":
+    def _one(
+        self, chain: "Chain", number: int, index: int, before: "EffectState", motion: "Motion | None"
+    ) -> "EffectState":
         """One frame; what it leaves."""
         from vidnst.media.effects.colour_space import to_pixels
         from vidnst.media.images import encode_png

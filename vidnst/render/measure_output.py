@@ -17,9 +17,9 @@ from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.render.effects_pass import coloured, final_frames
 from vidnst.render.prepare import Job, read_features
 from vidnst.render.styles.guidance_builder import recall_director
-from vidnst.render.styles.regions import Footage
+from vidnst.render.styles.regions import RegionSource
 from vidnst.render.styles.style_spec import read_styles
-from vidnst.report.measure.clip_pair import Coming, Losses, measure_clips, measured_rows
+from vidnst.report.measure.clip_pair import FrameAvailability, LossFunction, measure_clips, measured_rows
 from vidnst.report.measure.meter import FLOW_SIZE_PX, GAPS, Meter
 from vidnst.report.measure.result import Measurement
 from vidnst.runs import RunStore, holds_run
@@ -83,7 +83,7 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
     styles = request.styles or (record.request.styles if record and not kept else ())
     if styles and request.with_losses:
         colours = record.colours if record and not request.styles else None
-        footage = Footage(clip, shots, (output.width, output.height), config)
+        footage = RegionSource(clip, shots, (output.width, output.height), config)
         folder = record.folder if record else None
         losses = loss_evaluator(footage, styles, folder, colours=colours, on_event=on_event)
     return measure_clips(
@@ -138,7 +138,7 @@ def measure_render(
 
 
 def measure_coming(
-    job: Job, store: RunStore, shots: Sequence[Shot], coming: Coming, *, on_frame: Callable[[], object]
+    job: Job, store: RunStore, shots: Sequence[Shot], coming: FrameAvailability, *, on_frame: Callable[[], object]
 ) -> Meter:
     """Measure the frames of a run folder one after the other while they come, for `measure_render`.
 
@@ -185,13 +185,13 @@ def key_frames_of(config: RenderConfig, shots: Sequence[Shot]) -> tuple[int, ...
 
 
 def loss_evaluator(
-    footage: Footage,
+    footage: RegionSource,
     styles: Sequence[str],
     folder: Path | None,
     *,
     colours: "Colours | None" = None,
     on_event: OnEvent = ignore,
-) -> Losses:
+) -> LossFunction:
     """What evaluates style and content loss of finished frames, one forward pass of the network each.
 
     Styles count where and when they did in the render; where that is not known any more, all do everywhere, and that is
@@ -290,5 +290,5 @@ def _probe_output(output: Path | Sequence[Path]) -> ClipInfo:
         raise OutputError(error.what, error.remedy) from error
 
 
-def _recorded(losses: Mapping[int, Mapping[str, float]]) -> Losses:
+def _recorded(losses: Mapping[int, Mapping[str, float]]) -> LossFunction:
     return lambda index, source, output: losses.get(index, {})

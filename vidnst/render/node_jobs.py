@@ -21,17 +21,17 @@ from vidnst.events import (
     WorkerSetAside,
     WorkerTakenBack,
 )
-from vidnst.farm.interfaces import Event, EventKind
+from vidnst.farm.interfaces import NodeEvent, NodeEventKind
 from vidnst.farm.jobs import FlowJob, Job, SkipJob, Stylized, StylizeJob
-from vidnst.farm.plan import FlowId, Node, NodeId, Role, Source, StateId
+from vidnst.farm.plan import FlowId, Node, NodeId, Role, StartState, StateId
 from vidnst.frames import Pixels, State, narrow
 from vidnst.media.images import encode_png
 from vidnst.media.input.frame_cache import FrameCache
-from vidnst.motion.blend import Start
-from vidnst.motion.quality_gate import glimpse
-from vidnst.render.shot_memory import Economy
-from vidnst.render.styles.guidance_builder import Director
-from vidnst.runs import Done, Result, RunStore, Writer
+from vidnst.motion.blend import WarmSource
+from vidnst.motion.quality_gate import thumbnail_luma
+from vidnst.render.shot_memory import ShotMemory
+from vidnst.render.styles.guidance_builder import GuidanceBuilder
+from vidnst.runs import DoneRecord, NodeResult, RunStore, Writer
 
 _SMALLER_STEP = 0.25  # after NaN: what made Adam diverge at the full step does not at a quarter of it
 
@@ -59,8 +59,8 @@ class RenderHost:
         writer: Writer,
         size: tuple[int, int],
         done: set[StateId],
-        economy: Economy,
-        direct: Director | None = None,
+        economy: ShotMemory,
+        direct: GuidanceBuilder | None = None,
     ) -> None:
         self._economy = economy
         self._direct = direct
@@ -121,7 +121,7 @@ class RenderHost:
             thrift=self._economy.of(node.shot),
         )
 
-    def _glimpse(self, node: Node, source: Source) -> NDArray[np.float32] | None:
+    def _glimpse(self, node: Node, source: StartState) -> NDArray[np.float32] | None:
         """The source of a start, small; None where the two need not look alike, since other styles pull there.
 
         The frame has been read for the flow, so it need not be decoded again.
@@ -132,7 +132,7 @@ class RenderHost:
         if frame not in self._glimpses:
             if len(self._glimpses) >= _GLIMPSES:
                 self._glimpses.pop(next(iter(self._glimpses)))
-            self._glimpses[frame] = glimpse(self._source(node.shot, frame))
+            self._glimpses[frame] = thumbnail_luma(self._source(node.shot, frame))
         return self._glimpses[frame]
 
     def _source(self, shot: int, frame: int) -> Pixels:
@@ -149,16 +149,16 @@ class RenderHost:
         apart = [(self._weight(node, source), self._apart(node, source)) for source in node.sources]
         return sum(weight * change for weight, change in apart) / (sum(weight for weight, _ in apart) or 1.0)
 
-    def _weight(self, node: Node, source: Source) -> float:
+    def _weight(self, node: Node, source: StartState) -> float:
         """Of a start: the less, the farther its styles are from the node's own."""
         if self._direct is None:
             return source.weight
         return source.weight * max(_LEAST_WEIGHT, 1 - self._apart(node, source))
 
-    def _apart(self, node: Node, source: Source) -> float:
+    def _apart(self, node: Node, source: StartState) -> float:
         return self._direct.change(node.shot, node.id.frame, source.state.frame) if self._direct else 0.0
 
-    def _start(self, node: Node, source: Source, inputs: Mapping[NodeId, Any]) -> Start:
+    def _start(self, node: Node, source: StartState, inputs: Mapping[NodeId, Any]) -> WarmSource:
         """A source with its values; of the two flows of a pair, the one that lies on the node's frame."""
         flow = pixels = None
         if source.flow is not None:
@@ -166,7 +166,7 @@ class RenderHost:
             flow = pair.forward if source.flow.frame == node.id.frame else pair.backward
             if self._config.motion.reads_sources:
                 pixels = self._source(node.shot, source.state.frame)
-        return Start(inputs[source.state], flow, self._weight(node, source), pixels)
+        return WarmSource(inputs[source.state], flow, self._weight(node, source), pixels)
 
     def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
         """Have a state stored that others will read, and a frame that is finished; what dependants get."""
@@ -178,11 +178,11 @@ class RenderHost:
         shown = result.state if result.shown is None else result.shown
         bits = self._config.frame_bits
         saved = self._economy.take(node, result)
-        if node.uses and result.glimpse is not None:
-            self._painted[node.id] = result.glimpse
+        if node.uses and result.thumbnail_luma is not None:
+            self._painted[node.id] = result.thumbnail_luma
         self._writer.keep(
-            Result(
-                Done(
+            NodeResult(
+                DoneRecord(
                     node,
                     worker=worker,
                     attempt=attempt,
@@ -240,29 +240,29 @@ class Reporter:
         self._on_event = on_event
         self.frames_done = frames_done
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: NodeEvent) -> None:
         """Take in an event of the scheduler."""
         node = str(event.node.id)
         match event.kind:
-            case EventKind.STARTED:
+            case NodeEventKind.STARTED:
                 self._on_event(NodeStarted(node, event.node.role, event.worker, event.attempt))
-            case EventKind.DONE if isinstance(event.result, Stylized):
+            case NodeEventKind.DONE if isinstance(event.result, Stylized):
                 self._tell_suspect(node, event.result)
                 if event.node.final:
                     self._frame_done(event)
-            case EventKind.FAILED:
+            case NodeEventKind.FAILED:
                 self._store.record("failed", node=node, worker=event.worker, attempt=event.attempt, error=event.error)
                 self._on_event(NodeFailed(node, event.worker, event.attempt, event.error))
-            case EventKind.DIED:
+            case NodeEventKind.DIED:
                 self._store.record("died", node=node, worker=event.worker, attempt=event.attempt, error=event.error)
                 self._on_event(WorkerDied(event.worker, node))
-            case EventKind.GIVEN_UP:  # the host has it in the log
+            case NodeEventKind.GIVEN_UP:  # the host has it in the log
                 root = None if event.because is None else str(event.because)
                 self._on_event(NodeGivenUp(node, event.error, root))
-            case EventKind.SET_ASIDE:
+            case NodeEventKind.SET_ASIDE:
                 self._store.record("set_aside", worker=event.worker, node=node, error=event.error)
                 self._on_event(WorkerSetAside(event.worker, event.error))
-            case EventKind.TAKEN_BACK:
+            case NodeEventKind.TAKEN_BACK:
                 self._store.record("taken_back", worker=event.worker, node=node)
                 self._on_event(WorkerTakenBack(event.worker))
             case _:
@@ -272,7 +272,7 @@ class Reporter:
         if wrong := result.suspect or result.mended:
             self._on_event(Suspected(node, wrong, mended=not result.suspect))
 
-    def _frame_done(self, event: Event) -> None:
+    def _frame_done(self, event: NodeEvent) -> None:
         self.frames_done += 1
         result: Stylized = event.result
         losses = dict(result.losses)

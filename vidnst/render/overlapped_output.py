@@ -35,7 +35,7 @@ _STOPPED = "stopped while ffmpeg was running"
 _THROWN_AWAY = "what was done early is thrown away"
 
 
-class Arriving(Sequence[Path]):
+class AwaitedPaths(Sequence[Path]):
     """Files in their order, of which each is given when it is there: until then whoever asks for it waits.
 
     Args:
@@ -90,7 +90,7 @@ class Arriving(Sequence[Path]):
             self._changed.notify_all()
 
 
-class Early:
+class OverlappedOutput:
     """Follows the frames of a render as they are finished; packs and measures them meanwhile, with the same result.
 
     That is done only where frames are final as they are painted, the output is one that ffmpeg encodes without a GPU,
@@ -111,7 +111,7 @@ class Early:
         self._store = store
         self._shots = shots
         self._part = Path()
-        self._frames = Arriving(())
+        self._frames = AwaitedPaths(())
         self._threads: ThreadPoolExecutor | None = None
         self._packing: Future[None] | None = None
         self._measuring: Future[Meter] | None = None
@@ -127,7 +127,7 @@ class Early:
         """
         if not self._suits():
             return on_event
-        self._frames = Arriving(final_frames(self._job, self._store))
+        self._frames = AwaitedPaths(final_frames(self._job, self._store))
         for frame in there:
             self._frames.add(frame - self._job.start)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="early", initializer=_stand_back)
@@ -246,9 +246,11 @@ class Early:
 
     def _measure(self) -> "Meter":
         from vidnst.render.measure_output import measure_coming
-        from vidnst.report.measure.clip_pair import Coming
+        from vidnst.report.measure.clip_pair import FrameAvailability
 
-        coming = Coming(self._frames.__getitem__, self._ahead, alone=self._job.config.farm.executor != "inline")
+        coming = FrameAvailability(
+            self._frames.__getitem__, self._ahead, alone=self._job.config.farm.executor != "inline"
+        )
         return measure_coming(self._job, self._store, self._shots, coming, on_frame=self._note_measured)
 
     def _ahead(self) -> int:

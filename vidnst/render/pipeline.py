@@ -14,20 +14,20 @@ from vidnst.events import Cancelled, OnEvent, RunFinished, RunStarted, Stage, Wa
 from vidnst.farm.plan import Lane, Node, StateId, by_shot
 from vidnst.frames import Shot
 from vidnst.render.effects_pass import colour_styles, filter_input, final_frames, finish_frames
-from vidnst.render.overlapped_output import Early
+from vidnst.render.overlapped_output import OverlappedOutput
 from vidnst.render.prepare import Job, Request, prepare
 from vidnst.render.run_setup import open_run, plan_shots, record_threads, recorded_threads, schedule_of, study_input
-from vidnst.render.source_frames import open_frames, tell_repeated
+from vidnst.render.source_frames import open_frames, report_repeated
 from vidnst.render.styles.guidance_builder import direct, follow_regions
 from vidnst.report.write_report import report_run, reported_failure
 from vidnst.runs import RunStore, Writer, was_writing
-from vidnst.runs.event_recorder import Chronicle
-from vidnst.runs.redo import frames_failed, redo_frames, suspects, tell_suspects
+from vidnst.runs.event_recorder import EventRecorder
+from vidnst.runs.redo import frames_failed, redo_frames, report_suspects, suspects
 
 if TYPE_CHECKING:
     from vidnst.farm.jobs import Pool
     from vidnst.render.node_jobs import RenderHost
-    from vidnst.render.shot_memory import Economy
+    from vidnst.render.shot_memory import ShotMemory
 
 
 def render(
@@ -93,7 +93,7 @@ def run(
             begun.store,
             reported_failure(begun.job, begun.store),
             begun.chronicle.watching(),
-            Early(begun.job, begun.store, begun.shots) as early,
+            OverlappedOutput(begun.job, begun.store, begun.shots) as early,
         ):
             stylize_frames(begun.job, begun.store, begun.shots, begun.chronicle, cancelled, early)
             finish(begun, cancelled, early)
@@ -105,13 +105,13 @@ def run(
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class PreparedRender:
     """A render whose frames can be made: all is read and checked, and its run folder is open; close that."""
 
     job: Job
     store: RunStore
     shots: list[Shot]
-    chronicle: Chronicle
+    chronicle: EventRecorder
     """What is to hear of all that comes: it tells whoever listens, and keeps in the run's log what is to stay."""
 
 
@@ -123,11 +123,11 @@ def begin(
     redo: Sequence[int] = (),
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
-) -> Begun:
+) -> PreparedRender:
     """All that comes before rendering: the source looked through, filtered, its shots found, its masks followed."""
     # What a run was killed over, it may have put into its place just before.
     own = not restart and was_writing(request.folder, request.output)
-    on_event = chronicle = Chronicle(on_event)
+    on_event = chronicle = EventRecorder(on_event)
     job = prepare(request, overwrite=overwrite or own, on_event=on_event)
     store = open_run(job, restart=restart, redo=bool(redo))
     try:
@@ -137,7 +137,7 @@ def begin(
     except BaseException:
         store.close()
         raise
-    return Begun(job, store, shots, chronicle)
+    return PreparedRender(job, store, shots, chronicle)
 
 
 def _study(
@@ -155,14 +155,14 @@ def _study(
     return job, shots
 
 
-def finish(begun: Begun, cancelled: Cancelled | None = None, early: Early | None = None) -> None:
+def finish(begun: PreparedRender, cancelled: Cancelled | None = None, early: OverlappedOutput | None = None) -> None:
     """All that comes after rendering: pictures worked on further, the output packed, checked and measured.
 
     Args:
         early: has done part of it while frames were painted.
     """
     job, store, shots, on_event = begun.job, begun.store, begun.shots, begun.chronicle
-    tell_suspects(store.folder, on_event)
+    report_suspects(store.folder, on_event)
     finish_frames(job, store, shots, on_event, cancelled)
     encode_output(job, store, on_event, cancelled, early)
     if job.is_measured:
@@ -177,7 +177,7 @@ def stylize_frames(
     shots: Sequence[Shot],
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
-    early: Early | None = None,
+    early: OverlappedOutput | None = None,
 ) -> None:
     """Run the plan: every frame of the range is in the run folder afterwards.
 
@@ -192,10 +192,10 @@ def stylize_frames(
     from vidnst.farm.provisioning import hire
     from vidnst.farm.workers import StyleWorkerFactory
     from vidnst.render.node_jobs import RenderHost
-    from vidnst.render.shot_memory import Economy
+    from vidnst.render.shot_memory import ShotMemory
 
     schedule = schedule_of(job)
-    economy = Economy(job.config, store, on_event)
+    economy = ShotMemory(job.config, store, on_event)
     economy.even_out(by_shot(schedule, shots))
     done, there = finished_before(job, store, shots)
     frames_done = len(there)
@@ -204,7 +204,7 @@ def stylize_frames(
     if frames_done == job.end - job.start:
         return
     size = (job.width, job.height)
-    frames = open_frames(job, shots, on_repeated=lambda index: tell_repeated(store, on_event, index))
+    frames = open_frames(job, shots, on_repeated=lambda index: report_repeated(store, on_event, index))
     width = len(shots) if schedule.kind == "chain" else job.end - job.start
     factory = StyleWorkerFactory(job.config, job.features, [(style.pixels, style.weight) for style in job.styles])
     director = direct(job, store, shots)
@@ -245,7 +245,7 @@ class _Rounds:
     job: Job
     store: RunStore
     shots: Sequence[Shot]
-    economy: "Economy"
+    economy: "ShotMemory"
     host: "RenderHost"
     writer: Writer
     on_event: OnEvent
@@ -289,7 +289,7 @@ def finished_before(job: Job, store: RunStore, shots: Sequence[Shot]) -> tuple[s
             yield node
 
     for nodes in by_shot(schedule_of(job), shots):
-        done |= store.settled(noted(nodes))
+        done |= store.finished_states(noted(nodes))
     return done, [state.frame for state in finals if state in done]
 
 
@@ -298,7 +298,7 @@ def encode_output(
     store: RunStore,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
-    early: Early | None = None,
+    early: OverlappedOutput | None = None,
 ) -> None:
     """Pack the frames, with the source's time stamps, audio and metadata, and check the result."""
     from vidnst.media.output.encode import encode
@@ -326,7 +326,7 @@ def measure_frames(
     shots: Sequence[Shot],
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
-    early: Early | None = None,
+    early: OverlappedOutput | None = None,
 ) -> None:
     """Measure how steady the frames are, into the run folder; whatever goes wrong is told, and fails nothing."""
     from vidnst.render.measure_output import measure_render, measured_event

@@ -17,7 +17,7 @@ from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
 from vidnst.frames import ClipInfo, Shot
 from vidnst.render.styles.regions import absolute_masks, find_masks, mask_marks
 from vidnst.render.styles.style_spec import StylePicture, StyleText, placed, placing_notes, read_styles
-from vidnst.render.styles.timeline import Entry
+from vidnst.render.styles.timeline import TimedStyle
 from vidnst.runs import Look, Manifest, StyleMark
 
 if TYPE_CHECKING:  # it brings OpenCV
@@ -66,7 +66,7 @@ class Job:
     """What makes this render this render, and how to repeat it."""
     adjustments: "Adjustments | None" = None
     """What is done to each frame before it is rendered; None is nothing, or not known yet."""
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[TimedStyle, ...] = ()
     """Where in time the styles hold."""
     masks: "tuple[Mask, ...]" = ()
     """Of the regions."""

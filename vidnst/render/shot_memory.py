@@ -11,12 +11,12 @@ from vidnst.farm.jobs import Stylized
 from vidnst.farm.plan import Node, StateId
 from vidnst.runs import RunStore, read_events
 from vidnst.runs.redo import reading
-from vidnst.style.memory.modes import NO_THRIFT, Thrift, additive, ladder
+from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, additive, ladder
 
 _MOST_SHOTS = 1 << 24
 
 
-class Economy:
+class ShotMemory:
     """What is done to save memory in each shot of a run, now and in earlier sessions of it.
 
     A shot goes on with what its last frame needed. What was painted of it otherwise shows, so it is made again, with
@@ -30,13 +30,13 @@ class Economy:
         self._ladder = ladder(config, additive=additive(config), smaller=True)
         self._store = store
         self._on_event = on_event
-        self._of: dict[int, Thrift] = {}
-        self._paints: dict[int, Thrift] = {}
+        self._of: dict[int, MemoryMode] = {}
+        self._paints: dict[int, MemoryMode] = {}
         """Of the first frame of a shot that is made and kept."""
         self._spoilt: set[int] = set()
         self._read()
 
-    def of(self, shot: int) -> Thrift:
+    def of(self, shot: int) -> MemoryMode:
         """What is done in a shot."""
         return self._of.get(shot, self._ladder[0])
 
@@ -80,7 +80,7 @@ class Economy:
         self._spoilt.clear()
         return again
 
-    def _even_out(self, nodes: list[Node], unusual: Mapping[str, Thrift | None]) -> bool:
+    def _even_out(self, nodes: list[Node], unusual: Mapping[str, MemoryMode | None]) -> bool:
         shot = nodes[0].shot
         usual = self._ladder[0]
         known = {
@@ -112,10 +112,10 @@ class Economy:
         text = f"memory runs short in shot {shot + 1} ({why}): all of it is painted with {saved.describe()}"
         self._on_event(Warned(text))
 
-    def _rank(self, thrift: Thrift) -> int:
+    def _rank(self, thrift: MemoryMode) -> int:
         return self._ladder.index(thrift)
 
-    def _parsed(self, value: object) -> Thrift | None:
+    def _parsed(self, value: object) -> MemoryMode | None:
         """One of the ways that there are, out of a log; None for what is none of them."""
         return next((thrift for thrift in self._ladder if _plain(thrift) == value), None)
 
@@ -127,9 +127,9 @@ class Economy:
                 if thrift is not None and self._rank(thrift) > self._rank(self.of(shot)):
                     self._of[shot] = thrift
 
-    def _unusual(self) -> dict[str, Thrift | None]:
+    def _unusual(self) -> dict[str, MemoryMode | None]:
         """How those nodes were painted, by name, that are made and for which memory was saved."""
-        found: dict[str, Thrift | None] = {}
+        found: dict[str, MemoryMode | None] = {}
         for event in read_events(self._store.folder / "events.jsonl"):
             nodes = event.get("nodes")
             if event.get("kind") == "done":
@@ -143,7 +143,7 @@ class Economy:
         return found
 
 
-def _plain(thrift: Thrift) -> dict[str, Any]:
+def _plain(thrift: MemoryMode) -> dict[str, Any]:
     """What is not as usual, as JSON values."""
-    usual = asdict(NO_THRIFT)
+    usual = asdict(NO_SAVINGS)
     return {name: value for name, value in asdict(thrift).items() if value != usual[name]}

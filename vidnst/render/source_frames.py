@@ -48,7 +48,7 @@ def cached_frames(width: int, height: int, *, room_bytes: int = CACHE_BYTES) -> 
     return max(16, min(256, room_bytes // (width * height * 3)))
 
 
-def tell_repeated(store: RunStore, on_event: OnEvent, index: int) -> None:
+def report_repeated(store: RunStore, on_event: OnEvent, index: int) -> None:
     """Record and tell that a frame does not decode."""
     store.record("repeated", frame=index)
     on_event(Warned(f"frame {index} does not decode; the frame before it is repeated"))

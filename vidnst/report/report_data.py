@@ -9,10 +9,10 @@ from typing import Any
 from vidnst.config import RenderConfig
 from vidnst.config.base import Section
 from vidnst.render.styles.style_spec import StyleText
-from vidnst.report.html.report_page import Chart, Row
+from vidnst.report.html.report_page import NumberRow, ReportChart
 from vidnst.report.html.svg_chart import Series
 from vidnst.runs import Manifest
-from vidnst.runs.log_summary import Tally, finite
+from vidnst.runs.log_summary import LogSummary, finite
 
 _STEADINESS = (
     ("warping error, neighbours", ("output", "source"), "Lai's form, squared, channels in 0 to 1; less is steadier."),
@@ -25,7 +25,7 @@ _MOST_STRANGE = 12
 _TITLES = {"tv": "total variation", "total": "weighted total"}
 
 
-def loss_charts(tally: Tally) -> tuple[Chart, ...]:
+def loss_charts(tally: LogSummary) -> tuple[ReportChart, ...]:
     """A chart for each term that is not always 0: what the optimiser ended with, at each frame's last pass."""
     names = dict.fromkeys(name for index in sorted(tally.done) for name in tally.frames[index].losses)
     charts = []
@@ -34,22 +34,24 @@ def loss_charts(tally: Tally) -> tuple[Chart, ...]:
         values = [(index, losses[name]) for index, losses in found if name in losses]
         if any(value for _, value in values):
             title = f"{_TITLES.get(name, name)} loss"
-            charts.append(Chart(title, (Series("result", values),), tuple(outliers(values))))
+            charts.append(ReportChart(title, (Series("result", values),), tuple(outliers(values))))
     return tuple(charts)
 
 
-def cost_charts(tally: Tally) -> tuple[Chart, ...]:
+def cost_charts(tally: LogSummary) -> tuple[ReportChart, ...]:
     """Seconds and evaluations that each frame took, over all its passes."""
     frames = sorted(tally.frames.items())
     seconds = [(index, frame.seconds) for index, frame in frames]
     spent = [(index, float(frame.evaluations)) for index, frame in frames]
     return (
-        Chart("seconds of computing", (Series("seconds", seconds),), note="All passes of a frame, on its workers."),
-        Chart("evaluations of the loss", (Series("evaluations", spent),)),
+        ReportChart(
+            "seconds of computing", (Series("seconds", seconds),), note="All passes of a frame, on its workers."
+        ),
+        ReportChart("evaluations of the loss", (Series("evaluations", spent),)),
     )
 
 
-def steadiness_charts(measure: Mapping[str, Any]) -> tuple[Chart, ...]:
+def steadiness_charts(measure: Mapping[str, Any]) -> tuple[ReportChart, ...]:
     """The curves of a `measure.json`, the result's beside the source's; empty where it has no rows."""
     rows = [row for row in _listed(measure.get("rows")) if isinstance(row.get("frame"), int)]
     rows.sort(key=lambda row: int(row["frame"]))
@@ -58,7 +60,9 @@ def steadiness_charts(measure: Mapping[str, Any]) -> tuple[Chart, ...]:
         values = [_values(rows, key) for key in keys]
         if values[0]:
             high = outliers(values[0]) if "error" in title or "flicker" in title else []
-            charts.append(Chart(title, (Series("result", values[0]), Series("source", values[1])), tuple(high), note))
+            charts.append(
+                ReportChart(title, (Series("result", values[0]), Series("source", values[1])), tuple(high), note)
+            )
     return tuple(charts)
 
 
@@ -87,7 +91,7 @@ def outliers(values: Sequence[tuple[int, float]]) -> list[int]:
     return sorted(frame for _, frame in above[:_MOST_STRANGE])
 
 
-def strange_frames(charts: Sequence[Chart]) -> dict[int, str]:
+def strange_frames(charts: Sequence[ReportChart]) -> dict[int, str]:
     """Frames that stand out in a chart, and in which."""
     found: dict[int, list[str]] = {}
     for chart in charts:
@@ -96,7 +100,7 @@ def strange_frames(charts: Sequence[Chart]) -> dict[int, str]:
     return {frame: " and ".join(titles) for frame, titles in sorted(found.items())}
 
 
-def number_rows(measure: Mapping[str, Any]) -> tuple[Row, ...]:
+def number_rows(measure: Mapping[str, Any]) -> tuple[NumberRow, ...]:
     """The main numbers of a `measure.json`."""
     rows = []
     for errors in _listed(measure.get("errors")):
@@ -109,9 +113,9 @@ def number_rows(measure: Mapping[str, Any]) -> tuple[Row, ...]:
     return tuple(row for row in rows if row.output is not None)
 
 
-def _row(name: str, values: object) -> Row:
+def _row(name: str, values: object) -> NumberRow:
     found = values if isinstance(values, Mapping) else {}
-    return Row(name, *(finite(found.get(key)) for key in ("output", "source", "ratio")))
+    return NumberRow(name, *(finite(found.get(key)) for key in ("output", "source", "ratio")))
 
 
 def changed_settings(config: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -28,9 +28,9 @@ from vidnst.report.report_data import (
 from vidnst.report.report_images import Shown, Wanted, read_pictures, style_pictures
 from vidnst.runs import Manifest, RunStore, planned_range
 from vidnst.runs.atomic_files import write_bytes_whole
-from vidnst.runs.log_summary import Tally, frame_of
+from vidnst.runs.log_summary import LogSummary, frame_of
 from vidnst.runs.record import RunRecord, find_record
-from vidnst.runs.status import RunStatus, State, Watcher
+from vidnst.runs.status import RunState, RunStatus, Watcher
 
 PAIRS, STRANGE, SHEET = 5, 2, 24
 """Frames in the slider, and how many more of those that stand out; frames on the sheet."""
@@ -38,7 +38,7 @@ _LONGEST_MEASURE = 256 << 20
 
 
 def write_report(
-    run: Path, output: Path | None = None, *, clip: ClipInfo | None = None, state: State | None = None
+    run: Path, output: Path | None = None, *, clip: ClipInfo | None = None, state: RunState | None = None
 ) -> Path:
     """Write the report of a run.
 
@@ -83,7 +83,7 @@ def reported_failure(job: Job, store: RunStore) -> Iterator[None]:
         raise
 
 
-def gather(record: RunRecord, *, clip: ClipInfo | None = None, state: State | None = None) -> ReportFacts:
+def gather(record: RunRecord, *, clip: ClipInfo | None = None, state: RunState | None = None) -> ReportFacts:
     """All that a report shows."""
     watcher = Watcher()
     status, tally = watcher.look(record.folder), watcher.tally(record.folder)
@@ -130,7 +130,7 @@ def read_measure(folder: Path) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _range(record: RunRecord, tally: Tally) -> tuple[int, int]:
+def _range(record: RunRecord, tally: LogSummary) -> tuple[int, int]:
     """Frames of the source that a report covers: those planned, else those done."""
     planned = planned_range(record.plan)
     if planned is not None and planned[0] < planned[1]:
@@ -151,7 +151,7 @@ def _summary(status: RunStatus, record: RunRecord, shots: Sequence[Shot]) -> str
     return f"{done}, {size}{record.request.config.schedule.kind}{cuts}{when}"
 
 
-def _tiles(status: RunStatus, tally: Tally, measure: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _tiles(status: RunStatus, tally: LogSummary, measure: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     computing = sum(frame.seconds for frame in tally.frames.values())
     done = len(tally.done) or 1
     rows = {row.name: row for row in number_rows(measure)}
@@ -165,7 +165,7 @@ def _tiles(status: RunStatus, tally: Tally, measure: Mapping[str, Any]) -> tuple
     return (*tiles, ("failed attempts", str(sum(tally.attempts.values()))))
 
 
-def _sheet(shown: Shown, tally: Tally, strange: Mapping[int, str]) -> tuple[Thumbnail, ...]:
+def _sheet(shown: Shown, tally: LogSummary, strange: Mapping[int, str]) -> tuple[Thumbnail, ...]:
     tiles = []
     for index, data in shown.sheet.items():
         note = "failed" if index in tally.failed else "repeated" if index in tally.repeated else ""
@@ -174,7 +174,7 @@ def _sheet(shown: Shown, tally: Tally, strange: Mapping[int, str]) -> tuple[Thum
     return tuple(tiles)
 
 
-def _notes(tally: Tally, strange: Mapping[int, str]) -> tuple[tuple[str, bool], ...]:
+def _notes(tally: LogSummary, strange: Mapping[int, str]) -> tuple[tuple[str, bool], ...]:
     notes = [(tally.message, True)] if tally.end == "failed" and tally.message else []
     notes += [(f"frame {index} failed for good: {text}", True) for index, text in sorted(tally.failed.items())]
     for note in tally.failures:
@@ -195,7 +195,7 @@ def _commands(folder: Path, manifest: Manifest, state: str) -> tuple[tuple[str, 
     return (again,) if state == "finished" else (resume, again)
 
 
-def _facts(record: RunRecord, manifest: Manifest, tally: Tally) -> tuple[tuple[str, str], ...]:
+def _facts(record: RunRecord, manifest: Manifest, tally: LogSummary) -> tuple[tuple[str, str], ...]:
     look = manifest.look
     workers = ", ".join(f"{name} ({found.nodes} nodes)" for name, found in sorted(tally.workers.items())[:32])
     return (

@@ -1,21 +1,21 @@
 """The run folder: what a render needs to go on after it was stopped, and what is told about it afterwards."""
 
-from vidnst.runs.async_writer import Result, Writer
+from vidnst.runs.async_writer import NodeResult, Writer
 from vidnst.runs.atomic_files import lock_holder
 from vidnst.runs.disk_space import check_free_space, required_bytes
 from vidnst.runs.event_log import LogReader, read_events
 from vidnst.runs.manifest import Look, Manifest, StyleMark
-from vidnst.runs.node_files import Done
+from vidnst.runs.node_files import DoneRecord
 from vidnst.runs.read_only import DAMAGES, holds_run, mask_path, planned_range, read_plan, reading_plan, was_writing
 from vidnst.runs.run_store import RunStore
 
 __all__ = [
     "DAMAGES",
-    "Done",
+    "DoneRecord",
     "LogReader",
     "Look",
     "Manifest",
-    "Result",
+    "NodeResult",
     "RunStore",
     "StyleMark",
     "Writer",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vidnst.errors import OutputError
 from vidnst.farm.plan import NodeId, StateId
-from vidnst.runs.node_files import Done
+from vidnst.runs.node_files import DoneRecord
 from vidnst.runs.run_store import RunStore
 
 _MOST_BYTES = 256 << 20
@@ -23,7 +23,7 @@ _THREADS = 3
 """That make files side by side: mostly they wait for the disk, and pictures are compressed without the GIL."""
 
 
-class Room:
+class WriteLimits:
     """So many bytes that may wait to be written, whoever they belong to."""
 
     def __init__(self, most_bytes: int) -> None:
@@ -45,15 +45,15 @@ class Room:
             self._changed.notify_all()
 
 
-_ROOM = Room(_MOST_BYTES)
+_ROOM = WriteLimits(_MOST_BYTES)
 """Of this process: clips of a batch have it together, since they share its memory."""
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class NodeResult:
     """A finished node with what is to be kept of it."""
 
-    done: Done
+    done: DoneRecord
     state: NDArray[np.uint16] | None = None
     """`(H, W, 3)` uint16, where others read it."""
     picture: Callable[[Path], object] | None = None
@@ -69,7 +69,7 @@ class Result:
         return max(_LEAST_BYTES, self.size_bytes)
 
 
-_Task: TypeAlias = Result | NodeId
+_Task: TypeAlias = NodeResult | NodeId
 """A result to keep, or a node that nobody will read any more."""
 
 
@@ -88,7 +88,7 @@ class Writer:
         room: for what waits; None takes this process's.
     """
 
-    def __init__(self, store: RunStore, *, room: Room | None = None) -> None:
+    def __init__(self, store: RunStore, *, room: WriteLimits | None = None) -> None:
         self._store = store
         self._room = room or _ROOM
         self._changed = threading.Condition()
@@ -102,7 +102,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
-    def keep(self, result: Result) -> None:
+    def keep(self, result: NodeResult) -> None:
         """Have a result written; waits while there is no room for it.
 
         Raises:
@@ -199,7 +199,7 @@ class Writer:
         self._give_back([*tasks, *dropped])
 
     def _give_back(self, tasks: Sequence[_Task]) -> None:
-        self._room.give(sum(task.counts for task in tasks if isinstance(task, Result)))
+        self._room.give(sum(task.counts for task in tasks if isinstance(task, NodeResult)))
 
     def _write(self, tasks: Sequence[_Task]) -> None:
         """Together, or where that fails one by one, so that as much as possible is kept."""
@@ -212,11 +212,11 @@ class Writer:
                 self._write_together([task])
 
     def _write_together(self, tasks: Sequence[_Task]) -> None:
-        results = [task for task in tasks if isinstance(task, Result)]
-        gone = {task: place for place, task in enumerate(tasks) if not isinstance(task, Result)}
+        results = [task for task in tasks if isinstance(task, NodeResult)]
+        gone = {task: place for place, task in enumerate(tasks) if not isinstance(task, NodeResult)}
         states, frames = {}, {}
         for place, task in enumerate(tasks):
-            if not isinstance(task, Result):
+            if not isinstance(task, NodeResult):
                 continue
             node = task.done.node.id
             if gone.get(node, -1) < place:

@@ -76,7 +76,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RunListing:
     """What a folder holds: one run, several, batches."""
 
     runs: tuple[Path, ...]
@@ -87,7 +87,7 @@ class Place:
     """What cannot be read."""
 
 
-def look_at(folder: Path) -> Place:
+def look_at(folder: Path) -> RunListing:
     """What a run folder, an output beside its run folder, a batch's state folder or job file, or a folder with such
     folders in it holds.
 
@@ -97,11 +97,11 @@ def look_at(folder: Path) -> Place:
     folder = Path(os.path.abspath(folder))
     for run in (folder, beside(folder) if folder.name else folder):
         if holds_run(run):
-            return Place((run,), is_run=True)
+            return RunListing((run,), is_run=True)
     for state in (folder, folder.with_suffix(".batch") if folder.name else folder):
         if holds_batch(state):
             batch, runs = _batch(state)
-            return Place(runs, (batch,))
+            return RunListing(runs, (batch,))
     if not folder.is_dir():
         raise RunError(f"there is no {folder}", "give a run folder (it ends in .vidnst), or a folder with some in it")
     return _inside(folder)
@@ -114,7 +114,7 @@ def _batch(folder: Path) -> tuple[Batch, tuple[Path, ...]]:
     return Batch(folder.name, jobs, lock_holder(folder / "lock") or ""), there
 
 
-def _inside(folder: Path) -> Place:
+def _inside(folder: Path) -> RunListing:
     """Runs and batches right inside a folder, with those runs of batches that are below it; no links."""
     found: dict[Path, None] = {}
     batches, errors = [], []
@@ -130,4 +130,4 @@ def _inside(folder: Path) -> Place:
             batches.append(batch)
             below = folder.resolve()  # whoever named the folder has not named what is elsewhere
             found.update(dict.fromkeys(run for run in runs if run.resolve().is_relative_to(below)))
-    return Place(tuple(found), tuple(batches), errors=tuple(errors))
+    return RunListing(tuple(found), tuple(batches), errors=tuple(errors))

@@ -9,7 +9,7 @@ from vidnst.events import Event, OnEvent, RunStarted, Stage, Warned
 from vidnst.runs import RunStore
 
 
-class Chronicle:
+class EventRecorder:
     """Passes events on, and writes down what whoever looks at the run folder later wants to know.
 
     What is told before there is a run folder is written when there is one. One thread at a time.

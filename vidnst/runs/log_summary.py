@@ -55,7 +55,7 @@ class FrameTally:
     done: bool = False
 
 
-class Tally:
+class LogSummary:
     """The sum of the events that `add` was given, in their order. Unknown events, and parts of a wrong type, count
     for nothing, since a log may come from elsewhere.
     """

@@ -17,7 +17,7 @@ from vidnst.runs.atomic_files import remove_parts, write_together, writing
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class DoneRecord:
     """What the log is to say of a node that is finished."""
 
     node: Node
@@ -48,7 +48,7 @@ class Done:
         }
 
 
-class Results:
+class NodeFiles:
     """The folders `state` and `frames` of a run that this process has locked. One thread at a time."""
 
     def __init__(self, run: Path) -> None:

@@ -65,11 +65,11 @@ def redo_frames(
     asked, forgotten, anew = set(frames), set[StateId](), 0
     for plan in plans:
         nodes = list(plan)
-        before = store.settled(nodes)
+        before = store.finished_states(nodes)
         gone = depending(nodes, asked)
         store.forget(gone, frames=asked)
         forgotten |= gone
-        anew += len(before - store.settled(nodes) - gone)
+        anew += len(before - store.finished_states(nodes) - gone)
     store.forget_finished(asked)
     text = f"frames {spans(asked)} are rendered again, {len(forgotten)} pieces of work with what depends on them"
     if anew:
@@ -158,7 +158,7 @@ def suspects(folder: Path) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def tell_suspects(folder: Path, on_event: OnEvent) -> None:
+def report_suspects(folder: Path, on_event: OnEvent) -> None:
     """Tell which frames look wrong, this session's and earlier ones'."""
     if wrong := suspects(folder):
         frame, why = next(iter(wrong.items()))

@@ -33,12 +33,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.errors import OutputError, RunError
-from vidnst.farm.plan import Node, NodeId, StateId, settled
+from vidnst.farm.plan import Node, NodeId, StateId, finished_states
 from vidnst.runs.atomic_files import FolderLock, remove_parts, write_bytes_whole, writing
 from vidnst.runs.event_log import EventLog, read_events
 from vidnst.runs.layout import FOLDERS, clear, is_ours, refuse_link
 from vidnst.runs.manifest import Manifest
-from vidnst.runs.node_files import Done, Results
+from vidnst.runs.node_files import DoneRecord, NodeFiles
 from vidnst.runs.read_only import holds_run, mask_path, read_plan
 
 _PACE_FRAMES = 200
@@ -63,7 +63,7 @@ class RunStore:
             for name in FOLDERS:
                 refuse_link(folder / name)
             remove_parts(folder)
-        self._results = Results(folder)
+        self._results = NodeFiles(folder)
         self._log = EventLog(folder / "events.jsonl")
         self._read_log()
         self.record("session", process=os.getpid(), host=socket.gethostname())
@@ -202,7 +202,7 @@ class RunStore:
         """Add an event to the log, from any thread: JSON values, node ids and the like as text."""
         self._log.append(kind, facts, durable=durable)
 
-    def record_done(self, nodes: Iterable[Done]) -> None:
+    def record_done(self, nodes: Iterable[DoneRecord]) -> None:
         """Declare nodes finished, all at once. Their states and frames must have been written before."""
         nodes = list(nodes)
         self._log.extend([("done", done.plain()) for done in nodes])
@@ -243,9 +243,9 @@ class RunStore:
             return False
         return not node.final or self._results.has_frame(node.id.frame)
 
-    def settled(self, nodes: Iterable[Node]) -> set[StateId]:
-        """States of one component (a shot's plan, in its order) that need not be made again: see `plan.settled`."""
-        return settled(nodes, finished=self.finished, stored=self.has_state) if self._done else set()
+    def finished_states(self, nodes: Iterable[Node]) -> set[StateId]:
+        """States of one component (a shot's plan, in its order) that need no more work: see `plan.finished_states`."""
+        return finished_states(nodes, finished=self.finished, stored=self.has_state) if self._done else set()
 
     @contextmanager
     def writing_output(self, output: Path) -> Iterator[None]:

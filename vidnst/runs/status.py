@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from vidnst.errors import RunError
 from vidnst.runs import LogReader, Manifest, holds_run, lock_holder, planned_range, read_plan
-from vidnst.runs.log_summary import Note, Tally
+from vidnst.runs.log_summary import LogSummary, Note
 
-State = Literal["waiting", "running", "stopped", "finished", "failed", "damaged"]
+RunState = Literal["waiting", "running", "stopped", "finished", "failed", "damaged"]
 _SIZE_SECONDS = 15.0
 _MOST_FILES = 1_000_000
 _EARLY = 48
@@ -39,7 +39,7 @@ class RunStatus:
 
     name: str
     folder: str
-    state: State
+    state: RunState
     """waiting: nothing is there yet. stopped: it can be resumed, and nobody works on it."""
     message: str = ""
     """How its last session ended, or what is wrong with the folder."""
@@ -83,7 +83,7 @@ class RunStatus:
 @dataclass(slots=True)
 class _Watched:
     log: LogReader
-    tally: Tally = field(default_factory=Tally)
+    tally: LogSummary = field(default_factory=LogSummary)
     size: int | None = None
     sized: float = -1e9
     plan: tuple[int, tuple[int, int] | None] = (0, None)
@@ -97,7 +97,7 @@ class _Watched:
         while events:
             anew, events = self.log.news()
             if anew:
-                self.tally = Tally()
+                self.tally = LogSummary()
             for event in events:
                 self.tally.add(event)
 
@@ -119,10 +119,10 @@ class Watcher:
         except RunError as error:
             return RunStatus(name, str(folder), "damaged", message=str(error))
 
-    def tally(self, folder: Path) -> Tally:
+    def tally(self, folder: Path) -> LogSummary:
         """The sum of a run's log, as the last `look` read it."""
         seen = self._seen.get(folder)
-        return seen.tally if seen else Tally()
+        return seen.tally if seen else LogSummary()
 
     def forget(self, others_than: Iterable[Path]) -> None:
         """Remember only these folders."""
@@ -165,7 +165,7 @@ class Watcher:
         )
 
 
-def _state(tally: Tally, holder: str) -> tuple[State, str]:
+def _state(tally: LogSummary, holder: str) -> tuple[RunState, str]:
     if holder:
         return "running", ""
     if tally.end == "finished":
@@ -177,7 +177,7 @@ def _state(tally: Tally, holder: str) -> tuple[State, str]:
     return "stopped", "its process ended without a word" if tally.sessions else ""
 
 
-def _workers(tally: Tally) -> tuple[WorkerStatus, ...]:
+def _workers(tally: LogSummary) -> tuple[WorkerStatus, ...]:
     return tuple(
         WorkerStatus(name, found.frames, found.nodes, found.per_second, found.failures, found.last)
         for name, found in sorted(tally.workers.items())
@@ -206,7 +206,7 @@ def modified_ns(path: Path) -> int:
         return 0
 
 
-def _last_frame(folder: Path, tally: Tally) -> int | None:
+def _last_frame(folder: Path, tally: LogSummary) -> int | None:
     """The finished frame that is in the folder and was rendered last, as far as the log's end tells."""
     for index in reversed(tally.latest):
         if frame_file(folder, index):

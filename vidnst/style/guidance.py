@@ -13,7 +13,7 @@ from vidnst.frames import Pixels, State, widen
 
 
 @dataclass(frozen=True, slots=True)
-class Pull:
+class StyleMix:
     """One target of a region's style loss: the texture of a style, or one between several."""
 
     share: float
@@ -23,10 +23,10 @@ class Pull:
 
 
 @dataclass(frozen=True, slots=True)
-class Area:
+class RegionGuidance:
     """A region of a frame."""
 
-    pulls: tuple[Pull, ...]
+    pulls: tuple[StyleMix, ...]
     """Empty where there is to be no style: the source shows there."""
     guide: NDArray[np.uint8] | None = None
     """`(H, W)`, how much of each pixel belongs to the region: 255 all of it; None is all of every pixel. The guides of
@@ -43,10 +43,10 @@ class StyleFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class Direction:
+class Guidance:
     """All regions of one frame."""
 
-    areas: tuple[Area, ...]
+    areas: tuple[RegionGuidance, ...]
     frames: Mapping[int, StyleFrame] = field(default_factory=dict)
     """For each style that moves, by its number, what takes the place of its picture."""
 

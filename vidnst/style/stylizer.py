@@ -12,15 +12,15 @@ from torch.nn import functional
 from vidnst.config import OptimizeConfig, RenderConfig
 from vidnst.determinism import same_every_time
 from vidnst.frames import Pixels
-from vidnst.style.guidance import Direction
+from vidnst.style.guidance import Guidance
 from vidnst.style.initial_image import first_guess
 from vidnst.style.losses import terms
 from vidnst.style.losses.laplacian import check_cells
 from vidnst.style.losses.objective import Objective, WarmStart
-from vidnst.style.memory.mode_cache import View, Views
-from vidnst.style.memory.modes import NO_THRIFT, Thrift
+from vidnst.style.memory.mode_cache import ModeCache, ModeView
+from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode
 from vidnst.style.network.normalise_filters import scale_to_unit
-from vidnst.style.network.precision import settled
+from vidnst.style.network.precision import resolve_precision
 from vidnst.style.network.topology import last_layer
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import load_features, resolve_weights
@@ -60,11 +60,11 @@ class StylizeResult:
 class _Work:
     """How one picture is painted, at any of its scales."""
 
-    view: View
+    view: ModeView
     seed: int
     step_scale: float | Tensor
     on_step: OnStep | None
-    direction: Direction | None
+    direction: Guidance | None
     every_step: bool = False
 
 
@@ -88,15 +88,15 @@ class Stylizer:
         device: torch.device | str = "cpu",
     ) -> None:
         self._device = torch.device(device)
-        self._config = config = settled(config, self._device)
+        self._config = config = resolve_precision(config, self._device)
         model = config.model
         network = VGG19(features, last_layer=last_layer(config), pooling=model.pooling, padding=model.padding)
         if model.unit:
             scale_to_unit(network, [from_pixels(pixels) for pixels, _ in styles])
         self._network = network.to(self._device)
         self._styles = styles
-        self._views = Views(self._network, styles, config, self._device)
-        self._views.under(NO_THRIFT)
+        self._views = ModeCache(self._network, styles, config, self._device)
+        self._views.under(NO_SAVINGS)
 
     def stylize(
         self,
@@ -108,8 +108,8 @@ class Stylizer:
         step_scale: float = 1.0,
         on_step: OnStep | None = None,
         every_step: bool = False,
-        direction: Direction | None = None,
-        thrift: Thrift = NO_THRIFT,
+        direction: Guidance | None = None,
+        thrift: MemoryMode = NO_SAVINGS,
     ) -> StylizeResult:
         """Stylize one picture. The same arguments give the same bytes on the same machine.
 
@@ -151,7 +151,7 @@ class Stylizer:
                 found = self._cold(small, iterations, work)
         return found if small is content else self._enlarged(found, content, work)
 
-    def evaluate(self, content: Tensor, picture: Tensor, direction: Direction | None = None) -> dict[str, float]:
+    def evaluate(self, content: Tensor, picture: Tensor, direction: Guidance | None = None) -> dict[str, float]:
         """The losses of a finished picture, without changing it.
 
         Args:
@@ -166,7 +166,7 @@ class Stylizer:
             ConfigError: the picture is too small for the layers.
         """
         content, picture = content.detach().to(self._device), picture.detach().to(self._device)
-        view = self._views.under(NO_THRIFT)
+        view = self._views.under(NO_SAVINGS)
         aim = view.aims.at(direction, *content.shape[-2:])
         with torch.no_grad(), same_every_time():
             terms = Objective(view.network, content, aim.styles, self._config.losses)(picture)

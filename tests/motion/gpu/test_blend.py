@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vidnst.frames import Pixels, State, widen
-from vidnst.motion.blend import Start, blend
+from vidnst.motion.blend import WarmSource, blend
 from vidnst.motion.flow import Flow
-from vidnst.motion.gpu.blend import Begun, begin, begin_with, send_start
+from vidnst.motion.gpu.blend import BlendedTensors, begin, begin_with, send_start
 from vidnst.motion.gpu.upload import upload
 
 HEIGHT, WIDTH = 120, 160
@@ -51,12 +51,12 @@ def flow(seed: int, *, shrink: int = 1, share: float = 0.85, lattice: bool = Fal
     return Flow((np.rint(vectors * 32) / 32).astype(np.float32) if lattice else vectors, valid.astype(np.uint8))
 
 
-ONE = Start(strokes(1), flow(1))
-TWO = Start(strokes(2), flow(2), 0.25)
-SMALL = Start(strokes(3), flow(3, shrink=3), 0.5)
-OWN = Start(strokes(4), None, 0.7)
+ONE = WarmSource(strokes(1), flow(1))
+TWO = WarmSource(strokes(2), flow(2), 0.25)
+SMALL = WarmSource(strokes(3), flow(3, shrink=3), 0.5)
+OWN = WarmSource(strokes(4), None, 0.7)
 NOTHING, EVERYTHING = flow(5, share=0), flow(6, share=1)
-CASES: dict[str, list[Start]] = {
+CASES: dict[str, list[WarmSource]] = {
     "one": [ONE],
     "two": [ONE, TWO],
     "three": [ONE, TWO, SMALL],
@@ -70,7 +70,7 @@ CASES: dict[str, list[Start]] = {
 }
 
 
-def differences(content: Pixels, starts: Sequence[Start]) -> NDArray[np.float32]:
+def differences(content: Pixels, starts: Sequence[WarmSource]) -> NDArray[np.float32]:
     wanted, found = blend(content, starts), begin(upload(content, CPU), starts)
     assert found.picture.shape == (1, 3, HEIGHT, WIDTH)
     assert 0 <= found.picture.min() <= found.picture.max() <= 1
@@ -89,12 +89,12 @@ def test_a_frame_begins_where_it_does_on_the_cpu(name: str, bits: int) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_but_for_the_rounding_of_places_it_is_the_same_picture(count: int) -> None:
-    starts = [Start(strokes(number), flow(number, lattice=True), 1 / number) for number in range(1, count + 1)]
+    starts = [WarmSource(strokes(number), flow(number, lattice=True), 1 / number) for number in range(1, count + 1)]
     assert differences(scene(), starts).max() < LATTICE
 
 
 def test_a_frame_s_own_state_is_taken_as_it_is() -> None:
-    found = begin(upload(scene(), CPU), [Start(OWN.state)])
+    found = begin(upload(scene(), CPU), [WarmSource(OWN.state)])
     assert torch.equal(found.picture, upload(OWN.state, CPU))
     assert (found.valid == 1).all()
 
@@ -164,7 +164,7 @@ def test_nothing_is_asked_of_the_device_at_all(name: str) -> None:
     assert found.valid.shape == (1, 1, HEIGHT, WIDTH)
 
 
-def as_bytes(found: Begun) -> bytes:
+def as_bytes(found: BlendedTensors) -> bytes:
     return found.picture.cpu().numpy().tobytes() + found.valid.cpu().numpy().tobytes()
 
 
@@ -175,7 +175,7 @@ def test_the_same_bytes_come_twice(name: str) -> None:
 
 def test_nothing_that_was_given_is_changed() -> None:
     content = upload(scene(), CPU)
-    starts = [Start(start.state.copy(), start.flow, start.weight) for start in CASES["its own among others"]]
+    starts = [WarmSource(start.state.copy(), start.flow, start.weight) for start in CASES["its own among others"]]
     before = content.clone(), [start.state.copy() for start in starts]
     begin(content, starts)
     assert torch.equal(content, before[0])

@@ -13,7 +13,7 @@ from vidnst.errors import CancelledError, RunError
 from vidnst.events import Event, Stage, Warned, ignore
 from vidnst.render.batch.run import run_batch
 from vidnst.runs import read_events
-from vidnst.runs.event_recorder import Chronicle
+from vidnst.runs.event_recorder import EventRecorder
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
@@ -30,7 +30,7 @@ def test_a_job_of_a_batch_keeps_its_stages_and_its_warnings(tmp_path: Path, monk
     def suspicious(folder: Path, on_event: Any) -> None:
         on_event(Warned(f"look at {folder.name}"))
 
-    monkeypatch.setattr("vidnst.render.pipeline.tell_suspects", suspicious)
+    monkeypatch.setattr("vidnst.render.pipeline.report_suspects", suspicious)
     heard: list[str] = []
     run_batch(path, on_event=lambda event: heard.append(str(event)) if isinstance(event, Warned) else None)
     for name in ("clip0-style0", "clip1-style0"):
@@ -113,7 +113,7 @@ class Notebook:
 
 def test_the_order_of_early_events_is_kept_and_a_stage_is_told_once() -> None:
     seen: list[Event] = []
-    chronicle, store = Chronicle(seen.append), Notebook()
+    chronicle, store = EventRecorder(seen.append), Notebook()
     for event in (Stage("indexing", 0, 9), Stage("indexing", 5, 9), Warned("odd"), Stage("loading")):
         chronicle(event)
     chronicle.keep_in(store)  # type: ignore[arg-type]
@@ -127,7 +127,7 @@ def test_the_order_of_early_events_is_kept_and_a_stage_is_told_once() -> None:
 
 
 def test_nothing_is_written_after_the_folder_is_left() -> None:
-    chronicle, store = Chronicle(ignore), Notebook()
+    chronicle, store = EventRecorder(ignore), Notebook()
     chronicle.keep_in(store)  # type: ignore[arg-type]
     chronicle.close()
     chronicle(Warned("late"))

@@ -13,7 +13,7 @@ from support.job_files import edit, states, write_jobs
 from vidnst.events import Event, JobChanged
 from vidnst.farm.jobs import StylizeJob
 from vidnst.farm.plan import by_shot
-from vidnst.farm.provisioning import Staff
+from vidnst.farm.provisioning import WorkerCounts
 from vidnst.frames import Shot
 from vidnst.render.batch.job_file import read_jobs
 from vidnst.render.batch.run import run_batch
@@ -36,9 +36,9 @@ class LoggingPool(TimelessPool):
 
 def run_timeless(monkeypatch: pytest.MonkeyPatch, path: Path, pool: LoggingPool, hear: Any) -> None:
     @contextmanager
-    def hire(batch: Any) -> Iterator[tuple[LoggingPool, Staff]]:
+    def hire(batch: Any) -> Iterator[tuple[LoggingPool, WorkerCounts]]:
         pool.batch = batch
-        yield pool, Staff(pool.styles, pool.flows, 1)
+        yield pool, WorkerCounts(pool.styles, pool.flows, 1)
 
     monkeypatch.setattr("vidnst.render.batch.run._LOOK_SECONDS", 0.0)
     monkeypatch.setattr("vidnst.render.batch.run._Batch._hire", hire)

@@ -85,8 +85,8 @@ class RenderOptions:
         Literal["crop", "fill"] | None, option(RANGE, "What registered frames do not share: cut off, or filled.")
     ] = None
     iterations: Annotated[int | None, option(LOOK, "Loss evaluations of a cold frame; 0 passes frames through.")] = None
-    content_weight: Annotated[float | None, option(LOOK, "Pull toward the source.")] = None
-    style_weight: Annotated[float | None, option(LOOK, "Pull toward the style.")] = None
+    content_weight: Annotated[float | None, option(LOOK, "StyleMix toward the source.")] = None
+    style_weight: Annotated[float | None, option(LOOK, "StyleMix toward the style.")] = None
     style_loss: Annotated[
         list[str] | None,
         option(

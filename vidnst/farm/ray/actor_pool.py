@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from vidnst.errors import FarmError
-from vidnst.farm.jobs import Outcome, Shared, Team, Worker, WorkerDiedError, WorkerFactory
+from vidnst.farm.jobs import Outcome, Shared, Worker, WorkerDiedError, WorkerFactory, WorkerGroup
 from vidnst.farm.malloc import keep_freed_memory
 from vidnst.farm.plan import Lane
 from vidnst.farm.ray.connection import RaySession
@@ -47,7 +47,7 @@ class RayPool:
     def __init__(
         self,
         session: RaySession,
-        teams: Mapping[Lane, Team],
+        teams: Mapping[Lane, WorkerGroup],
         *,
         start_timeout_seconds: float = 300.0,
         grows: bool = False,
@@ -244,7 +244,7 @@ class _Actor:
         return self._worker
 
 
-def _check_resources(session: RaySession, teams: Iterable[Team]) -> None:
+def _check_resources(session: RaySession, teams: Iterable[WorkerGroup]) -> None:
     teams = list(teams)
     for team in teams:
         if team.gpus and team.count > default_workers(gpus=session.gpus, gpus_per_worker=team.gpus):

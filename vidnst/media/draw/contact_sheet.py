@@ -19,7 +19,7 @@ _NARROWEST_PX = 72
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class SheetTile:
     """A picture on a sheet."""
 
     pixels: Pixels
@@ -29,7 +29,7 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LabelPlace:
     """Where a picture lies on a sheet, in pixels from the upper left corner."""
 
     x: int
@@ -48,12 +48,16 @@ class Sheet:
 
     pixels: Paper
     """`(H, W, 3)` uint8 sRGB, RGB order."""
-    places: tuple[tuple[Place | None, ...], ...]
+    places: tuple[tuple[LabelPlace | None, ...], ...]
     """Of the pictures, row by row; None where there is none."""
 
 
 def table(
-    tiles: Sequence[Sequence[Tile | None]], *, columns: Sequence[str] = (), rows: Sequence[str] = (), title: str = ""
+    tiles: Sequence[Sequence[SheetTile | None]],
+    *,
+    columns: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    title: str = "",
 ) -> Sheet:
     """Lay pictures out in rows and columns on white; no picture is resized.
 
@@ -110,11 +114,11 @@ def beside(columns: Sequence[Pixels], labels: Sequence[str]) -> Sheet:
     across = sum(max(pixels.shape[1], 1) for pixels in columns) + gaps
     down = strip + max(pixels.shape[0] for pixels in columns)
     paper = np.full((down + down % 2, across + across % 2, 3), _WHITE, np.uint8)
-    places: list[Place | None] = []
+    places: list[LabelPlace | None] = []
     x = 0
     for pixels, label in zip(columns, labels, strict=True):
         write(paper, wrapped(label, width=pixels.shape[1] - 4, lines=1)[0], x + 2, 1)
-        places.append(_put(paper, Tile(pixels), x, strip))
+        places.append(_put(paper, SheetTile(pixels), x, strip))
         x += pixels.shape[1] + GAP_PX
     return Sheet(paper, (tuple(places),))
 
@@ -146,7 +150,7 @@ def stacked(pictures: Sequence[Pixels], width: int, height: int) -> Pixels:
     )
     y = 0
     for part in parts:
-        _put(paper, Tile(part), 0, y)
+        _put(paper, SheetTile(part), 0, y)
         y += part.shape[0] + 2
     return paper
 
@@ -158,7 +162,7 @@ def _fitted(pixels: Pixels, width: int, height: int) -> Pixels:
     return resized(pixels, max(1, round(wide * scale)), max(1, round(tall * scale)))
 
 
-def _width(tile: Tile | None) -> int:
+def _width(tile: SheetTile | None) -> int:
     return 0 if tile is None else int(tile.pixels.shape[1])
 
 
@@ -167,11 +171,11 @@ def _label_width(rows: Sequence[str]) -> int:
     return min(_ROW_LABEL_PX, max(map(text_width, lines), default=0)) + (GAP_PX if rows else 0)
 
 
-def _caption(tile: Tile | None, width: int) -> list[str]:
+def _caption(tile: SheetTile | None, width: int) -> list[str]:
     return wrapped(tile.caption, width=width) if tile is not None and tile.caption else []
 
 
-def _row_height(row: Sequence[Tile | None], captions: Sequence[Sequence[str]], label: Sequence[str]) -> int:
+def _row_height(row: Sequence[SheetTile | None], captions: Sequence[Sequence[str]], label: Sequence[str]) -> int:
     heights = [tile.pixels.shape[0] + 2 + _tall(lines) for tile, lines in zip(row, captions, strict=True) if tile]
     tallest: int = max([*heights, _tall(label)])
     return tallest
@@ -186,9 +190,9 @@ def _write_lines(paper: Paper, lines: Sequence[str], x: int, y: int) -> None:
         write(paper, line, x, y + number * line_height(), colour=INK)
 
 
-def _put(paper: Paper, tile: Tile | None, x: int, y: int) -> Place | None:
+def _put(paper: Paper, tile: SheetTile | None, x: int, y: int) -> LabelPlace | None:
     if tile is None:
         return None
     height, width = tile.pixels.shape[:2]
     paper[y : y + height, x : x + width] = with_bits(tile.pixels, 8)
-    return Place(x, y, width, height)
+    return LabelPlace(x, y, width, height)

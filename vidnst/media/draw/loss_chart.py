@@ -27,7 +27,7 @@ class Curve:
     """One for each step; those that are not above 0 have no place on a logarithmic scale and are left out."""
 
 
-class Chart:
+class LossChart:
     """A drawing of curves of which more and more is shown.
 
     Args:

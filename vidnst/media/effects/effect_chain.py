@@ -14,7 +14,7 @@ from vidnst.media.effects.colour_transfer import with_chroma_of
 from vidnst.media.effects.palette import in_palette, palette_of
 from vidnst.media.effects.superpixels import first_cells, flat_cells, moved_cells
 
-State: TypeAlias = Mapping[str, NDArray[Any]]
+EffectState: TypeAlias = Mapping[str, NDArray[Any]]
 """What a step hands on to the next frame of the shot."""
 
 
@@ -28,7 +28,7 @@ class Motion:
     """`(H, W)`, where the vectors are trusted."""
 
 
-class Step(Protocol):
+class Effect(Protocol):
     """One thing that is done to every frame of a shot, in order."""
 
     @property
@@ -39,12 +39,12 @@ class Step(Protocol):
     def learns(self) -> bool:
         """Whether it must see some frames of the shot first."""
 
-    def learned(self, pictures: Sequence[Picture]) -> "Step":
+    def learned(self, pictures: Sequence[Picture]) -> "Effect":
         """The step as it is for a shot that some pictures stand for."""
 
     def __call__(
-        self, picture: Picture, source: Picture, before: State, motion: Motion | None
-    ) -> tuple[Picture, State]:
+        self, picture: Picture, source: Picture, before: EffectState, motion: Motion | None
+    ) -> tuple[Picture, EffectState]:
         """The picture after it, and what the next frame is to know.
 
         Args:
@@ -67,9 +67,9 @@ class KeepColours:
         return self
 
     def __call__(
-        self, picture: Picture, source: Picture, before: State, motion: Motion | None
-    ) -> tuple[Picture, State]:
-        """See `Step`."""
+        self, picture: Picture, source: Picture, before: EffectState, motion: Motion | None
+    ) -> tuple[Picture, EffectState]:
+        """See `Effect`."""
         return with_chroma_of(source, picture), {}
 
 
@@ -86,9 +86,9 @@ class Photo:
         return self
 
     def __call__(
-        self, picture: Picture, source: Picture, before: State, motion: Motion | None
-    ) -> tuple[Picture, State]:
-        """See `Step`."""
+        self, picture: Picture, source: Picture, before: EffectState, motion: Motion | None
+    ) -> tuple[Picture, EffectState]:
+        """See `Effect`."""
         wanted = self.settings
         shape = photo_transfer.GridShape.of(*source.shape[:2], cells=wanted.cells, luma_bins=wanted.luma_bins)
         equations = photo_transfer.gathered(source, picture, shape, smoothness=wanted.smoothness)
@@ -116,9 +116,9 @@ class Palette:
         return replace(self, colours=palette_of(pictures, self.settings.colours, seed=self.seed))
 
     def __call__(
-        self, picture: Picture, source: Picture, before: State, motion: Motion | None
-    ) -> tuple[Picture, State]:
-        """See `Step`."""
+        self, picture: Picture, source: Picture, before: EffectState, motion: Motion | None
+    ) -> tuple[Picture, EffectState]:
+        """See `Effect`."""
         assert self.colours is not None, "it must learn its colours first"
         return in_palette(picture, self.colours), {}
 
@@ -136,9 +136,9 @@ class Superpixels:
         return self
 
     def __call__(
-        self, picture: Picture, source: Picture, before: State, motion: Motion | None
-    ) -> tuple[Picture, State]:
-        """See `Step`."""
+        self, picture: Picture, source: Picture, before: EffectState, motion: Motion | None
+    ) -> tuple[Picture, EffectState]:
+        """See `Effect`."""
         cells, compactness = self.settings.cells, self.settings.compactness
         if motion is None or "labels" not in before:
             labels = first_cells(picture, cells, compactness)
@@ -152,7 +152,7 @@ class Superpixels:
 class Chain:
     """Steps one after the other, for the frames of one shot."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[Effect, ...]
 
     @property
     def sequential(self) -> bool:
@@ -180,9 +180,9 @@ class Chain:
         return Chain(tuple(steps))
 
     def __call__(
-        self, picture: Picture, source: Picture, before: State, motion: Motion | None
-    ) -> tuple[Picture, State]:
-        """As `Step`; the states of all steps in one."""
+        self, picture: Picture, source: Picture, before: EffectState, motion: Motion | None
+    ) -> tuple[Picture, EffectState]:
+        """As `Effect`; the states of all steps in one."""
         left: dict[str, NDArray[Any]] = {}
         for number, step in enumerate(self.steps):
             mark = f"{number}."
@@ -194,7 +194,7 @@ class Chain:
 
 def finishing_chain(config: RenderConfig) -> Chain:
     """What is done to rendered frames."""
-    steps: list[Step] = [KeepColours()] if config.colour.keep != "none" else []
+    steps: list[Effect] = [KeepColours()] if config.colour.keep != "none" else []
     steps += [Photo(config.photo)] if config.photo.enabled else []
     return Chain((*steps, *_filters(config.filters.after, config.optimize.seed)))
 
@@ -204,5 +204,5 @@ def filtering_chain(config: RenderConfig) -> Chain:
     return Chain(tuple(_filters(config.filters.before, config.optimize.seed)))
 
 
-def _filters(filters: Sequence[FilterConfig], seed: int) -> list[Step]:
+def _filters(filters: Sequence[FilterConfig], seed: int) -> list[Effect]:
     return [Palette(one, seed) if isinstance(one, PaletteConfig) else Superpixels(one) for one in filters]

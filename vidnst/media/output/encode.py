@@ -20,7 +20,7 @@ from vidnst.media.output.verify import planned, verify
 
 __all__ = ["check_output", "colour_matrix", "encode", "pack"]
 
-Progress = Callable[[int], None]
+FrameProgress = Callable[[int], None]
 Asked = Callable[[], bool]
 
 _HIGH_DEFINITION_LINES = 576
@@ -42,7 +42,7 @@ def encode(
     start: int,
     end: int,
     settings: OutputConfig,
-    on_progress: Progress | None = None,
+    on_progress: FrameProgress | None = None,
     cancelled: Asked | None = None,
 ) -> None:
     """Pack finished frames, look at the result again, and only then give it its name, replacing what had it.
@@ -97,7 +97,7 @@ def pack(
     start: int,
     end: int,
     settings: OutputConfig,
-    on_progress: Progress | None = None,
+    on_progress: FrameProgress | None = None,
     cancelled: Asked | None = None,
 ) -> None:
     """What `encode` does for a video or an animation before the result gets its name.
@@ -117,7 +117,7 @@ def pack(
 
 
 def _write_folder(
-    frames: Sequence[Path], output: Path, start: int, on_progress: Progress | None, cancelled: Asked | None
+    frames: Sequence[Path], output: Path, start: int, on_progress: FrameProgress | None, cancelled: Asked | None
 ) -> None:
     part = output.with_name(f"{output.name}.part")
     try:
@@ -152,7 +152,7 @@ class _Job:
     end: int
     size: tuple[int, int]
 
-    def run(self, on_progress: Progress | None, cancelled: Asked | None) -> None:
+    def run(self, on_progress: FrameProgress | None, cancelled: Asked | None) -> None:
         source = describe(self.clip.paths[0]) if self.clip.kind is SourceKind.VIDEO else None
         streams = source.audio if source and audio.is_kept(self.target, self.settings) else ()
         palette = self.part.with_name(f"{self.part.stem}.palette.png") if self.target.codec == "gif" else None

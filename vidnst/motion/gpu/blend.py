@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vidnst.motion.blend import BORDER_SIDE_PX, LEAST_TRUST, Start
+from vidnst.motion.blend import BORDER_SIDE_PX, LEAST_TRUST, WarmSource
 from vidnst.motion.gpu.detail_gain import box_mean, contrast, most_lost, raise_detail
 from vidnst.motion.gpu.disocclusion import match_colours
 from vidnst.motion.gpu.upload import planes_of, send
-from vidnst.motion.gpu.warp import Places, fetch, places
+from vidnst.motion.gpu.warp import DeviceGrid, fetch, places
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class BlendedTensors:
     """What a warm frame begins at and is pulled toward, on its device."""
 
     picture: Tensor
@@ -27,7 +27,7 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class DeviceSource:
     """A start on a device: its arrays as they are."""
 
     state: Tensor
@@ -37,14 +37,14 @@ class Sent:
     gaps: bool
     """Whether it leaves any place of the frame without a state: seen before, so that the device need not say."""
 
-    def places(self, height: int, width: int) -> Places | None:
+    def places(self, height: int, width: int) -> DeviceGrid | None:
         """None where nothing has moved."""
         if self.vectors_px is None or self.valid is None:
             return None
         return places(self.vectors_px, self.valid, height, width)
 
 
-def begin(content: Tensor, starts: Sequence[Start]) -> Begun:
+def begin(content: Tensor, starts: Sequence[WarmSource]) -> BlendedTensors:
     """The warped states, blended by weight and validity, and recoloured content where none is valid.
 
     As `motion.blend.blend` has it without its options, but for places in the states, which OpenCV rounds to 1/32 of a
@@ -57,24 +57,24 @@ def begin(content: Tensor, starts: Sequence[Start]) -> Begun:
     return begin_with(content, [send_start(start, content.device) for start in starts])
 
 
-def begin_with(content: Tensor, starts: Sequence[Sent]) -> Begun:
+def begin_with(content: Tensor, starts: Sequence[DeviceSource]) -> BlendedTensors:
     """The same of starts that have been sent: nothing in it waits for the device."""
     blended, valid = _blended(starts, content)
     if all(start.gaps for start in starts):
         blended = torch.lerp(match_colours(content, blended, valid), blended, valid)
-    return Begun(blended, valid)
+    return BlendedTensors(blended, valid)
 
 
-def send_start(start: Start, device: torch.device) -> Sent:
+def send_start(start: WarmSource, device: torch.device) -> DeviceSource:
     """A start as it goes to a device; its source does not."""
     state, flow = send(start.state, device), start.flow
     if flow is None:
-        return Sent(state, None, None, start.weight, gaps=False)
+        return DeviceSource(state, None, None, start.weight, gaps=False)
     gaps = int(flow.valid.min()) < 255
-    return Sent(state, send(flow.vectors_px, device), send(flow.valid, device), start.weight, gaps)
+    return DeviceSource(state, send(flow.vectors_px, device), send(flow.valid, device), start.weight, gaps)
 
 
-def _blended(sent: Sequence[Sent], content: Tensor) -> tuple[Tensor, Tensor]:
+def _blended(sent: Sequence[DeviceSource], content: Tensor) -> tuple[Tensor, Tensor]:
     """The mean of all starts, with the detail that they have, and where any is valid."""
     several = len(sent) > 1
     trust, squares, valid = (torch.zeros_like(content[:, :1]) for _ in range(3))
@@ -92,7 +92,7 @@ def _blended(sent: Sequence[Sent], content: Tensor) -> tuple[Tensor, Tensor]:
     return total, valid
 
 
-def _fetched(one: Sent, *, detailed: bool) -> tuple[Tensor, Tensor]:
+def _fetched(one: DeviceSource, *, detailed: bool) -> tuple[Tensor, Tensor]:
     """A start's state on the frame's grid, its contrast in two more channels, and where it is valid."""
     state = planes_of(one.state)
     if detailed:

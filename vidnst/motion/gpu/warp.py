@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class DeviceGrid:
     """Where each pixel of a frame is found in a reference picture of the same size."""
 
     grid: Tensor
@@ -17,7 +17,7 @@ class Places:
     """`(1, 1, H, W)` float32 in [0, 1]: how far that is trusted."""
 
 
-def places(vectors_px: Tensor, valid: Tensor, height: int, width: int) -> Places:
+def places(vectors_px: Tensor, valid: Tensor, height: int, width: int) -> DeviceGrid:
     """A flow of any size of the same aspect for pictures of this one.
 
     Args:
@@ -31,10 +31,10 @@ def places(vectors_px: Tensor, valid: Tensor, height: int, width: int) -> Places
     y += torch.arange(height, device=y.device, dtype=y.dtype)[:, None]
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
     trusted = valid.to(torch.float32).div_(torch.full((), 255.0, device=valid.device))
-    return Places(grid[None], _enlarged(trusted[None, None], height, width))
+    return DeviceGrid(grid[None], _enlarged(trusted[None, None], height, width))
 
 
-def fetch(picture: Tensor, at: Places) -> Tensor:
+def fetch(picture: Tensor, at: DeviceGrid) -> Tensor:
     """A picture fetched onto the frame, bicubic, beyond its borders as at them, clamped to [0, 1].
 
     OpenCV takes the same cubic (a = -0.75), at places rounded to 1/32 of a pixel; here they are taken as they are.

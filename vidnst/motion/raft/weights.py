@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vidnst.errors import WeightsError
-from vidnst.weights_file import Checkpoint, Progress, find_checkpoint, fingerprint_of, opened, usable
+from vidnst.weights_file import ByteProgress, Checkpoint, find_checkpoint, fingerprint_of, opened, usable
 
 RaftSize: TypeAlias = Literal["large", "small"]
 RaftWeights: TypeAlias = dict[str, NDArray[np.float32]]
@@ -51,7 +51,7 @@ def raft_urls() -> dict[RaftSize, str]:
     return {"large": str(Raft_Large_Weights.C_T_SKHT_V2.url), "small": str(Raft_Small_Weights.C_T_V2.url)}
 
 
-def resolve_raft_weights(spec: str | None, *, download: bool = True, on_progress: Progress | None = None) -> Path:
+def resolve_raft_weights(spec: str | None, *, download: bool = True, on_progress: ByteProgress | None = None) -> Path:
     """The file that a configuration's `motion.raft_weights` stands for.
 
     In this order: `spec` itself; the environment variable VIDNST_RAFT_WEIGHTS; torchvision's file of the large, then

@@ -9,19 +9,19 @@ from typing import Any
 
 from vidnst.errors import DiskFullError, VidnstError
 from vidnst.events import OnEvent, RunStarted
-from vidnst.farm.interfaces import Component, Event, EventKind
+from vidnst.farm.interfaces import Component, NodeEvent, NodeEventKind
 from vidnst.farm.jobs import Job, Refused, Shared, SkipJob, Stylized, StylizeJob
 from vidnst.farm.plan import Node, NodeId, StateId, by_shot
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.render.batch.job_state import Ticket
-from vidnst.render.batch.shared_weights import Looks
+from vidnst.render.batch.shared_weights import StyleCache
 from vidnst.render.batch.tail_balancing import cost, extent
 from vidnst.render.node_jobs import RenderHost, Reporter
-from vidnst.render.pipeline import Begun, finished_before
+from vidnst.render.pipeline import PreparedRender, finished_before
 from vidnst.render.run_setup import schedule_of
-from vidnst.render.shot_memory import Economy
-from vidnst.render.source_frames import open_frames, tell_repeated
-from vidnst.render.styles.guidance_builder import Director, direct
+from vidnst.render.shot_memory import ShotMemory
+from vidnst.render.source_frames import open_frames, report_repeated
+from vidnst.render.styles.guidance_builder import GuidanceBuilder, direct
 from vidnst.runs import Writer
 from vidnst.runs.redo import frames_failed
 
@@ -34,12 +34,12 @@ class ClipHost(RenderHost):
 
     def __init__(
         self,
-        begun: Begun,
+        begun: PreparedRender,
         frames: FrameCache,
         writer: Writer,
         done: set[StateId],
-        economy: Economy,
-        director: Director | None,
+        economy: ShotMemory,
+        director: GuidanceBuilder | None,
     ) -> None:
         job = begun.job
         size = (job.width, job.height)
@@ -146,13 +146,13 @@ class ClipHost(RenderHost):
 class Clip:
     """A job of a batch from when it is prepared to when it is finished."""
 
-    def __init__(self, ticket: Ticket, begun: Begun) -> None:
+    def __init__(self, ticket: Ticket, begun: PreparedRender) -> None:
         self.ticket = ticket
         self.begun = begun
         self.host: ClipHost | None = None
         self._on_event: OnEvent = begun.chronicle
         self._stack = ExitStack()
-        self._economy = Economy(begun.job.config, begun.store, self._on_event)
+        self._economy = ShotMemory(begun.job.config, begun.store, self._on_event)
         self._economy.even_out(self._plans())
         self._done, frames = finished_before(begun.job, begun.store, begun.shots)
         self.frames_done = len(frames)
@@ -198,14 +198,14 @@ class Clip:
         """Whether nothing more will happen to any of its states."""
         return self.host is not None and len(self.host.settled) == self._states
 
-    def open(self, looks: Looks, *, room_bytes: int, workers: Sequence[str]) -> None:
+    def open(self, looks: StyleCache, *, room_bytes: int, workers: Sequence[str]) -> None:
         """Make it ready for the scheduler: its frames in so much memory, its looks in the workers' reach."""
         job, store, shots = self.begun.job, self.begun.store, self.begun.shots
         frames = self._stack.enter_context(
             open_frames(
                 job,
                 shots,
-                on_repeated=lambda index: tell_repeated(store, self._on_event, index),
+                on_repeated=lambda index: report_repeated(store, self._on_event, index),
                 room_bytes=room_bytes,
             )
         )
@@ -269,9 +269,9 @@ class Clip:
     def _is_held(self) -> bool:
         return self.ticket.paused and not self.ticket.cancelled
 
-    def report(self, event: Event) -> None:
+    def report(self, event: NodeEvent) -> None:
         """Tell the clip's log and the world about one of its nodes."""
-        if event.kind is not EventKind.DONE or isinstance(event.result, Stylized):  # others were skipped or refused
+        if event.kind is not NodeEventKind.DONE or isinstance(event.result, Stylized):  # others were skipped or refused
             self._reporter(event)
 
     def close_frames(self) -> None:

@@ -1,11 +1,11 @@
 """The threads that pack and measure clips whose frames are all there."""
 
 from vidnst.errors import CancelledError, DiskFullError
-from vidnst.render.batch.shared_state import Floor
+from vidnst.render.batch.shared_state import BatchState
 from vidnst.render.pipeline import finish
 
 
-def pack_all(floor: Floor) -> None:
+def pack_all(floor: BatchState) -> None:
     """Pack one clip after the other, until None comes."""
     while (clip := floor.rendered.get()) is not None:
         ticket = clip.ticket

@@ -42,7 +42,7 @@ class Defaults(_Part):
     """Template of an output's name inside that folder."""
 
 
-class Entry(_Part):
+class JobEntry(_Part):
     """Clips that are rendered alike."""
 
     sources: list[str] = Field(min_length=1)
@@ -66,7 +66,7 @@ class JobFile(_Part):
     """The whole file."""
 
     defaults: Defaults = Defaults()
-    jobs: list[Entry] = Field(min_length=1)
+    jobs: list[JobEntry] = Field(min_length=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def read_jobs(path: Path, *, farm: Mapping[str, Any] | None = None) -> Jobs:
 
 
 def _clips(
-    entry: Entry, defaults: Defaults, farm: FarmConfig, *, base: Path, place: str, label: str
+    entry: JobEntry, defaults: Defaults, farm: FarmConfig, *, base: Path, place: str, label: str
 ) -> Iterator[ClipSpec]:
     own = dict(_flat(entry.set))
     if strange := next((key for key in own if key.split(".")[0] == "farm"), None):
@@ -249,7 +249,7 @@ def _explain(path: Path, error: ValidationError) -> ConfigError:
         else:
             place += f".{part}" if place else str(part)
     if first["type"] == "extra_forbidden":
-        model = Entry if place.startswith("jobs[") else Defaults if place.startswith("defaults.") else JobFile
+        model = JobEntry if place.startswith("jobs[") else Defaults if place.startswith("defaults.") else JobFile
         return ConfigError(f"{path}: unknown key {place}", f"known there: {', '.join(model.model_fields)}")
     if first["type"] == "missing":
         return ConfigError(f"{path}: {place} is missing", "add it")

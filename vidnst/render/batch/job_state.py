@@ -27,10 +27,10 @@ from vidnst.render.batch.job_file import ClipSpec
 from vidnst.runs.atomic_files import FolderLock, write_bytes_whole, writing
 from vidnst.runs.event_log import EventLog
 
-State: TypeAlias = Literal["queued", "preparing", "rendering", "encoding", "done", "failed", "cancelled", "paused"]
+JobStatus: TypeAlias = Literal["queued", "preparing", "rendering", "encoding", "done", "failed", "cancelled", "paused"]
 Action: TypeAlias = Literal["pause", "resume", "cancel"]
 
-OVER: tuple[State, ...] = ("done", "failed", "cancelled")
+OVER: tuple[JobStatus, ...] = ("done", "failed", "cancelled")
 _LONGEST_BOARD = 256 << 20
 _LONGEST_WISH = 1 << 16
 _WRITE_SECONDS = 1.0
@@ -45,7 +45,7 @@ class Ticket:
     spec: ClipSpec
     order: int
     """Place in the file."""
-    state: State = "queued"
+    state: JobStatus = "queued"
     message: str = ""
     frames: int = 0
     frames_done: int = 0
@@ -54,7 +54,7 @@ class Ticket:
     cancelled: bool = False
 
     @property
-    def shown(self) -> State:
+    def shown(self) -> JobStatus:
         """The state that others are told."""
         return "paused" if self.paused and self.state in ("queued", "preparing", "rendering") else self.state
 
@@ -87,7 +87,7 @@ def state_folder(jobs: Path) -> Path:
     return jobs.with_suffix(".batch")
 
 
-class Board:
+class JobStates:
     """All jobs of a running batch. May be used from several threads; close it.
 
     Args:
@@ -148,7 +148,7 @@ class Board:
                 ticket.order = order
             self._changed = True
 
-    def change(self, ticket: Ticket, state: State, message: str = "") -> None:
+    def change(self, ticket: Ticket, state: JobStatus, message: str = "") -> None:
         """Let a job come into a state; after the end, whoever was not waited for changes nothing."""
         with self.lock:
             if self._closed:

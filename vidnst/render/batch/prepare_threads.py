@@ -3,8 +3,8 @@
 from vidnst.errors import CancelledError, DiskFullError, VidnstError
 from vidnst.render.batch.clip import Clip
 from vidnst.render.batch.job_state import Ticket
-from vidnst.render.batch.shared_state import Floor
-from vidnst.render.batch.shared_weights import Alike
+from vidnst.render.batch.shared_state import BatchState
+from vidnst.render.batch.shared_weights import WeightCache
 from vidnst.render.batch.skip_finished import finished_frames
 from vidnst.render.pipeline import begin
 
@@ -14,9 +14,9 @@ _IDLE_SECONDS = 0.05
 class Preparer:
     """Prepares one clip after the other, the most urgent first; for several threads."""
 
-    def __init__(self, floor: Floor) -> None:
+    def __init__(self, floor: BatchState) -> None:
         self._floor = floor
-        self._alike = Alike()
+        self._alike = WeightCache()
 
     def run(self) -> None:
         """Until the batch closes."""

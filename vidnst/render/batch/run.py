@@ -13,21 +13,21 @@ from vidnst.config import FarmConfig
 from vidnst.errors import CancelledError, ConfigError, VidnstError
 from vidnst.events import Cancelled, OnEvent, Warned, ignore
 from vidnst.farm.component_window import default_window
-from vidnst.farm.interfaces import Event as NodeEvent
+from vidnst.farm.interfaces import NodeEvent as NodeEvent
 from vidnst.farm.jobs import SharingPool
-from vidnst.farm.multi_style_worker import LooksWorkerFactory
+from vidnst.farm.multi_style_worker import MultiStyleWorkerFactory
 from vidnst.farm.plan import Lane
-from vidnst.farm.provisioning import Staff, hire_crews
+from vidnst.farm.provisioning import WorkerCounts, start_workers
 from vidnst.farm.scheduler import run_plan
 from vidnst.parallel import local_cores
 from vidnst.render.batch.clip import Clip
 from vidnst.render.batch.encode_threads import pack_all
 from vidnst.render.batch.job_file import read_jobs
-from vidnst.render.batch.job_state import Board
+from vidnst.render.batch.job_state import JobStates
 from vidnst.render.batch.prepare_threads import Preparer
-from vidnst.render.batch.shared_state import Floor
-from vidnst.render.batch.shared_weights import Looks
-from vidnst.render.batch.shot_queue import Feed
+from vidnst.render.batch.shared_state import BatchState
+from vidnst.render.batch.shared_weights import StyleCache
+from vidnst.render.batch.shot_queue import ShotQueue
 
 _LOOK_SECONDS = 0.5
 """Between two looks at wishes and at the file of jobs."""
@@ -70,7 +70,7 @@ def run_batch(
         CancelledError: `cancelled` said so; what is finished is kept, and the same call goes on.
     """
     asked = read_jobs(jobs, farm=farm)
-    board = Board(jobs, on_event)
+    board = JobStates(jobs, on_event)
     try:
         board.update(asked.clips)
         return _Batch(jobs, board, asked.farm, farm, on_event, cancelled or (lambda: False)).run()
@@ -90,7 +90,7 @@ class _Batch:
     def __init__(
         self,
         path: Path,
-        board: Board,
+        board: JobStates,
         farm: FarmConfig,
         over: Mapping[str, Any] | None,
         on_event: OnEvent,
@@ -101,8 +101,8 @@ class _Batch:
         self._farm = farm
         self._farm_over = over
         self._cancelled = cancelled
-        self._floor = Floor(board, on_event)
-        self._feed: Feed | None = None
+        self._floor = BatchState(board, on_event)
+        self._feed: ShotQueue | None = None
         """None until there are workers."""
         self._looked = time.monotonic()
         self._stamp = _stamp(path)
@@ -156,20 +156,20 @@ class _Batch:
             )
             self._leave_stuck()
 
-    def _begin_feeding(self, pool: SharingPool, staff: Staff) -> Feed:
+    def _begin_feeding(self, pool: SharingPool, staff: WorkerCounts) -> ShotQueue:
         workers = pool.workers(Lane.STYLE)
         self._floor.ahead = min(_MOST_AHEAD, 2 + len(workers))
         self._board.threads = staff.threads
         self._board.write(now=True)
-        return Feed(self._floor, Looks(pool, staff.threads), workers)
+        return ShotQueue(self._floor, StyleCache(pool, staff.threads), workers)
 
     def _hire(self) -> Any:
-        def crews(staff: Staff) -> tuple[LooksWorkerFactory, LooksWorkerFactory]:
-            return LooksWorkerFactory(), LooksWorkerFactory()
+        def crews(staff: WorkerCounts) -> tuple[MultiStyleWorkerFactory, MultiStyleWorkerFactory]:
+            return MultiStyleWorkerFactory(), MultiStyleWorkerFactory()
 
         tickets = self._board.tickets.values()
         raft = any(ticket.spec.request.config.motion.method == "raft" for ticket in tickets)
-        return hire_crews(self._farm, crews, width=_WIDTH, threads=self._board.threads, raft=raft)
+        return start_workers(self._farm, crews, width=_WIDTH, threads=self._board.threads, raft=raft)
 
     def _report(self, event: NodeEvent) -> None:
         for clip in self._floor.open:

@@ -17,10 +17,10 @@ from vidnst.events import (
     WorkerTakenBack,
 )
 from vidnst.render.batch.clip import Clip
-from vidnst.render.batch.job_state import Board, State, Ticket
+from vidnst.render.batch.job_state import JobStates, JobStatus, Ticket
 
 
-class Floor:
+class BatchState:
     """Where clips lie between those who prepare, render and pack them.
 
     Args:
@@ -28,7 +28,7 @@ class Floor:
         on_event: hears of jobs, and of what a clip has to warn of; one call at a time.
     """
 
-    def __init__(self, board: Board, on_event: OnEvent) -> None:
+    def __init__(self, board: JobStates, on_event: OnEvent) -> None:
         self.board = board
         self.ready: list[Clip] = []
         """Prepared, with shots that the scheduler has not got."""
@@ -56,7 +56,7 @@ class Floor:
 
     def come_to_rest(self, ticket: Ticket, failure: str | None) -> None:
         """Say what has become of a job that nobody works at any more."""
-        state: State = "cancelled" if ticket.cancelled else "queued" if failure is None else "failed"
+        state: JobStatus = "cancelled" if ticket.cancelled else "queued" if failure is None else "failed"
         self.board.change(ticket, state, failure or "")
 
     def stopper(self, ticket: Ticket) -> Cancelled:

@@ -10,14 +10,14 @@ from typing import Any
 
 from vidnst.farm.jobs import Shared, SharingPool
 from vidnst.farm.workers import FlowWorkerFactory, StyleWorkerFactory
-from vidnst.render.pipeline import Begun
+from vidnst.render.pipeline import PreparedRender
 from vidnst.render.prepare import Job as RenderJob
 
 _LOOKS_KEPT = 64
 """In the driver's hands: clips that come one after the other mostly share theirs."""
 
 
-class Looks:
+class StyleCache:
     """Makes what a job's look stands for, once for all clips that look alike.
 
     Args:
@@ -54,14 +54,14 @@ class Looks:
         return self._shared[key]
 
 
-class Alike:
+class WeightCache:
     """Lets clips that were prepared with equal weights and style pictures hold them once. For several threads."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Any] = OrderedDict()
         self._lock = threading.Lock()
 
-    def share(self, begun: Begun) -> Begun:
+    def share(self, begun: PreparedRender) -> PreparedRender:
         """The same, holding what others hold already."""
         job, look = begun.job, begun.job.manifest.look
         styles = tuple(

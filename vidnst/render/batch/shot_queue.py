@@ -7,8 +7,8 @@ from vidnst.events import Warned
 from vidnst.farm.interfaces import Component
 from vidnst.render.batch.clip import Clip
 from vidnst.render.batch.job_state import Ticket
-from vidnst.render.batch.shared_state import Floor
-from vidnst.render.batch.shared_weights import Looks
+from vidnst.render.batch.shared_state import BatchState
+from vidnst.render.batch.shared_weights import StyleCache
 from vidnst.render.batch.tail_balancing import is_near
 from vidnst.render.run_setup import record_threads, recorded_threads
 from vidnst.render.source_frames import CACHE_BYTES
@@ -21,7 +21,7 @@ _PLACES = 1 << 20
 """More than there are places in a file: a priority weighs more than any place."""
 
 
-class Feed:
+class ShotQueue:
     """What the scheduler takes shots from: ends for now where no clip is ready, and may go on later.
 
     Args:
@@ -30,7 +30,7 @@ class Feed:
         workers: names of the stylizing ones.
     """
 
-    def __init__(self, floor: Floor, looks: Looks, workers: Sequence[str]) -> None:
+    def __init__(self, floor: BatchState, looks: StyleCache, workers: Sequence[str]) -> None:
         self.workers = tuple(workers)
         self._floor = floor
         self._looks = looks

@@ -12,16 +12,16 @@ from vidnst.events import Cancelled, OnEvent, ignore
 from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.render.effects_pass import colourist
 from vidnst.render.prepare import Job
-from vidnst.render.styles.regions import Footage, Guides, are_found, find_masks, follow_masks, followed_of
+from vidnst.render.styles.regions import Guides, RegionSource, are_found, find_masks, follow_masks, followed_of
 from vidnst.render.styles.style_spec import StylePicture, clip_seconds, placed
-from vidnst.render.styles.timeline import REST, Entry, check_shots, parts_of, pulls_at
+from vidnst.render.styles.timeline import REST, TimedStyle, check_shots, parts_of, pulls_at
 from vidnst.runs import RunStore
-from vidnst.style.guidance import Area, Direction, StyleFrame
+from vidnst.style.guidance import Guidance, RegionGuidance, StyleFrame
 
 Recolour = Callable[[Pixels], Pixels]
 
 
-class Director:
+class GuidanceBuilder:
     """Makes the direction of each frame.
 
     Args:
@@ -35,7 +35,7 @@ class Director:
     def __init__(
         self,
         styles: Sequence[StylePicture],
-        entries: Sequence[Entry],
+        entries: Sequence[TimedStyle],
         clip: ClipInfo,
         guides: Guides | None = None,
         *,
@@ -56,17 +56,17 @@ class Director:
             if style.clip is not None
         }
 
-    def __call__(self, shot: int, frame: int) -> Direction:
+    def __call__(self, shot: int, frame: int) -> Guidance:
         """The direction of a frame of the source, in a shot by its number."""
         regions: Mapping[str, NDArray[np.uint8] | None]
         regions = {REST: None} if self._guides is None else self._guides(frame)
         areas = tuple(
-            Area(pulls_at(self._entries, region, seconds=self._seconds[frame], shot=shot), guide)
+            RegionGuidance(pulls_at(self._entries, region, seconds=self._seconds[frame], shot=shot), guide)
             for region, guide in regions.items()
             if guide is None or guide.any()
         )
         seen = {style for area in areas for pull in area.pulls for style, _ in pull.blend}
-        return Direction(areas, {style: self._frame(style, frame) for style in sorted(seen & self._clips.keys())})
+        return Guidance(areas, {style: self._frame(style, frame) for style in sorted(seen & self._clips.keys())})
 
     def change(self, shot: int, frame: int, other: int) -> float:
         """How far apart the styles of two frames of a shot are, in the region where most: 0 the same, 1 all others."""
@@ -111,17 +111,17 @@ def follow_regions(
         follow_masks(job.masks, _footage(job, shots), store, on_event=on_event, cancelled=cancelled)
 
 
-def direct(job: Job, store: RunStore, shots: Sequence[Shot]) -> Director | None:
+def direct(job: Job, store: RunStore, shots: Sequence[Shot]) -> GuidanceBuilder | None:
     """Who says which styles pull where in each frame of a job; None where all do everywhere and always."""
     if job.passes_through or not is_directed(job.styles, job.config):
         return None
     guides = Guides(job.masks, _footage(job, shots), store.folder) if job.masks else None
-    return Director(job.styles, job.entries, job.clip, guides, recolour=colourist(job.config, store))
+    return GuidanceBuilder(job.styles, job.entries, job.clip, guides, recolour=colourist(job.config, store))
 
 
 def recall_director(
-    styles: Sequence[StylePicture], footage: Footage, folder: Path | None, *, recolour: Recolour | None = None
-) -> Director | None:
+    styles: Sequence[StylePicture], footage: RegionSource, folder: Path | None, *, recolour: Recolour | None = None
+) -> GuidanceBuilder | None:
     """Who said which styles pull where in a render that is finished; None where all did everywhere and always.
 
     Args:
@@ -143,7 +143,7 @@ def recall_director(
     if followed and (folder is None or not all(are_found(followed, shot, folder) for shot in shots)):
         raise RunError("the masks that followed what moves were not kept", "render with --keep-frames to keep them")
     guides = Guides(masks, footage, folder or Path()) if masks else None
-    return Director(styles, entries, clip, guides, recolour=recolour)
+    return GuidanceBuilder(styles, entries, clip, guides, recolour=recolour)
 
 
 def is_directed(styles: Sequence[StylePicture], config: RenderConfig) -> bool:
@@ -152,5 +152,5 @@ def is_directed(styles: Sequence[StylePicture], config: RenderConfig) -> bool:
     return somewhere or bool(config.regions.masks)
 
 
-def _footage(job: Job, shots: Sequence[Shot]) -> Footage:
-    return Footage(job.clip, shots, (job.width, job.height), job.config)
+def _footage(job: Job, shots: Sequence[Shot]) -> RegionSource:
+    return RegionSource(job.clip, shots, (job.width, job.height), job.config)

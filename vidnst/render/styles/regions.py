@@ -14,7 +14,7 @@ from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, ConfigError, RunError, SourceError
 from vidnst.events import Cancelled, OnEvent, Stage, ignore
 from vidnst.frames import ClipInfo, Shot
-from vidnst.render.styles.timeline import REST, Entry
+from vidnst.render.styles.timeline import REST, TimedStyle
 from vidnst.runs import RunStore, mask_path
 
 if TYPE_CHECKING:  # it brings OpenCV
@@ -24,7 +24,7 @@ _CACHE_BYTES = 256 << 20
 
 
 def find_masks(
-    config: RenderConfig, entries: Sequence[Entry], clip: ClipInfo, *, start: int, end: int, size: tuple[int, int]
+    config: RenderConfig, entries: Sequence[TimedStyle], clip: ClipInfo, *, start: int, end: int, size: tuple[int, int]
 ) -> "tuple[Mask, ...]":
     """The masks of a render, looked at but for their pictures.
 
@@ -66,7 +66,7 @@ def mask_marks(masks: "Sequence[Mask]") -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Footage:
+class RegionSource:
     """What masks are of."""
 
     clip: ClipInfo
@@ -78,7 +78,7 @@ class Footage:
 
 def follow_masks(
     masks: "Sequence[Mask]",
-    footage: Footage,
+    footage: RegionSource,
     store: RunStore,
     *,
     on_event: OnEvent = ignore,
@@ -120,7 +120,9 @@ def are_found(masks: "Sequence[Mask]", shot: Shot, folder: Path) -> bool:
     return all(mask_path(folder, mask.region, index).is_file() for mask in masks for index in frames)
 
 
-def _carried(masks: "Sequence[Mask]", footage: Footage, shot: Shot) -> Iterator[tuple[int, list[NDArray[np.uint8]]]]:
+def _carried(
+    masks: "Sequence[Mask]", footage: RegionSource, shot: Shot
+) -> Iterator[tuple[int, list[NDArray[np.uint8]]]]:
     """Each frame of a shot with its masks."""
     from vidnst.media.input.frame_reader import FrameReader
     from vidnst.media.input.masks import MaskReader
@@ -161,7 +163,7 @@ class Guides:
         folder: of the run, which has the masks that follow.
     """
 
-    def __init__(self, masks: "Sequence[Mask]", footage: Footage, folder: Path) -> None:
+    def __init__(self, masks: "Sequence[Mask]", footage: RegionSource, folder: Path) -> None:
         from vidnst.media.input.masks import MaskReader
 
         followed = {mask.region for mask in followed_of(masks, footage.config)}

@@ -11,7 +11,7 @@ import numpy as np
 
 from vidnst.errors import ConfigError, SourceError, StyleError
 from vidnst.frames import ClipInfo, Pixels
-from vidnst.render.styles.timeline import REST, Entry, check_entries, unseen
+from vidnst.render.styles.timeline import REST, TimedStyle, check_entries, unseen
 
 _FLAT_LEVELS = 2.0  # standard deviation, in levels of 255, under which a picture has no texture to take
 
@@ -195,7 +195,7 @@ def _is_flat(pixels: Pixels) -> bool:
     return bool(pixels.astype(np.float32).std(axis=(0, 1)).max() * 255 / np.iinfo(pixels.dtype).max < _FLAT_LEVELS)
 
 
-def placed(styles: Sequence[StylePicture], clip: ClipInfo) -> tuple[Entry, ...]:
+def placed(styles: Sequence[StylePicture], clip: ClipInfo) -> tuple[TimedStyle, ...]:
     """The styles as entries of a timeline over a clip.
 
     Raises:
@@ -204,7 +204,7 @@ def placed(styles: Sequence[StylePicture], clip: ClipInfo) -> tuple[Entry, ...]:
     from vidnst.media.input.timecode import moment_seconds
 
     entries = tuple(
-        Entry(
+        TimedStyle(
             number,
             style.weight,
             style.path.name,
@@ -225,7 +225,7 @@ def placed(styles: Sequence[StylePicture], clip: ClipInfo) -> tuple[Entry, ...]:
 
 
 def placing_notes(
-    styles: Sequence[StylePicture], entries: Sequence[Entry], clip: ClipInfo, start: int, end: int
+    styles: Sequence[StylePicture], entries: Sequence[TimedStyle], clip: ClipInfo, start: int, end: int
 ) -> list[str]:
     """What about moments and clips may not be what the user thinks; nothing that hinders."""
     times = clip_seconds(clip)

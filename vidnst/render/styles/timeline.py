@@ -7,14 +7,14 @@ from fractions import Fraction
 from itertools import pairwise
 
 from vidnst.errors import ConfigError
-from vidnst.style.guidance import Pull
+from vidnst.style.guidance import StyleMix
 
 REST = "rest"
 """The region of all that no mask covers; all of the frame where there are no masks."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TimedStyle:
     """A style of the list, and where and when it holds."""
 
     style: int
@@ -29,7 +29,7 @@ class Entry:
     region: str = REST
 
 
-def check_entries(entries: Sequence[Entry]) -> None:
+def check_entries(entries: Sequence[TimedStyle]) -> None:
     """See that moments ascend in every region, and that none has both moments and shots.
 
     Raises:
@@ -53,7 +53,7 @@ def check_entries(entries: Sequence[Entry]) -> None:
             )
 
 
-def check_shots(entries: Sequence[Entry], shots: int) -> None:
+def check_shots(entries: Sequence[TimedStyle], shots: int) -> None:
     """See that every shot has styles in every region that has any.
 
     Args:
@@ -79,7 +79,7 @@ def check_shots(entries: Sequence[Entry], shots: int) -> None:
                 )
 
 
-def pulls_at(entries: Sequence[Entry], region: str, *, seconds: Fraction, shot: int) -> tuple[Pull, ...]:
+def pulls_at(entries: Sequence[TimedStyle], region: str, *, seconds: Fraction, shot: int) -> tuple[StyleMix, ...]:
     """What pulls in a region at a time of a shot.
 
     Styles that hold always and those of the moment share by weight. Before the first moment the first holds, after the
@@ -100,10 +100,10 @@ def pulls_at(entries: Sequence[Entry], region: str, *, seconds: Fraction, shot: 
     always = [(((entry.style, 1.0),), entry.weight) for entry in seen if entry.at is None]
     found = always + _between([entry for entry in seen if entry.at is not None], seconds)
     whole = sum(weight for _, weight in found)
-    return tuple(Pull(weight / whole, blend) for blend, weight in found)
+    return tuple(StyleMix(weight / whole, blend) for blend, weight in found)
 
 
-def parts_of(pulls: Sequence[Pull]) -> dict[int, float]:
+def parts_of(pulls: Sequence[StyleMix]) -> dict[int, float]:
     """How much of each style is in some pulls, by its number; the parts sum to 1."""
     parts: dict[int, float] = {}
     for pull in pulls:
@@ -112,9 +112,9 @@ def parts_of(pulls: Sequence[Pull]) -> dict[int, float]:
     return parts
 
 
-def unseen(entries: Sequence[Entry], times: Sequence[Fraction]) -> list[Entry]:
+def unseen(entries: Sequence[TimedStyle], times: Sequence[Fraction]) -> list[TimedStyle]:
     """The entries with moments of which nothing is seen at any of some times (ascending, in seconds)."""
-    lost: list[Entry] = []
+    lost: list[TimedStyle] = []
     for region in {entry.region: None for entry in entries}:
         moments = sorted({entry.at for entry in entries if entry.region == region and entry.at is not None})
         for number, moment in enumerate(moments):
@@ -126,13 +126,13 @@ def unseen(entries: Sequence[Entry], times: Sequence[Fraction]) -> list[Entry]:
     return lost
 
 
-def _seen(entries: Sequence[Entry], region: str, shot: int) -> list[Entry]:
+def _seen(entries: Sequence[TimedStyle], region: str, shot: int) -> list[TimedStyle]:
     """A region's styles in a shot: those that name it, or else those that name none."""
     inside = [entry for entry in entries if entry.region == region]
     return [entry for entry in inside if shot in entry.shots] or [entry for entry in inside if not entry.shots]
 
 
-def _between(timed: Sequence[Entry], seconds: Fraction) -> list[tuple[tuple[tuple[int, float], ...], float]]:
+def _between(timed: Sequence[TimedStyle], seconds: Fraction) -> list[tuple[tuple[tuple[int, float], ...], float]]:
     """Blends with their weights: what the moments around a time come to."""
     if not timed:
         return []

@@ -36,7 +36,7 @@ class Thumbnail:
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
+class ReportChart:
     """What one plot shows."""
 
     title: str
@@ -46,7 +46,7 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class NumberRow:
     """A number of the output beside the source's."""
 
     name: str
@@ -70,10 +70,10 @@ class ReportFacts:
     styles: tuple[Thumbnail, ...] = ()
     missing: str = ""
     """Why there are no pictures, or not all."""
-    rows: tuple[Row, ...] = ()
-    losses: tuple[Chart, ...] = ()
-    steadiness: tuple[Chart, ...] = ()
-    cost: tuple[Chart, ...] = ()
+    rows: tuple[NumberRow, ...] = ()
+    losses: tuple[ReportChart, ...] = ()
+    steadiness: tuple[ReportChart, ...] = ()
+    cost: tuple[ReportChart, ...] = ()
     cuts: tuple[int, ...] = ()
     """Frames at which shots begin, without the first."""
     notes: tuple[tuple[str, bool], ...] = ()
@@ -177,7 +177,7 @@ def _notes(notes: Sequence[tuple[str, bool]]) -> Html:
     return el("ul", items, el("li", f"and {more} more, in events.jsonl") if more > 0 else None, cls="notes")
 
 
-def _numbers(rows: Sequence[Row]) -> Html | None:
+def _numbers(rows: Sequence[NumberRow]) -> Html | None:
     shown = [row for row in rows if row.output is not None]
     if not shown:
         return None
@@ -193,7 +193,7 @@ def _numbers(rows: Sequence[Row]) -> Html | None:
     return el("div", el("table", el("thead", head), el("tbody", lines)), cls="wide", tabindex=0)
 
 
-def _charts(charts: Sequence[Chart], cuts: Sequence[int]) -> Html | None:
+def _charts(charts: Sequence[ReportChart], cuts: Sequence[int]) -> Html | None:
     drawn = [line_chart(c.title, c.series, cuts=cuts, marks=c.marks, note=c.note) for c in charts]
     there = [chart for chart in drawn if chart]
     return el("div", there, cls="charts") if there else None
@@ -223,4 +223,4 @@ def _facts(facts: Sequence[tuple[str, str]]) -> Html | None:
     return el("div", el("table", el("tbody", lines)), cls="wide", tabindex=0) if lines else None
 
 
-__all__ = ["Chart", "Pair", "ReportFacts", "Row", "Thumbnail", "duration", "report_page"]
+__all__ = ["NumberRow", "Pair", "ReportChart", "ReportFacts", "Thumbnail", "duration", "report_page"]

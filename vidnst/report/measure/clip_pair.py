@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # it brings cv2
 _ROOM_BYTES = 2 << 30
 """For frames that are measured side by side."""
 
-Losses: TypeAlias = Callable[[int, Pixels, Pixels], Mapping[str, float]]
+LossFunction: TypeAlias = Callable[[int, Pixels, Pixels], Mapping[str, float]]
 """Style and content loss of a frame, from its index, its source pixels and its output pixels."""
 
 
@@ -34,7 +34,7 @@ def measure_clips(
     shots: Sequence[Shot],
     meter: Meter,
     config: RenderConfig,
-    losses: Losses,
+    losses: LossFunction,
     adjustments: "Adjustments | None" = None,
     evaluations: int | None = None,
     on_event: OnEvent = ignore,
@@ -73,7 +73,7 @@ def measure_clips(
 
 
 @dataclass(frozen=True, slots=True)
-class Coming:
+class FrameAvailability:
     """How to measure an output whose pictures are still being made."""
 
     wait: Callable[[int], object]
@@ -93,9 +93,9 @@ def measured_rows(
     shots: Sequence[Shot],
     meter: Meter,
     config: RenderConfig,
-    losses: Losses,
+    losses: LossFunction,
     adjustments: "Adjustments | None" = None,
-    coming: Coming | None = None,
+    coming: FrameAvailability | None = None,
 ) -> Generator[FrameRow, None, None]:
     """What a meter finds for each frame, in order, for its `keep`; close it where it is left early.
 
@@ -126,9 +126,9 @@ def _rows(
     shots: Sequence[Shot],
     meter: Meter,
     config: RenderConfig,
-    losses: Losses,
+    losses: LossFunction,
     adjustments: "Adjustments | None",
-    coming: Coming | None,
+    coming: FrameAvailability | None,
 ) -> Generator[FrameRow, None, None]:
     from vidnst.media.adjust.adjustments import Adjuster
     from vidnst.media.input.frame_cache import FrameCache

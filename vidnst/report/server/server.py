@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from vidnst.errors import ConfigError
 from vidnst.report.html.dashboard_page import dashboard_page, dashboard_policy
 from vidnst.report.server.access import Guard, open_inside
-from vidnst.report.server.snapshot import Board
+from vidnst.report.server.snapshot import Snapshot
 from vidnst.report.server.thumbnails import Thumbnails
 
 _AT_ONCE = 32
@@ -35,7 +35,7 @@ class Server(ThreadingHTTPServer):
     """Listens at once; `serve_forever` answers until `shutdown`.
 
     Args:
-        folders: see `Board`.
+        folders: see `Snapshot`.
         host: to listen on; anything but this machine itself needs a token.
         port: 0 takes any that is free.
         token: see `Guard`.
@@ -55,7 +55,7 @@ class Server(ThreadingHTTPServer):
         self, folders: Sequence[Path], *, host: str, port: int, token: str | None = None, sources: bool = True
     ) -> None:
         Guard(host, port, token)  # before anything listens
-        self.board = Board(folders)
+        self.board = Snapshot(folders)
         self.thumbnails = Thumbnails()
         self.sources = sources
         self._room = threading.BoundedSemaphore(_AT_ONCE)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vidnst.errors import VidnstError
-from vidnst.runs.discovery import Place, look_at
+from vidnst.runs.discovery import RunListing, look_at
 from vidnst.runs.status import Watcher, is_plain
 
 _FRESH_SECONDS = 1.0
@@ -17,7 +17,7 @@ _MOST_RUNS = 500
 _ORDER = ("running", "failed", "damaged", "stopped", "waiting", "finished")
 
 
-class Board:
+class Snapshot:
     """Looks at runs for any number of threads.
 
     Args:
@@ -67,11 +67,11 @@ class Board:
     def _status(self, run: Path) -> dict[str, Any]:
         return self._watcher.look(run).plain() | {"measure": is_plain(run / "measure.json")}
 
-    def _place(self, folder: Path) -> Place:
+    def _place(self, folder: Path) -> RunListing:
         try:
             return look_at(folder)
         except (VidnstError, OSError) as error:
-            return Place((), errors=(str(error) if isinstance(error, VidnstError) else f"{folder}: {error}",))
+            return RunListing((), errors=(str(error) if isinstance(error, VidnstError) else f"{folder}: {error}",))
 
 
 def run_key(run: Path) -> str:

@@ -18,7 +18,7 @@ from vidnst.config import VGG19_LAYERS
 from vidnst.style.losses import terms
 from vidnst.style.losses.terms import Scale
 from vidnst.style.memory.chunked_sum import Window, bands, summed
-from vidnst.style.memory.modes import Thrift
+from vidnst.style.memory.modes import MemoryMode
 from vidnst.style.memory.tiles import Tile, tiles
 from vidnst.style.network.topology import stride_px
 from vidnst.style.network.vgg import VGG19, Block
@@ -31,7 +31,7 @@ CONTENT = "content"
 _BAND_VALUES = 1 << 22
 """Of a bfloat16 map, as many are float32 at a time: 16 MiB."""
 
-Answers: TypeAlias = dict[tuple[str, str, int], Texture]
+Statistics: TypeAlias = dict[tuple[str, str, int], Texture]
 """By the name of a statistic, or `CONTENT`; of a layer; and the number of a guide."""
 
 
@@ -56,7 +56,7 @@ class ContentMap:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class StatisticsRequest:
     """What is wanted of a picture."""
 
     kinds: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ class _Place:
         return self.window.of(guide).sum() / (guide.sum() + terms.NO_ENERGY)
 
 
-class Eye:
+class FeatureExtractor:
     """Looks at pictures through a network.
 
     Args:
@@ -103,11 +103,13 @@ class Eye:
         thrift: `recompute` and `tile_px` are read.
     """
 
-    def __init__(self, network: VGG19, thrift: Thrift | None = None) -> None:
+    def __init__(self, network: VGG19, thrift: MemoryMode | None = None) -> None:
         self._network = network
-        self._thrift = Thrift() if thrift is None else thrift
+        self._thrift = MemoryMode() if thrift is None else thrift
 
-    def __call__(self, picture: Tensor, question: Question, *, chance: tuple[int, int] | None = None) -> Answers:
+    def __call__(
+        self, picture: Tensor, question: StatisticsRequest, *, chance: tuple[int, int] | None = None
+    ) -> Statistics:
         """Answers about a picture `(1, 3, H, W)`; differentiable.
 
         Args:
@@ -145,18 +147,20 @@ class Eye:
         side = self._thrift.tile_px
         return [] if side is None else tiles(*picture.shape[-2:], tile_px=side, chance=chance)
 
-    def _answers(self, x: Tensor, question: Question, where: tuple[Tile, tuple[int, int]] | None) -> Answers:
+    def _answers(
+        self, x: Tensor, question: StatisticsRequest, where: tuple[Tile, tuple[int, int]] | None
+    ) -> Statistics:
         """Block by block, so that what is asked of a block is part of what may be forgotten and computed again.
 
         Blocks are as short as they can be while the gradients of a map are added up in the same order as without: two
         are the same in any order, and the next layer is one of them, or, where it pads its map itself, several.
         """
-        answers: Answers = {}
+        answers: Statistics = {}
         recompute = self._thrift.recompute and torch.is_grad_enabled()
         apart = question.asked_at_most(int(self._network.pads_with_zeros)) if recompute else ()
         for block in self._network.blocks(x, question.maps, split_after=apart):
 
-            def run(x: Tensor, block: Block = block) -> tuple[Tensor, Answers]:
+            def run(x: Tensor, block: Block = block) -> tuple[Tensor, Statistics]:
                 x, maps = block(x)
                 return x, _asked(maps, question, where)
 
@@ -168,9 +172,11 @@ class Eye:
         return answers
 
 
-def _asked(maps: Mapping[str, Tensor], question: Question, where: tuple[Tile, tuple[int, int]] | None) -> Answers:
+def _asked(
+    maps: Mapping[str, Tensor], question: StatisticsRequest, where: tuple[Tile, tuple[int, int]] | None
+) -> Statistics:
     """What is asked of these maps: of whole ones, or a tile's contribution to it."""
-    answers: Answers = {}
+    answers: Statistics = {}
     for name, found in maps.items():
         place = None
         if where is not None:
@@ -188,7 +194,7 @@ def _asked(maps: Mapping[str, Tensor], question: Question, where: tuple[Tile, tu
     return answers
 
 
-def _in_bands(maps: Tensor, name: str, question: Question, place: _Place | None) -> Answers:
+def _in_bands(maps: Tensor, name: str, question: StatisticsRequest, place: _Place | None) -> Statistics:
     """The same of bfloat16 maps, added up in float32; only what cannot be added up is taken from a whole copy."""
     height, width = maps.shape[-2:]
     if place is None:
@@ -197,21 +203,21 @@ def _in_bands(maps: Tensor, name: str, question: Question, place: _Place | None)
     rows = max(1, _BAND_VALUES // (maps.shape[1] * width))
     cut = bands(place.window, rows)
 
-    def look(part: Tensor, number: int) -> Answers:
+    def look(part: Tensor, number: int) -> Statistics:
         return _of(part.float(), name, question, additive, _Place(cut[number], place.height, place.width))
 
     windows = [band.within(place.window) for band in cut]
     answers = summed(maps, windows, look) if len(cut) > 1 else look(maps, 0)
     rest = tuple(kind for kind in question.kinds if kind not in additive)
     if rest and name in question.layers:
-        textures = Question(kinds=rest, layers=question.layers, guides=question.guides)
+        textures = StatisticsRequest(kinds=rest, layers=question.layers, guides=question.guides)
         answers.update(_of(maps.float(), name, textures, rest, None))
     return answers
 
 
-def _of(maps: Tensor, name: str, question: Question, kinds: Sequence[str], place: _Place | None) -> Answers:
+def _of(maps: Tensor, name: str, question: StatisticsRequest, kinds: Sequence[str], place: _Place | None) -> Statistics:
     """Of float32 maps `(1, N, h, w)`: all there are, or those at a place, weighed by its share."""
-    answers: Answers = {}
+    answers: Statistics = {}
     if name in question.content:
         answers[CONTENT, name, 0] = (question.content[name].distance(maps, place),)
     for kind in kinds if name in question.layers else ():

@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from vidnst.config import LossConfig
 from vidnst.style.losses import terms
-from vidnst.style.losses.feature_queries import CONTENT, Answers, ContentMap, Eye, Question
+from vidnst.style.losses.feature_queries import CONTENT, ContentMap, FeatureExtractor, Statistics, StatisticsRequest
 from vidnst.style.losses.laplacian import Edges
-from vidnst.style.memory.modes import Thrift
+from vidnst.style.memory.modes import MemoryMode
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.targets.style_targets import StyleTarget
 from vidnst.style.tensors import resized
@@ -105,11 +105,11 @@ class Objective:
         *,
         start: WarmStart | None = None,
         bare: Tensor | None = None,
-        thrift: Thrift | None = None,
+        thrift: MemoryMode | None = None,
         seed: int = 0,
     ) -> None:
         self._source, self._bare = content, bare
-        self._eye = Eye(network, thrift)
+        self._eye = FeatureExtractor(network, thrift)
         self._seed, self._evaluations = seed, 0
         self._factors: dict[tuple[float, ...], Tensor] = {}
         """Weights on the device, by their numbers."""
@@ -118,7 +118,7 @@ class Objective:
         kinds, layers = terms.shares(config.style_kinds), terms.shares(config.style_layers)
         self._edges = Edges(content, terms.shares(config.edges_cells), scale=config.scale)
         maps = self._eye.maps(content, tuple(self._content_shares))
-        self._question = Question(
+        self._question = StatisticsRequest(
             kinds=tuple(kinds),
             layers=tuple(layers),
             guides=[guide for guide, _ in regions],
@@ -156,10 +156,10 @@ class Objective:
             total = total + picture.sum() * 0
         return {"total": total, **values}
 
-    def _content_term(self, answers: Answers) -> Tensor:
+    def _content_term(self, answers: Statistics) -> Tensor:
         return self._sum([(share, answers[CONTENT, name, 0][0]) for name, share in self._content_shares.items()])
 
-    def _style_term(self, answers: Answers) -> Tensor:
+    def _style_term(self, answers: Statistics) -> Tensor:
         return self._sum([(share, distance(answers[asked])) for share, asked, distance in self._aims])
 
     def _sum(self, parts: Sequence[tuple[float, Tensor]]) -> Tensor:

@@ -9,7 +9,7 @@ kept, and the first part, at full resolution, decides.
 from dataclasses import dataclass
 
 from vidnst.config import RenderConfig
-from vidnst.style.memory.modes import NO_THRIFT, Thrift
+from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode
 from vidnst.style.network.topology import TOPOLOGIES, Conv, deepest
 
 _FLOAT = 4
@@ -60,7 +60,7 @@ class Footprint:
         return self.of(round(width * share), round(height * share))
 
 
-def footprint(config: RenderConfig, thrift: Thrift = NO_THRIFT) -> Footprint:
+def footprint(config: RenderConfig, thrift: MemoryMode = NO_SAVINGS) -> Footprint:
     """The memory of one stylizing worker: what it holds on its device.
 
     L-BFGS keeps two float32 vectors a step of its history (24 bytes a pixel), Adam two in all. Not reckoned: the

@@ -8,22 +8,22 @@ import torch
 from vidnst.config import RenderConfig
 from vidnst.frames import Pixels
 from vidnst.style.losses import terms
-from vidnst.style.memory.modes import Thrift, check_additive
+from vidnst.style.memory.modes import MemoryMode, check_additive
 from vidnst.style.network.vgg import VGG19
-from vidnst.style.targets.region_targets import Aims
+from vidnst.style.targets.region_targets import FrameTargets
 from vidnst.style.targets.style_targets import StyleTargets
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ModeView:
     """What a thrift makes of the network and of the targets."""
 
     network: VGG19
-    aims: Aims
-    thrift: Thrift
+    aims: FrameTargets
+    thrift: MemoryMode
 
 
-class Views:
+class ModeCache:
     """Makes views, and keeps them: frames share them.
 
     Args:
@@ -40,9 +40,9 @@ class Views:
         self._styles = styles
         self._config = config
         self._device = device
-        self._made: dict[tuple[bool, bool, int | None], View] = {}
+        self._made: dict[tuple[bool, bool, int | None], ModeView] = {}
 
-    def under(self, thrift: Thrift) -> View:
+    def under(self, thrift: MemoryMode) -> ModeView:
         """The view under a thrift; ConfigError where something cannot be summed over its tiles."""
         thrift = replace(thrift, half=thrift.half or self._config.model.precision == "bfloat16")
         check_additive(self._config, thrift)
@@ -51,7 +51,7 @@ class Views:
             self._made[key] = self._make(thrift)
         return replace(self._made[key], thrift=thrift)
 
-    def _make(self, thrift: Thrift) -> View:
+    def _make(self, thrift: MemoryMode) -> ModeView:
         if thrift.half not in self._networks:
             self._networks[True] = self._networks[False].halved()
         network, wanted = self._networks[thrift.half], self._config.losses
@@ -64,4 +64,4 @@ class Views:
             config=self._config.styles,
             thrift=thrift,
         )
-        return View(network, Aims(targets, self._device), thrift)
+        return ModeView(network, FrameTargets(targets, self._device), thrift)

@@ -17,7 +17,7 @@ _SHARES = (0.5, 0.25)
 
 
 @dataclass(frozen=True, slots=True)
-class Thrift:
+class MemoryMode:
     """What is done to save memory. The first of all is nothing."""
 
     history: int | None = None
@@ -33,7 +33,7 @@ class Thrift:
     """Of the frame's sides: it is painted at that size, and enlarged."""
 
     @property
-    def paints_alike(self) -> "Thrift":
+    def paints_alike(self) -> "MemoryMode":
         """The same without what changes no pixel: frames under two that are equal in this match."""
         return replace(self, recompute=False)
 
@@ -49,7 +49,7 @@ class Thrift:
         return ", ".join(word for word, said in words.items() if said) or "nothing"
 
 
-NO_THRIFT = Thrift()
+NO_SAVINGS = MemoryMode()
 _NOT_ADDITIVE: frozenset[StyleKind] = frozenset({"mmd_gaussian", "sliced"})
 """Statistics whose `additive` is false: one needs its own mean square first, one all positions in order."""
 
@@ -59,7 +59,7 @@ def additive(config: RenderConfig) -> bool:
     return not _cannot_be_summed(config)
 
 
-def check_additive(config: RenderConfig, thrift: Thrift) -> None:
+def check_additive(config: RenderConfig, thrift: MemoryMode) -> None:
     """Make sure that what is compared can be summed over tiles, if there are to be any.
 
     Raises:
@@ -77,7 +77,7 @@ def _cannot_be_summed(config: RenderConfig) -> list[str]:
     return sorted(kind for kind, weight in config.losses.style_kinds.items() if weight and kind in _NOT_ADDITIVE)
 
 
-def ladder(config: RenderConfig, *, additive: bool = True, smaller: bool = False) -> tuple[Thrift, ...]:
+def ladder(config: RenderConfig, *, additive: bool = True, smaller: bool = False) -> tuple[MemoryMode, ...]:
     """The rungs for a configuration, the first of which saves nothing.
 
     A `model.precision` that is not `auto` is left as it is.
@@ -86,7 +86,7 @@ def ladder(config: RenderConfig, *, additive: bool = True, smaller: bool = False
         additive: whether all its statistics can be summed over tiles.
         smaller: whether a shot may be painted at a smaller size, if nothing else helps.
     """
-    rungs = [Thrift()]
+    rungs = [MemoryMode()]
     for history in _HISTORIES:
         if config.optimize.optimizer == "lbfgs" and history < config.optimize.history:
             rungs.append(replace(rungs[-1], history=history))

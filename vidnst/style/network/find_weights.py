@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from vidnst.errors import WeightsError
-from vidnst.weights_file import Checkpoint, Progress, cached, checksum_start, find_checkpoint
+from vidnst.weights_file import ByteProgress, Checkpoint, cached, checksum_start, find_checkpoint
 
 URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 """torchvision's VGG19_Weights.IMAGENET1K_V1, 548 MB."""
@@ -32,7 +32,7 @@ def cached_path() -> Path:
 
 
 def resolve_weights(
-    spec: str | None, *, backbone: str = "vgg19", download: bool = True, on_progress: Progress | None = None
+    spec: str | None, *, backbone: str = "vgg19", download: bool = True, on_progress: ByteProgress | None = None
 ) -> Path | Literal["random"]:
     """The file that a configuration's `model.weights` stands for.
 

@@ -16,7 +16,7 @@ def suits_half(device: torch.device) -> bool:
     return any(bool(getattr(torch.cpu, name, bool)()) for name in known)
 
 
-def settled(config: RenderConfig, device: torch.device) -> RenderConfig:
+def resolve_precision(config: RenderConfig, device: torch.device) -> RenderConfig:
     """The configuration with a `model.precision` of bfloat16 where it is auto and the device suits; else as it is."""
     return with_half(config) if config.model.precision == "auto" and suits_half(device) else config
 

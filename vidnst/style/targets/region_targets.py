@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from vidnst.style.guidance import Area, Direction, Pull, StyleFrame
+from vidnst.style.guidance import Guidance, RegionGuidance, StyleFrame, StyleMix
 from vidnst.style.targets.guide_maps import Guide
 from vidnst.style.targets.style_targets import StyleTarget, StyleTargets
 from vidnst.style.textures.registry import mixed
@@ -25,7 +25,7 @@ _KEPT = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class RegionTarget:
     """What a picture of one size is pulled toward."""
 
     styles: list[StyleTarget]
@@ -33,7 +33,7 @@ class Aim:
     """`(1, 1, H, W)` bool: where the content stays as it is."""
 
 
-class Aims:
+class FrameTargets:
     """Makes aims from directions.
 
     Args:
@@ -46,19 +46,21 @@ class Aims:
         self._device = device
         self._made: OrderedDict[tuple[object, ...], StyleTarget] = OrderedDict()
 
-    def at(self, direction: Direction | None, height: int, width: int) -> Aim:
+    def at(self, direction: Guidance | None, height: int, width: int) -> RegionTarget:
         """The aim for content of a size; without a direction, all styles pull everywhere by their weights."""
         if direction is None:
-            return Aim(self._targets.at(height, width))
+            return RegionTarget(self._targets.at(height, width))
         styles = [target for area in direction.areas for target in self._of_area(area, direction.frames, height, width)]
-        return Aim(styles, self.bare(direction, height, width))
+        return RegionTarget(styles, self.bare(direction, height, width))
 
-    def bare(self, direction: Direction | None, height: int, width: int) -> Tensor | None:
+    def bare(self, direction: Guidance | None, height: int, width: int) -> Tensor | None:
         """`(1, 1, H, W)` bool: where the content stays as it is; None is nowhere."""
         bare = None if direction is None else direction.bare
         return None if bare is None else self._map(bare, height, width) > 1 - 1 / 512
 
-    def _of_area(self, area: Area, frames: Mapping[int, StyleFrame], height: int, width: int) -> list[StyleTarget]:
+    def _of_area(
+        self, area: RegionGuidance, frames: Mapping[int, StyleFrame], height: int, width: int
+    ) -> list[StyleTarget]:
         if area.guide is None:
             return [replace(self._of_pull(pull, frames, height, width), share=pull.share) for pull in area.pulls]
         if not area.pulls or not area.guide.any():
@@ -70,7 +72,7 @@ class Aims:
             for pull in area.pulls
         ]
 
-    def _of_pull(self, pull: Pull, frames: Mapping[int, StyleFrame], height: int, width: int) -> StyleTarget:
+    def _of_pull(self, pull: StyleMix, frames: Mapping[int, StyleFrame], height: int, width: int) -> StyleTarget:
         if len(pull.blend) == 1:
             return self._of_style(pull.blend[0][0], frames, height, width)
         shown = tuple((style, part, frames[style].number if style in frames else None) for style, part in pull.blend)

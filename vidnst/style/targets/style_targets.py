@@ -8,8 +8,8 @@ import torch
 
 from vidnst.config import StylesConfig
 from vidnst.frames import Pixels
-from vidnst.style.losses.feature_queries import Eye, Question
-from vidnst.style.memory.modes import Thrift
+from vidnst.style.losses.feature_queries import FeatureExtractor, StatisticsRequest
+from vidnst.style.memory.modes import MemoryMode
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.targets.guide_maps import Guide
 from vidnst.style.targets.style_variants import variants
@@ -52,15 +52,15 @@ class StyleTargets:
         layers: Collection[str],
         kinds: Collection[str] = ("gram",),
         config: StylesConfig | None = None,
-        thrift: Thrift | None = None,
+        thrift: MemoryMode | None = None,
     ) -> None:
         if not styles:
             raise ValueError("at least one style picture is needed")
         whole = sum(weight for _, weight in styles)
         self._styles = [(pixels, weight / whole) for pixels, weight in styles]
         self._network = network
-        self._eye = Eye(network, thrift)
-        self._question = Question(kinds=tuple(kinds), layers=tuple(layers))
+        self._eye = FeatureExtractor(network, thrift)
+        self._question = StatisticsRequest(kinds=tuple(kinds), layers=tuple(layers))
         self._config = StylesConfig() if config is None else config
         self._made: OrderedDict[tuple[int, int], list[StyleTarget]] = OrderedDict()
 

@@ -31,7 +31,7 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparedRow:
     """A number in two reports."""
 
     what: str
@@ -146,7 +146,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _row(what: str, old: Value, new: Value, *, floor: float, same_machine: bool) -> Row:
+def _row(what: str, old: Value, new: Value, *, floor: float, same_machine: bool) -> ComparedRow:
     ratio = new.value / old.value
     to_floor = {"seconds": ratio * floor, "rate": ratio / floor, "bytes": None}[new.kind]
     noise = max(old.noise, new.noise)
@@ -154,7 +154,7 @@ def _row(what: str, old: Value, new: Value, *, floor: float, same_machine: bool)
     verdict = by_time if same_machine else by_floor
     if same_machine and by_time != by_floor and not _is_noise(floor, _UNKNOWN_NOISE):
         verdict = "same within noise"
-    return Row(what, old.value, new.value, ratio, to_floor, noise, verdict)
+    return ComparedRow(what, old.value, new.value, ratio, to_floor, noise, verdict)
 
 
 def _is_noise(ratio: float, noise: float) -> bool:

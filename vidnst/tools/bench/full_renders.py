@@ -21,7 +21,7 @@ _MOST_FRAMES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Footage:
+class BenchClip:
     """A clip and a style picture, in a folder that is removed in the end."""
 
     folder: Path
@@ -40,7 +40,7 @@ class Footage:
 
 
 @contextmanager
-def drawn_footage(size: tuple[int, int], *, frames: int) -> Iterator[Footage]:
+def drawn_footage(size: tuple[int, int], *, frames: int) -> Iterator[BenchClip]:
     """A textured ground that a camera pans and zooms over, behind a square that moves by itself; and a style.
 
     Raises:
@@ -60,7 +60,7 @@ def drawn_footage(size: tuple[int, int], *, frames: int) -> Iterator[Footage]:
         square_step_px=(width / 100, height / 400),
     )
     with TemporaryDirectory(prefix="vidnst-bench-") as name:
-        footage = Footage(Path(name), size, frames)
+        footage = BenchClip(Path(name), size, frames)
         drawn = footage.folder / "drawn"
         drawn.mkdir()
         for index in range(frames):
@@ -90,7 +90,7 @@ def preset_config(
     return changed(config, {"model.weights": weights if backbone == config.model.backbone else "random"})
 
 
-def render_row(footage: Footage, name: str, config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, Any]:
+def render_row(footage: BenchClip, name: str, config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, Any]:
     """Render the clip once and say what took how long, as plain JSON.
 
     `seconds` are of wall time: `startup` is all until workers stand ready (probing, shots, weights, starting Ray),

@@ -21,7 +21,7 @@ _BF16_SIDE = 8192
 
 
 @dataclass(frozen=True, slots=True)
-class Floor:
+class MachineFloor:
     """What the machine's arithmetic and memory allow, as far as one plain operation shows it."""
 
     matrix_flops: float
@@ -32,10 +32,10 @@ class Floor:
     """Of a bfloat16 matrix product; None on a CPU."""
 
 
-def floor_of(device: torch.device) -> Floor:
+def floor_of(device: torch.device) -> MachineFloor:
     """Measure it; about three seconds."""
     bf16 = matrix_rate(device, side=_BF16_SIDE, dtype=torch.bfloat16) if device.type == "cuda" else None
-    return Floor(matrix_rate(device), copy_rate(device), bf16)
+    return MachineFloor(matrix_rate(device), copy_rate(device), bf16)
 
 
 def matrix_rate(

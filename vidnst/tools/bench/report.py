@@ -12,13 +12,13 @@ from vidnst.config import RenderConfig
 from vidnst.errors import ConfigError
 from vidnst.events import OnEvent, Stage, ignore
 from vidnst.farm.workers import pick_device
-from vidnst.style.network.precision import settled
+from vidnst.style.network.precision import resolve_precision
 from vidnst.style.network.weights import load_features, resolve_weights
 from vidnst.style.stylizer import Stylizer, last_layer
 from vidnst.tools.bench.compare_reports import check_comparable, compare, read_report
 from vidnst.tools.bench.frame_speed import bare_config, chosen_sizes, noise, speed_row
 from vidnst.tools.bench.full_renders import drawn_footage, preset_config, render_row
-from vidnst.tools.bench.machine import MEMORY_KINDS, Floor, device_name, floor_of, give_back, machine, precision
+from vidnst.tools.bench.machine import MEMORY_KINDS, MachineFloor, device_name, floor_of, give_back, machine, precision
 from vidnst.tools.bench.time_to_loss import reach_row
 
 _MOST_WORKERS = 256
@@ -94,7 +94,7 @@ def measure(request: BenchRequest, *, on_event: OnEvent = ignore) -> dict[str, A
     return report
 
 
-def _head(request: BenchRequest, config: RenderConfig, device: torch.device, floor: Floor) -> dict[str, Any]:
+def _head(request: BenchRequest, config: RenderConfig, device: torch.device, floor: MachineFloor) -> dict[str, Any]:
     return {
         "vidnst": __version__,
         "torch": torch.__version__,
@@ -102,7 +102,7 @@ def _head(request: BenchRequest, config: RenderConfig, device: torch.device, flo
         "machine": machine(device),
         "threads": torch.get_num_threads(),
         "backbone": request.backbone,
-        "precision": precision(device, maps=settled(config, device).model.precision),
+        "precision": precision(device, maps=resolve_precision(config, device).model.precision),
         "matrix_gflops": floor.matrix_flops / 1e9,
         "matrix_precision": "float32",
         "matrix_bf16_gflops": None if floor.bf16_flops is None else floor.bf16_flops / 1e9,

@@ -14,7 +14,7 @@ _AT_ONCE = 1 << 16
 """Places drawn at once: all waves of a large picture together would take gigabytes."""
 
 
-class Texture:
+class SceneTexture:
     """A smooth picture without end, made of waves: three channels in [0, 1] at any place.
 
     Args:
@@ -68,10 +68,10 @@ class MovingScene:
     def frame(self, index: int) -> NDArray[np.float32]:
         """`(height, width, 3)` float32 in [0, 1]."""
         x, y = self._grid()
-        picture = Texture(self.seed)(*self._place(index, x, y))
+        picture = SceneTexture(self.seed)(*self._place(index, x, y))
         left, top = self._corner(index)
         inside = self._covered(index, x, y)
-        picture[inside] = Texture(self.seed + 1)(x[inside] - left, y[inside] - top)
+        picture[inside] = SceneTexture(self.seed + 1)(x[inside] - left, y[inside] - top)
         return picture.astype(np.float32)
 
     def pixels(self, index: int) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from typing import Any
 from vidnst.config import RenderConfig
 from vidnst.events import OnEvent, Stage, ignore
 from vidnst.farm.plan import by_shot
-from vidnst.farm.provisioning import Staff, choose_staff
+from vidnst.farm.provisioning import WorkerCounts, choose_worker_counts
 from vidnst.frames import Shot
 from vidnst.parallel import local_cores
 from vidnst.render.batch.tail_balancing import cost
@@ -97,7 +97,7 @@ def forecast(request: Request, *, farm: Farm | None = None, timed: bool = True, 
     )
 
 
-def _is_alike(staff: Staff, config: RenderConfig) -> bool:
+def _is_alike(staff: WorkerCounts, config: RenderConfig) -> bool:
     """Whether workers elsewhere are of the kind that one here would be, so that timing one here says something."""
     from vidnst.farm.workers import pick_device
 
@@ -106,12 +106,12 @@ def _is_alike(staff: Staff, config: RenderConfig) -> bool:
     )
 
 
-def _cores(staff: Staff, farm: Farm | None) -> int:
+def _cores(staff: WorkerCounts, farm: Farm | None) -> int:
     """Cores that there are for the workers: elsewhere, as many as they have threads."""
     return local_cores() if farm is None else staff.style * (staff.threads or 1)
 
 
-def _staff(job: Job, shots: Sequence[Shot], farm: Farm | None) -> Staff:
+def _staff(job: Job, shots: Sequence[Shot], farm: Farm | None) -> WorkerCounts:
     from vidnst.farm.workers import gpus_of, pick_device
 
     width = len(shots) if schedule_of(job).kind == "chain" else job.end - job.start
@@ -119,11 +119,11 @@ def _staff(job: Job, shots: Sequence[Shot], farm: Farm | None) -> Staff:
     if farm is not None:
         count, threads = settings.workers or 1, settings.threads or 1
         gpus = 0.0 if settings.device == "cpu" else float(count)
-        return choose_staff(settings, width=width, cores=count * threads, gpus=gpus, threads=threads)
+        return choose_worker_counts(settings, width=width, cores=count * threads, gpus=gpus, threads=threads)
     gpus = 0.0
     if not job.passes_through and pick_device(job.config.farm.device).type == "cuda":
         gpus = 1.0 if job.config.farm.executor == "inline" else float(len(gpus_of()))
-    return choose_staff(job.config.farm, width=width, cores=local_cores(), gpus=gpus)
+    return choose_worker_counts(job.config.farm, width=width, cores=local_cores(), gpus=gpus)
 
 
 def total_seconds(forecasts: Sequence[Forecast]) -> float | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vidnst.config import RenderConfig
-from vidnst.farm.provisioning import Staff
+from vidnst.farm.provisioning import WorkerCounts
 from vidnst.render.prepare import Job
 from vidnst.render.run_setup import disk_bytes, schedule_of
 from vidnst.render.source_frames import cached_frames
@@ -46,15 +46,15 @@ class Need:
         return self.there is None or (self.needed if self.saved is None else self.saved) <= self.there
 
 
-def needs_of(job: Job, staff: Staff, farm: Farm | None = None) -> tuple[Need, ...]:
+def needs_of(job: Job, staff: WorkerCounts, farm: Farm | None = None) -> tuple[Need, ...]:
     """Memory and disk that a render takes, beside what this machine has, or what is known of the farm."""
     from vidnst.farm.component_window import default_window
     from vidnst.farm.memory_fallback import memory_limit
     from vidnst.farm.workers import gpus_of, pick_device
-    from vidnst.style.network.precision import settled
+    from vidnst.style.network.precision import resolve_precision
 
     # How workers elsewhere multiply is not known: as if they saved nothing.
-    config = job.config if farm is not None else settled(job.config, pick_device(job.config.farm.device))
+    config = job.config if farm is not None else resolve_precision(job.config, pick_device(job.config.farm.device))
     found = []
     width, height = job.width, job.height
     window = config.farm.window or default_window(staff.style, groups=schedule_of(job).spacing)
@@ -90,17 +90,17 @@ def _worker_need(
     """What a stylizing worker needs, with as much saved as is necessary, and how that is reckoned."""
     from vidnst.farm.memory_fallback import first_fitting
     from vidnst.style.memory.footprint import footprint
-    from vidnst.style.memory.modes import NO_THRIFT, additive, ladder
+    from vidnst.style.memory.modes import NO_SAVINGS, additive, ladder
 
     rungs = ladder(config, additive=additive(config), smaller=config.farm.may_shrink)
-    thrift = NO_THRIFT
+    thrift = NO_SAVINGS
     if there is not None:
         thrift = first_fitting(rungs, config, there, width=width, height=height) or rungs[-1]
     spent = footprint(config, thrift)
     taken = spent.of(width, height)
     size = None if there is None or taken <= there else spent.longest_side_px(there, width, height)
     need = Need(what, taken, there, size)
-    if thrift != NO_THRIFT:
+    if thrift != NO_SAVINGS:
         need = replace(need, needed=footprint(config).of(width, height), saved=taken, saving=thrift.describe())
     return need, spent
 

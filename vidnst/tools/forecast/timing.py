@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from vidnst.farm.plan import FlowId, Node, NodeId, StateId
-from vidnst.farm.provisioning import Staff
+from vidnst.farm.provisioning import WorkerCounts
 from vidnst.frames import Pixels, Shot
 from vidnst.parallel import local_cores
 from vidnst.render.batch.tail_balancing import cost
@@ -40,13 +40,13 @@ class Pace:
     """Whether light is followed and changes so much that a frame with a single start has both sources painted small."""
 
 
-def time_frame(job: Job, shots: Sequence[Shot], staff: Staff) -> Pace:
+def time_frame(job: Job, shots: Sequence[Shot], staff: WorkerCounts) -> Pace:
     """Time a few evaluations of a frame in the middle of a job, a pair of flows, and reading and writing it."""
     from vidnst.farm.jobs import FlowJob, StylizeJob
     from vidnst.farm.workers import FlowWorkerFactory, StyleWorkerFactory
     from vidnst.frames import narrow, widen
     from vidnst.media.images import encode_png
-    from vidnst.motion.blend import Start
+    from vidnst.motion.blend import WarmSource
 
     sample = _sample(job, shots)
     content, reference = sample.frame, sample.next
@@ -58,13 +58,13 @@ def time_frame(job: Job, shots: Sequence[Shot], staff: Staff) -> Pace:
     flow = _least(lambda: flows.run(flow_job))
     factory = StyleWorkerFactory(job.config, job.features, styles, staff.threads)
     # As in a pass: the frame's own state, and two that are fetched.
-    fetched = Start(widen(reference), pair.forward, 1.0, reference)
-    starts = (Start(widen(content), None, 1.0, content), fetched, fetched)
+    fetched = WarmSource(widen(reference), pair.forward, 1.0, reference)
+    starts = (WarmSource(widen(content), None, 1.0, content), fetched, fetched)
 
     def paint(_: int) -> tuple[float, float, float]:
         worker = factory()
 
-        def seconds(count: int, *starts: Start) -> float:
+        def seconds(count: int, *starts: WarmSource) -> float:
             return worker.run(StylizeJob(StateId(0), content, starts, iterations=count, seed=0)).seconds
 
         seconds(2, *starts)  # kernels and memory, those of a gradient, too
@@ -112,11 +112,11 @@ def _relights(sample: _Sample, job: Job) -> bool:
     from vidnst.farm.jobs import FlowJob
     from vidnst.farm.workers import FlowWorker
     from vidnst.frames import widen
-    from vidnst.motion.blend import Start, blend
+    from vidnst.motion.blend import WarmSource, blend
 
     config = job.config.motion
     pair = FlowWorker(config.model_copy(update={"method": "dis"})).run(FlowJob(FlowId(1, 0), sample.far, sample.frame))
-    start = Start(widen(sample.frame), pair.forward, 1.0, sample.frame)
+    start = WarmSource(widen(sample.frame), pair.forward, 1.0, sample.frame)
     return blend(sample.far, [start], follow_light=True, still_levels=config.static_lock).before is not None
 
 
@@ -129,7 +129,9 @@ def _least(run: Callable[[], object], tries: int = 2) -> float:
     return min(seconds)
 
 
-def foretold_seconds(job: Job, nodes: Sequence[Node], staff: Staff, pace: Pace, *, cores: int | None = None) -> float:
+def foretold_seconds(
+    job: Job, nodes: Sequence[Node], staff: WorkerCounts, pace: Pace, *, cores: int | None = None
+) -> float:
     """Seconds from the pace of one worker: the longest of what all do, what flow takes, and the chain of what waits.
 
     On a CPU stylizing and flow share the cores (None: this machine's). A cold frame's coarse scales cost what their

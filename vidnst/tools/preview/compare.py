@@ -11,7 +11,7 @@ from vidnst.events import Cancelled, OnEvent, RunFinished, Stage, Warned, ignore
 from vidnst.frames import ClipInfo, Pixels
 from vidnst.tools.preview.compare_inputs import Column, columns_of, frames_of, source_column
 from vidnst.tools.preview.compare_layout import Layout, Zoom
-from vidnst.tools.preview.video_writer import Film, drawn_clip, is_film
+from vidnst.tools.preview.video_writer import VideoWriter, drawn_clip, is_film
 
 if TYPE_CHECKING:  # it brings OpenCV
     from vidnst.media.draw.contact_sheet import Sheet
@@ -117,12 +117,12 @@ def _write_sheet(
     *,
     overwrite: bool,
 ) -> None:
-    from vidnst.media.draw.contact_sheet import Tile, table
+    from vidnst.media.draw.contact_sheet import SheetTile, table
     from vidnst.media.images import write_picture
     from vidnst.media.output.preflight import check_file
 
     check_file(output, overwrite=overwrite, inputs=inputs)
-    tiles = [[Tile(pixels) for pixels in layout.row(frames)] for frames in frames_of(columns, indices)]
+    tiles = [[SheetTile(pixels) for pixels in layout.row(frames)] for frames in frames_of(columns, indices)]
     rows = [f"frame {index}" for index in indices]
     write_picture(output, table(tiles, columns=_labels(columns, layout), rows=rows).pixels)
 
@@ -151,7 +151,7 @@ def _write_film(
     size = (first.shape[1], first.shape[0])
     clip = drawn_clip(output.name, total, size, like=times, paths=inputs)
     check_output(output, settings, clip=clip, overwrite=overwrite, size=size)
-    with Film(output, settings) as film:
+    with VideoWriter(output, settings) as film:
         for done, frames in enumerate(frames_of(columns, range(total)), start=1):
             if cancelled():
                 raise CancelledError("stopped while the clips were laid side by side", "give the same command again")

@@ -15,10 +15,10 @@ from vidnst.events import Cancelled, OnEvent, RunFinished, Warned, ignore
 from vidnst.frames import Pixels
 from vidnst.render.prepare import read_features
 from vidnst.render.styles.style_spec import StylePicture, read_styles
-from vidnst.tools.preview.evolve_recorder import Recorder, Step
+from vidnst.tools.preview.evolve_recorder import RecordedStep, Recorder
 from vidnst.tools.preview.evolve_video import Canvas, film_steps, write_film
 from vidnst.tools.preview.single_frame_effects import directed, filtered, finished, recoloured
-from vidnst.tools.preview.single_frames import Footage, cold_job, open_footage, paint_cold
+from vidnst.tools.preview.single_frames import StillSource, cold_job, open_footage, paint_cold
 from vidnst.tools.preview.video_writer import drawn_clip, is_film
 
 if TYPE_CHECKING:  # it brings torch
@@ -34,7 +34,7 @@ class Evolution:
     output: Path
     stills: tuple[Path, ...]
     """Pictures at the steps that were asked for."""
-    steps: tuple[Step, ...]
+    steps: tuple[RecordedStep, ...]
     pixels: Pixels
     """The finished picture, `(H, W, 3)` uint8 RGB: the best that was evaluated, which need not be the last."""
     losses: Mapping[str, float]
@@ -122,7 +122,7 @@ class _Plan:
 
     def check(
         self,
-        footage: Footage,
+        footage: StillSource,
         styles: Sequence[StylePicture],
         size: tuple[int, int],
         rate: Fraction,
@@ -169,12 +169,12 @@ def _stills(output: Path, at: Sequence[int], limit: int) -> dict[int, Path]:
 
 def _paint(job: "StylizeJob", styles: Sequence[StylePicture], config: RenderConfig, recorder: Recorder) -> "Stylized":
     """Paint in a thread of its own: how many threads torch takes is set for the thread that computes."""
-    from vidnst.farm.provisioning import choose_staff
+    from vidnst.farm.provisioning import choose_worker_counts
     from vidnst.farm.workers import pick_device
     from vidnst.parallel import local_cores
 
     features = read_features(config, on_event=recorder.on_event)
     gpus = float(pick_device(config.farm.device).type == "cuda")
-    staff = choose_staff(config.farm, width=1, cores=local_cores(), gpus=gpus)
+    staff = choose_worker_counts(config.farm, width=1, cores=local_cores(), gpus=gpus)
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(paint_cold, job, config, features, styles, staff.threads, recorder, every_step=True).result()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # they bring torch
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RecordedStep:
     """An evaluation of the loss."""
 
     evaluation: int
@@ -38,14 +38,14 @@ class Recorder:
     wanted: frozenset[int]
     on_event: OnEvent
     cancelled: Cancelled
-    steps: list[Step] = field(default_factory=list)
+    steps: list[RecordedStep] = field(default_factory=list)
 
     def __call__(self, report: "StepReport") -> None:
         from vidnst.style.tensors import resized, to_state
 
         if self.cancelled():
             raise CancelledError("stopped while the picture was painted", "give the same command again")
-        self.steps.append(Step(report.evaluation, report.losses, report.height))
+        self.steps.append(RecordedStep(report.evaluation, report.losses, report.height))
         self.on_event(Stage("evaluations", report.evaluation, report.limit))
         if report.evaluation in self.wanted:
             state = to_state(resized(report.picture, *self.content.shape[:2]))

@@ -11,11 +11,11 @@ import numpy as np
 
 from vidnst.errors import ConfigError
 from vidnst.frames import Pixels
-from vidnst.tools.preview.evolve_recorder import Recorder, Step
-from vidnst.tools.preview.video_writer import Film
+from vidnst.tools.preview.evolve_recorder import RecordedStep, Recorder
+from vidnst.tools.preview.video_writer import VideoWriter
 
 if TYPE_CHECKING:  # they bring OpenCV
-    from vidnst.media.draw.loss_chart import Chart
+    from vidnst.media.draw.loss_chart import LossChart
     from vidnst.media.draw.text import Paper
 
 _USUAL_FRAMES = 150
@@ -106,16 +106,16 @@ def write_film(
     last = recorder.steps[-1].evaluation
     shown = sorted({step for step in steps if step < last} | {last})
     chart = _chart(recorder.steps, canvas.chart_size, log_steps=log_steps) if canvas.chart_size[0] else None
-    with Film(output, recorder.config.output) as film:
+    with VideoWriter(output, recorder.config.output) as film:
         for step in shown:
             times = max(1, math.ceil(_HOLD_SECONDS * rate)) if step == last else 1
             film.add(canvas.frame(recorder.read(step), chart.until(step) if chart else None), times=times)
         film.encode(rate=rate, on_event=recorder.on_event, cancelled=recorder.cancelled)
 
 
-def _chart(steps: Sequence[Step], size: tuple[int, int], *, log_steps: bool) -> "Chart":
-    from vidnst.media.draw.loss_chart import Chart, Curve
+def _chart(steps: Sequence[RecordedStep], size: tuple[int, int], *, log_steps: bool) -> "LossChart":
+    from vidnst.media.draw.loss_chart import Curve, LossChart
 
     curves = [Curve(name, colour, [step.losses[name] for step in steps]) for name, colour in _COLOURS.items()]
     marks = [after.evaluation for before, after in pairwise(steps) if after.height != before.height]
-    return Chart([step.evaluation for step in steps], curves, size=size, log_steps=log_steps, marks=marks)
+    return LossChart([step.evaluation for step in steps], curves, size=size, log_steps=log_steps, marks=marks)

@@ -173,13 +173,13 @@ def _paint(
     cancelled: Cancelled,
 ) -> "list[Stylized]":
     """What each cell becomes; the first error stops all others."""
-    from vidnst.farm.provisioning import choose_staff
+    from vidnst.farm.provisioning import choose_worker_counts
     from vidnst.farm.workers import pick_device
     from vidnst.parallel import local_cores
 
     farm = cells[0].config.farm
     gpu = pick_device(farm.device).type == "cuda"
-    staff = choose_staff(farm, width=len(cells), cores=local_cores(), gpus=float(gpu))
+    staff = choose_worker_counts(farm, width=len(cells), cores=local_cores(), gpus=float(gpu))
     frames = [sources[_way(cell.config)] for cell in cells]
     jobs = [_job(plan, cell, seen[cell.frame]) for cell, seen in zip(cells, frames, strict=True)]
     styles = [

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from vidnst.config import RenderConfig
 from vidnst.frames import Pixels
 from vidnst.render.styles.style_spec import StylePicture
-from vidnst.tools.preview.single_frames import Footage
+from vidnst.tools.preview.single_frames import StillSource
 
 if TYPE_CHECKING:  # it brings OpenCV
-    from vidnst.media.draw.contact_sheet import Place
+    from vidnst.media.draw.contact_sheet import LabelPlace
 
-Losses: TypeAlias = Mapping[str, float]
+LossValues: TypeAlias = Mapping[str, float]
 Stills: TypeAlias = Mapping[tuple[int, int | None], Pixels]
 """Source frames by index and longest side in pixels."""
 
@@ -43,7 +43,7 @@ class ProofCell:
     losses: Mapping[str, float]
     """content, style and tv, relative, as the settings without any axis count them: one ruler for all cells."""
     evaluations: int
-    place: "Place"
+    place: "LabelPlace"
     """Where it lies on the sheet."""
 
 
@@ -51,7 +51,7 @@ class ProofCell:
 class SheetPlan:
     """What is to be painted, and in which order it lies."""
 
-    footage: Footage
+    footage: StillSource
     frames: tuple[int, ...]
     looks: tuple[tuple[StylePicture, ...], ...]
     """Styles, one for each alternative."""
@@ -79,8 +79,8 @@ def combinations(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 
 def draw(
-    plan: SheetPlan, cells: Sequence[Cell], pictures: Sequence[Pixels], losses: Sequence[Losses], stills: Stills
-) -> "tuple[Pixels, list[Place]]":
+    plan: SheetPlan, cells: Sequence[Cell], pictures: Sequence[Pixels], losses: Sequence[LossValues], stills: Stills
+) -> "tuple[Pixels, list[LabelPlace]]":
     """The sheet, `(H, W, 3)` uint8 RGB, and where on it each cell lies.
 
     At the left of each group of rows are its source frame and its styles; the last axis goes across, the other down.
@@ -91,10 +91,10 @@ def draw(
         pictures, losses: of each of them.
         stills: frames by index and longest side.
     """
-    from vidnst.media.draw.contact_sheet import Tile, stacked, table
+    from vidnst.media.draw.contact_sheet import SheetTile, stacked, table
 
     key = list(plan.axes)[-1] if plan.axes else ""
-    tiles: list[list[Tile | None]] = []
+    tiles: list[list[SheetTile | None]] = []
     rows: list[str] = []
     heads = (
         [f"{key} =\u00a0{_value(value)}" for value in plan.axes[key]] if key else [_names(look) for look in plan.looks]
@@ -102,16 +102,16 @@ def draw(
     height, width = pictures[0].shape[:2]
     shown = [stacked([style.pixels for style in look], width, height) for look in plan.looks]
     if not key:
-        tiles.append([None, *(Tile(pixels) for pixels in shown)])
+        tiles.append([None, *(SheetTile(pixels) for pixels in shown)])
         rows.append("")
     for first in range(0, len(cells), plan.across):
         cell, part = cells[first], range(first, first + plan.across)
         begins = first % max(plan.across, len(plan.configs)) == 0
-        side: list[Tile | None] = [Tile(stills[cell.frame, cell.config.input.size]) if begins else None]
+        side: list[SheetTile | None] = [SheetTile(stills[cell.frame, cell.config.input.size]) if begins else None]
         if key:
             look = first // len(plan.configs) % len(plan.looks)
-            side.append(Tile(shown[look], _names(cell.styles)) if begins else None)
-        tiles.append([*side, *(Tile(pictures[number], _caption(losses[number])) for number in part)])
+            side.append(SheetTile(shown[look], _names(cell.styles)) if begins else None)
+        tiles.append([*side, *(SheetTile(pictures[number], _caption(losses[number])) for number in part)])
         rows.append(_row_label(plan, cell))
     columns = ["source", "style", *heads] if key else ["source", *heads]
     drawn = table(tiles, columns=columns, rows=rows, title=_title(plan))

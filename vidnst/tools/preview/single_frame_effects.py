@@ -16,13 +16,12 @@ from vidnst.events import Warned
 from vidnst.farm.jobs import Stylized
 from vidnst.frames import Pixels, narrow, unit
 from vidnst.render.effects_pass import coloured
-from vidnst.render.styles.guidance_builder import Director, is_directed
-from vidnst.render.styles.regions import Footage as MaskedFootage
-from vidnst.render.styles.regions import Guides, find_masks
+from vidnst.render.styles.guidance_builder import GuidanceBuilder, is_directed
+from vidnst.render.styles.regions import Guides, RegionSource, find_masks
 from vidnst.render.styles.style_spec import StylePicture, placed
 from vidnst.render.styles.timeline import check_shots
-from vidnst.style.guidance import Direction
-from vidnst.tools.preview.single_frames import Footage, shot_of
+from vidnst.style.guidance import Guidance
+from vidnst.tools.preview.single_frames import StillSource, shot_of
 
 
 def filtered(pixels: Pixels, config: RenderConfig) -> Pixels:
@@ -50,7 +49,9 @@ def recoloured(
     return tuple(replace(style, pixels=coloured(style.pixels, colours, config)) for style in styles)
 
 
-def directed(styles: Sequence[StylePicture], footage: Footage, index: int, size: tuple[int, int]) -> Direction | None:
+def directed(
+    styles: Sequence[StylePicture], footage: StillSource, index: int, size: tuple[int, int]
+) -> Guidance | None:
     """Which styles pull where in a frame; None where all do everywhere. A mask of one picture is taken as it is.
 
     Args:
@@ -69,8 +70,8 @@ def directed(styles: Sequence[StylePicture], footage: Footage, index: int, size:
     masks = find_masks(config, entries, clip, start=start, end=end, size=size)
     if footage.config.regions.follow and index != start and not all(mask.moves for mask in masks):
         footage.on_event(Warned(f"masks that follow what moves are shown at frame {index} as they are at {start}"))
-    guides = Guides(masks, MaskedFootage(clip, shots, size, config), Path()) if masks else None
-    with closing(Director(styles, entries, clip, guides)) as director:
+    guides = Guides(masks, RegionSource(clip, shots, size, config), Path()) if masks else None
+    with closing(GuidanceBuilder(styles, entries, clip, guides)) as director:
         return director(shot_of(shots, index), index)
 
 

@@ -17,14 +17,14 @@ from vidnst.farm.plan import StateId
 from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.render.node_jobs import node_seed
 from vidnst.render.styles.style_spec import StylePicture
-from vidnst.style.guidance import Direction
+from vidnst.style.guidance import Guidance
 
 if TYPE_CHECKING:  # it brings torch
     from vidnst.style.stylizer import OnStep
 
 
 @dataclass(frozen=True, slots=True)
-class Footage:
+class StillSource:
     """The part of a source that a configuration names."""
 
     clip: ClipInfo
@@ -105,7 +105,7 @@ class Footage:
 
 def open_footage(
     source: str | Path | Sequence[str | Path], config: RenderConfig, *, on_event: OnEvent = ignore
-) -> Footage:
+) -> StillSource:
     """Look at a source.
 
     Raises:
@@ -118,10 +118,10 @@ def open_footage(
     on_event(Stage("probing"))
     clip = probe(source, fps=config.input.fps)
     start, end = frame_range(clip, config.input.start, config.input.end)
-    return Footage(clip, start, end, config, on_event)
+    return StillSource(clip, start, end, config, on_event)
 
 
-def cold_job(index: int, pixels: Pixels, config: RenderConfig, *, direction: Direction | None = None) -> StylizeJob:
+def cold_job(index: int, pixels: Pixels, config: RenderConfig, *, direction: Guidance | None = None) -> StylizeJob:
     """The job of a frame that starts cold: what a render does with the first frame of a shot.
 
     Raises:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vidnst.media.draw.text import Paper
 
 
-class Film:
+class VideoWriter:
     """Frames of one size, kept beside the output until they are encoded; use it as a context.
 
     Args:
@@ -103,7 +103,7 @@ def drawn_clip(
     Args:
         count: how many there are.
         size: width and height in pixels.
-        like, rate: see `Film.encode`; of `like` the first `count` frames count.
+        like, rate: see `VideoWriter.encode`; of `like` the first `count` frames count.
         paths: the frames, or files that the output must not replace.
     """
     pts = tuple(number / rate for number in range(count)) if like is None else like.pts_seconds[:count]
