@@ -41,20 +41,22 @@ def config_of(options: argparse.Namespace) -> RenderConfig:
 def paint(options: argparse.Namespace) -> None:
     """One rung, in this process: its peak in bytes on standard output."""
     torch.set_num_threads(1)
-    config, thrift = config_of(options), MemoryMode(**json.loads(options.rung))
+    config, memory_mode = config_of(options), MemoryMode(**json.loads(options.rung))
     width, height = (int(side) for side in options.size.split("x"))
     backbone = config.model.backbone
     features = load_features(resolve_weights("random", backbone=backbone), last_layer(config), backbone=backbone)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     style = to_state(torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(1)))
     stylizer = Stylizer(features, [(style, 1.0)], config, device=device)
-    stylizer.stylize(torch.rand(1, 3, 32, 32), iterations=1, thrift=replace(thrift, share=1.0))  # loads kernels
+    stylizer.stylize(
+        torch.rand(1, 3, 32, 32), iterations=1, memory_mode=replace(memory_mode, share=1.0)
+    )  # loads kernels
     before = _start(device)
     photo, mask = torch.rand(1, 3, height, width, device=device), torch.rand(1, 1, height, width, device=device)
     start = WarmStart(photo.flip(3), mask, light=mask - 0.5, still=mask)  # a warm frame takes more than a cold one
-    stylizer.stylize(photo, start=start, iterations=options.iterations, thrift=thrift)
+    stylizer.stylize(photo, start=start, iterations=options.iterations, memory_mode=memory_mode)
     filters = sum(array.nbytes for array in features.values())
-    filters += filters // 2 if thrift.half else 0
+    filters += filters // 2 if memory_mode.half else 0
     sys.stdout.write(f"{_peak(device) - before + (filters if device == 'cpu' else 0)}\n")
 
 
@@ -92,11 +94,13 @@ def main() -> None:
     width, height = (int(side) for side in options.size.split("x"))
     say = sys.stdout.write
     say("| what is saved | reckoned MiB | measured MiB | reckoned / measured |\n|---|---|---|---|\n")
-    for thrift in ladder(config, smaller=True):
-        command = [sys.executable, *sys.argv, "--rung", json.dumps(asdict(thrift))]
+    for memory_mode in ladder(config, smaller=True):
+        command = [sys.executable, *sys.argv, "--rung", json.dumps(asdict(memory_mode))]
         done = subprocess.run(command, env=os.environ | _CALM, capture_output=True, text=True, check=True)
-        measured, reckoned = int(done.stdout), footprint(config, thrift).of(width, height)
-        say(f"| {thrift.describe()} | {reckoned / _MIB:.0f} | {measured / _MIB:.0f} | {reckoned / measured:.2f} |\n")
+        measured, reckoned = int(done.stdout), footprint(config, memory_mode).of(width, height)
+        say(
+            f"| {memory_mode.describe()} | {reckoned / _MIB:.0f} | {measured / _MIB:.0f} | {reckoned / measured:.2f} |\n"
+        )
         sys.stdout.flush()
 
 

@@ -61,7 +61,7 @@ class SleepingWorker(StyleWorker):
         self._seconds = made_by.seconds
         self._notes = (made_by.log / f"{time.monotonic_ns()}.txt").open("w", buffering=1)
 
-    def _paint(self, stylizer: Any, job: StylizeJob, thrift: MemoryMode, **watching: Any) -> Stylized:
+    def _paint(self, stylizer: Any, job: StylizeJob, memory_mode: MemoryMode, **watching: Any) -> Stylized:
         began = time.monotonic()
         time.sleep(self._seconds * job.iterations)
         self._notes.write(f"{began} {time.monotonic()}\n")
@@ -95,7 +95,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         marks = Marks()
         with (
             patch("vidnst.farm.workers.StyleWorkerFactory", made),
-            patch("vidnst.farm.provisioning._hands", return_value=asked.hands),
+            patch("vidnst.farm.provisioning._hands", return_value=asked.concurrency),
         ):
             output = Path(folder) / "out.mp4"
             render(footage.clip, style=footage.style, output=output, config=config, on_event=marks)

@@ -123,7 +123,7 @@ def test_what_lay_ready_at_an_actor_that_dies_has_no_outcome(pool: RayPool) -> N
 
 def test_an_actor_of_two_hands_has_two_jobs_at_once(session: RaySession) -> None:
     teams = {
-        Lane.STYLE: WorkerGroup(EchoFactory(), 1, cpus=0, hands=2),
+        Lane.STYLE: WorkerGroup(EchoFactory(), 1, cpus=0, concurrency=2),
         Lane.FLOW: WorkerGroup(EchoFactory(), 1, cpus=0),
     }
     pool = RayPool(session, teams, start_timeout_seconds=120)

@@ -50,9 +50,9 @@ def test_what_says_that_there_is_no_memory_is_known_from_other_errors(error: Exc
 def test_the_first_rung_is_tried_again_with_free_caches_and_then_the_next() -> None:
     said: list[Any] = []
 
-    def paint(thrift: MemoryMode) -> str:
-        said.append(thrift)
-        if thrift != LADDER[2]:
+    def paint(memory_mode: MemoryMode) -> str:
+        said.append(memory_mode)
+        if memory_mode != LADDER[2]:
             raise MemoryError(f"first {len(said)}\nsecond")
         return "painted"
 
@@ -69,10 +69,10 @@ def test_what_a_failed_attempt_held_is_gone_before_caches_are_freed() -> None:
         held.append(weakref.ref(tensor))
         raise torch.OutOfMemoryError("no more")
 
-    def paint(thrift: MemoryMode) -> int:
+    def paint(memory_mode: MemoryMode) -> int:
         local = torch.zeros(5)
         held.append(weakref.ref(local))
-        if thrift == LADDER[0]:
+        if memory_mode == LADDER[0]:
             deep()
         return 1
 
@@ -147,15 +147,15 @@ def test_a_cpu_enforces_nothing() -> None:
 def steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each rung of the ladder takes a hundred bytes a pixel less than the one before, from a thousand."""
 
-    def reckoned(config: RenderConfig, thrift: MemoryMode = LADDER[0]) -> Footprint:
-        return Footprint(1000.0 - 100 * ladder(config, smaller=True).index(thrift), 1000)
+    def reckoned(config: RenderConfig, memory_mode: MemoryMode = LADDER[0]) -> Footprint:
+        return Footprint(1000.0 - 100 * ladder(config, smaller=True).index(memory_mode), 1000)
 
     monkeypatch.setattr(memory_fallback, "footprint", reckoned)
 
 
-def above(limit: int | None, thrift: MemoryMode = LADDER[0], **farm: object) -> tuple[list[int], str]:
+def above(limit: int | None, memory_mode: MemoryMode = LADDER[0], **farm: object) -> tuple[list[int], str]:
     config = build_config({"farm": farm})
-    rungs, why = MemoryLadder(config, limit).above(thrift, width=10, height=10)
+    rungs, why = MemoryLadder(config, limit).above(memory_mode, width=10, height=10)
     return [ladder(config, smaller=True).index(rung) for rung in rungs], why
 
 

@@ -16,8 +16,10 @@ from vidnst.farm.thread_pool import InlinePool
 from vidnst.frames import Shot
 
 
-def pool_of(factory: Callable[[], Any], count: int = 2, *, hands: int = 1) -> InlinePool:
-    return InlinePool({Lane.STYLE: WorkerGroup(factory, count, hands=hands), Lane.FLOW: WorkerGroup(factory, 1)})
+def pool_of(factory: Callable[[], Any], count: int = 2, *, concurrency: int = 1) -> InlinePool:
+    return InlinePool(
+        {Lane.STYLE: WorkerGroup(factory, count, concurrency=concurrency), Lane.FLOW: WorkerGroup(factory, 1)}
+    )
 
 
 def task(mood_of: int = 0) -> Task:
@@ -132,7 +134,7 @@ def test_two_hands_take_up_two_jobs_and_outcomes_come_in_the_order_of_jobs() -> 
             second_done.set()
             return job
 
-    pool = pool_of(Pair, 1, hands=2)
+    pool = pool_of(Pair, 1, concurrency=2)
     pool.submit("style-0", 0)
     pool.submit("style-0", 1)
     values: list[int] = []

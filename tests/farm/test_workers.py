@@ -160,7 +160,7 @@ def test_a_worker_on_a_gpu_paints_what_one_on_a_cpu_does_and_the_same_every_time
 
 def glimpsed(**known: object) -> StylizeJob:
     sources = tuple(thumbnail_luma(pixels(seed)) for seed in (12, 13))
-    return replace(StylizeJob(StateId(1), pixels(1), wandering(), 1, 0, glimpses=sources), **known)  # type: ignore[arg-type]
+    return replace(StylizeJob(StateId(1), pixels(1), wandering(), 1, 0, source_thumbnails=sources), **known)  # type: ignore[arg-type]
 
 
 def test_what_is_known_of_a_start_is_not_looked_at_again(worker: StyleWorker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -382,11 +382,11 @@ def test_what_was_done_early_is_thrown_away_where_frames_are_made_again(
 ) -> None:
     whole = StyleWorker._paint
 
-    def painting(worker: StyleWorker, stylizer: Any, job: Any, thrift: MemoryMode, **options: Any) -> Any:
-        if job.node.frame == FRAMES - 2 and thrift == NO_SAVINGS:
+    def painting(worker: StyleWorker, stylizer: Any, job: Any, memory_mode: MemoryMode, **options: Any) -> Any:
+        if job.node.frame == FRAMES - 2 and memory_mode == NO_SAVINGS:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        result = whole(worker, stylizer, job, thrift, **options)
-        result.state[0, :] = 0 if thrift == NO_SAVINGS else 65535  # what a picture says about how it was painted
+        result = whole(worker, stylizer, job, memory_mode, **options)
+        result.state[0, :] = 0 if memory_mode == NO_SAVINGS else 65535  # what a picture says about how it was painted
         return result
 
     monkeypatch.setattr(StyleWorker, "_paint", painting)

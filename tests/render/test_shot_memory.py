@@ -85,27 +85,27 @@ class Cramped:
         stylize, paint = StyleWorker._stylize, StyleWorker._paint
 
         def asking(worker: StyleWorker, stylizer: Any, job: StylizeJob, **options: Any) -> Stylized:
-            self.asked.append((job.node.frame, job.thrift))
+            self.asked.append((job.node.frame, job.memory_mode))
             return stylize(worker, stylizer, job, **options)
 
         def painting(
-            worker: StyleWorker, stylizer: Any, job: StylizeJob, thrift: MemoryMode, **options: Any
+            worker: StyleWorker, stylizer: Any, job: StylizeJob, memory_mode: MemoryMode, **options: Any
         ) -> Stylized:
             frame = job.node.frame
-            self.tried.append((frame, thrift))
-            if frame in self.needs and not enough(thrift, self.needs[frame]):
+            self.tried.append((frame, memory_mode))
+            if frame in self.needs and not enough(memory_mode, self.needs[frame]):
                 held = torch.zeros(1 << 18)
                 raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {held.nbytes} bytes.")
-            result = paint(worker, stylizer, job, thrift, **options)
-            result.state[0, 0] = 4000 * LADDER.index(thrift)  # what a picture says about how it was painted
+            result = paint(worker, stylizer, job, memory_mode, **options)
+            result.state[0, 0] = 4000 * LADDER.index(memory_mode)  # what a picture says about how it was painted
             return result
 
         monkeypatch.setattr(StyleWorker, "_stylize", asking)
         monkeypatch.setattr(StyleWorker, "_paint", painting)
 
 
-def enough(thrift: MemoryMode, needed: MemoryMode | None) -> bool:
-    return needed is not None and LADDER.index(thrift) >= LADDER.index(needed)
+def enough(memory_mode: MemoryMode, needed: MemoryMode | None) -> bool:
+    return needed is not None and LADDER.index(memory_mode) >= LADDER.index(needed)
 
 
 def marks(folder: Path) -> list[int]:
@@ -131,7 +131,7 @@ def test_a_shot_in_which_memory_runs_short_is_painted_anew_all_alike_and_the_oth
     folder = tmp_path / "out.vidnst"
     assert marks(folder) == [3] * CUT + [0] * (FRAMES - CUT)
     assert kept_frames(folder) == kept_frames(whole)
-    assert {thrift for frame, thrift in farm.tried if frame >= CUT} == {MemoryMode()}
+    assert {memory_mode for frame, memory_mode in farm.tried if frame >= CUT} == {MemoryMode()}
     done = [event["node"] for event in logged(folder, "done")]
     assert len([node for node in done if int(node.partition(".")[0]) >= CUT]) == len(
         {node for node in done if int(node.partition(".")[0]) >= CUT}
@@ -167,15 +167,15 @@ def killed_at(moment: str, patch: pytest.MonkeyPatch) -> None:
     """End the process, as it were: when a need for memory is `known`, all is `painted`, or the rest is `forgotten`."""
     even_out, take = ShotMemory.even_out, ShotMemory.take
 
-    def ending(economy: ShotMemory, *arguments: Any, **options: Any) -> Any:
-        if moment == "painted" and economy._spoilt:
+    def ending(shot_memory: ShotMemory, *arguments: Any, **options: Any) -> Any:
+        if moment == "painted" and shot_memory._spoilt:
             raise SystemExit("killed")
-        if even_out(economy, *arguments, **options) and moment == "forgotten":
+        if even_out(shot_memory, *arguments, **options) and moment == "forgotten":
             raise SystemExit("killed")
         return set()
 
-    def taking(economy: ShotMemory, *arguments: Any) -> Any:
-        found = take(economy, *arguments)
+    def taking(shot_memory: ShotMemory, *arguments: Any) -> Any:
+        found = take(shot_memory, *arguments)
         if found and moment == "known":  # the node that has made it known is not in the log yet
             raise SystemExit("killed")
         return found
@@ -196,11 +196,11 @@ def test_a_run_that_is_killed_goes_on_as_frugally_and_makes_the_rest_of_the_shot
         killed_at(moment, patch)
         with pytest.raises(SystemExit):
             vidnst.render(burst, style=style, output=tmp_path / "out", config=config())
-    assert len(logged(folder, "thrift")) == 1
+    assert len(logged(folder, "memory_mode")) == 1
     farm = Cramped(monkeypatch, {last: TILES})
     run(recall_request(folder, {}))
     assert marks(folder) == [3] * CUT + [0] * (FRAMES - CUT)
-    assert {thrift for frame, thrift in farm.asked if frame < CUT} == {TILES}
+    assert {memory_mode for frame, memory_mode in farm.asked if frame < CUT} == {TILES}
     assert sorted(frame for frame, _ in farm.tried) == list(left)
 
 
@@ -255,7 +255,7 @@ def test_a_frame_that_fits_in_no_way_fails_its_shot_and_says_what_would_fit(
     assert "--size 32" in text
     assert "farm.may_shrink=true" in text
     rungs = ladder(config())
-    assert [thrift for frame, thrift in farm.tried if frame == 2] == [rungs[0], *rungs]
+    assert [memory_mode for frame, memory_mode in farm.tried if frame == 2] == [rungs[0], *rungs]
     assert set(range(CUT, FRAMES)) <= kept_frames(folder).keys()
     assert failed_before(folder)[0] == [2, 3, 4]
     retried = CliRunner().invoke(app, ["retry", str(folder)])
@@ -289,8 +289,10 @@ def test_how_a_frame_was_painted_is_checked_when_it_is_read(
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     for line in lines:
         if line.get("node") in ("1.0", "6.0"):
-            line["thrift"] = {"half": "yes"} if line["node"] == "1.0" else ["no such thing"]
-    strange = [{"kind": "thrift", "shot": shot, "thrift": {"half": True}} for shot in (-1, "0", True, 1 << 30, None)]
+            line["memory_mode"] = {"half": "yes"} if line["node"] == "1.0" else ["no such thing"]
+    strange = [
+        {"kind": "memory_mode", "shot": shot, "memory_mode": {"half": True}} for shot in (-1, "0", True, 1 << 30, None)
+    ]
     log.write_text("".join(json.dumps(line) + "\n" for line in [*lines, *strange]))
     farm = Cramped(monkeypatch, {})
     run(recall_request(tmp_path / "out.vidnst", {}))
@@ -306,7 +308,12 @@ def test_a_frame_that_looks_wrong_is_painted_again_with_what_is_saved_already(
     )
     events: list[Event] = []
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config(gate=True), on_event=events.append)
-    assert [thrift for frame, thrift in farm.tried if frame == 6][:4] == [MemoryMode(), MemoryMode(), HALF, HALF]
+    assert [memory_mode for frame, memory_mode in farm.tried if frame == 6][:4] == [
+        MemoryMode(),
+        MemoryMode(),
+        HALF,
+        HALF,
+    ]
     assert marks(tmp_path / "out.vidnst") == [0] * CUT + [1] * (FRAMES - CUT)
     assert "memory runs short in shot 2" in told(events)[0]
 
@@ -336,9 +343,11 @@ def test_a_clip_of_a_batch_is_made_alike_too_and_the_others_are_left_alone(
     farm = Cramped(monkeypatch, {})
     paint = StyleWorker._paint
 
-    def one_of_two(worker: StyleWorker, stylizer: Any, job: StylizeJob, thrift: MemoryMode, **options: Any) -> Stylized:
+    def one_of_two(
+        worker: StyleWorker, stylizer: Any, job: StylizeJob, memory_mode: MemoryMode, **options: Any
+    ) -> Stylized:
         farm.needs = {4: TILES} if np.array_equal(job.content, cold) else {}
-        return paint(worker, stylizer, job, thrift, **options)
+        return paint(worker, stylizer, job, memory_mode, **options)
 
     monkeypatch.setattr(StyleWorker, "_paint", one_of_two)
     if kill:
@@ -404,10 +413,10 @@ def test_an_allocator_that_gives_no_more_makes_a_shot_frugal(
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("memory runs short") == 1
     folder = tmp_path / "out.vidnst"
-    (climbed,) = logged(folder, "thrift")
+    (climbed,) = logged(folder, "memory_mode")
     assert "DefaultCPUAllocator: can't allocate memory" in climbed["why"]
-    painted = [event.get("thrift") for event in logged(folder, "done")]
-    assert painted == [climbed["thrift"]] * 3
+    painted = [event.get("memory_mode") for event in logged(folder, "done")]
+    assert painted == [climbed["memory_mode"]] * 3
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
 
 

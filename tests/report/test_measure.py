@@ -218,11 +218,11 @@ def test_one_frame_has_no_pairs_and_still_a_sharpness() -> None:
 
 def test_a_measurement_is_plain_json_with_or_without_its_frames() -> None:
     found = measured(STILL.all_pixels()[:3], STILL.all_pixels()[:3], keys=(0, 2))
-    whole = json.loads(json.dumps(found.plain(), allow_nan=False))
+    whole = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert len(whole["rows"]) == 3
     assert whole["errors"][0]["lai"] == {"output": 0.0, "source": 0.0, "ratio": None}
     assert whole["keys"]["pairs_at_keys"] == 2
-    assert "rows" not in found.plain(per_frame=False)
+    assert "rows" not in found.to_dict(per_frame=False)
 
 
 def test_a_meter_refuses_frames_out_of_order_of_other_shapes_or_outside_the_shots() -> None:
@@ -312,7 +312,7 @@ def test_a_run_folder_without_frames_is_measured_by_its_output(media: Path, tmp_
     assert (tmp_path / "out.mkv.vidnst" / "measure.json").is_file()
     found = measure_output(MeasureRequest(tmp_path / "out.mkv.vidnst"))
     assert found.frames == 6
-    assert found.plain() == measure_output(MeasureRequest(output)).plain()
+    assert found.to_dict() == measure_output(MeasureRequest(output)).to_dict()
 
 
 def test_a_frozen_clip_is_steady_and_its_content_loss_says_why(
@@ -378,7 +378,7 @@ def test_the_numbers_have_the_same_bytes_with_any_number_of_threads(
         monkeypatch.setattr("vidnst.parallel.local_cores", lambda cores=cores: cores)
         told: list[Event] = []
         measured = measure_output(MeasureRequest(rendered[0].with_name("out.vidnst")), on_event=told.append)
-        found.append(json.dumps(measured.plain()))
+        found.append(json.dumps(measured.to_dict()))
         done = [event.done for event in told if isinstance(event, Stage) and event.stage == "measuring"]
         assert done == list(range(7))
     assert found[0] == found[1] == found[2]

@@ -117,7 +117,7 @@ def test_tiles_that_see_all_the_network_sees_have_the_gradient_of_the_whole(
     network = VGG19(slim, last_layer="relu5_1", padding=padding)  # type: ignore[arg-type]
     targets, picture = regions(network, wanted), seeded(1, 3, HEIGHT, WIDTH, seed=3)
     whole, terms = gradient(Objective(network, content, targets, wanted.losses), picture)
-    tiled = Objective(network, content, targets, wanted.losses, thrift=MemoryMode(tile_px=240), seed=5)
+    tiled = Objective(network, content, targets, wanted.losses, memory_mode=MemoryMode(tile_px=240), seed=5)
     for _ in range(2):  # shifted in another way each time
         found, others = gradient(tiled, picture)
         assert off(found, whole) < 1e-4
@@ -133,7 +133,7 @@ def test_tiles_with_the_usual_halo_are_off_by_a_hundredth_at_most(
     targets, picture = regions(network, wanted), content.flip(3)
     whole, terms = gradient(Objective(network, content, targets, wanted.losses), picture)
     found, others = gradient(
-        Objective(network, content, targets, wanted.losses, thrift=MemoryMode(tile_px=SIDE)), picture
+        Objective(network, content, targets, wanted.losses, memory_mode=MemoryMode(tile_px=SIDE)), picture
     )
     assert 0 < off(found, whole) < 0.01
     assert others == pytest.approx(terms, rel=1e-3)
@@ -147,7 +147,7 @@ def test_tiles_are_shifted_at_every_evaluation_and_in_the_same_way_again(
     targets = [StyleTarget(1.0, regions(network, wanted)[0].textures)]
 
     def gradients(seed: int) -> list[Tensor]:
-        tiled = Objective(network, strip, targets, wanted.losses, thrift=MemoryMode(tile_px=SIDE), seed=seed)
+        tiled = Objective(network, strip, targets, wanted.losses, memory_mode=MemoryMode(tile_px=SIDE), seed=seed)
         return [gradient(tiled, strip.flip(3))[0] for _ in range(2)]
 
     first, again, other = gradients(1), gradients(1), gradients(2)
@@ -201,7 +201,7 @@ def test_recomputed_maps_give_the_same_bytes(
     pulls = (StyleMix(1.0, ((0, 1.0),)),)
     direction = Guidance((RegionGuidance(pulls, left), RegionGuidance(pulls, 255 - left)))
     plain, saving = (
-        made.stylize(photo, iterations=3, direction=direction, thrift=MemoryMode(half=half, recompute=recompute))
+        made.stylize(photo, iterations=3, direction=direction, memory_mode=MemoryMode(half=half, recompute=recompute))
         for recompute in (False, True)
     )
     assert torch.equal(plain.image, saving.image)
@@ -213,7 +213,8 @@ def test_bfloat16_maps_lead_to_the_same_style_and_nearly_to_the_same_picture(
 ) -> None:
     made = Stylizer(slim, [(painting, 1.0)], config())
     full, half = (
-        made.stylize(content, iterations=30, thrift=thrift).image for thrift in (MemoryMode(), MemoryMode(half=True))
+        made.stylize(content, iterations=30, memory_mode=memory_mode).image
+        for memory_mode in (MemoryMode(), MemoryMode(half=True))
     )
     assert half.dtype == torch.float32
     losses = [made.evaluate(content, image) for image in (full, half)]
@@ -250,16 +251,18 @@ def test_textures_of_bfloat16_maps_are_float32_and_those_of_their_values(
 def test_every_rung_keeps_less_for_the_way_back(slim: Features, content: Tensor, regions: Any) -> None:
     wanted = config()
     kept = []
-    for thrift in (
+    for memory_mode in (
         MemoryMode(),
         MemoryMode(recompute=True),
         MemoryMode(half=True),
         MemoryMode(half=True, recompute=True),
     ):
         network = VGG19(slim, last_layer="relu5_1")
-        network = network.halved() if thrift.half else network
+        network = network.halved() if memory_mode.half else network
         targets = regions(network, wanted)[:1]
-        kept.append(peak_kept(Objective(network, content, targets, wanted.losses, thrift=thrift), content.flip(3)))
+        kept.append(
+            peak_kept(Objective(network, content, targets, wanted.losses, memory_mode=memory_mode), content.flip(3))
+        )
     whole, recomputed, half, both = kept
     assert recomputed < 0.75 * whole
     assert half < 0.7 * whole
@@ -267,8 +270,8 @@ def test_every_rung_keeps_less_for_the_way_back(slim: Features, content: Tensor,
     network, wide = VGG19(slim, last_layer="relu5_1"), torch.cat([content[..., :96, :]] * 4, dim=3)
     made = StyleTargets([(np.zeros((64, 64, 3), np.uint8), 1.0)], network=network, layers=wanted.losses.style_layers)
     objectives = (
-        Objective(network, wide, made.at(*wide.shape[-2:]), wanted.losses, thrift=thrift)
-        for thrift in (MemoryMode(), MemoryMode(tile_px=SIDE))
+        Objective(network, wide, made.at(*wide.shape[-2:]), wanted.losses, memory_mode=memory_mode)
+        for memory_mode in (MemoryMode(), MemoryMode(tile_px=SIDE))
     )
     whole, tiled = (peak_kept(objective, wide.flip(3)) for objective in objectives)
     assert tiled < 0.5 * whole
@@ -279,8 +282,8 @@ def test_style_pictures_are_looked_at_in_tiles_too(slim: Features, content: Tens
     picture = (content[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
     layers = ("relu1_1", "relu3_1", "relu5_1")
 
-    def textures(thrift: MemoryMode) -> dict[str, Tensor]:
-        made = StyleTargets([(picture, 1.0)], network=network, layers=layers, thrift=thrift).at(HEIGHT, WIDTH)
+    def textures(memory_mode: MemoryMode) -> dict[str, Tensor]:
+        made = StyleTargets([(picture, 1.0)], network=network, layers=layers, memory_mode=memory_mode).at(HEIGHT, WIDTH)
         return {name: texture[0] for name, texture in made[0].textures["gram"].items()}
 
     whole = textures(MemoryMode())
@@ -296,8 +299,8 @@ def test_a_statistic_that_cannot_be_summed_is_refused_with_tiles(
     wanted = config(losses={"style_kinds": {"gram": 1.0, "sliced": 1.0, "moments": 0.0}})
     made = Stylizer(slim, [(painting, 1.0)], wanted)
     with pytest.raises(ConfigError, match=r"sliced cannot be summed over tiles of 512"):
-        made.stylize(photo, iterations=1, thrift=MemoryMode(tile_px=512))
-    assert made.stylize(photo, iterations=2, thrift=MemoryMode(recompute=True)).evaluations == 2
+        made.stylize(photo, iterations=1, memory_mode=MemoryMode(tile_px=512))
+    assert made.stylize(photo, iterations=2, memory_mode=MemoryMode(recompute=True)).evaluations == 2
 
 
 @pytest.mark.parametrize("kind", sorted(STATISTICS))
@@ -314,28 +317,28 @@ def test_a_smaller_painting_is_as_large_as_the_frame_and_shows_the_source_where_
     left[:, :48] = 255
     direction = Guidance((RegionGuidance((StyleMix(1.0, ((0, 1.0),)),), left), RegionGuidance((), 255 - left)))
     half = MemoryMode(share=0.5)
-    cold = made.stylize(photo, iterations=4, direction=direction, thrift=half)
+    cold = made.stylize(photo, iterations=4, direction=direction, memory_mode=half)
     assert cold.image.shape == photo.shape
     assert torch.equal(cold.image[..., 48:], photo[..., 48:])
     assert not torch.equal(cold.image[..., :40], photo[..., :40])
     start = WarmStart(cold.image, seeded(1, 1, 64, 96), light=seeded(1, 1, 64, 96, seed=2) - 0.5, before=photo)
     sizes: list[tuple[int, int]] = []
     warm = made.stylize(
-        photo, start=start, iterations=2, thrift=half, on_step=lambda step: sizes.append((step.height, step.width))
+        photo, start=start, iterations=2, memory_mode=half, on_step=lambda step: sizes.append((step.height, step.width))
     )
     assert set(sizes) == {(32, 48)}
     assert warm.image.shape == photo.shape
-    assert made.stylize(photo, iterations=1, thrift=MemoryMode(share=0.01)).image.shape == photo.shape
+    assert made.stylize(photo, iterations=1, memory_mode=MemoryMode(share=0.01)).image.shape == photo.shape
 
 
 def test_a_shorter_history_paints_like_a_configuration_that_has_it(
     slim: Features, painting: Picture, photo: Tensor
 ) -> None:
-    def paint(history: int, thrift: MemoryMode) -> Tensor:
+    def paint(history: int, memory_mode: MemoryMode) -> Tensor:
         optimize = {"optimizer": "lbfgs", "history": history}
         return (
             Stylizer(slim, [(painting, 1.0)], config(optimize=optimize))
-            .stylize(photo, iterations=8, thrift=thrift)
+            .stylize(photo, iterations=8, memory_mode=memory_mode)
             .image
         )
 
@@ -353,7 +356,9 @@ def test_a_precision_that_is_asked_for_is_kept_to_and_auto_is_what_suits_the_dev
         config(model={"backbone": "slim", "precision": name}) for name in ("auto", "float32", "bfloat16")
     )
     images = [Stylizer(slim, [(painting, 1.0)], one).stylize(photo, iterations=2).image for one in (auto, full, half)]
-    saving = Stylizer(slim, [(painting, 1.0)], auto).stylize(photo, iterations=2, thrift=MemoryMode(half=True)).image
+    saving = (
+        Stylizer(slim, [(painting, 1.0)], auto).stylize(photo, iterations=2, memory_mode=MemoryMode(half=True)).image
+    )
     assert torch.equal(images[0], images[2 if suits else 1])
     assert torch.equal(images[2], saving)
     assert not torch.equal(images[1], images[2])

@@ -187,8 +187,8 @@ def test_memory_is_reckoned_from_what_torch_keeps_for_the_backward_pass(pooling:
 def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each rung of the ladder takes a hundred bytes a pixel less than the one before, from a thousand."""
 
-    def reckoned(config: RenderConfig, thrift: MemoryMode = NO_SAVINGS) -> Footprint:
-        return Footprint(1000.0 - 100 * ladder(config, smaller=True).index(thrift), 1 << 20)
+    def reckoned(config: RenderConfig, memory_mode: MemoryMode = NO_SAVINGS) -> Footprint:
+        return Footprint(1000.0 - 100 * ladder(config, smaller=True).index(memory_mode), 1 << 20)
 
     monkeypatch.setattr("vidnst.style.memory.footprint.footprint", reckoned)
     monkeypatch.setattr("vidnst.farm.memory_fallback.footprint", reckoned)

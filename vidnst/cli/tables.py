@@ -110,7 +110,7 @@ def show_weights(report: "WeightsReport | RaftReport", *, as_json: bool = False)
 def show_measurement(found: "Measurement", *, as_json: bool, per_frame: bool = False) -> None:
     """How steady a clip is, as a table or as JSON."""
     if as_json:
-        show_json(found.plain(per_frame=per_frame))
+        show_json(found.to_dict(per_frame=per_frame))
         return
     console = Console()
     console.print(_measurement_table(found))

@@ -31,11 +31,11 @@ def show_forecasts(forecasts: "Sequence[Forecast]", *, failed: Sequence[tuple[st
             "frames": sum(found.frames for found in forecasts),
             "evaluations": sum(found.evaluations for found in forecasts),
             "seconds": seconds,
-            "disks": [disk.plain() for disk in disks],
+            "disks": [disk.to_dict() for disk in disks],
             "fits": fit,
         }
         errors = [{"name": name, "error": error} for name, error in failed]
-        show_json({"clips": [found.plain() for found in forecasts], "errors": errors, "total": totals})
+        show_json({"clips": [found.to_dict() for found in forecasts], "errors": errors, "total": totals})
         return
     Console().print(_table(forecasts, seconds))
     for found in forecasts:

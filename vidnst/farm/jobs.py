@@ -50,14 +50,14 @@ class StylizeJob:
     """Share of the content in what a warm start begins at: styles have changed since."""
     direction: Guidance | None = None
     """Which styles pull where; None lets all pull everywhere."""
-    glimpses: tuple[NDArray[np.float32] | None, ...] | None = None
+    source_thumbnails: tuple[NDArray[np.float32] | None, ...] | None = None
     """Of the source of each start, see `thumbnail_luma`; None for the frame itself. No glimpses: the result is taken
     unseen."""
     painted: tuple[NDArray[np.float32] | None, ...] = ()
     """Glimpses of the states of the starts, where they are known; what is missing is looked at again."""
     look: Shared | None = None
     """What makes the worker that can do it, for workers of several looks; None leaves it to the worker there is."""
-    thrift: MemoryMode = NO_SAVINGS
+    memory_mode: MemoryMode = NO_SAVINGS
     """The least that is to be done to save memory."""
 
 
@@ -107,7 +107,7 @@ class Stylized:
     """Why the result looks wrong; empty where it does not."""
     mended: str = ""
     """Why the result looked wrong before it was made again."""
-    thrift: MemoryMode = NO_SAVINGS
+    memory_mode: MemoryMode = NO_SAVINGS
     """What was done to save memory."""
     shortage: str = ""
     """Why that was more than the job asked for; empty where it was not."""
@@ -158,7 +158,7 @@ class WorkerGroup:
     """CPU slots of each; Ray also gives its OpenMP that many threads. 0 competes with nobody."""
     gpus: float = 0.0
     """GPUs of each, or a share of one."""
-    hands: int = 1
+    concurrency: int = 1
     """Jobs that each takes up at once. It paints one after the other, but while it paints one, another arrives, is
     looked at, or goes back."""
 

@@ -105,27 +105,29 @@ class MemoryLadder:
     """Whether maps are bfloat16 anyway, so that a rung which adds only that is no gain. The ladder is the same on all
     devices: a run's records name its rungs."""
 
-    def above(self, thrift: MemoryMode, *, width: int, height: int) -> tuple[tuple[MemoryMode, ...], str]:
+    def above(self, memory_mode: MemoryMode, *, width: int, height: int) -> tuple[tuple[MemoryMode, ...], str]:
         """Those to try for a frame, and why not the first of them all, where that is reckoned only.
 
         Args:
-            thrift: the first that may be tried; nothing less is.
+            memory_mode: the first that may be tried; nothing less is.
             width, height: of the frame.
 
         Returns:
             What would take more than there is by reckoning is left out; but reckoning alone makes no frame smaller.
         """
         allowed = ladder(self.config, additive=additive(self.config), smaller=self.config.farm.may_shrink)
-        if thrift not in allowed:  # a run goes on as it began, whatever is allowed now
-            return (thrift,), ""
-        rungs = tuple(rung for rung in allowed[allowed.index(thrift) :] if rung == thrift or not self._is_vain(rung))
+        if memory_mode not in allowed:  # a run goes on as it began, whatever is allowed now
+            return (memory_mode,), ""
+        rungs = tuple(
+            rung for rung in allowed[allowed.index(memory_mode) :] if rung == memory_mode or not self._is_vain(rung)
+        )
         whole = [rung for rung in rungs if rung.share == 1]
         if self.limit is None or not whole:
             return rungs, ""
         first = first_fitting(whole, self._reckoned, self.limit, width=width, height=height) or whole[-1]
-        if first == thrift:
+        if first == memory_mode:
             return rungs, ""
-        taken = footprint(self._reckoned, thrift).of(width, height)
+        taken = footprint(self._reckoned, memory_mode).of(width, height)
         why = f"a frame of {width}x{height} takes some {_gib(taken)} of memory, and there are {_gib(self.limit)}"
         return rungs[rungs.index(first) :], why
 
@@ -160,9 +162,9 @@ def climb(
         ScarceMemoryError: none is enough. What else `paint` raises passes through.
     """
     why = ""
-    for thrift in (rungs[0], *rungs):
+    for memory_mode in (rungs[0], *rungs):
         try:
-            return paint(thrift), thrift, why
+            return paint(memory_mode), memory_mode, why
         except Exception as error:
             if not out_of_memory(error):
                 raise
@@ -191,12 +193,12 @@ def too_large(
     )
 
 
-def size_that_fits(config: RenderConfig, thrift: MemoryMode, room: int | None, *, width: int, height: int) -> int:
+def size_that_fits(config: RenderConfig, memory_mode: MemoryMode, room: int | None, *, width: int, height: int) -> int:
     """A longest side with which a frame fits by reckoning, and that has at most half the pixels: this did not fit."""
     half = max(_STEP, int(max(width, height) * 0.5**0.5) // _STEP * _STEP)
     if room is None:
         return half
-    return min(half, footprint(config, thrift).longest_side_px(room, width, height) or _STEP)
+    return min(half, footprint(config, memory_mode).longest_side_px(room, width, height) or _STEP)
 
 
 def _gib(amount: int) -> str:

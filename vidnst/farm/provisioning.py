@@ -148,7 +148,7 @@ def start_workers(
         staff = choose_worker_counts(farm, width=width, cores=local_cores(), gpus=float(gpu), threads=threads)
         style, flow = crews(staff)
         inline_teams = {
-            Lane.STYLE: WorkerGroup(style, staff.style, hands=_hands(gpu)),
+            Lane.STYLE: WorkerGroup(style, staff.style, concurrency=_hands(gpu)),
             Lane.FLOW: WorkerGroup(flow, staff.flow),
         }
         with closing(InlinePool(inline_teams)) as pool:

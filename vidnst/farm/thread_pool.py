@@ -70,7 +70,7 @@ class _Desk:
         self._factory = team.factory
         self._outcomes = outcomes
         self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._threads = [threading.Thread(name=name, target=self._run, daemon=True) for _ in range(team.hands)]
+        self._threads = [threading.Thread(name=name, target=self._run, daemon=True) for _ in range(team.concurrency)]
         self._taking = threading.Lock()
         self._making = threading.Lock()
         self._told = threading.Condition()

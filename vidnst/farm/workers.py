@@ -105,10 +105,10 @@ class StyleWorker:
         """
         began = time.perf_counter()
         if job.iterations == 0 or self._stylizer is None:
-            return Stylized(widen(job.content), {}, 0, time.perf_counter() - began, thrift=job.thrift)
+            return Stylized(widen(job.content), {}, 0, time.perf_counter() - began, memory_mode=job.memory_mode)
         result = _seen(job, self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step))
         if wrong := quality_problem_of(job, result.thumbnail_luma):
-            job = replace(job, seed=_other_seed(job.seed), thrift=result.thrift)
+            job = replace(job, seed=_other_seed(job.seed), memory_mode=result.memory_mode)
             before = result
             result = _seen(job, self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step))
             still = quality_problem_of(job, result.thumbnail_luma)
@@ -119,21 +119,23 @@ class StyleWorker:
     def _stylize(self, stylizer: Stylizer, job: StylizeJob, *, on_step: OnStep | None, every_step: bool) -> Stylized:
         """The frame, painted with the least saving of memory that is enough, from the job's own on."""
         height, width = job.content.shape[:2]
-        rungs, reckoned = self._rungs.above(job.thrift, width=width, height=height)
+        rungs, reckoned = self._rungs.above(job.memory_mode, width=width, height=height)
 
-        def paint(thrift: MemoryMode) -> Stylized:
-            return self._paint(stylizer, job, thrift, on_step=on_step, every_step=every_step)
+        def paint(memory_mode: MemoryMode) -> Stylized:
+            return self._paint(stylizer, job, memory_mode, on_step=on_step, every_step=every_step)
 
         try:
             with self._painting:
-                result, thrift, why = climb(paint, rungs, free=lambda: free_caches(self._device))
+                result, memory_mode, why = climb(paint, rungs, free=lambda: free_caches(self._device))
         except ScarceMemoryError as error:
             room = room_left(self._rungs.limit, self._device)
             raise too_large(self._rungs.config, rungs[-1], room, error.what, width=width, height=height) from None
-        return replace(result, thrift=thrift, shortage=(why or reckoned) if thrift != job.thrift else "")
+        return replace(
+            result, memory_mode=memory_mode, shortage=(why or reckoned) if memory_mode != job.memory_mode else ""
+        )
 
     def _paint(
-        self, stylizer: Stylizer, job: StylizeJob, thrift: MemoryMode, *, on_step: OnStep | None, every_step: bool
+        self, stylizer: Stylizer, job: StylizeJob, memory_mode: MemoryMode, *, on_step: OnStep | None, every_step: bool
     ) -> Stylized:
         content = self._content(job)
         result = stylizer.stylize(
@@ -145,7 +147,7 @@ class StyleWorker:
             on_step=on_step,
             every_step=every_step,
             direction=job.direction,
-            thrift=thrift,
+            memory_mode=memory_mode,
         )
         state = to_state(result.image)
         shown = None if job.direction is None else _shown(state, job.content, job.direction)
@@ -192,7 +194,7 @@ def blends_there(device: torch.device, motion: MotionConfig) -> bool:
 
 def _seen(job: StylizeJob, result: Stylized) -> Stylized:
     """The same with its glimpse, where the job has some to compare it with."""
-    return result if job.glimpses is None else replace(result, thumbnail_luma=thumbnail_luma(result.state))
+    return result if job.source_thumbnails is None else replace(result, thumbnail_luma=thumbnail_luma(result.state))
 
 
 def quality_problem_of(job: StylizeJob, painted: NDArray[np.float32] | None) -> str:
@@ -201,12 +203,12 @@ def quality_problem_of(job: StylizeJob, painted: NDArray[np.float32] | None) -> 
     Args:
         painted: its glimpse.
     """
-    if job.glimpses is None or painted is None:
+    if job.source_thumbnails is None or painted is None:
         return ""
     known = job.painted or (None,) * len(job.starts)
     others = [
         Neighbour(thumbnail_luma(start.state) if seen is None else seen, source, start.flow)
-        for start, source, seen in zip(job.starts, job.glimpses, known, strict=True)
+        for start, source, seen in zip(job.starts, job.source_thumbnails, known, strict=True)
         if start.flow is not None and source is not None
     ]
     return quality_problem(painted, thumbnail_luma(job.content), others)

@@ -59,10 +59,10 @@ class RenderHost:
         writer: Writer,
         size: tuple[int, int],
         done: set[StateId],
-        economy: ShotMemory,
+        shot_memory: ShotMemory,
         direct: GuidanceBuilder | None = None,
     ) -> None:
-        self._economy = economy
+        self._shot_memory = shot_memory
         self._direct = direct
         self._config = config
         self._store = store
@@ -95,7 +95,7 @@ class RenderHost:
 
     def job(self, node: Node, inputs: Mapping[NodeId, Any], *, attempt: int, last_error: BaseException | None) -> Job:
         """The work of a node, with the source frames and the results that it reads."""
-        if self._economy.spoilt(node.shot):
+        if self._shot_memory.spoilt(node.shot):
             return SkipJob(node.id)
         frames = [self._source(node.shot, frame) for frame in node.frames]
         if isinstance(node.id, FlowId):
@@ -116,12 +116,12 @@ class RenderHost:
             step_scale=_SMALLER_STEP if isinstance(last_error, NumericalError) else 1.0,
             renew=changed if node.role in (Role.KEY, Role.WARM) else 0.0,  # what passes start from has been renewed
             direction=None if self._direct is None else self._direct(node.shot, node.id.frame),
-            glimpses=tuple(self._glimpse(node, source) for source in node.sources) if gated else None,
+            source_thumbnails=tuple(self._thumbnail(node, source) for source in node.sources) if gated else None,
             painted=tuple(self._painted.get(source.state) for source in node.sources) if gated else (),
-            thrift=self._economy.of(node.shot),
+            memory_mode=self._shot_memory.of(node.shot),
         )
 
-    def _glimpse(self, node: Node, source: StartState) -> NDArray[np.float32] | None:
+    def _thumbnail(self, node: Node, source: StartState) -> NDArray[np.float32] | None:
         """The source of a start, small; None where the two need not look alike, since other styles pull there.
 
         The frame has been read for the flow, so it need not be decoded again.
@@ -177,7 +177,7 @@ class RenderHost:
         assert isinstance(result, Stylized)
         shown = result.state if result.shown is None else result.shown
         bits = self._config.frame_bits
-        saved = self._economy.take(node, result)
+        saved = self._shot_memory.take(node, result)
         if node.uses and result.thumbnail_luma is not None:
             self._painted[node.id] = result.thumbnail_luma
         self._writer.keep(

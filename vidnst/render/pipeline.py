@@ -92,10 +92,10 @@ def run(
         with (
             begun.store,
             reported_failure(begun.job, begun.store),
-            begun.chronicle.watching(),
+            begun.recorder.watching(),
             OverlappedOutput(begun.job, begun.store, begun.shots) as early,
         ):
-            stylize_frames(begun.job, begun.store, begun.shots, begun.chronicle, cancelled, early)
+            stylize_frames(begun.job, begun.store, begun.shots, begun.recorder, cancelled, early)
             finish(begun, cancelled, early)
     except CancelledError as error:
         again = f"go on with: vidnst resume {shlex.quote(str(request.folder))}"
@@ -111,7 +111,7 @@ class PreparedRender:
     job: Job
     store: RunStore
     shots: list[Shot]
-    chronicle: EventRecorder
+    recorder: EventRecorder
     """What is to hear of all that comes: it tells whoever listens, and keeps in the run's log what is to stay."""
 
 
@@ -127,17 +127,17 @@ def begin(
     """All that comes before rendering: the source looked through, filtered, its shots found, its masks followed."""
     # What a run was killed over, it may have put into its place just before.
     own = not restart and was_writing(request.folder, request.output)
-    on_event = chronicle = EventRecorder(on_event)
+    on_event = recorder = EventRecorder(on_event)
     job = prepare(request, overwrite=overwrite or own, on_event=on_event)
     store = open_run(job, restart=restart, redo=bool(redo))
     try:
-        with chronicle.watching():
-            chronicle.keep_in(store)
+        with recorder.watching():
+            recorder.keep_in(store)
             job, shots = _study(job, store, redo, on_event, cancelled)
     except BaseException:
         store.close()
         raise
-    return PreparedRender(job, store, shots, chronicle)
+    return PreparedRender(job, store, shots, recorder)
 
 
 def _study(
@@ -161,7 +161,7 @@ def finish(begun: PreparedRender, cancelled: Cancelled | None = None, early: Ove
     Args:
         early: has done part of it while frames were painted.
     """
-    job, store, shots, on_event = begun.job, begun.store, begun.shots, begun.chronicle
+    job, store, shots, on_event = begun.job, begun.store, begun.shots, begun.recorder
     report_suspects(store.folder, on_event)
     finish_frames(job, store, shots, on_event, cancelled)
     encode_output(job, store, on_event, cancelled, early)
@@ -195,8 +195,8 @@ def stylize_frames(
     from vidnst.render.shot_memory import ShotMemory
 
     schedule = schedule_of(job)
-    economy = ShotMemory(job.config, store, on_event)
-    economy.even_out(by_shot(schedule, shots))
+    shot_memory = ShotMemory(job.config, store, on_event)
+    shot_memory.even_out(by_shot(schedule, shots))
     done, there = finished_before(job, store, shots)
     frames_done = len(there)
     if schedule.loop and len(shots) > 1:
@@ -216,7 +216,7 @@ def stylize_frames(
     ):
         record_threads(store, staff.threads)
         host = RenderHost(
-            job.config, store, cache, writer=writer, size=size, done=done, economy=economy, direct=director
+            job.config, store, cache, writer=writer, size=size, done=done, shot_memory=shot_memory, direct=director
         )
         started = RunStarted(
             folder=str(store.folder),
@@ -230,7 +230,7 @@ def stylize_frames(
         on_event(started)
         on_event = early.following(there, on_event) if early else on_event
         window = job.config.farm.window or default_window(staff.style, groups=schedule.spacing)
-        rounds = _Rounds(job, store, shots, economy, host, writer, on_event)
+        rounds = _Rounds(job, store, shots, shot_memory, host, writer, on_event)
         rounds.run(pool, window=window, frames_done=frames_done, cancelled=cancelled)
     if host.source_error is not None:
         raise host.source_error
@@ -245,7 +245,7 @@ class _Rounds:
     job: Job
     store: RunStore
     shots: Sequence[Shot]
-    economy: "ShotMemory"
+    shot_memory: "ShotMemory"
     host: "RenderHost"
     writer: Writer
     on_event: OnEvent
@@ -267,7 +267,7 @@ class _Rounds:
                 cancelled=cancelled,
             )
             self.writer.flush()
-            left = self.economy.even_out(self._plans(), without=self.host.failed_shots)
+            left = self.shot_memory.even_out(self._plans(), without=self.host.failed_shots)
             if left:
                 done, there = finished_before(self.job, self.store, self.shots)
                 frames_done = len(there)
@@ -338,7 +338,7 @@ def measure_frames(
             meter = early.measured(lambda done: on_event(Stage("measuring", done, total)), cancelled)
         found = measure_render(job, store, shots, meter=meter, on_event=on_event, cancelled=cancelled)
         wrong = {str(frame): why for frame, why in suspects(store.folder).items()}
-        event = measured_event(store.write_measure(found.plain() | {"suspects": wrong}), found)
+        event = measured_event(store.write_measure(found.to_dict() | {"suspects": wrong}), found)
     except Exception as error:  # the render is finished, and nothing about it is worse for a missing number
         on_event(Warned(f"the output is finished, but it could not be measured: {error}"))
     else:

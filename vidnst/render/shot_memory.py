@@ -46,12 +46,12 @@ class ShotMemory:
 
     def take(self, node: Node, result: Stylized) -> dict[str, Any]:
         """Learn from a result; what its record is to say about it."""
-        if self._rank(result.thrift) > self._rank(self.of(node.shot)):
+        if self._rank(result.memory_mode) > self._rank(self.of(node.shot)):
             self._climb(node.shot, result)
-        paints = result.thrift.paints_alike
+        paints = result.memory_mode.paints_alike
         if self._paints.setdefault(node.shot, paints) != paints:
             self._spoilt.add(node.shot)
-        return {"thrift": _plain(result.thrift)} if result.thrift != self._ladder[0] else {}
+        return {"memory_mode": _plain(result.memory_mode)} if result.memory_mode != self._ladder[0] else {}
 
     def even_out(self, plans: Iterable[Iterable[Node]], *, without: Collection[int] = ()) -> set[int]:
         """Have the run forget what is painted unlike the most frugal part of its shot, and what depends on that.
@@ -88,10 +88,12 @@ class ShotMemory:
             for node in nodes
             if isinstance(node.id, StateId) and (str(node.id) in unusual or self._store.finished(node))
         }
-        most = max((self.of(shot), *(thrift for thrift in known.values() if thrift)), key=self._rank)
+        most = max((self.of(shot), *(memory_mode for memory_mode in known.values() if memory_mode)), key=self._rank)
         self._of[shot] = most
         unlike = {
-            state for state, thrift in known.items() if thrift is None or thrift.paints_alike != most.paints_alike
+            state
+            for state, memory_mode in known.items()
+            if memory_mode is None or memory_mode.paints_alike != most.paints_alike
         }
         gone = reading(nodes, unlike) & known.keys()
         if len(gone) < len(known):
@@ -106,26 +108,26 @@ class ShotMemory:
         return True
 
     def _climb(self, shot: int, result: Stylized) -> None:
-        self._of[shot] = result.thrift
-        why, saved = result.shortage, result.thrift
-        self._store.record("thrift", durable=True, shot=shot, thrift=_plain(saved), why=why)
+        self._of[shot] = result.memory_mode
+        why, saved = result.shortage, result.memory_mode
+        self._store.record("memory_mode", durable=True, shot=shot, memory_mode=_plain(saved), why=why)
         text = f"memory runs short in shot {shot + 1} ({why}): all of it is painted with {saved.describe()}"
         self._on_event(Warned(text))
 
-    def _rank(self, thrift: MemoryMode) -> int:
-        return self._ladder.index(thrift)
+    def _rank(self, memory_mode: MemoryMode) -> int:
+        return self._ladder.index(memory_mode)
 
     def _parsed(self, value: object) -> MemoryMode | None:
         """One of the ways that there are, out of a log; None for what is none of them."""
-        return next((thrift for thrift in self._ladder if _plain(thrift) == value), None)
+        return next((memory_mode for memory_mode in self._ladder if _plain(memory_mode) == value), None)
 
     def _read(self) -> None:
         for event in read_events(self._store.folder / "events.jsonl"):
             shot = event.get("shot")
-            if event.get("kind") == "thrift" and type(shot) is int and 0 <= shot < _MOST_SHOTS:
-                thrift = self._parsed(event.get("thrift"))
-                if thrift is not None and self._rank(thrift) > self._rank(self.of(shot)):
-                    self._of[shot] = thrift
+            if event.get("kind") == "memory_mode" and type(shot) is int and 0 <= shot < _MOST_SHOTS:
+                memory_mode = self._parsed(event.get("memory_mode"))
+                if memory_mode is not None and self._rank(memory_mode) > self._rank(self.of(shot)):
+                    self._of[shot] = memory_mode
 
     def _unusual(self) -> dict[str, MemoryMode | None]:
         """How those nodes were painted, by name, that are made and for which memory was saved."""
@@ -133,7 +135,7 @@ class ShotMemory:
         for event in read_events(self._store.folder / "events.jsonl"):
             nodes = event.get("nodes")
             if event.get("kind") == "done":
-                name, saved = str(event.get("node")), event.get("thrift")
+                name, saved = str(event.get("node")), event.get("memory_mode")
                 found.pop(name, None)
                 if saved is not None:
                     found[name] = self._parsed(saved)
@@ -143,7 +145,7 @@ class ShotMemory:
         return found
 
 
-def _plain(thrift: MemoryMode) -> dict[str, Any]:
+def _plain(memory_mode: MemoryMode) -> dict[str, Any]:
     """What is not as usual, as JSON values."""
     usual = asdict(NO_SAVINGS)
-    return {name: value for name, value in asdict(thrift).items() if value != usual[name]}
+    return {name: value for name, value in asdict(memory_mode).items() if value != usual[name]}

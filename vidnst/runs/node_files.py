@@ -34,7 +34,7 @@ class DoneRecord:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Anything else worth keeping, as JSON values."""
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As it stands in the log."""
         return {
             "node": str(self.node.id),

@@ -205,7 +205,7 @@ class RunStore:
     def record_done(self, nodes: Iterable[DoneRecord]) -> None:
         """Declare nodes finished, all at once. Their states and frames must have been written before."""
         nodes = list(nodes)
-        self._log.extend([("done", done.plain()) for done in nodes])
+        self._log.extend([("done", done.to_dict()) for done in nodes])
         self._done.update(str(done.node.id) for done in nodes)
 
     def forget(self, nodes: Iterable[StateId], *, frames: Iterable[int]) -> None:

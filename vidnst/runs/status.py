@@ -75,7 +75,7 @@ class RunStatus:
     report: bool = False
     """Whether there is a report.html."""
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         return asdict(self)
 

@@ -109,7 +109,7 @@ class Stylizer:
         on_step: OnStep | None = None,
         every_step: bool = False,
         direction: Guidance | None = None,
-        thrift: MemoryMode = NO_SAVINGS,
+        memory_mode: MemoryMode = NO_SAVINGS,
     ) -> StylizeResult:
         """Stylize one picture. The same arguments give the same bytes on the same machine.
 
@@ -124,7 +124,7 @@ class Stylizer:
             every_step: tell `on_step` after every evaluation of a cold start, also on a GPU, which costs it some time.
             direction: which styles pull where; None lets all pull everywhere. Where only the source is to show, the
                 result holds it, but not where it is to show partly.
-            thrift: what is done to save memory. The result has the picture's size in any case; under a share of it, the
+            memory_mode: what is done to save memory. The result has the picture's size in any case; under a share of it, the
                 losses are those of the smaller picture.
 
         Raises:
@@ -141,8 +141,8 @@ class Stylizer:
             first = content if start is None else start.picture
             return StylizeResult(first.clamp(0, 1), {}, 0)
         seed = self._config.optimize.seed if seed is None else seed
-        work = _Work(self._views.under(thrift), seed, step_scale, on_step, direction, every_step=every_step)
-        size = self._smaller(thrift.share, *content.shape[-2:])
+        work = _Work(self._views.under(memory_mode), seed, step_scale, on_step, direction, every_step=every_step)
+        size = self._smaller(memory_mode.share, *content.shape[-2:])
         small = resized(content, *size)
         with same_every_time():
             if start is not None:
@@ -233,13 +233,13 @@ class Stylizer:
             self._config.losses,
             start=start,
             bare=aim.bare,
-            thrift=view.thrift,
+            memory_mode=view.memory_mode,
             seed=work.seed,
         )
         found = minimise(
             objective,
             picture,
-            config=_remembering(self._config.optimize, view.thrift.history),
+            config=_remembering(self._config.optimize, view.memory_mode.history),
             evaluations=evaluations,
             step_scale=work.step_scale,
             steady=self._config.optimize.steady if start is None else 0.0,

@@ -113,23 +113,23 @@ class Notebook:
 
 def test_the_order_of_early_events_is_kept_and_a_stage_is_told_once() -> None:
     seen: list[Event] = []
-    chronicle, store = EventRecorder(seen.append), Notebook()
+    recorder, store = EventRecorder(seen.append), Notebook()
     for event in (Stage("indexing", 0, 9), Stage("indexing", 5, 9), Warned("odd"), Stage("loading")):
-        chronicle(event)
-    chronicle.keep_in(store)  # type: ignore[arg-type]
-    chronicle(Stage("loading", 1, 2))
-    chronicle(Stage("shots"))
+        recorder(event)
+    recorder.keep_in(store)  # type: ignore[arg-type]
+    recorder(Stage("loading", 1, 2))
+    recorder(Stage("shots"))
     assert store.lines == ["stage indexing", "warned odd", "stage loading", "stage shots"]
     assert len(seen) == 6
-    chronicle.end("stopped", "asked to")
-    chronicle(Warned("late"))
+    recorder.end("stopped", "asked to")
+    recorder(Warned("late"))
     assert store.lines[4:] == ["ended asked to"]
 
 
 def test_nothing_is_written_after_the_folder_is_left() -> None:
-    chronicle, store = EventRecorder(ignore), Notebook()
-    chronicle.keep_in(store)  # type: ignore[arg-type]
-    chronicle.close()
-    chronicle(Warned("late"))
-    chronicle.end("failed", "late, too")
+    recorder, store = EventRecorder(ignore), Notebook()
+    recorder.keep_in(store)  # type: ignore[arg-type]
+    recorder.close()
+    recorder(Warned("late"))
+    recorder.end("failed", "late, too")
     assert store.lines == []

@@ -60,7 +60,7 @@ def measure(
     with progress.progress(as_json=False) as on_event:
         found = measure_output(request, on_event=ignore if as_json else on_event)
     if file is not None:
-        write_bytes_whole(file, json.dumps(found.plain(per_frame=per_frame), indent=2).encode() + b"\n")
+        write_bytes_whole(file, json.dumps(found.to_dict(per_frame=per_frame), indent=2).encode() + b"\n")
     tables.show_measurement(found, as_json=as_json, per_frame=per_frame)
 
 

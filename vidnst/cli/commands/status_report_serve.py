@@ -88,7 +88,7 @@ def _values(watcher: "Watcher", folder: Path) -> object:
     from vidnst.runs.discovery import look_at
 
     place = look_at(folder)
-    runs = [watcher.look(run).plain() for run in place.runs]
+    runs = [watcher.look(run).to_dict() for run in place.runs]
     if place.is_run:
         return runs[0]
     return {"runs": runs, "batches": [asdict(batch) for batch in place.batches], "errors": place.errors}

@@ -148,7 +148,7 @@ class RayPool:
         team = self._teams[name]
         # Ray's own restarts would hide deaths from the scheduler, which gives the node to another worker instead.
         options = {"num_cpus": team.cpus, "num_gpus": team.gpus, "max_restarts": 0, "max_task_retries": 0}
-        options["max_concurrency"] = team.hands
+        options["max_concurrency"] = team.concurrency
         self._actors[name] = self._ray.remote(_Actor).options(**options).remote([self._factories[name]])
         return self._actors[name].greet.remote()
 

@@ -38,13 +38,20 @@ class ClipHost(RenderHost):
         frames: FrameCache,
         writer: Writer,
         done: set[StateId],
-        economy: ShotMemory,
+        shot_memory: ShotMemory,
         director: GuidanceBuilder | None,
     ) -> None:
         job = begun.job
         size = (job.width, job.height)
         super().__init__(
-            job.config, begun.store, frames, writer=writer, size=size, done=done, economy=economy, direct=director
+            job.config,
+            begun.store,
+            frames,
+            writer=writer,
+            size=size,
+            done=done,
+            shot_memory=shot_memory,
+            direct=director,
         )
         self.looks: tuple[Shared, Shared]
         self.dropped = False
@@ -150,10 +157,10 @@ class Clip:
         self.ticket = ticket
         self.begun = begun
         self.host: ClipHost | None = None
-        self._on_event: OnEvent = begun.chronicle
+        self._on_event: OnEvent = begun.recorder
         self._stack = ExitStack()
-        self._economy = ShotMemory(begun.job.config, begun.store, self._on_event)
-        self._economy.even_out(self._plans())
+        self._shot_memory = ShotMemory(begun.job.config, begun.store, self._on_event)
+        self._shot_memory.even_out(self._plans())
         self._done, frames = finished_before(begun.job, begun.store, begun.shots)
         self.frames_done = len(frames)
         self._work = 0.0
@@ -213,7 +220,7 @@ class Clip:
         if director is not None:
             self._stack.enter_context(closing(director))
         self._writer = self._stack.enter_context(Writer(store))
-        self.host = ClipHost(self.begun, frames, self._writer, self._done, self._economy, director)
+        self.host = ClipHost(self.begun, frames, self._writer, self._done, self._shot_memory, director)
         self.host.looks = looks.of(job)
         self._reporter = Reporter(store, self._on_event, frames_done=self.frames_done)
         self._on_event(
@@ -241,7 +248,7 @@ class Clip:
         if self.host.dropped:
             return False
         self._writer.flush()
-        again = self._economy.even_out(self._plans(), without=self.host.failed_shots)
+        again = self._shot_memory.even_out(self._plans(), without=self.host.failed_shots)
         if not again:
             return False
         self._done, frames = finished_before(self.begun.job, self.begun.store, self.begun.shots)
@@ -282,6 +289,6 @@ class Clip:
         """Free all, and let others have the run folder, whose log says what ended the work early, if anything did."""
         self._stack.close()
         if message:
-            self.begun.chronicle.end("failed" if failed else "stopped", message)
-        self.begun.chronicle.close()
+            self.begun.recorder.end("failed" if failed else "stopped", message)
+        self.begun.recorder.close()
         self.begun.store.close()

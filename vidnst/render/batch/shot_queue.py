@@ -103,7 +103,7 @@ class ShotQueue:
         before, now = recorded_threads(store), self._floor.board.threads
         if before is not None and before != now:
             note = f"its first frames were made with {before} threads and the others are with {now}: bytes may differ"
-            clip.begun.chronicle(Warned(note))
+            clip.begun.recorder(Warned(note))
         record_threads(store, now)
         self._floor.open.append(clip)
         self._floor.board.change(clip.ticket, "rendering")

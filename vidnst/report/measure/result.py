@@ -18,7 +18,7 @@ class Compared:
             return None
         return self.output / self.source
 
-    def plain(self) -> dict[str, float | None]:
+    def to_dict(self) -> dict[str, float | None]:
         """As JSON values, with the ratio."""
         return {"output": self.output, "source": self.source, "ratio": self.ratio}
 
@@ -104,9 +104,9 @@ class KeyErrors:
         """The same of the source: what of the ratio is the clip's own."""
         return Compared(self.at_keys.source, self.elsewhere.source).ratio
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As JSON values, with the ratios."""
-        values = {"at_keys": self.at_keys.plain(), "elsewhere": self.elsewhere.plain()}
+        values = {"at_keys": self.at_keys.to_dict(), "elsewhere": self.elsewhere.to_dict()}
         counts = {"pairs_at_keys": self.pairs_at_keys, "pairs_elsewhere": self.pairs_elsewhere}
         return {**values, **counts, "ratio": self.ratio, "source_ratio": self.source_ratio}
 
@@ -171,7 +171,7 @@ class Measurement:
         errors = self.at_gap(gap)
         return Compared(None, None) if errors is None else errors.lai
 
-    def plain(self, *, per_frame: bool = True) -> dict[str, Any]:
+    def to_dict(self, *, per_frame: bool = True) -> dict[str, Any]:
         """As JSON values.
 
         Args:
@@ -184,7 +184,7 @@ class Measurement:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Compared | KeyErrors):
-        return value.plain()
+        return value.to_dict()
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, GapErrors | ShotNumbers):

@@ -65,7 +65,7 @@ class Snapshot:
         return {"time": time.time(), "runs": runs, "batches": batches, "errors": errors}
 
     def _status(self, run: Path) -> dict[str, Any]:
-        return self._watcher.look(run).plain() | {"measure": is_plain(run / "measure.json")}
+        return self._watcher.look(run).to_dict() | {"measure": is_plain(run / "measure.json")}
 
     def _place(self, folder: Path) -> RunListing:
         try:

@@ -100,12 +100,12 @@ class FeatureExtractor:
 
     Args:
         network: its precision is the one of the maps.
-        thrift: `recompute` and `tile_px` are read.
+        memory_mode: `recompute` and `tile_px` are read.
     """
 
-    def __init__(self, network: VGG19, thrift: MemoryMode | None = None) -> None:
+    def __init__(self, network: VGG19, memory_mode: MemoryMode | None = None) -> None:
         self._network = network
-        self._thrift = MemoryMode() if thrift is None else thrift
+        self._thrift = MemoryMode() if memory_mode is None else memory_mode
 
     def __call__(
         self, picture: Tensor, question: StatisticsRequest, *, chance: tuple[int, int] | None = None

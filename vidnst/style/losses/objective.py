@@ -92,7 +92,7 @@ class Objective:
         styles: targets made for this size.
         start: what the temporal term pulls toward; None for a cold frame.
         bare: `(1, 1, H, W)` bool, where the content stays as it is, whatever the picture holds; None is nowhere.
-        thrift: how the network looks at pictures.
+        memory_mode: how the network looks at pictures.
         seed: of what is left to chance: how tiles are shifted from one evaluation to the next.
     """
 
@@ -105,11 +105,11 @@ class Objective:
         *,
         start: WarmStart | None = None,
         bare: Tensor | None = None,
-        thrift: MemoryMode | None = None,
+        memory_mode: MemoryMode | None = None,
         seed: int = 0,
     ) -> None:
         self._source, self._bare = content, bare
-        self._eye = FeatureExtractor(network, thrift)
+        self._eye = FeatureExtractor(network, memory_mode)
         self._seed, self._evaluations = seed, 0
         self._factors: dict[tuple[float, ...], Tensor] = {}
         """Weights on the device, by their numbers."""

@@ -60,7 +60,7 @@ class Footprint:
         return self.of(round(width * share), round(height * share))
 
 
-def footprint(config: RenderConfig, thrift: MemoryMode = NO_SAVINGS) -> Footprint:
+def footprint(config: RenderConfig, memory_mode: MemoryMode = NO_SAVINGS) -> Footprint:
     """The memory of one stylizing worker: what it holds on its device.
 
     L-BFGS keeps two float32 vectors a step of its history (24 bytes a pixel), Adam two in all. Not reckoned: the
@@ -70,25 +70,27 @@ def footprint(config: RenderConfig, thrift: MemoryMode = NO_SAVINGS) -> Footprin
     layers = {**config.losses.content_layers, **config.losses.style_layers}
     wanted = [name for name, weight in layers.items() if weight > 0]
     convs = TOPOLOGIES[config.model.backbone].up_to(deepest(wanted))
-    half = thrift.half or config.model.precision == "bfloat16"
+    half = memory_mode.half or config.model.precision == "bfloat16"
     number = _HALF if half else _FLOAT
-    history = config.optimize.history if thrift.history is None else min(thrift.history, config.optimize.history)
+    history = (
+        config.optimize.history if memory_mode.history is None else min(memory_mode.history, config.optimize.history)
+    )
     steps = 2 if config.optimize.optimizer == "adam" else 2 * history + 2
     targets = sum(_area(conv) * number for conv in convs if config.losses.content_layers.get(conv.name, 0) > 0)
     apart = targets / number * _FLOAT * (2 if half else 1)
-    forward, backward = (_recomputed if thrift.recompute else _kept)(config, convs, number)
+    forward, backward = (_recomputed if memory_mode.recompute else _kept)(config, convs, number)
     network = apart + max(_TERMS * 3 * _FLOAT + forward, backward)
     pictures = (_HELD + steps) * 3 * _FLOAT + targets
     filters = sum(9 * conv.inputs * conv.outputs * (_FLOAT + half * _HALF) for conv in convs)
     fixed = filters + _FIXED_BYTES
-    small = thrift.share**2
-    shown = _SHOWN * 3 * _FLOAT if thrift.share < 1 else 0
-    if thrift.tile_px is None:
+    small = memory_mode.share**2
+    shown = _SHOWN * 3 * _FLOAT if memory_mode.share < 1 else 0
+    if memory_mode.tile_px is None:
         return Footprint(small * (pictures + network) + shown, fixed)
     # A tile's pixels are those of the frame as it is painted, which may be smaller.
     terms = small * _TERMS * 3 * _FLOAT
     tile = small * (apart + max(forward, backward))
-    return Footprint(small * pictures + shown, fixed, tile, round(thrift.tile_px**2 / small), terms)
+    return Footprint(small * pictures + shown, fixed, tile, round(memory_mode.tile_px**2 / small), terms)
 
 
 def _area(conv: Conv) -> float:

@@ -1,4 +1,4 @@
-"""The network and the targets as they are under each thrift."""
+"""The network and the targets as they are in each memory mode."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +16,11 @@ from vidnst.style.targets.style_targets import StyleTargets
 
 @dataclass(frozen=True, slots=True)
 class ModeView:
-    """What a thrift makes of the network and of the targets."""
+    """What a memory mode makes of the network and of the targets."""
 
     network: VGG19
     aims: FrameTargets
-    thrift: MemoryMode
+    memory_mode: MemoryMode
 
 
 class ModeCache:
@@ -42,19 +42,19 @@ class ModeCache:
         self._device = device
         self._made: dict[tuple[bool, bool, int | None], ModeView] = {}
 
-    def under(self, thrift: MemoryMode) -> ModeView:
-        """The view under a thrift; ConfigError where something cannot be summed over its tiles."""
-        thrift = replace(thrift, half=thrift.half or self._config.model.precision == "bfloat16")
-        check_additive(self._config, thrift)
-        key = (thrift.half, thrift.recompute, thrift.tile_px)
+    def under(self, memory_mode: MemoryMode) -> ModeView:
+        """The view in a memory mode; ConfigError where something cannot be summed over its tiles."""
+        memory_mode = replace(memory_mode, half=memory_mode.half or self._config.model.precision == "bfloat16")
+        check_additive(self._config, memory_mode)
+        key = (memory_mode.half, memory_mode.recompute, memory_mode.tile_px)
         if key not in self._made:
-            self._made[key] = self._make(thrift)
-        return replace(self._made[key], thrift=thrift)
+            self._made[key] = self._make(memory_mode)
+        return replace(self._made[key], memory_mode=memory_mode)
 
-    def _make(self, thrift: MemoryMode) -> ModeView:
-        if thrift.half not in self._networks:
+    def _make(self, memory_mode: MemoryMode) -> ModeView:
+        if memory_mode.half not in self._networks:
             self._networks[True] = self._networks[False].halved()
-        network, wanted = self._networks[thrift.half], self._config.losses
+        network, wanted = self._networks[memory_mode.half], self._config.losses
         kinds = terms.shares(wanted.style_kinds)
         targets = StyleTargets(
             self._styles,
@@ -62,6 +62,6 @@ class ModeCache:
             layers=[name for name, weight in wanted.style_layers.items() if weight > 0],
             kinds=kinds,
             config=self._config.styles,
-            thrift=thrift,
+            memory_mode=memory_mode,
         )
-        return ModeView(network, FrameTargets(targets, self._device), thrift)
+        return ModeView(network, FrameTargets(targets, self._device), memory_mode)

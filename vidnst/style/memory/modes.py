@@ -59,16 +59,16 @@ def additive(config: RenderConfig) -> bool:
     return not _cannot_be_summed(config)
 
 
-def check_additive(config: RenderConfig, thrift: MemoryMode) -> None:
+def check_additive(config: RenderConfig, memory_mode: MemoryMode) -> None:
     """Make sure that what is compared can be summed over tiles, if there are to be any.
 
     Raises:
         ConfigError: it cannot.
     """
     kinds = _cannot_be_summed(config)
-    if thrift.tile_px is not None and kinds:
+    if memory_mode.tile_px is not None and kinds:
         raise ConfigError(
-            f"losses.style_kinds: {', '.join(kinds)} cannot be summed over tiles of {thrift.tile_px} pixels",
+            f"losses.style_kinds: {', '.join(kinds)} cannot be summed over tiles of {memory_mode.tile_px} pixels",
             "leave it out, or render smaller frames",
         )
 

@@ -41,7 +41,7 @@ class StyleTargets:
         layers: whose textures are wanted.
         kinds: names of the statistics that are wanted.
         config: at which sizes and turns the pictures are looked at.
-        thrift: how the network looks at them.
+        memory_mode: how the network looks at them.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class StyleTargets:
         layers: Collection[str],
         kinds: Collection[str] = ("gram",),
         config: StylesConfig | None = None,
-        thrift: MemoryMode | None = None,
+        memory_mode: MemoryMode | None = None,
     ) -> None:
         if not styles:
             raise ValueError("at least one style picture is needed")
         whole = sum(weight for _, weight in styles)
         self._styles = [(pixels, weight / whole) for pixels, weight in styles]
         self._network = network
-        self._eye = FeatureExtractor(network, thrift)
+        self._eye = FeatureExtractor(network, memory_mode)
         self._question = StatisticsRequest(kinds=tuple(kinds), layers=tuple(layers))
         self._config = StylesConfig() if config is None else config
         self._made: OrderedDict[tuple[int, int], list[StyleTarget]] = OrderedDict()

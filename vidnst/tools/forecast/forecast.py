@@ -52,7 +52,7 @@ class Forecast:
         """Whether nothing lacks."""
         return all(need.fits for need in self.needs)
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self) | {"needs": [asdict(need) | {"fits": need.fits} for need in self.needs], "fits": self.fits}
 

@@ -93,15 +93,15 @@ def _worker_need(
     from vidnst.style.memory.modes import NO_SAVINGS, additive, ladder
 
     rungs = ladder(config, additive=additive(config), smaller=config.farm.may_shrink)
-    thrift = NO_SAVINGS
+    memory_mode = NO_SAVINGS
     if there is not None:
-        thrift = first_fitting(rungs, config, there, width=width, height=height) or rungs[-1]
-    spent = footprint(config, thrift)
+        memory_mode = first_fitting(rungs, config, there, width=width, height=height) or rungs[-1]
+    spent = footprint(config, memory_mode)
     taken = spent.of(width, height)
     size = None if there is None or taken <= there else spent.longest_side_px(there, width, height)
     need = Need(what, taken, there, size)
-    if thrift != NO_SAVINGS:
-        need = replace(need, needed=footprint(config).of(width, height), saved=taken, saving=thrift.describe())
+    if memory_mode != NO_SAVINGS:
+        need = replace(need, needed=footprint(config).of(width, height), saved=taken, saving=memory_mode.describe())
     return need, spent
 
 

@@ -34,7 +34,7 @@ class Disk:
         """Whether there is enough if the clips are finished one after the other."""
         return self.least <= self.there
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self) | {"fits": self.fits, "fits_in_turn": self.fits_in_turn}
 

@@ -208,7 +208,7 @@ def _paint(
     made = [future.result() for future in futures]
     for cell, result in zip(cells, made, strict=True):
         if result.shortage:
-            saved = f"painted with {result.thrift.describe()}, as a render would paint all of its shot"
+            saved = f"painted with {result.memory_mode.describe()}, as a render would paint all of its shot"
             on_event(Warned(f"memory runs short at frame {cell.frame} ({result.shortage}): it is {saved}"))
     return made
 
