@@ -17,7 +17,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
     from vidnst.config import RenderConfig as RenderConfig
-    from vidnst.render.pipeline import render as render
+    from vidnst.rendering.pipeline import render as render
     from vidnst.style.stylizer import stylize_image as stylize
     from vidnst.tools.preview.compare import compare as compare
     from vidnst.tools.preview.evolve import evolve as evolve
@@ -32,7 +32,7 @@ _HOMES = {
     "compare": ("vidnst.tools.preview.compare", "compare"),
     "evolve": ("vidnst.tools.preview.evolve", "evolve"),
     "proof": ("vidnst.tools.preview.proof", "proof"),
-    "render": ("vidnst.render.pipeline", "render"),
+    "render": ("vidnst.rendering.pipeline", "render"),
     "stylize": ("vidnst.style.stylizer", "stylize_image"),
 }
 

@@ -135,3 +135,10 @@ class Shot:
 
     def __len__(self) -> int:
         return self.end - self.start
+
+
+def spread_over(first: int, end: int, count: int) -> list[int]:
+    """At most `count` indices in `first <= index < end`, evenly apart, neither end favoured."""
+    length = end - first
+    count = min(count, length)
+    return [first + (2 * number + 1) * length // (2 * count) for number in range(count)]

@@ -224,16 +224,16 @@ def status_mib(field: str) -> float:
 def frames_row(clip: str, style: str, *, frames: int, settings: Sequence[str]) -> dict[str, Any]:
     """One length, in this process."""
     from vidnst.config.loader import load_config
-    from vidnst.render.pipeline import render
-    from vidnst.render.prepare import beside
+    from vidnst.rendering.pipeline import render
+    from vidnst.runs.request import run_folder_of
 
     began = time.perf_counter()
     output = Path(clip).with_name("out.mp4")
-    clock = Clock(frames, beside(output))
+    clock = Clock(frames, run_folder_of(output))
     config = load_config(assignments=[*SETTINGS, *settings])
     render(clip, style=style, output=output, config=config, overwrite=True, on_event=clock)
     peak = status_mib("VmHWM")
-    kept = sum(path.stat().st_size for path in beside(output).rglob("*") if path.is_file())
+    kept = sum(path.stat().st_size for path in run_folder_of(output).rglob("*") if path.is_file())
     return {
         "frames": frames,
         **clock.seconds,

@@ -98,9 +98,8 @@ def main() -> None:
         command = [sys.executable, *sys.argv, "--rung", json.dumps(asdict(memory_mode))]
         done = subprocess.run(command, env=os.environ | _CALM, capture_output=True, text=True, check=True)
         measured, reckoned = int(done.stdout), footprint(config, memory_mode).of(width, height)
-        say(
-            f"| {memory_mode.describe()} | {reckoned / _MIB:.0f} | {measured / _MIB:.0f} | {reckoned / measured:.2f} |\n"
-        )
+        row = (memory_mode.describe(), f"{reckoned / _MIB:.0f}", f"{measured / _MIB:.0f}", f"{reckoned / measured:.2f}")
+        say(f"| {' | '.join(row)} |\n")
         sys.stdout.flush()
 
 

@@ -34,7 +34,7 @@ from vidnst.farm.jobs import Stylized, StylizeJob
 from vidnst.farm.memory_fallback import MemoryLadder
 from vidnst.farm.workers import StyleWorker, StyleWorkerFactory
 from vidnst.frames import widen
-from vidnst.render.pipeline import render
+from vidnst.rendering.pipeline import render
 from vidnst.style.memory.modes import MemoryMode
 from vidnst.tools.bench.full_renders import drawn_footage
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from vidnst.errors import VidnstError
-from vidnst.render.measure_output import MeasureRequest, measure_output
+from vidnst.rendering.measure_output import MeasureRequest, measure_output
 
 COLUMNS = (
     *("run", "evaluations", "error", "source's own", "5 apart", "15 apart"),

@@ -13,7 +13,7 @@ from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config, load_config
 from vidnst.config.stability import stability_settings
 from vidnst.errors import ConfigError
-from vidnst.render.measure_output import MeasureRequest, measure_output
+from vidnst.rendering.measure_output import MeasureRequest, measure_output
 
 
 def at(dial: float) -> RenderConfig:

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import clips
 
+from vidnst.config.timecode import moment_seconds
 from vidnst.errors import BadFrameError, ConfigError, RangeError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media.input.frame_reader import FrameReader, fit_size, frame_range, parse_position
 from vidnst.media.input.probe import probe
-from vidnst.media.input.timecode import moment_seconds
 
 
 def steady_clip(count: int, rate: Fraction = Fraction(25), first: Fraction = Fraction(0)) -> ClipInfo:

@@ -22,7 +22,7 @@ from vidnst.events import Event, Measured, RunFinished, Stage, Warned
 from vidnst.farm.plan import StateId, plan_shot
 from vidnst.frames import ClipInfo, Shot
 from vidnst.media.input.probe import probe
-from vidnst.render.measure_output import MeasureRequest, measure_output
+from vidnst.rendering.measure_output import MeasureRequest, measure_output
 from vidnst.report.measure.clip_pair import measure_clips
 from vidnst.report.measure.meter import Meter
 from vidnst.report.measure.result import FrameRow, Measurement
@@ -347,7 +347,7 @@ def test_a_measurement_that_fails_is_a_warning_and_the_render_is_finished(
     def fail(*arguments: Any, **more: Any) -> None:
         raise BadFrameError("frame 3 does not decode")
 
-    monkeypatch.setattr("vidnst.render.measure_output.measure_render", fail)
+    monkeypatch.setattr("vidnst.rendering.measure_output.measure_render", fail)
     output, told = render(media, tmp_path / "out", build_config(LOOK))
     assert len(list(output.iterdir())) == 6
     assert any(isinstance(event, Warned) and "frame 3" in event.message for event in told)

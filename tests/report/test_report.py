@@ -141,7 +141,7 @@ def test_a_render_that_fails_leaves_its_report_and_its_last_words(
     def fail(*_: object, **__: object) -> None:
         raise EncoderError("ffmpeg <failed>", "install another")
 
-    monkeypatch.setattr("vidnst.render.pipeline.encode_output", fail)
+    monkeypatch.setattr("vidnst.rendering.pipeline.encode_output", fail)
     with pytest.raises(EncoderError):
         rendered(tmp_path)
     folder = tmp_path / "out.mkv.vidnst"

@@ -19,11 +19,11 @@ from support import clips
 from vidnst.cli.commands.render_options import _masks
 from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config, load_config, read_yaml
+from vidnst.config.style import parse_style
 from vidnst.errors import ConfigError, RunError, StyleError, VidnstError, WeightsError
-from vidnst.render.pipeline import run
-from vidnst.render.prepare import Request, recall_request
-from vidnst.render.styles.style_spec import parse_style
+from vidnst.rendering.pipeline import run
 from vidnst.runs.record import find_record, read_losses
+from vidnst.runs.request import Request, recall_request
 from vidnst.style.network.weights import load_features, random_features
 
 PLAIN = st.recursive(

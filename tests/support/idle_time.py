@@ -28,7 +28,7 @@ from vidnst.farm.plan import Lane
 from vidnst.farm.provisioning import WorkerCounts
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import widen
-from vidnst.render.batch.run import run_batch
+from vidnst.rendering.batch.run import run_batch
 
 
 @dataclass
@@ -167,8 +167,8 @@ def keep_busy(
             last = pool.clock()
 
     with (
-        patch("vidnst.render.batch.run._Batch._hire", hire),
-        patch("vidnst.render.batch.run.run_plan", in_time_of(pool)),
+        patch("vidnst.rendering.batch.run._Batch._hire", hire),
+        patch("vidnst.rendering.batch.run.run_plan", in_time_of(pool)),
     ):
         summary = run_batch(path, on_event=hear)
     end = max(end for _, end in pool.spans)

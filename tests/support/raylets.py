@@ -20,7 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from support.job_files import done_nodes, pictures, states, write_jobs
-from vidnst.render.batch.run import run_batch
+from vidnst.rendering.batch.run import run_batch
 from vidnst.runs import read_events
 
 

@@ -20,9 +20,10 @@ from vidnst.errors import ConfigError
 from vidnst.farm.plan import by_shot
 from vidnst.farm.provisioning import WorkerCounts
 from vidnst.frames import Shot
-from vidnst.render.dry_run import outline
-from vidnst.render.pipeline import run
-from vidnst.render.prepare import Request, prepare
+from vidnst.rendering.dry_run import outline
+from vidnst.rendering.pipeline import run
+from vidnst.rendering.prepare import prepare
+from vidnst.runs.request import Request
 from vidnst.style import optimize, stylizer
 from vidnst.style.memory.footprint import Footprint, footprint
 from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, ladder

@@ -63,9 +63,9 @@ def render(
         raise ConfigError("no output was given", "add -o OUT, for example -o out.mp4")
     resolved = chosen.settings()
     from vidnst.cli import progress, tables
-    from vidnst.render import pipeline
-    from vidnst.render.prepare import Request
+    from vidnst.rendering import pipeline
     from vidnst.runs.redo import parse_frames
+    from vidnst.runs.request import Request
 
     if redo is not None and restart:
         raise ConfigError("--redo and --restart exclude one another", "leave out --redo: all frames are rendered anew")
@@ -73,7 +73,7 @@ def render(
     names: str | list[str] = source[0] if len(source) == 1 else source
     request = Request(names, tuple(chosen.style or ()), chosen.output, resolved, chosen.work_dir)
     if dry_run:
-        from vidnst.render.dry_run import outline
+        from vidnst.rendering.dry_run import outline
 
         tables.show_plan(outline(request), as_json=as_json)
         return
@@ -101,9 +101,9 @@ def resume(
     """Go on with a render that was stopped, killed or failed."""
     _verbosity(verbose)
     from vidnst.cli import progress, tables
-    from vidnst.render import pipeline
-    from vidnst.render.prepare import recall_request
+    from vidnst.rendering import pipeline
     from vidnst.runs.redo import parse_frames
+    from vidnst.runs.request import recall_request
 
     again = parse_frames(redo) if redo is not None else ()
     farm = {"workers": workers, "address": address, "executor": executor}

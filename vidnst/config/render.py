@@ -43,8 +43,19 @@ class RenderConfig(Section):
 
     def evaluations(self, role: str, pass_index: int = 0) -> int:
         """Evaluations of the loss that a node of a role gets at most."""
-        iterations = self.optimize.iterations
-        return max(1, round(iterations * self.schedule.work(role, pass_index).share)) if iterations else 0
+        if not self.stylizes:
+            return 0
+        return max(1, round(self.optimize.iterations * self.schedule.work(role, pass_index).share))
+
+    @property
+    def stylizes(self) -> bool:
+        """Whether frames are optimised; without iterations they pass through."""
+        return self.optimize.iterations > 0
+
+    @property
+    def changes_pictures(self) -> bool:
+        """Whether the output shows anything but the (adjusted) source."""
+        return self.stylizes or self.reworks
 
     @property
     def finishes(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from vidnst.config import RenderConfig
 from vidnst.config.base import Section
-from vidnst.render.styles.style_spec import StyleText
+from vidnst.config.style import Style
 from vidnst.report.html.report_page import NumberRow, ReportChart
 from vidnst.report.html.svg_chart import Series
 from vidnst.runs import Manifest
@@ -158,7 +158,7 @@ def render_command(manifest: Manifest) -> str:
     marks = manifest.look.styles
     words = ["vidnst", "render", *manifest.sources]
     for mark in marks:
-        words += ["-s", str(StyleText(mark.path, mark.weight, mark.at, mark.shots, mark.region))]
+        words += ["-s", str(Style(mark.path, mark.weight, mark.at, mark.shots, mark.region))]
     words += ["-o", manifest.output]
     config = dict(manifest.config)
     config["model"] = {**config.get("model", {}), "weights": manifest.weights}

@@ -5,9 +5,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidnst.config.style import parse_style
 from vidnst.errors import VidnstError
 from vidnst.frames import ClipInfo, Pixels, Shot
-from vidnst.render.styles.style_spec import parse_style
 from vidnst.report.html.report_page import Pair, Thumbnail
 from vidnst.runs import Manifest
 from vidnst.runs.record import RunRecord

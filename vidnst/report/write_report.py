@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, DiskFullError, RunError, VidnstError
 from vidnst.events import OnEvent, Warned, ignore
-from vidnst.frames import ClipInfo, Shot
-from vidnst.render.prepare import Job
-from vidnst.render.source_frames import spread_over
+from vidnst.frames import ClipInfo, Shot, spread_over
 from vidnst.report.html.markup import duration, number
 from vidnst.report.html.report_page import ReportFacts, Thumbnail, report_page
 from vidnst.report.report_data import (
@@ -60,26 +59,26 @@ def write_report(
     return path
 
 
-def report_run(job: Job, store: RunStore, on_event: OnEvent = ignore) -> None:
+def report_run(config: RenderConfig, clip: ClipInfo, store: RunStore, on_event: OnEvent = ignore) -> None:
     """Write the report of a render that is about to finish, where one is wanted; whatever goes wrong is told, and
     fails nothing.
     """
-    if job.config.output.report and (job.config.reworks or not job.passes_through):
+    if config.output.report and config.changes_pictures:
         try:
-            write_report(store.folder, clip=job.clip, state="finished")
+            write_report(store.folder, clip=clip, state="finished")
         except Exception as error:  # the render is finished, and nothing about it is worse for a missing page
             on_event(Warned(f"the output is finished, but there is no report of it: {error}"))
 
 
 @contextmanager
-def reported_failure(job: Job, store: RunStore) -> Iterator[None]:
+def reported_failure(config: RenderConfig, clip: ClipInfo, store: RunStore) -> Iterator[None]:
     """Write the report, too, where a render fails with frames done: there it is looked at most."""
     try:
         yield
     except VidnstError as error:
-        if store.begun and job.config.output.report and not isinstance(error, CancelledError | DiskFullError):
+        if store.begun and config.output.report and not isinstance(error, CancelledError | DiskFullError):
             with suppress(Exception):  # what went wrong first is what is to be told
-                write_report(store.folder, clip=job.clip, state="failed")
+                write_report(store.folder, clip=clip, state="failed")
         raise
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vidnst.errors import RunError
-from vidnst.render.prepare import beside
 from vidnst.runs import holds_run, lock_holder
+from vidnst.runs.request import run_folder_of
 from vidnst.runs.status import is_plain
 
 _LONGEST_JOBS = 64 << 20
@@ -95,7 +95,7 @@ def look_at(folder: Path) -> RunListing:
         RunError: nothing of the kind is there, or a batch's state cannot be read.
     """
     folder = Path(os.path.abspath(folder))
-    for run in (folder, beside(folder) if folder.name else folder):
+    for run in (folder, run_folder_of(folder) if folder.name else folder):
         if holds_run(run):
             return RunListing((run,), is_run=True)
     for state in (folder, folder.with_suffix(".batch") if folder.name else folder):

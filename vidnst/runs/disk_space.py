@@ -1,5 +1,6 @@
-"""How much disk a run takes, and whether it is there."""
+"""How much disk a run takes, and how much disk and memory this machine has."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -59,3 +60,14 @@ def check_free_space(folder: Path, needed_bytes: int) -> None:
             f"the render may need {needed_bytes / 1e9:.1f} GB in {folder} and {free / 1e9:.1f} GB are free",
             "make room, choose another folder with --work-dir, or render smaller with --size",
         )
+
+
+def host_bytes() -> int | None:
+    """Bytes of memory that this machine has free, or has at all where that is not told; None where nothing is."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            fields = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+        return fields["MemAvailable"] * 1024
+    except (OSError, KeyError, ValueError):
+        pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+        return pages * os.sysconf("SC_PAGE_SIZE") if pages > 0 else None

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from vidnst.errors import RunError
 from vidnst.frames import Shot
-from vidnst.render.prepare import Request, beside, recall_request
 from vidnst.runs import DAMAGES, holds_run, read_events, read_plan
+from vidnst.runs.request import Request, recall_request, run_folder_of
 
 if TYPE_CHECKING:  # it brings cv2
     from vidnst.media.adjust.adjustments import Adjustments
@@ -111,7 +111,7 @@ def find_record(output: Path) -> RunRecord | None:
         RunError, ConfigError: it is damaged.
     """
     whole = Path(os.path.abspath(output))
-    folder = whole if holds_run(whole) else beside(whole) if whole.name else whole
+    folder = whole if holds_run(whole) else run_folder_of(whole) if whole.name else whole
     if not holds_run(folder):
         return None
     return RunRecord(folder, recall_request(folder, {}), read_plan(folder))

@@ -124,7 +124,7 @@ class Stylizer:
             every_step: tell `on_step` after every evaluation of a cold start, also on a GPU, which costs it some time.
             direction: which styles pull where; None lets all pull everywhere. Where only the source is to show, the
                 result holds it, but not where it is to show partly.
-            memory_mode: what is done to save memory. The result has the picture's size in any case; under a share of it, the
+            memory_mode: how memory is saved. The result always has the picture's size; painted smaller, its
                 losses are those of the smaller picture.
 
         Raises:

@@ -48,7 +48,7 @@ def batch(
     from vidnst.cli import progress, tables
 
     if pause or resume or cancel:
-        from vidnst.render.batch.job_state import Action, ask
+        from vidnst.rendering.batch.job_state import Action, ask
 
         wishes: tuple[tuple[Action, list[str] | None], ...] = (
             ("pause", pause),
@@ -59,11 +59,11 @@ def batch(
         tables.show_wishes(asked, as_json=as_json)
         return
     if dry_run:
-        from vidnst.render.batch.dry_run import list_jobs
+        from vidnst.rendering.batch.dry_run import list_jobs
 
         tables.show_jobs(list_jobs(jobs), as_json=as_json)
         return
-    from vidnst.render.batch.run import run_batch
+    from vidnst.rendering.batch.run import run_batch
 
     farm = {"workers": workers, "address": address, "executor": executor}
     chosen = {key: value for key, value in farm.items() if value is not None}

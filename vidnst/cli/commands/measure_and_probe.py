@@ -39,7 +39,7 @@ def measure(
     from vidnst.cli import progress, tables
     from vidnst.errors import OutputError
     from vidnst.events import ignore
-    from vidnst.render.measure_output import MeasureRequest, measure_output
+    from vidnst.rendering.measure_output import MeasureRequest, measure_output
     from vidnst.runs.atomic_files import write_bytes_whole
 
     if file is not None and not file.absolute().parent.is_dir():

@@ -9,7 +9,7 @@ from vidnst.cli.commands.options import WORK, Json, Source, Verbose, option, ver
 from vidnst.cli.commands.render_options import RenderOptions, takes_render_options
 
 if TYPE_CHECKING:
-    from vidnst.render.prepare import Request
+    from vidnst.runs.request import Request
 
 _OUTPUT = Path("out.mp4")
 _JOB_FILES = (".yaml", ".yml")
@@ -71,7 +71,7 @@ def _requests(source: list[str], chosen: RenderOptions) -> "list[tuple[str | Non
     if any(Path(name).suffix.lower() in _JOB_FILES for name in source):
         return [pair for name in source for pair in _jobs(Path(name), chosen)]
     from vidnst.media.images import is_picture
-    from vidnst.render.prepare import Request
+    from vidnst.runs.request import Request
 
     config, styles, output = chosen.settings(), tuple(chosen.style or ()), chosen.output or _OUTPUT
     together = len(source) > 1 and all(is_picture(Path(name)) for name in source)
@@ -81,8 +81,8 @@ def _requests(source: list[str], chosen: RenderOptions) -> "list[tuple[str | Non
 
 def _jobs(path: Path, chosen: RenderOptions) -> "list[tuple[str | None, Request]]":
     from vidnst.errors import ConfigError
-    from vidnst.render.batch.dry_run import somewhere
-    from vidnst.render.batch.job_file import read_jobs
+    from vidnst.rendering.batch.dry_run import somewhere
+    from vidnst.rendering.batch.job_file import read_jobs
 
     if strange := [name for name in chosen.given() if name not in _FOR_JOBS]:
         named = ", ".join(f"--{name.replace('_', '-')}" for name in strange)

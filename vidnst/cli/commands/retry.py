@@ -33,9 +33,9 @@ def retry(
     verbosity(verbose)
     from vidnst.cli import progress, tables
     from vidnst.events import Warned
-    from vidnst.render import pipeline
-    from vidnst.render.prepare import recall_request
+    from vidnst.rendering import pipeline
     from vidnst.runs.redo import failed_before, spans
+    from vidnst.runs.request import recall_request
 
     farm = {"workers": workers, "address": address, "executor": executor}
     request = recall_request(run, {key: value for key, value in farm.items() if value is not None})

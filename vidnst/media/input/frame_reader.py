@@ -9,10 +9,10 @@ from typing import Literal, Protocol, Self
 import cv2
 import numpy as np
 
+from vidnst.config.timecode import frame_range, parse_position
 from vidnst.errors import BadFrameError, SourceError
 from vidnst.frames import ClipInfo, Frame, Pixels, SourceKind
 from vidnst.media import images
-from vidnst.media.input.timecode import frame_range, parse_position
 from vidnst.media.input.video_capture import Capture
 
 __all__ = ["FrameReader", "fit_size", "frame_range", "parse_position"]

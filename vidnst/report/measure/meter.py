@@ -1,6 +1,6 @@
 """How steady a clip is, found while it streams by: frames go in one after the other, numbers come out at the end.
 
-No files and no network here; `vidnst.render.measure_output` brings the frames and the losses.
+No files and no network here; `vidnst.rendering.measure_output` brings the frames and the losses.
 """
 
 from collections import deque

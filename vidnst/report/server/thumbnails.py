@@ -8,8 +8,8 @@ from pathlib import Path
 
 from vidnst.errors import RunError, VidnstError
 from vidnst.frames import ClipInfo, Pixels
-from vidnst.render.prepare import beside
 from vidnst.runs import Manifest, planned_range, read_plan
+from vidnst.runs.request import run_folder_of
 from vidnst.runs.status import frame_file, holds_output, is_plain, modified_ns
 
 _LONGEST_PX, _MOST_BYTES = 480, 60_000
@@ -38,7 +38,7 @@ class Thumbnails:
             return None
         with suppress(VidnstError, OSError):
             output, start = _output(run)
-            if (anywhere or beside(output) == Path(os.path.abspath(run))) and holds_output(output):
+            if (anywhere or run_folder_of(output) == Path(os.path.abspath(run))) and holds_output(output):
                 return self._picture("output", output, index - start)
         return None
 
@@ -111,7 +111,7 @@ def _output(run: Path) -> tuple[Path, int]:
 
 def _probed(run: Path) -> ClipInfo:
     from vidnst.media.input.probe import probe
-    from vidnst.render.prepare import recall_request
+    from vidnst.runs.request import recall_request
 
     request = recall_request(run, {})
     return probe(request.source, fps=request.config.input.fps)

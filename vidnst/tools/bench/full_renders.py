@@ -12,9 +12,9 @@ from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config, changed, load_config
 from vidnst.errors import ConfigError
 from vidnst.events import Event, FrameDone, Measured, OnEvent, RunFinished, RunStarted, Stage, ignore
-from vidnst.render.pipeline import render
-from vidnst.render.prepare import beside
+from vidnst.rendering.pipeline import render
 from vidnst.runs import read_events, read_plan
+from vidnst.runs.request import run_folder_of
 from vidnst.tools.bench.synthetic_scene import MovingScene
 
 _MOST_FRAMES = 1000
@@ -103,8 +103,8 @@ def render_row(footage: BenchClip, name: str, config: RenderConfig, *, on_event:
     render(footage.clip, style=str(footage.style), output=output, config=config, overwrite=True, on_event=clock)
     wall = clock.wall
     stylizing = clock.seconds.get("stylizing", 0.0)
-    busy = _node_seconds(beside(output)) / (max(1, clock.workers) * stylizing) if stylizing else None
-    plan = read_plan(beside(output)) or {}
+    busy = _node_seconds(run_folder_of(output)) / (max(1, clock.workers) * stylizing) if stylizing else None
+    plan = read_plan(run_folder_of(output)) or {}
     return {
         "preset": name,
         "size": f"{width}x{height}",

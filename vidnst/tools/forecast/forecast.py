@@ -11,10 +11,11 @@ from vidnst.farm.plan import by_shot
 from vidnst.farm.provisioning import WorkerCounts, choose_worker_counts
 from vidnst.frames import Shot
 from vidnst.parallel import local_cores
-from vidnst.render.batch.tail_balancing import cost
-from vidnst.render.prepare import Job, Request, prepare
-from vidnst.render.run_setup import find_shots_of, schedule_of
-from vidnst.render.styles.timeline import check_shots
+from vidnst.rendering.batch.tail_balancing import cost
+from vidnst.rendering.prepare import Job, prepare
+from vidnst.rendering.run_setup import find_shots_of, schedule_of
+from vidnst.rendering.styles.timeline import check_shots
+from vidnst.runs.request import Request
 from vidnst.tools.forecast.memory_and_disk import Need, needs_of
 from vidnst.tools.forecast.target_machines import Farm
 from vidnst.tools.forecast.timing import Pace, foretold_seconds, time_frame

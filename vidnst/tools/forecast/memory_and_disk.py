@@ -1,15 +1,14 @@
 """Memory and disk that a render needs, beside what there is, and the size of frames that would fit."""
 
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vidnst.config import RenderConfig
 from vidnst.farm.provisioning import WorkerCounts
-from vidnst.render.prepare import Job
-from vidnst.render.run_setup import disk_bytes, schedule_of
-from vidnst.render.source_frames import cached_frames
-from vidnst.runs.disk_space import free_bytes
+from vidnst.rendering.prepare import Job
+from vidnst.rendering.run_setup import disk_bytes, schedule_of
+from vidnst.rendering.source_frames import cached_frames
+from vidnst.runs.disk_space import free_bytes, host_bytes
 from vidnst.tools.forecast.target_machines import Farm
 
 if TYPE_CHECKING:
@@ -112,14 +111,3 @@ def _need(what: str, per_pixel: float, fixed: int, there: int | None, width: int
         share = max(0.0, there - fixed) / max(1, needed - fixed)
         size = int(max(width, height) * share**0.5) // _STEP * _STEP or None
     return Need(what, needed, there, size)
-
-
-def host_bytes() -> int | None:
-    """Bytes of memory that this machine has free, or has at all where that is not told; None where nothing is."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            fields = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
-        return fields["MemAvailable"] * 1024
-    except (OSError, KeyError, ValueError):
-        pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
-        return pages * os.sysconf("SC_PAGE_SIZE") if pages > 0 else None

@@ -10,9 +10,9 @@ from vidnst.farm.plan import FlowId, Node, NodeId, StateId
 from vidnst.farm.provisioning import WorkerCounts
 from vidnst.frames import Pixels, Shot
 from vidnst.parallel import local_cores
-from vidnst.render.batch.tail_balancing import cost
-from vidnst.render.prepare import Job
-from vidnst.render.source_frames import open_frames
+from vidnst.rendering.batch.tail_balancing import cost
+from vidnst.rendering.prepare import Job
+from vidnst.rendering.source_frames import open_frames
 
 _WHOLE = 12
 """Evaluations with their gradients that are timed. A frame's last one has none, since no step follows it."""

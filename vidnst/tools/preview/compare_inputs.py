@@ -95,8 +95,8 @@ def source_column(source: str | Path, start: str | None, output: str | Path, tot
         SourceError: it cannot be read, or is too short.
         RunError: the record of a run is damaged.
     """
+    from vidnst.config.timecode import parse_position
     from vidnst.media.input.probe import probe
-    from vidnst.media.input.timecode import parse_position
 
     record = find_record(Path(output))
     on_event(Stage("probing"))

@@ -13,8 +13,8 @@ from vidnst.config import RenderConfig
 from vidnst.errors import ConfigError
 from vidnst.events import Cancelled, OnEvent, RunFinished, Warned, ignore
 from vidnst.frames import Pixels
-from vidnst.render.prepare import read_features
-from vidnst.render.styles.style_spec import StylePicture, read_styles
+from vidnst.rendering.prepare import read_features
+from vidnst.rendering.styles.style_spec import StylePicture, read_styles
 from vidnst.tools.preview.evolve_recorder import RecordedStep, Recorder
 from vidnst.tools.preview.evolve_video import Canvas, film_steps, write_film
 from vidnst.tools.preview.single_frame_effects import directed, filtered, finished, recoloured

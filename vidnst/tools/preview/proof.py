@@ -16,8 +16,8 @@ from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import Cancelled, OnEvent, RunFinished, Stage, Warned, ignore
 from vidnst.farm.jobs import StylizeJob
 from vidnst.frames import Pixels, State
-from vidnst.render.prepare import read_features
-from vidnst.render.styles.style_spec import StylePicture, read_styles
+from vidnst.rendering.prepare import read_features
+from vidnst.rendering.styles.style_spec import StylePicture, read_styles
 from vidnst.tools.preview.proof_sheet import Cell, ProofCell, SheetPlan, Stills, combinations, described, draw
 from vidnst.tools.preview.single_frame_effects import directed, filtered, finished, recoloured
 from vidnst.tools.preview.single_frames import cold_job, open_footage, paint_cold

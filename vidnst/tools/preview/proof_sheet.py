@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidnst.config import RenderConfig
 from vidnst.frames import Pixels
-from vidnst.render.styles.style_spec import StylePicture
+from vidnst.rendering.styles.style_spec import StylePicture
 from vidnst.tools.preview.single_frames import StillSource
 
 if TYPE_CHECKING:  # it brings OpenCV

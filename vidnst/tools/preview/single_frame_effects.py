@@ -15,11 +15,11 @@ from vidnst.config.loader import changed
 from vidnst.events import Warned
 from vidnst.farm.jobs import Stylized
 from vidnst.frames import Pixels, narrow, unit
-from vidnst.render.effects_pass import coloured
-from vidnst.render.styles.guidance_builder import GuidanceBuilder, is_directed
-from vidnst.render.styles.regions import Guides, RegionSource, find_masks
-from vidnst.render.styles.style_spec import StylePicture, placed
-from vidnst.render.styles.timeline import check_shots
+from vidnst.rendering.effects_pass import coloured
+from vidnst.rendering.styles.guidance_builder import GuidanceBuilder, is_directed
+from vidnst.rendering.styles.regions import Guides, RegionSource, find_masks
+from vidnst.rendering.styles.style_spec import StylePicture, placed
+from vidnst.rendering.styles.timeline import check_shots
 from vidnst.style.guidance import Guidance
 from vidnst.tools.preview.single_frames import StillSource, shot_of
 

@@ -15,8 +15,8 @@ from vidnst.events import OnEvent, Stage, ignore
 from vidnst.farm.jobs import Stylized, StylizeJob
 from vidnst.farm.plan import StateId
 from vidnst.frames import ClipInfo, Pixels, Shot
-from vidnst.render.node_jobs import node_seed
-from vidnst.render.styles.style_spec import StylePicture
+from vidnst.rendering.node_jobs import node_seed
+from vidnst.rendering.styles.style_spec import StylePicture
 from vidnst.style.guidance import Guidance
 
 if TYPE_CHECKING:  # it brings torch
@@ -65,7 +65,7 @@ class StillSource:
             ConfigError: a text says no place.
             RangeError: a place outside the range.
         """
-        from vidnst.media.input.timecode import parse_position
+        from vidnst.config.timecode import parse_position
 
         found = {parse_position(str(text), self.clip): text for text in texts}
         for index, text in found.items():

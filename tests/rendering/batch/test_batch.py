@@ -1,0 +1,270 @@
+"""Many clips at once: the same bytes as one by one, whatever happens to the others or to the batch."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.batch_kills import kill_and_go_on
+from support.bursts import write_burst
+from support.command_line import Vidnst
+from support.idle_time import keep_busy
+from support.job_files import done_nodes, edit, pictures, states, write_jobs
+
+from vidnst.errors import BadFrameError, CancelledError, ConfigError, DiskFullError, OutputError, RunError
+from vidnst.events import Event, JobChanged, Warned
+from vidnst.farm.plan import Node
+from vidnst.farm.workers import StyleWorker
+from vidnst.media.images import read_picture
+from vidnst.rendering.batch.job_file import read_jobs
+from vidnst.rendering.batch.job_state import ask, read_board, state_folder
+from vidnst.rendering.batch.run import run_batch
+from vidnst.rendering.node_jobs import RenderHost
+from vidnst.rendering.pipeline import render
+from vidnst.runs import RunStore, read_events
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vidnst.rendering.batch.run._LOOK_SECONDS", 0.0)
+
+
+def rows(path: Path) -> dict[str, dict[str, Any]]:
+    board = read_board(state_folder(path))
+    assert board is not None
+    return {row["name"]: row for row in board["jobs"]}
+
+
+class When:
+    """Does something once, when a job comes into a state; remembers what it hears."""
+
+    def __init__(self, state: str, job: str, act: Callable[[], object]) -> None:
+        self.heard: list[Event] = []
+        self._moment, self._act = (job, state), act
+        self.acted = False
+
+    def __call__(self, event: Event) -> None:
+        self.heard.append(event)
+        if isinstance(event, JobChanged) and (event.job, event.state) == self._moment and not self.acted:
+            self.acted = True
+            self._act()
+
+    def of(self, job: str) -> list[str]:
+        return [event.state for event in self.heard if isinstance(event, JobChanged) and event.job == job]
+
+
+def test_a_batch_gives_the_bytes_of_single_renders_and_does_nothing_the_second_time(
+    tmp_path: Path, vidnst: Vidnst
+) -> None:
+    path = write_jobs(tmp_path / "batch", clips=3, styles=2)
+    status, out, _ = vidnst("batch", path)
+    assert (status, out) == (0, "6 done\n")
+    assert set(states(path).values()) == {"done"}
+    for clip in read_jobs(path).clips:
+        alone = tmp_path / "alone" / clip.name
+        alone.parent.mkdir(exist_ok=True)
+        request = clip.request
+        render(request.source, style=request.styles, output=alone, config=request.config)
+        made = {file.name: file.read_bytes() for file in request.output.iterdir()}
+        assert made == {file.name: file.read_bytes() for file in alone.iterdir()}
+    nodes, row = done_nodes(path), rows(path)["clip1-style1"]
+    assert (row["frames"], row["frames_done"]) == (5, 5)
+    assert row["run_folder"] == f"{row['output']}.vidnst"
+    status, out, _ = vidnst("batch", path)
+    assert (status, out) == (0, "6 done\n")
+    assert done_nodes(path) == nodes
+
+
+def test_one_bad_source_fails_alone_and_the_status_says_so(
+    tmp_path: Path, vidnst: Vidnst, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_jobs(tmp_path, clips=2, styles=1)
+    (tmp_path / "clips" / "broken.mp4").write_bytes(b"no video" * 100)
+    job = RenderHost.job
+
+    def stumble(host: RenderHost, node: Node, *arguments: Any, **options: Any) -> Any:
+        if node.id.frame == 3 and "clip0" in host._store.folder.name:
+            raise BadFrameError("frame 3 does not decode", "repeat it")
+        return job(host, node, *arguments, **options)
+
+    monkeypatch.setattr(RenderHost, "job", stumble)  # what is found only when the scheduler comes to it
+    edit(path, sources=["clips/broken.mp4", "clips/missing.mp4"], styles=["styles/style0.png"])
+    status, out, err = vidnst("batch", path)
+    assert status == 9
+    assert out == "1 done, 3 failed\n"
+    assert states(path)["clip1-style0"] == "done"
+    for name in ("broken", "missing"):
+        assert rows(path)[f"{name}-style0"]["state"] == "failed"
+        assert f"{name}.mp4" in rows(path)[f"{name}-style0"]["message"]
+    assert "frame 3" in rows(path)["clip0-style0"]["message"]
+    assert 0 < len(done_nodes(path)["clip0-style0"]) < len(done_nodes(path)["clip1-style0"])
+    assert "broken-style0: failed: " in err
+    listed = json.loads(vidnst("batch", path, "--dry-run", "--json")[1])
+    assert [row["frames"] for row in listed] == [5, 5, None, None]
+    assert "missing.mp4" in listed[3]["error"]
+    assert listed[1]["evaluations"] > 4
+
+
+def test_a_clip_that_cannot_be_written_fails_alone_but_a_full_disk_ends_the_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, problem = write_jobs(tmp_path, clips=2, styles=1), OutputError("cannot write in frames", "look")
+    write = RunStore.write
+
+    def refuse(store: RunStore, *, frames: Any, **options: Any) -> None:
+        if "clip0" in store.folder.name and 3 in frames:
+            raise problem
+        write(store, frames=frames, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunStore, "write", refuse)
+        summary = run_batch(path)
+        assert (summary.done, summary.failed) == (1, 1)
+        assert "cannot write" in rows(path)["clip0-style0"]["message"]
+        problem = DiskFullError("no space left", "make room")
+        with pytest.raises(DiskFullError, match="no space left"):
+            run_batch(path)
+    left = {name: set(nodes) for name, nodes in done_nodes(path).items()}
+    assert run_batch(path).done == 2
+    assert len(left["clip0-style0"]) < len(left["clip1-style0"]) == len(set(done_nodes(path)["clip0-style0"]))
+    assert all(len(nodes) == len(set(nodes)) for nodes in done_nodes(path).values()), "a node was made twice"
+
+
+def test_jobs_are_added_to_a_running_batch_and_a_broken_edit_is_only_told(tmp_path: Path) -> None:
+    path = write_jobs(tmp_path, clips=1, styles=2)
+    write_burst(tmp_path / "clips" / "late", 3, seed=7)
+    good, told = path.read_text(), []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, JobChanged) and (event.job, event.state) == ("clip0-style0", "rendering"):
+            path.write_text("jobs: [")
+        if isinstance(event, Warned) and "stay as they were" in str(event):
+            told.append(event)
+            path.write_text(good)
+            edit(path, sources="clips/late", styles="styles/style0.png", priority=5)
+
+    assert run_batch(path, on_event=hear).done == 3
+    assert len(told) == 1
+    assert states(path)["late-style0"] == "done"
+
+
+def test_a_paused_job_waits_while_others_go_on_and_a_cancelled_one_is_let_go(tmp_path: Path) -> None:
+    path = write_jobs(tmp_path, clips=3, styles=1, frames=8)
+    pause = When("rendering", "clip0-style0", lambda: ask(path, "pause", "clip0-style0"))
+    cancel = When("rendering", "clip1-style0", lambda: ask(path, "cancel", "clip1-*"))
+    resume = When("done", "clip2-style0", lambda: ask(path, "resume", "all"))
+    seen: dict[str, int] = {}
+
+    def hear(event: Event) -> None:
+        for one in (pause, cancel, resume):
+            one(event)
+        if isinstance(event, JobChanged) and event.state in ("paused", "done"):
+            seen.setdefault(f"{event.job} {event.state}", len(done_nodes(path).get("clip0-style0", [])))
+
+    summary = run_batch(path, on_event=hear)
+    assert "paused" in pause.of("clip0-style0")
+    assert pause.of("clip0-style0").index("paused") < pause.of("clip0-style0").index("encoding")
+    # What was in the workers' hands when it was paused still counts; nothing more was begun.
+    assert seen["clip2-style0 done"] <= seen["clip0-style0 paused"] + 3
+    assert "cancelled" in cancel.of("clip1-style0")
+    assert summary.done == 3  # `all` also means the one that was cancelled, which went on from what it had
+    assert len(pictures(path)) == 24
+    done = done_nodes(path)["clip1-style0"]
+    assert len(done) == len(set(done)) == len(done_nodes(path)["clip2-style0"])
+
+
+def test_a_cancelled_job_stays_so_until_it_is_resumed(tmp_path: Path) -> None:
+    path = write_jobs(tmp_path, clips=2, styles=1)
+    with pytest.raises(RunError, match="never been begun"):
+        ask(path, "pause", "all")
+    listen = When("preparing", "clip0-style0", lambda: ask(path, "cancel", "clip1-style0"))
+    assert run_batch(path, on_event=listen).cancelled == 1
+    assert run_batch(path).cancelled == 1
+    with pytest.raises(ConfigError, match="clip9"):
+        ask(path, "cancel", "clip9")
+    ask(path, "resume", "jobs[0]")
+    assert run_batch(path).done == 2
+
+
+def test_a_stopped_batch_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    calm, path = (write_jobs(tmp_path / name, clips=2, styles=2) for name in ("calm", "stopped"))
+    run_batch(calm)
+    nodes = 0
+
+    def stop() -> bool:
+        nonlocal nodes
+        nodes = sum(map(len, done_nodes(path).values()))
+        return nodes > 12
+
+    with pytest.raises(CancelledError, match=r"vidnst batch .*jobs\.yaml"):
+        run_batch(path, cancelled=stop)
+    assert "queued" in states(path).values()
+    assert run_batch(path).done == 4
+    assert pictures(path) == pictures(calm)
+    assert {name: sorted(done) for name, done in done_nodes(path).items()} == {
+        name: sorted(done) for name, done in done_nodes(calm).items()
+    }
+    kinds = [event["kind"] for event in read_events(state_folder(path) / "events.jsonl")]
+    assert kinds.count("session") == 2
+
+
+def test_a_file_that_asks_for_another_look_does_not_take_a_finished_output_for_its_own(tmp_path: Path) -> None:
+    path = write_jobs(tmp_path, clips=1, styles=1)
+    run_batch(path)
+    path.write_text(path.read_text().replace('"iterations": 4', '"iterations": 5'))
+    assert run_batch(path).failed == 1
+    assert "exists already" in rows(path)["clip0-style0"]["message"]
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_a_batch_renders_every_frame_once_to_the_same_bytes(tmp_path: Path) -> None:
+    found = kill_and_go_on(tmp_path, kills=4, seed=3)
+    assert found.all_done
+    assert found.same_bytes
+    assert (found.twice, found.missing, found.frames) == (0, 0, 40)
+
+
+def test_a_batch_keeps_its_workers_busy_while_there_are_clips_left(tmp_path: Path) -> None:
+    found = keep_busy(tmp_path, clips=14, styles=3, workers=8, seconds=8, timeless=True)
+    assert (found["jobs"], found["nodes"]) == (42, 42 * 12)
+    assert found["looks"] == 3  # clips in the same style share theirs
+    assert found["busy_share"] > 0.97
+    assert found["busy_share_with_the_end"] > 0.96  # chains not begun in time would leave workers idle
+
+
+def test_a_higher_priority_goes_first_and_an_earlier_place_among_equals(tmp_path: Path) -> None:
+    path = write_jobs(tmp_path, clips=2, styles=2)
+    write_burst(tmp_path / "clips" / "urgent", 3, seed=7)
+    edit(path, sources="clips/urgent", styles="styles/style0.png", priority=5)
+    begun: list[str] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, JobChanged) and event.state == "preparing":
+            begun.append(event.job)
+
+    run_batch(path, on_event=hear)
+    assert begun == ["urgent-style0", "clip0-style0", "clip0-style1", "clip1-style0", "clip1-style1"]
+
+
+def test_a_frame_that_fails_for_good_fails_its_clip_alone_and_the_next_call_makes_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_jobs(tmp_path, clips=2, styles=1)
+    with monkeypatch.context() as patched:
+        run = StyleWorker.run
+
+        def stumble(worker: StyleWorker, job: Any, **options: Any) -> Any:
+            if job.node.frame == 3 and job.content.sum() % 1000 == spoilt:
+                raise ValueError("spoilt")
+            return run(worker, job, **options)
+
+        spoilt = int(read_picture(tmp_path / "clips" / "clip0" / "003.png").sum() % 1000)
+        patched.setattr(StyleWorker, "run", stumble)
+        summary = run_batch(path)
+    assert (summary.done, summary.failed) == (1, 1)
+    assert "spoilt" in rows(path)["clip0-style0"]["message"]
+    before = done_nodes(path)["clip0-style0"]
+    assert run_batch(path).done == 2
+    assert done_nodes(path)["clip0-style0"][: len(before)] == before
+    assert sorted(done_nodes(path)["clip0-style0"]) == sorted(done_nodes(path)["clip1-style0"])

@@ -1,0 +1,97 @@
+"""Clips that are more urgent than others get workers first, in a time of the test's own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.bursts import write_blocks, write_burst
+from support.idle_time import TimelessPool, in_time_of
+from support.job_files import edit, states, write_jobs
+
+from vidnst.events import Event, JobChanged
+from vidnst.farm.jobs import StylizeJob
+from vidnst.farm.plan import by_shot
+from vidnst.farm.provisioning import WorkerCounts
+from vidnst.frames import Shot
+from vidnst.rendering.batch.job_file import read_jobs
+from vidnst.rendering.batch.run import run_batch
+from vidnst.rendering.batch.tail_balancing import extent
+
+
+class LoggingPool(TimelessPool):
+    """Remembers which look each frame was given in, and when."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.starts: list[tuple[float, str, float]] = []
+
+    def submit(self, worker: str, job: Any) -> None:
+        super().submit(worker, job)
+        if isinstance(job, StylizeJob):
+            assert job.look is not None
+            self.starts.append((self.now, job.look.key, self.spans[-1][1]))
+
+
+def run_timeless(monkeypatch: pytest.MonkeyPatch, path: Path, pool: LoggingPool, hear: Any) -> None:
+    @contextmanager
+    def hire(batch: Any) -> Iterator[tuple[LoggingPool, WorkerCounts]]:
+        pool.batch = batch
+        yield pool, WorkerCounts(pool.styles, pool.flows, 1)
+
+    monkeypatch.setattr("vidnst.rendering.batch.run._LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("vidnst.rendering.batch.run._Batch._hire", hire)
+    monkeypatch.setattr("vidnst.rendering.batch.run.run_plan", in_time_of(pool))
+    run_batch(path, on_event=hear)
+
+
+def test_a_clip_of_higher_priority_that_is_added_gets_the_next_workers_that_are_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many clips as there are workers are in work, each with more frames ready than there are workers."""
+    settings = {"optimize.iterations": 100, "schedule.passes": 2}
+    path = write_jobs(tmp_path, clips=9, styles=1, frames=16, set=settings)
+    write_burst(tmp_path / "clips" / "urgent", 8, seed=7)
+    write_blocks(tmp_path / "styles" / "urgent.png", seed=200)
+    pool = LoggingPool(4, 2, 8.0, 100)
+    moments: dict[str, float] = {}
+
+    def hear(event: Event) -> None:
+        if not isinstance(event, JobChanged):
+            return
+        moments[f"{event.job} {event.state}"] = pool.now
+        if (event.job, event.state) == ("clip0-style0", "encoding"):
+            edit(path, sources="clips/urgent", styles="styles/urgent.png", priority=5, set=settings)
+
+    run_timeless(monkeypatch, path, pool, hear)
+    assert set(states(path).values()) == {"done"}
+    (job,) = [clip for clip in read_jobs(path).clips if clip.priority]
+    config = job.request.config
+    added = moments["clip0-style0 encoding"]
+    (urgent,) = {key for _, key, _ in pool.starts} - {key for at, key, _ in pool.starts if at < added}
+    starts = [start for start in pool.starts if start[1] == urgent]
+    first, last = starts[0][0], max(end for _, _, end in starts)
+    handed_before = [at for at, key, _ in pool.starts if added < at < first and key != urgent]
+    assert len(handed_before) <= pool.styles  # what came free while it was being prepared
+    (plan,) = by_shot(config.schedule, [Shot(0, 8)])
+    path_seconds = 0.08 * extent(plan, config, ()).path
+    longest = max(end - at for at, _, end in pool.starts)
+    assert last - first <= path_seconds + 3 * longest
+    assert last < 0.5 * pool.now
+
+
+def test_in_the_end_priorities_still_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All shots are begun, and none goes before another, but for those that are more urgent."""
+    settings = {"optimize.iterations": 100, "schedule.passes": 2}
+    path = write_jobs(tmp_path, clips=3, styles=1, frames=16, set=settings)
+    write_blocks(tmp_path / "styles" / "urgent.png", seed=200)
+    edit(path, sources="clips/clip[01]", styles="styles/urgent.png", priority=1, set=settings)
+    done: list[str] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, JobChanged) and event.state == "encoding":
+            done.append(event.job)
+
+    run_timeless(monkeypatch, path, LoggingPool(16, 4, 8.0, 100), hear)
+    assert set(done[:2]) == {"clip0-urgent", "clip1-urgent"}

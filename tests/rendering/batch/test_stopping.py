@@ -1,0 +1,98 @@
+"""A batch that is asked to stop once waits for what it has begun; asked twice, it waits for nothing."""
+
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.job_files import states, write_jobs
+
+from vidnst.cli.commands.options import stop_on_signal
+from vidnst.errors import CancelledError
+from vidnst.events import Event, JobChanged
+from vidnst.rendering.batch.run import run_batch
+
+
+@pytest.fixture
+def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The second clip's preparation hangs, deaf to all; says when it does."""
+    release, hangs = threading.Event(), threading.Event()
+    from vidnst.rendering.batch import prepare_threads
+
+    begin, calls = prepare_threads.begin, count()
+
+    def hang(*arguments: Any, **options: Any) -> Any:
+        if next(calls):
+            hangs.set()
+            release.wait(60)
+        return begin(*arguments, **options)
+
+    monkeypatch.setattr(prepare_threads, "begin", hang)
+    yield hangs
+    release.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith(("prepare-", "pack-")):
+            thread.join(60)
+
+
+@pytest.fixture
+def stop() -> Iterator[threading.Event]:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield stop_on_signal()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_a_second_interrupt_ends_a_batch_that_waits_for_its_threads(
+    tmp_path: Path, stuck: threading.Event, stop: threading.Event
+) -> None:
+    path = write_jobs(tmp_path, clips=2, styles=1, frames=3)
+
+    def interrupt() -> None:
+        stuck.wait(60)
+        os.kill(os.getpid(), signal.SIGINT)
+        stop.wait(60)
+        threading.Event().wait(0.5)  # so that the batch most likely waits for its threads; it must not matter
+        os.kill(os.getpid(), signal.SIGINT)
+
+    caller = threading.Thread(target=interrupt)
+    caller.start()
+    with pytest.raises((KeyboardInterrupt, CancelledError)):
+        run_batch(path, cancelled=stop.is_set)
+    caller.join()
+    assert stop.is_set()
+    assert any(thread.name.startswith("prepare-") for thread in threading.enumerate())  # it was not waited for
+
+
+def test_an_interrupt_in_the_midst_of_rendering_waits_for_nothing(tmp_path: Path, stuck: threading.Event) -> None:
+    path = write_jobs(tmp_path, clips=2, styles=1, frames=3)
+    rendering = threading.Event()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, JobChanged) and event.job == "clip0-style0" and event.frames_done:
+            rendering.set()  # for good: a finished clip's folder is gone, so looking there could come too late
+
+    def interrupted() -> bool:
+        if stuck.is_set() and rendering.is_set():
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises((KeyboardInterrupt, CancelledError)):
+        run_batch(path, on_event=hear, cancelled=interrupted)
+    assert any(thread.name.startswith("prepare-") for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_finished_jobs_stay_so_where_sources_and_styles_are_gone(tmp_path: Path, keep: bool) -> None:
+    path = write_jobs(tmp_path, clips=2, styles=1, frames=3, set={"output.keep_frames": keep})
+    assert run_batch(path).done == 2
+    shutil.rmtree(tmp_path / "clips" / "clip0")
+    shutil.rmtree(tmp_path / "styles")
+    (tmp_path / "clips" / "clip1" / "001.png").write_bytes(b"nothing like a picture")
+    assert run_batch(path).done == 2
+    assert set(states(path).values()) == {"done"}

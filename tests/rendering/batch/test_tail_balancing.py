@@ -1,0 +1,35 @@
+"""When the last clips of a batch are begun."""
+
+from vidnst.config import RenderConfig
+from vidnst.farm.plan import StateId, chain, keys
+from vidnst.frames import Shot
+from vidnst.rendering.batch.tail_balancing import extent, is_near
+
+CONFIG = RenderConfig()
+
+
+def test_the_extent_of_a_shot_is_its_work_and_its_longest_chain() -> None:
+    cold, warm = CONFIG.evaluations("cold"), CONFIG.evaluations("warm")
+    found = extent(chain(Shot(0, 5)), CONFIG, ())
+    assert (found.work, found.path) == (cold + 4 * warm, cold + 4 * warm)
+    wide = extent(keys(Shot(0, 9), passes=1), CONFIG, ())
+    relax = CONFIG.evaluations("relax", 1)
+    assert wide.path == cold + CONFIG.evaluations("key") + CONFIG.evaluations("between") + relax
+    assert wide.work > wide.path
+
+
+def test_what_is_done_is_no_work_any_more() -> None:
+    rest = extent(chain(Shot(0, 5)), CONFIG, {StateId(0), StateId(1)})
+    assert rest.work == rest.path == 3 * CONFIG.evaluations("warm")
+    assert extent(chain(Shot(0, 2)), CONFIG, {StateId(0), StateId(1)}).path == 0
+
+
+def test_the_end_is_near_when_all_that_is_left_takes_no_longer_than_a_chain_not_begun() -> None:
+    def near(**facts: float) -> bool:
+        return is_near(**{"left": 800, "unknown": 0, "clips": 4, "longest_path": 100, "workers": 8} | facts)  # type: ignore[arg-type]
+
+    assert near()
+    assert not near(left=1200)
+    assert not near(unknown=4)  # as many again that nobody has looked into yet
+    assert not near(workers=4)
+    assert not near(longest_path=50)

@@ -1,0 +1,392 @@
+"""Renders whose pictures are worked on outside of the optimisation, from the request to the checked output."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support import clips
+from support.moving_clip import MovingClip
+
+import vidnst
+from vidnst.config import RenderConfig
+from vidnst.config.loader import build_config
+from vidnst.errors import CancelledError, RunError
+from vidnst.events import Event, Stage, Warned
+from vidnst.frames import narrow, unit
+from vidnst.media.effects.colour_space import luma
+from vidnst.media.images import read_picture
+from vidnst.rendering import effects_pass
+from vidnst.rendering.measure_output import MeasureRequest, measure_output
+from vidnst.runs import required_bytes
+from vidnst.runs.image_folder import PictureFolder
+from vidnst.runs.request import recall_request
+
+CLIP = MovingClip(count=6, width=96, height=64, pan_px=(2.0, 1.0), square_step_px=(-1.0, 1.0))
+BASE: dict[str, Any] = {
+    "losses": {"style_layers": {"relu1_1": 1, "relu2_1": 1}, "content_layers": {"relu2_1": 1}},
+    "optimize": {"iterations": 6, "scales": 1},
+    "schedule": {"passes": 1, "spacing": 3},
+    "model": {"weights": "random"},
+    "farm": {"executor": "inline", "threads": 1},
+    "output": {"keep_frames": True, "measure": False},
+}
+ALL: dict[str, Any] = {
+    "colour": {"keep": "luminance"},
+    "photo": {"enabled": True, "cells": 6},
+    "filters": {"after": ["superpixels:40", "palette:6"]},
+}
+"""Everything after the render at once, with states to hand on and a palette to learn."""
+
+
+def settings(iterations: int | None = None, **values: Any) -> RenderConfig:
+    optimize = BASE["optimize"] | ({} if iterations is None else {"iterations": iterations})
+    output = BASE["output"] | values.pop("output", {})
+    return build_config({**BASE, "optimize": optimize, **values, "output": output})
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clips.write_pictures(tmp_path_factory.mktemp("in"), CLIP.all_pixels())[0].parent
+
+
+@pytest.fixture(scope="module")
+def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("style") / "style.png"
+    noise = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
+    cv2.imwrite(str(path), np.kron(noise // 2 + np.uint8([[[90, 20, 0]]]), np.ones((8, 8, 1), np.uint8)))
+    return path
+
+
+def pictures(folder: Path) -> list[NDArray[Any]]:
+    return [read_picture(path) for path in sorted(folder.glob("*.png"))]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.png"))}
+
+
+def render(source: Path, style: Path | None, output: Path, config: RenderConfig, **extra: Any) -> Path:
+    """Render; the run folder."""
+    vidnst.render(source, style=() if style is None else style, output=output, config=config, **extra)
+    return output.with_name(f"{output.name}.vidnst")
+
+
+@pytest.fixture(scope="module")
+def plain(source: Path, style: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a render to which nothing is done."""
+    return render(source, style, tmp_path_factory.mktemp("plain") / "out", settings())
+
+
+@pytest.fixture(scope="module")
+def finished(source: Path, style: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of an undisturbed render to which everything is done."""
+    return render(source, style, tmp_path_factory.mktemp("finished") / "out", settings(**ALL))
+
+
+def test_nothing_to_finish_leaves_no_trace(plain: Path) -> None:
+    assert not (plain / "finished").exists()
+    assert not (plain / "before").exists()
+    assert "colours" not in json.loads((plain / "plan.json").read_text())
+    assert pictures(plain / "frames")[0].dtype == np.uint8
+    assert files(plain.with_name("out")).keys() == {f"{n:06d}.png" for n in range(6)}
+    assert not {"colour", "photo", "filters"} & set(json.loads((plain / "run.json").read_text())["look"]["config"])
+
+
+def test_what_is_finished_is_packed_and_never_fed_back(plain: Path, finished: Path) -> None:
+    rendered, untouched = pictures(finished / "frames"), pictures(plain / "frames")
+    assert rendered[0].dtype == np.uint16
+    for one, two in zip(rendered, untouched, strict=True):
+        assert np.array_equal(narrow(one, 8), two)
+    assert list(files(finished.with_name("out")).values()) == list(files(finished / "finished").values())
+    assert list(files(finished / "finished").values()) != list(files(plain / "frames").values())
+
+
+def test_luminance_is_the_rendered_and_colours_are_the_sources(source: Path, style: Path, tmp_path: Path) -> None:
+    run = render(source, style, tmp_path / "out", settings(colour={"keep": "luminance"}, output={"bits": 16}))
+    triples = zip(pictures(run / "finished"), pictures(run / "frames"), pictures(source), strict=True)
+    for result, stylized, original in triples:
+        assert result.dtype == np.uint16
+        assert np.allclose(luma(unit(result)), luma(unit(stylized)), atol=2e-5)
+        chroma, own = (unit(one) - luma(unit(one))[..., None] for one in (result, original))
+        assert (np.abs(chroma) <= np.abs(own) + 1e-4).all()
+        assert (np.abs(chroma - own) < 1e-4).mean() > 0.8
+
+
+def test_how_far_it_is_takes_no_longer_to_tell_in_a_long_clip(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    has = PictureFolder.has
+
+    def counting(folder: PictureFolder, index: int) -> bool:
+        asked.append(index)
+        return has(folder, index)
+
+    monkeypatch.setattr(PictureFolder, "has", counting)
+    told: list[int] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Stage) and event.stage == "finishing":
+            told.append(event.done)
+
+    render(source, None, tmp_path / "out", settings(0, filters={"after": ["palette:5"]}), on_event=listen)
+    assert len(asked) == 3 * CLIP.count  # at the start, when work is handed out, and when it is done
+    assert told[0] == 0
+    assert told[-1] == CLIP.count
+    assert told == sorted(told)
+
+
+def test_a_palette_is_one_for_each_shot(source: Path, tmp_path: Path) -> None:
+    config = settings(0, filters={"after": ["palette:5"]}, input={"shots": [3]})
+    results = pictures(render(source, None, tmp_path / "out", config) / "finished")
+    palettes = [{tuple(colour) for one in part for colour in one.reshape(-1, 3)} for part in (results[:3], results[3:])]
+    assert [len(palette) for palette in palettes] == [5, 5]
+    assert palettes[0] != palettes[1]
+
+
+def test_filters_work_alone_without_a_style_and_in_their_order(source: Path, tmp_path: Path) -> None:
+    run = render(source, None, tmp_path / "out.mp4", settings(0, filters={"after": ["superpixels:30", "palette:4"]}))
+    assert (tmp_path / "out.mp4").is_file()
+    for frame, result, original in zip(*map(pictures, (run / "frames", run / "finished", source)), strict=True):
+        assert np.array_equal(narrow(frame, 8), original)
+        assert 2 <= len(np.unique(result.reshape(-1, 3), axis=0)) <= 4
+    assert not list((run / "state").iterdir())
+
+
+def test_a_photo_keeps_the_sources_edges_and_takes_the_renders_colours(
+    source: Path, style: Path, plain: Path, tmp_path: Path
+) -> None:
+    run = render(source, style, tmp_path / "out", settings(photo={"enabled": True, "cells": 4}))
+
+    def fine(picture: NDArray[Any]) -> NDArray[np.float32]:
+        return np.stack(np.gradient(luma(unit(picture))), -1)
+
+    for result, painted, original in zip(*map(pictures, (run / "finished", plain / "frames", source)), strict=True):
+        off_source = np.corrcoef(fine(result).ravel(), fine(original).ravel())[0, 1]
+        assert off_source > np.corrcoef(fine(painted).ravel(), fine(original).ravel())[0, 1]
+        colours = [unit(one).mean((0, 1)) for one in (result, painted, original)]
+        assert np.abs(colours[0] - colours[1]).max() < np.abs(colours[2] - colours[1]).max() / 2
+
+
+@pytest.mark.parametrize("colour", [{"transfer": "moments"}, {"keep": "matched"}])
+def test_style_pictures_get_the_sources_colours_before_the_render(
+    colour: dict[str, str], source: Path, style: Path, plain: Path, tmp_path: Path
+) -> None:
+    run = render(source, style, tmp_path / "out", settings(20, colour=colour))
+    base = render(source, style, tmp_path / "base", settings(20))
+
+    def saturation(folder: Path) -> float:
+        return float(np.mean([unit(one).mean((0, 1)).std() for one in pictures(folder)]))
+
+    own = saturation(source)
+    assert abs(saturation(run / "frames") - own) < abs(saturation(base / "frames") - own) / 2
+    plan = json.loads((run / "plan.json").read_text())
+    assert len(plan["colours"]["sample"]) > 1000
+
+
+def stop_after(stage: str, count: int) -> dict[str, Any]:
+    """A listener and a question that stop a render once a pass has done some frames."""
+    seen: list[int] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Stage) and event.stage == stage:
+            seen.append(event.done)
+
+    return {"on_event": listen, "cancelled": lambda: bool(seen) and max(seen) >= count}
+
+
+def test_a_stopped_finish_goes_on_by_its_folder_alone_to_the_same_bytes(
+    source: Path, style: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_state = effects_pass.PictureFolder.write_state
+
+    def stop(self: Any, shot: int, index: int, state: Any) -> None:
+        write_state(self, shot, index, state)
+        if index == 2:
+            raise CancelledError("stopped while finishing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(effects_pass.PictureFolder, "write_state", stop)
+        with pytest.raises(CancelledError, match="vidnst resume"):
+            render(source, style, tmp_path / "out", settings(**ALL))
+    run = tmp_path / "out.vidnst"
+    assert len(files(run / "finished")) == 3
+    made: list[int] = []
+    original = effects_pass.PictureFolder.write
+
+    def note(self: Any, index: int, write: Any) -> None:
+        made.append(index)
+        original(self, index, write)
+
+    monkeypatch.setattr(effects_pass.PictureFolder, "write", note)
+    from vidnst.rendering.pipeline import run as go_on
+
+    go_on(recall_request(run, {}))
+    assert made == [3, 4, 5], "the pictures that there were are not made again"
+    assert files(run / "finished") == files(finished / "finished")
+
+
+def test_a_user_who_stops_while_finishing_is_heard(source: Path, tmp_path: Path) -> None:
+    config = settings(0, filters={"after": ["palette:5"]})
+    with pytest.raises(CancelledError, match="vidnst resume"):
+        render(source, None, tmp_path / "out", config, **stop_after("finishing", 0))
+    run = render(source, None, tmp_path / "out", config)
+    assert len(files(run / "finished")) == 6
+
+
+KILLED = """
+import os, signal
+from vidnst.__main__ import main
+from vidnst.runs.image_folder import PictureFolder
+
+whole = PictureFolder.{method}
+
+def die(self, *args):
+    {before}
+    if args[{place}] == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    {after}
+
+PictureFolder.{method} = die
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "place", "first"), [("write", 0, False), ("write", 0, True), ("write_state", 1, True)]
+)
+def test_a_kill_at_any_moment_of_finishing_resumes_to_the_same_bytes(
+    method: str, place: int, first: bool, source: Path, style: Path, finished: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "settings.yaml").write_text(json.dumps({**BASE, **ALL}))
+    arguments = ["render", str(source), "--style", str(style), "-o", str(tmp_path / "out")]
+    arguments += ["--config", str(tmp_path / "settings.yaml")]
+    call = "whole(self, *args)"
+    script = KILLED.format(method=method, place=place, before=call if first else "pass", after="" if first else call)
+    killed = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    run = render(source, style, tmp_path / "out", settings(**ALL))
+    assert files(run / "finished") == files(finished / "finished")
+
+
+def test_deleted_pictures_are_made_again_from_what_is_there(
+    source: Path, style: Path, finished: Path, tmp_path: Path
+) -> None:
+    run = render(source, style, tmp_path / "out", settings(**ALL))
+    (run / "finished" / "00000002.png").unlink()
+    (run / "finished" / "0.npz").write_bytes(b"not any more")
+    render(source, style, tmp_path / "out", settings(**ALL), overwrite=True)
+    assert files(run / "finished") == files(finished / "finished")
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_number_of_threads_changes_no_byte(
+    threads: int, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(name: str, count: int) -> dict[str, bytes]:
+        monkeypatch.setattr(effects_pass, "_threads", lambda: count)
+        after = ["superpixels:30"] if threads == 3 else ["palette:7"]
+        config = settings(0, filters={"after": after}, input={"shots": [2, 4]})
+        return files(render(source, None, tmp_path / name, config) / "finished")
+
+    assert made("one", 1) == made("more", 4)
+
+
+def test_filters_before_are_what_is_rendered(source: Path, style: Path, tmp_path: Path) -> None:
+    config = settings(0, filters={"before": ["palette:4"]}, input={"deflicker": 3})
+    run = render(source, None, tmp_path / "through", config)
+    for before, frame in zip(*map(pictures, (run / "before", run / "frames")), strict=True):
+        assert len(np.unique(before.reshape(-1, 3), axis=0)) <= 4
+        assert np.array_equal(before, frame)
+    assert not (run / "finished").exists()
+    start = {"input": {"start": "2", "end": "5", "size": 64}, "filters": {"before": ["superpixels:30"]}}
+    run = render(source, style, tmp_path / "out", settings(**start))
+    assert len(files(run / "before")) == len(files(run / "frames")) == 3
+    assert pictures(run / "before")[0].shape == pictures(run / "frames")[0].shape
+    with pytest.raises(CancelledError):
+        render(source, style, tmp_path / "again", settings(**start), **stop_after("filtering", 1))
+    again = render(source, style, tmp_path / "again", settings(**start))
+    assert files(again / "frames") == files(run / "frames")
+
+
+def test_other_filters_are_another_render(source: Path, tmp_path: Path) -> None:
+    render(source, None, tmp_path / "out", settings(0, filters={"after": ["palette:5"]}))
+    with pytest.raises(RunError, match=r"filters\.after"):
+        render(source, None, tmp_path / "out", settings(0, filters={"after": ["palette:6"]}), overwrite=True)
+    render(source, None, tmp_path / "out", settings(0, filters={"after": ["palette:6"]}), overwrite=True, restart=True)
+    assert len(np.unique(pictures(tmp_path / "out")[0].reshape(-1, 3), axis=0)) == 6
+
+
+def test_pictures_go_when_they_need_not_be_kept(source: Path, tmp_path: Path) -> None:
+    filters = {"before": ["superpixels:30"], "after": ["palette:5"]}
+    run = render(source, None, tmp_path / "out", settings(0, filters=filters, output={"keep_frames": False}))
+    assert not {"before", "finished", "frames", "state"} & set(os.listdir(run))
+
+
+def test_the_disk_must_hold_every_picture() -> None:
+    size = {"frames": 100, "width": 1920, "height": 1080, "states": 0}
+    assert required_bytes(**size, bits=16, more_bits=8) - required_bytes(**size) == 2 * 100 * 1920 * 1080 * 3
+
+
+def test_finished_frames_are_what_is_measured(source: Path, tmp_path: Path) -> None:
+    config = settings(0, filters={"after": ["palette:2"]}, output={"measure": True})
+    run = render(source, None, tmp_path / "out", config)
+    ratio = json.loads((run / "measure.json").read_text())["sharpness"]["ratio"]
+    assert ratio > 1.5, "hard edges of two colours, not the soft frames that were rendered"
+
+
+def test_a_measurement_later_reads_the_finished_pictures_and_knows_the_styles_new_colours(
+    source: Path, style: Path, tmp_path: Path
+) -> None:
+    config = settings(30, colour={"transfer": "moments"}, output={"keep_frames": False, "measure": True})
+    run = render(source, style, tmp_path / "out", config)
+    at_the_end = json.loads((run / "measure.json").read_text())["losses"]["style"]
+    later = measure_output(MeasureRequest(tmp_path / "out")).losses["style"]
+    untold = measure_output(MeasureRequest(tmp_path / "out", styles=(str(style),))).losses["style"]
+    assert later == pytest.approx(at_the_end, rel=0.1)
+    assert untold > 1.5 * later
+    kept = render(source, None, tmp_path / "kept", settings(0, filters={"after": ["palette:2"]}))
+    assert measure_output(MeasureRequest(kept)).sharpness.ratio > 1.5  # type: ignore[operator]
+
+
+def test_what_has_no_use_without_a_render_is_told(source: Path, tmp_path: Path) -> None:
+    told: list[Event] = []
+    render(source, None, tmp_path / "out", settings(0, photo={"enabled": True}), on_event=told.append)
+    assert [str(one) for one in told if isinstance(one, Warned) and "optimize.iterations is 0" in str(one)]
+
+
+def test_a_frame_that_does_not_decode_is_repeated_and_told_once(tmp_path: Path) -> None:
+    whole = clips.write_video(tmp_path / "whole.mp4", CLIP.all_pixels(), options=("-g", "1"))
+    broken = clips.damage(whole, tmp_path / "broken.mp4", [3])
+    config = settings(
+        0, filters={"before": ["superpixels:30"], "after": ["palette:4"]}, input={"on_bad_frame": "repeat"}
+    )
+    told: list[Event] = []
+    run = render(broken, None, tmp_path / "out", config, on_event=told.append)
+    assert len([one for one in told if isinstance(one, Warned) and "frame 3 does not decode" in str(one)]) == 1
+    assert len(files(run / "finished")) == 6
+
+
+@pytest.mark.slow
+def test_the_command_line_names_every_control(source: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vidnst", "render", str(source), "-o", str(tmp_path / "out"), "--iterations", "0"]
+    command += ["--filter", "superpixels:40", "--filter", "palette:3", "--filter-before", "palette:9", "--photo"]
+    command += ["--keep-colours", "--dry-run", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    config = json.loads(done.stdout)["config"]
+    assert [one["kind"] for one in config["filters"]["after"]] == ["superpixels", "palette"]
+    assert config["filters"]["before"] == [{"kind": "palette", "colours": 9}]
+    assert config["photo"]["enabled"]
+    assert config["colour"]["keep"] == "matched"
+    wrong = subprocess.run([*command, "--filter", "oils"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "no filter 'oils'; there are palette and superpixels" in wrong.stderr

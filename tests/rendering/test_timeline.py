@@ -1,0 +1,98 @@
+"""Styles over time and by shot: what a frame sees of a list of entries, and what lists are refused."""
+
+from fractions import Fraction
+
+import pytest
+
+from vidnst.errors import ConfigError
+from vidnst.rendering.styles.timeline import REST, TimedStyle, check_entries, check_shots, parts_of, pulls_at, unseen
+from vidnst.style.guidance import StyleMix
+
+
+def seen(entries: list[TimedStyle], seconds: float, *, shot: int = 0, region: str = REST) -> tuple[StyleMix, ...]:
+    return pulls_at(entries, region, seconds=Fraction(seconds), shot=shot)
+
+
+def at(style: int, seconds: float, weight: float = 1.0, region: str = REST) -> TimedStyle:
+    return TimedStyle(style, weight, f"s{style}", Fraction(seconds), region=region)
+
+
+def test_styles_without_moments_share_by_weight_at_any_time() -> None:
+    entries = [TimedStyle(0, 1.0), TimedStyle(1, 3.0)]
+    assert seen(entries, 0) == seen(entries, 99) == (StyleMix(0.25, ((0, 1.0),)), StyleMix(0.75, ((1, 1.0),)))
+
+
+def test_before_the_first_moment_the_first_holds_and_after_the_last_the_last() -> None:
+    entries = [at(0, 2), at(1, 6)]
+    assert seen(entries, 0) == seen(entries, 2) == (StyleMix(1.0, ((0, 1.0),)),)
+    assert seen(entries, 6) == seen(entries, 50) == (StyleMix(1.0, ((1, 1.0),)),)
+
+
+@pytest.mark.parametrize(("seconds", "way"), [(3, 0.25), (4, 0.5), (5.5, 0.875)])
+def test_between_two_moments_the_target_moves_in_a_straight_line(seconds: float, way: float) -> None:
+    entries = [at(0, 2), at(1, 6), at(2, 60)]
+    assert seen(entries, seconds) == (StyleMix(1.0, ((0, 1 - way), (1, way))),)
+
+
+def test_several_styles_of_a_moment_are_at_it_as_if_they_were_alone() -> None:
+    entries = [at(0, 0, 1.0), at(1, 0, 3.0), at(2, 8, 2.0), at(3, 8, 2.0)]
+    assert seen(entries, 0) == seen([TimedStyle(0, 1.0), TimedStyle(1, 3.0)], 0)
+    middle = seen(entries, 4)
+    assert len(middle) == 4
+    assert sum(pull.share for pull in middle) == pytest.approx(1)
+    of_first = sum(pull.share * dict(pull.blend).get(0, 0.0) for pull in middle)
+    assert of_first == pytest.approx(0.25 / 2)
+
+
+def test_a_style_without_moment_stays_beside_those_that_come_and_go() -> None:
+    entries = [TimedStyle(0, 1.0), at(1, 0), at(2, 10)]
+    assert seen(entries, 5) == (StyleMix(0.5, ((0, 1.0),)), StyleMix(0.5, ((1, 0.5), (2, 0.5))))
+
+
+def test_a_shot_sees_its_own_styles_and_others_fall_back_on_those_of_no_shot() -> None:
+    entries = [TimedStyle(0), TimedStyle(1, shots=(2,)), TimedStyle(2, shots=(0, 2))]
+    assert [dict(pull.blend) for pull in seen(entries, 0, shot=2)] == [{1: 1.0}, {2: 1.0}]
+    assert [dict(pull.blend) for pull in seen(entries, 0, shot=0)] == [{2: 1.0}]
+    assert [dict(pull.blend) for pull in seen(entries, 0, shot=1)] == [{0: 1.0}]
+
+
+def test_the_parts_of_styles_are_what_all_pulls_have_of_them() -> None:
+    entries = [TimedStyle(0, 1.0), at(1, 0, 1.0), at(0, 10, 1.0)]
+    assert parts_of(seen(entries, 5)) == pytest.approx({0: 0.75, 1: 0.25})
+
+
+def test_regions_have_timelines_of_their_own() -> None:
+    entries = [at(0, 0, region="sky"), at(1, 10, region="sky"), TimedStyle(2)]
+    assert seen(entries, 5, region="sky") == (StyleMix(1.0, ((0, 0.5), (1, 0.5))),)
+    assert seen(entries, 5) == (StyleMix(1.0, ((2, 1.0),)),)
+    assert seen(entries, 5, region="sea") == ()
+
+
+def test_moments_out_of_order_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="s1 at 2 s comes after s0 at 5 s"):
+        check_entries([at(0, 5), at(1, 2)])
+    check_entries([at(0, 5), at(1, 2, region="sky"), at(2, 5), at(3, 3, region="sky")])
+
+
+def test_moments_and_shots_in_one_region_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"s0 holds from a moment and b\.jpg for a shot in region sky"):
+        check_entries([at(0, 5, region="sky"), TimedStyle(1, name="b.jpg", shots=(1,), region="sky")])
+    check_entries([at(0, 5, region="sky"), TimedStyle(1, shots=(1,))])
+
+
+def test_a_shot_without_style_and_a_style_without_shot_are_refused() -> None:
+    with pytest.raises(ConfigError, match="shot 1 has no style"):
+        check_shots([TimedStyle(0, shots=(0,)), TimedStyle(1, shots=(2,))], 3)
+    with pytest.raises(ConfigError, match="is for shot 3, and the range has shots 0 to 2"):
+        check_shots([TimedStyle(0), TimedStyle(1, shots=(3,))], 3)
+    check_shots([TimedStyle(0, shots=(0,)), TimedStyle(1)], 3)
+
+
+def test_what_would_never_be_seen_is_found() -> None:
+    times = [Fraction(second) for second in range(10)]
+    late = [at(0, 0), at(1, 20), at(2, 30)]
+    assert [entry.style for entry in unseen(late, times)] == [2]
+    assert [entry.style for entry in unseen(late, [Fraction(25)])] == [0]
+    assert unseen([at(0, 50)], times) == []
+    between_frames = [at(0, 0.25), at(1, 0.5), at(2, 0.75)]
+    assert [entry.style for entry in unseen(between_frames, times)] == [1]

@@ -1,0 +1,259 @@
+"""A file of jobs: sources times styles times presets, read and checked, each with an output of its own."""
+
+import glob
+import json
+import os
+import string
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from vidnst.config import FarmConfig, RenderConfig
+from vidnst.config.loader import load_config, read_yaml
+from vidnst.config.style import parse_style
+from vidnst.errors import ConfigError
+from vidnst.runs.request import Request
+
+_T = TypeVar("_T")
+
+_MOST_CLIPS = 20_000
+_FIELDS = ("source", "folder", "style", "preset", "name", "n")
+_WHOLE = ("layers", "kinds", "cells")
+"""Settings whose keys end so are tables: they are replaced as a whole."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Defaults(_Part):
+    """What holds for all entries that do not say otherwise."""
+
+    preset: str | None = None
+    set: dict[str, Any] = {}
+    """Settings, nested or dotted; `farm` only here."""
+    folder: str = "."
+    """Where outputs go, from the file's folder."""
+    output: str = "{source}-{style}.mp4"
+    """Template of an output's name inside that folder."""
+
+
+class JobEntry(_Part):
+    """Clips that are rendered alike."""
+
+    sources: list[str] = Field(min_length=1)
+    """Videos, folders, printf patterns; globs, of which every file is a clip. From the file's folder."""
+    styles: list[str | list[str]] = Field(min_length=1)
+    """Each as `--style` takes it, or a list of such for a blend."""
+    presets: list[str | None] = Field([None], min_length=1)
+    set: dict[str, Any] = {}
+    output: str | None = None
+    priority: int = Field(0, ge=-1000, le=1000)
+    """Higher goes first."""
+    name: str = Field("", max_length=200)
+
+    @field_validator("sources", "styles", "presets", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+
+class JobFile(_Part):
+    """The whole file."""
+
+    defaults: Defaults = Defaults()
+    jobs: list[JobEntry] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSpec:
+    """One clip to render."""
+
+    name: str
+    """Its output, from the output folder: no two clips have the same."""
+    entry: str
+    """The name of the entry that it comes from, or that entry's place."""
+    preset: str
+    priority: int
+    request: Request
+
+    @property
+    def source(self) -> str:
+        """The source as one text."""
+        return str(self.request.source)
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """What a file asks for."""
+
+    clips: tuple[ClipSpec, ...]
+    farm: FarmConfig
+
+
+def read_jobs(path: Path, *, farm: Mapping[str, Any] | None = None) -> Jobs:
+    """Read a file of jobs.
+
+    Args:
+        path: YAML; what it names is looked for from its folder.
+        farm: settings of the `farm` section that win over the file's.
+
+    Raises:
+        ConfigError: the first mistake, with its place in the file.
+    """
+    values = read_yaml(path)
+    try:
+        file = JobFile.model_validate(values)
+    except ValidationError as error:
+        raise _explain(path, error) from error
+    base, defaults = Path(os.path.abspath(path)).parent, file.defaults
+    with_farm = dict(_flat(defaults.set)) | {f"farm.{key}": value for key, value in (farm or {}).items()}
+    shared = _placed(f"{path}: defaults", _config, defaults.preset, with_farm).farm
+    clips: dict[str, ClipSpec] = {}
+    for number, entry in enumerate(file.jobs):
+        place = f"{path}: jobs[{number}]" + (f" ({entry.name})" if entry.name else "")
+        label = entry.name or f"jobs[{number}]"
+        for clip in _clips(entry, defaults, shared, base=base, place=place, label=label):
+            if clip.name in clips:
+                other = clips[clip.name]
+                raise ConfigError(
+                    f"{place}: the output {clip.name} of {clip.source} is that of {other.source} ({other.entry}), too",
+                    f"put more of {', '.join(f'{{{field}}}' for field in _FIELDS)} into the output's template",
+                )
+            clips[clip.name] = clip
+            if len(clips) > _MOST_CLIPS:
+                raise ConfigError(f"{path} asks for more than {_MOST_CLIPS} clips", "split it")
+    return Jobs(tuple(clips.values()), shared)
+
+
+def _clips(
+    entry: JobEntry, defaults: Defaults, farm: FarmConfig, *, base: Path, place: str, label: str
+) -> Iterator[ClipSpec]:
+    own = dict(_flat(entry.set))
+    if strange := next((key for key in own if key.split(".")[0] == "farm"), None):
+        raise ConfigError(f"{place}: set.{strange} is for all jobs together", "put it into defaults.set")
+    folder = base / defaults.folder
+    template = defaults.output if entry.output is None else entry.output
+    fields = _placed(place, _template_fields, template)
+    sources = [source for number, text in enumerate(entry.sources) for source in _sources(text, base, place, number)]
+    configs = {}
+    for preset in entry.presets:
+        chosen = defaults.preset if preset is None else preset
+        config = _placed(place, _config, chosen, dict(_flat(defaults.set)) | own)
+        configs[preset] = (chosen or "default", config.model_copy(update={"farm": farm}))
+    looks = [_styles(style, base, f"{place}: styles[{number}]") for number, style in enumerate(entry.styles)]
+    for number, (source, (look, texts), preset) in enumerate(product(sources, looks, entry.presets), start=1):
+        named, config = configs[preset]
+        known = {
+            "source": Path(source).stem.replace("%", ""),
+            "folder": Path(source).parent.name,
+            "style": look,
+            "preset": named,
+            "name": entry.name or Path(source).stem,
+            "n": number,
+        }
+        name = template.format(**{field: known[field] for field in fields})
+        output = _placed(place, _inside, folder, name)
+        yield ClipSpec(
+            output.relative_to(os.path.abspath(folder)).as_posix(),
+            label,
+            named,
+            entry.priority,
+            Request(source, texts, output, config),
+        )
+
+
+def _sources(text: str, base: Path, place: str, number: int) -> list[str]:
+    """The sources that a text stands for: the files of a glob, or the one that it names, there or not."""
+    whole = os.path.abspath(base / text)
+    if os.path.lexists(whole) or not glob.has_magic(text):
+        return [whole]
+    found = sorted(glob.glob(text, root_dir=base, recursive=True))
+    if not found:
+        raise ConfigError(f"{place}: sources[{number}] = {text!r} fits no file in {base}", "mend the pattern")
+    return [os.path.abspath(base / name) for name in found]
+
+
+def _styles(style: str | Sequence[str], base: Path, place: str) -> tuple[str, tuple[str, ...]]:
+    """The name of a look, and its texts with absolute paths."""
+    given = [style] if isinstance(style, str) else list(style)
+    if not given:
+        raise ConfigError(f"{place} is empty", "name a style picture")
+    texts = tuple(os.path.join(base, text) for text in given)
+    parsed = [_placed(place, parse_style, text) for text in texts]
+    return "+".join(Path(part.path).stem for part in parsed), texts
+
+
+def _template_fields(template: str) -> list[str]:
+    known = ", ".join(f"{{{field}}}" for field in _FIELDS)
+    try:
+        parts = [part for part in string.Formatter().parse(template) if part[1] is not None]
+    except ValueError as error:
+        raise ConfigError(f"output = {template!r}: {error}", f"known there: {known}") from error
+    for _, field, form, conversion in parts:
+        plain = field in _FIELDS and not conversion and (not form or (field == "n" and form.isdecimal()))
+        if not plain or len(form or "") > 2:
+            raise ConfigError(f"output = {template!r}: unknown part {{{field}}}", f"known there: {known}, {{n:03}}")
+    return [field for _, field, _, _ in parts if field]
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The path of an output, which must lie in the folder, whatever links are on the way."""
+    path = Path(os.path.abspath(folder / name))
+    home = Path(os.path.realpath(folder))
+    real = Path(os.path.realpath(path))
+    if Path(os.path.abspath(folder)) not in path.parents or (home not in real.parents):
+        raise ConfigError(f"the output {name!r} lies outside of the output folder {folder}", "mend the template")
+    return path
+
+
+def _config(preset: str | None, settings: Mapping[str, Any]) -> RenderConfig:
+    texts = []
+    for key, value in settings.items():
+        try:
+            texts.append(f"{key}={json.dumps(value, allow_nan=False)}")  # JSON is YAML
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{key} = {value!r} is no setting", "write a number, a text or a list") from error
+    return load_config(preset=preset, assignments=texts)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings as dotted ones."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value and not str(key).endswith(_WHOLE):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _placed(place: str, make: Callable[..., _T], *arguments: Any) -> _T:
+    """What `make` gives; its errors say where in the file they come from."""
+    try:
+        return make(*arguments)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error.what}", error.remedy) from error
+
+
+def _explain(path: Path, error: ValidationError) -> ConfigError:
+    first = error.errors(include_url=False)[0]
+    place = ""
+    for part in first["loc"]:
+        if isinstance(part, int):
+            place += f"[{part}]"
+        elif part in ("str", "list[str]", "[key]"):
+            continue
+        else:
+            place += f".{part}" if place else str(part)
+    if first["type"] == "extra_forbidden":
+        model = JobEntry if place.startswith("jobs[") else Defaults if place.startswith("defaults.") else JobFile
+        return ConfigError(f"{path}: unknown key {place}", f"known there: {', '.join(model.model_fields)}")
+    if first["type"] == "missing":
+        return ConfigError(f"{path}: {place} is missing", "add it")
+    message = first["msg"].removeprefix("Value error, ")
+    return ConfigError(
+        f"{path}: {place} = {str(first['input'])[:100]!r}: {message[:1].lower()}{message[1:]}", "mend it"
+    )

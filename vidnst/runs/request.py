@@ -1,0 +1,64 @@
+"""What a user asks for: a source, styles, an output and settings; and the same as a run folder remembers it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidnst.config import RenderConfig
+from vidnst.config.loader import build_config
+from vidnst.config.style import Style
+from vidnst.errors import RunError
+from vidnst.runs.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asks for."""
+
+    source: str | Path | Sequence[str | Path]
+    styles: tuple[str, ...]
+    """Paths of style pictures and clips, each optionally followed by `:weight`, `@moment` and `#region`."""
+    output: Path
+    config: RenderConfig
+    work_dir: Path | None = None
+    """Run folder; None puts it beside the output."""
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.work_dir or run_folder_of(self.output)
+
+
+def recall_request(folder: Path, farm: Mapping[str, Any]) -> Request:
+    """The request that a run folder (or the output beside it) remembers.
+
+    Args:
+        folder: a run folder, or the output that it was for.
+        farm: settings of the `farm` section that are to be different from now on.
+
+    Raises:
+        RunError: there is no run, or its record is damaged.
+        ConfigError: a setting in `farm`, or in the record, is wrong.
+    """
+    if not (folder / "run.json").is_file():
+        folder = run_folder_of(folder)
+    if not (folder / "run.json").is_file():
+        raise RunError(f"{folder} is no run folder: it has no run.json", "give the folder that ends in .vidnst")
+    manifest = Manifest.read(folder / "run.json")
+    values = dict(manifest.config)
+    more = {"farm": farm, "model": {"weights": manifest.weights}, "motion": {"raft_weights": manifest.raft_weights}}
+    for section, settings in more.items():
+        kept = values.get(section, {})
+        if not isinstance(kept, Mapping):
+            raise RunError(f"{folder / 'run.json'} is damaged: {section} is no section", "start afresh with --restart")
+        values[section] = {**kept, **settings}
+    source = manifest.sources[0] if len(manifest.sources) == 1 else manifest.sources
+    marks = manifest.look.styles
+    styles = tuple(str(Style(mark.path, mark.weight, mark.at, mark.shots, mark.region)) for mark in marks)
+    return Request(source, styles, Path(manifest.output), build_config(values), folder)
+
+
+def run_folder_of(output: Path) -> Path:
+    """The run folder that belongs to an output."""
+    return output.with_name(output.name + ".vidnst")
