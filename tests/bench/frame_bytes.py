@@ -49,8 +49,8 @@ EVERYTHING: dict[str, Any] = {
 
 def write_mask(path: Path) -> None:
     """Writes a mask whose left third is white."""
-    mask = Image.new("L", (160, 90))
-    mask.paste(255, (0, 0, 50, 90))
+    mask = Image.new("L", (640, 360))
+    mask.paste(255, (0, 0, 200, 360))
     mask.save(path)
 
 
@@ -79,12 +79,12 @@ def jobs(folder: Path, weights: str) -> list[list[str]]:
         ],
     }
     (folder / "jobs.yaml").write_text(json.dumps(batch))
-    timelapse = ["--preset", "timelapse", "--size", "128", "--end", "12"]
+    timelapse = ["--preset", "timelapse", "--size", "96", "--end", "9"]
     in_time_and_space = ["-s", f"{swirls}:2@0s", "-s", f"{mosaic}@0.3s", "-s", f"{STYLES / 'woodcut.jpg'}#left"]
     everything_on = ["--config", str(folder / "everything.yaml")]
-    burst = ["--preset", "burst", "--register", "ecc", "--fps", "8", "--size", "128"]
+    burst = ["--preset", "burst", "--register", "ecc", "--fps", "8", "--size", "96"]
     return [
-        ["render", clip, "-s", swirls, "--size", "160", "--end", "10", "-o", str(folder / "default"), *network],
+        ["render", clip, "-s", swirls, "--size", "96", "--end", "9", "-o", str(folder / "default"), *network],
         ["render", clip, "-s", mosaic, *timelapse, "-o", str(folder / "timelapse.mp4"), *network],
         ["render", clip, *in_time_and_space, *everything_on, "-o", str(folder / "everything"), *network],
         ["render", str(SAMPLES / "burst"), "-s", swirls, *burst, "-o", str(folder / "burst.gif"), *network],
