@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
 
+from vidnst.atomic_write import part_path
 from vidnst.errors import WeightsError
 
 _BLOCK_BYTES = 2**20
@@ -108,7 +109,7 @@ def _download(wanted: Checkpoint, paths: list[Path], sha256_start: str, on_progr
     part: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        part = part_path(path.with_stem(f"{path.stem}.{os.getpid()}"))  # another process may be downloading it, too
         digest = _fetch(wanted, url, part, on_progress)
         if not digest.startswith(sha256_start):
             raise WeightsError(f"what came from {url} is damaged (its SHA-256 is {digest[:16]}...)", wanted.remedy)

@@ -227,7 +227,7 @@ def test_replacing_a_folder_takes_only_frames_away(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"diary\.txt"):
         encode(frames, output, clip=clip, start=0, end=2, settings=OutputConfig())
     assert (output / "diary.txt").read_text() == "mine"
-    assert not output.with_name("out.part").exists()
+    assert not output.with_name(".out.part").exists()
 
 
 @pytest.mark.parametrize("name", ["o.png", "o.jpg", "o.webp", "o.tiff"])

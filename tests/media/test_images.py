@@ -1,6 +1,7 @@
 """Pictures: found in natural order, read upright as RGB, written whole."""
 
 import os
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -207,14 +208,14 @@ def test_a_failed_write_leaves_the_old_picture_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DiskFullError, match=r"a\.png"):
+    with pytest.raises(DiskFullError, match=re.escape(str(tmp_path))):
         images.write_png(path, clips.picture(2))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_writing_into_a_missing_folder_is_an_output_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot write in"):
         images.write_png(tmp_path / "no" / "a.png", clips.picture(0))
 
 

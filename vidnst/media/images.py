@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vidnst.errors import DiskFullError, OutputError, SourceError
+from vidnst.atomic_write import write_bytes_atomically
+from vidnst.errors import OutputError, SourceError
 from vidnst.frames import Pixels
 from vidnst.media.input.limits import MAX_FRAMES, MAX_PICTURE_BYTES, MAX_PIXELS, check_frame_count
 
@@ -257,7 +258,7 @@ def write_png(path: Path, pixels: Pixels, *, bits: Literal[8, 16] = 8) -> None:
     Raises:
         DiskFullError, OutputError: the disk is full, or the folder cannot be written.
     """
-    write_whole(path, encode_png(pixels, bits=bits))
+    write_bytes_atomically(path, encode_png(pixels, bits=bits))
 
 
 def write_picture(path: Path, pixels: Pixels) -> None:
@@ -277,7 +278,7 @@ def write_picture(path: Path, pixels: Pixels) -> None:
     elif suffix == ".webp":
         options = [cv2.IMWRITE_WEBP_QUALITY, 95]
     deep = suffix in (".png", ".tif", ".tiff")
-    write_whole(path, _encode(pixels if deep else with_bits(pixels, 8), suffix, options))
+    write_bytes_atomically(path, _encode(pixels if deep else with_bits(pixels, 8), suffix, options))
 
 
 def _encode(pixels: Pixels, suffix: str, options: Sequence[int]) -> bytes:
@@ -285,25 +286,3 @@ def _encode(pixels: Pixels, suffix: str, options: Sequence[int]) -> bytes:
     if not done:
         raise OutputError(f"a picture of {pixels.shape[1]}x{pixels.shape[0]} cannot be written as {suffix[1:]}")
     return data.tobytes()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write bytes under a temporary name beside `path`, see them to the disk, then give them their name."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def cannot_write(path: Path, error: OSError) -> OutputError:
-    """The error for an output that the system refused."""
-    if error.errno == 28:  # ENOSPC
-        return DiskFullError(f"no space was left on the disk while writing {path}", "free some and resume")
-    return OutputError(f"{path} cannot be written: {error.strerror or error}", "choose another place")

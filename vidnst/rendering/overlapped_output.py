@@ -10,6 +10,7 @@ from threading import Condition
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
+from vidnst.atomic_write import part_path
 from vidnst.errors import CancelledError
 from vidnst.events import Cancelled, Event, FrameDone, OnEvent
 from vidnst.frames import Shot
@@ -272,8 +273,8 @@ class OverlappedOutput:
 def _part(output: Path, folder: Path) -> Path:
     """Where an output is packed: in the run folder, or beside it where that is another disk, since it is renamed."""
     if file_system(folder) == file_system(output.parent):
-        return folder / f".output.part{output.suffix}"
-    return output.with_name(f"{output.stem}.part{output.suffix}")
+        return part_path(folder / f"output{output.suffix}")
+    return part_path(output)
 
 
 def _stand_back() -> None:

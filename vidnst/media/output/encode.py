@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from vidnst.atomic_write import part_path, translate_os_errors
 from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError
 from vidnst.frames import ClipInfo, SourceKind
@@ -70,21 +71,20 @@ def encode(
     elif target.kind is Kind.FOLDER:
         _write_folder(frames, output, start, on_progress, cancelled)
     else:
-        part = output.with_name(f"{output.stem}.part{output.suffix}")
+        part = part_path(output)
         try:
-            pack(
-                frames,
-                part,
-                clip=clip,
-                start=start,
-                end=end,
-                settings=settings,
-                on_progress=on_progress,
-                cancelled=cancelled,
-            )
-            part.replace(output)
-        except OSError as error:
-            raise images.cannot_write(output, error) from error
+            with translate_os_errors(output.parent):
+                pack(
+                    frames,
+                    part,
+                    clip=clip,
+                    start=start,
+                    end=end,
+                    settings=settings,
+                    on_progress=on_progress,
+                    cancelled=cancelled,
+                )
+                part.replace(output)
         finally:
             part.unlink(missing_ok=True)
 
@@ -119,22 +119,21 @@ def pack(
 def _write_folder(
     frames: Sequence[Path], output: Path, start: int, on_progress: FrameProgress | None, cancelled: Asked | None
 ) -> None:
-    part = output.with_name(f"{output.name}.part")
+    part = part_path(output)
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        for number, path in enumerate(frames):
-            if cancelled and cancelled():
-                raise CancelledError("stopped while the frames were copied")
-            shutil.copyfile(path, part / f"{start + number:06d}.png")
-            if on_progress:
-                on_progress(number + 1)
-        if output.exists():
-            check_replaceable(output)
-            shutil.rmtree(output)
-        part.replace(output)
-    except OSError as error:
-        raise images.cannot_write(output, error) from error
+        with translate_os_errors(output.parent):
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            for number, path in enumerate(frames):
+                if cancelled and cancelled():
+                    raise CancelledError("stopped while the frames were copied")
+                shutil.copyfile(path, part / f"{start + number:06d}.png")
+                if on_progress:
+                    on_progress(number + 1)
+            if output.exists():
+                check_replaceable(output)
+                shutil.rmtree(output)
+            part.replace(output)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
