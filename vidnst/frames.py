@@ -24,29 +24,60 @@ State: TypeAlias = NDArray[np.uint16]
 """`(H, W, 3)` uint16 sRGB in RGB order: an optimiser's result, quantised once; what warm starts read."""
 
 
-def unit(pixels: Pixels) -> NDArray[np.float32]:
-    """`(H, W, 3)` uint8 or uint16 as float32 in [0, 1]."""
+LUMA_WEIGHTS = np.array([0.2126, 0.7152, 0.0722], np.float32)
+"""Rec. 709 weights of R, G and B: of luma for gamma-encoded values, of luminance for linear light."""
+
+
+def to_float(pixels: Pixels) -> NDArray[np.float32]:
+    """Convert integer pixels to float32 in [0, 1]."""
     return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
 
 
-def planes(pixels: Pixels) -> NDArray[np.float32]:
-    """`(H, W, 3)` uint8 or uint16 as `(3, H, W)` float32 in [0, 1]: `unit`, channel by channel."""
-    # In one go to float32: no copy of the integers in another order is made on the way.
-    found = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)
-    found /= np.float32(np.iinfo(pixels.dtype).max)
-    return found
+def to_float_planes(pixels: Pixels) -> NDArray[np.float32]:
+    """Convert `(H, W, 3)` integer pixels to `(3, H, W)` float32 in [0, 1], C-contiguous: `to_float`, channels first."""
+    # One conversion to float32: transposing the integers first would cost another copy.
+    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)
+    planes /= np.float32(np.iinfo(pixels.dtype).max)
+    return planes
 
 
-def widen(pixels: Pixels) -> State:
-    """Pixels as 16-bit state, exactly: narrowing them again gives the same pixels."""
+def from_float(picture: NDArray[np.float32], bits: int) -> Pixels:
+    """Quantise a float picture in [0, 1] to pixels of 8 or 16 bits, rounded to nearest and clipped."""
+    levels = np.rint(np.clip(picture, 0, 1) * np.float32((1 << bits) - 1))
+    pixels: Pixels = levels.astype(np.uint8) if bits == 8 else levels.astype(np.uint16)
+    return pixels
+
+
+def to_levels(pixels: Pixels) -> NDArray[np.float32]:
+    """Convert integer pixels, or one plane of them, to float32 in levels of 0 to 255."""
+    levels = pixels.astype(np.float32)
+    if pixels.dtype == np.uint16:
+        levels /= np.float32(257)
+    return levels
+
+
+def to_bits(pixels: Pixels, bits: int) -> Pixels:
+    """Convert pixels to 8 or 16 bits per channel, rounded to nearest; 8 bits survive the way to 16 and back."""
+    if bits == 16:
+        return to_16_bits(pixels)
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+
+
+def to_16_bits(pixels: Pixels) -> State:
+    """Convert pixels to the 16 bits of a `State`, exactly."""
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint16) * np.uint16(257)
     return pixels.astype(np.uint16, copy=False)
 
 
-def narrow(state: State, bits: int) -> Pixels:
-    """A state as pixels of 8 or 16 bits, rounded to nearest."""
-    return state if bits == 16 else ((state.astype(np.uint32) + 128) // 257).astype(np.uint8)
+def upper_8_bits(pixels: Pixels) -> NDArray[np.uint8]:
+    """Truncate pixels to the upper eight bits of each channel: cheaper than `to_bits`, for analysis only."""
+    return (pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.uint8, copy=False)
+
+
+def luma(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compute the `(H, W)` float32 Rec. 709 luma of a gamma-encoded `(H, W, 3)` float32 picture, in its range."""
+    return np.asarray(picture @ LUMA_WEIGHTS, np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from vidnst.events import Event, FrameDone, Stage
 from vidnst.farm.jobs import Stylized, StylizeJob
 from vidnst.farm.memory_fallback import MemoryLadder
 from vidnst.farm.workers import StyleWorker, StyleWorkerFactory
-from vidnst.frames import widen
+from vidnst.frames import to_16_bits
 from vidnst.rendering.pipeline import render
 from vidnst.style.memory.modes import MemoryMode
 from vidnst.tools.bench.full_renders import drawn_footage
@@ -66,7 +66,7 @@ class SleepingWorker(StyleWorker):
         time.sleep(self._seconds * job.iterations)
         self._notes.write(f"{began} {time.monotonic()}\n")
         losses = dict.fromkeys(("total", "content", "style", "tv", "temporal"), 1.0)
-        return Stylized(widen(job.content), losses, job.iterations, 0.0)
+        return Stylized(to_16_bits(job.content), losses, job.iterations, 0.0)
 
 
 class Marks:

@@ -17,7 +17,7 @@ from vidnst.errors import FarmError
 from vidnst.farm.jobs import FlowJob, Stylized, StylizeJob
 from vidnst.farm.plan import FlowId, StateId
 from vidnst.farm.workers import FlowWorkerFactory, StyleWorker, StyleWorkerFactory, blends_there
-from vidnst.frames import narrow, unit, widen
+from vidnst.frames import to_16_bits, to_bits, to_float
 from vidnst.motion.blend import WarmSource, blend
 from vidnst.motion.flow import Flow
 from vidnst.motion.quality_gate import thumbnail_luma
@@ -50,12 +50,12 @@ def test_zero_iterations_pass_the_frame_through_exactly(dtype: type) -> None:
     frame = pixels(1, dtype)
     done = StyleWorkerFactory(RenderConfig(), None, [])().run(StylizeJob(StateId(0), frame, (), 0, 0))
     assert done.evaluations == 0
-    np.testing.assert_array_equal(narrow(done.state, np.iinfo(dtype).bits), frame)
+    np.testing.assert_array_equal(to_bits(done.state, np.iinfo(dtype).bits), frame)
 
 
 def test_all_eight_bit_levels_survive_sixteen_bits() -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
-    np.testing.assert_array_equal(narrow(widen(levels), 8), levels)
+    np.testing.assert_array_equal(to_bits(to_16_bits(levels), 8), levels)
 
 
 def test_a_cold_frame_is_changed_and_its_losses_are_told(worker: StyleWorker) -> None:
@@ -64,38 +64,40 @@ def test_a_cold_frame_is_changed_and_its_losses_are_told(worker: StyleWorker) ->
     assert done.state.shape == (HEIGHT, WIDTH, 3)
     assert done.evaluations == 4
     assert {"total", "content", "style", "tv", "temporal", "edges"} <= set(done.losses)
-    assert not np.array_equal(narrow(done.state, 8), pixels(1))
+    assert not np.array_equal(to_bits(done.state, 8), pixels(1))
 
 
 def test_the_same_job_gives_the_same_bytes(worker: StyleWorker) -> None:
-    job = StylizeJob(StateId(3), pixels(1), (WarmSource(widen(pixels(2)), still()),), 3, 5)
+    job = StylizeJob(StateId(3), pixels(1), (WarmSource(to_16_bits(pixels(2)), still()),), 3, 5)
     np.testing.assert_array_equal(worker.run(job).state, worker.run(job).state)
 
 
 def test_a_warm_frame_begins_where_its_start_is(worker: StyleWorker) -> None:
-    before = widen(pixels(2))
+    before = to_16_bits(pixels(2))
     cold = worker.run(StylizeJob(StateId(1), pixels(1), (), 2, 0)).state
     warm = worker.run(StylizeJob(StateId(1), pixels(1), (WarmSource(before, still()),), 2, 0)).state
-    off = [float(np.abs(unit(state) - unit(before)).mean()) for state in (warm, cold)]
+    off = [float(np.abs(to_float(state) - to_float(before)).mean()) for state in (warm, cold)]
     assert off[0] < 0.5 * off[1]
 
 
 def test_a_renewed_frame_begins_nearer_to_its_content(worker: StyleWorker) -> None:
     begun = [
-        worker.run(StylizeJob(StateId(1), pixels(1), (WarmSource(widen(pixels(2)), still()),), 1, 0, renew=share)).state
+        worker.run(
+            StylizeJob(StateId(1), pixels(1), (WarmSource(to_16_bits(pixels(2)), still()),), 1, 0, renew=share)
+        ).state
         for share in (0.0, 0.5, 1.0)
     ]
-    np.testing.assert_allclose(unit(begun[0]), unit(pixels(2)), atol=1e-4)
-    np.testing.assert_allclose(unit(begun[1]), (unit(pixels(1)) + unit(pixels(2))) / 2, atol=1e-4)
-    np.testing.assert_allclose(unit(begun[2]), unit(pixels(1)), atol=1e-4)
+    np.testing.assert_allclose(to_float(begun[0]), to_float(pixels(2)), atol=1e-4)
+    np.testing.assert_allclose(to_float(begun[1]), (to_float(pixels(1)) + to_float(pixels(2))) / 2, atol=1e-4)
+    np.testing.assert_allclose(to_float(begun[2]), to_float(pixels(1)), atol=1e-4)
 
 
 def test_what_has_just_come_into_view_is_painted_and_the_rest_touched_up(worker: StyleWorker) -> None:
     flow = still()
     flow.valid[:, : WIDTH // 2] = 0
-    starts = (WarmSource(widen(pixels(1)), flow),)
+    starts = (WarmSource(to_16_bits(pixels(1)), flow),)
     begun = blend(pixels(1), starts).picture.transpose(1, 2, 0)
-    done = unit(worker.run(StylizeJob(StateId(1), pixels(1), starts, 12, 0, rate=0.4)).state)
+    done = to_float(worker.run(StylizeJob(StateId(1), pixels(1), starts, 12, 0, rate=0.4)).state)
     moved = np.abs(done - begun)
     assert moved[:, : WIDTH // 2].mean() > 1.5 * moved[:, WIDTH // 2 :].mean() > 0
 
@@ -108,7 +110,7 @@ def wandering() -> tuple[WarmSource, ...]:
         vectors = cv2.resize(random.normal(0, 3, (3, 4, 2)).astype(np.float32), (WIDTH, HEIGHT))
         valid = (random.uniform(0, 1, (HEIGHT, WIDTH)) < 0.7).astype(np.uint8) * np.uint8(255)
         starts.append(
-            WarmSource(widen(pixels(seed)), Flow((np.rint(vectors * 32) / 32).astype(np.float32), valid), 0.5)
+            WarmSource(to_16_bits(pixels(seed)), Flow((np.rint(vectors * 32) / 32).astype(np.float32), valid), 0.5)
         )
     return tuple(starts)
 
@@ -123,7 +125,7 @@ def test_what_is_blended_where_a_gpu_would_is_what_opencv_blends(
     monkeypatch.setattr("vidnst.farm.workers.blends_there", lambda device, motion: True)
     monkeypatch.setattr("vidnst.farm.workers.blend", None)  # nothing asks for it
     found = [worker.run(job) for job in (first, later)]
-    off = [np.abs(unit(one.state) - unit(other.state)) for one, other in zip(found, usual, strict=True)]
+    off = [np.abs(to_float(one.state) - to_float(other.state)) for one, other in zip(found, usual, strict=True)]
     assert off[0].max() < 1e-4
     # Optimisers go by a gradient's sign where it is next to nothing, so a few pixels then go the other way.
     assert off[1].mean() < 1e-3
@@ -144,7 +146,7 @@ def test_a_gpu_blends_but_for_what_only_opencv_can() -> None:
 def test_a_worker_on_a_gpu_paints_what_one_on_a_cpu_does_and_the_same_every_time(follow_light: bool) -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs an NVIDIA GPU")
-    starts = tuple(replace(start, source=narrow(start.state, 8)) for start in wandering())
+    starts = tuple(replace(start, source=to_bits(start.state, 8)) for start in wandering())
     job = StylizeJob(StateId(1), pixels(1), starts, 3, 0, renew=0.2)
     look = {"losses": SMALL, "optimize": {"iterations": 4, "scales": 1}, "motion": {"follow_light": follow_light}}
     made = {
@@ -155,7 +157,7 @@ def test_a_worker_on_a_gpu_paints_what_one_on_a_cpu_does_and_the_same_every_time
     }
     one, two, cpu = (made[device].run(job).state for device in ("cuda", "cuda", "cpu"))
     np.testing.assert_array_equal(one, two)
-    assert np.abs(unit(one) - unit(cpu)).mean() < 0.02
+    assert np.abs(to_float(one) - to_float(cpu)).mean() < 0.02
 
 
 def glimpsed(**known: object) -> StylizeJob:
@@ -195,17 +197,17 @@ def test_where_no_style_pulls_the_state_is_the_source_and_the_edge_is_shown_soft
     job = StylizeJob(StateId(0), pixels(1), (), 4, 0, direction=direction)
     done = worker.run(pickle.loads(pickle.dumps(job)))
     assert done.shown is not None
-    np.testing.assert_array_equal(done.state[:, 32:], widen(pixels(1))[:, 32:])
+    np.testing.assert_array_equal(done.state[:, 32:], to_16_bits(pixels(1))[:, 32:])
     np.testing.assert_array_equal(done.shown[:, 32:], done.state[:, 32:])
     np.testing.assert_array_equal(done.shown[:, :20], done.state[:, :20])
-    source = unit(widen(pixels(1)))
-    off = [np.abs(unit(picture) - source)[:, 20:32].mean() for picture in (done.shown, done.state)]
+    source = to_float(to_16_bits(pixels(1)))
+    off = [np.abs(to_float(picture) - source)[:, 20:32].mean() for picture in (done.shown, done.state)]
     assert 0 < off[0] == pytest.approx(off[1] / 2, rel=0.05)
     assert worker.run(StylizeJob(StateId(0), pixels(1), (), 2, 0)).shown is None
 
 
 def test_read_only_arrays_are_welcome(worker: StyleWorker) -> None:
-    frame, before = pixels(1), widen(pixels(2))
+    frame, before = pixels(1), to_16_bits(pixels(2))
     frame.flags.writeable = before.flags.writeable = False
     worker.run(StylizeJob(StateId(0), frame, (WarmSource(before, still()),), 1, 0))
 
@@ -305,7 +307,7 @@ def test_two_threads_paint_one_after_the_other(monkeypatch: pytest.MonkeyPatch) 
         first_in.set()
         go_on.wait(20)
         inside.remove(job)
-        return Stylized(widen(job.content), {}, 1, 0.0)
+        return Stylized(to_16_bits(job.content), {}, 1, 0.0)
 
     monkeypatch.setattr(StyleWorker, "_paint", paint)
     jobs = [StylizeJob(StateId(number), pixels(number), (), 1, 0) for number in range(2)]

@@ -11,7 +11,7 @@ from support import clips
 
 from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError, OutputError
-from vidnst.frames import ClipInfo
+from vidnst.frames import ClipInfo, to_bits
 from vidnst.media import images
 from vidnst.media.input.container import describe, packets
 from vidnst.media.input.frame_reader import FrameReader, fit_size
@@ -41,7 +41,7 @@ def assert_same_pictures(found: ClipInfo, wanted: ClipInfo, start: int = 0) -> N
         assert frame.pixels.shape == original.shape
         assert clips.read_index(frame.pixels) == clips.read_index(original)
         assert clips.is_upright(frame.pixels)
-        difference = images.with_bits(frame.pixels, 8).astype(float) - images.with_bits(original, 8)
+        difference = to_bits(frame.pixels, 8).astype(float) - to_bits(original, 8)
         assert np.abs(difference.mean(axis=(0, 1))).max() < 2
 
 
@@ -213,7 +213,7 @@ def test_a_folder_of_png_frames_is_numbered_like_the_source(tmp_path: Path, tran
     for path, original in zip(found, FrameReader(trip.clip, start=3, end=6), strict=True):
         read = images.read_picture(path)
         assert read.dtype.itemsize * 8 == bits
-        assert np.array_equal(images.with_bits(read, 8), original.pixels)
+        assert np.array_equal(to_bits(read, 8), original.pixels)
 
 
 def test_replacing_a_folder_takes_only_frames_away(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from support import clips
 
 from vidnst.errors import DiskFullError, OutputError, SourceError
+from vidnst.frames import to_bits
 from vidnst.media import images
 
 
@@ -112,10 +113,10 @@ def test_sixteen_bits_come_through(tmp_path: Path, suffix: str) -> None:
 @given(st.integers(0, 65535))
 def test_bits_are_rounded_to_the_nearest_level_and_8_bits_survive_16(level: int) -> None:
     deep = np.full((1, 1, 3), level, np.uint16)
-    shallow = images.with_bits(deep, 8)
+    shallow = to_bits(deep, 8)
     assert shallow.dtype == np.uint8
     assert abs(int(shallow[0, 0, 0]) - level / 257) <= 0.5
-    assert np.array_equal(images.with_bits(images.with_bits(shallow, 16), 8), shallow)
+    assert np.array_equal(to_bits(to_bits(shallow, 16), 8), shallow)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])

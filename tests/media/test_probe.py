@@ -9,7 +9,7 @@ import pytest
 from support import clips
 
 from vidnst.errors import SourceError
-from vidnst.frames import SourceKind
+from vidnst.frames import SourceKind, to_bits
 from vidnst.media import images
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.probe import probe
@@ -163,7 +163,7 @@ def test_several_files_are_put_in_natural_order(tmp_path: Path) -> None:
 
 
 def test_sixteen_bit_pictures_stay_so(tmp_path: Path) -> None:
-    deep = [images.with_bits(frame, 16) for frame in clips.pictures(2)]
+    deep = [to_bits(frame, 16) for frame in clips.pictures(2)]
     clips.write_pictures(tmp_path, deep)
     clip = probe(tmp_path)
     assert clip.bit_depth == 16

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vidnst.frames import planes, unit, widen
-from vidnst.motion.blend import WarmSource, blend, luma, smooth_borders, standing_still
+from vidnst.frames import to_16_bits, to_float, to_float_planes
+from vidnst.motion.blend import WarmSource, blend, luma_of_planes, smooth_borders, standing_still
 from vidnst.motion.compose import compose, compose_pairs
 from vidnst.motion.flow import Flow, FlowPair, estimate_pair
 
@@ -32,20 +32,20 @@ def test_where_no_start_is_valid_the_content_shows_in_the_colours_of_the_rest() 
     flow.valid[:, : WIDTH // 2] = 0
     content = pixels(1)
     inverted = (255 - content).astype(np.uint8)
-    begun = blend(content, [WarmSource(widen(inverted), flow)])
-    np.testing.assert_allclose(begun.picture, planes(inverted), atol=0.02)  # the half without a start, too
+    begun = blend(content, [WarmSource(to_16_bits(inverted), flow)])
+    np.testing.assert_allclose(begun.picture, to_float_planes(inverted), atol=0.02)  # the half without a start, too
     assert begun.valid[0, 0] == 0
     assert begun.valid[0, -1] == 1
 
 
 def test_with_no_valid_start_at_all_the_content_shows_as_it_is() -> None:
-    begun = blend(pixels(1), [WarmSource(widen(pixels(2)), still(0))])
-    np.testing.assert_allclose(begun.picture, planes(pixels(1)), atol=1e-6)
+    begun = blend(pixels(1), [WarmSource(to_16_bits(pixels(2)), still(0))])
+    np.testing.assert_allclose(begun.picture, to_float_planes(pixels(1)), atol=1e-6)
     assert not begun.valid.any()
 
 
 def test_starts_are_blended_by_their_validity() -> None:
-    one, two = widen(np.full_like(pixels(0), 100)), widen(np.full_like(pixels(0), 200))
+    one, two = to_16_bits(np.full_like(pixels(0), 100)), to_16_bits(np.full_like(pixels(0), 200))
     both = blend(pixels(1), [WarmSource(one, still()), WarmSource(two, still())])
     np.testing.assert_allclose(both.picture, 150 / 255, atol=1e-5)
     only = blend(pixels(1), [WarmSource(one, still(0)), WarmSource(two, still())])
@@ -54,7 +54,7 @@ def test_starts_are_blended_by_their_validity() -> None:
 
 
 def test_starts_are_blended_by_their_weight() -> None:
-    one, two = widen(np.full_like(pixels(0), 100)), widen(np.full_like(pixels(0), 200))
+    one, two = to_16_bits(np.full_like(pixels(0), 100)), to_16_bits(np.full_like(pixels(0), 200))
     begun = blend(pixels(1), [WarmSource(one, still(), 0.25), WarmSource(two, None, 0.75)])
     np.testing.assert_allclose(begun.picture, 175 / 255, atol=1e-5)
 
@@ -76,20 +76,23 @@ def test_strokes_that_do_not_quite_agree_keep_their_contrast() -> None:
 def test_a_blend_of_equal_pictures_is_that_picture() -> None:
     own = painted(scene(), 0.7)
     begun = blend(scene(), [WarmSource(own), WarmSource(own, still()), WarmSource(own, still(), 0.3)])
-    np.testing.assert_allclose(begun.picture, planes(own), atol=1e-5)
+    np.testing.assert_allclose(begun.picture, to_float_planes(own), atol=1e-5)
 
 
 def test_a_frame_s_own_state_needs_no_flow_and_is_taken_as_it_is() -> None:
-    own = widen(pixels(2))
+    own = to_16_bits(pixels(2))
     begun = blend(pixels(1), [WarmSource(own)])
-    np.testing.assert_array_equal(begun.picture, planes(own))
+    np.testing.assert_array_equal(begun.picture, to_float_planes(own))
     assert (begun.valid == 1).all()
 
 
 def test_bytes_do_not_depend_on_the_number_of_threads() -> None:
     frames = [np.asarray(cv2.resize(scene(gain), (640, 480)), np.uint8) for gain in (0.8, 0.9, 1.0)]
     flow = Flow(cv2.resize(shift(1.3, -0.7).vectors_px, (160, 120)), np.full((120, 160), 255, np.uint8))
-    starts = [WarmSource(widen(frames[0]), flow, 0.5, frames[0]), WarmSource(widen(frames[2]), None, 0.5, frames[2])]
+    starts = [
+        WarmSource(to_16_bits(frames[0]), flow, 0.5, frames[0]),
+        WarmSource(to_16_bits(frames[2]), None, 0.5, frames[2]),
+    ]
     found = []
     threads = cv2.getNumThreads()
     for count in (1, 4):
@@ -135,7 +138,7 @@ def scene(gain: float = 1.0) -> NDArray[np.uint8]:
 def painted(pixels: NDArray[np.uint8], answer: float) -> NDArray[np.uint16]:
     """A picture with strokes of its own that answers to the source's brightness by a share."""
     strokes = np.random.default_rng(6).uniform(-0.1, 0.1, (HEIGHT, WIDTH, 1))
-    return np.rint(np.clip(0.2 + answer * unit(pixels) + strokes, 0, 1) * 65535).astype(np.uint16)
+    return np.rint(np.clip(0.2 + answer * to_float(pixels) + strokes, 0, 1) * 65535).astype(np.uint16)
 
 
 def test_strokes_keep_their_place_and_take_over_the_change_of_light() -> None:
@@ -143,51 +146,53 @@ def test_strokes_keep_their_place_and_take_over_the_change_of_light() -> None:
     starts = [WarmSource(painted(scene(light), 0.5), still(), 0.5, scene(light)) for light in lights]
     now = scene(0.7)
     held, followed = blend(now, starts), blend(now, starts, follow_light=True)
-    wanted = planes(painted(now, 0.5))
+    wanted = to_float_planes(painted(now, 0.5))
     assert np.abs(held.picture - wanted).mean() > 0.02
     assert np.abs(followed.picture - wanted).mean() < 0.01
     assert followed.before is None
     assert followed.light is not None
-    change = np.mean([unit(now) - unit(scene(light)) for light in lights], axis=0) @ [0.2126, 0.7152, 0.0722]
+    change = np.mean([to_float(now) - to_float(scene(light)) for light in lights], axis=0) @ [0.2126, 0.7152, 0.0722]
     np.testing.assert_allclose(followed.light, change, atol=0.05)
 
 
 def test_a_single_state_tells_nothing_of_how_the_painting_answers_to_light_and_stays_as_it_is() -> None:
     start = WarmSource(painted(scene(), 0.5), still(), 1.0, scene())
     begun = blend(scene(0.6), [start], follow_light=True)
-    np.testing.assert_array_equal(begun.picture, planes(start.state))
+    np.testing.assert_array_equal(begun.picture, to_float_planes(start.state))
     assert begun.before is not None
-    np.testing.assert_allclose(begun.before, planes(scene()), atol=1e-6)
+    np.testing.assert_allclose(begun.before, to_float_planes(scene()), atol=1e-6)
     assert blend(scene(), [start], follow_light=True).before is None  # the light is the same
 
 
 def test_without_a_change_of_light_nothing_is_taken_over() -> None:
     start = WarmSource(painted(scene(), 0.5), still(), 1.0, scene())
-    np.testing.assert_allclose(blend(scene(), [start], follow_light=True).picture, planes(start.state), atol=1e-5)
+    np.testing.assert_allclose(
+        blend(scene(), [start], follow_light=True).picture, to_float_planes(start.state), atol=1e-5
+    )
 
 
 def test_what_stands_still_is_taken_as_it_is_whatever_the_flow_says() -> None:
     before = scene()
     now = before.copy()
     now[:, WIDTH // 2 :] = np.roll(before, 9, axis=0)[:, WIDTH // 2 :]
-    state = widen(pixels(2))
+    state = to_16_bits(pixels(2))
     begun = blend(now, [WarmSource(state, shift(1.5, 0.5), 1.0, before)], still_levels=4)
     assert begun.still is not None
     left = np.s_[8:-8, 8 : WIDTH // 2 - 12]
     assert (begun.still[left] == 1).all()
-    np.testing.assert_allclose(begun.picture[:, *left], planes(state)[:, *left], atol=1e-6)
+    np.testing.assert_allclose(begun.picture[:, *left], to_float_planes(state)[:, *left], atol=1e-6)
     assert begun.still[:, WIDTH // 2 + 6 :].mean() < 0.2
 
 
 def test_a_change_of_light_is_no_movement_where_light_is_followed() -> None:
-    before, now = luma(planes(scene())), luma(planes(scene(0.5)))
+    before, now = luma_of_planes(to_float_planes(scene())), luma_of_planes(to_float_planes(scene(0.5)))
     assert standing_still(now, before, levels=4, any_light=True).mean() > 0.95
     assert standing_still(now, before, levels=4, any_light=False).mean() < 0.05
 
 
 def test_noise_is_no_movement() -> None:
     noise = np.random.default_rng(8).normal(0, 4 / 255, (2, 3, HEIGHT, WIDTH)).astype(np.float32)
-    now, before = (luma(np.clip(planes(scene()) + grain, 0, 1)) for grain in noise)
+    now, before = (luma_of_planes(np.clip(to_float_planes(scene()) + grain, 0, 1)) for grain in noise)
     assert standing_still(now, before, levels=4, any_light=False).mean() > 0.95
 
 
@@ -214,8 +219,8 @@ def test_where_a_state_counts_alone_its_detail_stays_as_it_is_however_often_it_i
     flow = shift(0, 0)
     flow.valid[:, : WIDTH // 2] = 0
     seam = WIDTH // 2 - 8  # beyond what a blur of the other half reaches
-    first = widen(pixels(1))
-    others = [WarmSource(widen(pixels(seed)), flow) for seed in (2, 3)]
+    first = to_16_bits(pixels(1))
+    others = [WarmSource(to_16_bits(pixels(seed)), flow) for seed in (2, 3)]
     own = first
     for _ in range(4):
         begun = blend(pixels(1), [WarmSource(own), *others])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vidnst.frames import planes, unit
+from vidnst.frames import to_float, to_float_planes
 from vidnst.motion.compose import compose
 from vidnst.motion.flow import Flow, check_consistency, checked_pair, estimate_flow, estimate_pair
 from vidnst.motion.metrics import warp_error
@@ -85,20 +85,20 @@ def test_a_picture_too_small_for_the_flow_stays_where_it_is() -> None:
 
 
 def test_warping_by_an_integer_shift_is_exact_inside(texture: NDArray[np.uint8]) -> None:
-    picture = unit(texture)
+    picture = to_float(texture)
     warped, valid = warp(picture, shift_flow(-5, 0))
     np.testing.assert_allclose(warped[:, 5:], picture[:, :-5], atol=1e-6)
     assert (valid == 1).all()
 
 
 def test_a_picture_is_fetched_as_one_remapping_of_all_its_channels_would(texture: NDArray[np.uint8]) -> None:
-    picture, flow = unit(texture), shift_flow(-2.3, 1.6)
+    picture, flow = to_float(texture), shift_flow(-2.3, 1.6)
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     x, y = x + np.float32(-2.3), y + np.float32(1.6)
     whole = np.clip(cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), 0, 1)
     np.testing.assert_allclose(warp(picture, flow)[0], whole, atol=1e-6)
     at = places(flow, HEIGHT, WIDTH)
-    np.testing.assert_array_equal(fetch(planes(texture), at).transpose(1, 2, 0), warp(picture, flow)[0])
+    np.testing.assert_array_equal(fetch(to_float_planes(texture), at).transpose(1, 2, 0), warp(picture, flow)[0])
 
 
 def test_a_small_flow_is_enlarged_with_its_vectors_scaled() -> None:
@@ -118,7 +118,7 @@ def test_warped_pictures_stay_in_range() -> None:
 
 
 def test_the_error_of_an_exact_result_is_zero(texture: NDArray[np.uint8]) -> None:
-    previous = unit(texture)
+    previous = to_float(texture)
     flow = shift_flow(-6, 2)
     flow.valid[-2:] = 0
     flow.valid[:, :6] = 0
@@ -129,7 +129,7 @@ def test_the_error_of_an_exact_result_is_zero(texture: NDArray[np.uint8]) -> Non
 
 @pytest.mark.parametrize("offset", [0.1, -0.03])
 def test_the_error_of_a_constant_offset_is_its_square(texture: NDArray[np.uint8], offset: float) -> None:
-    previous = unit(texture)
+    previous = to_float(texture)
     flow = shift_flow(0, 0)
     flow.valid[: HEIGHT // 4] = 0
     current = (previous + np.float32(offset)).astype(np.float32)
@@ -141,7 +141,7 @@ def test_the_error_of_a_constant_offset_is_its_square(texture: NDArray[np.uint8]
 def test_with_nothing_valid_the_error_is_over_all_pixels(texture: NDArray[np.uint8]) -> None:
     flow = shift_flow(0, 0)
     flow.valid[:] = 0
-    previous = unit(texture)
+    previous = to_float(texture)
     assert warp_error(previous + np.float32(0.2), previous, flow) == pytest.approx(0.04, rel=1e-4)
     assert warp_error(previous + np.float32(0.2), previous, flow, norm="all") == 0
 

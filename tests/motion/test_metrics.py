@@ -15,7 +15,7 @@ from vidnst.motion.metrics import (
     flicker_levels,
     full_size,
     laplacian_variance,
-    luma,
+    luma_levels,
     pair_error,
     slope_per_100,
     static_pixels,
@@ -194,18 +194,18 @@ def test_flicker_is_the_mean_difference_at_still_pixels_in_levels() -> None:
 
 
 def test_luma_weighs_green_most_and_spans_the_levels() -> None:
-    assert luma(grey(255)).max() == pytest.approx(255)
+    assert luma_levels(grey(255)).max() == pytest.approx(255)
     green = grey(0)
     green[..., 1] = 255
-    assert luma(green).mean() == pytest.approx(0.7152 * 255, rel=1e-5)
+    assert luma_levels(green).mean() == pytest.approx(0.7152 * 255, rel=1e-5)
 
 
 def test_a_blur_lowers_the_sharpness_and_a_plain_picture_has_none() -> None:
-    plane = luma(STEPS.pixels(0))
+    plane = luma_levels(STEPS.pixels(0))
     assert (
         laplacian_variance(np.asarray(cv2.GaussianBlur(plane, (0, 0), 2), np.float32)) < laplacian_variance(plane) / 2
     )
-    assert laplacian_variance(luma(grey(90))) == 0
+    assert laplacian_variance(luma_levels(grey(90))) == 0
 
 
 def test_sharpness_is_the_variance_of_the_laplacian() -> None:

@@ -20,8 +20,7 @@ from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config
 from vidnst.errors import CancelledError, RunError
 from vidnst.events import Event, Stage, Warned
-from vidnst.frames import narrow, unit
-from vidnst.media.effects.colour_space import luma
+from vidnst.frames import luma, to_bits, to_float
 from vidnst.media.images import read_picture
 from vidnst.rendering import effects_pass
 from vidnst.rendering.measure_output import MeasureRequest, measure_output
@@ -104,7 +103,7 @@ def test_what_is_finished_is_packed_and_never_fed_back(plain: Path, finished: Pa
     rendered, untouched = pictures(finished / "frames"), pictures(plain / "frames")
     assert rendered[0].dtype == np.uint16
     for one, two in zip(rendered, untouched, strict=True):
-        assert np.array_equal(narrow(one, 8), two)
+        assert np.array_equal(to_bits(one, 8), two)
     assert list(files(finished.with_name("out")).values()) == list(files(finished / "finished").values())
     assert list(files(finished / "finished").values()) != list(files(plain / "frames").values())
 
@@ -114,8 +113,8 @@ def test_luminance_is_the_rendered_and_colours_are_the_sources(source: Path, sty
     triples = zip(pictures(run / "finished"), pictures(run / "frames"), pictures(source), strict=True)
     for result, stylized, original in triples:
         assert result.dtype == np.uint16
-        assert np.allclose(luma(unit(result)), luma(unit(stylized)), atol=2e-5)
-        chroma, own = (unit(one) - luma(unit(one))[..., None] for one in (result, original))
+        assert np.allclose(luma(to_float(result)), luma(to_float(stylized)), atol=2e-5)
+        chroma, own = (to_float(one) - luma(to_float(one))[..., None] for one in (result, original))
         assert (np.abs(chroma) <= np.abs(own) + 1e-4).all()
         assert (np.abs(chroma - own) < 1e-4).mean() > 0.8
 
@@ -156,7 +155,7 @@ def test_filters_work_alone_without_a_style_and_in_their_order(source: Path, tmp
     run = render(source, None, tmp_path / "out.mp4", settings(0, filters={"after": ["superpixels:30", "palette:4"]}))
     assert (tmp_path / "out.mp4").is_file()
     for frame, result, original in zip(*map(pictures, (run / "frames", run / "finished", source)), strict=True):
-        assert np.array_equal(narrow(frame, 8), original)
+        assert np.array_equal(to_bits(frame, 8), original)
         assert 2 <= len(np.unique(result.reshape(-1, 3), axis=0)) <= 4
     assert not list((run / "state").iterdir())
 
@@ -167,12 +166,12 @@ def test_a_photo_keeps_the_sources_edges_and_takes_the_renders_colours(
     run = render(source, style, tmp_path / "out", settings(photo={"enabled": True, "cells": 4}))
 
     def fine(picture: NDArray[Any]) -> NDArray[np.float32]:
-        return np.stack(np.gradient(luma(unit(picture))), -1)
+        return np.stack(np.gradient(luma(to_float(picture))), -1)
 
     for result, painted, original in zip(*map(pictures, (run / "finished", plain / "frames", source)), strict=True):
         off_source = np.corrcoef(fine(result).ravel(), fine(original).ravel())[0, 1]
         assert off_source > np.corrcoef(fine(painted).ravel(), fine(original).ravel())[0, 1]
-        colours = [unit(one).mean((0, 1)) for one in (result, painted, original)]
+        colours = [to_float(one).mean((0, 1)) for one in (result, painted, original)]
         assert np.abs(colours[0] - colours[1]).max() < np.abs(colours[2] - colours[1]).max() / 2
 
 
@@ -184,7 +183,7 @@ def test_style_pictures_get_the_sources_colours_before_the_render(
     base = render(source, style, tmp_path / "base", settings(20))
 
     def saturation(folder: Path) -> float:
-        return float(np.mean([unit(one).mean((0, 1)).std() for one in pictures(folder)]))
+        return float(np.mean([to_float(one).mean((0, 1)).std() for one in pictures(folder)]))
 
     own = saturation(source)
     assert abs(saturation(run / "frames") - own) < abs(saturation(base / "frames") - own) / 2

@@ -15,7 +15,7 @@ from support.moving_clip import MovingClip
 import vidnst
 from vidnst.config.loader import build_config
 from vidnst.events import Event, Warned
-from vidnst.frames import unit
+from vidnst.frames import to_float
 from vidnst.media.images import read_picture
 from vidnst.motion.flow import Flow
 from vidnst.motion.metrics import warp_error
@@ -106,7 +106,7 @@ def test_under_swinging_light_the_texture_stays_and_the_brightness_follows(
 
 
 def luma(frames: list[NDArray[Any]]) -> list[NDArray[np.float32]]:
-    return [unit(frame) @ np.array([54.2, 182.4, 18.4], np.float32) for frame in frames]
+    return [to_float(frame) @ np.array([54.2, 182.4, 18.4], np.float32) for frame in frames]
 
 
 def texture_motion(frames: list[NDArray[np.float32]]) -> float:
@@ -128,7 +128,7 @@ def test_a_loop_closes(tmp_path: Path, style: Path) -> None:
     steps = {}
     for loop in (False, True):
         changes = {"schedule": {**LOOK["schedule"], "loop": loop}, "optimize": {"init": "noise", "iterations": 40}}
-        frames = [unit(frame) for frame in rendered(tmp_path, source, style, changes, f"loop-{loop}")[0]]
+        frames = [to_float(frame) for frame in rendered(tmp_path, source, style, changes, f"loop-{loop}")[0]]
         closing = warp_error(frames[0], frames[-1], Flow(vectors_px, valid))
         others = [warp_error(late, early, Flow(vectors_px, valid)) for early, late in pairwise(frames)]
         steps[loop] = closing / float(np.mean(others))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidnst.config import RenderConfig
-from vidnst.frames import widen
+from vidnst.frames import to_16_bits
 from vidnst.style.guidance import Guidance, RegionGuidance, StyleFrame, StyleMix, over_source
 from vidnst.style.losses import terms
 from vidnst.style.losses.objective import Objective
@@ -182,5 +182,5 @@ def test_the_source_over_a_state_is_exact_where_it_is_all() -> None:
     bare[:, 2:4], bare[:, 4:] = 51, 255
     found = over_source(state, source, bare)
     np.testing.assert_array_equal(found[:, :2], state[:, :2])
-    np.testing.assert_array_equal(found[:, 4:], widen(source)[:, 4:])
-    np.testing.assert_allclose(found[:, 2:4], 0.8 * state[:, 2:4] + 0.2 * widen(source)[:, 2:4], atol=1)
+    np.testing.assert_array_equal(found[:, 4:], to_16_bits(source)[:, 4:])
+    np.testing.assert_allclose(found[:, 2:4], 0.8 * state[:, 2:4] + 0.2 * to_16_bits(source)[:, 2:4], atol=1)

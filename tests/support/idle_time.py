@@ -27,7 +27,7 @@ from vidnst.farm.jobs import FlowJob, Outcome, Shared, SkipJob, Stylized, Styliz
 from vidnst.farm.plan import Lane
 from vidnst.farm.provisioning import WorkerCounts
 from vidnst.farm.scheduler import run_plan
-from vidnst.frames import widen
+from vidnst.frames import to_16_bits
 from vidnst.rendering.batch.run import run_batch
 
 
@@ -134,7 +134,7 @@ def _result(job: Any) -> Any:
         return None
     if isinstance(job, FlowJob):
         return SimpleNamespace(forward=None, backward=None)
-    return Stylized(widen(job.content), {"total": 1.0}, job.iterations, 0.0)
+    return Stylized(to_16_bits(job.content), {"total": 1.0}, job.iterations, 0.0)
 
 
 def in_time_of(pool: SleepingPool) -> Any:

@@ -14,7 +14,7 @@ from vidnst.config import MotionConfig, RenderConfig
 from vidnst.errors import FarmError, ScarceMemoryError
 from vidnst.farm.jobs import FlowJob, Shared, Stylized, StylizeJob
 from vidnst.farm.memory_fallback import MemoryLadder, climb, free_caches, given_memory, room_left, too_large
-from vidnst.frames import Pixels, State, planes, widen
+from vidnst.frames import Pixels, State, to_16_bits, to_float_planes
 from vidnst.motion.blend import blend
 from vidnst.motion.compose import compose_pairs
 from vidnst.motion.flow import FlowPair, estimate_pair
@@ -105,7 +105,7 @@ class StyleWorker:
         """
         began = time.perf_counter()
         if job.iterations == 0 or self._stylizer is None:
-            return Stylized(widen(job.content), {}, 0, time.perf_counter() - began, memory_mode=job.memory_mode)
+            return Stylized(to_16_bits(job.content), {}, 0, time.perf_counter() - began, memory_mode=job.memory_mode)
         result = _seen(job, self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step))
         if wrong := quality_problem_of(job, result.thumbnail_luma):
             job = replace(job, seed=_other_seed(job.seed), memory_mode=result.memory_mode)
@@ -175,7 +175,7 @@ class StyleWorker:
         )
         first = begun.picture
         if job.renew > 0:
-            first = (1 - np.float32(job.renew)) * first + np.float32(job.renew) * planes(job.content)
+            first = (1 - np.float32(job.renew)) * first + np.float32(job.renew) * to_float_planes(job.content)
         picture, mask = self._to_device(first), self._to_device(begun.valid)
         return WarmStart(picture, mask, light, stands, before, hold=job.hold, rate=job.rate)
 

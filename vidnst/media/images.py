@@ -17,7 +17,7 @@ from PIL import Image
 
 from vidnst.atomic_write import write_bytes_atomically
 from vidnst.errors import OutputError, SourceError
-from vidnst.frames import Pixels
+from vidnst.frames import Pixels, to_bits
 from vidnst.media.input.limits import MAX_FRAMES, MAX_PICTURE_BYTES, MAX_PIXELS, check_frame_count
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp"})
@@ -200,7 +200,7 @@ def read_picture(path: Path, *, bits: Literal[8, 16] | None = None) -> Pixels:
     if pixels.dtype not in (np.uint8, np.uint16):
         raise SourceError(f"the picture {path} has {pixels.dtype} channels", "save it with 8 or 16 bits per channel")
     upright = cast(Pixels, np.ascontiguousarray(_turn(_rgb(pixels), header)))
-    return with_bits(upright, bits) if bits else upright
+    return to_bits(upright, bits) if bits else upright
 
 
 def _rgb(pixels: NDArray[Any]) -> Pixels:
@@ -233,19 +233,10 @@ def _turn(pixels: Pixels, header: PictureSize) -> Pixels:
     return pixels
 
 
-def with_bits(pixels: Pixels, bits: Literal[8, 16]) -> Pixels:
-    """The same picture with 8 or 16 bits per channel, rounded to the nearest level."""
-    if bits == 16 and pixels.dtype == np.uint8:
-        return pixels.astype(np.uint16) * np.uint16(257)
-    if bits == 8 and pixels.dtype == np.uint16:
-        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return pixels
-
-
 def encode_png(pixels: Pixels, *, bits: Literal[8, 16] = 8) -> bytes:
     """`(H, W, 3)` RGB as the bytes of a PNG file with 8 or 16 bits per channel."""
     # OpenCV's own level and strategy take half the time of an explicit level, for as many bytes on painted frames.
-    return _encode(with_bits(pixels, bits), ".png", [])
+    return _encode(to_bits(pixels, bits), ".png", [])
 
 
 def write_png(path: Path, pixels: Pixels, *, bits: Literal[8, 16] = 8) -> None:
@@ -278,7 +269,7 @@ def write_picture(path: Path, pixels: Pixels) -> None:
     elif suffix == ".webp":
         options = [cv2.IMWRITE_WEBP_QUALITY, 95]
     deep = suffix in (".png", ".tif", ".tiff")
-    write_bytes_atomically(path, _encode(pixels if deep else with_bits(pixels, 8), suffix, options))
+    write_bytes_atomically(path, _encode(pixels if deep else to_bits(pixels, 8), suffix, options))
 
 
 def _encode(pixels: Pixels, suffix: str, options: Sequence[int]) -> bytes:

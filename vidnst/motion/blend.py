@@ -8,14 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.frames import Pixels, State, planes
+from vidnst.frames import LUMA_WEIGHTS, Pixels, State, to_float_planes
 from vidnst.motion.detail_gain import contrast, most_lost, raise_detail
 from vidnst.motion.disocclusion import match_colours
 from vidnst.motion.flow import Flow
 from vidnst.motion.warp import fetch, places
 
-_LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
-"""Of R', G' and B' (BT.709)."""
 BORDER_SIDE_PX = 3
 """Of the neighbourhood that `smooth_borders` looks at."""
 _LIGHT_BLUR = 0.006
@@ -95,7 +93,7 @@ def blend(
     """
     if follow_light and any(start.flow is not None and start.source is None for start in starts):
         raise ValueError("following the light needs the source of every start")
-    picture, several = planes(content), len(starts) > 1
+    picture, several = to_float_planes(content), len(starts) > 1
     fetched = [
         _fetch(picture, start, detailed=several, follow_light=follow_light, still_levels=still_levels)
         for start in starts
@@ -137,7 +135,7 @@ def _fetch(
     picture: NDArray[np.float32], start: WarmSource, *, detailed: bool, follow_light: bool, still_levels: float
 ) -> _Fetched:
     """One start on the frame's grid, with its detail, how much brighter the frame is, and where it stands still."""
-    state = planes(start.state)
+    state = to_float_planes(start.state)
     detail = contrast(state) if detailed else None
     if start.flow is None:
         whole = np.ones(picture.shape[1:], np.float32)
@@ -149,9 +147,11 @@ def _fetch(
     fetched = _Fetched(fetch(state, at), at.valid, detail)
     if start.source is None:
         return fetched
-    source, still = planes(start.source), None
+    source, still = to_float_planes(start.source), None
     if still_levels:
-        still = standing_still(luma(picture), luma(source), levels=still_levels, any_light=follow_light)
+        still = standing_still(
+            luma_of_planes(picture), luma_of_planes(source), levels=still_levels, any_light=follow_light
+        )
         own = _over(still, state, fetched.picture)
         fetched = replace(fetched, picture=own, valid=np.maximum(at.valid, still), still=still)
     if not follow_light:
@@ -159,7 +159,7 @@ def _fetch(
     before = fetch(source, at)
     before = before if still is None else _over(still, source, before)
     blur_px = max(1.0, _LIGHT_BLUR * max(at.valid.shape))
-    change = np.asarray(cv2.GaussianBlur(luma(picture) - luma(before), (0, 0), blur_px), np.float32)
+    change = np.asarray(cv2.GaussianBlur(luma_of_planes(picture) - luma_of_planes(before), (0, 0), blur_px), np.float32)
     return replace(fetched, light=change, before=before)
 
 
@@ -242,9 +242,10 @@ def _same_light(now: NDArray[np.float32], then: NDArray[np.float32]) -> NDArray[
     return (then * np.float32(gain) + np.float32(offset)).astype(np.float32, copy=False)
 
 
-def luma(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`(H, W)` float32 of a picture `(3, H, W)`: the weighted sum of R', G' and B'."""
-    return np.asarray(cv2.transform(cv2.merge(list(picture)), _LUMA), np.float32)
+def luma_of_planes(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compute the `(H, W)` float32 Rec. 709 luma of a gamma-encoded `(3, H, W)` float32 picture."""
+    # By OpenCV, not by `frames.luma`: NumPy sums the products in another order, which changes rendered pixels.
+    return np.asarray(cv2.transform(cv2.merge(list(picture)), LUMA_WEIGHTS[None]), np.float32)
 
 
 def _over(share: NDArray[np.float32], first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.frames import Pixels
+from vidnst.frames import Pixels, upper_8_bits
 
 _PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
@@ -130,11 +130,6 @@ def _squared(vectors_px: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.add(x, y, out=x), np.float32)
 
 
-def eight_bit(pixels: Pixels) -> NDArray[np.uint8]:
-    """The upper eight bits of each channel, which are enough to find motion."""
-    return (pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.uint8, copy=False)
-
-
 def shrink(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """`(H, W)` or `(H, W, 3)` with its longest side at most `size` pixels, averaged over areas."""
     height, width = picture.shape[:2]
@@ -146,7 +141,7 @@ def shrink(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def _grey(pixels: Pixels) -> NDArray[np.uint8]:
-    return np.asarray(cv2.cvtColor(eight_bit(pixels), cv2.COLOR_RGB2GRAY), np.uint8)
+    return np.asarray(cv2.cvtColor(upper_8_bits(pixels), cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def _dis(

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.frames import Pixels
+from vidnst.frames import Pixels, upper_8_bits
 from vidnst.motion.compose import compose_pairs
-from vidnst.motion.flow import Flow, FlowPair, eight_bit, estimate_pair, shrink
+from vidnst.motion.flow import Flow, FlowPair, estimate_pair, shrink
 from vidnst.motion.warp import warp
 
 _ALIKE_LEVELS = 24.0
@@ -96,8 +96,8 @@ class Follower:
 
 def _trust(frame: Pixels, reference: Pixels, flow: Flow) -> NDArray[np.float32]:
     """`(H, W)` in [0, 1]: where the flow is valid and what it fetches looks as the frame does."""
-    there, valid = warp(eight_bit(reference).astype(np.float32) / np.float32(255), flow)
-    apart = np.abs(eight_bit(frame).astype(np.float32) - there * 255).max(axis=-1)
+    there, valid = warp(upper_8_bits(reference).astype(np.float32) / np.float32(255), flow)
+    apart = np.abs(upper_8_bits(frame).astype(np.float32) - there * 255).max(axis=-1)
     alike = np.asarray(cv2.blur(apart, (5, 5)), np.float32)
     return np.asarray(valid * np.clip(2 - alike / _ALIKE_LEVELS, 0, 1), np.float32)
 
@@ -117,7 +117,7 @@ def filled(mask: NDArray[np.float32], valid: NDArray[np.float32], frame: Pixels)
     Returns:
         `(H, W)` in [0, 1]; what has no known neighbour within reach stays as it was.
     """
-    small = shrink(eight_bit(frame), _FILL_SIDE_PX)
+    small = shrink(upper_8_bits(frame), _FILL_SIDE_PX)
     size = (small.shape[1], small.shape[0])
     known = np.asarray(cv2.resize(valid, size, interpolation=cv2.INTER_AREA), np.float32) > 0.99
     rows, columns = np.nonzero(~known)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.frames import Pixels
+from vidnst.frames import LUMA_WEIGHTS, Pixels, to_levels
 from vidnst.motion.flow import Flow
 from vidnst.motion.warp import enlarge
 
@@ -28,9 +28,6 @@ leaves about 0.8 after the blur, so nearly all of what stands still is found as 
 
 _ROWS = 72
 """Of pictures that are compared at once: so few stay in a core's cache."""
-
-_LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
-"""Of R, G and B, gamma as it is (Rec. 709)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +144,6 @@ def full_size(flow: Flow, height: int, width: int) -> Flow:
     return Flow(vectors_px, (valid >= 0.999).astype(np.uint8) * np.uint8(255))
 
 
-def levels(pixels: Pixels) -> NDArray[np.float32]:
-    """`(H, W, 3)` or a plane, uint8 or uint16, as float32 in levels of 0 to 255."""
-    found = pixels.astype(np.float32)
-    if pixels.dtype == np.uint16:
-        found /= np.float32(257)
-    return found
-
-
 def static_pixels(current: Pixels, previous: Pixels, *, threshold_levels: float = _STATIC_LEVELS) -> NDArray[np.bool_]:
     """Where two frames of a source show the same, noise aside.
 
@@ -172,7 +161,7 @@ def static_pixels(current: Pixels, previous: Pixels, *, threshold_levels: float 
     static = np.ones(current.shape[:2], np.bool_)
     for channel in range(3):
         # A blur is linear: one of the difference does for both.
-        plane = levels(current[..., channel]) - levels(previous[..., channel])
+        plane = to_levels(current[..., channel]) - to_levels(previous[..., channel])
         cv2.GaussianBlur(plane, (0, 0), _NOISE_SIGMA_PX, dst=plane, borderType=cv2.BORDER_REFLECT_101)
         static &= np.abs(plane, out=plane) < threshold_levels
     return static
@@ -191,14 +180,15 @@ def flicker_levels(current: Pixels, previous: Pixels, static: NDArray[np.bool_])
     if count == 0:
         return None
     if current.dtype != previous.dtype:
-        return cv2.norm(levels(current), levels(previous), cv2.NORM_L1, where) / (3 * count)
+        return cv2.norm(to_levels(current), to_levels(previous), cv2.NORM_L1, where) / (3 * count)
     level = 257 if current.dtype == np.uint16 else 1
     return cv2.norm(current, previous, cv2.NORM_L1, where) / (3 * count * level)
 
 
-def luma(pixels: Pixels) -> NDArray[np.float32]:
-    """`(H, W, 3)` uint8 or uint16 sRGB as `(H, W)` float32 luma (Rec. 709) in levels of 0 to 255."""
-    return np.asarray(cv2.transform(levels(pixels), _LUMA), np.float32).reshape(pixels.shape[:2])
+def luma_levels(pixels: Pixels) -> NDArray[np.float32]:
+    """Compute the `(H, W)` float32 Rec. 709 luma of `(H, W, 3)` uint8 or uint16 sRGB, in levels of 0 to 255."""
+    # By OpenCV, which sums the products in another order than `frames.luma`: the last digits of a measurement differ.
+    return np.asarray(cv2.transform(to_levels(pixels), LUMA_WEIGHTS[None]), np.float32).reshape(pixels.shape[:2])
 
 
 def laplacian_variance(plane: NDArray[np.float32]) -> float:

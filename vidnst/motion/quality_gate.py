@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.frames import Pixels
+from vidnst.frames import LUMA_WEIGHTS, Pixels
 from vidnst.motion.flow import Flow
 from vidnst.motion.warp import SamplingGrid, fetch, places
 
@@ -25,8 +25,9 @@ def thumbnail_luma(pixels: Pixels) -> NDArray[np.float32]:
     shrink = min(1.0, GLIMPSE_PX / max(height, width))
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    # Neither `frames.to_levels` nor `frames.luma` gives the same last bits, which decide borderline frames.
     small *= np.float32(255 / np.iinfo(pixels.dtype).max)
-    return np.asarray(cv2.transform(small, np.array([[0.2126, 0.7152, 0.0722]], np.float32)), np.float32)
+    return np.asarray(cv2.transform(small, LUMA_WEIGHTS[None]), np.float32)
 
 
 _BLACK = 6.0

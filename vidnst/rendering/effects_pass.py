@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vidnst.config import ColourConfig, RenderConfig
 from vidnst.errors import CancelledError
 from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
-from vidnst.frames import Pixels, Shot, SourceKind, spread_over, unit
+from vidnst.frames import Pixels, Shot, SourceKind, from_float, spread_over, to_float
 from vidnst.parallel import local_cores
 from vidnst.rendering.prepare import Job
 from vidnst.rendering.source_frames import open_frames, report_repeated, some_frames
@@ -104,7 +104,7 @@ def colour_styles(job: Job, store: RunStore, shots: Sequence[Shot]) -> Job:
 
     plan = store.read_plan() or {}
     if plan.get("colours") is None:
-        frames = [shrunk(unit(pixels), 256) for pixels in some_frames(job, shots, _COLOUR_FRAMES)]
+        frames = [shrunk(to_float(pixels), 256) for pixels in some_frames(job, shots, _COLOUR_FRAMES)]
         plan |= {"colours": colours_of(frames, seed=job.config.optimize.seed).to_json()}
         store.write_plan(plan)
     recolour = colourist(job.config, store)
@@ -125,13 +125,12 @@ def colourist(config: RenderConfig, store: RunStore) -> Callable[[Pixels], Pixel
 
 def coloured(pixels: Pixels, colours: "Colours", config: RenderConfig) -> Pixels:
     """A style picture as it is for a clip of these colours: 16 bits per channel, so that nothing is rounded twice."""
-    from vidnst.media.effects.colour_space import to_pixels
     from vidnst.media.effects.colour_transfer import grey_like, transferred
 
-    style, transfer = unit(pixels), config.colour.transfer
+    style, transfer = to_float(pixels), config.colour.transfer
     if config.colour.keep == "matched":
-        return to_pixels(grey_like(style, colours), 16)
-    return pixels if transfer == "none" else to_pixels(transferred(style, colours, transfer), 16)
+        return from_float(grey_like(style, colours), 16)
+    return pixels if transfer == "none" else from_float(transferred(style, colours, transfer), 16)
 
 
 @dataclass
@@ -212,7 +211,7 @@ class _Pass:
         if not self.chain.learns:
             return self.chain
         indices = spread_over(shot.start, shot.end, _LEARNT_FRAMES)
-        pairs = ((self._picture(number, index), unit(self._source(number, index))) for index in indices)
+        pairs = ((self._picture(number, index), to_float(self._source(number, index))) for index in indices)
         return self.chain.learned([(shrunk(one, _LEARNT_PX), shrunk(two, _LEARNT_PX)) for one, two in pairs])
 
     def _shot(self, number: int, shot: Shot, chain: "Chain") -> None:
@@ -233,13 +232,12 @@ class _Pass:
         self, chain: "Chain", number: int, index: int, before: "EffectState", motion: "Motion | None"
     ) -> "EffectState":
         """One frame; what it leaves."""
-        from vidnst.media.effects.colour_space import to_pixels
         from vidnst.media.images import encode_png
 
-        source = unit(self._source(number, index))
+        source = to_float(self._source(number, index))
         picture = source if self.rendered is None else self._picture(number, index)
         picture, state = chain(picture, source, before, motion)
-        data = encode_png(to_pixels(picture, self.bits), bits=self.bits)
+        data = encode_png(from_float(picture, self.bits), bits=self.bits)
         again = self.folder.has(index)
         self.folder.write(index, lambda path: path.write_bytes(data))
         with self._counting:
@@ -254,8 +252,8 @@ class _Pass:
         from vidnst.media.images import read_picture
 
         if self.rendered is None:
-            return unit(self._source(number, index))
-        return unit(read_picture(self.rendered(index)))
+            return to_float(self._source(number, index))
+        return to_float(read_picture(self.rendered(index)))
 
     def _motion(self, number: int, index: int) -> "Motion":
         """From the frame before: by DIS whatever the render uses, since a worker's network is not at hand here."""

@@ -24,7 +24,7 @@ from vidnst.events import (
 from vidnst.farm.interfaces import NodeEvent, NodeEventKind
 from vidnst.farm.jobs import FlowJob, Job, SkipJob, Stylized, StylizeJob
 from vidnst.farm.plan import FlowId, Node, NodeId, Role, StartState, StateId
-from vidnst.frames import Pixels, State, narrow
+from vidnst.frames import Pixels, State, to_bits
 from vidnst.media.images import encode_png
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.motion.blend import WarmSource
@@ -218,7 +218,7 @@ class RenderHost:
 
 
 def _write_png(path: Path, *, shown: State, bits: Literal[8, 16]) -> None:
-    path.write_bytes(encode_png(narrow(shown, bits), bits=bits))
+    path.write_bytes(encode_png(to_bits(shown, bits), bits=bits))
 
 
 def _remarks(node: Node, result: Stylized) -> list[tuple[str, dict[str, Any]]]:

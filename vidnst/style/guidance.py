@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.frames import Pixels, State, widen
+from vidnst.frames import Pixels, State, to_16_bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,5 +67,5 @@ def over_source(state: State, source: Pixels, bare: NDArray[np.uint8]) -> State:
         bare: `(H, W)`: 255 shows the very source, 0 the state.
     """
     share = bare[..., None].astype(np.uint32)
-    mixed = state.astype(np.uint32) * (255 - share) + widen(source).astype(np.uint32) * share
+    mixed = state.astype(np.uint32) * (255 - share) + to_16_bits(source).astype(np.uint32) * share
     return ((mixed + 127) // 255).astype(np.uint16)

@@ -6,13 +6,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from vidnst.frames import Pixels, planes
+from vidnst.frames import Pixels, to_float_planes
 
 
 def from_pixels(pixels: Pixels, device: torch.device | str = "cpu") -> Tensor:
     """`(H, W, 3)` uint8 or uint16 to `(1, 3, H, W)` float32 in [0, 1]; same colours, same order."""
     # By way of NumPy: the array may be read-only, and torch has next to no uint16.
-    return torch.from_numpy(planes(pixels)).unsqueeze(0).to(device)
+    return torch.from_numpy(to_float_planes(pixels)).unsqueeze(0).to(device)
 
 
 def to_state(image: Tensor) -> NDArray[np.uint16]:

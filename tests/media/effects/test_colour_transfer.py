@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vidnst.media.effects.colour_space import Picture, luma
+from vidnst.frames import luma
+from vidnst.media.effects.colour_space import Picture
 from vidnst.media.effects.colour_transfer import Colours, Transfer, colours_of, grey_like, transferred, with_chroma_of
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from support.moving_clip import MovingClip
 
+from vidnst.frames import luma
 from vidnst.media.effects import photo_transfer
-from vidnst.media.effects.colour_space import Picture, luma
+from vidnst.media.effects.colour_space import Picture
 
 CLIP = MovingClip(count=4, width=128, height=96, pan_px=(2.0, 1.0), square_step_px=(-1.0, 0.0))
 SHAPE = photo_transfer.GridShape.of(96, 128, cells=8, luma_bins=6)

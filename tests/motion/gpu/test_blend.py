@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vidnst.frames import Pixels, State, widen
+from vidnst.frames import Pixels, State, to_16_bits
 from vidnst.motion.blend import WarmSource, blend
 from vidnst.motion.flow import Flow
 from vidnst.motion.gpu.blend import BlendedTensors, begin, begin_with, send_start
@@ -210,6 +210,6 @@ def test_a_gpu_begins_where_the_cpu_does_without_a_wait_and_the_same_every_time(
 
 
 def test_eight_bits_and_the_same_in_sixteen_begin_alike() -> None:
-    narrow, wide = scene(), widen(scene())
+    narrow, wide = scene(), to_16_bits(scene())
     one, other = (begin(upload(pixels, CPU), [ONE]).picture for pixels in (narrow, wide))
     assert torch.allclose(one, other, atol=1e-6)

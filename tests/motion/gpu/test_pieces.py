@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidnst.frames import planes
+from vidnst.frames import to_float_planes
 from vidnst.motion import detail_gain, disocclusion, warp
 from vidnst.motion.flow import Flow
 from vidnst.motion.gpu.detail_gain import blurred, box_mean, contrast, mirrored, most_lost, raise_detail
@@ -36,7 +36,7 @@ def near(found: Tensor, wanted: NDArray[np.float32], *, by: float) -> None:
 def test_every_level_becomes_the_same_number_as_on_the_cpu(dtype: type) -> None:
     levels: NDArray[np.uint16] = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)
     pixels = np.stack([levels, levels[::-1], np.roll(levels, 7)], axis=-1).reshape(16, -1, 3)
-    assert upload(pixels, CPU)[0].numpy().tobytes() == planes(pixels).tobytes()
+    assert upload(pixels, CPU)[0].numpy().tobytes() == to_float_planes(pixels).tobytes()
 
 
 def test_what_is_read_only_or_a_view_can_be_sent() -> None:
@@ -44,7 +44,7 @@ def test_what_is_read_only_or_a_view_can_be_sent() -> None:
     pixels.flags.writeable = False
     for shown in (pixels, pixels[:, ::-1], pixels[::2, 1:]):
         np.testing.assert_array_equal(send(shown, CPU).numpy().view(np.uint16), shown)
-    assert upload(pixels[:, ::-1], CPU)[0].numpy().tobytes() == planes(pixels[:, ::-1]).tobytes()
+    assert upload(pixels[:, ::-1], CPU)[0].numpy().tobytes() == to_float_planes(pixels[:, ::-1]).tobytes()
 
 
 def wavy(height: int, width: int, amplitude_px: float = 3.0) -> NDArray[np.float32]:

@@ -6,12 +6,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.frames import Pixels, unit
+from vidnst.frames import LUMA_WEIGHTS, Pixels, to_float
 
 LONGEST_SIDE = 256
 """Pixels: on which a frame's brightness is measured; a mean needs no more."""
 
-_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # Rec. 709
 _DARKEST = 1.0 / 4096  # of linear light: below it is noise, and its logarithm would outweigh the picture
 _TRIM = 0.1  # share left out at either end: deep shadows, clipped highlights, a lamp that passes
 _KNEE = 0.75  # of linear light (0.88 in sRGB): up to it a gain is exact, beyond it bends toward white
@@ -21,15 +20,15 @@ _ROUNDS = 3
 
 
 def brightness(pixels: Pixels) -> float:
-    """How bright a picture is, in stops: log2 of linear Rec. 709 luma, averaged over the middle 80 % of its pixels.
+    """How bright a picture is, in stops: log2 of Rec. 709 luminance, averaged over the middle 80 % of its pixels.
 
     A change of exposure by a factor k moves it by log2(k), as long as less than a tenth is black or clipped.
 
     Args:
         pixels: `(H, W, 3)` uint8 or uint16 sRGB, RGB order; a reduced size will do.
     """
-    luma = np.maximum(_linear(unit(pixels)) @ _LUMA, _DARKEST)
-    stops = np.sort(np.log2(luma), axis=None)
+    luminance = np.maximum(_linear(to_float(pixels)) @ LUMA_WEIGHTS, _DARKEST)
+    stops = np.sort(np.log2(luminance), axis=None)
     cut = int(len(stops) * _TRIM)
     return float(stops[cut : len(stops) - cut].mean(dtype=np.float64))
 

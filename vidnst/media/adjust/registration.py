@@ -7,9 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.frames import Pixels
+from vidnst.frames import Pixels, to_bits
 from vidnst.media.adjust.alignment import Matrix, rescaled
-from vidnst.media.images import with_bits
 
 Method: TypeAlias = Literal["ecc", "homography"]
 Grey: TypeAlias = NDArray[np.uint8]
@@ -46,7 +45,7 @@ class Reference:
 
 def grey(pixels: Pixels) -> Grey:
     """`(H, W, 3)` uint8 or uint16 RGB as `(H, W)` luma of 8 bits."""
-    return cast(Grey, cv2.cvtColor(with_bits(pixels, 8), cv2.COLOR_RGB2GRAY))
+    return cast(Grey, cv2.cvtColor(to_bits(pixels, 8), cv2.COLOR_RGB2GRAY))
 
 
 def refer(picture: Grey, method: Method) -> Reference:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vidnst.frames import Pixels
+from vidnst.frames import Pixels, to_bits
 from vidnst.media.draw.text import INK, Paper, line_height, text_width, wrapped, write
-from vidnst.media.images import with_bits
 
 GAP_PX = 8
 """Between pictures, and around everything."""
@@ -131,7 +130,7 @@ def resized(pixels: Pixels, width: int, height: int) -> Pixels:
         width, height: of the result, in pixels.
     """
     tall, wide = pixels.shape[:2]
-    narrow = with_bits(pixels, 8)
+    narrow = to_bits(pixels, 8)
     if (wide, tall) == (width, height):
         return narrow
     if width % wide == 0 and height % tall == 0:
@@ -194,5 +193,5 @@ def _put(paper: Paper, tile: SheetTile | None, x: int, y: int) -> LabelPlace | N
     if tile is None:
         return None
     height, width = tile.pixels.shape[:2]
-    paper[y : y + height, x : x + width] = with_bits(tile.pixels, 8)
+    paper[y : y + height, x : x + width] = to_bits(tile.pixels, 8)
     return LabelPlace(x, y, width, height)

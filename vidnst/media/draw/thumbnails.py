@@ -3,8 +3,7 @@
 import cv2
 
 from vidnst.errors import OutputError
-from vidnst.frames import Pixels
-from vidnst.media.images import with_bits
+from vidnst.frames import Pixels, to_bits
 
 _QUALITIES = (84, 72, 58, 44, 30)
 
@@ -20,7 +19,7 @@ def thumbnail(pixels: Pixels, *, longest: int, most_bytes: int) -> bytes:
     Raises:
         OutputError: OpenCV cannot encode it.
     """
-    small = shrunk(with_bits(pixels, 8), longest)
+    small = shrunk(to_bits(pixels, 8), longest)
     while True:
         for quality in _QUALITIES:
             done, data = cv2.imencode(

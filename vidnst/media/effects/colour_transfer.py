@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.media.effects.colour_space import LUMA, Picture, luma
+from vidnst.frames import LUMA_WEIGHTS, luma
+from vidnst.media.effects.colour_space import Picture
 
 _QUANTILES = 257
 _SAMPLE = 4096
@@ -85,7 +86,7 @@ def grey_like(style: Picture, colours: Colours) -> Picture:
     What then lies outside [0, 1] is clipped. A deviation from the paper: the content that the network sees keeps its
     colours, since only luma is taken from the result.
     """
-    wanted, own = colours.sample @ LUMA, luma(style)
+    wanted, own = colours.sample @ LUMA_WEIGHTS, luma(style)
     spread = float(wanted.std()) / max(float(own.std()), _LEAST_VARIANCE)
     grey = np.clip((own - own.mean()) * spread + wanted.mean(), 0, 1)
     return np.repeat(grey[..., None], 3, axis=-1).astype(np.float32)

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.media.effects.colour_space import Picture, luma, shrunk
+from vidnst.frames import luma
+from vidnst.media.effects.colour_space import Picture, shrunk
 
 _FIT_PX = 640
 """Longest side at which maps are fitted: they are smooth, and a larger frame says nothing else."""

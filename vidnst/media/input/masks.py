@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.errors import ConfigError, SourceError
-from vidnst.frames import ClipInfo, Pixels, Shot, SourceKind
-from vidnst.media.images import with_bits
+from vidnst.frames import ClipInfo, Pixels, Shot, SourceKind, to_bits
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.media.input.probe import probe
 
@@ -105,7 +104,7 @@ def inside(pixels: Pixels, *, decoded: bool = False) -> Map:
         pixels: `(H, W, 3)` uint8 or uint16.
         decoded: whether it comes from a video, the black and white of which are not quite so.
     """
-    grey = np.asarray(cv2.cvtColor(with_bits(pixels, 8), cv2.COLOR_RGB2GRAY), np.uint8)
+    grey = np.asarray(cv2.cvtColor(to_bits(pixels, 8), cv2.COLOR_RGB2GRAY), np.uint8)
     if not decoded:
         return grey
     levels = (grey.astype(np.float32) - _COMPRESSION_LEVELS) * (255 / (255 - 2 * _COMPRESSION_LEVELS))

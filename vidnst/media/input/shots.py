@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.errors import RangeError
-from vidnst.frames import ClipInfo, Pixels, Shot, SourceKind
-from vidnst.media.images import with_bits
+from vidnst.frames import ClipInfo, Pixels, Shot, SourceKind, to_bits
 from vidnst.media.input.frame_reader import FrameReader, fit_size
 from vidnst.parallel import in_order, side_by_side
 
@@ -110,7 +109,7 @@ def _small_pictures(clip: ClipInfo, start: int, end: int) -> Iterator[NDArray[np
 
 
 def _bgr(pixels: Pixels) -> NDArray[np.uint8]:
-    return np.asarray(cv2.cvtColor(with_bits(pixels, 8), cv2.COLOR_RGB2BGR), np.uint8)
+    return np.asarray(cv2.cvtColor(to_bits(pixels, 8), cv2.COLOR_RGB2BGR), np.uint8)
 
 
 def _detector(method: str) -> Any:

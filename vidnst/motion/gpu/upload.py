@@ -20,7 +20,7 @@ def send(array: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32], de
 
 
 def planes_of(sent: Tensor) -> Tensor:
-    """Pixels that were sent, as `frames.planes` gives them, to the last bit.
+    """Pixels that were sent, as `frames.to_float_planes` gives them, to the last bit.
 
     Args:
         sent: `(H, W, 3)` uint8, or int16 for uint16.

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidnst.determinism import same_every_time
-from vidnst.frames import Pixels
-from vidnst.motion.flow import Flow, FlowPair, checked_pair, eight_bit, shrink
+from vidnst.frames import Pixels, upper_8_bits
+from vidnst.motion.flow import Flow, FlowPair, checked_pair, shrink
 
 _STRIDE_PX = 8  # the network sees a picture in cells of this side
 _SMALLEST_PX = 128  # under which the coarsest of its four correlation maps would vanish
@@ -58,7 +58,7 @@ class Raft:
             first: `(H, W, 3)` uint8 or uint16 sRGB.
             second: the same shape.
         """
-        small = [shrink(eight_bit(picture), self._size) for picture in (first, second)]
+        small = [shrink(upper_8_bits(picture), self._size) for picture in (first, second)]
         forward, backward = self._vectors(small[0], small[1])
         return checked_pair(forward, backward, self._consistency, self._slack_px)
 

@@ -10,7 +10,7 @@ from itertools import groupby, pairwise
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from vidnst.frames import Pixels, Shot, unit
+from vidnst.frames import Pixels, Shot, to_float
 from vidnst.motion.flow import estimate_flow
 from vidnst.motion.metrics import (
     ClipErrors,
@@ -19,7 +19,7 @@ from vidnst.motion.metrics import (
     clip_errors,
     flicker_levels,
     laplacian_variance,
-    luma,
+    luma_levels,
     slope_per_100,
     static_pixels,
 )
@@ -178,7 +178,7 @@ class _Measuring:
     losses: dict[str, float]
 
     def __call__(self) -> FrameRow:
-        output, source = luma(self.frame.output), luma(self.frame.source)
+        output, source = luma_levels(self.frame.output), luma_levels(self.frame.source)
         return FrameRow(
             frame=self.index,
             shot=self.shot,
@@ -204,14 +204,14 @@ class _Measuring:
         }
 
     def _pairs(self) -> tuple[PairRow, ...]:
-        output, source = unit(self.frame.output), unit(self.frame.source)
+        output, source = to_float(self.frame.output), to_float(self.frame.source)
         rows = []
         for gap in self.gaps:
             if gap in self.past:
                 before = self.past[gap]
                 flow = estimate_flow(self.frame.source, before.source, size=self.flow_size)
                 error = along(flow, *source.shape[:2])
-                found, own = error(output, unit(before.output)), error(source, unit(before.source))
+                found, own = error(output, to_float(before.output)), error(source, to_float(before.source))
                 rows.append(PairRow(gap, found.valid_share, found.mean_squared, own.mean_squared))
         return tuple(rows)
 

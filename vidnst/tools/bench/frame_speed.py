@@ -10,7 +10,7 @@ import torch
 
 from vidnst.config import RenderConfig
 from vidnst.errors import ConfigError
-from vidnst.frames import Pixels, unit
+from vidnst.frames import Pixels, to_float
 from vidnst.motion.flow import estimate_flow
 from vidnst.motion.warp import warp
 from vidnst.style.network.topology import TOPOLOGIES, arithmetic
@@ -93,7 +93,7 @@ def _fetch_seconds(pixels: Pixels) -> dict[str, float]:
     began = time.perf_counter()
     flow = estimate_flow(pixels, np.roll(pixels, 3, axis=1))
     found = time.perf_counter()
-    warp(unit(pixels), flow)
+    warp(to_float(pixels), flow)
     return {"flow": found - began, "warp": time.perf_counter() - found}
 
 

@@ -44,7 +44,7 @@ def time_frame(job: Job, shots: Sequence[Shot], staff: WorkerCounts) -> Pace:
     """Time a few evaluations of a frame in the middle of a job, a pair of flows, and reading and writing it."""
     from vidnst.farm.jobs import FlowJob, StylizeJob
     from vidnst.farm.workers import FlowWorkerFactory, StyleWorkerFactory
-    from vidnst.frames import narrow, widen
+    from vidnst.frames import to_16_bits, to_bits
     from vidnst.media.images import encode_png
     from vidnst.motion.blend import WarmSource
 
@@ -58,8 +58,8 @@ def time_frame(job: Job, shots: Sequence[Shot], staff: WorkerCounts) -> Pace:
     flow = _least(lambda: flows.run(flow_job))
     factory = StyleWorkerFactory(job.config, job.features, styles, staff.threads)
     # As in a pass: the frame's own state, and two that are fetched.
-    fetched = WarmSource(widen(reference), pair.forward, 1.0, reference)
-    starts = (WarmSource(widen(content), None, 1.0, content), fetched, fetched)
+    fetched = WarmSource(to_16_bits(reference), pair.forward, 1.0, reference)
+    starts = (WarmSource(to_16_bits(content), None, 1.0, content), fetched, fetched)
 
     def paint(_: int) -> tuple[float, float, float]:
         worker = factory()
@@ -75,7 +75,7 @@ def time_frame(job: Job, shots: Sequence[Shot], staff: WorkerCounts) -> Pace:
     with ThreadPoolExecutor(team) as pool:
         fixed, more, cold = (fmean(seconds) for seconds in zip(*pool.map(paint, range(team)), strict=True))
     each = max(1e-9, (more - fixed) / _WHOLE)
-    writing = _least(lambda: encode_png(narrow(widen(content), 8)))
+    writing = _least(lambda: encode_png(to_bits(to_16_bits(content), 8)))
     relights = job.config.motion.follow_light and _relights(sample, job)
     return Pace(each, fixed, cold, flow, sample.reading + 2 * writing, relights)
 
@@ -111,12 +111,12 @@ def _relights(sample: _Sample, job: Job) -> bool:
     """Whether the light changes so much from one frame to one that starts from it alone that it must be painted."""
     from vidnst.farm.jobs import FlowJob
     from vidnst.farm.workers import FlowWorker
-    from vidnst.frames import widen
+    from vidnst.frames import to_16_bits
     from vidnst.motion.blend import WarmSource, blend
 
     config = job.config.motion
     pair = FlowWorker(config.model_copy(update={"method": "dis"})).run(FlowJob(FlowId(1, 0), sample.far, sample.frame))
-    start = WarmSource(widen(sample.frame), pair.forward, 1.0, sample.frame)
+    start = WarmSource(to_16_bits(sample.frame), pair.forward, 1.0, sample.frame)
     return blend(sample.far, [start], follow_light=True, still_levels=config.static_lock).before is not None
 
 

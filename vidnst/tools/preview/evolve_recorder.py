@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError
 from vidnst.events import Cancelled, OnEvent, Stage
-from vidnst.frames import Pixels, narrow
+from vidnst.frames import Pixels, to_bits
 from vidnst.tools.preview.single_frame_effects import finished
 
 if TYPE_CHECKING:  # they bring torch
@@ -49,7 +49,7 @@ class Recorder:
         self.on_event(Stage("evaluations", report.evaluation, report.limit))
         if report.evaluation in self.wanted:
             state = to_state(resized(report.picture, *self.content.shape[:2]))
-            self._write(report.evaluation, narrow(state, self.config.output.bits))
+            self._write(report.evaluation, to_bits(state, self.config.output.bits))
 
     def finish(self, painted: "Stylized") -> None:
         """The finished picture takes the place of the last step's."""

@@ -77,10 +77,10 @@ class Canvas:
 
     def frame(self, picture: Pixels, chart: "Paper | None") -> "Paper":
         """One frame, `(size[1], size[0], 3)` uint8 RGB."""
-        from vidnst.media.images import with_bits
+        from vidnst.frames import to_bits
 
         paper = np.full((self.size[1], self.size[0], 3), 255, np.uint8)
-        for part, (x, y) in ((with_bits(picture, 8), self.picture_at), (chart, self._chart_at)):
+        for part, (x, y) in ((to_bits(picture, 8), self.picture_at), (chart, self._chart_at)):
             if part is not None:
                 paper[y : y + part.shape[0], x : x + part.shape[1]] = part
         return paper

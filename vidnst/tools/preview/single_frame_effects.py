@@ -14,7 +14,7 @@ from vidnst.config import RenderConfig
 from vidnst.config.loader import changed
 from vidnst.events import Warned
 from vidnst.farm.jobs import Stylized
-from vidnst.frames import Pixels, narrow, unit
+from vidnst.frames import Pixels, from_float, to_bits, to_float
 from vidnst.rendering.effects_pass import coloured
 from vidnst.rendering.styles.guidance_builder import GuidanceBuilder, is_directed
 from vidnst.rendering.styles.regions import Guides, RegionSource, find_masks
@@ -28,12 +28,11 @@ def filtered(pixels: Pixels, config: RenderConfig) -> Pixels:
     """A source frame `(H, W, 3)` after the filters that come before rendering."""
     if not config.filters.before:
         return pixels
-    from vidnst.media.effects.colour_space import to_pixels
     from vidnst.media.effects.effect_chain import filtering_chain
 
-    picture = unit(pixels)
+    picture = to_float(pixels)
     chain = filtering_chain(config).learned([(picture, picture)])
-    return to_pixels(chain(picture, picture, {}, None)[0], 16 if pixels.dtype.itemsize == 2 else 8)
+    return from_float(chain(picture, picture, {}, None)[0], 16 if pixels.dtype.itemsize == 2 else 8)
 
 
 def recoloured(
@@ -45,7 +44,7 @@ def recoloured(
     from vidnst.media.effects.colour_space import shrunk
     from vidnst.media.effects.colour_transfer import colours_of
 
-    colours = colours_of([shrunk(unit(pixels), 256) for pixels in frames], seed=config.optimize.seed)
+    colours = colours_of([shrunk(to_float(pixels), 256) for pixels in frames], seed=config.optimize.seed)
     return tuple(replace(style, pixels=coloured(style.pixels, colours, config)) for style in styles)
 
 
@@ -79,10 +78,9 @@ def finished(painted: Stylized, source: Pixels, config: RenderConfig, *, bits: L
     """What a viewer sees of a painted frame."""
     state = painted.state if painted.shown is None else painted.shown
     if not config.finishes:
-        return narrow(state, bits)
-    from vidnst.media.effects.colour_space import to_pixels
+        return to_bits(state, bits)
     from vidnst.media.effects.effect_chain import finishing_chain
 
-    picture, original = unit(state), unit(source)
+    picture, original = to_float(state), to_float(source)
     chain = finishing_chain(config).learned([(picture, original)])
-    return to_pixels(chain(picture, original, {}, None)[0], bits)
+    return from_float(chain(picture, original, {}, None)[0], bits)
