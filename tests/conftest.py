@@ -1,4 +1,4 @@
-"""Fixtures that every room's tests share."""
+"""Fixtures that the tests of several rooms share."""
 
 import os
 import urllib.error
@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from support.command_line import Vidnst, command_line
+from support.media import write_burst, write_style
+
+from vidnst.farm import worker_queues
+from vidnst.runs import async_writer
 
 # A deadline would be a timed assertion: it fails where the machine is busy. The same examples every time, so that a
 # change is judged by what it changed; HYPOTHESIS_PROFILE=explore looks for new ones.
@@ -23,12 +27,12 @@ _SHARED = Path(os.environ.get("VIDNST_TEST_DATA", Path(__file__).resolve().paren
 
 @pytest.fixture(scope="session")
 def shared() -> Callable[[str], Path]:
-    """Path of a real clip, picture or weights file kept beside the checkout; skips the test where it is missing."""
+    """Returns the path of a real clip, picture or weights file kept next to the checkout; skips the test without it."""
 
     def find(name: str) -> Path:
         path = _SHARED / name
         if not path.exists():
-            pytest.skip(f"{path} is not here; set VIDNST_TEST_DATA to a folder that has {name}")
+            pytest.skip(f"{path} is missing; set VIDNST_TEST_DATA to a folder that has {name}")
         return path
 
     return find
@@ -36,14 +40,14 @@ def shared() -> Callable[[str], Path]:
 
 @pytest.fixture
 def vidnst(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Vidnst]:
-    """Runs a command in this process; what it said."""
+    """Runs a command in this process and returns its exit status and texts."""
     with command_line(monkeypatch, capsys) as run:
         yield run
 
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No weights from the environment, an empty cache, and no way out."""
+    """No weights from the environment, an empty cache, and no network."""
 
     def unreachable(*_: object, **__: object) -> None:
         raise urllib.error.URLError("no route to host")
@@ -55,6 +59,30 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def plain_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on devices for which bfloat16 is no gain: what is reckoned, and what memory is saved by, is then the same."""
+def without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on devices without fast bfloat16, so that estimates and memory modes are the same on every machine."""
     monkeypatch.setattr("vidnst.style.network.precision.suits_half", lambda device: False)
+
+
+@pytest.fixture
+def immediate_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every result is written before the next one is taken, so that events lag behind the work by one frame at most."""
+    monkeypatch.setattr(async_writer, "PROCESS_LIMITS", async_writer.WriteLimits(1))
+
+
+@pytest.fixture
+def no_prefetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker gets a node before it has finished the one that it is at."""
+    monkeypatch.setattr(worker_queues, "LEAD_SECONDS", float("-inf"))
+
+
+@pytest.fixture(scope="module")
+def burst(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pictures of a moving texture: as many as the test module's constant `FRAMES`, of 96x64 pixels."""
+    return write_burst(tmp_path_factory.mktemp("burst"), request.module.FRAMES, size=(96, 64), cells=(12, 16))
+
+
+@pytest.fixture(scope="session")
+def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A style picture of coloured squares."""
+    return write_style(tmp_path_factory.mktemp("style") / "style.png")

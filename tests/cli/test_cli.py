@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
-from support.bursts import write_blocks, write_burst
-from support.command_line import Said, Vidnst
+from support.command_line import CommandResult, Vidnst
+from support.media import write_burst, write_style
 from torchvision.models.optical_flow import raft_small
 
 from vidnst.config import RenderConfig
@@ -28,10 +28,10 @@ def burst(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def style(tmp_path: Path) -> Path:
-    return write_blocks(tmp_path / "style.png")
+    return write_style(tmp_path / "style.png")
 
 
-def sentence(said: Said, *words: str) -> None:
+def sentence(said: CommandResult, *words: str) -> None:
     """One sentence on stderr, nothing on stdout, no traceback."""
     assert said.out == ""
     assert said.err.startswith("vidnst: ")

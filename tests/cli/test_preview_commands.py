@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.command_line import Vidnst
-from support.paintings import painting, photo, read_picture, write_picture
+from support.media import painting, photo, read_picture, write_picture
 
 from vidnst.media.input.probe import probe
 

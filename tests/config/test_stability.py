@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import clips
+from support import media
 from support.moving_clip import MovingClip
 
 import vidnst
@@ -60,8 +60,8 @@ def test_only_the_locked_end_locks_what_stands_still() -> None:
 
 def test_more_stability_is_less_error_also_where_a_camera_moves_over_calm_areas(tmp_path: Path) -> None:
     scene = MovingClip(count=5, width=64, height=48, pan_px=(1.3, 0.4), square_px=0)
-    clips.write_pictures(tmp_path / "source", [pixels // 6 + 100 for pixels in scene.all_pixels()])
-    (style,) = clips.write_pictures(tmp_path, [clips.picture(9)], "style.png")
+    media.write_pictures(tmp_path / "source", [pixels // 6 + 100 for pixels in scene.all_pixels()])
+    (style,) = media.write_pictures(tmp_path, [media.numbered_picture(9)], "style.png")
     usual = {"model.backbone": "slim", "farm.executor": "inline", "farm.workers": 1, "farm.threads": 1}
     kept = {"output.keep_frames": True, "output.measure": False, "output.report": False}
     errors = []

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import fake_workers
-from support.fake_workers import CHAIN, DigestHost, Echo, EchoFactory, Recorder, SlowDigests, whole
+from support.fake_workers import CHAIN, DigestHost, Echo, EchoFactory, Recorder, SlowDigests, plan_of_shots
 
 from vidnst.errors import FarmError, NumericalError, WeightsError
 from vidnst.farm.interfaces import Component, NodeEventKind
@@ -140,7 +140,7 @@ def test_an_actor_of_two_hands_has_two_jobs_at_once(session: RaySession) -> None
 
 def test_an_actor_killed_in_mid_run_costs_one_attempt_and_nothing_else(session: RaySession) -> None:
     shots = [Shot(0, 8), Shot(8, 16)]
-    host = DigestHost(whole(CHAIN, shots))
+    host = DigestHost(plan_of_shots(CHAIN, shots))
     teams = {Lane.STYLE: WorkerGroup(SlowDigests(), 2, cpus=1), Lane.FLOW: WorkerGroup(SlowDigests(), 1, cpus=0)}
     pool = RayPool(session, teams)
     killed: list[int] = []

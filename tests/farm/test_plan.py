@@ -7,7 +7,7 @@ from itertools import islice, pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.fake_workers import whole
+from support.fake_workers import plan_of_shots
 
 from vidnst.config import ScheduleConfig
 from vidnst.farm.plan import (
@@ -45,7 +45,7 @@ def shots_of(counts: list[int], start: int = 3) -> list[Shot]:
 @given(schedules, lengths)
 def test_every_node_comes_after_all_it_needs_and_only_once(schedule: ScheduleConfig, counts: list[int]) -> None:
     seen: set[NodeId] = set()
-    for node in whole(schedule, shots_of(counts)):
+    for node in plan_of_shots(schedule, shots_of(counts)):
         assert node.id not in seen
         assert seen.issuperset(node.needs)
         seen.add(node.id)
@@ -53,7 +53,7 @@ def test_every_node_comes_after_all_it_needs_and_only_once(schedule: ScheduleCon
 
 @given(schedules, lengths)
 def test_uses_count_the_nodes_that_need_a_node(schedule: ScheduleConfig, counts: list[int]) -> None:
-    nodes = list(whole(schedule, shots_of(counts)))
+    nodes = list(plan_of_shots(schedule, shots_of(counts)))
     needed = Counter(need for node in nodes for need in node.needs)
     assert {node.id: node.uses for node in nodes} == {node.id: needed[node.id] for node in nodes}
 
@@ -61,14 +61,14 @@ def test_uses_count_the_nodes_that_need_a_node(schedule: ScheduleConfig, counts:
 @given(schedules, lengths)
 def test_every_frame_has_exactly_one_final_node(schedule: ScheduleConfig, counts: list[int]) -> None:
     shots = shots_of(counts)
-    finals = [node.id.frame for node in whole(schedule, shots) if node.final]
+    finals = [node.id.frame for node in plan_of_shots(schedule, shots) if node.final]
     assert sorted(finals) == list(range(shots[0].start, shots[-1].end))
 
 
 @given(schedules, lengths)
 def test_shots_share_no_node_and_read_no_frame_of_another(schedule: ScheduleConfig, counts: list[int]) -> None:
     shots = shots_of(counts)
-    for node in whole(schedule, shots):
+    for node in plan_of_shots(schedule, shots):
         shot = shots[node.shot]
         read = {*node.frames, *(need.frame for need in node.needs), node.id.frame}
         assert all(shot.start <= frame < shot.end for frame in read)
@@ -76,7 +76,7 @@ def test_shots_share_no_node_and_read_no_frame_of_another(schedule: ScheduleConf
 
 @given(schedules, lengths)
 def test_roles_say_what_a_node_reads(schedule: ScheduleConfig, counts: list[int]) -> None:
-    for node in whole(schedule, shots_of(counts)):
+    for node in plan_of_shots(schedule, shots_of(counts)):
         assert isinstance(node.id, FlowId) == (node.role is Role.FLOW) == (node.role.lane is Lane.FLOW)
         assert bool(node.states) == (node.role not in (Role.FLOW, Role.COLD))
         assert node.frames[0] == node.id.frame
@@ -87,7 +87,7 @@ def test_roles_say_what_a_node_reads(schedule: ScheduleConfig, counts: list[int]
 def test_every_flow_of_a_source_is_between_its_frame_and_the_node_s(
     schedule: ScheduleConfig, counts: list[int]
 ) -> None:
-    for node in whole(schedule, shots_of(counts)):
+    for node in plan_of_shots(schedule, shots_of(counts)):
         for source in node.sources:
             if source.flow is None:
                 assert source.state.frame == node.id.frame
@@ -100,7 +100,7 @@ def test_every_flow_of_a_source_is_between_its_frame_and_the_node_s(
 def test_a_flow_that_needs_two_others_goes_along_the_first_and_then_the_second(
     schedule: ScheduleConfig, counts: list[int]
 ) -> None:
-    for node in whole(schedule, shots_of(counts)):
+    for node in plan_of_shots(schedule, shots_of(counts)):
         if isinstance(node.id, FlowId) and node.needs:
             first, second = node.needs
             assert isinstance(first, FlowId)
@@ -173,7 +173,7 @@ def test_in_a_loop_the_first_frame_follows_the_last(count: int, spacing: int, pa
 def test_a_clip_of_several_shots_is_no_loop() -> None:
     schedule = ScheduleConfig(loop=True)
     shots = shots_of([9, 9])
-    flows = {node.id for node in whole(schedule, shots) if isinstance(node.id, FlowId)}
+    flows = {node.id for node in plan_of_shots(schedule, shots) if isinstance(node.id, FlowId)}
     assert all(flow.reference < flow.frame for flow in flows)
 
 
@@ -270,7 +270,7 @@ def test_finding_what_is_settled_keeps_no_nodes() -> None:
 
 @given(schedules, lengths, st.data())
 def test_what_runs_again_finds_all_it_reads(schedule: ScheduleConfig, counts: list[int], data: st.DataObject) -> None:
-    nodes = whole(schedule, shots_of(counts))
+    nodes = plan_of_shots(schedule, shots_of(counts))
     states = [node.id for node in nodes if isinstance(node.id, StateId)]
     finished = set(data.draw(st.lists(st.sampled_from(states))))
     stored = set(data.draw(st.lists(st.sampled_from(states))))

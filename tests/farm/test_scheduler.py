@@ -9,7 +9,7 @@ from typing import TypeAlias
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.fake_workers import CHAIN, DigestHost, Recorder, Task, VirtualPool, whole, with_uses
+from support.fake_workers import CHAIN, DigestHost, Recorder, Task, VirtualPool, plan_of_shots, with_uses
 
 from vidnst.config import RenderConfig
 from vidnst.errors import BadFrameError, CancelledError, DiskFullError, FarmError, NumericalError, WeightsError
@@ -181,7 +181,7 @@ def test_a_lower_order_goes_first_whatever_the_place_in_time() -> None:
 
 def test_chains_of_several_shots_run_side_by_side() -> None:
     shots = [Shot(start, start + 30) for start in range(0, 120, 30)]
-    host = DigestHost(whole(CHAIN, shots))
+    host = DigestHost(plan_of_shots(CHAIN, shots))
     pool = VirtualPool(4, 2, cost=lambda node: 0.2 if node.role is Role.FLOW else 1.0)
     run_plan((Component(nodes, host) for nodes in by_shot(CHAIN, shots)), pool, clock=pool.clock)
     assert pool.now == pytest.approx(30.0, rel=0.05)  # a frame and no flow at the start of each shot
@@ -232,7 +232,7 @@ def test_no_more_of_a_plan_is_read_than_the_window_allows() -> None:
 def test_components_are_opened_only_when_workers_would_idle() -> None:
     opened: list[int] = []
     shots = [Shot(number * 5, number * 5 + 5) for number in range(50)]
-    host = DigestHost(whole(CHAIN, shots))
+    host = DigestHost(plan_of_shots(CHAIN, shots))
 
     def components() -> Iterator[Component]:
         for number, nodes in enumerate(by_shot(CHAIN, shots)):
@@ -304,7 +304,7 @@ def always(mood: str, *names: NodeId) -> Moods:
 
 def test_what_fails_for_good_is_given_up_with_all_that_reads_it_and_the_rest_goes_on() -> None:
     shots = [Shot(0, 90), Shot(90, 120)]
-    host = DigestHost(whole(CHAIN, shots))
+    host = DigestHost(plan_of_shots(CHAIN, shots))
     recorder = Recorder()
     pool = VirtualPool(3, 1, moods=always("fail", StateId(9)))
     totals = run_plan(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.fake_workers import CHAIN, DigestHost, DigestWorker, Recorder, Task, whole
+from support.fake_workers import CHAIN, DigestHost, DigestWorker, Recorder, Task, plan_of_shots
 
 from vidnst.errors import CancelledError, WeightsError
 from vidnst.farm.interfaces import Component, NodeEventKind
@@ -40,7 +40,7 @@ def test_shots_rendered_by_slow_failing_and_dying_workers_come_out_right() -> No
     for frame in (0, 5, 13, 20, 39):
         moods[StateId(frame), 1] = "die" if frame % 2 else "fail"
     moods[StateId(5), 2] = "fail"
-    host = DigestHost(whole(CHAIN, shots))
+    host = DigestHost(plan_of_shots(CHAIN, shots))
     recorder = Recorder()
     pool = pool_of(lambda: DigestWorker(moods, seconds=0.002), 3)
     try:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support import clips
+from support import media
 
 from vidnst.config import InputConfig
 from vidnst.errors import SourceError
@@ -48,7 +48,7 @@ def shaken(count: int, size: tuple[int, int] = SIZE, *, reach: float = 9, seed: 
 
 
 def burst(folder: Path, frames: list[Any]) -> ClipInfo:
-    return probe(clips.write_pictures(folder, frames)[0].parent)
+    return probe(media.write_pictures(folder, frames)[0].parent)
 
 
 def everything(clip: ClipInfo) -> list[Shot]:

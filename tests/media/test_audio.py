@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from support import clips
+from support import media
 
 from vidnst.config import OutputConfig
 from vidnst.errors import OutputError
@@ -26,7 +26,7 @@ def flash_seconds(path: Path) -> float:
 
 def step_seconds(path: Path) -> float:
     """How much later the beep is than the flash."""
-    return clips.beep_seconds(path) - flash_seconds(path)
+    return media.beep_seconds(path) - flash_seconds(path)
 
 
 SOURCES = {
@@ -51,7 +51,7 @@ OTHERWISE = {".mp4": "aac", ".mov": "pcm_s24le", ".mkv": "flac", ".webm": "opus"
 def test_sound_is_copied_or_recoded_and_stays_in_step(
     tmp_path: Path, transcode: Callable, source: str, suffix: str
 ) -> None:
-    path = clips.flash_and_beep(tmp_path / source, sound=SOURCES[source])
+    path = media.write_flash_and_beep(tmp_path / source, sound=SOURCES[source])
     codec = describe(path).audio[0].codec
     trip = transcode(path, f"o{suffix}")
     assert describe(trip.output).audio[0].codec == (codec if codec in COPIED[suffix] else OTHERWISE[suffix])
@@ -60,7 +60,7 @@ def test_sound_is_copied_or_recoded_and_stays_in_step(
 
 @pytest.mark.parametrize("name", ["o.mp4", "o.mkv", "o.webm"])
 def test_sound_is_trimmed_with_the_range(tmp_path: Path, transcode: Callable, name: str) -> None:
-    path = clips.flash_and_beep(tmp_path / "s.mp4", flash=40, count=75)
+    path = media.write_flash_and_beep(tmp_path / "s.mp4", flash=40, count=75)
     trip = transcode(path, name, start=30, end=60)
     found = describe(trip.output)
     assert flash_seconds(trip.output) == pytest.approx(10 / 25, abs=0.002)
@@ -74,7 +74,7 @@ def test_sound_is_trimmed_with_the_range(tmp_path: Path, transcode: Callable, na
 def test_sound_stays_in_step_where_pictures_start_late(
     tmp_path: Path, transcode: Callable, name: str, start: int
 ) -> None:
-    path = clips.flash_and_beep(tmp_path / "late.mkv", pictures_late_seconds=0.4)
+    path = media.write_flash_and_beep(tmp_path / "late.mkv", pictures_late_seconds=0.4)
     trip = transcode(path, name, start=start)
     assert step_seconds(trip.output) == pytest.approx(step_seconds(path), abs=0.003)
     if start == 0:
@@ -87,37 +87,37 @@ def test_sound_waits_for_slow_pictures_as_long_as_an_encoder_may_hold_them_back(
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr("vidnst.media.output.encode.ffmpeg.run", lambda args, **options: asked.extend(map(str, args)))
-    source = clips.flash_and_beep(tmp_path / "s.mp4", count=2, flash=1)
+    source = media.write_flash_and_beep(tmp_path / "s.mp4", count=2, flash=1)
     pts = tuple(Fraction(number, rate) for number in range(count))
     clip = replace(probe(source), rate=Fraction(rate), pts_seconds=pts, last_duration_seconds=Fraction(1, rate))
-    (frame,) = clips.write_pictures(tmp_path, clips.pictures(1))
+    (frame,) = media.write_pictures(tmp_path, media.numbered_pictures(1))
     with pytest.raises(OutputError):  # nothing is written
         encode([frame] * count, tmp_path / "o.mp4", clip=clip, start=0, end=count, settings=OutputConfig())
     assert asked[asked.index("-max_interleave_delta") + 1] == str(seconds * 1_000_000)
 
 
 def test_without_sound_there_is_none(tmp_path: Path, transcode: Callable) -> None:
-    silent = transcode(clips.write_video(tmp_path / "s.mp4", clips.pictures(4)), "a.mp4")
+    silent = transcode(media.write_video(tmp_path / "s.mp4", media.numbered_pictures(4)), "a.mp4")
     assert describe(silent.output).audio == ()
 
 
 def test_sound_can_be_left_out(tmp_path: Path, transcode: Callable) -> None:
-    source = clips.write_video(tmp_path / "s.mp4", clips.pictures(4), sound=("-c:a", "aac"))
+    source = media.write_video(tmp_path / "s.mp4", media.numbered_pictures(4), sound=("-c:a", "aac"))
     assert describe(transcode(source, "a.mp4", audio="none").output).audio == ()
 
 
 def test_surround_sound_reaches_webm(tmp_path: Path, transcode: Callable) -> None:
     sound = ("-c:a", "ac3", "-af", "pan=5.1(side)|FL=c0|FR=c0|FC=c0|LFE=c0|SL=c0|SR=c0")
-    source = clips.write_video(tmp_path / "s.mkv", clips.pictures(8), sound=sound)
+    source = media.write_video(tmp_path / "s.mkv", media.numbered_pictures(8), sound=sound)
     assert describe(source).audio[0].layout == "5.1(side)"
     found = describe(transcode(source, "o.webm").output)
     assert [(stream.codec, stream.layout) for stream in found.audio] == [("opus", "5.1")]
 
 
 def test_every_audio_stream_is_kept_with_its_language(tmp_path: Path, transcode: Callable) -> None:
-    video = clips.write_video(tmp_path / "v.mp4", clips.pictures(10))
+    video = media.write_video(tmp_path / "v.mp4", media.numbered_pictures(10))
     path = tmp_path / "two.mkv"
-    clips.run_ffmpeg(
+    media.run_ffmpeg(
         "-i", video, "-f", "lavfi", "-i", "sine=440:d=0.4", "-f", "lavfi", "-i", "sine=880:d=0.4",
         "-map", "0", "-map", "1", "-map", "2", "-c:v", "copy", "-c:a:0", "ac3", "-c:a:1", "pcm_s16le",
         "-metadata:s:a:0", "language=fre", "-metadata:s:a:1", "language=jpn", path,
@@ -134,9 +134,9 @@ def test_titles_and_chapters_are_kept(tmp_path: Path, transcode: Callable, name:
         "[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=400\ntitle=Dawn\n"
         "[CHAPTER]\nTIMEBASE=1/1000\nSTART=400\nEND=800\ntitle=Dusk\n"
     )
-    video = clips.write_video(tmp_path / "v.mp4", clips.pictures(20))
+    video = media.write_video(tmp_path / "v.mp4", media.numbered_pictures(20))
     path = tmp_path / "m.mkv"
-    clips.run_ffmpeg("-i", video, "-i", tmp_path / "meta.txt", "-map_metadata", "1", "-c", "copy", path)
+    media.run_ffmpeg("-i", video, "-i", tmp_path / "meta.txt", "-map_metadata", "1", "-c", "copy", path)
     wanted = {"Sea and sky", "Nobody", "Dawn", "Dusk"}
     assert headers(path, *wanted) == wanted
     assert headers(transcode(path, name).output, *wanted) == wanted

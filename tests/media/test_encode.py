@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support import clips
+from support import media
 
 from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError, OutputError
@@ -39,8 +39,8 @@ def assert_same_pictures(found: ClipInfo, wanted: ClipInfo, start: int = 0) -> N
     for frame in FrameReader(found):
         original = source.read(start + frame.index).pixels
         assert frame.pixels.shape == original.shape
-        assert clips.read_index(frame.pixels) == clips.read_index(original)
-        assert clips.is_upright(frame.pixels)
+        assert media.read_index(frame.pixels) == media.read_index(original)
+        assert media.is_upright(frame.pixels)
         difference = to_bits(frame.pixels, 8).astype(float) - to_bits(original, 8)
         assert np.abs(difference.mean(axis=(0, 1))).max() < 2
 
@@ -48,7 +48,7 @@ def assert_same_pictures(found: ClipInfo, wanted: ClipInfo, start: int = 0) -> N
 @pytest.mark.parametrize("rate", [NTSC, FILM])
 @pytest.mark.parametrize("name", VIDEO)
 def test_rates_stay_exact(tmp_path: Path, transcode: Callable, rate: Fraction, name: str) -> None:
-    trip = transcode(clips.write_video(tmp_path / "s.mp4", clips.pictures(12), rate=rate), name)
+    trip = transcode(media.write_video(tmp_path / "s.mp4", media.numbered_pictures(12), rate=rate), name)
     found = probe(trip.output)
     assert found.rate == rate
     assert_same_times(found, trip.clip)
@@ -70,7 +70,7 @@ def test_rates_stay_exact(tmp_path: Path, transcode: Callable, rate: Fraction, n
 def test_variable_rates_keep_each_time_and_duration(
     tmp_path: Path, transcode: Callable, name: str, settings: dict[str, str]
 ) -> None:
-    source = clips.write_video(tmp_path / "v.mkv", clips.pictures(8), pts_seconds=clips.UNEVEN_PTS)
+    source = media.write_video(tmp_path / "v.mkv", media.numbered_pictures(8), pts_seconds=media.UNEVEN_PTS)
     clip = probe(source)
     trip = transcode(clip, name, **settings)
     found = probe(trip.output)
@@ -80,7 +80,7 @@ def test_variable_rates_keep_each_time_and_duration(
 
 
 def test_a_span_of_a_variable_rate_keeps_its_own_last_duration(tmp_path: Path, transcode: Callable) -> None:
-    source = clips.write_video(tmp_path / "v.mp4", clips.pictures(8), pts_seconds=clips.UNEVEN_PTS)
+    source = media.write_video(tmp_path / "v.mp4", media.numbered_pictures(8), pts_seconds=media.UNEVEN_PTS)
     trip = transcode(source, "span.mp4", start=1, end=5)
     found = probe(trip.output)
     assert_same_times(found, trip.clip, 1, 5)
@@ -90,12 +90,12 @@ def test_a_span_of_a_variable_rate_keeps_its_own_last_duration(tmp_path: Path, t
 
 @pytest.mark.parametrize("degrees", [90, 180])
 def test_rotation_is_applied_once(tmp_path: Path, transcode: Callable, degrees: int) -> None:
-    stored = [np.ascontiguousarray(np.rot90(frame, -degrees // 90)) for frame in clips.pictures(6)]
-    flat = clips.write_video(tmp_path / "flat.mp4", stored)
-    trip = transcode(clips.rotated(flat, tmp_path / "turned.mp4", degrees), "upright.mp4")
+    stored = [np.ascontiguousarray(np.rot90(frame, -degrees // 90)) for frame in media.numbered_pictures(6)]
+    flat = media.write_video(tmp_path / "flat.mp4", stored)
+    trip = transcode(media.rotate_video(flat, tmp_path / "turned.mp4", degrees), "upright.mp4")
     found = probe(trip.output)
     assert found.rotation_degrees == 0
-    assert (found.width, found.height) == clips.SIZE
+    assert (found.width, found.height) == media.SIZE
     assert_same_pictures(found, trip.clip)
 
 
@@ -113,13 +113,13 @@ def test_rotation_is_applied_once(tmp_path: Path, transcode: Callable, degrees: 
     ],
 )
 def test_odd_sizes_are_never_resized(tmp_path: Path, transcode: Callable, name: str, settings: dict[str, str]) -> None:
-    source = clips.write_video(tmp_path / "o.mkv", clips.pictures(5, (111, 67)), codec=clips.FFV1)
+    source = media.write_video(tmp_path / "o.mkv", media.numbered_pictures(5, (111, 67)), codec=media.FFV1)
     trip = transcode(source, name, **settings)
     found = probe(trip.output)
     assert (found.width, found.height) == (111, 67)
     assert_same_pictures(found, trip.clip)
     last = FrameReader(found).read(4).pixels.astype(float)
-    edge = np.abs(last[:, -1] - clips.picture(4, (111, 67))[:, -1]).mean()
+    edge = np.abs(last[:, -1] - media.numbered_picture(4, (111, 67))[:, -1]).mean()
     assert edge < 12, "the last column is spoilt"
 
 
@@ -128,23 +128,23 @@ def test_odd_sizes_are_never_resized(tmp_path: Path, transcode: Callable, name: 
 def test_colours_are_written_tagged_and_read_back_right(
     tmp_path: Path, transcode: Callable, matrix: str, full_range: bool
 ) -> None:
-    source = clips.write_video(tmp_path / "s.mp4", clips.pictures(4), matrix=matrix, full_range=full_range)
+    source = media.write_video(tmp_path / "s.mp4", media.numbered_pictures(4), matrix=matrix, full_range=full_range)
     trip = transcode(source, "o.mp4")
     found = probe(trip.output)
     assert (found.colour_matrix, found.colour_range) == (matrix, "tv")
     assert_same_pictures(found, trip.clip)
     # ffmpeg by itself must see the same colours, but for the level or so by which each quick conversion is too dark.
     exact = ("-vf", "scale=flags=accurate_rnd+full_chroma_int", "-pix_fmt", "rgb24", "-f", "rawvideo", "pipe:1")
-    raw = clips.run_ffmpeg("-i", trip.output, "-frames:v", "1", *exact)
+    raw = media.run_ffmpeg("-i", trip.output, "-frames:v", "1", *exact)
     pixels = np.frombuffer(raw, np.uint8).reshape(64, 96, 3)
-    assert np.abs((pixels.astype(float) - clips.picture(0)).mean(axis=(0, 1))).max() < 2
+    assert np.abs((pixels.astype(float) - media.numbered_picture(0)).mean(axis=(0, 1))).max() < 2
 
 
 @pytest.mark.parametrize(("height", "matrix"), [(64, "smpte170m"), (576, "bt709")])
 def test_untagged_sources_get_the_matrix_that_is_usual_for_their_size(
     tmp_path: Path, transcode: Callable, height: int, matrix: str
 ) -> None:
-    source = clips.write_video(tmp_path / "s.mp4", clips.pictures(2, (96, height)))
+    source = media.write_video(tmp_path / "s.mp4", media.numbered_pictures(2, (96, height)))
     assert probe(source).colour_matrix is None
     trip = transcode(source, "o.mp4")
     assert probe(trip.output).colour_matrix == matrix
@@ -152,7 +152,7 @@ def test_untagged_sources_get_the_matrix_that_is_usual_for_their_size(
 
 
 def test_ffv1_loses_nothing(tmp_path: Path, transcode: Callable) -> None:
-    source = clips.write_video(tmp_path / "s.mp4", clips.pictures(4))
+    source = media.write_video(tmp_path / "s.mp4", media.numbered_pictures(4))
     trip = transcode(source, "o.mkv")
     for before, after in zip(FrameReader(trip.clip), FrameReader(probe(trip.output)), strict=True):
         assert np.array_equal(before.pixels, after.pixels)
@@ -160,16 +160,16 @@ def test_ffv1_loses_nothing(tmp_path: Path, transcode: Callable) -> None:
 
 def test_ffv1_loses_nothing_of_16_bits(tmp_path: Path, transcode: Callable) -> None:
     deep = [np.random.default_rng(n).integers(0, 65536, (64, 96, 3)).astype(np.uint16) for n in range(2)]
-    clips.write_pictures(tmp_path / "p", deep)
+    media.write_pictures(tmp_path / "p", deep)
     trip = transcode(tmp_path / "p", "o.mkv", bits=16)
-    raw = clips.run_ffmpeg("-i", trip.output, "-pix_fmt", "rgb48le", "-f", "rawvideo", "pipe:1")
+    raw = media.run_ffmpeg("-i", trip.output, "-pix_fmt", "rgb48le", "-f", "rawvideo", "pipe:1")
     assert np.array_equal(np.frombuffer(raw, np.uint16).reshape(2, 64, 96, 3), np.stack(deep))
 
 
 def test_16_bit_frames_are_rounded_for_8_bit_codecs_not_brightened(tmp_path: Path, transcode: Callable) -> None:
     rng = np.random.default_rng(3)
     deep = cv2.resize(rng.integers(0, 65536, (4, 6, 3)).astype(np.uint16), (96, 64))
-    clips.write_pictures(tmp_path / "p", [deep])
+    media.write_pictures(tmp_path / "p", [deep])
     trip = transcode(tmp_path / "p", "o.mp4", bits=16, quality=4, chroma="444", codec="h264")
     found = FrameReader(probe(trip.output)).read(0).pixels.astype(float)
     assert np.abs((found - deep / 257).mean(axis=(0, 1))).max() < 0.25
@@ -180,8 +180,8 @@ def test_16_bit_frames_are_rounded_for_8_bit_codecs_not_brightened(tmp_path: Pat
 def test_animations_keep_their_times(
     tmp_path: Path, transcode: Callable, name: str, clock: Fraction, uneven: bool
 ) -> None:
-    pts = clips.UNEVEN_PTS if uneven else None
-    source = clips.write_video(tmp_path / "s.mkv", clips.pictures(8), pts_seconds=pts, rate=NTSC)
+    pts = media.UNEVEN_PTS if uneven else None
+    source = media.write_video(tmp_path / "s.mkv", media.numbered_pictures(8), pts_seconds=pts, rate=NTSC)
     trip = transcode(source, name)
     stored = packets(trip.output, describe(trip.output).video_index)
     found = [at * stored.time_base for at in stored.pts]
@@ -192,12 +192,12 @@ def test_animations_keep_their_times(
     if not (name.endswith("apng") or clock > MS):  # ffmpeg's APNG reader does not say how long the last one stays
         assert abs(last - trip.clip.last_duration_seconds) <= clock
     first = cv2.cvtColor(cv2.imread(str(trip.output)), cv2.COLOR_BGR2RGB)
-    assert clips.read_index(first) == 0
-    assert clips.is_upright(first)
+    assert media.read_index(first) == 0
+    assert media.is_upright(first)
 
 
 def test_equal_frames_stay_frames_of_their_own_in_animations(tmp_path: Path, transcode: Callable) -> None:
-    clips.write_pictures(tmp_path / "p", [clips.picture(1)] * 4)
+    media.write_pictures(tmp_path / "p", [media.numbered_picture(1)] * 4)
     for name in ("o.webp", "o.apng", "o.gif"):
         trip = transcode(tmp_path / "p", name)
         assert len(packets(trip.output, 0).pts) == 4
@@ -206,7 +206,7 @@ def test_equal_frames_stay_frames_of_their_own_in_animations(tmp_path: Path, tra
 
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_folder_of_png_frames_is_numbered_like_the_source(tmp_path: Path, transcode: Callable, bits: int) -> None:
-    source = clips.write_video(tmp_path / "s.mp4", clips.pictures(9))
+    source = media.write_video(tmp_path / "s.mp4", media.numbered_pictures(9))
     trip = transcode(source, "frames", start=3, end=6, bits=bits)
     found = sorted(trip.output.iterdir())
     assert [path.name for path in found] == ["000003.png", "000004.png", "000005.png"]
@@ -217,10 +217,10 @@ def test_a_folder_of_png_frames_is_numbered_like_the_source(tmp_path: Path, tran
 
 
 def test_replacing_a_folder_takes_only_frames_away(tmp_path: Path) -> None:
-    frames = clips.write_pictures(tmp_path / "done", clips.pictures(2))
+    frames = media.write_pictures(tmp_path / "done", media.numbered_pictures(2))
     clip = probe(tmp_path / "done")
     output = tmp_path / "out"
-    clips.write_pictures(output, clips.pictures(5), "{:06d}.png")
+    media.write_pictures(output, media.numbered_pictures(5), "{:06d}.png")
     encode(frames, output, clip=clip, start=0, end=2, settings=OutputConfig())
     assert sorted(path.name for path in output.iterdir()) == ["000000.png", "000001.png"]
     (output / "diary.txt").write_text("mine")
@@ -232,37 +232,37 @@ def test_replacing_a_folder_takes_only_frames_away(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["o.png", "o.jpg", "o.webp", "o.tiff"])
 def test_one_picture_may_go_out_as_a_picture(tmp_path: Path, transcode: Callable, name: str) -> None:
-    clips.write_pictures(tmp_path / "p", clips.pictures(1))
+    media.write_pictures(tmp_path / "p", media.numbered_pictures(1))
     trip = transcode(tmp_path / "p" / "0000.png", name)
     read = images.read_picture(trip.output)
-    assert clips.is_upright(read)
-    assert np.abs(read.astype(float) - clips.picture(0)).mean() < 3
+    assert media.is_upright(read)
+    assert np.abs(read.astype(float) - media.numbered_picture(0)).mean() < 3
 
 
 def test_one_picture_may_go_out_as_a_video(tmp_path: Path, transcode: Callable) -> None:
-    clips.write_pictures(tmp_path / "p", clips.pictures(1))
+    media.write_pictures(tmp_path / "p", media.numbered_pictures(1))
     trip = transcode(tmp_path / "p", "o.mp4")
     assert probe(trip.output).frame_count == 1
 
 
 def test_pixels_that_are_not_square_stay_so(tmp_path: Path, transcode: Callable) -> None:
-    flat = clips.write_video(tmp_path / "s.mp4", clips.pictures(3), options=("-aspect", "2:1"))
+    flat = media.write_video(tmp_path / "s.mp4", media.numbered_pictures(3), options=("-aspect", "2:1"))
     assert describe(flat).sample_aspect == Fraction(4, 3)
     output = transcode(flat, "o.mp4").output
     assert describe(output).sample_aspect == Fraction(4, 3)
     output.unlink()
-    turned = clips.rotated(flat, tmp_path / "t.mp4", 90)
+    turned = media.rotate_video(flat, tmp_path / "t.mp4", 90)
     assert describe(transcode(turned, "o.mp4").output).sample_aspect == Fraction(3, 4)
 
 
 def test_mp4_can_be_played_while_it_is_loaded(tmp_path: Path, transcode: Callable) -> None:
-    trip = transcode(clips.write_video(tmp_path / "s.mkv", clips.pictures(4)), "o.mp4")
+    trip = transcode(media.write_video(tmp_path / "s.mkv", media.numbered_pictures(4)), "o.mp4")
     data = trip.output.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
 
 
 def test_progress_ends_with_the_last_frame(tmp_path: Path) -> None:
-    frames = clips.write_pictures(tmp_path / "p", clips.pictures(30))
+    frames = media.write_pictures(tmp_path / "p", media.numbered_pictures(30))
     clip = probe(tmp_path / "p")
     seen: list[int] = []
     settings = OutputConfig()
@@ -272,7 +272,7 @@ def test_progress_ends_with_the_last_frame(tmp_path: Path) -> None:
 
 
 def test_a_cancelled_encode_leaves_nothing(tmp_path: Path) -> None:
-    frames = clips.write_pictures(tmp_path / "p", clips.pictures(8)) * 60
+    frames = media.write_pictures(tmp_path / "p", media.numbered_pictures(8)) * 60
     clip = probe([tmp_path / "p"] * 60)
     settings = OutputConfig(codec="av1", speed="3")
     output = tmp_path / "o.mp4"
@@ -286,14 +286,14 @@ def test_a_cancelled_encode_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spoil", ["remove", "cut", "resize"])
 @pytest.mark.parametrize("name", ["o.mp4", "o.gif"])
 def test_a_finished_frame_that_is_spoilt_is_named_and_nothing_is_left(tmp_path: Path, spoil: str, name: str) -> None:
-    frames = clips.write_pictures(tmp_path / "p", clips.pictures(6))
+    frames = media.write_pictures(tmp_path / "p", media.numbered_pictures(6))
     clip = probe(tmp_path / "p")
     if spoil == "remove":
         frames[3].unlink()
     elif spoil == "cut":
         frames[3].write_bytes(b"")
     else:
-        images.write_png(frames[3], clips.picture(3, (48, 32)))
+        images.write_png(frames[3], media.numbered_picture(3, (48, 32)))
     with pytest.raises(OutputError, match=r"0003\.png"):
         encode(frames, tmp_path / name, clip=clip, start=0, end=6, settings=OutputConfig())
     assert [path.name for path in tmp_path.iterdir()] == ["p"]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import clips
+from support import media
 
 from vidnst.errors import CancelledError, DiskFullError, EncoderError, SourceError
 from vidnst.media import ffmpeg
@@ -92,10 +92,10 @@ def test_inputs_may_not_reach_for_the_network(tmp_path: Path) -> None:
 def test_metadata_cannot_pretend_to_be_a_stream(tmp_path: Path) -> None:
     path = tmp_path / "m.mkv"
     lie = "x\n  Stream #0:7: Video: h264, yuv420p, 9999x9999, 99 fps"
-    video = clips.write_video(tmp_path / "v.mp4", clips.pictures(3))
-    clips.run_ffmpeg("-i", video, "-c", "copy", "-metadata", f"comment={lie}", "-metadata", f"title={lie}", path)
+    video = media.write_video(tmp_path / "v.mp4", media.numbered_pictures(3))
+    media.run_ffmpeg("-i", video, "-c", "copy", "-metadata", f"comment={lie}", "-metadata", f"title={lie}", path)
     info = describe(path)
-    assert (info.width, info.height, info.video_index) == (*clips.SIZE, 0)
+    assert (info.width, info.height, info.video_index) == (*media.SIZE, 0)
 
 
 def test_fingerprints_change_with_any_byte_and_with_the_cut_but_not_with_the_name(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from support import clips
+from support import media
 
 from vidnst.errors import BadFrameError
 from vidnst.frames import ClipInfo, Frame, Shot
@@ -22,8 +22,8 @@ SHOTS = [Shot(0, 12), Shot(12, 20)]
 def clip(tmp_path_factory: pytest.TempPathFactory) -> ClipInfo:
     """Frames 14 and 15 of 20 do not decode."""
     folder = tmp_path_factory.mktemp("cache")
-    whole = clips.write_video(folder / "w.mp4", clips.pictures(20), options=("-g", "1"))
-    return probe(clips.damage(whole, folder / "d.mp4", [14, 15]))
+    whole = media.write_video(folder / "w.mp4", media.numbered_pictures(20), options=("-g", "1"))
+    return probe(media.damage_packets(whole, folder / "d.mp4", [14, 15]))
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 
 def shown(cache: FrameCache, shot: int, index: int) -> int:
-    return clips.read_index(cache.get(shot, index).copy())
+    return media.read_index(cache.get(shot, index).copy())
 
 
 def test_any_order_gives_the_frames_that_were_asked_for(clip: ClipInfo) -> None:

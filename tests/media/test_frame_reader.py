@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import clips
+from support import media
 
 from vidnst.config.timecode import moment_seconds
 from vidnst.errors import BadFrameError, ConfigError, RangeError
@@ -38,13 +38,13 @@ LONG = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", "
 @pytest.fixture(scope="module", params=["steady.mp4", "steady.mkv", "steady.ts", "uneven.mp4"])
 def long_clip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ClipInfo:
     path = tmp_path_factory.mktemp("long") / request.param
-    frames = clips.pictures(720)
+    frames = media.numbered_pictures(720)
     if request.param.startswith("uneven"):
         options = ("-vf", "select='lt(n,360)+not(mod(n,3))'", "-fps_mode", "passthrough")
-        clips.write_video(path.with_name("all.mp4"), frames, codec=LONG)
-        clips.run_ffmpeg("-i", path.with_name("all.mp4"), *options, *LONG, path)
+        media.write_video(path.with_name("all.mp4"), frames, codec=LONG)
+        media.run_ffmpeg("-i", path.with_name("all.mp4"), *options, *LONG, path)
     else:
-        clips.write_video(path, frames, codec=LONG)
+        media.write_video(path, frames, codec=LONG)
     return probe(path)
 
 
@@ -63,11 +63,11 @@ def test_frames_far_ahead_have_the_same_pixels_as_when_all_are_read(long_clip: C
 def test_iteration_gives_just_the_range(long_clip: ClipInfo) -> None:
     frames = list(FrameReader(long_clip, start=100, end=104))
     assert [frame.index for frame in frames] == [100, 101, 102, 103]
-    assert [clips.read_index(frame.pixels) for frame in frames] == [100, 101, 102, 103]
+    assert [media.read_index(frame.pixels) for frame in frames] == [100, 101, 102, 103]
 
 
 def test_a_frame_may_be_read_twice_but_not_an_earlier_one(tmp_path: Path) -> None:
-    clip = probe(clips.write_video(tmp_path / "a.mp4", clips.pictures(5)))
+    clip = probe(media.write_video(tmp_path / "a.mp4", media.numbered_pictures(5)))
     with FrameReader(clip) as reader:
         assert reader.read(2) is reader.read(2)
         with pytest.raises(ValueError, match="comes before"):
@@ -77,33 +77,33 @@ def test_a_frame_may_be_read_twice_but_not_an_earlier_one(tmp_path: Path) -> Non
 
 
 def test_frames_come_in_the_asked_size(tmp_path: Path) -> None:
-    clip = probe(clips.write_video(tmp_path / "a.mp4", clips.pictures(2, (192, 128))))
+    clip = probe(media.write_video(tmp_path / "a.mp4", media.numbered_pictures(2, (192, 128))))
     frame = FrameReader(clip, size=(96, 64)).read(1)
     assert frame.pixels.shape == (64, 96, 3)
-    assert clips.read_index(frame.pixels) == 1
-    assert clips.is_upright(frame.pixels)
+    assert media.read_index(frame.pixels) == 1
+    assert media.is_upright(frame.pixels)
 
 
 @pytest.fixture(scope="module")
 def damaged(tmp_path_factory: pytest.TempPathFactory) -> ClipInfo:
     folder = tmp_path_factory.mktemp("damaged")
-    whole = clips.write_video(folder / "w.mp4", clips.pictures(12), options=("-g", "1"))
-    return probe(clips.damage(whole, folder / "d.mp4", [0, 4, 5, 9]))
+    whole = media.write_video(folder / "w.mp4", media.numbered_pictures(12), options=("-g", "1"))
+    return probe(media.damage_packets(whole, folder / "d.mp4", [0, 4, 5, 9]))
 
 
 def test_a_bad_frame_is_an_error_that_names_it(damaged: ClipInfo) -> None:
     with FrameReader(damaged, start=1) as reader:
-        assert clips.read_index(reader.read(3).pixels) == 3
+        assert media.read_index(reader.read(3).pixels) == 3
         with pytest.raises(BadFrameError, match=r"frame 4 \(0\.160 s\) of .*d\.mp4 does not decode"):
             reader.read(4)
-        assert clips.read_index(reader.read(6).pixels) == 6
+        assert media.read_index(reader.read(6).pixels) == 6
 
 
 @pytest.mark.parametrize("indices", [range(1, 12), (5, 6, 9), (9, 10), (5, 9)])
 def test_a_bad_frame_can_be_replaced_by_the_one_before_and_reported(damaged: ClipInfo, indices: range) -> None:
     reported: list[int] = []
     with FrameReader(damaged, on_bad_frame="repeat", on_repeated=reported.append) as reader:
-        shown = [clips.read_index(reader.read(index).pixels) for index in indices]
+        shown = [media.read_index(reader.read(index).pixels) for index in indices]
     instead = {4: 3, 5: 3, 9: 8}
     assert shown == [instead.get(index, index) for index in indices]
     assert reported == [index for index in indices if index in instead]
@@ -115,29 +115,29 @@ def test_a_bad_first_frame_cannot_be_replaced(damaged: ClipInfo) -> None:
 
 
 def test_a_bad_picture_is_treated_like_a_bad_frame(tmp_path: Path) -> None:
-    paths = clips.write_pictures(tmp_path, clips.pictures(4))
+    paths = media.write_pictures(tmp_path, media.numbered_pictures(4))
     clip = probe(tmp_path)
     paths[2].write_bytes(paths[2].read_bytes()[:200])
     with pytest.raises(BadFrameError, match=r"0002\.png does not decode"):
         list(FrameReader(clip))
     reported: list[int] = []
     frames = list(FrameReader(clip, on_bad_frame="repeat", on_repeated=reported.append))
-    assert [clips.read_index(frame.pixels) for frame in frames] == [0, 1, 1, 3]
+    assert [media.read_index(frame.pixels) for frame in frames] == [0, 1, 1, 3]
     assert reported == [2]
 
 
 def test_a_source_that_changed_since_it_was_probed_is_noticed(tmp_path: Path) -> None:
-    path = clips.write_video(tmp_path / "a.mp4", clips.pictures(8))
+    path = media.write_video(tmp_path / "a.mp4", media.numbered_pictures(8))
     clip = probe(path)
-    clips.write_video(path, clips.pictures(8), rate=24)
+    media.write_video(path, media.numbered_pictures(8), rate=24)
     with pytest.raises(BadFrameError, match="decodes differently"):
         list(FrameReader(clip))
 
 
 def test_a_source_that_became_shorter_is_noticed(tmp_path: Path) -> None:
-    path = clips.write_video(tmp_path / "a.mp4", clips.pictures(8))
+    path = media.write_video(tmp_path / "a.mp4", media.numbered_pictures(8))
     clip = probe(path)
-    clips.write_video(path, clips.pictures(6))
+    media.write_video(path, media.numbered_pictures(6))
     with pytest.raises(BadFrameError, match="frame 6 "):
         list(FrameReader(clip))
 
@@ -205,7 +205,7 @@ def test_ranges_are_checked() -> None:
 
 
 def test_positions_in_a_variable_rate_follow_the_time_stamps() -> None:
-    clip = replace(steady_clip(8), pts_seconds=clips.UNEVEN_PTS, last_duration_seconds=clips.UNEVEN_LAST)
+    clip = replace(steady_clip(8), pts_seconds=media.UNEVEN_PTS, last_duration_seconds=media.UNEVEN_LAST)
     assert [parse_position(f"{ms / 1000}s", clip) for ms in (0, 50, 240, 241, 800, 801, 1050)] == [0, 1, 3, 4, 7, 8, 8]
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from support import clips
+from support import media
 
 from vidnst.errors import DiskFullError, OutputError, SourceError
 from vidnst.frames import to_bits
@@ -94,7 +94,7 @@ def test_what_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".webp", ".jpg"])
 def test_pictures_are_read_as_rgb(tmp_path: Path, suffix: str) -> None:
-    wanted = clips.picture(5)
+    wanted = media.numbered_picture(5)
     path = tmp_path / f"a{suffix}"
     images.write_picture(path, wanted)
     read = images.read_picture(path)
@@ -122,7 +122,7 @@ def test_bits_are_rounded_to_the_nearest_level_and_8_bits_survive_16(level: int)
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pictures_are_turned_upright_by_their_exif_orientation(tmp_path: Path, kind: str, orientation: int) -> None:
-    upright = clips.picture(3, (96, 64))
+    upright = media.numbered_picture(3, (96, 64))
     undo = {
         1: upright,
         2: upright[:, ::-1],
@@ -141,8 +141,8 @@ def test_pictures_are_turned_upright_by_their_exif_orientation(tmp_path: Path, k
     header = images.picture_size(path)
     assert (header.width, header.height) == (96, 64)
     assert read.shape == upright.shape
-    assert clips.is_upright(read)
-    assert clips.read_index(read) == 3
+    assert media.is_upright(read)
+    assert media.read_index(read) == 3
 
 
 def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_what_is_transparent_lies_over_white(tmp_path: Path, dtype: type) -> Non
 
 
 def test_palettes_are_resolved(tmp_path: Path) -> None:
-    image = Image.fromarray(clips.picture(0)).quantize(16)
+    image = Image.fromarray(media.numbered_picture(0)).quantize(16)
     image.save(tmp_path / "p.png")
     assert np.array_equal(images.read_picture(tmp_path / "p.png"), np.asarray(image.convert("RGB")))
 
@@ -202,7 +202,7 @@ def test_a_failed_write_leaves_the_old_picture_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.png"
-    images.write_png(path, clips.picture(1))
+    images.write_png(path, media.numbered_picture(1))
     before = path.read_bytes()
 
     def full(_: int) -> None:
@@ -210,14 +210,14 @@ def test_a_failed_write_leaves_the_old_picture_and_nothing_else(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DiskFullError, match=re.escape(str(tmp_path))):
-        images.write_png(path, clips.picture(2))
+        images.write_png(path, media.numbered_picture(2))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_writing_into_a_missing_folder_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write in"):
-        images.write_png(tmp_path / "no" / "a.png", clips.picture(0))
+        images.write_png(tmp_path / "no" / "a.png", media.numbered_picture(0))
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -225,27 +225,27 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def test_the_header_of_a_png_is_read_without_its_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images.write_png(tmp_path / "a.png", clips.picture(3, (96, 64)))
+    images.write_png(tmp_path / "a.png", media.numbered_picture(3, (96, 64)))
 
     def load(self: object) -> None:
         raise AssertionError("pixels were decoded")
 
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
-    height, width = clips.picture(3, (96, 64)).shape[:2]
+    height, width = media.numbered_picture(3, (96, 64)).shape[:2]
     assert images.picture_size(tmp_path / "a.png") == images.PictureSize(width, height, 1, "PNG")
 
 
 def test_an_orientation_that_stands_after_the_pixels_of_a_png_counts(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    data, end = images.encode_png(clips.picture(3, (96, 64))), chunk(b"IEND", b"")
+    data, end = images.encode_png(media.numbered_picture(3, (96, 64))), chunk(b"IEND", b"")
     assert data.endswith(end)
     (tmp_path / "a.png").write_bytes(data.removesuffix(end) + chunk(b"eXIf", exif.tobytes()[6:]) + end)
     assert images.picture_size(tmp_path / "a.png").orientation == 6
-    assert np.array_equal(images.read_picture(tmp_path / "a.png"), np.rot90(clips.picture(3, (96, 64)), -1))
+    assert np.array_equal(images.read_picture(tmp_path / "a.png"), np.rot90(media.numbered_picture(3, (96, 64)), -1))
 
 
 def test_a_png_that_ends_too_early_is_refused_by_its_header(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(images.encode_png(clips.picture(3, (96, 64)))[:-40])
+    (tmp_path / "a.png").write_bytes(images.encode_png(media.numbered_picture(3, (96, 64)))[:-40])
     with pytest.raises(SourceError, match=r"a\.png is not a picture that can be read"):
         images.picture_size(tmp_path / "a.png")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from support.clips import picture, write_pictures, write_video
+from support.media import numbered_picture, write_pictures, write_video
 
 from vidnst.errors import ConfigError
 from vidnst.frames import ClipInfo
@@ -25,7 +25,7 @@ def left_half(size: tuple[int, int] = SIZE, *, columns: int | None = None) -> ND
 
 @pytest.fixture
 def clip(tmp_path: Path) -> ClipInfo:
-    write_pictures(tmp_path / "clip", [picture(index) for index in range(6)])
+    write_pictures(tmp_path / "clip", [numbered_picture(index) for index in range(6)])
     return probe(tmp_path / "clip")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import clips
+from support import media
 
 from vidnst.config import OutputConfig
 from vidnst.errors import ConfigError, EncoderError, OutputError
@@ -21,7 +21,7 @@ from vidnst.media.output.verify import verify
 
 @pytest.fixture
 def clip(tmp_path: Path) -> ClipInfo:
-    clips.write_pictures(tmp_path / "source", clips.pictures(3))
+    media.write_pictures(tmp_path / "source", media.numbered_pictures(3))
     return probe(tmp_path / "source")
 
 
@@ -84,7 +84,7 @@ def test_an_existing_output_needs_overwrite(tmp_path: Path, clip: ClipInfo) -> N
 
 
 def test_the_source_is_never_overwritten(tmp_path: Path) -> None:
-    source = clips.write_video(tmp_path / "s.mp4", clips.pictures(2))
+    source = media.write_video(tmp_path / "s.mp4", media.numbered_pictures(2))
     (tmp_path / "link.mp4").symlink_to(source)
     for name in ("s.mp4", "link.mp4"):
         with pytest.raises(OutputError, match="the source itself"):
@@ -127,7 +127,7 @@ def test_a_missing_encoder_is_named_with_those_there_are(
 
 
 def test_a_missing_audio_encoder_is_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = clips.write_video(tmp_path / "s.mov", clips.pictures(2), sound=("-c:a", "pcm_s16le"))
+    source = media.write_video(tmp_path / "s.mov", media.numbered_pictures(2), sound=("-c:a", "pcm_s16le"))
     monkeypatch.setattr(ffmpeg, "encoders", lambda: frozenset({"libx264"}))
     with pytest.raises(EncoderError, match="no encoder aac"):
         check_output(tmp_path / "o.mp4", OutputConfig(), clip=probe(source))
@@ -149,7 +149,7 @@ def test_gif_refuses_rates_that_it_cannot_show(tmp_path: Path, clip: ClipInfo) -
 
 
 def test_verification_finds_what_is_not_as_planned(tmp_path: Path) -> None:
-    path = clips.write_video(tmp_path / "v.mp4", clips.pictures(10), sound=("-c:a", "aac"))
+    path = media.write_video(tmp_path / "v.mp4", media.numbered_pictures(10), sound=("-c:a", "aac"))
     pts = tuple(Fraction(n, 25) for n in range(10))
     plan: dict[str, Any] = {"pts_seconds": pts, "last_duration_seconds": Fraction(1, 25), "size": (96, 64), "sound": 1}
     verify(path, **plan)
@@ -166,9 +166,9 @@ def test_verification_finds_what_is_not_as_planned(tmp_path: Path) -> None:
 
 
 def test_verification_refuses_what_does_not_decode(tmp_path: Path) -> None:
-    path = clips.write_video(tmp_path / "v.mp4", clips.pictures(10), options=("-g", "1"))
+    path = media.write_video(tmp_path / "v.mp4", media.numbered_pictures(10), options=("-g", "1"))
     pts = tuple(Fraction(n, 25) for n in range(10))
-    bad = clips.damage(path, tmp_path / "d.mp4", [4])
+    bad = media.damage_packets(path, tmp_path / "d.mp4", [4])
     with pytest.raises(OutputError, match=r"frame 4 .* does not decode"):
         verify(bad, pts_seconds=pts, last_duration_seconds=Fraction(1, 25), size=(96, 64))
     (tmp_path / "e.mp4").write_bytes(b"")
@@ -177,7 +177,7 @@ def test_verification_refuses_what_does_not_decode(tmp_path: Path) -> None:
 
 
 def test_a_size_that_the_encoder_does_not_take_is_refused_naming_its_limit(tmp_path: Path) -> None:
-    clip = probe(clips.write_pictures(tmp_path / "wide", [np.zeros((2, 16_400, 3), np.uint8)] * 2))
+    clip = probe(media.write_pictures(tmp_path / "wide", [np.zeros((2, 16_400, 3), np.uint8)] * 2))
     with pytest.raises(OutputError, match=r"16384 a side.*--size 16384"):
         check_output(tmp_path / "out.mp4", OutputConfig(), clip=clip)
     check_output(tmp_path / "out.mp4", OutputConfig(), clip=clip, size=(16_384, 2))

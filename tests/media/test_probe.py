@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import clips
+from support import media
 
 from vidnst.errors import SourceError
 from vidnst.frames import SourceKind, to_bits
@@ -21,7 +21,7 @@ FILM = Fraction(24000, 1001)
 @pytest.mark.parametrize("rate", [NTSC, FILM, Fraction(25), Fraction(25, 2)])
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov", "a.ts", "a.avi"])
 def test_rates_are_exact_in_every_container(tmp_path: Path, name: str, rate: Fraction) -> None:
-    clip = probe(clips.write_video(tmp_path / name, clips.pictures(14), rate=rate, options=("-bf", "0")))
+    clip = probe(media.write_video(tmp_path / name, media.numbered_pictures(14), rate=rate, options=("-bf", "0")))
     assert clip.kind is SourceKind.VIDEO
     assert clip.rate == rate
     assert not clip.variable_rate
@@ -36,31 +36,33 @@ def test_rates_are_exact_in_every_container(tmp_path: Path, name: str, rate: Fra
 )
 def test_other_codecs_are_counted_right(tmp_path: Path, codec: tuple[str, str]) -> None:
     encoder, suffix = codec
-    path = clips.write_video(tmp_path / f"a{suffix}", clips.pictures(20), codec=("-c:v", encoder, "-b:v", "1M"))
+    path = media.write_video(
+        tmp_path / f"a{suffix}", media.numbered_pictures(20), codec=("-c:v", encoder, "-b:v", "1M")
+    )
     clip = probe(path)
     assert (clip.frame_count, clip.rate, clip.bad_frames) == (20, 25, ())
 
 
 @pytest.mark.parametrize(("name", "options"), [("raw.h264", ()), ("b.avi", ("-c:v", "mpeg4", "-bf", "2"))])
 def test_files_without_time_stamps_are_counted(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
-    clip = probe(clips.write_video(tmp_path / name, clips.pictures(20), options=("-bf", "2", *options)))
+    clip = probe(media.write_video(tmp_path / name, media.numbered_pictures(20), options=("-bf", "2", *options)))
     assert clip.frame_count == 20
     assert clip.rate == 25
-    assert [clips.read_index(frame.pixels) for frame in FrameReader(clip)] == list(range(20))
+    assert [media.read_index(frame.pixels) for frame in FrameReader(clip)] == list(range(20))
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
 def test_variable_rates_keep_every_time_stamp_and_the_last_duration(tmp_path: Path, name: str) -> None:
-    count = len(clips.UNEVEN_PTS)
-    path = clips.write_video(tmp_path / name, clips.pictures(count), pts_seconds=clips.UNEVEN_PTS)
+    count = len(media.UNEVEN_PTS)
+    path = media.write_video(tmp_path / name, media.numbered_pictures(count), pts_seconds=media.UNEVEN_PTS)
     clip = probe(path)
     assert clip.variable_rate
-    assert clip.pts_seconds == clips.UNEVEN_PTS
+    assert clip.pts_seconds == media.UNEVEN_PTS
     assert clip.rate == count / clip.duration_seconds
 
 
 def test_pictures_that_start_late_keep_their_start(tmp_path: Path) -> None:
-    clip = probe(clips.flash_and_beep(tmp_path / "late.mkv", pictures_late_seconds=0.4, count=30))
+    clip = probe(media.write_flash_and_beep(tmp_path / "late.mkv", pictures_late_seconds=0.4, count=30))
     assert clip.pts_seconds[0] == Fraction(2, 5)
     assert clip.audio_codec == "aac"
 
@@ -68,57 +70,57 @@ def test_pictures_that_start_late_keep_their_start(tmp_path: Path) -> None:
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_rotation_is_applied_to_size_and_pixels(tmp_path: Path, degrees: int) -> None:
     turns = degrees // 90
-    stored = [np.ascontiguousarray(np.rot90(frame, -turns)) for frame in clips.pictures(6)]
-    flat = clips.write_video(tmp_path / "flat.mp4", stored)
-    clip = probe(clips.rotated(flat, tmp_path / "turned.mp4", degrees))
-    assert (clip.width, clip.height) == clips.SIZE
+    stored = [np.ascontiguousarray(np.rot90(frame, -turns)) for frame in media.numbered_pictures(6)]
+    flat = media.write_video(tmp_path / "flat.mp4", stored)
+    clip = probe(media.rotate_video(flat, tmp_path / "turned.mp4", degrees))
+    assert (clip.width, clip.height) == media.SIZE
     assert clip.rotation_degrees == -degrees % 360
     frames = list(FrameReader(clip))
-    assert all(clips.is_upright(frame.pixels) for frame in frames)
-    assert [clips.read_index(frame.pixels) for frame in frames] == list(range(6))
+    assert all(media.is_upright(frame.pixels) for frame in frames)
+    assert [media.read_index(frame.pixels) for frame in frames] == list(range(6))
 
 
 @pytest.mark.parametrize("matrix", ["bt709", "smpte170m"])
 @pytest.mark.parametrize("full_range", [False, True])
 def test_colours_are_read_right_whatever_the_matrix_and_range(tmp_path: Path, matrix: str, full_range: bool) -> None:
-    wanted = clips.pictures(3)
-    path = clips.write_video(tmp_path / "c.mp4", wanted, matrix=matrix, full_range=full_range)
+    wanted = media.numbered_pictures(3)
+    path = media.write_video(tmp_path / "c.mp4", wanted, matrix=matrix, full_range=full_range)
     clip = probe(path)
     assert (clip.colour_matrix, clip.colour_range) == (matrix, "pc" if full_range else "tv")
     for frame, picture in zip(FrameReader(clip), wanted, strict=True):
         difference = frame.pixels.astype(float) - picture
         assert np.abs(difference.mean(axis=(0, 1))).max() < 2
-        assert clips.is_upright(frame.pixels)
+        assert media.is_upright(frame.pixels)
 
 
 def test_odd_sizes_stay(tmp_path: Path) -> None:
-    clip = probe(clips.write_video(tmp_path / "o.mkv", clips.pictures(3, (61, 47)), codec=clips.FFV1))
+    clip = probe(media.write_video(tmp_path / "o.mkv", media.numbered_pictures(3, (61, 47)), codec=media.FFV1))
     assert (clip.width, clip.height) == (61, 47)
-    assert np.array_equal(FrameReader(clip).read(2).pixels, clips.picture(2, (61, 47)))
+    assert np.array_equal(FrameReader(clip).read(2).pixels, media.numbered_picture(2, (61, 47)))
 
 
 def test_ten_bit_video_decodes_to_eight(tmp_path: Path) -> None:
     codec = ("-c:v", "prores_ks", "-pix_fmt", "yuv422p10le")
-    clip = probe(clips.write_video(tmp_path / "t.mov", clips.pictures(3), codec=codec))
+    clip = probe(media.write_video(tmp_path / "t.mov", media.numbered_pictures(3), codec=codec))
     assert clip.bit_depth == 8
     assert clip.pixel_format == "yuv422p10le"
     assert FrameReader(clip).read(0).pixels.dtype == np.uint8
 
 
 def test_a_cover_picture_is_not_the_video(tmp_path: Path) -> None:
-    video = clips.write_video(tmp_path / "v.mp4", clips.pictures(5))
-    images.write_png(tmp_path / "cover.png", clips.picture(0, (40, 40)))
+    video = media.write_video(tmp_path / "v.mp4", media.numbered_pictures(5))
+    images.write_png(tmp_path / "cover.png", media.numbered_picture(0, (40, 40)))
     path = tmp_path / "with.mp4"
-    clips.run_ffmpeg(
+    media.run_ffmpeg(
         "-i", video, "-i", tmp_path / "cover.png", "-map", "0", "-map", "1", "-c", "copy",
         "-disposition:v:1", "attached_pic", path,
     )  # fmt: skip
-    assert (probe(path).frame_count, probe(path).width) == (5, clips.SIZE[0])
+    assert (probe(path).frame_count, probe(path).width) == (5, media.SIZE[0])
 
 
 def test_frames_that_do_not_decode_are_found_and_named(tmp_path: Path) -> None:
-    whole = clips.write_video(tmp_path / "w.mp4", clips.pictures(12), options=("-g", "1"))
-    clip = probe(clips.damage(whole, tmp_path / "d.mp4", [4, 5, 9]))
+    whole = media.write_video(tmp_path / "w.mp4", media.numbered_pictures(12), options=("-g", "1"))
+    clip = probe(media.damage_packets(whole, tmp_path / "d.mp4", [4, 5, 9]))
     assert clip.bad_frames == (4, 5, 9)
     assert clip.frame_count == 12
     assert clip.rate == 25
@@ -126,14 +128,14 @@ def test_frames_that_do_not_decode_are_found_and_named(tmp_path: Path) -> None:
 
 def test_a_recording_that_begins_inside_a_group_of_pictures_starts_where_it_decodes(tmp_path: Path) -> None:
     options = ("-g", "10", "-bf", "0", "-preset", "veryfast", "-crf", "12")
-    whole = clips.write_video(tmp_path / "w.ts", clips.pictures(30), options=options)
+    whole = media.write_video(tmp_path / "w.ts", media.numbered_pictures(30), options=options)
     cut = tmp_path / "cut.ts"
     data = whole.read_bytes()
     tables, rest = data[: 188 * 3], data[188 * 10 :]
     cut.write_bytes(tables + rest)
     clip = probe(cut)
     assert clip.rate == 25
-    indices = [clips.read_index(frame.pixels) for frame in FrameReader(clip)]
+    indices = [media.read_index(frame.pixels) for frame in FrameReader(clip)]
     assert 20 <= len(indices) < 30
     assert indices == list(range(30 - len(indices), 30))
     assert clip.bad_frames == ()
@@ -141,37 +143,37 @@ def test_a_recording_that_begins_inside_a_group_of_pictures_starts_where_it_deco
 
 def test_hidden_reference_frames_are_no_bad_frames(tmp_path: Path) -> None:
     codec = ("-c:v", "libvpx", "-b:v", "300k", "-auto-alt-ref", "1", "-lag-in-frames", "16")
-    clip = probe(clips.write_video(tmp_path / "alt.webm", clips.pictures(40), codec=codec))
+    clip = probe(media.write_video(tmp_path / "alt.webm", media.numbered_pictures(40), codec=codec))
     assert (clip.frame_count, clip.bad_frames) == (40, ())
 
 
 def test_pictures_make_a_clip_at_the_asked_rate(tmp_path: Path) -> None:
-    clips.write_pictures(tmp_path / "burst", clips.pictures(11), "img{}.png")
+    media.write_pictures(tmp_path / "burst", media.numbered_pictures(11), "img{}.png")
     clip = probe(tmp_path / "burst", fps=FILM)
     assert clip.kind is SourceKind.PICTURES
     assert [path.name for path in clip.paths[:3]] == ["img0.png", "img1.png", "img2.png"]
     assert clip.pts_seconds[10] == 10 / FILM
     assert clip.duration_seconds == 11 / FILM
     assert clip.bit_depth == 8
-    assert [clips.read_index(frame.pixels) for frame in FrameReader(clip)] == list(range(11))
+    assert [media.read_index(frame.pixels) for frame in FrameReader(clip)] == list(range(11))
 
 
 def test_several_files_are_put_in_natural_order(tmp_path: Path) -> None:
-    paths = clips.write_pictures(tmp_path, clips.pictures(12), "p{}.png")
+    paths = media.write_pictures(tmp_path, media.numbered_pictures(12), "p{}.png")
     clip = probe(sorted(paths, key=str))
     assert list(clip.paths) == paths
 
 
 def test_sixteen_bit_pictures_stay_so(tmp_path: Path) -> None:
-    deep = [to_bits(frame, 16) for frame in clips.pictures(2)]
-    clips.write_pictures(tmp_path, deep)
+    deep = [to_bits(frame, 16) for frame in media.numbered_pictures(2)]
+    media.write_pictures(tmp_path, deep)
     clip = probe(tmp_path)
     assert clip.bit_depth == 16
     assert np.array_equal(FrameReader(clip).read(1).pixels, deep[1])
 
 
 def test_pictures_of_two_sizes_are_refused_with_names_and_sizes(tmp_path: Path) -> None:
-    clips.write_pictures(tmp_path, [*clips.pictures(2), clips.picture(2, (40, 30))])
+    media.write_pictures(tmp_path, [*media.numbered_pictures(2), media.numbered_picture(2, (40, 30))])
     with pytest.raises(SourceError, match=r"0000\.png has 96x64 pixels but .*0002\.png has 40x30"):
         probe(tmp_path)
 
@@ -179,7 +181,7 @@ def test_pictures_of_two_sizes_are_refused_with_names_and_sizes(tmp_path: Path) 
 def test_sources_that_cannot_be_used_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("this is no video" * 100)
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nhttp://example.org/a.ts\n")
-    clips.run_ffmpeg("-f", "lavfi", "-i", "sine=d=1", tmp_path / "sound.mp4")
+    media.run_ffmpeg("-f", "lavfi", "-i", "sine=d=1", tmp_path / "sound.mp4")
     for name, words in (("text.mp4", "is not a video"), ("list.m3u8", "play list"), ("sound.mp4", "no video stream")):
         with pytest.raises(SourceError, match=words):
             probe(tmp_path / name)
@@ -190,23 +192,23 @@ def test_sources_that_cannot_be_used_are_refused_by_name(tmp_path: Path) -> None
 
 
 def test_a_play_list_of_local_files_is_refused(tmp_path: Path) -> None:
-    clips.write_video(tmp_path / "a.ts", clips.pictures(5))
+    media.write_video(tmp_path / "a.ts", media.numbered_pictures(5))
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.2,\na.ts\n#EXT-X-ENDLIST\n")
     with pytest.raises(SourceError, match="play list"):
         probe(tmp_path / "list.m3u8")
 
 
 def test_a_video_with_no_decodable_frame_is_refused(tmp_path: Path) -> None:
-    whole = clips.write_video(tmp_path / "w.mp4", clips.pictures(4), options=("-g", "1"))
+    whole = media.write_video(tmp_path / "w.mp4", media.numbered_pictures(4), options=("-g", "1"))
     with pytest.raises(SourceError, match=r"no frame of .* decodes"):
-        probe(clips.damage(whole, tmp_path / "d.mp4", range(4)))
+        probe(media.damage_packets(whole, tmp_path / "d.mp4", range(4)))
 
 
 @pytest.mark.parametrize("name", ["-i.mp4", "a%03d.mp4", "it's [here] *.mp4", "http:x.mp4"])
 def test_names_are_never_taken_for_options_patterns_or_addresses(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clips.write_video(tmp_path / "plain.mp4", clips.pictures(3)).rename(tmp_path / name)
+    media.write_video(tmp_path / "plain.mp4", media.numbered_pictures(3)).rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     assert probe(name).frame_count == 3
 

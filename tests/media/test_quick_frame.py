@@ -3,28 +3,28 @@
 from pathlib import Path
 
 import pytest
-from support import clips
+from support import media
 
 from vidnst.errors import SourceError
 from vidnst.media.input.quick_frame import FARTHEST, glance
 
 
 def test_the_frame_with_that_number_comes_out_of_videos_folders_and_pictures(tmp_path: Path) -> None:
-    video = clips.write_video(tmp_path / "a.mp4", clips.pictures(6))
+    video = media.write_video(tmp_path / "a.mp4", media.numbered_pictures(6))
     (tmp_path / "folder").mkdir()
-    paths = clips.write_pictures(tmp_path / "folder", clips.pictures(6))
+    paths = media.write_pictures(tmp_path / "folder", media.numbered_pictures(6))
     for path in (video, tmp_path / "folder"):
-        assert [clips.read_index(glance(path, number)) for number in (0, 3, 5)] == [0, 3, 5]
+        assert [media.read_index(glance(path, number)) for number in (0, 3, 5)] == [0, 3, 5]
         with pytest.raises(SourceError, match="frame 6"):
             glance(path, 6)
         with pytest.raises(SourceError, match="frame -1"):
             glance(path, -1)
-    assert clips.read_index(glance(paths[4], 0)) == 4
+    assert media.read_index(glance(paths[4], 0)) == 4
 
 
 def test_a_frame_far_into_a_video_is_refused_rather_than_decoded_for(tmp_path: Path) -> None:
-    video = clips.write_video(tmp_path / "a.mp4", clips.pictures(FARTHEST + 2))
-    assert clips.read_index(glance(video, FARTHEST - 1)) == FARTHEST - 1
+    video = media.write_video(tmp_path / "a.mp4", media.numbered_pictures(FARTHEST + 2))
+    assert media.read_index(glance(video, FARTHEST - 1)) == FARTHEST - 1
     with pytest.raises(SourceError, match="quickly"):
         glance(video, FARTHEST)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import clips
+from support import media
 
 from vidnst.errors import RangeError
 from vidnst.frames import ClipInfo, Shot
@@ -27,7 +27,7 @@ def scene(number: int, count: int) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def cut_clip(tmp_path_factory: pytest.TempPathFactory) -> ClipInfo:
     frames = [*scene(0, 30), *scene(1, 25), *scene(2, 35)]
-    return probe(clips.write_video(tmp_path_factory.mktemp("cuts") / "cuts.mp4", frames))
+    return probe(media.write_video(tmp_path_factory.mktemp("cuts") / "cuts.mp4", frames))
 
 
 @pytest.mark.parametrize("method", ["auto", "adaptive", "content"])
@@ -56,7 +56,7 @@ def test_given_cuts_are_taken_where_they_fall_into_the_range(cut_clip: ClipInfo)
 
 
 def test_pictures_are_one_shot_unless_asked(tmp_path: Path) -> None:
-    clips.write_pictures(tmp_path, [*scene(0, 12), *scene(1, 12)])
+    media.write_pictures(tmp_path, [*scene(0, 12), *scene(1, 12)])
     clip = probe(tmp_path)
     assert find_shots(clip, start=0, end=24) == [Shot(0, 24)]
     assert find_shots(clip, start=0, end=24, method="adaptive") == [Shot(0, 12), Shot(12, 24)]
@@ -73,8 +73,8 @@ def test_stretches_that_are_decoded_side_by_side_show_the_same_frames(
     damaged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = [*scene(0, 30), *scene(1, 25), *scene(2, 35)]
-    path = clips.write_video(tmp_path / "whole.mp4", frames, options=["-g", "12", "-bf", "2"])
-    clip = probe(clips.damage(path, tmp_path / "damaged.mp4", [41]) if damaged else path)
+    path = media.write_video(tmp_path / "whole.mp4", frames, options=["-g", "12", "-bf", "2"])
+    clip = probe(media.damage_packets(path, tmp_path / "damaged.mp4", [41]) if damaged else path)
     assert bool(clip.bad_frames) == damaged
     whole = [picture.tobytes() for picture in _small_pictures(clip, 3, 88)]
     monkeypatch.setattr("vidnst.media.input.shots._STRETCH_FRAMES", 7)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support import clips, damaged_files
+from support import damaged_files, media
 
 from vidnst.errors import SourceError
 from vidnst.media import ffmpeg, images
@@ -63,7 +63,7 @@ def test_a_picture_that_claims_a_giant_size_is_refused_by_the_limit_whatever_its
 def test_an_animation_is_refused_by_what_it_decodes_to_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = clips.write_video(tmp_path / "a.gif", clips.pictures(6), codec=())
+    path = media.write_video(tmp_path / "a.gif", media.numbered_pictures(6), codec=())
     assert probe(path).frame_count == 6
     monkeypatch.setattr(limits, "MAX_ANIMATION_PIXELS", 6 * 96 * 64 - 1)
     monkeypatch.setattr("vidnst.media.input.probe.Capture", None)
@@ -72,8 +72,8 @@ def test_an_animation_is_refused_by_what_it_decodes_to_before_it_is_decoded(
 
 
 def test_more_frames_or_pictures_than_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    video = clips.write_video(tmp_path / "a.mp4", clips.pictures(20))
-    clips.write_pictures(tmp_path / "burst", clips.pictures(20))
+    video = media.write_video(tmp_path / "a.mp4", media.numbered_pictures(20))
+    media.write_pictures(tmp_path / "burst", media.numbered_pictures(20))
     for module in ("limits", "streams", "pictures"):
         monkeypatch.setattr(f"vidnst.media.{module}.MAX_FRAMES", 19)
     for source in (video, tmp_path / "burst", tmp_path / "burst" / "%04d.png", tmp_path / "burst" / "*.png"):
@@ -108,11 +108,11 @@ def test_transparency_is_laid_over_white_row_by_row_as_of_the_whole_picture(
 
 
 @pytest.mark.parametrize("suffix", [".m3u8", ".mp4", ".ffconcat", ".mkv", ".sdp", ".png"])
-@pytest.mark.parametrize("number", range(len(damaged_files._LISTS)))
+@pytest.mark.parametrize("number", range(len(damaged_files.PLAYLISTS)))
 def test_a_list_of_other_files_opens_none_of_them(suffix: str, number: int, tmp_path: Path) -> None:
-    other = clips.write_video(tmp_path / "other.mp4", clips.pictures(2))
+    other = media.write_video(tmp_path / "other.mp4", media.numbered_pictures(2))
     path = tmp_path / f"list{suffix}"
-    path.write_text(damaged_files._LISTS[number].format(other=other))
+    path.write_text(damaged_files.PLAYLISTS[number].format(other=other))
     with pytest.raises(SourceError):
         probe(path)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from support import clips
+from support import media
 
 import vidnst
 from vidnst.config import RenderConfig
@@ -45,8 +45,8 @@ def little(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    clips.write_pictures(tmp_path / "burst", clips.pictures(FRAMES))
-    clips.write_pictures(tmp_path, [clips.picture(9)], "style.png")
+    media.write_pictures(tmp_path / "burst", media.numbered_pictures(FRAMES))
+    media.write_pictures(tmp_path, [media.numbered_picture(9)], "style.png")
     return tmp_path / "burst"
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support import clips
+from support import media
 from support.moving_clip import MovingClip
 
 import vidnst
@@ -53,7 +53,7 @@ def settings(iterations: int | None = None, **values: Any) -> RenderConfig:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clips.write_pictures(tmp_path_factory.mktemp("in"), CLIP.all_pixels())[0].parent
+    return media.write_pictures(tmp_path_factory.mktemp("in"), CLIP.all_pixels())[0].parent
 
 
 @pytest.fixture(scope="module")
@@ -364,8 +364,8 @@ def test_what_has_no_use_without_a_render_is_told(source: Path, tmp_path: Path) 
 
 
 def test_a_frame_that_does_not_decode_is_repeated_and_told_once(tmp_path: Path) -> None:
-    whole = clips.write_video(tmp_path / "whole.mp4", CLIP.all_pixels(), options=("-g", "1"))
-    broken = clips.damage(whole, tmp_path / "broken.mp4", [3])
+    whole = media.write_video(tmp_path / "whole.mp4", CLIP.all_pixels(), options=("-g", "1"))
+    broken = media.damage_packets(whole, tmp_path / "broken.mp4", [3])
     config = settings(
         0, filters={"before": ["superpixels:30"], "after": ["palette:4"]}, input={"on_bad_frame": "repeat"}
     )

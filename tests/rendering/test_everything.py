@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.paintings import photo, write_picture
+from support.media import photo, write_picture
 
 import vidnst
 from vidnst.config.loader import build_config

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.bursts import kept_frames, logged, write_blocks, write_burst
+from support.media import write_burst, write_style
+from support.renders import frame_files, logged_events
 from typer.testing import CliRunner
 
 import vidnst
@@ -53,7 +54,7 @@ def burst(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_blocks(tmp_path_factory.mktemp("style") / "style.png")
+    return write_style(tmp_path_factory.mktemp("style") / "style.png")
 
 
 def config(kind: str = "keys", **farm: object) -> RenderConfig:
@@ -69,7 +70,7 @@ def undisturbed(burst: Path, style: Path, tmp_path_factory: pytest.TempPathFacto
     events: list[Event] = []
     vidnst.render(burst, style=style, output=output, config=config(), on_event=events.append)
     assert not [event for event in events if isinstance(event, (Suspected, Warned))]
-    return kept_frames(output.with_name("out.vidnst"))
+    return frame_files(output.with_name("out.vidnst"))
 
 
 def failing(node: StateId) -> Callable[..., Stylized]:
@@ -97,24 +98,24 @@ def test_what_fails_is_told_by_frame_and_cause_and_retried_to_the_same_bytes(
     assert "3 of 8 frames failed (4-6) because frame 5 did: MemoryError: no room for it" in text
     assert f"vidnst retry {folder}" in text
     assert not (tmp_path / "out").exists()
-    assert kept_frames(folder) == {number: data for number, data in undisturbed.items() if number not in (4, 5, 6)}
-    assert {(one["node"], one["because"]) for one in logged(folder, "given_up")} == {
+    assert frame_files(folder) == {number: data for number, data in undisturbed.items() if number not in (4, 5, 6)}
+    assert {(one["node"], one["because"]) for one in logged_events(folder, "given_up")} == {
         ("5.0", None),
         *((f"{frame}.1", "5.0") for frame in (4, 5, 6)),
     }
     assert len([event for event in events if isinstance(event, NodeGivenUp)]) == 4
     assert failed_before(folder) == ([4, 5, 6], False)
 
-    before = len(logged(folder, "done"))
+    before = len(logged_events(folder, "done"))
     retried = CliRunner().invoke(app, ["retry", str(folder)])
     assert retried.exit_code == 0, retried.output
     assert "frames 4-6 are tried again" in retried.stderr
-    assert kept_frames(folder) == undisturbed
-    assert len(logged(folder, "done")) == before + 4
+    assert frame_files(folder) == undisturbed
+    assert len(logged_events(folder, "done")) == before + 4
     again = CliRunner().invoke(app, ["retry", str(folder)])
     assert again.exit_code == 0
     assert "nothing failed" in again.stderr
-    assert len(logged(folder, "session")) == 2
+    assert len(logged_events(folder, "session")) == 2
 
 
 def test_a_frame_of_the_source_that_cannot_be_read_fails_its_shot_with_its_own_error(
@@ -130,7 +131,7 @@ def test_a_frame_of_the_source_that_cannot_be_read_fails_its_shot_with_its_own_e
     monkeypatch.setattr(FrameCache, "get", get)
     with pytest.raises(BadFrameError, match="frame 6 does not decode"):
         vidnst.render(burst, style=style, output=tmp_path / "out", config=config("independent"))
-    assert logged(tmp_path / "out.vidnst", "given_up")
+    assert logged_events(tmp_path / "out.vidnst", "given_up")
 
 
 @pytest.mark.parametrize(("kind", "again"), [("independent", {5}), ("chain", {5, 6, 7}), ("keys", {4, 5, 6})])
@@ -139,14 +140,14 @@ def test_redone_frames_are_made_again_with_what_depends_on_them_and_no_others(
 ) -> None:
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config(kind))
     folder = tmp_path / "out.vidnst"
-    right, stamps = kept_frames(folder), {path: path.stat().st_mtime_ns for path in (folder / "frames").iterdir()}
+    right, stamps = frame_files(folder), {path: path.stat().st_mtime_ns for path in (folder / "frames").iterdir()}
     damaged = folder / "frames" / "00000005.png"
     damaged.write_bytes(right[0])
     with pytest.raises(OutputError, match="exists already"):
         run(recall_request(folder, {}), redo=(5,))
     events: list[Event] = []
     run(recall_request(folder, {}), redo=(5,), overwrite=True, on_event=events.append)
-    assert kept_frames(folder) == right
+    assert frame_files(folder) == right
     assert {event.frame for event in events if isinstance(event, FrameDone)} == again
     assert {int(path.stem) for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp} == again
     assert any(isinstance(event, Warned) and "frames 5 are rendered again" in str(event) for event in events)
@@ -179,14 +180,14 @@ def test_states_that_are_gone_are_made_again_first_and_told(
         with pytest.raises(DiskFullError):
             vidnst.render(burst, style=style, output=tmp_path / "out", config=look)
         folder, events = tmp_path / "out.vidnst", list[Event]()
-        right = kept_frames(folder)
+        right = frame_files(folder)
         with pytest.raises(DiskFullError):
             run(recall_request(folder, {}), redo=(3,), on_event=events.append)
     (told,) = (str(event) for event in events if isinstance(event, Warned))
     assert "frames 3 are rendered again, 5 pieces of work" in told
     assert "and 3 more whose states are no longer there" in told
     assert len([event for event in events if isinstance(event, FrameDone)]) == FRAMES
-    assert kept_frames(folder) == right
+    assert frame_files(folder) == right
 
 
 def test_lists_of_frames_are_read_and_written() -> None:
@@ -236,7 +237,7 @@ def test_a_spoilt_frame_is_made_again_and_listed_whatever_the_workers(
     for workers in (1, 2):
         output = tmp_path / f"out{workers}"
         vidnst.render(burst, style=style, output=output, config=config(workers=workers), on_event=events.append)
-        made.append(kept_frames(output.with_name(f"{output.name}.vidnst")))
+        made.append(frame_files(output.with_name(f"{output.name}.vidnst")))
     assert made[0] == made[1]
     assert (made[0] == undisturbed) is not lasting  # nothing random is in this look, so another seed mends it
     assert len(seeds) == 4
@@ -276,10 +277,10 @@ def test_every_state_is_looked_at_once_and_frames_redone_come_out_the_same(
     monkeypatch.setattr("vidnst.farm.workers.thumbnail_luma", looking)
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config())
     assert len(looked) == len(set(looked)) == 2 * FRAMES  # a pass after the first
-    before = kept_frames(tmp_path / "out.vidnst")
+    before = frame_files(tmp_path / "out.vidnst")
     run(recall_request(tmp_path / "out.vidnst", {}), redo=(5,), overwrite=True)
     assert len(looked) > 2 * FRAMES
-    assert kept_frames(tmp_path / "out.vidnst") == before
+    assert frame_files(tmp_path / "out.vidnst") == before
 
 
 def test_frames_to_redo_are_checked_on_the_command_line(burst: Path, style: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support import clips
+from support import media
 
 import vidnst
 from vidnst.config import RenderConfig
@@ -63,7 +63,7 @@ def unrest(frames: list[Any]) -> float:
 
 @pytest.fixture
 def burst(tmp_path: Path) -> Path:
-    return clips.write_pictures(tmp_path / "burst", shaken(6))[0].parent
+    return media.write_pictures(tmp_path / "burst", shaken(6))[0].parent
 
 
 @pytest.mark.parametrize("edges", ["crop", "fill"])
@@ -82,7 +82,7 @@ def test_a_burst_comes_out_still_and_whole(burst: Path, tmp_path: Path, edges: s
 
 
 def test_an_odd_burst_is_cropped_to_what_an_mp4_can_hold_at_420(tmp_path: Path) -> None:
-    source = clips.write_pictures(tmp_path / "burst", shaken(4, (161, 121)))[0].parent
+    source = media.write_pictures(tmp_path / "burst", shaken(4, (161, 121)))[0].parent
     config = settings(registration="homography").model_copy(
         update={"output": vidnst.RenderConfig().output.model_copy(update={"chroma": "420"})}
     )
@@ -98,8 +98,8 @@ def test_size_is_that_of_the_cropped_picture(burst: Path, tmp_path: Path) -> Non
 
 
 def test_a_video_keeps_its_uneven_time_stamps_and_its_sound(tmp_path: Path) -> None:
-    pts = clips.UNEVEN_PTS
-    source = clips.write_video(tmp_path / "in.mp4", shaken(len(pts)), pts_seconds=pts, sound=("-c:a", "aac"))
+    pts = media.UNEVEN_PTS
+    source = media.write_video(tmp_path / "in.mp4", shaken(len(pts)), pts_seconds=pts, sound=("-c:a", "aac"))
     config = settings(registration="homography", deflicker=5, shots="none")
     vidnst.render(source, style=(), output=tmp_path / "out.mp4", config=config)
     before, after = probe(source), probe(tmp_path / "out.mp4")
@@ -112,7 +112,7 @@ def test_flicker_is_out_of_the_output_and_shots_are_kept_apart(tmp_path: Path) -
     light = 1 + 0.12 * np.array([0, 1, -1, 1, -1, 1, -1, 0, 1, -1, 1, -1])
     dark, bright = scene((96, 64)) * 0.4, scene((96, 64), 4) * 0.9
     frames = [np.rint((dark if n < 6 else bright) * factor).astype(np.uint8) for n, factor in enumerate(light)]
-    source = clips.write_pictures(tmp_path / "in", frames)[0].parent
+    source = media.write_pictures(tmp_path / "in", frames)[0].parent
     steady = render(source, tmp_path / "out", settings(deflicker=6, shots=(6,)))
     for part in (slice(0, 6), slice(6, 12)):
         assert unrest(steady[part]) < unrest(frames[part]) / 4
@@ -183,7 +183,7 @@ def test_an_unregistrable_frame_is_told_and_the_render_goes_on(burst: Path, tmp_
 def test_what_the_crop_error_advises_works_at_once(tmp_path: Path) -> None:
     wide = scene((420, 120))
     frames = [wide[:, at : at + 160].copy() for at in (0, 70, 140, 210)]
-    source = clips.write_pictures(tmp_path / "in", frames)[0].parent
+    source = media.write_pictures(tmp_path / "in", frames)[0].parent
     with pytest.raises(SourceError, match="in common; fill the edges with --register-edges fill"):
         render(source, tmp_path / "out", settings(registration="homography"))
     filled = render(source, tmp_path / "out", settings(registration="homography", registration_edges="fill"))

@@ -14,8 +14,8 @@ from typing import Any
 import cv2
 import pytest
 import torch
-from support import clips
-from support.bursts import kept_frames, logged, write_blocks, write_burst
+from support.media import write_burst, write_flash_and_beep, write_style
+from support.renders import frame_files, logged_events
 
 import vidnst
 from vidnst.config import RenderConfig
@@ -51,8 +51,8 @@ def look(**sections: dict[str, Any]) -> RenderConfig:
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("media")
     write_burst(folder / "burst", FRAMES, size=(96, 64), cells=(12, 16))
-    write_blocks(folder / "style.png")
-    clips.flash_and_beep(folder / "beep.mkv", flash=4, count=FRAMES, sound=("-c:a", "aac"))
+    write_style(folder / "style.png")
+    write_flash_and_beep(folder / "beep.mkv", flash=4, count=FRAMES, sound=("-c:a", "aac"))
     return folder
 
 
@@ -240,7 +240,7 @@ def test_a_render_that_is_stopped_leaves_no_part_and_no_process_and_goes_on_to_t
                 paint(media, output, look(), listen=listen, cancelled=lambda: seen >= FRAMES // 2)
             assert there
             assert not output.exists()
-            assert FRAMES // 2 <= len(kept_frames(folder_of(output))) < FRAMES
+            assert FRAMES // 2 <= len(frame_files(folder_of(output))) < FRAMES
         else:
             paint(media, output, look())
         assert not parts(output)
@@ -257,10 +257,10 @@ import os, signal, sys, time
 from pathlib import Path
 import vidnst.cli.progress
 from vidnst.__main__ import main
-from vidnst.rendering.overlapped_output import Arriving
+from vidnst.rendering.overlapped_output import AwaitedPaths
 from vidnst.media.output.encode import _Job
 
-whole, add, part = _Job._picture_input, Arriving.add, Path(sys.argv.pop(1))
+whole, add, part = _Job._picture_input, AwaitedPaths.add, Path(sys.argv.pop(1))
 _Job._picture_input = lambda job: ["-probesize", "32", *whole(job)]
 
 def die(arriving, place):
@@ -270,7 +270,7 @@ def die(arriving, place):
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
 
-Arriving.add = die
+AwaitedPaths.add = die
 main()
 """
 
@@ -353,11 +353,11 @@ def test_an_encoder_that_fails_disturbs_no_painting_and_is_told_of_when_all_is_p
         with pytest.raises(EncoderError, match="status 187: no such luck"):
             paint(media, output, look(), listen=listen)
         assert not output.exists()
-        assert len(logged(folder_of(output), "unwritten")) == 1
+        assert len(logged_events(folder_of(output), "unwritten")) == 1
     assert early == [True]
     assert named[1:] == [False]
     assert sum(isinstance(event, FrameDone) for event in told) == FRAMES
-    assert kept_frames(folder_of(output)) == kept_frames(folder_of(right))
+    assert frame_files(folder_of(output)) == frame_files(folder_of(right))
     assert not parts(output)
 
 
@@ -376,7 +376,7 @@ def test_a_measurement_that_fails_early_is_made_in_the_end(
     assert numbers[0] == numbers[1]
 
 
-@pytest.mark.usefixtures("plain_devices")
+@pytest.mark.usefixtures("without_bfloat16")
 def test_what_was_done_early_is_thrown_away_where_frames_are_made_again(
     media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: list[bool]
 ) -> None:

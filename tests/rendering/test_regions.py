@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clips import write_pictures
+from support.media import write_pictures
 
 import vidnst
 from vidnst.config import OutputConfig, RenderConfig

@@ -13,7 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.bursts import done_nodes, kept_frames, write_blocks, write_burst
+from support.media import write_burst, write_style
+from support.renders import done_nodes, frame_files
 
 import vidnst
 from vidnst.config import RenderConfig
@@ -45,7 +46,7 @@ def burst(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_blocks(tmp_path_factory.mktemp("style") / "style.png")
+    return write_style(tmp_path_factory.mktemp("style") / "style.png")
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +84,11 @@ def test_killed_at_random_moments_a_run_goes_on_to_the_same_bytes(
         process.kill()
         assert process.wait() == -signal.SIGKILL
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    assert kept_frames(output.with_name("out.vidnst")) == kept_frames(undisturbed)
+    assert frame_files(output.with_name("out.vidnst")) == frame_files(undisturbed)
     done = done_nodes(output.with_name("out.vidnst"))
     assert len(set(done)) == NODES
     assert len(done) <= NODES + 3 * 2  # at most what two workers have in flight is lost with each kill
-    assert [path.read_bytes() for path in sorted(output.iterdir())] == list(kept_frames(undisturbed).values())
+    assert [path.read_bytes() for path in sorted(output.iterdir())] == list(frame_files(undisturbed).values())
 
 
 KILLED_AT_THE_END = """
@@ -117,7 +118,7 @@ def test_killed_with_the_output_in_its_place_a_run_goes_on_and_takes_it_for_its_
     done = done_nodes(output.with_name("out.vidnst"))
     subprocess.run([sys.executable, "-m", "vidnst", *arguments], check=True, stdout=subprocess.DEVNULL)
     assert done_nodes(output.with_name("out.vidnst")) == done
-    assert [path.read_bytes() for path in sorted(output.iterdir())] == list(kept_frames(undisturbed).values())
+    assert [path.read_bytes() for path in sorted(output.iterdir())] == list(frame_files(undisturbed).values())
     again = subprocess.run([sys.executable, "-m", "vidnst", *arguments], capture_output=True, text=True, check=False)
     assert "exists already" in again.stderr  # once all is done, it is a finished work like any other
 
@@ -164,20 +165,20 @@ def test_a_stopped_run_is_gone_on_with_by_its_folder_alone(
     with pytest.raises(CancelledError, match=r"go on with: vidnst resume .*out\.vidnst"):
         vidnst.render(burst, style=style, output=tmp_path / "out", config=config, on_event=listen, cancelled=stop)
     folder = tmp_path / "out.vidnst"
-    assert 3 <= len(kept_frames(folder)) < FRAMES
-    before = len(kept_frames(folder))
+    assert 3 <= len(frame_files(folder)) < FRAMES
+    before = len(frame_files(folder))
     seen: list[Event] = []
     run(recall_request(folder, {}), on_event=seen.append)
     (started,) = [event for event in seen if isinstance(event, RunStarted)]
     assert started.frames_done == before
     assert len(done_nodes(folder)) == NODES
-    assert kept_frames(folder) == kept_frames(undisturbed)
+    assert frame_files(folder) == frame_files(undisturbed)
 
 
 def test_another_number_of_workers_changes_no_byte(burst: Path, style: Path, undisturbed: Path, tmp_path: Path) -> None:
     config = build_config({**LOOK, "farm": {"executor": "inline", "threads": 1, "workers": 3}})
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config)
-    assert kept_frames(tmp_path / "out.vidnst") == kept_frames(undisturbed)
+    assert frame_files(tmp_path / "out.vidnst") == frame_files(undisturbed)
 
 
 @pytest.mark.usefixtures("promptly")
@@ -191,7 +192,7 @@ def test_a_deleted_frame_alone_is_made_again(
     before = len(done_nodes(folder))
     (folder / "frames" / "00000002.png").unlink()
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config)
-    assert kept_frames(folder) == kept_frames(undisturbed)
+    assert frame_files(folder) == frame_files(undisturbed)
     assert len(done_nodes(folder)) == NODES + 1
     assert before < NODES
 
@@ -249,7 +250,7 @@ def test_noise_is_the_same_in_every_frame_and_another_with_another_seed(style: P
         values = {**LOOK, "optimize": {"iterations": 3, "init": "noise", "seed": seed, "scales": 1}}
         config = build_config({**values, "schedule": {"kind": "independent"}})
         vidnst.render(still, style=style, output=tmp_path / f"out{seed}", config=config)
-        return list(kept_frames(tmp_path / f"out{seed}.vidnst").values())
+        return list(frame_files(tmp_path / f"out{seed}.vidnst").values())
 
     one, two = look(1), look(2)
     assert one[0] == one[1]

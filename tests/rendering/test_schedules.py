@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clips import write_pictures
+from support.media import write_pictures
 from support.moving_clip import MovingClip
 
 import vidnst

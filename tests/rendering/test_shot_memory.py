@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 from support import limited_memory
-from support.bursts import kept_frames, logged, write_blocks, write_burst
-from support.job_files import states, write_jobs
+from support.batches import job_states, write_jobs
+from support.media import write_burst, write_style
+from support.renders import frame_files, logged_events
 from typer.testing import CliRunner
 
 import vidnst
@@ -47,7 +48,7 @@ LOOK: dict[str, Any] = {
 LADDER = ladder(build_config(LOOK), smaller=True)
 HALF, TILES, SMALL = LADDER[1], LADDER[3], LADDER[5]
 
-pytestmark = pytest.mark.usefixtures("plain_devices", "one_by_one")
+pytestmark = pytest.mark.usefixtures("without_bfloat16", "one_by_one")
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def burst(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_blocks(tmp_path_factory.mktemp("style") / "style.png")
+    return write_style(tmp_path_factory.mktemp("style") / "style.png")
 
 
 def config(kind: str = "independent", **farm: object) -> RenderConfig:
@@ -130,9 +131,9 @@ def test_a_shot_in_which_memory_runs_short_is_painted_anew_all_alike_and_the_oth
     vidnst.render(burst, style=style, output=tmp_path / "out", config=look, on_event=events.append)
     folder = tmp_path / "out.vidnst"
     assert marks(folder) == [3] * CUT + [0] * (FRAMES - CUT)
-    assert kept_frames(folder) == kept_frames(whole)
+    assert frame_files(folder) == frame_files(whole)
     assert {memory_mode for frame, memory_mode in farm.tried if frame >= CUT} == {MemoryMode()}
-    done = [event["node"] for event in logged(folder, "done")]
+    done = [event["node"] for event in logged_events(folder, "done")]
     assert len([node for node in done if int(node.partition(".")[0]) >= CUT]) == len(
         {node for node in done if int(node.partition(".")[0]) >= CUT}
     )
@@ -196,7 +197,7 @@ def test_a_run_that_is_killed_goes_on_as_frugally_and_makes_the_rest_of_the_shot
         killed_at(moment, patch)
         with pytest.raises(SystemExit):
             vidnst.render(burst, style=style, output=tmp_path / "out", config=config())
-    assert len(logged(folder, "memory_mode")) == 1
+    assert len(logged_events(folder, "memory_mode")) == 1
     farm = Cramped(monkeypatch, {last: TILES})
     run(recall_request(folder, {}))
     assert marks(folder) == [3] * CUT + [0] * (FRAMES - CUT)
@@ -225,7 +226,7 @@ def test_a_run_that_is_killed_while_it_forgets_forgets_the_rest_later(
             vidnst.render(burst, style=style, output=tmp_path / "out", config=config("chain"))
     assert [len(nodes) for nodes in calls] == [1, 2]  # type: ignore[arg-type]
     run(recall_request(tmp_path / "out.vidnst", {}))
-    assert kept_frames(tmp_path / "out.vidnst") == kept_frames(tmp_path / "whole.vidnst")
+    assert frame_files(tmp_path / "out.vidnst") == frame_files(tmp_path / "whole.vidnst")
 
 
 def test_frames_made_again_later_are_as_frugal_as_their_shot(
@@ -234,11 +235,11 @@ def test_frames_made_again_later_are_as_frugal_as_their_shot(
     with monkeypatch.context() as patch:
         Cramped(patch, {2: TILES})
         vidnst.render(burst, style=style, output=tmp_path / "out", config=config())
-    before = kept_frames(tmp_path / "out.vidnst")
+    before = frame_files(tmp_path / "out.vidnst")
     farm = Cramped(monkeypatch, {})
     run(recall_request(tmp_path / "out.vidnst", {}), redo=(1, 7), overwrite=True)
     assert farm.tried == [(1, TILES), (7, MemoryMode())]
-    assert kept_frames(tmp_path / "out.vidnst") == before
+    assert frame_files(tmp_path / "out.vidnst") == before
 
 
 def test_a_frame_that_fits_in_no_way_fails_its_shot_and_says_what_would_fit(
@@ -256,11 +257,11 @@ def test_a_frame_that_fits_in_no_way_fails_its_shot_and_says_what_would_fit(
     assert "farm.may_shrink=true" in text
     rungs = ladder(config())
     assert [memory_mode for frame, memory_mode in farm.tried if frame == 2] == [rungs[0], *rungs]
-    assert set(range(CUT, FRAMES)) <= kept_frames(folder).keys()
+    assert set(range(CUT, FRAMES)) <= frame_files(folder).keys()
     assert failed_before(folder)[0] == [2, 3, 4]
     retried = CliRunner().invoke(app, ["retry", str(folder)])
     assert retried.exit_code == 0, retried.output
-    assert len(kept_frames(folder)) == FRAMES
+    assert len(frame_files(folder)) == FRAMES
 
 
 def test_a_smaller_size_is_taken_only_where_that_is_allowed(
@@ -357,10 +358,10 @@ def test_a_clip_of_a_batch_is_made_alike_too_and_the_others_are_left_alone(
                 run_batch(path, on_event=events.append)
     summary = run_batch(path, on_event=events.append)
     assert summary.done == 2
-    assert set(states(path).values()) == {"done"}
+    assert set(job_states(path).values()) == {"done"}
     assert (set(marks(folders[0])), set(marks(folders[1]))) == ({3}, {0})
     assert [len(marks(folder)) for folder in folders] == [5, 5]
-    assert not logged(folders[1], "redo")
+    assert not logged_events(folders[1], "redo")
     (warning,) = (text for text in told(events) if "memory" in text)
     assert warning.startswith("clip0-style0: memory runs short in shot 1")
     assert len(list((tmp_path / "out" / "clip0-style0").glob("*.png"))) == 5
@@ -372,7 +373,7 @@ def test_a_clip_of_a_batch_that_fits_in_no_way_fails_alone(tmp_path: Path, monke
     Cramped(monkeypatch, {4: None})
     summary = run_batch(path)
     assert (summary.done, summary.failed) == (1, 1)
-    assert states(path) == {"clip0-style0": "failed", "clip1-style0": "done"}
+    assert job_states(path) == {"clip0-style0": "failed", "clip1-style0": "done"}
 
 
 @pytest.fixture
@@ -413,9 +414,9 @@ def test_an_allocator_that_gives_no_more_makes_a_shot_frugal(
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("memory runs short") == 1
     folder = tmp_path / "out.vidnst"
-    (climbed,) = logged(folder, "memory_mode")
+    (climbed,) = logged_events(folder, "memory_mode")
     assert "DefaultCPUAllocator: can't allocate memory" in climbed["why"]
-    painted = [event.get("memory_mode") for event in logged(folder, "done")]
+    painted = [event.get("memory_mode") for event in logged_events(folder, "done")]
     assert painted == [climbed["memory_mode"]] * 3
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.clips import picture, write_pictures, write_video
+from support.media import numbered_picture, write_pictures, write_video
 
 from vidnst.config.style import Style, parse_style
 from vidnst.errors import ConfigError, StyleError
@@ -48,17 +48,17 @@ def test_a_moment_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
 
 @pytest.fixture
 def painting(tmp_path: Path) -> str:
-    return str(write_pictures(tmp_path, [picture(3)], "a.png")[0])
+    return str(write_pictures(tmp_path, [numbered_picture(3)], "a.png")[0])
 
 
 @pytest.fixture
 def clip(tmp_path: Path) -> ClipInfo:
-    write_pictures(tmp_path / "clip", [picture(index) for index in range(5)])
+    write_pictures(tmp_path / "clip", [numbered_picture(index) for index in range(5)])
     return probe(tmp_path / "clip")
 
 
 def test_a_picture_is_a_picture_and_a_video_or_a_folder_moves(tmp_path: Path, painting: str) -> None:
-    frames = [picture(index) for index in range(4)]
+    frames = [numbered_picture(index) for index in range(4)]
     video = write_video(tmp_path / "style.mp4", frames)
     write_pictures(tmp_path / "styles", frames)
     still, moving, folder, pattern = read_styles(
@@ -114,7 +114,7 @@ def test_frame_numbers_seconds_and_timecodes_are_the_same_moments(painting: str,
 
 
 def test_a_short_style_clip_is_told_to_be_played_round(tmp_path: Path, clip: ClipInfo) -> None:
-    write_pictures(tmp_path / "styles", [picture(index) for index in range(2)])
+    write_pictures(tmp_path / "styles", [numbered_picture(index) for index in range(2)])
     (note,) = notes([str(tmp_path / "styles")], clip)
     assert "styles has 2 frames for 5: it is played round" in note
     assert notes([str(tmp_path / "styles")], clip, end=2) == []

@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.browser import dumped
-from support.clips import pictures, read_index, write_pictures, write_video
+from support.browser import page_after_scripts
+from support.media import numbered_pictures, read_index, write_pictures, write_video
 
 import vidnst
 from vidnst.config import RenderConfig
@@ -66,8 +66,8 @@ def settings(**sections: object) -> RenderConfig:
 
 
 def rendered(folder: Path, *, name: str = "out.mkv", config: RenderConfig | None = None, frames: int = 3) -> Path:
-    source = write_video(folder / "in.mp4", pictures(frames, (96, 64)))
-    write_pictures(folder / "style", pictures(1, (96, 64), first=700))
+    source = write_video(folder / "in.mp4", numbered_pictures(frames, (96, 64)))
+    write_pictures(folder / "style", numbered_pictures(1, (96, 64), first=700))
     events: list[object] = []
     style = folder / "style" / "0000.png"
     chosen = config or settings()
@@ -221,10 +221,12 @@ def test_names_of_strangers_stay_text(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_browser_shows_it_draws_it_and_runs_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "evil").mkdir()
-    evil = dumped(write_report(evil_run(tmp_path / "evil"), tmp_path / "evil.html").as_uri(), tmp_path / "profile")
+    evil = page_after_scripts(
+        write_report(evil_run(tmp_path / "evil"), tmp_path / "evil.html").as_uri(), tmp_path / "profile"
+    )
     assert "<title>owned" not in evil
     (tmp_path / "good").mkdir()
-    good = dumped((rendered(tmp_path / "good") / "report.html").as_uri(), tmp_path / "profile")
+    good = page_after_scripts((rendered(tmp_path / "good") / "report.html").as_uri(), tmp_path / "profile")
     assert 'aria-valuetext="50 % source"' in good  # its own script may run
     assert good.count('class="pair" hidden') == 2
     for drawing in re.findall(r"<svg.*?</svg>", good, re.S):

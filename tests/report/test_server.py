@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.browser import dumped
-from support.clips import pictures, read_index, write_pictures
+from support.browser import page_after_scripts
+from support.media import numbered_pictures, read_index, write_pictures
 
 import vidnst
 from vidnst.config.loader import build_config
@@ -34,7 +34,7 @@ TOKEN = "long-enough-to-guess"
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run that kept its frames."""
     folder = tmp_path_factory.mktemp("runs")
-    write_pictures(folder / "in", pictures(3, (96, 64)))
+    write_pictures(folder / "in", numbered_pictures(3, (96, 64)))
     config = build_config(
         {
             "model": {"backbone": "slim"},
@@ -105,7 +105,7 @@ def test_it_shows_numbers_pictures_and_the_report(runs: Path) -> None:
 
 @pytest.mark.parametrize("name", ["out.mp4", "frames_of_it"])
 def test_a_run_that_has_kept_no_frames_is_shown_by_its_output_beside_its_source(name: str, tmp_path: Path) -> None:
-    write_pictures(tmp_path / "in", pictures(9, (96, 64)))
+    write_pictures(tmp_path / "in", numbered_pictures(9, (96, 64)))
     config = build_config(
         {
             "optimize": {"iterations": 0},
@@ -303,7 +303,9 @@ def test_a_browser_fills_the_page_and_runs_nothing_of_strangers(runs: Path, tmp_
     lock = FolderLock(runs / "out<b>.mp4.vidnst" / "lock")
     try:
         with serving(runs, token=TOKEN) as port:
-            shown = dumped(f"http://127.0.0.1:{port}/?token={TOKEN}", tmp_path / "profile", milliseconds=6000)
+            shown = page_after_scripts(
+                f"http://127.0.0.1:{port}/?token={TOKEN}", tmp_path / "profile", milliseconds=6000
+            )
     finally:
         lock.release()
     assert "<title>(1) Renders</title>" in shown

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 from safetensors.torch import save_file
-from support import clips
+from support import media
 
 from vidnst.cli.commands.render_options import _masks
 from vidnst.config import RenderConfig
@@ -149,8 +149,8 @@ QUICK = {
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of a small render with all that a plan may keep."""
     folder = tmp_path_factory.mktemp("run")
-    clips.write_pictures(folder / "burst", clips.pictures(3))
-    clips.write_pictures(folder, [clips.picture(9)], "style{:.0f}.png")
+    media.write_pictures(folder / "burst", media.numbered_pictures(3))
+    media.write_pictures(folder, [media.numbered_picture(9)], "style{:.0f}.png")
     request = Request(str(folder / "burst"), (str(folder / "style0.png"),), folder / "out.mkv", build_config(QUICK))
     run(request)
     return folder / "out.mkv.vidnst"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.clips import pictures, write_pictures
+from support.media import numbered_pictures, write_pictures
 
 import vidnst
 from vidnst.config import RenderConfig
@@ -36,8 +36,8 @@ def quick(**output: object) -> RenderConfig:
 
 
 def render(folder: Path, *, name: str = "out.mp4", stop_after: int | None = None, frames: int = 4) -> Path:
-    write_pictures(folder / "in", pictures(frames, (64, 48)))
-    write_pictures(folder / "style", pictures(1, (64, 48), first=9))
+    write_pictures(folder / "in", numbered_pictures(frames, (64, 48)))
+    write_pictures(folder / "style", numbered_pictures(1, (64, 48), first=9))
     seen: list[str] = []
     config = quick(keep_frames=True)
     vidnst.render(
@@ -142,7 +142,7 @@ def test_a_running_one_has_a_holder_and_an_end_in_sight(tmp_path: Path) -> None:
 
 
 def test_what_was_warned_of_before_there_was_a_log_is_in_it(tmp_path: Path) -> None:
-    write_pictures(tmp_path / "in", pictures(2, (64, 48)))
+    write_pictures(tmp_path / "in", numbered_pictures(2, (64, 48)))
     config = quick().model_copy(update={"input": build_config({"input": {"size": 1000}}).input})
     vidnst.render(tmp_path / "in", style=tmp_path / "in" / "0000.png", output=tmp_path / "o.mp4", config=config)
     assert any(

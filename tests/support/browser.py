@@ -1,4 +1,4 @@
-"""A real browser without a window, for tests of pages; talks to nobody but this machine."""
+"""Opens pages in a real browser without a window, which reaches no other machine."""
 
 import shutil
 import subprocess
@@ -14,12 +14,12 @@ _SILENT = (
 )
 
 
-def dumped(url: str, profile: Path, *, milliseconds: int = 3000, options: tuple[str, ...] = ()) -> str:
-    """The document as it is after its scripts have run; skips the test where there is no browser."""
-    found = next(filter(None, map(shutil.which, _NAMES)), None)
-    if found is None:
-        pytest.skip("there is no chromium or chrome here")
-    command = [found, *_SILENT, f"--user-data-dir={profile}", f"--virtual-time-budget={milliseconds}", *options]
+def page_after_scripts(url: str, profile: Path, *, milliseconds: int = 3000, options: tuple[str, ...] = ()) -> str:
+    """Return a page's document after its scripts have run; skips the test where no browser is installed."""
+    browser = next(filter(None, map(shutil.which, _NAMES)), None)
+    if browser is None:
+        pytest.skip("no chromium or chrome is installed")
+    command = [browser, *_SILENT, f"--user-data-dir={profile}", f"--virtual-time-budget={milliseconds}", *options]
     done = subprocess.run([*command, "--dump-dom", url], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout

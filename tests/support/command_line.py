@@ -1,4 +1,4 @@
-"""The command line in the tests' own process."""
+"""Runs the command line in the process of the tests."""
 
 import logging
 import signal
@@ -10,32 +10,32 @@ from typing import NamedTuple
 import pytest
 
 
-class Said(NamedTuple):
-    """What a command said."""
+class CommandResult(NamedTuple):
+    """Exit status and texts of a command."""
 
     status: int
     out: str
     err: str
 
 
-Vidnst = Callable[..., Said]
-"""Runs `vidnst` with some arguments."""
+Vidnst = Callable[..., CommandResult]
+"""Runs `vidnst` with some arguments, each turned into a text."""
 
 
 @contextmanager
 def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Vidnst]:
-    """Something that runs commands; what these change in the process is as it was afterwards."""
+    """Yield a function that runs commands; restores the signal handlers and the log level that these change."""
     from vidnst.__main__ import main
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def run(*arguments: object) -> Said:
+    def run(*arguments: object) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["vidnst", *map(str, arguments)])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit) as exit_:
             main()
-        said = capsys.readouterr()
-        return Said(int(left.value.code or 0), said.out, said.err)
+        printed = capsys.readouterr()
+        return CommandResult(int(exit_.value.code or 0), printed.out, printed.err)
 
     yield run
     for number, handler in handlers.items():

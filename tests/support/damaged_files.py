@@ -1,12 +1,12 @@
-"""Files from strangers: generated media, damaged in many ways, and a render of each in a process of its own.
+"""Untrusted files: generates media, damages it in many ways, and renders each file in a process of its own.
 
     python tests/support/damaged_files.py [COUNT] [SEED]
 
-renders COUNT (200) of them and counts how they end. Ends with status 1 if any hangs, crashes, leaves a process behind,
-takes too much memory, or says more or less than one sentence; or if all end alike.
+renders COUNT (200) of them and counts how the renders end. Exits with status 1 if any hangs, crashes, leaves a process
+behind, takes too much memory, or prints more or less than one sentence; or if all end alike.
 
-It forks, so it wants a small process with one thread: memory in use is counted from what it has itself, and what it
-starts with vfork is charged for that once more.
+Run it as a script, in a small process with one thread: it forks, memory is counted on top of the parent's, and children
+started with vfork count the parent's memory once more.
 """
 
 import contextlib
@@ -28,15 +28,15 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from support import clips
+from support import media
 
-AT_MOST_SECONDS = 60
-AT_MOST_BYTES = 2 << 30
-"""Of memory in use, over what was in use before."""
+MAX_SECONDS = 60
+MAX_GROWTH_BYTES = 2 << 30
+"""How far the resident memory may grow over its size before the render."""
 
-_ADDRESSES_BYTES = 8 << 30
+_ADDRESS_SPACE_BYTES = 8 << 30
 _SIZES = (0, 1, 0x7FFF, 60000, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
-_LISTS = (
+PLAYLISTS = (
     "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nhttp://127.0.0.1:9/part.ts\n",
     "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{other}\n",
     "ffconcat version 1.0\nfile '{other}'\n",
@@ -44,61 +44,61 @@ _LISTS = (
     "{other}\n",
     "http://127.0.0.1:9/clip.mp4\n",
 )
-"""Text that some demuxers take for a list of other files."""
+"""Texts that some demuxers read as a list of other files; `{other}` is the path of one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a process ended."""
+    """How a render process ended."""
 
     status: int
-    """Exit status; below 0 a signal."""
-    said: str
-    """Its standard error."""
+    """Exit status; a signal is negative."""
+    printed: str
+    """Its standard output and error."""
     seconds: float
     grown_bytes: int
-    """The most memory in use, its own and its largest child's, over what was in use at its start."""
+    """Peak of its own and its largest child's resident memory, over the size at its start."""
     children: int
-    """Processes that it started and left behind."""
-    wrote: bool
-    """Whether there is an output."""
+    """Processes that it started and left running."""
+    has_output: bool
+    """True if it has written an output."""
 
     @property
     def faults(self) -> list[str]:
-        """What is wrong with it: nothing where there is an output, or one sentence and the status of a bad source."""
+        """Faults in how it ended; none for an output, or for one sentence and the exit status of a bad source."""
         found = []
-        if self.seconds > AT_MOST_SECONDS:
+        if self.seconds > MAX_SECONDS:
             found.append(f"{self.seconds:.0f} s")
-        if self.grown_bytes > AT_MOST_BYTES:
+        if self.grown_bytes > MAX_GROWTH_BYTES:
             found.append(f"{self.grown_bytes >> 20} MiB")
         if self.children:
             found.append(f"{self.children} children left")
-        if "Traceback" in self.said:
+        if "Traceback" in self.printed:
             found.append("traceback")
         if self.status not in (0, 3, 6):
             found.append(f"status {self.status}")
-        last = [line for line in self.said.splitlines() if line.strip()][-1:]
+        last = [line for line in self.printed.splitlines() if line.strip()][-1:]
         if self.status and not all(line.startswith("vidnst: ") and line.endswith(".") for line in last or [""]):
             found.append("no sentence")
-        if (self.status == 0) != self.wrote:
+        if (self.status == 0) != self.has_output:
             found.append("output and status do not agree")
         return found
 
 
 def originals(folder: Path) -> list[Path]:
-    """Undamaged files of many formats, of a few small frames each."""
+    """Write undamaged files of many formats, of a few small frames each."""
     folder.mkdir(parents=True, exist_ok=True)
-    frames = clips.pictures(6)
+    frames = media.numbered_pictures(6)
     aac = ("-c:a", "aac")
     made = [
-        clips.write_video(folder / "a.mp4", frames, sound=aac),
-        clips.write_video(folder / "b.mov", frames),
-        clips.write_video(folder / "c.mkv", frames, codec=clips.FFV1),
-        clips.write_video(folder / "d.webm", frames, codec=("-c:v", "libvpx", "-b:v", "1M")),
-        clips.write_video(folder / "e.avi", frames, codec=("-c:v", "mjpeg", "-pix_fmt", "yuvj420p")),
-        clips.write_video(folder / "f.ts", frames, sound=aac),
-        clips.write_video(folder / "g.gif", frames, codec=()),
-        clips.write_video(folder / "h.apng", frames, codec=("-c:v", "apng")),
+        media.write_video(folder / "a.mp4", frames, sound=aac),
+        media.write_video(folder / "b.mov", frames),
+        media.write_video(folder / "c.mkv", frames, codec=media.FFV1),
+        media.write_video(folder / "d.webm", frames, codec=("-c:v", "libvpx", "-b:v", "1M")),
+        media.write_video(folder / "e.avi", frames, codec=("-c:v", "mjpeg", "-pix_fmt", "yuvj420p")),
+        media.write_video(folder / "f.ts", frames, sound=aac),
+        media.write_video(folder / "g.gif", frames, codec=()),
+        media.write_video(folder / "h.apng", frames, codec=("-c:v", "apng")),
     ]
     pixels = [Image.fromarray(frame) for frame in frames]
     palette, small = folder / "i.png", frames[0]
@@ -114,7 +114,7 @@ def originals(folder: Path) -> list[Path]:
 
 
 def damaged(sources: Sequence[Path], folder: Path, *, count: int, seed: int) -> Iterator[tuple[str, Path]]:
-    """`count` damaged files, the same for the same seed, each with what was done to it."""
+    """Write `count` damaged files, the same for the same seed; yields each with the kind of damage."""
     folder.mkdir(parents=True, exist_ok=True)
     dice = random.Random(seed)
     kinds: list[Callable[[bytes, random.Random], bytes]]
@@ -123,7 +123,7 @@ def damaged(sources: Sequence[Path], folder: Path, *, count: int, seed: int) -> 
         source = sources[number % len(sources)]
         data = source.read_bytes()
         suffix = source.suffix
-        kind = kinds[(number // len(sources) + number) % len(kinds)] if number % 12 else _list_of(source)
+        kind = kinds[(number // len(sources) + number) % len(kinds)] if number % 12 else _playlist_of(source)
         data = kind(data, dice)
         if dice.random() < 0.1:
             suffix = dice.choice([".mp4", ".png", ".jpg", ".gif", ".mkv", ".webp", ".tif"])
@@ -157,8 +157,8 @@ def _insert(data: bytes, dice: random.Random) -> bytes:
 
 
 def _inflate(data: bytes, dice: random.Random) -> bytes:
-    """Width, height, frames or time scale, wherever such a number stands, become nonsense."""
-    number = dice.choice([*clips.SIZE, *clips.SIZE, 6, 25, 12800])
+    """Replace a number that may be a width, height, frame count or time scale, wherever it stands."""
+    number = dice.choice([*media.SIZE, *media.SIZE, 6, 25, 12800])
     form = dice.choice([">I", "<I", ">H", "<H"])
     old = struct.pack(form, number)
     new = struct.pack(form, min(dice.choice(_SIZES), 2 ** (8 * len(old)) - 1))
@@ -166,7 +166,7 @@ def _inflate(data: bytes, dice: random.Random) -> bytes:
 
 
 def _png(data: bytes, dice: random.Random) -> bytes:
-    """A chunk of a PNG changed or gone, with the right checksum."""
+    """Change or remove a chunk of a PNG, with the right checksum."""
     if data[:4] != b"\x89PNG":
         return _inflate(data, dice)
     chunks, at = [], 8
@@ -188,7 +188,7 @@ def _png(data: bytes, dice: random.Random) -> bytes:
 
 
 def _exif(data: bytes, dice: random.Random) -> bytes:
-    """A JPEG with EXIF that is none."""
+    """Insert broken EXIF data into a JPEG."""
     if data[:2] != b"\xff\xd8":
         return _flip_head(data, dice)
     body = b"Exif\0\0" + dice.choice([b"II*\0\x08\0\0\0" + dice.randbytes(80), b"MM\0*" + b"\xff" * 40, b""])
@@ -200,7 +200,7 @@ def _repeat(data: bytes, dice: random.Random) -> bytes:
 
 
 def _boxes(data: bytes, dice: random.Random) -> bytes:
-    """A count or a length in an index of an MP4 becomes nonsense; so does a Matroska length."""
+    """Replace a count or a length in an index of an MP4."""
     names = [name for name in (b"stts", b"stsz", b"stco", b"stsc", b"mdhd", b"mvhd", b"tkhd", b"elst") if name in data]
     if not names:
         return _flip_head(data, dice)
@@ -208,18 +208,18 @@ def _boxes(data: bytes, dice: random.Random) -> bytes:
     return data[:at] + struct.pack(">I", dice.choice(_SIZES)) + data[at + 4 :]
 
 
-def _list_of(other: Path) -> Callable[[bytes, random.Random], bytes]:
-    def _list(data: bytes, dice: random.Random) -> bytes:
-        return dice.choice(_LISTS).format(other=other).encode()
+def _playlist_of(other: Path) -> Callable[[bytes, random.Random], bytes]:
+    def _playlist(data: bytes, dice: random.Random) -> bytes:
+        return dice.choice(PLAYLISTS).format(other=other).encode()
 
-    return _list
+    return _playlist
 
 
 def render(path: Path, folder: Path) -> Outcome:
-    """Pass a file through the command line, in a process forked from this one, with bounded memory and time."""
+    """Render a file by the command line in a process forked from this one, with bounded memory and time."""
     output, log = folder / f"{path.name}.out.mp4", folder / f"{path.name}.log"
     report, answer = os.pipe()
-    before = _in_use()
+    before = _resident_bytes()
     began = time.monotonic()
     child = os.fork()
     if child == 0:
@@ -232,15 +232,15 @@ def render(path: Path, folder: Path) -> Outcome:
     with os.fdopen(report, "rb") as pipe:
         counts = pipe.read()
     peak, children = struct.unpack("<QQ", counts) if len(counts) == 16 else (0, 0)
-    said = log.read_text("utf-8", errors="replace") if log.exists() else ""
-    return Outcome(status, said, time.monotonic() - began, max(0, peak - before), children, output.exists())
+    printed = log.read_text("utf-8", errors="replace") if log.exists() else ""
+    return Outcome(status, printed, time.monotonic() - began, max(0, peak - before), children, output.exists())
 
 
 def _work(path: Path, output: Path, log: Path, answer: int) -> None:
     from vidnst.__main__ import main
 
     os.setpgid(0, 0)
-    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES_BYTES, _ADDRESSES_BYTES))
+    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with log.open("wb") as file:
         os.dup2(file.fileno(), 1)
@@ -263,17 +263,17 @@ def _work(path: Path, output: Path, log: Path, answer: int) -> None:
 
 
 def _left_behind() -> int:
-    """How many processes this one started that are still there."""
+    """Count the processes that this one started and that still run."""
     count = 0
     for task in Path("/proc/self/task").glob("*/children"):
-        # A thread may end at any moment, between any two looks at it.
+        # A thread may end at any moment, also between listing and reading it.
         with contextlib.suppress(OSError):
             count += len(task.read_text().split())
     return count
 
 
 def _wait(child: int, began: float) -> int:
-    while time.monotonic() - began < AT_MOST_SECONDS + 5:
+    while time.monotonic() - began < MAX_SECONDS + 5:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             return os.waitstatus_to_exitcode(status)
@@ -282,31 +282,25 @@ def _wait(child: int, began: float) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _in_use() -> int:
-    """Bytes that this process has in memory."""
+def _resident_bytes() -> int:
+    """Return the resident memory of this process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def prepared() -> None:
-    """Import what a render imports, once, before processes are forked."""
-
-    cv2.setNumThreads(1)
-
-
 def render_many(count: int, seed: int, folder: Path) -> list[tuple[str, Outcome]]:
-    """Render damaged files; what was done to each, and how it ended."""
-    prepared()
-    files = damaged(originals(folder / "whole"), folder / "damaged", count=count, seed=seed)
+    """Render damaged files; return the name and damage of each with its outcome."""
+    cv2.setNumThreads(1)  # forks need a process with one thread
+    files = damaged(originals(folder / "originals"), folder / "damaged", count=count, seed=seed)
     return [(f"{path.name} ({what})", render(path, folder)) for what, path in files]
 
 
 def main(count: int = 200, seed: int = 1) -> int:
-    """Render, tell, and count what ended wrongly; one more where all ended alike."""
+    """Render, print a summary, and return how many ended wrongly, plus one if all ended alike."""
     with tempfile.TemporaryDirectory() as folder:
         ended = render_many(count, seed, Path(folder))
     bad = [(name, outcome) for name, outcome in ended if outcome.faults]
     for name, outcome in bad:
-        sys.stdout.write(f"{name}: {', '.join(outcome.faults)}\n{outcome.said[-1500:]}\n")
+        sys.stdout.write(f"{name}: {', '.join(outcome.faults)}\n{outcome.printed[-1500:]}\n")
     statuses = Counter(outcome.status for _, outcome in ended)
     alike = not {0, 3} <= set(statuses)
     if alike:

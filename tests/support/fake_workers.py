@@ -1,4 +1,5 @@
-"""Hosts, workers and pools that compute nothing worth looking at, but compute it exactly and remember what happened."""
+"""Hosts, workers and pools for tests of the farm: nodes have digests as results, so that a wrong input shows, and calls
+are recorded."""
 
 import hashlib
 import heapq
@@ -20,13 +21,13 @@ from vidnst.frames import Shot
 
 
 def expected_value(node: Node, inputs: Mapping[NodeId, str]) -> str:
-    """A digest of the node and of all that it reads, so that a wrong or stale input shows in the end."""
+    """Return a digest of a node and of all that it reads, so that a wrong or stale input shows in the end."""
     text = f"{node.id}|" + ",".join(f"{need}={inputs[need]}" for need in node.needs)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def values_of(nodes: Iterable[Node]) -> dict[NodeId, str]:
-    """The value of every node, computed in plan order without any scheduler."""
+    """Compute the value of every node in plan order, without a scheduler."""
     values: dict[NodeId, str] = {}
     for node in nodes:
         values[node.id] = expected_value(node, values)
@@ -34,7 +35,7 @@ def values_of(nodes: Iterable[Node]) -> dict[NodeId, str]:
 
 
 def with_uses(nodes: Sequence[Node]) -> list[Node]:
-    """The nodes with their `uses` counted."""
+    """Return the nodes with their `uses` counted."""
     uses: dict[NodeId, int] = {}
     for node in nodes:
         for need in node.needs:
@@ -44,7 +45,7 @@ def with_uses(nodes: Sequence[Node]) -> list[Node]:
 
 @dataclass
 class Task:
-    """A job: what to compute, and in which attempt."""
+    """A job: the node to compute, the values that it reads, and the number of the attempt."""
 
     node: Node
     inputs: dict[NodeId, str]
@@ -52,7 +53,7 @@ class Task:
 
 
 class DigestHost:
-    """Keeps digests in memory and checks every call it gets.
+    """A host that keeps digests in memory and checks every call it gets.
 
     Args:
         nodes: the plan that the scheduler will run.
@@ -109,7 +110,7 @@ class DigestHost:
 
 
 class DigestWorker:
-    """Computes `expected_value`; before that it does what `moods` says for node and attempt: see `misbehave`."""
+    """A worker that computes `expected_value`, unless `moods` has a fault for node and attempt: see `misbehave`."""
 
     def __init__(self, moods: Mapping[tuple[NodeId, int], str] | None = None, seconds: float = 0.0) -> None:
         self.moods = moods or {}
@@ -123,7 +124,7 @@ class DigestWorker:
 
 
 def misbehave(mood: str, task: Task) -> None:
-    """Raise what the mood asks for: `die`, `fail`, `nan`, `refuse`, `undecodable` or `large`."""
+    """Raise the error of a mood: `die`, `fail`, `nan`, `refuse`, `undecodable` or `large`; none for `""`."""
     if mood == "die":
         raise WorkerDiedError("gone")
     if mood == "fail":
@@ -140,7 +141,7 @@ def misbehave(mood: str, task: Task) -> None:
 
 @dataclass
 class VirtualPool:
-    """A pool in virtual time: a job takes as long as `cost` says, and no time passes otherwise."""
+    """A pool in virtual time, which passes only by the `cost` of jobs."""
 
     styles: int
     flows: int
@@ -150,11 +151,11 @@ class VirtualPool:
     lost: frozenset[str] = frozenset()
     """Workers that are not replaced when they die."""
     broken: frozenset[str] = frozenset()
-    """Workers at which everything fails."""
+    """Workers at which every job fails."""
     transit: float = 0.0
-    """Seconds that a job is on its way; several are at once."""
+    """Seconds from handing a job over to its start; several jobs may be under way at once."""
     absence: float | None = None
-    """Seconds after which a worker that died is back, the lost ones aside, of which it is told then; None: at once."""
+    """Seconds from the death of a worker until it is back or, if it is in `lost`, reported as lost; None: at once."""
 
     def __post_init__(self) -> None:
         self._queue: list[tuple[float, int, str, Task]] = []
@@ -209,7 +210,7 @@ class VirtualPool:
 
 
 class Recorder:
-    """A listener that remembers."""
+    """A listener that keeps the events it hears."""
 
     def __init__(self) -> None:
         self.events: list[NodeEvent] = []
@@ -224,12 +225,12 @@ class Recorder:
 CHAIN = ScheduleConfig(kind="chain")
 
 
-def whole(schedule: ScheduleConfig, shots: Sequence[Shot]) -> list[Node]:
-    """The plans of all shots in one."""
+def plan_of_shots(schedule: ScheduleConfig, shots: Sequence[Shot]) -> list[Node]:
+    """Return the plans of all shots in one list."""
     return [node for nodes in by_shot(schedule, shots) for node in nodes]
 
 
-# What follows runs in other processes.
+# What follows runs in actors, which are other processes.
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,7 @@ class Echo:
 
 
 class EchoWorker:
-    """Gives back what it gets, or does what the job says."""
+    """A worker that returns what it gets, or does what the job's mood says."""
 
     def __init__(self, table: Any = None) -> None:
         self.table = table
@@ -267,7 +268,7 @@ class EchoWorker:
 
 @dataclass(frozen=True)
 class EchoFactory:
-    """Makes `EchoWorker`s; with `mood` it fails as told."""
+    """Makes an `EchoWorker`, or fails as `mood` says."""
 
     table: Any = None
     mood: str = ""
@@ -281,7 +282,7 @@ class EchoFactory:
 
 
 class SlowDigests:
-    """Makes `DigestWorker`s that take a moment."""
+    """Makes a `DigestWorker` that takes 50 ms for a job."""
 
     def __call__(self) -> DigestWorker:
         return DigestWorker(seconds=0.05)

@@ -1,6 +1,6 @@
-"""A small render that can be killed: a store, the scheduler and threads, with a stylizer that only does sums.
+"""Renders with a store, the scheduler and threads, but a stylizer that only adds numbers; resumes where FOLDER exists.
 
-python resumable.py FOLDER
+python tests/support/killable_render.py FOLDER
 """
 
 import sys
@@ -34,7 +34,7 @@ MANIFEST = Manifest(
 
 
 class SumWorker:
-    """Adds up what it reads, slowly; dies now and then."""
+    """A worker that adds up what it reads in some milliseconds, and dies at the first attempt of some nodes."""
 
     def run(self, job: tuple[Node, list[NDArray[np.uint16]], int]) -> NDArray[np.uint16]:
         node, inputs, attempt = job
@@ -48,7 +48,7 @@ class SumWorker:
 
 
 class StoreHost:
-    """Keeps states and frames in a run folder."""
+    """A host that keeps states and frames in a run folder."""
 
     def __init__(self, store: RunStore, writer: Writer, done: set[StateId]) -> None:
         self.store = store
@@ -88,7 +88,7 @@ class StoreHost:
 
 
 def main(folder: Path) -> None:
-    """Render, or go on."""
+    """Render into a new run folder, or resume an existing one."""
     exists = holds_run(folder)
     with RunStore.open(folder) if exists else RunStore.create(folder, MANIFEST) as store:
         store.check_same(MANIFEST)

@@ -1,6 +1,6 @@
-"""The command line with little memory for painting: the system refuses to give this process more.
+"""Runs the command line with MIB of address space for each picture, beyond which the system refuses to allocate.
 
-python limited_memory.py MIB ARGUMENTS...
+python tests/support/limited_memory.py MIB ARGUMENTS...
 """
 
 import resource
@@ -14,18 +14,18 @@ from vidnst.__main__ import main
 from vidnst.farm.workers import StyleWorker
 
 
-def used() -> int:
-    """Bytes of address space that this process has."""
+def address_space_bytes() -> int:
+    """Return the size of this process's address space."""
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
-def cramped(room: int) -> Callable[..., Any]:
-    """`StyleWorker._paint`, with so many bytes more than there were before."""
+def limited_paint(limit_bytes: int) -> Callable[..., Any]:
+    """Return `StyleWorker._paint` with a limit on the address space that it adds."""
     whole = StyleWorker._paint
 
     def paint(*arguments: Any, **options: Any) -> Any:
         before = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (used() + room, before[1]))
+        resource.setrlimit(resource.RLIMIT_AS, (address_space_bytes() + limit_bytes, before[1]))
         try:
             return whole(*arguments, **options)
         finally:
@@ -35,8 +35,8 @@ def cramped(room: int) -> Callable[..., Any]:
 
 
 if __name__ == "__main__":
-    # As on devices for which bfloat16 is no gain, so that the same rungs are tried everywhere.
+    # As on devices without fast bfloat16, so that the same memory modes are tried everywhere.
     vidnst.style.network.precision.suits_half = lambda device: False
-    StyleWorker._paint = cramped(int(sys.argv[1]) << 20)  # type: ignore[method-assign]
+    StyleWorker._paint = limited_paint(int(sys.argv[1]) << 20)  # type: ignore[method-assign]
     sys.argv = ["vidnst", *sys.argv[2:]]
     main()

@@ -7,8 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.clips import FFV1, UNEVEN_PTS, pictures, read_index, write_pictures, write_video
-from support.paintings import painting, places_of, quick, read_picture, write_picture
+from support.media import (
+    FFV1,
+    UNEVEN_PTS,
+    numbered_pictures,
+    painting,
+    positions_of,
+    read_index,
+    read_picture,
+    write_picture,
+    write_pictures,
+    write_video,
+)
+from support.renders import still_config
 
 import vidnst
 from vidnst.config.loader import changed
@@ -36,12 +47,12 @@ def columns(frame: Picture, *widths: int, height: int = 64) -> list[Picture]:
 
 @pytest.fixture
 def first(tmp_path: Path) -> Path:
-    return write_video(tmp_path / "a.mkv", pictures(6), codec=FFV1, rate=12)
+    return write_video(tmp_path / "a.mkv", numbered_pictures(6), codec=FFV1, rate=12)
 
 
 @pytest.fixture
 def second(tmp_path: Path) -> Path:
-    write_pictures(tmp_path / "b", [255 - pixels for pixels in pictures(6)])
+    write_pictures(tmp_path / "b", [255 - pixels for pixels in numbered_pictures(6)])
     return tmp_path / "b"
 
 
@@ -52,8 +63,8 @@ def test_each_lies_in_its_column_under_its_label_frame_by_frame(first: Path, sec
     assert probe(output).rate == 12
     for index, frame in enumerate(shown):
         one, two, three = columns(frame, 96, 96, 96)
-        assert np.array_equal(one, pictures(6)[index])
-        assert np.array_equal(two, 255 - pictures(6)[index])
+        assert np.array_equal(one, numbered_pictures(6)[index])
+        assert np.array_equal(two, 255 - numbered_pictures(6)[index])
         assert np.array_equal(three, one)
         for x in (0, 96 + GAP_PX, 2 * (96 + GAP_PX)):
             assert (frame[:STRIP_PX, x : x + 96] < 128).any(), "a label is missing"
@@ -63,15 +74,15 @@ def test_a_sheet_shows_evenly_spread_frames_in_rows(first: Path, second: Path, t
     sheet = read_picture(vidnst.compare([first, second], output=tmp_path / "sheet.png", count=2))
     rows = []
     for index in (1, 4):
-        ((y, x),) = places_of(pictures(6)[index], sheet)
-        ((other_y, other_x),) = places_of(255 - pictures(6)[index], sheet)
+        ((y, x),) = positions_of(numbered_pictures(6)[index], sheet)
+        ((other_y, other_x),) = positions_of(255 - numbered_pictures(6)[index], sheet)
         assert (other_y, other_x) == (y, x + 96 + GAP_PX)
         rows.append(y)
     assert rows == sorted(rows)
 
 
 def test_times_come_from_the_first_and_the_shortest_ends_it(tmp_path: Path, second: Path) -> None:
-    uneven = write_video(tmp_path / "uneven.mkv", pictures(8), codec=FFV1, pts_seconds=UNEVEN_PTS)
+    uneven = write_video(tmp_path / "uneven.mkv", numbered_pictures(8), codec=FFV1, pts_seconds=UNEVEN_PTS)
     events: list[Event] = []
     output = vidnst.compare([uneven, second], output=tmp_path / "side.mkv", on_event=events.append)
     clip = probe(output)
@@ -97,8 +108,8 @@ def test_equal_clips_have_a_black_difference_and_others_an_amplified_one(
 
 def test_a_zoom_shows_every_pixel_of_the_part_as_a_square(first: Path, tmp_path: Path) -> None:
     sheet = read_picture(vidnst.compare([first, first], output=tmp_path / "s.png", zoom=(10, 20, 24, 16), count=1))
-    part = np.kron(pictures(6)[3][20:36, 10:34], np.ones((4, 4, 1), np.uint8))
-    assert len(places_of(part, sheet)) == 2
+    part = np.kron(numbered_pictures(6)[3][20:36, 10:34], np.ones((4, 4, 1), np.uint8))
+    assert len(positions_of(part, sheet)) == 2
 
 
 def test_a_zoom_shows_the_same_place_of_pictures_of_any_size() -> None:
@@ -111,20 +122,20 @@ def test_a_zoom_shows_the_same_place_of_pictures_of_any_size() -> None:
 
 
 def test_columns_are_all_of_one_height(first: Path, tmp_path: Path) -> None:
-    large = write_video(tmp_path / "large.mkv", pictures(6, (192, 128)), codec=FFV1)
+    large = write_video(tmp_path / "large.mkv", numbered_pictures(6, (192, 128)), codec=FFV1)
     frame = frames_of(vidnst.compare([first, large], output=tmp_path / "side.mkv"))[2]
     one, two = columns(frame, 96, 96)
-    assert np.array_equal(one, pictures(6)[2])
+    assert np.array_equal(one, numbered_pictures(6)[2])
     assert read_index(two) == 2
     frame = frames_of(vidnst.compare([first, large], output=tmp_path / "tall.mkv", height=128))[2]
-    assert np.array_equal(columns(frame, 192, 192, height=128)[1], pictures(6, (192, 128))[2])
+    assert np.array_equal(columns(frame, 192, 192, height=128)[1], numbered_pictures(6, (192, 128))[2])
 
 
 def test_the_source_stands_first_from_where_the_run_began(tmp_path: Path) -> None:
     folder = tmp_path / "frames"
-    write_pictures(folder, pictures(9))
+    write_pictures(folder, numbered_pictures(9))
     style = write_picture(tmp_path / "style.png", painting(0))
-    config = changed(quick(iterations=1), {"input.start": "3", "input.end": "7", "schedule.kind": "independent"})
+    config = changed(still_config(iterations=1), {"input.start": "3", "input.end": "7", "schedule.kind": "independent"})
     for name, settings in (("x", {}), ("y", {"output.keep_frames": True, "optimize.seed": 1})):
         vidnst.render(folder, style=style, output=tmp_path / f"{name}.mkv", config=changed(config, settings))
     kept = tmp_path / "y.mkv.vidnst"
@@ -133,7 +144,7 @@ def test_the_source_stands_first_from_where_the_run_began(tmp_path: Path) -> Non
     assert len(shown) == 4
     for index, frame in enumerate(shown):
         source, one, two = columns(frame, 96, 96, 96)
-        assert np.array_equal(source, pictures(9)[3 + index])
+        assert np.array_equal(source, numbered_pictures(9)[3 + index])
         assert read_index(one) == read_index(two) == 3 + index
     moved = vidnst.compare(
         [tmp_path / "x.mkv", kept], source=folder, start="5", output=tmp_path / "moved.mkv", height=64
@@ -147,9 +158,12 @@ def test_a_registered_source_is_shown_as_it_was_rendered(tmp_path: Path) -> None
     folder = tmp_path / "frames"
     write_pictures(
         folder,
-        [(pixels * gain).astype(np.uint8) for pixels, gain in zip(pictures(5), (1, 0.6, 1, 0.6, 1), strict=True)],
+        [
+            (pixels * gain).astype(np.uint8)
+            for pixels, gain in zip(numbered_pictures(5), (1, 0.6, 1, 0.6, 1), strict=True)
+        ],
     )
-    config = changed(quick(iterations=0), {"input.deflicker": 5})
+    config = changed(still_config(iterations=0), {"input.deflicker": 5})
     vidnst.render(folder, style=(), output=tmp_path / "x.mkv", config=config)
     output = vidnst.compare([tmp_path / "x.mkv", tmp_path / "x.mkv"], source=folder, output=tmp_path / "side.mkv")
     for frame in frames_of(output):
@@ -198,7 +212,7 @@ def test_mistakes_are_named(
 
 
 def test_labels_are_names_or_what_is_asked_for_and_any_text_will_do(first: Path, second: Path, tmp_path: Path) -> None:
-    write_pictures(tmp_path / "plain", pictures(6))
+    write_pictures(tmp_path / "plain", numbered_pictures(6))
     odd = tmp_path / "絵 \udcff"  # OpenCV itself crashes where such a name is to be written
     (tmp_path / "plain").rename(odd)
     vidnst.compare([first, odd], output=tmp_path / "a.png")
@@ -223,6 +237,6 @@ def test_a_single_one_stands_beside_its_source(first: Path, second: Path, tmp_pa
     output = vidnst.compare([first], source=second, output=tmp_path / "one.mkv", difference=True, gain=1)
     for index, frame in enumerate(frames_of(output)):
         source, one, away = columns(frame, 96, 96, 96)
-        assert np.array_equal(one, pictures(6)[index])
-        assert np.array_equal(source, 255 - pictures(6)[index])
+        assert np.array_equal(one, numbered_pictures(6)[index])
+        assert np.array_equal(source, 255 - numbered_pictures(6)[index])
         assert np.abs(away - np.abs(one.astype(float) - source)).max() <= 0.5

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.paintings import painting, photo, quick, read_picture, write_picture
+from support.media import painting, photo, read_picture, write_picture
+from support.renders import still_config
 
 import vidnst
 from vidnst.config.loader import changed
@@ -31,24 +32,24 @@ def style(tmp_path: Path) -> Path:
 
 
 def evolve(source: Path, style: Path, output: Path, **more: Any) -> Evolution:
-    return vidnst.evolve(source, style=style, output=output, config=more.pop("config", quick()), **more)
+    return vidnst.evolve(source, style=style, output=output, config=more.pop("config", still_config()), **more)
 
 
 def test_the_last_picture_is_the_one_that_stylize_and_render_make(source: Path, style: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     found = evolve(source, style, tmp_path / "e.png", at=[12])
-    plain = vidnst.stylize(from_pixels(photo()), from_pixels(painting(0)), config=quick(), device="cpu")
+    plain = vidnst.stylize(from_pixels(photo()), from_pixels(painting(0)), config=still_config(), device="cpu")
     assert np.array_equal(found.pixels, ((to_state(plain).astype(np.uint32) + 128) // 257).astype(np.uint8))
     assert np.array_equal(read_picture(tmp_path / "e.png"), found.pixels)
     assert np.array_equal(read_picture(tmp_path / "e_000012.png"), found.pixels)
-    blended = quick(init="blend")
+    blended = still_config(init="blend")
     rendered = vidnst.render(source, style=style, output=tmp_path / "r.png", config=blended)
     evolve(source, style, tmp_path / "b.png", config=blended)
     assert np.array_equal(read_picture(tmp_path / "b.png"), read_picture(rendered))
 
 
 def test_pictures_are_written_at_exactly_the_steps_asked_for(source: Path, style: Path, tmp_path: Path) -> None:
-    config = quick(scales=1)
+    config = still_config(scales=1)
     found = evolve(source, style, tmp_path / "e.png", config=config, at=[7, 1, 3, 3])
     names = ["e.png", "e_000001.png", "e_000003.png", "e_000007.png"]
     assert sorted(path.name for path in tmp_path.glob("e*")) == names
@@ -60,7 +61,7 @@ def test_pictures_are_written_at_exactly_the_steps_asked_for(source: Path, style
 
 
 def test_every_evaluation_is_reported_once_with_its_losses(source: Path, style: Path, tmp_path: Path) -> None:
-    found = evolve(source, style, tmp_path / "e.png", config=quick(scales=2))
+    found = evolve(source, style, tmp_path / "e.png", config=still_config(scales=2))
     assert [step.evaluation for step in found.steps] == list(range(1, 13))
     assert {step.height for step in found.steps} == {32, 64}, "from coarse to fine"
     fine = [step.losses["total"] for step in found.steps if step.height == 64]
@@ -90,7 +91,7 @@ def test_a_film_shows_the_steps_beside_their_losses_and_ends_with_the_finished_p
 
 
 def test_without_its_curve_a_film_is_as_large_as_the_picture(source: Path, style: Path, tmp_path: Path) -> None:
-    evolve(source, style, tmp_path / "e.gif", curve=False, config=quick(iterations=3))
+    evolve(source, style, tmp_path / "e.gif", curve=False, config=still_config(iterations=3))
     clip = probe(tmp_path / "e.gif")
     assert (clip.width, clip.height) == (96, 64)
     assert clip.frame_count == 2 + 25
@@ -111,7 +112,7 @@ def test_a_loss_that_settles_early_is_told_and_writes_no_picture_that_never_was(
     source: Path, style: Path, tmp_path: Path
 ) -> None:
     events: list[Event] = []
-    config = quick(scales=1, iterations=200, tolerance=0.9, patience=2)
+    config = still_config(scales=1, iterations=200, tolerance=0.9, patience=2)
     found = evolve(source, style, tmp_path / "e.png", config=config, at=[2, 200], on_event=events.append)
     assert [path.name for path in found.stills] == ["e_000002.png"]
     assert not (tmp_path / "e_000200.png").exists()
@@ -125,7 +126,7 @@ def test_another_frame_of_a_clip_may_be_watched(style: Path, tmp_path: Path) -> 
     folder.mkdir()
     for seed in range(3):
         write_picture(folder / f"{seed}.png", photo(seed))
-    config = changed(quick(iterations=1, scales=1), {"input.size": 64})
+    config = changed(still_config(iterations=1, scales=1), {"input.size": 64})
     found = evolve(folder, style, tmp_path / "e.png", frame="0.04s", config=config)
     assert found.pixels.shape == (42, 64, 3)
     assert np.abs(found.pixels.mean() - photo(1).mean()) < 1
@@ -139,8 +140,8 @@ def test_another_frame_of_a_clip_may_be_watched(style: Path, tmp_path: Path) -> 
         ({"at": [0]}, ConfigError, "step 0"),
         ({"at": [13]}, ConfigError, "step 13 is not one of the 12 evaluations"),
         ({"every": 0}, ConfigError, "--every 0"),
-        ({"config": quick(iterations=0)}, ConfigError, "nothing to see"),
-        ({"config": quick(iterations=5000), "every": 1}, ConfigError, "5000 frames"),
+        ({"config": still_config(iterations=0)}, ConfigError, "nothing to see"),
+        ({"config": still_config(iterations=5000), "every": 1}, ConfigError, "5000 frames"),
         ({"style": "gone.png"}, StyleError, "gone.png"),
         ({"output": "e.xyz"}, OutputError, "xyz"),
         ({"output": "none/e.mp4"}, OutputError, "none"),
@@ -156,7 +157,7 @@ def test_mistakes_are_named_before_anything_is_painted(
     for name in ("there.mp4", "x_000003.png"):
         (tmp_path / name).write_bytes(b"mine")
     events: list[Event] = []
-    given = {"style": style, "config": quick(), "on_event": events.append, **more}
+    given = {"style": style, "config": still_config(), "on_event": events.append, **more}
     output = tmp_path / given.pop("output", "e.mp4")
     if error is None:
         assert len(vidnst.evolve(source, output=output, **given).stills) == 1

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import clips
+from support import media
 from typer.testing import CliRunner
 
 from vidnst.cli import app as commands
@@ -45,13 +45,13 @@ CONFIG = build_config(
     }
 )
 
-pytestmark = pytest.mark.usefixtures("plain_devices")
+pytestmark = pytest.mark.usefixtures("without_bfloat16")
 
 
 @pytest.fixture
 def request_(tmp_path: Path) -> Request:
-    clips.write_pictures(tmp_path / "burst", clips.pictures(4))
-    (style,) = clips.write_pictures(tmp_path, [clips.picture(9)], "style.png")
+    media.write_pictures(tmp_path / "burst", media.numbered_pictures(4))
+    (style,) = media.write_pictures(tmp_path, [media.numbered_picture(9)], "style.png")
     return Request(str(tmp_path / "burst"), (str(style),), tmp_path / "out.mp4", CONFIG)
 
 
@@ -124,9 +124,9 @@ def test_what_is_foretold_is_what_painting_takes(
 ) -> None:
     count, size = 6, (128, 96)
     light = np.linspace(1.0, darker, count)
-    frames = [(clips.picture(0, size) * share).astype(np.uint8) for share in light]
-    clips.write_pictures(tmp_path / "burst", frames)
-    (style,) = clips.write_pictures(tmp_path, [clips.picture(9)], "style.png")
+    frames = [(media.numbered_picture(0, size) * share).astype(np.uint8) for share in light]
+    media.write_pictures(tmp_path / "burst", frames)
+    (style,) = media.write_pictures(tmp_path, [media.numbered_picture(9)], "style.png")
     usual = {"schedule.passes": 2, "schedule.spacing": 3, "optimize.iterations": 12, "optimize.tolerance": 0}
     rest = {"farm.gate": False, "output.measure": False, "output.report": False}
     config = changed(CONFIG, usual | rest | settings)
@@ -148,7 +148,7 @@ def test_what_is_foretold_is_what_painting_takes(
 def test_what_does_not_fit_is_told_with_a_size_that_does(
     what: str, request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clips.write_pictures(tmp_path / "burst", [np.zeros((768, 1024, 3), np.uint8)] * 4)
+    media.write_pictures(tmp_path / "burst", [np.zeros((768, 1024, 3), np.uint8)] * 4)
     (need,) = [need for need in forecast(request_, timed=False).needs if need.what == what]
     little = need.needed - (need.needed - 400 * 2**20) // 2 if what == "host memory" else (64 << 20) + 5_000_000
     monkeypatch.setattr(memory_and_disk, "host_bytes" if what == "host memory" else "free_bytes", lambda *_: little)
@@ -168,7 +168,7 @@ def test_memory_is_reckoned_from_what_torch_keeps_for_the_backward_pass(pooling:
     wanted = {"model.pooling": pooling, "model.padding": padding, "model.precision": "float32", "optimize.scales": 1}
     config = changed(RenderConfig(), wanted)
     features = random_features(last_layer(config), seed=0, topology=TOPOLOGIES["vgg19"])
-    stylizer = Stylizer(features, [(clips.picture(1), 1.0)], config)
+    stylizer = Stylizer(features, [(media.numbered_picture(1), 1.0)], config)
     kept: dict[int, int] = {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
@@ -215,7 +215,7 @@ def test_what_a_worker_lacks_of_memory_it_saves_and_the_forecast_says_how(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clips.write_pictures(tmp_path / "burst", [np.zeros((768, 1024, 3), np.uint8)] * 4)
+    media.write_pictures(tmp_path / "burst", [np.zeros((768, 1024, 3), np.uint8)] * 4)
     pixels = 768 * 1024
     there = (1 << 20) + per_pixel * pixels
     if gpu:
@@ -242,7 +242,7 @@ def test_the_command_says_what_is_saved(request_: Request, tmp_path: Path) -> No
 
 
 def test_the_command_tells_several_clips_and_their_total_as_json(request_: Request, tmp_path: Path) -> None:
-    video = clips.write_video(tmp_path / "b.mp4", clips.pictures(6))
+    video = media.write_video(tmp_path / "b.mp4", media.numbered_pictures(6))
     options = ["--style", request_.styles[0], "--backbone", "slim", "--iterations", "4", "--executor", "inline"]
     said = CliRunner().invoke(
         commands.app,

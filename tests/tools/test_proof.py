@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from support.clips import pictures, write_pictures
-from support.paintings import painting, photo, places_of, quick, read_picture, write_picture
+from support.media import numbered_pictures, painting, photo, positions_of, read_picture, write_picture, write_pictures
+from support.renders import still_config
 
 import vidnst
 from vidnst.config.loader import changed, parse_values
@@ -33,7 +33,7 @@ def styles(tmp_path: Path) -> list[Path]:
 
 
 def proof_of(source: Path, styles: list[Path], output: Path, **more: Any) -> Proof:
-    config = more.pop("config", quick())
+    config = more.pop("config", still_config())
     return vidnst.proof(source, style=styles, output=output, config=config, **more)
 
 
@@ -50,7 +50,7 @@ def test_a_cell_is_what_stylize_makes_of_that_frame_at_that_size_with_that_weigh
     assert len(found.cells) == 4
     small = np.asarray(cv2.resize(photo(), (64, 42), interpolation=cv2.INTER_AREA), np.uint8)
     for cell in found.cells:
-        config = changed(quick(), {WEIGHT: cell.cell.settings[WEIGHT]})
+        config = changed(still_config(), {WEIGHT: cell.cell.settings[WEIGHT]})
         style = from_pixels(read_picture(cell.cell.styles[0].path))
         assert np.array_equal(
             cell.pixels, levels(vidnst.stylize(from_pixels(small), style, config=config, device="cpu"))
@@ -60,7 +60,7 @@ def test_a_cell_is_what_stylize_makes_of_that_frame_at_that_size_with_that_weigh
 def test_a_cell_is_what_a_render_makes_of_a_cold_frame_with_noise_too(
     source: Path, styles: list[Path], tmp_path: Path
 ) -> None:
-    config = quick(init="blend")
+    config = still_config(init="blend")
     found = proof_of(source, styles, tmp_path / "p.png", config=config, together=True, size=96)
     output = vidnst.render(source, style=styles, output=tmp_path / "out.png", config=config)
     (cell,) = found.cells
@@ -87,14 +87,14 @@ def test_every_cell_lies_on_the_sheet_where_the_report_says_with_its_losses(
     assert [columns[x] for x in sorted(columns)] == [2, 20, 200], "the last axis goes across"
     left = min(columns)
     small = cv2.resize(photo(), (48, 32), interpolation=cv2.INTER_AREA)
-    shown = places_of(np.asarray(small, np.uint8), sheet)
+    shown = positions_of(np.asarray(small, np.uint8), sheet)
     assert [y for y, x in shown if x < left] == sorted(rows)[::2], "the source is at the left, once for each style"
 
 
 def test_more_style_weight_means_less_style_loss_and_more_content_loss(
     source: Path, styles: list[Path], tmp_path: Path
 ) -> None:
-    config = quick(iterations=40)
+    config = still_config(iterations=40)
     found = proof_of(source, styles[:1], tmp_path / "p.png", config=config, axes={WEIGHT: [1, 10, 100]}, size=96)
     style, content = ([cell.losses[term] for cell in found.cells] for term in ("style", "content"))
     assert style == sorted(style, reverse=True)
@@ -103,7 +103,7 @@ def test_more_style_weight_means_less_style_loss_and_more_content_loss(
 
 def test_all_cells_are_measured_with_one_ruler(source: Path, styles: list[Path], tmp_path: Path) -> None:
     axes = {"losses.scale": ["relative", "gatys"], "losses.style_layers": [{"relu1_1": 1}, {"relu2_1": 1}]}
-    found = proof_of(source, styles[:1], tmp_path / "p.png", axes=axes, size=48, config=quick(iterations=1))
+    found = proof_of(source, styles[:1], tmp_path / "p.png", axes=axes, size=48, config=still_config(iterations=1))
     # After one evaluation every cell still shows the source, so only the ruler could differ.
     assert len({tuple(cell.losses.values()) for cell in found.cells}) == 1
 
@@ -114,7 +114,7 @@ def test_the_same_sheet_is_drawn_again_whatever_the_number_of_workers(
     axes = {WEIGHT: [1, 10, 100]}
     sheets = []
     for workers in (1, 3):
-        config = changed(quick(init="noise"), {"farm.workers": workers})
+        config = changed(still_config(init="noise"), {"farm.workers": workers})
         proof_of(source, styles, tmp_path / f"{workers}.png", config=config, axes=axes, size=48)
         sheets.append((tmp_path / f"{workers}.png").read_bytes())
     assert sheets[0] == sheets[1]
@@ -127,8 +127,8 @@ def test_cells_may_be_of_different_sizes(source: Path, styles: list[Path], tmp_p
 
 def test_frames_are_spread_over_the_shots_or_named(tmp_path: Path, styles: list[Path]) -> None:
     folder = tmp_path / "frames"
-    write_pictures(folder, pictures(20))
-    config = changed(quick(iterations=1), {"input.shots": [4, 16], "input.start": "2"})
+    write_pictures(folder, numbered_pictures(20))
+    config = changed(still_config(iterations=1), {"input.shots": [4, 16], "input.start": "2"})
     footage = open_footage(folder, config)
     assert footage.spread(1) == [11]
     assert footage.spread(3) == [3, 10, 18]
@@ -146,9 +146,9 @@ def test_registered_and_evened_frames_are_proofed_as_they_are_rendered(tmp_path:
     folder = tmp_path / "frames"
     still = photo(3)
     write_pictures(folder, [(still * gain).astype(np.uint8) for gain in (0.6, 0.9, 0.6, 0.9, 0.6)])
-    config = changed(quick(iterations=1), {"input.deflicker": 5})
+    config = changed(still_config(iterations=1), {"input.deflicker": 5})
     footage = open_footage(folder, config)
-    plain = open_footage(folder, quick())
+    plain = open_footage(folder, still_config())
     evened, raw = ([frame.mean() for frame in one.read(range(5), size=None).values()] for one in (footage, plain))
     assert np.ptp(evened) < 0.3 * np.ptp(raw)
 
@@ -179,7 +179,7 @@ def test_mistakes_are_named_before_anything_is_painted(
     source: Path, styles: list[Path], tmp_path: Path, more: dict[str, Any], error: type[VidnstError], words: str
 ) -> None:
     events: list[Event] = []
-    given = {"style": styles, "config": quick(), "on_event": events.append, **more}
+    given = {"style": styles, "config": still_config(), "on_event": events.append, **more}
     output = tmp_path / given.pop("output", "p.png")
     before = sorted(tmp_path.iterdir())
     with pytest.raises(error, match=words):
@@ -203,10 +203,10 @@ def test_a_sheet_that_is_stopped_leaves_nothing(source: Path, styles: list[Path]
 
 
 def test_a_sheet_is_not_overwritten_unasked(source: Path, styles: list[Path], tmp_path: Path) -> None:
-    proof_of(source, styles[:1], tmp_path / "p.png", size=32, config=quick(iterations=1))
+    proof_of(source, styles[:1], tmp_path / "p.png", size=32, config=still_config(iterations=1))
     with pytest.raises(OutputError, match="exists already"):
         proof_of(source, styles[:1], tmp_path / "p.png", size=32)
-    proof_of(source, styles[:1], tmp_path / "p.png", size=32, config=quick(iterations=1), overwrite=True)
+    proof_of(source, styles[:1], tmp_path / "p.png", size=32, config=still_config(iterations=1), overwrite=True)
 
 
 def test_values_of_an_axis_are_read_as_yaml() -> None:
@@ -236,7 +236,7 @@ def test_a_cell_is_what_a_render_shows_with_filters_colours_moments_and_a_region
     mask[:, :40] = 255
     write_picture(tmp_path / "mask.png", mask)
     config = changed(
-        quick(init="noise"),
+        still_config(init="noise"),
         {
             "input.size": 96,
             "regions.masks": {"left": str(tmp_path / "mask.png")},

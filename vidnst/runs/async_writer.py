@@ -45,7 +45,7 @@ class WriteLimits:
             self._changed.notify_all()
 
 
-_ROOM = WriteLimits(_MOST_BYTES)
+PROCESS_LIMITS = WriteLimits(_MOST_BYTES)
 """Of this process: clips of a batch have it together, since they share its memory."""
 
 
@@ -90,7 +90,7 @@ class Writer:
 
     def __init__(self, store: RunStore, *, room: WriteLimits | None = None) -> None:
         self._store = store
-        self._room = room or _ROOM
+        self._room = room or PROCESS_LIMITS
         self._changed = threading.Condition()
         self._queue: list[_Task] = []
         self._waiting: set[NodeId] = set()

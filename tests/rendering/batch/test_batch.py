@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.batch_kills import kill_and_go_on
-from support.bursts import write_burst
+from support.batches import add_entry, done_nodes_by_job, job_states, output_frames, write_jobs
 from support.command_line import Vidnst
-from support.idle_time import keep_busy
-from support.job_files import done_nodes, edit, pictures, states, write_jobs
+from support.killed_batch import kill_and_resume
+from support.media import write_burst
+from support.worker_utilization import measure_utilization
 
 from vidnst.errors import BadFrameError, CancelledError, ConfigError, DiskFullError, OutputError, RunError
 from vidnst.events import Event, JobChanged, Warned
@@ -60,7 +60,7 @@ def test_a_batch_gives_the_bytes_of_single_renders_and_does_nothing_the_second_t
     path = write_jobs(tmp_path / "batch", clips=3, styles=2)
     status, out, _ = vidnst("batch", path)
     assert (status, out) == (0, "6 done\n")
-    assert set(states(path).values()) == {"done"}
+    assert set(job_states(path).values()) == {"done"}
     for clip in read_jobs(path).clips:
         alone = tmp_path / "alone" / clip.name
         alone.parent.mkdir(exist_ok=True)
@@ -68,12 +68,12 @@ def test_a_batch_gives_the_bytes_of_single_renders_and_does_nothing_the_second_t
         render(request.source, style=request.styles, output=alone, config=request.config)
         made = {file.name: file.read_bytes() for file in request.output.iterdir()}
         assert made == {file.name: file.read_bytes() for file in alone.iterdir()}
-    nodes, row = done_nodes(path), rows(path)["clip1-style1"]
+    nodes, row = done_nodes_by_job(path), rows(path)["clip1-style1"]
     assert (row["frames"], row["frames_done"]) == (5, 5)
     assert row["run_folder"] == f"{row['output']}.vidnst"
     status, out, _ = vidnst("batch", path)
     assert (status, out) == (0, "6 done\n")
-    assert done_nodes(path) == nodes
+    assert done_nodes_by_job(path) == nodes
 
 
 def test_one_bad_source_fails_alone_and_the_status_says_so(
@@ -89,16 +89,16 @@ def test_one_bad_source_fails_alone_and_the_status_says_so(
         return job(host, node, *arguments, **options)
 
     monkeypatch.setattr(RenderHost, "job", stumble)  # what is found only when the scheduler comes to it
-    edit(path, sources=["clips/broken.mp4", "clips/missing.mp4"], styles=["styles/style0.png"])
+    add_entry(path, sources=["clips/broken.mp4", "clips/missing.mp4"], styles=["styles/style0.png"])
     status, out, err = vidnst("batch", path)
     assert status == 9
     assert out == "1 done, 3 failed\n"
-    assert states(path)["clip1-style0"] == "done"
+    assert job_states(path)["clip1-style0"] == "done"
     for name in ("broken", "missing"):
         assert rows(path)[f"{name}-style0"]["state"] == "failed"
         assert f"{name}.mp4" in rows(path)[f"{name}-style0"]["message"]
     assert "frame 3" in rows(path)["clip0-style0"]["message"]
-    assert 0 < len(done_nodes(path)["clip0-style0"]) < len(done_nodes(path)["clip1-style0"])
+    assert 0 < len(done_nodes_by_job(path)["clip0-style0"]) < len(done_nodes_by_job(path)["clip1-style0"])
     assert "broken-style0: failed: " in err
     listed = json.loads(vidnst("batch", path, "--dry-run", "--json")[1])
     assert [row["frames"] for row in listed] == [5, 5, None, None]
@@ -125,10 +125,10 @@ def test_a_clip_that_cannot_be_written_fails_alone_but_a_full_disk_ends_the_batc
         problem = DiskFullError("no space left", "make room")
         with pytest.raises(DiskFullError, match="no space left"):
             run_batch(path)
-    left = {name: set(nodes) for name, nodes in done_nodes(path).items()}
+    left = {name: set(nodes) for name, nodes in done_nodes_by_job(path).items()}
     assert run_batch(path).done == 2
-    assert len(left["clip0-style0"]) < len(left["clip1-style0"]) == len(set(done_nodes(path)["clip0-style0"]))
-    assert all(len(nodes) == len(set(nodes)) for nodes in done_nodes(path).values()), "a node was made twice"
+    assert len(left["clip0-style0"]) < len(left["clip1-style0"]) == len(set(done_nodes_by_job(path)["clip0-style0"]))
+    assert all(len(nodes) == len(set(nodes)) for nodes in done_nodes_by_job(path).values()), "a node was made twice"
 
 
 def test_jobs_are_added_to_a_running_batch_and_a_broken_edit_is_only_told(tmp_path: Path) -> None:
@@ -142,11 +142,11 @@ def test_jobs_are_added_to_a_running_batch_and_a_broken_edit_is_only_told(tmp_pa
         if isinstance(event, Warned) and "stay as they were" in str(event):
             told.append(event)
             path.write_text(good)
-            edit(path, sources="clips/late", styles="styles/style0.png", priority=5)
+            add_entry(path, sources="clips/late", styles="styles/style0.png", priority=5)
 
     assert run_batch(path, on_event=hear).done == 3
     assert len(told) == 1
-    assert states(path)["late-style0"] == "done"
+    assert job_states(path)["late-style0"] == "done"
 
 
 def test_a_paused_job_waits_while_others_go_on_and_a_cancelled_one_is_let_go(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_paused_job_waits_while_others_go_on_and_a_cancelled_one_is_let_go(tmp
         for one in (pause, cancel, resume):
             one(event)
         if isinstance(event, JobChanged) and event.state in ("paused", "done"):
-            seen.setdefault(f"{event.job} {event.state}", len(done_nodes(path).get("clip0-style0", [])))
+            seen.setdefault(f"{event.job} {event.state}", len(done_nodes_by_job(path).get("clip0-style0", [])))
 
     summary = run_batch(path, on_event=hear)
     assert "paused" in pause.of("clip0-style0")
@@ -169,9 +169,9 @@ def test_a_paused_job_waits_while_others_go_on_and_a_cancelled_one_is_let_go(tmp
     assert seen["clip2-style0 done"] <= seen["clip0-style0 paused"] + 3
     assert "cancelled" in cancel.of("clip1-style0")
     assert summary.done == 3  # `all` also means the one that was cancelled, which went on from what it had
-    assert len(pictures(path)) == 24
-    done = done_nodes(path)["clip1-style0"]
-    assert len(done) == len(set(done)) == len(done_nodes(path)["clip2-style0"])
+    assert len(output_frames(path)) == 24
+    done = done_nodes_by_job(path)["clip1-style0"]
+    assert len(done) == len(set(done)) == len(done_nodes_by_job(path)["clip2-style0"])
 
 
 def test_a_cancelled_job_stays_so_until_it_is_resumed(tmp_path: Path) -> None:
@@ -194,16 +194,16 @@ def test_a_stopped_batch_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
 
     def stop() -> bool:
         nonlocal nodes
-        nodes = sum(map(len, done_nodes(path).values()))
+        nodes = sum(map(len, done_nodes_by_job(path).values()))
         return nodes > 12
 
     with pytest.raises(CancelledError, match=r"vidnst batch .*jobs\.yaml"):
         run_batch(path, cancelled=stop)
-    assert "queued" in states(path).values()
+    assert "queued" in job_states(path).values()
     assert run_batch(path).done == 4
-    assert pictures(path) == pictures(calm)
-    assert {name: sorted(done) for name, done in done_nodes(path).items()} == {
-        name: sorted(done) for name, done in done_nodes(calm).items()
+    assert output_frames(path) == output_frames(calm)
+    assert {name: sorted(done) for name, done in done_nodes_by_job(path).items()} == {
+        name: sorted(done) for name, done in done_nodes_by_job(calm).items()
     }
     kinds = [event["kind"] for event in read_events(state_folder(path) / "events.jsonl")]
     assert kinds.count("session") == 2
@@ -219,14 +219,14 @@ def test_a_file_that_asks_for_another_look_does_not_take_a_finished_output_for_i
 
 @pytest.mark.slow
 def test_killed_at_random_moments_a_batch_renders_every_frame_once_to_the_same_bytes(tmp_path: Path) -> None:
-    found = kill_and_go_on(tmp_path, kills=4, seed=3)
-    assert found.all_done
-    assert found.same_bytes
-    assert (found.twice, found.missing, found.frames) == (0, 0, 40)
+    differences = kill_and_resume(tmp_path, kills=4, seed=3)
+    assert differences["all_done"]
+    assert differences["same_bytes"]
+    assert (differences["repeated"], differences["missing"], differences["frames"]) == (0, 0, 40)
 
 
 def test_a_batch_keeps_its_workers_busy_while_there_are_clips_left(tmp_path: Path) -> None:
-    found = keep_busy(tmp_path, clips=14, styles=3, workers=8, seconds=8, timeless=True)
+    found = measure_utilization(tmp_path, clips=14, styles=3, workers=8, seconds=8, timeless=True)
     assert (found["jobs"], found["nodes"]) == (42, 42 * 12)
     assert found["looks"] == 3  # clips in the same style share theirs
     assert found["busy_share"] > 0.97
@@ -236,7 +236,7 @@ def test_a_batch_keeps_its_workers_busy_while_there_are_clips_left(tmp_path: Pat
 def test_a_higher_priority_goes_first_and_an_earlier_place_among_equals(tmp_path: Path) -> None:
     path = write_jobs(tmp_path, clips=2, styles=2)
     write_burst(tmp_path / "clips" / "urgent", 3, seed=7)
-    edit(path, sources="clips/urgent", styles="styles/style0.png", priority=5)
+    add_entry(path, sources="clips/urgent", styles="styles/style0.png", priority=5)
     begun: list[str] = []
 
     def hear(event: Event) -> None:
@@ -264,7 +264,7 @@ def test_a_frame_that_fails_for_good_fails_its_clip_alone_and_the_next_call_make
         summary = run_batch(path)
     assert (summary.done, summary.failed) == (1, 1)
     assert "spoilt" in rows(path)["clip0-style0"]["message"]
-    before = done_nodes(path)["clip0-style0"]
+    before = done_nodes_by_job(path)["clip0-style0"]
     assert run_batch(path).done == 2
-    assert done_nodes(path)["clip0-style0"][: len(before)] == before
-    assert sorted(done_nodes(path)["clip0-style0"]) == sorted(done_nodes(path)["clip1-style0"])
+    assert done_nodes_by_job(path)["clip0-style0"][: len(before)] == before
+    assert sorted(done_nodes_by_job(path)["clip0-style0"]) == sorted(done_nodes_by_job(path)["clip1-style0"])

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.bursts import write_blocks, write_burst
-from support.job_files import LOOK, write_jobs
+from support.batches import write_jobs
+from support.media import write_burst, write_style
+from support.renders import QUICK
 
 import vidnst
 from vidnst.config.loader import build_config
@@ -73,7 +74,7 @@ def test_a_job_that_fails_says_so_in_its_run(tmp_path: Path, monkeypatch: pytest
 
 def test_what_is_told_before_the_first_frame_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before there is a run folder, while the run is begun, and that it ended there."""
-    source, style = write_burst(tmp_path / "clip", 3, seed=1), write_blocks(tmp_path / "style.png", seed=1)
+    source, style = write_burst(tmp_path / "clip", 3, seed=1), write_style(tmp_path / "style.png", seed=1)
     begin, study = vidnst.rendering.pipeline.prepare, vidnst.rendering.pipeline.study_input
 
     def prepare(*arguments: Any, on_event: Any, **options: Any) -> Any:
@@ -91,7 +92,7 @@ def test_what_is_told_before_the_first_frame_is_kept(tmp_path: Path, monkeypatch
     monkeypatch.setattr("vidnst.rendering.pipeline.study_input", look)
     for broken in (True, False):
         try:
-            vidnst.render(source, style=style, output=tmp_path / "out", config=build_config(LOOK))
+            vidnst.render(source, style=style, output=tmp_path / "out", config=build_config(QUICK))
         except RunError:
             assert broken
     folder = tmp_path / "out.vidnst"

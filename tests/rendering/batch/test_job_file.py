@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.bursts import write_blocks
-from support.job_files import write_jobs
+from support.batches import write_jobs
+from support.media import write_style
 
 from vidnst.errors import ConfigError
 from vidnst.rendering.batch.job_file import read_jobs
@@ -21,7 +21,7 @@ def jobs(where: Path, entry: dict[str, Any], **defaults: Any) -> Path:
 def test_sources_times_styles_times_presets_are_clips_of_their_own(tmp_path: Path) -> None:
     for name in ("b.mp4", "a.mp4", "notes.txt"):
         (tmp_path / name).touch()
-    write_blocks(tmp_path / "x.png", seed=1)
+    write_style(tmp_path / "x.png", seed=1)
     path = jobs(
         tmp_path,
         {

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.bursts import write_blocks, write_burst
-from support.idle_time import TimelessPool, in_time_of
-from support.job_files import edit, states, write_jobs
+from support.batches import add_entry, job_states, write_jobs
+from support.media import write_burst, write_style
+from support.worker_utilization import TimelessPool, in_time_of
 
 from vidnst.events import Event, JobChanged
 from vidnst.farm.jobs import StylizeJob
@@ -53,7 +53,7 @@ def test_a_clip_of_higher_priority_that_is_added_gets_the_next_workers_that_are_
     settings = {"optimize.iterations": 100, "schedule.passes": 2}
     path = write_jobs(tmp_path, clips=9, styles=1, frames=16, set=settings)
     write_burst(tmp_path / "clips" / "urgent", 8, seed=7)
-    write_blocks(tmp_path / "styles" / "urgent.png", seed=200)
+    write_style(tmp_path / "styles" / "urgent.png", seed=200)
     pool = LoggingPool(4, 2, 8.0, 100)
     moments: dict[str, float] = {}
 
@@ -62,10 +62,10 @@ def test_a_clip_of_higher_priority_that_is_added_gets_the_next_workers_that_are_
             return
         moments[f"{event.job} {event.state}"] = pool.now
         if (event.job, event.state) == ("clip0-style0", "encoding"):
-            edit(path, sources="clips/urgent", styles="styles/urgent.png", priority=5, set=settings)
+            add_entry(path, sources="clips/urgent", styles="styles/urgent.png", priority=5, set=settings)
 
     run_timeless(monkeypatch, path, pool, hear)
-    assert set(states(path).values()) == {"done"}
+    assert set(job_states(path).values()) == {"done"}
     (job,) = [clip for clip in read_jobs(path).clips if clip.priority]
     config = job.request.config
     added = moments["clip0-style0 encoding"]
@@ -85,8 +85,8 @@ def test_in_the_end_priorities_still_hold(tmp_path: Path, monkeypatch: pytest.Mo
     """All shots are begun, and none goes before another, but for those that are more urgent."""
     settings = {"optimize.iterations": 100, "schedule.passes": 2}
     path = write_jobs(tmp_path, clips=3, styles=1, frames=16, set=settings)
-    write_blocks(tmp_path / "styles" / "urgent.png", seed=200)
-    edit(path, sources="clips/clip[01]", styles="styles/urgent.png", priority=1, set=settings)
+    write_style(tmp_path / "styles" / "urgent.png", seed=200)
+    add_entry(path, sources="clips/clip[01]", styles="styles/urgent.png", priority=1, set=settings)
     done: list[str] = []
 
     def hear(event: Event) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.job_files import states, write_jobs
+from support.batches import job_states, write_jobs
 
 from vidnst.cli.commands.options import stop_on_signal
 from vidnst.errors import CancelledError
@@ -95,4 +95,4 @@ def test_finished_jobs_stay_so_where_sources_and_styles_are_gone(tmp_path: Path,
     shutil.rmtree(tmp_path / "styles")
     (tmp_path / "clips" / "clip1" / "001.png").write_bytes(b"nothing like a picture")
     assert run_batch(path).done == 2
-    assert set(states(path).values()) == {"done"}
+    assert set(job_states(path).values()) == {"done"}

@@ -1,9 +1,9 @@
-"""How busy a batch keeps its workers, with everything real but the stylizer, which sleeps.
+"""Measures the share of time in which a batch's workers have work; everything is real but the stylizer, which sleeps.
 
-    python tests/support/idle_time.py FOLDER [CLIPS STYLES WORKERS SECONDS]
+    python tests/support/worker_utilization.py FOLDER [CLIPS STYLES WORKERS SECONDS]
 
-The workers are names: each job lies in a heap until its time has come, so that hundreds of them cost no threads.
-All else is as in a real batch, and in real time: probing, shots, scheduler, states and frames on the disk, packing.
+Workers are names: each job lies in a heap until it is due, so that hundreds of workers cost no threads. All else is as
+in a real batch, and in real time: probing, shots, scheduler, states and frames on the disk, encoding.
 """
 
 import heapq
@@ -21,7 +21,7 @@ from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support.job_files import write_jobs
+from support.batches import write_jobs
 from vidnst.events import Event, JobChanged
 from vidnst.farm.jobs import FlowJob, Outcome, Shared, SkipJob, Stylized, StylizeJob
 from vidnst.farm.plan import Lane
@@ -33,14 +33,14 @@ from vidnst.rendering.batch.run import run_batch
 
 @dataclass
 class SleepingPool:
-    """Stylizing takes `seconds` for each share of a cold frame's evaluations, a flow a hundredth of a cold frame."""
+    """A pool whose jobs only sleep: `seconds` for the evaluations of a cold frame, a hundredth of that for a flow."""
 
     styles: int
     flows: int
     seconds: float
     iterations: int
     spans: list[tuple[float, float]] = field(default_factory=list)
-    """When stylizing workers had work: from when they got it to when they had done it."""
+    """Start and end of each stylizing job in seconds of `clock`."""
     looks: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -81,16 +81,16 @@ class SleepingPool:
         self._heap.clear()
 
     def busy_share(self, until: float) -> float:
-        """Of the stylizing workers' time from the first job on, the share in which they had work."""
+        """Return the share of the stylizing workers' time, from the first job to `until`, in which they had work."""
         first = self.spans[0][0]
         worked = sum(min(end, until) - start for start, end in self.spans if start < until)
         return round(worked / self.styles / (until - first), 4)
 
 
 class TimelessPool(SleepingPool):
-    """Sleeps in a time of its own, which stands still while clips that there is room for are prepared or written.
+    """A sleeping pool in virtual time, which stands still while clips are prepared or written.
 
-    So what is measured does not depend on the machine: whether workers find work, where preparing is quick beside
+    So what is measured does not depend on the machine: whether workers find work when preparing is quick compared to
     rendering.
     """
 
@@ -98,7 +98,7 @@ class TimelessPool(SleepingPool):
     now = 0.0
     _seen: tuple[str, ...] = ()
     _written = True
-    """Whether all that came out lasts, and the scheduler has been asked since."""
+    """True if all results are durable and the scheduler has been asked since."""
 
     def clock(self) -> float:
         return self.now
@@ -138,17 +138,18 @@ def _result(job: Any) -> Any:
 
 
 def in_time_of(pool: SleepingPool) -> Any:
-    """`run_plan` with a pool's clock: in its time the scheduler sees how long nodes take."""
+    """Return `run_plan` with a pool's clock, by which the scheduler measures how long nodes take."""
     return partial(run_plan, clock=pool.clock)
 
 
-def keep_busy(
+def measure_utilization(
     folder: Path, *, clips: int, styles: int, workers: int, seconds: float, timeless: bool = False
 ) -> dict[str, Any]:
-    """Run a batch with sleeping workers: what share of their time they had work.
+    """Run a batch with sleeping workers and measure the share of their time in which they had work.
 
-    Of the time until the last clip begins, when there was always work to be had, and of all time until the last job
-    was done, with the end, when there is less and less of it.
+    Returns:
+        Among others `busy_share` until the last clip begins, while there was always work to be had, and
+        `busy_share_with_the_end` until the last job was done, with the tail in which ever less work is left.
     """
     settings = {"optimize.iterations": 100, "schedule.passes": 2}
     path = write_jobs(folder, clips=clips, styles=styles, frames=4, set=settings)
@@ -186,5 +187,7 @@ def keep_busy(
 
 if __name__ == "__main__":
     clips, styles, workers, seconds = map(float, sys.argv[2:6]) if len(sys.argv) > 2 else (100, 3, 32, 8.0)
-    found = keep_busy(Path(sys.argv[1]), clips=int(clips), styles=int(styles), workers=int(workers), seconds=seconds)
-    sys.stdout.write(json.dumps(found) + "\n")
+    measured = measure_utilization(
+        Path(sys.argv[1]), clips=int(clips), styles=int(styles), workers=int(workers), seconds=seconds
+    )
+    sys.stdout.write(json.dumps(measured) + "\n")
