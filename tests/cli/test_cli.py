@@ -272,7 +272,7 @@ def test_regions_and_moments_are_given_by_options(vidnst: Vidnst, burst: Path, s
     assert "regions.masks" in said.err
     said = vidnst(*command, "--style", f"{style}@soon")
     assert said.status == 2
-    assert "'soon' is no moment" in said.err
+    assert "'soon' is not a valid moment" in said.err
 
 
 def test_probe_tells_what_a_source_holds(vidnst: Vidnst, burst: Path) -> None:

@@ -81,7 +81,7 @@ def test_draft_is_much_less_work_than_default_and_film_more() -> None:
 def work_of_a_second(config: RenderConfig) -> int:
     """Evaluations of the loss for 25 frames."""
     states = (node for node in plan_shot(config.schedule, Shot(0, 25)) if isinstance(node.id, StateId))
-    return sum(config.evaluations(node.role.value, node.id.pass_index) for node in states)
+    return sum(config.evaluations(node.role, node.id.pass_index) for node in states)
 
 
 def test_draft_keeps_the_weights_so_that_it_predicts_the_full_render() -> None:

@@ -9,7 +9,7 @@ from support import media
 from support.moving_clip import MovingClip
 
 import vidnst
-from vidnst.config import RenderConfig
+from vidnst.config import RenderConfig, Role
 from vidnst.config.loader import build_config, load_config
 from vidnst.config.stability import stability_settings
 from vidnst.errors import ConfigError
@@ -39,8 +39,8 @@ def test_more_stability_never_pulls_less_or_goes_over_the_frames_less_often(one:
 @given(st.floats(0.07, 1))
 def test_a_frame_takes_about_the_same_time_wherever_the_dial_is(dial: float) -> None:
     def work(config: RenderConfig) -> float:
-        passes = sum(config.evaluations("relax", index) for index in range(1, config.schedule.passes + 1))
-        return passes + config.evaluations("between") + config.evaluations("key") / config.schedule.spacing
+        passes = sum(config.evaluations(Role.RELAX, index) for index in range(1, config.schedule.passes + 1))
+        return passes + config.evaluations(Role.BETWEEN) + config.evaluations(Role.KEY) / config.schedule.spacing
 
     assert work(at(dial)) == pytest.approx(work(RenderConfig()), rel=0.15)
 

@@ -16,12 +16,12 @@ KEYS = ScheduleConfig(kind="keys")
 def test_a_component_that_is_held_hands_out_nothing_and_others_keep_all_workers(schedule: ScheduleConfig) -> None:
     plans = [list(next(by_shot(schedule, [Shot(0, 40)]))) for _ in range(7)]
     hosts = [DigestHost(plan) for plan in plans]
-    pool = VirtualPool(4, 2, cost=lambda node: 0.1 if node.role.lane is Lane.FLOW else 1.0)
+    pool = VirtualPool(4, 2, cost=lambda node: 0.1 if node.lane is Lane.FLOW else 1.0)
     own: list[float] = []
     others: list[float] = []
 
     def listen(event: NodeEvent) -> None:
-        if event.kind is NodeEventKind.STARTED and event.node.role.lane is Lane.STYLE:
+        if event.kind is NodeEventKind.STARTED and event.node.lane is Lane.STYLE:
             (own if event.host is hosts[0] else others).append(pool.now)
 
     components = [

@@ -9,13 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fake_workers import plan_of_shots
 
-from vidnst.config import ScheduleConfig
+from vidnst.config import Role, ScheduleConfig
 from vidnst.farm.plan import (
     FlowId,
     Lane,
     Node,
     NodeId,
-    Role,
     StateId,
     by_shot,
     chain,
@@ -77,7 +76,7 @@ def test_shots_share_no_node_and_read_no_frame_of_another(schedule: ScheduleConf
 @given(schedules, lengths)
 def test_roles_say_what_a_node_reads(schedule: ScheduleConfig, counts: list[int]) -> None:
     for node in plan_of_shots(schedule, shots_of(counts)):
-        assert isinstance(node.id, FlowId) == (node.role is Role.FLOW) == (node.role.lane is Lane.FLOW)
+        assert isinstance(node.id, FlowId) == (node.role is Role.FLOW) == (node.lane is Lane.FLOW)
         assert bool(node.states) == (node.role not in (Role.FLOW, Role.COLD))
         assert node.frames[0] == node.id.frame
         assert set(node.states) == {source.state for source in node.sources}

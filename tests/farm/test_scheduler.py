@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fake_workers import CHAIN, DigestHost, Recorder, Task, VirtualPool, plan_of_shots, with_uses
 
-from vidnst.config import RenderConfig
+from vidnst.config import RenderConfig, Role
 from vidnst.errors import BadFrameError, CancelledError, DiskFullError, FarmError, NumericalError, WeightsError
 from vidnst.farm.interfaces import Component, NodeEvent, NodeEventKind
 from vidnst.farm.plan import (
@@ -19,7 +19,6 @@ from vidnst.farm.plan import (
     Lane,
     Node,
     NodeId,
-    Role,
     StateId,
     by_shot,
     chain,
@@ -136,7 +135,7 @@ def retried_elsewhere(recorder: Recorder, pool: VirtualPool) -> None:
     for event in recorder.events:
         before = tried.setdefault(event.node.id, set())
         if event.kind is NodeEventKind.STARTED and event.worker in before:
-            assert before.issuperset(pool.workers(event.node.role.lane))
+            assert before.issuperset(pool.workers(event.node.lane))
         if event.kind in (NodeEventKind.FAILED, NodeEventKind.DIED):
             before.add(event.worker)
 
@@ -250,14 +249,14 @@ def test_one_long_shot_of_keys_and_passes_takes_little_more_than_the_best_possib
     config = RenderConfig()
 
     def cost(node: Node) -> float:
-        return 0.01 if node.role is Role.FLOW else config.evaluations(node.role.value) / 100
+        return 0.01 if node.role is Role.FLOW else config.evaluations(node.role) / 100
 
     pool = VirtualPool(workers, 8, cost=cost)
     host, _ = run(nodes, pool)
     ends: dict[NodeId, float] = {}
     for node in nodes:
         ends[node.id] = max((ends[need] for need in node.needs), default=0.0) + cost(node)
-    work = sum(cost(node) for node in nodes if node.role.lane is Lane.STYLE)
+    work = sum(cost(node) for node in nodes if node.lane is Lane.STYLE)
     assert pool.now <= 1.15 * max(work / workers, max(ends.values()))
     assert host.most_held < len(nodes) / 2
 

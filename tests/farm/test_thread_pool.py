@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from support.fake_workers import CHAIN, DigestHost, DigestWorker, Recorder, Task, plan_of_shots
 
+from vidnst.config import Role
 from vidnst.errors import CancelledError, WeightsError
 from vidnst.farm.interfaces import Component, NodeEventKind
 from vidnst.farm.jobs import Outcome, WorkerGroup
-from vidnst.farm.plan import Lane, Node, NodeId, Role, StateId, by_shot, independent
+from vidnst.farm.plan import Lane, Node, NodeId, StateId, by_shot, independent
 from vidnst.farm.scheduler import run_plan
 from vidnst.farm.thread_pool import InlinePool
 from vidnst.frames import Shot

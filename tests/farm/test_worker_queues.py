@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import pytest
 from support.fake_workers import CHAIN, DigestHost, Recorder, VirtualPool
 
-from vidnst.config import ScheduleConfig
+from vidnst.config import Role, ScheduleConfig
 from vidnst.farm import worker_queues
 from vidnst.farm.interfaces import Component, NodeEventKind
-from vidnst.farm.plan import Lane, Node, Role, StateId, by_shot, independent
+from vidnst.farm.plan import Lane, Node, StateId, by_shot, independent
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import Shot
 
@@ -17,7 +17,7 @@ SHOTS = [Shot(0, 20), Shot(20, 60), Shot(60, 75), Shot(75, 120)]
 
 def cost(node: Node) -> float:
     """Seconds: keys are the longest, as on a GPU."""
-    if node.role.lane is Lane.FLOW:
+    if node.lane is Lane.FLOW:
         return 0.1
     return 1.5 if node.role is Role.KEY else 0.08
 

@@ -388,4 +388,4 @@ def test_the_command_line_names_every_control(source: Path, tmp_path: Path) -> N
     assert config["colour"]["keep"] == "matched"
     wrong = subprocess.run([*command, "--filter", "oils"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
-    assert "no filter 'oils'; there are palette and superpixels" in wrong.stderr
+    assert "unknown filter 'oils'; known are palette and superpixels" in wrong.stderr

@@ -13,7 +13,7 @@ from support import media
 
 import vidnst
 from vidnst.config import RenderConfig
-from vidnst.config.loader import build_config, changed
+from vidnst.config.loader import build_config, with_settings
 from vidnst.errors import CancelledError, OutputError, RunError, SourceError
 from vidnst.events import Event, FrameDone, Stage, Warned
 from vidnst.media.images import read_picture
@@ -134,7 +134,7 @@ def test_a_resumed_run_does_not_study_again_and_gives_the_same_bytes(
     # come after the run is asked to stop.
     monkeypatch.setattr("vidnst.runs.async_writer._ROOM", WriteLimits(1))
     monkeypatch.setattr("vidnst.farm.worker_queues.LEAD_SECONDS", float("-inf"))
-    config = changed(settings(registration="ecc", registration_edges="fill", deflicker=5), {"farm.workers": 1})
+    config = with_settings(settings(registration="ecc", registration_edges="fill", deflicker=5), {"farm.workers": 1})
     undisturbed = render(burst, tmp_path / "whole", config)
     done: list[Event] = []
 

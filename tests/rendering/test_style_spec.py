@@ -42,7 +42,7 @@ def test_a_file_whose_very_name_ends_so_wins(name: str, tmp_path: Path) -> None:
 
 def test_a_moment_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch()
-    with pytest.raises(ConfigError, match=r"'noon' is no moment for style .*a\.jpg"):
+    with pytest.raises(ConfigError, match=r"'noon' is not a valid moment for style .*a\.jpg"):
         parse_style(f"{tmp_path}/a.jpg@noon")
 
 

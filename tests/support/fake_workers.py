@@ -170,9 +170,9 @@ class VirtualPool:
         return tuple(self._names[lane])
 
     def submit(self, worker: str, job: Task) -> None:
-        assert worker in self._names[job.node.role.lane], f"{job.node.id} came to {worker}"
+        assert worker in self._names[job.node.lane], f"{job.node.id} came to {worker}"
         has = sum(name == worker for _, _, name, _ in self._queue)
-        assert has < (2 if job.node.role.lane is Lane.STYLE else 1), f"{worker} got job number {has + 1}"
+        assert has < (2 if job.node.lane is Lane.STYLE else 1), f"{worker} got job number {has + 1}"
         assert all(name != worker for _, name in self._away), f"{worker} got a job while it was away"
         self._given += 1
         begins = max([self.now + self.transit, *(due for due, _, name, _ in self._queue if name == worker)])

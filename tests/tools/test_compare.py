@@ -22,7 +22,7 @@ from support.media import (
 from support.renders import still_config
 
 import vidnst
-from vidnst.config.loader import changed
+from vidnst.config.loader import with_settings
 from vidnst.errors import CancelledError, ConfigError, OutputError, SourceError, VidnstError
 from vidnst.events import Event, Stage, Warned
 from vidnst.frames import ClipInfo
@@ -135,9 +135,11 @@ def test_the_source_stands_first_from_where_the_run_began(tmp_path: Path) -> Non
     folder = tmp_path / "frames"
     write_pictures(folder, numbered_pictures(9))
     style = write_picture(tmp_path / "style.png", painting(0))
-    config = changed(still_config(iterations=1), {"input.start": "3", "input.end": "7", "schedule.kind": "independent"})
+    config = with_settings(
+        still_config(iterations=1), {"input.start": "3", "input.end": "7", "schedule.kind": "independent"}
+    )
     for name, settings in (("x", {}), ("y", {"output.keep_frames": True, "optimize.seed": 1})):
-        vidnst.render(folder, style=style, output=tmp_path / f"{name}.mkv", config=changed(config, settings))
+        vidnst.render(folder, style=style, output=tmp_path / f"{name}.mkv", config=with_settings(config, settings))
     kept = tmp_path / "y.mkv.vidnst"
     output = vidnst.compare([tmp_path / "x.mkv", kept], source=folder, output=tmp_path / "side.mkv")
     shown = frames_of(output)
@@ -163,7 +165,7 @@ def test_a_registered_source_is_shown_as_it_was_rendered(tmp_path: Path) -> None
             for pixels, gain in zip(numbered_pictures(5), (1, 0.6, 1, 0.6, 1), strict=True)
         ],
     )
-    config = changed(still_config(iterations=0), {"input.deflicker": 5})
+    config = with_settings(still_config(iterations=0), {"input.deflicker": 5})
     vidnst.render(folder, style=(), output=tmp_path / "x.mkv", config=config)
     output = vidnst.compare([tmp_path / "x.mkv", tmp_path / "x.mkv"], source=folder, output=tmp_path / "side.mkv")
     for frame in frames_of(output):

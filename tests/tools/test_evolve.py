@@ -11,7 +11,7 @@ from support.media import painting, photo, read_picture, write_picture
 from support.renders import still_config
 
 import vidnst
-from vidnst.config.loader import changed
+from vidnst.config.loader import with_settings
 from vidnst.errors import CancelledError, ConfigError, OutputError, RangeError, StyleError, VidnstError
 from vidnst.events import Event, Stage, Warned
 from vidnst.media.input.frame_reader import FrameReader
@@ -126,7 +126,7 @@ def test_another_frame_of_a_clip_may_be_watched(style: Path, tmp_path: Path) -> 
     folder.mkdir()
     for seed in range(3):
         write_picture(folder / f"{seed}.png", photo(seed))
-    config = changed(still_config(iterations=1, scales=1), {"input.size": 64})
+    config = with_settings(still_config(iterations=1, scales=1), {"input.size": 64})
     found = evolve(folder, style, tmp_path / "e.png", frame="0.04s", config=config)
     assert found.pixels.shape == (42, 64, 3)
     assert np.abs(found.pixels.mean() - photo(1).mean()) < 1

@@ -14,8 +14,8 @@ from support import media
 from typer.testing import CliRunner
 
 from vidnst.cli import app as commands
-from vidnst.config import RenderConfig
-from vidnst.config.loader import build_config, changed
+from vidnst.config import RenderConfig, Role
+from vidnst.config.loader import build_config, with_settings
 from vidnst.errors import ConfigError
 from vidnst.farm.plan import by_shot
 from vidnst.farm.provisioning import WorkerCounts
@@ -71,12 +71,14 @@ def test_seconds_are_the_work_over_the_workers_but_no_less_than_what_waits_for_e
     shots = [Shot(0, 4)]
     nodes = [node for shot in by_shot(CONFIG.schedule, shots) for node in shot]
     pace = Pace(evaluation=1.0, fixed=0.25, cold=0.5, flow=0.0, frame=0.5)
-    warm = CONFIG.evaluations("warm") - 1 + 0.25
+    warm = CONFIG.evaluations(Role.WARM) - 1 + 0.25
     chain = foretold_seconds(job, nodes, WorkerCounts(4, 1, None), pace)
     cold = cold_seconds(job, pace)
     assert chain == pytest.approx(cold + 3 * warm + 4 * 0.5)
     loose = [
-        node for shot in by_shot(changed(CONFIG, {"schedule.kind": "independent"}).schedule, shots) for node in shot
+        node
+        for shot in by_shot(with_settings(CONFIG, {"schedule.kind": "independent"}).schedule, shots)
+        for node in shot
     ]
     assert foretold_seconds(job, loose, WorkerCounts(4, 1, None), pace) == pytest.approx(cold + 4 * 0.5)
     assert foretold_seconds(job, loose, WorkerCounts(2, 1, None), pace) == pytest.approx(2 * cold + 4 * 0.5)
@@ -129,7 +131,7 @@ def test_what_is_foretold_is_what_painting_takes(
     (style,) = media.write_pictures(tmp_path, [media.numbered_picture(9)], "style.png")
     usual = {"schedule.passes": 2, "schedule.spacing": 3, "optimize.iterations": 12, "optimize.tolerance": 0}
     rest = {"farm.gate": False, "output.measure": False, "output.report": False}
-    config = changed(CONFIG, usual | rest | settings)
+    config = with_settings(CONFIG, usual | rest | settings)
     request = Request(str(tmp_path / "burst"), (str(style),), tmp_path / "out.mp4", config)
     clock = Clock(monkeypatch, pixels=size[0] * size[1])
     job = prepare(request)
@@ -157,7 +159,9 @@ def test_what_does_not_fit_is_told_with_a_size_that_does(
     assert not found.fits
     assert need.size is not None
     assert need.size < 1024
-    smaller = Request(*(request_.source, request_.styles, request_.output), changed(CONFIG, {"input.size": need.size}))
+    smaller = Request(
+        *(request_.source, request_.styles, request_.output), with_settings(CONFIG, {"input.size": need.size})
+    )
     (need,) = [need for need in forecast(smaller, timed=False).needs if need.what == what]
     assert need.fits
 
@@ -166,7 +170,7 @@ def test_what_does_not_fit_is_told_with_a_size_that_does(
 @pytest.mark.parametrize("padding", ["zeros", "replicate"])
 def test_memory_is_reckoned_from_what_torch_keeps_for_the_backward_pass(pooling: str, padding: str) -> None:
     wanted = {"model.pooling": pooling, "model.padding": padding, "model.precision": "float32", "optimize.scales": 1}
-    config = changed(RenderConfig(), wanted)
+    config = with_settings(RenderConfig(), wanted)
     features = random_features(last_layer(config), seed=0, topology=TOPOLOGIES["vgg19"])
     stylizer = Stylizer(features, [(media.numbered_picture(1), 1.0)], config)
     kept: dict[int, int] = {}
@@ -221,7 +225,7 @@ def test_what_a_worker_lacks_of_memory_it_saves_and_the_forecast_says_how(
     if gpu:
         monkeypatch.setattr("vidnst.farm.workers.gpus_of", lambda: [there])
     else:
-        request_ = replace(request_, config=changed(CONFIG, {"farm.memory_gib": there / 2**30}))
+        request_ = replace(request_, config=with_settings(CONFIG, {"farm.memory_gib": there / 2**30}))
     found = forecast(request_, timed=False)
     what = "GPU memory of a worker" if gpu else "memory of a worker"
     (need,) = [need for need in found.needs if need.what == what]
@@ -295,7 +299,7 @@ def test_options_that_only_render_had_change_what_is_foretold(request_: Request,
 
 
 def test_a_farm_that_is_described_is_reckoned_for_without_being_asked(request_: Request) -> None:
-    config = changed(CONFIG, {"farm.workers": 16, "farm.threads": None})
+    config = with_settings(CONFIG, {"farm.workers": 16, "farm.threads": None})
     request = replace(request_, config=config)
     here = forecast(request, timed=False)
     least = footprint(config, ladder(config)[-1])
@@ -311,7 +315,7 @@ def test_a_farm_that_is_described_is_reckoned_for_without_being_asked(request_: 
 
 
 def test_workers_on_cpus_elsewhere_take_no_memory_here_and_are_timed_by_one_here(request_: Request) -> None:
-    config = changed(CONFIG, {"farm.workers": 3, "farm.address": "ray://far:10001", "farm.device": "cpu"})
+    config = with_settings(CONFIG, {"farm.workers": 3, "farm.address": "ray://far:10001", "farm.device": "cpu"})
     farm = farm_of(config)
     assert farm == Farm(None)
     found = forecast(replace(request_, config=config), farm=farm)

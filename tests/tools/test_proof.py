@@ -12,7 +12,7 @@ from support.media import numbered_pictures, painting, photo, positions_of, read
 from support.renders import still_config
 
 import vidnst
-from vidnst.config.loader import changed, parse_values
+from vidnst.config.loader import parse_values, with_settings
 from vidnst.errors import CancelledError, ConfigError, OutputError, RangeError, StyleError, VidnstError
 from vidnst.events import Event, Stage
 from vidnst.style.tensors import from_pixels
@@ -50,7 +50,7 @@ def test_a_cell_is_what_stylize_makes_of_that_frame_at_that_size_with_that_weigh
     assert len(found.cells) == 4
     small = np.asarray(cv2.resize(photo(), (64, 42), interpolation=cv2.INTER_AREA), np.uint8)
     for cell in found.cells:
-        config = changed(still_config(), {WEIGHT: cell.cell.settings[WEIGHT]})
+        config = with_settings(still_config(), {WEIGHT: cell.cell.settings[WEIGHT]})
         style = from_pixels(read_picture(cell.cell.styles[0].path))
         assert np.array_equal(
             cell.pixels, levels(vidnst.stylize(from_pixels(small), style, config=config, device="cpu"))
@@ -114,7 +114,7 @@ def test_the_same_sheet_is_drawn_again_whatever_the_number_of_workers(
     axes = {WEIGHT: [1, 10, 100]}
     sheets = []
     for workers in (1, 3):
-        config = changed(still_config(init="noise"), {"farm.workers": workers})
+        config = with_settings(still_config(init="noise"), {"farm.workers": workers})
         proof_of(source, styles, tmp_path / f"{workers}.png", config=config, axes=axes, size=48)
         sheets.append((tmp_path / f"{workers}.png").read_bytes())
     assert sheets[0] == sheets[1]
@@ -128,7 +128,7 @@ def test_cells_may_be_of_different_sizes(source: Path, styles: list[Path], tmp_p
 def test_frames_are_spread_over_the_shots_or_named(tmp_path: Path, styles: list[Path]) -> None:
     folder = tmp_path / "frames"
     write_pictures(folder, numbered_pictures(20))
-    config = changed(still_config(iterations=1), {"input.shots": [4, 16], "input.start": "2"})
+    config = with_settings(still_config(iterations=1), {"input.shots": [4, 16], "input.start": "2"})
     footage = open_footage(folder, config)
     assert footage.spread(1) == [11]
     assert footage.spread(3) == [3, 10, 18]
@@ -146,7 +146,7 @@ def test_registered_and_evened_frames_are_proofed_as_they_are_rendered(tmp_path:
     folder = tmp_path / "frames"
     still = photo(3)
     write_pictures(folder, [(still * gain).astype(np.uint8) for gain in (0.6, 0.9, 0.6, 0.9, 0.6)])
-    config = changed(still_config(iterations=1), {"input.deflicker": 5})
+    config = with_settings(still_config(iterations=1), {"input.deflicker": 5})
     footage = open_footage(folder, config)
     plain = open_footage(folder, still_config())
     evened, raw = ([frame.mean() for frame in one.read(range(5), size=None).values()] for one in (footage, plain))
@@ -235,7 +235,7 @@ def test_a_cell_is_what_a_render_shows_with_filters_colours_moments_and_a_region
     mask = np.zeros((64, 96, 3), np.uint8)
     mask[:, :40] = 255
     write_picture(tmp_path / "mask.png", mask)
-    config = changed(
+    config = with_settings(
         still_config(init="noise"),
         {
             "input.size": 96,
@@ -250,6 +250,6 @@ def test_a_cell_is_what_a_render_shows_with_filters_colours_moments_and_a_region
     vidnst.render(source, style=texts, output=tmp_path / "whole.png", config=config)
     found = vidnst.proof(source, style=texts, output=tmp_path / "p.png", config=config, together=True, size=96)
     assert np.array_equal(found.cells[0].pixels, read_picture(tmp_path / "whole.png"))
-    plain = changed(config, {"filters.after": [], "colour.keep": "none"})
+    plain = with_settings(config, {"filters.after": [], "colour.keep": "none"})
     other = vidnst.proof(source, style=texts, output=tmp_path / "q.png", config=plain, together=True, size=96)
     assert not np.array_equal(other.cells[0].pixels, found.cells[0].pixels)

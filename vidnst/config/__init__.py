@@ -1,66 +1,34 @@
 """The configuration: what can be decided about a render, with its defaults, limits and units.
 
-Sections `input` to `filters` decide the picture and go into the look's fingerprint; `farm` and `output` decide where it
-is computed and how it is packed, and may change between a run and its resumption.
+The sections `input` to `filters` decide the pixels and make up the *look*, the fingerprint of settings by which a
+resumed run is compared with the earlier one. `farm` and `output` decide where frames are computed and how they are
+encoded, and may change between a run and its resumption.
 """
 
-from vidnst.config.base import Section
-from vidnst.config.effects import (
-    ColourConfig,
-    FilterConfig,
-    FiltersConfig,
-    PaletteConfig,
-    PhotoConfig,
-    SuperpixelsConfig,
-)
+from vidnst.config.effects import ColourConfig, FilterConfig, PaletteConfig, PhotoConfig, SuperpixelsConfig
 from vidnst.config.execution import FarmConfig, OutputConfig
-from vidnst.config.input import InputConfig, RegionsConfig
-from vidnst.config.render import LOOK_SECTIONS, RenderConfig
-from vidnst.config.stylization import (
-    STYLE_LAYERS,
-    VGG19_LAYERS,
-    LossConfig,
-    ModelConfig,
-    OptimizeConfig,
-    StyleKind,
-    StylesConfig,
-)
-from vidnst.config.temporal import (
-    BetweenConfig,
-    KeyConfig,
-    MotionConfig,
-    RelaxConfig,
-    ScheduleConfig,
-    SettleConfig,
-    WarmConfig,
-)
+from vidnst.config.input import InputConfig
+from vidnst.config.render import RenderConfig
+from vidnst.config.stylization import STYLE_LAYERS, VGG19_LAYERS, LossConfig, OptimizeConfig, StyleKind, StylesConfig
+from vidnst.config.temporal import MotionConfig, Role, ScheduleConfig
 
 __all__ = [
-    "LOOK_SECTIONS",
     "STYLE_LAYERS",
     "VGG19_LAYERS",
-    "BetweenConfig",
     "ColourConfig",
     "FarmConfig",
     "FilterConfig",
-    "FiltersConfig",
     "InputConfig",
-    "KeyConfig",
     "LossConfig",
-    "ModelConfig",
     "MotionConfig",
     "OptimizeConfig",
     "OutputConfig",
     "PaletteConfig",
     "PhotoConfig",
-    "RegionsConfig",
-    "RelaxConfig",
     "RenderConfig",
+    "Role",
     "ScheduleConfig",
-    "Section",
-    "SettleConfig",
     "StyleKind",
     "StylesConfig",
     "SuperpixelsConfig",
-    "WarmConfig",
 ]

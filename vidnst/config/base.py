@@ -1,4 +1,4 @@
-"""What all sections of the configuration share."""
+"""The base class and the value types of all configuration sections."""
 
 from fractions import Fraction
 from typing import Annotated
@@ -11,6 +11,6 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
-    """Base of all sections: unknown keys are errors, values are fixed once read."""
+    """Base of all sections: unknown keys are errors, and instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

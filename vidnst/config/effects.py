@@ -1,4 +1,4 @@
-"""What is done to pictures outside of the optimisation: colours, photographs, classical looks."""
+"""Sections for effects outside the optimisation: colours, photographic results, classical filters."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -8,78 +8,81 @@ from vidnst.config.base import Section
 
 
 class ColourConfig(Section):
-    """Whose colours the result has."""
+    """Colour preservation and colour transfer."""
 
     keep: Literal["none", "luminance", "matched"] = "none"
-    """luminance: the rendered frame's luma with the source's chroma; matched: also the style pictures are grey, with
-    the source's mean and spread of luma (Gatys 2017)."""
+    """luminance: the rendered frame's luma with the source's chroma. matched: in addition, style pictures are converted
+    to grey, with the source's mean and standard deviation of luma (Gatys 2017)."""
     transfer: Literal["none", "histogram", "moments", "optimal"] = "none"
-    """The style pictures get the source's colours first: each channel's histogram; mean and covariance of the three
-    together (linear, Pitie 2007); or the whole distribution (iterative, Pitie 2005)."""
+    """Give the style pictures the source's colours first. histogram: match each channel. moments: match the mean and
+    covariance of the three channels (linear, Pitie 2007). optimal: match the whole distribution (iterative,
+    Pitie 2005)."""
 
     @model_validator(mode="after")
     def _grey_has_no_colours(self) -> Self:
         if self.keep == "matched" and self.transfer != "none":
-            raise ValueError(f"transfer {self.transfer} has no use with keep matched, which makes style pictures grey")
+            raise ValueError(
+                f"transfer {self.transfer} has no effect with keep matched, which makes style pictures grey"
+            )
         return self
 
 
 class PhotoConfig(Section):
-    """The look of another photograph on the source's own edges: locally affine maps of colour."""
+    """Photographic style transfer: locally affine colour maps that keep the source's edges."""
 
     enabled: bool = False
     cells: int = Field(16, ge=1, le=128)
-    """Cells along the picture's longer side, each with maps of its own."""
+    """Grid cells along the longer side, each with its own maps."""
     luma_bins: int = Field(8, ge=1, le=32)
-    """Cells from dark to bright."""
+    """Grid cells along luma, from dark to bright."""
     smoothness: float = Field(1.0, ge=0, le=8)
-    """How far cells share what they see: standard deviation in cells."""
+    """Smoothing across the grid: standard deviation in cells."""
     steadiness: float = Field(0.8, ge=0, lt=1)
-    """Share of a frame's maps that comes from the frame before, where the flow says what was there."""
+    """Share of a frame's maps that is taken from the previous frame, warped along the flow."""
 
 
 class PaletteConfig(Section):
-    """Few colours, the same throughout a shot."""
+    """Filter that reduces each shot to one palette."""
 
     kind: Literal["palette"] = "palette"
     colours: int = Field(12, ge=2, le=256)
 
 
 class SuperpixelsConfig(Section):
-    """Cells of average colour, which move with what they show."""
+    """Filter that paints cells of average colour, which move with the picture."""
 
     kind: Literal["superpixels"] = "superpixels"
     cells: int = Field(400, ge=4, le=20_000)
-    """How many fill the picture, more or less."""
+    """Approximate number of cells in the picture."""
     compactness: float = Field(10.0, gt=0, le=1000, allow_inf_nan=False)
-    """Regular shapes against faithful edges: distance of colour, in CIELAB, that a cell's width is worth."""
+    """Regular shapes (high) or faithful edges (low): the CIELAB distance that counts as much as a cell's width."""
 
 
 _FIRST_NUMBER = {"palette": "colours", "superpixels": "cells"}
 
 
 def _filter_of(value: Any) -> Any:
-    """A text like `palette:12` as the mapping that it is short for."""
+    """Expand a text such as `palette:12` into the mapping that it abbreviates."""
     if not isinstance(value, str):
         return value
     kind, colon, number = value.partition(":")
     if kind not in _FIRST_NUMBER:
-        raise ValueError(f"no filter {kind!r}; there are {' and '.join(_FIRST_NUMBER)}")
+        raise ValueError(f"unknown filter {kind!r}; known are {' and '.join(_FIRST_NUMBER)}")
     if colon and not number.isdecimal():
-        raise ValueError(f"{value!r} is not {kind}:{_FIRST_NUMBER[kind].upper()}, a whole number")
+        raise ValueError(f"{value!r} is not {kind}:{_FIRST_NUMBER[kind].upper()} with a whole number")
     return {"kind": kind} | ({_FIRST_NUMBER[kind]: int(number)} if colon else {})
 
 
 FilterConfig = Annotated[
     Annotated[PaletteConfig | SuperpixelsConfig, Field(discriminator="kind")], BeforeValidator(_filter_of)
 ]
-"""One classical look; also written as a text, like `palette:12` or `superpixels:400`."""
+"""A filter as a mapping, or in short as `palette:12` or `superpixels:400`."""
 
 
 class FiltersConfig(Section):
-    """Classical looks, without a network; each list is applied in its order."""
+    """Classical filters, without a network; each list is applied in order."""
 
     before: tuple[FilterConfig, ...] = ()
-    """On the source frames, before they are rendered."""
+    """Filters on the source frames, before stylization."""
     after: tuple[FilterConfig, ...] = ()
-    """On the finished frames."""
+    """Filters on the stylized frames."""

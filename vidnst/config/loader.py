@@ -1,4 +1,4 @@
-"""Reading a configuration: built-in defaults, then a preset, a file, single keys, each over the one before."""
+"""Loading a configuration: defaults, a preset, a file and single keys, each layer overriding the earlier ones."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,28 +8,29 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from vidnst.config import RenderConfig
+from vidnst.config.render import RenderConfig
 from vidnst.config.stability import stability_settings
 from vidnst.errors import ConfigError
 
-_LONGEST_SHOWN = 200
-_MAX_BYTES = 1_000_000  # a configuration of more is not one, and YAML aliases could blow it up further
+_MAX_SHOWN_CHARACTERS = 200
+_MAX_FILE_BYTES = 1_000_000  # no configuration is larger, and YAML aliases could make it larger still
+_TABLES = ("layers", "kinds", "cells")
 
 
 def preset_folder() -> Path:
-    """The folder of presets: inside an installed package, beside it in a checkout."""
+    """Return the folder of presets: inside an installed package, next to it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
 
 
 def preset_names() -> list[str]:
-    """Names of the presets that ship."""
+    """Return the names of the bundled presets."""
     return sorted(path.stem for path in preset_folder().glob("*.yaml"))
 
 
 def preset_summary(name: str) -> str:
-    """First comment line of a preset: what it is for."""
+    """Return the first comment line of a preset, which says what it is for."""
     first = (preset_folder() / f"{name}.yaml").read_text("utf-8").partition("\n")[0]
     return first.lstrip("# ").strip()
 
@@ -42,17 +43,17 @@ def load_config(
     assignments: Iterable[str] = (),
     options: Mapping[str, Any] | None = None,
 ) -> RenderConfig:
-    """The configuration that these layers add up to, later ones winning.
+    """Combine layers of settings into a configuration, later arguments overriding earlier ones.
 
     Args:
-        preset: name of a preset that ships.
-        file: a YAML file of the same shape.
-        stability: a place on the dial from 0, boiling, to 1, locked: see `stability_settings`.
+        preset: name of a bundled preset.
+        file: a YAML file of the same structure.
+        stability: position of the dial from 0, boiling, to 1, locked: see `stability_settings`.
         assignments: `key.sub=value` texts, the value read as YAML.
-        options: values by dotted key, `None` meaning not given.
+        options: values by dotted key; None means not given.
 
     Raises:
-        ConfigError: unknown preset, unreadable file, unknown key (with the nearest one), or a value out of limits.
+        ConfigError: unknown preset, unreadable file, unknown key (with the nearest one), or invalid value.
     """
     values: dict[str, Any] = {}
     if preset is not None:
@@ -73,13 +74,13 @@ def load_config(
 
 
 def parse_values(text: str) -> tuple[str, tuple[Any, ...]]:
-    """Key and values of a text like `losses.style_weight=5,15,45`.
+    """Split a text such as `losses.style_weight=5,15,45` into key and values.
 
-    Values are read as YAML, as the inside of a list: `optimize.init=content,noise`, and
-    `losses.style_layers={relu1_1: 1},{relu3_1: 1, relu4_1: 2}` are two values each.
+    Values are read as the inside of a YAML list: `optimize.init=content,noise`, and
+    `losses.style_layers={relu1_1: 1},{relu3_1: 1, relu4_1: 2}` have two values each.
 
     Raises:
-        ConfigError: no key, no value, not YAML, or a value twice.
+        ConfigError: no key, no value, invalid YAML, or a repeated value.
     """
     key, sign, listed = (part.strip() for part in text.partition("="))
     example = "write for example losses.style_weight=5,15,45"
@@ -94,11 +95,11 @@ def parse_values(text: str) -> tuple[str, tuple[Any, ...]]:
     return key, tuple(values)
 
 
-def changed(config: RenderConfig, settings: Mapping[str, Any]) -> RenderConfig:
-    """A configuration with other values for some dotted keys.
+def with_settings(config: RenderConfig, settings: Mapping[str, Any]) -> RenderConfig:
+    """Return a copy of a configuration with other values for some dotted keys.
 
     Raises:
-        ConfigError: an unknown key (with the nearest one), or a value out of limits.
+        ConfigError: unknown key (with the nearest one), or invalid value.
     """
     values = config.model_dump(mode="json")
     for key, value in settings.items():
@@ -107,7 +108,11 @@ def changed(config: RenderConfig, settings: Mapping[str, Any]) -> RenderConfig:
 
 
 def build_config(values: Mapping[str, Any]) -> RenderConfig:
-    """Validate nested values into a configuration, with one sentence for the first thing that is wrong."""
+    """Validate nested values as a configuration.
+
+    Raises:
+        ConfigError: the first unknown key (with the nearest one) or invalid value.
+    """
     try:
         return RenderConfig.model_validate(values)
     except ValidationError as error:
@@ -115,10 +120,14 @@ def build_config(values: Mapping[str, Any]) -> RenderConfig:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping from a file, of bounded size and of plain data only."""
+    """Read a YAML mapping of plain data from a file of limited size.
+
+    Raises:
+        ConfigError: the file is missing, too large, not YAML, or not a mapping.
+    """
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ConfigError(f"{path} is larger than {_MAX_BYTES} bytes", "give a configuration file")
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise ConfigError(f"{path} is larger than {_MAX_FILE_BYTES} bytes", "give a configuration file")
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", "give a YAML file") from error
@@ -130,6 +139,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
+def dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield nested settings by their dotted keys; a table such as `losses.style_layers` is one value."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value and not _is_table(key):
+            yield from dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _is_table(key: str) -> bool:
+    """Return True for keys whose value is a table, which later layers replace as a whole."""
+    return str(key).endswith(_TABLES)
+
+
 class _PlainLoader(yaml.SafeLoader):
     """Safe YAML without aliases, which turn a few bytes into gigabytes."""
 
@@ -139,28 +162,24 @@ class _PlainLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _parse(text: str, where: str) -> Any:
+def _parse(text: str, origin: str) -> Any:
     try:
         return yaml.load(text, _PlainLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"{where} is not YAML: {message}", "mend it") from error
+        raise ConfigError(f"{origin} is not YAML: {message}", "correct it") from error
 
 
 def _read_preset(name: str) -> dict[str, Any]:
     names = preset_names()
     if name not in names:
-        raise ConfigError(f"no preset {name!r}", f"{_nearest(name, names)}take one of {', '.join(names)}")
+        raise ConfigError(f"unknown preset {name!r}", f"{_nearest(name, names)}choose one of {', '.join(names)}")
     return read_yaml(preset_folder() / f"{name}.yaml")
 
 
-def _merge(values: dict[str, Any], over: Mapping[str, Any]) -> None:
-    for key, value in over.items():
-        if (
-            isinstance(value, dict)
-            and isinstance(values.get(key), dict)
-            and not str(key).endswith(("layers", "kinds", "cells"))
-        ):
+def _merge(values: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    for key, value in layer.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict) and not _is_table(key):
             _merge(values[key], value)
         else:
             values[key] = value
@@ -171,48 +190,47 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
-            raise ConfigError(f"{key}: {section} is no section", "see `vidnst presets --show default`")
+            raise ConfigError(f"{key}: {section} is not a section", "see `vidnst presets --show default`")
     values[last] = value
 
 
 def _explain(error: ValidationError) -> ConfigError:
+    """Turn the first of pydantic's errors into one sentence."""
     first = error.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"] if part != "[key]"]
-    key = ".".join(path)
+    key = _shortened(".".join(path))
     if first["type"] == "extra_forbidden":
         known = [name for model in _sections_at(path[:-1]) for name in model.model_fields]
-        near = _nearest(path[-1], known)
-        return ConfigError(f"unknown key {_shown(key)}", f"{near}known there: {', '.join(known)}")
+        return ConfigError(f"unknown key {key}", f"{_nearest(path[-1], known)}known keys: {', '.join(known)}")
     message = first["msg"].removeprefix("Value error, ")
-    said = _shown(f"{message[:1].lower()}{message[1:]}", 5 * _LONGEST_SHOWN)
-    return ConfigError(f"{_shown(key)} = {_shown(repr(first['input']))}: {said}", "mend that value")
+    reason = _shortened(f"{message[:1].lower()}{message[1:]}", 5 * _MAX_SHOWN_CHARACTERS)
+    return ConfigError(f"{key} = {_shortened(repr(first['input']))}: {reason}", "correct that value")
 
 
-def _shown(text: str, longest: int = _LONGEST_SHOWN) -> str:
-    """A text of bearable length."""
-    return text if len(text) <= longest else f"{text[:longest]}..."
+def _shortened(text: str, limit: int = _MAX_SHOWN_CHARACTERS) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}..."
 
 
 def _sections_at(path: Sequence[str]) -> list[type[BaseModel]]:
-    """The sections that a place in the configuration may hold: several in a list of kinds that does not say which."""
+    """Return the sections that a path may lead to; several in a list whose items do not name their kind."""
     models: list[type[BaseModel]] = [RenderConfig]
     for part in path:
         inner = [model for outer in models if part in outer.model_fields for model in _models_in(outer, part)]
         chosen = [model for model in models if getattr(model.model_fields.get("kind"), "default", None) == part]
-        models = inner or chosen or models  # a number says which of a list, a kind's name which of its sections
+        models = inner or chosen or models  # a number is an index into a list, the name of a kind selects its section
     return models
 
 
 def _models_in(outer: type[BaseModel], field: str) -> Iterator[type[BaseModel]]:
-    waiting: list[Any] = [outer.model_fields[field].annotation]
-    while waiting:
-        annotation = waiting.pop(0)
+    pending: list[Any] = [outer.model_fields[field].annotation]
+    while pending:
+        annotation = pending.pop(0)
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             yield annotation
         else:
-            waiting += get_args(annotation)
+            pending += get_args(annotation)
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"did you mean {near[0]}? " if near else ""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {matches[0]}? " if matches else ""

@@ -1,4 +1,4 @@
-"""Styles as they are asked for: a picture or clip with its weight, and where and when it holds."""
+"""The text form of a style: `PATH[:WEIGHT][@MOMENT][#REGION]`."""
 
 import math
 import re
@@ -9,7 +9,7 @@ from vidnst.config.timecode import parse_seconds
 from vidnst.errors import ConfigError
 
 REGION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-"""What a region may be called."""
+"""Names that a region may have."""
 _SHOTS = re.compile(r"shot(\d{1,6}(?:,\d{1,6})*)")
 
 
@@ -20,7 +20,7 @@ class Style:
     path: str
     weight: float = 1.0
     at: str | None = None
-    """A moment as it was written; None is always."""
+    """The moment from which the style applies, as written by the user; None: always."""
     shots: tuple[int, ...] = ()
     region: str | None = None
 
@@ -31,10 +31,10 @@ class Style:
 
 
 def parse_style(text: str) -> Style:
-    """The parts of `PATH[:WEIGHT][@MOMENT][#REGION]`; a file whose very name ends so wins.
+    """Parse `PATH[:WEIGHT][@MOMENT][#REGION]`; an existing file of that very name takes precedence.
 
     Raises:
-        ConfigError: the weight or the moment is wrong.
+        ConfigError: the weight or the moment is invalid.
     """
     region, at = None, None
     shots: tuple[int, ...] = ()
@@ -44,13 +44,13 @@ def parse_style(text: str) -> Style:
     head, mark, tail = text.rpartition("@")
     if mark and head and not exists(text):
         path = split_weight(head)[0]
-        if found := _SHOTS.fullmatch(tail.strip()):
-            text, shots = head, tuple(map(int, found[1].split(",")))
+        if match := _SHOTS.fullmatch(tail.strip()):
+            text, shots = head, tuple(map(int, match[1].split(",")))
         elif _is_moment(tail):
             text, at = head, tail.strip()
         elif exists(path):
             raise ConfigError(
-                f"{tail!r} is no moment for style {path}",
+                f"{tail!r} is not a valid moment for style {path}",
                 "write a frame (20), seconds (1.5s), a time (0:01.5), or shot2 for the third shot",
             )
     path, weight = split_weight(text)
@@ -58,7 +58,7 @@ def parse_style(text: str) -> Style:
 
 
 def exists(path: str | Path) -> bool:
-    """Whether there is such a file; names that no system takes are of none."""
+    """Return True if a file exists; names that the system cannot represent do not."""
     try:
         return Path(path).exists()
     except (OSError, ValueError):
@@ -66,7 +66,7 @@ def exists(path: str | Path) -> bool:
 
 
 def split_weight(text: str) -> tuple[Path, float]:
-    """Path and weight of a text like `a.jpg:45`; a file whose very name ends so wins."""
+    """Split a text such as `a.jpg:45` into path and weight; an existing file of that very name takes precedence."""
     head, colon, tail = text.rpartition(":")
     if not colon or exists(text):
         return Path(text), 1.0
@@ -75,7 +75,7 @@ def split_weight(text: str) -> tuple[Path, float]:
     except ValueError:
         return Path(text), 1.0
     if not (math.isfinite(weight) and weight > 0):
-        raise ConfigError(f"style weight {tail} of {head} is not above 0", "give a positive number")
+        raise ConfigError(f"the weight {tail} of style {head} is not above 0", "give a positive number")
     return Path(head), weight
 
 

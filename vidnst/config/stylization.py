@@ -1,4 +1,4 @@
-"""How one picture is painted: the network, the styles, the losses, the optimisation."""
+"""Sections for stylizing one picture: the network, the styles, the losses, the optimisation."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -17,41 +17,41 @@ StyleKind = Literal["gram", "moments", "mmd_linear", "mmd_polynomial", "mmd_gaus
 
 
 class ModelConfig(Section):
-    """The network that looks at the pictures."""
+    """The feature network."""
 
     backbone: Literal["vgg19", "slim"] = "vgg19"
-    """vgg19: the network of the papers; slim: a quarter of its widths, taught by it, which comes with the package."""
+    """vgg19: the network of the papers; slim: bundled, distilled from VGG19, with a quarter of its channels."""
     weights: str | None = None
-    """A file of the backbone, or `random` for seeded, calibrated random filters; none looks in the usual places."""
+    """Weights file, or `random` for seeded, calibrated random filters; None searches the usual places."""
     pooling: Literal["max", "average"] = "max"
-    """How VGG19 halves its maps."""
+    """Downsampling between the blocks of VGG19."""
     padding: Literal["zeros", "replicate", "reflect"] = "zeros"
-    """What VGG19 sees beyond the border: nothing, as it was trained, or the border's own pixels."""
+    """Padding of convolutions: zeros, as in training, or the border's own pixels."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the network's maps; pixels, statistics and losses are float32 in any case. auto: bfloat16 where the device
-    multiplies it faster, or memory has to be saved, else float32."""
+    """Precision of feature maps; pixels, statistics and losses are always float32. auto: bfloat16 where the device
+    multiplies it faster or memory has to be saved, else float32."""
     unit: bool = False
-    """Whether filters are scaled so that every layer is 1 in the mean over the style pictures (Gatys 2015); changes
-    raw losses alone."""
+    """Scale the filters to a mean activation of 1 in every layer over the style pictures (Gatys 2015); this affects raw
+    losses only."""
 
 
 class StylesConfig(Section):
-    """How style pictures are looked at before their textures are taken."""
+    """Scaled, rotated and mirrored variants of the style pictures."""
 
     scale: float = Field(1.0, gt=0, le=4)
-    """Size of a style picture over the one of a frame, by area: larger ones give larger strokes."""
+    """Size of a style picture relative to a frame, by area: larger ones give larger strokes."""
     scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = (1.0,)
-    """Factors on `scale`: the textures at several sizes, in equal parts."""
+    """Factors on `scale`: textures at several sizes, in equal parts."""
     turns: tuple[Literal[0, 90, 180, 270], ...] = (0,)
-    """Degrees, counterclockwise: the textures of a style picture turned in these ways, in equal parts."""
+    """Counterclockwise rotations in degrees: textures of the rotated style picture, in equal parts."""
     mirror: bool = False
-    """Whether the textures of the mirrored picture count as much as its own."""
+    """Add the textures of the mirrored picture, with equal weight."""
 
     @field_validator("scales", "turns")
     @classmethod
     def _some_and_each_once(cls, values: tuple[float, ...]) -> tuple[float, ...]:
         if not values or len(set(values)) < len(values):
-            raise ValueError("needs one value or several different ones")
+            raise ValueError("needs one value, or several different ones")
         return values
 
     @field_validator("scales")
@@ -69,29 +69,29 @@ class StylesConfig(Section):
 
 
 class LossConfig(Section):
-    """What the picture is pulled toward, and how hard."""
+    """The terms of the loss and their weights."""
 
     scale: Literal["relative", "gatys", "mean"] = "relative"
     """relative: each term over its target's energy, the same at any size; gatys: the raw sums of Gatys 2015; mean: raw
-    means, as most published code has them."""
+    means, as in most published code."""
     content_weight: Weight = 1.0
-    """Pull toward the source's content."""
+    """Weight of the source's content."""
     style_weight: Weight = 15.0
-    """Pull toward the style pictures' texture and colours."""
+    """Weight of the style pictures' textures and colours."""
     tv_weight: Weight = 2.0
-    """Pull toward smoothness (mean squared difference of neighbouring pixels)."""
+    """Weight of smoothness (mean squared difference of neighbouring pixels)."""
     temporal_weight: Weight = 60.0
-    """Pull of a warm-started frame toward what it starts from, where that is valid."""
+    """Weight of a warm-started frame's initial picture, where it is valid."""
     edges_weight: Weight = 0.0
-    """Pull toward the source's edges (Li, Xu, Nie & Liu 2017); 0 leaves edges to the content layers."""
+    """Weight of the source's edges (Li, Xu, Nie & Liu 2017); 0 leaves edges to the content layers."""
     edges_cells: dict[Annotated[int, Field(ge=1, le=256)], Weight] = {4: 1.0}
-    """Sides in pixels of the cells whose means show the edges, each with its share: larger ones, larger contours."""
+    """Sides in pixels of the pooling cells before edge detection, with their shares: larger cells, larger contours."""
     content_layers: dict[str, Weight] = {"relu4_2": 1.0}
-    """VGG19 layers that say what content is, each with its share."""
+    """VGG19 layers of the content loss, with their shares."""
     style_layers: dict[str, Weight] = dict.fromkeys(STYLE_LAYERS, 1.0)
-    """VGG19 layers whose textures say what style is, each with its share."""
+    """VGG19 layers of the style loss, with their shares."""
     style_kinds: dict[StyleKind, Weight] = {"gram": 1.0}
-    """How textures are described and compared, each way with its share."""
+    """Texture statistics of the style loss, with their shares."""
 
     @field_validator("style_kinds", "edges_cells")
     @classmethod
@@ -112,31 +112,31 @@ class LossConfig(Section):
 
 
 class OptimizeConfig(Section):
-    """How the pixels are moved."""
+    """The optimisation of the pixels."""
 
     optimizer: Literal["adam", "lbfgs"] = "adam"
     iterations: int = Field(150, ge=0, le=100_000)
-    """Loss evaluations for a frame that starts cold, over all its scales. 0: frames pass through unchanged."""
+    """Loss evaluations of a cold frame, over all scales. 0: frames pass through unchanged."""
     learning_rate: Positive = 0.03
-    """First step of Adam, in units of the full range of a channel; L-BFGS: its longest, as a root mean square."""
+    """First step of Adam, in units of a channel's full range; L-BFGS: its longest step, as a root mean square."""
     final_rate: float = Field(0.2, gt=0, le=1)
     """Share of `learning_rate` that is left at the last iteration (cosine decay)."""
     steady: float = Field(0.75, ge=0, le=0.95)
-    """Share of the evaluations of a cold start, at each scale, with full steps; only then they fall to `final_rate`."""
+    """Share of a cold frame's evaluations at each scale that take full steps, before the decay to `final_rate`."""
     history: int = Field(10, ge=1, le=100)
-    """Past steps that L-BFGS remembers: 24 bytes each per pixel."""
+    """Past steps that L-BFGS keeps: 24 bytes each per pixel."""
     tolerance: float = Field(1e-4, ge=0, lt=1)
     """Stop when the loss has fallen by less than this share over `patience` evaluations; 0 never stops early."""
     patience: int = Field(25, ge=2)
-    """Evaluations over which `tolerance` is judged."""
+    """Evaluations over which `tolerance` is measured."""
     stop_at_loss: Positive | None = None
-    """Stop, at each scale, once the weighted sum of losses is below this; none goes on."""
+    """Stop, at each scale, once the weighted sum of losses falls below this; None: never."""
     init: Literal["content", "noise", "blend", "style"] = "content"
-    """What a cold frame starts from; blend: noise mixed into the content; style: the style picture, cut to shape."""
+    """Initial picture of a cold frame; blend: content mixed with noise; style: the style picture, cropped to fit."""
     match_init: bool = False
-    """Whether that start first gets the style's colours, by matching the histogram of each channel."""
+    """Give the initial picture the style's colours first, by matching the histogram of each channel."""
     noise: float = Field(0.4, ge=0, le=1)
     """Share of noise in `init: blend`."""
     scales: int = Field(2, ge=1, le=4)
-    """Sizes that a cold frame goes through, each twice the one before, the last being its own."""
+    """Sizes of the pyramid of a cold frame, each twice the previous one; the last is the frame's own."""
     seed: int = Field(0, ge=0, lt=2**32)

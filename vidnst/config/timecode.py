@@ -1,4 +1,4 @@
-"""Places in a clip as a user writes them: frame numbers, seconds, timecodes."""
+"""Positions in a clip as a user writes them: frame numbers, seconds, timecodes."""
 
 import re
 from bisect import bisect_left
@@ -10,17 +10,17 @@ from vidnst.frames import ClipInfo
 _TIMECODE = re.compile(r"(?:(?P<hours>\d{1,4}):)?(?P<minutes>\d{1,4}):(?P<seconds>\d{1,2}(?:\.\d{1,9})?)")
 _SECONDS = re.compile(r"(?P<seconds>\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*s")
 _SLACK_SECONDS = Fraction(1, 2000)
-"""People copy times that were rounded to milliseconds."""
+"""Tolerance for times that a user copied from a display rounded to milliseconds."""
 
 
 def parse_position(text: str, clip: ClipInfo) -> int:
-    """Frame that `text` means: `20` (frame 20), `1.5s` or `00:00:01.5` (the first frame at or after that time).
+    """Return the frame index for `20` (frame 20), `1.5s` or `00:00:01.5` (the first frame at or after that time).
 
-    Times count from the clip's first frame. The clip's end (its frame count, or its duration) is a position too.
+    Times count from the clip's first frame. The clip's end (its frame count, or its duration) is a valid position.
 
     Raises:
-        ConfigError: written in none of these ways.
-        RangeError: outside the clip.
+        ConfigError: the text is in none of these forms.
+        RangeError: the position is outside the clip.
     """
     text = text.strip()
     if re.fullmatch(r"\d{1,12}", text):
@@ -35,26 +35,29 @@ def parse_position(text: str, clip: ClipInfo) -> int:
 
 
 def parse_seconds(text: str) -> Fraction:
-    """The seconds that `1.5s` or `00:00:01.5` means.
+    """Parse `1.5s` or `00:00:01.5`.
 
     Raises:
-        ConfigError: written in neither way.
+        ConfigError: the text is in neither form.
     """
     text = text.strip()
     if match := _SECONDS.fullmatch(text):
         return Fraction(match["seconds"])
     if match := _TIMECODE.fullmatch(text):
         return int(match["hours"] or 0) * 3600 + int(match["minutes"]) * 60 + Fraction(match["seconds"])
-    raise ConfigError(f"{text!r} is no position in a clip", "write a frame (20), seconds (1.5s) or a time (0:01.5)")
+    raise ConfigError(f"{text!r} is not a position in a clip", "write a frame (20), seconds (1.5s) or a time (0:01.5)")
 
 
 def moment_seconds(text: str, clip: ClipInfo) -> Fraction:
-    """Seconds from the clip's first frame that `text`, written as for `parse_position`, means; may lie after its end.
+    """Return the seconds from the clip's first frame to a position, which may lie after the clip's end.
 
-    A frame number after the end counts on at the clip's rate.
+    Frame numbers after the end are converted at the clip's rate.
+
+    Args:
+        text: as for `parse_position`.
 
     Raises:
-        ConfigError: written in no known way.
+        ConfigError: the text is in no known form.
     """
     text = text.strip()
     if not re.fullmatch(r"\d{1,12}", text):
@@ -66,18 +69,18 @@ def moment_seconds(text: str, clip: ClipInfo) -> Fraction:
 
 
 def frame_range(clip: ClipInfo, start: str | None, end: str | None) -> tuple[int, int]:
-    """First frame and end (not included) of the part of a clip between two positions; none is the clip's own.
+    """Return the first frame and the end (exclusive) of a part of a clip; None stands for the clip's own limits.
 
     Raises:
-        ConfigError: a position is written in no known way.
-        RangeError: a position is outside the clip, or nothing lies between them.
+        ConfigError: a position is in no known form.
+        RangeError: a position is outside the clip, or the range is empty.
     """
     first = 0 if start is None else parse_position(start, clip)
     stop = clip.frame_count if end is None else parse_position(end, clip)
     if first >= clip.frame_count:
         raise _outside(str(start), clip)
     if first >= stop:
-        raise RangeError(f"nothing lies between {start or 'the start'} and {end or 'the end'}", _limits(clip))
+        raise RangeError(f"the range from {start or 'the start'} to {end or 'the end'} is empty", _limits(clip))
     return first, stop
 
 

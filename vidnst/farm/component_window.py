@@ -4,8 +4,9 @@ import heapq
 from collections.abc import Callable
 from typing import Any
 
+from vidnst.config import Role
 from vidnst.farm.interfaces import Component
-from vidnst.farm.plan import Node, NodeId, Role
+from vidnst.farm.plan import Node, NodeId
 from vidnst.farm.ready_queue import Queues, ReadyNode, Status, Urgency
 
 

@@ -42,7 +42,7 @@ class FailurePolicy:
         """Whether another attempt is not allowed or has no prospect."""
         limit = min(self._attempts, _NUMERICAL_ATTEMPTS) if isinstance(error, NumericalError) else self._attempts
         once = isinstance(error, ScarceMemoryError)  # the worker has tried more than once itself
-        everywhere = (once or entry.failures > 1) and entry.refused.issuperset(self._crew[entry.node.role.lane].names)
+        everywhere = (once or entry.failures > 1) and entry.refused.issuperset(self._crew[entry.node.lane].names)
         return entry.failures >= limit or everywhere
 
     def doubt(self, entry: ReadyNode, outcome: Outcome, error: BaseException) -> None:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TypeAlias
 
-from vidnst.config import ScheduleConfig
+from vidnst.config import Role, ScheduleConfig
 from vidnst.frames import Shot
 
 _LAG_FRAMES = 2
@@ -23,28 +23,6 @@ class Lane(StrEnum):
 
     STYLE = "style"
     FLOW = "flow"
-
-
-class Role(StrEnum):
-    """What a node does."""
-
-    COLD = "cold"
-    """Stylizes a frame from its content."""
-    WARM = "warm"
-    """Stylizes a frame from the state of the one before, warped."""
-    KEY = "key"
-    """Stylizes a key frame from the key before, warped."""
-    BETWEEN = "between"
-    """Stylizes a frame from the keys around it, warped and blended."""
-    RELAX = "relax"
-    """Goes on with a frame from its own state and its neighbours', all of the pass before."""
-    FLOW = "flow"
-    """Finds the optical flow between two source frames, both ways."""
-
-    @property
-    def lane(self) -> Lane:
-        """The kind of worker that runs nodes of this role."""
-        return Lane.FLOW if self is Role.FLOW else Lane.STYLE
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -105,6 +83,11 @@ class Node:
     """How many nodes of the plan need this one: after that many its result may be forgotten."""
     final: bool = False
     """Whether its result is what the viewer sees of the frame."""
+
+    @property
+    def lane(self) -> Lane:
+        """The kind of worker that runs the node."""
+        return Lane.FLOW if self.role is Role.FLOW else Lane.STYLE
 
     @property
     def rank(self) -> tuple[int, int, bool]:

@@ -92,7 +92,7 @@ class ReadyNode:
     @property
     def on_demand(self) -> bool:
         """Whether it runs only when an unfinished node reads it."""
-        return self.node.role.lane is Lane.FLOW
+        return self.node.lane is Lane.FLOW
 
     @property
     def is_state(self) -> bool:

@@ -21,7 +21,7 @@ def outline(request: Request, *, overwrite: bool = True) -> dict[str, Any]:
     schedule = schedule_of(job)
     nodes = [node for shot in by_shot(schedule, shots) for node in shot]
     roles = Counter(node.role.value for node in nodes)
-    kinds = Counter((node.role.value, node.id.pass_index) for node in nodes if isinstance(node.id, StateId))
+    kinds = Counter((node.role, node.id.pass_index) for node in nodes if isinstance(node.id, StateId))
     evaluations = sum(count * job.config.evaluations(*kind) for kind, count in kinds.items())
     return {
         "source": job.clip.source,

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.config import RenderConfig
+from vidnst.config import RenderConfig, Role
 from vidnst.errors import NumericalError, SourceError
 from vidnst.events import (
     FrameDone,
@@ -23,7 +23,7 @@ from vidnst.events import (
 )
 from vidnst.farm.interfaces import NodeEvent, NodeEventKind
 from vidnst.farm.jobs import FlowJob, Job, SkipJob, Stylized, StylizeJob
-from vidnst.farm.plan import FlowId, Node, NodeId, Role, StartState, StateId
+from vidnst.farm.plan import FlowId, Node, NodeId, StartState, StateId
 from vidnst.frames import Pixels, State, to_bits
 from vidnst.media.images import encode_png
 from vidnst.media.input.frame_cache import FrameCache
@@ -101,7 +101,7 @@ class RenderHost:
         if isinstance(node.id, FlowId):
             through = tuple(inputs[need] for need in node.needs)
             return FlowJob(node.id, frames[0], frames[1], (through[0], through[1]) if through else None)
-        kind = (node.role.value, node.id.pass_index)
+        kind = (node.role, node.id.pass_index)
         work = self._config.schedule.work(*kind)
         changed = self._changed(node)
         gated = self._config.farm.gate and self._config.optimize.iterations > 0

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from vidnst.config import OptimizeConfig, RenderConfig
+from vidnst.config import OptimizeConfig, RenderConfig, Role
 from vidnst.determinism import same_every_time
 from vidnst.frames import Pixels
 from vidnst.style.guidance import Guidance
@@ -133,7 +133,7 @@ class Stylizer:
             NumericalError: NaN or infinity on the way.
         """
         if iterations is None:
-            iterations = self._config.evaluations("cold" if start is None else "warm")
+            iterations = self._config.evaluations(Role.COLD if start is None else Role.WARM)
         check_cells(self._config.losses, height=content.shape[2], width=content.shape[3])
         content = content.detach().to(self._device)
         start = None if start is None else start.to(self._device)

@@ -1,6 +1,6 @@
 """When the last clips of a batch are begun."""
 
-from vidnst.config import RenderConfig
+from vidnst.config import RenderConfig, Role
 from vidnst.farm.plan import StateId, chain, keys
 from vidnst.frames import Shot
 from vidnst.rendering.batch.tail_balancing import extent, is_near
@@ -9,18 +9,18 @@ CONFIG = RenderConfig()
 
 
 def test_the_extent_of_a_shot_is_its_work_and_its_longest_chain() -> None:
-    cold, warm = CONFIG.evaluations("cold"), CONFIG.evaluations("warm")
+    cold, warm = CONFIG.evaluations(Role.COLD), CONFIG.evaluations(Role.WARM)
     found = extent(chain(Shot(0, 5)), CONFIG, ())
     assert (found.work, found.path) == (cold + 4 * warm, cold + 4 * warm)
     wide = extent(keys(Shot(0, 9), passes=1), CONFIG, ())
-    relax = CONFIG.evaluations("relax", 1)
-    assert wide.path == cold + CONFIG.evaluations("key") + CONFIG.evaluations("between") + relax
+    relax = CONFIG.evaluations(Role.RELAX, 1)
+    assert wide.path == cold + CONFIG.evaluations(Role.KEY) + CONFIG.evaluations(Role.BETWEEN) + relax
     assert wide.work > wide.path
 
 
 def test_what_is_done_is_no_work_any_more() -> None:
     rest = extent(chain(Shot(0, 5)), CONFIG, {StateId(0), StateId(1)})
-    assert rest.work == rest.path == 3 * CONFIG.evaluations("warm")
+    assert rest.work == rest.path == 3 * CONFIG.evaluations(Role.WARM)
     assert extent(chain(Shot(0, 2)), CONFIG, {StateId(0), StateId(1)}).path == 0
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from vidnst.config import FarmConfig, RenderConfig
-from vidnst.config.loader import load_config, read_yaml
+from vidnst.config.loader import dotted, load_config, read_yaml
 from vidnst.config.style import parse_style
 from vidnst.errors import ConfigError
 from vidnst.runs.request import Request
@@ -22,8 +22,6 @@ _T = TypeVar("_T")
 
 _MOST_CLIPS = 20_000
 _FIELDS = ("source", "folder", "style", "preset", "name", "n")
-_WHOLE = ("layers", "kinds", "cells")
-"""Settings whose keys end so are tables: they are replaced as a whole."""
 
 
 class _Part(BaseModel):
@@ -111,7 +109,7 @@ def read_jobs(path: Path, *, farm: Mapping[str, Any] | None = None) -> Jobs:
     except ValidationError as error:
         raise _explain(path, error) from error
     base, defaults = Path(os.path.abspath(path)).parent, file.defaults
-    with_farm = dict(_flat(defaults.set)) | {f"farm.{key}": value for key, value in (farm or {}).items()}
+    with_farm = dict(dotted(defaults.set)) | {f"farm.{key}": value for key, value in (farm or {}).items()}
     shared = _placed(f"{path}: defaults", _config, defaults.preset, with_farm).farm
     clips: dict[str, ClipSpec] = {}
     for number, entry in enumerate(file.jobs):
@@ -133,7 +131,7 @@ def read_jobs(path: Path, *, farm: Mapping[str, Any] | None = None) -> Jobs:
 def _clips(
     entry: JobEntry, defaults: Defaults, farm: FarmConfig, *, base: Path, place: str, label: str
 ) -> Iterator[ClipSpec]:
-    own = dict(_flat(entry.set))
+    own = dict(dotted(entry.set))
     if strange := next((key for key in own if key.split(".")[0] == "farm"), None):
         raise ConfigError(f"{place}: set.{strange} is for all jobs together", "put it into defaults.set")
     folder = base / defaults.folder
@@ -143,7 +141,7 @@ def _clips(
     configs = {}
     for preset in entry.presets:
         chosen = defaults.preset if preset is None else preset
-        config = _placed(place, _config, chosen, dict(_flat(defaults.set)) | own)
+        config = _placed(place, _config, chosen, dict(dotted(defaults.set)) | own)
         configs[preset] = (chosen or "default", config.model_copy(update={"farm": farm}))
     looks = [_styles(style, base, f"{place}: styles[{number}]") for number, style in enumerate(entry.styles)]
     for number, (source, (look, texts), preset) in enumerate(product(sources, looks, entry.presets), start=1):
@@ -219,15 +217,6 @@ def _config(preset: str | None, settings: Mapping[str, Any]) -> RenderConfig:
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{key} = {value!r} is no setting", "write a number, a text or a list") from error
     return load_config(preset=preset, assignments=texts)
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings as dotted ones."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value and not str(key).endswith(_WHOLE):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _placed(place: str, make: Callable[..., _T], *arguments: Any) -> _T:

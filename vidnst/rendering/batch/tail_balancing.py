@@ -27,7 +27,7 @@ class Extent:
 
 def cost(config: RenderConfig, node: Node) -> int:
     """Evaluations that a node takes at most; flows, which take little, count for nothing."""
-    return config.evaluations(node.role.value, node.id.pass_index) if isinstance(node.id, StateId) else 0
+    return config.evaluations(node.role, node.id.pass_index) if isinstance(node.id, StateId) else 0
 
 
 def extent(nodes: Iterable[Node], config: RenderConfig, done: Collection[NodeId]) -> Extent:

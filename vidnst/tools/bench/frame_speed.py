@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vidnst.config import RenderConfig
+from vidnst.config import RenderConfig, Role
 from vidnst.errors import ConfigError
 from vidnst.frames import Pixels, to_float
 from vidnst.motion.flow import estimate_flow
@@ -69,7 +69,7 @@ def speed_row(
         "seconds_per_iteration": per_iteration,
         "spread": (max(rounds) - min(rounds)) / per_iteration,
         "seconds_per_cold_frame": per_iteration * RenderConfig().optimize.iterations,
-        "seconds_per_warm_frame": per_iteration * RenderConfig().evaluations("warm") + fetch["warp"],
+        "seconds_per_warm_frame": per_iteration * RenderConfig().evaluations(Role.WARM) + fetch["warp"],
         "flow_seconds": fetch["flow"],
         "warp_seconds": fetch["warp"],
         "gflop_per_iteration": operations / 1e9,

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from vidnst.config import RenderConfig
-from vidnst.config.loader import build_config, changed, load_config
+from vidnst.config.loader import build_config, load_config, with_settings
 from vidnst.errors import ConfigError
 from vidnst.events import Event, FrameDone, Measured, OnEvent, RunFinished, RunStarted, Stage, ignore
 from vidnst.rendering.pipeline import render
@@ -87,7 +87,7 @@ def preset_config(
     config = load_config(preset=preset, assignments=settings, options={"farm.workers": workers})
     if config.model.weights is not None or config.model.backbone == "slim":
         return config
-    return changed(config, {"model.weights": weights if backbone == config.model.backbone else "random"})
+    return with_settings(config, {"model.weights": weights if backbone == config.model.backbone else "random"})
 
 
 def render_row(footage: BenchClip, name: str, config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, Any]:

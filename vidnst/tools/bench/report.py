@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 
 from vidnst import __version__
-from vidnst.config import RenderConfig
+from vidnst.config import RenderConfig, Role
 from vidnst.errors import ConfigError
 from vidnst.events import OnEvent, Stage, ignore
 from vidnst.farm.workers import pick_device
@@ -111,7 +111,7 @@ def _head(request: BenchRequest, config: RenderConfig, device: torch.device, flo
         "iterations": request.iterations,
         "optimizer": config.optimize.optimizer,
         "cold_evaluations": RenderConfig().optimize.iterations,
-        "warm_evaluations": RenderConfig().evaluations("warm"),
+        "warm_evaluations": RenderConfig().evaluations(Role.WARM),
         "rows": [],
     }
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import fmean
 
+from vidnst.config import Role
 from vidnst.farm.plan import FlowId, Node, NodeId, StateId
 from vidnst.farm.provisioning import WorkerCounts
 from vidnst.frames import Pixels, Shot
@@ -166,7 +167,7 @@ def cold_seconds(job: Job, pace: Pace) -> float:
     from vidnst.style.pyramid import scale_sizes, split_evaluations
 
     sizes = scale_sizes(job.config, job.height, job.width)
-    budget = split_evaluations(job.config.evaluations("cold"), len(sizes))
+    budget = split_evaluations(job.config.evaluations(Role.COLD), len(sizes))
     scales = zip(budget, sizes[-len(budget) :], strict=True)
     return sum(_painted_seconds(job, pace, evaluations, size) for evaluations, size in scales)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidnst.config import RenderConfig
-from vidnst.config.loader import changed
+from vidnst.config.loader import with_settings
 from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import Cancelled, OnEvent, RunFinished, Stage, Warned, ignore
 from vidnst.farm.jobs import StylizeJob
@@ -95,7 +95,7 @@ def proof(
     began = time.monotonic()
     texts = (style,) if isinstance(style, (str, Path)) else tuple(style)
     path, beside = Path(output), Path(report) if report is not None else Path(output).with_suffix(".json")
-    config = changed(config or RenderConfig(), {"input.size": size})
+    config = with_settings(config or RenderConfig(), {"input.size": size})
     configs = _configs(config, axes or {})
     check_picture_name(path)
     styles = read_styles([str(text) for text in texts])
@@ -131,14 +131,14 @@ def _configs(config: RenderConfig, axes: Mapping[str, Sequence[Any]]) -> dict[in
     for key, values in axes.items():
         if not values:
             raise ConfigError(f"{key} has no values to try", "write for example losses.style_weight=5,15,45")
-        changed(config, {key: values[0]})  # an unknown key is named as such, with the nearest one
+        with_settings(config, {key: values[0]})  # an unknown key is named as such, with the nearest one
         hidden = any(key == part or key.startswith(f"{part}.") for part in _UNSEEN)
         if hidden or (key.startswith("input.") and key != "input.size"):
             raise ConfigError(f"{key} does not change a single frame, so it cannot be proofed", "take another key")
     settings = math.prod(map(len, axes.values()))
     if settings > MOST_CELLS:  # said before each of them is validated
         raise ConfigError(f"{settings} settings are more than {MOST_CELLS} cells", "try fewer of them at a time")
-    return {number: changed(config, chosen) for number, chosen in enumerate(combinations(axes))}
+    return {number: with_settings(config, chosen) for number, chosen in enumerate(combinations(axes))}
 
 
 def _check_size(plan: SheetPlan) -> None:
@@ -273,7 +273,7 @@ def _judge(
     from vidnst.farm.workers import pick_device
     from vidnst.style.stylizer import Stylizer, from_pixels
 
-    ruler = changed(config, {"losses.scale": "relative"})
+    ruler = with_settings(config, {"losses.scale": "relative"})
     features, device = weights.of(ruler), pick_device(config.farm.device)
     judges: dict[tuple[str, ...], Stylizer] = {}
     found = []

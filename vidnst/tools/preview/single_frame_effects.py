@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from vidnst.config import RenderConfig
-from vidnst.config.loader import changed
+from vidnst.config.loader import with_settings
 from vidnst.events import Warned
 from vidnst.farm.jobs import Stylized
 from vidnst.frames import Pixels, from_float, to_bits, to_float
@@ -62,7 +62,7 @@ def directed(
     """
     if not is_directed(styles, footage.config):
         return None
-    config = changed(footage.config, {"regions.follow": False})
+    config = with_settings(footage.config, {"regions.follow": False})
     clip, (start, end) = footage.clip, (footage.start, footage.end)
     entries, shots = placed(styles, clip), footage.shots()
     check_shots(entries, len(shots))

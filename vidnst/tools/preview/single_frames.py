@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.config import RenderConfig
+from vidnst.config import RenderConfig, Role
 from vidnst.errors import ConfigError, RangeError
 from vidnst.events import OnEvent, Stage, ignore
 from vidnst.farm.jobs import Stylized, StylizeJob
@@ -127,7 +127,7 @@ def cold_job(index: int, pixels: Pixels, config: RenderConfig, *, direction: Gui
     Raises:
         ConfigError: nothing is to be done.
     """
-    node, iterations = StateId(index), config.evaluations("cold")
+    node, iterations = StateId(index), config.evaluations(Role.COLD)
     if iterations == 0:
         raise ConfigError("optimize.iterations = 0: there is nothing to see", "give at least 1")
     seed = node_seed(config.optimize.seed, node)
