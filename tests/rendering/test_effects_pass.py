@@ -96,7 +96,6 @@ def test_nothing_to_finish_leaves_no_trace(plain: Path) -> None:
     assert "colours" not in json.loads((plain / "plan.json").read_text())
     assert pictures(plain / "frames")[0].dtype == np.uint8
     assert files(plain.with_name("out")).keys() == {f"{n:06d}.png" for n in range(6)}
-    assert not {"colour", "photo", "filters"} & set(json.loads((plain / "run.json").read_text())["look"]["config"])
 
 
 def test_what_is_finished_is_packed_and_never_fed_back(plain: Path, finished: Path) -> None:

@@ -21,9 +21,7 @@ class ColourConfig(Section):
     @model_validator(mode="after")
     def _grey_has_no_colours(self) -> Self:
         if self.keep == "matched" and self.transfer != "none":
-            raise ValueError(
-                f"transfer {self.transfer} has no effect with keep matched, which makes style pictures grey"
-            )
+            raise ValueError(f"transfer {self.transfer} has no effect with keep matched: style pictures are grey")
         return self
 
 
