@@ -9,6 +9,9 @@ Rate = Annotated[Fraction, PlainSerializer(str, return_type=str)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+REGION_NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
+"""Pattern of the names that a region may have."""
+
 
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, and instances are immutable."""

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from vidnst.config.base import Rate, Section
-from vidnst.config.style import REGION_NAME
+from vidnst.config.base import REGION_NAME, Rate, Section
 
 
 class InputConfig(Section):
@@ -48,7 +47,7 @@ class InputConfig(Section):
         return self.registration != "none" and self.registration_edges == "crop"
 
 
-RegionName = Annotated[str, Field(pattern=f"^{REGION_NAME.pattern}$", max_length=64)]
+RegionName = Annotated[str, Field(pattern=f"^{REGION_NAME}$", max_length=64)]
 
 
 class RegionsConfig(Section):

@@ -5,11 +5,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidnst.config.base import REGION_NAME
 from vidnst.config.timecode import parse_seconds
 from vidnst.errors import ConfigError
 
-REGION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-"""Names that a region may have."""
 _SHOTS = re.compile(r"shot(\d{1,6}(?:,\d{1,6})*)")
 
 
@@ -39,7 +38,7 @@ def parse_style(text: str) -> Style:
     region, at = None, None
     shots: tuple[int, ...] = ()
     head, mark, tail = text.rpartition("#")
-    if mark and head and not exists(text) and REGION_NAME.fullmatch(tail):
+    if mark and head and not exists(text) and re.fullmatch(REGION_NAME, tail):
         text, region = head, tail
     head, mark, tail = text.rpartition("@")
     if mark and head and not exists(text):
