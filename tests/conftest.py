@@ -61,7 +61,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on devices without fast bfloat16, so that estimates and memory modes are the same on every machine."""
-    monkeypatch.setattr("vidnst.style.network.precision.suits_half", lambda device: False)
+    monkeypatch.setattr("vidnst.style.network.precision.supports_bfloat16", lambda device: False)
 
 
 @pytest.fixture

@@ -83,8 +83,10 @@ def pixels_row(size: str, *, backbone: str, evaluations: int, rounds: int, devic
 
     from vidnst.config import RenderConfig
     from vidnst.farm.malloc import keep_freed_memory
+    from vidnst.style.network.backbones import last_layer
     from vidnst.style.network.weights import load_features, resolve_weights
-    from vidnst.style.stylizer import Stylizer, from_pixels, last_layer
+    from vidnst.style.stylizer import Stylizer
+    from vidnst.style.tensors import from_pixels
     from vidnst.tools.bench.frame_speed import bare_config, noise, parse_size
     from vidnst.tools.bench.machine import give_back, peak_memory
 
@@ -127,11 +129,11 @@ def measure_pixels(asked: argparse.Namespace) -> dict[str, Any]:
     """Every size, with lines through them."""
     import torch
 
-    from vidnst.style.memory.footprint import footprint
+    from vidnst.style.memory.footprint import estimate_footprint
     from vidnst.style.network.precision import resolve_precision
     from vidnst.tools.bench.frame_speed import bare_config, parse_size
 
-    reckoned = footprint(resolve_precision(bare_config(asked.backbone), torch.device(asked.device)))
+    reckoned = estimate_footprint(resolve_precision(bare_config(asked.backbone), torch.device(asked.device)))
     rows: list[dict[str, Any]] = []
     for size in asked.size:
         if (needed := reckoned.of(*parse_size(size)) / 2**30) > asked.most_gib:

@@ -18,10 +18,11 @@ import torch
 from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config
 from vidnst.style.losses.objective import WarmStart
-from vidnst.style.memory.footprint import footprint
-from vidnst.style.memory.modes import MemoryMode, ladder
+from vidnst.style.memory.footprint import estimate_footprint
+from vidnst.style.memory.modes import MemoryMode, fallback_modes
+from vidnst.style.network.backbones import last_layer
 from vidnst.style.network.weights import load_features, resolve_weights
-from vidnst.style.stylizer import Stylizer, last_layer
+from vidnst.style.stylizer import Stylizer
 from vidnst.style.tensors import to_state
 
 _MIB = 1 << 20
@@ -49,14 +50,14 @@ def paint(options: argparse.Namespace) -> None:
     style = to_state(torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(1)))
     stylizer = Stylizer(features, [(style, 1.0)], config, device=device)
     stylizer.stylize(
-        torch.rand(1, 3, 32, 32), iterations=1, memory_mode=replace(memory_mode, share=1.0)
+        torch.rand(1, 3, 32, 32), iterations=1, memory_mode=replace(memory_mode, scale=1.0)
     )  # loads kernels
     before = _start(device)
     photo, mask = torch.rand(1, 3, height, width, device=device), torch.rand(1, 1, height, width, device=device)
     start = WarmStart(photo.flip(3), mask, light=mask - 0.5, still=mask)  # a warm frame takes more than a cold one
     stylizer.stylize(photo, start=start, iterations=options.iterations, memory_mode=memory_mode)
     filters = sum(array.nbytes for array in features.values())
-    filters += filters // 2 if memory_mode.half else 0
+    filters += filters // 2 if memory_mode.bfloat16 else 0
     sys.stdout.write(f"{_peak(device) - before + (filters if device == 'cpu' else 0)}\n")
 
 
@@ -94,10 +95,10 @@ def main() -> None:
     width, height = (int(side) for side in options.size.split("x"))
     say = sys.stdout.write
     say("| what is saved | reckoned MiB | measured MiB | reckoned / measured |\n|---|---|---|---|\n")
-    for memory_mode in ladder(config, smaller=True):
+    for memory_mode in fallback_modes(config, smaller=True):
         command = [sys.executable, *sys.argv, "--rung", json.dumps(asdict(memory_mode))]
         done = subprocess.run(command, env=os.environ | _CALM, capture_output=True, text=True, check=True)
-        measured, reckoned = int(done.stdout), footprint(config, memory_mode).of(width, height)
+        measured, reckoned = int(done.stdout), estimate_footprint(config, memory_mode).of(width, height)
         row = (memory_mode.describe(), f"{reckoned / _MIB:.0f}", f"{measured / _MIB:.0f}", f"{reckoned / measured:.2f}")
         say(f"| {' | '.join(row)} |\n")
         sys.stdout.flush()

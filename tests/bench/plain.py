@@ -28,9 +28,11 @@ from torch import Tensor, nn
 from vidnst.config import RenderConfig
 from vidnst.config.loader import load_config
 from vidnst.farm.malloc import keep_freed_memory
-from vidnst.style.network.topology import convs_up_to
+from vidnst.style.minimize import StepReport
+from vidnst.style.network.backbones import VGG19_BACKBONE, last_layer
 from vidnst.style.network.weights import load_features, resolve_weights
-from vidnst.style.stylizer import StepReport, Stylizer, from_pixels, last_layer
+from vidnst.style.stylizer import Stylizer
+from vidnst.style.tensors import from_pixels
 
 STEPS, RATE = 300, 0.02
 
@@ -42,13 +44,13 @@ class Plain:
         self._losses = config.losses
         self._modules: list[tuple[str, nn.Module]] = []
         block = 0
-        for conv in convs_up_to(last_layer(config)):
+        for conv in VGG19_BACKBONE.up_to(last_layer(config)):
             if conv.block != block:
                 self._modules.append(("", nn.MaxPool2d(2)))
                 block = conv.block
             module = nn.Conv2d(conv.inputs, conv.outputs, 3, padding=1)
-            module.weight.data = torch.from_numpy(np.array(features[conv.weight], np.float32))
-            module.bias.data = torch.from_numpy(np.array(features[conv.bias], np.float32))  # type: ignore[union-attr]
+            module.weight.data = torch.from_numpy(np.array(features[conv.weight_key], np.float32))
+            module.bias.data = torch.from_numpy(np.array(features[conv.bias_key], np.float32))  # type: ignore[union-attr]
             self._modules += [("", module.requires_grad_(False)), (conv.name, nn.ReLU())]
         self._mean = torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1)
         self._deviation = torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1)

@@ -20,8 +20,9 @@ from vidnst.config.loader import build_config
 from vidnst.frames import Pixels
 from vidnst.media.images import read_picture, write_picture
 from vidnst.media.input.frame_reader import fit_size
+from vidnst.style.network.backbones import last_layer
 from vidnst.style.network.weights import load_features, resolve_weights
-from vidnst.style.stylizer import Stylizer, last_layer
+from vidnst.style.stylizer import Stylizer
 from vidnst.style.tensors import from_pixels
 
 SPEED_SIZE = (256, 144)

@@ -13,7 +13,7 @@ from support.media import write_burst, write_style
 from torchvision.models.optical_flow import raft_small
 
 from vidnst.config import RenderConfig
-from vidnst.style.network.weights import random_features
+from vidnst.style.network.random_filters import random_features
 
 FAST = (
     *("--executor", "inline", "--weights", "random", "--iterations", "2"),

@@ -21,11 +21,11 @@ from vidnst.farm.memory_fallback import (
     size_that_fits,
     too_large,
 )
-from vidnst.style.memory.footprint import Footprint, footprint
-from vidnst.style.memory.modes import MemoryMode, ladder
+from vidnst.style.memory.footprint import Footprint, estimate_footprint
+from vidnst.style.memory.modes import MemoryMode, fallback_modes
 
 GIB = 1 << 30
-LADDER = ladder(build_config({}))
+LADDER = fallback_modes(build_config({}))
 GPU = torch.device("cuda")
 
 
@@ -148,15 +148,15 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each rung of the ladder takes a hundred bytes a pixel less than the one before, from a thousand."""
 
     def reckoned(config: RenderConfig, memory_mode: MemoryMode = LADDER[0]) -> Footprint:
-        return Footprint(1000.0 - 100 * ladder(config, smaller=True).index(memory_mode), 1000)
+        return Footprint(1000.0 - 100 * fallback_modes(config, smaller=True).index(memory_mode), 1000)
 
-    monkeypatch.setattr(memory_fallback, "footprint", reckoned)
+    monkeypatch.setattr(memory_fallback, "estimate_footprint", reckoned)
 
 
 def above(limit: int | None, memory_mode: MemoryMode = LADDER[0], **farm: object) -> tuple[list[int], str]:
     config = build_config({"farm": farm})
     rungs, why = MemoryLadder(config, limit).above(memory_mode, width=10, height=10)
-    return [ladder(config, smaller=True).index(rung) for rung in rungs], why
+    return [fallback_modes(config, smaller=True).index(rung) for rung in rungs], why
 
 
 @pytest.mark.usefixtures("steps")
@@ -187,13 +187,13 @@ def test_where_maps_are_bfloat16_anyway_a_rung_that_adds_only_that_is_left_out()
 
 
 def test_a_shot_that_was_begun_smaller_goes_on_so_whatever_is_allowed_now() -> None:
-    small = ladder(build_config({}), smaller=True)[-1]
+    small = fallback_modes(build_config({}), smaller=True)[-1]
     assert MemoryLadder(build_config({}), None).above(small, width=9, height=9) == ((small,), "")
 
 
 def test_the_size_that_would_fit_does_by_reckoning_and_is_smaller_than_what_failed() -> None:
     config = build_config({})
-    took = footprint(config)
+    took = estimate_footprint(config)
     room_ = took.fixed + round(took.per_pixel * 640 * 360)
     assert size_that_fits(config, LADDER[0], room_, width=1920, height=1080) == 640
     assert size_that_fits(config, LADDER[0], None, width=1920, height=1080) == 1344

@@ -22,7 +22,7 @@ from vidnst.motion.blend import WarmSource, blend
 from vidnst.motion.flow import Flow
 from vidnst.motion.quality_gate import thumbnail_luma
 from vidnst.style.guidance import Guidance, RegionGuidance, StyleMix
-from vidnst.style.network.weights import random_features
+from vidnst.style.network.random_filters import random_features
 
 HEIGHT, WIDTH = 48, 64
 SMALL = {"style_layers": {"relu1_1": 1, "relu2_1": 1}, "content_layers": {"relu2_2": 1}}
@@ -193,8 +193,8 @@ def test_a_result_brings_its_glimpse_where_somebody_compares(worker: StyleWorker
 def test_where_no_style_pulls_the_state_is_the_source_and_the_edge_is_shown_soft(worker: StyleWorker) -> None:
     bare = np.zeros((HEIGHT, WIDTH), np.uint8)
     bare[:, 20:32], bare[:, 32:] = 128, 255
-    direction = Guidance((RegionGuidance((StyleMix(1.0, ((0, 1.0),)),), 255 - bare), RegionGuidance((), bare)))
-    job = StylizeJob(StateId(0), pixels(1), (), 4, 0, direction=direction)
+    guidance = Guidance((RegionGuidance((StyleMix(1.0, ((0, 1.0),)),), 255 - bare), RegionGuidance((), bare)))
+    job = StylizeJob(StateId(0), pixels(1), (), 4, 0, guidance=guidance)
     done = worker.run(pickle.loads(pickle.dumps(job)))
     assert done.shown is not None
     np.testing.assert_array_equal(done.state[:, 32:], to_16_bits(pixels(1))[:, 32:])

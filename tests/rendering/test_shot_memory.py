@@ -33,7 +33,7 @@ from vidnst.rendering.shot_memory import ShotMemory
 from vidnst.runs import RunStore
 from vidnst.runs.redo import failed_before
 from vidnst.runs.request import recall_request
-from vidnst.style.memory.modes import MemoryMode, ladder
+from vidnst.style.memory.modes import MemoryMode, fallback_modes
 
 FRAMES, CUT = 9, 5
 LOOK: dict[str, Any] = {
@@ -45,7 +45,7 @@ LOOK: dict[str, Any] = {
     "farm": {"executor": "inline", "threads": 1, "workers": 1, "gate": False},
     "output": {"keep_frames": True, "measure": False, "report": False},
 }
-LADDER = ladder(build_config(LOOK), smaller=True)
+LADDER = fallback_modes(build_config(LOOK), smaller=True)
 HALF, TILES, SMALL = LADDER[1], LADDER[3], LADDER[5]
 
 pytestmark = pytest.mark.usefixtures("without_bfloat16", "one_by_one")
@@ -148,7 +148,7 @@ def test_recomputed_maps_change_no_pixel_so_what_is_painted_without_them_stays(
     burst: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recomputed = LADDER[2]
-    assert recomputed.paints_alike == HALF.paints_alike
+    assert recomputed.pixel_relevant == HALF.pixel_relevant
     farm = Cramped(monkeypatch, {**dict.fromkeys(range(CUT), HALF), 3: recomputed})
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config())
     assert marks(tmp_path / "out.vidnst") == [1, 1, 1, 2, 2] + [0] * (FRAMES - CUT)
@@ -255,7 +255,7 @@ def test_a_frame_that_fits_in_no_way_fails_its_shot_and_says_what_would_fit(
     assert "not with bfloat16 maps, recomputed maps, tiles of 512 pixels either" in text
     assert "--size 32" in text
     assert "farm.may_shrink=true" in text
-    rungs = ladder(config())
+    rungs = fallback_modes(config())
     assert [memory_mode for frame, memory_mode in farm.tried if frame == 2] == [rungs[0], *rungs]
     assert set(range(CUT, FRAMES)) <= frame_files(folder).keys()
     assert failed_before(folder)[0] == [2, 3, 4]
@@ -435,7 +435,7 @@ def test_all_that_a_thrift_can_say_stands_in_the_log_and_comes_back() -> None:
     from vidnst.rendering.shot_memory import _plain
 
     look = build_config({**LOOK, "optimize": {"optimizer": "lbfgs"}})
-    rungs = ladder(look, smaller=True)
+    rungs = fallback_modes(look, smaller=True)
     assert len(rungs) == len({json.dumps(_plain(rung)) for rung in rungs})
     assert _plain(rungs[0]) == {}
     assert replace(MemoryMode(), **json.loads(json.dumps(_plain(rungs[-1])))) == rungs[-1]

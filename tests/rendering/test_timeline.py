@@ -39,8 +39,8 @@ def test_several_styles_of_a_moment_are_at_it_as_if_they_were_alone() -> None:
     assert seen(entries, 0) == seen([TimedStyle(0, 1.0), TimedStyle(1, 3.0)], 0)
     middle = seen(entries, 4)
     assert len(middle) == 4
-    assert sum(pull.share for pull in middle) == pytest.approx(1)
-    of_first = sum(pull.share * dict(pull.blend).get(0, 0.0) for pull in middle)
+    assert sum(mix.share for mix in middle) == pytest.approx(1)
+    of_first = sum(mix.share * dict(mix.styles).get(0, 0.0) for mix in middle)
     assert of_first == pytest.approx(0.25 / 2)
 
 
@@ -51,9 +51,9 @@ def test_a_style_without_moment_stays_beside_those_that_come_and_go() -> None:
 
 def test_a_shot_sees_its_own_styles_and_others_fall_back_on_those_of_no_shot() -> None:
     entries = [TimedStyle(0), TimedStyle(1, shots=(2,)), TimedStyle(2, shots=(0, 2))]
-    assert [dict(pull.blend) for pull in seen(entries, 0, shot=2)] == [{1: 1.0}, {2: 1.0}]
-    assert [dict(pull.blend) for pull in seen(entries, 0, shot=0)] == [{2: 1.0}]
-    assert [dict(pull.blend) for pull in seen(entries, 0, shot=1)] == [{0: 1.0}]
+    assert [dict(mix.styles) for mix in seen(entries, 0, shot=2)] == [{1: 1.0}, {2: 1.0}]
+    assert [dict(mix.styles) for mix in seen(entries, 0, shot=0)] == [{2: 1.0}]
+    assert [dict(mix.styles) for mix in seen(entries, 0, shot=1)] == [{0: 1.0}]
 
 
 def test_the_parts_of_styles_are_what_all_pulls_have_of_them() -> None:

@@ -24,7 +24,8 @@ from vidnst.errors import ConfigError, RunError, StyleError, VidnstError, Weight
 from vidnst.rendering.pipeline import run
 from vidnst.runs.record import find_record, read_losses
 from vidnst.runs.request import Request, recall_request
-from vidnst.style.network.weights import load_features, random_features
+from vidnst.style.network.random_filters import random_features
+from vidnst.style.network.weights import load_features
 
 PLAIN = st.recursive(
     st.none()

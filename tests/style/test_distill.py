@@ -15,8 +15,8 @@ from vidnst.style.distill.evaluate import likeness
 from vidnst.style.distill.export import slim_features
 from vidnst.style.distill.initialise import telling
 from vidnst.style.distill.student import Spread, disagreement, distance, grams
+from vidnst.style.network.backbones import BACKBONES, SLIM_BACKBONE, VGG19_BACKBONE
 from vidnst.style.network.random_filters import colour_noise, random_features
-from vidnst.style.network.topology import FULL, SLIM, TOPOLOGIES, arithmetic
 from vidnst.style.network.vgg import VGG19
 
 Features = dict[str, NDArray[np.float32]]
@@ -44,19 +44,19 @@ def taught(work: Distillation, steps: int) -> list[float]:
 
 def test_slim_has_a_quarter_of_the_channels_and_the_same_names() -> None:
     widths = [16, 16, 32, 32, *[64] * 4, *[128] * 4, 128]
-    assert [conv.outputs for conv in SLIM.convs] == widths
-    for slim, full in zip(SLIM.convs, FULL.convs, strict=False):
+    assert [conv.outputs for conv in SLIM_BACKBONE.layers] == widths
+    for slim, full in zip(SLIM_BACKBONE.layers, VGG19_BACKBONE.layers, strict=False):
         assert (slim.name, slim.index, slim.block) == (full.name, full.index, full.block)
         assert slim.outputs * 4 == full.outputs
-    assert tuple(conv.name for conv in FULL.convs) == VGG19_LAYERS
-    assert TOPOLOGIES == {"vgg19": FULL, "slim": SLIM}
-    ratio = arithmetic(144, 256, "relu5_1") / arithmetic(144, 256, "relu5_1", SLIM)
-    assert 15 < ratio <= 16
+    assert tuple(conv.name for conv in VGG19_BACKBONE.layers) == VGG19_LAYERS
+    assert BACKBONES == {"vgg19": VGG19_BACKBONE, "slim": SLIM_BACKBONE}
+    costs = [table.flops(144, 256, "relu5_1") for table in (VGG19_BACKBONE, SLIM_BACKBONE)]
+    assert 15 < costs[0] / costs[1] <= 16
 
 
 def test_slim_ends_where_it_ends_and_names_who_goes_deeper() -> None:
     with pytest.raises(ConfigError, match=r"slim has no layer 'relu5_2'.*relu5_1.*--backbone vgg19"):
-        SLIM.up_to("relu5_2")
+        SLIM_BACKBONE.up_to("relu5_2")
 
 
 def test_crops_depend_on_seed_and_step_alone() -> None:
@@ -153,7 +153,7 @@ def test_what_was_learned_is_kept_and_the_rest_is_random_and_calibrated(teacher:
     taught(work, 2)
     x = torch.cat([work.state()["canvas"], Crops([picture(9)], side_px=24, seed=0).batch(0, 4)])
     features = slim_features(work.student, x, seed=1)
-    assert features.keys() == {name for conv in SLIM.convs for name in (conv.weight, conv.bias)}
+    assert features.keys() == {name for conv in SLIM_BACKBONE.layers for name in (conv.weight_key, conv.bias_key)}
     for values in features.values():
         assert np.array_equal(values, values.astype(np.float16).astype(np.float32))
     network = VGG19(features, last_layer="relu5_1")
@@ -162,7 +162,7 @@ def test_what_was_learned_is_kept_and_the_rest_is_random_and_calibrated(teacher:
         torch.testing.assert_close(maps[name], own / own.mean(), rtol=0.02, atol=0.02)
         assert float(maps[name].mean()) == pytest.approx(1, rel=0.02)
     other = slim_features(work.student, x, seed=2)
-    learned = {name for conv in work.student.plan for name in (conv.weight, conv.bias)}
+    learned = {name for conv in work.student.plan for name in (conv.weight_key, conv.bias_key)}
     for name in features:
         assert np.array_equal(features[name], other[name]) == (name in learned), name
     noise = torch.from_numpy(colour_noise(np.random.default_rng(5), 192)).float()

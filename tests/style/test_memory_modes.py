@@ -15,8 +15,8 @@ from vidnst.style.guidance import Guidance, RegionGuidance, StyleMix
 from vidnst.style.losses import feature_queries
 from vidnst.style.losses.objective import Objective, WarmStart
 from vidnst.style.memory import tiles
-from vidnst.style.memory.footprint import footprint
-from vidnst.style.memory.modes import MemoryMode, additive, ladder
+from vidnst.style.memory.footprint import estimate_footprint
+from vidnst.style.memory.modes import MemoryMode, fallback_modes
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import load_features, resolve_weights
 from vidnst.style.stylizer import Stylizer
@@ -199,9 +199,9 @@ def test_recomputed_maps_give_the_same_bytes(
     left = np.zeros((64, 96), np.uint8)
     left[:, :40] = 255
     pulls = (StyleMix(1.0, ((0, 1.0),)),)
-    direction = Guidance((RegionGuidance(pulls, left), RegionGuidance(pulls, 255 - left)))
+    guidance = Guidance((RegionGuidance(pulls, left), RegionGuidance(pulls, 255 - left)))
     plain, saving = (
-        made.stylize(photo, iterations=3, direction=direction, memory_mode=MemoryMode(half=half, recompute=recompute))
+        made.stylize(photo, iterations=3, guidance=guidance, memory_mode=MemoryMode(bfloat16=half, recompute=recompute))
         for recompute in (False, True)
     )
     assert torch.equal(plain.image, saving.image)
@@ -214,7 +214,7 @@ def test_bfloat16_maps_lead_to_the_same_style_and_nearly_to_the_same_picture(
     made = Stylizer(slim, [(painting, 1.0)], config())
     full, half = (
         made.stylize(content, iterations=30, memory_mode=memory_mode).image
-        for memory_mode in (MemoryMode(), MemoryMode(half=True))
+        for memory_mode in (MemoryMode(), MemoryMode(bfloat16=True))
     )
     assert half.dtype == torch.float32
     losses = [made.evaluate(content, image) for image in (full, half)]
@@ -254,11 +254,11 @@ def test_every_rung_keeps_less_for_the_way_back(slim: Features, content: Tensor,
     for memory_mode in (
         MemoryMode(),
         MemoryMode(recompute=True),
-        MemoryMode(half=True),
-        MemoryMode(half=True, recompute=True),
+        MemoryMode(bfloat16=True),
+        MemoryMode(bfloat16=True, recompute=True),
     ):
         network = VGG19(slim, last_layer="relu5_1")
-        network = network.halved() if memory_mode.half else network
+        network = network.halved() if memory_mode.bfloat16 else network
         targets = regions(network, wanted)[:1]
         kept.append(
             peak_kept(Objective(network, content, targets, wanted.losses, memory_mode=memory_mode), content.flip(3))
@@ -304,9 +304,12 @@ def test_a_statistic_that_cannot_be_summed_is_refused_with_tiles(
 
 
 @pytest.mark.parametrize("kind", sorted(STATISTICS))
-def test_what_is_additive_is_known_without_the_statistics(kind: str) -> None:
-    assert additive(config(losses={"style_kinds": {kind: 1.0}})) == STATISTICS[kind].additive
-    assert additive(config(losses={"style_kinds": {kind: 0.0, "gram": 1.0}}))
+def test_tiles_are_tried_only_for_additive_statistics(kind: str) -> None:
+    def has_tiles(kinds: dict[str, float]) -> bool:
+        return any(mode.tile_px for mode in fallback_modes(config(losses={"style_kinds": kinds})))
+
+    assert has_tiles({kind: 1.0}) == STATISTICS[kind].additive
+    assert has_tiles({kind: 0.0, "gram": 1.0})
 
 
 def test_a_smaller_painting_is_as_large_as_the_frame_and_shows_the_source_where_it_is_to(
@@ -315,9 +318,9 @@ def test_a_smaller_painting_is_as_large_as_the_frame_and_shows_the_source_where_
     made = Stylizer(slim, [(painting, 1.0)], config())
     left = np.zeros((64, 96), np.uint8)
     left[:, :48] = 255
-    direction = Guidance((RegionGuidance((StyleMix(1.0, ((0, 1.0),)),), left), RegionGuidance((), 255 - left)))
-    half = MemoryMode(share=0.5)
-    cold = made.stylize(photo, iterations=4, direction=direction, memory_mode=half)
+    guidance = Guidance((RegionGuidance((StyleMix(1.0, ((0, 1.0),)),), left), RegionGuidance((), 255 - left)))
+    half = MemoryMode(scale=0.5)
+    cold = made.stylize(photo, iterations=4, guidance=guidance, memory_mode=half)
     assert cold.image.shape == photo.shape
     assert torch.equal(cold.image[..., 48:], photo[..., 48:])
     assert not torch.equal(cold.image[..., :40], photo[..., :40])
@@ -328,7 +331,7 @@ def test_a_smaller_painting_is_as_large_as_the_frame_and_shows_the_source_where_
     )
     assert set(sizes) == {(32, 48)}
     assert warm.image.shape == photo.shape
-    assert made.stylize(photo, iterations=1, memory_mode=MemoryMode(share=0.01)).image.shape == photo.shape
+    assert made.stylize(photo, iterations=1, memory_mode=MemoryMode(scale=0.01)).image.shape == photo.shape
 
 
 def test_a_shorter_history_paints_like_a_configuration_that_has_it(
@@ -342,8 +345,8 @@ def test_a_shorter_history_paints_like_a_configuration_that_has_it(
             .image
         )
 
-    assert torch.equal(paint(8, MemoryMode(history=2)), paint(2, MemoryMode()))
-    assert torch.equal(paint(2, MemoryMode(history=5)), paint(2, MemoryMode()))
+    assert torch.equal(paint(8, MemoryMode(lbfgs_history=2)), paint(2, MemoryMode()))
+    assert torch.equal(paint(2, MemoryMode(lbfgs_history=5)), paint(2, MemoryMode()))
     assert not torch.equal(paint(8, MemoryMode()), paint(2, MemoryMode()))
 
 
@@ -351,25 +354,27 @@ def test_a_shorter_history_paints_like_a_configuration_that_has_it(
 def test_a_precision_that_is_asked_for_is_kept_to_and_auto_is_what_suits_the_device(
     suits: bool, slim: Features, painting: Picture, photo: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vidnst.style.network.precision.suits_half", lambda device: suits)
+    monkeypatch.setattr("vidnst.style.network.precision.supports_bfloat16", lambda device: suits)
     auto, full, half = (
         config(model={"backbone": "slim", "precision": name}) for name in ("auto", "float32", "bfloat16")
     )
     images = [Stylizer(slim, [(painting, 1.0)], one).stylize(photo, iterations=2).image for one in (auto, full, half)]
     saving = (
-        Stylizer(slim, [(painting, 1.0)], auto).stylize(photo, iterations=2, memory_mode=MemoryMode(half=True)).image
+        Stylizer(slim, [(painting, 1.0)], auto)
+        .stylize(photo, iterations=2, memory_mode=MemoryMode(bfloat16=True))
+        .image
     )
     assert torch.equal(images[0], images[2 if suits else 1])
     assert torch.equal(images[2], saving)
     assert not torch.equal(images[1], images[2])
-    assert any(rung.half for rung in ladder(auto))
-    assert not any(rung.half for one in (full, half) for rung in ladder(one))
+    assert any(rung.bfloat16 for rung in fallback_modes(auto))
+    assert not any(rung.bfloat16 for one in (full, half) for rung in fallback_modes(one))
 
 
 @pytest.mark.parametrize("backbone", ["slim", "vgg19"])
 def test_no_rung_is_reckoned_to_take_more_than_the_one_before(backbone: str) -> None:
     wanted = config(model={"backbone": backbone}, optimize={"optimizer": "lbfgs"})
-    reckoned = [footprint(wanted, rung).of(3840, 2160) for rung in ladder(wanted, smaller=True)]
+    reckoned = [estimate_footprint(wanted, rung).of(3840, 2160) for rung in fallback_modes(wanted, smaller=True)]
     assert reckoned == sorted(reckoned, reverse=True)
     assert len(reckoned) > 6
     assert reckoned[-1] < reckoned[0] / 8

@@ -13,9 +13,9 @@ from vidnst.errors import ConfigError
 from vidnst.style.initial_image import first_guess, fitted, matched
 from vidnst.style.losses.laplacian import Edges, laplacian
 from vidnst.style.losses.objective import TERMS
+from vidnst.style.minimize import StepReport, minimize
 from vidnst.style.network.vgg import VGG19
-from vidnst.style.optimize import minimise
-from vidnst.style.stylizer import StepReport, Stylizer
+from vidnst.style.stylizer import Stylizer
 from vidnst.style.targets.style_targets import StyleTargets
 from vidnst.style.targets.style_variants import check_scales, variants
 from vidnst.style.tensors import from_pixels
@@ -267,7 +267,7 @@ def test_optimisation_stops_once_the_loss_is_below_the_one_given() -> None:
         return {name: total if name == "total" else torch.zeros(()) for name in TERMS}
 
     config = OptimizeConfig(stop_at_loss=0.01, tolerance=0)
-    found = minimise(loss, torch.zeros_like(goal), config=config, evaluations=200, on_step=reports.append)
+    found = minimize(loss, torch.zeros_like(goal), config=config, evaluations=200, on_step=reports.append)
     assert found.evaluations < 100
     totals = [report.losses["total"] for report in reports]
     assert totals[-1] < 0.01 <= min(totals[:-1])

@@ -17,7 +17,7 @@ from vidnst.config.loader import build_config
 from vidnst.errors import ConfigError, NumericalError
 from vidnst.frames import Pixels
 from vidnst.style.losses.objective import Objective, WarmStart
-from vidnst.style.network.topology import convs_up_to
+from vidnst.style.network.backbones import VGG19_BACKBONE
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import load_features
 from vidnst.style.pyramid import relit, split_evaluations
@@ -385,7 +385,7 @@ def test_real_weights_bring_a_painting_s_colours_to_a_photograph(shared: Any) ->
         return np.asarray(cv2.resize(pixels, (width, width * 3 // 4), interpolation=cv2.INTER_AREA), np.uint8)
 
     features = load_features(shared("weights/vgg19_hybrid.pth"), "relu5_1")
-    assert len(features) == 2 * len(convs_up_to("relu5_1"))
+    assert len(features) == 2 * len(VGG19_BACKBONE.up_to("relu5_1"))
     content = from_pixels(read("images/content/tubingen.jpg", 128))
     painting = read("images/style/the_scream.jpg", 128)
     reports: list[StepReport] = []

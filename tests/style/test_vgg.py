@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from vidnst.config import VGG19_LAYERS
 from vidnst.errors import ConfigError, WeightsError
+from vidnst.style.network.backbones import VGG19_BACKBONE, smallest_side_px
 from vidnst.style.network.normalise_filters import scale_to_unit
 from vidnst.style.network.random_filters import random_features
-from vidnst.style.network.topology import CONVS, arithmetic, convs_up_to, smallest_side_px
 from vidnst.style.network.vgg import DEVIATION, MEAN, VGG19
 from vidnst.style.targets.style_variants import matched_size
 from vidnst.style.tensors import resized
@@ -37,13 +37,13 @@ def reference(features: Features) -> nn.Sequential:
 
 
 def test_every_map_equals_torchvisions(features: Features, reference: nn.Sequential, photo: Tensor) -> None:
-    layers = [conv.name for conv in convs_up_to("relu5_1")]
+    layers = [conv.name for conv in VGG19_BACKBONE.up_to("relu5_1")]
     maps = VGG19(features, last_layer="relu5_1")(photo, layers)
     x = (photo - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(DEVIATION).view(1, 3, 1, 1)
     with torch.no_grad():
         for index, layer in enumerate(reference[:30]):
             x = layer(x)
-            for conv in CONVS:
+            for conv in VGG19_BACKBONE.layers:
                 if conv.index + 1 == index:
                     torch.testing.assert_close(maps[conv.name], x, rtol=1e-3, atol=1e-3)
     assert set(maps) == set(layers)
@@ -52,8 +52,8 @@ def test_every_map_equals_torchvisions(features: Features, reference: nn.Sequent
 def test_table_numbers_the_convolutions_as_torchvision_does() -> None:
     layers = torchvision_features()
     shapes = {index: tuple(layer.weight.shape) for index, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)}
-    assert shapes == {conv.index: (conv.outputs, conv.inputs, 3, 3) for conv in CONVS}
-    assert tuple(conv.name for conv in CONVS) == VGG19_LAYERS
+    assert shapes == {conv.index: (conv.outputs, conv.inputs, 3, 3) for conv in VGG19_BACKBONE.layers}
+    assert tuple(conv.name for conv in VGG19_BACKBONE.layers) == VGG19_LAYERS
 
 
 def test_a_returned_map_is_not_overwritten_by_what_comes_after_it(features: Features, photo: Tensor) -> None:
@@ -67,7 +67,7 @@ def test_a_returned_map_is_not_overwritten_by_what_comes_after_it(features: Feat
 def test_only_layers_down_to_the_deepest_are_built(features: Features) -> None:
     shallow = VGG19(features, last_layer="relu2_1")
     assert sum(parameter.numel() for parameter in shallow.parameters()) == sum(
-        9 * conv.inputs * conv.outputs + conv.outputs for conv in convs_up_to("relu2_1")
+        9 * conv.inputs * conv.outputs + conv.outputs for conv in VGG19_BACKBONE.up_to("relu2_1")
     )
     with pytest.raises(ConfigError, match="relu3_1"):
         shallow(torch.zeros(1, 3, 32, 32), ["relu3_1"])
@@ -113,14 +113,14 @@ def test_smallest_sides_follow_the_poolings() -> None:
 
 
 def test_arithmetic_counts_what_the_convolutions_do() -> None:
-    assert arithmetic(10, 20, "relu1_1") == 2 * 27 * 64 * 200
+    assert VGG19_BACKBONE.flops(10, 20, "relu1_1") == 2 * 27 * 64 * 200
     # VGG19's 16 convolutions at 224x224 are known to take 19.5 thousand million multiply-adds.
-    assert arithmetic(224, 224, "relu5_4") == pytest.approx(2 * 19.51e9, rel=0.005)
+    assert VGG19_BACKBONE.flops(224, 224, "relu5_4") == pytest.approx(2 * 19.51e9, rel=0.005)
 
 
 @pytest.mark.parametrize("pooling", ["max", "average"])
 def test_a_unit_network_is_1_in_the_mean_and_sees_the_same(pooling: Any, features: Features) -> None:
-    names = [conv.name for conv in convs_up_to("relu3_2")]
+    names = [conv.name for conv in VGG19_BACKBONE.up_to("relu3_2")]
     plain, unit = (VGG19(features, last_layer="relu3_2", pooling=pooling) for _ in range(2))
     picture = torch.rand(1, 3, 200, 300, generator=torch.Generator().manual_seed(1))
     scale_to_unit(unit, [picture, picture])

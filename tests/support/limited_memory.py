@@ -36,7 +36,7 @@ def limited_paint(limit_bytes: int) -> Callable[..., Any]:
 
 if __name__ == "__main__":
     # As on devices without fast bfloat16, so that the same memory modes are tried everywhere.
-    vidnst.style.network.precision.suits_half = lambda device: False
+    vidnst.style.network.precision.supports_bfloat16 = lambda device: False
     StyleWorker._paint = limited_paint(int(sys.argv[1]) << 20)  # type: ignore[method-assign]
     sys.argv = ["vidnst", *sys.argv[2:]]
     main()

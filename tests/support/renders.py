@@ -25,7 +25,7 @@ QUICK: Settings = {
 }
 """Renders a small clip in a second, to the same bytes on every machine: random filters, one thread for each worker."""
 
-SLIM: Settings = {"model": {"backbone": "slim", "weights": None}}
+SLIM_BACKBONE: Settings = {"model": {"backbone": "slim", "weights": None}}
 """The slim network, whose weights ship with the package: the quickest."""
 
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from vidnst.cli.app import app
 from vidnst.errors import ConfigError
-from vidnst.style.network.topology import TOPOLOGIES
-from vidnst.style.network.weights import random_features
+from vidnst.style.network.backbones import BACKBONES
+from vidnst.style.network.random_filters import random_features
 from vidnst.tools.bench import time_to_loss
 from vidnst.tools.bench.compare_reports import check_comparable, compare, read_report
 from vidnst.tools.bench.machine import MachineFloor, floor_of, machine, peak_memory
@@ -168,7 +168,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_timed(tmp_path: P
 
 def test_the_loss_of_plain_adam_is_reached_where_the_row_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(time_to_loss._PLAIN, "iterations", 5)
-    features = random_features("relu5_1", seed=0, topology=TOPOLOGIES["slim"])
+    features = random_features("relu5_1", seed=0, backbone=BACKBONES["slim"])
     found = time_to_loss.reach_row(features, torch.device("cpu"), (64, 48), backbone="slim")
     assert found["reference"]["evaluations"] == 5
     reached = found["reached"]

@@ -18,12 +18,11 @@ from vidnst.config.loader import load_config, preset_names
 from vidnst.errors import CancelledError, OutputError, RunError, SourceError, VidnstError, WeightsError
 from vidnst.events import Event, LessonDone
 from vidnst.style.distill.distillation import DistillSettings
-from vidnst.style.network.find_weights import SLIM_FILE
+from vidnst.style.network.backbones import SLIM_BACKBONE, last_layer
 from vidnst.style.network.random_filters import random_features
-from vidnst.style.network.topology import SLIM
 from vidnst.style.network.vgg import VGG19
-from vidnst.style.network.weights import load_features, resolve_weights, verify
-from vidnst.style.stylizer import last_layer, stylize_image
+from vidnst.style.network.weights import SLIM_FILE, load_features, resolve_weights, verify_weights
+from vidnst.style.stylizer import stylize_image
 from vidnst.tools.distill import DistillRequest, distill, gather
 from vidnst.weights_file import fingerprint_of, notes_of
 
@@ -130,7 +129,7 @@ def test_what_ships_is_small_half_and_says_where_it_comes_from() -> None:
     with safe_open(SLIM_FILE, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     assert all(values.dtype == torch.float16 for values in tensors.values())
-    assert tensors.keys() == {name for conv in SLIM.convs for name in (conv.weight, conv.bias)}
+    assert tensors.keys() == {name for conv in SLIM_BACKBONE.layers for name in (conv.weight_key, conv.bias_key)}
     notes = notes_of(SLIM_FILE)
     assert re.fullmatch(r"[0-9a-f]{64}", notes["teacher"])
     assert notes["command"].startswith("vidnst distill --teacher ")
@@ -146,7 +145,7 @@ def test_what_ships_is_small_half_and_says_where_it_comes_from() -> None:
 
 def test_the_card_is_about_what_ships() -> None:
     card = SLIM_FILE.with_suffix(".md").read_text("utf-8")
-    notes, report = notes_of(SLIM_FILE), verify(SLIM_FILE, backbone="slim")
+    notes, report = notes_of(SLIM_FILE), verify_weights(SLIM_FILE, backbone="slim")
     for text in (report.fingerprint, notes["teacher"], notes["command"], "CC BY 4.0"):
         assert text in card
     for name, value in json.loads(notes["likeness"]).items():
@@ -195,4 +194,4 @@ def test_files_of_the_other_backbone_are_refused_with_the_way_on(tmp_path: Path)
 def test_random_filters_come_in_both_sizes() -> None:
     assert load_features("random", "relu1_1", backbone="slim")["features.0.weight"].shape == (16, 3, 3, 3)
     assert load_features("random", "relu1_1")["features.0.weight"].shape == (64, 3, 3, 3)
-    assert verify("random", backbone="slim").deepest_layer == "relu5_1"
+    assert verify_weights("random", backbone="slim").deepest_layer == "relu5_1"

@@ -24,12 +24,12 @@ from vidnst.rendering.dry_run import outline
 from vidnst.rendering.pipeline import run
 from vidnst.rendering.prepare import prepare
 from vidnst.runs.request import Request
-from vidnst.style import optimize, stylizer
-from vidnst.style.memory.footprint import Footprint, footprint
-from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, ladder
-from vidnst.style.network.topology import TOPOLOGIES
-from vidnst.style.network.weights import random_features
-from vidnst.style.stylizer import Stylizer, last_layer
+from vidnst.style import minimize, stylizer
+from vidnst.style.memory.footprint import Footprint, estimate_footprint
+from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, fallback_modes
+from vidnst.style.network.backbones import BACKBONES, last_layer
+from vidnst.style.network.random_filters import random_features
+from vidnst.style.stylizer import Stylizer
 from vidnst.tools.forecast import memory_and_disk, shared_disks
 from vidnst.tools.forecast.forecast import forecast
 from vidnst.tools.forecast.shared_disks import disks_of
@@ -91,7 +91,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, pixels: int) -> None:
         self.now = 0.0
-        evaluated = optimize._evaluated
+        evaluated = minimize._evaluated
 
         def spend(picture: torch.Tensor, seconds: float) -> None:
             self.now += seconds * picture.shape[-2] * picture.shape[-1] / pixels
@@ -106,7 +106,7 @@ class Clock:
             return evaluated(loss, picture, differentiate=differentiate)
 
         monkeypatch.setattr(stylizer, "Objective", Looking)
-        monkeypatch.setattr(optimize, "_evaluated", timed)
+        monkeypatch.setattr(minimize, "_evaluated", timed)
         monkeypatch.setattr("vidnst.farm.workers.time", SimpleNamespace(perf_counter=lambda: self.now))
 
 
@@ -171,7 +171,7 @@ def test_what_does_not_fit_is_told_with_a_size_that_does(
 def test_memory_is_reckoned_from_what_torch_keeps_for_the_backward_pass(pooling: str, padding: str) -> None:
     wanted = {"model.pooling": pooling, "model.padding": padding, "model.precision": "float32", "optimize.scales": 1}
     config = with_settings(RenderConfig(), wanted)
-    features = random_features(last_layer(config), seed=0, topology=TOPOLOGIES["vgg19"])
+    features = random_features(last_layer(config), seed=0, backbone=BACKBONES["vgg19"])
     stylizer = Stylizer(features, [(media.numbered_picture(1), 1.0)], config)
     kept: dict[int, int] = {}
 
@@ -181,7 +181,7 @@ def test_memory_is_reckoned_from_what_torch_keeps_for_the_backward_pass(pooling:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         stylizer.stylize(torch.rand(1, 3, 128, 128), iterations=2)  # the last one has no gradient
-    told = footprint(config).per_pixel
+    told = estimate_footprint(config).per_pixel
     steps = 2 * 3 * 4
     for filters in stylizer._network.parameters():
         kept.pop(filters.untyped_storage().data_ptr(), None)
@@ -193,10 +193,10 @@ def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each rung of the ladder takes a hundred bytes a pixel less than the one before, from a thousand."""
 
     def reckoned(config: RenderConfig, memory_mode: MemoryMode = NO_SAVINGS) -> Footprint:
-        return Footprint(1000.0 - 100 * ladder(config, smaller=True).index(memory_mode), 1 << 20)
+        return Footprint(1000.0 - 100 * fallback_modes(config, smaller=True).index(memory_mode), 1 << 20)
 
-    monkeypatch.setattr("vidnst.style.memory.footprint.footprint", reckoned)
-    monkeypatch.setattr("vidnst.farm.memory_fallback.footprint", reckoned)
+    monkeypatch.setattr("vidnst.style.memory.footprint.estimate_footprint", reckoned)
+    monkeypatch.setattr("vidnst.farm.memory_fallback.estimate_footprint", reckoned)
 
 
 @pytest.mark.usefixtures("_steps")
@@ -302,7 +302,7 @@ def test_a_farm_that_is_described_is_reckoned_for_without_being_asked(request_: 
     config = with_settings(CONFIG, {"farm.workers": 16, "farm.threads": None})
     request = replace(request_, config=config)
     here = forecast(request, timed=False)
-    least = footprint(config, ladder(config)[-1])
+    least = estimate_footprint(config, fallback_modes(config)[-1])
     gib = (least.fixed + least.of(here.width, here.height)) / 2 / 2**30
     little = forecast(request, farm=farm_of(config, gpu_gib=gib), timed=False)
     assert (little.workers, little.threads, little.elsewhere) == (16, None, True)

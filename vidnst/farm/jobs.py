@@ -48,7 +48,7 @@ class StylizeJob:
     """Factor on the step size: below 1 when an attempt with the full step gave NaN."""
     renew: float = 0.0
     """Share of the content in what a warm start begins at: styles have changed since."""
-    direction: Guidance | None = None
+    guidance: Guidance | None = None
     """Which styles pull where; None lets all pull everywhere."""
     source_thumbnails: tuple[NDArray[np.float32] | None, ...] | None = None
     """Of the source of each start, see `thumbnail_luma`; None for the frame itself. No glimpses: the result is taken

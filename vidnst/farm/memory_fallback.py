@@ -11,9 +11,9 @@ import torch
 
 from vidnst.config import FarmConfig, RenderConfig
 from vidnst.errors import ScarceMemoryError
-from vidnst.style.memory.footprint import footprint
-from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, additive, ladder
-from vidnst.style.network.precision import with_half
+from vidnst.style.memory.footprint import estimate_footprint
+from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, fallback_modes
+from vidnst.style.network.precision import with_bfloat16
 
 _T = TypeVar("_T")
 
@@ -115,35 +115,35 @@ class MemoryLadder:
         Returns:
             What would take more than there is by reckoning is left out; but reckoning alone makes no frame smaller.
         """
-        allowed = ladder(self.config, additive=additive(self.config), smaller=self.config.farm.may_shrink)
+        allowed = fallback_modes(self.config, smaller=self.config.farm.may_shrink)
         if memory_mode not in allowed:  # a run goes on as it began, whatever is allowed now
             return (memory_mode,), ""
         rungs = tuple(
             rung for rung in allowed[allowed.index(memory_mode) :] if rung == memory_mode or not self._is_vain(rung)
         )
-        whole = [rung for rung in rungs if rung.share == 1]
+        whole = [rung for rung in rungs if rung.scale == 1]
         if self.limit is None or not whole:
             return rungs, ""
         first = first_fitting(whole, self._reckoned, self.limit, width=width, height=height) or whole[-1]
         if first == memory_mode:
             return rungs, ""
-        taken = footprint(self._reckoned, memory_mode).of(width, height)
+        taken = estimate_footprint(self._reckoned, memory_mode).of(width, height)
         why = f"a frame of {width}x{height} takes some {_gib(taken)} of memory, and there are {_gib(self.limit)}"
         return rungs[rungs.index(first) :], why
 
     def _is_vain(self, rung: MemoryMode) -> bool:
-        return self.half and rung.half and replace(rung, half=False) in ladder(self.config)
+        return self.half and rung.bfloat16 and replace(rung, bfloat16=False) in fallback_modes(self.config)
 
     @property
     def _reckoned(self) -> RenderConfig:
-        return with_half(self.config) if self.half else self.config
+        return with_bfloat16(self.config) if self.half else self.config
 
 
 def first_fitting(
     rungs: Sequence[MemoryMode], config: RenderConfig, limit: int, *, width: int, height: int
 ) -> MemoryMode | None:
     """The first of these with which a frame fits into so many bytes, by reckoning."""
-    return next((rung for rung in rungs if footprint(config, rung).of(width, height) <= limit), None)
+    return next((rung for rung in rungs if estimate_footprint(config, rung).of(width, height) <= limit), None)
 
 
 def climb(
@@ -198,7 +198,7 @@ def size_that_fits(config: RenderConfig, memory_mode: MemoryMode, room: int | No
     half = max(_STEP, int(max(width, height) * 0.5**0.5) // _STEP * _STEP)
     if room is None:
         return half
-    return min(half, footprint(config, memory_mode).longest_side_px(room, width, height) or _STEP)
+    return min(half, estimate_footprint(config, memory_mode).longest_side_px(room, width, height) or _STEP)
 
 
 def _gib(amount: int) -> str:

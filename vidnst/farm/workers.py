@@ -24,10 +24,12 @@ from vidnst.motion.opencv_threads import use_threads
 from vidnst.motion.quality_gate import Neighbour, quality_problem, thumbnail_luma
 from vidnst.motion.raft.flow import Raft
 from vidnst.motion.raft.weights import build_raft
-from vidnst.style.guidance import Guidance, over_source
+from vidnst.style.guidance import Guidance, blend_with_source
+from vidnst.style.losses.objective import WarmStart
 from vidnst.style.memory.modes import MemoryMode
 from vidnst.style.network.precision import resolve_precision
-from vidnst.style.stylizer import OnStep, Stylizer, WarmStart, from_pixels, to_state
+from vidnst.style.stylizer import OnStep, Stylizer
+from vidnst.style.tensors import from_pixels, to_state
 
 
 @dataclass(frozen=True)
@@ -146,11 +148,11 @@ class StyleWorker:
             step_scale=job.step_scale,
             on_step=on_step,
             every_step=every_step,
-            direction=job.direction,
+            guidance=job.guidance,
             memory_mode=memory_mode,
         )
         state = to_state(result.image)
-        shown = None if job.direction is None else _shown(state, job.content, job.direction)
+        shown = None if job.guidance is None else _shown(state, job.content, job.guidance)
         return Stylized(state, result.losses, result.evaluations, 0.0, shown)
 
     def _content(self, job: StylizeJob) -> Tensor:
@@ -218,15 +220,15 @@ def _other_seed(seed: int) -> int:
     return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
 
 
-def _shown(state: State, source: Pixels, direction: Guidance) -> State | None:
+def _shown(state: State, source: Pixels, guidance: Guidance) -> State | None:
     """What the viewer sees of a frame, where regions without style end softly.
 
     Warm starts do not read it: laid over the source again and again, pass by pass, the edge would become all source.
     """
-    bare = direction.bare
+    bare = guidance.unstyled
     if bare is None or not ((bare > 0) & (bare < 255)).any():
         return None
-    return over_source(state, source, bare)
+    return blend_with_source(state, source, bare)
 
 
 class FlowWorker:

@@ -208,7 +208,8 @@ def loss_evaluator(
         FarmError: the device is not there.
     """
     from vidnst.farm.workers import pick_device
-    from vidnst.style.stylizer import Stylizer, from_pixels
+    from vidnst.style.stylizer import Stylizer
+    from vidnst.style.tensors import from_pixels
 
     config, found = footage.config, read_styles(styles)
     recolour = None if colours is None else partial(coloured, colours=colours, config=config)
@@ -223,8 +224,8 @@ def loss_evaluator(
 
     def evaluate(index: int, source: Pixels, output: Pixels) -> Mapping[str, float]:
         shot = bisect_right([shot.start for shot in footage.shots], index) - 1
-        direction = direct(shot, index) if direct else None
-        terms = stylizer.evaluate(from_pixels(source), from_pixels(output), direction)
+        guidance = direct(shot, index) if direct else None
+        terms = stylizer.evaluate(from_pixels(source), from_pixels(output), guidance)
         return {name: terms[name] for name in LOSSES}
 
     return evaluate

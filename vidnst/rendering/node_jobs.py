@@ -115,7 +115,7 @@ class RenderHost:
             rate=work.rate + (1 - work.rate) * changed,
             step_scale=_SMALLER_STEP if isinstance(last_error, NumericalError) else 1.0,
             renew=changed if node.role in (Role.KEY, Role.WARM) else 0.0,  # what passes start from has been renewed
-            direction=None if self._direct is None else self._direct(node.shot, node.id.frame),
+            guidance=None if self._direct is None else self._direct(node.shot, node.id.frame),
             source_thumbnails=tuple(self._thumbnail(node, source) for source in node.sources) if gated else None,
             painted=tuple(self._painted.get(source.state) for source in node.sources) if gated else (),
             memory_mode=self._shot_memory.of(node.shot),

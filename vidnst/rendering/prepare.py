@@ -142,21 +142,20 @@ def adjusted(job: Job, adjustments: "Adjustments") -> Job:
 
 
 def _check_sizes(styles: Sequence[StylePicture], config: RenderConfig, size: tuple[int, int]) -> None:
-    from vidnst.style.losses.laplacian import check_cells
-    from vidnst.style.network.topology import smallest_side_px
-    from vidnst.style.stylizer import last_layer
+    from vidnst.style.losses.laplacian import check_edge_cells
+    from vidnst.style.network.backbones import last_layer, smallest_side_px
     from vidnst.style.targets.style_variants import check_scales
 
     least = smallest_side_px(last_layer(config))
     shapes = [(style.pixels.shape[0], style.pixels.shape[1]) for style in styles]
     check_scales(shapes, config.styles, height=size[1], width=size[0], smallest_side_px=least)
-    check_cells(config.losses, height=size[1], width=size[0])
+    check_edge_cells(config.losses, height=size[1], width=size[0])
 
 
 def read_features(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, NDArray[np.float32]]:
     """The backbone's filters up to the deepest layer that the losses ask for; VGG19's are downloaded if need be."""
+    from vidnst.style.network.backbones import last_layer
     from vidnst.style.network.weights import load_features, resolve_weights
-    from vidnst.style.stylizer import last_layer
 
     def report(done: int, total: int | None) -> None:
         on_event(Stage("weights", done, total))

@@ -11,7 +11,7 @@ from vidnst.farm.jobs import Stylized
 from vidnst.farm.plan import Node, StateId
 from vidnst.runs import RunStore, read_events
 from vidnst.runs.redo import reading
-from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, additive, ladder
+from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, fallback_modes
 
 _MOST_SHOTS = 1 << 24
 
@@ -27,7 +27,7 @@ class ShotMemory:
     """
 
     def __init__(self, config: RenderConfig, store: RunStore, on_event: OnEvent) -> None:
-        self._ladder = ladder(config, additive=additive(config), smaller=True)
+        self._ladder = fallback_modes(config, smaller=True)
         self._store = store
         self._on_event = on_event
         self._of: dict[int, MemoryMode] = {}
@@ -48,7 +48,7 @@ class ShotMemory:
         """Learn from a result; what its record is to say about it."""
         if self._rank(result.memory_mode) > self._rank(self.of(node.shot)):
             self._climb(node.shot, result)
-        paints = result.memory_mode.paints_alike
+        paints = result.memory_mode.pixel_relevant
         if self._paints.setdefault(node.shot, paints) != paints:
             self._spoilt.add(node.shot)
         return {"memory_mode": _plain(result.memory_mode)} if result.memory_mode != self._ladder[0] else {}
@@ -74,7 +74,7 @@ class ShotMemory:
             nodes = chain((first,), states)
             if not unusual and self.of(first.shot) == self._ladder[0]:  # nearly always: no list of a long plan then
                 if self._store.begun and any(map(self._store.finished, nodes)):
-                    self._paints[first.shot] = self._ladder[0].paints_alike
+                    self._paints[first.shot] = self._ladder[0].pixel_relevant
             elif self._even_out(list(nodes), unusual):
                 again.add(first.shot)
         self._spoilt.clear()
@@ -93,11 +93,11 @@ class ShotMemory:
         unlike = {
             state
             for state, memory_mode in known.items()
-            if memory_mode is None or memory_mode.paints_alike != most.paints_alike
+            if memory_mode is None or memory_mode.pixel_relevant != most.pixel_relevant
         }
         gone = reading(nodes, unlike) & known.keys()
         if len(gone) < len(known):
-            self._paints[shot] = most.paints_alike
+            self._paints[shot] = most.pixel_relevant
         if not gone:
             return False
         frames = {state.frame for state in gone}

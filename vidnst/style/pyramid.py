@@ -1,7 +1,7 @@
 """At which sizes a picture is painted, from coarse to fine, and for how long at each."""
 
 from vidnst.config import RenderConfig
-from vidnst.style.network.topology import last_layer, smallest_side_px
+from vidnst.style.network.backbones import last_layer, smallest_side_px
 
 _COARSE_SHARE = 1.5
 """Evaluations at one scale over those at the next finer one, which costs four times as much for each."""

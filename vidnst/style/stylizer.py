@@ -15,16 +15,16 @@ from vidnst.frames import Pixels
 from vidnst.style.guidance import Guidance
 from vidnst.style.initial_image import first_guess
 from vidnst.style.losses import terms
-from vidnst.style.losses.laplacian import check_cells
+from vidnst.style.losses.laplacian import check_edge_cells
 from vidnst.style.losses.objective import Objective, WarmStart
 from vidnst.style.memory.mode_cache import ModeCache, ModeView
 from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode
+from vidnst.style.minimize import Minimum, StepReport, minimize
+from vidnst.style.network.backbones import last_layer
 from vidnst.style.network.normalise_filters import scale_to_unit
 from vidnst.style.network.precision import resolve_precision
-from vidnst.style.network.topology import last_layer
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import load_features, resolve_weights
-from vidnst.style.optimize import Minimum, StepReport, minimise
 from vidnst.style.pyramid import relit, scale_sizes, split_evaluations
 from vidnst.style.tensors import from_pixels, resized, to_state
 
@@ -64,7 +64,7 @@ class _Work:
     seed: int
     step_scale: float | Tensor
     on_step: OnStep | None
-    direction: Guidance | None
+    guidance: Guidance | None
     every_step: bool = False
 
 
@@ -108,7 +108,7 @@ class Stylizer:
         step_scale: float = 1.0,
         on_step: OnStep | None = None,
         every_step: bool = False,
-        direction: Guidance | None = None,
+        guidance: Guidance | None = None,
         memory_mode: MemoryMode = NO_SAVINGS,
     ) -> StylizeResult:
         """Stylize one picture. The same arguments give the same bytes on the same machine.
@@ -122,7 +122,7 @@ class Stylizer:
             step_scale: factor on the step size.
             on_step: progress, from time to time; may raise to cancel.
             every_step: tell `on_step` after every evaluation of a cold start, also on a GPU, which costs it some time.
-            direction: which styles pull where; None lets all pull everywhere. Where only the source is to show, the
+            guidance: which styles pull where; None lets all pull everywhere. Where only the source is to show, the
                 result holds it, but not where it is to show partly.
             memory_mode: how memory is saved. The result always has the picture's size; painted smaller, its
                 losses are those of the smaller picture.
@@ -134,15 +134,15 @@ class Stylizer:
         """
         if iterations is None:
             iterations = self._config.evaluations(Role.COLD if start is None else Role.WARM)
-        check_cells(self._config.losses, height=content.shape[2], width=content.shape[3])
+        check_edge_cells(self._config.losses, height=content.shape[2], width=content.shape[3])
         content = content.detach().to(self._device)
         start = None if start is None else start.to(self._device)
         if iterations == 0:
             first = content if start is None else start.picture
             return StylizeResult(first.clamp(0, 1), {}, 0)
         seed = self._config.optimize.seed if seed is None else seed
-        work = _Work(self._views.under(memory_mode), seed, step_scale, on_step, direction, every_step=every_step)
-        size = self._smaller(memory_mode.share, *content.shape[-2:])
+        work = _Work(self._views.under(memory_mode), seed, step_scale, on_step, guidance, every_step=every_step)
+        size = self._smaller(memory_mode.scale, *content.shape[-2:])
         small = resized(content, *size)
         with same_every_time():
             if start is not None:
@@ -151,13 +151,13 @@ class Stylizer:
                 found = self._cold(small, iterations, work)
         return found if small is content else self._enlarged(found, content, work)
 
-    def evaluate(self, content: Tensor, picture: Tensor, direction: Guidance | None = None) -> dict[str, float]:
+    def evaluate(self, content: Tensor, picture: Tensor, guidance: Guidance | None = None) -> dict[str, float]:
         """The losses of a finished picture, without changing it.
 
         Args:
             content: `(1, 3, H, W)` float32 sRGB in [0, 1].
             picture: shaped like `content`.
-            direction: which styles pull where; None lets all pull everywhere.
+            guidance: which styles pull where; None lets all pull everywhere.
 
         Returns:
             The values of `objective.TERMS`, as `stylize` gives them for a cold start.
@@ -167,9 +167,9 @@ class Stylizer:
         """
         content, picture = content.detach().to(self._device), picture.detach().to(self._device)
         view = self._views.under(NO_SAVINGS)
-        aim = view.aims.at(direction, *content.shape[-2:])
+        target = view.targets.at(guidance, *content.shape[-2:])
         with torch.no_grad(), same_every_time():
-            terms = Objective(view.network, content, aim.styles, self._config.losses)(picture)
+            terms = Objective(view.network, content, target.styles, self._config.losses)(picture)
         return {name: float(term) for name, term in terms.items()}
 
     def _smaller(self, share: float, height: int, width: int) -> tuple[int, int]:
@@ -179,8 +179,8 @@ class Stylizer:
 
     def _enlarged(self, found: StylizeResult, content: Tensor, work: "_Work") -> StylizeResult:
         image = resized(found.image, *content.shape[-2:])
-        bare = work.view.aims.bare(work.direction, *content.shape[-2:])
-        return replace(found, image=image if bare is None else torch.where(bare, content, image))
+        unstyled = work.view.targets.unstyled(work.guidance, *content.shape[-2:])
+        return replace(found, image=image if unstyled is None else torch.where(unstyled, content, image))
 
     def _warm(self, content: Tensor, start: WarmStart, iterations: int, work: "_Work") -> StylizeResult:
         start, tried = self._lit(start, content, work)
@@ -225,28 +225,32 @@ class Stylizer:
         self, picture: Tensor, content: Tensor, evaluations: int, work: "_Work", *, start: WarmStart | None = None
     ) -> Minimum:
         view = work.view
-        aim = view.aims.at(work.direction, *content.shape[-2:])
+        target = view.targets.at(work.guidance, *content.shape[-2:])
         objective = Objective(
             view.network,
             content,
-            aim.styles,
+            target.styles,
             self._config.losses,
             start=start,
-            bare=aim.bare,
+            unstyled=target.unstyled,
             memory_mode=view.memory_mode,
             seed=work.seed,
         )
-        found = minimise(
+        found = minimize(
             objective,
             picture,
-            config=_remembering(self._config.optimize, view.memory_mode.history),
+            config=_remembering(self._config.optimize, view.memory_mode.lbfgs_history),
             evaluations=evaluations,
             step_scale=work.step_scale,
             steady=self._config.optimize.steady if start is None else 0.0,
             on_step=work.on_step,
             every_step=work.every_step,
         )
-        return found if aim.bare is None else replace(found, image=torch.where(aim.bare, content, found.image))
+        return (
+            found
+            if target.unstyled is None
+            else replace(found, image=torch.where(target.unstyled, content, found.image))
+        )
 
 
 def _remembering(config: OptimizeConfig, history: int | None) -> OptimizeConfig:

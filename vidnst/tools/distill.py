@@ -23,8 +23,7 @@ from vidnst.style.distill.crops import Crops
 from vidnst.style.distill.distillation import Distillation, DistillSettings
 from vidnst.style.distill.evaluate import likeness
 from vidnst.style.distill.export import card_text, packed, slim_features
-from vidnst.style.network.find_weights import resolve_weights
-from vidnst.style.network.weights import Features, WeightsReport, load_features, verify
+from vidnst.style.network.weights import Features, WeightsReport, load_features, resolve_weights, verify_weights
 from vidnst.weights_file import fingerprint_of, notes_of, opened
 
 _LONGEST_SIDE_PX = 1280
@@ -103,7 +102,7 @@ def distill(
         "command": request.command,
     }
     write_bytes_whole(request.output, packed(features, card))
-    report = verify(request.output, backbone="slim")
+    report = verify_weights(request.output, backbone="slim")
     text = card_text(request.output.name, report.fingerprint, report.notes)
     write_bytes_whole(request.output.with_suffix(".md"), text.encode())
     return report

@@ -116,15 +116,15 @@ def _ray() -> Check:
 
 
 def _weights(spec: str | None) -> Check:
-    from vidnst.style.network.find_weights import resolve_weights
+    from vidnst.style.network.weights import resolve_weights
 
     return Check("weights", True, str(resolve_weights(spec, download=False)))
 
 
 def _slim() -> Check:
-    from vidnst.style.network.weights import resolve_weights, verify
+    from vidnst.style.network.weights import resolve_weights, verify_weights
 
-    report = verify(resolve_weights(None, backbone="slim"), backbone="slim")
+    report = verify_weights(resolve_weights(None, backbone="slim"), backbone="slim")
     return Check("slim", True, f"comes along, {report.fingerprint[:12]} (--backbone slim, --preset draft)")
 
 

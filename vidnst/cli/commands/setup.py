@@ -23,7 +23,7 @@ def weights(
     verbosity(verbose)
     from vidnst.cli import progress, tables
     from vidnst.motion.raft.weights import resolve_raft_weights, verify_raft
-    from vidnst.style.network.weights import resolve_weights, verify
+    from vidnst.style.network.weights import resolve_weights, verify_weights
 
     if raft:
         with progress.download() as on_progress:
@@ -32,7 +32,7 @@ def weights(
         return
     with progress.download() as on_progress:
         found = resolve_weights(path, backbone=backbone, download=fetch, on_progress=on_progress)
-    tables.show_weights(verify(found, backbone=backbone), as_json=as_json)
+    tables.show_weights(verify_weights(found, backbone=backbone), as_json=as_json)
 
 
 def doctor(

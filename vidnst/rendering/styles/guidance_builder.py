@@ -22,7 +22,7 @@ Recolour = Callable[[Pixels], Pixels]
 
 
 class GuidanceBuilder:
-    """Makes the direction of each frame.
+    """Makes the guidance of each frame.
 
     Args:
         styles: as they were read.
@@ -57,16 +57,16 @@ class GuidanceBuilder:
         }
 
     def __call__(self, shot: int, frame: int) -> Guidance:
-        """The direction of a frame of the source, in a shot by its number."""
+        """The guidance of a frame of the source, in a shot by its number."""
         regions: Mapping[str, NDArray[np.uint8] | None]
         regions = {REST: None} if self._guides is None else self._guides(frame)
-        areas = tuple(
+        guided = tuple(
             RegionGuidance(pulls_at(self._entries, region, seconds=self._seconds[frame], shot=shot), guide)
             for region, guide in regions.items()
             if guide is None or guide.any()
         )
-        seen = {style for area in areas for pull in area.pulls for style, _ in pull.blend}
-        return Guidance(areas, {style: self._frame(style, frame) for style in sorted(seen & self._clips.keys())})
+        seen = {style for region in guided for mix in region.mixes for style, _ in mix.styles}
+        return Guidance(guided, {style: self._frame(style, frame) for style in sorted(seen & self._clips.keys())})
 
     def change(self, shot: int, frame: int, other: int) -> float:
         """How far apart the styles of two frames of a shot are, in the region where most: 0 the same, 1 all others."""

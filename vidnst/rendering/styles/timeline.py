@@ -103,12 +103,12 @@ def pulls_at(entries: Sequence[TimedStyle], region: str, *, seconds: Fraction, s
     return tuple(StyleMix(weight / whole, blend) for blend, weight in found)
 
 
-def parts_of(pulls: Sequence[StyleMix]) -> dict[int, float]:
-    """How much of each style is in some pulls, by its number; the parts sum to 1."""
+def parts_of(mixes: Sequence[StyleMix]) -> dict[int, float]:
+    """How much of each style is in some mixes, by its number; the parts sum to 1."""
     parts: dict[int, float] = {}
-    for pull in pulls:
-        for style, part in pull.blend:
-            parts[style] = parts.get(style, 0.0) + pull.share * part
+    for mix in mixes:
+        for style, part in mix.styles:
+            parts[style] = parts.get(style, 0.0) + mix.share * part
     return parts
 
 

@@ -10,8 +10,8 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from vidnst.style.distill.student import Student, bias_of
+from vidnst.style.network.backbones import SLIM_BACKBONE
 from vidnst.style.network.random_filters import random_features
-from vidnst.style.network.topology import SLIM
 
 _ACTIVE = 0.85
 """Share of positions at which a channel of the random layers is above zero. On top of learned filters they do well to
@@ -42,11 +42,13 @@ def slim_features(student: Student, x: Tensor, *, seed: int) -> dict[str, NDArra
     before = 1.0
     for conv, module, _ in student.layers():
         after = 1 / max(means[conv.name], 1e-6)
-        learned[conv.weight] = _half(module.weight * (after / before))
-        learned[conv.bias] = _half(bias_of(module) * after)
+        learned[conv.weight_key] = _half(module.weight * (after / before))
+        learned[conv.bias_key] = _half(bias_of(module) * after)
         before = after
-    active = dict.fromkeys((conv.name for conv in SLIM.convs), _ACTIVE)
-    features = random_features(SLIM.convs[-1].name, seed, topology=SLIM, learned=learned, active=active)
+    active = dict.fromkeys((conv.name for conv in SLIM_BACKBONE.layers), _ACTIVE)
+    features = random_features(
+        SLIM_BACKBONE.layers[-1].name, seed, backbone=SLIM_BACKBONE, learned=learned, active=active
+    )
     return {name: values.astype(np.float16).astype(np.float32) for name, values in features.items()}
 
 

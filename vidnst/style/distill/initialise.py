@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidnst.style.distill.student import Student, bias_of
-from vidnst.style.network.topology import convs_up_to
+from vidnst.style.network.backbones import VGG19_BACKBONE
 from vidnst.style.network.vgg import VGG19
 
 _RIDGE = 1e-3
@@ -37,11 +37,12 @@ def inherit(student: Student, teacher: VGG19, features: Mapping[str, NDArray[np.
     true = teacher(x, names)
     taught = own = (x - teacher.mean) / teacher.deviation
     block = 0
-    for (conv, module, head), full in zip(student.layers(), convs_up_to(names[-1]), strict=True):
+    for (conv, module, head), full in zip(student.layers(), VGG19_BACKBONE.up_to(names[-1]), strict=True):
         if conv.block != block:
             taught, own, block = functional.max_pool2d(taught, 2), functional.max_pool2d(own, 2), conv.block
         chosen = telling(true[conv.name], conv.outputs)
-        weight, bias = (torch.from_numpy(np.array(features[name], np.float32)) for name in (full.weight, full.bias))
+        keys = (full.weight_key, full.bias_key)
+        weight, bias = (torch.from_numpy(np.array(features[key], np.float32)) for key in keys)
         wanted = functional.conv2d(taught, weight[chosen], bias[chosen], padding=1)
         found, offset = _fitted(functional.unfold(own, 3, padding=1).transpose(0, 1).flatten(1), _channels(wanted))
         module.weight.copy_(found.view(module.weight.shape))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidnst.style.network.topology import SLIM, Conv, convs_up_to
+from vidnst.style.network.backbones import SLIM_BACKBONE, VGG19_BACKBONE, ConvLayer
 from vidnst.style.network.vgg import DEVIATION, MEAN
 
 _NO_ENERGY = 1e-8
@@ -27,16 +27,16 @@ class Student(nn.Module):
 
     def __init__(self, learn_to: str) -> None:
         super().__init__()
-        self.plan = SLIM.up_to(learn_to)
+        self.plan = SLIM_BACKBONE.up_to(learn_to)
         self.convs, self.heads = nn.ModuleList(), nn.ModuleList()
-        for conv, taught in zip(self.plan, convs_up_to(learn_to), strict=True):
+        for conv, taught in zip(self.plan, VGG19_BACKBONE.up_to(learn_to), strict=True):
             self.convs.append(_zero(nn.Conv2d(conv.inputs, conv.outputs, 3, padding=1, device="meta")))
             self.heads.append(_zero(nn.Conv2d(conv.outputs, taught.outputs, 1, device="meta")))
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1), persistent=False)
         self.to(memory_format=torch.channels_last)
 
-    def layers(self) -> Iterator[tuple[Conv, nn.Conv2d, nn.Conv2d]]:
+    def layers(self) -> Iterator[tuple[ConvLayer, nn.Conv2d, nn.Conv2d]]:
         """Each convolution with its filters and its head, from the shallowest."""
         for conv, module, head in zip(self.plan, self.convs, self.heads, strict=True):
             assert isinstance(module, nn.Conv2d)

@@ -20,7 +20,7 @@ from vidnst.style.losses.terms import Scale
 from vidnst.style.memory.chunked_sum import Window, bands, summed
 from vidnst.style.memory.modes import MemoryMode
 from vidnst.style.memory.tiles import Tile, tiles
-from vidnst.style.network.topology import stride_px
+from vidnst.style.network.backbones import stride_px
 from vidnst.style.network.vgg import VGG19, Block
 from vidnst.style.targets.guide_maps import Guide
 from vidnst.style.textures.protocol import Texture

@@ -49,7 +49,7 @@ class Edges:
         return apart.sum() if self._scale == "gatys" else apart.mean()
 
 
-def check_cells(config: LossConfig, *, height: int, width: int) -> None:
+def check_edge_cells(config: LossConfig, *, height: int, width: int) -> None:
     """Make sure that frames are large enough for the cells that edges are looked for in.
 
     The coarser sizes that a cold frame goes through may be too small for some: those do not count there.

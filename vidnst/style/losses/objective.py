@@ -91,7 +91,7 @@ class Objective:
         content: `(1, 3, H, W)` in [0, 1].
         styles: targets made for this size.
         start: what the temporal term pulls toward; None for a cold frame.
-        bare: `(1, 1, H, W)` bool, where the content stays as it is, whatever the picture holds; None is nowhere.
+        unstyled: `(1, 1, H, W)` bool, where the content stays as it is, whatever the picture holds; None is nowhere.
         memory_mode: how the network looks at pictures.
         seed: of what is left to chance: how tiles are shifted from one evaluation to the next.
     """
@@ -104,11 +104,11 @@ class Objective:
         config: LossConfig,
         *,
         start: WarmStart | None = None,
-        bare: Tensor | None = None,
+        unstyled: Tensor | None = None,
         memory_mode: MemoryMode | None = None,
         seed: int = 0,
     ) -> None:
-        self._source, self._bare = content, bare
+        self._source, self._unstyled = content, unstyled
         self._eye = FeatureExtractor(network, memory_mode)
         self._seed, self._evaluations = seed, 0
         self._factors: dict[tuple[float, ...], Tensor] = {}
@@ -129,7 +129,7 @@ class Objective:
         weights["temporal"] *= 1.0 if start is None else start.hold
         # A term without weight is reported, and left out of the sum so that no gradient is computed for it.
         self._weights = {name: weight for name, weight in weights.items() if weight}
-        self._aims = [
+        self._style_terms = [
             (style.share * kind_share * layer_share, (kind, name, region), toward(style.textures[kind][name]))
             for kind, kind_share in kinds.items()
             for toward in [partial(STATISTICS[kind].toward, scale=config.scale)]
@@ -140,8 +140,8 @@ class Objective:
 
     def __call__(self, picture: Tensor) -> dict[str, Tensor]:
         """The losses of a picture `(1, 3, H, W)`, scalars on its device by the names of `TERMS`."""
-        if self._bare is not None:  # so that no gradient, and no step, comes to what stays
-            picture = torch.where(self._bare, self._source, picture)
+        if self._unstyled is not None:  # so that no gradient, and no step, comes to what stays
+            picture = torch.where(self._unstyled, self._source, picture)
         answers = self._eye(picture, self._question, chance=(self._seed, self._evaluations))
         self._evaluations += 1
         values = {
@@ -160,7 +160,7 @@ class Objective:
         return self._sum([(share, answers[CONTENT, name, 0][0]) for name, share in self._content_shares.items()])
 
     def _style_term(self, answers: Statistics) -> Tensor:
-        return self._sum([(share, distance(answers[asked])) for share, asked, distance in self._aims])
+        return self._sum([(share, distance(answers[asked])) for share, asked, distance in self._style_terms])
 
     def _sum(self, parts: Sequence[tuple[float, Tensor]]) -> Tensor:
         """Of scalars with their weights: as few operations for many as for two."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from vidnst.config import RenderConfig
 from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode
-from vidnst.style.network.topology import TOPOLOGIES, Conv, deepest
+from vidnst.style.network.backbones import BACKBONES, ConvLayer, deepest
 
 _FLOAT = 4
 _HALF = 2
@@ -60,7 +60,7 @@ class Footprint:
         return self.of(round(width * share), round(height * share))
 
 
-def footprint(config: RenderConfig, memory_mode: MemoryMode = NO_SAVINGS) -> Footprint:
+def estimate_footprint(config: RenderConfig, memory_mode: MemoryMode = NO_SAVINGS) -> Footprint:
     """The memory of one stylizing worker: what it holds on its device.
 
     L-BFGS keeps two float32 vectors a step of its history (24 bytes a pixel), Adam two in all. Not reckoned: the
@@ -69,11 +69,13 @@ def footprint(config: RenderConfig, memory_mode: MemoryMode = NO_SAVINGS) -> Foo
     """
     layers = {**config.losses.content_layers, **config.losses.style_layers}
     wanted = [name for name, weight in layers.items() if weight > 0]
-    convs = TOPOLOGIES[config.model.backbone].up_to(deepest(wanted))
-    half = memory_mode.half or config.model.precision == "bfloat16"
+    convs = BACKBONES[config.model.backbone].up_to(deepest(wanted))
+    half = memory_mode.bfloat16 or config.model.precision == "bfloat16"
     number = _HALF if half else _FLOAT
     history = (
-        config.optimize.history if memory_mode.history is None else min(memory_mode.history, config.optimize.history)
+        config.optimize.history
+        if memory_mode.lbfgs_history is None
+        else min(memory_mode.lbfgs_history, config.optimize.history)
     )
     steps = 2 if config.optimize.optimizer == "adam" else 2 * history + 2
     targets = sum(_area(conv) * number for conv in convs if config.losses.content_layers.get(conv.name, 0) > 0)
@@ -83,8 +85,8 @@ def footprint(config: RenderConfig, memory_mode: MemoryMode = NO_SAVINGS) -> Foo
     pictures = (_HELD + steps) * 3 * _FLOAT + targets
     filters = sum(9 * conv.inputs * conv.outputs * (_FLOAT + half * _HALF) for conv in convs)
     fixed = filters + _FIXED_BYTES
-    small = memory_mode.share**2
-    shown = _SHOWN * 3 * _FLOAT if memory_mode.share < 1 else 0
+    small = memory_mode.scale**2
+    shown = _SHOWN * 3 * _FLOAT if memory_mode.scale < 1 else 0
     if memory_mode.tile_px is None:
         return Footprint(small * (pictures + network) + shown, fixed)
     # A tile's pixels are those of the frame as it is painted, which may be smaller.
@@ -93,17 +95,17 @@ def footprint(config: RenderConfig, memory_mode: MemoryMode = NO_SAVINGS) -> Foo
     return Footprint(small * pictures + shown, fixed, tile, round(memory_mode.tile_px**2 / small), terms)
 
 
-def _area(conv: Conv) -> float:
+def _area(conv: ConvLayer) -> float:
     """Numbers in a map for each pixel of the picture."""
     return conv.outputs / float(4**conv.block)
 
 
-def _of_pooling(config: RenderConfig, conv: Conv, number: int) -> float:
+def _of_pooling(config: RenderConfig, conv: ConvLayer, number: int) -> float:
     """Bytes that the pooling after a convolution keeps, its result among them."""
     return _area(conv) / 4 * (number + _INDEX * (config.model.pooling == "max"))
 
 
-def _kept(config: RenderConfig, convs: tuple[Conv, ...], number: int) -> tuple[float, float]:
+def _kept(config: RenderConfig, convs: tuple[ConvLayer, ...], number: int) -> tuple[float, float]:
     """Bytes a pixel of all maps, and the most while the gradient goes through them."""
     kept = most = 0.0
     for conv, after in zip(convs, (*convs[1:], None), strict=True):
@@ -114,7 +116,7 @@ def _kept(config: RenderConfig, convs: tuple[Conv, ...], number: int) -> tuple[f
     return kept, most
 
 
-def _recomputed(config: RenderConfig, convs: tuple[Conv, ...], number: int) -> tuple[float, float]:
+def _recomputed(config: RenderConfig, convs: tuple[ConvLayer, ...], number: int) -> tuple[float, float]:
     """Bytes a pixel of what parts of the network begin with, and the most while one is computed again and gone through
     backward."""
     begins = 3.0 * number
@@ -129,12 +131,12 @@ def _recomputed(config: RenderConfig, convs: tuple[Conv, ...], number: int) -> t
     return begins, most
 
 
-def _beside(config: RenderConfig, conv: Conv) -> float:
+def _beside(config: RenderConfig, conv: ConvLayer) -> float:
     """Numbers in the padded copy of what a convolution looks at, if there is one."""
     return 0.0 if config.model.padding == "zeros" else conv.inputs / float(4**conv.block)
 
 
-def _is_split(config: RenderConfig, conv: Conv) -> bool:
+def _is_split(config: RenderConfig, conv: ConvLayer) -> bool:
     """Whether a part ends after a convolution: see `eye`. Regions are not known here."""
     wanted, zeros = config.losses, config.model.padding == "zeros"
     kinds = sum(weight > 0 for weight in wanted.style_kinds.values())

@@ -10,7 +10,7 @@ from vidnst.frames import Pixels
 from vidnst.style.losses import terms
 from vidnst.style.memory.modes import MemoryMode, check_additive
 from vidnst.style.network.vgg import VGG19
-from vidnst.style.targets.region_targets import FrameTargets
+from vidnst.style.targets.frame_targets import FrameTargets
 from vidnst.style.targets.style_targets import StyleTargets
 
 
@@ -19,7 +19,7 @@ class ModeView:
     """What a memory mode makes of the network and of the targets."""
 
     network: VGG19
-    aims: FrameTargets
+    targets: FrameTargets
     memory_mode: MemoryMode
 
 
@@ -44,17 +44,17 @@ class ModeCache:
 
     def under(self, memory_mode: MemoryMode) -> ModeView:
         """The view in a memory mode; ConfigError where something cannot be summed over its tiles."""
-        memory_mode = replace(memory_mode, half=memory_mode.half or self._config.model.precision == "bfloat16")
+        memory_mode = replace(memory_mode, bfloat16=memory_mode.bfloat16 or self._config.model.precision == "bfloat16")
         check_additive(self._config, memory_mode)
-        key = (memory_mode.half, memory_mode.recompute, memory_mode.tile_px)
+        key = (memory_mode.bfloat16, memory_mode.recompute, memory_mode.tile_px)
         if key not in self._made:
             self._made[key] = self._make(memory_mode)
         return replace(self._made[key], memory_mode=memory_mode)
 
     def _make(self, memory_mode: MemoryMode) -> ModeView:
-        if memory_mode.half not in self._networks:
+        if memory_mode.bfloat16 not in self._networks:
             self._networks[True] = self._networks[False].halved()
-        network, wanted = self._networks[memory_mode.half], self._config.losses
+        network, wanted = self._networks[memory_mode.bfloat16], self._config.losses
         kinds = terms.shares(wanted.style_kinds)
         targets = StyleTargets(
             self._styles,

@@ -1,6 +1,6 @@
-"""Ways to paint a frame in less memory, as a ladder: each rung keeps what the ones before it do, and adds one.
+"""Memory modes: the ways to stylize a frame in less memory, in the order in which they are tried.
 
-Standard library only, so that memory can be reckoned without loading torch.
+Standard library only, so that memory can be estimated without loading torch.
 """
 
 from dataclasses import dataclass, replace
@@ -8,64 +8,74 @@ from dataclasses import dataclass, replace
 from vidnst.config import RenderConfig, StyleKind
 from vidnst.errors import ConfigError
 
-_HISTORIES = (5, 2)
-"""Past steps that L-BFGS is cut down to."""
-_TILES = (1024, 512)
-"""Sides in pixels of the tiles."""
-_SHARES = (0.5, 0.25)
-"""Sides of a smaller frame over the frame's own."""
+_LBFGS_HISTORIES = (5, 2)
+_TILE_SIDES_PX = (1024, 512)
+_SCALES = (0.5, 0.25)
+_NOT_ADDITIVE: frozenset[StyleKind] = frozenset({"mmd_gaussian", "sliced"})
+"""Statistics whose `additive` is False: one needs its own mean square first, the other all positions in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryMode:
-    """What is done to save memory. The first of all is nothing."""
+    """The memory-saving measures in use. By default there are none."""
 
-    history: int | None = None
-    """Most past steps that L-BFGS remembers; None as many as the configuration says."""
-    half: bool = False
-    """Whether the network's maps are bfloat16, while pixels, statistics and losses stay float32."""
+    lbfgs_history: int | None = None
+    """Upper limit of the past steps that L-BFGS remembers; None for the configured number."""
+    bfloat16: bool = False
+    """True computes the network's maps in bfloat16; pixels, statistics and losses stay float32."""
     recompute: bool = False
-    """Whether maps are computed again on the way back instead of being kept. Changes nothing else."""
+    """True recomputes maps during the backward pass instead of storing them. This changes no pixel."""
     tile_px: int | None = None
-    """Side of the tiles through which the network looks at a frame, with their halo, shifted by chance at every
-    evaluation, its textures summed over all of them; None looks at the whole frame, as one no larger than a tile is."""
-    share: float = 1.0
-    """Of the frame's sides: it is painted at that size, and enlarged."""
+    """Side, with halo, of the tiles that the network sees one at a time, shifted at random at every evaluation; their
+    statistics are summed. None, or a frame no larger than a tile, is not tiled."""
+    scale: float = 1.0
+    """The frame is stylized with its sides multiplied by this, then enlarged."""
 
     @property
-    def paints_alike(self) -> "MemoryMode":
-        """The same without what changes no pixel: frames under two that are equal in this match."""
+    def pixel_relevant(self) -> "MemoryMode":
+        """This mode without the measures that change no pixel; frames match if it is equal for both."""
         return replace(self, recompute=False)
 
     def describe(self) -> str:
-        """A few words for messages."""
-        words = {
-            f"an L-BFGS history of {self.history}": self.history is not None,
-            "bfloat16 maps": self.half,
+        """A short description for messages."""
+        measures = {
+            f"an L-BFGS history of {self.lbfgs_history}": self.lbfgs_history is not None,
+            "bfloat16 maps": self.bfloat16,
             "recomputed maps": self.recompute,
             f"tiles of {self.tile_px} pixels": self.tile_px is not None,
-            f"{self.share:.0%} of the size": self.share != 1,
+            f"{self.scale:.0%} of the size": self.scale != 1,
         }
-        return ", ".join(word for word, said in words.items() if said) or "nothing"
+        return ", ".join(text for text, in_use in measures.items() if in_use) or "nothing"
 
 
 NO_SAVINGS = MemoryMode()
-_NOT_ADDITIVE: frozenset[StyleKind] = frozenset({"mmd_gaussian", "sliced"})
-"""Statistics whose `additive` is false: one needs its own mean square first, one all positions in order."""
 
 
-def additive(config: RenderConfig) -> bool:
-    """Whether all statistics that a configuration compares can be summed over tiles."""
-    return not _cannot_be_summed(config)
+def fallback_modes(config: RenderConfig, *, smaller: bool = False) -> tuple[MemoryMode, ...]:
+    """The modes to try one after another; each adds one measure to the mode before, the first has none.
+
+    A `model.precision` other than `auto` stays as it is. Tiles are left out if a statistic cannot be summed over them.
+
+    Args:
+        smaller: True adds modes that stylize the frame at a smaller size, as a last resort.
+    """
+    modes = [NO_SAVINGS]
+    for history in _LBFGS_HISTORIES:
+        if config.optimize.optimizer == "lbfgs" and history < config.optimize.history:
+            modes.append(replace(modes[-1], lbfgs_history=history))
+    if config.model.precision == "auto":
+        modes.append(replace(modes[-1], bfloat16=True))
+    modes.append(replace(modes[-1], recompute=True))
+    for side in () if _not_additive(config) else _TILE_SIDES_PX:
+        modes.append(replace(modes[-1], tile_px=side))
+    for scale in _SCALES if smaller else ():
+        modes.append(replace(modes[-1], scale=scale))
+    return tuple(modes)
 
 
 def check_additive(config: RenderConfig, memory_mode: MemoryMode) -> None:
-    """Make sure that what is compared can be summed over tiles, if there are to be any.
-
-    Raises:
-        ConfigError: it cannot.
-    """
-    kinds = _cannot_be_summed(config)
+    """Raise a ConfigError if the mode has tiles and a statistic of the style loss cannot be summed over them."""
+    kinds = _not_additive(config)
     if memory_mode.tile_px is not None and kinds:
         raise ConfigError(
             f"losses.style_kinds: {', '.join(kinds)} cannot be summed over tiles of {memory_mode.tile_px} pixels",
@@ -73,28 +83,5 @@ def check_additive(config: RenderConfig, memory_mode: MemoryMode) -> None:
         )
 
 
-def _cannot_be_summed(config: RenderConfig) -> list[str]:
+def _not_additive(config: RenderConfig) -> list[str]:
     return sorted(kind for kind, weight in config.losses.style_kinds.items() if weight and kind in _NOT_ADDITIVE)
-
-
-def ladder(config: RenderConfig, *, additive: bool = True, smaller: bool = False) -> tuple[MemoryMode, ...]:
-    """The rungs for a configuration, the first of which saves nothing.
-
-    A `model.precision` that is not `auto` is left as it is.
-
-    Args:
-        additive: whether all its statistics can be summed over tiles.
-        smaller: whether a shot may be painted at a smaller size, if nothing else helps.
-    """
-    rungs = [MemoryMode()]
-    for history in _HISTORIES:
-        if config.optimize.optimizer == "lbfgs" and history < config.optimize.history:
-            rungs.append(replace(rungs[-1], history=history))
-    if config.model.precision == "auto":
-        rungs.append(replace(rungs[-1], half=True))
-    rungs.append(replace(rungs[-1], recompute=True))
-    for side in _TILES if additive else ():
-        rungs.append(replace(rungs[-1], tile_px=side))
-    for share in _SHARES if smaller else ():
-        rungs.append(replace(rungs[-1], share=share))
-    return tuple(rungs)

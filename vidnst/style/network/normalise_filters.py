@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vidnst.style.network.topology import convs_up_to
+from vidnst.style.network.backbones import VGG19_BACKBONE
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.targets.style_variants import matched_size
 from vidnst.style.tensors import resized
@@ -27,7 +27,7 @@ def scale_to_unit(network: VGG19, pictures: Sequence[Tensor]) -> None:
         network: on the CPU; changed.
         pictures: `(1, 3, H, W)` in [0, 1], of any sizes.
     """
-    names = [conv.name for conv in convs_up_to(network.last_layer)]
+    names = [conv.name for conv in VGG19_BACKBONE.up_to(network.last_layer)]
     sums = dict.fromkeys(names, 0.0)
     for picture in pictures:
         size = matched_size(picture.shape[2], picture.shape[3], _AREA_PX, network.smallest_side_px)

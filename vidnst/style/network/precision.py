@@ -8,7 +8,7 @@ _TENSOR_CORES = (8, 0)
 """CUDA's compute capability from which GPUs multiply bfloat16."""
 
 
-def suits_half(device: torch.device) -> bool:
+def supports_bfloat16(device: torch.device) -> bool:
     """Whether a device has instructions for products of bfloat16 numbers, added up in float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= _TENSOR_CORES
@@ -18,9 +18,9 @@ def suits_half(device: torch.device) -> bool:
 
 def resolve_precision(config: RenderConfig, device: torch.device) -> RenderConfig:
     """The configuration with a `model.precision` of bfloat16 where it is auto and the device suits; else as it is."""
-    return with_half(config) if config.model.precision == "auto" and suits_half(device) else config
+    return with_bfloat16(config) if config.model.precision == "auto" and supports_bfloat16(device) else config
 
 
-def with_half(config: RenderConfig) -> RenderConfig:
+def with_bfloat16(config: RenderConfig) -> RenderConfig:
     """The configuration with a `model.precision` of bfloat16."""
     return config.model_copy(update={"model": config.model.model_copy(update={"precision": "bfloat16"})})

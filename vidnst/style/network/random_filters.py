@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from vidnst.style.network.topology import FULL, Conv, Topology
+from vidnst.style.network.backbones import VGG19_BACKBONE, Backbone, ConvLayer
 from vidnst.style.network.vgg import DEVIATION, MEAN
 
 _SIDE_PX = 192
@@ -40,7 +40,7 @@ def random_features(
     last_layer: str,
     seed: int = 0,
     *,
-    topology: Topology = FULL,
+    backbone: Backbone = VGG19_BACKBONE,
     learned: Mapping[str, NDArray[np.float32]] | None = None,
     active: Mapping[str, float] | None = None,
 ) -> dict[str, NDArray[np.float32]]:
@@ -52,12 +52,12 @@ def random_features(
     Args:
         last_layer: the deepest.
         seed: of all that is random.
-        topology: how many filters each layer has.
+        backbone: how many filters each layer has.
         learned: filters of the upper layers that are not random, kept as they are.
         active: share of positions at which a channel of a random layer is above zero, by the layer's name.
 
     Raises:
-        ConfigError: the topology has no such layer.
+        ConfigError: the backbone has no such layer.
     """
     learned, active = learned or {}, active or {}
     generator = np.random.default_rng(seed)
@@ -66,14 +66,14 @@ def random_features(
     maps = (picture - mean) / deviation
     features: dict[str, NDArray[np.float32]] = {}
     block = 0
-    for conv in topology.up_to(last_layer):
+    for conv in backbone.up_to(last_layer):
         if conv.block != block:
             maps, block = functional.max_pool2d(maps, 2), conv.block
-        if conv.weight in learned:
-            features[conv.weight], features[conv.bias] = learned[conv.weight], learned[conv.bias]
-            maps = _active(maps, features[conv.weight], features[conv.bias])
+        if conv.weight_key in learned:
+            features[conv.weight_key], features[conv.bias_key] = learned[conv.weight_key], learned[conv.bias_key]
+            maps = _active(maps, features[conv.weight_key], features[conv.bias_key])
         else:
-            features[conv.weight], features[conv.bias], maps = _calibrated(
+            features[conv.weight_key], features[conv.bias_key], maps = _calibrated(
                 _drawn(generator, conv), maps, active.get(conv.name, _ACTIVE)
             )
     return features
@@ -98,7 +98,7 @@ def colour_noise(generator: np.random.Generator, side_px: int) -> NDArray[np.flo
     return picture
 
 
-def _drawn(generator: np.random.Generator, conv: Conv) -> NDArray[np.float64]:
+def _drawn(generator: np.random.Generator, conv: ConvLayer) -> NDArray[np.float64]:
     """Filters `(outputs, inputs, 3, 3)`: random mixtures of smooth, slanted and curved ones."""
     first = conv.inputs == 3
     strength = np.outer(_FIRST_LAYER, _FIRST_LAYER) if first else np.outer(_OTHER_LAYERS, _OTHER_LAYERS)

@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vidnst.errors import ConfigError, WeightsError
-from vidnst.style.network.topology import arithmetic, convs_up_to, deepest, smallest_side_px
-
-__all__ = ["VGG19", "arithmetic"]
+from vidnst.style.network.backbones import VGG19_BACKBONE, deepest, smallest_side_px
 
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
@@ -56,16 +54,16 @@ class VGG19(nn.Module):
         self._padding = padding
         self.smallest_side_px = self._smallest_side_px(last_layer)
         self._pool = functional.max_pool2d if pooling == "max" else functional.avg_pool2d
-        self._plan = convs_up_to(last_layer)
+        self._plan = VGG19_BACKBONE.up_to(last_layer)
         self._convs = nn.ModuleList()
         for conv in self._plan:
-            if conv.weight not in features or conv.bias not in features:
-                raise WeightsError(f"{last_layer} needs {conv.weight}, which these weights lack")
-            outputs, inputs = features[conv.weight].shape[:2]
+            if conv.weight_key not in features or conv.bias_key not in features:
+                raise WeightsError(f"{last_layer} needs {conv.weight_key}, which these weights lack")
+            outputs, inputs = features[conv.weight_key].shape[:2]
             module = nn.Conv2d(inputs, outputs, 3, padding=int(padding == "zeros"), device="meta")
             # A copy: arrays that come through an object store are read-only, which torch warns of.
-            module.weight = nn.Parameter(torch.from_numpy(np.array(features[conv.weight], np.float32)))
-            module.bias = nn.Parameter(torch.from_numpy(np.array(features[conv.bias], np.float32)))
+            module.weight = nn.Parameter(torch.from_numpy(np.array(features[conv.weight_key], np.float32)))
+            module.bias = nn.Parameter(torch.from_numpy(np.array(features[conv.bias_key], np.float32)))
             self._convs.append(module)
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1))

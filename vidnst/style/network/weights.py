@@ -1,5 +1,6 @@
-"""A backbone's filters: read from a file of a stranger, checked, and named by a fingerprint."""
+"""A backbone's filters: found or downloaded, read from an untrusted file, checked and fingerprinted."""
 
+import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -11,102 +12,151 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidnst.errors import WeightsError
-from vidnst.style.network.find_weights import resolve_weights
+from vidnst.style.network.backbones import BACKBONES, ConvLayer
 from vidnst.style.network.random_filters import random_features
-from vidnst.style.network.topology import TOPOLOGIES, Conv, Topology
-from vidnst.weights_file import fingerprint_of as weights_fingerprint
-from vidnst.weights_file import notes_of, opened, usable
-
-__all__ = [
-    "Features",
-    "WeightsReport",
-    "load_features",
-    "random_features",
-    "resolve_weights",
-    "verify",
-    "weights_fingerprint",
-]
+from vidnst.weights_file import (
+    ByteProgress,
+    Checkpoint,
+    checksum_start,
+    find_checkpoint,
+    fingerprint_of,
+    notes_of,
+    opened,
+    usable,
+)
 
 Features: TypeAlias = dict[str, NDArray[np.float32]]
 """`features.N.weight` `(outputs, inputs, 3, 3)` and `features.N.bias` `(outputs,)`, as torchvision numbers them."""
 
+URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
+"""torchvision's VGG19_Weights.IMAGENET1K_V1, 548 MB."""
+ENVIRONMENT = "VIDNST_WEIGHTS"
+SLIM_FILE = Path(__file__).with_name("slim.safetensors")
+"""Slim's weights, which ship with the package."""
+
 _LARGEST_BYTES = 2**31
+_SHA256_START = checksum_start(URL)
+_CHECKPOINT = Checkpoint(
+    network="VGG19",
+    option="--weights",
+    environment=ENVIRONMENT,
+    urls=(URL,),
+    largest_bytes=2**30,
+    remedy=f"give --weights a file that has VGG19's features, set {ENVIRONMENT} to one, put {URL} there by hand, "
+    "or do without it: --backbone slim ships with vidnst, and --weights random needs no file",
+)
 _REMEDIES = {
-    "vgg19": "take torchvision's vgg19-dcbb9e9d.pth or a file made from it (vidnst weights fetches it), or go on "
+    "vgg19": "take torchvision's vgg19-dcbb9e9d.pth or a file made from it (vidnst weights downloads it), or do "
     "without: --backbone slim",
-    "slim": "leave --weights out for the one that comes with vidnst, make one with vidnst distill, or add --backbone "
-    "vgg19 if it is of VGG19",
+    "slim": "leave --weights out to take the file that ships with vidnst, make one with vidnst distill, or add "
+    "--backbone vgg19 if it belongs to VGG19",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class WeightsReport:
-    """What is in a usable weights file."""
+    """The contents of a usable weights file."""
 
     source: str
     """The file, or `random`."""
     size_bytes: int
-    """Of the file; of the filters where there is none."""
+    """Size of the file, or of the filters if there is no file."""
     deepest_layer: str
-    """The last layer that it can look at."""
+    """The last layer that it has filters for."""
     fingerprint: str
-    """SHA-256 of all its filters."""
+    """SHA-256 of all filters."""
     backbone: str = "vgg19"
     notes: dict[str, str] = field(default_factory=dict)
-    """What the file says of itself: who taught it on what, how well, its licence. Empty where it says nothing."""
+    """The file's metadata: teacher, training pictures, quality, licence. Empty if it has none."""
+
+
+def resolve_weights(
+    spec: str | None, *, backbone: str = "vgg19", download: bool = True, on_progress: ByteProgress | None = None
+) -> Path | Literal["random"]:
+    """Find the file that a configuration's `model.weights` stands for.
+
+    For vgg19, in this order: `spec` itself; the environment variable VIDNST_WEIGHTS; torch's cache; a download into
+    torch's cache. `random`, as either of the first two, stands for seeded random filters and is returned as it is.
+    For slim: `spec` itself, or else the file that ships with the package; the environment variable is for VGG19 only.
+
+    Args:
+        spec: a path, `random`, or None.
+        backbone: `vgg19` or `slim`.
+        download: False forbids downloading.
+        on_progress: called with the progress of the download.
+
+    Raises:
+        WeightsError: the file does not exist, or none was found; names the places that were tried.
+    """
+    if backbone == "slim":
+        return _resolve_slim(spec)
+    if (spec or os.environ.get(ENVIRONMENT)) == "random":
+        return "random"
+    return find_checkpoint(_CHECKPOINT, spec, download=download, on_progress=on_progress, sha256_start=_SHA256_START)
+
+
+def _resolve_slim(spec: str | None) -> Path | Literal["random"]:
+    if spec == "random":
+        return "random"
+    path = SLIM_FILE if spec is None else Path(spec).expanduser()
+    if not path.is_file():
+        problem = "the installation lacks" if spec is None else "--weights names"
+        raise WeightsError(f"{problem} {path}, where there is no file", "reinstall vidnst, or leave --weights out")
+    return path
 
 
 def load_features(
     source: Path | Literal["random"], last_layer: str, *, seed: int = 0, backbone: str = "vgg19"
 ) -> Features:
-    """The filters down to `last_layer`, float32, checked.
+    """Load and check the filters down to `last_layer`, float32.
 
     Args:
         source: torchvision's own file, any file of torch.save or safetensors with the same names (all of VGG19 or its
             features only, in any floating-point type, ending at `last_layer` or later), or `random`.
-        last_layer: deepest layer that is needed.
-        seed: of random filters.
-        backbone: `vgg19` or `slim`: how many filters each layer has.
+        last_layer: the deepest layer that is needed.
+        seed: for random filters.
+        backbone: `vgg19` or `slim`: the number of filters in each layer.
 
     Raises:
         WeightsError: no such file, not a weights file, damaged, of another network, or not deep enough.
         ConfigError: the backbone has no such layer.
     """
-    topology = TOPOLOGIES[backbone]
-    convs = topology.up_to(last_layer)
+    table = BACKBONES[backbone]
+    layers = table.up_to(last_layer)
     if source == "random":
-        return random_features(last_layer, seed, topology=topology)
-    with _opened(source, topology, _REMEDIES[backbone]) as tensors:
-        return _checked(source, tensors, convs, _REMEDIES[backbone])
+        return random_features(last_layer, seed, backbone=table)
+    with _open(source, backbone) as tensors:
+        return _checked(source, tensors, layers, _REMEDIES[backbone])
 
 
-def verify(source: Path | Literal["random"], *, backbone: str = "vgg19") -> WeightsReport:
-    """Read and check all of a backbone's filters in a file, as deep as they go; WeightsError where unusable."""
-    topology, remedy = TOPOLOGIES[backbone], _REMEDIES[backbone]
-    everything = topology.convs
+def verify_weights(source: Path | Literal["random"], *, backbone: str = "vgg19") -> WeightsReport:
+    """Read and check all of a backbone's filters in a file, down to its last layer; WeightsError if unusable."""
+    table = BACKBONES[backbone]
     if source == "random":
-        features = random_features(everything[-1].name, topology=topology)
+        last_layer = table.layers[-1].name
+        features = random_features(last_layer, backbone=table)
         size_bytes = sum(array.nbytes for array in features.values())
-        return WeightsReport("random", size_bytes, everything[-1].name, weights_fingerprint(features), backbone)
-    with _opened(source, topology, remedy) as tensors:
-        deepest = [conv for conv in everything if conv.weight in tensors] or [everything[0]]
-        features = _checked(source, tensors, topology.up_to(deepest[-1].name), remedy)
-    mark = weights_fingerprint(features)
-    return WeightsReport(str(source), source.stat().st_size, deepest[-1].name, mark, backbone, notes_of(source))
+        return WeightsReport("random", size_bytes, last_layer, fingerprint_of(features), backbone)
+    with _open(source, backbone) as tensors:
+        last_layer = ([layer for layer in table.layers if layer.weight_key in tensors] or [table.layers[0]])[-1].name
+        features = _checked(source, tensors, table.up_to(last_layer), _REMEDIES[backbone])
+    size_bytes = source.stat().st_size
+    return WeightsReport(str(source), size_bytes, last_layer, fingerprint_of(features), backbone, notes_of(source))
 
 
-def _opened(path: Path, topology: Topology, remedy: str) -> AbstractContextManager[Mapping[str, Tensor]]:
-    return opened(path, network=topology.title, largest_bytes=_LARGEST_BYTES, remedy=remedy)
+def _open(path: Path, backbone: str) -> AbstractContextManager[Mapping[str, Tensor]]:
+    title, remedy = BACKBONES[backbone].title, _REMEDIES[backbone]
+    return opened(path, network=title, largest_bytes=_LARGEST_BYTES, remedy=remedy)
 
 
-def _checked(path: Path, tensors: Mapping[str, Tensor], convs: tuple[Conv, ...], remedy: str) -> Features:
+def _checked(path: Path, tensors: Mapping[str, Tensor], layers: tuple[ConvLayer, ...], remedy: str) -> Features:
     features: Features = {}
-    if convs[0].weight not in tensors:
-        raise WeightsError(f"{path} is of another network: it has no {convs[0].weight}", remedy)
-    for conv in convs:
-        shapes = {conv.weight: (conv.outputs, conv.inputs, 3, 3), conv.bias: (conv.outputs,)}
+    if layers[0].weight_key not in tensors:
+        raise WeightsError(f"{path} belongs to another network: it has no {layers[0].weight_key}", remedy)
+    for layer in layers:
+        shapes = {layer.weight_key: (layer.outputs, layer.inputs, 3, 3), layer.bias_key: (layer.outputs,)}
         for name, shape in shapes.items():
             if name not in tensors:
-                raise WeightsError(f"{conv.name} needs {name}, which {path} lacks", remedy)
+                raise WeightsError(f"{layer.name} needs {name}, which {path} lacks", remedy)
             features[name] = usable(path, name, tensors[name], shape, remedy)
     return features

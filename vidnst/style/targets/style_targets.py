@@ -79,7 +79,7 @@ class StyleTargets:
         self._made.move_to_end(key)
         return self._made[key]
 
-    def of(self, pixels: Pixels, height: int, width: int) -> StyleTarget:
+    def of_picture(self, pixels: Pixels, height: int, width: int) -> StyleTarget:
         """The target of another picture, for content of that size, with all of the style loss."""
         return self._make(pixels, 1.0, height * width)
 

@@ -13,8 +13,9 @@ from vidnst.errors import ConfigError
 from vidnst.frames import Pixels, to_float
 from vidnst.motion.flow import estimate_flow
 from vidnst.motion.warp import warp
-from vidnst.style.network.topology import TOPOLOGIES, arithmetic
-from vidnst.style.stylizer import Stylizer, from_pixels, last_layer
+from vidnst.style.network.backbones import BACKBONES, last_layer
+from vidnst.style.stylizer import Stylizer
+from vidnst.style.tensors import from_pixels
 from vidnst.tools.bench.machine import peak_memory, timed
 
 _ROUNDS = 3
@@ -62,7 +63,7 @@ def speed_row(
         run = lambda: stylizer.stylize(content, iterations=count, seed=0)  # noqa: E731
         rounds = [timed(run, device) / count for _ in range(_ROUNDS)]
     per_iteration = median(rounds)
-    operations = 2 * arithmetic(height, width, last_layer(config), TOPOLOGIES[config.model.backbone])
+    operations = 2 * BACKBONES[config.model.backbone].flops(height, width, last_layer(config))
     fetch = _fetch_seconds(pixels)
     return {
         "size": f"{width}x{height}",

@@ -12,9 +12,10 @@ from vidnst.config import RenderConfig, Role
 from vidnst.errors import ConfigError
 from vidnst.events import OnEvent, Stage, ignore
 from vidnst.farm.workers import pick_device
+from vidnst.style.network.backbones import last_layer
 from vidnst.style.network.precision import resolve_precision
 from vidnst.style.network.weights import load_features, resolve_weights
-from vidnst.style.stylizer import Stylizer, last_layer
+from vidnst.style.stylizer import Stylizer
 from vidnst.tools.bench.compare_reports import check_comparable, compare, read_report
 from vidnst.tools.bench.frame_speed import bare_config, chosen_sizes, noise, speed_row
 from vidnst.tools.bench.full_renders import drawn_footage, preset_config, render_row

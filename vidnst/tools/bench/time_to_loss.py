@@ -9,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from vidnst.config import RenderConfig
-from vidnst.style.stylizer import StepReport, Stylizer, from_pixels
+from vidnst.style.minimize import StepReport
+from vidnst.style.stylizer import Stylizer
+from vidnst.style.tensors import from_pixels
 from vidnst.tools.bench.full_renders import painted_style
 from vidnst.tools.bench.synthetic_scene import MovingScene
 

@@ -88,19 +88,21 @@ def _worker_need(
 ) -> tuple[Need, "Footprint"]:
     """What a stylizing worker needs, with as much saved as is necessary, and how that is reckoned."""
     from vidnst.farm.memory_fallback import first_fitting
-    from vidnst.style.memory.footprint import footprint
-    from vidnst.style.memory.modes import NO_SAVINGS, additive, ladder
+    from vidnst.style.memory.footprint import estimate_footprint
+    from vidnst.style.memory.modes import NO_SAVINGS, fallback_modes
 
-    rungs = ladder(config, additive=additive(config), smaller=config.farm.may_shrink)
+    rungs = fallback_modes(config, smaller=config.farm.may_shrink)
     memory_mode = NO_SAVINGS
     if there is not None:
         memory_mode = first_fitting(rungs, config, there, width=width, height=height) or rungs[-1]
-    spent = footprint(config, memory_mode)
+    spent = estimate_footprint(config, memory_mode)
     taken = spent.of(width, height)
     size = None if there is None or taken <= there else spent.longest_side_px(there, width, height)
     need = Need(what, taken, there, size)
     if memory_mode != NO_SAVINGS:
-        need = replace(need, needed=footprint(config).of(width, height), saved=taken, saving=memory_mode.describe())
+        need = replace(
+            need, needed=estimate_footprint(config).of(width, height), saved=taken, saving=memory_mode.describe()
+        )
     return need, spent
 
 

@@ -13,7 +13,7 @@ from vidnst.tools.preview.single_frame_effects import finished
 
 if TYPE_CHECKING:  # they bring torch
     from vidnst.farm.jobs import Stylized
-    from vidnst.style.stylizer import StepReport
+    from vidnst.style.minimize import StepReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from vidnst.tools.preview.single_frames import cold_job, open_footage, paint_col
 
 if TYPE_CHECKING:  # they bring torch and OpenCV
     from vidnst.farm.jobs import Stylized
-    from vidnst.style.stylizer import StepReport
+    from vidnst.style.minimize import StepReport
 
 SIZE_PX = 192
 MOST_CELLS = 400
@@ -216,8 +216,8 @@ def _paint(
 def _job(plan: SheetPlan, cell: Cell, source: Pixels) -> StylizeJob:
     """The job of a cell, with where its styles are to be."""
     footage, size = replace(plan.footage, config=cell.config), (source.shape[1], source.shape[0])
-    direction = directed(cell.styles, footage, cell.frame, size) if plan.together else None
-    return cold_job(cell.frame, source, cell.config, direction=direction)
+    guidance = directed(cell.styles, footage, cell.frame, size) if plan.together else None
+    return cold_job(cell.frame, source, cell.config, guidance=guidance)
 
 
 def _way(config: RenderConfig) -> str:
@@ -254,7 +254,7 @@ class _Weights:
 
     def of(self, config: RenderConfig) -> Any:
         """The filters of a configuration's network."""
-        from vidnst.style.stylizer import last_layer
+        from vidnst.style.network.backbones import last_layer
 
         key = f"{config.model.backbone} {config.model.weights} {last_layer(config)}"
         if key not in self._found:
@@ -271,7 +271,8 @@ def _judge(
 ) -> list[dict[str, float]]:
     """The losses of each cell, all by the settings that no axis has touched."""
     from vidnst.farm.workers import pick_device
-    from vidnst.style.stylizer import Stylizer, from_pixels
+    from vidnst.style.stylizer import Stylizer
+    from vidnst.style.tensors import from_pixels
 
     ruler = with_settings(config, {"losses.scale": "relative"})
     features, device = weights.of(ruler), pick_device(config.farm.device)

@@ -121,7 +121,7 @@ def open_footage(
     return StillSource(clip, start, end, config, on_event)
 
 
-def cold_job(index: int, pixels: Pixels, config: RenderConfig, *, direction: Guidance | None = None) -> StylizeJob:
+def cold_job(index: int, pixels: Pixels, config: RenderConfig, *, guidance: Guidance | None = None) -> StylizeJob:
     """The job of a frame that starts cold: what a render does with the first frame of a shot.
 
     Raises:
@@ -131,7 +131,7 @@ def cold_job(index: int, pixels: Pixels, config: RenderConfig, *, direction: Gui
     if iterations == 0:
         raise ConfigError("optimize.iterations = 0: there is nothing to see", "give at least 1")
     seed = node_seed(config.optimize.seed, node)
-    return StylizeJob(node, pixels, (), iterations=iterations, seed=seed, direction=direction)
+    return StylizeJob(node, pixels, (), iterations=iterations, seed=seed, guidance=guidance)
 
 
 def paint_cold(

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from vidnst.config import RenderConfig
 from vidnst.frames import to_16_bits
-from vidnst.style.guidance import Guidance, RegionGuidance, StyleFrame, StyleMix, over_source
+from vidnst.style.guidance import Guidance, RegionGuidance, StyleFrame, StyleMix, blend_with_source
 from vidnst.style.losses import terms
 from vidnst.style.losses.objective import Objective
 from vidnst.style.network.vgg import Block
-from vidnst.style.stylizer import Stylizer, from_pixels
+from vidnst.style.stylizer import Stylizer
 from vidnst.style.targets.guide_maps import Guide
 from vidnst.style.targets.style_targets import StyleTarget
+from vidnst.style.tensors import from_pixels
 
 Features = dict[str, NDArray[np.float32]]
 Picture = NDArray[np.uint8]
@@ -90,7 +91,7 @@ def test_a_guide_is_averaged_over_areas_before_it_is_squared() -> None:
 def test_one_direction_for_all_is_as_none_at_all(features: Features, painting: Picture, photo: Tensor) -> None:
     maker = stylizer(features, painting)
     plain = maker.stylize(photo, iterations=4)
-    directed = maker.stylize(photo, iterations=4, direction=Guidance((RegionGuidance(WHOLE),)))
+    directed = maker.stylize(photo, iterations=4, guidance=Guidance((RegionGuidance(WHOLE),)))
     assert torch.equal(plain.image, directed.image)
     everywhere = Guidance((RegionGuidance(WHOLE, np.full((64, 96), 255, np.uint8)),))
     assert maker.evaluate(photo, photo, everywhere)["style"] == pytest.approx(maker.evaluate(photo, photo)["style"])
@@ -111,8 +112,8 @@ def test_a_target_at_a_moment_is_the_style_itself_and_between_two_lies_between(
     assert max(abs(late - early) for early, late in pairwise(steps)) < abs(steps[-1] - steps[0])
     colours = {}
     for way in (0.0, 0.5, 1.0):
-        direction = Guidance((RegionGuidance((StyleMix(1.0, ((0, 1 - way), (1, way))),)),))
-        colours[way] = maker.stylize(photo, iterations=40, direction=direction).image.mean((2, 3))
+        guidance = Guidance((RegionGuidance((StyleMix(1.0, ((0, 1 - way), (1, way))),)),))
+        colours[way] = maker.stylize(photo, iterations=40, guidance=guidance).image.mean((2, 3))
     assert (colours[0.5] - colours[0.0]).norm() < (colours[1.0] - colours[0.0]).norm()
     assert (colours[0.5] - colours[1.0]).norm() < (colours[1.0] - colours[0.0]).norm()
 
@@ -122,7 +123,7 @@ def test_each_region_takes_the_colours_of_its_own_style(
 ) -> None:
     left, right = halves()
     areas = (RegionGuidance(WHOLE, left), RegionGuidance((StyleMix(1.0, ((1, 1.0),)),), right))
-    image = stylizer(features, painting, other).stylize(photo, iterations=40, direction=Guidance(areas)).image
+    image = stylizer(features, painting, other).stylize(photo, iterations=40, guidance=Guidance(areas)).image
     wanted = [from_pixels(style).mean((2, 3)) for style in (painting, other)]
     for half, own, foreign in ((image[..., :40], 0, 1), (image[..., 56:], 1, 0)):
         found = half.mean((2, 3))
@@ -141,7 +142,7 @@ def test_a_region_counts_by_its_area_and_one_without_any_not_at_all(
     assert half["style"] == pytest.approx(cut / 2, rel=0.15)  # but for the target's size and the edge
     speck = np.zeros_like(left)
     speck[5, 7] = 1
-    found = maker.stylize(photo, iterations=3, direction=Guidance((RegionGuidance(WHOLE, speck),)))
+    found = maker.stylize(photo, iterations=3, guidance=Guidance((RegionGuidance(WHOLE, speck),)))
     assert all(np.isfinite(value) for value in found.losses.values())
 
 
@@ -150,15 +151,15 @@ def test_where_no_style_is_wanted_the_content_stays_as_it_is(
     sections: dict[str, Any], features: Features, painting: Picture, photo: Tensor
 ) -> None:
     left, right = halves()
-    direction = Guidance((RegionGuidance(WHOLE, left), RegionGuidance((), right)))
-    found = stylizer(features, painting, **sections).stylize(photo, iterations=6, direction=direction)
+    guidance = Guidance((RegionGuidance(WHOLE, left), RegionGuidance((), right)))
+    found = stylizer(features, painting, **sections).stylize(photo, iterations=6, guidance=guidance)
     assert torch.equal(found.image[..., 48:], photo[..., 48:])
     assert (found.image[..., :48] - photo[..., :48]).abs().mean() > 0.02
 
 
 def test_a_frame_without_any_style_is_its_content(features: Features, painting: Picture, photo: Tensor) -> None:
     bare = Guidance((RegionGuidance((), np.full((64, 96), 255, np.uint8)),))
-    found = stylizer(features, painting).stylize(photo, iterations=2, direction=bare)
+    found = stylizer(features, painting).stylize(photo, iterations=2, guidance=bare)
     assert torch.equal(found.image, photo)
     assert found.losses["style"] == 0
 
@@ -180,7 +181,7 @@ def test_the_source_over_a_state_is_exact_where_it_is_all() -> None:
     source = generator.integers(0, 256, (4, 6, 3), np.uint8)
     bare = np.zeros((4, 6), np.uint8)
     bare[:, 2:4], bare[:, 4:] = 51, 255
-    found = over_source(state, source, bare)
+    found = blend_with_source(state, source, bare)
     np.testing.assert_array_equal(found[:, :2], state[:, :2])
     np.testing.assert_array_equal(found[:, 4:], to_16_bits(source)[:, 4:])
     np.testing.assert_allclose(found[:, 2:4], 0.8 * state[:, 2:4] + 0.2 * to_16_bits(source)[:, 2:4], atol=1)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from vidnst.config import OptimizeConfig
 from vidnst.errors import NumericalError
-from vidnst.style import optimize
+from vidnst.style import minimize as minimize_module
 from vidnst.style.losses.objective import TERMS
-from vidnst.style.optimize import StepReport, minimise
+from vidnst.style.minimize import StepReport, minimize
 
 Loss = Callable[[Tensor], Mapping[str, Tensor]]
 OPTIMIZERS = ["adam", "lbfgs"]
@@ -49,7 +49,7 @@ def goal() -> Tensor:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_picture_arrives_where_its_loss_is_least(optimizer: str, start: Tensor, goal: Tensor) -> None:
-    found = minimise(toward(goal), start, config=config(optimizer=optimizer, final_rate=0.02), evaluations=120)
+    found = minimize(toward(goal), start, config=config(optimizer=optimizer, final_rate=0.02), evaluations=120)
     assert (found.image - goal).abs().mean() < 0.005
 
 
@@ -59,14 +59,14 @@ def test_evaluations_are_counted_and_never_exceed_the_limit(
     optimizer: str, limit: int, start: Tensor, goal: Tensor
 ) -> None:
     seen: list[Tensor] = []
-    found = minimise(toward(goal, seen), start, config=config(optimizer=optimizer), evaluations=limit)
+    found = minimize(toward(goal, seen), start, config=config(optimizer=optimizer), evaluations=limit)
     assert len(seen) == found.evaluations == limit
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_start_is_left_as_it_was(optimizer: str, start: Tensor, goal: Tensor) -> None:
     before = start.clone()
-    minimise(toward(goal), start, config=config(optimizer=optimizer), evaluations=5)
+    minimize(toward(goal), start, config=config(optimizer=optimizer), evaluations=5)
     assert torch.equal(start, before)
     assert not start.requires_grad
 
@@ -75,7 +75,7 @@ def test_the_start_is_left_as_it_was(optimizer: str, start: Tensor, goal: Tensor
 def test_all_pictures_stay_in_the_box(optimizer: str, start: Tensor) -> None:
     seen: list[Tensor] = []
     outside = torch.where(start > 0.5, 3.0, -2.0)
-    found = minimise(
+    found = minimize(
         toward(outside, seen), start * 4 - 1, config=config(optimizer=optimizer, learning_rate=0.5), evaluations=20
     )
     for picture in [*seen, found.image]:
@@ -87,7 +87,7 @@ def test_all_pictures_stay_in_the_box(optimizer: str, start: Tensor) -> None:
 def test_the_best_picture_is_returned_even_if_later_ones_are_worse(start: Tensor, goal: Tensor) -> None:
     seen: list[Tensor] = []
     # A step much too long: Adam overshoots again and again.
-    found = minimise(toward(goal, seen), start, config=config(learning_rate=0.9, final_rate=1.0), evaluations=9)
+    found = minimize(toward(goal, seen), start, config=config(learning_rate=0.9, final_rate=1.0), evaluations=9)
     totals = [(picture - goal).square().mean().item() for picture in seen]
     best = min(range(len(totals)), key=totals.__getitem__)
     assert best != len(totals) - 1
@@ -102,12 +102,12 @@ def test_no_gradient_is_computed_that_no_step_follows(start: Tensor, goal: Tenso
         differentiable.append(picture.requires_grad and torch.is_grad_enabled())
         return toward(goal)(picture)
 
-    minimise(watched, start, config=config(), evaluations=4)
+    minimize(watched, start, config=config(), evaluations=4)
     assert differentiable == [True, True, True, False]
 
 
 def test_a_single_evaluation_gives_the_start_back(start: Tensor, goal: Tensor) -> None:
-    found = minimise(toward(goal), start, config=config(), evaluations=1)
+    found = minimize(toward(goal), start, config=config(), evaluations=1)
     assert torch.equal(found.image, start)
 
 
@@ -119,13 +119,13 @@ def test_it_stops_when_the_loss_has_stopped_falling_and_still_gives_the_best(
         return as_terms((picture - goal).square().mean() + 1)
 
     settings = config(optimizer=optimizer, tolerance=1e-3, patience=5)
-    found = minimise(offset, start, config=settings, evaluations=400)
+    found = minimize(offset, start, config=settings, evaluations=400)
     assert 5 < found.evaluations < 400
     assert found.losses["total"] < offset(start)["total"].item()
 
 
 def test_tolerance_zero_never_stops_early(start: Tensor) -> None:
-    found = minimise(toward(start), start, config=config(patience=2), evaluations=12)
+    found = minimize(toward(start), start, config=config(patience=2), evaluations=12)
     assert found.evaluations == 12
 
 
@@ -140,17 +140,17 @@ def test_nan_and_infinity_are_errors_that_say_when(value: float, after: int, sta
         return as_terms((picture - goal).square().mean() * (value if count > after else 1))
 
     with pytest.raises(NumericalError, match=rf"evaluation {after + 1} of 20"):
-        minimise(breaks, start, config=config(), evaluations=20)
+        minimize(breaks, start, config=config(), evaluations=20)
 
 
 def test_a_nan_gradient_does_not_reach_the_result(start: Tensor) -> None:
     with pytest.raises(NumericalError):
-        minimise(lambda x: as_terms((x - x.detach()).abs().sqrt().sum()), start, config=config(), evaluations=20)
+        minimize(lambda x: as_terms((x - x.detach()).abs().sqrt().sum()), start, config=config(), evaluations=20)
 
 
 def test_progress_is_reported_in_order_and_can_cancel(start: Tensor, goal: Tensor) -> None:
     reports: list[StepReport] = []
-    found = minimise(toward(goal), start, config=config(), evaluations=6, on_step=reports.append)
+    found = minimize(toward(goal), start, config=config(), evaluations=6, on_step=reports.append)
     assert [report.evaluation for report in reports] == [1, 2, 3, 4, 5, 6]
     assert {report.limit for report in reports} == {6}
     assert (reports[0].height, reports[0].width) == (8, 12)
@@ -165,14 +165,14 @@ def test_progress_is_reported_in_order_and_can_cancel(start: Tensor, goal: Tenso
             raise StopError
 
     with pytest.raises(StopError):
-        minimise(toward(goal), start, config=config(), evaluations=6, on_step=stop)
+        minimize(toward(goal), start, config=config(), evaluations=6, on_step=stop)
 
 
 def test_step_scale_shortens_the_steps(start: Tensor, goal: Tensor) -> None:
     moved = []
     for scale in (1.0, 0.25):
         seen: list[Tensor] = []
-        minimise(toward(goal, seen), start, config=config(), evaluations=2, step_scale=scale)
+        minimize(toward(goal, seen), start, config=config(), evaluations=2, step_scale=scale)
         moved.append((seen[1] - seen[0]).abs().mean().item())
     assert moved[1] == pytest.approx(0.25 * moved[0], rel=0.05)
 
@@ -183,7 +183,7 @@ def test_steps_are_as_long_in_large_pictures_as_in_small_ones(optimizer: str) ->
     for repeats in (1, 8):
         x = torch.tensor([[0.3, 0.6], [0.5, 0.4]]).repeat(repeats, repeats).expand(1, 3, -1, -1)
         seen: list[Tensor] = []
-        minimise(toward(torch.full_like(x, 0.45), seen), x, config=config(optimizer=optimizer), evaluations=4)
+        minimize(toward(torch.full_like(x, 0.45), seen), x, config=config(optimizer=optimizer), evaluations=4)
         moved.append(seen[-1][..., :2, :2])
     torch.testing.assert_close(moved[0], moved[1])
 
@@ -196,7 +196,7 @@ def test_lbfgs_overtakes_adam_on_a_badly_scaled_valley(start: Tensor, goal: Tens
         return as_terms(mean + 50 * (picture.mean() - goal.mean()).square())
 
     losses = {
-        optimizer: minimise(valley, start, config=config(optimizer=optimizer), evaluations=60).losses["total"]
+        optimizer: minimize(valley, start, config=config(optimizer=optimizer), evaluations=60).losses["total"]
         for optimizer in OPTIMIZERS
     }
     assert losses["lbfgs"] < losses["adam"] / 2
@@ -208,7 +208,7 @@ def test_a_report_carries_the_picture_just_evaluated_and_it_stays_as_it_is(
 ) -> None:
     seen: list[Tensor] = []
     reports: list[StepReport] = []
-    minimise(toward(goal, seen), start, config=config(optimizer=optimizer), evaluations=6, on_step=reports.append)
+    minimize(toward(goal, seen), start, config=config(optimizer=optimizer), evaluations=6, on_step=reports.append)
     assert len(reports) == len(seen) == 6
     for report, picture in zip(reports, seen, strict=True):
         assert torch.equal(report.picture, picture)
@@ -219,12 +219,12 @@ def test_a_report_carries_the_picture_just_evaluated_and_it_stays_as_it_is(
 def test_watching_every_step_where_losses_are_read_now_and_then_changes_nothing(
     optimizer: str, start: Tensor, goal: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(optimize, "_read_every", lambda device: 7)  # as on a GPU, which waits for every look
+    monkeypatch.setattr(minimize_module, "_read_every", lambda device: 7)  # as on a GPU, which waits for every look
     settles = config(optimizer=optimizer, tolerance=0.5, patience=3)
     rare: list[StepReport] = []
-    plain = minimise(toward(goal), start, config=settles, evaluations=90, on_step=rare.append)
+    plain = minimize(toward(goal), start, config=settles, evaluations=90, on_step=rare.append)
     watched: list[StepReport] = []
-    found = minimise(toward(goal), start, config=settles, evaluations=90, on_step=watched.append, every_step=True)
+    found = minimize(toward(goal), start, config=settles, evaluations=90, on_step=watched.append, every_step=True)
     assert torch.equal(found.image, plain.image)
     assert found.evaluations == plain.evaluations
     assert found.evaluations % 7 == 0, "it settled, at a look"
@@ -237,7 +237,7 @@ def test_steps_stay_as_they_are_for_a_while_and_then_fall() -> None:
     seen: list[torch.Tensor] = []
     goal, start = torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
     settings = config(learning_rate=0.01, final_rate=0.1)
-    minimise(toward(goal, seen), start, config=settings, evaluations=12, steady=0.5)
+    minimize(toward(goal, seen), start, config=settings, evaluations=12, steady=0.5)
     # A gradient that hardly changes: Adam's steps are the rate itself.
     steps = [float((after - before).mean()) for before, after in pairwise(seen)]
     assert steps[:6] == pytest.approx([0.01] * 6, rel=0.02)

@@ -48,7 +48,7 @@ class Minimum:
     evaluations: int
 
 
-def minimise(
+def minimize(
     loss: Loss,
     start: Tensor,
     *,

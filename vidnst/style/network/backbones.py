@@ -1,0 +1,113 @@
+"""The backbones as tables of layers: VGG19, and slim with a quarter of its channels.
+
+Standard library only, so that layers can be checked and costs estimated without loading torch.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vidnst.config import VGG19_LAYERS, RenderConfig
+from vidnst.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class ConvLayer:
+    """One 3x3 convolution with the ReLU after it."""
+
+    name: str
+    """Name of its ReLU: `relu4_2`."""
+    index: int
+    """Its number in torchvision's `features`."""
+    inputs: int
+    """Input channels."""
+    outputs: int
+    """Output channels."""
+    block: int
+    """From 0: the number of poolings before it."""
+
+    @property
+    def weight_key(self) -> str:
+        """Key of its filters in torchvision's files: `(outputs, inputs, 3, 3)`."""
+        return f"features.{self.index}.weight"
+
+    @property
+    def bias_key(self) -> str:
+        """Key of its biases in torchvision's files: `(outputs,)`."""
+        return f"features.{self.index}.bias"
+
+    @property
+    def stride_px(self) -> int:
+        """Pixels of the picture between two neighbouring positions of its map."""
+        return 1 << self.block
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """VGG19's order of convolutions and poolings (Simonyan & Zisserman 2015), with its own numbers of channels."""
+
+    title: str
+    """Its name in messages."""
+    layers: tuple[ConvLayer, ...]
+    """From the shallowest."""
+
+    @classmethod
+    def from_blocks(cls, title: str, blocks: Iterable[tuple[int, int]]) -> "Backbone":
+        """Build the table from each block's channels and number of convolutions, with a 2x2 pooling between blocks."""
+        layers: list[ConvLayer] = []
+        index, inputs = 0, 3
+        for block, (outputs, count) in enumerate(blocks):
+            for number in range(1, count + 1):
+                layers.append(ConvLayer(f"relu{block + 1}_{number}", index, inputs, outputs, block))
+                index, inputs = index + 2, outputs  # convolution, ReLU
+            index += 1  # pooling
+        return cls(title, tuple(layers))
+
+    def up_to(self, last_layer: str) -> tuple[ConvLayer, ...]:
+        """The layers down to `last_layer`, from the shallowest; ConfigError if the backbone has no such layer."""
+        names = [layer.name for layer in self.layers]
+        if last_layer in names:
+            return self.layers[: names.index(last_layer) + 1]
+        other = "; --backbone vgg19 goes deeper" if last_layer in VGG19_LAYERS else ""
+        raise ConfigError(f"{self.title} has no layer {last_layer!r}", f"name one of {names[0]} to {names[-1]}{other}")
+
+    def flops(self, height: int, width: int, last_layer: str) -> int:
+        """Floating-point operations (a multiply-add is two) of one forward pass over a `height` x `width` picture.
+
+        Only convolutions count; everything else is about a thousandth of them. The gradient of a frozen network with
+        respect to the picture costs the same again, so a step of the optimizer costs about twice this.
+        """
+        return sum(
+            2 * 9 * layer.inputs * layer.outputs * (height // layer.stride_px) * (width // layer.stride_px)
+            for layer in self.up_to(last_layer)
+        )
+
+
+VGG19_BACKBONE = Backbone.from_blocks("VGG19", ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4)))
+SLIM_BACKBONE = Backbone.from_blocks("slim", ((16, 2), (32, 2), (64, 4), (128, 4), (128, 1)))
+"""A quarter of VGG19's channels and a sixteenth of its arithmetic, down to relu5_1."""
+BACKBONES = {"vgg19": VGG19_BACKBONE, "slim": SLIM_BACKBONE}
+"""By the values of `model.backbone`."""
+
+
+def deepest(layers: Iterable[str]) -> str:
+    """The deepest of some layers, by name."""
+    return max(layers, key=VGG19_LAYERS.index)
+
+
+def last_layer(config: RenderConfig) -> str:
+    """The deepest layer with a weight in the losses: weights must reach down to it."""
+    layers = {**config.losses.content_layers, **config.losses.style_layers}
+    return deepest(name for name, weight in layers.items() if weight > 0)
+
+
+def smallest_side_px(last_layer: str) -> int:
+    """Shortest side in pixels that a picture must have for the map of `last_layer` to have at least one position."""
+    return VGG19_BACKBONE.up_to(last_layer)[-1].stride_px
+
+
+_STRIDES = {layer.name: layer.stride_px for layer in VGG19_BACKBONE.layers}
+
+
+def stride_px(layer: str) -> int:
+    """Pixels of the picture between two neighbouring positions of a layer's map."""
+    return _STRIDES[layer]
