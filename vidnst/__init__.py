@@ -1,23 +1,30 @@
 """vidnst: neural style transfer for moving pictures, steady, parallel and resumable.
 
-`render` stylizes a clip, `stylize` one picture; `proof`, `evolve` and `compare` show what settings do. Importing this
-package loads neither torch nor Ray nor OpenCV; calling these functions does.
+`render` stylizes a clip, `stylize` one picture, `batch` many clips; `resume` continues what was stopped. `proof`,
+`evolve` and `compare` show what settings do, `plan` what a render would take, `measure` how steady an output is, `probe`
+what a source holds. Importing this package loads neither torch nor Ray nor OpenCV, and changes nothing in the process.
 """
 
-import os
+import importlib
 from typing import TYPE_CHECKING, Any
 
-# Threads of torch's OpenMP spin while they wait for each other, so wherever another process wants a core (Ray's own,
-# the flow, anything) all of them stall: 1.6 s an iteration instead of 0.6 s on two busy cores. libgomp reads this once,
-# when torch loads it; a user's own choice wins.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# But for some microseconds: threads that wait for each other at the end of a layer mostly need no longer, and waking up
-# takes longer than that. 0.084 to 0.074 s an iteration at 256x144 on two free cores, 0.21 to 0.15 on busy ones.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-
 if TYPE_CHECKING:
+    from vidnst import errors as errors
+    from vidnst import events as events
+    from vidnst.api import batch as batch
+    from vidnst.api import measure as measure
+    from vidnst.api import plan as plan
+    from vidnst.api import probe as probe
+    from vidnst.api import render as render
+    from vidnst.api import resume as resume
     from vidnst.config import RenderConfig as RenderConfig
-    from vidnst.rendering.pipeline import render as render
+    from vidnst.config.loader import load_config as load_config
+    from vidnst.config.loader import preset_names as preset_names
+    from vidnst.config.style import Style as Style
+    from vidnst.errors import CancelledError as CancelledError
+    from vidnst.errors import FramesFailedError as FramesFailedError
+    from vidnst.errors import VidnstError as VidnstError
+    from vidnst.rendering.pipeline import RenderResult as RenderResult
     from vidnst.style.stylizer import stylize_image as stylize
     from vidnst.tools.preview.compare import compare as compare
     from vidnst.tools.preview.evolve import evolve as evolve
@@ -25,25 +32,30 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["RenderConfig", "__version__", "compare", "evolve", "proof", "render", "stylize"]
-
 _HOMES = {
-    "RenderConfig": ("vidnst.config", "RenderConfig"),
-    "compare": ("vidnst.tools.preview.compare", "compare"),
-    "evolve": ("vidnst.tools.preview.evolve", "evolve"),
-    "proof": ("vidnst.tools.preview.proof", "proof"),
-    "render": ("vidnst.rendering.pipeline", "render"),
-    "stylize": ("vidnst.style.stylizer", "stylize_image"),
+    **dict.fromkeys(("batch", "measure", "plan", "probe", "render", "resume"), "vidnst.api"),
+    "RenderConfig": "vidnst.config",
+    **dict.fromkeys(("load_config", "preset_names"), "vidnst.config.loader"),
+    "Style": "vidnst.config.style",
+    **dict.fromkeys(("CancelledError", "FramesFailedError", "VidnstError"), "vidnst.errors"),
+    "RenderResult": "vidnst.rendering.pipeline",
+    "stylize": "vidnst.style.stylizer",
+    "compare": "vidnst.tools.preview.compare",
+    "evolve": "vidnst.tools.preview.evolve",
+    "proof": "vidnst.tools.preview.proof",
 }
+"""The module of each public name; it is imported when the name is used for the first time."""
+_MODULES = ("errors", "events")
+
+__all__ = [*_HOMES, *_MODULES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"vidnst.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'vidnst' has no attribute {name!r}")
-    import importlib
-
-    module, attribute = _HOMES[name]
-    return getattr(importlib.import_module(module), attribute)
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,12 +1,12 @@
-"""What is done to pictures outside of the optimisation: source frames filtered first, rendered frames finished last.
+"""Applies effects outside of the optimisation: filters to source frames, colours and filters to rendered frames.
 
-Both are the same pass: a chain of steps (`finish.steps`) is applied to the frames of each shot, the results are kept in
-the run folder, and a pass that was killed goes on to the same bytes. Nothing of it is ever read by a warm start of the
-same frames, and the scheduler knows nothing of it.
+Both are the same pass: a chain of effects (`media.effects.effect_chain`) is applied to the frames of each shot, the
+results are kept in the run folder, and a pass that was killed resumes with the same bytes. Warm starts never read the
+results, and the scheduler knows nothing of them.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,116 +15,121 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 
-from vidnst.config import ColourConfig, RenderConfig
+from vidnst.config import ColourConfig, MotionConfig, RenderConfig
 from vidnst.errors import CancelledError
 from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
 from vidnst.frames import Pixels, Shot, SourceKind, from_float, spread_over, to_float
+from vidnst.media.images import encode_png, read_picture
+from vidnst.media.input.frame_cache import FrameCache
+from vidnst.motion.flow import estimate_pair
+from vidnst.motion.warp import enlarge
 from vidnst.parallel import local_cores
-from vidnst.rendering.prepare import Job
-from vidnst.rendering.source_frames import open_frames, report_repeated, some_frames
-from vidnst.runs import RunStore, reading_plan
+from vidnst.rendering.prepare import CheckedRequest
+from vidnst.rendering.prepared_render import PreparedRender
+from vidnst.rendering.source_frames import SourceFrames, report_repeated
+from vidnst.rendering.styles.style_spec import StylePicture
+from vidnst.runs import RunStore
 from vidnst.runs.image_folder import PictureFolder
 
-if TYPE_CHECKING:  # they bring OpenCV and scikit-image
+if TYPE_CHECKING:  # they bring scikit-image
     from vidnst.media.effects.colour_space import Picture
     from vidnst.media.effects.colour_transfer import Colours
     from vidnst.media.effects.effect_chain import Chain, EffectState, Motion
-    from vidnst.media.input.frame_cache import FrameCache
-
 
 _MOST_THREADS = 4
-_LEARNT_FRAMES = 8
-"""Frames of a shot that a palette is made from."""
-_LEARNT_PX = 640
-"""Their longest side."""
+_PALETTE_FRAMES = 8
+"""Frames of a shot from which a palette is made."""
+_PALETTE_PX = 640
+"""Longest side of those frames."""
 _COLOUR_FRAMES = 16
-"""Frames of the range that its colours are taken from."""
+"""Frames of the range from which the source's colours are measured."""
 
 
-def filter_input(
-    job: Job, store: RunStore, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
-) -> Job:
-    """The job with its source frames filtered, in the run folder's `before`; as it is where no filter comes before.
+def filter_source(
+    checked: CheckedRequest,
+    source: SourceFrames,
+    store: RunStore,
+    on_event: OnEvent = ignore,
+    cancelled: Cancelled | None = None,
+) -> SourceFrames:
+    """Apply the filters that come before rendering, into the run folder; without any, return the source as it is.
 
     Raises:
-        CancelledError: `cancelled` said so; what is filtered is kept.
+        CancelledError: `cancelled` said so; the frames that are filtered are kept.
         BadFrameError: a frame does not decode, and is not to be repeated.
     """
-    if not job.config.filters.before:
-        return job
+    if not checked.config.filters.before:
+        return source
     from vidnst.media.effects.effect_chain import filtering_chain
 
     folder = PictureFolder(store.folder, "before")
-    bits: Literal[8, 16] = 16 if job.clip.bit_depth == 16 else 8
-    work = _Pass("filtering", job, shots, folder, filtering_chain(job.config), bits)
-    work.run(on_event, cancelled)
-    for index in sorted(work.repeated):
+    bits: Literal[8, 16] = 16 if source.clip.bit_depth == 16 else 8
+    chain = filtering_chain(checked.config)
+    effects = _EffectsPass("filtering", source, folder, chain, bits, checked.config.motion)
+    effects.run(on_event, cancelled)
+    for index in sorted(effects.repeated):
         report_repeated(store, on_event, index)
-    paths = tuple(folder.path(index) for index in range(job.clip.frame_count))
-    filtered = replace(job.clip, kind=SourceKind.PICTURES, paths=paths, width=job.width, height=job.height)
-    return replace(job, filtered=replace(filtered, bit_depth=bits))
+    width, height = source.size
+    clip = replace(
+        source.clip,
+        kind=SourceKind.PICTURES,
+        paths=tuple(folder.path(index) for index in range(source.clip.frame_count)),
+        width=width,
+        height=height,
+        bit_depth=bits,
+    )
+    return SourceFrames(clip, source.shots, source.size, on_bad_frame="error")
 
 
-def finish_frames(
-    job: Job, store: RunStore, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
-) -> None:
-    """Make the final pictures, in the run folder's `finished`; nothing where the rendered frames are final.
+def finish_frames(render: PreparedRender, cancelled: Cancelled | None = None) -> None:
+    """Apply the effects that follow rendering, into the run folder; without any, do nothing.
 
     Raises:
-        CancelledError: `cancelled` said so; what is finished is kept.
+        CancelledError: `cancelled` said so; the frames that are finished are kept.
     """
-    if not job.config.finishes:
+    config, store = render.config, render.store
+    if not config.finishes:
         return
     from vidnst.media.effects.effect_chain import finishing_chain
 
-    folder = PictureFolder(store.folder, "finished")
-    config = job.config
-    if job.passes_through and (config.photo.enabled or config.colour != ColourConfig()):
-        on_event(Warned("colour and photo change nothing where optimize.iterations is 0: nothing is rendered"))
-    chain = finishing_chain(config)
-    _Pass("finishing", job, shots, folder, chain, config.output.bits, store.frame_path).run(on_event, cancelled)
+    if not config.stylizes and (config.photo.enabled or config.colour != ColourConfig()):
+        render.recorder(Warned("colour and photo change nothing if optimize.iterations is 0: nothing is rendered"))
+    folder, chain = PictureFolder(store.folder, "finished"), finishing_chain(config)
+    effects = _EffectsPass(
+        "finishing", render.source, folder, chain, config.output.bits, config.motion, store.layout.frame
+    )
+    effects.run(render.recorder, cancelled)
 
 
-def final_frames(job: Job, store: RunStore) -> list[Path]:
-    """The pictures of a job that are packed and measured, in order."""
-    folder = "finished" if job.config.finishes else "frames"
-    return [store.folder / folder / store.frame_path(index).name for index in range(job.start, job.end)]
+def colour_styles(checked: CheckedRequest, source: SourceFrames, store: RunStore) -> tuple[StylePicture, ...]:
+    """Return the style pictures in the source's colours, or grey like the source, as the settings say.
 
-
-def colour_styles(job: Job, store: RunStore, shots: Sequence[Shot]) -> Job:
-    """The job with its style pictures in the source's colours, or grey as the source is, where that is asked for.
-
-    The source's colours are taken once, from frames all over the range, and kept in the plan.
+    The source's colours are measured once, on frames spread over the range, and kept in the plan.
     """
-    wanted = job.config.colour
-    if (wanted.transfer == "none" and wanted.keep != "matched") or not job.styles:
-        return job
+    colour = checked.config.colour
+    if (colour.transfer == "none" and colour.keep != "matched") or not checked.styles:
+        return checked.styles
     from vidnst.media.effects.colour_space import shrunk
     from vidnst.media.effects.colour_transfer import colours_of
 
-    plan = store.read_plan() or {}
-    if plan.get("colours") is None:
-        frames = [shrunk(to_float(pixels), 256) for pixels in some_frames(job, shots, _COLOUR_FRAMES)]
-        plan |= {"colours": colours_of(frames, seed=job.config.optimize.seed).to_json()}
-        store.write_plan(plan)
-    recolour = colourist(job.config, store)
+    assert store.plan is not None
+    if store.plan.colours is None:
+        frames = [shrunk(to_float(pixels), 256) for pixels in source.sample(_COLOUR_FRAMES)]
+        store.update_plan(colours=colours_of(frames, seed=checked.config.optimize.seed))
+    recolour = recolouring(checked.config, store)
     assert recolour is not None
-    return replace(job, styles=tuple(replace(style, pixels=recolour(style.pixels)) for style in job.styles))
+    return tuple(replace(style, pixels=recolour(style.pixels)) for style in checked.styles)
 
 
-def colourist(config: RenderConfig, store: RunStore) -> Callable[[Pixels], Pixels] | None:
-    """What is done to the colours of style pictures, once `colour_styles` has looked at the source; None is nothing."""
-    from vidnst.media.effects.colour_transfer import Colours
-
-    kept = (store.read_plan() or {}).get("colours")
-    if kept is None:
+def recolouring(config: RenderConfig, store: RunStore) -> Callable[[Pixels], Pixels] | None:
+    """Return what changes the colours of style pictures, once `colour_styles` has run; None if nothing does."""
+    if store.plan is None or store.plan.colours is None:
         return None
-    with reading_plan(store.folder):
-        return partial(coloured, colours=Colours.from_json(kept), config=config)
+    return partial(coloured, colours=store.plan.colours, config=config)
 
 
 def coloured(pixels: Pixels, colours: "Colours", config: RenderConfig) -> Pixels:
-    """A style picture as it is for a clip of these colours: 16 bits per channel, so that nothing is rounded twice."""
+    """Return a style picture in a clip's colours, with 16 bits per channel so that nothing is rounded twice."""
     from vidnst.media.effects.colour_transfer import grey_like, transferred
 
     style, transfer = to_float(pixels), config.colour.transfer
@@ -134,45 +139,49 @@ def coloured(pixels: Pixels, colours: "Colours", config: RenderConfig) -> Pixels
 
 
 @dataclass
-class _Pass:
-    """A chain over all frames of a job."""
+class _EffectsPass:
+    """A chain of effects over all frames of a source."""
 
     stage: str
-    job: Job
-    shots: Sequence[Shot]
+    source: SourceFrames
     folder: PictureFolder
     chain: "Chain"
     bits: Literal[8, 16]
+    motion: MotionConfig
     rendered: Callable[[int], Path] | None = None
-    """Where a picture is read from; None takes the source's frame itself."""
+    """Path of the picture that a frame starts from; None takes the source's frame."""
     repeated: set[int] = field(default_factory=set)
     """Frames of the source that do not decode."""
     _reading: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
     _counting: threading.Lock = field(default_factory=threading.Lock)
     _done: int = 0
-    """Frames that are there: kept count of, since looking through a long clip after each of its frames takes long."""
-    _told: int = 0
-    _frames: "FrameCache" = field(init=False)
+    """Number of finished frames: a counter, since listing the folder of a long clip after each frame takes long."""
+    _reported: int = 0
+    _frames: FrameCache = field(init=False)
+
+    @property
+    def _total(self) -> int:
+        return sum(map(len, self.source.shots))
 
     def run(self, on_event: OnEvent, cancelled: Cancelled | None) -> None:
-        total = self.job.end - self.job.start
-        self._done = sum(self.folder.has(index) for index in range(self.job.start, self.job.end))
-        if self._done == total:
+        """Apply the chain to the frames that earlier sessions have not finished."""
+        self._done = sum(self.folder.has(index) for shot in self.source.shots for index in range(shot.start, shot.end))
+        if self._done == self._total:
             return
-        on_event(Stage(self.stage, self._done, total))
-        frames = open_frames(self.job, self.shots, on_repeated=self.repeated.add)
+        on_event(Stage(self.stage, self._done, self._total))
+        frames = self.source.open(on_repeated=self.repeated.add)
         with frames as self._frames, ThreadPoolExecutor(_threads()) as pool:
             try:
-                self._drive(pool, partial(self._tell, on_event), cancelled)
+                self._drive(pool, partial(self._report, on_event), cancelled)
             except BaseException:
                 self._stop.set()
                 pool.shutdown(cancel_futures=True)
                 raise
-        on_event(Stage(self.stage, total, total))
+        on_event(Stage(self.stage, self._total, self._total))
 
-    def _drive(self, pool: ThreadPoolExecutor, tell: Callable[[], None], cancelled: Cancelled | None) -> None:
-        """Have the pool work, a bounded number of pieces at a time, and tell how far it is."""
+    def _drive(self, pool: ThreadPoolExecutor, report: Callable[[], None], cancelled: Cancelled | None) -> None:
+        """Have the pool work, a bounded number of pieces at a time, and report the progress."""
         pieces, running = self._pieces(), set[Future[object]]()
         while True:
             while len(running) < 2 * _threads() and (piece := next(pieces, None)):
@@ -182,19 +191,19 @@ class _Pass:
             finished, running = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
             for future in finished:
                 future.result()
-            tell()
+            report()
             if cancelled is not None and cancelled():
                 raise CancelledError(f"stopped while {self.stage}")
 
-    def _tell(self, on_event: OnEvent) -> None:
+    def _report(self, on_event: OnEvent) -> None:
         done = self._done
-        if done != self._told:
-            self._told = done
-            on_event(Stage(self.stage, done, self.job.end - self.job.start))
+        if done != self._reported:
+            self._reported = done
+            on_event(Stage(self.stage, done, self._total))
 
     def _pieces(self) -> Iterator[Callable[[], object]]:
-        """Work that can be done side by side: shots whose frames need each other, else single frames."""
-        for number, shot in enumerate(self.shots):
+        """Yield work that can run in parallel: whole shots if their frames depend on each other, else single frames."""
+        for number, shot in enumerate(self.source.shots):
             missing = [index for index in range(shot.start, shot.end) if not self.folder.has(index)]
             if not missing:
                 continue
@@ -205,22 +214,22 @@ class _Pass:
                 yield from (partial(self._one, chain, number, index, {}, None) for index in missing)
 
     def _learned(self, number: int, shot: Shot) -> "Chain":
-        """The chain for a shot."""
+        """Return the chain for a shot, with its palette made from the shot's frames."""
         from vidnst.media.effects.colour_space import shrunk
 
         if not self.chain.learns:
             return self.chain
-        indices = spread_over(shot.start, shot.end, _LEARNT_FRAMES)
+        indices = spread_over(shot.start, shot.end, _PALETTE_FRAMES)
         pairs = ((self._picture(number, index), to_float(self._source(number, index))) for index in indices)
-        return self.chain.learned([(shrunk(one, _LEARNT_PX), shrunk(two, _LEARNT_PX)) for one, two in pairs])
+        return self.chain.learned([(shrunk(one, _PALETTE_PX), shrunk(two, _PALETTE_PX)) for one, two in pairs])
 
     def _shot(self, number: int, shot: Shot, chain: "Chain") -> None:
-        """All frames of a shot, from where an earlier pass was ended."""
+        """Apply the chain to the frames of a shot in order, from where an earlier session ended."""
         first, state = shot.start, dict[str, NDArray[Any]]()
-        if kept := self.folder.read_state(number):
-            last, left = kept
+        if saved := self.folder.read_state(number):
+            last, saved_state = saved
             if shot.start <= last < shot.end and all(map(self.folder.has, range(shot.start, last + 1))):
-                first, state = last + 1, left
+                first, state = last + 1, saved_state
         for index in range(first, shot.end):
             if self._stop.is_set():
                 return
@@ -231,8 +240,7 @@ class _Pass:
     def _one(
         self, chain: "Chain", number: int, index: int, before: "EffectState", motion: "Motion | None"
     ) -> "EffectState":
-        """One frame; what it leaves."""
-        from vidnst.media.images import encode_png
+        """Apply the chain to one frame, and return the state that the next frame needs."""
 
         source = to_float(self._source(number, index))
         picture = source if self.rendered is None else self._picture(number, index)
@@ -245,23 +253,19 @@ class _Pass:
         return state
 
     def _source(self, number: int, index: int) -> Pixels:
-        with self._reading:  # the cache is not to be shared by threads
+        with self._reading:  # the cache is not thread-safe
             return self._frames.get(number, index)
 
     def _picture(self, number: int, index: int) -> "Picture":
-        from vidnst.media.images import read_picture
-
         if self.rendered is None:
             return to_float(self._source(number, index))
         return to_float(read_picture(self.rendered(index)))
 
     def _motion(self, number: int, index: int) -> "Motion":
-        """From the frame before: by DIS whatever the render uses, since a worker's network is not at hand here."""
+        """Return the motion from the frame before; always by DIS, since only workers have RAFT's network."""
         from vidnst.media.effects.effect_chain import Motion
-        from vidnst.motion.flow import estimate_pair
-        from vidnst.motion.warp import enlarge
 
-        now, before, motion = self._source(number, index), self._source(number, index - 1), self.job.config.motion
+        now, before, motion = self._source(number, index), self._source(number, index - 1), self.motion
         pair = estimate_pair(
             now,
             before,

@@ -1,4 +1,4 @@
-"""Measuring an output against its source: what `vidnst measure` does, and what a render does at its end."""
+"""Measures an output against its source, for `vidnst measure` and at the end of a render."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
@@ -10,56 +10,59 @@ from typing import TYPE_CHECKING, Literal
 
 from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config
+from vidnst.config.timecode import frame_range
 from vidnst.errors import OutputError, SourceError, VidnstError
 from vidnst.events import Cancelled, Measured, OnEvent, Stage, Warned, ignore
 from vidnst.farm.plan import closed, key_frames
 from vidnst.frames import ClipInfo, Pixels, Shot
-from vidnst.rendering.effects_pass import coloured, final_frames
-from vidnst.rendering.prepare import Job, read_features
+from vidnst.media.input.probe import probe, probe_pictures
+from vidnst.media.input.shots import find_shots
+from vidnst.rendering.effects_pass import coloured
+from vidnst.rendering.prepare import read_features
+from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.styles.guidance_builder import recall_director
 from vidnst.rendering.styles.regions import RegionSource
 from vidnst.rendering.styles.style_spec import read_styles
 from vidnst.report.measure.clip_pair import FrameAvailability, LossFunction, measure_clips, measured_rows
 from vidnst.report.measure.meter import FLOW_SIZE_PX, GAPS, Meter
 from vidnst.report.measure.result import Measurement
-from vidnst.runs import RunStore, holds_run
+from vidnst.runs import holds_run
 from vidnst.runs.record import LOSSES, RunRecord, find_record, read_losses
 
-if TYPE_CHECKING:  # it brings cv2
+if TYPE_CHECKING:  # it brings scikit-image
     from vidnst.media.effects.colour_transfer import Colours
 
 
 @dataclass(frozen=True, slots=True)
 class MeasureRequest:
-    """What is to be measured. What is None or empty comes from the run folder, where there is one."""
+    """A request for a measurement. Values that are None or empty come from the run folder, if there is one."""
 
     output: Path
-    """A video, an animation, a picture, a folder of frames, or a run folder: then the frames that it kept, else the
-    output that it was for."""
+    """A video, an animation, a picture, a folder of frames, or a run folder: then the frames that it kept are
+    measured, else its output."""
     source: str | Path | Sequence[str | Path] | None = None
     styles: tuple[str, ...] = ()
     """Paths of style pictures, each optionally followed by `:weight`."""
     backbone: Literal["vgg19", "slim"] | None = None
-    """The network that evaluates losses; None takes the run's own."""
+    """The network that evaluates losses; None takes the run's."""
     weights: str | None = None
     """Its weights: a file, or `random`."""
     start: str | None = None
     """First frame of the range in the source that the output shows: a number, seconds or a timecode."""
     end: str | None = None
-    """End of the range, itself not in it."""
+    """End of the range, exclusive."""
     fps: str | None = None
-    """Frames per second of pictures: what `start` and `end` in seconds are counted with."""
+    """Frames per second of a source of pictures, with which `start` and `end` in seconds are counted."""
     flow_size: int = FLOW_SIZE_PX
-    """Longest side at which flow is found, pixels."""
+    """Longest side in pixels at which the flow is estimated."""
     with_losses: bool = True
-    """Whether to evaluate style and content loss where styles are known."""
+    """True to evaluate style and content loss if the styles are known."""
 
 
 def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Measurement:
-    """Measure an output that lies on the disk.
+    """Measure an output on the disk.
 
-    Losses are evaluated anew on the output as it decodes, except for a run folder's kept frames: these have them in the
-    run's log.
+    Losses are evaluated on the output as it decodes; those of a run folder's kept frames are read from the run's log.
 
     Raises:
         SourceError: the source is not known, missing, or cannot be read; RangeError for a range outside it.
@@ -67,9 +70,6 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
         ConfigError, StyleError, WeightsError: a setting, a style or the weights are wrong.
         RunError: the run folder is damaged.
     """
-    from vidnst.media.input.frame_reader import frame_range
-    from vidnst.media.input.probe import probe
-
     record = find_record(request.output)
     config = _settings(request, record)
     on_event(Stage("probing"))
@@ -83,9 +83,9 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
     styles = request.styles or (record.request.styles if record and not kept else ())
     if styles and request.with_losses:
         colours = record.colours if record and not request.styles else None
-        footage = RegionSource(clip, shots, (output.width, output.height), config)
+        region_source = RegionSource(clip, shots, (output.width, output.height), config)
         folder = record.folder if record else None
-        losses = loss_evaluator(footage, styles, folder, colours=colours, on_event=on_event)
+        losses = loss_evaluator(region_source, styles, folder, colours=colours, on_event=on_event)
     return measure_clips(
         clip,
         output,
@@ -102,73 +102,68 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
 
 
 def measure_render(
-    job: Job,
-    store: RunStore,
-    shots: Sequence[Shot],
-    *,
-    meter: Meter | None = None,
-    on_event: OnEvent = ignore,
-    cancelled: Cancelled | None = None,
+    render: PreparedRender, *, meter: Meter | None = None, cancelled: Cancelled | None = None
 ) -> Measurement:
-    """Measure the frames in a run folder, with the losses that its log has.
+    """Measure the final frames of a render, with the losses in its log.
 
     Args:
-        meter: what `measure_coming` gave, where the frames are measured already.
+        render: all its final frames are in the run folder.
+        meter: the result of `measure_coming`, if the frames have been measured already.
+        cancelled: asked several times a second; True stops the measurement.
 
     Raises:
-        VidnstError: of the kind that fits; CancelledError where `cancelled` says so.
+        CancelledError: `cancelled` said so.
+        VidnstError: a frame cannot be read, as the fitting subclass.
     """
-    recorded, evaluations = read_losses(store.folder)
+    recorded, evaluations = read_losses(render.store.folder)
     if meter is not None:
         return meter.result(evaluations=evaluations, losses=recorded)
     return measure_clips(
-        job.clip,
-        _probe_output(final_frames(job, store)),
-        start=job.start,
-        end=job.end,
-        shots=shots,
-        adjustments=job.adjustments,
-        meter=Meter(shots, keys=key_frames_of(job.config, shots)),
-        config=job.config,
+        render.clip,
+        _probe_output(render.final_frames()),
+        start=render.start,
+        end=render.end,
+        shots=render.shots,
+        adjustments=render.adjustments,
+        meter=Meter(render.shots, keys=key_frames_of(render.config, render.shots)),
+        config=render.config,
         losses=_recorded(recorded),
         evaluations=evaluations,
-        on_event=on_event,
+        on_event=render.recorder,
         cancelled=cancelled,
     )
 
 
-def measure_coming(
-    job: Job, store: RunStore, shots: Sequence[Shot], coming: FrameAvailability, *, on_frame: Callable[[], object]
-) -> Meter:
-    """Measure the frames of a run folder one after the other while they come, for `measure_render`.
+def measure_coming(render: PreparedRender, coming: FrameAvailability, *, on_frame: Callable[[], object]) -> Meter:
+    """Measure the final frames of a render one by one as they become available, for `measure_render`.
 
-    Losses are left out: they are in the log when all is there.
+    Losses are left out; they are in the log when all frames are finished.
 
     Args:
-        on_frame: called after each frame; what it raises ends the measurement.
+        render: whose frames are measured.
+        coming: waits for each frame.
+        on_frame: called after each frame; an error that it raises ends the measurement.
 
     Raises:
-        VidnstError: of the kind that fits; and whatever ends the wait for a frame.
+        VidnstError: a frame cannot be read, as the fitting subclass; and the error that ends the wait for a frame.
     """
-    from vidnst.media.input.probe import probe_pictures
-
-    paths = final_frames(job, store)
+    paths = render.final_frames()
     coming.wait(0)
-    first = probe_pictures(paths[:1], name=str(store.folder))
-    meter = Meter(shots, keys=key_frames_of(job.config, shots))
-    found = measured_rows(
-        job.clip,
-        replace(first, paths=tuple(paths), pts_seconds=job.clip.pts_seconds[job.start : job.end]),
-        start=job.start,
-        end=job.end,
-        shots=shots,
-        adjustments=job.adjustments,
+    first = probe_pictures(paths[:1], name=str(render.store.folder))
+    meter = Meter(render.shots, keys=key_frames_of(render.config, render.shots))
+    measured = measured_rows(
+        render.clip,
+        replace(first, paths=tuple(paths), pts_seconds=render.clip.pts_seconds[render.start : render.end]),
+        start=render.start,
+        end=render.end,
+        shots=render.shots,
+        adjustments=render.adjustments,
         meter=meter,
-        config=job.config,
+        config=render.config,
         losses=_recorded({}),
         coming=coming,
     )
-    with closing(found) as rows:
+    with closing(measured) as rows:
         for row in rows:
             meter.keep(row)
             on_frame()
@@ -176,7 +171,7 @@ def measure_coming(
 
 
 def key_frames_of(config: RenderConfig, shots: Sequence[Shot]) -> tuple[int, ...]:
-    """The key frames of a render's shots; empty where its schedule has none."""
+    """Return the key frames of a render's shots; empty if its schedule has none."""
     schedule = closed(config.schedule, shots)
     if schedule.kind != "keys":
         return ()
@@ -185,36 +180,36 @@ def key_frames_of(config: RenderConfig, shots: Sequence[Shot]) -> tuple[int, ...
 
 
 def loss_evaluator(
-    footage: RegionSource,
+    region_source: RegionSource,
     styles: Sequence[str],
     folder: Path | None,
     *,
     colours: "Colours | None" = None,
     on_event: OnEvent = ignore,
 ) -> LossFunction:
-    """What evaluates style and content loss of finished frames, one forward pass of the network each.
+    """Return a function that evaluates style and content loss of a finished frame, by one forward pass.
 
-    Styles count where and when they did in the render; where that is not known any more, all do everywhere, and that is
-    told.
+    Styles apply where and when they did in the render. If that is no longer known, they apply everywhere, with a
+    warning.
 
     Args:
-        footage: what was rendered.
-        styles: as the user writes them.
-        folder: of the run, where there is one.
-        colours: the source's, where the render gave them to the style pictures.
+        region_source: what was rendered.
+        styles: style texts, as a user writes them.
+        folder: the run folder, if there is one.
+        colours: the source's colours, if the render transferred them to the style pictures.
 
     Raises:
         StyleError, WeightsError, ConfigError: a style or the weights cannot be used.
-        FarmError: the device is not there.
+        FarmError: the device is not available.
     """
     from vidnst.farm.workers import pick_device
     from vidnst.style.stylizer import Stylizer
     from vidnst.style.tensors import from_pixels
 
-    config, found = footage.config, read_styles(styles)
+    config, found = region_source.config, read_styles(styles)
     recolour = None if colours is None else partial(coloured, colours=colours, config=config)
     try:
-        direct = recall_director(found, footage, folder, recolour=recolour)
+        direct = recall_director(found, region_source, folder, recolour=recolour)
     except VidnstError as error:
         on_event(Warned(f"style losses are those of all styles everywhere: {error}"))
         direct = None
@@ -223,7 +218,7 @@ def loss_evaluator(
     stylizer = Stylizer(features, pictures, config, device=pick_device(config.farm.device))
 
     def evaluate(index: int, source: Pixels, output: Pixels) -> Mapping[str, float]:
-        shot = bisect_right([shot.start for shot in footage.shots], index) - 1
+        shot = bisect_right([shot.start for shot in region_source.shots], index) - 1
         guidance = direct(shot, index) if direct else None
         terms = stylizer.evaluate(from_pixels(source), from_pixels(output), guidance)
         return {name: terms[name] for name in LOSSES}
@@ -232,7 +227,7 @@ def loss_evaluator(
 
 
 def measured_event(file: Path, found: Measurement) -> Measured:
-    """The main numbers of a measurement, as they are told at the end of a render."""
+    """Return the event with the main numbers of a measurement, for the end of a render."""
     return Measured(
         file=str(file),
         frames=found.frames,
@@ -259,7 +254,7 @@ def _source(request: MeasureRequest, record: RunRecord | None) -> str | Path | S
 
 
 def _settings(request: MeasureRequest, record: RunRecord | None) -> RenderConfig:
-    """The run's settings, or the defaults, with what the request says over them."""
+    """Return the run's settings, or the defaults, overridden by the request."""
     values = (record.request.config if record else RenderConfig()).model_dump(mode="json")
     given = {"start": request.start, "end": request.end, "fps": request.fps}
     values["input"].update({key: value for key, value in given.items() if value is not None})
@@ -271,20 +266,16 @@ def _settings(request: MeasureRequest, record: RunRecord | None) -> RenderConfig
 
 
 def _find_shots(clip: ClipInfo, config: RenderConfig, start: int, end: int, on_event: OnEvent) -> list[Shot]:
-    from vidnst.media.input.shots import find_shots
-
     on_event(Stage("shots", 0, end - start))
     return find_shots(clip, start=start, end=end, method=config.input.shots)
 
 
 def _subject(output: Path, record: RunRecord | None) -> Path:
-    """What is measured where no kept frames are: for a run folder, the output that it was for."""
+    """Return what is measured if there are no kept frames: the output itself, or a run folder's output."""
     return record.request.output if record and holds_run(output) else output
 
 
 def _probe_output(output: Path | Sequence[Path]) -> ClipInfo:
-    from vidnst.media.input.probe import probe
-
     try:
         return probe(output)
     except SourceError as error:

@@ -1,6 +1,6 @@
-"""What the scheduler asks of a render: jobs made out of nodes, and a place for their results."""
+"""Turns nodes into jobs and stores their results: what the scheduler asks of a render."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.config import RenderConfig, Role
-from vidnst.errors import NumericalError, SourceError
+from vidnst.config import Role
+from vidnst.errors import DiskFullError, NumericalError, SourceError, VidnstError
 from vidnst.events import (
     FrameDone,
     NodeFailed,
@@ -22,118 +22,165 @@ from vidnst.events import (
     WorkerTakenBack,
 )
 from vidnst.farm.interfaces import NodeEvent, NodeEventKind
-from vidnst.farm.jobs import FlowJob, Job, SkipJob, Stylized, StylizeJob
+from vidnst.farm.jobs import FlowJob, Job, Refused, Shared, SkipJob, Stylized, StylizeJob
 from vidnst.farm.plan import FlowId, Node, NodeId, StartState, StateId
 from vidnst.frames import Pixels, State, to_bits
+from vidnst.lru_cache import LruCache
 from vidnst.media.images import encode_png
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.motion.blend import WarmSource
 from vidnst.motion.quality_gate import thumbnail_luma
+from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.shot_memory import ShotMemory
 from vidnst.rendering.styles.guidance_builder import GuidanceBuilder
 from vidnst.runs import DoneRecord, NodeResult, RunStore, Writer
 
-_SMALLER_STEP = 0.25  # after NaN: what made Adam diverge at the full step does not at a quarter of it
-
-
-_GLIMPSES = 1024
-"""Small source frames that are kept: some 20 MB."""
-_LEAST_WEIGHT = 0.01  # of a start in another style, so that there is one even where all are
+_REDUCED_STEP = 0.25
+"""Factor on the optimiser's step after NaN: what made Adam diverge at the full step does not at a quarter of it."""
+_THUMBNAILS_KEPT = 1024
+"""Small source frames that are remembered: some 20 MB."""
+_LEAST_WEIGHT = 0.01
+"""Weight of a start in another style, so that one remains even if all are."""
 
 
 class RenderHost:
-    """Knows the frames of one clip, the settings of one render, and the folder of one run.
+    """Makes jobs out of one clip's nodes and stores their results, for the scheduler.
+
+    An error that concerns the clip alone ends the clip: the rest of its nodes are drained, which means that they pass
+    through without being rendered or stored, and `failure` says why. An error of the source ends only the shot that it
+    is in, and a full disk ends everything.
 
     Args:
-        writer: writes into that folder; the caller closes it.
-        economy: what is done in each shot to save memory.
-        direct: which styles pull where in a shot's frame; None lets all pull everywhere.
+        render: the clip's render.
+        frames: the source's frames.
+        writer: writes into the run folder; the caller closes it.
+        done: states that earlier sessions finished.
+        shot_memory: says how each shot saves memory.
+        guidance: says which styles apply where in a frame; None applies all of them everywhere.
+        style_sets: what workers need to run the clip's stylizing jobs and its flow jobs.
     """
 
     def __init__(
         self,
-        config: RenderConfig,
-        store: RunStore,
+        render: PreparedRender,
         frames: FrameCache,
         *,
         writer: Writer,
-        size: tuple[int, int],
         done: set[StateId],
         shot_memory: ShotMemory,
-        direct: GuidanceBuilder | None = None,
+        guidance: GuidanceBuilder | None,
+        style_sets: tuple[Shared, Shared],
     ) -> None:
-        self._shot_memory = shot_memory
-        self._direct = direct
-        self._config = config
-        self._store = store
-        self._writer = writer
+        self._config = render.config
+        self._store = render.store
+        self._width, self._height = render.size
         self._frames = frames
-        self._width, self._height = size
+        self._writer = writer
         self._done = done
-        self._glimpses: dict[int, NDArray[np.float32]] = {}
-        self._painted: dict[NodeId, NDArray[np.float32]] = {}
-        """Glimpses of states that will be read again, and that this session made."""
+        self._shot_memory = shot_memory
+        self._guidance = guidance
+        self._style_sets = style_sets
+        self._source_thumbnails = LruCache[int, NDArray[np.float32]](_THUMBNAILS_KEPT)
+        self._state_thumbnails: dict[NodeId, NDArray[np.float32]] = {}
+        """Thumbnails of states that this session painted and that will be read again."""
         self.given_up: dict[NodeId, tuple[str, NodeId | None]] = {}
-        """Nodes that failed for good, or read what did: what went wrong, and the node at which it did, if another."""
+        """Nodes that failed for good or read a failed one: the error, and the node that failed if it is another."""
         self.failed_shots: set[int] = set()
-        """Those nodes' shots."""
+        """Shots with such nodes."""
+        self.failure: VidnstError | None = None
+        """What ended the clip."""
         self.source_error: SourceError | None = None
-        """What the source has that cannot be read, if a job was not made for it."""
+        """The first source frame that could not be read."""
+        self.dropped = False
+        """True if the clip is drained: it failed, or was cancelled."""
 
-    def begin_again(self, done: set[StateId]) -> None:
-        """Take note that only these states are left, and that the others will be asked for once more."""
+    def fail(self, error: VidnstError) -> None:
+        """End the clip.
+
+        Raises:
+            DiskFullError: `error` is one; it concerns all clips.
+        """
+        if isinstance(error, DiskFullError):
+            raise error
+        self.failure = self.failure or error
+        self.dropped = True
+
+    def begin_round(self, done: set[StateId]) -> None:
+        """Start another round, in which only these states are finished."""
         self._done = done
 
     def is_done(self, node: Node) -> bool:
-        """Whether an earlier session finished it."""
+        """Return True if an earlier session finished the node."""
         return node.id in self._done
 
-    def recall(self, node: NodeId) -> State:
-        """A state from the run folder."""
+    def recall(self, node: NodeId) -> State | None:
+        """Read a state from the run folder; if that fails, the clip ends and the result is None."""
         assert isinstance(node, StateId)
-        return self._store.read_state(node, width=self._width, height=self._height)
+        if self.dropped:
+            return None
+        try:
+            return self._store.read_state(node, width=self._width, height=self._height)
+        except VidnstError as error:
+            self.fail(error)
+            return None
 
     def job(self, node: Node, inputs: Mapping[NodeId, Any], *, attempt: int, last_error: BaseException | None) -> Job:
-        """The work of a node, with the source frames and the results that it reads."""
-        if self._shot_memory.spoilt(node.shot):
+        """Return the work of a node, with the source frames and the results that it reads.
+
+        Raises:
+            SourceError: a source frame cannot be read.
+        """
+        if self.dropped or self._shot_memory.spoilt(node.shot):
             return SkipJob(node.id)
-        frames = [self._source(node.shot, frame) for frame in node.frames]
-        if isinstance(node.id, FlowId):
-            through = tuple(inputs[need] for need in node.needs)
-            return FlowJob(node.id, frames[0], frames[1], (through[0], through[1]) if through else None)
+        try:
+            frames = [self._source(node.shot, frame) for frame in node.frames]
+            if isinstance(node.id, FlowId):
+                return self._flow_job(node.id, frames, tuple(inputs[need] for need in node.needs))
+            return self._stylize_job(node, frames[0], inputs, retries_nan=isinstance(last_error, NumericalError))
+        except SourceError:
+            raise
+        except VidnstError as error:
+            self.fail(error)
+            return SkipJob(node.id)
+
+    def _flow_job(self, flow: FlowId, frames: Sequence[Pixels], through: Sequence[Any]) -> FlowJob:
+        shorter_flows = (through[0], through[1]) if through else None
+        return FlowJob(flow, frames[0], frames[1], shorter_flows, style_set=self._style_sets[1])
+
+    def _stylize_job(
+        self, node: Node, content: Pixels, inputs: Mapping[NodeId, Any], *, retries_nan: bool
+    ) -> StylizeJob:
+        assert isinstance(node.id, StateId)
         kind = (node.role, node.id.pass_index)
         work = self._config.schedule.work(*kind)
-        changed = self._changed(node)
-        gated = self._config.farm.gate and self._config.optimize.iterations > 0
+        change = self._style_change(node)
+        gated = self._config.farm.gate and self._config.stylizes
         return StylizeJob(
             node.id,
-            frames[0],
-            tuple(self._start(node, source, inputs) for source in node.sources),
+            content,
+            tuple(self._warm_source(node, start, inputs) for start in node.sources),
             iterations=self._config.evaluations(*kind),
             seed=node_seed(self._config.optimize.seed, node.id),
-            hold=work.hold * (1 - changed),
-            rate=work.rate + (1 - work.rate) * changed,
-            step_scale=_SMALLER_STEP if isinstance(last_error, NumericalError) else 1.0,
-            renew=changed if node.role in (Role.KEY, Role.WARM) else 0.0,  # what passes start from has been renewed
-            guidance=None if self._direct is None else self._direct(node.shot, node.id.frame),
-            source_thumbnails=tuple(self._thumbnail(node, source) for source in node.sources) if gated else None,
-            painted=tuple(self._painted.get(source.state) for source in node.sources) if gated else (),
+            hold=work.hold * (1 - change),
+            rate=work.rate + (1 - work.rate) * change,
+            step_scale=_REDUCED_STEP if retries_nan else 1.0,
+            renew=change if node.role in (Role.KEY, Role.WARM) else 0.0,  # passes start from renewed states
+            guidance=self._guidance(node.shot, node.id.frame) if self._guidance else None,
+            source_thumbnails=tuple(self._thumbnail(node, start) for start in node.sources) if gated else None,
+            painted=tuple(self._state_thumbnails.get(start.state) for start in node.sources) if gated else (),
             memory_mode=self._shot_memory.of(node.shot),
+            style_set=self._style_sets[0],
         )
 
-    def _thumbnail(self, node: Node, source: StartState) -> NDArray[np.float32] | None:
-        """The source of a start, small; None where the two need not look alike, since other styles pull there.
+    def _thumbnail(self, node: Node, start: StartState) -> NDArray[np.float32] | None:
+        """Return the source of a start, small; None if other styles apply there, so that the two need not look alike.
 
         The frame has been read for the flow, so it need not be decoded again.
         """
-        if source.flow is None or self._apart(node, source) > 0:
+        if start.flow is None or self._style_distance(node, start) > 0:
             return None
-        frame = source.state.frame
-        if frame not in self._glimpses:
-            if len(self._glimpses) >= _GLIMPSES:
-                self._glimpses.pop(next(iter(self._glimpses)))
-            self._glimpses[frame] = thumbnail_luma(self._source(node.shot, frame))
-        return self._glimpses[frame]
+        frame = start.state.frame
+        return self._source_thumbnails.get(frame, lambda: thumbnail_luma(self._source(node.shot, frame)))
 
     def _source(self, shot: int, frame: int) -> Pixels:
         try:
@@ -142,77 +189,94 @@ class RenderHost:
             self.source_error = self.source_error or error
             raise
 
-    def _changed(self, node: Node) -> float:
-        """How far its styles are from those of what it starts from: by so much it is less held, and painted anew."""
-        if self._direct is None or node.role is Role.RELAX:  # a pass goes on from the frame's own
+    def _style_change(self, node: Node) -> float:
+        """Return how far the node's styles are from those of its starts, from 0 to 1.
+
+        The more they differ, the less the node is held to its starts.
+        """
+        if self._guidance is None or node.role is Role.RELAX:  # a pass starts from the frame's own state
             return 0.0
-        apart = [(self._weight(node, source), self._apart(node, source)) for source in node.sources]
-        return sum(weight * change for weight, change in apart) / (sum(weight for weight, _ in apart) or 1.0)
+        parts = [(self._weight(node, start), self._style_distance(node, start)) for start in node.sources]
+        return sum(weight * distance for weight, distance in parts) / (sum(weight for weight, _ in parts) or 1.0)
 
-    def _weight(self, node: Node, source: StartState) -> float:
-        """Of a start: the less, the farther its styles are from the node's own."""
-        if self._direct is None:
-            return source.weight
-        return source.weight * max(_LEAST_WEIGHT, 1 - self._apart(node, source))
+    def _weight(self, node: Node, start: StartState) -> float:
+        """Return a start's weight in the blend: the lower, the farther its styles are from the node's."""
+        if self._guidance is None:
+            return start.weight
+        return start.weight * max(_LEAST_WEIGHT, 1 - self._style_distance(node, start))
 
-    def _apart(self, node: Node, source: StartState) -> float:
-        return self._direct.change(node.shot, node.id.frame, source.state.frame) if self._direct else 0.0
+    def _style_distance(self, node: Node, start: StartState) -> float:
+        if self._guidance is None:
+            return 0.0
+        return self._guidance.change(node.shot, node.id.frame, start.state.frame)
 
-    def _start(self, node: Node, source: StartState, inputs: Mapping[NodeId, Any]) -> WarmSource:
-        """A source with its values; of the two flows of a pair, the one that lies on the node's frame."""
+    def _warm_source(self, node: Node, start: StartState, inputs: Mapping[NodeId, Any]) -> WarmSource:
+        """Return a start with its pixels, and with the flow of the pair that lies on the node's frame."""
         flow = pixels = None
-        if source.flow is not None:
-            pair = inputs[source.flow]
-            flow = pair.forward if source.flow.frame == node.id.frame else pair.backward
+        if start.flow is not None:
+            pair = inputs[start.flow]
+            flow = pair.forward if start.flow.frame == node.id.frame else pair.backward
             if self._config.motion.reads_sources:
-                pixels = self._source(node.shot, source.state.frame)
-        return WarmSource(inputs[source.state], flow, self._weight(node, source), pixels)
+                pixels = self._source(node.shot, start.state.frame)
+        return WarmSource(inputs[start.state], flow, self._weight(node, start), pixels)
 
     def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
-        """Have a state stored that others will read, and a frame that is finished; what dependants get."""
-        if result is None:  # skipped
+        """Have a result stored, and return the value that dependants get; None for a node that was skipped."""
+        if isinstance(result, Refused):
+            self.fail(result.error)
             return None
-        if not isinstance(node.id, StateId):
+        if result is None or not isinstance(node.id, StateId):
             return result
         assert isinstance(result, Stylized)
+        try:
+            self._store_state(node, result, worker=worker, attempt=attempt)
+        except VidnstError as error:
+            self.fail(error)
+            return None
+        return result.state
+
+    def _store_state(self, node: Node, result: Stylized, *, worker: str, attempt: int) -> None:
         shown = result.state if result.shown is None else result.shown
-        bits = self._config.frame_bits
-        saved = self._shot_memory.take(node, result)
+        memory_mode = self._shot_memory.take(node, result)
         if node.uses and result.thumbnail_luma is not None:
-            self._painted[node.id] = result.thumbnail_luma
+            self._state_thumbnails[node.id] = result.thumbnail_luma
+        record = DoneRecord(
+            node,
+            worker=worker,
+            attempt=attempt,
+            losses=result.losses,
+            evaluations=result.evaluations,
+            seconds=result.seconds,
+            facts={**({"suspect": result.suspect} if result.suspect else {}), **memory_mode},
+        )
         self._writer.keep(
             NodeResult(
-                DoneRecord(
-                    node,
-                    worker=worker,
-                    attempt=attempt,
-                    losses=result.losses,
-                    evaluations=result.evaluations,
-                    seconds=result.seconds,
-                    facts={**({"suspect": result.suspect} if result.suspect else {}), **saved},
-                ),
+                record,
                 state=result.state if node.uses else None,
-                picture=partial(_write_png, shown=shown, bits=bits) if node.final else None,
+                picture=partial(_write_png, shown=shown, bits=self._config.frame_bits) if node.final else None,
                 remarks=_remarks(node, result),
                 size_bytes=result.state.nbytes + (0 if result.shown is None else result.shown.nbytes),
             )
         )
-        return result.state
 
     def lasts(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
-        """Whether a node is in the run folder, and in its log."""
-        return self._writer.lasts(node.id, timeout_seconds=timeout_seconds)
+        """Return True if a node is in the run folder and its log, or never will be since the clip has ended."""
+        try:
+            return self._writer.lasts(node.id, timeout_seconds=timeout_seconds)
+        except VidnstError as error:
+            self.fail(error)
+            return True
 
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
-        """Note in the log that a node failed for good, or reads what did."""
+        """Record that a node failed for good, or reads one that did."""
         self.given_up[node.id] = (error, because)
         self.failed_shots.add(node.shot)
         root = None if because is None else str(because)
         self._store.record("given_up", node=str(node.id), final=node.final, error=error, because=root)
 
     def release(self, node: NodeId) -> None:
-        """Nobody will read it again."""
-        self._painted.pop(node, None)
+        """Forget a state that nothing will read again."""
+        self._state_thumbnails.pop(node, None)
         if not self._config.output.keep_frames:
             self._writer.release(node)
 
@@ -228,12 +292,15 @@ def _remarks(node: Node, result: Stylized) -> list[tuple[str, dict[str, Any]]]:
 
 
 def node_seed(seed: int, node: StateId) -> int:
-    """Seed of a node's noise. The frame does not enter: equal noise in every frame keeps still things still."""
+    """Return the seed of a node's noise.
+
+    The frame does not enter: equal noise in every frame keeps still things still.
+    """
     return int(np.random.SeedSequence([seed, node.pass_index]).generate_state(1)[0])
 
 
 class Reporter:
-    """Tells the world, and the run's log, what the scheduler does."""
+    """Passes the scheduler's events on to the run's log and to the caller."""
 
     def __init__(self, store: RunStore, on_event: OnEvent, *, frames_done: int) -> None:
         self._store = store
@@ -241,13 +308,13 @@ class Reporter:
         self.frames_done = frames_done
 
     def __call__(self, event: NodeEvent) -> None:
-        """Take in an event of the scheduler."""
+        """Handle an event of the scheduler."""
         node = str(event.node.id)
         match event.kind:
             case NodeEventKind.STARTED:
                 self._on_event(NodeStarted(node, event.node.role, event.worker, event.attempt))
             case NodeEventKind.DONE if isinstance(event.result, Stylized):
-                self._tell_suspect(node, event.result)
+                self._report_suspect(node, event.result)
                 if event.node.final:
                     self._frame_done(event)
             case NodeEventKind.FAILED:
@@ -256,7 +323,7 @@ class Reporter:
             case NodeEventKind.DIED:
                 self._store.record("died", node=node, worker=event.worker, attempt=event.attempt, error=event.error)
                 self._on_event(WorkerDied(event.worker, node))
-            case NodeEventKind.GIVEN_UP:  # the host has it in the log
+            case NodeEventKind.GIVEN_UP:  # the host has recorded it
                 root = None if event.because is None else str(event.because)
                 self._on_event(NodeGivenUp(node, event.error, root))
             case NodeEventKind.SET_ASIDE:
@@ -268,7 +335,7 @@ class Reporter:
             case _:
                 pass
 
-    def _tell_suspect(self, node: str, result: Stylized) -> None:
+    def _report_suspect(self, node: str, result: Stylized) -> None:
         if wrong := result.suspect or result.mended:
             self._on_event(Suspected(node, wrong, mended=not result.suspect))
 

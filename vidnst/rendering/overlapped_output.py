@@ -1,4 +1,4 @@
-"""Final frames packed and measured while others are still being painted."""
+"""Encodes and measures final frames while others are still being painted."""
 
 import os
 import sys
@@ -8,49 +8,48 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Condition
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import Any, Self, overload
 
 from vidnst.atomic_write import part_path
 from vidnst.errors import CancelledError
 from vidnst.events import Cancelled, Event, FrameDone, OnEvent
-from vidnst.frames import Shot
-from vidnst.rendering.effects_pass import final_frames
-from vidnst.rendering.prepare import Job
+from vidnst.media.output.encode import pack
+from vidnst.media.output.formats import Kind, choose
+from vidnst.rendering.measure_output import measure_coming
+from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.run_setup import disk_bytes
-from vidnst.runs import RunStore
-from vidnst.runs.disk_space import file_system, free_bytes
+from vidnst.report.measure.clip_pair import FrameAvailability
+from vidnst.report.measure.meter import Meter
+from vidnst.runs.disk_space import file_system, free_bytes, host_bytes
 
-if TYPE_CHECKING:  # it brings OpenCV
-    from vidnst.report.measure.meter import Meter
-
-_BESIDE_PAINTING = 2
-"""Frames that are measured at once while others are painted."""
+_MEASURED_AT_ONCE = 2
+"""Frames that are measured in parallel while others are painted."""
 _NICENESS = 5
-"""By which threads here, and their ffmpeg, stand back behind those that paint."""
+"""Niceness of the threads here and of their ffmpeg, so that they yield to the painting threads."""
 _PIXEL_BYTES = 700
-"""Memory for each pixel of a frame: the fifteen pairs that are remembered, two being measured, and an encoder's."""
-_MEMORY_PART = 4
-"""Of the machine's free memory, no more than one part in so many is taken."""
-_LOOK_SECONDS = 0.1
+"""Memory per pixel of a frame: fifteen pairs that the meter remembers, two being measured, and the encoder."""
+_MEMORY_SHARE = 4
+"""The machine must have this many times the memory free."""
+_POLL_SECONDS = 0.1
 _STOPPED = "stopped while ffmpeg was running"
-_THROWN_AWAY = "what was done early is thrown away"
+_DISCARDED = "the work done ahead is discarded"
 
 
 class AwaitedPaths(Sequence[Path]):
-    """Files in their order, of which each is given when it is there: until then whoever asks for it waits.
+    """A sequence of files that are still being made: reading a path waits until its file is complete.
 
     Args:
-        paths: of all of them.
+        paths: paths of all files, in order.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
-        self._there = bytearray(len(paths))
+        self._complete = bytearray(len(paths))
         self._changed = Condition()
         self.missing = len(paths)
-        """How many are still to come."""
+        """Number of files that are not complete yet."""
         self.closed = False
-        """Whether nobody is to wait any more."""
+        """True if no reader is to wait any more."""
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -62,109 +61,105 @@ class AwaitedPaths(Sequence[Path]):
     def __getitem__(self, place: slice) -> Sequence[Path]: ...
 
     def __getitem__(self, place: int | slice) -> Path | Sequence[Path]:
-        """The file at a place.
+        """Return a path, or several, once the files are complete.
 
         Raises:
-            CancelledError: it was closed.
+            CancelledError: the sequence was closed.
         """
         with self._changed:
             self._changed.wait_for(lambda: self.closed or self._has(place))
             if self.closed:
-                raise CancelledError(_THROWN_AWAY)
+                raise CancelledError(_DISCARDED)
         return self._paths[place]
 
     def _has(self, place: int | slice) -> bool:
-        return all(self._there[place]) if isinstance(place, slice) else bool(self._there[place])
+        return all(self._complete[place]) if isinstance(place, slice) else bool(self._complete[place])
 
     def add(self, place: int) -> None:
-        """Take note that a file is there. One that was there already is another now: then all is closed."""
+        """Mark a file as complete; if it was complete already, it has been made again, and the sequence is closed."""
         with self._changed:
-            self.closed = self.closed or bool(self._there[place])
-            self.missing -= not self._there[place]
-            self._there[place] = True
+            self.closed = self.closed or bool(self._complete[place])
+            self.missing -= not self._complete[place]
+            self._complete[place] = True
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let nobody wait any more."""
+        """End all waits."""
         with self._changed:
             self.closed = True
             self._changed.notify_all()
 
 
 class OverlappedOutput:
-    """Follows the frames of a render as they are finished; packs and measures them meanwhile, with the same result.
+    """Encodes and measures the frames of a render as they are finished, with the same result as afterwards.
 
-    That is done only where frames are final as they are painted, the output is one that ffmpeg encodes without a GPU,
-    and disk and memory have ample room. What fails here is left to those who ask, who then do it in the ordinary way;
-    so is all of it where a frame that was finished is made again. Leaving the `with` block ends what is under way.
+    It works only if frames are final when they are painted, if ffmpeg encodes the output without a GPU, and if disk and
+    memory have ample room. If anything fails here, or a finished frame is made again, its work is discarded and the
+    caller does it in the ordinary way. Leaving the `with` block ends the work under way.
 
-    The packed output is a hidden part in the run folder, which the next session removes where this one was killed. Only
-    `name_output` gives it its name.
+    The encoded output is a hidden part file in the run folder, which the next session removes if this one is killed.
+    Only `name_output` gives it its name.
 
     Args:
-        job: of the render.
-        store: its run folder; closed after this.
-        shots: of its range.
+        render: whose frames are followed; its run folder is closed after this.
     """
 
-    def __init__(self, job: Job, store: RunStore, shots: Sequence[Shot]) -> None:
-        self._job = job
-        self._store = store
-        self._shots = shots
+    def __init__(self, render: PreparedRender) -> None:
+        self._render = render
         self._part = Path()
         self._frames = AwaitedPaths(())
         self._threads: ThreadPoolExecutor | None = None
-        self._packing: Future[None] | None = None
+        self._encoding: Future[None] | None = None
         self._measuring: Future[Meter] | None = None
-        self._frames_packed = 0
+        self._frames_encoded = 0
         self._frames_measured = 0
 
-    def following(self, there: Collection[int], on_event: OnEvent) -> OnEvent:
-        """Begin, where that suits the render; what is to hear of the frames that come.
+    def follow(self, finished: Collection[int], on_event: OnEvent) -> OnEvent:
+        """Start working if the render suits, and return the listener that must hear of finished frames.
 
         Args:
-            there: frames of the source that earlier sessions have finished.
-            on_event: is told all that this hears, afterwards.
+            finished: frames of the source that earlier sessions have finished.
+            on_event: the listener that hears of every event afterwards.
         """
         if not self._suits():
             return on_event
-        self._frames = AwaitedPaths(final_frames(self._job, self._store))
-        for frame in there:
-            self._frames.add(frame - self._job.start)
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="early", initializer=_stand_back)
-        with suppress(RuntimeError):  # there is no room for a thread
-            self._packing = self._threads.submit(self._pack)
-            self._measuring = self._threads.submit(self._measure) if self._job.is_measured else None
+        self._frames = AwaitedPaths(self._render.final_frames())
+        for frame in finished:
+            self._frames.add(frame - self._render.start)
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="overlapped", initializer=_lower_priority)
+        with suppress(RuntimeError):  # no memory for a thread
+            self._encoding = self._threads.submit(self._encode)
+            self._measuring = self._threads.submit(self._measure) if self._render.checked.is_measured else None
 
         def hear(event: Event) -> None:
             if isinstance(event, FrameDone):
-                self._frames.add(event.frame - self._job.start)
+                self._frames.add(event.frame - self._render.start)
             on_event(event)
 
         return hear
 
-    def name_output(self, tell: Callable[[int], object], cancelled: Cancelled | None = None) -> bool:
-        """Give the output its name when all is packed and checked; False where somebody else must pack it.
+    def name_output(self, report: Callable[[int], object], cancelled: Cancelled | None = None) -> bool:
+        """Give the output its name when it is encoded and checked; return False if the caller must encode it.
 
         Args:
-            tell: called with the number of frames packed so far, whenever that grows.
-            cancelled: asked several times a second; true stops.
+            report: called with the number of frames encoded so far, whenever it grows.
+            cancelled: asked several times a second; True stops.
 
         Raises:
             CancelledError: `cancelled` said so.
         """
-        if not self._ended(self._packing, lambda: self._frames_packed, tell, cancelled, _STOPPED):
+        if not self._ended(self._encoding, lambda: self._frames_encoded, report, cancelled, _STOPPED):
             return False
         try:
-            self._part.replace(self._job.request.output)
+            self._part.replace(self._render.request.output)
         except OSError:
             return False
         return True
 
-    def measured(self, tell: Callable[[int], object], cancelled: Cancelled | None = None) -> "Meter | None":
-        """What has measured all frames, for `measure_render`; None where somebody else must. As `name_output`."""
+    def measured(self, report: Callable[[int], object], cancelled: Cancelled | None = None) -> Meter | None:
+        """Return the meter of all frames for `measure_render`; None if the caller must measure. Like `name_output`."""
         stopped = "the measurement was stopped"
-        if not self._ended(self._measuring, lambda: self._frames_measured, tell, cancelled, stopped):
+        if not self._ended(self._measuring, lambda: self._frames_measured, report, cancelled, stopped):
             return None
         assert self._measuring is not None
         return self._measuring.result()
@@ -173,28 +168,28 @@ class OverlappedOutput:
         self,
         work: Future[Any] | None,
         count: Callable[[], int],
-        tell: Callable[[int], object],
+        report: Callable[[int], object],
         cancelled: Cancelled | None,
         stopped: str,
     ) -> bool:
-        """Whether the work came to a good end, for which this waits."""
+        """Wait for the work to end, and return True if it succeeded."""
         if work is None or self._frames.missing or self._frames.closed:
             self.close()
             return False
-        told = 0
+        reported = 0
         while True:
             over = work.done()
-            if (now := count()) > told:
-                tell(now)
-                told = now
+            if (now := count()) > reported:
+                report(now)
+                reported = now
             if cancelled is not None and cancelled():
                 raise CancelledError(stopped)
             if over:
                 return work.exception() is None
-            wait([work], timeout=_LOOK_SECONDS)
+            wait([work], timeout=_POLL_SECONDS)
 
     def close(self) -> None:
-        """End what is under way, and remove what has no name yet."""
+        """End the work under way, and remove the part file."""
         self._frames.close()
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
@@ -209,60 +204,56 @@ class OverlappedOutput:
         self.close()
 
     def _suits(self) -> bool:
-        from vidnst.media.output.formats import Kind, choose
-        from vidnst.runs.disk_space import host_bytes
-
-        job, settings, count = self._job, self._job.config.output, self._job.end - self._job.start
-        target = choose(job.request.output, settings, frames=count, width=job.width, height=job.height)
-        if job.config.finishes or target.kind not in (Kind.VIDEO, Kind.ANIMATION) or target.hardware != "none":
+        render, settings = self._render, self._render.config.output
+        width, height = render.size
+        target = choose(render.request.output, settings, frames=render.frames, width=width, height=height)
+        if render.config.finishes or target.kind not in (Kind.VIDEO, Kind.ANIMATION) or target.hardware != "none":
             return False
-        pixels = job.width * job.height
-        raw = count * pixels * 3 * settings.bits // 8  # no painting compresses to more
+        pixels = width * height
+        raw = render.frames * pixels * 3 * settings.bits // 8  # no painting compresses to more
         try:
-            self._part = _part(job.request.output, self._store.folder)
+            self._part = _part(render.request.output, render.store.folder)
             room = free_bytes(self._part.parent)
         except OSError:
             return False
-        return room >= disk_bytes(job) + raw and (host_bytes() or 0) >= _MEMORY_PART * _PIXEL_BYTES * pixels
+        return (
+            room >= disk_bytes(render.checked, render.size) + raw
+            and (host_bytes() or 0) >= _MEMORY_SHARE * _PIXEL_BYTES * pixels
+        )
 
-    def _pack(self) -> None:
-        from vidnst.media.output.encode import pack
-
-        job = self._job
+    def _encode(self) -> None:
+        render = self._render
         try:
             pack(
                 self._frames,
                 self._part,
-                clip=job.clip,
-                start=job.start,
-                end=job.end,
-                settings=job.config.output,
-                on_progress=self._note_packed,
+                clip=render.clip,
+                start=render.start,
+                end=render.end,
+                settings=render.config.output,
+                on_progress=self._count_encoded,
                 cancelled=lambda: self._frames.closed,
             )
         except BaseException:
-            self._remove_part()  # now: the disk may be full, and frames are still painted
+            self._remove_part()  # at once: the disk may be full while frames are still painted
             raise
-        self._frames_packed = len(self._frames)  # ffmpeg need not have told of the last ones
+        self._frames_encoded = len(self._frames)  # ffmpeg may not have reported the last ones
 
-    def _measure(self) -> "Meter":
-        from vidnst.rendering.measure_output import measure_coming
-        from vidnst.report.measure.clip_pair import FrameAvailability
-
+    def _measure(self) -> Meter:
         coming = FrameAvailability(
-            self._frames.__getitem__, self._ahead, alone=self._job.config.farm.executor != "inline"
+            self._frames.__getitem__, self._ahead, alone=self._render.config.farm.executor != "inline"
         )
-        return measure_coming(self._job, self._store, self._shots, coming, on_frame=self._note_measured)
+        return measure_coming(self._render, coming, on_frame=self._count_measured)
 
     def _ahead(self) -> int:
-        return _BESIDE_PAINTING - 1 if self._frames.missing else sys.maxsize
+        return _MEASURED_AT_ONCE - 1 if self._frames.missing else sys.maxsize
 
-    def _note_packed(self, done: int) -> None:
-        self._frames_packed = done
+    def _count_encoded(self, done: int) -> None:
+        self._frames_encoded = done
 
-    def _note_measured(self) -> None:
+    def _count_measured(self) -> None:
         if self._frames.closed:
-            raise CancelledError(_THROWN_AWAY)
+            raise CancelledError(_DISCARDED)
         self._frames_measured += 1
 
     def _remove_part(self) -> None:
@@ -271,14 +262,14 @@ class OverlappedOutput:
 
 
 def _part(output: Path, folder: Path) -> Path:
-    """Where an output is packed: in the run folder, or beside it where that is another disk, since it is renamed."""
+    """Return the part file: in the run folder, or next to an output on another disk, since it is renamed."""
     if file_system(folder) == file_system(output.parent):
         return part_path(folder / f"output{output.suffix}")
     return part_path(output)
 
 
-def _stand_back() -> None:
-    """Have this thread, and what it starts, give way to others: on Linux alone that is a thread's own matter."""
+def _lower_priority() -> None:
+    """Lower the priority of this thread and of the processes it starts; only Linux has a niceness per thread."""
     if sys.platform == "linux":
         with suppress(OSError):
             os.nice(_NICENESS)

@@ -1,36 +1,100 @@
-"""A run folder opened, and what is found out before rendering: whether the disk can hold it, shots, adjustments."""
+"""Makes a render ready to paint: opens its run folder, finds its shots, studies and filters its source."""
 
 from collections.abc import Sequence
 
-from vidnst.config import ScheduleConfig
 from vidnst.errors import RunError
 from vidnst.events import Cancelled, OnEvent, Stage, ignore
+from vidnst.farm.component_window import default_window
+from vidnst.farm.plan import by_shot
 from vidnst.frames import Shot
-from vidnst.rendering.prepare import Job, adjusted, study_frames
-from vidnst.runs import RunStore, check_free_space, holds_run, reading_plan, required_bytes
+from vidnst.media.adjust.adjustments import Adjustments
+from vidnst.media.input.shots import find_shots
+from vidnst.media.output.preflight import check_output
+from vidnst.parallel import local_cores
+from vidnst.rendering.effects_pass import colour_styles, filter_source
+from vidnst.rendering.prepare import CheckedRequest, check_request, study_frames
+from vidnst.rendering.prepared_render import PreparedRender
+from vidnst.rendering.source_frames import source_frames
+from vidnst.rendering.styles.guidance_builder import follow_regions
+from vidnst.runs import RunStore, check_free_space, required_bytes
+from vidnst.runs.event_recorder import EventRecorder
+from vidnst.runs.layout import holds_run
+from vidnst.runs.plan_record import RunPlan
+from vidnst.runs.redo import redo_frames
+from vidnst.runs.request import Request
+from vidnst.runs.run_log import RunLog
 
-_MOST_THREADS = 1024
 
-
-def open_run(job: Job, *, restart: bool, redo: bool = False) -> RunStore:
-    """The run folder: gone on with if it is of the same render, else begun, if the disk can hold it.
+def prepare_render(
+    request: Request,
+    *,
+    overwrite: bool = False,
+    restart: bool = False,
+    redo: Sequence[int] = (),
+    on_event: OnEvent = ignore,
+    cancelled: Cancelled | None = None,
+) -> PreparedRender:
+    """Do all that comes before painting: check the request, open the run folder, study and filter the source.
 
     Args:
-        redo: whether frames of an earlier run are to be made again, so that there must be one that kept them.
+        request: source, styles, output and settings.
+        overwrite: replace an output that exists.
+        restart: discard what an earlier session left.
+        redo: frames of the source to render again.
+        on_event: hears of the progress.
+        cancelled: asked several times a second; True stops the work.
+
+    Raises:
+        VidnstError: the first thing that is wrong, as the fitting subclass.
     """
-    folder = job.request.folder
+    recorder = EventRecorder(on_event)
+    # A session that was killed while it wrote the output may have put it into place just before.
+    is_own = not restart and RunLog.was_writing(request.folder, request.output)
+    checked = check_request(request, overwrite=overwrite or is_own, on_event=recorder)
+    store = open_run(checked, restart=restart, redo=bool(redo))
+    try:
+        with recorder.watching():
+            recorder.keep_in(store)
+            shots = plan_shots(checked, store, recorder)
+            if redo:
+                plans = by_shot(checked.schedule, shots)
+                redo_frames(store, plans, redo, start=checked.start, end=checked.end, on_event=recorder)
+            adjustments = study_source(checked, store, shots, recorder, cancelled)
+            decoded = source_frames(checked, shots, adjustments)
+            source = filter_source(checked, decoded, store, recorder, cancelled)
+            styles = colour_styles(checked, source, store)
+            follow_regions(checked, source, store, recorder, cancelled)
+    except BaseException:
+        store.close()
+        raise
+    return PreparedRender(checked, store, recorder, source, adjustments, styles)
+
+
+def open_run(checked: CheckedRequest, *, restart: bool, redo: bool = False) -> RunStore:
+    """Open the run folder to resume the same render, or begin a new run if the disk can hold it.
+
+    Args:
+        checked: what is rendered.
+        restart: discard what is in the folder.
+        redo: frames of an earlier run are to be rendered again, so there must be one that kept its frames.
+
+    Raises:
+        RunError: the folder holds another render, or no frames to redo.
+        DiskFullError: the disk is too small.
+    """
+    folder = checked.request.folder
     if redo and not holds_run(folder):
         raise RunError(f"{folder} is no run folder, so there are no frames to redo", "render without --redo")
     if holds_run(folder) and not restart:
         store = RunStore.open(folder)
         try:
-            store.check_same(job.manifest)
+            store.check_same(checked.manifest)
         except RunError:
             store.close()
             if store.begun:
                 raise
         else:
-            if not store.complete or job.config.output.keep_frames:
+            if not store.complete or checked.config.output.keep_frames:
                 return store
             store.close()
             if redo:
@@ -39,124 +103,125 @@ def open_run(job: Job, *, restart: bool, redo: bool = False) -> RunStore:
                     "render all of it again with --restart, and with --keep-frames to have them kept from then on",
                 )
         restart = True  # nothing is lost: a finished run keeps no frames, and one that failed at the start has none
-    check_disk(job)
-    return RunStore.create(folder, job.manifest, restart=restart)
+    check_disk(checked, (checked.width, checked.height))
+    return RunStore.create(folder, checked.manifest, restart=restart)
 
 
-def check_disk(job: Job) -> None:
-    """See that the run folder's disk can hold the run."""
-    check_free_space(job.request.folder, disk_bytes(job))
+def check_disk(checked: CheckedRequest, size: tuple[int, int]) -> None:
+    """Check that the run folder's disk can hold frames of this size.
+
+    Raises:
+        DiskFullError: it cannot.
+    """
+    check_free_space(checked.request.folder, disk_bytes(checked, size))
 
 
-def disk_bytes(job: Job, *, size: tuple[int, int] | None = None) -> int:
-    """Bytes that the run folder may come to hold; `size` is another width and height than the job's."""
-    frames, bits = job.end - job.start, job.config.frame_bits
-    width, height = size or (job.width, job.height)
-    more_bits = job.config.output.bits * job.config.finishes + job.clip.bit_depth * bool(job.config.filters.before)
+def disk_bytes(checked: CheckedRequest, size: tuple[int, int]) -> int:
+    """Return how many bytes the run folder may come to hold with frames of this width and height."""
+    config = checked.config
+    more_bits = config.output.bits * config.finishes + checked.clip.bit_depth * bool(config.filters.before)
     return required_bytes(
-        frames=frames, width=width, height=height, states=_states_kept(job), bits=bits, more_bits=more_bits
+        frames=checked.frames,
+        width=size[0],
+        height=size[1],
+        states=_most_states(checked),
+        bits=config.frame_bits,
+        more_bits=more_bits,
     )
 
 
-def _states_kept(job: Job) -> int:
-    """How many states may lie in the run folder at once."""
-    from vidnst.farm.component_window import default_window
-    from vidnst.parallel import local_cores
-
-    schedule, frames = schedule_of(job), job.end - job.start
+def _most_states(checked: CheckedRequest) -> int:
+    """Return how many states the run folder may hold at once."""
+    schedule, farm = checked.schedule, checked.config.farm
     if schedule.kind == "independent":
         return 0
     passes = max(1, schedule.passes) if schedule.kind == "keys" else 1
-    if job.config.output.keep_frames:
-        return frames * passes
+    if checked.config.output.keep_frames:
+        return checked.frames * passes
     if schedule.kind == "chain":
         return 2 * local_cores()
-    window = job.config.farm.window or default_window(job.config.farm.workers or local_cores(), groups=schedule.spacing)
-    return min(frames * passes, 2 * window)  # of a frame, the last pass and the one before
+    window = farm.window or default_window(farm.workers or local_cores(), groups=schedule.spacing)
+    return min(checked.frames * passes, 2 * window)  # of each frame, the last pass and the one before
 
 
-def plan_shots(job: Job, store: RunStore, on_event: OnEvent = ignore) -> list[Shot]:
-    """The shots of the range: as an earlier run found them, or found now and kept."""
-    plan = store.read_plan()
-    if plan is None:
-        shots = find_shots_of(job, on_event)
-        plan = {
-            "range": [job.start, job.end],
-            "size": [job.width, job.height],
-            "rate": str(job.clip.rate),
-            "schedule": job.config.schedule.kind,
-            "shots": [[shot.start, shot.end] for shot in shots],
-        }
-        store.write_plan(plan)
-    with reading_plan(store.folder):
-        shots = [Shot(int(start), int(end)) for start, end in plan["shots"]]
-        if [job.start, *(shot.end for shot in shots)] != [*(shot.start for shot in shots), job.end]:
-            raise ValueError("its shots do not cover its range")
-    return shots
+def plan_shots(checked: CheckedRequest, store: RunStore, on_event: OnEvent = ignore) -> tuple[Shot, ...]:
+    """Return the shots that an earlier session planned, or find and plan them.
+
+    Raises:
+        RunError: the plan is damaged, or is of another range.
+    """
+    if store.plan is None:
+        store.write_plan(
+            RunPlan(
+                start=checked.start,
+                end=checked.end,
+                width=checked.width,
+                height=checked.height,
+                rate=checked.clip.rate,
+                schedule=checked.config.schedule.kind,
+                shots=tuple(find_shots_of(checked, on_event)),
+            )
+        )
+    assert store.plan is not None
+    store.plan.check(store.folder, checked.clip, checked.start, checked.end)
+    return store.plan.shots
 
 
-def find_shots_of(job: Job, on_event: OnEvent = ignore) -> list[Shot]:
-    """The shots of a job's range."""
-    from vidnst.media.input.shots import find_shots
-
-    total = job.end - job.start
-    needed = not job.passes_through or job.config.input.adjusts or job.config.reworks
-    method = job.config.input.shots if needed else "none"
-    on_event(Stage("shots", 0, total))
+def find_shots_of(checked: CheckedRequest, on_event: OnEvent = ignore) -> list[Shot]:
+    """Find the shots of the range; one shot if nothing depends on cuts."""
+    config = checked.config
+    needed = config.changes_pictures or config.input.adjusts
+    on_event(Stage("shots", 0, checked.frames))
     return find_shots(
-        job.clip,
-        start=job.start,
-        end=job.end,
-        method=method,
-        on_progress=lambda done: on_event(Stage("shots", done, total)),
+        checked.clip,
+        start=checked.start,
+        end=checked.end,
+        method=config.input.shots if needed else "none",
+        on_progress=lambda done: on_event(Stage("shots", done, checked.frames)),
     )
 
 
-def study_input(
-    job: Job, store: RunStore, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
-) -> Job:
-    """The job with what is done to its frames first, and the size that leaves: as an earlier run found it, or new."""
-    from vidnst.media.adjust.adjustments import Adjustments
-    from vidnst.media.output.preflight import check_output
+def study_source(
+    checked: CheckedRequest,
+    store: RunStore,
+    shots: Sequence[Shot],
+    on_event: OnEvent = ignore,
+    cancelled: Cancelled | None = None,
+) -> Adjustments | None:
+    """Return the adjustments that an earlier session found, or find and keep them; None if none are wanted.
 
-    if not job.config.input.adjusts:
-        return job
-    plan = store.read_plan() or {}
-    if "adjustments" in plan:
-        with reading_plan(store.folder):
-            known = Adjustments.from_json(plan["adjustments"])
-            known.check(job.clip, job.start, job.end)
-        return adjusted(job, known)
-    studied = study_frames(job, shots, on_event, cancelled)
-    if (studied.width, studied.height) != (job.width, job.height):
-        size, settings = (studied.width, studied.height), job.config.output
-        # That the output may be replaced was settled when the job was prepared.
+    Raises:
+        OutputError: the output cannot take the size that registration leaves.
+        DiskFullError: the disk is too small for it.
+        CancelledError: `cancelled` said so.
+    """
+    if not checked.config.input.adjusts:
+        return None
+    if store.plan and store.plan.adjustments is not None:
+        return store.plan.adjustments
+    adjustments = study_frames(checked, shots, on_event, cancelled)
+    width, height = adjustments.size(checked.clip, checked.config.input.size)
+    if (width, height) != (checked.width, checked.height):
         check_output(
-            job.request.output, settings, clip=job.clip, start=job.start, end=job.end, overwrite=True, size=size
+            checked.request.output,
+            checked.config.output,
+            clip=checked.clip,
+            start=checked.start,
+            end=checked.end,
+            overwrite=True,  # whether it may be replaced has been checked with the request
+            size=(width, height),
         )
-        check_disk(studied)
-    assert studied.adjustments is not None
-    found = {"size": [studied.width, studied.height], "adjustments": studied.adjustments.to_json()}
-    store.write_plan(plan | found)
-    return studied
-
-
-def schedule_of(job: Job) -> ScheduleConfig:
-    """The schedule of a render; frames that only pass through need none."""
-    return ScheduleConfig(kind="independent") if job.passes_through else job.config.schedule
+        check_disk(checked, (width, height))
+    store.update_plan(width=width, height=height, adjustments=adjustments)
+    return adjustments
 
 
 def recorded_threads(store: RunStore) -> int | None:
-    """Threads of each CPU worker in an earlier session of the run: other numbers round sums differently."""
-    threads = (store.read_plan() or {}).get("threads")
-    with reading_plan(store.folder):
-        if threads is not None and not (type(threads) is int and 0 < threads <= _MOST_THREADS):
-            raise ValueError(f"threads: {threads!r}")
-    return threads
+    """Return the threads of each CPU worker in earlier sessions: another number rounds sums differently."""
+    return store.plan.threads if store.plan else None
 
 
 def record_threads(store: RunStore, threads: int | None) -> None:
-    """Keep the workers' threads for later sessions of the run."""
-    plan = store.read_plan() or {}
-    if plan.get("threads") != threads:
-        store.write_plan(plan | {"threads": threads})
+    """Keep the number of threads of each CPU worker for later sessions."""
+    if recorded_threads(store) != threads:
+        store.update_plan(threads=threads)

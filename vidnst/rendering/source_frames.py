@@ -1,66 +1,86 @@
-"""The source's frames as they are rendered: read, sized, adjusted, filtered."""
+"""The source's frames as they are rendered: decoded, resized, adjusted, filtered."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Literal
 
 from vidnst.events import OnEvent, Warned
-from vidnst.frames import Pixels, Shot, spread_over
-from vidnst.rendering.prepare import Job
+from vidnst.frames import ClipInfo, Pixels, Shot, spread_over
+from vidnst.media.adjust.adjustments import Adjuster, Adjustments
+from vidnst.media.input.frame_cache import FrameCache
+from vidnst.rendering.prepare import CheckedRequest
 from vidnst.runs import RunStore
 
-if TYPE_CHECKING:  # it brings OpenCV
-    from vidnst.media.input.frame_cache import FrameCache
-
 CACHE_BYTES = 1 << 30
-"""Of decoded frames that are remembered."""
+"""Memory for decoded frames."""
 
 
-@contextmanager
-def open_frames(
-    job: Job,
-    shots: Sequence[Shot],
-    *,
-    on_repeated: Callable[[int], None] | None = None,
-    room_bytes: int = CACHE_BYTES,
-) -> Iterator["FrameCache"]:
-    """The frames of a job by shot and index: from the run folder where they were filtered, else from the source."""
-    from vidnst.media.adjust.adjustments import Adjuster
-    from vidnst.media.input.frame_cache import FrameCache
+@dataclass(frozen=True, slots=True)
+class SourceFrames:
+    """Where the frames of a render come from, and what is done to them as they are read."""
 
-    size = (job.width, job.height)
-    adjusts = job.adjustments is not None and job.filtered is None
-    cache = FrameCache(
-        job.filtered or job.clip,
-        shots,
-        size=size,
-        on_bad_frame="error" if job.filtered else job.config.input.on_bad_frame,
-        on_repeated=on_repeated,
-        adjuster=Adjuster(job.adjustments, job.clip, size) if adjusts and job.adjustments else None,
-        frames=cached_frames(job.width, job.height, room_bytes=room_bytes),
-    )
-    with closing(cache):
-        yield cache
+    clip: ClipInfo
+    """The source itself, or its filtered frames in the run folder."""
+    shots: tuple[Shot, ...]
+    size: tuple[int, int]
+    """Width and height in pixels, as rendered."""
+    on_bad_frame: Literal["error", "repeat"]
+    adjustments: Adjustments | None = None
+    """Gains and homographies that are applied as frames are read."""
+
+    @contextmanager
+    def open(
+        self, *, on_repeated: Callable[[int], None] | None = None, cache_bytes: int = CACHE_BYTES
+    ) -> Iterator[FrameCache]:
+        """Open a cache that gives frames by shot and index, `(H, W, 3)` RGB.
+
+        Args:
+            on_repeated: hears of each frame that does not decode and is replaced by the one before it.
+            cache_bytes: memory for frames that have been decoded.
+        """
+        adjuster = Adjuster(self.adjustments, self.clip, self.size) if self.adjustments else None
+        cache = FrameCache(
+            self.clip,
+            self.shots,
+            size=self.size,
+            on_bad_frame=self.on_bad_frame,
+            on_repeated=on_repeated,
+            adjuster=adjuster,
+            frames=cached_frames(*self.size, cache_bytes=cache_bytes),
+        )
+        with closing(cache):
+            yield cache
+
+    def sample(self, count: int) -> list[Pixels]:
+        """Read `count` frames, spread evenly over all shots."""
+        start, end = self.shots[0].start, self.shots[-1].end
+        wanted = spread_over(start, end, count)
+        with self.open() as frames:
+            return [
+                frames.get(number, index)
+                for number, shot in enumerate(self.shots)
+                for index in wanted
+                if shot.start <= index < shot.end
+            ]
 
 
-def cached_frames(width: int, height: int, *, room_bytes: int = CACHE_BYTES) -> int:
-    """How many frames of a size are kept while they are rendered."""
-    return max(16, min(256, room_bytes // (width * height * 3)))
+def source_frames(
+    checked: CheckedRequest, shots: Sequence[Shot], adjustments: Adjustments | None = None
+) -> SourceFrames:
+    """Return the frames of a source that is not filtered."""
+    size = (checked.width, checked.height)
+    if adjustments is not None:
+        size = adjustments.size(checked.clip, checked.config.input.size)
+    return SourceFrames(checked.clip, tuple(shots), size, checked.config.input.on_bad_frame, adjustments)
+
+
+def cached_frames(width: int, height: int, *, cache_bytes: int = CACHE_BYTES) -> int:
+    """Return how many frames of a size the cache holds."""
+    return max(16, min(256, cache_bytes // (width * height * 3)))
 
 
 def report_repeated(store: RunStore, on_event: OnEvent, index: int) -> None:
-    """Record and tell that a frame does not decode."""
+    """Record and report that a frame does not decode."""
     store.record("repeated", frame=index)
     on_event(Warned(f"frame {index} does not decode; the frame before it is repeated"))
-
-
-def some_frames(job: Job, shots: Sequence[Shot], count: int) -> list[Pixels]:
-    """Frames spread over a job's range, as they are rendered."""
-    wanted = spread_over(job.start, job.end, count)
-    with open_frames(job, shots) as frames:
-        return [
-            frames.get(number, index)
-            for number, shot in enumerate(shots)
-            for index in wanted
-            if shot.start <= index < shot.end
-        ]

@@ -1,46 +1,48 @@
-"""Renders all jobs of a file on one pool: clips are prepared ahead and packed behind, so that no worker waits."""
+"""Renders all jobs of a file on one pool: clips are prepared ahead and encoded behind, so that no worker waits."""
 
+import logging
 import shlex
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from vidnst.config import FarmConfig
-from vidnst.errors import CancelledError, ConfigError, VidnstError
+from vidnst.errors import CancelledError, ConfigError, FarmError, VidnstError
 from vidnst.events import Cancelled, OnEvent, Warned, ignore
 from vidnst.farm.component_window import default_window
-from vidnst.farm.interfaces import NodeEvent as NodeEvent
+from vidnst.farm.interfaces import NodeEvent
 from vidnst.farm.jobs import SharingPool
-from vidnst.farm.multi_style_worker import MultiStyleWorkerFactory
 from vidnst.farm.plan import Lane
 from vidnst.farm.provisioning import WorkerCounts, start_workers
 from vidnst.farm.scheduler import run_plan
 from vidnst.parallel import local_cores
-from vidnst.rendering.batch.clip import Clip
-from vidnst.rendering.batch.encode_threads import pack_all
+from vidnst.rendering.batch.clip import BatchClip
 from vidnst.rendering.batch.job_file import read_jobs
-from vidnst.rendering.batch.job_state import JobStates
-from vidnst.rendering.batch.prepare_threads import Preparer
-from vidnst.rendering.batch.shared_state import BatchState
-from vidnst.rendering.batch.shared_weights import StyleCache
+from vidnst.rendering.batch.job_states import JobStates
 from vidnst.rendering.batch.shot_queue import ShotQueue
+from vidnst.rendering.batch.stages import BatchState, Preparer, encode_clips
+from vidnst.rendering.style_cache import StyleCache
 
-_LOOK_SECONDS = 0.5
-"""Between two looks at wishes and at the file of jobs."""
+StartWorkers: TypeAlias = Callable[..., AbstractContextManager[tuple[SharingPool, WorkerCounts]]]
+
+_CONTROL_SECONDS = 0.5
+"""Time between two looks at control files and at the job file."""
 _MOST_AHEAD = 32
 """Clips prepared ahead: short ones begin and end in waves, and then each worker may want another."""
 _PREPARERS = 2
 _WIDTH = 1 << 20
 """Nodes that can run at once: there is always another clip."""
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """How a batch ended, counted in jobs."""
+class BatchSummary:
+    """How a batch ended: numbers of jobs."""
 
     done: int
     failed: int
@@ -53,218 +55,225 @@ def run_batch(
     farm: Mapping[str, Any] | None = None,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
-) -> Summary:
+    start: StartWorkers = start_workers,
+    schedule: Callable[..., object] = run_plan,
+    control_seconds: float = _CONTROL_SECONDS,
+) -> BatchSummary:
     """Render the jobs of a file; what an earlier call has finished is not rendered again.
 
     Args:
-        jobs: see `read_jobs`. It is read again when it changes.
-        farm: settings of the `farm` section that win over the file's.
+        jobs: the file, see `read_jobs`. It is read again when it changes.
+        farm: settings of the `farm` section that override the file's.
         on_event: hears of every job's changes, one call at a time, from several threads.
-        cancelled: asked several times a second whether to stop.
+        cancelled: asked several times a second; True stops the batch.
+        start: starts the workers, with the signature of `start_workers`.
+        schedule: runs the nodes, with the signature of `run_plan`.
+        control_seconds: time between two looks at control files and at the job file.
 
     Raises:
-        ConfigError: the file is wrong, with the place.
+        ConfigError: the file is wrong; names the place.
         RunError: another process renders this batch.
         FarmError: the workers cannot be had, or are all lost.
         DiskFullError: no space left.
-        CancelledError: `cancelled` said so; what is finished is kept, and the same call goes on.
+        CancelledError: `cancelled` said so; what is finished is kept, and the same call resumes the batch.
     """
     asked = read_jobs(jobs, farm=farm)
-    board = JobStates(jobs, on_event)
+    states = JobStates(jobs, on_event)
     try:
-        board.update(asked.clips)
-        return _Batch(jobs, board, asked.farm, farm, on_event, cancelled or (lambda: False)).run()
+        states.update(asked.clips)
+        batch = _Batch(jobs, states, asked.farm, farm, on_event, cancelled or (lambda: False))
+        return batch.run(start, schedule, control_seconds)
     except CancelledError as error:
-        raise CancelledError(error.what, f"go on with: vidnst batch {shlex.quote(str(jobs))}") from error
+        raise CancelledError(error.what, f"continue with: vidnst batch {shlex.quote(str(jobs))}") from error
     finally:
-        board.close()
+        states.close()
 
 
 class _Batch:
     """One call of `run_batch`.
 
     Three kinds of threads work on a clip, one after the other: some prepare it, the caller's has it rendered, others
-    pack and measure it.
+    encode and measure it.
     """
 
     def __init__(
         self,
         path: Path,
-        board: JobStates,
+        jobs: JobStates,
         farm: FarmConfig,
-        over: Mapping[str, Any] | None,
+        farm_overrides: Mapping[str, Any] | None,
         on_event: OnEvent,
         cancelled: Cancelled,
     ) -> None:
         self._path = path
-        self._board = board
+        self._jobs = jobs
         self._farm = farm
-        self._farm_over = over
+        self._farm_overrides = farm_overrides
         self._cancelled = cancelled
-        self._floor = BatchState(board, on_event)
-        self._feed: ShotQueue | None = None
+        self._state = BatchState(jobs, on_event)
+        self._shots: ShotQueue | None = None
         """None until there are workers."""
-        self._looked = time.monotonic()
+        self._control_seconds = _CONTROL_SECONDS
+        self._controlled = time.monotonic()
         self._stamp = _stamp(path)
 
-    def run(self) -> Summary:
-        """Until every job is over."""
-        self._board.obey()  # what was wished before: it may be that only this leaves anything to do
-        self._board.write(now=True)
-        preparer, packers = Preparer(self._floor), max(1, min(4, local_cores() // 2))
+    def run(self, start: StartWorkers, schedule: Callable[..., object], control_seconds: float) -> BatchSummary:
+        """Work until every job is over."""
+        self._control_seconds = control_seconds
+        self._jobs.obey()  # earlier commands may decide whether anything is left to do
+        self._jobs.write(now=True)
+        threads = self._start_threads()
+        waits = True
+        try:
+            with ExitStack() as stack:
+                self._drive(stack, start, schedule)
+        except (CancelledError, KeyboardInterrupt) as error:
+            # A second interrupt while the batch stops waits for nothing.
+            waits = not isinstance(error.__cause__ or error, KeyboardInterrupt)
+            raise
+        finally:
+            self._state.closing.set()
+            self._dismiss(threads, waits=waits)
+        states = [job.state for job in self._jobs.all]
+        return BatchSummary(states.count("done"), states.count("failed"), states.count("cancelled"))
+
+    def _start_threads(self) -> list[threading.Thread]:
+        preparer, encoders = Preparer(self._state), max(1, min(4, local_cores() // 2))
         threads = [
             *(threading.Thread(target=preparer.run, name=f"prepare-{n}", daemon=True) for n in range(_PREPARERS)),
             *(
-                threading.Thread(target=pack_all, args=[self._floor], name=f"pack-{n}", daemon=True)
-                for n in range(packers)
+                threading.Thread(target=encode_clips, args=[self._state], name=f"encode-{n}", daemon=True)
+                for n in range(encoders)
             ),
         ]
         for thread in threads:
             thread.start()
-        waits = True
-        try:
-            with ExitStack() as stack:
-                self._drive(stack)
-        except (CancelledError, KeyboardInterrupt) as error:
-            waits = not isinstance(error.__cause__ or error, KeyboardInterrupt)  # else it was asked to stop twice
-            raise
-        finally:
-            self._floor.closing.set()
-            self._dismiss(threads, waits=waits)
-        states = [ticket.state for ticket in self._board.tickets.values()]
-        return Summary(states.count("done"), states.count("failed"), states.count("cancelled"))
+        return threads
 
-    def _drive(self, stack: ExitStack) -> None:
+    def _drive(self, stack: ExitStack, start: StartWorkers, schedule: Callable[..., object]) -> None:
         pool: SharingPool | None = None
-        while not self._board.over:
+        while not self._jobs.over:
             if self._tick():
                 raise CancelledError("stopped")
             if not self._has_work():
                 time.sleep(0.05)
                 continue
-            if pool is None or self._feed is None:
-                pool, staff = stack.enter_context(self._hire())
-                self._feed = self._begin_feeding(pool, staff)
-            run_plan(
-                self._feed,
+            if pool is None or self._shots is None:
+                raft = any(job.spec.request.config.motion.method == "raft" for job in self._jobs.all)
+                pool, workers = stack.enter_context(
+                    start(self._farm, width=_WIDTH, threads=self._jobs.threads, raft=raft)
+                )
+                self._shots = self._open_queue(pool, workers)
+            schedule(
+                self._shots,
                 pool,
-                window=self._farm.window or default_window(len(self._feed.workers)),
+                window=self._farm.window or default_window(len(self._shots.workers)),
                 attempts=self._farm.attempts,
                 listener=self._report,
                 cancelled=self._tick,
-                eager=self._feed.is_eager,
+                eager=self._shots.is_eager,
             )
-            self._leave_stuck()
+            self._finish_stuck()
 
-    def _begin_feeding(self, pool: SharingPool, staff: WorkerCounts) -> ShotQueue:
-        workers = pool.workers(Lane.STYLE)
-        self._floor.ahead = min(_MOST_AHEAD, 2 + len(workers))
-        self._board.threads = staff.threads
-        self._board.write(now=True)
-        return ShotQueue(self._floor, StyleCache(pool, staff.threads), workers)
-
-    def _hire(self) -> Any:
-        def crews(staff: WorkerCounts) -> tuple[MultiStyleWorkerFactory, MultiStyleWorkerFactory]:
-            return MultiStyleWorkerFactory(), MultiStyleWorkerFactory()
-
-        tickets = self._board.tickets.values()
-        raft = any(ticket.spec.request.config.motion.method == "raft" for ticket in tickets)
-        return start_workers(self._farm, crews, width=_WIDTH, threads=self._board.threads, raft=raft)
+    def _open_queue(self, pool: SharingPool, workers: WorkerCounts) -> ShotQueue:
+        names = pool.workers(Lane.STYLE)
+        _log.info("the batch renders on %d workers", len(names))
+        self._state.prepare_ahead = min(_MOST_AHEAD, 2 + len(names))
+        self._jobs.threads = workers.threads
+        self._jobs.write(now=True)
+        return ShotQueue(self._state, StyleCache(pool, workers.threads), names)
 
     def _report(self, event: NodeEvent) -> None:
-        for clip in self._floor.open:
+        for clip in self._state.rendering:
             if clip.host is event.host:
                 clip.report(event)
 
     def _has_work(self) -> bool:
-        with self._board.lock:
-            return any(not clip.ticket.paused for clip in self._floor.ready)
+        with self._jobs.lock:
+            return any(not clip.job.paused for clip in self._state.ready)
 
     def _tick(self) -> bool:
-        """What is to be done now and then in the caller's thread; whether to stop."""
-        if self._floor.fatal is not None:
-            raise self._floor.fatal
-        for clip in [clip for clip in self._floor.open if clip.host is not None]:
-            assert clip.host is not None
-            clip.host.dropped |= clip.ticket.cancelled
-            if clip.settled and clip.given_out:
-                self._leave(clip)
-        if self._feed is not None:
-            self._feed.look_ahead()
-        if time.monotonic() - self._looked >= _LOOK_SECONDS:
-            self._looked = time.monotonic()
-            self._board.obey()
-            self._read_again()
-            self._board.write()
+        """Do what is due now and then in the caller's thread; return True to stop."""
+        if self._state.fatal is not None:
+            raise self._state.fatal
+        for clip in list(self._state.rendering):
+            if clip.host is not None:
+                clip.host.dropped |= clip.job.cancelled
+                if clip.is_settled and clip.is_handed_out:
+                    self._finish_round(clip)
+        if self._shots is not None:
+            self._shots.look_ahead()
+        if time.monotonic() - self._controlled >= self._control_seconds:
+            self._controlled = time.monotonic()
+            self._jobs.obey()
+            self._reread_jobs()
+            self._jobs.write()
         return self._cancelled()
 
-    def _leave(self, clip: Clip) -> None:
-        """Take a clip whose frames are all made, or never will be, away from the scheduler.
-
-        Unless some came out unlike the others: these are given to it once more.
-        """
+    def _finish_round(self, clip: BatchClip) -> None:
+        """Send a clip on whose frames are all rendered, or never will be; or start another round of uneven shots."""
         assert clip.host is not None
         try:
-            again = clip.settled and clip.begin_again()
+            again = clip.is_settled and clip.begin_round()
         except VidnstError as error:
             clip.host.fail(error)
         else:
             if again:
-                with self._board.lock:
-                    clip.ticket.frames_done = clip.frames_done
-                    self._floor.ready.append(clip)
+                with self._jobs.lock:
+                    clip.job.frames_done = len(clip.frames_finished)
+                    self._state.ready.append(clip)
                 return
-        self._floor.open.remove(clip)
-        clip.close_frames()
-        if clip.ticket.cancelled or clip.problem is not None:
-            self._floor.end(clip, None)
+        self._state.rendering.remove(clip)
+        clip.close()
+        if clip.job.cancelled or clip.failure is not None:
+            self._state.end(clip, None)
         else:
-            self._board.change(clip.ticket, "encoding")
-            self._floor.rendered.put(clip)
+            self._jobs.change(clip.job, "encoding")
+            self._state.rendered.put(clip)
 
-    def _leave_stuck(self) -> None:
-        """Nothing runs any more: what is not settled then never will be."""
-        for clip in [clip for clip in self._floor.open if clip.given_out]:
+    def _finish_stuck(self) -> None:
+        """Send on the clips that are not settled although nothing runs any more: they never will be."""
+        for clip in [clip for clip in self._state.rendering if clip.is_handed_out]:
             assert clip.host is not None
-            if not clip.settled and clip.problem is None:
-                clip.host.failure = "some frames could not be rendered"
-            self._leave(clip)
+            if not clip.is_settled and clip.failure is None:
+                clip.host.failure = FarmError("some frames could not be rendered")
+            self._finish_round(clip)
 
-    def _read_again(self) -> None:
+    def _reread_jobs(self) -> None:
         stamp = _stamp(self._path)
         if stamp == self._stamp:
             return
         self._stamp = stamp
         try:
-            self._board.update(read_jobs(self._path, farm=self._farm_over).clips)
+            self._jobs.update(read_jobs(self._path, farm=self._farm_overrides).clips)
         except ConfigError as error:
-            self._floor.tell(
+            self._state.report(
                 Warned(f"{self._path} has changed and cannot be used, so the jobs stay as they were: {error}")
             )
 
     def _dismiss(self, threads: Sequence[threading.Thread], *, waits: bool) -> None:
-        """Let the threads end, each with what it has in work; and put back what none has."""
+        """Let the threads end, each after what it is working on, and put back what none is working on."""
         for _ in threads if waits else ():
-            self._floor.rendered.put(None)
+            self._state.rendered.put(None)
         for thread in threads if waits else ():
             thread.join()
         self._put_back()
         for _ in () if waits else threads:
-            self._floor.rendered.put(None)
+            self._state.rendered.put(None)
 
     def _put_back(self) -> None:
-        """Close what was in work; it is queued again for the next call."""
-        while not self._floor.rendered.empty():
-            if (clip := self._floor.rendered.get()) is not None:
-                self._floor.end(clip, None)
-        for clip in {*self._floor.open, *self._floor.ready}:
-            with suppress(VidnstError):  # it must not hide why all ends
-                self._floor.end(clip, None)
+        """Close the clips in work; their jobs are queued for the next call."""
+        while not self._state.rendered.empty():
+            if (clip := self._state.rendered.get()) is not None:
+                self._state.end(clip, None)
+        for clip in {*self._state.rendering, *self._state.ready}:
+            with suppress(VidnstError):  # it must not hide the reason for the end
+                self._state.end(clip, None)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size
+    return status.st_mtime_ns, status.st_size

@@ -1,85 +1,85 @@
-"""Which clip's shot the workers of a batch get next: by priority, then by place, and in the end all that are left."""
+"""Decides which shot of a batch the scheduler gets next: by priority, then by position in the job file."""
 
 from collections.abc import Callable, Iterator, Sequence
 
 from vidnst.errors import VidnstError
 from vidnst.events import Warned
 from vidnst.farm.interfaces import Component
-from vidnst.rendering.batch.clip import Clip
-from vidnst.rendering.batch.job_state import Ticket
-from vidnst.rendering.batch.shared_state import BatchState
-from vidnst.rendering.batch.shared_weights import StyleCache
+from vidnst.rendering.batch.clip import BatchClip
+from vidnst.rendering.batch.job_states import JobState
+from vidnst.rendering.batch.stages import BatchState
 from vidnst.rendering.batch.tail_balancing import is_near
 from vidnst.rendering.run_setup import record_threads, recorded_threads
 from vidnst.rendering.source_frames import CACHE_BYTES
+from vidnst.rendering.style_cache import StyleCache
 
 _MOST_SHOTS_AT_END = 3
-"""For each worker: shots that are open at once when all are to be begun."""
+"""Shots per worker that are open at once near the end, when all are to begin."""
 _MOST_SHOTS_URGENT = 4
-"""For each worker: shots that are open at once when urgent ones come; that leaves each worker one of those."""
+"""Shots per worker that are open at once when urgent ones come, which leaves one of those for each worker."""
 _PLACES = 1 << 20
-"""More than there are places in a file: a priority weighs more than any place."""
+"""More than the positions in any job file, so that a priority outweighs every position."""
 
 
 class ShotQueue:
-    """What the scheduler takes shots from: ends for now where no clip is ready, and may go on later.
+    """An iterator of shots for the scheduler. It ends while no clip is ready, and may continue later.
 
     Args:
-        floor: where clips lie that are ready; those that begin to render are put there, too.
-        looks: of the workers.
-        workers: names of the stylizing ones.
+        state: the clips that are ready and rendering.
+        styles: hands styles and weights to the workers.
+        workers: names of the stylizing workers.
     """
 
-    def __init__(self, floor: BatchState, looks: StyleCache, workers: Sequence[str]) -> None:
+    def __init__(self, state: BatchState, styles: StyleCache, workers: Sequence[str]) -> None:
         self.workers = tuple(workers)
-        self._floor = floor
-        self._looks = looks
+        self._state = state
+        self._styles = styles
         self._near_end = False
-        """Whether all shots are to be begun, and none goes before another of its priority."""
+        """True if all shots are to begin, and position in the job file no longer counts."""
 
     def __iter__(self) -> Iterator[Component]:
         return self
 
     def __next__(self) -> Component:
-        """The next shot of the most urgent clip that is ready.
+        """Return the next shot of the most urgent clip that is ready.
 
         Raises:
-            StopIteration: none is, for now.
+            StopIteration: none is ready now.
         """
         while (clip := self._first_ready()) is not None:
             try:
                 if clip.host is None:
                     self._begin_rendering(clip)
-                component = clip.next_component(self._order_of(clip.ticket))
+                component = clip.next_component(self._order_of(clip.job))
             except VidnstError as error:
-                self._floor.end(clip, error)
+                self._state.end(clip, error)
                 continue
-            if clip.given_out:
-                with self._floor.board.lock:
-                    self._floor.ready.remove(clip)
+            if clip.is_handed_out:
+                with self._state.jobs.lock:
+                    self._state.ready.remove(clip)
             return component
         raise StopIteration
 
     def is_eager(self, shots: int) -> bool:
-        """Whether the next shot is to begin though workers have work: the end is near, or theirs is less urgent.
+        """Return True if the next shot should begin although workers have work: near the end, or if it is more urgent.
 
         Args:
-            shots: that are rendering. There is a limit, since each of them takes memory.
+            shots: number of shots that are rendering; it is limited, since each takes memory.
         """
         if shots >= _MOST_SHOTS_URGENT * len(self.workers) or (clip := self._first_ready()) is None:
             return False
         if self._near_end and shots < _MOST_SHOTS_AT_END * len(self.workers):
             return True
-        priority = clip.ticket.spec.priority
-        return any(other.ticket.spec.priority < priority for other in self._floor.open if not other.settled)
+        priority = clip.job.spec.priority
+        return any(other.job.spec.priority < priority for other in self._state.rendering if not other.is_settled)
 
     def look_ahead(self) -> None:
-        """See whether the end is near; where all is begun it stays as it was."""
-        with self._floor.board.lock:
-            ready = [clip for clip in self._floor.ready if not clip.ticket.paused]
-            known = {*ready, *(clip for clip in self._floor.open if not clip.ticket.paused)}
-            tickets = [ticket for ticket in self._floor.board.tickets.values() if not ticket.paused]
-            coming = sum(ticket.state in ("queued", "preparing") for ticket in tickets)
+        """Find out if the end is near; once all shots have begun, the answer stays as it was."""
+        with self._state.jobs.lock:
+            ready = [clip for clip in self._state.ready if not clip.job.paused]
+            known = {*ready, *(clip for clip in self._state.rendering if not clip.job.paused)}
+            jobs = [job for job in self._state.jobs.all if not job.paused]
+            coming = sum(job.state in ("queued", "preparing") for job in jobs)
         if ready:
             self._near_end = is_near(
                 left=sum(clip.work_left for clip in known),
@@ -89,25 +89,25 @@ class ShotQueue:
                 workers=len(self.workers),
             )
 
-    def _first_ready(self) -> Clip | None:
-        with self._floor.board.lock:
-            for clip in [clip for clip in self._floor.ready if clip.ticket.cancelled and clip.host is None]:
-                self._floor.end(clip, None)
-            able = [clip for clip in self._floor.ready if not clip.ticket.paused]
-            return min(able, key=lambda clip: clip.ticket.urgency, default=None)
+    def _first_ready(self) -> BatchClip | None:
+        with self._state.jobs.lock:
+            for clip in [clip for clip in self._state.ready if clip.job.cancelled and clip.host is None]:
+                self._state.end(clip, None)
+            able = [clip for clip in self._state.ready if not clip.job.paused]
+            return min(able, key=lambda clip: clip.job.urgency, default=None)
 
-    def _begin_rendering(self, clip: Clip) -> None:
-        sharing = max(1, min(len(self.workers), len(self._floor.board.tickets)), len(self._floor.open) + 1)
-        clip.open(self._looks, room_bytes=CACHE_BYTES // sharing, workers=self.workers)
-        store = clip.begun.store
-        before, now = recorded_threads(store), self._floor.board.threads
+    def _begin_rendering(self, clip: BatchClip) -> None:
+        sharing = max(1, min(len(self.workers), len(self._state.jobs.by_name)), len(self._state.rendering) + 1)
+        clip.open(self._styles, workers=self.workers, cache_bytes=CACHE_BYTES // sharing)
+        store = clip.render.store
+        before, now = recorded_threads(store), self._state.jobs.threads
         if before is not None and before != now:
             note = f"its first frames were made with {before} threads and the others are with {now}: bytes may differ"
-            clip.begun.recorder(Warned(note))
+            clip.render.recorder(Warned(note))
         record_threads(store, now)
-        self._floor.open.append(clip)
-        self._floor.board.change(clip.ticket, "rendering")
+        self._state.rendering.append(clip)
+        self._state.jobs.change(clip.job, "rendering")
 
-    def _order_of(self, ticket: Ticket) -> Callable[[], int]:
-        """By priority, then by place; in the end by priority alone, which leaves it to how far the frames are."""
-        return lambda: (0 if self._near_end else ticket.order) - ticket.spec.priority * _PLACES
+    def _order_of(self, job: JobState) -> Callable[[], int]:
+        """Order by priority, then position; near the end by priority alone, so that the frames' progress decides."""
+        return lambda: (0 if self._near_end else job.order) - job.spec.priority * _PLACES

@@ -1,8 +1,8 @@
-"""When the end of a batch is near, and chains that are not begun yet must be, or workers will wait for them.
+"""Balances the load at the end of a batch: decides when all remaining shots must begin.
 
-As long as there are clips enough, each is finished before the next one is begun, as far as its own chains allow. The
-last ones would leave workers idle: a chain takes its time, however many wait. So once all that is left, shared out
-evenly, would take no longer than the longest chain among shots not begun, they are begun at once.
+While there are enough clips, each is finished before the next one begins, as far as its own chains allow. The last
+clips would leave workers idle, since a chain of frames takes its time however many workers wait. So once the remaining
+work, shared evenly, would take no longer than the longest chain of the shots that have not begun, all of them begin.
 """
 
 from collections.abc import Collection, Iterable
@@ -12,26 +12,26 @@ from vidnst.config import RenderConfig
 from vidnst.farm.plan import Node, NodeId, StateId
 
 _MARGIN = 1.25
-"""Chains are begun a little before they must be: workers are seldom free at the very moment."""
+"""Factor by which chains begin early: workers are seldom free at the very moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much there is to do in a shot, in evaluations of the loss."""
+    """The amount of work in a shot, in evaluations of the loss."""
 
     work: float
-    """In all."""
+    """Total work."""
     path: float
-    """One after the other: the longest chain."""
+    """Work in the longest chain of nodes that wait for each other."""
 
 
 def cost(config: RenderConfig, node: Node) -> int:
-    """Evaluations that a node takes at most; flows, which take little, count for nothing."""
+    """Return the most evaluations that a node takes; flows take little and count as nothing."""
     return config.evaluations(node.role, node.id.pass_index) if isinstance(node.id, StateId) else 0
 
 
 def extent(nodes: Iterable[Node], config: RenderConfig, done: Collection[NodeId]) -> Extent:
-    """What there is to do in a shot's plan, of which some is done."""
+    """Return the work left in a shot's plan, of which the nodes in `done` are finished."""
     ends: dict[NodeId, float] = {}
     work = 0.0
     for node in nodes:
@@ -43,14 +43,14 @@ def extent(nodes: Iterable[Node], config: RenderConfig, done: Collection[NodeId]
 
 
 def is_near(*, left: float, unknown: int, clips: int, longest_path: float, workers: int) -> bool:
-    """Whether the chains that are not begun must be now.
+    """Return True if the chains that have not begun must begin now.
 
     Args:
-        left: work at the clips that are prepared.
-        unknown: clips that are not, taken to be like those.
-        clips: that are prepared.
-        longest_path: among shots not begun, in the same unit.
-        workers: that share the work.
+        left: work left in the clips that are prepared.
+        unknown: number of clips that are not prepared, assumed to be like those.
+        clips: number of clips that are prepared.
+        longest_path: work in the longest chain of the shots that have not begun.
+        workers: number of workers that share the work.
     """
-    whole = left * (1 + unknown / max(1, clips))
-    return whole <= _MARGIN * longest_path * workers
+    total = left * (1 + unknown / max(1, clips))
+    return total <= _MARGIN * longest_path * workers

@@ -10,8 +10,10 @@ from vidnst.config import RenderConfig
 from vidnst.errors import RunError
 from vidnst.events import Cancelled, OnEvent, ignore
 from vidnst.frames import ClipInfo, Pixels, Shot
-from vidnst.rendering.effects_pass import colourist
-from vidnst.rendering.prepare import Job
+from vidnst.rendering.effects_pass import recolouring
+from vidnst.rendering.prepare import CheckedRequest
+from vidnst.rendering.prepared_render import PreparedRender
+from vidnst.rendering.source_frames import SourceFrames
 from vidnst.rendering.styles.regions import Guides, RegionSource, are_found, find_masks, follow_masks, followed_of
 from vidnst.rendering.styles.style_spec import StylePicture, clip_seconds, placed
 from vidnst.rendering.styles.timeline import REST, TimedStyle, check_shots, parts_of, pulls_at
@@ -94,29 +96,36 @@ class GuidanceBuilder:
 
 
 def follow_regions(
-    job: Job,
+    checked: CheckedRequest,
+    source: SourceFrames,
     store: RunStore,
-    shots: Sequence[Shot],
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
 ) -> None:
-    """See that every shot has its styles, and let masks of one picture follow what moves, into the run folder.
+    """Check that every shot has a style, and track masks that are one picture through the clip, into the run folder.
 
     Raises:
-        ConfigError: a shot has no style, or a style is for a shot that is not there.
-        CancelledError: `cancelled` said so; what is found stays.
+        ConfigError: a shot has no style, or a style is for a shot that does not exist.
+        CancelledError: `cancelled` said so; the masks found so far are kept.
     """
-    check_shots(job.entries, len(shots))
-    if job.masks:
-        follow_masks(job.masks, _footage(job, shots), store, on_event=on_event, cancelled=cancelled)
+    check_shots(checked.timeline, len(source.shots))
+    if checked.masks:
+        region_source = RegionSource(checked.clip, source.shots, source.size, checked.config)
+        follow_masks(checked.masks, region_source, store, on_event=on_event, cancelled=cancelled)
 
 
-def direct(job: Job, store: RunStore, shots: Sequence[Shot]) -> GuidanceBuilder | None:
-    """Who says which styles pull where in each frame of a job; None where all do everywhere and always."""
-    if job.passes_through or not is_directed(job.styles, job.config):
+def guidance_builder(render: PreparedRender) -> GuidanceBuilder | None:
+    """Return the builder of a render's guidance; None if all styles apply everywhere and always."""
+    checked, config = render.checked, render.config
+    if not config.stylizes or not is_directed(render.styles, config):
         return None
-    guides = Guides(job.masks, _footage(job, shots), store.folder) if job.masks else None
-    return GuidanceBuilder(job.styles, job.entries, job.clip, guides, recolour=colourist(job.config, store))
+    guides = None
+    if checked.masks:
+        guides = Guides(
+            checked.masks, RegionSource(render.clip, render.shots, render.size, config), render.store.folder
+        )
+    recolour = recolouring(config, render.store)
+    return GuidanceBuilder(render.styles, checked.timeline, render.clip, guides, recolour=recolour)
 
 
 def recall_director(
@@ -150,7 +159,3 @@ def is_directed(styles: Sequence[StylePicture], config: RenderConfig) -> bool:
     """Whether styles hold somewhere or sometimes only, or move."""
     somewhere = any(style.at or style.shots or style.region or style.clip for style in styles)
     return somewhere or bool(config.regions.masks)
-
-
-def _footage(job: Job, shots: Sequence[Shot]) -> RegionSource:
-    return RegionSource(job.clip, shots, (job.width, job.height), job.config)

@@ -1,11 +1,9 @@
-"""Regions of a render: their masks checked, made to follow what moves, and given for each frame."""
+"""Regions of a render: checks their masks, tracks them through the clip, and gives them for each frame."""
 
 import os
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,26 +12,27 @@ from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, ConfigError, RunError, SourceError
 from vidnst.events import Cancelled, OnEvent, Stage, ignore
 from vidnst.frames import ClipInfo, Shot
+from vidnst.lru_cache import LruCache
+from vidnst.media.images import encode_png, read_picture
+from vidnst.media.input.fingerprint import fingerprint
+from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.masks import Mask, MaskReader, feathered, find_mask, inside, shared_out
+from vidnst.motion.mask_tracking import Follower
 from vidnst.rendering.styles.timeline import REST, TimedStyle
 from vidnst.runs import RunStore, mask_path
-
-if TYPE_CHECKING:  # it brings OpenCV
-    from vidnst.media.input.masks import Mask
 
 _CACHE_BYTES = 256 << 20
 
 
 def find_masks(
     config: RenderConfig, entries: Sequence[TimedStyle], clip: ClipInfo, *, start: int, end: int, size: tuple[int, int]
-) -> "tuple[Mask, ...]":
-    """The masks of a render, looked at but for their pictures.
+) -> tuple[Mask, ...]:
+    """Check the masks of a render and return them; their pictures are not read yet.
 
     Raises:
         ConfigError: a mask cannot be used, a style is for a region that has none, no region has a style, or frames are
             registered.
     """
-    from vidnst.media.input.masks import find_mask
-
     masks = config.regions.masks
     for entry in entries:
         if entry.region != REST and entry.region not in masks:
@@ -54,85 +53,77 @@ def find_masks(
 
 
 def absolute_masks(config: RenderConfig) -> dict[str, str]:
-    """The masks' paths as they hold from any folder."""
+    """Return the masks' absolute paths."""
     return {name: os.path.abspath(os.path.expanduser(path)) for name, path in config.regions.masks.items()}
 
 
-def mask_marks(masks: "Sequence[Mask]") -> dict[str, str]:
-    """What the masks hold, as fingerprints by region."""
-    from vidnst.media.input.fingerprint import fingerprint
-
+def mask_marks(masks: Sequence[Mask]) -> dict[str, str]:
+    """Return a fingerprint of each region's mask."""
     return {mask.region: fingerprint(mask.clip.paths) for mask in masks}
 
 
 @dataclass(frozen=True, slots=True)
 class RegionSource:
-    """What masks are of."""
+    """The source to which masks belong."""
 
     clip: ClipInfo
     shots: Sequence[Shot]
     size: tuple[int, int]
-    """Width and height in pixels as rendered."""
+    """Width and height in pixels, as rendered."""
     config: RenderConfig
 
 
 def follow_masks(
-    masks: "Sequence[Mask]",
-    footage: RegionSource,
+    masks: Sequence[Mask],
+    source: RegionSource,
     store: RunStore,
     *,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
 ) -> None:
-    """Find the masks of all frames from those of one picture, into the run folder, where they are to follow.
+    """Track masks that are one picture through every shot, into the run folder, if the settings ask for it.
 
-    What an earlier session has found stays: the same would be found again.
+    Masks that an earlier session tracked are kept: tracking them again would give the same.
 
     Raises:
         CancelledError: `cancelled` said so.
         BadFrameError: a frame does not decode.
         OutputError: they cannot be written.
     """
-    followed = followed_of(masks, footage.config)
-    todo = [shot for shot in footage.shots if not are_found(followed, shot, store.folder)]
-    if not followed or not todo:
+    tracked = tracked_masks(masks, source.config)
+    todo = [shot for shot in source.shots if not are_tracked(tracked, shot, store.folder)]
+    if not tracked or not todo:
         return
     total, done = sum(map(len, todo)), 0
     on_event(Stage("following", 0, total))
     for shot in todo:
-        for index, maps in _carried(followed, footage, shot):
+        for index, maps in _carried(tracked, source, shot):
             if cancelled is not None and cancelled():
-                raise CancelledError("stopped while masks followed what moves")
-            for mask, found in zip(followed, maps, strict=True):
+                raise CancelledError("stopped while masks tracked what moves")
+            for mask, found in zip(tracked, maps, strict=True):
                 store.write_mask(mask.region, index, _encoded(found))
             done += 1
             on_event(Stage("following", done, total))
 
 
-def followed_of(masks: "Sequence[Mask]", config: RenderConfig) -> "list[Mask]":
-    """Those of one picture, if they are to follow what moves."""
+def tracked_masks(masks: Sequence[Mask], config: RenderConfig) -> list[Mask]:
+    """Return the masks that are one picture, if the settings ask for tracking."""
     return [mask for mask in masks if config.regions.follow and not mask.moves]
 
 
-def are_found(masks: "Sequence[Mask]", shot: Shot, folder: Path) -> bool:
-    """Whether a run folder has all masks of a shot."""
+def are_tracked(masks: Sequence[Mask], shot: Shot, folder: Path) -> bool:
+    """Return True if the run folder has the masks of all frames of a shot."""
     frames = range(shot.start, shot.end)
     return all(mask_path(folder, mask.region, index).is_file() for mask in masks for index in frames)
 
 
-def _carried(
-    masks: "Sequence[Mask]", footage: RegionSource, shot: Shot
-) -> Iterator[tuple[int, list[NDArray[np.uint8]]]]:
-    """Each frame of a shot with its masks."""
-    from vidnst.media.input.frame_reader import FrameReader
-    from vidnst.media.input.masks import MaskReader
-    from vidnst.motion.mask_tracking import Follower
-
-    config, motion = footage.config, footage.config.motion
-    maps = [MaskReader(mask, footage.size)(shot.start) for mask in masks]
+def _carried(masks: Sequence[Mask], source: RegionSource, shot: Shot) -> Iterator[tuple[int, list[NDArray[np.uint8]]]]:
+    """Yield each frame of a shot with its masks."""
+    config, motion = source.config, source.config.motion
+    maps = [MaskReader(mask, source.size)(shot.start) for mask in masks]
     policy = config.input.on_bad_frame
     follower: Follower | None = None
-    with FrameReader(footage.clip, start=shot.start, end=shot.end, size=footage.size, on_bad_frame=policy) as frames:
+    with FrameReader(source.clip, start=shot.start, end=shot.end, size=source.size, on_bad_frame=policy) as frames:
         for frame in frames:
             if follower is not None:
                 maps = follower.step(frame.pixels)
@@ -149,62 +140,49 @@ def _carried(
 
 
 def _encoded(found: NDArray[np.uint8]) -> bytes:
-    from vidnst.media.images import encode_png
-
     return encode_png(np.repeat(found[..., None], 3, axis=2))
 
 
 class Guides:
-    """The regions' shares of every frame.
+    """Gives the regions' shares of every frame.
 
     Args:
-        masks: of the regions.
-        footage: what they are of.
-        folder: of the run, which has the masks that follow.
+        masks: the regions' masks.
+        source: what they belong to.
+        folder: the run folder, which holds the tracked masks.
     """
 
-    def __init__(self, masks: "Sequence[Mask]", footage: RegionSource, folder: Path) -> None:
-        from vidnst.media.input.masks import MaskReader
-
-        followed = {mask.region for mask in followed_of(masks, footage.config)}
+    def __init__(self, masks: Sequence[Mask], source: RegionSource, folder: Path) -> None:
+        tracked = {mask.region for mask in tracked_masks(masks, source.config)}
         self._names = [mask.region for mask in masks]
         self._readers: dict[str, MaskReader] = {
-            mask.region: MaskReader(mask, footage.size) for mask in masks if mask.region not in followed
+            mask.region: MaskReader(mask, source.size) for mask in masks if mask.region not in tracked
         }
         self._folder = folder
-        self._feather = footage.config.regions.feather
-        width, height = footage.size
-        self._kept = max(8, _CACHE_BYTES // (width * height * (len(masks) + 1)))
+        self._feather = source.config.regions.feather
+        width, height = source.size
         self._size = (height, width)
-        self._made: OrderedDict[int, Mapping[str, NDArray[np.uint8]]] = OrderedDict()
+        capacity = max(8, _CACHE_BYTES // (width * height * (len(masks) + 1)))
+        self._cache = LruCache[int, Mapping[str, NDArray[np.uint8]]](capacity)
 
     def __call__(self, frame: int) -> Mapping[str, NDArray[np.uint8]]:
-        """`(H, W)` uint8 for each region by its name, `rest` the last; they sum to 255 everywhere.
+        """Return `(H, W)` uint8 shares for each region by its name, `rest` last; they sum to 255 everywhere.
 
         Raises:
-            RunError: a mask that was found is not there, or damaged.
+            RunError: a tracked mask is missing or damaged.
             BadFrameError: a mask does not decode.
         """
-        if frame not in self._made:
-            self._made[frame] = self._make(frame)
-            if len(self._made) > self._kept:
-                self._made.popitem(last=False)
-        self._made.move_to_end(frame)
-        return self._made[frame]
+        return self._cache.get(frame, lambda: self._make(frame))
 
     def _make(self, frame: int) -> Mapping[str, NDArray[np.uint8]]:
-        from vidnst.media.input.masks import feathered, shared_out
-
         raw = [
-            self._readers[name](frame) if name in self._readers else self._found(name, frame) for name in self._names
+            self._readers[name](frame) if name in self._readers else self._tracked_mask(name, frame)
+            for name in self._names
         ]
         shared, rest = shared_out([feathered(one, self._feather) for one in raw])
         return {**dict(zip(self._names, shared, strict=True)), REST: rest}
 
-    def _found(self, name: str, frame: int) -> NDArray[np.uint8]:
-        from vidnst.media.images import read_picture
-        from vidnst.media.input.masks import inside
-
+    def _tracked_mask(self, name: str, frame: int) -> NDArray[np.uint8]:
         path = mask_path(self._folder, name, frame)
         try:
             found = inside(read_picture(path))

@@ -12,8 +12,8 @@ from vidnst.farm.provisioning import WorkerCounts, choose_worker_counts
 from vidnst.frames import Shot
 from vidnst.parallel import local_cores
 from vidnst.rendering.batch.tail_balancing import cost
-from vidnst.rendering.prepare import Job, prepare
-from vidnst.rendering.run_setup import find_shots_of, schedule_of
+from vidnst.rendering.prepare import CheckedRequest, check_request
+from vidnst.rendering.run_setup import find_shots_of
 from vidnst.rendering.styles.timeline import check_shots
 from vidnst.runs.request import Request
 from vidnst.tools.forecast.memory_and_disk import Need, needs_of
@@ -70,30 +70,30 @@ def forecast(request: Request, *, farm: Farm | None = None, timed: bool = True, 
     Raises:
         VidnstError: whatever a render would be refused for before it starts.
     """
-    job = prepare(request, overwrite=True, on_event=on_event)
-    shots = find_shots_of(job, on_event)
-    check_shots(job.entries, len(shots))
-    nodes = [node for shot in by_shot(schedule_of(job), shots) for node in shot]
-    staff = _staff(job, shots, farm)
+    checked = check_request(request, overwrite=True, on_event=on_event)
+    shots = find_shots_of(checked, on_event)
+    check_shots(checked.timeline, len(shots))
+    nodes = [node for shot in by_shot(checked.schedule, shots) for node in shot]
+    staff = _staff(checked, shots, farm)
     pace = None
-    if timed and not job.passes_through and (farm is None or _is_alike(staff, job.config)):
+    if timed and checked.config.stylizes and (farm is None or _is_alike(staff, checked.config)):
         on_event(Stage("timing"))
-        pace = time_frame(job, shots, staff)
+        pace = time_frame(checked, shots, staff)
     return Forecast(
-        source=job.clip.source,
-        frames=job.end - job.start,
-        width=job.width,
-        height=job.height,
+        source=checked.clip.source,
+        frames=checked.frames,
+        width=checked.width,
+        height=checked.height,
         shots=len(shots),
         nodes=dict(Counter(node.role.value for node in nodes)),
-        evaluations=sum(cost(job.config, node) for node in nodes),
+        evaluations=sum(cost(checked.config, node) for node in nodes),
         workers=staff.style,
         threads=staff.threads,
-        needs=needs_of(job, staff, farm),
-        seconds=None if pace is None else foretold_seconds(job, nodes, staff, pace, cores=_cores(staff, farm)),
+        needs=needs_of(checked, staff, farm),
+        seconds=None if pace is None else foretold_seconds(checked, nodes, staff, pace, cores=_cores(staff, farm)),
         pace=pace,
         folder=str(request.folder),
-        keeps=job.config.output.keep_frames,
+        keeps=checked.config.output.keep_frames,
         elsewhere=farm is not None,
     )
 
@@ -112,19 +112,19 @@ def _cores(staff: WorkerCounts, farm: Farm | None) -> int:
     return local_cores() if farm is None else staff.style * (staff.threads or 1)
 
 
-def _staff(job: Job, shots: Sequence[Shot], farm: Farm | None) -> WorkerCounts:
+def _staff(checked: CheckedRequest, shots: Sequence[Shot], farm: Farm | None) -> WorkerCounts:
     from vidnst.farm.workers import gpus_of, pick_device
 
-    width = len(shots) if schedule_of(job).kind == "chain" else job.end - job.start
-    settings = job.config.farm
+    width = len(shots) if checked.schedule.kind == "chain" else checked.frames
+    settings = checked.config.farm
     if farm is not None:
         count, threads = settings.workers or 1, settings.threads or 1
         gpus = 0.0 if settings.device == "cpu" else float(count)
         return choose_worker_counts(settings, width=width, cores=count * threads, gpus=gpus, threads=threads)
     gpus = 0.0
-    if not job.passes_through and pick_device(job.config.farm.device).type == "cuda":
-        gpus = 1.0 if job.config.farm.executor == "inline" else float(len(gpus_of()))
-    return choose_worker_counts(job.config.farm, width=width, cores=local_cores(), gpus=gpus)
+    if checked.config.stylizes and pick_device(checked.config.farm.device).type == "cuda":
+        gpus = 1.0 if checked.config.farm.executor == "inline" else float(len(gpus_of()))
+    return choose_worker_counts(checked.config.farm, width=width, cores=local_cores(), gpus=gpus)
 
 
 def total_seconds(forecasts: Sequence[Forecast]) -> float | None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from vidnst.config import RenderConfig
 from vidnst.farm.provisioning import WorkerCounts
-from vidnst.rendering.prepare import Job
-from vidnst.rendering.run_setup import disk_bytes, schedule_of
+from vidnst.rendering.prepare import CheckedRequest
+from vidnst.rendering.run_setup import disk_bytes
 from vidnst.rendering.source_frames import cached_frames
 from vidnst.runs.disk_space import free_bytes, host_bytes
 from vidnst.tools.forecast.target_machines import Farm
@@ -45,7 +45,7 @@ class Need:
         return self.there is None or (self.needed if self.saved is None else self.saved) <= self.there
 
 
-def needs_of(job: Job, staff: WorkerCounts, farm: Farm | None = None) -> tuple[Need, ...]:
+def needs_of(checked: CheckedRequest, staff: WorkerCounts, farm: Farm | None = None) -> tuple[Need, ...]:
     """Memory and disk that a render takes, beside what this machine has, or what is known of the farm."""
     from vidnst.farm.component_window import default_window
     from vidnst.farm.memory_fallback import memory_limit
@@ -53,14 +53,18 @@ def needs_of(job: Job, staff: WorkerCounts, farm: Farm | None = None) -> tuple[N
     from vidnst.style.network.precision import resolve_precision
 
     # How workers elsewhere multiply is not known: as if they saved nothing.
-    config = job.config if farm is not None else resolve_precision(job.config, pick_device(job.config.farm.device))
+    config = (
+        checked.config
+        if farm is not None
+        else resolve_precision(checked.config, pick_device(checked.config.farm.device))
+    )
     found = []
-    width, height = job.width, job.height
-    window = config.farm.window or default_window(staff.style, groups=schedule_of(job).spacing)
-    per_pixel = float(min(job.end - job.start, window) * _NODE_BYTES)
-    frames = min(job.end - job.start, cached_frames(width, height))
+    width, height = checked.width, checked.height
+    window = config.farm.window or default_window(staff.style, groups=checked.schedule.spacing)
+    per_pixel = float(min(checked.frames, window) * _NODE_BYTES)
+    frames = min(checked.frames, cached_frames(width, height))
     fixed = _WORKER_BYTES + frames * width * height * 3  # of smaller frames it keeps more: no more bytes, nor fewer
-    if not job.passes_through:
+    if checked.config.stylizes:
         given = config.farm.memory_gib
         if staff.threads is None or (farm is None and config.farm.device == "auto"):
             smallest = min(gpus_of(), default=None) if farm is None else farm.gpu_bytes
@@ -77,9 +81,9 @@ def needs_of(job: Job, staff: WorkerCounts, farm: Farm | None = None) -> tuple[N
             apart = config.farm.executor == "ray"
             fixed += staff.style * (worker.fixed + _WORKER_BYTES * apart)
     found.append(_need("host memory", per_pixel, fixed, host_bytes(), width, height))
-    disk, least = disk_bytes(job), disk_bytes(job, size=(0, 0))
+    disk, least = disk_bytes(checked, (width, height)), disk_bytes(checked, (0, 0))
     per_disk = (disk - least) / (width * height)
-    found.append(_need(DISK, per_disk, least, free_bytes(job.request.folder), width, height))
+    found.append(_need(DISK, per_disk, least, free_bytes(checked.request.folder), width, height))
     return tuple(found)
 
 

@@ -12,8 +12,8 @@ from vidnst.farm.provisioning import WorkerCounts
 from vidnst.frames import Pixels, Shot
 from vidnst.parallel import local_cores
 from vidnst.rendering.batch.tail_balancing import cost
-from vidnst.rendering.prepare import Job
-from vidnst.rendering.source_frames import open_frames
+from vidnst.rendering.prepare import CheckedRequest
+from vidnst.rendering.source_frames import source_frames
 
 _WHOLE = 12
 """Evaluations with their gradients that are timed. A frame's last one has none, since no step follows it."""
@@ -41,23 +41,23 @@ class Pace:
     """Whether light is followed and changes so much that a frame with a single start has both sources painted small."""
 
 
-def time_frame(job: Job, shots: Sequence[Shot], staff: WorkerCounts) -> Pace:
-    """Time a few evaluations of a frame in the middle of a job, a pair of flows, and reading and writing it."""
+def time_frame(checked: CheckedRequest, shots: Sequence[Shot], staff: WorkerCounts) -> Pace:
+    """Time a few evaluations of a frame in the middle of a checked, a pair of flows, and reading and writing it."""
     from vidnst.farm.jobs import FlowJob, StylizeJob
     from vidnst.farm.workers import FlowWorkerFactory, StyleWorkerFactory
     from vidnst.frames import to_16_bits, to_bits
     from vidnst.media.images import encode_png
     from vidnst.motion.blend import WarmSource
 
-    sample = _sample(job, shots)
+    sample = _sample(checked, shots)
     content, reference = sample.frame, sample.next
-    assert job.features is not None
-    styles = [(style.pixels, style.weight) for style in job.styles]
-    flows = FlowWorkerFactory(job.config.motion, job.raft, job.config.farm.device, staff.threads)()
+    assert checked.features is not None
+    styles = [(style.pixels, style.weight) for style in checked.styles]
+    flows = FlowWorkerFactory(checked.config.motion, checked.raft, checked.config.farm.device, staff.threads)()
     flow_job = FlowJob(FlowId(1, 0), content, reference)
     pair = flows.run(flow_job)
     flow = _least(lambda: flows.run(flow_job))
-    factory = StyleWorkerFactory(job.config, job.features, styles, staff.threads)
+    factory = StyleWorkerFactory(checked.config, checked.features, styles, staff.threads)
     # As in a pass: the frame's own state, and two that are fetched.
     fetched = WarmSource(to_16_bits(reference), pair.forward, 1.0, reference)
     starts = (WarmSource(to_16_bits(content), None, 1.0, content), fetched, fetched)
@@ -77,7 +77,7 @@ def time_frame(job: Job, shots: Sequence[Shot], staff: WorkerCounts) -> Pace:
         fixed, more, cold = (fmean(seconds) for seconds in zip(*pool.map(paint, range(team)), strict=True))
     each = max(1e-9, (more - fixed) / _WHOLE)
     writing = _least(lambda: encode_png(to_bits(to_16_bits(content), 8)))
-    relights = job.config.motion.follow_light and _relights(sample, job)
+    relights = checked.config.motion.follow_light and _relights(sample, checked)
     return Pace(each, fixed, cold, flow, sample.reading + 2 * writing, relights)
 
 
@@ -93,29 +93,29 @@ class _Sample:
     """Seconds for one."""
 
 
-def _sample(job: Job, shots: Sequence[Shot]) -> _Sample:
+def _sample(checked: CheckedRequest, shots: Sequence[Shot]) -> _Sample:
     """Of the middle of the longest shot; where it is too short, the same frame twice."""
     number, shot = max(enumerate(shots), key=lambda pair: len(pair[1]))
     first, last = shot.start + max(0, len(shot) // 2 - 1), shot.end - 1
-    schedule = job.config.schedule
-    with open_frames(job, shots) as frames:
+    schedule = checked.config.schedule
+    with source_frames(checked, shots).open() as frames:
         one = frames.get(number, first)
         began = time.perf_counter()
         two = frames.get(number, min(first + 1, last))
         reading = time.perf_counter() - began
-        if not job.config.motion.follow_light or schedule.kind != "keys":
+        if not checked.config.motion.follow_light or schedule.kind != "keys":
             return _Sample(one, two, two, reading)
         return _Sample(one, two, frames.get(number, min(first + schedule.spacing, last)), reading)
 
 
-def _relights(sample: _Sample, job: Job) -> bool:
+def _relights(sample: _Sample, checked: CheckedRequest) -> bool:
     """Whether the light changes so much from one frame to one that starts from it alone that it must be painted."""
     from vidnst.farm.jobs import FlowJob
     from vidnst.farm.workers import FlowWorker
     from vidnst.frames import to_16_bits
     from vidnst.motion.blend import WarmSource, blend
 
-    config = job.config.motion
+    config = checked.config.motion
     pair = FlowWorker(config.model_copy(update={"method": "dis"})).run(FlowJob(FlowId(1, 0), sample.far, sample.frame))
     start = WarmSource(to_16_bits(sample.frame), pair.forward, 1.0, sample.frame)
     return blend(sample.far, [start], follow_light=True, still_levels=config.static_lock).before is not None
@@ -131,15 +131,15 @@ def _least(run: Callable[[], object], tries: int = 2) -> float:
 
 
 def foretold_seconds(
-    job: Job, nodes: Sequence[Node], staff: WorkerCounts, pace: Pace, *, cores: int | None = None
+    checked: CheckedRequest, nodes: Sequence[Node], staff: WorkerCounts, pace: Pace, *, cores: int | None = None
 ) -> float:
     """Seconds from the pace of one worker: the longest of what all do, what flow takes, and the chain of what waits.
 
     On a CPU stylizing and flow share the cores (None: this machine's). A cold frame's coarse scales cost what their
     areas are.
     """
-    config = job.config
-    cold, relit = cold_seconds(job, pace), relit_seconds(job, pace)
+    config = checked.config
+    cold, relit = cold_seconds(checked, pace), relit_seconds(checked, pace)
     spent: dict[NodeId, float] = {}
     until: dict[NodeId, float] = {}
     for node in nodes:
@@ -159,28 +159,28 @@ def foretold_seconds(
         at_once = cores // staff.threads
         parts.append((style + flow) / max(1, min(at_once, staff.style + staff.flow)))
     measured = _MEASURED_FLOWS * pace.flow * config.output.measure / cores
-    return max(parts) + (job.end - job.start) * (pace.frame + measured)
+    return max(parts) + (checked.frames) * (pace.frame + measured)
 
 
-def cold_seconds(job: Job, pace: Pace) -> float:
+def cold_seconds(checked: CheckedRequest, pace: Pace) -> float:
     """Seconds of a cold frame, over all its scales."""
     from vidnst.style.pyramid import scale_sizes, split_evaluations
 
-    sizes = scale_sizes(job.config, job.height, job.width)
-    budget = split_evaluations(job.config.evaluations(Role.COLD), len(sizes))
+    sizes = scale_sizes(checked.config, checked.height, checked.width)
+    budget = split_evaluations(checked.config.evaluations(Role.COLD), len(sizes))
     scales = zip(budget, sizes[-len(budget) :], strict=True)
-    return sum(_painted_seconds(job, pace, evaluations, size) for evaluations, size in scales)
+    return sum(_painted_seconds(checked, pace, evaluations, size) for evaluations, size in scales)
 
 
-def relit_seconds(job: Job, pace: Pace) -> float:
+def relit_seconds(checked: CheckedRequest, pace: Pace) -> float:
     """Seconds for which both sources of a frame are painted small, where light is followed from a single state."""
     from vidnst.style.pyramid import relit
 
-    size, evaluations = relit(job.config, job.height, job.width)
-    return 2 * pace.relights * _painted_seconds(job, pace, evaluations, size)
+    size, evaluations = relit(checked.config, checked.height, checked.width)
+    return 2 * pace.relights * _painted_seconds(checked, pace, evaluations, size)
 
 
-def _painted_seconds(job: Job, pace: Pace, evaluations: int, size: tuple[int, int]) -> float:
+def _painted_seconds(checked: CheckedRequest, pace: Pace, evaluations: int, size: tuple[int, int]) -> float:
     """Seconds of a picture at one scale, by its area; the last evaluation is among what any start takes."""
     height, width = size
-    return height * width / (job.height * job.width) * (pace.cold + (evaluations - 1) * pace.evaluation)
+    return height * width / (checked.height * checked.width) * (pace.cold + (evaluations - 1) * pace.evaluation)

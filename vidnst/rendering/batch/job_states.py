@@ -1,12 +1,12 @@
-"""What a batch keeps of itself, beside its file of jobs: JOBS.batch for JOBS.yaml.
+"""The states of a batch's jobs, kept in a folder next to the job file: JOBS.batch for JOBS.yaml.
 
-    jobs.json      every job with its state, written anew whenever something has changed
+    jobs.json      every job with its state, rewritten when something has changed
     events.jsonl   every change of a state, one JSON object per line
-    control/       wishes of other processes, one file each, removed when they are heard
+    control/       commands from other processes, one file each, removed when they have been carried out
     lock           held by the process that renders
 
-A job's frames live in its own run folder, and what is finished there is known from there: losing this folder loses
-nothing but who was paused or cancelled.
+A job's frames are in its own run folder, which says what is finished. Losing this folder loses only which jobs were
+paused or cancelled.
 """
 
 import json
@@ -30,41 +30,41 @@ from vidnst.runs.event_log import EventLog
 JobStatus: TypeAlias = Literal["queued", "preparing", "rendering", "encoding", "done", "failed", "cancelled", "paused"]
 Action: TypeAlias = Literal["pause", "resume", "cancel"]
 
-OVER: tuple[JobStatus, ...] = ("done", "failed", "cancelled")
-_LONGEST_BOARD = 256 << 20
-_LONGEST_WISH = 1 << 16
+FINAL_STATES: tuple[JobStatus, ...] = ("done", "failed", "cancelled")
+_MAX_STATE_BYTES = 256 << 20
+_MAX_COMMAND_BYTES = 1 << 16
 _WRITE_SECONDS = 1.0
 _WRITE_SECONDS_PER_JOB = 0.002
-"""So that thousands of jobs are not written anew all the time."""
+"""Added to the time between two writes for each job, so that thousands of jobs are not written all the time."""
 
 
 @dataclass(eq=False, slots=True)
-class Ticket:
-    """A job of a batch, and how far it is."""
+class JobState:
+    """A job of a batch and its progress."""
 
     spec: ClipSpec
     order: int
-    """Place in the file."""
+    """Position in the job file."""
     state: JobStatus = "queued"
     message: str = ""
     frames: int = 0
     frames_done: int = 0
     paused: bool = False
-    """Its nodes are held back."""
+    """True if its nodes are held back."""
     cancelled: bool = False
 
     @property
     def shown(self) -> JobStatus:
-        """The state that others are told."""
+        """The state as users see it."""
         return "paused" if self.paused and self.state in ("queued", "preparing", "rendering") else self.state
 
     @property
     def urgency(self) -> tuple[int, int]:
-        """What sorts jobs: the most urgent first."""
+        """The sort key: the most urgent job first."""
         return -self.spec.priority, self.order
 
     def row(self) -> dict[str, Any]:
-        """Itself, as JSON values."""
+        """Return the job as JSON values."""
         spec = self.spec
         return {
             "name": spec.name,
@@ -83,7 +83,7 @@ class Ticket:
 
 
 def state_folder(jobs: Path) -> Path:
-    """Where the batch of a file of jobs keeps its state."""
+    """Return the folder with the batch state of a job file."""
     return jobs.with_suffix(".batch")
 
 
@@ -91,19 +91,19 @@ class JobStates:
     """All jobs of a running batch. May be used from several threads; close it.
 
     Args:
-        jobs: the file of jobs.
+        jobs: the job file.
         on_event: hears of every change.
 
     Raises:
-        RunError: another process renders this batch, or what it left is damaged.
+        RunError: another process renders this batch, or the state folder is damaged.
     """
 
     def __init__(self, jobs: Path, on_event: OnEvent) -> None:
         self.folder = state_folder(jobs)
-        self.tickets: dict[str, Ticket] = {}
+        self.by_name: dict[str, JobState] = {}
         self.lock = threading.RLock()
         self.threads: int | None = None
-        """Threads of a worker, which the bytes of frames made on CPUs depend on."""
+        """Threads of each worker; on CPUs the bytes of frames depend on it."""
         self._jobs = jobs
         self._on_event = on_event
         self._changed = True
@@ -113,7 +113,7 @@ class JobStates:
             (self.folder / "control").mkdir(parents=True, exist_ok=True)
         self._lock = FolderLock(self.folder / "lock")
         try:
-            self._before = read_board(self.folder) or {}
+            self._before = read_job_states(self.folder) or {}
             self._log = EventLog(self.folder / "events.jsonl")
         except BaseException:
             self._lock.release()
@@ -123,56 +123,61 @@ class JobStates:
         self.record("session", process=os.getpid(), host=socket.gethostname())
 
     @property
+    def all(self) -> list[JobState]:
+        """All jobs, in the order in which they came."""
+        return list(self.by_name.values())
+
+    @property
     def over(self) -> bool:
-        """Whether nothing more will come of any job by itself."""
+        """True if every job is in a final state."""
         with self.lock:
-            return all(ticket.state in OVER for ticket in self.tickets.values())
+            return all(job.state in FINAL_STATES for job in self.by_name.values())
 
     def update(self, clips: Sequence[ClipSpec]) -> None:
-        """Take in what the file says now: new jobs come, ones that nobody has begun change or go."""
+        """Update the jobs from the job file: add new ones, change or remove those that have not begun."""
         states = {row["name"]: row["state"] for row in self._before.get("jobs", ()) if isinstance(row, dict)}
         wanted = {clip.name for clip in clips}
         with self.lock:
-            for name in [name for name, old in self.tickets.items() if name not in wanted and old.state == "queued"]:
-                del self.tickets[name]
+            for name in [name for name, old in self.by_name.items() if name not in wanted and old.state == "queued"]:
+                del self.by_name[name]
             for order, clip in enumerate(clips):
-                ticket = self.tickets.get(clip.name)
-                if ticket is None:
+                job = self.by_name.get(clip.name)
+                if job is None:
                     before = states.get(clip.name)
-                    ticket = self.tickets[clip.name] = Ticket(clip, order, paused=before == "paused")
+                    job = self.by_name[clip.name] = JobState(clip, order, paused=before == "paused")
                     if before == "cancelled":
-                        ticket.state, ticket.cancelled = "cancelled", True
-                elif ticket.state in ("queued", "failed") and ticket.spec != clip:
-                    ticket.spec = clip
-                    self.change(ticket, "queued")
-                ticket.order = order
+                        job.state, job.cancelled = "cancelled", True
+                elif job.state in ("queued", "failed") and job.spec != clip:
+                    job.spec = clip
+                    self.change(job, "queued")
+                job.order = order
             self._changed = True
 
-    def change(self, ticket: Ticket, state: JobStatus, message: str = "") -> None:
-        """Let a job come into a state; after the end, whoever was not waited for changes nothing."""
+    def change(self, job: JobState, state: JobStatus, message: str = "") -> None:
+        """Set a job's state; after `close`, threads that were not waited for change nothing."""
         with self.lock:
             if self._closed:
                 return
-            ticket.state, ticket.message = state, message
-            self._tell(ticket)
+            job.state, job.message = state, message
+            self._report(job)
 
-    def count_frame(self, ticket: Ticket) -> None:
-        """Note that a frame of a job is finished."""
+    def count_frame(self, job: JobState) -> None:
+        """Count a finished frame of a job."""
         with self.lock:
-            ticket.frames_done += 1
+            job.frames_done += 1
             self._changed = True
 
     def obey(self) -> None:
-        """Do what other processes wish."""
-        for action, name in _wishes(self.folder / "control"):
+        """Do what other processes command."""
+        for action, name in _commands(self.folder / "control"):
             with self.lock:
-                for ticket in matching(self.tickets.values(), name):
-                    self._apply(action, ticket)
+                for job in matching(self.by_name.values(), name):
+                    self._apply(action, job)
 
     def write(self, *, now: bool = False) -> None:
-        """Write `jobs.json` where something has changed, at most once a second, with many jobs less often."""
+        """Write `jobs.json` if something has changed, at most once a second, and less often for many jobs."""
         with self.lock:
-            pause = max(_WRITE_SECONDS, len(self.tickets) * _WRITE_SECONDS_PER_JOB)
+            pause = max(_WRITE_SECONDS, len(self.by_name) * _WRITE_SECONDS_PER_JOB)
             if not now and (not self._changed or time.monotonic() - self._written < pause):
                 return
             self._changed, self._written = False, time.monotonic()
@@ -183,7 +188,7 @@ class JobStates:
                 "host": socket.gethostname(),
                 "time": round(time.time(), 3),
                 "threads": self.threads,
-                "jobs": [ticket.row() for ticket in self.tickets.values()],
+                "jobs": [job.row() for job in self.by_name.values()],
             }
             write_bytes_whole(self.folder / "jobs.json", json.dumps(values, indent=1).encode())
 
@@ -193,7 +198,7 @@ class JobStates:
             self._log.append(kind, facts, durable=False)
 
     def close(self) -> None:
-        """Write the last state and let others have the folder."""
+        """Write the last state and unlock the folder."""
         with self.lock:
             with suppress(Exception):  # a full disk must not hide what filled it
                 self.write(now=True)
@@ -201,50 +206,50 @@ class JobStates:
             self._log.close()
             self._lock.release()
 
-    def _apply(self, action: Action, ticket: Ticket) -> None:
+    def _apply(self, action: Action, job: JobState) -> None:
         if action == "resume":
-            again = ticket.state in ("cancelled", "failed")
-            ticket.paused = ticket.cancelled = False
+            again = job.state in ("cancelled", "failed")
+            job.paused = job.cancelled = False
             if again:
-                self.change(ticket, "queued")
+                self.change(job, "queued")
                 return
-        elif ticket.state in OVER:
+        elif job.state in FINAL_STATES:
             return
         elif action == "pause":
-            ticket.paused = True
+            job.paused = True
         else:
-            ticket.cancelled, ticket.paused = True, False
-            if ticket.state == "queued":
-                self.change(ticket, "cancelled")
+            job.cancelled, job.paused = True, False
+            if job.state == "queued":
+                self.change(job, "cancelled")
                 return
-        self._tell(ticket)
+        self._report(job)
 
-    def _tell(self, ticket: Ticket) -> None:
+    def _report(self, job: JobState) -> None:
         self._changed = True
-        self.record("job", job=ticket.spec.name, state=ticket.shown, message=ticket.message)
-        event = JobChanged(ticket.spec.name, ticket.shown, ticket.message, ticket.frames, ticket.frames_done)
+        self.record("job", job=job.spec.name, state=job.shown, message=job.message)
+        event = JobChanged(job.spec.name, job.shown, job.message, job.frames, job.frames_done)
         self._on_event(event)
 
 
-def matching(tickets: Iterable[Ticket], name: str) -> list[Ticket]:
-    """The jobs that a name means: `all`, a job's, an entry's, or a pattern of jobs' names."""
-    return [ticket for ticket in tickets if fits(name, ticket.spec.name, ticket.spec.entry)]
+def matching(_jobs_by_name: Iterable[JobState], name: str) -> list[JobState]:
+    """Return the jobs that a name selects: `all`, a job, an entry, or a pattern of job names."""
+    return [job for job in _jobs_by_name if fits(name, job.spec.name, job.spec.entry)]
 
 
 def fits(name: str, job: str, entry: str) -> bool:
-    """Whether a name as a user gives it means a job."""
+    """Return True if a name that a user gives selects a job."""
     return name in ("all", job, entry) or fnmatchcase(job, name)
 
 
-def read_board(folder: Path) -> dict[str, Any] | None:
-    """What `jobs.json` in a state folder says, read without the lock; None where there is none.
+def read_job_states(folder: Path) -> dict[str, Any] | None:
+    """Read `jobs.json` in a state folder, without the lock; None if there is none.
 
     Raises:
         RunError: it is damaged.
     """
     path = folder / "jobs.json"
     try:
-        if path.stat().st_size > _LONGEST_BOARD:
+        if path.stat().st_size > _MAX_STATE_BYTES:
             raise ValueError("over 256 MiB")
         values = json.loads(path.read_bytes())
         if not isinstance(values, dict) or not isinstance(values.get("jobs"), list):
@@ -257,34 +262,34 @@ def read_board(folder: Path) -> dict[str, Any] | None:
 
 
 def ask(jobs: Path, action: Action, name: str) -> list[str]:
-    """Leave a wish for the batch of a file of jobs, running now or later; the names of the jobs that it means.
+    """Leave a command for the batch of a file of jobs, running now or later; the names of the jobs that it means.
 
     Raises:
         ConfigError: no job has such a name.
-        RunError: the file's batch has never been begun.
+        RunError: the batch has never been started.
     """
     folder = state_folder(jobs)
-    board = read_board(folder)
-    if board is None:
-        raise RunError(f"the batch of {jobs} has never been begun", f"begin it with: vidnst batch {jobs}")
-    rows = [row for row in board["jobs"] if isinstance(row, dict)]
+    states = read_job_states(folder)
+    if states is None:
+        raise RunError(f"the batch of {jobs} has never been started", f"start it with: vidnst batch {jobs}")
+    rows = [row for row in states["jobs"] if isinstance(row, dict)]
     meant = [str(row["name"]) for row in rows if fits(name, str(row.get("name")), str(row.get("entry")))]
     if not meant:
         raise ConfigError(f"no job of {jobs} is called {name!r}", "see --dry-run for their names; `all` means all")
-    wish = json.dumps({"action": action, "name": name}).encode()
-    write_bytes_whole(folder / "control" / f"{time.time_ns():020d}-{os.getpid()}.json", wish)
+    command = json.dumps({"action": action, "name": name}).encode()
+    write_bytes_whole(folder / "control" / f"{time.time_ns():020d}-{os.getpid()}.json", command)
     return meant
 
 
-def _wishes(folder: Path) -> Iterator[tuple[Action, str]]:
-    """Wishes in the order of their times; a file that is none is removed and means nothing."""
+def _commands(folder: Path) -> Iterator[tuple[Action, str]]:
+    """Yield the commands in the order in which they were given; any other file is removed."""
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.name.startswith(".") or not entry.is_file(follow_symlinks=False):
             continue
         path = Path(entry.path)
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-            wish = json.loads(path.read_bytes()[:_LONGEST_WISH])
-            action, name = wish["action"], wish["name"]
+            command = json.loads(path.read_bytes()[:_MAX_COMMAND_BYTES])
+            action, name = command["action"], command["name"]
             if action in get_args(Action) and isinstance(name, str):
                 yield action, name
         with suppress(OSError):

@@ -1,0 +1,251 @@
+"""The Python API: what `vidnst` exports, with keyword arguments for everything that a program may want to change.
+
+Sources, styles and outputs are given as on the command line; a style may also be a `Style`. Settings come from a preset,
+a `RenderConfig`, or a mapping of keys to values that override the preset or the defaults.
+"""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from vidnst.config import RenderConfig
+from vidnst.config.loader import resolve_config
+from vidnst.config.style import Style
+from vidnst.events import Cancelled, OnEvent, ignore
+from vidnst.frames import ClipInfo
+from vidnst.media.input.probe import probe as probe_clip
+from vidnst.rendering.measure_output import MeasureRequest, measure_output
+from vidnst.rendering.pipeline import RenderResult, run
+from vidnst.report.measure.meter import FLOW_SIZE_PX
+from vidnst.report.measure.result import Measurement
+from vidnst.runs.request import Request, recall_request
+
+if TYPE_CHECKING:  # they bring torch
+    from vidnst.rendering.batch.run import BatchSummary
+    from vidnst.tools.forecast.forecast import Forecast
+
+Source: TypeAlias = str | Path | Sequence[str | Path]
+"""A video, a folder, a glob, a printf pattern, or several pictures."""
+Styles: TypeAlias = str | Path | Style | Sequence[str | Path | Style]
+"""One or several styles. A text may end with a weight (`a.jpg:100`), a moment or shot (`@10s`, `@shot2`) and a region
+(`#sky`); a path is a path and nothing else."""
+Settings: TypeAlias = RenderConfig | Mapping[str, Any]
+
+
+def render(
+    source: Source,
+    *,
+    style: Styles,
+    output: str | Path,
+    preset: str | None = None,
+    config: Settings | None = None,
+    work_dir: str | Path | None = None,
+    overwrite: bool = False,
+    restart: bool = False,
+    on_event: OnEvent = ignore,
+    cancelled: Cancelled | None = None,
+) -> RenderResult:
+    """Stylize a clip; the same call resumes a render that was stopped.
+
+    >>> import vidnst
+    >>> settings = {"optimize.iterations": 4, "farm.executor": "inline"}
+    >>> result = vidnst.render("clip.mp4", style="style.png:2", output="out.mp4", preset="draft", config=settings)
+    >>> result.output.name, result.frames
+    ('out.mp4', 3)
+
+    Args:
+        source: a video, a folder, a glob, a printf pattern, or several pictures.
+        style: one or several style pictures or clips.
+        output: a video, an animation, a picture, or a folder for PNG frames.
+        preset: name of a preset that ships; None takes the defaults.
+        config: complete settings, or a mapping of the keys that differ from the preset.
+        work_dir: the run folder; None puts it next to the output.
+        overwrite: replace an output that exists.
+        restart: discard what an earlier run left.
+        on_event: hears of the progress.
+        cancelled: asked several times a second; True stops the render.
+
+    Raises:
+        FramesFailedError: some frames failed; all others are finished and kept.
+        VidnstError: another error, as the fitting subclass. Finished frames stay in the run folder.
+    """
+    request = _request(source, style, output, preset, config, work_dir)
+    return run(request, overwrite=overwrite, restart=restart, on_event=on_event, cancelled=cancelled)
+
+
+def resume(
+    run_folder: str | Path,
+    *,
+    farm: Mapping[str, Any] | None = None,
+    redo: Sequence[int] = (),
+    overwrite: bool = False,
+    on_event: OnEvent = ignore,
+    cancelled: Cancelled | None = None,
+) -> RenderResult:
+    """Resume a render that was stopped, killed or failed, with the settings that it began with.
+
+    >>> import vidnst
+    >>> vidnst.resume("stopped.mp4.vidnst").output.name
+    'stopped.mp4'
+
+    Args:
+        run_folder: the run folder, or the output next to it.
+        farm: settings of the `farm` section that change from now on.
+        redo: frames of the source to render again although they are finished.
+        overwrite: replace an output that exists.
+        on_event: hears of the progress.
+        cancelled: asked several times a second; True stops the render.
+
+    Raises:
+        RunError: there is no run, or it is damaged.
+        VidnstError: another error, as for `render`.
+    """
+    request = recall_request(Path(run_folder), farm or {})
+    return run(request, overwrite=overwrite, redo=redo, on_event=on_event, cancelled=cancelled)
+
+
+def batch(
+    jobs: str | Path,
+    *,
+    farm: Mapping[str, Any] | None = None,
+    on_event: OnEvent = ignore,
+    cancelled: Cancelled | None = None,
+) -> "BatchSummary":
+    """Render all jobs of a file on one pool of workers; the same call resumes a batch.
+
+    >>> import vidnst
+    >>> vidnst.batch("jobs.yaml", farm={"executor": "inline"})
+    BatchSummary(done=1, failed=0, cancelled=0)
+
+    Args:
+        jobs: the job file, YAML.
+        farm: settings of the `farm` section that override the file's.
+        on_event: hears of every job's changes, one call at a time, from several threads.
+        cancelled: asked several times a second; True stops the batch.
+
+    Raises:
+        ConfigError: the file is wrong; names the place.
+        VidnstError: an error that concerns all jobs, as the fitting subclass.
+    """
+    from vidnst.rendering.batch.run import run_batch
+
+    return run_batch(Path(jobs), farm=farm, on_event=on_event, cancelled=cancelled)
+
+
+def measure(
+    output: str | Path,
+    *,
+    source: Source | None = None,
+    style: Styles = (),
+    backbone: Literal["vgg19", "slim"] | None = None,
+    weights: str | Path | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    fps: str | None = None,
+    flow_size: int = FLOW_SIZE_PX,
+    with_losses: bool = True,
+    on_event: OnEvent = ignore,
+) -> Measurement:
+    """Measure how steady an output is, compared with its source.
+
+    >>> import vidnst
+    >>> measurement = vidnst.measure("out.mp4", with_losses=False)
+    >>> measurement.frames
+    3
+
+    Args:
+        output: a video, an animation, a picture, a folder of frames, or a run folder.
+        source: what it was rendered from; None takes it from the run folder.
+        style: style pictures for the losses; none takes those of the run.
+        backbone: the network that evaluates losses; None takes the run's.
+        weights: its weights, a file or `random`; None takes the run's.
+        start: first frame of the range that the output shows: a number, seconds or a timecode.
+        end: end of the range, exclusive.
+        fps: frames per second of a source of pictures.
+        flow_size: longest side in pixels at which the flow is estimated.
+        with_losses: evaluate style and content loss if the styles are known.
+        on_event: hears of the progress.
+
+    Raises:
+        VidnstError: source or output cannot be read or do not fit together, as the fitting subclass.
+    """
+    request = MeasureRequest(
+        Path(output),
+        source,
+        _styles(style),
+        backbone,
+        None if weights is None else str(weights),
+        start,
+        end,
+        fps,
+        flow_size,
+        with_losses,
+    )
+    return measure_output(request, on_event=on_event)
+
+
+def plan(
+    source: Source,
+    *,
+    style: Styles,
+    output: str | Path,
+    preset: str | None = None,
+    config: Settings | None = None,
+    work_dir: str | Path | None = None,
+    timed: bool = True,
+    on_event: OnEvent = ignore,
+) -> "Forecast":
+    """Forecast the work, memory, disk and time of a render, without rendering.
+
+    >>> import vidnst
+    >>> forecast = vidnst.plan("clip.mp4", style="style.png", output="new.mp4", preset="draft", timed=False)
+    >>> forecast.frames, forecast.fits
+    (3, True)
+
+    Args:
+        source, style, output, preset, config, work_dir: as for `render`.
+        timed: time a few evaluations of one frame, to estimate the time.
+        on_event: hears of the progress.
+
+    Raises:
+        VidnstError: the render would be refused, as the fitting subclass.
+    """
+    from vidnst.tools.forecast.forecast import forecast
+
+    return forecast(_request(source, style, output, preset, config, work_dir), timed=timed, on_event=on_event)
+
+
+def probe(source: Source, *, fps: int | str | Fraction = 25) -> ClipInfo:
+    """Read what a source holds: size, frames, time stamps, colours, sound.
+
+    >>> import vidnst
+    >>> clip = vidnst.probe("clip.mp4")
+    >>> clip.width, clip.height, clip.frame_count
+    (64, 48, 3)
+
+    Args:
+        source: a video, a folder, a glob, a printf pattern, or several pictures.
+        fps: frames per second of pictures.
+
+    Raises:
+        SourceError: it is missing or cannot be read.
+    """
+    return probe_clip(source, fps=Fraction(fps))
+
+
+def _request(
+    source: Source,
+    style: Styles,
+    output: str | Path,
+    preset: str | None,
+    config: Settings | None,
+    work_dir: str | Path | None,
+) -> Request:
+    folder = None if work_dir is None else Path(work_dir)
+    return Request(source, _styles(style), Path(output), resolve_config(config, preset=preset), folder)
+
+
+def _styles(style: Styles) -> tuple[str | Style, ...]:
+    styles = (style,) if isinstance(style, (str, Path, Style)) else tuple(style)
+    return tuple(Style(str(one)) if isinstance(one, Path) else one for one in styles)

@@ -1,0 +1,59 @@
+"""Hands styles and weights to the workers, once for all clips that share them."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from vidnst.farm.jobs import Shared, SharingPool
+from vidnst.farm.workers import FlowWorkerFactory, StyleWorkerFactory
+from vidnst.lru_cache import LruCache
+from vidnst.rendering.prepared_render import PreparedRender
+
+STYLES_KEPT = 64
+"""Styles and weights that the driver keeps: clips that follow each other mostly share theirs."""
+
+
+class StyleCache:
+    """Makes the factories of a render's workers, and shares each with the pool once.
+
+    Args:
+        pool: the workers.
+        threads: of each worker on a CPU.
+    """
+
+    def __init__(self, pool: SharingPool, threads: int | None) -> None:
+        self._pool = pool
+        self._threads = threads
+        self._shared = LruCache[str, Shared](STYLES_KEPT)
+
+    def of(self, render: PreparedRender) -> tuple[Shared, Shared]:
+        """Return what makes the workers for a render's stylizing jobs, and for its flow jobs."""
+        config, marks, checked = render.config, render.checked.manifest.look, render.checked
+        sections = config.model_dump(mode="json", include={"model", "styles", "losses", "optimize", "motion"})
+        pictures = [(style.pixels, style.weight) for style in render.styles]
+        drawn = [(digest(pixels.tobytes()), pixels.shape, str(pixels.dtype), weight) for pixels, weight in pictures]
+        features = self._weights("weights", marks.weights, checked.features)
+        raft = self._weights("flow weights", marks.flow_weights, checked.raft)
+        style = _key("style", sections, drawn, marks.backbone, marks.weights, config.farm.device)
+        flow = _key("flow", sections["motion"], marks.flow_weights, config.farm.device)
+        threads, device = self._threads, config.farm.device
+        return (
+            self._share(style, lambda: StyleWorkerFactory(config, features, pictures, threads)),
+            self._share(flow, lambda: FlowWorkerFactory(config.motion, raft, device, threads)),
+        )
+
+    def _weights(self, kind: str, fingerprint: str, weights: Any) -> Shared | None:
+        return None if weights is None else self._share(f"{kind} {fingerprint}", lambda: weights)
+
+    def _share(self, key: str, make: Callable[[], Any]) -> Shared:
+        return self._shared.get(key, lambda: self._pool.share(key, make()))
+
+
+def digest(data: bytes) -> str:
+    """Return a short hash."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _key(kind: str, *parts: Any) -> str:
+    return f"{kind} {digest(json.dumps(parts, sort_keys=True).encode())}"
