@@ -1,8 +1,9 @@
 """vidnst: neural style transfer for moving pictures, steady, parallel and resumable.
 
 `render` stylizes a clip, `stylize` one picture, `batch` many clips; `resume` continues what was stopped. `proof`,
-`evolve` and `compare` show what settings do, `plan` what a render would take, `measure` how steady an output is, `probe`
-what a source holds. Importing this package loads neither torch nor Ray nor OpenCV, and changes nothing in the process.
+`evolve` and `compare` show what settings do, `plan` what a render would take, `measure` how steady an output is, and
+`probe` what a source holds. Importing this package loads neither torch nor Ray nor OpenCV, and changes nothing in the
+process.
 """
 
 import importlib
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from vidnst.errors import FramesFailedError as FramesFailedError
     from vidnst.errors import VidnstError as VidnstError
     from vidnst.rendering.pipeline import RenderResult as RenderResult
-    from vidnst.style.stylizer import stylize_image as stylize
+    from vidnst.style.stylizer import stylize as stylize
     from vidnst.tools.preview.compare import compare as compare
     from vidnst.tools.preview.evolve import evolve as evolve
     from vidnst.tools.preview.proof import proof as proof

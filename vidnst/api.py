@@ -1,7 +1,7 @@
 """The Python API: what `vidnst` exports, with keyword arguments for everything that a program may want to change.
 
-Sources, styles and outputs are given as on the command line; a style may also be a `Style`. Settings come from a preset,
-a `RenderConfig`, or a mapping of keys to values that override the preset or the defaults.
+Sources, styles and outputs are given as on the command line; a style may also be a `Style`. Settings come from a
+preset, a `RenderConfig`, or a mapping of keys to values that override the preset or the defaults.
 """
 
 from collections.abc import Mapping, Sequence

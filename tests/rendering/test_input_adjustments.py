@@ -225,4 +225,4 @@ def test_a_registered_burst_is_stylized_at_its_cropped_size(burst: Path, tmp_pat
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config)
     plan = json.loads((tmp_path / "out.vidnst" / "plan.json").read_text())
     shapes = {read_picture(path).shape for path in (tmp_path / "out").iterdir()}
-    assert shapes == {(plan["size"][1], plan["size"][0], 3)}
+    assert shapes == {(plan["height"], plan["width"], 3)}

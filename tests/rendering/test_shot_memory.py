@@ -30,8 +30,7 @@ from vidnst.farm.workers import StyleWorker
 from vidnst.rendering.batch.run import run_batch
 from vidnst.rendering.pipeline import run
 from vidnst.rendering.shot_memory import ShotMemory
-from vidnst.runs import RunStore
-from vidnst.runs.redo import failed_before
+from vidnst.runs import RunLog, RunStore
 from vidnst.runs.request import recall_request
 from vidnst.style.memory.modes import MemoryMode, fallback_modes
 
@@ -258,7 +257,7 @@ def test_a_frame_that_fits_in_no_way_fails_its_shot_and_says_what_would_fit(
     rungs = fallback_modes(config())
     assert [memory_mode for frame, memory_mode in farm.tried if frame == 2] == [rungs[0], *rungs]
     assert set(range(CUT, FRAMES)) <= frame_files(folder).keys()
-    assert failed_before(folder)[0] == [2, 3, 4]
+    assert list(RunLog.read(folder).failed_frames) == [2, 3, 4]
     retried = CliRunner().invoke(app, ["retry", str(folder)])
     assert retried.exit_code == 0, retried.output
     assert len(frame_files(folder)) == FRAMES

@@ -26,7 +26,7 @@ from vidnst.style.stylizer import (
     Stylizer,
     from_pixels,
     last_layer,
-    stylize_image,
+    stylize,
     to_state,
 )
 from vidnst.style.targets.style_targets import StyleTargets
@@ -348,18 +348,18 @@ def test_last_layer_is_the_deepest_with_a_weight() -> None:
 def test_one_call_stylizes_one_picture(features: Features, painting: Picture, photo: Tensor) -> None:
     settings = config(losses=SHALLOW, optimize={"iterations": 4})
     style = from_pixels(painting)[0]
-    image = stylize_image(photo[0], style, config=settings, features=features, device="cpu")
+    image = stylize(photo[0], style, config=settings, features=features, device="cpu")
     assert image.shape == photo[0].shape
     expected = stylizer(features, painting, optimize={"iterations": 4}).stylize(photo).image[0]
     torch.testing.assert_close(image, expected, rtol=0, atol=1e-3)
-    both = stylize_image(photo, [(style, 2.0), (1 - style, 1.0)], config=settings, features=features, device="cpu")
+    both = stylize(photo, [(style, 2.0), (1 - style, 1.0)], config=settings, features=features, device="cpu")
     assert both.shape == photo.shape
     assert not torch.equal(both[0], image)
 
 
 def test_one_call_finds_weights_by_itself(painting: Picture, photo: Tensor) -> None:
     settings = config(losses=SHALLOW, optimize={"iterations": 2}, model={"weights": "random"})
-    assert stylize_image(photo, from_pixels(painting), config=settings, device="cpu").shape == photo.shape
+    assert stylize(photo, from_pixels(painting), config=settings, device="cpu").shape == photo.shape
 
 
 def test_global_settings_of_cudnn_are_as_before_afterwards(

@@ -22,7 +22,7 @@ from vidnst.style.network.backbones import SLIM_BACKBONE, last_layer
 from vidnst.style.network.random_filters import random_features
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import SLIM_FILE, load_features, resolve_weights, verify_weights
-from vidnst.style.stylizer import stylize_image
+from vidnst.style.stylizer import stylize
 from vidnst.tools.distill import DistillRequest, distill, gather
 from vidnst.weights_file import fingerprint_of, notes_of
 
@@ -176,7 +176,7 @@ def test_slim_stylizes_without_any_file_or_network(monkeypatch: pytest.MonkeyPat
     generator = torch.Generator().manual_seed(0)
     content, style = (torch.rand(3, 48, 48, generator=generator) for _ in range(2))
     config = RenderConfig.model_validate({"model": {"backbone": "slim"}, "optimize": {"iterations": 3}})
-    assert stylize_image(content, style, config=config, device="cpu").shape == content.shape
+    assert stylize(content, style, config=config, device="cpu").shape == content.shape
     assert not list(tmp_path.iterdir())
 
 

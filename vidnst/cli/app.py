@@ -82,7 +82,7 @@ def render(
         result = pipeline.run(
             request, overwrite=overwrite, restart=restart, redo=again, on_event=on_event, cancelled=stop.is_set
         )
-    tables.show_result(result, as_json=as_json)
+    tables.show_result(result.output, as_json=as_json)
 
 
 @app.command()
@@ -111,7 +111,7 @@ def resume(
     stop = _stop_on_signal()
     with progress.progress(as_json=as_json) as on_event:
         result = pipeline.run(request, overwrite=overwrite, redo=again, on_event=on_event, cancelled=stop.is_set)
-    tables.show_result(result, as_json=as_json)
+    tables.show_result(result.output, as_json=as_json)
 
 
 _FARM, _TRYING = (plan, batch, retry), (proof, evolve, compare)

@@ -73,6 +73,34 @@ def load_config(
     return build_config(values)
 
 
+def resolve_config(
+    config: RenderConfig | Mapping[str, Any] | None = None, *, preset: str | None = None
+) -> RenderConfig:
+    """Return the configuration that a program asks for.
+
+    Args:
+        config: a complete configuration, or values by dotted key or section that override the preset; None for none.
+        preset: name of a preset that ships; None takes the defaults.
+
+    Raises:
+        ConfigError: a wrong key or value, or a preset next to a complete configuration.
+    """
+    if isinstance(config, RenderConfig):
+        if preset is not None:
+            raise ConfigError(
+                f"preset {preset!r} was given with a complete configuration",
+                "give the changes to the preset as a mapping, for example {'losses.style_weight': 20}",
+            )
+        return config
+    values = {} if preset is None else _read_preset(preset)
+    for key, value in (config or {}).items():
+        if "." not in key and isinstance(value, Mapping):
+            _merge(values, {key: value})
+        else:
+            _assign(values, key, value)
+    return build_config(values)
+
+
 def parse_values(text: str) -> tuple[str, tuple[Any, ...]]:
     """Split a text such as `losses.style_weight=5,15,45` into key and values.
 

@@ -56,6 +56,15 @@ def parse_style(text: str) -> Style:
     return Style(str(path), weight, at, shots, region)
 
 
+def as_style(style: str | Style) -> Style:
+    """Return a style as its parts.
+
+    Raises:
+        ConfigError: the text has a wrong weight or moment.
+    """
+    return style if isinstance(style, Style) else parse_style(style)
+
+
 def exists(path: str | Path) -> bool:
     """Return True if a file exists; names that the system cannot represent do not."""
     try:

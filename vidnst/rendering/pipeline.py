@@ -18,7 +18,8 @@ from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.run_setup import prepare_render, record_threads, recorded_threads
 from vidnst.report.measure.result import Measurement
 from vidnst.report.write_report import report_run, reported_failure
-from vidnst.runs.redo import report_suspects, suspects
+from vidnst.runs import RunLog
+from vidnst.runs.redo import report_suspects
 from vidnst.runs.request import Request
 
 
@@ -68,7 +69,7 @@ def run(
 
     def hear(event: Event) -> None:
         if isinstance(event, Warned):
-            warnings.append(event.text)
+            warnings.append(event.message)
         on_event(event)
 
     try:
@@ -83,14 +84,12 @@ def run(
         ):
             stylize_frames(render, cancelled, overlapped)
             measurement = finish(render, cancelled, overlapped)
-            wrong = suspects(render.store.folder)
+            suspects = dict(sorted(RunLog.read(render.store.folder).suspects.items()))
     except CancelledError as error:
         raise CancelledError(error.what, f"continue with: vidnst resume {shlex.quote(str(request.folder))}") from error
     seconds = time.monotonic() - began
     on_event(RunFinished(str(request.output), render.frames, seconds))
-    return RenderResult(
-        request.output, request.folder, render.frames, seconds, measurement, tuple(warnings), suspects=wrong
-    )
+    return RenderResult(request.output, request.folder, render.frames, seconds, measurement, tuple(warnings), suspects)
 
 
 def stylize_frames(
@@ -204,7 +203,7 @@ def measure_frames(
     try:
         meter = overlapped.measured(report, cancelled) if overlapped else None
         measurement = measure_render(render, meter=meter, cancelled=cancelled)
-        wrong = {str(frame): why for frame, why in suspects(render.store.folder).items()}
+        wrong = {str(frame): why for frame, why in sorted(RunLog.read(render.store.folder).suspects.items())}
         file = render.store.write_measure(measurement.to_dict() | {"suspects": wrong})
     except Exception as error:  # the render is finished, and a missing number makes nothing of it worse
         render.recorder(Warned(f"the output is finished, but it could not be measured: {error}"))

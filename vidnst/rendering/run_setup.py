@@ -16,13 +16,10 @@ from vidnst.rendering.prepare import CheckedRequest, check_request, study_frames
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.source_frames import source_frames
 from vidnst.rendering.styles.guidance_builder import follow_regions
-from vidnst.runs import RunStore, check_free_space, required_bytes
+from vidnst.runs import RunLog, RunPlan, RunStore, check_free_space, holds_run, required_bytes
 from vidnst.runs.event_recorder import EventRecorder
-from vidnst.runs.layout import holds_run
-from vidnst.runs.plan_record import RunPlan
 from vidnst.runs.redo import redo_frames
 from vidnst.runs.request import Request
-from vidnst.runs.run_log import RunLog
 
 
 def prepare_render(
@@ -49,7 +46,7 @@ def prepare_render(
     """
     recorder = EventRecorder(on_event)
     # A session that was killed while it wrote the output may have put it into place just before.
-    is_own = not restart and RunLog.was_writing(request.folder, request.output)
+    is_own = not restart and RunLog.read(request.folder).was_writing(request.output)
     checked = check_request(request, overwrite=overwrite or is_own, on_event=recorder)
     store = open_run(checked, restart=restart, redo=bool(redo))
     try:

@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from vidnst.config.style import Style
 from vidnst.errors import RunError
+from vidnst.runs.layout import RunLayout
 
 _LONGEST_MANIFEST = 64 << 20
 
@@ -22,10 +24,15 @@ class StyleMark(_Record):
     fingerprint: str
     weight: float
     at: str | None = None
-    """From which moment it holds, as it was written; runs from before there was a choice do not say."""
+    """Moment from which it holds, as it was written."""
     shots: tuple[int, ...] = ()
     """Shots that it is for."""
     region: str | None = None
+
+    @property
+    def style(self) -> Style:
+        """The style as it was asked for, with its absolute path."""
+        return Style(self.path, self.weight, self.at, self.shots, self.region)
 
 
 class Look(_Record):
@@ -64,12 +71,13 @@ class Manifest(_Record):
     output: str
 
     @classmethod
-    def read(cls, path: Path) -> "Manifest":
-        """Read `run.json`.
+    def read(cls, folder: Path) -> "Manifest":
+        """Read the `run.json` of a run folder.
 
         Raises:
             RunError: it is not readable, or not of a kind that this version knows.
         """
+        path = RunLayout(folder).manifest
         try:
             if path.stat().st_size > _LONGEST_MANIFEST:
                 raise RunError(f"{path} is too large to be the record of a run", "start afresh with --restart")

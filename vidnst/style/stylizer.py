@@ -36,7 +36,7 @@ __all__ = [
     "WarmStart",
     "from_pixels",
     "last_layer",
-    "stylize_image",
+    "stylize",
     "to_state",
 ]
 
@@ -264,7 +264,7 @@ def _shifted(on_step: OnStep | None, done: int, limit: int) -> OnStep | None:
     return lambda report: on_step(replace(report, evaluation=done + report.evaluation, limit=limit))
 
 
-def stylize_image(
+def stylize(
     content: Tensor,
     style: Tensor | Sequence[tuple[Tensor, float]],
     *,

@@ -11,6 +11,7 @@ from support.command_line import Vidnst
 from support.killed_batch import kill_and_resume
 from support.media import write_burst
 from support.worker_utilization import measure_utilization
+from vidnst.rendering.batch.job_state import ask, read_board, state_folder
 
 from vidnst.errors import BadFrameError, CancelledError, ConfigError, DiskFullError, OutputError, RunError
 from vidnst.events import Event, JobChanged, Warned
@@ -18,7 +19,6 @@ from vidnst.farm.plan import Node
 from vidnst.farm.workers import StyleWorker
 from vidnst.media.images import read_picture
 from vidnst.rendering.batch.job_file import read_jobs
-from vidnst.rendering.batch.job_state import ask, read_board, state_folder
 from vidnst.rendering.batch.run import run_batch
 from vidnst.rendering.node_jobs import RenderHost
 from vidnst.rendering.pipeline import render

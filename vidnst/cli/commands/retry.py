@@ -34,18 +34,19 @@ def retry(
     from vidnst.cli import progress, tables
     from vidnst.events import Warned
     from vidnst.rendering import pipeline
-    from vidnst.runs.redo import failed_before, spans
+    from vidnst.runs import RunLog
+    from vidnst.runs.redo import spans
     from vidnst.runs.request import recall_request
 
     farm = {"workers": workers, "address": address, "executor": executor}
     request = recall_request(run, {key: value for key, value in farm.items() if value is not None})
-    failed, complete = failed_before(request.folder)
+    log = RunLog.read(request.folder)
     stop = stop_on_signal()
     with progress.progress(as_json=as_json) as on_event:
-        if complete:
+        if log.complete:
             on_event(Warned(f"nothing failed in {request.folder}: {request.output} is finished"))
             return
-        what = f"frames {spans(failed)} are tried again" if failed else "nothing failed so far: the run goes on"
-        on_event(Warned(what))
+        failed = spans(log.failed_frames)
+        on_event(Warned(f"frames {failed} are tried again" if failed else "nothing failed so far: the run goes on"))
         result = pipeline.run(request, overwrite=overwrite, on_event=on_event, cancelled=stop.is_set)
-    tables.show_result(result, as_json=as_json)
+    tables.show_result(result.output, as_json=as_json)

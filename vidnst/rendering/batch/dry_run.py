@@ -30,7 +30,7 @@ def _row(clip: ClipSpec) -> dict[str, Any]:
         "name": clip.name,
         "entry": clip.entry,
         "source": clip.source,
-        "styles": list(clip.request.styles),
+        "styles": list(map(str, clip.request.styles)),
         "preset": clip.preset,
         "priority": clip.priority,
         "output": str(clip.request.output),

@@ -70,7 +70,7 @@ class JobState:
             "name": spec.name,
             "entry": spec.entry,
             "source": spec.source,
-            "styles": list(spec.request.styles),
+            "styles": list(map(str, spec.request.styles)),
             "preset": spec.preset,
             "priority": spec.priority,
             "output": str(spec.request.output),

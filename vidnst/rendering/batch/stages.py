@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from vidnst.config.loader import build_config
-from vidnst.config.style import Style, parse_style
+from vidnst.config.style import Style, as_style
 from vidnst.errors import CancelledError, DiskFullError, VidnstError
 from vidnst.events import (
     Cancelled,
@@ -35,11 +35,8 @@ from vidnst.rendering.pipeline import finish
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.run_setup import prepare_render
 from vidnst.rendering.style_cache import STYLES_KEPT, digest
-from vidnst.runs import Manifest
-from vidnst.runs.layout import holds_run
-from vidnst.runs.plan_record import RunPlan
+from vidnst.runs import Manifest, RunLog, RunPlan, holds_run
 from vidnst.runs.request import Request
-from vidnst.runs.run_log import RunLog
 
 _IDLE_SECONDS = 0.05
 
@@ -225,7 +222,7 @@ def _is_same(manifest: Manifest, request: Request) -> bool:
     """Return True if a run is of this request, as far as that shows without opening its files."""
     recorded = [mark.style for mark in manifest.look.styles]
     return (
-        recorded == [_absolute(parse_style(text)) for text in request.styles]
+        recorded == [_absolute(as_style(style)) for style in request.styles]
         and manifest.sources == (os.path.abspath(str(request.source)),)
         and build_config(manifest.config).look() == request.config.look()
     )

@@ -14,7 +14,7 @@ from vidnst.rendering.effects_pass import recolouring
 from vidnst.rendering.prepare import CheckedRequest
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.source_frames import SourceFrames
-from vidnst.rendering.styles.regions import Guides, RegionSource, are_found, find_masks, follow_masks, followed_of
+from vidnst.rendering.styles.regions import Guides, RegionSource, are_tracked, find_masks, follow_masks, tracked_masks
 from vidnst.rendering.styles.style_spec import StylePicture, clip_seconds, placed
 from vidnst.rendering.styles.timeline import REST, TimedStyle, check_shots, parts_of, pulls_at
 from vidnst.runs import RunStore
@@ -141,16 +141,16 @@ def recall_director(
 
     Raises:
         ConfigError: a mask cannot be used any more.
-        RunError: masks that followed what moves were not kept.
+        RunError: masks that tracked what moves were not kept.
     """
     if not is_directed(styles, footage.config):
         return None
     clip, shots, (start, end) = footage.clip, footage.shots, (footage.shots[0].start, footage.shots[-1].end)
     entries = placed(styles, clip)
     masks = find_masks(footage.config, entries, clip, start=start, end=end, size=footage.size)
-    followed = followed_of(masks, footage.config)
-    if followed and (folder is None or not all(are_found(followed, shot, folder) for shot in shots)):
-        raise RunError("the masks that followed what moves were not kept", "render with --keep-frames to keep them")
+    tracked = tracked_masks(masks, footage.config)
+    if tracked and (folder is None or not all(are_tracked(tracked, shot, folder) for shot in shots)):
+        raise RunError("the masks that tracked what moves were not kept", "render with --keep-frames to keep them")
     guides = Guides(masks, footage, folder or Path()) if masks else None
     return GuidanceBuilder(styles, entries, clip, guides, recolour=recolour)
 

@@ -19,7 +19,7 @@ from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.masks import Mask, MaskReader, feathered, find_mask, inside, shared_out
 from vidnst.motion.mask_tracking import Follower
 from vidnst.rendering.styles.timeline import REST, TimedStyle
-from vidnst.runs import RunStore, mask_path
+from vidnst.runs import RunLayout, RunStore
 
 _CACHE_BYTES = 256 << 20
 
@@ -114,7 +114,7 @@ def tracked_masks(masks: Sequence[Mask], config: RenderConfig) -> list[Mask]:
 def are_tracked(masks: Sequence[Mask], shot: Shot, folder: Path) -> bool:
     """Return True if the run folder has the masks of all frames of a shot."""
     frames = range(shot.start, shot.end)
-    return all(mask_path(folder, mask.region, index).is_file() for mask in masks for index in frames)
+    return all(RunLayout(folder).mask(mask.region, index).is_file() for mask in masks for index in frames)
 
 
 def _carried(masks: Sequence[Mask], source: RegionSource, shot: Shot) -> Iterator[tuple[int, list[NDArray[np.uint8]]]]:
@@ -183,7 +183,7 @@ class Guides:
         return {**dict(zip(self._names, shared, strict=True)), REST: rest}
 
     def _tracked_mask(self, name: str, frame: int) -> NDArray[np.uint8]:
-        path = mask_path(self._folder, name, frame)
+        path = RunLayout(self._folder).mask(name, frame)
         try:
             found = inside(read_picture(path))
         except SourceError as error:

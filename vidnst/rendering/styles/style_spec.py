@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidnst.config.style import Style, exists, parse_style
+from vidnst.config.style import Style, as_style, exists
 from vidnst.config.timecode import moment_seconds
 from vidnst.errors import ConfigError, SourceError, StyleError
 from vidnst.frames import ClipInfo, Pixels
@@ -44,16 +44,16 @@ class StylePicture:
         return Style(os.path.abspath(self.path), self.weight, self.at, self.shots, self.region)
 
 
-def read_styles(texts: Sequence[str]) -> tuple[StylePicture, ...]:
+def read_styles(styles: Sequence[str | Style]) -> tuple[StylePicture, ...]:
     """Style pictures and clips from texts like `a.jpg`, `a.jpg:45` or `a.mp4@10s#sky`.
 
     Raises:
         StyleError: none given, missing, unreadable, or (nearly) of one colour.
         ConfigError: a weight or a moment is wrong.
     """
-    if not texts:
+    if not styles:
         raise StyleError("no style was given", "add --style IMAGE")
-    return tuple(_read_style(parse_style(text)) for text in texts)
+    return tuple(_read_style(as_style(style)) for style in styles)
 
 
 def _read_style(text: Style) -> StylePicture:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vidnst.errors import ConfigError, SourceError
 from vidnst.events import OnEvent, Stage
 from vidnst.frames import ClipInfo, Pixels, Shot
-from vidnst.runs import holds_run, planned_range
+from vidnst.runs import holds_run
 from vidnst.runs.record import RunRecord, find_record
 
 if TYPE_CHECKING:  # it brings OpenCV
@@ -74,13 +74,13 @@ def _clip_of(path: Path) -> ClipInfo:
     start, end = _range_of(record)
     kept = record.frames(start, end)
     if kept:
-        return probe(kept, fps=Fraction((record.plan or {}).get("rate", 25)))
+        return probe(kept, fps=record.plan.rate if record.plan else Fraction(25))
     return probe(record.request.output)
 
 
 def _range_of(record: RunRecord) -> tuple[int, int]:
     """Frames of the source that a run rendered; none where it has not planned anything."""
-    return planned_range(record.plan) or (0, 0)
+    return (record.plan.start, record.plan.end) if record.plan else (0, 0)
 
 
 def source_column(source: str | Path, start: str | None, output: str | Path, total: int, on_event: OnEvent) -> Column:
@@ -108,9 +108,10 @@ def source_column(source: str | Path, start: str | None, output: str | Path, tot
             "give --start as it was for the render",
         )
     end = first + total
-    adjustments = record.adjustments(first, end) if record else None
-    shots = (record.shots(first, end) or ()) if record and adjustments else ()
-    return Column("source", clip, first, adjustments, tuple(shots))
+    plan = record.plan_of(first, end) if record else None
+    if plan is None or plan.adjustments is None:
+        return Column("source", clip, first, None, ())
+    return Column("source", clip, first, plan.adjustments, plan.shots)
 
 
 def frames_of(columns: Sequence[Column], indices: Sequence[int]) -> Iterator[list[Pixels]]:
