@@ -26,9 +26,9 @@ from vidnst.runs import RunStore, reading_plan
 from vidnst.runs.image_folder import PictureFolder
 
 if TYPE_CHECKING:  # they bring OpenCV and scikit-image
-    from vidnst.media.effects.colour_space import Picture
-    from vidnst.media.effects.colour_transfer import Colours
-    from vidnst.media.effects.effect_chain import Chain, EffectState, Motion
+    from vidnst.media.effects.colour_space import FloatImage
+    from vidnst.media.effects.colour_transfer import ColourSample
+    from vidnst.media.effects.effect_chain import EffectChain, EffectState, Motion
     from vidnst.media.input.frame_cache import FrameCache
 
 
@@ -52,11 +52,11 @@ def filter_input(
     """
     if not job.config.filters.before:
         return job
-    from vidnst.media.effects.effect_chain import filtering_chain
+    from vidnst.media.effects.effect_chain import source_chain
 
     folder = PictureFolder(store.folder, "before")
     bits: Literal[8, 16] = 16 if job.clip.bit_depth == 16 else 8
-    work = _Pass("filtering", job, shots, folder, filtering_chain(job.config), bits)
+    work = _Pass("filtering", job, shots, folder, source_chain(job.config), bits)
     work.run(on_event, cancelled)
     for index in sorted(work.repeated):
         report_repeated(store, on_event, index)
@@ -99,13 +99,13 @@ def colour_styles(job: Job, store: RunStore, shots: Sequence[Shot]) -> Job:
     wanted = job.config.colour
     if (wanted.transfer == "none" and wanted.keep != "matched") or not job.styles:
         return job
-    from vidnst.media.effects.colour_space import shrunk
-    from vidnst.media.effects.colour_transfer import colours_of
+    from vidnst.media.effects.colour_space import shrink_image
+    from vidnst.media.effects.colour_transfer import sample_colours
 
     plan = store.read_plan() or {}
     if plan.get("colours") is None:
-        frames = [shrunk(to_float(pixels), 256) for pixels in some_frames(job, shots, _COLOUR_FRAMES)]
-        plan |= {"colours": colours_of(frames, seed=job.config.optimize.seed).to_json()}
+        frames = [shrink_image(to_float(pixels), 256) for pixels in some_frames(job, shots, _COLOUR_FRAMES)]
+        plan |= {"colours": sample_colours(frames, seed=job.config.optimize.seed).to_json()}
         store.write_plan(plan)
     recolour = colourist(job.config, store)
     assert recolour is not None
@@ -114,23 +114,23 @@ def colour_styles(job: Job, store: RunStore, shots: Sequence[Shot]) -> Job:
 
 def colourist(config: RenderConfig, store: RunStore) -> Callable[[Pixels], Pixels] | None:
     """What is done to the colours of style pictures, once `colour_styles` has looked at the source; None is nothing."""
-    from vidnst.media.effects.colour_transfer import Colours
+    from vidnst.media.effects.colour_transfer import ColourSample
 
     kept = (store.read_plan() or {}).get("colours")
     if kept is None:
         return None
     with reading_plan(store.folder):
-        return partial(coloured, colours=Colours.from_json(kept), config=config)
+        return partial(coloured, colours=ColourSample.from_json(kept), config=config)
 
 
-def coloured(pixels: Pixels, colours: "Colours", config: RenderConfig) -> Pixels:
+def coloured(pixels: Pixels, colours: "ColourSample", config: RenderConfig) -> Pixels:
     """A style picture as it is for a clip of these colours: 16 bits per channel, so that nothing is rounded twice."""
-    from vidnst.media.effects.colour_transfer import grey_like, transferred
+    from vidnst.media.effects.colour_transfer import match_luma, transfer_colours
 
     style, transfer = to_float(pixels), config.colour.transfer
     if config.colour.keep == "matched":
-        return from_float(grey_like(style, colours), 16)
-    return pixels if transfer == "none" else from_float(transferred(style, colours, transfer), 16)
+        return from_float(match_luma(style, colours), 16)
+    return pixels if transfer == "none" else from_float(transfer_colours(style, colours, transfer), 16)
 
 
 @dataclass
@@ -141,7 +141,7 @@ class _Pass:
     job: Job
     shots: Sequence[Shot]
     folder: PictureFolder
-    chain: "Chain"
+    chain: "EffectChain"
     bits: Literal[8, 16]
     rendered: Callable[[int], Path] | None = None
     """Where a picture is read from; None takes the source's frame itself."""
@@ -204,17 +204,17 @@ class _Pass:
             else:
                 yield from (partial(self._one, chain, number, index, {}, None) for index in missing)
 
-    def _learned(self, number: int, shot: Shot) -> "Chain":
+    def _learned(self, number: int, shot: Shot) -> "EffectChain":
         """The chain for a shot."""
-        from vidnst.media.effects.colour_space import shrunk
+        from vidnst.media.effects.colour_space import shrink_image
 
-        if not self.chain.learns:
+        if not self.chain.needs_fit:
             return self.chain
         indices = spread_over(shot.start, shot.end, _LEARNT_FRAMES)
         pairs = ((self._picture(number, index), to_float(self._source(number, index))) for index in indices)
-        return self.chain.learned([(shrunk(one, _LEARNT_PX), shrunk(two, _LEARNT_PX)) for one, two in pairs])
+        return self.chain.fit([(shrink_image(one, _LEARNT_PX), shrink_image(two, _LEARNT_PX)) for one, two in pairs])
 
-    def _shot(self, number: int, shot: Shot, chain: "Chain") -> None:
+    def _shot(self, number: int, shot: Shot, chain: "EffectChain") -> None:
         """All frames of a shot, from where an earlier pass was ended."""
         first, state = shot.start, dict[str, NDArray[Any]]()
         if kept := self.folder.read_state(number):
@@ -229,7 +229,7 @@ class _Pass:
             self.folder.write_state(number, index, state)
 
     def _one(
-        self, chain: "Chain", number: int, index: int, before: "EffectState", motion: "Motion | None"
+        self, chain: "EffectChain", number: int, index: int, before: "EffectState", motion: "Motion | None"
     ) -> "EffectState":
         """One frame; what it leaves."""
         from vidnst.media.images import encode_png
@@ -248,12 +248,12 @@ class _Pass:
         with self._reading:  # the cache is not to be shared by threads
             return self._frames.get(number, index)
 
-    def _picture(self, number: int, index: int) -> "Picture":
-        from vidnst.media.images import read_picture
+    def _picture(self, number: int, index: int) -> "FloatImage":
+        from vidnst.media.images import read_image
 
         if self.rendered is None:
             return to_float(self._source(number, index))
-        return to_float(read_picture(self.rendered(index)))
+        return to_float(read_image(self.rendered(index)))
 
     def _motion(self, number: int, index: int) -> "Motion":
         """From the frame before: by DIS whatever the render uses, since a worker's network is not at hand here."""

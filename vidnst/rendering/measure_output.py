@@ -26,7 +26,7 @@ from vidnst.runs import RunStore, holds_run
 from vidnst.runs.record import LOSSES, RunRecord, find_record, read_losses
 
 if TYPE_CHECKING:  # it brings cv2
-    from vidnst.media.effects.colour_transfer import Colours
+    from vidnst.media.effects.colour_transfer import ColourSample
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ def loss_evaluator(
     styles: Sequence[str],
     folder: Path | None,
     *,
-    colours: "Colours | None" = None,
+    colours: "ColourSample | None" = None,
     on_event: OnEvent = ignore,
 ) -> LossFunction:
     """What evaluates style and content loss of finished frames, one forward pass of the network each.

@@ -209,12 +209,16 @@ class OverlappedOutput:
         self.close()
 
     def _suits(self) -> bool:
-        from vidnst.media.output.formats import Kind, choose
+        from vidnst.media.output.formats import OutputKind, choose_format
         from vidnst.runs.disk_space import host_bytes
 
         job, settings, count = self._job, self._job.config.output, self._job.end - self._job.start
-        target = choose(job.request.output, settings, frames=count, width=job.width, height=job.height)
-        if job.config.finishes or target.kind not in (Kind.VIDEO, Kind.ANIMATION) or target.hardware != "none":
+        target = choose_format(job.request.output, settings, frames=count, width=job.width, height=job.height)
+        if (
+            job.config.finishes
+            or target.kind not in (OutputKind.VIDEO, OutputKind.ANIMATION)
+            or target.hardware != "none"
+        ):
             return False
         pixels = job.width * job.height
         raw = count * pixels * 3 * settings.bits // 8  # no painting compresses to more
@@ -226,11 +230,11 @@ class OverlappedOutput:
         return room >= disk_bytes(job) + raw and (host_bytes() or 0) >= _MEMORY_PART * _PIXEL_BYTES * pixels
 
     def _pack(self) -> None:
-        from vidnst.media.output.encode import pack
+        from vidnst.media.output.encode import encode_part
 
         job = self._job
         try:
-            pack(
+            encode_part(
                 self._frames,
                 self._part,
                 clip=job.clip,

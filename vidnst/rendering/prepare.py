@@ -114,7 +114,7 @@ def study_frames(
     job: Job, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
 ) -> Job:
     """The job with what a look at all its frames says is to be done to them first."""
-    from vidnst.media.adjust.adjustments import study
+    from vidnst.media.adjust.adjustments import find_adjustments
 
     total = job.end - job.start
 
@@ -123,7 +123,7 @@ def study_frames(
             raise CancelledError("stopped while the frames were looked at")
         on_event(Stage("studying", done, total))
 
-    adjustments = study(job.clip, shots, job.config.input, on_progress=tell)
+    adjustments = find_adjustments(job.clip, shots, job.config.input, on_progress=tell)
     if lost := adjustments.unregistered:
         named = ", ".join(map(str, lost[:8])) + (", ..." if len(lost) > 8 else "")
         on_event(

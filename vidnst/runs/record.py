@@ -13,7 +13,7 @@ from vidnst.runs.request import Request, recall_request, run_folder_of
 
 if TYPE_CHECKING:  # it brings cv2
     from vidnst.media.adjust.adjustments import Adjustments
-    from vidnst.media.effects.colour_transfer import Colours
+    from vidnst.media.effects.colour_transfer import ColourSample
 
 LOSSES = ("content", "style")
 """Terms that stand beside the steadiness of a clip."""
@@ -62,7 +62,7 @@ class RunRecord:
             raise self._damaged(error) from error
 
     @property
-    def colours(self) -> "Colours | None":
+    def colours(self) -> "ColourSample | None":
         """The source's colours, where the run gave them to its style pictures.
 
         Raises:
@@ -70,10 +70,10 @@ class RunRecord:
         """
         if self.plan is None or "colours" not in self.plan:
             return None
-        from vidnst.media.effects.colour_transfer import Colours
+        from vidnst.media.effects.colour_transfer import ColourSample
 
         try:
-            return Colours.from_json(self.plan["colours"])
+            return ColourSample.from_json(self.plan["colours"])
         except DAMAGES as error:
             raise self._damaged(error) from error
 

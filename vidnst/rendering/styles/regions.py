@@ -32,7 +32,7 @@ def find_masks(
         ConfigError: a mask cannot be used, a style is for a region that has none, no region has a style, or frames are
             registered.
     """
-    from vidnst.media.input.masks import find_mask
+    from vidnst.media.input.masks import open_mask
 
     masks = config.regions.masks
     for entry in entries:
@@ -50,7 +50,7 @@ def find_masks(
             " with the registered frames",
             "register the frames in a render of their own, or leave out the regions",
         )
-    return tuple(find_mask(name, path, clip, start=start, end=end, size=size) for name, path in masks.items())
+    return tuple(open_mask(name, path, clip, start=start, end=end, size=size) for name, path in masks.items())
 
 
 def absolute_masks(config: RenderConfig) -> dict[str, str]:
@@ -193,21 +193,21 @@ class Guides:
         return self._made[frame]
 
     def _make(self, frame: int) -> Mapping[str, NDArray[np.uint8]]:
-        from vidnst.media.input.masks import feathered, shared_out
+        from vidnst.media.input.masks import feather_mask, normalise_masks
 
         raw = [
             self._readers[name](frame) if name in self._readers else self._found(name, frame) for name in self._names
         ]
-        shared, rest = shared_out([feathered(one, self._feather) for one in raw])
+        shared, rest = normalise_masks([feather_mask(one, self._feather) for one in raw])
         return {**dict(zip(self._names, shared, strict=True)), REST: rest}
 
     def _found(self, name: str, frame: int) -> NDArray[np.uint8]:
-        from vidnst.media.images import read_picture
-        from vidnst.media.input.masks import inside
+        from vidnst.media.images import read_image
+        from vidnst.media.input.masks import mask_from_pixels
 
         path = mask_path(self._folder, name, frame)
         try:
-            found = inside(read_picture(path))
+            found = mask_from_pixels(read_image(path))
         except SourceError as error:
             raise RunError(
                 f"the mask {path} cannot be read: {error.what}", "delete it and give the same command"
