@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 import vidnst
 from vidnst.config.loader import load_config
 from vidnst.frames import Pixels
-from vidnst.media.images import read_picture, write_picture
+from vidnst.media.images import read_image, write_image
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.probe import probe
 
@@ -248,7 +248,7 @@ EXHIBITS = [
 def rendered(look: Look, folder: Path) -> NDArray[np.uint8]:
     """The frames of a look, `(H, W, 3)` RGB side by side."""
     output = rendered_into(look, folder)
-    return np.hstack([panel(read_picture(output / f"{index:06d}.png")) for index in look.frames]).astype(np.uint8)
+    return np.hstack([panel(read_image(output / f"{index:06d}.png")) for index in look.frames]).astype(np.uint8)
 
 
 def rendered_into(look: Look, folder: Path) -> Path:
@@ -269,16 +269,16 @@ def style_path(name: str, folder: Path) -> str:
     """A style as after --style: of the samples, the bay at dusk, or a clip that goes from blue to orange."""
     if name == "dusk":
         with FrameReader(probe(SAMPLES / "timelapse.mp4")) as reader:
-            write_picture(folder / "dusk.png", reader.read(64).pixels)
+            write_image(folder / "dusk.png", reader.read(64).pixels)
         return str(folder / "dusk.png")
     if name == "turning":
         clip = folder / "turning"
         clip.mkdir(exist_ok=True)
-        swirls = read_picture(SAMPLES / "styles" / "swirls.jpg")
+        swirls = read_image(SAMPLES / "styles" / "swirls.jpg")
         for index in range(STRIP[-1] + 1):
             blue = min(1.0, (STRIP[-1] - index) / (STRIP[-1] - STRIP[0]))
             turned = swirls * blue + swirls[..., ::-1] * (1 - blue)
-            write_picture(clip / f"{index:03}.png", np.rint(turned).astype(np.uint8))
+            write_image(clip / f"{index:03}.png", np.rint(turned).astype(np.uint8))
         return str(clip)
     return str(SAMPLES / "styles" / name)
 
@@ -294,7 +294,7 @@ def mask(name: str, folder: Path) -> Path:
     }
     paper = np.zeros((426 if name == "boat" else 360, 640, 3), np.uint8)
     cv2.fillPoly(paper, [np.rint(outlines[name]).astype(np.int32)], (255, 255, 255))
-    write_picture(folder / f"{name}.png", paper)
+    write_image(folder / f"{name}.png", paper)
     return folder / f"{name}.png"
 
 
@@ -359,7 +359,7 @@ def draw_sheets(folder: Path, into: Path) -> None:
         count=2,
     )
     for name, path in (("proof", "proof.png"), ("evolve", "film/last.png"), ("compare", "compare.png")):
-        write_small(into / f"{name}.jpg", read_picture(folder / path))
+        write_small(into / f"{name}.jpg", read_image(folder / path))
 
 
 def write_small(path: Path, picture: Pixels) -> None:

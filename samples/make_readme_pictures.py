@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import vidnst
 from vidnst.frames import Pixels
-from vidnst.media.images import read_picture, write_picture
+from vidnst.media.images import read_image, write_image
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.probe import probe
 from vidnst.style.tensors import from_pixels, to_state
@@ -49,7 +49,7 @@ def sheet(weights: str, index: int) -> NDArray[np.uint8]:
     content = frame(index)
     cells = [content]
     for name in STYLES:
-        style = read_picture(SAMPLES / "styles" / f"{name}.jpg")
+        style = read_image(SAMPLES / "styles" / f"{name}.jpg")
         result = vidnst.stylize(from_pixels(content), from_pixels(style), config=config)
         cells.append(with_corner((to_state(result.reshape(1, *result.shape[-3:])) >> 8).astype(np.uint8), style))
     return np.vstack([np.hstack(cells[:2]), np.hstack(cells[2:])]).astype(np.uint8)
@@ -76,4 +76,4 @@ if __name__ == "__main__":
     output = arguments.output or SAMPLES / "readme" / ("styles.jpg" if arguments.draft is None else "draft.jpg")
     output.parent.mkdir(exist_ok=True)
     drawn = sheet(arguments.weights, arguments.frame) if arguments.draft is None else draft_sheet(arguments.draft)
-    write_picture(output, drawn)
+    write_image(output, drawn)

@@ -5,7 +5,6 @@ import doctest
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,7 +47,7 @@ def test_import_changes_nothing_in_the_process(name: str) -> None:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the docstrings' examples name; the current one."""
     monkeypatch.chdir(tmp_path)
     write_video(tmp_path / "clip.mp4", numbered_pictures(3, (64, 48)))
@@ -58,7 +57,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     Path("jobs.yaml").write_text(json.dumps(jobs))
     with pytest.raises(CancelledError):
         vidnst.render("clip.mp4", style="style.png", output="stopped.mp4", config=settings, **stop_after(1))
-    yield tmp_path
+    return tmp_path
 
 
 def test_examples_in_docstrings_run(project: Path) -> None:

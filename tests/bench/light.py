@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import vidnst
 from vidnst.config.loader import load_config
 from vidnst.frames import to_float
-from vidnst.media.images import read_picture, write_png
+from vidnst.media.images import read_image, write_png
 
 FRAMES = 12
 RENDERS = {
@@ -32,7 +32,7 @@ RENDERS = {
 
 def write_source(picture: Path, folder: Path, *, width: int) -> None:
     """The time-lapse as PNG frames."""
-    pixels = to_float(read_picture(picture))
+    pixels = to_float(read_image(picture))
     height = round(pixels.shape[0] * width / pixels.shape[1])
     scene = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     noise = np.random.default_rng(1)
@@ -45,7 +45,7 @@ def write_source(picture: Path, folder: Path, *, width: int) -> None:
 def read(folder: Path) -> list[NDArray[np.float32]]:
     """Luma of every frame, in levels."""
     weights = np.array([0.2126, 0.7152, 0.0722], np.float32) * 255
-    return [to_float(read_picture(path)) @ weights for path in sorted(folder.glob("*.png"))]
+    return [to_float(read_image(path)) @ weights for path in sorted(folder.glob("*.png"))]
 
 
 def texture_motion(frames: list[NDArray[np.float32]]) -> float:

@@ -18,7 +18,7 @@ import torch
 from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config
 from vidnst.frames import Pixels
-from vidnst.media.images import read_picture, write_picture
+from vidnst.media.images import read_image, write_image
 from vidnst.media.input.frame_reader import fit_size
 from vidnst.style.network.backbones import last_layer
 from vidnst.style.network.weights import load_features, resolve_weights
@@ -84,14 +84,14 @@ def main() -> None:
         "slim": slim,
         "random": {"backbone": "slim", "weights": "random"},
     }
-    content = shrunk(read_picture(options.content), options.longest)
+    content = shrunk(read_image(options.content), options.longest)
     rows = []
     say = sys.stdout.write
     say(
         "| style | by VGG19 | by slim | by random filters | slim / VGG19 | slim / random |\n|---|---|---|---|---|---|\n"
     )
     for path in options.style:
-        style = read_picture(path)
+        style = read_image(path)
         losses, pictures = compare(models, content, style, options.iterations)
         teacher, own, random = losses
         numbers = " | ".join(f"{value:.4f}" for value in losses)
@@ -103,7 +103,7 @@ def main() -> None:
     full, own = min(times[::2]), min(times[1::2])
     say(f"\n{full:.4f} s an evaluation with VGG19, {own:.4f} s with slim at 256x144: {full / own:.1f} times\n")
     if options.sheet is not None:
-        write_picture(options.sheet, np.vstack(rows).astype(np.uint8))
+        write_image(options.sheet, np.vstack(rows).astype(np.uint8))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from vidnst.config import OutputConfig, RenderConfig
 from vidnst.config.loader import load_config, preset_folder, preset_names, preset_summary, read_yaml
 from vidnst.farm.plan import StateId, plan_shot
 from vidnst.frames import Shot
-from vidnst.media.output.formats import choose
+from vidnst.media.output.formats import choose_format
 from vidnst.style.distill.distillation import DistillSettings
 
 RECIPES = ("early_layers", "gatys2015", "noisemix", "slices", "tvmix", "two_styles")
@@ -122,13 +122,13 @@ def test_no_preset_decides_who_computes(name: str) -> None:
 )
 def test_a_preset_goes_with_the_outputs_it_is_for(name: str, output: str) -> None:
     settings = load_config(preset=name).output
-    assert choose(Path(output), settings, frames=8, width=640, height=360).path == Path(output)
+    assert choose_format(Path(output), settings, frames=8, width=640, height=360).path == Path(output)
 
 
 def test_film_makes_masters_as_its_comment_says() -> None:
     settings = load_config(preset="film", assignments=["output.quality=null"]).output
     for output in ("out.mov", "out.mkv"):
-        assert choose(Path(output), settings, frames=8, width=640, height=360).path == Path(output)
+        assert choose_format(Path(output), settings, frames=8, width=640, height=360).path == Path(output)
 
 
 def test_presets_that_leave_the_packing_alone_leave_it_to_the_suffix() -> None:

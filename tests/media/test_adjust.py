@@ -15,7 +15,7 @@ from support import media
 from vidnst.config import InputConfig
 from vidnst.errors import SourceError
 from vidnst.frames import ClipInfo, Pixels, Shot
-from vidnst.media.adjust.adjustments import Adjuster, Adjustments, study
+from vidnst.media.adjust.adjustments import Adjuster, Adjustments, find_adjustments
 from vidnst.media.adjust.deflicker import brightness
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.media.input.frame_reader import FrameReader
@@ -57,7 +57,7 @@ def everything(clip: ClipInfo) -> list[Shot]:
 
 def adjusted(clip: ClipInfo, shots: list[Shot], settings: InputConfig) -> tuple[Adjustments, list[Pixels]]:
     """What is found, and all frames with it, in order."""
-    found = study(clip, shots, settings)
+    found = find_adjustments(clip, shots, settings)
     size = found.size(clip, settings.size)
     cache = FrameCache(clip, shots, size=size, adjuster=Adjuster(found, clip, size))
     frames = [cache.get(number, index) for number, shot in enumerate(shots) for index in range(shot.start, shot.end)]
@@ -161,8 +161,10 @@ def test_a_crop_that_leaves_too_little_is_one_sentence(tmp_path: Path) -> None:
         frame[:, 98:102] //= 2
     clip = burst(tmp_path / "b", frames)
     with pytest.raises(SourceError, match=r"in common; fill the edges with --register-edges fill"):
-        study(clip, everything(clip), InputConfig(registration="homography"))
-    assert study(clip, everything(clip), InputConfig(registration="homography", registration_edges="fill")).moves
+        find_adjustments(clip, everything(clip), InputConfig(registration="homography"))
+    assert find_adjustments(
+        clip, everything(clip), InputConfig(registration="homography", registration_edges="fill")
+    ).moves
 
 
 def test_each_shot_has_a_reference_of_its_own_and_all_have_one_crop(tmp_path: Path) -> None:
@@ -200,7 +202,7 @@ def test_brightness_is_not_evened_out_across_a_cut(tmp_path: Path) -> None:
     clip = burst(tmp_path / "b", frames)
     found, same = adjusted(clip, [Shot(0, 6), Shot(6, 12)], InputConfig(deflicker=9))
     assert all(np.array_equal(a, b) for a, b in zip(same, frames, strict=True))
-    joined = study(clip, everything(clip), InputConfig(deflicker=9))
+    joined = find_adjustments(clip, everything(clip), InputConfig(deflicker=9))
     assert found.frames != joined.frames
 
 
@@ -227,9 +229,9 @@ def test_adjustments_are_the_same_after_a_way_through_json(tmp_path: Path) -> No
     frames[4][:] = 90
     clip = burst(tmp_path / "b", frames)
     for settings in (InputConfig(registration="ecc", deflicker=5), InputConfig(deflicker=5)):
-        found = study(clip, [Shot(1, 5)], settings)
+        found = find_adjustments(clip, [Shot(1, 5)], settings)
         assert Adjustments.from_json(json.loads(json.dumps(found.to_json()))) == found
-    assert study(clip, [Shot(1, 5)], InputConfig(registration="ecc")) == study(
+    assert find_adjustments(clip, [Shot(1, 5)], InputConfig(registration="ecc")) == find_adjustments(
         clip, [Shot(1, 5)], InputConfig(registration="ecc")
     )
 
@@ -237,7 +239,9 @@ def test_adjustments_are_the_same_after_a_way_through_json(tmp_path: Path) -> No
 def test_progress_is_told_frame_by_frame_over_all_shots(tmp_path: Path) -> None:
     clip = burst(tmp_path / "b", [scene((64, 48))] * 6)
     told: list[int] = []
-    study(clip, [Shot(0, 2), Shot(2, 6)], InputConfig(deflicker=3, registration="ecc"), on_progress=told.append)
+    find_adjustments(
+        clip, [Shot(0, 2), Shot(2, 6)], InputConfig(deflicker=3, registration="ecc"), on_progress=told.append
+    )
     assert told == [1, 2, 3, 4, 5, 6]
 
 
@@ -245,8 +249,8 @@ def test_a_damaged_frame_is_that_of_the_one_before_when_that_is_wanted(tmp_path:
     clip = burst(tmp_path / "b", shaken(5))
     clip.paths[3].write_bytes(b"no picture")
     with pytest.raises(SourceError, match="does not decode"):
-        study(clip, everything(clip), InputConfig(registration="ecc"))
-    found = study(clip, everything(clip), InputConfig(registration="ecc", on_bad_frame="repeat"))
+        find_adjustments(clip, everything(clip), InputConfig(registration="ecc"))
+    found = find_adjustments(clip, everything(clip), InputConfig(registration="ecc", on_bad_frame="repeat"))
     assert found[3].matrix == pytest.approx(found[2].matrix, abs=0.05)
 
 

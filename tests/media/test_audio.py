@@ -10,7 +10,7 @@ from support import media
 
 from vidnst.config import OutputConfig
 from vidnst.errors import OutputError
-from vidnst.media.input.container import AudioStream, describe
+from vidnst.media.input.container import AudioStream, read_container
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.probe import probe
 from vidnst.media.output.audio import encoder_for, output_options
@@ -21,7 +21,7 @@ def flash_seconds(path: Path) -> float:
     """When the white frame appears, counted from the container's start."""
     bright = [frame for frame in FrameReader(probe(path)) if frame.pixels.mean() > 128]
     assert len(bright) == 1
-    return float(bright[0].pts_seconds - describe(path).start_seconds)
+    return float(bright[0].pts_seconds - read_container(path).start_seconds)
 
 
 def step_seconds(path: Path) -> float:
@@ -52,9 +52,9 @@ def test_sound_is_copied_or_recoded_and_stays_in_step(
     tmp_path: Path, transcode: Callable, source: str, suffix: str
 ) -> None:
     path = media.write_flash_and_beep(tmp_path / source, sound=SOURCES[source])
-    codec = describe(path).audio[0].codec
+    codec = read_container(path).audio[0].codec
     trip = transcode(path, f"o{suffix}")
-    assert describe(trip.output).audio[0].codec == (codec if codec in COPIED[suffix] else OTHERWISE[suffix])
+    assert read_container(trip.output).audio[0].codec == (codec if codec in COPIED[suffix] else OTHERWISE[suffix])
     assert step_seconds(trip.output) == pytest.approx(step_seconds(path), abs=0.003)
 
 
@@ -62,7 +62,7 @@ def test_sound_is_copied_or_recoded_and_stays_in_step(
 def test_sound_is_trimmed_with_the_range(tmp_path: Path, transcode: Callable, name: str) -> None:
     path = media.write_flash_and_beep(tmp_path / "s.mp4", flash=40, count=75)
     trip = transcode(path, name, start=30, end=60)
-    found = describe(trip.output)
+    found = read_container(trip.output)
     assert flash_seconds(trip.output) == pytest.approx(10 / 25, abs=0.002)
     assert step_seconds(trip.output) == pytest.approx(0, abs=0.003)
     assert found.duration_seconds is not None
@@ -98,19 +98,19 @@ def test_sound_waits_for_slow_pictures_as_long_as_an_encoder_may_hold_them_back(
 
 def test_without_sound_there_is_none(tmp_path: Path, transcode: Callable) -> None:
     silent = transcode(media.write_video(tmp_path / "s.mp4", media.numbered_pictures(4)), "a.mp4")
-    assert describe(silent.output).audio == ()
+    assert read_container(silent.output).audio == ()
 
 
 def test_sound_can_be_left_out(tmp_path: Path, transcode: Callable) -> None:
     source = media.write_video(tmp_path / "s.mp4", media.numbered_pictures(4), sound=("-c:a", "aac"))
-    assert describe(transcode(source, "a.mp4", audio="none").output).audio == ()
+    assert read_container(transcode(source, "a.mp4", audio="none").output).audio == ()
 
 
 def test_surround_sound_reaches_webm(tmp_path: Path, transcode: Callable) -> None:
     sound = ("-c:a", "ac3", "-af", "pan=5.1(side)|FL=c0|FR=c0|FC=c0|LFE=c0|SL=c0|SR=c0")
     source = media.write_video(tmp_path / "s.mkv", media.numbered_pictures(8), sound=sound)
-    assert describe(source).audio[0].layout == "5.1(side)"
-    found = describe(transcode(source, "o.webm").output)
+    assert read_container(source).audio[0].layout == "5.1(side)"
+    found = read_container(transcode(source, "o.webm").output)
     assert [(stream.codec, stream.layout) for stream in found.audio] == [("opus", "5.1")]
 
 
@@ -123,7 +123,7 @@ def test_every_audio_stream_is_kept_with_its_language(tmp_path: Path, transcode:
         "-metadata:s:a:0", "language=fre", "-metadata:s:a:1", "language=jpn", path,
     )  # fmt: skip
     trip = transcode(path, "o.mp4")
-    assert [stream.codec for stream in describe(trip.output).audio] == ["ac3", "aac"]
+    assert [stream.codec for stream in read_container(trip.output).audio] == ["ac3", "aac"]
     assert headers(trip.output, "fre", "jpn") == {"fre", "jpn"}
 
 
@@ -145,7 +145,7 @@ def test_titles_and_chapters_are_kept(tmp_path: Path, transcode: Callable, name:
 def headers(path: Path, *words: str) -> set[str]:
     from vidnst.media import ffmpeg
 
-    _, _, text = ffmpeg.capture(["-i", str(path)])
+    _, _, text = ffmpeg.run_and_capture(["-i", str(path)])
     return {word for word in words if word in text}
 
 

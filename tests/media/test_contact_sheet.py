@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vidnst.media.draw.contact_sheet import SheetTile, beside, resized, stacked, table
-from vidnst.media.draw.loss_chart import Curve, LossChart, ticks
-from vidnst.media.draw.text import clean, text_width, wrapped, write
+from vidnst.media.draw.contact_sheet import SheetTile, draw_table, join_columns, resize_image, stack_images
+from vidnst.media.draw.loss_chart import LossChart, LossCurve, ticks
+from vidnst.media.draw.text import draw_text, drawable_text, text_width, wrap_text
 
 
 def noise(width: int, height: int, seed: int) -> NDArray[np.uint8]:
@@ -23,13 +23,15 @@ def test_every_picture_lies_whole_where_its_place_says_and_none_covers_another()
         for row in range(2)
     ]
     tiles[1][1] = None
-    drawn = table(tiles, columns=["one", "two " * 20, "three"], rows=["first\nrow", "second"], title="A title " * 40)
+    drawn = draw_table(
+        tiles, columns=["one", "two " * 20, "three"], rows=["first\nrow", "second"], title="A title " * 40
+    )
     taken = np.zeros(drawn.pixels.shape[:2], int)
     for row, places in zip(tiles, drawn.places, strict=True):
         for tile, place in zip(row, places, strict=True):
             assert (tile is None) == (place is None)
             if tile is not None and place is not None:
-                assert np.array_equal(place.cut(drawn.pixels), tile.pixels)
+                assert np.array_equal(place.crop(drawn.pixels), tile.pixels)
                 taken[place.y : place.y + place.height, place.x : place.x + place.width] += 1
     assert taken.max() == 1
     words = drawn.pixels.min(axis=2) < 128
@@ -50,31 +52,31 @@ def test_labels_that_are_not_as_many_as_rows_or_columns_are_refused() -> None:
         ([[tile]], (), ("a", "b")),
     ):
         with pytest.raises(ValueError, match="labels"):
-            table(tiles, columns=columns, rows=rows)
+            draw_table(tiles, columns=columns, rows=rows)
 
 
 def test_pictures_side_by_side_have_even_sides_together_and_lie_level() -> None:
     parts = [noise(31, 21, 0), noise(40, 21, 1), noise(8, 21, 2)]
-    drawn = beside(parts, ["one", "a label that is far too long for its picture", "w"])
+    drawn = join_columns(parts, ["one", "a label that is far too long for its picture", "w"])
     height, width = drawn.pixels.shape[:2]
     assert (height % 2, width % 2) == (0, 0)
     (places,) = drawn.places
     for pixels, place in zip(parts, places, strict=True):
         assert place is not None
         assert place.y == places[0].y if places[0] else False
-        assert np.array_equal(place.cut(drawn.pixels), pixels)
+        assert np.array_equal(place.crop(drawn.pixels), pixels)
 
 
 def test_a_whole_factor_shows_the_very_pixels_and_shrinking_takes_means() -> None:
     pixels = noise(6, 4, 0)
-    assert np.array_equal(resized(pixels, 18, 12)[1::3, 1::3], pixels)
-    small = resized(pixels, 3, 2).astype(float)
+    assert np.array_equal(resize_image(pixels, 18, 12)[1::3, 1::3], pixels)
+    small = resize_image(pixels, 3, 2).astype(float)
     assert np.abs(small - pixels.reshape(2, 2, 3, 2, 3).mean(axis=(1, 3))).max() <= 0.5
-    assert np.array_equal(resized(pixels.astype(np.uint16) * 257, 6, 4), pixels)
+    assert np.array_equal(resize_image(pixels.astype(np.uint16) * 257, 6, 4), pixels)
 
 
 def test_several_styles_fit_into_the_room_of_one() -> None:
-    pile = stacked([noise(50, 80, 0), noise(200, 20, 1), noise(30, 30, 2)], 96, 64)
+    pile = stack_images([noise(50, 80, 0), noise(200, 20, 1), noise(30, 30, 2)], 96, 64)
     assert pile.shape[0] <= 64
     assert pile.shape[1] <= 96
 
@@ -84,22 +86,22 @@ def test_several_styles_fit_into_the_room_of_one() -> None:
     st.integers(20, 200),
 )
 def test_any_text_can_be_drawn_and_its_lines_fit(text: str, width: int) -> None:
-    lines = wrapped(text, width=width, lines=3)
+    lines = wrap_text(text, width=width, lines=3)
     assert 1 <= len(lines) <= 3
     assert all(text_width(line) <= width or len(line) <= 3 for line in lines)
     paper = np.full((40, 60, 3), 255, np.uint8)
     for number, line in enumerate(lines):
-        write(paper, line, 50 - number, 30)
+        draw_text(paper, line, 50 - number, 30)
 
 
 def test_letters_that_the_font_lacks_lose_their_accents() -> None:
-    assert clean("Übung é ñ") == "Ubung e n"
-    assert clean("tab\tand\u00a0space") == "tab?and space"
+    assert drawable_text("Übung é ñ") == "Ubung e n"
+    assert drawable_text("tab\tand\u00a0space") == "tab?and space"
 
 
 def test_words_are_written_where_they_should_be() -> None:
     paper = np.full((40, 200, 3), 255, np.uint8)
-    write(paper, "relu4_2", 20, 5)
+    draw_text(paper, "relu4_2", 20, 5)
     rows, columns = np.where(paper.min(axis=2) < 128)
     assert 20 <= columns.min() < 24
     assert columns.max() <= 20 + text_width("relu4_2")
@@ -116,23 +118,24 @@ def dark(pixels: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray[np.
 
 def test_a_curve_is_drawn_only_as_far_as_it_has_come_and_falls_to_the_right() -> None:
     red = (200, 30, 30)
-    chart = LossChart(STEPS, [Curve("loss", red, [1 / step for step in STEPS])], size=(400, 200))
-    early, late = dark(chart.until(10), red), dark(chart.until(100), red)
+    chart = LossChart(STEPS, [LossCurve("loss", red, [1 / step for step in STEPS])], size=(400, 200))
+    early, late = dark(chart.draw_until(10), red), dark(chart.draw_until(100), red)
     left = slice(0, 300)  # the legend is right of it
     ends = [np.where(found[:, left].any(axis=0))[0].max() for found in (early, late)]
     assert ends[0] < ends[1] - 50
     columns = np.where(late[:, left].any(axis=0))[0]
     heights = [np.where(late[:, column])[0].mean() for column in columns]
     assert np.corrcoef(columns, heights)[0, 1] > 0.99, "1/x is a straight line where both axes are logarithmic"
-    assert not np.array_equal(chart.until(10), chart.until(11))
+    assert not np.array_equal(chart.draw_until(10), chart.draw_until(11))
 
 
 def test_values_without_a_logarithm_are_left_out_and_one_step_is_enough() -> None:
-    zeros = Curve("tv", (0, 150, 0), [0.0] * 100)
-    steps = Curve("style", (200, 0, 0), [0.0, *([0.5] * 99)])
-    assert not dark(LossChart(STEPS, [zeros, steps], size=(300, 160)).until(100), (0, 150, 0)).any()
-    assert LossChart([1], [Curve("style", (200, 0, 0), [3.0])], size=(300, 160)).until(1).shape == (160, 300, 3)
-    assert LossChart([1], [zeros], size=(300, 160)).until(1).shape == (160, 300, 3)
+    zeros = LossCurve("tv", (0, 150, 0), [0.0] * 100)
+    steps = LossCurve("style", (200, 0, 0), [0.0, *([0.5] * 99)])
+    assert not dark(LossChart(STEPS, [zeros, steps], size=(300, 160)).draw_until(100), (0, 150, 0)).any()
+    chart = LossChart([1], [LossCurve("style", (200, 0, 0), [3.0])], size=(300, 160))
+    assert chart.draw_until(1).shape == (160, 300, 3)
+    assert LossChart([1], [zeros], size=(300, 160)).draw_until(1).shape == (160, 300, 3)
 
 
 def test_ticks_are_round_and_inside() -> None:

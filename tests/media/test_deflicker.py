@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vidnst.media.adjust.deflicker import brightness, expose, gains, smooth
+from vidnst.media.adjust.deflicker import apply_exposure, brightness, exposure_gains, smooth_brightness
 
 
 def linear(srgb: NDArray[Any]) -> NDArray[Any]:
@@ -37,7 +37,7 @@ def test_a_known_flicker_goes_and_the_slow_rise_stays(kind: Any) -> None:
     rise, flicker = flickering(60)
     frames = [scene(2.0**stop, kind) for stop in rise + flicker]
     before = [brightness(frame) for frame in frames]
-    steady = [expose(frame, gain) for frame, gain in zip(frames, gains(before, 25), strict=True)]
+    steady = [apply_exposure(frame, gain) for frame, gain in zip(frames, exposure_gains(before, 25), strict=True)]
     after = np.array([brightness(frame) for frame in steady])
     assert np.diff(before).std() > 0.18
     assert np.diff(after).std() < 0.02, "stops from frame to frame; 0.02 are 1.4 % of light"
@@ -47,8 +47,8 @@ def test_a_known_flicker_goes_and_the_slow_rise_stays(kind: Any) -> None:
 
 
 def test_pixels_come_out_as_if_the_exposure_had_been_steady() -> None:
-    assert np.abs(expose(scene(1.25), 1 / 1.25).astype(int) - scene(1.0)).max() <= 2
-    assert np.abs(expose(scene(0.8), 1.25).astype(int) - scene(1.0)).max() <= 2
+    assert np.abs(apply_exposure(scene(1.25), 1 / 1.25).astype(int) - scene(1.0)).max() <= 2
+    assert np.abs(apply_exposure(scene(0.8), 1.25).astype(int) - scene(1.0)).max() <= 2
 
 
 def test_brightness_moves_by_the_stops_of_exposure() -> None:
@@ -64,35 +64,35 @@ def test_a_lamp_in_a_corner_is_no_change_of_exposure() -> None:
 
 @pytest.mark.parametrize("stops", [[-2.0] * 30, [0.1 * n for n in range(30)], [-3.0], [-3.0, -1.0]])
 def test_what_is_steady_or_changes_evenly_or_is_too_short_has_gains_of_exactly_one(stops: list[float]) -> None:
-    assert gains(stops, 15) == (1.0,) * len(stops)
+    assert exposure_gains(stops, 15) == (1.0,) * len(stops)
 
 
 def test_one_flash_does_not_bend_the_course_around_it() -> None:
     stops = np.full(31, -2.0)
     stops[15] = 1.0
-    assert np.abs(smooth(stops.tolist(), 11) + 2).max() < 0.05
-    found = gains(stops.tolist(), 11)
+    assert np.abs(smooth_brightness(stops.tolist(), 11) + 2).max() < 0.05
+    found = exposure_gains(stops.tolist(), 11)
     assert found[15] == pytest.approx(0.25)
     assert set(found[:15] + found[16:]) == {1.0}
 
 
 def test_flicker_at_the_first_and_last_frame_goes_as_well() -> None:
     stops = [(-1.0) ** n * 0.2 for n in range(40)]
-    found = np.array(stops) + np.log2(gains(stops, 15))
+    found = np.array(stops) + np.log2(exposure_gains(stops, 15))
     assert np.abs(found).max() < 0.12
     assert np.abs(np.diff(found)).max() < 0.05
 
 
 @given(st.lists(st.floats(-12, 0), min_size=1, max_size=40), st.integers(3, 60))
 def test_gains_are_always_finite_and_within_two_stops(stops: list[float], window: int) -> None:
-    found = gains(stops, window)
+    found = exposure_gains(stops, window)
     assert len(found) == len(stops)
     assert all(math.isfinite(gain) and 0.25 <= gain <= 4 for gain in found)
 
 
 def test_a_gain_of_one_gives_the_very_same_pixels() -> None:
     pixels = scene(1.0)
-    assert expose(pixels, 1.0) is pixels
+    assert apply_exposure(pixels, 1.0) is pixels
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
@@ -100,7 +100,7 @@ def test_a_gain_of_one_gives_the_very_same_pixels() -> None:
 def test_black_stays_black_white_stays_white_and_tones_keep_their_order(kind: Any, gain: float) -> None:
     top = np.iinfo(kind).max
     ramp = np.repeat(np.arange(top + 1, dtype=kind)[None, :, None], 3, axis=2)
-    out = expose(ramp, gain)
+    out = apply_exposure(ramp, gain)
     assert out.dtype == kind
     assert (out[0, 0] == 0).all()
     assert (out[0, -1] == top).all()
@@ -112,5 +112,5 @@ def test_black_stays_black_white_stays_white_and_tones_keep_their_order(kind: An
 @pytest.mark.parametrize("gain", [0.5, 0.9, 1.3])
 def test_a_gain_and_its_inverse_undo_each_other(gain: float) -> None:
     ramp = np.repeat(np.arange(65536, dtype=np.uint16)[None, :, None], 3, axis=2)
-    back = expose(expose(ramp, gain), 1 / gain)
+    back = apply_exposure(apply_exposure(ramp, gain), 1 / gain)
     assert np.abs(back.astype(int) - ramp).max() <= 4

@@ -13,7 +13,7 @@ from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError, OutputError
 from vidnst.frames import ClipInfo, to_bits
 from vidnst.media import images
-from vidnst.media.input.container import describe, packets
+from vidnst.media.input.container import read_container, read_packet_times
 from vidnst.media.input.frame_reader import FrameReader, fit_size
 from vidnst.media.input.probe import probe
 from vidnst.media.output.encode import encode
@@ -183,7 +183,7 @@ def test_animations_keep_their_times(
     pts = media.UNEVEN_PTS if uneven else None
     source = media.write_video(tmp_path / "s.mkv", media.numbered_pictures(8), pts_seconds=pts, rate=NTSC)
     trip = transcode(source, name)
-    stored = packets(trip.output, describe(trip.output).video_index)
+    stored = read_packet_times(trip.output, read_container(trip.output).video_index)
     found = [at * stored.time_base for at in stored.pts]
     wanted = [at - trip.clip.pts_seconds[0] for at in trip.clip.pts_seconds]
     assert len(found) == 8
@@ -200,7 +200,7 @@ def test_equal_frames_stay_frames_of_their_own_in_animations(tmp_path: Path, tra
     media.write_pictures(tmp_path / "p", [media.numbered_picture(1)] * 4)
     for name in ("o.webp", "o.apng", "o.gif"):
         trip = transcode(tmp_path / "p", name)
-        assert len(packets(trip.output, 0).pts) == 4
+        assert len(read_packet_times(trip.output, 0).pts) == 4
         trip.output.unlink()
 
 
@@ -211,7 +211,7 @@ def test_a_folder_of_png_frames_is_numbered_like_the_source(tmp_path: Path, tran
     found = sorted(trip.output.iterdir())
     assert [path.name for path in found] == ["000003.png", "000004.png", "000005.png"]
     for path, original in zip(found, FrameReader(trip.clip, start=3, end=6), strict=True):
-        read = images.read_picture(path)
+        read = images.read_image(path)
         assert read.dtype.itemsize * 8 == bits
         assert np.array_equal(to_bits(read, 8), original.pixels)
 
@@ -234,7 +234,7 @@ def test_replacing_a_folder_takes_only_frames_away(tmp_path: Path) -> None:
 def test_one_picture_may_go_out_as_a_picture(tmp_path: Path, transcode: Callable, name: str) -> None:
     media.write_pictures(tmp_path / "p", media.numbered_pictures(1))
     trip = transcode(tmp_path / "p" / "0000.png", name)
-    read = images.read_picture(trip.output)
+    read = images.read_image(trip.output)
     assert media.is_upright(read)
     assert np.abs(read.astype(float) - media.numbered_picture(0)).mean() < 3
 
@@ -247,12 +247,12 @@ def test_one_picture_may_go_out_as_a_video(tmp_path: Path, transcode: Callable) 
 
 def test_pixels_that_are_not_square_stay_so(tmp_path: Path, transcode: Callable) -> None:
     flat = media.write_video(tmp_path / "s.mp4", media.numbered_pictures(3), options=("-aspect", "2:1"))
-    assert describe(flat).sample_aspect == Fraction(4, 3)
+    assert read_container(flat).sample_aspect == Fraction(4, 3)
     output = transcode(flat, "o.mp4").output
-    assert describe(output).sample_aspect == Fraction(4, 3)
+    assert read_container(output).sample_aspect == Fraction(4, 3)
     output.unlink()
     turned = media.rotate_video(flat, tmp_path / "t.mp4", 90)
-    assert describe(transcode(turned, "o.mp4").output).sample_aspect == Fraction(3, 4)
+    assert read_container(transcode(turned, "o.mp4").output).sample_aspect == Fraction(3, 4)
 
 
 def test_mp4_can_be_played_while_it_is_loaded(tmp_path: Path, transcode: Callable) -> None:

@@ -9,7 +9,7 @@ from support import media
 
 from vidnst.errors import CancelledError, DiskFullError, EncoderError, SourceError
 from vidnst.media import ffmpeg
-from vidnst.media.input.container import describe
+from vidnst.media.input.container import read_container
 from vidnst.media.input.fingerprint import fingerprint
 
 COLOUR = ("-f", "lavfi", "-i", "color=red:s=64x64:r=25")
@@ -22,13 +22,13 @@ def test_the_executable_runs_and_has_the_usual_encoders() -> None:
 
 def test_progress_is_reported_and_ends_with_the_last_frame(tmp_path: Path) -> None:
     seen: list[int] = []
-    ffmpeg.run([*COLOUR, "-frames:v", "40", "-y", ffmpeg.local(tmp_path / "o.mp4")], on_progress=seen.append)
+    ffmpeg.run([*COLOUR, "-frames:v", "40", "-y", ffmpeg.file_url(tmp_path / "o.mp4")], on_progress=seen.append)
     assert seen[-1] == 40
 
 
 def test_a_failure_carries_ffmpegs_last_words(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match=r"ffmpeg failed with status \d+: .*no_such_encoder"):
-        ffmpeg.run([*COLOUR, "-frames:v", "1", "-c:v", "no_such_encoder", ffmpeg.local(tmp_path / "o.mp4")])
+        ffmpeg.run([*COLOUR, "-frames:v", "1", "-c:v", "no_such_encoder", ffmpeg.file_url(tmp_path / "o.mp4")])
 
 
 def test_a_full_disk_is_told_from_other_failures() -> None:
@@ -36,7 +36,7 @@ def test_a_full_disk_is_told_from_other_failures() -> None:
     if not full.exists():
         pytest.skip("this system has no /dev/full")
     with pytest.raises(DiskFullError):
-        ffmpeg.run([*COLOUR, "-frames:v", "200", "-f", "rawvideo", "-y", ffmpeg.local(full)])
+        ffmpeg.run([*COLOUR, "-frames:v", "200", "-f", "rawvideo", "-y", ffmpeg.file_url(full)])
 
 
 def test_cancelling_ends_ffmpeg_at_once(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_cancelling_ends_ffmpeg_at_once(tmp_path: Path) -> None:
     begun: list[int] = []
     with pytest.raises(CancelledError):
         ffmpeg.run(
-            [*raw, "-y", ffmpeg.local(tmp_path / "o.mp4")],
+            [*raw, "-y", ffmpeg.file_url(tmp_path / "o.mp4")],
             feed=endless(),
             on_progress=begun.append,
             cancelled=lambda: bool(begun),
@@ -65,26 +65,26 @@ def test_an_error_in_the_feed_or_in_the_callback_reaches_the_caller(tmp_path: Pa
 
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "64x64", "-i", "pipe:0"]
     with pytest.raises(SourceError, match="the feed broke"):
-        ffmpeg.run([*raw, "-y", ffmpeg.local(tmp_path / "o.mp4")], feed=broken())
+        ffmpeg.run([*raw, "-y", ffmpeg.file_url(tmp_path / "o.mp4")], feed=broken())
 
     def angry(_: int) -> None:
         raise RuntimeError("no more")
 
     with pytest.raises(RuntimeError, match="no more"):
-        ffmpeg.run([*COLOUR, "-frames:v", "50000", "-y", ffmpeg.local(tmp_path / "p.mp4")], on_progress=angry)
+        ffmpeg.run([*COLOUR, "-frames:v", "50000", "-y", ffmpeg.file_url(tmp_path / "p.mp4")], on_progress=angry)
 
 
 def test_a_feed_that_ffmpeg_does_not_read_to_the_end_is_no_error(tmp_path: Path) -> None:
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "64x64", "-i", "pipe:0", "-frames:v", "2"]
     feed = (bytes(64 * 64 * 3) for _ in range(5000))
-    ffmpeg.run([*raw, "-y", ffmpeg.local(tmp_path / "o.mp4")], feed=feed)
-    assert describe(tmp_path / "o.mp4").duration_seconds is not None
+    ffmpeg.run([*raw, "-y", ffmpeg.file_url(tmp_path / "o.mp4")], feed=feed)
+    assert read_container(tmp_path / "o.mp4").duration_seconds is not None
 
 
 def test_inputs_may_not_reach_for_the_network(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("ffconcat version 1.0\nfile http://127.0.0.1:9/a.mp4\n")
-    args = [*ffmpeg.PROTOCOLS, "-f", "concat", "-safe", "0", "-i", ffmpeg.local(tmp_path / "list.txt")]
-    status, _, words = ffmpeg.capture([*args, "-f", "null", "-"])
+    args = [*ffmpeg.PROTOCOL_OPTIONS, "-f", "concat", "-safe", "0", "-i", ffmpeg.file_url(tmp_path / "list.txt")]
+    status, _, words = ffmpeg.run_and_capture([*args, "-f", "null", "-"])
     assert status
     assert "not on whitelist" in words
 
@@ -94,7 +94,7 @@ def test_metadata_cannot_pretend_to_be_a_stream(tmp_path: Path) -> None:
     lie = "x\n  Stream #0:7: Video: h264, yuv420p, 9999x9999, 99 fps"
     video = media.write_video(tmp_path / "v.mp4", media.numbered_pictures(3))
     media.run_ffmpeg("-i", video, "-c", "copy", "-metadata", f"comment={lie}", "-metadata", f"title={lie}", path)
-    info = describe(path)
+    info = read_container(path)
     assert (info.width, info.height, info.video_index) == (*media.SIZE, 0)
 
 

@@ -29,48 +29,48 @@ def save(path: Path, pixels: np.ndarray) -> Path:
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=30))
 def test_numbers_in_names_are_ordered_as_numbers(numbers: list[int]) -> None:
     paths = [Path(f"shots/img{number}.png") for number in numbers]
-    ordered = sorted(paths, key=images.natural_key)
+    ordered = sorted(paths, key=images.natural_sort_key)
     assert ordered == [Path(f"shots/img{number}.png") for number in sorted(numbers)]
 
 
 @given(st.lists(st.text(st.characters(blacklist_characters="/\0"), min_size=1, max_size=12), max_size=12), st.randoms())
 def test_any_names_have_one_order(names: list[str], random: Random) -> None:
     paths = [Path(name) for name in names]
-    ordered = sorted(paths, key=images.natural_key)
+    ordered = sorted(paths, key=images.natural_sort_key)
     random.shuffle(paths)
-    assert sorted(paths, key=images.natural_key) == ordered
+    assert sorted(paths, key=images.natural_sort_key) == ordered
 
 
 def test_a_folder_stands_for_its_pictures_in_natural_order_and_for_nothing_else(tmp_path: Path) -> None:
     for name in ("img10.png", "img2.PNG", "IMG1.jpg", "notes.txt", "clip.mp4", ".hidden.png", "._img2.png"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "deeper").mkdir()
-    assert [path.name for path in images.expand(tmp_path) or ()] == ["IMG1.jpg", "img2.PNG", "img10.png"]
+    assert [path.name for path in images.list_images(tmp_path) or ()] == ["IMG1.jpg", "img2.PNG", "img10.png"]
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no pictures in the folder"):
-        images.expand(tmp_path)
+        images.list_images(tmp_path)
 
 
 def test_a_glob_stands_for_what_matches(tmp_path: Path) -> None:
     for name in ("a12.png", "a3.png", "b1.png", "a1.txt"):
         (tmp_path / name).write_bytes(b"")
-    assert [path.name for path in images.expand(str(tmp_path / "a*")) or ()] == ["a3.png", "a12.png"]
+    assert [path.name for path in images.list_images(str(tmp_path / "a*")) or ()] == ["a3.png", "a12.png"]
     with pytest.raises(SourceError, match="no pictures that match"):
-        images.expand(str(tmp_path / "c*.png"))
+        images.list_images(str(tmp_path / "c*.png"))
 
 
 def test_a_relative_glob_works_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a1.png").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
-    assert images.expand("*.png") == (Path("a1.png"),)
+    assert images.list_images("*.png") == (Path("a1.png"),)
 
 
 def test_a_printf_pattern_stands_for_its_numbers(tmp_path: Path) -> None:
     for name in ("50%_0009.png", "50%_0010.png", "50%_00011.png", "50%_8.png", "other_0012.png"):
         (tmp_path / name).write_bytes(b"")
-    found = images.expand(str(tmp_path / "50%%_%04d.png")) or ()
+    found = images.list_images(str(tmp_path / "50%%_%04d.png")) or ()
     assert [path.name for path in found] == ["50%_0009.png", "50%_0010.png", "50%_00011.png"]
 
 
@@ -78,26 +78,26 @@ def test_a_number_missing_inside_a_printf_pattern_is_named(tmp_path: Path) -> No
     for number in (3, 4, 6):
         (tmp_path / f"f{number:03d}.png").write_bytes(b"")
     with pytest.raises(SourceError, match=r"number 5 of .* is missing \(3 to 6 are there\)"):
-        images.expand(str(tmp_path / "f%03d.png"))
+        images.list_images(str(tmp_path / "f%03d.png"))
 
 
 def test_a_file_with_a_pattern_in_its_very_name_is_itself(tmp_path: Path) -> None:
     odd = tmp_path / "what[1]%02d*.png"
     odd.write_bytes(b"")
-    assert images.expand(str(odd)) == (odd,)
+    assert images.list_images(str(odd)) == (odd,)
 
 
 def test_what_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"nowhere\.mp4"):
-        images.expand(tmp_path / "nowhere.mp4")
+        images.list_images(tmp_path / "nowhere.mp4")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".webp", ".jpg"])
 def test_pictures_are_read_as_rgb(tmp_path: Path, suffix: str) -> None:
     wanted = media.numbered_picture(5)
     path = tmp_path / f"a{suffix}"
-    images.write_picture(path, wanted)
-    read = images.read_picture(path)
+    images.write_image(path, wanted)
+    read = images.read_image(path)
     assert read.dtype == np.uint8
     lossy = suffix in (".jpg", ".webp")
     assert np.abs(read.astype(int) - wanted).mean() < (2 if lossy else 1e-9)
@@ -106,8 +106,8 @@ def test_pictures_are_read_as_rgb(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
 def test_sixteen_bits_come_through(tmp_path: Path, suffix: str) -> None:
     wanted = np.random.default_rng(1).integers(0, 65536, (9, 7, 3)).astype(np.uint16)
-    images.write_picture(tmp_path / f"a{suffix}", wanted)
-    assert np.array_equal(images.read_picture(tmp_path / f"a{suffix}"), wanted)
+    images.write_image(tmp_path / f"a{suffix}", wanted)
+    assert np.array_equal(images.read_image(tmp_path / f"a{suffix}"), wanted)
 
 
 @given(st.integers(0, 65535))
@@ -137,8 +137,8 @@ def test_pictures_are_turned_upright_by_their_exif_orientation(tmp_path: Path, k
     exif[0x0112] = orientation
     path = tmp_path / f"a.{kind.lower()}"
     Image.fromarray(np.ascontiguousarray(undo[orientation])).save(path, kind, exif=exif, quality=95)
-    read = images.read_picture(path)
-    header = images.picture_size(path)
+    read = images.read_image(path)
+    header = images.read_image_header(path)
     assert (header.width, header.height) == (96, 64)
     assert read.shape == upright.shape
     assert media.is_upright(read)
@@ -147,7 +147,7 @@ def test_pictures_are_turned_upright_by_their_exif_orientation(tmp_path: Path, k
 
 def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
     grey = np.arange(20, dtype=np.uint16).reshape(4, 5) * 3000
-    read = images.read_picture(save(tmp_path / "g.png", grey))
+    read = images.read_image(save(tmp_path / "g.png", grey))
     assert np.array_equal(read, np.repeat(grey[..., None], 3, axis=2))
 
 
@@ -157,28 +157,28 @@ def test_what_is_transparent_lies_over_white(tmp_path: Path, dtype: type) -> Non
     pixels = np.zeros((1, 3, 4), dtype)
     pixels[0, :, 0] = top // 2  # red
     pixels[0, :, 3] = (0, top // 2, top)
-    read = images.read_picture(save(tmp_path / "a.png", pixels)).astype(float) / top
+    read = images.read_image(save(tmp_path / "a.png", pixels)).astype(float) / top
     assert np.allclose(read[0], [[1, 1, 1], [0.75, 0.5, 0.5], [0.5, 0, 0]], atol=0.01)
 
 
 def test_palettes_are_resolved(tmp_path: Path) -> None:
     image = Image.fromarray(media.numbered_picture(0)).quantize(16)
     image.save(tmp_path / "p.png")
-    assert np.array_equal(images.read_picture(tmp_path / "p.png"), np.asarray(image.convert("RGB")))
+    assert np.array_equal(images.read_image(tmp_path / "p.png"), np.asarray(image.convert("RGB")))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n" + b"\0" * 50])
 def test_what_is_no_picture_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.png").write_bytes(content)
     with pytest.raises(SourceError, match=r"bad\.png"):
-        images.read_picture(tmp_path / "bad.png")
+        images.read_image(tmp_path / "bad.png")
 
 
 def test_a_picture_cut_short_is_refused(tmp_path: Path) -> None:
     whole = images.encode_png(np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8))
     (tmp_path / "short.png").write_bytes(whole[: len(whole) // 3])
     with pytest.raises(SourceError, match=r"short\.png"):
-        images.read_picture(tmp_path / "short.png")
+        images.read_image(tmp_path / "short.png")
 
 
 def test_a_picture_that_would_unpack_to_gigabytes_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
@@ -189,13 +189,13 @@ def test_a_picture_that_would_unpack_to_gigabytes_is_refused_before_it_is_decode
     data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000)))
     (tmp_path / "bomb.png").write_bytes(data)
     with pytest.raises(SourceError, match=r"more than \d+ pixels"):
-        images.read_picture(tmp_path / "bomb.png")
+        images.read_image(tmp_path / "bomb.png")
 
 
 def test_floating_point_pictures_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "f.tif")
     with pytest.raises(SourceError, match="float32"):
-        images.read_picture(tmp_path / "f.tif")
+        images.read_image(tmp_path / "f.tif")
 
 
 def test_a_failed_write_leaves_the_old_picture_and_nothing_else(
@@ -232,7 +232,7 @@ def test_the_header_of_a_png_is_read_without_its_pixels(tmp_path: Path, monkeypa
 
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
     height, width = media.numbered_picture(3, (96, 64)).shape[:2]
-    assert images.picture_size(tmp_path / "a.png") == images.PictureSize(width, height, 1, "PNG")
+    assert images.read_image_header(tmp_path / "a.png") == images.ImageHeader(width, height, 1, "PNG")
 
 
 def test_an_orientation_that_stands_after_the_pixels_of_a_png_counts(tmp_path: Path) -> None:
@@ -241,11 +241,11 @@ def test_an_orientation_that_stands_after_the_pixels_of_a_png_counts(tmp_path: P
     data, end = images.encode_png(media.numbered_picture(3, (96, 64))), chunk(b"IEND", b"")
     assert data.endswith(end)
     (tmp_path / "a.png").write_bytes(data.removesuffix(end) + chunk(b"eXIf", exif.tobytes()[6:]) + end)
-    assert images.picture_size(tmp_path / "a.png").orientation == 6
-    assert np.array_equal(images.read_picture(tmp_path / "a.png"), np.rot90(media.numbered_picture(3, (96, 64)), -1))
+    assert images.read_image_header(tmp_path / "a.png").orientation == 6
+    assert np.array_equal(images.read_image(tmp_path / "a.png"), np.rot90(media.numbered_picture(3, (96, 64)), -1))
 
 
 def test_a_png_that_ends_too_early_is_refused_by_its_header(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(images.encode_png(media.numbered_picture(3, (96, 64)))[:-40])
     with pytest.raises(SourceError, match=r"a\.png is not a picture that can be read"):
-        images.picture_size(tmp_path / "a.png")
+        images.read_image_header(tmp_path / "a.png")

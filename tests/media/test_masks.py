@@ -11,7 +11,7 @@ from support.media import numbered_picture, write_pictures, write_video
 
 from vidnst.errors import ConfigError
 from vidnst.frames import ClipInfo
-from vidnst.media.input.masks import MaskReader, feathered, find_mask, shared_out
+from vidnst.media.input.masks import MaskReader, feather_mask, normalise_masks, open_mask
 from vidnst.media.input.probe import probe
 
 SIZE = (96, 64)
@@ -30,7 +30,7 @@ def clip(tmp_path: Path) -> ClipInfo:
 
 
 def found(path: Path, clip: ClipInfo, *, start: int = 0, end: int = 6, size: tuple[int, int] = (48, 32)) -> MaskReader:
-    return MaskReader(find_mask("sky", str(path), clip, start=start, end=end, size=size), size)
+    return MaskReader(open_mask("sky", str(path), clip, start=start, end=end, size=size), size)
 
 
 @pytest.mark.parametrize("size", [SIZE, (48, 32)])
@@ -79,20 +79,20 @@ def test_another_size_or_number_of_frames_is_refused_by_name(tmp_path: Path, cli
 def test_a_feather_is_as_wide_as_said_and_leaves_the_rest_alone() -> None:
     hard = np.zeros((40, 200), np.uint8)
     hard[:, :100] = 255
-    soft = feathered(hard, 0.1)
+    soft = feather_mask(hard, 0.1)
     assert (soft[:, :90] == 255).all()
     assert (soft[:, 110:] == 0).all()
     partly = (soft[20] > 0) & (soft[20] < 255)
     assert 12 <= partly.sum() <= 20
     assert (np.diff(soft[20].astype(int)) <= 0).all()
     assert soft[20, 99] + soft[20, 100] == pytest.approx(255, abs=3)
-    np.testing.assert_array_equal(feathered(hard, 0), hard)
+    np.testing.assert_array_equal(feather_mask(hard, 0), hard)
 
 
 @given(st.lists(st.lists(st.integers(0, 255), min_size=6, max_size=6), min_size=1, max_size=4))
 def test_masks_and_the_rest_cover_every_pixel_exactly_once(levels: list[list[int]]) -> None:
     masks = [np.array(row, np.uint8).reshape(2, 3) for row in levels]
-    shared, rest = shared_out(masks)
+    shared, rest = normalise_masks(masks)
     np.testing.assert_array_equal(sum(one.astype(int) for one in [*shared, rest]), 255)
     total = sum(mask.astype(int) for mask in masks)
     for before, after in zip(masks, shared, strict=True):
@@ -103,6 +103,6 @@ def test_masks_and_the_rest_cover_every_pixel_exactly_once(levels: list[list[int
 
 def test_a_mask_alone_is_left_as_it_is() -> None:
     mask = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    shared, rest = shared_out([mask])
+    shared, rest = normalise_masks([mask])
     np.testing.assert_array_equal(shared[0], mask)
     np.testing.assert_array_equal(rest, 255 - mask)

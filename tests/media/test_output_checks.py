@@ -15,8 +15,8 @@ from vidnst.frames import ClipInfo
 from vidnst.media import ffmpeg
 from vidnst.media.input.probe import probe
 from vidnst.media.output.encode import check_output
-from vidnst.media.output.formats import Kind, choose
-from vidnst.media.output.verify import verify
+from vidnst.media.output.formats import OutputKind, choose_format
+from vidnst.media.output.verify import verify_output
 
 
 @pytest.fixture
@@ -28,19 +28,19 @@ def clip(tmp_path: Path) -> ClipInfo:
 @pytest.mark.parametrize(
     ("name", "codec", "kind"),
     [
-        ("a.mp4", "h264", Kind.VIDEO),
-        ("a.M4V", "h264", Kind.VIDEO),
-        ("a.webm", "vp9", Kind.VIDEO),
-        ("a.mov", "prores", Kind.VIDEO),
-        ("a.mkv", "ffv1", Kind.VIDEO),
-        ("a.gif", "gif", Kind.ANIMATION),
-        ("a.webp", "webp", Kind.ANIMATION),
-        ("a.apng", "apng", Kind.ANIMATION),
-        ("frames", "png", Kind.FOLDER),
+        ("a.mp4", "h264", OutputKind.VIDEO),
+        ("a.M4V", "h264", OutputKind.VIDEO),
+        ("a.webm", "vp9", OutputKind.VIDEO),
+        ("a.mov", "prores", OutputKind.VIDEO),
+        ("a.mkv", "ffv1", OutputKind.VIDEO),
+        ("a.gif", "gif", OutputKind.ANIMATION),
+        ("a.webp", "webp", OutputKind.ANIMATION),
+        ("a.apng", "apng", OutputKind.ANIMATION),
+        ("frames", "png", OutputKind.FOLDER),
     ],
 )
-def test_the_suffix_chooses_the_format(name: str, codec: str, kind: Kind) -> None:
-    target = choose(Path(name), OutputConfig(), frames=2, width=96, height=64)
+def test_the_suffix_chooses_the_format(name: str, codec: str, kind: OutputKind) -> None:
+    target = choose_format(Path(name), OutputConfig(), frames=2, width=96, height=64)
     assert (target.codec, target.kind) == (codec, kind)
 
 
@@ -66,13 +66,13 @@ def test_settings_that_do_not_go_together_are_refused(
     name: str, settings: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        choose(Path(name), OutputConfig(**settings), frames=2, width=96, height=64)
+        choose_format(Path(name), OutputConfig(**settings), frames=2, width=96, height=64)
 
 
 def test_odd_sides_need_full_chroma() -> None:
-    assert choose(Path("a.mp4"), OutputConfig(), frames=2, width=95, height=64).pixel_format == "yuv444p"
+    assert choose_format(Path("a.mp4"), OutputConfig(), frames=2, width=95, height=64).pixel_format == "yuv444p"
     with pytest.raises(ConfigError, match="even sides"):
-        choose(Path("a.mp4"), OutputConfig(chroma="420"), frames=2, width=95, height=64)
+        choose_format(Path("a.mp4"), OutputConfig(chroma="420"), frames=2, width=95, height=64)
 
 
 def test_an_existing_output_needs_overwrite(tmp_path: Path, clip: ClipInfo) -> None:
@@ -152,7 +152,7 @@ def test_verification_finds_what_is_not_as_planned(tmp_path: Path) -> None:
     path = media.write_video(tmp_path / "v.mp4", media.numbered_pictures(10), sound=("-c:a", "aac"))
     pts = tuple(Fraction(n, 25) for n in range(10))
     plan: dict[str, Any] = {"pts_seconds": pts, "last_duration_seconds": Fraction(1, 25), "size": (96, 64), "sound": 1}
-    verify(path, **plan)
+    verify_output(path, **plan)
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"pts_seconds": pts[:-1]}, "10 frames instead of 9"),
         ({"pts_seconds": (*pts[:5], pts[5] + Fraction(1, 100), *pts[6:])}, "frame 5 .* from its time"),
@@ -162,7 +162,7 @@ def test_verification_finds_what_is_not_as_planned(tmp_path: Path) -> None:
     ]
     for change, words in wrong:
         with pytest.raises(OutputError, match=words):
-            verify(path, **{**plan, **change})
+            verify_output(path, **{**plan, **change})
 
 
 def test_verification_refuses_what_does_not_decode(tmp_path: Path) -> None:
@@ -170,10 +170,10 @@ def test_verification_refuses_what_does_not_decode(tmp_path: Path) -> None:
     pts = tuple(Fraction(n, 25) for n in range(10))
     bad = media.damage_packets(path, tmp_path / "d.mp4", [4])
     with pytest.raises(OutputError, match=r"frame 4 .* does not decode"):
-        verify(bad, pts_seconds=pts, last_duration_seconds=Fraction(1, 25), size=(96, 64))
+        verify_output(bad, pts_seconds=pts, last_duration_seconds=Fraction(1, 25), size=(96, 64))
     (tmp_path / "e.mp4").write_bytes(b"")
     with pytest.raises(OutputError, match="does not decode"):
-        verify(tmp_path / "e.mp4", pts_seconds=pts, last_duration_seconds=Fraction(1, 25), size=(96, 64))
+        verify_output(tmp_path / "e.mp4", pts_seconds=pts, last_duration_seconds=Fraction(1, 25), size=(96, 64))
 
 
 def test_a_size_that_the_encoder_does_not_take_is_refused_naming_its_limit(tmp_path: Path) -> None:

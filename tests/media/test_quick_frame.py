@@ -6,7 +6,7 @@ import pytest
 from support import media
 
 from vidnst.errors import SourceError
-from vidnst.media.input.quick_frame import FARTHEST, glance
+from vidnst.media.input.quick_frame import MAX_QUICK_FRAMES, read_quick_frame
 
 
 def test_the_frame_with_that_number_comes_out_of_videos_folders_and_pictures(tmp_path: Path) -> None:
@@ -14,23 +14,23 @@ def test_the_frame_with_that_number_comes_out_of_videos_folders_and_pictures(tmp
     (tmp_path / "folder").mkdir()
     paths = media.write_pictures(tmp_path / "folder", media.numbered_pictures(6))
     for path in (video, tmp_path / "folder"):
-        assert [media.read_index(glance(path, number)) for number in (0, 3, 5)] == [0, 3, 5]
+        assert [media.read_index(read_quick_frame(path, number)) for number in (0, 3, 5)] == [0, 3, 5]
         with pytest.raises(SourceError, match="frame 6"):
-            glance(path, 6)
+            read_quick_frame(path, 6)
         with pytest.raises(SourceError, match="frame -1"):
-            glance(path, -1)
-    assert media.read_index(glance(paths[4], 0)) == 4
+            read_quick_frame(path, -1)
+    assert media.read_index(read_quick_frame(paths[4], 0)) == 4
 
 
 def test_a_frame_far_into_a_video_is_refused_rather_than_decoded_for(tmp_path: Path) -> None:
-    video = media.write_video(tmp_path / "a.mp4", media.numbered_pictures(FARTHEST + 2))
-    assert media.read_index(glance(video, FARTHEST - 1)) == FARTHEST - 1
+    video = media.write_video(tmp_path / "a.mp4", media.numbered_pictures(MAX_QUICK_FRAMES + 2))
+    assert media.read_index(read_quick_frame(video, MAX_QUICK_FRAMES - 1)) == MAX_QUICK_FRAMES - 1
     with pytest.raises(SourceError, match="quickly"):
-        glance(video, FARTHEST)
+        read_quick_frame(video, MAX_QUICK_FRAMES)
 
 
 def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n/etc/passwd\n")
     for name in ("gone.mp4", "list.m3u8"):
         with pytest.raises(SourceError, match=name.split(".")[0]):
-            glance(tmp_path / name, 0)
+            read_quick_frame(tmp_path / name, 0)

@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vidnst.media.adjust.alignment import Crop, Matrix, align, common_rectangle, covered, filled, rescaled
-from vidnst.media.adjust.registration import estimate, grey, is_plausible, refer
+from vidnst.media.adjust.alignment import (
+    Crop,
+    Homography,
+    align,
+    common_rectangle,
+    coverage,
+    fill_borders,
+    rescale_homography,
+)
+from vidnst.media.adjust.registration import estimate_homography, is_plausible, prepare_reference, to_grey
 
 METHODS = ("ecc", "homography")
 Method = Literal["ecc", "homography"]
@@ -28,13 +36,13 @@ def textured(size: tuple[int, int] = SIZE, seed: int = 0) -> NDArray[np.uint8]:
     return np.clip((mixed - 128) * 2 + 128, 0, 255).astype(np.uint8)
 
 
-def moved(pixels: NDArray[Any], matrix: Matrix, border: int = cv2.BORDER_REFLECT) -> NDArray[Any]:
+def moved(pixels: NDArray[Any], matrix: Homography, border: int = cv2.BORDER_REFLECT) -> NDArray[Any]:
     """The picture in which a place of `pixels` is seen where `matrix` leads to."""
     size = (pixels.shape[1], pixels.shape[0])
     return cv2.warpPerspective(pixels, matrix, size, flags=cv2.INTER_CUBIC, borderMode=border)
 
 
-def mismatch(found: Matrix, true: Matrix, size: tuple[int, int] = SIZE) -> float:
+def mismatch(found: Homography, true: Homography, size: tuple[int, int] = SIZE) -> float:
     """The largest distance in pixels between two movements, over a grid of places."""
     x, y = np.meshgrid(np.linspace(20, size[0] - 20, 5), np.linspace(20, size[1] - 20, 5))
     places = np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
@@ -44,9 +52,9 @@ def mismatch(found: Matrix, true: Matrix, size: tuple[int, int] = SIZE) -> float
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("true", [SHIFT, TURN, ZOOM, TILT], ids=["shift", "turn", "zoom", "tilt"])
-def test_a_known_movement_is_found_to_a_fraction_of_a_pixel(method: Method, true: Matrix) -> None:
+def test_a_known_movement_is_found_to_a_fraction_of_a_pixel(method: Method, true: Homography) -> None:
     base = textured()
-    found = estimate(refer(grey(base), method), grey(moved(base, true)), method)
+    found = estimate_homography(prepare_reference(to_grey(base), method), to_grey(moved(base, true)), method)
     assert found is not None
     assert mismatch(found, true) < 0.25
 
@@ -55,17 +63,17 @@ def test_a_known_movement_is_found_to_a_fraction_of_a_pixel(method: Method, true
 def test_ecc_finds_a_shift_of_a_sixth_of_the_picture_at_any_size(size: tuple[int, int]) -> None:
     x, y = size[0] // 6, size[1] // 6
     wide = textured((size[0] + x, size[1] + y))
-    here, there = grey(wide[y:, x:].copy()), grey(wide[:-y, :-x].copy())
-    found = estimate(refer(here, "ecc"), there, "ecc")
+    here, there = to_grey(wide[y:, x:].copy()), to_grey(wide[:-y, :-x].copy())
+    found = estimate_homography(prepare_reference(here, "ecc"), there, "ecc")
     assert found is not None
     assert mismatch(found, np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]]), size) < 0.25
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_pictures_are_left_as_they_are(method: Method) -> None:
-    here, there = grey(textured((160, 120))), grey(moved(textured((160, 120)), TURN))
+    here, there = to_grey(textured((160, 120))), to_grey(moved(textured((160, 120)), TURN))
     kept = here.copy(), there.copy()
-    estimate(refer(here, method), there, method)
+    estimate_homography(prepare_reference(here, method), there, method)
     assert np.array_equal(here, kept[0])
     assert np.array_equal(there, kept[1])
 
@@ -75,23 +83,23 @@ def test_another_exposure_and_noise_do_not_matter(method: Method) -> None:
     base = textured()
     noise = np.random.default_rng(1).normal(0, 3, base.shape)
     other = np.clip(moved(base, SHIFT) * 0.7 + 20 + noise, 0, 255).astype(np.uint8)
-    found = estimate(refer(grey(base), method), grey(other), method)
+    found = estimate_homography(prepare_reference(to_grey(base), method), to_grey(other), method)
     assert found is not None
     assert mismatch(found, SHIFT) < 0.4
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_picture_against_itself_did_not_move(method: Method) -> None:
-    base = grey(textured())
-    found = estimate(refer(base, method), base, method)
+    base = to_grey(textured())
+    found = estimate_homography(prepare_reference(base, method), base, method)
     assert found is not None
     assert mismatch(found, np.eye(3)) < 0.01
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_pictures_give_the_same_numbers(method: Method) -> None:
-    base, other = grey(textured()), grey(moved(textured(), TILT))
-    first, second = (estimate(refer(base, method), other, method) for _ in range(2))
+    base, other = to_grey(textured()), to_grey(moved(textured(), TILT))
+    first, second = (estimate_homography(prepare_reference(base, method), other, method) for _ in range(2))
     assert first is not None
     assert np.array_equal(first, second)
 
@@ -99,7 +107,7 @@ def test_the_same_pictures_give_the_same_numbers(method: Method) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_sixteen_bits_are_as_good_as_eight(method: Method) -> None:
     base = textured().astype(np.uint16) * 257
-    found = estimate(refer(grey(base), method), grey(moved(base, SHIFT)), method)
+    found = estimate_homography(prepare_reference(to_grey(base), method), to_grey(moved(base, SHIFT)), method)
     assert found is not None
     assert mismatch(found, SHIFT) < 0.25
 
@@ -114,7 +122,7 @@ def test_what_cannot_be_registered_has_no_movement(method: Method, what: str) ->
         "another scene": textured(seed=9),
         "far too large": moved(base, np.array([[2.2, 0, -180], [0, 2.2, -110], [0, 0, 1.0]])),
     }[what]
-    assert estimate(refer(grey(base), method), grey(other), method) is None
+    assert estimate_homography(prepare_reference(to_grey(base), method), to_grey(other), method) is None
 
 
 @pytest.mark.parametrize(
@@ -127,17 +135,17 @@ def test_what_cannot_be_registered_has_no_movement(method: Method, what: str) ->
     ],
     ids=["mirrored", "far away", "half as large", "tilted far"],
 )
-def test_what_no_hand_does_is_not_plausible(matrix: Matrix) -> None:
+def test_what_no_hand_does_is_not_plausible(matrix: Homography) -> None:
     assert not is_plausible(matrix, *SIZE)
     assert is_plausible(TILT, *SIZE)
 
 
 def test_a_movement_between_small_pictures_is_scaled_by_pixel_areas() -> None:
     small = np.array([[1, 0, 2], [0, 1, -1], [0, 0, 1.0]])
-    assert np.allclose(rescaled(small, (80, 50), (320, 200))[:2, 2], (8, -4))
-    back = rescaled(rescaled(TILT, SIZE, (800, 500)), (800, 500), SIZE)
+    assert np.allclose(rescale_homography(small, (80, 50), (320, 200))[:2, 2], (8, -4))
+    back = rescale_homography(rescale_homography(TILT, SIZE, (800, 500)), (800, 500), SIZE)
     assert np.allclose(back, TILT)
-    assert np.allclose(rescaled(np.diag([1.0, 1, 1]), (80, 50), SIZE), np.eye(3))
+    assert np.allclose(rescale_homography(np.diag([1.0, 1, 1]), (80, 50), SIZE), np.eye(3))
 
 
 @pytest.mark.parametrize("size", [(320, 200), (321, 201), (1999, 1301)])
@@ -219,13 +227,13 @@ def test_shrinking_takes_the_mean_of_each_area_and_does_not_alias() -> None:
 
 
 def test_covered_says_where_a_frame_has_pixels() -> None:
-    there = covered(SHIFT, Crop(0, 0, *SIZE), SIZE, SIZE)
+    there = coverage(SHIFT, Crop(0, 0, *SIZE), SIZE, SIZE)
     assert there.shape == (200, 320)
     assert there[60, 100]
     assert not there[:14].any(), "the frame's first row is seen in row 14.6"
     assert not there[:, 297:].any()
     assert there[17:, :294].all()
-    assert covered(np.eye(3), Crop(0, 0, *SIZE), SIZE, SIZE).all()
+    assert coverage(np.eye(3), Crop(0, 0, *SIZE), SIZE, SIZE).all()
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
@@ -235,7 +243,7 @@ def test_what_a_picture_misses_comes_from_those_behind_it_and_then_from_its_own_
         there[:, columns] = True
         return np.full((40, 100, 3), level, kind), there
 
-    mixed = filled([layer(100, slice(0, 50)), layer(200, slice(20, 80)), layer(0, slice(0, 80))])
+    mixed = fill_borders([layer(100, slice(0, 50)), layer(200, slice(20, 80)), layer(0, slice(0, 80))])
     assert mixed.dtype == kind
     assert (mixed[:, :48] == 100).all()
     assert (mixed[:, 52:78] == 200).all()
@@ -247,10 +255,10 @@ def test_a_seam_between_unlike_pictures_is_soft_and_a_whole_picture_is_not_touch
     there[:, 200:] = False
     dark, bright = np.full((200, 400, 3), 60, np.uint8), np.full((200, 400, 3), 160, np.uint8)
     everywhere = np.ones_like(there)
-    row = filled([(dark, there), (bright, everywhere)])[100, :, 0].astype(int)
+    row = fill_borders([(dark, there), (bright, everywhere)])[100, :, 0].astype(int)
     assert (row[0], row[-1]) == (60, 160)
     assert np.abs(np.diff(row)).max() < 30
-    assert filled([(dark, everywhere), (bright, everywhere)]) is dark
+    assert fill_borders([(dark, everywhere), (bright, everywhere)]) is dark
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -258,4 +266,4 @@ def test_a_seam_between_unlike_pictures_is_soft_and_a_whole_picture_is_not_touch
 def test_tiny_and_narrow_pictures_do_no_harm(method: Method, size: tuple[int, int]) -> None:
     random = np.random.default_rng(0)
     here, there = (random.integers(0, 256, size[::-1], np.uint8) for _ in range(2))
-    estimate(refer(here, method), there, method)
+    estimate_homography(prepare_reference(here, method), there, method)

@@ -10,7 +10,7 @@ from support import media
 from vidnst.errors import RangeError
 from vidnst.frames import ClipInfo, Shot
 from vidnst.media.input.probe import probe
-from vidnst.media.input.shots import _small_pictures, find_shots
+from vidnst.media.input.shots import _decode_small, find_shots
 
 
 def scene(number: int, count: int) -> list[np.ndarray]:
@@ -76,11 +76,11 @@ def test_stretches_that_are_decoded_side_by_side_show_the_same_frames(
     path = media.write_video(tmp_path / "whole.mp4", frames, options=["-g", "12", "-bf", "2"])
     clip = probe(media.damage_packets(path, tmp_path / "damaged.mp4", [41]) if damaged else path)
     assert bool(clip.bad_frames) == damaged
-    whole = [picture.tobytes() for picture in _small_pictures(clip, 3, 88)]
+    whole = [picture.tobytes() for picture in _decode_small(clip, 3, 88)]
     monkeypatch.setattr("vidnst.media.input.shots._STRETCH_FRAMES", 7)
     monkeypatch.setattr("vidnst.media.input.frame_reader._SEEK_FRAMES", 10)  # so that most begin with a seek
     assert len(set(whole)) > 80
-    assert [picture.tobytes() for picture in _small_pictures(clip, 3, 88)] == whole
+    assert [picture.tobytes() for picture in _decode_small(clip, 3, 88)] == whole
 
 
 def test_real_cuts_are_found_and_no_others(shared: Callable[[str], Path]) -> None:

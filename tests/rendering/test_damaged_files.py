@@ -100,9 +100,9 @@ def test_transparency_is_laid_over_white_row_by_row_as_of_the_whole_picture(
 ) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (23, 17, 4), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    whole = images.read_picture(tmp_path / "a.png")
+    whole = images.read_image(tmp_path / "a.png")
     monkeypatch.setattr(images, "_ROWS", 4)
-    assert np.array_equal(images.read_picture(tmp_path / "a.png"), whole)
+    assert np.array_equal(images.read_image(tmp_path / "a.png"), whole)
     share = pixels[..., 3:] / 255
     assert np.abs(whole - (pixels[..., :3] * share + 255 * (1 - share))).max() <= 0.5 + 1e-9
 
@@ -119,8 +119,8 @@ def test_a_list_of_other_files_opens_none_of_them(suffix: str, number: int, tmp_
 
 def test_ffmpeg_is_ended_over_too_much_output_or_time_and_collected() -> None:
     endless = ["-f", "lavfi", "-i", "testsrc=size=64x64:rate=25"]
-    status, out, _ = ffmpeg.capture([*endless, "-f", "rawvideo", "pipe:1"], most_bytes=100_000)
+    status, out, _ = ffmpeg.run_and_capture([*endless, "-f", "rawvideo", "pipe:1"], max_bytes=100_000)
     assert status != 0
     assert len(out) == 100_000
-    status, _, _ = ffmpeg.capture([*endless, "-re", "-f", "null", "-"], seconds=0.3)
+    status, _, _ = ffmpeg.run_and_capture([*endless, "-re", "-f", "null", "-"], seconds=0.3)
     assert status != 0

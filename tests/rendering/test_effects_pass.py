@@ -21,7 +21,7 @@ from vidnst.config.loader import build_config
 from vidnst.errors import CancelledError, RunError
 from vidnst.events import Event, Stage, Warned
 from vidnst.frames import luma, to_bits, to_float
-from vidnst.media.images import read_picture
+from vidnst.media.images import read_image
 from vidnst.rendering import effects_pass
 from vidnst.rendering.measure_output import MeasureRequest, measure_output
 from vidnst.runs import required_bytes
@@ -65,7 +65,7 @@ def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pictures(folder: Path) -> list[NDArray[Any]]:
-    return [read_picture(path) for path in sorted(folder.glob("*.png"))]
+    return [read_image(path) for path in sorted(folder.glob("*.png"))]
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -16,7 +16,7 @@ from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config, with_settings
 from vidnst.errors import CancelledError, OutputError, RunError, SourceError
 from vidnst.events import Event, FrameDone, Stage, Warned
-from vidnst.media.images import read_picture
+from vidnst.media.images import read_image
 from vidnst.media.input.probe import probe
 from vidnst.rendering.dry_run import outline
 from vidnst.runs.async_writer import WriteLimits
@@ -54,7 +54,7 @@ def settings(*, iterations: int = 0, keep: bool = True, **values: Any) -> Render
 def render(source: Path, output: Path, config: RenderConfig, **extra: Any) -> list[NDArray[Any]]:
     """The frames of a render, as they went into the output."""
     vidnst.render(source, style=(), output=output, config=config, **extra)
-    return [read_picture(path) for path in sorted(Path(f"{output}.vidnst/frames").glob("*.png"))]
+    return [read_image(path) for path in sorted(Path(f"{output}.vidnst/frames").glob("*.png"))]
 
 
 def unrest(frames: list[Any]) -> float:
@@ -70,7 +70,7 @@ def burst(tmp_path: Path) -> Path:
 def test_a_burst_comes_out_still_and_whole(burst: Path, tmp_path: Path, edges: str) -> None:
     output = tmp_path / "out.mp4"
     frames = render(burst, output, settings(registration="ecc", registration_edges=edges, fps=8))
-    raw = [read_picture(path) for path in sorted(burst.iterdir())]
+    raw = [read_image(path) for path in sorted(burst.iterdir())]
     inner = [frame[28:-28, 28:-28] for frame in frames]
     assert unrest(inner) < unrest(raw) / 8
     clip, source = probe(output), probe(burst, fps=settings(fps=8).input.fps)
@@ -123,7 +123,7 @@ def test_flicker_is_out_of_the_output_and_shots_are_kept_apart(tmp_path: Path) -
 def test_when_nothing_is_asked_for_every_byte_is_as_before(burst: Path, tmp_path: Path) -> None:
     frames = render(burst, tmp_path / "out", settings())
     for frame, path in zip(frames, sorted(burst.iterdir()), strict=True):
-        assert np.array_equal(frame, read_picture(path))
+        assert np.array_equal(frame, read_image(path))
     assert "adjustments" not in json.loads((tmp_path / "out.vidnst" / "plan.json").read_text())
 
 

@@ -17,7 +17,7 @@ from vidnst.config import OutputConfig, RenderConfig
 from vidnst.config.loader import build_config
 from vidnst.errors import CancelledError, ConfigError, RunError, VidnstError
 from vidnst.events import Event, FrameDone, Warned
-from vidnst.media.images import read_picture
+from vidnst.media.images import read_image
 from vidnst.rendering.dry_run import outline
 from vidnst.rendering.measure_output import MeasureRequest, measure_output
 from vidnst.rendering.pipeline import run
@@ -71,7 +71,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rendered(burst: Path, styles: list[str], output: Path, **sections: dict[str, Any]) -> list[NDArray[Any]]:
     vidnst.render(burst, style=styles, output=output, config=config_of(**sections))
-    return [read_picture(path) for path in sorted(output.glob("*.png"))]
+    return [read_image(path) for path in sorted(output.glob("*.png"))]
 
 
 def redness(pixels: NDArray[Any]) -> float:
@@ -130,7 +130,7 @@ def test_a_style_that_moves_gives_each_frame_its_own_picture(
     alone = {"schedule": {"kind": "independent"}}
     output = tmp_path / "out"
     vidnst.render(burst, style=tmp_path / "styles", output=output, config=config_of(**alone), on_event=told.append)
-    frames = [read_picture(path) for path in sorted(output.glob("*.png"))]
+    frames = [read_image(path) for path in sorted(output.glob("*.png"))]
     assert any("styles has 2 frames" in event.message for event in told if isinstance(event, Warned))
     reds, blues = (rendered(burst, [str(style)], tmp_path / style.stem, **alone) for style in (red, blue))
     for number, frame in enumerate(frames):
@@ -158,7 +158,7 @@ def test_a_region_without_style_shows_the_source(
     frames = rendered(burst, [str(red)], tmp_path / "out", regions=regions, schedule={"kind": kind})
     edge = WIDTH // 2 - round(feather * WIDTH / 2)
     for number, frame in enumerate(frames):
-        source = read_picture(burst / f"{number:04d}.png")
+        source = read_image(burst / f"{number:04d}.png")
         np.testing.assert_array_equal(frame[:, :edge], source[:, :edge])
         assert np.abs(frame[:, 60:].astype(int) - source[:, 60:]).mean() > 10
 
@@ -169,21 +169,21 @@ def test_what_no_mask_covers_shows_the_source_where_no_style_is_for_it(
     regions = {"masks": {"west": str(left)}, "follow": False, "feather": 0.0}
     frames = rendered(burst, [f"{red}#west"], tmp_path / "out", regions=regions)
     for number, frame in enumerate(frames):
-        np.testing.assert_array_equal(frame[:, 48:], read_picture(burst / f"{number:04d}.png")[:, 48:])
+        np.testing.assert_array_equal(frame[:, 48:], read_image(burst / f"{number:04d}.png")[:, 48:])
 
 
 def test_a_mask_of_the_first_frame_follows_the_picture(burst: Path, red: Path, left: Path, tmp_path: Path) -> None:
     masks = {"masks": {"west": str(left)}, "feather": 0.0}
     rendered(burst, [f"{red}#west"], tmp_path / "out", regions=masks)
     folder = tmp_path / "out.vidnst" / "masks" / "west"
-    found = [read_picture(path)[..., 0] for path in sorted(folder.iterdir())]
+    found = [read_image(path)[..., 0] for path in sorted(folder.iterdir())]
     assert len(found) == FRAMES
-    np.testing.assert_array_equal(found[0], read_picture(left)[..., 0])
+    np.testing.assert_array_equal(found[0], read_image(left)[..., 0])
     for number, mask in enumerate(found):
         middle = int((mask[HEIGHT // 2, 20:80] > 127).sum()) + 20
         assert middle == pytest.approx(WIDTH // 2 + 2 * number, abs=2)
     rendered(burst, [f"{red}#west"], tmp_path / "two", regions=masks, input={"shots": [3]})
-    again = read_picture(tmp_path / "two.vidnst" / "masks" / "west" / "00000003.png")[..., 0]
+    again = read_image(tmp_path / "two.vidnst" / "masks" / "west" / "00000003.png")[..., 0]
     np.testing.assert_array_equal(again, found[0])  # at a cut it begins anew
 
 
@@ -226,7 +226,7 @@ def test_a_changed_moment_region_or_mask_is_another_render_and_is_named(
     styles = [f"{red}@0#west", f"{blue}@3#west", str(blue)]
     with pytest.raises(CancelledError):
         render(styles, left)
-    other = write_pictures(tmp_path / "mask", [255 - read_picture(left)], "left.png")[0]
+    other = write_pictures(tmp_path / "mask", [255 - read_image(left)], "left.png")[0]
     changed: list[tuple[Callable[[], None], str]] = [
         (lambda: render([styles[0], f"{blue}@4#west", styles[2]], left), r"moment of style blue\.png: 3 -> 4"),
         (lambda: render([*styles[:2], f"{blue}#west"], left), r"region of style blue\.png: rest -> west"),

@@ -16,7 +16,7 @@ import vidnst
 from vidnst.config.loader import build_config
 from vidnst.events import Event, Warned
 from vidnst.frames import to_float
-from vidnst.media.images import read_picture
+from vidnst.media.images import read_image
 from vidnst.motion.flow import Flow
 from vidnst.motion.metrics import warp_error
 
@@ -48,7 +48,7 @@ def rendered(
     output = folder / name
     config = build_config(values)
     vidnst.render(source, style=style, output=output, config=config, restart=True, overwrite=True, on_event=told.append)
-    return [read_picture(path) for path in sorted(output.glob("*.png"))], told
+    return [read_image(path) for path in sorted(output.glob("*.png"))], told
 
 
 def test_frames_do_not_depend_on_the_number_of_workers_or_their_order(tmp_path: Path, style: Path) -> None:

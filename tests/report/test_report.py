@@ -20,8 +20,8 @@ from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config, load_config
 from vidnst.errors import EncoderError, RunError
 from vidnst.events import RunFinished, Warned
-from vidnst.media.draw.thumbnails import thumbnail
-from vidnst.media.images import read_picture
+from vidnst.media.draw.thumbnails import encode_thumbnail
+from vidnst.media.images import read_image
 from vidnst.report.html.markup import el, number, safe
 from vidnst.report.html.report_page import ReportFacts, report_page
 from vidnst.report.html.svg_chart import Series, line_chart, ticks
@@ -286,9 +286,9 @@ def test_frames_that_stand_out_are_found_and_even_ones_are_not() -> None:
 
 def test_a_thumbnail_keeps_to_its_bytes_and_its_proportions(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (300, 600, 3), dtype=np.uint8)
-    (tmp_path / "n.jpg").write_bytes(thumbnail(noise, longest=400, most_bytes=9000))
+    (tmp_path / "n.jpg").write_bytes(encode_thumbnail(noise, longest_side=400, max_bytes=9000))
     assert (tmp_path / "n.jpg").stat().st_size <= 9000
-    height, width = read_picture(tmp_path / "n.jpg").shape[:2]
+    height, width = read_image(tmp_path / "n.jpg").shape[:2]
     assert width <= 400
     assert width / height == pytest.approx(2, rel=0.03)
 

@@ -14,7 +14,7 @@ import imageio_ffmpeg
 
 from vidnst.errors import CancelledError, DiskFullError, EncoderError, VidnstError
 
-PROTOCOLS = ("-protocol_whitelist", "file,pipe")
+PROTOCOL_OPTIONS = ("-protocol_whitelist", "file,pipe")
 """Input option that keeps play lists and other containers from reaching for the network."""
 
 _BASE = ("-nostdin", "-hide_banner")
@@ -47,28 +47,28 @@ def encoders() -> frozenset[str]:
     Raises:
         EncoderError: ffmpeg does not run.
     """
-    status, out, err = capture(["-encoders"])
+    status, out, err = run_and_capture(["-encoders"])
     if status:
         raise EncoderError(f"{executable()} does not list its encoders: {err.strip()[-300:]}")
     _, _, listing = out.decode(errors="replace").partition("------")
     return frozenset(line.split()[1] for line in listing.splitlines() if len(line.split()) > 1)
 
 
-def local(path: Path) -> str:
+def file_url(path: Path) -> str:
     """`path` as ffmpeg must be given it: absolute and with its protocol, so that no name is taken for an option,
     a URL or a list.
     """
     return f"file:{path.absolute()}"
 
 
-def capture(
-    args: Sequence[str | Path], *, most_bytes: int = _MOST_BYTES, seconds: float | None = None
+def run_and_capture(
+    args: Sequence[str | Path], *, max_bytes: int = _MOST_BYTES, seconds: float | None = None
 ) -> tuple[int, bytes, str]:
     """Run ffmpeg and return its exit status, standard output and standard error.
 
     Args:
-        args: everything after the program's name; inputs need `PROTOCOLS` and names need `local`.
-        most_bytes: of standard output; with more ffmpeg is ended, and the status is not 0.
+        args: everything after the program's name; inputs need `PROTOCOL_OPTIONS` and names need `file_url`.
+        max_bytes: of standard output; with more ffmpeg is ended, and the status is not 0.
         seconds: after which it is ended, too; none waits.
 
     Of the standard error the first megabyte is kept.
@@ -86,8 +86,8 @@ def capture(
         listener.start()
         try:
             assert process.stdout is not None
-            out = process.stdout.read(most_bytes)
-            if len(out) == most_bytes:
+            out = process.stdout.read(max_bytes)
+            if len(out) == max_bytes:
                 process.kill()
         except BaseException:
             process.kill()
@@ -119,7 +119,7 @@ def run(
     """Run ffmpeg, report the frames it has written, and see that it ends well.
 
     Args:
-        args: everything after the program's name; inputs need `PROTOCOLS` and names need `local`.
+        args: everything after the program's name; inputs need `PROTOCOL_OPTIONS` and names need `file_url`.
         feed: what it reads from `pipe:0`, in pieces; an error raised by it ends the run and is raised here.
         on_progress: called with the number of frames that the encoder has finished, whenever that grows.
         cancelled: asked some ten times a second; true ends ffmpeg.
@@ -192,7 +192,7 @@ class _Talk:
         if self.feed_error is not None:
             raise self.feed_error
         if self.process.returncode:
-            raise failure(self.process.returncode, "\n".join(self.tail))
+            raise ffmpeg_error(self.process.returncode, "\n".join(self.tail))
 
     def _spawn(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)
@@ -226,7 +226,7 @@ class _Talk:
                 feed.close()
 
 
-def failure(status: int, last_words: str) -> VidnstError:
+def ffmpeg_error(status: int, last_words: str) -> VidnstError:
     """The error for an ffmpeg that ended with `status`, from what it last wrote to its standard error."""
     if _DISK_FULL in last_words:
         return DiskFullError("no space was left on the disk while ffmpeg was writing", "free some and resume")

@@ -20,7 +20,7 @@ from vidnst.errors import OutputError, SourceError
 from vidnst.frames import Pixels, to_bits
 from vidnst.media.input.limits import MAX_FRAMES, MAX_PICTURE_BYTES, MAX_PIXELS, check_frame_count
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp"})
 """What a picture's name ends with, in lower case."""
 
 _ORIENTATION = 0x0112  # EXIF tag
@@ -29,7 +29,7 @@ _PRINTF = re.compile(r"%(?P<zero>0?)(?P<width>\d{0,2})d")
 
 
 @dataclass(frozen=True, slots=True)
-class PictureSize:
+class ImageHeader:
     """What a picture's header says."""
 
     width: int
@@ -42,18 +42,18 @@ class PictureSize:
     """JPEG, PNG, TIFF, WEBP, ..."""
 
 
-def natural_key(path: Path) -> tuple[tuple[tuple[int, int, str], ...], str]:
+def natural_sort_key(path: Path) -> tuple[tuple[tuple[int, int, str], ...], str]:
     """Sort key that puts img2 before img10: runs of digits count as numbers, letters without regard to case."""
     parts = re.split(r"([0-9]+)", str(path).casefold())
     return tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts), str(path)
 
 
-def is_picture(path: Path) -> bool:
+def is_image(path: Path) -> bool:
     """Whether the name says that this is a picture; hidden files (also macOS's `._` twins) are none."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
-def expand(source: str | Path) -> tuple[Path, ...] | None:
+def list_images(source: str | Path) -> tuple[Path, ...] | None:
     """The pictures that a folder, glob, printf pattern (`img_%04d.png`) or file name stands for, in natural order.
 
     Other files beside the pictures are passed over. None where the source is one file that is no picture.
@@ -65,10 +65,10 @@ def expand(source: str | Path) -> tuple[Path, ...] | None:
         path = Path(source).expanduser()
         if path.is_dir():
             return _some(
-                sorted(_few(filter(is_picture, path.iterdir()), path), key=natural_key), f"in the folder {path}"
+                sorted(_few(filter(is_image, path.iterdir()), path), key=natural_sort_key), f"in the folder {path}"
             )
         if path.exists():
-            return (path,) if is_picture(path) else None
+            return (path,) if is_image(path) else None
         if _PRINTF.search(path.name):
             return _numbered(path)
         if any(char in str(path) for char in "*?["):
@@ -92,15 +92,15 @@ def _few(paths: Iterable[Path], where: Path) -> list[Path]:
 
 def _some(paths: Sequence[Path], where: str) -> tuple[Path, ...]:
     if not paths:
-        raise SourceError(f"there are no pictures {where}", f"pictures end with {', '.join(sorted(SUFFIXES))}")
+        raise SourceError(f"there are no pictures {where}", f"pictures end with {', '.join(sorted(IMAGE_SUFFIXES))}")
     return tuple(paths)
 
 
 def _glob(pattern: Path) -> tuple[Path, ...]:
     root = Path(pattern.anchor or ".")
     relative = str(pattern.relative_to(pattern.anchor) if pattern.anchor else pattern)
-    found = _few((path for path in root.glob(relative) if path.is_file() and is_picture(path)), pattern)
-    return _some(sorted(found, key=natural_key), f"that match {pattern}")
+    found = _few((path for path in root.glob(relative) if path.is_file() and is_image(path)), pattern)
+    return _some(sorted(found, key=natural_sort_key), f"that match {pattern}")
 
 
 def _numbered(pattern: Path) -> tuple[Path, ...]:
@@ -123,7 +123,7 @@ def _numbered(pattern: Path) -> tuple[Path, ...]:
     return _some([found[number] for number in numbers], f"that match {pattern}")
 
 
-def picture_size(path: Path) -> PictureSize:
+def read_image_header(path: Path) -> ImageHeader:
     """Read a picture's header only.
 
     Raises:
@@ -151,7 +151,7 @@ def picture_size(path: Path) -> PictureSize:
     orientation = orientation if 1 <= orientation <= 8 else 1
     if orientation >= 5 and kind != "TIFF":  # Pillow gives the upright size of TIFF files only
         width, height = height, width
-    return PictureSize(width, height, orientation, kind)
+    return ImageHeader(width, height, orientation, kind)
 
 
 def _ends_with_pixels(path: Path, image: Image.Image) -> bool:
@@ -176,7 +176,7 @@ def _too_large(path: Path) -> SourceError:
     return SourceError(f"the picture {path} has more than {MAX_PIXELS} pixels", "make it smaller")
 
 
-def read_picture(path: Path, *, bits: Literal[8, 16] | None = None) -> Pixels:
+def read_image(path: Path, *, bits: Literal[8, 16] | None = None) -> Pixels:
     """Read a picture as `(H, W, 3)` sRGB in RGB order, upright by its EXIF orientation.
 
     Grey becomes three equal channels. What is transparent is laid over white. Colour profiles are not applied.
@@ -187,7 +187,7 @@ def read_picture(path: Path, *, bits: Literal[8, 16] | None = None) -> Pixels:
     Raises:
         SourceError: not there, not a picture, damaged, too large, or not of 8 or 16 bits per channel.
     """
-    header = picture_size(path)
+    header = read_image_header(path)
     if path.stat().st_size > MAX_PICTURE_BYTES:
         raise SourceError(f"the picture {path} has more than {MAX_PICTURE_BYTES} bytes", "save it anew, compressed")
     try:
@@ -220,7 +220,7 @@ def _rgb(pixels: NDArray[Any]) -> Pixels:
     return over_white
 
 
-def _turn(pixels: Pixels, header: PictureSize) -> Pixels:
+def _turn(pixels: Pixels, header: ImageHeader) -> Pixels:
     """Apply the EXIF orientation. OpenCV has done so for TIFF, even where it is told to leave pictures unchanged."""
     if header.format == "TIFF":
         return pixels
@@ -252,7 +252,7 @@ def write_png(path: Path, pixels: Pixels, *, bits: Literal[8, 16] = 8) -> None:
     write_bytes_atomically(path, encode_png(pixels, bits=bits))
 
 
-def write_picture(path: Path, pixels: Pixels) -> None:
+def write_image(path: Path, pixels: Pixels) -> None:
     """Write one picture in the format that its suffix names: PNG and TIFF keep 16 bits, JPEG and WebP have 8.
 
     JPEG is written at quality 95 without chroma subsampling, WebP at quality 95.
@@ -262,8 +262,8 @@ def write_picture(path: Path, pixels: Pixels) -> None:
     """
     suffix = path.suffix.lower()
     options: list[int] = []
-    if suffix not in SUFFIXES:
-        raise OutputError(f"{path} does not end like a picture", f"use one of {', '.join(sorted(SUFFIXES))}")
+    if suffix not in IMAGE_SUFFIXES:
+        raise OutputError(f"{path} does not end like a picture", f"use one of {', '.join(sorted(IMAGE_SUFFIXES))}")
     if suffix in (".jpg", ".jpeg", ".jpe"):
         options = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     elif suffix == ".webp":

@@ -19,7 +19,7 @@ from vidnst.config import ColourConfig, MotionConfig, RenderConfig
 from vidnst.errors import CancelledError
 from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
 from vidnst.frames import Pixels, Shot, SourceKind, from_float, spread_over, to_float
-from vidnst.media.images import encode_png, read_picture
+from vidnst.media.images import encode_png, read_image
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.motion.flow import estimate_pair
 from vidnst.motion.warp import enlarge
@@ -32,9 +32,9 @@ from vidnst.runs import RunStore
 from vidnst.runs.image_folder import PictureFolder
 
 if TYPE_CHECKING:  # they bring scikit-image
-    from vidnst.media.effects.colour_space import Picture
-    from vidnst.media.effects.colour_transfer import Colours
-    from vidnst.media.effects.effect_chain import Chain, EffectState, Motion
+    from vidnst.media.effects.colour_space import FloatImage
+    from vidnst.media.effects.colour_transfer import ColourSample
+    from vidnst.media.effects.effect_chain import EffectChain, EffectState, Motion
 
 _MOST_THREADS = 4
 _PALETTE_FRAMES = 8
@@ -60,11 +60,11 @@ def filter_source(
     """
     if not checked.config.filters.before:
         return source
-    from vidnst.media.effects.effect_chain import filtering_chain
+    from vidnst.media.effects.effect_chain import source_chain
 
     folder = PictureFolder(store.folder, "before")
     bits: Literal[8, 16] = 16 if source.clip.bit_depth == 16 else 8
-    chain = filtering_chain(checked.config)
+    chain = source_chain(checked.config)
     effects = _EffectsPass("filtering", source, folder, chain, bits, checked.config.motion)
     effects.run(on_event, cancelled)
     for index in sorted(effects.repeated):
@@ -109,13 +109,13 @@ def colour_styles(checked: CheckedRequest, source: SourceFrames, store: RunStore
     colour = checked.config.colour
     if (colour.transfer == "none" and colour.keep != "matched") or not checked.styles:
         return checked.styles
-    from vidnst.media.effects.colour_space import shrunk
-    from vidnst.media.effects.colour_transfer import colours_of
+    from vidnst.media.effects.colour_space import shrink_image
+    from vidnst.media.effects.colour_transfer import sample_colours
 
     assert store.plan is not None
     if store.plan.colours is None:
-        frames = [shrunk(to_float(pixels), 256) for pixels in source.sample(_COLOUR_FRAMES)]
-        store.update_plan(colours=colours_of(frames, seed=checked.config.optimize.seed))
+        frames = [shrink_image(to_float(pixels), 256) for pixels in source.sample(_COLOUR_FRAMES)]
+        store.update_plan(colours=sample_colours(frames, seed=checked.config.optimize.seed))
     recolour = recolouring(checked.config, store)
     assert recolour is not None
     return tuple(replace(style, pixels=recolour(style.pixels)) for style in checked.styles)
@@ -128,14 +128,14 @@ def recolouring(config: RenderConfig, store: RunStore) -> Callable[[Pixels], Pix
     return partial(coloured, colours=store.plan.colours, config=config)
 
 
-def coloured(pixels: Pixels, colours: "Colours", config: RenderConfig) -> Pixels:
+def coloured(pixels: Pixels, colours: "ColourSample", config: RenderConfig) -> Pixels:
     """Return a style picture in a clip's colours, with 16 bits per channel so that nothing is rounded twice."""
-    from vidnst.media.effects.colour_transfer import grey_like, transferred
+    from vidnst.media.effects.colour_transfer import match_luma, transfer_colours
 
     style, transfer = to_float(pixels), config.colour.transfer
     if config.colour.keep == "matched":
-        return from_float(grey_like(style, colours), 16)
-    return pixels if transfer == "none" else from_float(transferred(style, colours, transfer), 16)
+        return from_float(match_luma(style, colours), 16)
+    return pixels if transfer == "none" else from_float(transfer_colours(style, colours, transfer), 16)
 
 
 @dataclass
@@ -145,7 +145,7 @@ class _EffectsPass:
     stage: str
     source: SourceFrames
     folder: PictureFolder
-    chain: "Chain"
+    chain: "EffectChain"
     bits: Literal[8, 16]
     motion: MotionConfig
     rendered: Callable[[int], Path] | None = None
@@ -213,17 +213,17 @@ class _EffectsPass:
             else:
                 yield from (partial(self._one, chain, number, index, {}, None) for index in missing)
 
-    def _learned(self, number: int, shot: Shot) -> "Chain":
+    def _learned(self, number: int, shot: Shot) -> "EffectChain":
         """Return the chain for a shot, with its palette made from the shot's frames."""
-        from vidnst.media.effects.colour_space import shrunk
+        from vidnst.media.effects.colour_space import shrink_image
 
-        if not self.chain.learns:
+        if not self.chain.needs_fit:
             return self.chain
         indices = spread_over(shot.start, shot.end, _PALETTE_FRAMES)
         pairs = ((self._picture(number, index), to_float(self._source(number, index))) for index in indices)
-        return self.chain.learned([(shrunk(one, _PALETTE_PX), shrunk(two, _PALETTE_PX)) for one, two in pairs])
+        return self.chain.fit([(shrink_image(one, _PALETTE_PX), shrink_image(two, _PALETTE_PX)) for one, two in pairs])
 
-    def _shot(self, number: int, shot: Shot, chain: "Chain") -> None:
+    def _shot(self, number: int, shot: Shot, chain: "EffectChain") -> None:
         """Apply the chain to the frames of a shot in order, from where an earlier session ended."""
         first, state = shot.start, dict[str, NDArray[Any]]()
         if saved := self.folder.read_state(number):
@@ -238,7 +238,7 @@ class _EffectsPass:
             self.folder.write_state(number, index, state)
 
     def _one(
-        self, chain: "Chain", number: int, index: int, before: "EffectState", motion: "Motion | None"
+        self, chain: "EffectChain", number: int, index: int, before: "EffectState", motion: "Motion | None"
     ) -> "EffectState":
         """Apply the chain to one frame, and return the state that the next frame needs."""
 
@@ -256,10 +256,10 @@ class _EffectsPass:
         with self._reading:  # the cache is not thread-safe
             return self._frames.get(number, index)
 
-    def _picture(self, number: int, index: int) -> "Picture":
+    def _picture(self, number: int, index: int) -> "FloatImage":
         if self.rendered is None:
             return to_float(self._source(number, index))
-        return to_float(read_picture(self.rendered(index)))
+        return to_float(read_image(self.rendered(index)))
 
     def _motion(self, number: int, index: int) -> "Motion":
         """Return the motion from the frame before; always by DIS, since only workers have RAFT's network."""

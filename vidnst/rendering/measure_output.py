@@ -31,7 +31,7 @@ from vidnst.runs import RunLog, holds_run
 from vidnst.runs.record import RunRecord, find_record
 
 if TYPE_CHECKING:  # it brings scikit-image
-    from vidnst.media.effects.colour_transfer import Colours
+    from vidnst.media.effects.colour_transfer import ColourSample
 
 LOSSES = ("content", "style")
 """Terms of the loss that a measurement gives next to the steadiness of a clip."""
@@ -190,7 +190,7 @@ def loss_evaluator(
     styles: Sequence[str | Style],
     folder: Path | None,
     *,
-    colours: "Colours | None" = None,
+    colours: "ColourSample | None" = None,
     on_event: OnEvent = ignore,
 ) -> LossFunction:
     """Return a function that evaluates style and content loss of a finished frame, by one forward pass.

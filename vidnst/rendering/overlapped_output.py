@@ -13,8 +13,8 @@ from typing import Any, Self, overload
 from vidnst.atomic_write import part_path
 from vidnst.errors import CancelledError
 from vidnst.events import Cancelled, Event, FrameDone, OnEvent
-from vidnst.media.output.encode import pack
-from vidnst.media.output.formats import Kind, choose
+from vidnst.media.output.encode import encode_part
+from vidnst.media.output.formats import OutputKind, choose_format
 from vidnst.rendering.measure_output import measure_coming
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.run_setup import disk_bytes
@@ -206,8 +206,12 @@ class OverlappedOutput:
     def _suits(self) -> bool:
         render, settings = self._render, self._render.config.output
         width, height = render.size
-        target = choose(render.request.output, settings, frames=render.frames, width=width, height=height)
-        if render.config.finishes or target.kind not in (Kind.VIDEO, Kind.ANIMATION) or target.hardware != "none":
+        target = choose_format(render.request.output, settings, frames=render.frames, width=width, height=height)
+        if (
+            render.config.finishes
+            or target.kind not in (OutputKind.VIDEO, OutputKind.ANIMATION)
+            or target.hardware != "none"
+        ):
             return False
         pixels = width * height
         raw = render.frames * pixels * 3 * settings.bits // 8  # no painting compresses to more
@@ -224,7 +228,7 @@ class OverlappedOutput:
     def _encode(self) -> None:
         render = self._render
         try:
-            pack(
+            encode_part(
                 self._frames,
                 self._part,
                 clip=render.clip,

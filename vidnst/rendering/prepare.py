@@ -15,7 +15,7 @@ from vidnst.config.timecode import frame_range
 from vidnst.errors import CancelledError
 from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
 from vidnst.frames import ClipInfo, Shot
-from vidnst.media.adjust.adjustments import Adjustments, study
+from vidnst.media.adjust.adjustments import Adjustments, find_adjustments
 from vidnst.media.input.fingerprint import fingerprint
 from vidnst.media.input.frame_reader import fit_size
 from vidnst.media.input.masks import Mask
@@ -124,7 +124,7 @@ def study_frames(
             raise CancelledError("stopped while the frames were studied")
         on_event(Stage("studying", done, checked.frames))
 
-    adjustments = study(checked.clip, shots, checked.config.input, on_progress=report)
+    adjustments = find_adjustments(checked.clip, shots, checked.config.input, on_progress=report)
     if lost := adjustments.unregistered:
         named = ", ".join(map(str, lost[:8])) + (", ..." if len(lost) > 8 else "")
         on_event(

@@ -82,12 +82,12 @@ def style_pictures(manifest: Manifest) -> tuple[Thumbnail, ...]:
 
 
 def _style(path: Path) -> bytes | None:
-    from vidnst.media.draw.thumbnails import thumbnail
-    from vidnst.media.images import is_picture, read_picture
+    from vidnst.media.draw.thumbnails import encode_thumbnail
+    from vidnst.media.images import is_image, read_image
 
     with suppress(VidnstError, OSError):
-        if is_picture(path):
-            return thumbnail(read_picture(path), longest=SHEET_PX, most_bytes=SHEET_BYTES)
+        if is_image(path):
+            return encode_thumbnail(read_image(path), longest_side=SHEET_PX, max_bytes=SHEET_BYTES)
     return None
 
 
@@ -101,21 +101,21 @@ class _Result:
 
 
 def _both(pixels: Pixels) -> _Result:
-    from vidnst.media.draw.thumbnails import thumbnail
+    from vidnst.media.draw.thumbnails import encode_thumbnail
 
-    small = thumbnail(pixels, longest=SHEET_PX, most_bytes=SHEET_BYTES)
-    large = thumbnail(pixels, longest=PAIR_PX, most_bytes=PAIR_BYTES)
+    small = encode_thumbnail(pixels, longest_side=SHEET_PX, max_bytes=SHEET_BYTES)
+    large = encode_thumbnail(pixels, longest_side=PAIR_PX, max_bytes=PAIR_BYTES)
     return _Result(large, small, tall=pixels.shape[0] > pixels.shape[1])
 
 
 def _results(record: RunRecord, frames: Iterable[int], start: int) -> dict[int, _Result]:
-    from vidnst.media.images import read_picture
+    from vidnst.media.images import read_image
     from vidnst.media.input.frame_reader import FrameReader
     from vidnst.media.input.probe import probe
 
     files = {index: frame_file(record.folder, index) for index in frames}
     if any(files.values()):
-        return {index: _both(read_picture(path)) for index, path in files.items() if path}
+        return {index: _both(read_image(path)) for index, path in files.items() if path}
     clip = probe(record.request.output)
     with FrameReader(clip) as reader:
         inside = [index for index in files if 0 <= index - start < clip.frame_count]
@@ -125,16 +125,16 @@ def _results(record: RunRecord, frames: Iterable[int], start: int) -> dict[int, 
 def _sources(
     record: RunRecord, frames: Sequence[int], shots: Sequence[Shot], clip: ClipInfo | None
 ) -> dict[int, bytes]:
-    from vidnst.media.draw.thumbnails import thumbnail
-    from vidnst.media.images import read_picture
+    from vidnst.media.draw.thumbnails import encode_thumbnail
+    from vidnst.media.images import read_image
     from vidnst.media.input.probe import probe
 
     before = {index: RunLayout(record.folder).frame(index, "before") for index in frames}
     if all(map(is_plain, before.values())):
-        read: Callable[[int], Pixels] = lambda index: read_picture(before[index])  # noqa: E731
+        read: Callable[[int], Pixels] = lambda index: read_image(before[index])  # noqa: E731
     else:
         read = _reader(record, shots, clip or probe(record.request.source, fps=record.request.config.input.fps))
-    return {index: thumbnail(read(index), longest=PAIR_PX, most_bytes=PAIR_BYTES) for index in frames}
+    return {index: encode_thumbnail(read(index), longest_side=PAIR_PX, max_bytes=PAIR_BYTES) for index in frames}
 
 
 def _reader(record: RunRecord, shots: Sequence[Shot], clip: ClipInfo) -> Callable[[int], Pixels]:

@@ -51,18 +51,18 @@ def _adjustments(value: Any) -> "Adjustments":
     return Adjustments.from_json(value)
 
 
-def _colours(value: Any) -> "Colours":
-    from vidnst.media.effects.colour_transfer import Colours
+def _colours(value: Any) -> "ColourSample":
+    from vidnst.media.effects.colour_transfer import ColourSample
 
-    return Colours.from_json(value)
+    return ColourSample.from_json(value)
 
 
 if TYPE_CHECKING:  # these bring OpenCV and scikit-image, which few plans need
     from vidnst.media.adjust.adjustments import Adjustments
-    from vidnst.media.effects.colour_transfer import Colours
+    from vidnst.media.effects.colour_transfer import ColourSample
 else:
     Adjustments = Annotated[Any, _parser(_adjustments), PlainSerializer(lambda value: value.to_json())]
-    Colours = Annotated[Any, _parser(_colours), PlainSerializer(lambda value: value.to_json())]
+    ColourSample = Annotated[Any, _parser(_colours), PlainSerializer(lambda value: value.to_json())]
 
 _Shot = Annotated[Shot, _parser(_shot), PlainSerializer(lambda shot: [shot.start, shot.end])]
 _Rate = Annotated[Fraction, _parser(_positive), PlainSerializer(str)]
@@ -90,7 +90,7 @@ class RunPlan(BaseModel):
     """Threads of each CPU worker: other numbers round sums differently."""
     adjustments: Adjustments | None = None
     """What is done to each frame of the source before it is rendered."""
-    colours: Colours | None = None
+    colours: ColourSample | None = None
     """The source's colours, where style images are given them."""
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from vidnst.errors import CancelledError, OutputError, RunError
 from vidnst.events import Cancelled, LessonDone, OnEvent, Stage, ignore
 from vidnst.frames import Pixels
-from vidnst.media.images import expand
+from vidnst.media.images import list_images
 from vidnst.media.input.frame_reader import FrameReader, fit_size
 from vidnst.media.input.probe import probe
 from vidnst.runs.atomic_files import write_bytes_whole, write_whole
@@ -114,7 +114,7 @@ def gather(request: DistillRequest, on_event: OnEvent = ignore) -> tuple[list[Sp
     Raises:
         SourceError: one of them cannot be read.
     """
-    files = [path for text in request.images for path in expand(text) or (Path(text).expanduser(),)]
+    files = [path for text in request.images for path in list_images(text) or (Path(text).expanduser(),)]
     kept: list[Specimen] = []
     held: list[Specimen] = []
     for number, path in enumerate(files):

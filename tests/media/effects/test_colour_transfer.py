@@ -7,11 +7,18 @@ import numpy as np
 import pytest
 
 from vidnst.frames import luma
-from vidnst.media.effects.colour_space import Picture
-from vidnst.media.effects.colour_transfer import Colours, Transfer, colours_of, grey_like, transferred, with_chroma_of
+from vidnst.media.effects.colour_space import FloatImage
+from vidnst.media.effects.colour_transfer import (
+    ColourSample,
+    Transfer,
+    match_luma,
+    sample_colours,
+    transfer_chroma,
+    transfer_colours,
+)
 
 
-def painting(seed: int, *, mean: float = 0.5, spread: float = 0.1, shape: tuple[int, int] = (48, 64)) -> Picture:
+def painting(seed: int, *, mean: float = 0.5, spread: float = 0.1, shape: tuple[int, int] = (48, 64)) -> FloatImage:
     """Soft noise with correlated channels."""
     random = np.random.default_rng(seed)
     mix = np.array([[1, 0.5, 0.2], [0, 0.8, 0.3], [0, 0, 0.5]]) * spread
@@ -21,7 +28,7 @@ def painting(seed: int, *, mean: float = 0.5, spread: float = 0.1, shape: tuple[
 
 def test_luma_is_the_stylized_and_chroma_the_sources() -> None:
     source, stylized = painting(0, spread=0.05), painting(1, spread=0.05)
-    result = with_chroma_of(source, stylized)
+    result = transfer_chroma(source, stylized)
     assert np.allclose(luma(result), luma(stylized), atol=1e-5)
     for channels in ((0, 1), (1, 2)):  # of YIQ, I and Q are differences of channels and nothing else
         one, two = channels
@@ -31,7 +38,7 @@ def test_luma_is_the_stylized_and_chroma_the_sources() -> None:
 def test_what_no_screen_shows_gets_paler_but_keeps_its_luma_and_hue() -> None:
     source = np.full((4, 4, 3), (0.9, 0.1, 0.05), np.float32)
     stylized = np.full((4, 4, 3), 0.8, np.float32)
-    result = with_chroma_of(source, stylized)
+    result = transfer_chroma(source, stylized)
     assert result.max() <= 1
     assert np.allclose(luma(result), 0.8, atol=1e-5)
     chroma, own = result - 0.8, source - luma(source)[..., None]
@@ -41,18 +48,18 @@ def test_what_no_screen_shows_gets_paler_but_keeps_its_luma_and_hue() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_black_and_white_stay_so_under_any_colour(value: float) -> None:
-    result = with_chroma_of(painting(0, spread=0.3), np.full((48, 64, 3), value, np.float32))
+    result = transfer_chroma(painting(0, spread=0.3), np.full((48, 64, 3), value, np.float32))
     assert np.allclose(result, value, atol=1e-6)
 
 
 def test_a_source_keeps_its_own_picture() -> None:
     source = painting(3, spread=0.3)
-    assert np.allclose(with_chroma_of(source, source), source, atol=1e-5)
+    assert np.allclose(transfer_chroma(source, source), source, atol=1e-5)
 
 
 def test_a_matched_style_is_grey_with_the_sources_mean_and_spread() -> None:
     source, style = painting(0, mean=0.6, spread=0.06), painting(1, mean=0.3, spread=0.1)
-    grey = grey_like(style, colours_of([source]))
+    grey = match_luma(style, sample_colours([source]))
     assert np.array_equal(grey[..., 0], grey[..., 1])
     assert np.array_equal(grey[..., 0], grey[..., 2])
     assert grey.mean() == pytest.approx(luma(source).mean(), abs=2e-3)
@@ -63,8 +70,8 @@ def test_a_matched_style_is_grey_with_the_sources_mean_and_spread() -> None:
 
 def test_moments_are_the_sources_by_the_linear_map_of_least_displacement() -> None:
     source, style = painting(0, mean=0.45, spread=0.07), painting(1, spread=0.09)
-    colours = colours_of([source])
-    result = transferred(style, colours, "moments").reshape(-1, 3)
+    colours = sample_colours([source])
+    result = transfer_colours(style, colours, "moments").reshape(-1, 3)
     assert np.allclose(result.mean(0), colours.sample.mean(0), atol=2e-3)
     assert np.allclose(np.cov(result.T), np.cov(colours.sample.T), atol=3e-4)
     linear, *_ = np.linalg.lstsq(style.reshape(-1, 3) - style.mean((0, 1)), result - result.mean(0), rcond=None)
@@ -75,8 +82,8 @@ def test_moments_are_the_sources_by_the_linear_map_of_least_displacement() -> No
 @pytest.mark.parametrize("transfer", ["histogram", "optimal"])
 def test_each_channel_gets_the_sources_distribution(transfer: Transfer) -> None:
     source, style = painting(0, mean=0.4, spread=0.12) ** 2, painting(1)
-    colours = colours_of([source])
-    result = transferred(style, colours, transfer).reshape(-1, 3)
+    colours = sample_colours([source])
+    result = transfer_colours(style, colours, transfer).reshape(-1, 3)
     steps = np.linspace(0.05, 0.95, 10)
     for channel in range(3):
         wanted = np.quantile(colours.sample[:, channel], steps)
@@ -91,7 +98,7 @@ def test_only_the_optimal_transfer_finds_colours_that_channels_by_themselves_do_
     style = random.random((60, 60, 3)).astype(np.float32)
 
     def strangers(transfer: Transfer) -> float:
-        result = transferred(style, colours_of([source]), transfer)
+        result = transfer_colours(style, sample_colours([source]), transfer)
         near = [np.abs(result - colour).max(-1) < 0.2 for colour in ((0.8, 0.2, 0.2), (0.2, 0.8, 0.8))]
         return 1 - float((near[0] | near[1]).mean())
 
@@ -103,8 +110,8 @@ def test_transfers_are_the_same_every_time_and_stay_in_range_for_plain_pictures(
     plain, style = np.full((8, 8, 3), 0.25, np.float32), painting(2)
     style[:10] = 1.0
     for source in (plain, painting(0, spread=0.5)):
-        colours = colours_of([source])
-        one, two = (transferred(style, colours, transfer) for _ in range(2))
+        colours = sample_colours([source])
+        one, two = (transfer_colours(style, colours, transfer) for _ in range(2))
         assert np.array_equal(one, two)
         assert np.isfinite(one).all()
         assert one.min() >= 0
@@ -113,8 +120,8 @@ def test_transfers_are_the_same_every_time_and_stay_in_range_for_plain_pictures(
 
 def test_colours_survive_json_to_the_bit_and_take_each_frame_for_as_much() -> None:
     frames = [np.full((40, 40, 3), 0.25, np.float32), np.full((90, 160, 3), 0.75, np.float32)]
-    colours = colours_of(frames)
-    again = Colours.from_json(json.loads(json.dumps(colours.to_json())))
+    colours = sample_colours(frames)
+    again = ColourSample.from_json(json.loads(json.dumps(colours.to_json())))
     assert np.array_equal(colours.sample, again.sample)
     assert (colours.sample < 0.5).mean() == pytest.approx(1600 / (1600 + 2048))
     assert len(colours.sample) <= 4096

@@ -3,28 +3,28 @@
 import numpy as np
 import pytest
 
-from vidnst.media.effects.colour_space import Picture, to_lab
-from vidnst.media.effects.palette import in_palette, palette_of
+from vidnst.media.effects.colour_space import FloatImage, to_lab
+from vidnst.media.effects.palette import apply_palette, extract_palette
 
 COLOURS = np.array([[0.1, 0.1, 0.2], [0.8, 0.2, 0.1], [0.2, 0.7, 0.3], [0.9, 0.9, 0.7]], np.float32)
 
 
-def blocks(noise: float = 0.0, seed: int = 0) -> Picture:
+def blocks(noise: float = 0.0, seed: int = 0) -> FloatImage:
     random = np.random.default_rng(seed)
     picture = COLOURS[random.integers(0, 4, (40, 60))] + random.normal(0, noise, (40, 60, 3))
     return np.clip(picture, 0, 1).astype(np.float32)
 
 
 def test_the_colours_that_a_picture_is_made_of_are_found_from_dark_to_bright() -> None:
-    palette = palette_of([blocks(0.02), blocks(0.02, 1)], 4)
+    palette = extract_palette([blocks(0.02), blocks(0.02, 1)], 4)
     assert palette.shape == (1, 4, 3)
     order = np.argsort(to_lab(COLOURS[None])[0, :, 0])
     assert np.allclose(palette[0], COLOURS[order], atol=0.02)
 
 
 def test_each_pixel_gets_the_nearest_colour_in_cielab() -> None:
-    picture, palette = blocks(0.2), palette_of([blocks(0.2)], 7)
-    result = in_palette(picture, palette)
+    picture, palette = blocks(0.2), extract_palette([blocks(0.2)], 7)
+    result = apply_palette(picture, palette)
     distance = np.linalg.norm(to_lab(picture)[:, :, None] - to_lab(palette)[0], axis=-1)
     assert np.array_equal(result, palette[0][distance.argmin(-1)])
     assert len(np.unique(result.reshape(-1, 3), axis=0)) <= 7
@@ -32,13 +32,15 @@ def test_each_pixel_gets_the_nearest_colour_in_cielab() -> None:
 
 def test_more_colours_come_closer() -> None:
     picture = np.random.default_rng(0).random((40, 40, 3)).astype(np.float32)
-    errors = [np.abs(in_palette(picture, palette_of([picture], count)) - picture).mean() for count in (2, 8, 32)]
+    errors = [
+        np.abs(apply_palette(picture, extract_palette([picture], count)) - picture).mean() for count in (2, 8, 32)
+    ]
     assert errors[0] > 1.3 * errors[1] > 1.3 * 1.5 * errors[2]
 
 
 def test_a_palette_is_the_same_every_time_and_another_with_another_seed() -> None:
     picture = np.random.default_rng(0).random((60, 60, 3)).astype(np.float32)
-    one, two, other = (palette_of([picture], 9, seed=seed) for seed in (0, 0, 1))
+    one, two, other = (extract_palette([picture], 9, seed=seed) for seed in (0, 0, 1))
     assert np.array_equal(one, two)
     assert not np.array_equal(one, other)
 
@@ -46,4 +48,4 @@ def test_a_palette_is_the_same_every_time_and_another_with_another_seed() -> Non
 @pytest.mark.parametrize("count", [2, 9])
 def test_a_picture_of_fewer_colours_keeps_them(count: int) -> None:
     picture = np.full((8, 8, 3), 0.4, np.float32)
-    assert np.allclose(in_palette(picture, palette_of([picture], count)), picture, atol=1e-3)
+    assert np.allclose(apply_palette(picture, extract_palette([picture], count)), picture, atol=1e-3)

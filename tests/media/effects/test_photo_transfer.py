@@ -6,20 +6,21 @@ from support.moving_clip import MovingClip
 
 from vidnst.frames import luma
 from vidnst.media.effects import photo_transfer
-from vidnst.media.effects.colour_space import Picture
+from vidnst.media.effects.colour_space import FloatImage
 
 CLIP = MovingClip(count=4, width=128, height=96, pan_px=(2.0, 1.0), square_step_px=(-1.0, 0.0))
 SHAPE = photo_transfer.GridShape.of(96, 128, cells=8, luma_bins=6)
 MAP = np.array([[0.7, 0.1, 0.0], [0.1, 0.5, 0.1], [0.0, 0.2, 0.6], [0.1, 0.05, 0.12]], np.float32)
 
 
-def mapped(source: Picture, linear: np.ndarray = MAP) -> Picture:  # type: ignore[type-arg]
+def mapped(source: FloatImage, linear: np.ndarray = MAP) -> FloatImage:  # type: ignore[type-arg]
     return np.asarray(source @ linear[:3] + linear[3], np.float32)
 
 
-def fitted(source: Picture, stylized: Picture, smoothness: float = 1.0) -> Picture:
-    return photo_transfer.applied(
-        source, photo_transfer.solved(photo_transfer.gathered(source, stylized, SHAPE, smoothness=smoothness))
+def fitted(source: FloatImage, stylized: FloatImage, smoothness: float = 1.0) -> FloatImage:
+    return photo_transfer.apply_maps(
+        source,
+        photo_transfer.solve_maps(photo_transfer.gather_equations(source, stylized, SHAPE, smoothness=smoothness)),
     )
 
 
@@ -42,8 +43,8 @@ def test_a_map_that_varies_over_the_picture_and_with_luma_is_followed() -> None:
     stylized = mapped(source) * across + source * (1 - across) + 0.4 * bright**2
     off = np.abs(fitted(source, stylized, 0.7) - stylized)
     alone = photo_transfer.GridShape(1, 1, 1)
-    one_map = photo_transfer.applied(
-        source, photo_transfer.solved(photo_transfer.gathered(source, stylized, alone, smoothness=0))
+    one_map = photo_transfer.apply_maps(
+        source, photo_transfer.solve_maps(photo_transfer.gather_equations(source, stylized, alone, smoothness=0))
     )
     assert off.mean() < 0.012
     assert off.mean() < np.abs(one_map - stylized).mean() / 3
@@ -52,8 +53,8 @@ def test_a_map_that_varies_over_the_picture_and_with_luma_is_followed() -> None:
 def test_a_single_cell_solves_the_least_squares_problem_of_the_picture() -> None:
     source, noise = CLIP.frame(0), np.random.default_rng(0).normal(0, 0.05, (96, 128, 3))
     stylized = (mapped(source) + noise).astype(np.float32)
-    maps = photo_transfer.solved(
-        photo_transfer.gathered(source, stylized, photo_transfer.GridShape(1, 1, 1), smoothness=0)
+    maps = photo_transfer.solve_maps(
+        photo_transfer.gather_equations(source, stylized, photo_transfer.GridShape(1, 1, 1), smoothness=0)
     )
     known = np.concatenate([source.reshape(-1, 3), np.ones((96 * 128, 1))], -1)
     exact, *_ = np.linalg.lstsq(known, stylized.reshape(-1, 3), rcond=None)
@@ -65,7 +66,7 @@ def test_edges_are_the_sources_whatever_the_strokes_were() -> None:
     strokes = np.random.default_rng(1).normal(0, 0.15, (96, 128, 3))
     stylized = np.clip(np.roll(mapped(source), 3, axis=1) + strokes, 0, 1).astype(np.float32)  # also out of place
 
-    def agreement(picture: Picture) -> float:
+    def agreement(picture: FloatImage) -> float:
         """Mean cosine between the gradients of luma where the source has edges."""
         own, other = (np.stack(np.gradient(luma(one)), -1) for one in (source, picture))
         strength = np.linalg.norm(own, axis=-1)
@@ -91,13 +92,17 @@ def test_carried_equations_hold_colours_steady_along_the_motion() -> None:
     def unrest(steadiness: float) -> float:
         equations, means = None, []
         for index, (source, stylized) in enumerate(zip(sources, styled, strict=True)):
-            now = photo_transfer.gathered(source, stylized, SHAPE, smoothness=1.0)
+            now = photo_transfer.gather_equations(source, stylized, SHAPE, smoothness=1.0)
             if equations is not None:
                 flow = CLIP.flow(index, index - 1)
-                now = photo_transfer.carried(equations, now, flow.vectors_px, flow.valid > 0, steadiness=steadiness)
+                now = photo_transfer.blend_equations(
+                    equations, now, flow.vectors_px, flow.valid > 0, steadiness=steadiness
+                )
             equations = now
             means.append(
-                (photo_transfer.applied(source, photo_transfer.solved(now)) / np.maximum(mapped(source), 0.1)).mean()
+                (
+                    photo_transfer.apply_maps(source, photo_transfer.solve_maps(now)) / np.maximum(mapped(source), 0.1)
+                ).mean()
             )
         return float(np.abs(np.diff(means)).mean())
 
@@ -106,19 +111,21 @@ def test_carried_equations_hold_colours_steady_along_the_motion() -> None:
 
 def test_nothing_is_carried_where_the_flow_is_not_trusted() -> None:
     source = CLIP.frame(0)
-    before = photo_transfer.gathered(source, mapped(source), SHAPE, smoothness=1.0)
-    now = photo_transfer.gathered(source, source, SHAPE, smoothness=1.0)
+    before = photo_transfer.gather_equations(source, mapped(source), SHAPE, smoothness=1.0)
+    now = photo_transfer.gather_equations(source, source, SHAPE, smoothness=1.0)
     still, nowhere = np.zeros((96, 128, 2), np.float32), np.zeros((96, 128), np.bool_)
-    assert np.array_equal(photo_transfer.carried(before, now, still, nowhere, steadiness=0.9), now)
-    half = photo_transfer.carried(before, now, still, ~nowhere, steadiness=0.5)
+    assert np.array_equal(photo_transfer.blend_equations(before, now, still, nowhere, steadiness=0.9), now)
+    half = photo_transfer.blend_equations(before, now, still, ~nowhere, steadiness=0.5)
     assert np.allclose(half, (before + now) / 2, atol=1e-6)
 
 
 def test_carried_cells_move_with_the_picture() -> None:
     source = CLIP.frame(0)
-    before = photo_transfer.gathered(source, source, SHAPE, smoothness=0.0)
+    before = photo_transfer.gather_equations(source, source, SHAPE, smoothness=0.0)
     right = np.full((96, 128, 2), (16.0, 0.0), np.float32)  # one cell: what is here was further right
-    moved = photo_transfer.carried(before, np.zeros_like(before), right, np.ones((96, 128), np.bool_), steadiness=0.5)
+    moved = photo_transfer.blend_equations(
+        before, np.zeros_like(before), right, np.ones((96, 128), np.bool_), steadiness=0.5
+    )
     assert np.allclose(moved[:, :, :-1], before[:, :, 1:] / 2, atol=1e-5)
 
 
@@ -126,7 +133,7 @@ def test_carried_cells_move_with_the_picture() -> None:
 def test_pictures_of_any_size_and_of_one_colour_do(size: tuple[int, int]) -> None:
     shape = photo_transfer.GridShape.of(*size, cells=8, luma_bins=6)
     source, stylized = np.full((*size, 3), 0.3, np.float32), np.full((*size, 3), 0.6, np.float32)
-    result = photo_transfer.applied(
-        source, photo_transfer.solved(photo_transfer.gathered(source, stylized, shape, smoothness=1.0))
+    result = photo_transfer.apply_maps(
+        source, photo_transfer.solve_maps(photo_transfer.gather_equations(source, stylized, shape, smoothness=1.0))
     )
     assert np.allclose(result, 0.6, atol=0.01)

@@ -7,14 +7,14 @@ import pytest
 from numpy.typing import NDArray
 from support.moving_clip import MovingClip
 
-from vidnst.media.effects.colour_space import Picture
-from vidnst.media.effects.superpixels import Labels, first_cells, flat_cells, moved_cells
+from vidnst.media.effects.colour_space import FloatImage
+from vidnst.media.effects.superpixels import Labels, flatten_cells, segment_first, segment_next
 
 CELLS = 60
 PAN = MovingClip(count=8, width=160, height=96, pan_px=(3.0, 1.5), square_px=0)
 
 
-def frame(clip: MovingClip, index: int, noise: float = 0.01) -> Picture:
+def frame(clip: MovingClip, index: int, noise: float = 0.01) -> FloatImage:
     """A frame of longer waves than the clip's own, with the noise of a camera."""
     random = np.random.default_rng(index)
     return np.clip(clip.frame(index) + random.normal(0, noise, (clip.height, clip.width, 3)), 0, 1).astype(np.float32)
@@ -30,11 +30,11 @@ def fetched(labels: Labels, clip: MovingClip, index: int) -> tuple[Labels, NDArr
 
 
 def moved(clip: MovingClip, count: int, noise: float = 0.01, compactness: float = 20.0) -> list[Labels]:
-    found = [first_cells(frame(clip, 0, noise), CELLS, compactness)]
+    found = [segment_first(frame(clip, 0, noise), CELLS, compactness)]
     for index in range(1, count):
         flow = clip.flow(index, index - 1)
         found.append(
-            moved_cells(
+            segment_next(
                 frame(clip, index, noise),
                 found[-1],
                 flow.vectors_px,
@@ -54,7 +54,7 @@ def overlap(one: Labels, two: Labels, known: NDArray[np.bool_]) -> float:
 
 
 def test_cells_move_with_a_panning_camera_where_cells_of_single_frames_jump() -> None:
-    steady, single = moved(PAN, 6), [first_cells(frame(PAN, index), CELLS, 20.0) for index in range(6)]
+    steady, single = moved(PAN, 6), [segment_first(frame(PAN, index), CELLS, 20.0) for index in range(6)]
     held, jumped = [], []
     for index in range(1, 6):
         before, known = fetched(steady[index - 1], PAN, index)
@@ -87,23 +87,23 @@ def test_what_comes_into_view_is_filled_with_cells_of_the_usual_size() -> None:
 def test_cells_follow_edges() -> None:
     clip = MovingClip(count=3, width=96, height=64, square=(30, 20), square_px=24, square_step_px=(2.0, 0.0))
 
-    def painted(index: int) -> Picture:
+    def painted(index: int) -> FloatImage:
         left, top = 30 + 2 * index, 20
         picture = np.full((64, 96, 3), 0.2, np.float32)
         picture[top : top + 24, left : left + 24] = (0.9, 0.6, 0.1)
         return picture
 
-    labels = first_cells(painted(0), 40, 10.0)
+    labels = segment_first(painted(0), 40, 10.0)
     for index in (1, 2):
         flow = clip.flow(index, index - 1)
-        labels = moved_cells(painted(index), labels, flow.vectors_px, flow.valid > 0, cells=40, compactness=10.0)
-        assert np.abs(flat_cells(painted(index), labels) - painted(index)).mean() < 0.01
+        labels = segment_next(painted(index), labels, flow.vectors_px, flow.valid > 0, cells=40, compactness=10.0)
+        assert np.abs(flatten_cells(painted(index), labels) - painted(index)).mean() < 0.01
 
 
 def test_a_cell_is_in_its_mean_colour() -> None:
     picture = frame(PAN, 0)
-    labels = first_cells(picture, CELLS, 10.0)
-    flat = flat_cells(picture, labels)
+    labels = segment_first(picture, CELLS, 10.0)
+    flat = flatten_cells(picture, labels)
     for cell in np.unique(labels)[:5]:
         assert np.allclose(flat[labels == cell], picture[labels == cell].mean(0), atol=1e-5)
 
@@ -111,8 +111,8 @@ def test_a_cell_is_in_its_mean_colour() -> None:
 @pytest.mark.parametrize("trusted", [False, True])
 def test_motion_that_is_lost_or_leads_out_of_the_picture_still_gives_cells(trusted: bool) -> None:
     picture, away = frame(PAN, 0), np.full((96, 160, 2), 1000.0, np.float32)
-    before, valid = first_cells(picture, CELLS, 10.0), np.full((96, 160), trusted)
-    labels = moved_cells(picture, before, away, valid, cells=CELLS, compactness=10.0)
+    before, valid = segment_first(picture, CELLS, 10.0), np.full((96, 160), trusted)
+    labels = segment_next(picture, before, away, valid, cells=CELLS, compactness=10.0)
     assert labels.min() >= 0
     assert labels.shape == (96, 160)
 
@@ -120,14 +120,14 @@ def test_motion_that_is_lost_or_leads_out_of_the_picture_still_gives_cells(trust
 def test_compactness_trades_faithful_colours_for_even_tiles() -> None:
     blocks = np.random.default_rng(3).random((7, 11, 3)).repeat(14, 0).repeat(15, 1)
     picture = np.ascontiguousarray(blocks[:96, :160], np.float32)
-    errors = [np.abs(flat_cells(picture, first_cells(picture, CELLS, c)) - picture).mean() for c in (3.0, 300.0)]
+    errors = [np.abs(flatten_cells(picture, segment_first(picture, CELLS, c)) - picture).mean() for c in (3.0, 300.0)]
     assert errors[0] < 0.5 * errors[1]
 
 
 def test_a_tiny_picture_of_one_colour_does() -> None:
     picture = np.full((3, 5, 3), 0.5, np.float32)
-    labels = first_cells(picture, 4, 10.0)
-    again = moved_cells(
+    labels = segment_first(picture, 4, 10.0)
+    again = segment_next(
         picture, labels, np.zeros((3, 5, 2), np.float32), np.ones((3, 5), np.bool_), cells=4, compactness=10.0
     )
-    assert np.allclose(flat_cells(picture, again), 0.5)
+    assert np.allclose(flatten_cells(picture, again), 0.5)

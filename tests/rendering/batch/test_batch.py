@@ -17,7 +17,7 @@ from vidnst.errors import BadFrameError, CancelledError, ConfigError, DiskFullEr
 from vidnst.events import Event, JobChanged, Warned
 from vidnst.farm.plan import Node
 from vidnst.farm.workers import StyleWorker
-from vidnst.media.images import read_picture
+from vidnst.media.images import read_image
 from vidnst.rendering.batch.job_file import read_jobs
 from vidnst.rendering.batch.run import run_batch
 from vidnst.rendering.node_jobs import RenderHost
@@ -259,7 +259,7 @@ def test_a_frame_that_fails_for_good_fails_its_clip_alone_and_the_next_call_make
                 raise ValueError("spoilt")
             return run(worker, job, **options)
 
-        spoilt = int(read_picture(tmp_path / "clips" / "clip0" / "003.png").sum() % 1000)
+        spoilt = int(read_image(tmp_path / "clips" / "clip0" / "003.png").sum() % 1000)
         patched.setattr(StyleWorker, "run", stumble)
         summary = run_batch(path)
     assert (summary.done, summary.failed) == (1, 1)

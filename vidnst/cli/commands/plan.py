@@ -70,11 +70,11 @@ def _requests(source: list[str], chosen: RenderOptions) -> "list[tuple[str | Non
     """What would be rendered; a job of a file has a name, and may fail alone."""
     if any(Path(name).suffix.lower() in _JOB_FILES for name in source):
         return [pair for name in source for pair in _jobs(Path(name), chosen)]
-    from vidnst.media.images import is_picture
+    from vidnst.media.images import is_image
     from vidnst.runs.request import Request
 
     config, styles, output = chosen.settings(), tuple(chosen.style or ()), chosen.output or _OUTPUT
-    together = len(source) > 1 and all(is_picture(Path(name)) for name in source)
+    together = len(source) > 1 and all(is_image(Path(name)) for name in source)
     clips: list[str | list[str]] = [source] if together else list(source)
     return [(None, Request(clip, styles, output, config, chosen.work_dir)) for clip in clips]
 

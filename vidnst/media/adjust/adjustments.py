@@ -1,6 +1,7 @@
-"""What is done to each frame before it is rendered: exposure evened out, the hand's movement taken back.
+"""Adjustments of source frames before they are rendered: deflicker and registration.
 
-One pass over every shot finds it (`study`), plain JSON keeps it, and an `Adjuster` does it whenever a frame is read.
+`find_adjustments` determines them in one pass over every shot, plain JSON stores them, and an `Adjuster` applies them
+whenever a frame is read.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,12 +15,20 @@ from vidnst.config import InputConfig
 from vidnst.errors import SourceError
 from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.media.adjust import deflicker, registration
-from vidnst.media.adjust.alignment import Crop, Matrix, align, common_rectangle, covered, filled, rescaled
+from vidnst.media.adjust.alignment import (
+    Crop,
+    Homography,
+    align,
+    common_rectangle,
+    coverage,
+    fill_borders,
+    rescale_homography,
+)
 from vidnst.media.input.frame_reader import FrameReader, fit_size
 
 Edges = Literal["crop", "fill"]
 
-REACH = 8
+FILL_REACH_FRAMES = 8
 """Frames before and after from which the edges of a registered frame are filled."""
 
 _LEAST_AREA = 0.25
@@ -34,7 +43,7 @@ class Adjustment:
     """Factor of linear light: see `deflicker.expose`."""
     matrix: tuple[float, ...] | None = None
     """Homography, row by row, from the aligned picture to the frame, in pixels of the source; None moves nothing."""
-    found: bool = True
+    registered: bool = True
     """Whether the matrix was found for this very frame, and not taken over from a neighbour."""
 
 
@@ -61,7 +70,7 @@ class Adjustments:
     @property
     def unregistered(self) -> tuple[int, ...]:
         """Frames that no movement was found for."""
-        return tuple(self.start + number for number, frame in enumerate(self.frames) if not frame.found)
+        return tuple(self.start + number for number, frame in enumerate(self.frames) if not frame.registered)
 
     def size(self, clip: ClipInfo, longest: int | None) -> tuple[int, int]:
         """Width and height in pixels of the rendered frames, with `longest` as in `fit_size`."""
@@ -126,7 +135,7 @@ def _homography(values: Sequence[object]) -> tuple[float, ...]:
     return numbers
 
 
-def study(
+def find_adjustments(
     clip: ClipInfo,
     shots: Sequence[Shot],
     settings: InputConfig,
@@ -155,25 +164,29 @@ def _study_shot(
     clip: ClipInfo, shot: Shot, settings: InputConfig, before: int, on_progress: Callable[[int], None]
 ) -> list[Adjustment]:
     stops: list[float] = []
-    movements: list[Matrix | None] = []
+    movements: list[Homography | None] = []
     method = settings.registration
-    reference = None if method == "none" else registration.refer(_middle(clip, shot, settings), method)
+    reference = None if method == "none" else registration.prepare_reference(_middle(clip, shot, settings), method)
     for pixels in _small(clip, shot, settings):
         if settings.deflicker is not None:
             stops.append(deflicker.brightness(pixels))
         if reference is not None and method != "none":
             at_middle = shot.start + len(movements) == _middle_index(shot)
             near = movements[-1] if movements else None
-            small = registration.grey(pixels)
-            movements.append(np.eye(3) if at_middle else registration.estimate(reference, small, method, near))
+            small = registration.to_grey(pixels)
+            movements.append(
+                np.eye(3) if at_middle else registration.estimate_homography(reference, small, method, near)
+            )
         on_progress(before + max(len(stops), len(movements)))
-    gains = deflicker.gains(stops, settings.deflicker) if settings.deflicker is not None else (1.0,) * len(shot)
+    gains = (
+        deflicker.exposure_gains(stops, settings.deflicker) if settings.deflicker is not None else (1.0,) * len(shot)
+    )
     if reference is None:
         return [Adjustment(gain) for gain in gains]
     sizes = (_study_size(clip, settings), (clip.width, clip.height))
-    full = [None if movement is None else rescaled(movement, *sizes) for movement in movements]
+    full = [None if movement is None else rescale_homography(movement, *sizes) for movement in movements]
     return [
-        Adjustment(gain, _numbers(_nearest(full, number)), found=full[number] is not None)
+        Adjustment(gain, _numbers(_nearest(full, number)), registered=full[number] is not None)
         for number, gain in enumerate(gains)
     ]
 
@@ -195,23 +208,23 @@ def _middle_index(shot: Shot) -> int:
     return shot.start + len(shot) // 2
 
 
-def _middle(clip: ClipInfo, shot: Shot, settings: InputConfig) -> registration.Grey:
+def _middle(clip: ClipInfo, shot: Shot, settings: InputConfig) -> registration.GreyImage:
     # Read ahead of the others: keeping the whole shot until its middle comes would not be bounded.
     with FrameReader(clip, size=_study_size(clip, settings), on_bad_frame=settings.on_bad_frame) as reader:
-        return registration.grey(reader.read(_middle_index(shot)).pixels)
+        return registration.to_grey(reader.read(_middle_index(shot)).pixels)
 
 
-def _nearest(movements: Sequence[Matrix | None], number: int) -> Matrix:
+def _nearest(movements: Sequence[Homography | None], number: int) -> Homography:
     """A frame's own movement, or that of the frame nearest in time that has one: the reference has one always."""
     known = ((abs(other - number), movement) for other, movement in enumerate(movements) if movement is not None)
     return min(known, key=lambda pair: pair[0])[1]
 
 
-def _numbers(matrix: Matrix) -> tuple[float, ...]:
+def _numbers(matrix: Homography) -> tuple[float, ...]:
     return tuple(float(value) for value in matrix.flat)
 
 
-def _as_matrix(adjustment: Adjustment) -> Matrix:
+def _as_matrix(adjustment: Adjustment) -> Homography:
     return np.eye(3) if adjustment.matrix is None else np.array(adjustment.matrix, np.float64).reshape(3, 3)
 
 
@@ -230,7 +243,7 @@ class Adjuster:
     """Adjusts frames as they are read.
 
     Args:
-        adjustments: what `study` found.
+        adjustments: what `find_adjustments` found.
         clip: the source.
         size: width and height in pixels of the frames that are rendered.
     """
@@ -241,7 +254,7 @@ class Adjuster:
         self._crop = adjustments.crop or Crop(0, 0, clip.width, clip.height)
         self._size = size
         fills = adjustments.moves and adjustments.edges == "fill"
-        self.reach = REACH if fills else 0
+        self.reach = FILL_REACH_FRAMES if fills else 0
         """Frames before and after the one that is adjusted that may be asked for."""
         self.read_size: tuple[int, int] | None = None if adjustments.moves else size
         """Width and height at which frames are to be read; None is the source's."""
@@ -255,23 +268,23 @@ class Adjuster:
             read: gives the pixels of a frame of the shot at `read_size`.
         """
         if not self._adjustments.moves:
-            return deflicker.expose(read(index), self._adjustments[index].gain)
+            return deflicker.apply_exposure(read(index), self._adjustments[index].gain)
         if not self.reach:
             return self._aligned(index, read)
         order = (index, *self._neighbours(index, shot))
-        return filled((self._aligned(other, read), self._covered(other)) for other in order)
+        return fill_borders((self._aligned(other, read), self._covered(other)) for other in order)
 
     def _aligned(self, index: int, read: Callable[[int], Pixels]) -> Pixels:
         adjustment = self._adjustments[index]
         moved = align(read(index), _as_matrix(adjustment), self._crop, self._size)
-        return deflicker.expose(moved, adjustment.gain)
+        return deflicker.apply_exposure(moved, adjustment.gain)
 
     def _covered(self, index: int) -> NDArray[np.bool_]:
-        return covered(_as_matrix(self._adjustments[index]), self._crop, self._size, self._source_size)
+        return coverage(_as_matrix(self._adjustments[index]), self._crop, self._size, self._source_size)
 
     def _neighbours(self, index: int, shot: Shot) -> Iterator[int]:
         """Registered frames of the shot, the nearest in time first."""
         for away in range(1, self.reach + 1):
             for other in (index - away, index + away):
-                if shot.start <= other < shot.end and self._adjustments[other].found:
+                if shot.start <= other < shot.end and self._adjustments[other].registered:
                     yield other

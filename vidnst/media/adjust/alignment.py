@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vidnst.frames import Pixels
 
-Matrix: TypeAlias = NDArray[np.float64]
+Homography: TypeAlias = NDArray[np.float64]
 """`(3, 3)` homography that leads from a place in the aligned picture to the place in a frame where that is seen.
 
 Places are in pixels with x first; (0, 0) is the centre of the first pixel.
@@ -33,7 +33,7 @@ class Crop:
     height: int
 
 
-def rescaled(matrix: Matrix, size: tuple[int, int], to_size: tuple[int, int]) -> Matrix:
+def rescale_homography(matrix: Homography, size: tuple[int, int], to_size: tuple[int, int]) -> Homography:
     """The same movement between pictures of another size.
 
     Args:
@@ -42,15 +42,15 @@ def rescaled(matrix: Matrix, size: tuple[int, int], to_size: tuple[int, int]) ->
     """
     scale = _grow(size[0] / to_size[0], size[1] / to_size[1])
     result = np.linalg.inv(scale) @ matrix @ scale
-    return cast(Matrix, result / result[2, 2])
+    return cast(Homography, result / result[2, 2])
 
 
-def _grow(x: float, y: float) -> Matrix:
+def _grow(x: float, y: float) -> Homography:
     """From pixel centres of one picture to those of one that is `x` by `y` times as large."""
     return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]], np.float64)
 
 
-def common_rectangle(matrices: Sequence[Matrix], width: int, height: int) -> Crop | None:
+def common_rectangle(matrices: Sequence[Homography], width: int, height: int) -> Crop | None:
     """The largest upright rectangle in which every frame has pixels; its sides are even. None where there is none.
 
     What a frame covers is bounded by four lines, so what all cover is convex: between two columns the rows that are
@@ -71,7 +71,7 @@ def common_rectangle(matrices: Sequence[Matrix], width: int, height: int) -> Cro
 
 
 def _free_rows(
-    matrices: Sequence[Matrix], columns: NDArray[np.float64], width: int, height: int
+    matrices: Sequence[Homography], columns: NDArray[np.float64], width: int, height: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and last row, at each column, that every frame covers; the first is below the last where there is none."""
     top, bottom = np.zeros(len(columns)), np.full(len(columns), height - 1.0)
@@ -90,14 +90,14 @@ def _free_rows(
     return first.astype(np.int64), last.astype(np.int64)
 
 
-def _borders(matrix: Matrix, width: int, height: int, margin: float) -> list[NDArray[np.float64]]:
+def _borders(matrix: Homography, width: int, height: int, margin: float) -> list[NDArray[np.float64]]:
     """Lines (a, b, c) with a x + b y + c >= 0 where the frame has pixels, `margin` inside its edges."""
     across, down, depth = matrix / matrix[2, 2]
     right, low = width - 1 - margin, height - 1 - margin
     return [across - margin * depth, right * depth - across, down - margin * depth, low * depth - down, depth]
 
 
-def align(pixels: Pixels, matrix: Matrix, crop: Crop, size: tuple[int, int]) -> Pixels:
+def align(pixels: Pixels, matrix: Homography, crop: Crop, size: tuple[int, int]) -> Pixels:
     """A frame moved into place and scaled, in one resampling: bicubic, or its mean over each pixel's area.
 
     Where the picture shrinks, each pixel is the mean of n x n bicubic samples, at most one source pixel apart, so that
@@ -124,7 +124,7 @@ def align(pixels: Pixels, matrix: Matrix, crop: Crop, size: tuple[int, int]) -> 
     return cast(Pixels, moved if samples == 1 else cv2.resize(moved, size, interpolation=cv2.INTER_AREA))
 
 
-def covered(matrix: Matrix, crop: Crop, size: tuple[int, int], source_size: tuple[int, int]) -> NDArray[np.bool_]:
+def coverage(matrix: Homography, crop: Crop, size: tuple[int, int], source_size: tuple[int, int]) -> NDArray[np.bool_]:
     """Where the result of `align` shows the frame itself and not repeated edges: `(size[1], size[0])` bool."""
     width, height = size
     whole = np.full((source_size[1], source_size[0]), 255, np.uint8)
@@ -137,13 +137,13 @@ def covered(matrix: Matrix, crop: Crop, size: tuple[int, int], source_size: tupl
     return np.equal(inside, 255)
 
 
-def filled(layers: Iterable[tuple[Pixels, NDArray[np.bool_]]]) -> Pixels:
+def fill_borders(layers: Iterable[tuple[Pixels, NDArray[np.bool_]]]) -> Pixels:
     """A picture whose missing parts are taken from the ones behind it, over soft seams.
 
     Near the edge of what it covers each layer fades into those behind it. What none covers is as in the first.
 
     Args:
-        layers: pictures of one size and type with where they are covered (see `covered`), the first in front; no more
+        layers: pictures of one size and type with where they are covered (see `coverage`), the first in front; no more
             are asked for than are seen.
     """
     rest = iter(layers)
@@ -169,7 +169,7 @@ def _opaque(there: NDArray[np.bool_]) -> NDArray[np.float32]:
     return cast("NDArray[np.float32]", np.clip(away / seam, 0, 1).astype(np.float32)[..., None])
 
 
-def _to_frame(matrix: Matrix, crop: Crop, size: tuple[int, int]) -> Matrix:
+def _to_frame(matrix: Homography, crop: Crop, size: tuple[int, int]) -> Homography:
     """From pixels of the result to those of the frame."""
     shift = np.array([[1, 0, crop.x], [0, 1, crop.y], [0, 0, 1]], np.float64)
     return matrix @ shift @ _grow(crop.width / size[0], crop.height / size[1])

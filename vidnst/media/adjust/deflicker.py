@@ -33,7 +33,7 @@ def brightness(pixels: Pixels) -> float:
     return float(stops[cut : len(stops) - cut].mean(dtype=np.float64))
 
 
-def smooth(stops: Sequence[float], window: int) -> NDArray[np.float64]:
+def smooth_brightness(stops: Sequence[float], window: int) -> NDArray[np.float64]:
     """The slow course of brightness: robust local regression, Cleveland 1979 (LOESS with lines and bisquare weights).
 
     Lines, not means, keep a sunset's slope up to the first and the last frame; a single flash does not bend the course.
@@ -76,19 +76,19 @@ def _lines(values: NDArray[np.float64], trust: NDArray[np.float64], window: int)
     return course
 
 
-def gains(stops: Sequence[float], window: int) -> tuple[float, ...]:
+def exposure_gains(stops: Sequence[float], window: int) -> tuple[float, ...]:
     """The factor of linear light for each frame of a shot that puts it on the smooth course.
 
     Within 1/4 to 4; exactly 1 where the flicker is too small to be seen.
 
     Args:
-        stops, window: see `smooth`.
+        stops, window: see `smooth_brightness`.
     """
-    away = np.clip(smooth(stops, window) - np.asarray(stops, np.float64), -_MOST_STOPS, _MOST_STOPS)
+    away = np.clip(smooth_brightness(stops, window) - np.asarray(stops, np.float64), -_MOST_STOPS, _MOST_STOPS)
     return tuple(1.0 if abs(step) < _UNSEEN_STOPS else float(2.0**step) for step in away)
 
 
-def expose(pixels: Pixels, gain: float) -> Pixels:
+def apply_exposure(pixels: Pixels, gain: float) -> Pixels:
     """A picture as if it had been exposed `gain` times as long; black stays black, white stays white, nothing clips.
 
     The gain is exact in linear light below a knee near white; from there a curve without a kink leads on to white. The

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.frames import Pixels, to_bits
-from vidnst.media.adjust.alignment import Matrix, rescaled
+from vidnst.media.adjust.alignment import Homography, rescale_homography
 
-Method: TypeAlias = Literal["ecc", "homography"]
-Grey: TypeAlias = NDArray[np.uint8]
+RegistrationMethod: TypeAlias = Literal["ecc", "homography"]
+GreyImage: TypeAlias = NDArray[np.uint8]
 """`(H, W)` uint8 luma."""
 
 LONGEST_SIDE = 800
@@ -36,28 +36,30 @@ _TILT = 0.3  # change of depth across the picture
 class Reference:
     """The picture that others are brought to, with what is computed of it once."""
 
-    grey: Grey
+    grey: GreyImage
     keypoints: NDArray[np.float32] | None = None
     """`(N, 2)` places of features in pixels; None for ECC."""
     descriptors: NDArray[np.float32] | None = None
     """`(N, 128)` SIFT."""
 
 
-def grey(pixels: Pixels) -> Grey:
+def to_grey(pixels: Pixels) -> GreyImage:
     """`(H, W, 3)` uint8 or uint16 RGB as `(H, W)` luma of 8 bits."""
-    return cast(Grey, cv2.cvtColor(to_bits(pixels, 8), cv2.COLOR_RGB2GRAY))
+    return cast(GreyImage, cv2.cvtColor(to_bits(pixels, 8), cv2.COLOR_RGB2GRAY))
 
 
-def refer(picture: Grey, method: Method) -> Reference:
+def prepare_reference(picture: GreyImage, method: RegistrationMethod) -> Reference:
     """Get a picture ready to be registered against."""
     return Reference(picture) if method == "ecc" else Reference(picture, *_features(picture))
 
 
-def estimate(reference: Reference, picture: Grey, method: Method, near: Matrix | None = None) -> Matrix | None:
+def estimate_homography(
+    reference: Reference, picture: GreyImage, method: RegistrationMethod, near: Homography | None = None
+) -> Homography | None:
     """The homography from the reference to another picture of the same size, in pixels of that size.
 
     Args:
-        reference: see `refer`.
+        reference: see `prepare_reference`.
         picture: `(H, W)` uint8.
         method: `ecc` maximises the correlation of brightness (Evangelidis and Psarakis 2008), over a pyramid;
             `homography` matches SIFT features (Lowe 2004) and fits with MAGSAC++ (Barath 2020).
@@ -77,7 +79,7 @@ def estimate(reference: Reference, picture: Grey, method: Method, near: Matrix |
     return matrix if is_plausible(matrix, width, height) else None
 
 
-def is_plausible(matrix: Matrix, width: int, height: int) -> bool:
+def is_plausible(matrix: Homography, width: int, height: int) -> bool:
     """Whether a hand could have moved so: about the same area, not turned over or tilted far, much still in sight."""
     corners = np.array([[0, 0, 1], [width - 1, 0, 1], [width - 1, height - 1, 1], [0, height - 1, 1]], np.float64)
     moved = corners @ matrix.T
@@ -93,37 +95,37 @@ def is_plausible(matrix: Matrix, width: int, height: int) -> bool:
     return shared / whole >= _OVERLAP
 
 
-def _by_brightness(reference: Grey, picture: Grey, near: Matrix | None) -> Matrix | None:
+def _by_brightness(reference: GreyImage, picture: GreyImage, near: Homography | None) -> Homography | None:
     levels = [(reference, picture)]
     while min(levels[-1][0].shape) >= 2 * _COARSEST_SIDE:
-        levels.append((cast(Grey, cv2.pyrDown(levels[-1][0])), cast(Grey, cv2.pyrDown(levels[-1][1]))))
+        levels.append((cast(GreyImage, cv2.pyrDown(levels[-1][0])), cast(GreyImage, cv2.pyrDown(levels[-1][1]))))
     full = reference.shape[::-1]
     matrix, correlation = _best_start(*levels[-1], near, full), 0.0
     for number, (fixed, moving) in reversed(list(enumerate(levels))):
         size = fixed.shape[::-1]
         # Few numbers first: on a small picture the eight of a homography would follow noise.
         for motion in (cv2.MOTION_EUCLIDEAN, *([cv2.MOTION_HOMOGRAPHY] if number == 0 else [])):
-            found = _climb(fixed, moving, rescaled(matrix, full, size), motion)
+            found = _climb(fixed, moving, rescale_homography(matrix, full, size), motion)
             if found is not None:
-                matrix, correlation = rescaled(found[0], size, full), found[1]
+                matrix, correlation = rescale_homography(found[0], size, full), found[1]
             elif motion == cv2.MOTION_HOMOGRAPHY:
                 return None
     return matrix if correlation >= _LEAST_CORRELATION else None
 
 
-def _best_start(reference: Grey, picture: Grey, near: Matrix | None, full: tuple[int, int]) -> Matrix:
+def _best_start(reference: GreyImage, picture: GreyImage, near: Homography | None, full: tuple[int, int]) -> Homography:
     """Of no movement, the one given, and the shift that phase correlation finds, the one that fits best."""
     size = (reference.shape[1], reference.shape[0])
     fixed, moving = reference.astype(np.float32), picture.astype(np.float32)
     window = cv2.createHanningWindow(size, cv2.CV_32F)
     # Copies: where the size suits its Fourier transform, OpenCV multiplies the window into the pictures themselves.
     (x, y), _ = cv2.phaseCorrelate(fixed.copy(), moving.copy(), window)
-    shift = rescaled(np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64), size, full)
+    shift = rescale_homography(np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64), size, full)
     starts = [np.eye(3), shift] + ([] if near is None else [near])
-    return max(starts, key=lambda start: _likeness(fixed, moving, rescaled(start, full, size)))
+    return max(starts, key=lambda start: _likeness(fixed, moving, rescale_homography(start, full, size)))
 
 
-def _likeness(fixed: NDArray[np.float32], moving: NDArray[np.float32], matrix: Matrix) -> float:
+def _likeness(fixed: NDArray[np.float32], moving: NDArray[np.float32], matrix: Homography) -> float:
     """Correlation of two pictures, one of them moved, where they overlap; -1 where too little does."""
     size = (fixed.shape[1], fixed.shape[0])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -135,7 +137,7 @@ def _likeness(fixed: NDArray[np.float32], moving: NDArray[np.float32], matrix: M
     return float(a @ b / (np.sqrt((a @ a) * (b @ b)) + 1e-6))
 
 
-def _climb(fixed: Grey, moving: Grey, start: Matrix, motion: int) -> tuple[Matrix, float] | None:
+def _climb(fixed: GreyImage, moving: GreyImage, start: Homography, motion: int) -> tuple[Homography, float] | None:
     """ECC from a start: the movement and the correlation it reaches; None where it does not converge."""
     rows = 3 if motion == cv2.MOTION_HOMOGRAPHY else 2
     begin: Any = _as_turn(start) if rows == 2 else start
@@ -150,7 +152,7 @@ def _climb(fixed: Grey, moving: Grey, start: Matrix, motion: int) -> tuple[Matri
     return (matrix, correlation) if np.isfinite(matrix).all() else None
 
 
-def _as_turn(matrix: Matrix) -> Matrix:
+def _as_turn(matrix: Homography) -> Homography:
     """The rotation and shift nearest to a movement, taking its first two rows for affine."""
     angle = np.arctan2(matrix[1, 0] - matrix[0, 1], matrix[0, 0] + matrix[1, 1])
     turn = np.eye(3)
@@ -159,13 +161,13 @@ def _as_turn(matrix: Matrix) -> Matrix:
     return turn
 
 
-def _features(picture: Grey) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+def _features(picture: GreyImage) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     found, descriptors = cv2.SIFT.create(nfeatures=_FEATURES).detectAndCompute(picture, cast(Any, None))
     places = np.array([point.pt for point in found], np.float32).reshape(-1, 2)
     return places, cast("NDArray[np.float32] | None", descriptors)
 
 
-def _by_features(reference: Reference, picture: Grey) -> Matrix | None:
+def _by_features(reference: Reference, picture: GreyImage) -> Homography | None:
     places, descriptors = _features(picture)
     if reference.descriptors is None or descriptors is None or len(descriptors) < 2:
         return None

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from vidnst.frames import Pixels, to_bits
-from vidnst.media.draw.text import INK, Paper, line_height, text_width, wrapped, write
+from vidnst.media.draw.text import INK, ImageBuffer, draw_text, line_height, text_width, wrap_text
 
 GAP_PX = 8
 """Between pictures, and around everything."""
@@ -28,7 +28,7 @@ class SheetTile:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelPlace:
+class TileBox:
     """Where a picture lies on a sheet, in pixels from the upper left corner."""
 
     x: int
@@ -36,28 +36,28 @@ class LabelPlace:
     width: int
     height: int
 
-    def cut(self, pixels: Pixels) -> Pixels:
+    def crop(self, pixels: Pixels) -> Pixels:
         """What a sheet `(H, W, 3)` shows there."""
         return pixels[self.y : self.y + self.height, self.x : self.x + self.width]
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class ContactSheet:
     """A drawn sheet."""
 
-    pixels: Paper
+    pixels: ImageBuffer
     """`(H, W, 3)` uint8 sRGB, RGB order."""
-    places: tuple[tuple[LabelPlace | None, ...], ...]
+    places: tuple[tuple[TileBox | None, ...], ...]
     """Of the pictures, row by row; None where there is none."""
 
 
-def table(
+def draw_table(
     tiles: Sequence[Sequence[SheetTile | None]],
     *,
     columns: Sequence[str] = (),
     rows: Sequence[str] = (),
     title: str = "",
-) -> Sheet:
+) -> ContactSheet:
     """Lay pictures out in rows and columns on white; no picture is resized.
 
     Args:
@@ -80,11 +80,11 @@ def table(
     margin = _label_width(rows)
     left = [GAP_PX + margin + sum(widths[:number]) + GAP_PX * number for number in range(count)]
     across = left[-1] + widths[-1] + GAP_PX
-    headline = wrapped(title, width=across - 2 * GAP_PX) if title else []
-    heads = [wrapped(text, width=widths[number]) for number, text in enumerate(columns)]
+    headline = wrap_text(title, width=across - 2 * GAP_PX) if title else []
+    heads = [wrap_text(text, width=widths[number]) for number, text in enumerate(columns)]
     top = GAP_PX + _tall(headline) + _tall(max(heads, key=len, default=[]))
     captions = [[_caption(tile, widths[number]) for number, tile in enumerate(row)] for row in tiles]
-    labels = [wrapped(text, width=margin, lines=8) for text in rows] or [[] for _ in tiles]
+    labels = [wrap_text(text, width=margin, lines=8) for text in rows] or [[] for _ in tiles]
     tall = [_row_height(row, below, label) for row, below, label in zip(tiles, captions, labels, strict=True)]
     tops = [top + sum(tall[:number]) + GAP_PX * number for number in range(len(tiles))]
     paper = np.full((tops[-1] + tall[-1] + GAP_PX, across, 3), _WHITE, np.uint8)
@@ -98,10 +98,10 @@ def table(
         for tile, lines, x in zip(row, below, left, strict=True):
             if tile is not None:
                 _write_lines(paper, lines, x, y + tile.pixels.shape[0] + 2)
-    return Sheet(paper, tuple(places))
+    return ContactSheet(paper, tuple(places))
 
 
-def beside(columns: Sequence[Pixels], labels: Sequence[str]) -> Sheet:
+def join_columns(columns: Sequence[Pixels], labels: Sequence[str]) -> ContactSheet:
     """Pictures side by side, each under its label, with even sides as video wants them.
 
     Args:
@@ -113,16 +113,16 @@ def beside(columns: Sequence[Pixels], labels: Sequence[str]) -> Sheet:
     across = sum(max(pixels.shape[1], 1) for pixels in columns) + gaps
     down = strip + max(pixels.shape[0] for pixels in columns)
     paper = np.full((down + down % 2, across + across % 2, 3), _WHITE, np.uint8)
-    places: list[LabelPlace | None] = []
+    places: list[TileBox | None] = []
     x = 0
     for pixels, label in zip(columns, labels, strict=True):
-        write(paper, wrapped(label, width=pixels.shape[1] - 4, lines=1)[0], x + 2, 1)
+        draw_text(paper, wrap_text(label, width=pixels.shape[1] - 4, lines=1)[0], x + 2, 1)
         places.append(_put(paper, SheetTile(pixels), x, strip))
         x += pixels.shape[1] + GAP_PX
-    return Sheet(paper, (tuple(places),))
+    return ContactSheet(paper, (tuple(places),))
 
 
-def resized(pixels: Pixels, width: int, height: int) -> Pixels:
+def resize_image(pixels: Pixels, width: int, height: int) -> Pixels:
     """A picture of 8 bits at another size: means where it shrinks; where it grows by a whole factor, its very pixels.
 
     Args:
@@ -140,7 +140,7 @@ def resized(pixels: Pixels, width: int, height: int) -> Pixels:
     return np.asarray(cv2.resize(narrow, (width, height), interpolation=how), np.uint8)
 
 
-def stacked(pictures: Sequence[Pixels], width: int, height: int) -> Pixels:
+def stack_images(pictures: Sequence[Pixels], width: int, height: int) -> Pixels:
     """Several pictures below each other, as large as goes into so many pixels."""
     each = (height - 2 * (len(pictures) - 1)) // len(pictures)
     parts = [_fitted(pixels, width, max(1, each)) for pixels in pictures]
@@ -158,7 +158,7 @@ def _fitted(pixels: Pixels, width: int, height: int) -> Pixels:
     """A picture in its own proportions, as large as goes into so many pixels."""
     tall, wide = pixels.shape[:2]
     scale = min(width / wide, height / tall)
-    return resized(pixels, max(1, round(wide * scale)), max(1, round(tall * scale)))
+    return resize_image(pixels, max(1, round(wide * scale)), max(1, round(tall * scale)))
 
 
 def _width(tile: SheetTile | None) -> int:
@@ -171,7 +171,7 @@ def _label_width(rows: Sequence[str]) -> int:
 
 
 def _caption(tile: SheetTile | None, width: int) -> list[str]:
-    return wrapped(tile.caption, width=width) if tile is not None and tile.caption else []
+    return wrap_text(tile.caption, width=width) if tile is not None and tile.caption else []
 
 
 def _row_height(row: Sequence[SheetTile | None], captions: Sequence[Sequence[str]], label: Sequence[str]) -> int:
@@ -184,14 +184,14 @@ def _tall(lines: Sequence[str]) -> int:
     return len(lines) * line_height()
 
 
-def _write_lines(paper: Paper, lines: Sequence[str], x: int, y: int) -> None:
+def _write_lines(paper: ImageBuffer, lines: Sequence[str], x: int, y: int) -> None:
     for number, line in enumerate(lines):
-        write(paper, line, x, y + number * line_height(), colour=INK)
+        draw_text(paper, line, x, y + number * line_height(), colour=INK)
 
 
-def _put(paper: Paper, tile: SheetTile | None, x: int, y: int) -> LabelPlace | None:
+def _put(paper: ImageBuffer, tile: SheetTile | None, x: int, y: int) -> TileBox | None:
     if tile is None:
         return None
     height, width = tile.pixels.shape[:2]
     paper[y : y + height, x : x + width] = to_bits(tile.pixels, 8)
-    return LabelPlace(x, y, width, height)
+    return TileBox(x, y, width, height)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vidnst.media.draw.text import Paper, line_height, text_width, write
+from vidnst.media.draw.text import ImageBuffer, draw_text, line_height, text_width
 
 _DECADES = 6
 """Below the largest value; what is smaller lies at the bottom."""
@@ -18,7 +18,7 @@ _LETTERS_PX, _LINES = 12, 22
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class LossCurve:
     """Values of one kind."""
 
     name: str
@@ -41,7 +41,7 @@ class LossChart:
     def __init__(
         self,
         steps: Sequence[int],
-        curves: Sequence[Curve],
+        curves: Sequence[LossCurve],
         *,
         size: tuple[int, int],
         log_steps: bool = True,
@@ -61,7 +61,7 @@ class LossChart:
         self._box = (4 * self._letters, line // 2, size[0] - legend - 2 * self._letters, size[1] - line // 2 - 2 * line)
         self._base = self._axes(marks)
 
-    def until(self, step: int) -> Paper:
+    def draw_until(self, step: int) -> ImageBuffer:
         """The drawing at a step: `(height, width, 3)` uint8 RGB; what comes later is faint."""
         paper = self._base.copy()
         shown = sum(1 for at in self._steps if at <= step)
@@ -69,18 +69,18 @@ class LossChart:
         for row, curve in enumerate(self._curves):
             self._line(paper, curve, curve.colour, shown, thickness=max(2, self._letters // 6))
             value = curve.values[shown - 1] if shown else math.nan
-            write(paper, f"{curve.name} {value:.3g}", x, 8 + row * row_px, size=self._letters, colour=curve.colour)
-        write(paper, f"step {step}", x, 8 + len(self._curves) * row_px, size=self._letters)
+            draw_text(paper, f"{curve.name} {value:.3g}", x, 8 + row * row_px, size=self._letters, colour=curve.colour)
+        draw_text(paper, f"step {step}", x, 8 + len(self._curves) * row_px, size=self._letters)
         return paper
 
-    def _axes(self, marks: Sequence[int]) -> Paper:
+    def _axes(self, marks: Sequence[int]) -> ImageBuffer:
         paper = np.full((self._size[1], self._size[0], 3), 255, np.uint8)
         left, top, right, bottom = self._box
         for value in ticks(self._bottom, self._top):
             y = round(self._y(value))
             cv2.line(paper, (left, y), (right, y), _GRID, 1)
             text = f"{value:g}"
-            write(
+            draw_text(
                 paper,
                 text,
                 left - 4 - text_width(text, size=self._letters),
@@ -93,13 +93,13 @@ class LossChart:
             cv2.line(paper, (x, top), (x, bottom), _GRID, 1)
             begin = x - text_width(text, size=self._letters) // 2
             if begin > until + 6:
-                write(paper, text, begin, bottom + 4, size=self._letters)
+                draw_text(paper, text, begin, bottom + 4, size=self._letters)
                 until = begin + text_width(text, size=self._letters)
         for mark in marks:
             x = round(self._x(mark))
             for y in range(top, bottom, 6):
                 cv2.line(paper, (x, y), (x, min(bottom, y + 2)), (120, 120, 120), 1)
-        write(paper, "loss evaluations", left, bottom + 4 + line_height(size=self._letters), size=self._letters)
+        draw_text(paper, "loss evaluations", left, bottom + 4 + line_height(size=self._letters), size=self._letters)
         for curve in self._curves:
             pale = tuple(round(255 * _FAINT + level * (1 - _FAINT)) for level in curve.colour)
             self._line(paper, curve, pale, len(self._steps), thickness=1)
@@ -113,7 +113,7 @@ class LossChart:
         stride = max(1, stride // 4 if (last - first) / stride < 3 else stride)
         return list(range(-(-first // stride) * stride, last + 1, stride))
 
-    def _line(self, paper: Paper, curve: Curve, colour: Sequence[int], count: int, *, thickness: int) -> None:
+    def _line(self, paper: ImageBuffer, curve: LossCurve, colour: Sequence[int], count: int, *, thickness: int) -> None:
         scale = 1 << _SUBPIXEL_BITS
         places = [
             (round(self._x(step) * scale), round(self._y(value) * scale))

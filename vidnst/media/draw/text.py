@@ -12,7 +12,7 @@ SIZE_PX = 14
 """Usual height of letters, with what reaches below the line."""
 INK = (34, 34, 34)
 
-Paper: TypeAlias = NDArray[np.uint8]
+ImageBuffer: TypeAlias = NDArray[np.uint8]
 """`(H, W, 3)` uint8 RGB that is written on."""
 
 
@@ -23,7 +23,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return font
 
 
-def clean(text: str) -> str:
+def drawable_text(text: str) -> str:
     """A text that can be drawn.
 
     Letters that the font lacks lose their accents, or else show as boxes. What no encoding knows (bytes of old file
@@ -49,7 +49,7 @@ def _drawn(letter: str) -> bytes:
 
 def text_width(text: str, *, size: int = SIZE_PX) -> int:
     """Pixels across that a line takes."""
-    return int(np.ceil(_font(size).getlength(clean(text))))
+    return int(np.ceil(_font(size).getlength(drawable_text(text))))
 
 
 def line_height(*, size: int = SIZE_PX) -> int:
@@ -57,7 +57,7 @@ def line_height(*, size: int = SIZE_PX) -> int:
     return round(size * 1.3)
 
 
-def wrapped(text: str, *, width: int, lines: int = 3, size: int = SIZE_PX) -> list[str]:
+def wrap_text(text: str, *, width: int, lines: int = 3, size: int = SIZE_PX) -> list[str]:
     """A text as at most so many lines of at most that width; what does not fit ends with three dots.
 
     Breaks between words, and inside of those that are too long for a line. A line break in the text is kept, and
@@ -96,9 +96,11 @@ def _cut(text: str, width: int, size: int) -> str:
     return text
 
 
-def write(paper: Paper, text: str, x: int, y: int, *, size: int = SIZE_PX, colour: tuple[int, int, int] = INK) -> None:
+def draw_text(
+    paper: ImageBuffer, text: str, x: int, y: int, *, size: int = SIZE_PX, colour: tuple[int, int, int] = INK
+) -> None:
     """Write one line with its upper left corner at `x`, `y`; what lies outside the paper is left out."""
-    text = clean(text)
+    text = drawable_text(text)
     left, top = max(0, x), max(0, y)
     right = min(paper.shape[1], x + text_width(text, size=size) + 2)
     bottom = min(paper.shape[0], y + 2 * size)

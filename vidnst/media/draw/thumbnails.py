@@ -8,18 +8,18 @@ from vidnst.frames import Pixels, to_bits
 _QUALITIES = (84, 72, 58, 44, 30)
 
 
-def thumbnail(pixels: Pixels, *, longest: int, most_bytes: int) -> bytes:
+def encode_thumbnail(pixels: Pixels, *, longest_side: int, max_bytes: int) -> bytes:
     """A picture as a JPEG file, never enlarged.
 
     Args:
         pixels: `(H, W, 3)` uint8 or uint16 sRGB, RGB order.
-        longest: of its sides, in pixels, at most.
-        most_bytes: that the file may have; coarser, and in the end smaller, until it fits.
+        longest_side: of its sides, in pixels, at most.
+        max_bytes: that the file may have; coarser, and in the end smaller, until it fits.
 
     Raises:
         OutputError: OpenCV cannot encode it.
     """
-    small = shrunk(to_bits(pixels, 8), longest)
+    small = shrink_pixels(to_bits(pixels, 8), longest_side)
     while True:
         for quality in _QUALITIES:
             done, data = cv2.imencode(
@@ -27,14 +27,14 @@ def thumbnail(pixels: Pixels, *, longest: int, most_bytes: int) -> bytes:
             )
             if not done:
                 raise OutputError(f"a picture of {small.shape[1]}x{small.shape[0]} cannot be written as JPEG")
-            if len(data) <= most_bytes:
+            if len(data) <= max_bytes:
                 return data.tobytes()
         if max(small.shape[:2]) <= 32:
             return data.tobytes()
-        small = shrunk(small, max(small.shape[:2]) * 3 // 4)
+        small = shrink_pixels(small, max(small.shape[:2]) * 3 // 4)
 
 
-def shrunk(pixels: Pixels, longest: int) -> Pixels:
+def shrink_pixels(pixels: Pixels, longest: int) -> Pixels:
     """A picture with no side above `longest` pixels, in the same proportions; itself where it is small enough."""
     height, width = pixels.shape[:2]
     if max(height, width) <= longest:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.frames import LUMA_WEIGHTS, luma
-from vidnst.media.effects.colour_space import Picture
+from vidnst.media.effects.colour_space import FloatImage
 
 _QUANTILES = 257
 _SAMPLE = 4096
@@ -24,7 +24,7 @@ _LEAST_VARIANCE = 1e-5
 Transfer = Literal["histogram", "moments", "optimal"]
 
 
-def with_chroma_of(source: Picture, stylized: Picture) -> Picture:
+def transfer_chroma(source: FloatImage, stylized: FloatImage) -> FloatImage:
     """The luma of `stylized` with the chroma of `source`.
 
     Adding the difference of lumas to all three channels exchanges Y of YIQ (of any such space) and leaves I and Q.
@@ -45,7 +45,7 @@ def with_chroma_of(source: Picture, stylized: Picture) -> Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Colours:
+class ColourSample:
     """What colours a clip has, taken once for all of its frames, so that it is steady."""
 
     sample: NDArray[np.float32]
@@ -56,7 +56,7 @@ class Colours:
         return {"sample": np.rint(self.sample * 65535).astype(int).tolist()}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Colours":
+    def from_json(cls, values: dict[str, Any]) -> "ColourSample":
         """Read what `to_json` gave; LookupError, TypeError or ValueError for something else."""
         levels = np.array(values["sample"], np.float64)
         if levels.ndim != 2 or levels.shape[1] != 3 or len(levels) < 2 or not ((levels >= 0) & (levels <= 65535)).all():
@@ -64,7 +64,7 @@ class Colours:
         return cls((levels / 65535).astype(np.float32))
 
 
-def colours_of(frames: Sequence[Picture], *, seed: int = 0) -> Colours:
+def sample_colours(frames: Sequence[FloatImage], *, seed: int = 0) -> ColourSample:
     """The colours of some frames, by as many of their pixels as are kept, each frame the same share.
 
     Args:
@@ -77,10 +77,10 @@ def colours_of(frames: Sequence[Picture], *, seed: int = 0) -> Colours:
     for frame in frames:
         colours = frame.reshape(-1, 3)
         picked.append(colours[random.choice(len(colours), min(each, len(colours)), replace=False)])
-    return Colours((np.rint(np.concatenate(picked) * 65535) / 65535).astype(np.float32))
+    return ColourSample((np.rint(np.concatenate(picked) * 65535) / 65535).astype(np.float32))
 
 
-def grey_like(style: Picture, colours: Colours) -> Picture:
+def match_luma(style: FloatImage, colours: ColourSample) -> FloatImage:
     """The style's luma, with mean and standard deviation of the source's, as a grey picture (Gatys 2017).
 
     What then lies outside [0, 1] is clipped. A deviation from the paper: the content that the network sees keeps its
@@ -92,7 +92,7 @@ def grey_like(style: Picture, colours: Colours) -> Picture:
     return np.repeat(grey[..., None], 3, axis=-1).astype(np.float32)
 
 
-def transferred(style: Picture, colours: Colours, transfer: Transfer, *, seed: int = 0) -> Picture:
+def transfer_colours(style: FloatImage, colours: ColourSample, transfer: Transfer, *, seed: int = 0) -> FloatImage:
     """The style picture in the colours of the source; what leaves [0, 1] is clipped.
 
     Args:

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from vidnst.config import FilterConfig, PaletteConfig, PhotoConfig, RenderConfig, SuperpixelsConfig
 from vidnst.media.effects import photo_transfer
-from vidnst.media.effects.colour_space import Picture
-from vidnst.media.effects.colour_transfer import with_chroma_of
-from vidnst.media.effects.palette import in_palette, palette_of
-from vidnst.media.effects.superpixels import first_cells, flat_cells, moved_cells
+from vidnst.media.effects.colour_space import FloatImage
+from vidnst.media.effects.colour_transfer import transfer_chroma
+from vidnst.media.effects.palette import apply_palette, extract_palette
+from vidnst.media.effects.superpixels import flatten_cells, segment_first, segment_next
 
 EffectState: TypeAlias = Mapping[str, NDArray[Any]]
 """What a step hands on to the next frame of the shot."""
@@ -36,15 +36,15 @@ class Effect(Protocol):
         """Whether it reads what it left at the frame before."""
 
     @property
-    def learns(self) -> bool:
+    def needs_fit(self) -> bool:
         """Whether it must see some frames of the shot first."""
 
-    def learned(self, pictures: Sequence[Picture]) -> "Effect":
+    def fit(self, pictures: Sequence[FloatImage]) -> "Effect":
         """The step as it is for a shot that some pictures stand for."""
 
     def __call__(
-        self, picture: Picture, source: Picture, before: EffectState, motion: Motion | None
-    ) -> tuple[Picture, EffectState]:
+        self, picture: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
+    ) -> tuple[FloatImage, EffectState]:
         """The picture after it, and what the next frame is to know.
 
         Args:
@@ -56,100 +56,100 @@ class Effect(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class KeepColours:
+class KeepColoursEffect:
     """The source's chroma under the picture's luma."""
 
     sequential = False
-    learns = False
+    needs_fit = False
 
-    def learned(self, pictures: Sequence[Picture]) -> "KeepColours":
+    def fit(self, pictures: Sequence[FloatImage]) -> "KeepColoursEffect":
         """Nothing to learn."""
         return self
 
     def __call__(
-        self, picture: Picture, source: Picture, before: EffectState, motion: Motion | None
-    ) -> tuple[Picture, EffectState]:
+        self, picture: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
+    ) -> tuple[FloatImage, EffectState]:
         """See `Effect`."""
-        return with_chroma_of(source, picture), {}
+        return transfer_chroma(source, picture), {}
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
+class PhotoEffect:
     """The picture's colours on the source's edges."""
 
     settings: PhotoConfig
     sequential = True
-    learns = False
+    needs_fit = False
 
-    def learned(self, pictures: Sequence[Picture]) -> "Photo":
+    def fit(self, pictures: Sequence[FloatImage]) -> "PhotoEffect":
         """Nothing to learn."""
         return self
 
     def __call__(
-        self, picture: Picture, source: Picture, before: EffectState, motion: Motion | None
-    ) -> tuple[Picture, EffectState]:
+        self, picture: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
+    ) -> tuple[FloatImage, EffectState]:
         """See `Effect`."""
         wanted = self.settings
         shape = photo_transfer.GridShape.of(*source.shape[:2], cells=wanted.cells, luma_bins=wanted.luma_bins)
-        equations = photo_transfer.gathered(source, picture, shape, smoothness=wanted.smoothness)
+        equations = photo_transfer.gather_equations(source, picture, shape, smoothness=wanted.smoothness)
         if motion is not None and "equations" in before:
             earlier = before["equations"]
             steadiness = wanted.steadiness
-            equations = photo_transfer.carried(
+            equations = photo_transfer.blend_equations(
                 earlier, equations, motion.vectors_px, motion.valid, steadiness=steadiness
             )
-        return photo_transfer.applied(source, photo_transfer.solved(equations)), {"equations": equations}
+        return photo_transfer.apply_maps(source, photo_transfer.solve_maps(equations)), {"equations": equations}
 
 
 @dataclass(frozen=True, slots=True)
-class Palette:
+class PaletteEffect:
     """Few colours."""
 
     settings: PaletteConfig
     seed: int = 0
-    colours: Picture | None = field(default=None, compare=False)
+    colours: FloatImage | None = field(default=None, compare=False)
     sequential = False
-    learns = True
+    needs_fit = True
 
-    def learned(self, pictures: Sequence[Picture]) -> "Palette":
+    def fit(self, pictures: Sequence[FloatImage]) -> "PaletteEffect":
         """With the colours that suit the pictures."""
-        return replace(self, colours=palette_of(pictures, self.settings.colours, seed=self.seed))
+        return replace(self, colours=extract_palette(pictures, self.settings.colours, seed=self.seed))
 
     def __call__(
-        self, picture: Picture, source: Picture, before: EffectState, motion: Motion | None
-    ) -> tuple[Picture, EffectState]:
+        self, picture: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
+    ) -> tuple[FloatImage, EffectState]:
         """See `Effect`."""
         assert self.colours is not None, "it must learn its colours first"
-        return in_palette(picture, self.colours), {}
+        return apply_palette(picture, self.colours), {}
 
 
 @dataclass(frozen=True, slots=True)
-class Superpixels:
+class SuperpixelsEffect:
     """Cells of average colour that move with the source."""
 
     settings: SuperpixelsConfig
     sequential = True
-    learns = False
+    needs_fit = False
 
-    def learned(self, pictures: Sequence[Picture]) -> "Superpixels":
+    def fit(self, pictures: Sequence[FloatImage]) -> "SuperpixelsEffect":
         """Nothing to learn."""
         return self
 
     def __call__(
-        self, picture: Picture, source: Picture, before: EffectState, motion: Motion | None
-    ) -> tuple[Picture, EffectState]:
+        self, picture: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
+    ) -> tuple[FloatImage, EffectState]:
         """See `Effect`."""
         cells, compactness = self.settings.cells, self.settings.compactness
         if motion is None or "labels" not in before:
-            labels = first_cells(picture, cells, compactness)
+            labels = segment_first(picture, cells, compactness)
         else:
             vectors_px, valid = motion.vectors_px, motion.valid
-            labels = moved_cells(picture, before["labels"], vectors_px, valid, cells=cells, compactness=compactness)
-        return flat_cells(picture, labels), {"labels": labels}
+            labels = segment_next(picture, before["labels"], vectors_px, valid, cells=cells, compactness=compactness)
+        return flatten_cells(picture, labels), {"labels": labels}
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class EffectChain:
     """Steps one after the other, for the frames of one shot."""
 
     steps: tuple[Effect, ...]
@@ -160,11 +160,11 @@ class Chain:
         return any(step.sequential for step in self.steps)
 
     @property
-    def learns(self) -> bool:
+    def needs_fit(self) -> bool:
         """Whether some frames must be seen first."""
-        return any(step.learns for step in self.steps)
+        return any(step.needs_fit for step in self.steps)
 
-    def learned(self, frames: Sequence[tuple[Picture, Picture]]) -> "Chain":
+    def fit(self, frames: Sequence[tuple[FloatImage, FloatImage]]) -> "EffectChain":
         """The chain as it is for a shot that some frames stand for.
 
         Args:
@@ -173,15 +173,15 @@ class Chain:
         """
         pictures, steps = [picture for picture, _ in frames], list(self.steps)
         for number, step in enumerate(steps):
-            steps[number] = step.learned(pictures) if step.learns else step
-            if any(later.learns for later in steps[number + 1 :]):
+            steps[number] = step.fit(pictures) if step.needs_fit else step
+            if any(later.needs_fit for later in steps[number + 1 :]):
                 pairs = zip(pictures, (source for _, source in frames), strict=True)
                 pictures = [steps[number](picture, source, {}, None)[0] for picture, source in pairs]
-        return Chain(tuple(steps))
+        return EffectChain(tuple(steps))
 
     def __call__(
-        self, picture: Picture, source: Picture, before: EffectState, motion: Motion | None
-    ) -> tuple[Picture, EffectState]:
+        self, picture: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
+    ) -> tuple[FloatImage, EffectState]:
         """As `Effect`; the states of all steps in one."""
         left: dict[str, NDArray[Any]] = {}
         for number, step in enumerate(self.steps):
@@ -192,17 +192,17 @@ class Chain:
         return picture, left
 
 
-def finishing_chain(config: RenderConfig) -> Chain:
+def finishing_chain(config: RenderConfig) -> EffectChain:
     """What is done to rendered frames."""
-    steps: list[Effect] = [KeepColours()] if config.colour.keep != "none" else []
-    steps += [Photo(config.photo)] if config.photo.enabled else []
-    return Chain((*steps, *_filters(config.filters.after, config.optimize.seed)))
+    steps: list[Effect] = [KeepColoursEffect()] if config.colour.keep != "none" else []
+    steps += [PhotoEffect(config.photo)] if config.photo.enabled else []
+    return EffectChain((*steps, *_filters(config.filters.after, config.optimize.seed)))
 
 
-def filtering_chain(config: RenderConfig) -> Chain:
+def source_chain(config: RenderConfig) -> EffectChain:
     """What is done to source frames before they are rendered."""
-    return Chain(tuple(_filters(config.filters.before, config.optimize.seed)))
+    return EffectChain(tuple(_filters(config.filters.before, config.optimize.seed)))
 
 
 def _filters(filters: Sequence[FilterConfig], seed: int) -> list[Effect]:
-    return [Palette(one, seed) if isinstance(one, PaletteConfig) else Superpixels(one) for one in filters]
+    return [PaletteEffect(one, seed) if isinstance(one, PaletteConfig) else SuperpixelsEffect(one) for one in filters]

@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.media.effects.colour_space import Picture, from_lab, to_lab
+from vidnst.media.effects.colour_space import FloatImage, from_lab, to_lab
 
 _SAMPLE = 24_000
 _STEPS = 60
 
 
-def palette_of(frames: Sequence[Picture], count: int, *, seed: int = 0) -> Picture:
+def extract_palette(frames: Sequence[FloatImage], count: int, *, seed: int = 0) -> FloatImage:
     """Colours that stand for all colours of some frames: K-means in CIELAB, begun by K-means++ (Arthur 2007).
 
     Args:
@@ -40,7 +40,7 @@ def palette_of(frames: Sequence[Picture], count: int, *, seed: int = 0) -> Pictu
     return from_lab(centres[np.lexsort(centres.T[::-1])][None])
 
 
-def in_palette(picture: Picture, palette: Picture) -> Picture:
+def apply_palette(picture: FloatImage, palette: FloatImage) -> FloatImage:
     """The picture with each pixel in the nearest colour of the palette, by distance in CIELAB."""
     nearest = _nearest(to_lab(picture).reshape(-1, 3), to_lab(palette)[0])
     return np.ascontiguousarray(palette[0][nearest].reshape(picture.shape))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.frames import luma
-from vidnst.media.effects.colour_space import Picture, shrunk
+from vidnst.media.effects.colour_space import FloatImage, shrink_image
 
 _FIT_PX = 640
 """Longest side at which maps are fitted: they are smooth, and a larger frame says nothing else."""
@@ -48,7 +48,7 @@ class GridShape:
         return cls(luma_bins, max(1, round(height / side)), max(1, round(width / side)))
 
 
-def gathered(source: Picture, stylized: Picture, shape: GridShape, *, smoothness: float) -> Equations:
+def gather_equations(source: FloatImage, stylized: FloatImage, shape: GridShape, *, smoothness: float) -> Equations:
     """The normal equations of every cell, each pixel's weight shared by the cells around it.
 
     Args:
@@ -59,7 +59,7 @@ def gathered(source: Picture, stylized: Picture, shape: GridShape, *, smoothness
     Returns:
         Weighted means over the picture's pixels, so that they do not depend on its size.
     """
-    source, stylized = shrunk(source, _FIT_PX), shrunk(stylized, _FIT_PX)
+    source, stylized = shrink_image(source, _FIT_PX), shrink_image(stylized, _FIT_PX)
     ones = np.ones((*source.shape[:2], 1), np.float32)
     known, wanted = np.concatenate([source, ones], -1), np.concatenate([source, ones, stylized], -1)
     places = luma(source) * (shape.bins - 1)
@@ -73,7 +73,7 @@ def gathered(source: Picture, stylized: Picture, shape: GridShape, *, smoothness
     return _blurred(sums, smoothness)
 
 
-def carried(
+def blend_equations(
     before: Equations,
     now: Equations,
     vectors_px: NDArray[np.float32],
@@ -109,7 +109,7 @@ def carried(
     return np.asarray(now + (fetched - now) * weight, np.float32)
 
 
-def solved(equations: Equations) -> NDArray[np.float32]:
+def solve_maps(equations: Equations) -> NDArray[np.float32]:
     """The maps of all cells: `(bins, rows, columns, 4, 3)`, a row `(r, g, b, 1)` times it is the new colour.
 
     The whole frame's map is pulled toward doing nothing, and each cell's toward the whole frame's, so that a cell of
@@ -125,12 +125,12 @@ def solved(equations: Equations) -> NDArray[np.float32]:
     return maps.reshape(*equations.shape[:3], 4, 3).astype(np.float32)
 
 
-def applied(source: Picture, maps: NDArray[np.float32]) -> Picture:
+def apply_maps(source: FloatImage, maps: NDArray[np.float32]) -> FloatImage:
     """The source with each pixel changed by the map at its place and luma, interpolated between cells.
 
     Args:
         source: `(H, W, 3)` float32 sRGB in [0, 1].
-        maps: as `solved` gives them.
+        maps: as `solve_maps` gives them.
 
     Returns:
         The same shape, clipped to [0, 1].

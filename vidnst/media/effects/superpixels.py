@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import measure, segmentation
 
-from vidnst.media.effects.colour_space import Picture, to_lab
+from vidnst.media.effects.colour_space import FloatImage, to_lab
 
 _FIRST_ROUNDS = 8
 _ROUNDS = 2
@@ -52,7 +52,7 @@ class _Grid:
         return self.spacing_px**2
 
 
-def first_cells(picture: Picture, cells: int, compactness: float) -> Labels:
+def segment_first(picture: FloatImage, cells: int, compactness: float) -> Labels:
     """Cells of a picture by itself, by SLIC; then refined as later frames are, so that the second begins at its goal.
 
     Args:
@@ -73,8 +73,8 @@ def first_cells(picture: Picture, cells: int, compactness: float) -> Labels:
     return _refined(lab, np.asarray(labels, np.int32), _Grid.of(lab, cells, compactness), _FIRST_ROUNDS, keep=1.0)
 
 
-def moved_cells(
-    picture: Picture,
+def segment_next(
+    picture: FloatImage,
     before: Labels,
     vectors_px: NDArray[np.float32],
     valid: NDArray[np.bool_],
@@ -89,14 +89,14 @@ def moved_cells(
         before: cells of the picture before; a cell that lives on keeps its number.
         vectors_px: `(H, W, 2)`, x then y: this picture shows at p what the one before shows at p + vectors[p].
         valid: `(H, W)`, where the vectors are trusted.
-        cells, compactness: as in `first_cells`.
+        cells, compactness: as in `segment_first`.
     """
     lab = to_lab(picture)
     labels = _fill(_carried(before, vectors_px, valid))
     return _refined(lab, labels, _Grid.of(lab, cells, compactness), _ROUNDS, keep=_KEEP)
 
 
-def flat_cells(picture: Picture, labels: Labels) -> Picture:
+def flatten_cells(picture: FloatImage, labels: Labels) -> FloatImage:
     """The picture with each cell in its mean colour (of gamma-encoded values)."""
     return np.ascontiguousarray(_means(picture, labels)[labels]).astype(np.float32)
 

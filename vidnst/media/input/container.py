@@ -14,7 +14,7 @@ _CONTAINERS = (
     " ogg gif apng webp_anim mjpeg mpjpeg mjpeg_2000 mxf gxf lxf wtv dv dhav rm nut vc1 dirac cavsvideo avs2 avs3"
     " dnxhd r3d nsv nuv yuv4mpegpipe swf roq smk bink flic film_cpk idcin mlv"
 )
-INPUT = (*ffmpeg.PROTOCOLS, "-format_whitelist", _CONTAINERS.replace(" ", ","))
+INPUT_OPTIONS = (*ffmpeg.PROTOCOL_OPTIONS, "-format_whitelist", _CONTAINERS.replace(" ", ","))
 """Options for a file from a stranger: real containers only. Play lists would pull in other files, wait for more of
 themselves (a live HLS list keeps ffmpeg for minutes), or call the network.
 """
@@ -50,7 +50,7 @@ class AudioStream:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamInfo:
+class ContainerInfo:
     """What ffmpeg says of a file: its first moving picture and its audio."""
 
     container: str
@@ -79,7 +79,7 @@ class StreamInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Packets:
+class PacketTimes:
     """Time stamps of the packets of a video stream that are to be shown, in the order of the file."""
 
     time_base: Fraction
@@ -90,7 +90,7 @@ class Packets:
     """In ticks; 0 where unknown."""
 
 
-def describe(path: Path) -> StreamInfo:
+def read_container(path: Path) -> ContainerInfo:
     """Read the headers of `path` with ffmpeg (which here has no ffprobe beside it).
 
     Raises:
@@ -103,7 +103,7 @@ def describe(path: Path) -> StreamInfo:
     if not there:
         raise SourceError(f"there is no file {path}", "check the name")
     # Exit status 1 is usual: no output was asked for.
-    status, _, text = ffmpeg.capture([*INPUT, "-i", ffmpeg.local(path)], seconds=_HEADER_SECONDS)
+    status, _, text = ffmpeg.run_and_capture([*INPUT_OPTIONS, "-i", ffmpeg.file_url(path)], seconds=_HEADER_SECONDS)
     if status < 0:
         raise SourceError(f"the header of {path} was not read in {_HEADER_SECONDS} s", "check the file")
     opened = _INPUT.search(text)
@@ -114,7 +114,7 @@ def describe(path: Path) -> StreamInfo:
     return _parse(text, opened["format"], path)
 
 
-def _parse(text: str, container: str, path: Path) -> StreamInfo:
+def _parse(text: str, container: str, path: Path) -> ContainerInfo:
     streams: list[tuple[int, str, str]] = []
     rotations: dict[int, int] = {}
     for line in text[text.index("Input #0") :].splitlines():
@@ -130,7 +130,7 @@ def _parse(text: str, container: str, path: Path) -> StreamInfo:
     check_frame_pixels(str(path), int(size["width"]), int(size["height"]))
     matrix, colour_range, pixel_format = _colour(rest)
     times = _TIMES.search(text)
-    return StreamInfo(
+    return ContainerInfo(
         container=container,
         video_index=index,
         video_codec=rest.split()[0].rstrip(","),
@@ -190,7 +190,7 @@ def _duration(text: str) -> Fraction | None:
     return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
 
 
-def packets(path: Path, video_index: int) -> Packets:
+def read_packet_times(path: Path, video_index: int) -> PacketTimes:
     """Time stamps of all packets of one stream, as rational numbers of the file's own clock.
 
     Packets that are only there to decode others (before the start of an edit list) and packets without a time stamp
@@ -199,11 +199,11 @@ def packets(path: Path, video_index: int) -> Packets:
     Raises:
         SourceError: the stream cannot be read.
     """
-    args = ["-loglevel", "error", *INPUT, "-copyts", "-i", ffmpeg.local(path)]
+    args = ["-loglevel", "error", *INPUT_OPTIONS, "-copyts", "-i", ffmpeg.file_url(path)]
     args += ["-map", f"0:{video_index}", "-c", "copy", "-copyinkf", "-f", "framecrc", "pipe:1"]
-    most_bytes = MAX_FRAMES * _LONGEST_LINE_BYTES
-    _, out, err = ffmpeg.capture(args, most_bytes=most_bytes)
-    check_frame_count(str(path), MAX_FRAMES + 1 if len(out) == most_bytes else out.count(b"\n") - _HEADING_LINES)
+    max_bytes = MAX_FRAMES * _LONGEST_LINE_BYTES
+    _, out, err = ffmpeg.run_and_capture(args, max_bytes=max_bytes)
+    check_frame_count(str(path), MAX_FRAMES + 1 if len(out) == max_bytes else out.count(b"\n") - _HEADING_LINES)
     text = out.decode(errors="replace")
     base = re.search(r"^#tb 0: (\d+/\d+)$", text, re.MULTILINE)
     if base is None:
@@ -217,4 +217,4 @@ def packets(path: Path, video_index: int) -> Packets:
         if not flags & _DISCARD and int(fields[2]) != _NO_PTS:
             pts.append(int(fields[2]))
             durations.append(max(0, int(fields[3])))
-    return Packets(Fraction(base[1]), tuple(pts), tuple(durations))
+    return PacketTimes(Fraction(base[1]), tuple(pts), tuple(durations))

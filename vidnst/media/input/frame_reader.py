@@ -13,7 +13,7 @@ from vidnst.config.timecode import frame_range, parse_position
 from vidnst.errors import BadFrameError, SourceError
 from vidnst.frames import ClipInfo, Frame, Pixels, SourceKind
 from vidnst.media import images
-from vidnst.media.input.video_capture import Capture
+from vidnst.media.input.video_capture import VideoCapture
 
 __all__ = ["FrameReader", "fit_size", "frame_range", "parse_position"]
 
@@ -150,7 +150,7 @@ class _Pictures:
 
     def read(self, index: int) -> Pixels | None:
         try:
-            pixels = images.read_picture(self._clip.paths[index], bits=16 if self._clip.bit_depth == 16 else 8)
+            pixels = images.read_image(self._clip.paths[index], bits=16 if self._clip.bit_depth == 16 else 8)
         except SourceError:
             return None
         return pixels if pixels.shape[:2] == (self._clip.height, self._clip.width) else None
@@ -171,12 +171,12 @@ class _Video:
         bad = set(clip.bad_frames)
         self._good = [index for index in range(clip.frame_count) if index not in bad]
         self._seconds = [float(pts) for pts in clip.pts_seconds]
-        self._capture: Capture | None = None
+        self._capture: VideoCapture | None = None
         self._open()
 
     def _open(self) -> None:
         self.close()
-        self._capture = Capture(self._clip.paths[0])
+        self._capture = VideoCapture(self._clip.paths[0])
         self._count = 0  # frames grabbed so far; the one at hand is self._good[self._count - 1]
         self._shift: float | None = None  # from the decoder's clock to the clip's
         self._timed = True

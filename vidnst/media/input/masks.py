@@ -14,7 +14,7 @@ from vidnst.frames import ClipInfo, Pixels, Shot, SourceKind, to_bits
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.media.input.probe import probe
 
-Map: TypeAlias = NDArray[np.uint8]
+MaskPixels: TypeAlias = NDArray[np.uint8]
 """`(H, W)`: 255 is wholly inside, 0 outside."""
 
 _COMPRESSION_LEVELS = 8
@@ -36,7 +36,7 @@ class Mask:
         return self.clip.frame_count > 1
 
 
-def find_mask(region: str, path: str, source: ClipInfo, *, start: int, end: int, size: tuple[int, int]) -> Mask:
+def open_mask(region: str, path: str, source: ClipInfo, *, start: int, end: int, size: tuple[int, int]) -> Mask:
     """See that a mask can be used.
 
     Args:
@@ -75,7 +75,7 @@ class MaskReader:
     """Reads a mask's pictures at the render's size, in the order in which frames are rendered.
 
     Args:
-        mask: what `find_mask` gave.
+        mask: what `open_mask` gave.
         size: width and height in pixels.
     """
 
@@ -83,21 +83,21 @@ class MaskReader:
         self._mask = mask
         self._frames = FrameCache(mask.clip, [Shot(0, mask.clip.frame_count)], size=size, frames=32)
 
-    def __call__(self, frame: int) -> Map:
+    def __call__(self, frame: int) -> MaskPixels:
         """The mask of a frame of the source; of a mask of one picture, that one.
 
         Raises:
             BadFrameError: it does not decode.
         """
         pixels = self._frames.get(0, frame - self._mask.first if self._mask.moves else 0)
-        return inside(pixels, decoded=self._mask.clip.kind is SourceKind.VIDEO)
+        return mask_from_pixels(pixels, decoded=self._mask.clip.kind is SourceKind.VIDEO)
 
     def close(self) -> None:
         """Free the decoder."""
         self._frames.close()
 
 
-def inside(pixels: Pixels, *, decoded: bool = False) -> Map:
+def mask_from_pixels(pixels: Pixels, *, decoded: bool = False) -> MaskPixels:
     """How much each pixel of a mask's picture lies inside: its brightness.
 
     Args:
@@ -111,7 +111,7 @@ def inside(pixels: Pixels, *, decoded: bool = False) -> Map:
     return np.asarray(np.rint(np.clip(levels, 0, 255)), np.uint8)
 
 
-def feathered(mask: Map, feather: float) -> Map:
+def feather_mask(mask: MaskPixels, feather: float) -> MaskPixels:
     """A mask with a soft edge, half of it on either side.
 
     Args:
@@ -127,7 +127,7 @@ def feathered(mask: Map, feather: float) -> Map:
     return np.asarray(soft, np.uint8)
 
 
-def shared_out(masks: Sequence[Map]) -> tuple[list[Map], Map]:
+def normalise_masks(masks: Sequence[MaskPixels]) -> tuple[list[MaskPixels], MaskPixels]:
     """Masks that together cover no pixel more than once, and what they leave.
 
     Where they overlap to more than 255, each is divided by their sum.

@@ -9,10 +9,10 @@ from pathlib import Path
 from vidnst.errors import SourceError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg, images
-from vidnst.media.input.container import INPUT, Packets, StreamInfo, describe, packets
+from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, PacketTimes, read_container, read_packet_times
 from vidnst.media.input.frame_rate import standard_rate, steady_rate
 from vidnst.media.input.limits import check_animation, check_frame_count
-from vidnst.media.input.video_capture import Capture
+from vidnst.media.input.video_capture import VideoCapture
 
 _USUAL_RATE = Fraction(25)
 """Where a file has neither time stamps nor a rate."""
@@ -39,9 +39,9 @@ def probe(
         SourceError: missing, not decodable, empty, of mixed sizes, or several videos.
     """
     if isinstance(source, str | Path):
-        found = images.expand(source)
+        found = images.list_images(source)
         if found is None:
-            return probe_video(Path(source).expanduser(), on_progress=on_progress)  # `expand` has seen that it is there
+            return probe_video(Path(source).expanduser(), on_progress=on_progress)
         return probe_pictures(found, name=str(source), fps=fps, on_progress=on_progress)
     parts = list(source)
     if len(parts) == 1:
@@ -54,12 +54,12 @@ def _several(parts: Sequence[str | Path]) -> tuple[Path, ...]:
         raise SourceError("no source was given", "name a video or pictures")
     found: list[Path] = []
     for part in parts:
-        paths = images.expand(part)
+        paths = images.list_images(part)
         if paths is None:
             raise SourceError(f"{part} is not a picture", "give one video, or several pictures")
         found += paths
         check_frame_count(str(part), len(found))
-    return tuple(sorted(found, key=images.natural_key))
+    return tuple(sorted(found, key=images.natural_sort_key))
 
 
 def _joined(parts: Sequence[str | Path]) -> str:
@@ -78,9 +78,9 @@ def probe_pictures(
     Raises:
         SourceError: one cannot be read, or is of another size than the first.
     """
-    first = images.picture_size(paths[0])
+    first = images.read_image_header(paths[0])
     for number, path in enumerate(paths[1:], start=2):
-        size = images.picture_size(path)
+        size = images.read_image_header(path)
         if (size.width, size.height) != (first.width, first.height):
             raise SourceError(
                 f"{paths[0]} has {first.width}x{first.height} pixels but {path} has {size.width}x{size.height}",
@@ -88,7 +88,7 @@ def probe_pictures(
             )
         if on_progress and number % 100 == 0:
             on_progress(number)
-    depth = images.read_picture(paths[0]).dtype.itemsize * 8
+    depth = images.read_image(paths[0]).dtype.itemsize * 8
     return ClipInfo(
         source=name,
         kind=SourceKind.PICTURES,
@@ -110,8 +110,8 @@ def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None)
     Raises:
         SourceError: missing, not a video, or nothing in it decodes.
     """
-    info = describe(path)
-    promised = packets(path, info.video_index)
+    info = read_container(path)
+    promised = read_packet_times(path, info.video_index)
     if info.container in _ANIMATIONS:
         check_animation(str(path), len(promised.pts), info.width, info.height)
     seen = _decode_all(path, promised.time_base, on_progress)
@@ -159,7 +159,7 @@ class _Times:
 def _decode_all(path: Path, tick_seconds: Fraction, on_progress: Callable[[int], None] | None) -> _Seen:
     ticks: list[int] = []
     width = height = 0
-    with Capture(path) as capture:
+    with VideoCapture(path) as capture:
         while capture.grab():
             if not ticks:
                 pixels = capture.retrieve()
@@ -175,7 +175,7 @@ def _decode_all(path: Path, tick_seconds: Fraction, on_progress: Callable[[int],
     return _Seen(ticks, width, height)
 
 
-def _times(seen: _Seen, promised: Packets, info: StreamInfo, path: Path) -> _Times:
+def _times(seen: _Seen, promised: PacketTimes, info: ContainerInfo, path: Path) -> _Times:
     if any(later <= earlier for earlier, later in pairwise(seen.ticks)):
         return _counted(len(seen.ticks), info)
     shift = _shift(seen.ticks, promised.pts)
@@ -199,7 +199,7 @@ def _times(seen: _Seen, promised: Packets, info: StreamInfo, path: Path) -> _Tim
     return _Times(len(pts) / (pts[-1] - pts[0] + last), pts, last, variable=True, bad=bad)
 
 
-def _counted(count: int, info: StreamInfo) -> _Times:
+def _counted(count: int, info: ContainerInfo) -> _Times:
     """Times of a file that has none worth the name (raw H.264, B-frames in AVI): counted at the header's rate."""
     rate = standard_rate(info.rates[0]) if info.rates else _USUAL_RATE
     return _Times(rate, tuple(number / rate for number in range(count)), 1 / rate, variable=False)
@@ -221,7 +221,7 @@ def _shift(seen: Sequence[int], promised: Sequence[int]) -> int:
     return first - seen[0]
 
 
-def _missing(shown: Sequence[int], promised: Packets, info: StreamInfo, path: Path) -> set[int]:
+def _missing(shown: Sequence[int], promised: PacketTimes, info: ContainerInfo, path: Path) -> set[int]:
     """Time stamps of frames that are in the file but did not decode.
 
     Some packets are no pictures of their own (hidden reference frames), so one without a picture counts only where
@@ -232,6 +232,6 @@ def _missing(shown: Sequence[int], promised: Packets, info: StreamInfo, path: Pa
         missing = {at for at in missing if at > shown[0]}  # what comes earlier leans on frames that were cut off
     if not missing:
         return set()
-    args = ["-loglevel", "error", *INPUT, "-i", ffmpeg.local(path)]
-    _, _, complaints = ffmpeg.capture([*args, "-map", f"0:{info.video_index}", "-f", "null", "-"])
+    args = ["-loglevel", "error", *INPUT_OPTIONS, "-i", ffmpeg.file_url(path)]
+    _, _, complaints = ffmpeg.run_and_capture([*args, "-map", f"0:{info.video_index}", "-f", "null", "-"])
     return missing if complaints.strip() else set()

@@ -16,7 +16,7 @@ from vidnst.frames import ClipInfo, Pixels, Shot, SourceKind, to_bits
 from vidnst.media.input.frame_reader import FrameReader, fit_size
 from vidnst.parallel import in_order, side_by_side
 
-Method: TypeAlias = Literal["auto", "none", "content", "adaptive"] | tuple[int, ...]
+CutDetection: TypeAlias = Literal["auto", "none", "content", "adaptive"] | tuple[int, ...]
 
 _LONGEST_SIDE = 256
 """Pixels: cuts are as plain on a small picture, and noise is gone."""
@@ -41,7 +41,7 @@ def find_shots(
     *,
     start: int,
     end: int,
-    method: Method = "auto",
+    method: CutDetection = "auto",
     on_progress: Callable[[int], None] | None = None,
 ) -> list[Shot]:
     """The shots of frames `start <= index < end`, which together cover exactly these.
@@ -84,7 +84,7 @@ def _detected(
 
     detector = _detector(method)
     cuts: list[int] = []
-    for index, picture in enumerate(_small_pictures(clip, start, end), start):
+    for index, picture in enumerate(_decode_small(clip, start, end), start):
         # Counted at a steady rate: the detectors only compare and subtract frame numbers.
         cuts += [cut.frame_num for cut in detector.process_frame(FrameTimecode(index, fps=clip.rate), picture)]
         if on_progress and (index - start) % 50 == 49:
@@ -92,7 +92,7 @@ def _detected(
     return cuts
 
 
-def _small_pictures(clip: ClipInfo, start: int, end: int) -> Iterator[NDArray[np.uint8]]:
+def _decode_small(clip: ClipInfo, start: int, end: int) -> Iterator[NDArray[np.uint8]]:
     """The frames of a range, small and in BGR order; stretches of it are decoded side by side."""
     size = fit_size(clip.width, clip.height, _LONGEST_SIDE)
 

@@ -14,7 +14,7 @@ from vidnst.errors import SourceError
 
 # The decoders under OpenCV write what they think of damaged files to standard error; -8 is AV_LOG_QUIET.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-# What a stranger's file refers to is looked for in files only; `streams.describe` has refused lists of files before.
+# What a stranger's file refers to is looked for in files only; `read_container` has refused lists of files before.
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")
 
 _PATIENCE = 300
@@ -22,7 +22,7 @@ _PATIENCE = 300
 and a damaged group of pictures has some 250 of them."""
 
 
-class Capture:
+class VideoCapture:
     """A video file, decoded forward frame by frame.
 
     Raises:

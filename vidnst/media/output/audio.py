@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from vidnst.config import OutputConfig
 from vidnst.media.input.container import AudioStream
-from vidnst.media.output.formats import Kind, Target
+from vidnst.media.output.formats import OutputFormat, OutputKind
 
 _PCM_MOV = {f"pcm_{kind}{end}" for kind in ("s16", "s24", "s32", "f32", "f64") for end in ("le", "be")}
 _MP4 = {"aac", "mp3", "mp2", "ac3", "eac3", "alac", "flac", "opus", "dts"}
@@ -29,9 +29,9 @@ def encoder_for(suffix: str, stream: AudioStream) -> str:
     return "copy" if stream.codec in _COPIED[suffix] else _ENCODERS[suffix]
 
 
-def is_kept(target: Target, settings: OutputConfig) -> bool:
+def keeps_audio(target: OutputFormat, settings: OutputConfig) -> bool:
     """Whether the source's sound goes into this output."""
-    return settings.audio == "keep" and target.kind is Kind.VIDEO and target.suffix in _COPIED
+    return settings.audio == "keep" and target.kind is OutputKind.VIDEO and target.suffix in _COPIED
 
 
 def output_options(suffix: str, streams: Sequence[AudioStream]) -> list[str]:

@@ -13,13 +13,13 @@ from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg, images
-from vidnst.media.input.container import INPUT, AudioStream, StreamInfo, describe
+from vidnst.media.input.container import INPUT_OPTIONS, AudioStream, ContainerInfo, read_container
 from vidnst.media.output import audio, png_stream
-from vidnst.media.output.formats import Kind, Target, choose
+from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
 from vidnst.media.output.preflight import check_output, check_replaceable
-from vidnst.media.output.verify import planned, verify
+from vidnst.media.output.verify import planned_times, verify_output
 
-__all__ = ["check_output", "colour_matrix", "encode", "pack"]
+__all__ = ["check_output", "colour_matrix", "encode", "encode_part"]
 
 FrameProgress = Callable[[int], None]
 Asked = Callable[[], bool]
@@ -63,18 +63,18 @@ def encode(
     """
     if len(frames) != end - start or not frames:
         raise ValueError(f"{len(frames)} frames for {start}..{end}")
-    first = images.picture_size(frames[0])
+    first = images.read_image_header(frames[0])
     size = (first.width, first.height)
-    target = choose(output, settings, frames=len(frames), width=size[0], height=size[1])
-    if target.kind is Kind.PICTURE:
-        images.write_picture(output, images.read_picture(frames[0]))
-    elif target.kind is Kind.FOLDER:
+    target = choose_format(output, settings, frames=len(frames), width=size[0], height=size[1])
+    if target.kind is OutputKind.PICTURE:
+        images.write_image(output, images.read_image(frames[0]))
+    elif target.kind is OutputKind.FOLDER:
         _write_folder(frames, output, start, on_progress, cancelled)
     else:
         part = part_path(output)
         try:
             with translate_os_errors(output.parent):
-                pack(
+                encode_part(
                     frames,
                     part,
                     clip=clip,
@@ -89,7 +89,7 @@ def encode(
             part.unlink(missing_ok=True)
 
 
-def pack(
+def encode_part(
     frames: Sequence[Path],
     part: Path,
     *,
@@ -109,9 +109,9 @@ def pack(
             killed may leave an ffmpeg that still writes into it. Whatever is raised, it is for the caller to remove.
         clip, start, end, settings, on_progress, cancelled: as for `encode`, and so are the errors.
     """
-    first = images.picture_size(frames[0])
+    first = images.read_image_header(frames[0])
     size = (first.width, first.height)
-    target = choose(part, settings, frames=len(frames), width=size[0], height=size[1])
+    target = choose_format(part, settings, frames=len(frames), width=size[0], height=size[1])
     part.unlink(missing_ok=True)
     _Job(frames, part, target, settings, clip, start, end, size).run(on_progress, cancelled)
 
@@ -144,7 +144,7 @@ class _Job:
 
     frames: Sequence[Path]
     part: Path
-    target: Target
+    target: OutputFormat
     settings: OutputConfig
     clip: ClipInfo
     start: int
@@ -152,13 +152,13 @@ class _Job:
     size: tuple[int, int]
 
     def run(self, on_progress: FrameProgress | None, cancelled: Asked | None) -> None:
-        source = describe(self.clip.paths[0]) if self.clip.kind is SourceKind.VIDEO else None
-        streams = source.audio if source and audio.is_kept(self.target, self.settings) else ()
+        source = read_container(self.clip.paths[0]) if self.clip.kind is SourceKind.VIDEO else None
+        streams = source.audio if source and audio.keeps_audio(self.target, self.settings) else ()
         palette = self.part.with_name(f"{self.part.stem}.palette.png") if self.target.codec == "gif" else None
         try:
             if palette:
                 args = [*self._picture_input(), "-vf", "palettegen", "-frames:v", "1"]
-                args += ["-update", "1", "-y", ffmpeg.local(palette)]
+                args += ["-update", "1", "-y", ffmpeg.file_url(palette)]
                 ffmpeg.run(args, feed=self._feed(), cancelled=cancelled)
             args = self._arguments(source, streams, palette)
             ffmpeg.run(args, feed=self._feed(), on_progress=on_progress, cancelled=cancelled)
@@ -167,36 +167,40 @@ class _Job:
                 palette.unlink(missing_ok=True)
         with self.part.open("rb") as file:
             os.fsync(file.fileno())
-        pts, last = planned(self.clip, self.start, self.end)
+        pts, last = planned_times(self.clip, self.start, self.end)
         size, sounds = self.size, len(streams)
-        verify(self.part, pts_seconds=pts, last_duration_seconds=last, size=size, sound=sounds, cancelled=cancelled)
+        verify_output(
+            self.part, pts_seconds=pts, last_duration_seconds=last, size=size, sound=sounds, cancelled=cancelled
+        )
 
     def _feed(self) -> Iterator[bytes]:
         if not self.clip.variable_rate:
             return self._pictures()
-        pts, last = planned(self.clip, self.start, self.end)
-        return png_stream.timed(self._pictures(), self.size, pts_seconds=pts, last_duration_seconds=last)
+        pts, last = planned_times(self.clip, self.start, self.end)
+        return png_stream.to_matroska(self._pictures(), self.size, pts_seconds=pts, last_duration_seconds=last)
 
     def _pictures(self) -> Iterator[bytes]:
-        return png_stream.read_frames(self.frames, self.size, shallow=not self.target.deep)
+        return png_stream.read_png_frames(self.frames, self.size, shallow=not self.target.high_bit_depth)
 
     def _picture_input(self) -> list[str]:
         if self.clip.variable_rate:
-            return [*ffmpeg.PROTOCOLS, "-f", "matroska", "-i", "pipe:0"]
+            return [*ffmpeg.PROTOCOL_OPTIONS, "-f", "matroska", "-i", "pipe:0"]
         rate = f"{self.clip.rate.numerator}/{self.clip.rate.denominator}"
-        return [*ffmpeg.PROTOCOLS, "-f", "image2pipe", "-framerate", rate, "-c:v", "png", "-i", "pipe:0"]
+        return [*ffmpeg.PROTOCOL_OPTIONS, "-f", "image2pipe", "-framerate", rate, "-c:v", "png", "-i", "pipe:0"]
 
-    def _arguments(self, source: StreamInfo | None, streams: Sequence[AudioStream], palette: Path | None) -> list[str]:
+    def _arguments(
+        self, source: ContainerInfo | None, streams: Sequence[AudioStream], palette: Path | None
+    ) -> list[str]:
         pictures_late, sound_late = self._offset(source, streams)
         args = [*self.target.device_options, "-itsoffset", _seconds(pictures_late), *self._picture_input()]
-        if source is not None and self.target.kind is Kind.VIDEO:
+        if source is not None and self.target.kind is OutputKind.VIDEO:
             args += [
                 *self._span(source),
                 "-itsoffset",
                 _seconds(sound_late),
-                *INPUT,
+                *INPUT_OPTIONS,
                 "-i",
-                ffmpeg.local(self.clip.paths[0]),
+                ffmpeg.file_url(self.clip.paths[0]),
             ]
             args += ["-map", "0:v:0"]
             for stream in streams:
@@ -204,7 +208,15 @@ class _Job:
             args += ["-map_metadata", "1", "-map_chapters", "1"]
             args += [word for tag in _CONTAINER_TAGS for word in ("-metadata", f"{tag}=")]
         if palette:
-            args += [*ffmpeg.PROTOCOLS, "-f", "png_pipe", "-i", ffmpeg.local(palette), "-lavfi", "[0:v][1:v]paletteuse"]
+            args += [
+                *ffmpeg.PROTOCOL_OPTIONS,
+                "-f",
+                "png_pipe",
+                "-i",
+                ffmpeg.file_url(palette),
+                "-lavfi",
+                "[0:v][1:v]paletteuse",
+            ]
         else:
             args += ["-vf", ",".join(self._filters(source))]
         args += ["-c:v", self.target.encoder, *self.target.options, *self._timing(pictures_late)]
@@ -213,7 +225,7 @@ class _Job:
             args += ["-max_interleave_delta", str(self._patience())]
             if self.start:
                 args += ["-copypriorss", "0"]  # copying would begin at the source's key frame before the range
-        return [*args, "-y", ffmpeg.local(self.part)]
+        return [*args, "-y", ffmpeg.file_url(self.part)]
 
     def _patience(self) -> int:
         """Microseconds by which sound may be ahead of the pictures until the container takes it as it comes.
@@ -225,7 +237,7 @@ class _Job:
         held_back = max(later - at for at, later in zip(pts, pts[_HELD_BACK_FRAMES:] or pts[-1:], strict=False))
         return max(_USUAL_PATIENCE, math.ceil(held_back * 1_000_000))
 
-    def _offset(self, source: StreamInfo | None, streams: Sequence[AudioStream]) -> tuple[Fraction, Fraction]:
+    def _offset(self, source: ContainerInfo | None, streams: Sequence[AudioStream]) -> tuple[Fraction, Fraction]:
         """How much later the pictures, and how much later the sound, start than each by itself would.
 
         With sound before the first frame in the source, so it is here. The pictures start on a multiple of their own
@@ -239,7 +251,7 @@ class _Job:
         pictures_at = Fraction(math.ceil(late * self.clip.rate - _HAIR)) / self.clip.rate
         return pictures_at, max(Fraction(0), pictures_at - late)
 
-    def _span(self, source: StreamInfo) -> list[str]:
+    def _span(self, source: ContainerInfo) -> list[str]:
         """Input options for the source's sound and chapters: all of it, or just as long as the range."""
         words: list[str] = []
         begin = self.clip.pts_seconds[self.start] - source.start_seconds if self.start else Fraction(0)
@@ -250,7 +262,7 @@ class _Job:
             words += ["-t", _seconds(until - begin)]
         return words
 
-    def _filters(self, source: StreamInfo | None) -> list[str]:
+    def _filters(self, source: ContainerInfo | None) -> list[str]:
         filters: list[str] = []
         if self.target.yuv:
             matrix = colour_matrix(self.clip, self.size[1])
@@ -271,7 +283,7 @@ class _Job:
         """Options that keep each frame's own time stamp and duration."""
         if not self.clip.variable_rate:
             return ["-fps_mode", "passthrough"]
-        pts, last = planned(self.clip, self.start, self.end)
+        pts, last = planned_times(self.clip, self.start, self.end)
         options = ["-fps_mode", "passthrough", "-enc_time_base", "demux"]
         if self.target.suffix in (".mp4", ".m4v", ".mov"):
             options += ["-video_track_timescale", "90000"]

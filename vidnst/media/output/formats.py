@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from vidnst.config import OutputConfig
 from vidnst.errors import ConfigError, EncoderError, OutputError
-from vidnst.media.images import SUFFIXES as PICTURE_SUFFIXES
+from vidnst.media.images import IMAGE_SUFFIXES as PICTURE_SUFFIXES
 
 _MPEG4 = (".mp4", ".m4v", ".mov", ".mkv")
 _X26X_SPEEDS = frozenset(
@@ -19,7 +19,7 @@ _X26X_SPEEDS = frozenset(
 )
 
 
-class Kind(StrEnum):
+class OutputKind(StrEnum):
     """What the output is to the file system."""
 
     VIDEO = "video"
@@ -45,7 +45,7 @@ class Codec:
     default_speed: str = ""
     speeds: frozenset[str] | None = None
     """Names of presets; None for numbers."""
-    deep: bool = False
+    ten_bit: bool = False
     """Whether 4:x:x is coded with 10 bits."""
 
 
@@ -72,8 +72,10 @@ CODECS: Mapping[str, Codec] = MappingProxyType(
             "-cpu-used",
             "3",
         ),
-        "prores": Codec("prores_ks", (".mov", ".mkv"), ("422", "444"), ("-vendor", "apl0"), deep=True),
-        "ffv1": Codec("ffv1", (".mkv",), (), ("-level", "3", "-g", "1", "-slices", "4", "-slicecrc", "1"), deep=True),
+        "prores": Codec("prores_ks", (".mov", ".mkv"), ("422", "444"), ("-vendor", "apl0"), ten_bit=True),
+        "ffv1": Codec(
+            "ffv1", (".mkv",), (), ("-level", "3", "-g", "1", "-slices", "4", "-slicecrc", "1"), ten_bit=True
+        ),
         "gif": Codec("gif", (".gif",), ()),
         # libwebp_anim packs tighter, but merges equal frames and forgets how long the last one stays.
         "webp": Codec("libwebp", (".webp",), (), ("-quality", "90", "-loop", "0")),
@@ -110,11 +112,11 @@ _HARDWARE_QUALITY = {
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class OutputFormat:
     """An output, decided."""
 
     path: Path
-    kind: Kind
+    kind: OutputKind
     codec: str
     """Its name in the configuration; empty for a picture."""
     encoder: str = ""
@@ -130,7 +132,7 @@ class Target:
         return self.path.suffix.lower()
 
     @property
-    def deep(self) -> bool:
+    def high_bit_depth(self) -> bool:
         """Whether more than 8 bits per channel are coded."""
         return self.pixel_format.endswith(("10le", "16le", "48be"))
 
@@ -150,7 +152,7 @@ class Target:
         return self.pixel_format.startswith(("yuv", "nv12", "p010"))
 
 
-def choose(output: Path, settings: OutputConfig, *, frames: int, width: int, height: int) -> Target:
+def choose_format(output: Path, settings: OutputConfig, *, frames: int, width: int, height: int) -> OutputFormat:
     """Decide what `output` is to be.
 
     Args:
@@ -163,19 +165,19 @@ def choose(output: Path, settings: OutputConfig, *, frames: int, width: int, hei
     """
     suffix = output.suffix.lower()
     if frames == 1 and settings.codec in ("auto", "png", "webp") and suffix in PICTURE_SUFFIXES:
-        return Target(output, Kind.PICTURE, "")
+        return OutputFormat(output, OutputKind.PICTURE, "")
     name = _codec_name(output, suffix, settings)
     if name == "png":
-        return Target(output, Kind.FOLDER, "png")
+        return OutputFormat(output, OutputKind.FOLDER, "png")
     codec = CODECS[name]
     if suffix not in codec.suffixes:
         raise OutputError(
             f"{output.name} cannot hold {name}", f"end it with {' or '.join(codec.suffixes)}, or take another codec"
         )
     chroma = _chroma(name, codec, settings, odd=bool(width % 2 or height % 2))
-    return Target(
+    return OutputFormat(
         path=output,
-        kind=Kind.ANIMATION if name in ANIMATIONS else Kind.VIDEO,
+        kind=OutputKind.ANIMATION if name in ANIMATIONS else OutputKind.VIDEO,
         codec=name,
         encoder=_encoder(name, codec, settings),
         pixel_format=_pixel_format(name, codec, settings, chroma),
@@ -246,7 +248,7 @@ def _pixel_format(name: str, codec: Codec, settings: OutputConfig, chroma: str) 
         if chroma != "420":
             raise ConfigError(f"output.chroma: {settings.hardware} has 420 only", "set output.hardware to none")
         return "nv12"
-    return f"yuv{chroma}p" + ("10le" if codec.deep else "")
+    return f"yuv{chroma}p" + ("10le" if codec.ten_bit else "")
 
 
 def _options(name: str, codec: Codec, settings: OutputConfig, chroma: str, suffix: str) -> tuple[str, ...]:

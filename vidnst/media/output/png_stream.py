@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from vidnst.errors import OutputError
-from vidnst.media.images import encode_png, read_picture
+from vidnst.media.images import encode_png, read_image
 from vidnst.parallel import in_order, side_by_side
 
 TICKS_PER_SECOND = 1_000_000
@@ -25,7 +25,9 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _ANY_LENGTH = b"\x01" + b"\xff" * 7
 
 
-def read_frames(paths: Sequence[Path], size: tuple[int, int], *, shallow: bool = False) -> Generator[bytes, None, None]:
+def read_png_frames(
+    paths: Sequence[Path], size: tuple[int, int], *, shallow: bool = False
+) -> Generator[bytes, None, None]:
     """The files' bytes one after the other, as the `image2pipe` demuxer takes them.
 
     Files are read, and pictures made shallow, side by side in threads, somewhat ahead of what is asked for.
@@ -44,7 +46,7 @@ def read_frames(paths: Sequence[Path], size: tuple[int, int], *, shallow: bool =
         path = paths[place]
         data = _png(path, size)
         deep = data[_PNG_DEPTH] == 16
-        return encode_png(read_picture(path, bits=8)) if deep and shallow else data
+        return encode_png(read_image(path, bits=8)) if deep and shallow else data
 
     threads = side_by_side(size[0] * size[1] * _PIXEL_BYTES, _ROOM_BYTES)
     with (
@@ -54,7 +56,7 @@ def read_frames(paths: Sequence[Path], size: tuple[int, int], *, shallow: bool =
         yield from found
 
 
-def timed(
+def to_matroska(
     frames: Iterable[bytes],
     size: tuple[int, int],
     *,

@@ -9,10 +9,10 @@ from vidnst.config import OutputConfig
 from vidnst.errors import EncoderError, OutputError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg
-from vidnst.media.images import SUFFIXES
-from vidnst.media.input.container import describe
+from vidnst.media.images import IMAGE_SUFFIXES
+from vidnst.media.input.container import read_container
 from vidnst.media.output import audio
-from vidnst.media.output.formats import Kind, Target, choose, missing_encoder
+from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format, missing_encoder
 
 _LONGEST_SIDES = {"libx264": 16384, "libwebp": 16383, "libwebp_anim": 16383, "gif": 65535}
 """Pixels that an encoder takes along a side: x264's own limit, and what the formats have room for."""
@@ -43,7 +43,7 @@ def check_output(
     """
     stop = clip.frame_count if end is None else end
     width, height = size or (clip.width, clip.height)
-    target = choose(output, settings, frames=stop - start, width=width, height=height)
+    target = choose_format(output, settings, frames=stop - start, width=width, height=height)
     longest = _LONGEST_SIDES.get(target.encoder, max(width, height))
     if max(width, height) > longest:
         raise OutputError(
@@ -57,15 +57,15 @@ def check_output(
         _check_encoders(target, clip, settings)
 
 
-def _check_place(output: Path, target: Target, clip: ClipInfo, overwrite: bool) -> None:
+def _check_place(output: Path, target: OutputFormat, clip: ClipInfo, overwrite: bool) -> None:
     if any(output.exists() and path.exists() and output.samefile(path) for path in clip.paths):
         raise OutputError(f"{output} is the source itself", "choose another name")
     if output.exists():
         if not overwrite:
             raise OutputError(f"{output} exists already", "choose another name, or replace it with --overwrite")
-        if output.is_dir() and target.kind is not Kind.FOLDER:
+        if output.is_dir() and target.kind is not OutputKind.FOLDER:
             raise OutputError(f"{output} is a folder", "choose another name")
-        if target.kind is Kind.FOLDER:
+        if target.kind is OutputKind.FOLDER:
             check_replaceable(output)
     _check_parent(output)
 
@@ -106,8 +106,8 @@ def check_picture_name(output: Path) -> None:
     Raises:
         OutputError: it ends like none.
     """
-    if output.suffix.lower() not in SUFFIXES:
-        raise OutputError(f"{output} does not end like a picture", f"use one of {', '.join(sorted(SUFFIXES))}")
+    if output.suffix.lower() not in IMAGE_SUFFIXES:
+        raise OutputError(f"{output} does not end like a picture", f"use one of {', '.join(sorted(IMAGE_SUFFIXES))}")
 
 
 def check_replaceable(folder: Path) -> None:
@@ -119,11 +119,11 @@ def check_replaceable(folder: Path) -> None:
         raise OutputError(f"{folder} holds more than frames ({sorted(others)[0]})", "choose another name")
 
 
-def _check_encoders(target: Target, clip: ClipInfo, settings: OutputConfig) -> None:
+def _check_encoders(target: OutputFormat, clip: ClipInfo, settings: OutputConfig) -> None:
     there = ffmpeg.encoders()
     wanted = [target.encoder]
-    if clip.kind is SourceKind.VIDEO and audio.is_kept(target, settings):
-        wanted += [audio.encoder_for(target.suffix, stream) for stream in describe(clip.paths[0]).audio]
+    if clip.kind is SourceKind.VIDEO and audio.keeps_audio(target, settings):
+        wanted += [audio.encoder_for(target.suffix, stream) for stream in read_container(clip.paths[0]).audio]
     for encoder in wanted:
         if encoder != "copy" and encoder not in there:
             raise missing_encoder(encoder, there)
@@ -131,7 +131,7 @@ def _check_encoders(target: Target, clip: ClipInfo, settings: OutputConfig) -> N
         _try_hardware(target)
 
 
-def _try_hardware(target: Target) -> None:
+def _try_hardware(target: OutputFormat) -> None:
     """Encode a few grey frames: that ffmpeg has a hardware encoder does not mean that the machine has the hardware."""
     args = [*target.device_options, "-f", "lavfi", "-i", "color=gray:size=256x256:rate=25", "-frames:v", "3"]
     filters = ",".join([f"format={target.pixel_format}", *target.device_filters])

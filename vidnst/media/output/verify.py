@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vidnst.errors import CancelledError, OutputError, SourceError
 from vidnst.frames import ClipInfo
-from vidnst.media.input.container import describe, packets
+from vidnst.media.input.container import read_container, read_packet_times
 from vidnst.media.input.probe import probe_video
 
 _REMEDY = "the finished frames are kept; resume to encode again, or take another format"
@@ -19,7 +19,7 @@ _CLOCK_SECONDS = {
 _FINE_CLOCK_SECONDS = Fraction(1, 2000)
 
 
-def verify(
+def verify_output(
     path: Path,
     *,
     pts_seconds: Sequence[Fraction],
@@ -55,7 +55,7 @@ def verify(
     longer = found_pts[-1] - found_pts[0] + found_last - (pts_seconds[-1] - pts_seconds[0] + last_duration_seconds)
     if abs(longer) > max(last_duration_seconds, clock):
         raise OutputError(f"{path.name} is {float(longer):+.3f} s longer than planned", _REMEDY)
-    if sound and (streams := len(describe(path).audio)) != sound:
+    if sound and (streams := len(read_container(path).audio)) != sound:
         raise OutputError(f"{path.name} has {streams} audio streams instead of {sound}", _REMEDY)
 
 
@@ -76,13 +76,13 @@ def _look(path: Path, cancelled: Callable[[], bool] | None) -> tuple[Sequence[Fr
 
 
 def _look_at_packets(path: Path) -> tuple[Sequence[Fraction], Fraction, tuple[int, int]]:
-    info = describe(path)
-    stored = packets(path, info.video_index)
+    info = read_container(path)
+    stored = read_packet_times(path, info.video_index)
     pts = [at * stored.time_base for at in stored.pts]
     last = stored.durations[-1] * stored.time_base if stored.durations else Fraction(0)
     return pts, last, (info.width, info.height)
 
 
-def planned(clip: ClipInfo, start: int, end: int) -> tuple[tuple[Fraction, ...], Fraction]:
+def planned_times(clip: ClipInfo, start: int, end: int) -> tuple[tuple[Fraction, ...], Fraction]:
     """Time stamps of a part of a clip, and how long its last frame stays."""
     return clip.pts_seconds[start:end], clip.frame_duration_seconds(end - 1)

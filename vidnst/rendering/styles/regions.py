@@ -13,10 +13,10 @@ from vidnst.errors import CancelledError, ConfigError, RunError, SourceError
 from vidnst.events import Cancelled, OnEvent, Stage, ignore
 from vidnst.frames import ClipInfo, Shot
 from vidnst.lru_cache import LruCache
-from vidnst.media.images import encode_png, read_picture
+from vidnst.media.images import encode_png, read_image
 from vidnst.media.input.fingerprint import fingerprint
 from vidnst.media.input.frame_reader import FrameReader
-from vidnst.media.input.masks import Mask, MaskReader, feathered, find_mask, inside, shared_out
+from vidnst.media.input.masks import Mask, MaskReader, feather_mask, mask_from_pixels, normalise_masks, open_mask
 from vidnst.motion.mask_tracking import Follower
 from vidnst.rendering.styles.timeline import REST, TimedStyle
 from vidnst.runs import RunLayout, RunStore
@@ -49,7 +49,7 @@ def find_masks(
             " with the registered frames",
             "register the frames in a render of their own, or leave out the regions",
         )
-    return tuple(find_mask(name, path, clip, start=start, end=end, size=size) for name, path in masks.items())
+    return tuple(open_mask(name, path, clip, start=start, end=end, size=size) for name, path in masks.items())
 
 
 def absolute_masks(config: RenderConfig) -> dict[str, str]:
@@ -179,13 +179,13 @@ class Guides:
             self._readers[name](frame) if name in self._readers else self._tracked_mask(name, frame)
             for name in self._names
         ]
-        shared, rest = shared_out([feathered(one, self._feather) for one in raw])
+        shared, rest = normalise_masks([feather_mask(one, self._feather) for one in raw])
         return {**dict(zip(self._names, shared, strict=True)), REST: rest}
 
     def _tracked_mask(self, name: str, frame: int) -> NDArray[np.uint8]:
         path = RunLayout(self._folder).mask(name, frame)
         try:
-            found = inside(read_picture(path))
+            found = mask_from_pixels(read_image(path))
         except SourceError as error:
             raise RunError(
                 f"the mask {path} cannot be read: {error.what}", "delete it and give the same command"

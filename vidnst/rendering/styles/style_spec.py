@@ -57,17 +57,17 @@ def read_styles(styles: Sequence[str | Style]) -> tuple[StylePicture, ...]:
 
 
 def _read_style(text: Style) -> StylePicture:
-    from vidnst.media.images import is_picture, read_picture
+    from vidnst.media.images import is_image, read_image
     from vidnst.media.input.fingerprint import fingerprint
 
     path = Path(text.path)
     parts = (text.at, text.shots, text.region)
-    clip = None if exists(path) and path.is_file() and is_picture(path) else _probe_clip(path)
+    clip = None if exists(path) and path.is_file() and is_image(path) else _probe_clip(path)
     if clip is not None:
         pixels = _first_of(clip)
         return StylePicture(path, text.weight, pixels, fingerprint(clip.paths), *parts, clip)
     try:
-        pixels = read_picture(path)
+        pixels = read_image(path)
     except SourceError as error:
         raise StyleError(error.what, error.remedy) from error
     if _is_flat(pixels):

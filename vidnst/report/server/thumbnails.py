@@ -57,17 +57,17 @@ class Thumbnails:
             return self._kept[key]
 
     def _made(self, kind: str, path: Path, index: int) -> bytes | None:
-        from vidnst.media.draw.thumbnails import thumbnail
-        from vidnst.media.images import read_picture
-        from vidnst.media.input.quick_frame import glance
+        from vidnst.media.draw.thumbnails import encode_thumbnail
+        from vidnst.media.images import read_image
+        from vidnst.media.input.quick_frame import read_quick_frame
 
         with suppress(VidnstError, OSError, ValueError):
             if kind == "output":
-                pixels: Pixels | None = glance(path, index)
+                pixels: Pixels | None = read_quick_frame(path, index)
             else:
-                pixels = read_picture(path) if kind == "result" else self._source(path, index)
+                pixels = read_image(path) if kind == "result" else self._source(path, index)
             if pixels is not None:
-                return thumbnail(pixels, longest=_LONGEST_PX, most_bytes=_MOST_BYTES)
+                return encode_thumbnail(pixels, longest_side=_LONGEST_PX, max_bytes=_MOST_BYTES)
         return None
 
     def _source(self, run: Path, index: int) -> Pixels | None:

@@ -14,7 +14,7 @@ from vidnst.tools.preview.compare_layout import Layout, Zoom
 from vidnst.tools.preview.video_writer import VideoWriter, drawn_clip, is_film
 
 if TYPE_CHECKING:  # it brings OpenCV
-    from vidnst.media.draw.contact_sheet import Sheet
+    from vidnst.media.draw.contact_sheet import ContactSheet
 
 GAIN = 8.0
 _SHEET_ROWS = 4
@@ -117,14 +117,14 @@ def _write_sheet(
     *,
     overwrite: bool,
 ) -> None:
-    from vidnst.media.draw.contact_sheet import SheetTile, table
-    from vidnst.media.images import write_picture
+    from vidnst.media.draw.contact_sheet import SheetTile, draw_table
+    from vidnst.media.images import write_image
     from vidnst.media.output.preflight import check_file
 
     check_file(output, overwrite=overwrite, inputs=inputs)
     tiles = [[SheetTile(pixels) for pixels in layout.row(frames)] for frames in frames_of(columns, indices)]
     rows = [f"frame {index}" for index in indices]
-    write_picture(output, table(tiles, columns=_labels(columns, layout), rows=rows).pixels)
+    write_image(output, draw_table(tiles, columns=_labels(columns, layout), rows=rows).pixels)
 
 
 def _write_film(
@@ -139,13 +139,13 @@ def _write_film(
     *,
     overwrite: bool,
 ) -> None:
-    from vidnst.media.draw.contact_sheet import beside
+    from vidnst.media.draw.contact_sheet import join_columns
     from vidnst.media.output.preflight import check_output
 
     labels, settings = _labels(columns, layout), OutputConfig()
 
-    def drawn(frames: Sequence[Pixels]) -> "Sheet":
-        return beside(layout.row(frames), labels)
+    def drawn(frames: Sequence[Pixels]) -> "ContactSheet":
+        return join_columns(layout.row(frames), labels)
 
     first = drawn(next(frames_of(columns, [0]))).pixels
     size = (first.shape[1], first.shape[0])

@@ -44,15 +44,15 @@ class Layout:
 
     def show(self, pixels: Pixels) -> Pixels:
         """A frame `(H, W, 3)` as it is shown, 8 bits."""
-        from vidnst.media.draw.contact_sheet import resized
+        from vidnst.media.draw.contact_sheet import resize_image
 
         height, width = pixels.shape[:2]
         if self._part is None:
-            return resized(pixels, max(1, round(width * self._height / height)), self._height)
+            return resize_image(pixels, max(1, round(width * self._height / height)), self._height)
         left, top, right, bottom = self._part
         rows = slice(round(top * height), max(round(top * height) + 1, round(bottom * height)))
         across = slice(round(left * width), max(round(left * width) + 1, round(right * width)))
-        return resized(pixels[rows, across], *self._size)
+        return resize_image(pixels[rows, across], *self._size)
 
     def row(self, frames: Sequence[Pixels]) -> list[Pixels]:
         """Frames of one moment as they are shown, with the difference of the last two where that is wanted."""
@@ -62,8 +62,8 @@ class Layout:
 
 def difference_of(left: Pixels, right: Pixels, *, gain: float) -> Pixels:
     """`gain` times how far two pictures of 8 bits lie from each other, cut off at 255: black where they are equal."""
-    from vidnst.media.draw.contact_sheet import resized
+    from vidnst.media.draw.contact_sheet import resize_image
 
-    other = resized(right, left.shape[1], left.shape[0])
+    other = resize_image(right, left.shape[1], left.shape[0])
     away = np.abs(left.astype(np.float32) - other.astype(np.float32)) * gain
     return np.clip(np.rint(away), 0, 255).astype(np.uint8)

@@ -58,15 +58,15 @@ class Recorder:
 
     def read(self, step: int) -> Pixels:
         """A kept picture, `(H, W, 3)` of 8 or 16 bits."""
-        from vidnst.media.images import read_picture
+        from vidnst.media.images import read_image
 
-        return read_picture(self._path(step))
+        return read_image(self._path(step))
 
     def copy(self, step: int, path: Path) -> None:
         """Write a kept picture where it is wanted, in the format that the name says."""
-        from vidnst.media.images import write_picture
+        from vidnst.media.images import write_image
 
-        write_picture(path, self.read(step))
+        write_image(path, self.read(step))
 
     def _write(self, step: int, pixels: Pixels) -> None:
         from vidnst.media.images import encode_png

@@ -16,7 +16,7 @@ from vidnst.tools.preview.video_writer import VideoWriter
 
 if TYPE_CHECKING:  # they bring OpenCV
     from vidnst.media.draw.loss_chart import LossChart
-    from vidnst.media.draw.text import Paper
+    from vidnst.media.draw.text import ImageBuffer
 
 _USUAL_FRAMES = 150
 """Of a film whose steps lie in equal ratios, at most."""
@@ -75,7 +75,7 @@ class Canvas:
         """x and y of the picture's upper left corner."""
         self._chart_at = (width + gap, (tall - down) // 2) if beside else ((wide - across) // 2, height + gap)
 
-    def frame(self, picture: Pixels, chart: "Paper | None") -> "Paper":
+    def frame(self, picture: Pixels, chart: "ImageBuffer | None") -> "ImageBuffer":
         """One frame, `(size[1], size[0], 3)` uint8 RGB."""
         from vidnst.frames import to_bits
 
@@ -109,13 +109,13 @@ def write_film(
     with VideoWriter(output, recorder.config.output) as film:
         for step in shown:
             times = max(1, math.ceil(_HOLD_SECONDS * rate)) if step == last else 1
-            film.add(canvas.frame(recorder.read(step), chart.until(step) if chart else None), times=times)
+            film.add(canvas.frame(recorder.read(step), chart.draw_until(step) if chart else None), times=times)
         film.encode(rate=rate, on_event=recorder.on_event, cancelled=recorder.cancelled)
 
 
 def _chart(steps: Sequence[RecordedStep], size: tuple[int, int], *, log_steps: bool) -> "LossChart":
-    from vidnst.media.draw.loss_chart import Curve, LossChart
+    from vidnst.media.draw.loss_chart import LossChart, LossCurve
 
-    curves = [Curve(name, colour, [step.losses[name] for step in steps]) for name, colour in _COLOURS.items()]
+    curves = [LossCurve(name, colour, [step.losses[name] for step in steps]) for name, colour in _COLOURS.items()]
     marks = [after.evaluation for before, after in pairwise(steps) if after.height != before.height]
     return LossChart([step.evaluation for step in steps], curves, size=size, log_steps=log_steps, marks=marks)

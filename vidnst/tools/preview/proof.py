@@ -88,7 +88,7 @@ def proof(
         ConfigError: an axis without values or with an unknown key, more than `MOST_CELLS` cells, or a wrong value.
         VidnstError: of the kind that fits, before anything is painted if it can be known then.
     """
-    from vidnst.media.images import write_picture
+    from vidnst.media.images import write_image
     from vidnst.media.output.preflight import check_file, check_picture_name
     from vidnst.runs.atomic_files import write_bytes_whole
 
@@ -118,7 +118,7 @@ def proof(
     sheet, places = draw(plan, cells, pictures, losses, stills)
     evaluations = [one.evaluations for one in painted]
     found = tuple(map(ProofCell, cells, pictures, losses, evaluations, places))
-    write_picture(path, sheet)
+    write_image(path, sheet)
     write_bytes_whole(beside, json.dumps(described(plan, found), indent=2, default=str).encode() + b"\n")
     on_event(RunFinished(str(path), len(cells), time.monotonic() - began))
     return Proof(path, beside, found)

@@ -13,7 +13,7 @@ from vidnst.rendering.styles.style_spec import StylePicture
 from vidnst.tools.preview.single_frames import StillSource
 
 if TYPE_CHECKING:  # it brings OpenCV
-    from vidnst.media.draw.contact_sheet import LabelPlace
+    from vidnst.media.draw.contact_sheet import TileBox
 
 LossValues: TypeAlias = Mapping[str, float]
 Stills: TypeAlias = Mapping[tuple[int, int | None], Pixels]
@@ -43,7 +43,7 @@ class ProofCell:
     losses: Mapping[str, float]
     """content, style and tv, relative, as the settings without any axis count them: one ruler for all cells."""
     evaluations: int
-    place: "LabelPlace"
+    place: "TileBox"
     """Where it lies on the sheet."""
 
 
@@ -80,7 +80,7 @@ def combinations(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 def draw(
     plan: SheetPlan, cells: Sequence[Cell], pictures: Sequence[Pixels], losses: Sequence[LossValues], stills: Stills
-) -> "tuple[Pixels, list[LabelPlace]]":
+) -> "tuple[Pixels, list[TileBox]]":
     """The sheet, `(H, W, 3)` uint8 RGB, and where on it each cell lies.
 
     At the left of each group of rows are its source frame and its styles; the last axis goes across, the other down.
@@ -91,7 +91,7 @@ def draw(
         pictures, losses: of each of them.
         stills: frames by index and longest side.
     """
-    from vidnst.media.draw.contact_sheet import SheetTile, stacked, table
+    from vidnst.media.draw.contact_sheet import SheetTile, draw_table, stack_images
 
     key = list(plan.axes)[-1] if plan.axes else ""
     tiles: list[list[SheetTile | None]] = []
@@ -100,7 +100,7 @@ def draw(
         [f"{key} =\u00a0{_value(value)}" for value in plan.axes[key]] if key else [_names(look) for look in plan.looks]
     )
     height, width = pictures[0].shape[:2]
-    shown = [stacked([style.pixels for style in look], width, height) for look in plan.looks]
+    shown = [stack_images([style.pixels for style in look], width, height) for look in plan.looks]
     if not key:
         tiles.append([None, *(SheetTile(pixels) for pixels in shown)])
         rows.append("")
@@ -114,7 +114,7 @@ def draw(
         tiles.append([*side, *(SheetTile(pictures[number], _caption(losses[number])) for number in part)])
         rows.append(_row_label(plan, cell))
     columns = ["source", "style", *heads] if key else ["source", *heads]
-    drawn = table(tiles, columns=columns, rows=rows, title=_title(plan))
+    drawn = draw_table(tiles, columns=columns, rows=rows, title=_title(plan))
     begin, skip = (0, 2) if key else (1, 1)
     return drawn.pixels, [place for row in drawn.places[begin:] for place in row[skip:] if place is not None]
 

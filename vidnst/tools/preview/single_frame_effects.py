@@ -28,10 +28,10 @@ def filtered(pixels: Pixels, config: RenderConfig) -> Pixels:
     """A source frame `(H, W, 3)` after the filters that come before rendering."""
     if not config.filters.before:
         return pixels
-    from vidnst.media.effects.effect_chain import filtering_chain
+    from vidnst.media.effects.effect_chain import source_chain
 
     picture = to_float(pixels)
-    chain = filtering_chain(config).learned([(picture, picture)])
+    chain = source_chain(config).fit([(picture, picture)])
     return from_float(chain(picture, picture, {}, None)[0], 16 if pixels.dtype.itemsize == 2 else 8)
 
 
@@ -41,10 +41,10 @@ def recoloured(
     """Styles in the colours of some frames, where that is asked for."""
     if config.colour.transfer == "none" and config.colour.keep != "matched":
         return tuple(styles)
-    from vidnst.media.effects.colour_space import shrunk
-    from vidnst.media.effects.colour_transfer import colours_of
+    from vidnst.media.effects.colour_space import shrink_image
+    from vidnst.media.effects.colour_transfer import sample_colours
 
-    colours = colours_of([shrunk(to_float(pixels), 256) for pixels in frames], seed=config.optimize.seed)
+    colours = sample_colours([shrink_image(to_float(pixels), 256) for pixels in frames], seed=config.optimize.seed)
     return tuple(replace(style, pixels=coloured(style.pixels, colours, config)) for style in styles)
 
 
@@ -82,5 +82,5 @@ def finished(painted: Stylized, source: Pixels, config: RenderConfig, *, bits: L
     from vidnst.media.effects.effect_chain import finishing_chain
 
     picture, original = to_float(state), to_float(source)
-    chain = finishing_chain(config).learned([(picture, original)])
+    chain = finishing_chain(config).fit([(picture, original)])
     return from_float(chain(picture, original, {}, None)[0], bits)

@@ -85,7 +85,7 @@ class StillSource:
             BadFrameError: one does not decode.
             SourceError: registered frames have too little in common.
         """
-        from vidnst.media.adjust.adjustments import Adjuster, study
+        from vidnst.media.adjust.adjustments import Adjuster, find_adjustments
         from vidnst.media.input.frame_cache import FrameCache
         from vidnst.media.input.frame_reader import fit_size
 
@@ -93,7 +93,7 @@ class StillSource:
         shots, pixels = [Shot(self.start, self.end)], fit_size(self.clip.width, self.clip.height, size)
         if settings.adjusts:
             shots = self.shots()
-            found = study(self.clip, shots, settings)
+            found = find_adjustments(self.clip, shots, settings)
             pixels = found.size(self.clip, size)
             adjuster = Adjuster(found, self.clip, pixels)
         policy = settings.on_bad_frame

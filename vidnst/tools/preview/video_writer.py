@@ -13,7 +13,7 @@ from vidnst.events import Cancelled, OnEvent, Stage, ignore
 from vidnst.frames import ClipInfo, SourceKind
 
 if TYPE_CHECKING:
-    from vidnst.media.draw.text import Paper
+    from vidnst.media.draw.text import ImageBuffer
 
 
 class VideoWriter:
@@ -42,7 +42,7 @@ class VideoWriter:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def add(self, pixels: "Paper", *, times: int = 1) -> None:
+    def add(self, pixels: "ImageBuffer", *, times: int = 1) -> None:
         """The next frame, `(H, W, 3)` uint8 RGB of the same size as all others, shown so many times."""
         from vidnst.media.images import encode_png
         from vidnst.runs.atomic_files import writing
@@ -123,6 +123,6 @@ def drawn_clip(
 
 def is_film(output: Path) -> bool:
     """Whether an output's name asks for a film rather than one picture; `.webp`, which may be either, for a film."""
-    from vidnst.media.images import SUFFIXES
+    from vidnst.media.images import IMAGE_SUFFIXES
 
-    return output.suffix.lower() not in SUFFIXES - {".webp"}
+    return output.suffix.lower() not in IMAGE_SUFFIXES - {".webp"}
