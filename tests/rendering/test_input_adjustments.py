@@ -224,5 +224,5 @@ def test_a_registered_burst_is_stylized_at_its_cropped_size(burst: Path, tmp_pat
     config = settings(registration="ecc", deflicker=5, iterations=4, size=64, end="3")
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config)
     plan = json.loads((tmp_path / "out.vidnst" / "plan.json").read_text())
-    shapes = {read_picture(path).shape for path in (tmp_path / "out").iterdir()}
+    shapes = {read_image(path).shape for path in (tmp_path / "out").iterdir()}
     assert shapes == {(plan["height"], plan["width"], 3)}
