@@ -10,14 +10,12 @@ import heapq
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -29,6 +27,8 @@ from vidnst.farm.provisioning import WorkerCounts
 from vidnst.farm.scheduler import run_plan
 from vidnst.frames import to_16_bits
 from vidnst.rendering.batch.run import run_batch
+from vidnst.rendering.batch.shot_queue import ShotQueue
+from vidnst.rendering.batch.stages import BatchState
 
 
 @dataclass
@@ -94,7 +94,7 @@ class TimelessPool(SleepingPool):
     rendering.
     """
 
-    batch: Any = None
+    state: BatchState
     now = 0.0
     _seen: tuple[str, ...] = ()
     _written = True
@@ -106,13 +106,13 @@ class TimelessPool(SleepingPool):
     def wait(self, timeout_seconds: float) -> list[Outcome]:
         while not self._prepared():
             time.sleep(0.001)
-        ready = tuple(clip.ticket.spec.name for clip in self.batch._floor.ready)
+        ready = tuple(clip.job.spec.name for clip in self.state.ready)
         if ready != self._seen:  # the scheduler has not been asked since
             self._seen = ready
             return []
         if not self._written:
-            for clip in self.batch._floor.open:
-                clip._writer.flush()
+            for clip in self.state.rendering:
+                clip.flush()
             self._written = True
             return []
         if not self._heap:
@@ -123,10 +123,10 @@ class TimelessPool(SleepingPool):
         return [Outcome(worker, value=_result(job))]
 
     def _prepared(self) -> bool:
-        with self.batch._board.lock:
-            states = [ticket.state for ticket in self.batch._board.tickets.values()]
-            ahead = sum(clip.host is None for clip in self.batch._floor.ready)
-            return states.count("preparing") == ahead and (ahead >= self.batch._floor.ahead or "queued" not in states)
+        with self.state.jobs.lock:
+            states = [job.state for job in self.state.jobs.all]
+            ahead = sum(clip.host is None for clip in self.state.ready)
+            return states.count("preparing") == ahead and (ahead >= self.state.prepare_ahead or "queued" not in states)
 
 
 def _result(job: Any) -> Any:
@@ -137,9 +137,19 @@ def _result(job: Any) -> Any:
     return Stylized(to_16_bits(job.content), {"total": 1.0}, job.iterations, 0.0)
 
 
-def in_time_of(pool: SleepingPool) -> Any:
-    """Return `run_plan` with a pool's clock, by which the scheduler measures how long nodes take."""
-    return partial(run_plan, clock=pool.clock)
+def driven_by(pool: SleepingPool) -> dict[str, Callable[..., Any]]:
+    """Return what makes `run_batch` use a pool, by whose clock the scheduler measures how long nodes take."""
+
+    @contextmanager
+    def start(*_: object, **__: object) -> Iterator[tuple[SleepingPool, WorkerCounts]]:
+        yield pool, WorkerCounts(pool.styles, pool.flows, 1)
+
+    def schedule(shots: ShotQueue, _: object, **options: Any) -> object:
+        if isinstance(pool, TimelessPool):
+            pool.state = shots.state
+        return run_plan(shots, pool, clock=pool.clock, **options)
+
+    return {"start": start, "schedule": schedule}
 
 
 def measure_utilization(
@@ -156,22 +166,12 @@ def measure_utilization(
     pool = (TimelessPool if timeless else SleepingPool)(workers, max(2, workers // 4), seconds, 100)
     last = 0.0
 
-    @contextmanager
-    def hire(batch: Any) -> Iterator[tuple[SleepingPool, WorkerCounts]]:
-        if isinstance(pool, TimelessPool):
-            pool.batch = batch
-        yield pool, WorkerCounts(pool.styles, pool.flows, 1)
-
     def hear(event: Event) -> None:
         nonlocal last
         if isinstance(event, JobChanged) and event.state == "rendering":
             last = pool.clock()
 
-    with (
-        patch("vidnst.rendering.batch.run._Batch._hire", hire),
-        patch("vidnst.rendering.batch.run.run_plan", in_time_of(pool)),
-    ):
-        summary = run_batch(path, on_event=hear)
+    summary = run_batch(path, on_event=hear, **driven_by(pool))
     end = max(end for _, end in pool.spans)
     return {
         "jobs": summary.done,

@@ -145,7 +145,7 @@ class ClipRender:
         assert self.host is not None
         if self.host.dropped:
             return ()
-        self._writer.flush()
+        self.flush()
         uneven = self._shot_memory.even_out(self.plans(), without=self.host.failed_shots)
         if uneven:
             self._done, self.frames_finished = finished_before(self.render)
@@ -153,6 +153,10 @@ class ClipRender:
             self._queue_shots(uneven)
             self._reporter = Reporter(self.render.store, self._on_event, frames_done=len(self.frames_finished))
         return uneven
+
+    def flush(self) -> None:
+        """Wait until all results so far are in the run folder."""
+        self._writer.flush()
 
     def report(self, event: NodeEvent) -> None:
         """Pass an event of the scheduler on to the clip's log and listener."""

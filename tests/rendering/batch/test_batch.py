@@ -11,27 +11,27 @@ from support.command_line import Vidnst
 from support.killed_batch import kill_and_resume
 from support.media import write_burst
 from support.worker_utilization import measure_utilization
-from vidnst.rendering.batch.job_state import ask, read_board, state_folder
 
+from vidnst.api import render
 from vidnst.errors import BadFrameError, CancelledError, ConfigError, DiskFullError, OutputError, RunError
 from vidnst.events import Event, JobChanged, Warned
 from vidnst.farm.plan import Node
 from vidnst.farm.workers import StyleWorker
 from vidnst.media.images import read_image
 from vidnst.rendering.batch.job_file import read_jobs
+from vidnst.rendering.batch.job_states import ask, read_job_states, state_folder
 from vidnst.rendering.batch.run import run_batch
 from vidnst.rendering.node_jobs import RenderHost
-from vidnst.rendering.pipeline import render
 from vidnst.runs import RunStore, read_events
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vidnst.rendering.batch.run._LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("vidnst.rendering.batch.run.CONTROL_SECONDS", 0.0)
 
 
 def rows(path: Path) -> dict[str, dict[str, Any]]:
-    board = read_board(state_folder(path))
+    board = read_job_states(state_folder(path))
     assert board is not None
     return {row["name"]: row for row in board["jobs"]}
 

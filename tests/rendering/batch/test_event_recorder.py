@@ -12,6 +12,7 @@ import vidnst
 from vidnst.config.loader import build_config
 from vidnst.errors import CancelledError, RunError
 from vidnst.events import Event, Stage, Warned, ignore
+from vidnst.rendering import run_setup
 from vidnst.rendering.batch.run import run_batch
 from vidnst.runs import read_events
 from vidnst.runs.event_recorder import EventRecorder
@@ -75,21 +76,21 @@ def test_a_job_that_fails_says_so_in_its_run(tmp_path: Path, monkeypatch: pytest
 def test_what_is_told_before_the_first_frame_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before there is a run folder, while the run is begun, and that it ended there."""
     source, style = write_burst(tmp_path / "clip", 3, seed=1), write_style(tmp_path / "style.png", seed=1)
-    begin, study = vidnst.rendering.pipeline.prepare, vidnst.rendering.pipeline.study_input
+    check, study = run_setup.check_request, run_setup.study_source
 
     def prepare(*arguments: Any, on_event: Any, **options: Any) -> Any:
         on_event(Warned("early"))
-        return begin(*arguments, on_event=on_event, **options)
+        return check(*arguments, on_event=on_event, **options)
 
-    def look(job: Any, store: Any, shots: Any, on_event: Any, cancelled: Any) -> Any:
+    def look(checked: Any, store: Any, shots: Any, on_event: Any, cancelled: Any) -> Any:
         on_event(Stage("looking"))
         on_event(Warned("dark"))
         if broken:
             raise RunError("too dark", "light it")
-        return study(job, store, shots, on_event, cancelled)
+        return study(checked, store, shots, on_event, cancelled)
 
-    monkeypatch.setattr("vidnst.rendering.pipeline.prepare", prepare)
-    monkeypatch.setattr("vidnst.rendering.pipeline.study_input", look)
+    monkeypatch.setattr(run_setup, "check_request", prepare)
+    monkeypatch.setattr(run_setup, "study_source", look)
     for broken in (True, False):
         try:
             vidnst.render(source, style=style, output=tmp_path / "out", config=build_config(QUICK))

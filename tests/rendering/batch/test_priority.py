@@ -1,19 +1,16 @@
 """Clips that are more urgent than others get workers first, in a time of the test's own."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.batches import add_entry, job_states, write_jobs
 from support.media import write_burst, write_style
-from support.worker_utilization import TimelessPool, in_time_of
+from support.worker_utilization import TimelessPool, driven_by
 
 from vidnst.events import Event, JobChanged
 from vidnst.farm.jobs import StylizeJob
 from vidnst.farm.plan import by_shot
-from vidnst.farm.provisioning import WorkerCounts
 from vidnst.frames import Shot
 from vidnst.rendering.batch.job_file import read_jobs
 from vidnst.rendering.batch.run import run_batch
@@ -34,21 +31,16 @@ class LoggingPool(TimelessPool):
             self.starts.append((self.now, job.look.key, self.spans[-1][1]))
 
 
-def run_timeless(monkeypatch: pytest.MonkeyPatch, path: Path, pool: LoggingPool, hear: Any) -> None:
-    @contextmanager
-    def hire(batch: Any) -> Iterator[tuple[LoggingPool, WorkerCounts]]:
-        pool.batch = batch
-        yield pool, WorkerCounts(pool.styles, pool.flows, 1)
-
-    monkeypatch.setattr("vidnst.rendering.batch.run._LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("vidnst.rendering.batch.run._Batch._hire", hire)
-    monkeypatch.setattr("vidnst.rendering.batch.run.run_plan", in_time_of(pool))
-    run_batch(path, on_event=hear)
+@pytest.fixture(autouse=True)
+def _prompt_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vidnst.rendering.batch.run.CONTROL_SECONDS", 0.0)
 
 
-def test_a_clip_of_higher_priority_that_is_added_gets_the_next_workers_that_are_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def run_timeless(path: Path, pool: LoggingPool, hear: Any) -> None:
+    run_batch(path, on_event=hear, **driven_by(pool))
+
+
+def test_a_clip_of_higher_priority_that_is_added_gets_the_next_workers_that_are_free(tmp_path: Path) -> None:
     """As many clips as there are workers are in work, each with more frames ready than there are workers."""
     settings = {"optimize.iterations": 100, "schedule.passes": 2}
     path = write_jobs(tmp_path, clips=9, styles=1, frames=16, set=settings)
@@ -64,7 +56,7 @@ def test_a_clip_of_higher_priority_that_is_added_gets_the_next_workers_that_are_
         if (event.job, event.state) == ("clip0-style0", "encoding"):
             add_entry(path, sources="clips/urgent", styles="styles/urgent.png", priority=5, set=settings)
 
-    run_timeless(monkeypatch, path, pool, hear)
+    run_timeless(path, pool, hear)
     assert set(job_states(path).values()) == {"done"}
     (job,) = [clip for clip in read_jobs(path).clips if clip.priority]
     config = job.request.config
@@ -81,7 +73,7 @@ def test_a_clip_of_higher_priority_that_is_added_gets_the_next_workers_that_are_
     assert last < 0.5 * pool.now
 
 
-def test_in_the_end_priorities_still_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_the_end_priorities_still_hold(tmp_path: Path) -> None:
     """All shots are begun, and none goes before another, but for those that are more urgent."""
     settings = {"optimize.iterations": 100, "schedule.passes": 2}
     path = write_jobs(tmp_path, clips=3, styles=1, frames=16, set=settings)
@@ -93,5 +85,5 @@ def test_in_the_end_priorities_still_hold(tmp_path: Path, monkeypatch: pytest.Mo
         if isinstance(event, JobChanged) and event.state == "encoding":
             done.append(event.job)
 
-    run_timeless(monkeypatch, path, LoggingPool(16, 4, 8.0, 100), hear)
+    run_timeless(path, LoggingPool(16, 4, 8.0, 100), hear)
     assert set(done[:2]) == {"clip0-urgent", "clip1-urgent"}

@@ -15,6 +15,7 @@ from support.batches import job_states, write_jobs
 from vidnst.cli.commands.options import stop_on_signal
 from vidnst.errors import CancelledError
 from vidnst.events import Event, JobChanged
+from vidnst.rendering.batch import stages
 from vidnst.rendering.batch.run import run_batch
 
 
@@ -22,21 +23,19 @@ from vidnst.rendering.batch.run import run_batch
 def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """The second clip's preparation hangs, deaf to all; says when it does."""
     release, hangs = threading.Event(), threading.Event()
-    from vidnst.rendering.batch import prepare_threads
-
-    begin, calls = prepare_threads.begin, count()
+    prepare, calls = stages.prepare_render, count()
 
     def hang(*arguments: Any, **options: Any) -> Any:
         if next(calls):
             hangs.set()
             release.wait(60)
-        return begin(*arguments, **options)
+        return prepare(*arguments, **options)
 
-    monkeypatch.setattr(prepare_threads, "begin", hang)
+    monkeypatch.setattr(stages, "prepare_render", hang)
     yield hangs
     release.set()
     for thread in threading.enumerate():
-        if thread.name.startswith(("prepare-", "pack-")):
+        if thread.name.startswith(("prepare-", "encode-")):
             thread.join(60)
 
 

@@ -29,7 +29,7 @@ from vidnst.rendering.style_cache import StyleCache
 
 StartWorkers: TypeAlias = Callable[..., AbstractContextManager[tuple[SharingPool, WorkerCounts]]]
 
-_CONTROL_SECONDS = 0.5
+CONTROL_SECONDS = 0.5
 """Time between two looks at control files and at the job file."""
 _MOST_AHEAD = 32
 """Clips prepared ahead: short ones begin and end in waves, and then each worker may want another."""
@@ -57,7 +57,6 @@ def run_batch(
     cancelled: Cancelled | None = None,
     start: StartWorkers = start_workers,
     schedule: Callable[..., object] = run_plan,
-    control_seconds: float = _CONTROL_SECONDS,
 ) -> BatchSummary:
     """Render the jobs of a file; what an earlier call has finished is not rendered again.
 
@@ -68,7 +67,6 @@ def run_batch(
         cancelled: asked several times a second; True stops the batch.
         start: starts the workers, with the signature of `start_workers`.
         schedule: runs the nodes, with the signature of `run_plan`.
-        control_seconds: time between two looks at control files and at the job file.
 
     Raises:
         ConfigError: the file is wrong; names the place.
@@ -82,7 +80,7 @@ def run_batch(
     try:
         states.update(asked.clips)
         batch = _Batch(jobs, states, asked.farm, farm, on_event, cancelled or (lambda: False))
-        return batch.run(start, schedule, control_seconds)
+        return batch.run(start, schedule)
     except CancelledError as error:
         raise CancelledError(error.what, f"continue with: vidnst batch {shlex.quote(str(jobs))}") from error
     finally:
@@ -113,13 +111,11 @@ class _Batch:
         self._state = BatchState(jobs, on_event)
         self._shots: ShotQueue | None = None
         """None until there are workers."""
-        self._control_seconds = _CONTROL_SECONDS
         self._controlled = time.monotonic()
         self._stamp = _stamp(path)
 
-    def run(self, start: StartWorkers, schedule: Callable[..., object], control_seconds: float) -> BatchSummary:
+    def run(self, start: StartWorkers, schedule: Callable[..., object]) -> BatchSummary:
         """Work until every job is over."""
-        self._control_seconds = control_seconds
         self._jobs.obey()  # earlier commands may decide whether anything is left to do
         self._jobs.write(now=True)
         threads = self._start_threads()
@@ -203,7 +199,7 @@ class _Batch:
                     self._finish_round(clip)
         if self._shots is not None:
             self._shots.look_ahead()
-        if time.monotonic() - self._controlled >= self._control_seconds:
+        if time.monotonic() - self._controlled >= CONTROL_SECONDS:
             self._controlled = time.monotonic()
             self._jobs.obey()
             self._reread_jobs()

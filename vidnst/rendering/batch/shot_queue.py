@@ -32,7 +32,7 @@ class ShotQueue:
 
     def __init__(self, state: BatchState, styles: StyleCache, workers: Sequence[str]) -> None:
         self.workers = tuple(workers)
-        self._state = state
+        self.state = state
         self._styles = styles
         self._near_end = False
         """True if all shots are to begin, and position in the job file no longer counts."""
@@ -52,11 +52,11 @@ class ShotQueue:
                     self._begin_rendering(clip)
                 component = clip.next_component(self._order_of(clip.job))
             except VidnstError as error:
-                self._state.end(clip, error)
+                self.state.end(clip, error)
                 continue
             if clip.is_handed_out:
-                with self._state.jobs.lock:
-                    self._state.ready.remove(clip)
+                with self.state.jobs.lock:
+                    self.state.ready.remove(clip)
             return component
         raise StopIteration
 
@@ -71,14 +71,14 @@ class ShotQueue:
         if self._near_end and shots < _MOST_SHOTS_AT_END * len(self.workers):
             return True
         priority = clip.job.spec.priority
-        return any(other.job.spec.priority < priority for other in self._state.rendering if not other.is_settled)
+        return any(other.job.spec.priority < priority for other in self.state.rendering if not other.is_settled)
 
     def look_ahead(self) -> None:
         """Find out if the end is near; once all shots have begun, the answer stays as it was."""
-        with self._state.jobs.lock:
-            ready = [clip for clip in self._state.ready if not clip.job.paused]
-            known = {*ready, *(clip for clip in self._state.rendering if not clip.job.paused)}
-            jobs = [job for job in self._state.jobs.all if not job.paused]
+        with self.state.jobs.lock:
+            ready = [clip for clip in self.state.ready if not clip.job.paused]
+            known = {*ready, *(clip for clip in self.state.rendering if not clip.job.paused)}
+            jobs = [job for job in self.state.jobs.all if not job.paused]
             coming = sum(job.state in ("queued", "preparing") for job in jobs)
         if ready:
             self._near_end = is_near(
@@ -90,23 +90,23 @@ class ShotQueue:
             )
 
     def _first_ready(self) -> BatchClip | None:
-        with self._state.jobs.lock:
-            for clip in [clip for clip in self._state.ready if clip.job.cancelled and clip.host is None]:
-                self._state.end(clip, None)
-            able = [clip for clip in self._state.ready if not clip.job.paused]
+        with self.state.jobs.lock:
+            for clip in [clip for clip in self.state.ready if clip.job.cancelled and clip.host is None]:
+                self.state.end(clip, None)
+            able = [clip for clip in self.state.ready if not clip.job.paused]
             return min(able, key=lambda clip: clip.job.urgency, default=None)
 
     def _begin_rendering(self, clip: BatchClip) -> None:
-        sharing = max(1, min(len(self.workers), len(self._state.jobs.by_name)), len(self._state.rendering) + 1)
+        sharing = max(1, min(len(self.workers), len(self.state.jobs.by_name)), len(self.state.rendering) + 1)
         clip.open(self._styles, workers=self.workers, cache_bytes=CACHE_BYTES // sharing)
         store = clip.render.store
-        before, now = recorded_threads(store), self._state.jobs.threads
+        before, now = recorded_threads(store), self.state.jobs.threads
         if before is not None and before != now:
             note = f"its first frames were made with {before} threads and the others are with {now}: bytes may differ"
             clip.render.recorder(Warned(note))
         record_threads(store, now)
-        self._state.rendering.append(clip)
-        self._state.jobs.change(clip.job, "rendering")
+        self.state.rendering.append(clip)
+        self.state.jobs.change(clip.job, "rendering")
 
     def _order_of(self, job: JobState) -> Callable[[], int]:
         """Order by priority, then position; near the end by priority alone, so that the frames' progress decides."""
