@@ -34,7 +34,7 @@ from vidnst.farm.jobs import Stylized, StylizeJob
 from vidnst.farm.memory_fallback import MemoryLadder
 from vidnst.farm.workers import StyleWorker, StyleWorkerFactory
 from vidnst.frames import to_16_bits
-from vidnst.rendering.pipeline import render
+from vidnst.api import render
 from vidnst.style.memory.modes import MemoryMode
 from vidnst.tools.bench.full_renders import drawn_footage
 
