@@ -28,8 +28,8 @@ ROOMS = (
 
 FLOOR = {room: number for number, rooms in enumerate(ROOMS) for room in rooms}
 
-PUBLIC = {"vidnst", "vidnst.__main__"}
-"""The entry points: the public names, which are loaded when they are asked for, and the command line."""
+PUBLIC = {"vidnst", "vidnst.api", "vidnst.__main__"}
+"""The entry points, which know every room: the Python API, and the command line."""
 
 OUTSIDE = {
     "torch": (

@@ -4,11 +4,14 @@ import logging
 import sys
 import traceback
 
+from vidnst.errors import VidnstError
+from vidnst.openmp import set_openmp_defaults
+
 
 def main() -> None:
     """Run `vidnst`; never returns."""
+    set_openmp_defaults()
     from vidnst.cli.app import app
-    from vidnst.errors import VidnstError
 
     try:
         app()

@@ -176,7 +176,7 @@ def test_a_paused_job_waits_while_others_go_on_and_a_cancelled_one_is_let_go(tmp
 
 def test_a_cancelled_job_stays_so_until_it_is_resumed(tmp_path: Path) -> None:
     path = write_jobs(tmp_path, clips=2, styles=1)
-    with pytest.raises(RunError, match="never been begun"):
+    with pytest.raises(RunError, match="never been started"):
         ask(path, "pause", "all")
     listen = When("preparing", "clip0-style0", lambda: ask(path, "cancel", "clip1-style0"))
     assert run_batch(path, on_event=listen).cancelled == 1
