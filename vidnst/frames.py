@@ -1,5 +1,7 @@
 """The vocabulary of pictures in time: frames, clips and shots. Standard library and numpy only."""
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -173,3 +175,8 @@ def spread_over(first: int, end: int, count: int) -> list[int]:
     length = end - first
     count = min(count, length)
     return [first + (2 * number + 1) * length // (2 * count) for number in range(count)]
+
+
+def shot_number(shots: Sequence[Shot], index: int) -> int:
+    """Position in `shots`, which follow each other without gaps, of the shot that holds a frame."""
+    return bisect_right(shots, index, key=lambda shot: shot.start) - 1

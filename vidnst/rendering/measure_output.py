@@ -1,6 +1,5 @@
 """Measuring an output against its source: what `vidnst measure` does, and what a render does at its end."""
 
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from vidnst.config.loader import build_config
 from vidnst.errors import OutputError, SourceError, VidnstError
 from vidnst.events import Cancelled, Measured, OnEvent, Stage, Warned, ignore
 from vidnst.farm.plan import closed, key_frames
-from vidnst.frames import ClipInfo, Pixels, Shot
+from vidnst.frames import ClipInfo, Pixels, Shot, shot_number
 from vidnst.rendering.effects_pass import coloured, final_frames
 from vidnst.rendering.prepare import Job, read_features
 from vidnst.rendering.styles.guidance_builder import recall_director
@@ -223,7 +222,7 @@ def loss_evaluator(
     stylizer = Stylizer(features, pictures, config, device=pick_device(config.farm.device))
 
     def evaluate(index: int, source: Pixels, output: Pixels) -> Mapping[str, float]:
-        shot = bisect_right([shot.start for shot in footage.shots], index) - 1
+        shot = shot_number(footage.shots, index)
         guidance = direct(shot, index) if direct else None
         terms = stylizer.evaluate(from_pixels(source), from_pixels(output), guidance)
         return {name: terms[name] for name in LOSSES}

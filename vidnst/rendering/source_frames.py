@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from vidnst.events import OnEvent, Warned
-from vidnst.frames import Pixels, Shot, spread_over
+from vidnst.frames import Pixels, Shot, shot_number, spread_over
 from vidnst.rendering.prepare import Job
 from vidnst.runs import RunStore
 
@@ -58,9 +58,4 @@ def some_frames(job: Job, shots: Sequence[Shot], count: int) -> list[Pixels]:
     """Frames spread over a job's range, as they are rendered."""
     wanted = spread_over(job.start, job.end, count)
     with open_frames(job, shots) as frames:
-        return [
-            frames.get(number, index)
-            for number, shot in enumerate(shots)
-            for index in wanted
-            if shot.start <= index < shot.end
-        ]
+        return [frames.get(shot_number(shots, index), index) for index in wanted]
