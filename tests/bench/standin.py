@@ -95,7 +95,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         marks = Marks()
         with (
             patch("vidnst.farm.workers.StyleWorkerFactory", made),
-            patch("vidnst.farm.provisioning._hands", return_value=asked.concurrency),
+            patch("vidnst.farm.provisioning._concurrency", return_value=asked.concurrency),
         ):
             output = Path(folder) / "out.mp4"
             render(footage.clip, style=footage.style, output=output, config=config, on_event=marks)

@@ -1,5 +1,6 @@
 """A pool of Ray actors, on this machine or on a cluster."""
 
+import logging
 import os
 import threading
 import time
@@ -149,7 +150,8 @@ class RayPool:
         # Ray's own restarts would hide deaths from the scheduler, which gives the node to another worker instead.
         options = {"num_cpus": team.cpus, "num_gpus": team.gpus, "max_restarts": 0, "max_task_retries": 0}
         options["max_concurrency"] = team.concurrency
-        self._actors[name] = self._ray.remote(_Actor).options(**options).remote([self._factories[name]])
+        log_level = logging.getLogger("vidnst").getEffectiveLevel()
+        self._actors[name] = self._ray.remote(_Actor).options(**options).remote([self._factories[name]], log_level)
         return self._actors[name].greet.remote()
 
     def _outcome(self, name: str, reference: Any) -> Outcome:
@@ -219,7 +221,9 @@ class _InStore(Shared):
 class _Actor:
     """What lives in an actor's process."""
 
-    def __init__(self, factory: list[Any]) -> None:
+    def __init__(self, factory: list[Any], log_level: int) -> None:
+        logging.basicConfig(format="%(name)s: %(message)s")  # to the process's stderr, which Ray forwards
+        logging.getLogger("vidnst").setLevel(log_level)
         self._factory = factory  # a reference in a list: Ray would resolve a bare one where its errors kill the actor
         self._worker: Worker | None = None
         self._making = threading.Lock()

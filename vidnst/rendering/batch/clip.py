@@ -53,7 +53,7 @@ class ClipHost(RenderHost):
             shot_memory=shot_memory,
             direct=director,
         )
-        self.looks: tuple[Shared, Shared]
+        self.style_sets: tuple[Shared, Shared]
         self.dropped = False
         self.failure: str | None = None
         """What went wrong with the clip, in one line."""
@@ -88,7 +88,7 @@ class ClipHost(RenderHost):
             return SkipJob(node.id)
         if isinstance(made, SkipJob):
             return made
-        return replace(made, look=self.looks[0] if isinstance(made, StylizeJob) else self.looks[1])
+        return replace(made, style_set=self.style_sets[0] if isinstance(made, StylizeJob) else self.style_sets[1])
 
     def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
         """Have stored what was made; nothing of a node that was skipped."""
@@ -221,7 +221,7 @@ class Clip:
             self._stack.enter_context(closing(director))
         self._writer = self._stack.enter_context(Writer(store))
         self.host = ClipHost(self.begun, frames, self._writer, self._done, self._shot_memory, director)
-        self.host.looks = looks.of(job)
+        self.host.style_sets = looks.of(job)
         self._reporter = Reporter(store, self._on_event, frames_done=self.frames_done)
         self._on_event(
             RunStarted(

@@ -15,7 +15,6 @@ from vidnst.events import Cancelled, OnEvent, Warned, ignore
 from vidnst.farm.component_window import default_window
 from vidnst.farm.interfaces import NodeEvent as NodeEvent
 from vidnst.farm.jobs import SharingPool
-from vidnst.farm.multi_style_worker import MultiStyleWorkerFactory
 from vidnst.farm.plan import Lane
 from vidnst.farm.provisioning import WorkerCounts, start_workers
 from vidnst.farm.scheduler import run_plan
@@ -164,12 +163,9 @@ class _Batch:
         return ShotQueue(self._floor, StyleCache(pool, staff.threads), workers)
 
     def _hire(self) -> Any:
-        def crews(staff: WorkerCounts) -> tuple[MultiStyleWorkerFactory, MultiStyleWorkerFactory]:
-            return MultiStyleWorkerFactory(), MultiStyleWorkerFactory()
-
         tickets = self._board.tickets.values()
         raft = any(ticket.spec.request.config.motion.method == "raft" for ticket in tickets)
-        return start_workers(self._farm, crews, width=_WIDTH, threads=self._board.threads, raft=raft)
+        return start_workers(self._farm, width=_WIDTH, threads=self._board.threads, raft=raft)
 
     def _report(self, event: NodeEvent) -> None:
         for clip in self._floor.open:
