@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from vidnst.determinism import same_every_time
+from vidnst.determinism import deterministic_cudnn
 
 
 def test_the_mode_holds_until_the_last_thread_has_left_and_then_is_as_before() -> None:
@@ -14,12 +14,12 @@ def test_the_mode_holds_until_the_last_thread_has_left_and_then_is_as_before() -
     inside, leave = threading.Event(), threading.Event()
 
     def other() -> None:
-        with same_every_time():
+        with deterministic_cudnn():
             inside.set()
             leave.wait(10)
 
     thread = threading.Thread(target=other)
-    with same_every_time():
+    with deterministic_cudnn():
         thread.start()
         assert inside.wait(10)
     assert (cudnn.deterministic, cudnn.benchmark) == (True, False)
@@ -30,6 +30,6 @@ def test_the_mode_holds_until_the_last_thread_has_left_and_then_is_as_before() -
 
 def test_the_mode_is_as_before_after_an_error() -> None:
     before = torch.backends.cudnn.deterministic
-    with pytest.raises(ZeroDivisionError), same_every_time():
+    with pytest.raises(ZeroDivisionError), deterministic_cudnn():
         _ = 1 / 0
     assert torch.backends.cudnn.deterministic == before

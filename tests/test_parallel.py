@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from vidnst import parallel
-from vidnst.parallel import in_order, side_by_side
+from vidnst.parallel import ordered_results, thread_count
 
 
 def test_results_come_in_the_order_of_the_pieces_whichever_is_done_first() -> None:
@@ -23,7 +23,7 @@ def test_results_come_in_the_order_of_the_pieces_whichever_is_done_first() -> No
         return "second"
 
     with ThreadPoolExecutor(2) as pool:
-        assert list(in_order([first, second, lambda: "third"], pool, ahead=1)) == ["first", "second", "third"]
+        assert list(ordered_results([first, second, lambda: "third"], pool, ahead=1)) == ["first", "second", "third"]
 
 
 def test_no_more_pieces_are_asked_for_than_may_be_ahead() -> None:
@@ -35,7 +35,7 @@ def test_no_more_pieces_are_asked_for_than_may_be_ahead() -> None:
             yield lambda number=number: number
 
     with ThreadPoolExecutor(3) as pool:
-        for number in in_order(pieces(), pool, ahead=4):
+        for number in ordered_results(pieces(), pool, ahead=4):
             assert len(asked) <= number + 1 + 4
     assert asked == list(range(20))
 
@@ -55,7 +55,7 @@ def test_an_error_comes_when_all_before_it_have_come(where: str) -> None:
 
     got: list[int] = []
     with ThreadPoolExecutor(2) as pool, pytest.raises(KeyError, match="third"):
-        got.extend(in_order(pieces(), pool, ahead=8))
+        got.extend(ordered_results(pieces(), pool, ahead=8))
     assert got == [1, 2]
 
 
@@ -69,7 +69,7 @@ def test_what_has_not_begun_is_dropped_when_it_is_left_early() -> None:
         return number
 
     with ThreadPoolExecutor(1) as pool:
-        with closing(in_order((lambda n=n: piece(n) for n in range(9)), pool, ahead=8)) as found:
+        with closing(ordered_results((lambda n=n: piece(n) for n in range(9)), pool, ahead=8)) as found:
             assert next(found) == 0
         go.set()
     assert len(done) <= 2  # the first, and the one that was being done
@@ -77,8 +77,8 @@ def test_what_has_not_begun_is_dropped_when_it_is_left_early() -> None:
 
 def test_threads_are_as_many_as_cores_and_memory_allow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "local_cores", lambda: 16)
-    assert side_by_side(10, 1000) == 16
-    assert side_by_side(10, 50) == 5
-    assert side_by_side(1000, 50) == 1
+    assert thread_count(10, 1000) == 16
+    assert thread_count(10, 50) == 5
+    assert thread_count(1000, 50) == 1
     monkeypatch.setattr(parallel, "local_cores", lambda: 512)
-    assert side_by_side(1, 1000) < 64
+    assert thread_count(1, 1000) < 64

@@ -1,4 +1,4 @@
-"""cuDNN in its reproducible mode, for as long as any thread of this process wants it."""
+"""cuDNN's deterministic mode, shared by the threads of a process."""
 
 import threading
 from collections.abc import Iterator
@@ -7,28 +7,28 @@ from contextlib import contextmanager
 import torch
 
 _lock = threading.Lock()
-_inside = 0
-_before = (False, False)
+_active_blocks = 0
+_previous_flags = (False, False)
 
 
 @contextmanager
-def same_every_time() -> Iterator[None]:
-    """cuDNN in its reproducible mode, and as it was before once the last thread has left.
+def deterministic_cudnn() -> Iterator[None]:
+    """Make cuDNN deterministic inside the block, and restore its flags when the last thread leaves such a block.
 
-    The mode is the process's: with threads that enter and leave as they like, each restoring what it found, one would
-    switch it off under the other.
+    The flags belong to the process: if each of several overlapping blocks restored what it had seen, one would switch
+    the mode off while another still needs it.
     """
-    global _inside, _before
+    global _active_blocks, _previous_flags
     cudnn = torch.backends.cudnn
     with _lock:
-        if _inside == 0:
-            _before = cudnn.deterministic, cudnn.benchmark
+        if _active_blocks == 0:
+            _previous_flags = cudnn.deterministic, cudnn.benchmark
             cudnn.deterministic, cudnn.benchmark = True, False
-        _inside += 1
+        _active_blocks += 1
     try:
         yield
     finally:
         with _lock:
-            _inside -= 1
-            if _inside == 0:
-                cudnn.deterministic, cudnn.benchmark = _before
+            _active_blocks -= 1
+            if _active_blocks == 0:
+                cudnn.deterministic, cudnn.benchmark = _previous_flags

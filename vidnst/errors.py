@@ -1,34 +1,34 @@
-"""Everything that vidnst raises on purpose, in one tree.
+"""The errors that vidnst raises on purpose, as one tree.
 
     VidnstError                    1   anything not listed below
     ├── ConfigError                2   a key, value, option or preset that is wrong
     ├── SourceError                3   the source: missing, not decodable, empty, mixed sizes
     │   ├── BadFrameError          3   one frame in the middle does not decode
     │   └── RangeError             3   --start/--end outside the clip
-    ├── StyleError                 4   a style image that is missing, unreadable or empty of style
+    ├── StyleError                 4   a style image that is missing, unreadable or of one plain colour
     ├── WeightsError               5   weights missing, truncated, or of another network
     ├── OutputError                6   the output: exists, not writable, not as planned after encoding
     │   ├── DiskFullError          6   no space left, or too little to start
     │   └── EncoderError           6   ffmpeg lacks the encoder, or failed
-    ├── FarmError                  7   workers: too few GPUs, cluster out of reach
+    ├── FarmError                  7   workers: too few GPUs, cluster not reachable
     │   ├── NumericalError         7   NaN or infinity in a result
-    │   └── ScarceMemoryError      7   a frame fits into no memory that there is, whatever is saved
+    │   └── ScarceMemoryError      7   a frame does not fit into any worker's memory, even in the most saving mode
     ├── RunError                   8   the run folder: locked, damaged, or of another render
     ├── FramesFailedError          9   finished, but some frames failed
     └── CancelledError           130   stopped by the user
 
-The number is the exit status of the command line. Every error says what is wrong, where, and what to do about it.
+The number is the exit status of the command line. Every message says what is wrong, where, and what to do about it.
 """
 
 from typing import ClassVar
 
 
 class VidnstError(Exception):
-    """Base of all errors that a user may see: one sentence of what and where, one of what to do.
+    """The base of all errors that a user may see: their message says what is wrong, where, and what to do.
 
     Args:
-        what: what is wrong, naming the thing (file, key, frame), without a final stop.
-        remedy: what the reader can do about it, as an imperative, without a final stop; may be empty.
+        what: what is wrong, naming the file, key or frame, without a full stop.
+        remedy: what the reader can do about it, as an imperative, without a full stop; may be empty.
     """
 
     exit_code: ClassVar[int] = 1
@@ -63,7 +63,7 @@ class RangeError(SourceError):
 
 
 class StyleError(VidnstError):
-    """A style image that is missing, unreadable, or has nothing to take a style from."""
+    """A style image that is missing, unreadable, or a plain colour."""
 
     exit_code = 4
 
@@ -75,13 +75,13 @@ class WeightsError(VidnstError):
 
 
 class OutputError(VidnstError):
-    """The output cannot be written, or is not what was planned."""
+    """The output exists already, cannot be written, or differs from what was planned."""
 
     exit_code = 6
 
 
 class DiskFullError(OutputError):
-    """No space left on the device, or too little to begin."""
+    """The disk has no space left, or too little to start."""
 
 
 class EncoderError(OutputError):
@@ -89,17 +89,17 @@ class EncoderError(OutputError):
 
 
 class FarmError(VidnstError):
-    """Workers cannot be had: too few GPUs, or the cluster is out of reach."""
+    """Workers are not available: too few GPUs, or the cluster cannot be reached."""
 
     exit_code = 7
 
 
 class NumericalError(FarmError):
-    """An optimisation gave NaN or infinity."""
+    """An optimisation produced NaN or infinity."""
 
 
 class ScarceMemoryError(FarmError):
-    """A frame does not fit into the memory of its worker, whatever is done to save some."""
+    """A frame does not fit into its worker's memory, even in the mode that saves the most."""
 
 
 class RunError(VidnstError):
@@ -109,11 +109,11 @@ class RunError(VidnstError):
 
 
 class FramesFailedError(VidnstError):
-    """All that can be made is made, but some frames failed as often as the configuration allows.
+    """The render finished, except for frames that failed in every attempt that the configuration allows.
 
     Args:
         what, remedy: as in `VidnstError`.
-        frames: indices of the frames that are missing, in the whole source.
+        frames: indices of the missing frames in the whole source.
     """
 
     exit_code = 9
@@ -124,6 +124,6 @@ class FramesFailedError(VidnstError):
 
 
 class CancelledError(VidnstError):
-    """The user stopped the run; what is finished is kept."""
+    """The user stopped the run; finished frames are kept."""
 
     exit_code = 130

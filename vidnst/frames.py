@@ -1,5 +1,7 @@
-"""The vocabulary of pictures in time: frames, clips and shots. Standard library and numpy only."""
+"""Pixels and their conversions, frames, clips and shots. Standard library and NumPy only."""
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -14,14 +16,14 @@ Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 class SourceKind(StrEnum):
-    """What a clip is made of."""
+    """The kind of file that a clip is read from."""
 
     VIDEO = "video"
     PICTURES = "pictures"
 
 
 State: TypeAlias = NDArray[np.uint16]
-"""`(H, W, 3)` uint16 sRGB in RGB order: an optimiser's result, quantised once; what warm starts read."""
+"""`(H, W, 3)` uint16 sRGB in RGB order: an optimised picture, quantised once, from which later frames start."""
 
 
 LUMA_WEIGHTS = np.array([0.2126, 0.7152, 0.0722], np.float32)
@@ -89,7 +91,7 @@ class Frame:
     index: int
     """Position in the whole source, from 0."""
     pts_seconds: Fraction
-    """Presentation time as the file says it."""
+    """Presentation time in the file."""
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
@@ -102,10 +104,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class ClipInfo:
-    """What a source holds, found by looking at every frame's time stamp, not by believing the header."""
+    """The properties of a source, from the time stamps of all its frames, not from the header alone."""
 
     source: str
-    """The source as the user named it."""
+    """The source as named by the user."""
     kind: SourceKind
     paths: tuple[Path, ...]
     """The one video file, or each picture in order."""
@@ -118,36 +120,36 @@ class ClipInfo:
     pts_seconds: tuple[Fraction, ...]
     """Presentation time of each frame, ascending."""
     last_duration_seconds: Fraction
-    """How long the last frame stays."""
+    """Duration of the last frame."""
     variable_rate: bool
-    """Whether frames stay for different times."""
+    """True if frames have different durations."""
     bit_depth: int
     """Bits per channel as decoded: 8, or 16 for 16-bit pictures."""
     video_codec: str | None = None
     pixel_format: str | None = None
     colour_matrix: str | None = None
-    """bt709, smpte170m, ...; None where the file does not say."""
+    """bt709, smpte170m, ...; None if the file does not tell."""
     colour_range: str | None = None
-    """tv (limited), pc (full); None where the file does not say."""
+    """tv (limited), pc (full); None if the file does not tell."""
     rotation_degrees: int = 0
-    """Rotation that the container asked for, already applied to width and height."""
+    """Rotation in the container, already applied to width and height."""
     audio_codec: str | None = None
-    """Codec of the first audio stream; None where there is no audio."""
+    """Codec of the first audio stream; None without audio."""
     bad_frames: tuple[int, ...] = ()
-    """Frames that are in the file but do not decode; they are counted and have their time stamps like all others."""
+    """Frames that do not decode; they are counted and have time stamps like all others."""
 
     @property
     def frame_count(self) -> int:
-        """Number of frames, with those that are there but do not decode."""
+        """Number of frames, including those that do not decode."""
         return len(self.pts_seconds)
 
     @property
     def duration_seconds(self) -> Fraction:
-        """From the first frame's appearance to the last one's end."""
+        """Time from the start of the first frame to the end of the last."""
         return self.pts_seconds[-1] - self.pts_seconds[0] + self.last_duration_seconds
 
     def frame_duration_seconds(self, index: int) -> Fraction:
-        """How long frame `index` stays on screen."""
+        """Return the duration of frame `index`."""
         if index == self.frame_count - 1:
             return self.last_duration_seconds
         return self.pts_seconds[index + 1] - self.pts_seconds[index]
@@ -155,7 +157,7 @@ class ClipInfo:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A run of frames without a cut: `start <= index < end`, indices of the whole source."""
+    """A run of frames without a cut: `start <= index < end`, counted over the whole source."""
 
     start: int
     end: int
@@ -169,7 +171,12 @@ class Shot:
 
 
 def spread_over(first: int, end: int, count: int) -> list[int]:
-    """At most `count` indices in `first <= index < end`, evenly apart, neither end favoured."""
+    """Spread at most `count` indices evenly over `first <= index < end`, centred."""
     length = end - first
     count = min(count, length)
     return [first + (2 * number + 1) * length // (2 * count) for number in range(count)]
+
+
+def shot_number(shots: Sequence[Shot], index: int) -> int:
+    """Position in `shots`, which follow each other without gaps, of the shot that holds a frame."""
+    return bisect_right(shots, index, key=lambda shot: shot.start) - 1

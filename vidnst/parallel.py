@@ -1,4 +1,4 @@
-"""Independent pieces of work side by side in threads, their results one after the other. Standard library only."""
+"""Independent tasks run in threads, with their results in order and in bounded memory. Standard library only."""
 
 import os
 from collections import deque
@@ -6,61 +6,59 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future
 from typing import TypeVar
 
-_MOST_THREADS = 24
-"""With more, whoever hands out the work is what the others wait for."""
+_MAX_THREADS = 24
+"""With more threads, the caller's thread, which submits the tasks, becomes the bottleneck."""
 
 _T = TypeVar("_T")
 
 
 def local_cores() -> int:
-    """CPU cores that this process may use."""
+    """Count the CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def side_by_side(piece_bytes: int, room_bytes: int) -> int:
-    """How many threads suit work that computes: one for each core, as far as so many pieces have room in memory."""
-    return max(1, min(local_cores(), _MOST_THREADS, room_bytes // piece_bytes))
+def thread_count(task_bytes: int, memory_bytes: int) -> int:
+    """Choose the number of threads for CPU-bound tasks: one per core, as far as their data fits into the memory."""
+    return max(1, min(local_cores(), _MAX_THREADS, memory_bytes // task_bytes))
 
 
-def in_order(
-    pieces: Iterable[Callable[[], _T]], pool: Executor, *, ahead: int | Callable[[], int]
+def ordered_results(
+    tasks: Iterable[Callable[[], _T]], pool: Executor, *, ahead: int | Callable[[], int]
 ) -> Generator[_T, None, None]:
-    """What the pieces return, in their order, though they are done side by side.
+    """Run tasks in parallel and yield their results in the order of the tasks.
 
-    Close it where it is left early: that drops what has not begun.
-
-    The pieces are asked for in the caller's thread, each just before it is begun, so they may be made out of something
-    that no two threads may share, such as a decoder.
+    Closing the generator early cancels the tasks that have not started. The iterable advances in the caller's thread,
+    just before each task is submitted, so it may read from something that is not thread-safe, such as a decoder.
 
     Args:
-        pieces: none needs what another returns.
-        pool: does them; a piece must not wait for the same pool.
-        ahead: how many are begun or finished beyond the one whose result is waited for, so that memory is bounded. A
-            function is asked again before each piece.
+        tasks: none needs the result of another.
+        pool: runs them; a task must not wait for the same pool.
+        ahead: number of tasks submitted beyond the one whose result is awaited, which bounds the memory. A function is
+            called before each submission.
 
     Raises:
-        Whatever a piece, or asking for one, raises, in its turn.
+        Exception: any that a task or the iterable raises, after the results of all earlier tasks.
     """
-    most = ahead if callable(ahead) else lambda: ahead
-    begun: deque[Future[_T]] = deque()
-    left = iter(pieces)
-    wrong: Exception | None = None
+    max_ahead = ahead if callable(ahead) else lambda: ahead
+    pending: deque[Future[_T]] = deque()
+    remaining = iter(tasks)
+    iterable_error: Exception | None = None
     try:
         while True:
-            while wrong is None and len(begun) <= most():
+            while iterable_error is None and len(pending) <= max_ahead():
                 try:
-                    piece = next(left)
+                    task = next(remaining)
                 except StopIteration:
                     break
-                except Exception as error:  # what comes before it is finished first
-                    wrong = error
+                except Exception as error:  # raised after the results of the earlier tasks
+                    iterable_error = error
                 else:
-                    begun.append(pool.submit(piece))
-            if not begun:
+                    pending.append(pool.submit(task))
+            if not pending:
                 break
-            yield begun.popleft().result()
-        if wrong is not None:
-            raise wrong
+            yield pending.popleft().result()
+        if iterable_error is not None:
+            raise iterable_error
     finally:
-        for future in begun:
+        for future in pending:
             future.cancel()

@@ -1,4 +1,4 @@
-"""A network's weights as a file: found on this machine or fetched, opened without trust, named by a fingerprint."""
+"""A network's weights file: found on this machine or downloaded, opened as untrusted, checked and fingerprinted."""
 
 import hashlib
 import http.client
@@ -23,108 +23,102 @@ from vidnst.errors import WeightsError
 _BLOCK_BYTES = 2**20
 _TIMEOUT_SECONDS = 30.0
 
-ByteProgress = Callable[[int, int | None], None]
-"""Told the bytes that have come, and all that there are where the server says so. May raise to cancel."""
+DownloadProgress = Callable[[int, int | None], None]
+"""Called with the bytes received so far and the total, if the server tells it. May raise an error to cancel."""
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Where the weights of a network may come from, and what to say when they do not."""
+class WeightsSource:
+    """The places where a network's weights are looked for, and the words for messages about them."""
 
     network: str
-    """What it is called in messages."""
+    """Name of the network in messages."""
     option: str
-    """How a user names a file of it: an option or a setting."""
+    """Option or setting by which a user names a file."""
     environment: str
-    """The variable that names a file of it where the option does not."""
+    """Environment variable that names a file if the option does not."""
     urls: tuple[str, ...]
-    """Files that torchvision offers; the first one in torch's cache is taken, else the first of all is fetched."""
-    largest_bytes: int
-    """No file of it is larger."""
+    """torchvision's files: the first that is in torch's cache is used; if none is, the first of all is downloaded."""
+    max_bytes: int
+    """A larger file is refused."""
     remedy: str
-    """What to do where there is none, or an unusable one."""
+    """Advice if there is no file, or an unusable one."""
 
 
-def checksum_start(url: str) -> str:
-    """The first digits of the SHA-256 of what `url` gives, which torch's hub keeps at the end of a file's name."""
-    found = re.search(r"-([0-9a-f]{8,64})\.\w+$", url)
-    if found is None:
+def sha256_prefix(url: str) -> str:
+    """Read the first digits of a file's SHA-256 from the end of its name, where torch.hub puts them."""
+    match = re.search(r"-([0-9a-f]{8,64})\.\w+$", url)
+    if match is None:
         raise ValueError(f"{url} does not carry its checksum")
-    return found[1]
+    return match[1]
 
 
-def cached(url: str) -> Path:
-    """Where torch keeps its copy: `$TORCH_HOME/hub/checkpoints`, else below `$XDG_CACHE_HOME` or `~/.cache`."""
+def cache_path(url: str) -> Path:
+    """Return torch's cache path: in `$TORCH_HOME/hub/checkpoints`, else below `$XDG_CACHE_HOME` or `~/.cache`."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = Path(os.environ.get("TORCH_HOME") or Path(cache) / "torch")
     return home.expanduser() / "hub" / "checkpoints" / url.rpartition("/")[2]
 
 
-def find_checkpoint(
-    wanted: Checkpoint,
-    spec: str | None,
-    *,
-    download: bool = True,
-    on_progress: ByteProgress | None = None,
-    sha256_start: str | None = None,
+def find_weights_file(
+    source: WeightsSource, spec: str | None, *, download: bool = True, on_progress: DownloadProgress | None = None
 ) -> Path:
-    """The file with a network's weights.
+    """Find the file with a network's weights, or download it.
 
-    In this order: `spec` itself; the environment variable; torch's cache; a download into torch's cache.
+    The order is: `spec` itself; the environment variable; torch's cache; a download into torch's cache.
 
     Args:
-        wanted: the network.
+        source: where the network's weights may come from.
         spec: a path, or None.
-        download: whether fetching is allowed.
-        on_progress: told how the download gets on.
-        sha256_start: of what is downloaded; None reads it from the file's name.
+        download: whether a download is allowed.
+        on_progress: called during the download.
 
     Raises:
-        WeightsError: there is no such file, or none anywhere; names the places that were tried.
+        WeightsError: the named file does not exist, or there is none in any place; names the places tried.
     """
-    for value, origin in ((spec, wanted.option), (os.environ.get(wanted.environment), wanted.environment)):
+    for value, origin in ((spec, source.option), (os.environ.get(source.environment), source.environment)):
         if value:
             path = Path(value).expanduser()
             if not path.is_file():
-                raise WeightsError(f"{origin} names {path}, where there is no file", wanted.remedy)
+                raise WeightsError(f"{origin} names {path}, where there is no file", source.remedy)
             return path
-    paths = [cached(url) for url in wanted.urls]
+    paths = [cache_path(url) for url in source.urls]
     for path in paths:
         if path.is_file():
             return path
     if not download:
-        raise WeightsError(_nowhere(wanted, paths), wanted.remedy)
-    _download(wanted, paths, sha256_start or checksum_start(wanted.urls[0]), on_progress)
+        raise WeightsError(_not_found(source, paths), source.remedy)
+    _download(source, paths, on_progress)
     return paths[0]
 
 
-def _nowhere(wanted: Checkpoint, paths: list[Path]) -> str:
+def _not_found(source: WeightsSource, paths: list[Path]) -> str:
     tried = f"{' and '.join(map(str, paths))} {'does' if len(paths) == 1 else 'do'} not exist"
-    return f"no weights: {wanted.option} and {wanted.environment} are not set, and {tried}"
+    return f"no weights: {source.option} and {source.environment} are not set, and {tried}"
 
 
-def _download(wanted: Checkpoint, paths: list[Path], sha256_start: str, on_progress: ByteProgress | None) -> None:
-    """Fetch the first file to its place, where it appears only when it is whole and has the right checksum."""
-    url, path = wanted.urls[0], paths[0]
+def _download(source: WeightsSource, paths: list[Path], on_progress: DownloadProgress | None) -> None:
+    """Download the first file to its cache path, where it appears only when it is complete and its checksum right."""
+    url, path = source.urls[0], paths[0]
     part: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = part_path(path.with_stem(f"{path.stem}.{os.getpid()}"))  # another process may be downloading it, too
-        digest = _fetch(wanted, url, part, on_progress)
-        if not digest.startswith(sha256_start):
-            raise WeightsError(f"what came from {url} is damaged (its SHA-256 is {digest[:16]}...)", wanted.remedy)
+        digest = _fetch(source, url, part, on_progress)
+        if not digest.startswith(sha256_prefix(url)):
+            raise WeightsError(f"what came from {url} is damaged (its SHA-256 is {digest[:16]}...)", source.remedy)
         part.replace(path)
     except (OSError, http.client.HTTPException) as error:
         raise WeightsError(
-            f"{_nowhere(wanted, paths)}; fetching {url} failed ({getattr(error, 'reason', error)})", wanted.remedy
+            f"{_not_found(source, paths)}; downloading {url} failed ({getattr(error, 'reason', error)})", source.remedy
         ) from error
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
 
 
-def _fetch(wanted: Checkpoint, url: str, part: Path, on_progress: ByteProgress | None) -> str:
-    """Write what `url` gives to `part`; its SHA-256 in hexadecimal."""
+def _fetch(source: WeightsSource, url: str, part: Path, on_progress: DownloadProgress | None) -> str:
+    """Write the content of `url` to `part`, and return its SHA-256 in hexadecimal."""
     digest = hashlib.sha256()
     with part.open("wb") as file, urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as reply:
         length = reply.headers.get("Content-Length")
@@ -132,8 +126,8 @@ def _fetch(wanted: Checkpoint, url: str, part: Path, on_progress: ByteProgress |
         while block := reply.read(_BLOCK_BYTES):
             digest.update(block)
             file.write(block)
-            if file.tell() > wanted.largest_bytes:
-                raise WeightsError(f"{url} is larger than any {wanted.network}", wanted.remedy)
+            if file.tell() > source.max_bytes:
+                raise WeightsError(f"{url} is larger than any {source.network}", source.remedy)
             if on_progress is not None:
                 on_progress(file.tell(), expected)
         file.flush()
@@ -142,7 +136,7 @@ def _fetch(wanted: Checkpoint, url: str, part: Path, on_progress: ByteProgress |
 
 
 class _Tensors(Mapping[str, Tensor]):
-    """Tensors of a safetensors file, each read when it is asked for."""
+    """The tensors of a safetensors file by name, each read on access."""
 
     def __init__(self, file: safe_open) -> None:
         self._file = file
@@ -150,7 +144,7 @@ class _Tensors(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._names:
-            raise KeyError(name)  # what a mapping says; safetensors raises an error of its own
+            raise KeyError(name)  # a mapping's error; safetensors raises one of its own
         tensor: Tensor = self._file.get_tensor(name)  # type: ignore[no-untyped-call]
         return tensor
 
@@ -162,57 +156,58 @@ class _Tensors(Mapping[str, Tensor]):
 
 
 @contextmanager
-def opened(path: Path, *, network: str, largest_bytes: int, remedy: str) -> Iterator[Mapping[str, Tensor]]:
-    """The tensors of a file of torch or safetensors by name; nothing in it is executed.
+def open_weights(path: Path, *, network: str, max_bytes: int, remedy: str) -> Iterator[Mapping[str, Tensor]]:
+    """Open a torch or safetensors file as a mapping of tensors by name, without executing anything in it.
 
     Args:
         path: the file.
-        network: what it should be of.
-        largest_bytes: a larger file is not read.
-        remedy: what to do where it is unusable.
+        network: name of the network it should belong to, for messages.
+        max_bytes: a larger file is refused.
+        remedy: advice for messages.
 
     Raises:
-        WeightsError: for all that can be wrong with it as a file.
+        WeightsError: the file is missing, unreadable, too large, truncated, or no weights file.
     """
     try:
         size_bytes = path.stat().st_size
     except OSError as error:
         raise WeightsError(f"weights {path} cannot be read ({error.strerror})", remedy) from error
-    if size_bytes > largest_bytes:
+    if size_bytes > max_bytes:
         raise WeightsError(f"{path} is {size_bytes / 2**30:.1f} GiB, more than any {network}", remedy)
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 yield _Tensors(file)
             return
-        # Mapped, only the tensors that are wanted are read; torchvision's VGG19 is of the older kind that cannot be.
+        # Memory-mapped, only the tensors in use are read; torchvision's VGG19 has the older format, which cannot be.
         mapped = zipfile.is_zipfile(path)
         values = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except WeightsError:
         raise
-    except Exception as error:  # a stranger's file fails in torch and safetensors in a dozen ways
+    except Exception as error:  # torch and safetensors fail on a malformed file in a dozen ways
         raise WeightsError(f"{path} is truncated, or no weights file", remedy) from error
     if not isinstance(values, Mapping):
         raise WeightsError(f"{path} holds no table of weights", remedy)
     yield {str(name): value for name, value in values.items() if isinstance(value, Tensor)}
 
 
-def notes_of(path: Path) -> dict[str, str]:
-    """What a file of safetensors says of itself; nothing for a file of another kind. The file was `opened` before."""
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read the metadata of a safetensors file that `open_weights` accepted; empty for other formats."""
     if path.suffix != ".safetensors":
         return {}
     with safe_open(path, framework="pt") as file:
         return dict(file.metadata() or {})
 
 
-def usable(path: Path, name: str, tensor: Tensor, shape: tuple[int, ...], remedy: str) -> NDArray[np.float32]:
-    """A tensor of a file as float32, a copy.
+def checked_tensor(path: Path, name: str, tensor: Tensor, shape: tuple[int, ...], remedy: str) -> NDArray[np.float32]:
+    """Check a tensor of a file and copy it to float32.
 
     Raises:
-        WeightsError: it has not this shape, holds no real numbers, or holds NaN or infinity.
+        WeightsError: it has another shape, holds no real numbers, or holds NaN or infinity.
     """
     if tuple(tensor.shape) != shape:
-        raise WeightsError(f"{path} is of another network: its {name} is {tuple(tensor.shape)}, not {shape}", remedy)
+        actual = tuple(tensor.shape)
+        raise WeightsError(f"{path} belongs to another network: its {name} is {actual}, not {shape}", remedy)
     if tensor.layout != torch.strided or tensor.is_quantized:
         raise WeightsError(f"{path} is not usable: its {name} is {tensor.layout}", remedy)
     if not tensor.is_floating_point():
@@ -223,8 +218,8 @@ def usable(path: Path, name: str, tensor: Tensor, shape: tuple[int, ...], remedy
     return array
 
 
-def fingerprint_of(arrays: Mapping[str, NDArray[np.float32]]) -> str:
-    """SHA-256 over names, shapes and values, in hexadecimal; the same for the same weights from whatever file."""
+def weights_fingerprint(arrays: Mapping[str, NDArray[np.float32]]) -> str:
+    """Compute the SHA-256 over names, shapes and values, in hexadecimal: it depends on no file format."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name], dtype="<f4")

@@ -225,8 +225,8 @@ def status_mib(field: str) -> float:
 
 def frames_row(clip: str, style: str, *, frames: int, settings: Sequence[str]) -> dict[str, Any]:
     """One length, in this process."""
-    from vidnst.config.loader import load_config
     from vidnst.api import render
+    from vidnst.config.loader import load_config
     from vidnst.runs import run_folder_of
 
     began = time.perf_counter()

@@ -28,13 +28,13 @@ from unittest.mock import patch
 
 import torch
 
+from vidnst.api import render
 from vidnst.config.loader import load_config
 from vidnst.events import Event, FrameDone, Stage
 from vidnst.farm.jobs import Stylized, StylizeJob
 from vidnst.farm.memory_fallback import MemoryLadder
 from vidnst.farm.workers import StyleWorker, StyleWorkerFactory
 from vidnst.frames import to_16_bits
-from vidnst.api import render
 from vidnst.style.memory.modes import MemoryMode
 from vidnst.tools.bench.full_renders import drawn_footage
 
@@ -95,7 +95,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         marks = Marks()
         with (
             patch("vidnst.farm.workers.StyleWorkerFactory", made),
-            patch("vidnst.farm.provisioning._hands", return_value=asked.concurrency),
+            patch("vidnst.farm.provisioning._concurrency", return_value=asked.concurrency),
         ):
             output = Path(folder) / "out.mp4"
             render(footage.clip, style=footage.style, output=output, config=config, on_event=marks)

@@ -1,5 +1,6 @@
 """The pool of Ray actors, with a real Ray: results, errors, deaths, and what it refuses."""
 
+import logging
 import os
 import signal
 import socket
@@ -243,10 +244,41 @@ def test_something_else_at_the_address_is_an_error_and_no_endless_wait() -> None
     assert "no answer within 15 seconds" in said
 
 
+LOGGING = """
+import time
+import logging
+from vidnst.farm.jobs import WorkerGroup
+from vidnst.farm.ray.actor_pool import RayPool
+from vidnst.farm.ray.connection import RaySession
+from vidnst.farm.plan import Lane
+
+class Talker:
+    def run(self, job):
+        logging.getLogger("vidnst.farm.test").debug(job)
+
+logging.getLogger("vidnst").setLevel({level})
+with RaySession(address="local", cpus=1) as session:
+    pool = RayPool(session, {{Lane.STYLE: WorkerGroup(Talker, 1)}})
+    pool.submit("style-0", "a line of a worker")
+    while not pool.wait(1):
+        pass
+    time.sleep(6)  # Ray collects its workers' output now and then
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.WARNING])
+def test_worker_logs_reach_the_driver_at_debug_level(level: int) -> None:
+    with child(LOGGING.format(level=level)) as process:
+        output = "".join(process.communicate(timeout=90))
+    assert process.returncode == 0
+    assert ("vidnst.farm.test: a line of a worker" in output) == (level == logging.DEBUG)
+
+
 STOPPABLE = """
 import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell inherits that it is ignored
-from vidnst.farm.jobs import Team
+from vidnst.farm.jobs import WorkerGroup
 from vidnst.farm.ray.actor_pool import RayPool
 from vidnst.farm.ray.connection import RaySession
 from vidnst.farm.plan import Lane
@@ -258,7 +290,7 @@ class Sleeper:
         time.sleep(job)
 
 with RaySession(address="local", cpus=1) as session:
-    pool = RayPool(session, {Lane.STYLE: Team(Sleeper, 1), Lane.FLOW: Team(Sleeper, 1, cpus=0)})
+    pool = RayPool(session, {Lane.STYLE: WorkerGroup(Sleeper, 1), Lane.FLOW: WorkerGroup(Sleeper, 1, cpus=0)})
     for job in ("die", 0):
         pool.submit("flow-0", job)
         while all(outcome.back for outcome in pool.wait(1)):

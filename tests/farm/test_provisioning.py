@@ -12,7 +12,6 @@ from vidnst.errors import ConfigError
 from vidnst.farm import provisioning
 from vidnst.farm.plan import Lane
 from vidnst.farm.provisioning import WorkerCounts, choose_worker_counts, share_gpu
-from vidnst.farm.workers import StyleWorkerFactory
 
 
 def test_a_single_chain_gets_one_worker_with_all_cores() -> None:
@@ -93,7 +92,7 @@ def test_on_a_cluster_that_grows_workers_are_asked_for_that_do_not_fit_yet(
     monkeypatch.setattr(provisioning, "RayPool", Pool)
     farm = {"workers": 4, "grows": grows, "device": "cuda" if grows else "auto", "address": "host:6379"}
     config = build_config({"farm": farm})
-    with provisioning.hire(StyleWorkerFactory(config, {}, []), width=9, threads=None):
+    with provisioning.start_workers(config.farm, width=9):
         pass
     assert asked["grows"] is grows
     style = asked["crews"][Lane.STYLE]

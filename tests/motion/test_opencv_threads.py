@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import cv2
 import pytest
 
-from vidnst.motion.opencv_threads import one_thread_each, use_threads
+from vidnst.motion.opencv_threads import set_opencv_threads, single_threaded_opencv
 
 
 @pytest.fixture(autouse=True)
@@ -17,13 +17,13 @@ def three() -> Iterator[None]:
 
 
 def test_opencv_takes_no_threads_of_its_own_until_the_block_is_left() -> None:
-    with one_thread_each():
+    with single_threaded_opencv():
         assert cv2.getNumThreads() == 1
     assert cv2.getNumThreads() == 3
 
 
 def test_blocks_may_overlap_in_any_way() -> None:
-    first, second = one_thread_each(), one_thread_each()
+    first, second = single_threaded_opencv(), single_threaded_opencv()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
@@ -33,7 +33,7 @@ def test_blocks_may_overlap_in_any_way() -> None:
 
 
 def test_what_is_asked_for_meanwhile_holds_afterwards() -> None:
-    with one_thread_each():
-        use_threads(2)
+    with single_threaded_opencv():
+        set_opencv_threads(2)
         assert cv2.getNumThreads() == 1
     assert cv2.getNumThreads() == 2

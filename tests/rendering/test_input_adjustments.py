@@ -18,9 +18,9 @@ from vidnst.errors import CancelledError, OutputError, RunError, SourceError
 from vidnst.events import Event, FrameDone, Stage, Warned
 from vidnst.media.images import read_image
 from vidnst.media.input.probe import probe
-from vidnst.rendering.dry_run import outline
 from vidnst.runs.async_writer import WriteLimits
 from vidnst.runs.request import Request
+from vidnst.tools.forecast.render_plan import describe_render
 
 SIZE = (160, 120)
 
@@ -213,7 +213,7 @@ def test_the_output_is_checked_with_the_final_size_before_anything_is_rendered(
 
 def test_a_dry_run_tells_the_size_after_the_crop(burst: Path, tmp_path: Path) -> None:
     config = settings(registration="ecc")
-    told = outline(Request(burst, (), tmp_path / "out", config))
+    told = describe_render(Request(burst, (), tmp_path / "out", config))
     frames = render(burst, tmp_path / "out", config)
     assert told["size"] == [frames[0].shape[1], frames[0].shape[0]]
 

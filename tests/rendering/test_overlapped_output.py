@@ -26,7 +26,7 @@ from vidnst.farm.workers import StyleWorker
 from vidnst.media import ffmpeg
 from vidnst.media.output import png_stream
 from vidnst.media.output.encode import _Job
-from vidnst.parallel import in_order
+from vidnst.parallel import ordered_results
 from vidnst.rendering.overlapped_output import AwaitedPaths, OverlappedOutput
 from vidnst.report.measure.meter import Meter
 from vidnst.runs.async_writer import WriteLimits
@@ -462,7 +462,7 @@ def test_how_many_are_begun_may_change_under_way() -> None:
             yield lambda number=number: number
 
     with ThreadPoolExecutor(1) as pool:
-        for number in in_order(pieces(), pool, ahead=lambda: most[0]):
+        for number in ordered_results(pieces(), pool, ahead=lambda: most[0]):
             assert len(asked) == min(12, number + 1 + most[0])
             most[0] = 1 if number < 5 else 3
     assert len(asked) == 12

@@ -18,10 +18,10 @@ from vidnst.config.loader import build_config
 from vidnst.errors import CancelledError, ConfigError, RunError, VidnstError
 from vidnst.events import Event, FrameDone, Warned
 from vidnst.media.images import read_image
-from vidnst.rendering.dry_run import outline
 from vidnst.rendering.measure_output import MeasureRequest, measure_output
 from vidnst.rendering.pipeline import run
 from vidnst.runs.request import Request, recall_request
+from vidnst.tools.forecast.render_plan import describe_render
 
 WIDTH, HEIGHT, FRAMES = 96, 64, 6
 LOOK: dict[str, Any] = {
@@ -114,7 +114,7 @@ def test_a_shot_without_style_is_refused_before_anything_is_rendered(
     styles, config = (f"{red}@shot0", f"{blue}@shot2"), config_of(input={"shots": [2, 4]})
     for refuse in (
         lambda: rendered(burst, list(styles), tmp_path / "out", input={"shots": [2, 4]}),
-        lambda: outline(Request(str(burst), styles, tmp_path / "out", config)),
+        lambda: describe_render(Request(str(burst), styles, tmp_path / "out", config)),
     ):
         with pytest.raises(ConfigError, match="shot 1 has no style"):
             refuse()

@@ -19,7 +19,7 @@ from vidnst.style.network import weights
 from vidnst.style.network.random_filters import colour_noise, random_features
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import load_features, resolve_weights, verify_weights
-from vidnst.weights_file import cached, fingerprint_of
+from vidnst.weights_file import cache_path, weights_fingerprint
 
 pytestmark = pytest.mark.usefixtures("offline")
 
@@ -39,14 +39,15 @@ class Reply(io.BytesIO):
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, body: bytes, digest_start: str | None = None) -> None:
-    monkeypatch.setattr(weights, "_SHA256_START", digest_start or hashlib.sha256(body).hexdigest()[:8])
+    prefix = digest_start or hashlib.sha256(body).hexdigest()[:8]
+    monkeypatch.setattr("vidnst.weights_file.sha256_prefix", lambda url: prefix)
     monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Reply(body, len(body)))
 
 
 def test_an_explicit_file_comes_before_the_environment_and_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given, named, fetched = tmp_path / "given.pth", tmp_path / "named.pth", cached(weights.URL)
+    given, named, fetched = tmp_path / "given.pth", tmp_path / "named.pth", cache_path(weights.URL)
     fetched.parent.mkdir(parents=True)
     for path in (given, named, fetched):
         path.touch()
@@ -78,7 +79,7 @@ def test_a_named_file_that_is_missing_is_an_error_and_not_a_reason_to_download(
 def test_failure_names_the_places_tried_and_what_to_do(download: bool) -> None:
     with pytest.raises(WeightsError) as caught:
         resolve_weights(None, download=download)
-    for part in ("--weights", "VIDNST_WEIGHTS", str(cached(weights.URL)), weights.URL, "--weights random"):
+    for part in ("--weights", "VIDNST_WEIGHTS", str(cache_path(weights.URL)), weights.URL, "--weights random"):
         assert part in str(caught.value)
     assert ("no route to host" in str(caught.value)) == download
 
@@ -88,8 +89,8 @@ def test_a_download_is_reported_checked_and_kept(monkeypatch: pytest.MonkeyPatch
     serve(monkeypatch, body)
     seen: list[tuple[int, int | None]] = []
     path = resolve_weights(None, on_progress=lambda done, total: seen.append((done, total)))
-    assert path == cached(weights.URL)
-    assert cached(weights.URL).read_bytes() == body
+    assert path == cache_path(weights.URL)
+    assert cache_path(weights.URL).read_bytes() == body
     assert seen[-1] == (len(body), len(body))
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert len(seen) > 1
@@ -99,7 +100,7 @@ def test_a_damaged_download_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatc
     serve(monkeypatch, b"an error page", digest_start="dcbb9e9d")
     with pytest.raises(WeightsError, match="damaged"):
         resolve_weights(None)
-    assert list(cached(weights.URL).parent.iterdir()) == []
+    assert list(cache_path(weights.URL).parent.iterdir()) == []
 
 
 def test_a_cancelled_or_broken_download_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,16 +111,16 @@ def test_a_cancelled_or_broken_download_leaves_nothing_behind(monkeypatch: pytes
 
     with pytest.raises(KeyboardInterrupt):
         resolve_weights(None, on_progress=cancel)
-    assert list(cached(weights.URL).parent.iterdir()) == []
+    assert list(cache_path(weights.URL).parent.iterdir()) == []
 
     class Broken(Reply):
         def read(self, size: int | None = -1, /) -> bytes:
             raise http.client.IncompleteRead(b"", 10)
 
     monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Broken(b"", 10))
-    with pytest.raises(WeightsError, match="fetching"):
+    with pytest.raises(WeightsError, match="downloading"):
         resolve_weights(None)
-    assert list(cached(weights.URL).parent.iterdir()) == []
+    assert list(cache_path(weights.URL).parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors", "half"])
@@ -201,7 +202,7 @@ def test_verify_reports_how_deep_a_file_goes(tmp_path: Path) -> None:
     torch.save({**tensors("relu2_1"), "classifier.0.weight": torch.zeros(2, 2)}, path)
     report = verify_weights(path)
     assert (report.source, report.deepest_layer, report.size_bytes) == (str(path), "relu2_1", path.stat().st_size)
-    assert report.fingerprint == fingerprint_of(load_features(path, "relu2_1"))
+    assert report.fingerprint == weights_fingerprint(load_features(path, "relu2_1"))
     values = tensors("relu2_1")
     del values["features.2.bias"]
     torch.save(values, path)
@@ -212,11 +213,11 @@ def test_verify_reports_how_deep_a_file_goes(tmp_path: Path) -> None:
 def test_fingerprints_tell_filters_apart_and_files_not(tmp_path: Path) -> None:
     torch.save(tensors(), tmp_path / "w.pth")
     save_file(tensors(), tmp_path / "w.safetensors")
-    one, two = (fingerprint_of(load_features(tmp_path / name, "relu2_1")) for name in ("w.pth", "w.safetensors"))
+    one, two = (weights_fingerprint(load_features(tmp_path / name, "relu2_1")) for name in ("w.pth", "w.safetensors"))
     assert one == two
     changed = load_features(tmp_path / "w.pth", "relu2_1")
     changed["features.5.bias"][3] += 1e-6
-    assert fingerprint_of(changed) != one
+    assert weights_fingerprint(changed) != one
 
 
 def test_random_filters_are_seeded_and_do_not_depend_on_the_depth() -> None:

@@ -63,8 +63,8 @@ class SleepingPool:
         if isinstance(job, StylizeJob):
             seconds = self.seconds * job.iterations / self.iterations
             self.spans.append((now, now + seconds))
-            assert job.look is not None
-            self.looks.add(job.look.key)
+            assert job.style_set is not None
+            self.looks.add(job.style_set.key)
         self._given += 1
         heapq.heappush(self._heap, (now + seconds, self._given, worker, job))
 

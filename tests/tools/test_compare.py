@@ -1,4 +1,4 @@
-"""What is compared lies side by side: each in its column, the same frame in each, at the first one's times."""
+"""Comparison of clips, pictures and runs side by side: columns, sheets, differences and zooms."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -29,7 +29,8 @@ from vidnst.frames import ClipInfo
 from vidnst.media.draw.contact_sheet import GAP_PX
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.probe import probe
-from vidnst.tools.preview.compare_layout import Layout, difference_of
+from vidnst.tools.preview.compare import ColumnLayout, absolute_difference
+from vidnst.tools.preview.video_writer import drawn_clip
 
 Picture = NDArray[np.uint8]
 STRIP_PX = 22
@@ -56,7 +57,7 @@ def second(tmp_path: Path) -> Path:
     return tmp_path / "b"
 
 
-def test_each_lies_in_its_column_under_its_label_frame_by_frame(first: Path, second: Path, tmp_path: Path) -> None:
+def test_columns_show_same_frame_under_labels(first: Path, second: Path, tmp_path: Path) -> None:
     output = vidnst.compare([first, second, first], output=tmp_path / "side.mkv")
     shown = frames_of(output)
     assert len(shown) == 6
@@ -70,7 +71,7 @@ def test_each_lies_in_its_column_under_its_label_frame_by_frame(first: Path, sec
             assert (frame[:STRIP_PX, x : x + 96] < 128).any(), "a label is missing"
 
 
-def test_a_sheet_shows_evenly_spread_frames_in_rows(first: Path, second: Path, tmp_path: Path) -> None:
+def test_sheet_rows_are_evenly_spread_frames(first: Path, second: Path, tmp_path: Path) -> None:
     sheet = read_picture(vidnst.compare([first, second], output=tmp_path / "sheet.png", count=2))
     rows = []
     for index in (1, 4):
@@ -81,7 +82,7 @@ def test_a_sheet_shows_evenly_spread_frames_in_rows(first: Path, second: Path, t
     assert rows == sorted(rows)
 
 
-def test_times_come_from_the_first_and_the_shortest_ends_it(tmp_path: Path, second: Path) -> None:
+def test_times_of_first_clip_and_length_of_shortest(tmp_path: Path, second: Path) -> None:
     uneven = write_video(tmp_path / "uneven.mkv", numbered_pictures(8), codec=FFV1, pts_seconds=UNEVEN_PTS)
     events: list[Event] = []
     output = vidnst.compare([uneven, second], output=tmp_path / "side.mkv", on_event=events.append)
@@ -92,9 +93,7 @@ def test_times_come_from_the_first_and_the_shortest_ends_it(tmp_path: Path, seco
     assert "first 6" in str(warning)
 
 
-def test_equal_clips_have_a_black_difference_and_others_an_amplified_one(
-    first: Path, second: Path, tmp_path: Path
-) -> None:
+def test_difference_is_black_if_equal_else_amplified(first: Path, second: Path, tmp_path: Path) -> None:
     alike = vidnst.compare([first, first], output=tmp_path / "alike.mkv", difference=True)
     assert all(columns(frame, 96, 96, 96)[2].max() == 0 for frame in frames_of(alike))
     apart = vidnst.compare([first, second], output=tmp_path / "apart.mkv", difference=True, gain=0.5)
@@ -102,26 +101,26 @@ def test_equal_clips_have_a_black_difference_and_others_an_amplified_one(
         one, two, away = columns(frame, 96, 96, 96)
         assert np.abs(away - np.abs(one.astype(float) - two) / 2).max() <= 0.5
     left = np.full((4, 4, 3), 100, np.uint8)
-    assert (difference_of(left, left + 3, gain=8) == 24).all()
-    assert (difference_of(left, left - 90, gain=8) == 255).all()
+    assert (absolute_difference(left, left + 3, gain=8) == 24).all()
+    assert (absolute_difference(left, left - 90, gain=8) == 255).all()
 
 
-def test_a_zoom_shows_every_pixel_of_the_part_as_a_square(first: Path, tmp_path: Path) -> None:
+def test_zoom_enlarges_by_whole_factor(first: Path, tmp_path: Path) -> None:
     sheet = read_picture(vidnst.compare([first, first], output=tmp_path / "s.png", zoom=(10, 20, 24, 16), count=1))
     part = np.kron(numbered_pictures(6)[3][20:36, 10:34], np.ones((4, 4, 1), np.uint8))
     assert len(positions_of(part, sheet)) == 2
 
 
-def test_a_zoom_shows_the_same_place_of_pictures_of_any_size() -> None:
-    layout = Layout(clip_of(96, 64), zoom=(48, 32, 24, 16))
+def test_zoom_is_relative_to_frame_size() -> None:
+    layout = ColumnLayout(clip_of(96, 64), zoom=(48, 32, 24, 16))
     large = np.zeros((128, 192, 3), np.uint8)
     large[64:96, 96:144] = 200
-    shown = layout.show(large)
+    shown = layout.scale(large)
     assert shown.shape == (64, 96, 3)
     assert (shown == 200).all()
 
 
-def test_columns_are_all_of_one_height(first: Path, tmp_path: Path) -> None:
+def test_columns_have_one_height(first: Path, tmp_path: Path) -> None:
     large = write_video(tmp_path / "large.mkv", numbered_pictures(6, (192, 128)), codec=FFV1)
     frame = frames_of(vidnst.compare([first, large], output=tmp_path / "side.mkv"))[2]
     one, two = columns(frame, 96, 96)
@@ -131,7 +130,7 @@ def test_columns_are_all_of_one_height(first: Path, tmp_path: Path) -> None:
     assert np.array_equal(columns(frame, 192, 192, height=128)[1], numbered_pictures(6, (192, 128))[2])
 
 
-def test_the_source_stands_first_from_where_the_run_began(tmp_path: Path) -> None:
+def test_source_column_starts_where_run_started(tmp_path: Path) -> None:
     folder = tmp_path / "frames"
     write_pictures(folder, numbered_pictures(9))
     style = write_picture(tmp_path / "style.png", painting(0))
@@ -156,7 +155,7 @@ def test_the_source_stands_first_from_where_the_run_began(tmp_path: Path) -> Non
         vidnst.compare([tmp_path / "x.mkv", kept], source=folder, start="6", output=tmp_path / "late.mkv")
 
 
-def test_a_registered_source_is_shown_as_it_was_rendered(tmp_path: Path) -> None:
+def test_source_column_is_deflickered_as_rendered(tmp_path: Path) -> None:
     folder = tmp_path / "frames"
     write_pictures(
         folder,
@@ -174,8 +173,6 @@ def test_a_registered_source_is_shown_as_it_was_rendered(tmp_path: Path) -> None
 
 
 def clip_of(width: int, height: int) -> ClipInfo:
-    from vidnst.tools.preview.video_writer import drawn_clip
-
     return drawn_clip("x", 1, (width, height), rate=Fraction(25))
 
 
@@ -197,7 +194,7 @@ def clip_of(width: int, height: int) -> ClipInfo:
         (["a.mkv", "b"], {"output": "b/0001.png", "overwrite": True}, OutputError, "read itself"),
     ],
 )
-def test_mistakes_are_named(
+def test_invalid_arguments_are_refused(
     first: Path,
     second: Path,
     tmp_path: Path,
@@ -213,7 +210,7 @@ def test_mistakes_are_named(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_labels_are_names_or_what_is_asked_for_and_any_text_will_do(first: Path, second: Path, tmp_path: Path) -> None:
+def test_labels_may_be_any_text(first: Path, second: Path, tmp_path: Path) -> None:
     write_pictures(tmp_path / "plain", numbered_pictures(6))
     odd = tmp_path / "絵 \udcff"  # OpenCV itself crashes where such a name is to be written
     (tmp_path / "plain").rename(odd)
@@ -222,7 +219,7 @@ def test_labels_are_names_or_what_is_asked_for_and_any_text_will_do(first: Path,
     assert not np.array_equal(read_picture(tmp_path / "a.png"), read_picture(tmp_path / "b.png"))
 
 
-def test_stopping_leaves_nothing(first: Path, second: Path, tmp_path: Path) -> None:
+def test_cancelling_leaves_no_files(first: Path, second: Path, tmp_path: Path) -> None:
     events: list[Event] = []
     before = sorted(tmp_path.iterdir())
     with pytest.raises(CancelledError):
@@ -235,7 +232,7 @@ def test_stopping_leaves_nothing(first: Path, second: Path, tmp_path: Path) -> N
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_single_one_stands_beside_its_source(first: Path, second: Path, tmp_path: Path) -> None:
+def test_single_clip_is_compared_with_source(first: Path, second: Path, tmp_path: Path) -> None:
     output = vidnst.compare([first], source=second, output=tmp_path / "one.mkv", difference=True, gain=1)
     for index, frame in enumerate(frames_of(output)):
         source, one, away = columns(frame, 96, 96, 96)

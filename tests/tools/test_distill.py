@@ -24,7 +24,7 @@ from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import SLIM_FILE, load_features, resolve_weights, verify_weights
 from vidnst.style.stylizer import stylize
 from vidnst.tools.distill import DistillRequest, distill, gather
-from vidnst.weights_file import fingerprint_of, notes_of
+from vidnst.weights_file import read_metadata, weights_fingerprint
 
 SETTINGS = DistillSettings(learn_to="relu1_2", steps=5, fresh=2, painted=1, crop_px=16)
 
@@ -63,7 +63,7 @@ def test_a_file_comes_out_that_says_how_it_came_about(ask: Callable[..., Distill
     assert [lesson.step for lesson in lessons] == [1, 2, 3, 4, 5]
     assert "step 5 of 5" in str(lessons[-1])
     assert (report.backbone, report.deepest_layer) == ("slim", "relu5_1")
-    assert report.notes["teacher"] == fingerprint_of(load_features(Path(str(request.teacher)), "relu1_2"))
+    assert report.notes["teacher"] == weights_fingerprint(load_features(Path(str(request.teacher)), "relu1_2"))
     assert report.notes["learned_from"] == "3 pictures: 0.png, 1.png, 2.png"
     assert report.notes["held_out"] == "3.png"
     assert list(json.loads(report.notes["likeness"])) == ["relu1_1", "relu1_2"]
@@ -130,7 +130,7 @@ def test_what_ships_is_small_half_and_says_where_it_comes_from() -> None:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     assert all(values.dtype == torch.float16 for values in tensors.values())
     assert tensors.keys() == {name for conv in SLIM_BACKBONE.layers for name in (conv.weight_key, conv.bias_key)}
-    notes = notes_of(SLIM_FILE)
+    notes = read_metadata(SLIM_FILE)
     assert re.fullmatch(r"[0-9a-f]{64}", notes["teacher"])
     assert notes["command"].startswith("vidnst distill --teacher ")
     assert "CC BY 4.0" in notes["licence"]
@@ -145,7 +145,7 @@ def test_what_ships_is_small_half_and_says_where_it_comes_from() -> None:
 
 def test_the_card_is_about_what_ships() -> None:
     card = SLIM_FILE.with_suffix(".md").read_text("utf-8")
-    notes, report = notes_of(SLIM_FILE), verify_weights(SLIM_FILE, backbone="slim")
+    notes, report = read_metadata(SLIM_FILE), verify_weights(SLIM_FILE, backbone="slim")
     for text in (report.fingerprint, notes["teacher"], notes["command"], "CC BY 4.0"):
         assert text in card
     for name, value in json.loads(notes["likeness"]).items():
@@ -183,7 +183,7 @@ def test_slim_stylizes_without_any_file_or_network(monkeypatch: pytest.MonkeyPat
 def test_files_of_the_other_backbone_are_refused_with_the_way_on(tmp_path: Path) -> None:
     full = tmp_path / "full.safetensors"
     save_file(random_features("relu2_1"), full)
-    with pytest.raises(WeightsError, match=r"full\.safetensors is of another network.*--backbone vgg19"):
+    with pytest.raises(WeightsError, match=r"full\.safetensors belongs to another network.*--backbone vgg19"):
         load_features(full, "relu1_1", backbone="slim")
     with pytest.raises(WeightsError, match=r"another network.*--backbone slim"):
         load_features(SLIM_FILE, "relu1_1")

@@ -1,4 +1,4 @@
-"""How a picture comes about: shown as it was, ending with what a render makes, at exactly the steps asked for."""
+"""Recording of an optimisation: its steps, its video, and the finished picture, which equals that of a render."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -17,8 +17,7 @@ from vidnst.events import Event, Stage, Warned
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.probe import probe
 from vidnst.style.tensors import from_pixels, to_state
-from vidnst.tools.preview.evolve import Evolution
-from vidnst.tools.preview.evolve_video import Canvas, film_steps
+from vidnst.tools.preview.evolve import Evolution, FrameLayout, choose_video_steps
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def evolve(source: Path, style: Path, output: Path, **more: Any) -> Evolution:
     return vidnst.evolve(source, style=style, output=output, config=more.pop("config", still_config()), **more)
 
 
-def test_the_last_picture_is_the_one_that_stylize_and_render_make(source: Path, style: Path, tmp_path: Path) -> None:
+def test_finished_picture_equals_stylize_and_render(source: Path, style: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     found = evolve(source, style, tmp_path / "e.png", at=[12])
     plain = vidnst.stylize(from_pixels(photo()), from_pixels(painting(0)), config=still_config(), device="cpu")
@@ -48,7 +47,7 @@ def test_the_last_picture_is_the_one_that_stylize_and_render_make(source: Path, 
     assert np.array_equal(read_picture(tmp_path / "b.png"), read_picture(rendered))
 
 
-def test_pictures_are_written_at_exactly_the_steps_asked_for(source: Path, style: Path, tmp_path: Path) -> None:
+def test_stills_are_written_at_requested_steps(source: Path, style: Path, tmp_path: Path) -> None:
     config = still_config(scales=1)
     found = evolve(source, style, tmp_path / "e.png", config=config, at=[7, 1, 3, 3])
     names = ["e.png", "e_000001.png", "e_000003.png", "e_000007.png"]
@@ -60,7 +59,7 @@ def test_pictures_are_written_at_exactly_the_steps_asked_for(source: Path, style
     assert moved[1] > 1
 
 
-def test_every_evaluation_is_reported_once_with_its_losses(source: Path, style: Path, tmp_path: Path) -> None:
+def test_every_evaluation_is_recorded_with_losses(source: Path, style: Path, tmp_path: Path) -> None:
     found = evolve(source, style, tmp_path / "e.png", config=still_config(scales=2))
     assert [step.evaluation for step in found.steps] == list(range(1, 13))
     assert {step.height for step in found.steps} == {32, 64}, "from coarse to fine"
@@ -69,18 +68,16 @@ def test_every_evaluation_is_reported_once_with_its_losses(source: Path, style: 
 
 
 @pytest.mark.parametrize(("width", "height"), [(96, 64), (64, 96), (160, 48)])
-def test_a_film_shows_the_steps_beside_their_losses_and_ends_with_the_finished_picture(
-    style: Path, tmp_path: Path, width: int, height: int
-) -> None:
+def test_video_shows_steps_and_chart_and_ends_finished(style: Path, tmp_path: Path, width: int, height: int) -> None:
     source = write_picture(tmp_path / "sized.png", photo(1, width, height))
     found = evolve(source, style, tmp_path / "e.mkv", every=5, rate=Fraction(10))
     clip = probe(tmp_path / "e.mkv")
-    canvas = Canvas(width, height, curve=True)
-    assert (clip.width, clip.height) == canvas.size
+    layout = FrameLayout(width, height, chart=True)
+    assert (clip.width, clip.height) == layout.size
     assert (clip.rate, clip.frame_count) == (10, 4 - 1 + 10), "steps 1, 5, 10 and the last for a second"
     frames = [frame.pixels for frame in FrameReader(clip)]
     assert np.array_equal(frames[-1], frames[-10])
-    x, y = canvas.picture_at
+    x, y = layout.picture_at
     shown = [frame[y : y + height, x : x + width] for frame in frames]
     assert np.array_equal(shown[-1], found.pixels)
     moved = [np.abs(picture.astype(int) - found.pixels).mean() for picture in shown[:4]]
@@ -90,27 +87,25 @@ def test_a_film_shows_the_steps_beside_their_losses_and_ends_with_the_finished_p
     assert (blank < 128).any(), "there is a chart"
 
 
-def test_without_its_curve_a_film_is_as_large_as_the_picture(source: Path, style: Path, tmp_path: Path) -> None:
+def test_video_without_curve_has_picture_size(source: Path, style: Path, tmp_path: Path) -> None:
     evolve(source, style, tmp_path / "e.gif", curve=False, config=still_config(iterations=3))
     clip = probe(tmp_path / "e.gif")
     assert (clip.width, clip.height) == (96, 64)
     assert clip.frame_count == 2 + 25
 
 
-def test_a_film_s_steps_begin_slowly_and_are_bounded() -> None:
+def test_video_steps_are_geometric_and_bounded() -> None:
     for limit in (1, 2, 7, 150, 100_000):
-        steps = film_steps(limit, None)
+        steps = choose_video_steps(limit, None)
         assert (steps[0], steps[-1]) == (1, limit)
         assert len(steps) <= 150
         assert steps[: min(limit, 10)] == tuple(range(1, min(limit, 10) + 1))
         assert list(steps) == sorted(set(steps))
-    assert film_steps(10, 4) == (1, 4, 8, 10)
-    assert film_steps(10, 1) == tuple(range(1, 11))
+    assert choose_video_steps(10, 4) == (1, 4, 8, 10)
+    assert choose_video_steps(10, 1) == tuple(range(1, 11))
 
 
-def test_a_loss_that_settles_early_is_told_and_writes_no_picture_that_never_was(
-    source: Path, style: Path, tmp_path: Path
-) -> None:
+def test_early_stop_warns_of_missing_stills(source: Path, style: Path, tmp_path: Path) -> None:
     events: list[Event] = []
     config = still_config(scales=1, iterations=200, tolerance=0.9, patience=2)
     found = evolve(source, style, tmp_path / "e.png", config=config, at=[2, 200], on_event=events.append)
@@ -121,7 +116,7 @@ def test_a_loss_that_settles_early_is_told_and_writes_no_picture_that_never_was(
     assert "step 200" in str(warning)
 
 
-def test_another_frame_of_a_clip_may_be_watched(style: Path, tmp_path: Path) -> None:
+def test_any_frame_of_a_clip_can_be_chosen(style: Path, tmp_path: Path) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
     for seed in range(3):
@@ -151,7 +146,7 @@ def test_another_frame_of_a_clip_may_be_watched(style: Path, tmp_path: Path) -> 
         ({"output": "x.png", "at": [3]}, OutputError, "x_000003.png exists already"),
     ],
 )
-def test_mistakes_are_named_before_anything_is_painted(
+def test_invalid_arguments_fail_before_painting(
     source: Path, style: Path, tmp_path: Path, more: dict[str, Any], error: type[VidnstError] | None, words: str
 ) -> None:
     for name in ("there.mp4", "x_000003.png"):
@@ -169,7 +164,7 @@ def test_mistakes_are_named_before_anything_is_painted(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_stopping_leaves_nothing(source: Path, style: Path, tmp_path: Path) -> None:
+def test_cancelling_leaves_no_files(source: Path, style: Path, tmp_path: Path) -> None:
     events: list[Event] = []
     before = sorted(tmp_path.iterdir())
     with pytest.raises(CancelledError):

@@ -1,4 +1,4 @@
-"""What a render would take, foretold: the plan's own numbers, memory by what torch keeps, and sizes that would fit."""
+"""Forecasts: the plan of the render, its time, its memory and disk, and frame sizes that would fit."""
 
 import inspect
 import json
@@ -20,7 +20,6 @@ from vidnst.errors import ConfigError
 from vidnst.farm.plan import by_shot
 from vidnst.farm.provisioning import WorkerCounts
 from vidnst.frames import Shot
-from vidnst.rendering.dry_run import outline
 from vidnst.rendering.pipeline import run
 from vidnst.rendering.prepare import prepare
 from vidnst.runs.request import Request
@@ -30,11 +29,12 @@ from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, fallback_modes
 from vidnst.style.network.backbones import BACKBONES, last_layer
 from vidnst.style.network.random_filters import random_features
 from vidnst.style.stylizer import Stylizer
-from vidnst.tools.forecast import memory_and_disk, shared_disks
-from vidnst.tools.forecast.forecast import forecast
-from vidnst.tools.forecast.shared_disks import disks_of
-from vidnst.tools.forecast.target_machines import Farm, farm_of
-from vidnst.tools.forecast.timing import Pace, cold_seconds, foretold_seconds, time_frame
+from vidnst.tools.forecast import forecast as forecasts
+from vidnst.tools.forecast import memory_and_disk
+from vidnst.tools.forecast.forecast import forecast, sum_disk_needs
+from vidnst.tools.forecast.render_plan import describe_render
+from vidnst.tools.forecast.target_machines import TargetMachines, parse_target
+from vidnst.tools.forecast.timing import WorkTimings, cold_seconds, estimate_seconds, time_work
 
 CONFIG = build_config(
     {
@@ -55,9 +55,9 @@ def request_(tmp_path: Path) -> Request:
     return Request(str(tmp_path / "burst"), (str(style),), tmp_path / "out.mp4", CONFIG)
 
 
-def test_a_forecast_has_the_plan_of_the_render_and_writes_nothing(request_: Request, tmp_path: Path) -> None:
+def test_forecast_equals_dry_run_and_writes_nothing(request_: Request, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
-    found, plan = forecast(request_), outline(request_)
+    found, plan = forecast(request_), describe_render(request_)
     assert (found.frames, found.evaluations, found.nodes) == (plan["frames"], plan["evaluations"], plan["nodes"])
     assert [found.width, found.height] == plan["size"]
     assert found.fits
@@ -66,22 +66,22 @@ def test_a_forecast_has_the_plan_of_the_render_and_writes_nothing(request_: Requ
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_seconds_are_the_work_over_the_workers_but_no_less_than_what_waits_for_each_other(request_: Request) -> None:
+def test_seconds_are_bounded_by_work_and_longest_chain(request_: Request) -> None:
     job = prepare(request_)
     shots = [Shot(0, 4)]
     nodes = [node for shot in by_shot(CONFIG.schedule, shots) for node in shot]
-    pace = Pace(evaluation=1.0, fixed=0.25, cold=0.5, flow=0.0, frame=0.5)
+    timings = WorkTimings(evaluation=1.0, fixed=0.25, cold=0.5, flow=0.0, frame=0.5)
     warm = CONFIG.evaluations(Role.WARM) - 1 + 0.25
-    chain = foretold_seconds(job, nodes, WorkerCounts(4, 1, None), pace)
-    cold = cold_seconds(job, pace)
+    chain = estimate_seconds(job, nodes, WorkerCounts(4, 1, None), timings)
+    cold = cold_seconds(job, timings)
     assert chain == pytest.approx(cold + 3 * warm + 4 * 0.5)
     loose = [
         node
         for shot in by_shot(with_settings(CONFIG, {"schedule.kind": "independent"}).schedule, shots)
         for node in shot
     ]
-    assert foretold_seconds(job, loose, WorkerCounts(4, 1, None), pace) == pytest.approx(cold + 4 * 0.5)
-    assert foretold_seconds(job, loose, WorkerCounts(2, 1, None), pace) == pytest.approx(2 * cold + 4 * 0.5)
+    assert estimate_seconds(job, loose, WorkerCounts(4, 1, None), timings) == pytest.approx(cold + 4 * 0.5)
+    assert estimate_seconds(job, loose, WorkerCounts(2, 1, None), timings) == pytest.approx(2 * cold + 4 * 0.5)
 
 
 class Clock:
@@ -121,7 +121,7 @@ class Clock:
     ],
     ids=["chain", "keys", "keys of one evaluation", "light that changes", "light that does not"],
 )
-def test_what_is_foretold_is_what_painting_takes(
+def test_estimated_seconds_equal_a_render_s_work(
     settings: dict[str, Any], darker: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count, size = 6, (128, 96)
@@ -136,18 +136,18 @@ def test_what_is_foretold_is_what_painting_takes(
     clock = Clock(monkeypatch, pixels=size[0] * size[1])
     job = prepare(request)
     shots = [Shot(0, count)]
-    pace = time_frame(job, shots, WorkerCounts(1, 1, 1))
-    assert (pace.evaluation, pace.fixed, pace.cold) == pytest.approx((3.0, 1.5, 1.5))
-    assert pace.relights == (darker < 1)
+    timings = time_work(job, shots, WorkerCounts(1, 1, 1))
+    assert (timings.evaluation, timings.fixed, timings.cold) == pytest.approx((3.0, 1.5, 1.5))
+    assert timings.relights == (darker < 1)
     nodes = [node for shot in by_shot(config.schedule, shots) for node in shot]
-    told = foretold_seconds(job, nodes, WorkerCounts(1, 1, None), replace(pace, flow=0.0, frame=0.0))
+    estimated = estimate_seconds(job, nodes, WorkerCounts(1, 1, None), replace(timings, flow=0.0, frame=0.0))
     clock.now = 0.0
     run(request)
-    assert told == pytest.approx(clock.now, rel=0.01)
+    assert estimated == pytest.approx(clock.now, rel=0.01)
 
 
 @pytest.mark.parametrize("what", ["disk of the run folder", "host memory"])
-def test_what_does_not_fit_is_told_with_a_size_that_does(
+def test_shortage_names_a_size_that_fits(
     what: str, request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     media.write_pictures(tmp_path / "burst", [np.zeros((768, 1024, 3), np.uint8)] * 4)
@@ -157,18 +157,16 @@ def test_what_does_not_fit_is_told_with_a_size_that_does(
     found = forecast(request_, timed=False)
     (need,) = [need for need in found.needs if need.what == what]
     assert not found.fits
-    assert need.size is not None
-    assert need.size < 1024
-    smaller = Request(
-        *(request_.source, request_.styles, request_.output), with_settings(CONFIG, {"input.size": need.size})
-    )
+    assert need.fitting_size is not None
+    assert need.fitting_size < 1024
+    smaller = replace(request_, config=with_settings(CONFIG, {"input.size": need.fitting_size}))
     (need,) = [need for need in forecast(smaller, timed=False).needs if need.what == what]
     assert need.fits
 
 
 @pytest.mark.parametrize("pooling", ["max", "average"])
 @pytest.mark.parametrize("padding", ["zeros", "replicate"])
-def test_memory_is_reckoned_from_what_torch_keeps_for_the_backward_pass(pooling: str, padding: str) -> None:
+def test_footprint_equals_tensors_saved_for_backward(pooling: str, padding: str) -> None:
     wanted = {"model.pooling": pooling, "model.padding": padding, "model.precision": "float32", "optimize.scales": 1}
     config = with_settings(RenderConfig(), wanted)
     features = random_features(last_layer(config), seed=0, backbone=BACKBONES["vgg19"])
@@ -195,7 +193,7 @@ def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     def reckoned(config: RenderConfig, memory_mode: MemoryMode = NO_SAVINGS) -> Footprint:
         return Footprint(1000.0 - 100 * fallback_modes(config, smaller=True).index(memory_mode), 1 << 20)
 
-    monkeypatch.setattr("vidnst.style.memory.footprint.estimate_footprint", reckoned)
+    monkeypatch.setattr(memory_and_disk, "estimate_footprint", reckoned)
     monkeypatch.setattr("vidnst.farm.memory_fallback.estimate_footprint", reckoned)
 
 
@@ -209,7 +207,7 @@ def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.parametrize("gpu", [True, False])
-def test_what_a_worker_lacks_of_memory_it_saves_and_the_forecast_says_how(
+def test_forecast_names_the_memory_mode_that_fits(
     gpu: bool,
     per_pixel: int,
     rung: int,
@@ -223,7 +221,7 @@ def test_what_a_worker_lacks_of_memory_it_saves_and_the_forecast_says_how(
     pixels = 768 * 1024
     there = (1 << 20) + per_pixel * pixels
     if gpu:
-        monkeypatch.setattr("vidnst.farm.workers.gpus_of", lambda: [there])
+        monkeypatch.setattr(memory_and_disk, "gpus_of", lambda: [there])
     else:
         request_ = replace(request_, config=with_settings(CONFIG, {"farm.memory_gib": there / 2**30}))
     found = forecast(request_, timed=False)
@@ -231,13 +229,13 @@ def test_what_a_worker_lacks_of_memory_it_saves_and_the_forecast_says_how(
     (need,) = [need for need in found.needs if need.what == what]
     assert need.needed == (1 << 20) + 1000 * pixels
     assert (need.fits, found.fits) == (fits, fits)
-    assert (need.size is None) == fits
-    assert need.saved == (None if rung == 0 else (1 << 20) + (1000 - 100 * rung) * pixels)
+    assert (need.fitting_size is None) == fits
+    assert need.reduced == (None if rung == 0 else (1 << 20) + (1000 - 100 * rung) * pixels)
     assert saving in need.saving
 
 
 @pytest.mark.usefixtures("_steps")
-def test_the_command_says_what_is_saved(request_: Request, tmp_path: Path) -> None:
+def test_command_shows_memory_mode(request_: Request, tmp_path: Path) -> None:
     options = ["--style", request_.styles[0], "--backbone", "slim", "--executor", "inline", "--no-time"]
     memory = ["--set", f"farm.memory_gib={(2**20 + 850 * 96 * 64) / 2**30}", "-o", str(tmp_path / "o.mp4")]
     said = CliRunner().invoke(commands.app, ["plan", str(request_.source), *options, *memory])
@@ -245,7 +243,7 @@ def test_the_command_says_what_is_saved(request_: Request, tmp_path: Path) -> No
     assert "memory of a worker 0.01 GB, 0.0 GB there; with bfloat16 maps, recomputed maps 0.01 GB" in said.stdout
 
 
-def test_the_command_tells_several_clips_and_their_total_as_json(request_: Request, tmp_path: Path) -> None:
+def test_command_sums_up_several_clips_as_json(request_: Request, tmp_path: Path) -> None:
     video = media.write_video(tmp_path / "b.mp4", media.numbered_pictures(6))
     options = ["--style", request_.styles[0], "--backbone", "slim", "--iterations", "4", "--executor", "inline"]
     said = CliRunner().invoke(
@@ -268,7 +266,7 @@ def planned(*arguments: object, status: int = 0) -> Any:
     return json.loads(said.stdout)
 
 
-def test_plan_takes_every_option_of_render_that_changes_the_work() -> None:
+def test_plan_has_render_options_that_change_the_work() -> None:
     def takes(command: Any) -> dict[str, inspect.Parameter]:
         return dict(inspect.signature(command).parameters)
 
@@ -279,7 +277,7 @@ def test_plan_takes_every_option_of_render_that_changes_the_work() -> None:
     assert {"region", "colour", "filters", "photo", "loop", "register", "deflicker", "address"} <= plan.keys()
 
 
-def test_options_that_only_render_had_change_what_is_foretold(request_: Request, tmp_path: Path) -> None:
+def test_effect_options_change_the_forecast(request_: Request, tmp_path: Path) -> None:
     common = (request_.source, "--style", request_.styles[0], "--backbone", "slim", "--iterations", 20)
     common += ("--executor", "inline", "-o", tmp_path / "out.mp4")
     disk = "disk of the run folder"
@@ -298,64 +296,64 @@ def test_options_that_only_render_had_change_what_is_foretold(request_: Request,
         planned(*common, "--region", "sky")
 
 
-def test_a_farm_that_is_described_is_reckoned_for_without_being_asked(request_: Request) -> None:
+def test_target_machines_are_not_contacted(request_: Request) -> None:
     config = with_settings(CONFIG, {"farm.workers": 16, "farm.threads": None})
     request = replace(request_, config=config)
     here = forecast(request, timed=False)
     least = estimate_footprint(config, fallback_modes(config)[-1])
     gib = (least.fixed + least.of(here.width, here.height)) / 2 / 2**30
-    little = forecast(request, farm=farm_of(config, gpu_gib=gib), timed=False)
-    assert (little.workers, little.threads, little.elsewhere) == (16, None, True)
+    little = forecast(request, target=parse_target(config, gpu_gib=gib), timed=False)
+    assert (little.workers, little.threads, little.remote) == (16, None, True)
     gpu, host = little.needs[0], little.needs[1]
-    assert (gpu.what, gpu.there, gpu.fits) == ("GPU memory of a worker", round(gib * 2**30), False)
-    assert gpu.size is not None
-    assert forecast(request, farm=farm_of(config, gpu_gib=24), timed=False).fits
+    assert (gpu.what, gpu.available, gpu.fits) == ("GPU memory of a worker", round(gib * 2**30), False)
+    assert gpu.fitting_size is not None
+    assert forecast(request, target=parse_target(config, gpu_gib=24), timed=False).fits
     if here.threads is not None:  # on CPUs the workers' memory is this machine's; elsewhere it is not
         assert host.needed < here.needs[1].needed
 
 
-def test_workers_on_cpus_elsewhere_take_no_memory_here_and_are_timed_by_one_here(request_: Request) -> None:
+def test_remote_cpu_workers_are_timed_here(request_: Request) -> None:
     config = with_settings(CONFIG, {"farm.workers": 3, "farm.address": "ray://far:10001", "farm.device": "cpu"})
-    farm = farm_of(config)
-    assert farm == Farm(None)
-    found = forecast(replace(request_, config=config), farm=farm)
+    target = parse_target(config)
+    assert target == TargetMachines(None)
+    found = forecast(replace(request_, config=config), target=target)
     assert (found.workers, found.threads) == (3, 1)
     assert [need.what for need in found.needs] == ["memory of a worker", "host memory", "disk of the run folder"]
-    assert found.needs[0].there is None
+    assert found.needs[0].available is None
     assert found.seconds is not None
 
 
-def test_a_farm_of_which_too_little_is_said_is_refused(request_: Request) -> None:
+def test_incomplete_target_machines_are_refused(request_: Request) -> None:
     common = (request_.source, "--style", request_.styles[0], "--backbone", "slim")
     for options, words in (
         (("--address", "ray://far:10001"), "add --workers"),
         (("--gpu-memory", 24), "add --workers"),
-        (("--gpu-memory", 24, "--workers", 2, "--set", "farm.device=cpu"), "for nothing"),
+        (("--gpu-memory", 24, "--workers", 2, "--set", "farm.device=cpu"), "has no effect"),
     ):
         with pytest.raises(ConfigError, match=words):
             planned(*common, *options)
 
 
-def test_disk_is_summed_up_over_clips_by_file_system(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_is_summed_up_by_file_system(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
     found = forecast(request_, timed=False)
     slack = 64 << 20
-    (own,) = (need.needed - slack for need in found.needs if need.what == memory_and_disk.DISK)
+    (own,) = (need.needed - slack for need in found.needs if need.what == memory_and_disk.RUN_FOLDER_DISK)
     clips_ = [replace(found, folder=folder) for folder in ("/one/a", "/one/b", "/two/c")]
-    clips_[1] = replace(clips_[1], keeps=True)
+    clips_[1] = replace(clips_[1], keeps_frames=True)
     free = {"one": 2 * own + slack, "two": own + slack - 1}
-    monkeypatch.setattr(shared_disks, "file_system", lambda path: path.parts[1])
-    monkeypatch.setattr(shared_disks, "free_bytes", lambda path: free[path.parts[1]])
-    one, two = disks_of(clips_)
+    monkeypatch.setattr(forecasts, "file_system", lambda path: path.parts[1])
+    monkeypatch.setattr(forecasts, "free_bytes", lambda path: free[path.parts[1]])
+    one, two = sum_disk_needs(clips_)
     assert (one.folder, one.clips, one.needed, one.least) == ("/one/a", 2, 2 * own + slack, 2 * own + slack)
     assert (one.fits, two.fits, two.fits_in_turn) == (True, False, False)
-    one, _ = disks_of([replace(clip, keeps=False) for clip in clips_])
+    one, _ = sum_disk_needs([replace(clip, keeps_frames=False) for clip in clips_])
     assert (one.needed, one.least) == (2 * own + slack, own + slack)
     free["one"] -= 1
-    one, _ = disks_of([replace(clip, keeps=False) for clip in clips_])
+    one, _ = sum_disk_needs([replace(clip, keeps_frames=False) for clip in clips_])
     assert (one.fits, one.fits_in_turn) == (False, True)
 
 
-def test_a_file_of_jobs_is_planned_with_all_that_cannot_be_rendered_named(request_: Request, tmp_path: Path) -> None:
+def test_job_file_is_planned_and_errors_are_named(request_: Request, tmp_path: Path) -> None:
     jobs = tmp_path / "jobs.yaml"
     settings = {"model.backbone": "slim", "optimize.iterations": 4, "farm.executor": "inline"}
     entry = {"sources": ["burst", "gone"], "styles": ["style.png"]}

@@ -1,4 +1,4 @@
-"""A proof sheet tells the truth: its cells are what renders make, lie where it says, and rank as their numbers say."""
+"""Proof sheets: cells equal renders, lie where the report says, and their losses rank as in a render."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from vidnst.errors import CancelledError, ConfigError, OutputError, RangeError, 
 from vidnst.events import Event, Stage
 from vidnst.style.tensors import from_pixels
 from vidnst.tools.preview.proof import Proof
-from vidnst.tools.preview.single_frames import open_footage
+from vidnst.tools.preview.single_frames import open_source
 
 WEIGHT = "losses.style_weight"
 
@@ -42,9 +42,7 @@ def levels(picture: torch.Tensor) -> np.ndarray:
     return ((states + 128) // 257).astype(np.uint8)
 
 
-def test_a_cell_is_what_stylize_makes_of_that_frame_at_that_size_with_that_weight(
-    source: Path, styles: list[Path], tmp_path: Path
-) -> None:
+def test_cell_equals_stylize_with_its_weight(source: Path, styles: list[Path], tmp_path: Path) -> None:
     torch.set_num_threads(1)
     found = proof_of(source, styles, tmp_path / "p.png", axes={WEIGHT: [1, 40]}, size=64)
     assert len(found.cells) == 4
@@ -57,9 +55,7 @@ def test_a_cell_is_what_stylize_makes_of_that_frame_at_that_size_with_that_weigh
         )
 
 
-def test_a_cell_is_what_a_render_makes_of_a_cold_frame_with_noise_too(
-    source: Path, styles: list[Path], tmp_path: Path
-) -> None:
+def test_cell_equals_render_of_cold_frame(source: Path, styles: list[Path], tmp_path: Path) -> None:
     config = still_config(init="blend")
     found = proof_of(source, styles, tmp_path / "p.png", config=config, together=True, size=96)
     output = vidnst.render(source, style=styles, output=tmp_path / "out.png", config=config)
@@ -67,9 +63,7 @@ def test_a_cell_is_what_a_render_makes_of_a_cold_frame_with_noise_too(
     assert np.array_equal(cell.pixels, read_picture(output))
 
 
-def test_every_cell_lies_on_the_sheet_where_the_report_says_with_its_losses(
-    source: Path, styles: list[Path], tmp_path: Path
-) -> None:
+def test_report_has_place_and_losses_of_every_cell(source: Path, styles: list[Path], tmp_path: Path) -> None:
     axes = {"optimize.init": ["content", "noise"], WEIGHT: [2, 20, 200]}
     found = proof_of(source, styles, tmp_path / "p.png", axes=axes, size=48)
     sheet, report = read_picture(found.output), json.loads(found.report.read_text())
@@ -91,9 +85,7 @@ def test_every_cell_lies_on_the_sheet_where_the_report_says_with_its_losses(
     assert [y for y, x in shown if x < left] == sorted(rows)[::2], "the source is at the left, once for each style"
 
 
-def test_more_style_weight_means_less_style_loss_and_more_content_loss(
-    source: Path, styles: list[Path], tmp_path: Path
-) -> None:
+def test_losses_follow_style_weight(source: Path, styles: list[Path], tmp_path: Path) -> None:
     config = still_config(iterations=40)
     found = proof_of(source, styles[:1], tmp_path / "p.png", config=config, axes={WEIGHT: [1, 10, 100]}, size=96)
     style, content = ([cell.losses[term] for cell in found.cells] for term in ("style", "content"))
@@ -101,16 +93,14 @@ def test_more_style_weight_means_less_style_loss_and_more_content_loss(
     assert content == sorted(content)
 
 
-def test_all_cells_are_measured_with_one_ruler(source: Path, styles: list[Path], tmp_path: Path) -> None:
+def test_losses_use_settings_without_axes(source: Path, styles: list[Path], tmp_path: Path) -> None:
     axes = {"losses.scale": ["relative", "gatys"], "losses.style_layers": [{"relu1_1": 1}, {"relu2_1": 1}]}
     found = proof_of(source, styles[:1], tmp_path / "p.png", axes=axes, size=48, config=still_config(iterations=1))
     # After one evaluation every cell still shows the source, so only the ruler could differ.
     assert len({tuple(cell.losses.values()) for cell in found.cells}) == 1
 
 
-def test_the_same_sheet_is_drawn_again_whatever_the_number_of_workers(
-    source: Path, styles: list[Path], tmp_path: Path
-) -> None:
+def test_sheet_bytes_do_not_depend_on_workers(source: Path, styles: list[Path], tmp_path: Path) -> None:
     axes = {WEIGHT: [1, 10, 100]}
     sheets = []
     for workers in (1, 3):
@@ -120,36 +110,38 @@ def test_the_same_sheet_is_drawn_again_whatever_the_number_of_workers(
     assert sheets[0] == sheets[1]
 
 
-def test_cells_may_be_of_different_sizes(source: Path, styles: list[Path], tmp_path: Path) -> None:
+def test_size_can_be_an_axis(source: Path, styles: list[Path], tmp_path: Path) -> None:
     found = proof_of(source, styles[:1], tmp_path / "p.png", axes={"input.size": [48, 96]})
     assert [cell.pixels.shape for cell in found.cells] == [(32, 48, 3), (64, 96, 3)]
 
 
-def test_frames_are_spread_over_the_shots_or_named(tmp_path: Path, styles: list[Path]) -> None:
+def test_frames_are_spread_over_shots_or_named(tmp_path: Path, styles: list[Path]) -> None:
     folder = tmp_path / "frames"
     write_pictures(folder, numbered_pictures(20))
     config = with_settings(still_config(iterations=1), {"input.shots": [4, 16], "input.start": "2"})
-    footage = open_footage(folder, config)
-    assert footage.spread(1) == [11]
-    assert footage.spread(3) == [3, 10, 18]
-    assert footage.spread(5) == [3, 6, 10, 14, 18]
-    assert footage.spread(100) == list(range(2, 20))
-    assert footage.named(["7", "0.12s", 7]) == [3, 7]
+    preview_source = open_source(folder, config)
+    assert preview_source.spread_frames(1) == [11]
+    assert preview_source.spread_frames(3) == [3, 10, 18]
+    assert preview_source.spread_frames(5) == [3, 6, 10, 14, 18]
+    assert preview_source.spread_frames(100) == list(range(2, 20))
+    assert preview_source.parse_frames(["7", "0.12s", 7]) == [3, 7]
     found = proof_of(folder, styles[:1], tmp_path / "p.png", config=config, frames=[7, 3], size=48)
     assert [cell.cell.frame for cell in found.cells] == [3, 7]
     for text in ("1", "20"):
         with pytest.raises(RangeError, match=f"frame {text} is outside"):
-            footage.named([text])
+            preview_source.parse_frames([text])
 
 
-def test_registered_and_evened_frames_are_proofed_as_they_are_rendered(tmp_path: Path, styles: list[Path]) -> None:
+def test_frames_are_deflickered_as_in_a_render(tmp_path: Path, styles: list[Path]) -> None:
     folder = tmp_path / "frames"
     still = photo(3)
     write_pictures(folder, [(still * gain).astype(np.uint8) for gain in (0.6, 0.9, 0.6, 0.9, 0.6)])
     config = with_settings(still_config(iterations=1), {"input.deflicker": 5})
-    footage = open_footage(folder, config)
-    plain = open_footage(folder, still_config())
-    evened, raw = ([frame.mean() for frame in one.read(range(5), size=None).values()] for one in (footage, plain))
+    preview_source = open_source(folder, config)
+    plain = open_source(folder, still_config())
+    evened, raw = (
+        [frame.mean() for frame in one.read_frames(range(5), size=None).values()] for one in (preview_source, plain)
+    )
     assert np.ptp(evened) < 0.3 * np.ptp(raw)
 
 
@@ -175,7 +167,7 @@ def test_registered_and_evened_frames_are_proofed_as_they_are_rendered(tmp_path:
         ({"output": "style0.png"}, OutputError, "read itself"),
     ],
 )
-def test_mistakes_are_named_before_anything_is_painted(
+def test_invalid_arguments_fail_before_painting(
     source: Path, styles: list[Path], tmp_path: Path, more: dict[str, Any], error: type[VidnstError], words: str
 ) -> None:
     events: list[Event] = []
@@ -188,7 +180,7 @@ def test_mistakes_are_named_before_anything_is_painted(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_sheet_that_is_stopped_leaves_nothing(source: Path, styles: list[Path], tmp_path: Path) -> None:
+def test_cancelling_leaves_no_files(source: Path, styles: list[Path], tmp_path: Path) -> None:
     events: list[Event] = []
     with pytest.raises(CancelledError):
         proof_of(
@@ -202,14 +194,14 @@ def test_a_sheet_that_is_stopped_leaves_nothing(source: Path, styles: list[Path]
     assert not list(tmp_path.glob("p.*"))
 
 
-def test_a_sheet_is_not_overwritten_unasked(source: Path, styles: list[Path], tmp_path: Path) -> None:
+def test_overwrite_must_be_asked_for(source: Path, styles: list[Path], tmp_path: Path) -> None:
     proof_of(source, styles[:1], tmp_path / "p.png", size=32, config=still_config(iterations=1))
     with pytest.raises(OutputError, match="exists already"):
         proof_of(source, styles[:1], tmp_path / "p.png", size=32)
     proof_of(source, styles[:1], tmp_path / "p.png", size=32, config=still_config(iterations=1), overwrite=True)
 
 
-def test_values_of_an_axis_are_read_as_yaml() -> None:
+def test_axis_values_are_yaml() -> None:
     assert parse_values("losses.style_weight=5, 15,45.5") == (WEIGHT, (5, 15, 45.5))
     assert parse_values("optimize.init=content,noise") == ("optimize.init", ("content", "noise"))
     assert parse_values("losses.style_layers={relu1_1: 1},{relu3_1: 1, relu4_1: 2}") == (
@@ -229,9 +221,7 @@ def test_values_of_an_axis_are_read_as_yaml() -> None:
             parse_values(text)
 
 
-def test_a_cell_is_what_a_render_shows_with_filters_colours_moments_and_a_region(
-    source: Path, styles: list[Path], tmp_path: Path
-) -> None:
+def test_cell_equals_render_with_effects_and_region(source: Path, styles: list[Path], tmp_path: Path) -> None:
     mask = np.zeros((64, 96, 3), np.uint8)
     mask[:, :40] = 255
     write_picture(tmp_path / "mask.png", mask)

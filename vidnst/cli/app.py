@@ -73,9 +73,9 @@ def render(
     names: str | list[str] = source[0] if len(source) == 1 else source
     request = Request(names, tuple(chosen.style or ()), chosen.output, resolved, chosen.work_dir)
     if dry_run:
-        from vidnst.rendering.dry_run import outline
+        from vidnst.tools.forecast.render_plan import describe_render
 
-        tables.show_plan(outline(request), as_json=as_json)
+        tables.show_plan(describe_render(request), as_json=as_json)
         return
     stop = _stop_on_signal()
     with progress.progress(as_json=as_json) as on_event:

@@ -11,8 +11,7 @@ from rich.table import Table
 from vidnst.cli.tables import show_json
 
 if TYPE_CHECKING:  # it brings numpy
-    from vidnst.tools.forecast.forecast import Forecast
-    from vidnst.tools.forecast.shared_disks import Disk
+    from vidnst.tools.forecast.forecast import DiskNeed, Forecast
 
 
 def show_forecasts(forecasts: "Sequence[Forecast]", *, failed: Sequence[tuple[str, str]] = (), as_json: bool) -> None:
@@ -21,10 +20,9 @@ def show_forecasts(forecasts: "Sequence[Forecast]", *, failed: Sequence[tuple[st
     Args:
         failed: names of jobs that could not be rendered, with the reason.
     """
-    from vidnst.tools.forecast.forecast import total_seconds
-    from vidnst.tools.forecast.shared_disks import disks_of
+    from vidnst.tools.forecast.forecast import sum_disk_needs, total_seconds
 
-    seconds, disks = total_seconds(forecasts), disks_of(forecasts)
+    seconds, disks = total_seconds(forecasts), sum_disk_needs(forecasts)
     if as_json:
         fit = all(found.fits for found in forecasts) and all(disk.fits_in_turn for disk in disks) and not failed
         totals = {
@@ -42,7 +40,7 @@ def show_forecasts(forecasts: "Sequence[Forecast]", *, failed: Sequence[tuple[st
         _show_needs(found)
     for disk in disks if len(forecasts) > 1 else ():
         _show_disk(disk)
-    if any(found.elsewhere for found in forecasts):
+    if any(found.remote for found in forecasts):
         sys.stdout.write("reckoned for workers elsewhere, as they were described; nothing was asked of them\n")
     sys.stdout.write("".join(f"{name}: {error}\n" for name, error in failed))
 
@@ -62,18 +60,18 @@ def _table(forecasts: "Sequence[Forecast]", seconds: float | None) -> Table:
 
 
 def _show_needs(found: "Forecast") -> None:
-    nothing = "not known" if found.elsewhere else "there is none here"
+    nothing = "not known" if found.remote else "there is none here"
     for need in found.needs:
-        there = nothing if need.there is None else f"{need.there / 1e9:.1f} GB there"
-        saved = "" if need.saved is None else f"; with {need.saving} {need.saved / 1e9:.2f} GB"
+        there = nothing if need.available is None else f"{need.available / 1e9:.1f} GB there"
+        saved = "" if need.reduced is None else f"; with {need.saving} {need.reduced / 1e9:.2f} GB"
         sys.stdout.write(f"{found.source}: {need.what} {need.needed / 1e9:.2f} GB, {there}{saved}\n")
         if not need.fits:
-            remedy = f"it would fit with --size {need.size}" if need.size else "no size would fit"
+            remedy = f"it would fit with --size {need.fitting_size}" if need.fitting_size else "no size would fit"
             sys.stdout.write(f"  does not fit: {remedy}\n")
 
 
-def _show_disk(disk: "Disk") -> None:
-    sums = f"{disk.needed / 1e9:.2f} GB, {disk.there / 1e9:.1f} GB there"
+def _show_disk(disk: "DiskNeed") -> None:
+    sums = f"{disk.needed / 1e9:.2f} GB, {disk.free / 1e9:.1f} GB there"
     sys.stdout.write(f"all {disk.clips} run folders on the disk of {disk.folder}: {sums}\n")
     if not disk.fits:
         turn = f"{disk.least / 1e9:.2f} GB if each is finished before the next begins"

@@ -1,17 +1,20 @@
 """What failures say: whether a node is tried again, whether a worker is to be trusted, and when all is hopeless."""
 
+import logging
 from collections.abc import Callable, Mapping
 
 from vidnst.errors import FarmError, NumericalError, ScarceMemoryError
 from vidnst.farm.interfaces import Host, NodeEventKind
 from vidnst.farm.jobs import Outcome
-from vidnst.farm.messages import LOOK_AFTER, error_line
+from vidnst.farm.messages import LOOK_AFTER, error_line, node_name
 from vidnst.farm.plan import Lane
 from vidnst.farm.ready_queue import ReadyNode
 from vidnst.farm.worker_roster import WorkerRoster
 
 _NUMERICAL_ATTEMPTS = 2
 """NaN comes back on every worker; the second attempt takes a smaller step, a third has nothing new to offer."""
+
+logger = logging.getLogger(__name__)
 
 
 class FailurePolicy:
@@ -51,9 +54,11 @@ class FailurePolicy:
         crew = self._crew[lane]
         facts = {"attempt": entry.failures, "error": error_line(error)}
         for name in crew.acquit(entry):
+            logger.info("worker %s is taken back: %s fails on others as well", name, node_name(entry.node))
             self._tell(NodeEventKind.TAKEN_BACK, entry, worker=name, **facts)
         # NaN comes of what is computed, not of who computes.
         if not isinstance(error, NumericalError) and crew.suspect(outcome.worker, entry):
+            logger.info("worker %s is quarantined: several nodes in a row failed on it", outcome.worker)
             self._tell(NodeEventKind.SET_ASIDE, entry, worker=outcome.worker, **facts)
         self.count_left(outcome, error)
 

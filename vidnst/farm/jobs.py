@@ -55,8 +55,8 @@ class StylizeJob:
     unseen."""
     painted: tuple[NDArray[np.float32] | None, ...] = ()
     """Glimpses of the states of the starts, where they are known; what is missing is looked at again."""
-    look: Shared | None = None
-    """What makes the worker that can do it, for workers of several looks; None leaves it to the worker there is."""
+    style_set: Shared | None = None
+    """Factory of the worker that can run the job, for a `MultiStyleWorker`; None for a worker of one style set."""
     memory_mode: MemoryMode = NO_SAVINGS
     """The least that is to be done to save memory."""
 
@@ -70,7 +70,7 @@ class FlowJob:
     reference: Pixels
     through: tuple[FlowPair, FlowPair] | None = None
     """From `frame` to a frame between and from there to `reference`: what to refine; None starts from nothing."""
-    look: Shared | None = None
+    style_set: Shared | None = None
     """As a `StylizeJob`'s."""
 
 
@@ -83,7 +83,7 @@ class SkipJob:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """What workers of several looks give back where a look cannot be made: it fails on every worker, others do not."""
+    """The result of a job whose style set is faulty: its worker cannot be made anywhere, those of other sets can."""
 
     error: VidnstError
 

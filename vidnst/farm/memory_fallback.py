@@ -1,6 +1,7 @@
 """How much memory a stylizing worker may take, how one notices that it was too little, and what is done then."""
 
 import gc
+import logging
 import re
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, fallback_modes
 from vidnst.style.network.precision import with_bfloat16
 
 _T = TypeVar("_T")
+
+logger = logging.getLogger(__name__)
 
 FLOW_PART = 0.1
 """Share of a stylizing worker's part of a GPU that a flow worker takes which needs one: flow is some percent of the
@@ -169,6 +172,7 @@ def climb(
             if not out_of_memory(error):
                 raise
             why = why or _short(error)
+            logger.info("out of memory with memory mode %s: %s", memory_mode.describe(), _short(error))
             traceback.clear_frames(error.__traceback__)  # they hold tensors, and who raised may hold them
         free()
     raise ScarceMemoryError(why)

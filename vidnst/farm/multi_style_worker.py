@@ -1,65 +1,99 @@
-"""Workers around others: of several looks, where each job says what makes the worker that can do it; and those that
-can skip a job. Knows neither Ray nor torch."""
+"""A worker for jobs of any style set: each job says what makes the worker that can run it. Imports no Ray or torch."""
 
-from collections import OrderedDict
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
+from threading import Condition, Lock
 from typing import Any
 
 from vidnst.errors import FarmError, ScarceMemoryError, VidnstError
 from vidnst.farm.jobs import Refused, Shared, SkipJob, Worker, WorkerFactory
+from vidnst.lru_cache import LruCache
 
 _WARM = 8
-"""Looks that a worker keeps ready: more than are usually in work at once, and small beside the optimiser's memory."""
+"""Style sets that a worker keeps ready: more than are usually rendered at once, and small next to the optimiser's
+memory."""
+
+logger = logging.getLogger(__name__)
 
 
 class MultiStyleWorker:
-    """Does jobs of any look, each with a worker made when the look's first job comes; those used last stay.
+    """Runs each job on the worker of its style set, which is made for the set's first job and kept while in use.
+
+    Several threads may call `run`: jobs of one style set run at the same time, so that one is uploaded while another
+    is painted; jobs of different sets exclude each other, since together they could need more memory than one.
 
     Args:
-        warm: how many stay.
+        warm: number of style sets whose workers are kept.
     """
 
     def __init__(self, warm: int = _WARM) -> None:
-        self._warm = warm
-        self._workers: OrderedDict[str, Worker] = OrderedDict()
-        self._running = Lock()
-        """Several threads may come: two looks at once would want more memory than there is."""
+        self._workers: LruCache[str, Worker] = LruCache(warm)
+        self._workers_lock = Lock()
+        self._turn = Condition()
+        self._running_key = ""
+        self._running_jobs = 0
 
     def run(self, job: Any) -> Any:
-        """Run a job; None for one that is to be skipped, `Refused` for one whose look is wrong."""
+        """Run a job; returns None for a `SkipJob`, and `Refused` if the worker of its style set cannot be made.
+
+        Raises:
+            FarmError: the worker cannot be made on this machine, whatever the style set.
+        """
         if isinstance(job, SkipJob):
             return None
-        with self._running:
-            return self._run(job)
-
-    def _run(self, job: Any) -> Any:
-        try:
-            worker = self._worker(job.look)
-        except FarmError:  # the machine's, not the look's
-            raise
-        except VidnstError as error:
-            return Refused(error)
-        try:
-            return worker.run(job)
-        except ScarceMemoryError:
-            if len(self._workers) == 1:
+        style_set: Shared = job.style_set
+        with self._alone_with(style_set.key):
+            try:
+                worker, has_others = self._worker(style_set)
+            except FarmError:
                 raise
-        self._workers = OrderedDict({job.look.key: worker})  # the others can be made again
-        return worker.run(job)
+            except VidnstError as error:
+                return Refused(error)
+            try:
+                return worker.run(job)
+            except ScarceMemoryError as error:
+                if not has_others:
+                    raise
+                logger.info("out of memory with several style sets, keeping only the current one: %s", error.what)
+            self._drop_others(style_set.key, worker)
+            return worker.run(job)
 
-    def _worker(self, look: Shared) -> Worker:
-        if look.key not in self._workers:
-            while len(self._workers) >= self._warm:  # before the next one needs the room
-                self._workers.popitem(last=False)
-            self._workers[look.key] = look.get()()
-        self._workers.move_to_end(look.key)
-        return self._workers[look.key]
+    @contextmanager
+    def _alone_with(self, key: str) -> Iterator[None]:
+        """Wait until no job of another style set runs."""
+        with self._turn:
+            self._turn.wait_for(lambda: self._running_jobs == 0 or self._running_key == key)
+            self._running_key = key
+            self._running_jobs += 1
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._running_jobs -= 1
+                self._turn.notify_all()
+
+    def _worker(self, style_set: Shared) -> tuple[Worker, bool]:
+        """The worker of a style set, and whether workers of other sets use memory."""
+        with self._workers_lock:
+            worker = self._workers.get(style_set.key, lambda: self._make(style_set))
+            return worker, len(self._workers) > 1
+
+    def _make(self, style_set: Shared) -> Worker:
+        factory: WorkerFactory = style_set.get()
+        logger.debug("making the worker of style set %s", style_set.key)
+        return factory()
+
+    def _drop_others(self, key: str, worker: Worker) -> None:
+        with self._workers_lock:
+            self._workers.clear()
+            self._workers[key] = worker
 
 
 @dataclass(frozen=True, slots=True)
 class MultiStyleWorkerFactory:
-    """Makes a worker of several looks where it is to live."""
+    """Makes a `MultiStyleWorker` in the process where it is to run."""
 
     warm: int = _WARM
 

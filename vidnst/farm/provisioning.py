@@ -1,9 +1,9 @@
-"""How many workers a render gets, with how many threads each, and hiring them."""
+"""Choose the number of workers and their threads, and start them."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 from vidnst.config import FarmConfig
 from vidnst.farm.jobs import SharingPool, WorkerFactory, WorkerGroup
 from vidnst.farm.memory_fallback import FLOW_PART
-from vidnst.farm.multi_style_worker import SkippingWorkerFactory
+from vidnst.farm.multi_style_worker import MultiStyleWorkerFactory, SkippingWorkerFactory
 from vidnst.farm.plan import Lane
 from vidnst.farm.ray.actor_pool import RayPool, default_workers
 from vidnst.farm.ray.connection import RaySession
-from vidnst.farm.workers import FlowWorkerFactory, StyleWorkerFactory
+from vidnst.farm.thread_pool import InlinePool
+from vidnst.farm.workers import FlowWorkerFactory, StyleWorkerFactory, pick_device
 from vidnst.parallel import local_cores
-
-Crews: TypeAlias = tuple[WorkerFactory, WorkerFactory]
-"""What makes stylizing workers, and what makes flow workers."""
 
 _START_SECONDS = 300.0
 _GROWING_SECONDS = 1800.0
 """For workers on hosts that must be started first, and fetch an image."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,12 @@ def share_gpu(share: float, *, raft: bool) -> tuple[float, float]:
     return round(share - flow, 4) if raft else share, flow
 
 
-def _hands(gpu: bool) -> int:
-    """A GPU would stand still while a frame goes and another comes. On a CPU that is little beside painting, and each
-    thread that paints keeps working memory of its own."""
+def _concurrency(gpu: bool) -> int:
+    """Jobs that a stylizing worker takes up at once.
+
+    A GPU would stand still while one frame leaves and the next arrives. On a CPU the transfer is short compared with
+    the optimisation, and each thread that optimises keeps working memory of its own.
+    """
     return 2 if gpu else 1
 
 
@@ -89,87 +92,100 @@ def hire(
     width: int,
     threads: int | None,
     raft: Mapping[str, NDArray[np.float32]] | None = None,
-    verbose: bool = False,
 ) -> Iterator[tuple[SharingPool, WorkerCounts]]:
-    """Workers for a render, until the block is left.
+    """Start the workers of one render; they stop when the block is left.
 
     Args:
         factory: makes stylizing workers; its configuration says the rest.
         width: how many nodes of the plan can run at once.
         threads: of an earlier run of the same render, if there was one.
-        raft: RAFT's weights by name, where flow is found with it.
-        verbose: whether the workers' output is shown.
+        raft: RAFT's weights by name, if flow is estimated with it.
 
     Raises:
-        FarmError: the workers cannot be had.
+        FarmError: the workers cannot be started.
     """
     farm = factory.config.farm
     flow = FlowWorkerFactory(factory.config.motion, raft, farm.device)
     inline = factory.features is None  # passing frames through is not worth a process
 
-    def crews(staff: WorkerCounts) -> Crews:
-        makers = (replace(factory, threads=staff.threads), replace(flow, threads=staff.threads))
+    def factories(counts: WorkerCounts) -> tuple[WorkerFactory, WorkerFactory]:
+        makers = (replace(factory, threads=counts.threads), replace(flow, threads=counts.threads))
         return SkippingWorkerFactory(makers[0]), SkippingWorkerFactory(makers[1])
 
-    with start_workers(
-        farm, crews, width=width, threads=threads, raft=raft is not None, inline=inline, verbose=verbose
-    ) as found:
-        yield found
+    with _start(farm, factories, width=width, threads=threads, raft=raft is not None, inline=inline) as started:
+        yield started
 
 
 @contextmanager
 def start_workers(
-    farm: FarmConfig,
-    crews: Callable[[WorkerCounts], Crews],
-    *,
-    width: int,
-    threads: int | None = None,
-    raft: bool = False,
-    inline: bool = False,
-    verbose: bool = False,
+    farm: FarmConfig, *, width: int, threads: int | None = None, raft: bool = False, inline: bool = False
 ) -> Iterator[tuple[SharingPool, WorkerCounts]]:
-    """Workers until the block is left.
+    """Start stylizing and flow workers; they stop when the block is left. Jobs name their style set.
 
     Args:
-        farm: what the user decided.
-        crews: what makes stylizing and flow workers, once their number is known.
+        farm: the user's settings.
+        width: number of nodes that can run at once.
+        threads: threads of each worker in an earlier run of the same render; None if there was none.
         raft: whether flow workers need a share of the GPU.
-        inline: whether to take threads of this process in any case.
-        width, threads, verbose: as for `hire`.
+        inline: whether to use threads of this process whatever the settings say.
 
     Raises:
-        FarmError: the workers cannot be had.
+        FarmError: the workers cannot be started.
     """
-    if inline or farm.executor == "inline":
-        from vidnst.farm.thread_pool import InlinePool
-        from vidnst.farm.workers import pick_device
 
+    def factories(_: WorkerCounts) -> tuple[WorkerFactory, WorkerFactory]:
+        return MultiStyleWorkerFactory(), MultiStyleWorkerFactory()
+
+    with _start(farm, factories, width=width, threads=threads, raft=raft, inline=inline) as started:
+        yield started
+
+
+@contextmanager
+def _start(
+    farm: FarmConfig,
+    factories: Callable[[WorkerCounts], tuple[WorkerFactory, WorkerFactory]],
+    *,
+    width: int,
+    threads: int | None,
+    raft: bool,
+    inline: bool,
+) -> Iterator[tuple[SharingPool, WorkerCounts]]:
+    if inline or farm.executor == "inline":
         gpu = pick_device(farm.device).type == "cuda"
-        staff = choose_worker_counts(farm, width=width, cores=local_cores(), gpus=float(gpu), threads=threads)
-        style, flow = crews(staff)
-        inline_teams = {
-            Lane.STYLE: WorkerGroup(style, staff.style, concurrency=_hands(gpu)),
-            Lane.FLOW: WorkerGroup(flow, staff.flow),
+        counts = choose_worker_counts(farm, width=width, cores=local_cores(), gpus=float(gpu), threads=threads)
+        style, flow = factories(counts)
+        inline_groups = {
+            Lane.STYLE: WorkerGroup(style, counts.style, concurrency=_concurrency(gpu)),
+            Lane.FLOW: WorkerGroup(flow, counts.flow),
         }
-        with closing(InlinePool(inline_teams)) as pool:
-            yield pool, staff
+        with closing(InlinePool(inline_groups)) as pool:
+            _log_started(counts, "threads of this process")
+            yield pool, counts
         return
-    wanted = (farm.workers or 1) * (farm.threads or threads or 1)
-    with RaySession(address=farm.address, cpus=wanted, verbose=verbose) as session:
+    slots = (farm.workers or 1) * (farm.threads or threads or 1)
+    with RaySession(address=farm.address, cpus=slots) as session:
         gpus = 0.0 if farm.device == "cpu" else session.gpus
         grows = farm.grows and session.joined
         if grows and farm.device == "cuda":  # there may be none yet
             gpus = max(gpus, 1.0)
         cores = int(session.cpus) if session.joined else local_cores()
-        staff = choose_worker_counts(farm, width=width, cores=cores, gpus=gpus, threads=threads)
+        counts = choose_worker_counts(farm, width=width, cores=cores, gpus=gpus, threads=threads)
         share = farm.gpus_per_worker if gpus or farm.device == "cuda" else 0.0
-        of_style, of_flow = share_gpu(share, raft=raft)
-        style, flow = crews(staff)
+        style_share, flow_share = share_gpu(share, raft=raft)
+        style, flow = factories(counts)
         # Stylizing workers first: placed before them, flow workers could crowd one GPU and leave no room there.
-        teams = {
-            Lane.STYLE: WorkerGroup(style, staff.style, float(staff.threads or 1), of_style, _hands(of_style > 0)),
-            Lane.FLOW: WorkerGroup(flow, staff.flow, cpus=0, gpus=of_flow),
+        groups = {
+            Lane.STYLE: WorkerGroup(
+                style, counts.style, float(counts.threads or 1), style_share, _concurrency(style_share > 0)
+            ),
+            Lane.FLOW: WorkerGroup(flow, counts.flow, cpus=0, gpus=flow_share),
         }
         seconds = _GROWING_SECONDS if grows else _START_SECONDS
-        with closing(RayPool(session, teams, start_timeout_seconds=seconds, grows=grows)) as ray_pool:
-            yield ray_pool, staff
+        with closing(RayPool(session, groups, start_timeout_seconds=seconds, grows=grows)) as ray_pool:
+            _log_started(counts, "Ray actors")
+            yield ray_pool, counts
+
+
+def _log_started(counts: WorkerCounts, kind: str) -> None:
+    threads = "on GPUs" if counts.threads is None else f"of {counts.threads} threads each"
+    logger.info("started %d stylizing workers %s and %d flow workers as %s", counts.style, threads, counts.flow, kind)

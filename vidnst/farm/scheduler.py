@@ -1,5 +1,6 @@
 """Runs plans on pools: gives each idle worker the ready node that comes first, and tries again what failed."""
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -19,6 +20,8 @@ from vidnst.farm.worker_roster import WorkerRoster
 
 _POLL_SECONDS = 0.2
 """How long a cancellation may go unseen."""
+
+logger = logging.getLogger(__name__)
 
 
 def run_plan(
@@ -287,6 +290,9 @@ class _Run:
             entry.front.give_up(entry, error_line(error))
             self.trust.despair(entry, outcome, error)
         else:
+            logger.info(
+                "%s is tried again after attempt %d: %s", node_name(entry.node), entry.failures, error_line(error)
+            )
             entry.front.retry(entry)
         self._refill(entry.front)
 

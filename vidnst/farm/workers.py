@@ -20,7 +20,7 @@ from vidnst.motion.compose import compose_pairs
 from vidnst.motion.flow import FlowPair, estimate_pair
 from vidnst.motion.gpu.blend import begin
 from vidnst.motion.gpu.upload import upload
-from vidnst.motion.opencv_threads import use_threads
+from vidnst.motion.opencv_threads import set_opencv_threads
 from vidnst.motion.quality_gate import Neighbour, quality_problem, thumbnail_luma
 from vidnst.motion.raft.flow import Raft
 from vidnst.motion.raft.weights import build_raft
@@ -59,7 +59,7 @@ class StyleWorkerFactory:
 
 def _use_threads(count: int) -> None:
     torch.set_num_threads(count)
-    use_threads(count)
+    set_opencv_threads(count)
 
 
 def pick_device(wanted: str) -> torch.device:

@@ -1,4 +1,4 @@
-"""How many threads OpenCV may take."""
+"""The number of threads that OpenCV uses in this process. Its results in vidnst do not depend on it."""
 
 import threading
 from collections.abc import Iterator
@@ -7,36 +7,32 @@ from contextlib import contextmanager
 import cv2
 
 _lock = threading.Lock()
-_before: list[int] = []
-"""For each `one_thread_each` that is under way, what the number was; the first one's is what it will be again."""
+_restore_counts: list[int] = []
+"""The thread count before each active `single_threaded_opencv` block; the first is restored after the last block."""
 
 
-def use_threads(count: int) -> None:
-    """Let OpenCV use so many threads in this process.
-
-    Left to itself it takes all cores, in every worker, however many there are. What it computes here has the same bytes
-    with any number.
-    """
+def set_opencv_threads(count: int) -> None:
+    """Set OpenCV's thread count; by default each worker process would use all cores."""
     with _lock:
-        if _before:
-            _before[0] = count
+        if _restore_counts:
+            _restore_counts[0] = count
         else:
             cv2.setNumThreads(count)
 
 
 @contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Until the block is left OpenCV works in the threads that call it, and in no others: for callers that are many.
+def single_threaded_opencv() -> Iterator[None]:
+    """Keep OpenCV in the calling threads inside the block: for callers that run in parallel themselves.
 
-    Blocks of several threads may overlap; what `use_threads` says meanwhile holds after the last.
+    Blocks of several threads may overlap. `set_opencv_threads` takes effect after the last one.
     """
     with _lock:
-        _before.append(cv2.getNumThreads())
+        _restore_counts.append(cv2.getNumThreads())
         cv2.setNumThreads(1)
     try:
         yield
     finally:
         with _lock:
-            after = _before[0] if len(_before) == 1 else 1
-            _before[:] = _before[:-1]
-            cv2.setNumThreads(after)
+            count = _restore_counts[0] if len(_restore_counts) == 1 else 1
+            _restore_counts.pop()
+            cv2.setNumThreads(count)

@@ -1,6 +1,5 @@
 """Measures an output against its source, for `vidnst measure` and at the end of a render."""
 
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from vidnst.config.timecode import frame_range
 from vidnst.errors import OutputError, SourceError, VidnstError
 from vidnst.events import Cancelled, Measured, OnEvent, Stage, Warned, ignore
 from vidnst.farm.plan import closed, key_frames
-from vidnst.frames import ClipInfo, Pixels, Shot
+from vidnst.frames import ClipInfo, Pixels, Shot, shot_number
 from vidnst.media.input.probe import probe, probe_pictures
 from vidnst.media.input.shots import find_shots
 from vidnst.rendering.effects_pass import coloured
@@ -224,7 +223,7 @@ def loss_evaluator(
     stylizer = Stylizer(features, pictures, config, device=pick_device(config.farm.device))
 
     def evaluate(index: int, source: Pixels, output: Pixels) -> Mapping[str, float]:
-        shot = bisect_right([shot.start for shot in region_source.shots], index) - 1
+        shot = shot_number(region_source.shots, index)
         guidance = direct(shot, index) if direct else None
         terms = stylizer.evaluate(from_pixels(source), from_pixels(output), guidance)
         return {name: terms[name] for name in LOSSES}

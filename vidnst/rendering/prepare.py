@@ -212,9 +212,9 @@ def _portable_config(config: RenderConfig) -> dict[str, Any]:
 def _weights_fingerprint(weights: Mapping[str, NDArray[np.float32]] | None) -> str:
     if weights is None:
         return "none"
-    from vidnst.weights_file import fingerprint_of
+    from vidnst.weights_file import weights_fingerprint
 
-    return fingerprint_of(weights)
+    return weights_fingerprint(weights)
 
 
 def _absolute(path: str | Path) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vidnst.events import OnEvent, Warned
-from vidnst.frames import ClipInfo, Pixels, Shot, spread_over
+from vidnst.frames import ClipInfo, Pixels, Shot, shot_number, spread_over
 from vidnst.media.adjust.adjustments import Adjuster, Adjustments
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.rendering.prepare import CheckedRequest
@@ -57,12 +57,7 @@ class SourceFrames:
         start, end = self.shots[0].start, self.shots[-1].end
         wanted = spread_over(start, end, count)
         with self.open() as frames:
-            return [
-                frames.get(number, index)
-                for number, shot in enumerate(self.shots)
-                for index in wanted
-                if shot.start <= index < shot.end
-            ]
+            return [frames.get(shot_number(self.shots, index), index) for index in wanted]
 
 
 def source_frames(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vidnst.config.style import parse_style
 from vidnst.errors import VidnstError
-from vidnst.frames import ClipInfo, Pixels, Shot
+from vidnst.frames import ClipInfo, Pixels, Shot, shot_number
 from vidnst.report.html.report_page import Pair, Thumbnail
 from vidnst.runs import Manifest, RunLayout
 from vidnst.runs.record import RunRecord
@@ -151,7 +151,7 @@ def _reader(record: RunRecord, shots: Sequence[Shot], clip: ClipInfo) -> Callabl
     adjuster = Adjuster(adjustments, clip, size)
 
     def adjusted(index: int) -> Pixels:
-        shot = next(shot for shot in shots if shot.start <= index < shot.end)
+        shot = shots[shot_number(shots, index)]
         around = range(max(shot.start, index - adjuster.reach), min(shot.end, index + adjuster.reach + 1))
         with FrameReader(clip, size=adjuster.read_size, on_bad_frame="repeat") as reader:
             near = {number: reader.read(number).pixels for number in around}

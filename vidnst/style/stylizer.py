@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidnst.config import OptimizeConfig, RenderConfig, Role
-from vidnst.determinism import same_every_time
+from vidnst.determinism import deterministic_cudnn
 from vidnst.frames import Pixels
 from vidnst.style.guidance import Guidance
 from vidnst.style.initial_image import first_guess
@@ -144,7 +144,7 @@ class Stylizer:
         work = _Work(self._views.under(memory_mode), seed, step_scale, on_step, guidance, every_step=every_step)
         size = self._smaller(memory_mode.scale, *content.shape[-2:])
         small = resized(content, *size)
-        with same_every_time():
+        with deterministic_cudnn():
             if start is not None:
                 found = self._warm(small, start.resized(*size), iterations, work)
             else:
@@ -168,7 +168,7 @@ class Stylizer:
         content, picture = content.detach().to(self._device), picture.detach().to(self._device)
         view = self._views.under(NO_SAVINGS)
         target = view.targets.at(guidance, *content.shape[-2:])
-        with torch.no_grad(), same_every_time():
+        with torch.no_grad(), deterministic_cudnn():
             terms = Objective(view.network, content, target.styles, self._config.losses)(picture)
         return {name: float(term) for name, term in terms.items()}
 

@@ -24,7 +24,7 @@ from vidnst.style.distill.distillation import Distillation, DistillSettings
 from vidnst.style.distill.evaluate import likeness
 from vidnst.style.distill.export import card_text, packed, slim_features
 from vidnst.style.network.weights import Features, WeightsReport, load_features, resolve_weights, verify_weights
-from vidnst.weights_file import fingerprint_of, notes_of, opened
+from vidnst.weights_file import open_weights, read_metadata, weights_fingerprint
 
 _LONGEST_SIDE_PX = 1280
 """Larger pictures are made smaller as they are read."""
@@ -149,7 +149,7 @@ def _marks(request: DistillRequest, teacher: Features, pictures: Sequence[Specim
         digest.update(f"{picture.pixels.shape}{picture.pixels.dtype}".encode())
         digest.update(picture.pixels.tobytes())
     return {
-        "teacher": fingerprint_of(teacher),
+        "teacher": weights_fingerprint(teacher),
         "pictures": digest.hexdigest(),
         "settings": json.dumps(dataclasses.asdict(request.settings)),
         "threads": str(torch.get_num_threads()),
@@ -157,9 +157,9 @@ def _marks(request: DistillRequest, teacher: Features, pictures: Sequence[Specim
 
 
 def _restore(work: Distillation, checkpoint: Path, marks: dict[str, str]) -> None:
-    with opened(checkpoint, network="student", largest_bytes=_LARGEST_CHECKPOINT, remedy=_AFRESH) as tensors:
+    with open_weights(checkpoint, network="student", max_bytes=_LARGEST_CHECKPOINT, remedy=_AFRESH) as tensors:
         state = dict(tensors)
-    notes = notes_of(checkpoint)
+    notes = read_metadata(checkpoint)
     others = [name for name, mark in marks.items() if notes.get(name) != mark]
     if others:
         raise RunError(f"the checkpoint {checkpoint} is of another student: other {', '.join(others)}", _AFRESH)

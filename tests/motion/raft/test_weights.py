@@ -25,7 +25,7 @@ from vidnst.motion.raft.weights import (
     resolve_raft_weights,
     verify_raft,
 )
-from vidnst.weights_file import cached, fingerprint_of
+from vidnst.weights_file import cache_path, weights_fingerprint
 
 MAKERS = {"large": raft_large, "small": raft_small}
 
@@ -58,7 +58,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, body: bytes) -> list[str]:
 
 def test_the_places_are_tried_in_the_order_that_is_promised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given, named = tmp_path / "given.pth", tmp_path / "named.pth"
-    large, small = (cached(url) for url in raft_urls().values())
+    large, small = (cache_path(url) for url in raft_urls().values())
     large.parent.mkdir(parents=True)
     for path in (given, named, large, small):
         path.touch()
@@ -92,7 +92,7 @@ def test_a_named_file_that_is_missing_is_an_error_and_not_a_reason_to_download(
 def test_failure_names_the_places_tried_and_what_to_do(download: bool) -> None:
     with pytest.raises(WeightsError) as caught:
         resolve_raft_weights(None, download=download)
-    places = [str(cached(url)) for url in raft_urls().values()]
+    places = [str(cache_path(url)) for url in raft_urls().values()]
     for part in ("motion.raft_weights", "VIDNST_RAFT_WEIGHTS", *places, raft_urls()["large"], "motion.method to dis"):
         assert part in str(caught.value)
     assert ("no route to host" in str(caught.value)) == download
@@ -105,16 +105,16 @@ def test_the_large_network_is_downloaded_and_checked_by_the_digits_in_its_name(
     with pytest.raises(WeightsError, match="damaged"):
         resolve_raft_weights(None)
     assert asked == [raft_urls()["large"]]
-    assert list(cached(raft_urls()["large"]).parent.iterdir()) == []
+    assert list(cache_path(raft_urls()["large"]).parent.iterdir()) == []
     start = hashlib.sha256(b"no weights at all").hexdigest()[:8]
-    monkeypatch.setattr(weights_file, "checksum_start", lambda url: start)
-    assert resolve_raft_weights(None) == cached(raft_urls()["large"])
+    monkeypatch.setattr(weights_file, "sha256_prefix", lambda url: start)
+    assert resolve_raft_weights(None) == cache_path(raft_urls()["large"])
 
 
 def test_a_checksum_is_read_from_the_end_of_a_file_s_name() -> None:
-    assert weights_file.checksum_start(raft_urls()["small"]) == "01064c6d"
+    assert weights_file.sha256_prefix(raft_urls()["small"]) == "01064c6d"
     with pytest.raises(ValueError, match="checksum"):
-        weights_file.checksum_start("https://host/raft_large.pth")
+        weights_file.sha256_prefix("https://host/raft_large.pth")
 
 
 @pytest.mark.parametrize("size", ["large", "small"])
@@ -131,7 +131,7 @@ def test_each_network_is_known_by_what_its_file_holds(
     assert raft_size(weights) == size
     report = verify_raft(path)
     assert (report.network, report.size_bytes) == (f"raft_{size}", path.stat().st_size)
-    assert report.fingerprint == fingerprint_of(weights)
+    assert report.fingerprint == weights_fingerprint(weights)
     built = build_raft(weights).state_dict()
     for name, tensor in states[size].items():
         if tensor.is_floating_point():

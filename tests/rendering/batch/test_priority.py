@@ -27,8 +27,8 @@ class LoggingPool(TimelessPool):
     def submit(self, worker: str, job: Any) -> None:
         super().submit(worker, job)
         if isinstance(job, StylizeJob):
-            assert job.look is not None
-            self.starts.append((self.now, job.look.key, self.spans[-1][1]))
+            assert job.style_set is not None
+            self.starts.append((self.now, job.style_set.key, self.spans[-1][1]))
 
 
 @pytest.fixture(autouse=True)

@@ -59,9 +59,9 @@ def batch(
         tables.show_wishes(asked, as_json=as_json)
         return
     if dry_run:
-        from vidnst.rendering.batch.dry_run import list_jobs
+        from vidnst.tools.forecast.render_plan import describe_jobs
 
-        tables.show_jobs(list_jobs(jobs), as_json=as_json)
+        tables.show_jobs(describe_jobs(jobs), as_json=as_json)
         return
     from vidnst.rendering.batch.run import run_batch
 

@@ -48,15 +48,15 @@ def plan(
     from vidnst.cli.tables_forecast import show_forecasts
     from vidnst.errors import VidnstError
     from vidnst.tools.forecast.forecast import Forecast, forecast
-    from vidnst.tools.forecast.target_machines import farm_of
+    from vidnst.tools.forecast.target_machines import parse_target
 
     found: list[Forecast] = []
     failed: list[tuple[str, str]] = []
     with progress.progress(as_json=False) as on_event:
         for name, request in requests:
             try:
-                farm = farm_of(request.config, gpu_gib=gpu_memory)
-                found.append(forecast(request, farm=farm, timed=timed, on_event=on_event))
+                target = parse_target(request.config, gpu_gib=gpu_memory)
+                found.append(forecast(request, target=target, timed=timed, on_event=on_event))
             except VidnstError as error:
                 if name is None:
                     raise
@@ -81,11 +81,11 @@ def _requests(source: list[str], chosen: RenderOptions) -> "list[tuple[str | Non
 
 def _jobs(path: Path, chosen: RenderOptions) -> "list[tuple[str | None, Request]]":
     from vidnst.errors import ConfigError
-    from vidnst.rendering.batch.dry_run import somewhere
     from vidnst.rendering.batch.job_file import read_jobs
+    from vidnst.tools.forecast.render_plan import in_existing_folder
 
     if strange := [name for name in chosen.given() if name not in _FOR_JOBS]:
         named = ", ".join(f"--{name.replace('_', '-')}" for name in strange)
         raise ConfigError(f"{named} is not for a file of jobs, and {path} is one", "say it in the file")
     farm = {name: getattr(chosen, name) for name in chosen.given()}
-    return [(clip.name, somewhere(clip.request)) for clip in read_jobs(path, farm=farm).clips]
+    return [(clip.name, in_existing_folder(clip.request)) for clip in read_jobs(path, farm=farm).clips]

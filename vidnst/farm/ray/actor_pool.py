@@ -1,5 +1,6 @@
 """A pool of Ray actors, on this machine or on a cluster."""
 
+import logging
 import os
 import threading
 import time
@@ -13,6 +14,7 @@ from vidnst.farm.malloc import keep_freed_memory
 from vidnst.farm.plan import Lane
 from vidnst.farm.ray.connection import RaySession
 from vidnst.farm.ray.errors import original_error, process_end, start_error
+from vidnst.openmp import set_openmp_defaults
 
 _DEATHS = 3
 """Deaths in a row, without any outcome between them, after which a worker is not replaced."""
@@ -149,7 +151,8 @@ class RayPool:
         # Ray's own restarts would hide deaths from the scheduler, which gives the node to another worker instead.
         options = {"num_cpus": team.cpus, "num_gpus": team.gpus, "max_restarts": 0, "max_task_retries": 0}
         options["max_concurrency"] = team.concurrency
-        self._actors[name] = self._ray.remote(_Actor).options(**options).remote([self._factories[name]])
+        log_level = logging.getLogger("vidnst").getEffectiveLevel()
+        self._actors[name] = self._ray.remote(_Actor).options(**options).remote([self._factories[name]], log_level)
         return self._actors[name].greet.remote()
 
     def _outcome(self, name: str, reference: Any) -> Outcome:
@@ -219,7 +222,10 @@ class _InStore(Shared):
 class _Actor:
     """What lives in an actor's process."""
 
-    def __init__(self, factory: list[Any]) -> None:
+    def __init__(self, factory: list[Any], log_level: int) -> None:
+        set_openmp_defaults()  # the worker's factory brings torch
+        logging.basicConfig(format="%(name)s: %(message)s")  # to the process's stderr, which Ray forwards
+        logging.getLogger("vidnst").setLevel(log_level)
         self._factory = factory  # a reference in a list: Ray would resolve a bare one where its errors kill the actor
         self._worker: Worker | None = None
         self._making = threading.Lock()

@@ -1,5 +1,6 @@
 """The connection to Ray: on this machine or to a cluster, made within seconds or refused with a reason."""
 
+import logging
 import os
 import signal
 import socket
@@ -31,13 +32,15 @@ class RaySession:
         address: a cluster (`host:port`, `ray://host:port`, or `auto`); none takes RAY_ADDRESS, and where that is not
             set either, starts Ray here. `local` starts Ray here in any case.
         cpus: CPU slots that a Ray started here offers at least (it offers the cores that there are, or more).
-        verbose: whether the workers' output is shown.
+
+    With the logger `vidnst` at DEBUG, the output of workers and Ray's warnings are shown.
 
     Raises:
         FarmError: the cluster cannot be reached within about 20 seconds, or Ray does not start.
     """
 
-    def __init__(self, *, address: str | None = None, cpus: int | None = None, verbose: bool = False) -> None:
+    def __init__(self, *, address: str | None = None, cpus: int | None = None) -> None:
+        verbose = logging.getLogger("vidnst").isEnabledFor(logging.DEBUG)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read on import
         # Without it Ray warns about a change of default, and hides the GPUs from actors that hold none.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

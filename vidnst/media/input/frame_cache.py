@@ -10,7 +10,7 @@ from vidnst.errors import SourceError
 from vidnst.frames import ClipInfo, Frame, Pixels, Shot
 from vidnst.media.adjust.adjustments import Adjuster
 from vidnst.media.input.frame_reader import FrameReader
-from vidnst.parallel import in_order
+from vidnst.parallel import ordered_results
 
 _MOST_AHEAD = 8
 """Frames that are decoded ahead of those asked for: from one key frame to the next, as a rule."""
@@ -140,7 +140,7 @@ class _Forward:
         self._repeated: set[int] = set()
         self._reader = reader(on_repeated=self._repeated.add)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decode")
-        self._frames = in_order((partial(self._decode, index) for index in indices), self._thread, ahead=ahead)
+        self._frames = ordered_results((partial(self._decode, index) for index in indices), self._thread, ahead=ahead)
 
     def read(self) -> Frame:
         """The next frame.

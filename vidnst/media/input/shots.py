@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vidnst.errors import RangeError
 from vidnst.frames import ClipInfo, Pixels, Shot, SourceKind, to_bits
 from vidnst.media.input.frame_reader import FrameReader, fit_size
-from vidnst.parallel import in_order, side_by_side
+from vidnst.parallel import ordered_results, thread_count
 
 CutDetection: TypeAlias = Literal["auto", "none", "content", "adaptive"] | tuple[int, ...]
 
@@ -102,8 +102,8 @@ def _decode_small(clip: ClipInfo, start: int, end: int) -> Iterator[NDArray[np.u
             return [_bgr(frame.pixels) for frame in reader]
 
     pieces = (partial(stretch, first) for first in range(start, end, _STRETCH_FRAMES))
-    threads = min(_MOST_DECODERS, side_by_side(clip.width * clip.height * _PIXEL_BYTES, _ROOM_BYTES))
-    with ThreadPoolExecutor(threads) as pool, closing(in_order(pieces, pool, ahead=threads)) as found:
+    threads = min(_MOST_DECODERS, thread_count(clip.width * clip.height * _PIXEL_BYTES, _ROOM_BYTES))
+    with ThreadPoolExecutor(threads) as pool, closing(ordered_results(pieces, pool, ahead=threads)) as found:
         for pictures in found:
             yield from pictures
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vidnst.errors import OutputError
 from vidnst.media.images import encode_png, read_image
-from vidnst.parallel import in_order, side_by_side
+from vidnst.parallel import ordered_results, thread_count
 
 TICKS_PER_SECOND = 1_000_000
 """Clock of the Matroska stream."""
@@ -48,10 +48,10 @@ def read_png_frames(
         deep = data[_PNG_DEPTH] == 16
         return encode_png(read_image(path, bits=8)) if deep and shallow else data
 
-    threads = side_by_side(size[0] * size[1] * _PIXEL_BYTES, _ROOM_BYTES)
+    threads = thread_count(size[0] * size[1] * _PIXEL_BYTES, _ROOM_BYTES)
     with (
         ThreadPoolExecutor(threads) as pool,
-        closing(in_order((partial(piece, place) for place in range(len(paths))), pool, ahead=threads)) as found,
+        closing(ordered_results((partial(piece, place) for place in range(len(paths))), pool, ahead=threads)) as found,
     ):
         yield from found
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from vidnst.determinism import same_every_time
+from vidnst.determinism import deterministic_cudnn
 from vidnst.frames import Pixels, upper_8_bits
 from vidnst.motion.flow import Flow, FlowPair, checked_pair, shrink
 
@@ -72,7 +72,7 @@ class Raft:
             functional.pad(self._to_device(picture), (left, right, top, bottom), mode="replicate")
             for picture in (first, second)
         )
-        with torch.inference_mode(), same_every_time():
+        with torch.inference_mode(), deterministic_cudnn():
             flows = self._network(torch.cat([one, two]), torch.cat([two, one]))[-1]
             inner = flows[..., top : top + height, left : left + width].permute(0, 2, 3, 1).float().cpu().numpy()
         return np.ascontiguousarray(inner[0]), np.ascontiguousarray(inner[1])

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vidnst.errors import WeightsError
-from vidnst.weights_file import ByteProgress, Checkpoint, find_checkpoint, fingerprint_of, opened, usable
+from vidnst.weights_file import (
+    DownloadProgress,
+    WeightsSource,
+    checked_tensor,
+    find_weights_file,
+    open_weights,
+    weights_fingerprint,
+)
 
 RaftSize: TypeAlias = Literal["large", "small"]
 RaftWeights: TypeAlias = dict[str, NDArray[np.float32]]
@@ -51,7 +58,9 @@ def raft_urls() -> dict[RaftSize, str]:
     return {"large": str(Raft_Large_Weights.C_T_SKHT_V2.url), "small": str(Raft_Small_Weights.C_T_V2.url)}
 
 
-def resolve_raft_weights(spec: str | None, *, download: bool = True, on_progress: ByteProgress | None = None) -> Path:
+def resolve_raft_weights(
+    spec: str | None, *, download: bool = True, on_progress: DownloadProgress | None = None
+) -> Path:
     """The file that a configuration's `motion.raft_weights` stands for.
 
     In this order: `spec` itself; the environment variable VIDNST_RAFT_WEIGHTS; torchvision's file of the large, then
@@ -66,16 +75,16 @@ def resolve_raft_weights(spec: str | None, *, download: bool = True, on_progress
         WeightsError: there is no such file, or none anywhere; names the places that were tried.
     """
     urls = raft_urls()
-    wanted = Checkpoint(
+    wanted = WeightsSource(
         network="RAFT",
         option="motion.raft_weights",
         environment=ENVIRONMENT,
         urls=(urls["large"], urls["small"]),
-        largest_bytes=_LARGEST_BYTES,
+        max_bytes=_LARGEST_BYTES,
         remedy=f"set motion.raft_weights or {ENVIRONMENT} to a file of torchvision's RAFT, put {urls['large']} there "
         "by hand, or set motion.method to dis, which needs no file",
     )
-    return find_checkpoint(wanted, spec, download=download, on_progress=on_progress)
+    return find_weights_file(wanted, spec, download=download, on_progress=on_progress)
 
 
 def load_raft_weights(path: Path) -> RaftWeights:
@@ -88,14 +97,14 @@ def load_raft_weights(path: Path) -> RaftWeights:
     Raises:
         WeightsError: no such file, not a weights file, damaged, or of another network.
     """
-    with opened(path, network="RAFT", largest_bytes=_LARGEST_BYTES, remedy=_REMEDY) as tensors:
+    with open_weights(path, network="RAFT", max_bytes=_LARGEST_BYTES, remedy=_REMEDY) as tensors:
         return _checked(path, tensors)
 
 
 def verify_raft(path: Path) -> RaftReport:
     """Read and check a file of RAFT's weights; WeightsError where it is unusable."""
     weights = load_raft_weights(path)
-    return RaftReport(str(path), path.stat().st_size, f"raft_{raft_size(weights)}", fingerprint_of(weights))
+    return RaftReport(str(path), path.stat().st_size, f"raft_{raft_size(weights)}", weights_fingerprint(weights))
 
 
 def raft_size(weights: Mapping[str, NDArray[np.float32]]) -> RaftSize:
@@ -146,17 +155,17 @@ def _shapes(size: RaftSize) -> dict[str, tuple[int, ...]]:
 
 def _checked(path: Path, tensors: Mapping[str, Tensor]) -> RaftWeights:
     if _FIRST not in tensors:
-        raise WeightsError(f"{path} is of another network than RAFT: it has no {_FIRST}", _REMEDY)
+        raise WeightsError(f"{path} belongs to another network than RAFT: it has no {_FIRST}", _REMEDY)
     first = tensors[_FIRST]
     size = _SIZES.get(first.shape[0] if first.ndim else 0)
     if size is None:
         raise WeightsError(
-            f"{path} is of another network than raft_large and raft_small: its {_FIRST} is {tuple(first.shape)}",
+            f"{path} belongs to another network than raft_large and raft_small: its {_FIRST} is {tuple(first.shape)}",
             _REMEDY,
         )
     weights: RaftWeights = {}
     for name, shape in _shapes(size).items():
         if name not in tensors:
             raise WeightsError(f"raft_{size} needs {name}, which {path} lacks", _REMEDY)
-        weights[name] = usable(path, name, tensors[name], shape, _REMEDY)
+        weights[name] = checked_tensor(path, name, tensors[name], shape, _REMEDY)
     return weights

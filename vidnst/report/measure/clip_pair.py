@@ -11,7 +11,7 @@ from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, OutputError
 from vidnst.events import Cancelled, OnEvent, Stage, ignore
 from vidnst.frames import ClipInfo, Pixels, Shot, SourceKind
-from vidnst.parallel import in_order, side_by_side
+from vidnst.parallel import ordered_results, thread_count
 from vidnst.report.measure.meter import PIXEL_BYTES, Meter
 from vidnst.report.measure.result import FrameRow, Measurement
 
@@ -132,15 +132,15 @@ def _rows(
 ) -> Generator[FrameRow, None, None]:
     from vidnst.media.adjust.adjustments import Adjuster
     from vidnst.media.input.frame_cache import FrameCache
-    from vidnst.motion.opencv_threads import one_thread_each
+    from vidnst.motion.opencv_threads import single_threaded_opencv
 
     size, policy = (output.width, output.height), config.input.on_bad_frame
     adjuster = None if adjustments is None else Adjuster(adjustments, source, size)
     places = [(number, index) for number, shot in enumerate(shots) for index in range(shot.start, shot.end)]
-    threads = side_by_side(output.width * output.height * PIXEL_BYTES, _ROOM_BYTES)
+    threads = thread_count(output.width * output.height * PIXEL_BYTES, _ROOM_BYTES)
     ahead = (lambda: threads) if coming is None else (lambda: min(threads, coming.ahead()))
     with (
-        one_thread_each() if coming is None or coming.alone else nullcontext(),
+        single_threaded_opencv() if coming is None or coming.alone else nullcontext(),
         ThreadPoolExecutor(threads) as pool,
         closing(FrameCache(source, shots, size=size, on_bad_frame=policy, adjuster=adjuster, frames=4)) as frames,
         closing(_pictures(output, pool, ahead=ahead, wait=coming.wait if coming else None)) as outputs,
@@ -151,7 +151,7 @@ def _rows(
                 before = frames.get(number, index)
                 yield meter.take(index, before, after, losses(index, before, after))
 
-        with closing(in_order(pieces(), pool, ahead=ahead)) as rows:
+        with closing(ordered_results(pieces(), pool, ahead=ahead)) as rows:
             yield from rows
 
 
@@ -172,7 +172,7 @@ def _pictures(
             yield partial(read, index)
 
     if clip.kind is SourceKind.PICTURES:
-        with closing(in_order(pieces(), pool, ahead=ahead)) as found:
+        with closing(ordered_results(pieces(), pool, ahead=ahead)) as found:
             yield from found
     else:
         with FrameReader(clip) as reader:

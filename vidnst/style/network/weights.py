@@ -15,14 +15,13 @@ from vidnst.errors import WeightsError
 from vidnst.style.network.backbones import BACKBONES, ConvLayer
 from vidnst.style.network.random_filters import random_features
 from vidnst.weights_file import (
-    ByteProgress,
-    Checkpoint,
-    checksum_start,
-    find_checkpoint,
-    fingerprint_of,
-    notes_of,
-    opened,
-    usable,
+    DownloadProgress,
+    WeightsSource,
+    checked_tensor,
+    find_weights_file,
+    open_weights,
+    read_metadata,
+    weights_fingerprint,
 )
 
 Features: TypeAlias = dict[str, NDArray[np.float32]]
@@ -35,13 +34,12 @@ SLIM_FILE = Path(__file__).with_name("slim.safetensors")
 """Slim's weights, which ship with the package."""
 
 _LARGEST_BYTES = 2**31
-_SHA256_START = checksum_start(URL)
-_CHECKPOINT = Checkpoint(
+_SOURCE = WeightsSource(
     network="VGG19",
     option="--weights",
     environment=ENVIRONMENT,
     urls=(URL,),
-    largest_bytes=2**30,
+    max_bytes=2**30,
     remedy=f"give --weights a file that has VGG19's features, set {ENVIRONMENT} to one, put {URL} there by hand, "
     "or do without it: --backbone slim ships with vidnst, and --weights random needs no file",
 )
@@ -71,7 +69,7 @@ class WeightsReport:
 
 
 def resolve_weights(
-    spec: str | None, *, backbone: str = "vgg19", download: bool = True, on_progress: ByteProgress | None = None
+    spec: str | None, *, backbone: str = "vgg19", download: bool = True, on_progress: DownloadProgress | None = None
 ) -> Path | Literal["random"]:
     """Find the file that a configuration's `model.weights` stands for.
 
@@ -92,7 +90,7 @@ def resolve_weights(
         return _resolve_slim(spec)
     if (spec or os.environ.get(ENVIRONMENT)) == "random":
         return "random"
-    return find_checkpoint(_CHECKPOINT, spec, download=download, on_progress=on_progress, sha256_start=_SHA256_START)
+    return find_weights_file(_SOURCE, spec, download=download, on_progress=on_progress)
 
 
 def _resolve_slim(spec: str | None) -> Path | Literal["random"]:
@@ -136,17 +134,19 @@ def verify_weights(source: Path | Literal["random"], *, backbone: str = "vgg19")
         last_layer = table.layers[-1].name
         features = random_features(last_layer, backbone=table)
         size_bytes = sum(array.nbytes for array in features.values())
-        return WeightsReport("random", size_bytes, last_layer, fingerprint_of(features), backbone)
+        return WeightsReport("random", size_bytes, last_layer, weights_fingerprint(features), backbone)
     with _open(source, backbone) as tensors:
         last_layer = ([layer for layer in table.layers if layer.weight_key in tensors] or [table.layers[0]])[-1].name
         features = _checked(source, tensors, table.up_to(last_layer), _REMEDIES[backbone])
     size_bytes = source.stat().st_size
-    return WeightsReport(str(source), size_bytes, last_layer, fingerprint_of(features), backbone, notes_of(source))
+    return WeightsReport(
+        str(source), size_bytes, last_layer, weights_fingerprint(features), backbone, read_metadata(source)
+    )
 
 
 def _open(path: Path, backbone: str) -> AbstractContextManager[Mapping[str, Tensor]]:
     title, remedy = BACKBONES[backbone].title, _REMEDIES[backbone]
-    return opened(path, network=title, largest_bytes=_LARGEST_BYTES, remedy=remedy)
+    return open_weights(path, network=title, max_bytes=_LARGEST_BYTES, remedy=remedy)
 
 
 def _checked(path: Path, tensors: Mapping[str, Tensor], layers: tuple[ConvLayer, ...], remedy: str) -> Features:
@@ -158,5 +158,5 @@ def _checked(path: Path, tensors: Mapping[str, Tensor], layers: tuple[ConvLayer,
         for name, shape in shapes.items():
             if name not in tensors:
                 raise WeightsError(f"{layer.name} needs {name}, which {path} lacks", remedy)
-            features[name] = usable(path, name, tensors[name], shape, remedy)
+            features[name] = checked_tensor(path, name, tensors[name], shape, remedy)
     return features

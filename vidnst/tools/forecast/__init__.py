@@ -1,1 +1,1 @@
-"""Forecasts of a render: time, memory and disk."""
+"""Forecasts of a render: its plan, and the time, memory and disk it takes."""

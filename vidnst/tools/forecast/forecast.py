@@ -1,24 +1,18 @@
-"""What a render would take, before anything is spent: work, memory, disk, and the time that one frame foretells."""
+"""Forecasts renders before they start: work, memory, disk, and the time estimated from one frame."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from vidnst.config import RenderConfig
 from vidnst.events import OnEvent, Stage, ignore
-from vidnst.farm.plan import by_shot
-from vidnst.farm.provisioning import WorkerCounts, choose_worker_counts
-from vidnst.frames import Shot
 from vidnst.parallel import local_cores
-from vidnst.rendering.batch.tail_balancing import cost
-from vidnst.rendering.prepare import CheckedRequest, check_request
-from vidnst.rendering.run_setup import find_shots_of
-from vidnst.rendering.styles.timeline import check_shots
+from vidnst.runs.disk_space import SLACK_BYTES, file_system, free_bytes
 from vidnst.runs.request import Request
-from vidnst.tools.forecast.memory_and_disk import Need, needs_of
-from vidnst.tools.forecast.target_machines import Farm
-from vidnst.tools.forecast.timing import Pace, foretold_seconds, time_frame
+from vidnst.tools.forecast.memory_and_disk import RUN_FOLDER_DISK, ResourceNeed, estimate_needs
+from vidnst.tools.forecast.render_plan import plan_render
+from vidnst.tools.forecast.target_machines import TargetMachines, count_workers, like_local_workers
+from vidnst.tools.forecast.timing import WorkTimings, estimate_seconds, time_work
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,103 +25,135 @@ class Forecast:
     height: int
     shots: int
     nodes: dict[str, int]
-    """Of each role."""
+    """Number of nodes of each role."""
     evaluations: int
-    """At most: settled frames stop earlier."""
+    """Most evaluations; frames that settle take fewer."""
     workers: int
     threads: int | None
-    needs: tuple[Need, ...]
+    needs: tuple[ResourceNeed, ...]
     seconds: float | None
-    """Of rendering, were every worker as fast as one here; None where that was not to be estimated, where frames pass
-    through, and where the workers are of another kind than those here."""
-    pace: Pace | None
+    """Rendering time if every worker is as fast as one here; None if it was not to be estimated, if frames are only
+    transcoded, and if the workers are of another kind than those here."""
+    timings: WorkTimings | None
     folder: str
-    """Of the run."""
-    keeps: bool
-    """Whether the run folder keeps its frames when it is finished."""
-    elsewhere: bool
-    """Whether it is reckoned for machines other than this one."""
+    """The run folder."""
+    keeps_frames: bool
+    """True if the run folder keeps its frames after the render."""
+    remote: bool
+    """True if it is for machines other than this one."""
 
     @property
     def fits(self) -> bool:
-        """Whether nothing lacks."""
+        """True if there is enough memory and disk."""
         return all(need.fits for need in self.needs)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self) | {"needs": [asdict(need) | {"fits": need.fits} for need in self.needs], "fits": self.fits}
+        """Convert to plain JSON values."""
+        values = asdict(self)
+        return values | {
+            "needs": [need.to_dict() for need in self.needs],
+            "fits": self.fits,
+            "pace": values.pop("timings"),
+            "keeps": values.pop("keeps_frames"),
+            "elsewhere": values.pop("remote"),
+        }
 
 
-def forecast(request: Request, *, farm: Farm | None = None, timed: bool = True, on_event: OnEvent = ignore) -> Forecast:
-    """Look at a source and its plan, and say what rendering it would take.
+def forecast(
+    request: Request, *, target: TargetMachines | None = None, timed: bool = True, on_event: OnEvent = ignore
+) -> Forecast:
+    """Prepare and plan a render, and estimate what it would take.
 
     Args:
         request: as for a render.
-        farm: machines to reckon for, of which nothing else is known; None for this one.
-        timed: whether to time a few evaluations of one frame at its real size.
-        on_event: hears of what happens.
+        target: machines that the forecast is for, of which nothing else is known; None for this one.
+        timed: time a few evaluations of one frame at its real size.
+        on_event: receives progress and warnings.
 
     Raises:
         VidnstError: whatever a render would be refused for before it starts.
     """
-    checked = check_request(request, overwrite=True, on_event=on_event)
-    shots = find_shots_of(checked, on_event)
-    check_shots(checked.timeline, len(shots))
-    nodes = [node for shot in by_shot(checked.schedule, shots) for node in shot]
-    staff = _staff(checked, shots, farm)
-    pace = None
-    if timed and checked.config.stylizes and (farm is None or _is_alike(staff, checked.config)):
+    plan = plan_render(request, on_event=on_event)
+    checked = plan.checked
+    workers = count_workers(plan, target)
+    timings, seconds = None, None
+    if timed and checked.config.stylizes and (target is None or like_local_workers(workers, checked.config)):
         on_event(Stage("timing"))
-        pace = time_frame(checked, shots, staff)
+        timings = time_work(checked, plan.shots, workers)
+        cores = local_cores() if target is None else workers.style * (workers.threads or 1)
+        seconds = estimate_seconds(checked, plan.nodes, workers, timings, cores=cores)
     return Forecast(
         source=checked.clip.source,
-        frames=checked.frames,
+        frames=plan.frames,
         width=checked.width,
         height=checked.height,
-        shots=len(shots),
-        nodes=dict(Counter(node.role.value for node in nodes)),
-        evaluations=sum(cost(checked.config, node) for node in nodes),
-        workers=staff.style,
-        threads=staff.threads,
-        needs=needs_of(checked, staff, farm),
-        seconds=None if pace is None else foretold_seconds(checked, nodes, staff, pace, cores=_cores(staff, farm)),
-        pace=pace,
+        shots=len(plan.shots),
+        nodes=plan.nodes_by_role,
+        evaluations=plan.evaluations,
+        workers=workers.style,
+        threads=workers.threads,
+        needs=estimate_needs(checked, workers, target),
+        seconds=seconds,
+        timings=timings,
         folder=str(request.folder),
-        keeps=checked.config.output.keep_frames,
-        elsewhere=farm is not None,
+        keeps_frames=checked.config.output.keep_frames,
+        remote=target is not None,
     )
-
-
-def _is_alike(staff: WorkerCounts, config: RenderConfig) -> bool:
-    """Whether workers elsewhere are of the kind that one here would be, so that timing one here says something."""
-    from vidnst.farm.workers import pick_device
-
-    return (pick_device("auto" if staff.threads is None else config.farm.device).type == "cuda") == (
-        staff.threads is None
-    )
-
-
-def _cores(staff: WorkerCounts, farm: Farm | None) -> int:
-    """Cores that there are for the workers: elsewhere, as many as they have threads."""
-    return local_cores() if farm is None else staff.style * (staff.threads or 1)
-
-
-def _staff(checked: CheckedRequest, shots: Sequence[Shot], farm: Farm | None) -> WorkerCounts:
-    from vidnst.farm.workers import gpus_of, pick_device
-
-    width = len(shots) if checked.schedule.kind == "chain" else checked.frames
-    settings = checked.config.farm
-    if farm is not None:
-        count, threads = settings.workers or 1, settings.threads or 1
-        gpus = 0.0 if settings.device == "cpu" else float(count)
-        return choose_worker_counts(settings, width=width, cores=count * threads, gpus=gpus, threads=threads)
-    gpus = 0.0
-    if checked.config.stylizes and pick_device(checked.config.farm.device).type == "cuda":
-        gpus = 1.0 if checked.config.farm.executor == "inline" else float(len(gpus_of()))
-    return choose_worker_counts(checked.config.farm, width=width, cores=local_cores(), gpus=gpus)
 
 
 def total_seconds(forecasts: Sequence[Forecast]) -> float | None:
-    """Of all, one after the other; None where one is not known."""
-    known = [found.seconds for found in forecasts if found.seconds is not None]
+    """Time of all renders, one after the other; None if that of one is not known."""
+    known = [one.seconds for one in forecasts if one.seconds is not None]
     return sum(known) if len(known) == len(forecasts) else None
+
+
+@dataclass(frozen=True, slots=True)
+class DiskNeed:
+    """Disk that the run folders of several clips take on one file system."""
+
+    folder: str
+    """The first of these run folders."""
+    clips: int
+    needed: int
+    """Bytes, if no clip is finished before all have their frames."""
+    least: int
+    """Bytes, if each clip is finished before the next begins, and its frames are removed unless they are kept."""
+    free: int
+    """Bytes."""
+
+    @property
+    def fits(self) -> bool:
+        """True if there is enough in any case."""
+        return self.needed <= self.free
+
+    @property
+    def fits_in_turn(self) -> bool:
+        """True if there is enough when the clips are finished one after the other."""
+        return self.least <= self.free
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to plain JSON values."""
+        values = asdict(self)
+        return values | {"there": values.pop("free"), "fits": self.fits, "fits_in_turn": self.fits_in_turn}
+
+
+def sum_disk_needs(forecasts: Sequence[Forecast]) -> tuple[DiskNeed, ...]:
+    """Add up the disk of all clips, by file system."""
+    by_file_system: dict[int, list[Forecast]] = {}
+    for one in forecasts:
+        by_file_system.setdefault(file_system(Path(one.folder)), []).append(one)
+    return tuple(_sum_disk_need(clips) for clips in by_file_system.values())
+
+
+def _sum_disk_need(clips: Sequence[Forecast]) -> DiskNeed:
+    sizes = [
+        (clip.keeps_frames, need.needed - SLACK_BYTES)
+        for clip in clips
+        for need in clip.needs
+        if need.what == RUN_FOLDER_DISK
+    ]
+    kept = sum(size for keeps, size in sizes if keeps)
+    largest_removed = max((size for keeps, size in sizes if not keeps), default=0)
+    needed = sum(size for _, size in sizes) + SLACK_BYTES
+    folder = clips[0].folder
+    return DiskNeed(folder, len(clips), needed, kept + largest_removed + SLACK_BYTES, free_bytes(Path(folder)))

@@ -1,28 +1,32 @@
-"""Machines that a forecast is made for where they are not this one: only what is said of them is known."""
+"""The machines that a forecast is for, and the workers that a render would start there."""
 
 from dataclasses import dataclass
 
 from vidnst.config import RenderConfig
 from vidnst.errors import ConfigError
+from vidnst.farm.provisioning import WorkerCounts, choose_worker_counts
+from vidnst.farm.workers import gpus_of, pick_device
+from vidnst.parallel import local_cores
+from vidnst.tools.forecast.render_plan import RenderPlan
 
 
 @dataclass(frozen=True, slots=True)
-class Farm:
-    """Machines that are not this one."""
+class TargetMachines:
+    """Machines other than this one, of which only what the user describes is known."""
 
     gpu_bytes: int | None = None
-    """Memory of each GPU; None where it is not known."""
+    """Memory of each GPU; None if it is not known."""
 
 
-def farm_of(config: RenderConfig, *, gpu_gib: float | None = None) -> Farm | None:
-    """The machines to reckon for; None for this one.
+def parse_target(config: RenderConfig, *, gpu_gib: float | None = None) -> TargetMachines | None:
+    """The machines that the settings describe; None for this one.
 
     Args:
-        config: of it, what it says about the farm: an address means machines elsewhere.
+        config: `farm.address` means other machines.
         gpu_gib: memory of each of their GPUs.
 
     Raises:
-        ConfigError: how many workers there are is not said, or GPUs are for nothing.
+        ConfigError: the number of workers is not given, or GPUs are described but not used.
     """
     farm = config.farm
     if gpu_gib is None and farm.address is None:
@@ -33,5 +37,24 @@ def farm_of(config: RenderConfig, *, gpu_gib: float | None = None) -> Farm | Non
         )
         raise ConfigError(f"{what}, so it is not known how many workers there are", "add --workers N")
     if gpu_gib is not None and farm.device == "cpu":
-        raise ConfigError("--gpu-memory is for nothing with farm.device=cpu", "leave one of them out")
-    return Farm(None if gpu_gib is None else round(gpu_gib * 2**30))
+        raise ConfigError("--gpu-memory has no effect with farm.device=cpu", "leave one of them out")
+    return TargetMachines(None if gpu_gib is None else round(gpu_gib * 2**30))
+
+
+def count_workers(plan: RenderPlan, target: TargetMachines | None) -> WorkerCounts:
+    """Number of workers that a render would start on the target machines, or here."""
+    farm = plan.checked.config.farm
+    if target is not None:
+        count, threads = farm.workers or 1, farm.threads or 1
+        gpus = 0.0 if farm.device == "cpu" else float(count)
+        return choose_worker_counts(farm, width=plan.concurrency, cores=count * threads, gpus=gpus, threads=threads)
+    gpus = 0.0
+    if plan.checked.config.stylizes and pick_device(farm.device).type == "cuda":
+        gpus = 1.0 if farm.executor == "inline" else float(len(gpus_of()))
+    return choose_worker_counts(farm, width=plan.concurrency, cores=local_cores(), gpus=gpus)
+
+
+def like_local_workers(workers: WorkerCounts, config: RenderConfig) -> bool:
+    """True if a worker here would use the same kind of device, so that timing one here says something."""
+    device = pick_device("auto" if workers.threads is None else config.farm.device)
+    return (device.type == "cuda") == (workers.threads is None)

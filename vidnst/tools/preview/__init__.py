@@ -1,1 +1,1 @@
-"""Pictures that show what settings do: proof sheets, films of an optimisation, runs side by side."""
+"""Previews: proof sheets, videos of an optimisation, and clips side by side."""

@@ -1,4 +1,4 @@
-"""Pictures drawn here become a video, an animation or a folder of frames."""
+"""Writes frames that are drawn in memory as a video, an animation or a folder of frames."""
 
 import shutil
 import tempfile
@@ -6,22 +6,23 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Literal, Self
 
 from vidnst.config import OutputConfig
 from vidnst.events import Cancelled, OnEvent, Stage, ignore
-from vidnst.frames import ClipInfo, SourceKind
-
-if TYPE_CHECKING:
-    from vidnst.media.draw.text import ImageBuffer
+from vidnst.frames import ClipInfo, Pixels, SourceKind
+from vidnst.media.draw.text import ImageBuffer
+from vidnst.media.images import IMAGE_SUFFIXES, encode_png
+from vidnst.media.output.encode import encode
+from vidnst.runs.atomic_files import writing
 
 
 class VideoWriter:
-    """Frames of one size, kept beside the output until they are encoded; use it as a context.
+    """Collects frames of one size in a temporary folder next to the output and encodes them; a context manager.
 
     Args:
         output: a video, an animation, or a folder for PNG frames.
-        settings: how it is packed.
+        settings: of the encoder.
     """
 
     def __init__(self, output: Path, settings: OutputConfig) -> None:
@@ -42,15 +43,11 @@ class VideoWriter:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def add(self, pixels: "ImageBuffer", *, times: int = 1) -> None:
-        """The next frame, `(H, W, 3)` uint8 RGB of the same size as all others, shown so many times."""
-        from vidnst.media.images import encode_png
-        from vidnst.runs.atomic_files import writing
-
+    def add(self, pixels: ImageBuffer, *, times: int = 1) -> None:
+        """Append a frame, `(H, W, 3)` uint8 RGB of the same size as all others, `times` times."""
         assert self._folder is not None
         path = self._folder / f"{len(self._paths):06d}.png"
-        with writing(self._folder.parent):  # not to be kept, so nothing waits for the disk
-            path.write_bytes(encode_png(pixels))
+        write_temporary_png(path, pixels)
         self._paths += [path] * times
         self._size = (pixels.shape[1], pixels.shape[0])
 
@@ -62,31 +59,34 @@ class VideoWriter:
         on_event: OnEvent = ignore,
         cancelled: Cancelled | None = None,
     ) -> None:
-        """Pack the frames and check the result.
+        """Encode the frames and check the result.
 
         Args:
-            like: a clip whose frames' times these frames have; None shows each for 1/rate seconds.
+            like: a clip whose presentation times the frames get; None shows each frame for 1/rate seconds.
             rate: frames per second.
 
         Raises:
-            OutputError, EncoderError: as `media.encode.encode`.
-            CancelledError: `cancelled` said so.
+            OutputError, EncoderError: as `media.output.encode.encode`.
+            CancelledError: `cancelled` returned True.
         """
-        from vidnst.media.output.encode import encode
-
         count = len(self._paths)
-        clip = drawn_clip(self._output.name, count, self._size, like=like, rate=rate, paths=self._paths)
         on_event(Stage("encoding", 0, count))
         encode(
             self._paths,
             self._output,
-            clip=clip,
+            clip=drawn_clip(self._output.name, count, self._size, like=like, rate=rate, paths=self._paths),
             start=0,
             end=count,
             settings=self._settings,
             on_progress=lambda done: on_event(Stage("encoding", done, count)),
             cancelled=cancelled,
         )
+
+
+def write_temporary_png(path: Path, pixels: Pixels, *, bits: Literal[8, 16] = 8) -> None:
+    """Write a PNG into a temporary folder; it need not survive a crash, so nothing waits for the disk."""
+    with writing(path.parents[1]):  # the folder that an error about a full disk names
+        path.write_bytes(encode_png(pixels, bits=bits))
 
 
 def drawn_clip(
@@ -98,12 +98,12 @@ def drawn_clip(
     rate: Fraction = Fraction(25),
     paths: Sequence[Path] = (),
 ) -> ClipInfo:
-    """What is told of frames that are drawn, to those who plan, encode and check an output.
+    """Describe drawn frames as a clip, for the code that checks, encodes and verifies an output.
 
     Args:
-        count: how many there are.
+        count: number of frames.
         size: width and height in pixels.
-        like, rate: see `VideoWriter.encode`; of `like` the first `count` frames count.
+        like, rate: see `VideoWriter.encode`; the first `count` frames of `like` count.
         paths: the frames, or files that the output must not replace.
     """
     pts = tuple(number / rate for number in range(count)) if like is None else like.pts_seconds[:count]
@@ -121,8 +121,6 @@ def drawn_clip(
     )
 
 
-def is_film(output: Path) -> bool:
-    """Whether an output's name asks for a film rather than one picture; `.webp`, which may be either, for a film."""
-    from vidnst.media.images import IMAGE_SUFFIXES
-
+def is_video_output(output: Path) -> bool:
+    """True unless the name is that of one picture; `.webp`, which may be either, counts as an animation."""
     return output.suffix.lower() not in IMAGE_SUFFIXES - {".webp"}
