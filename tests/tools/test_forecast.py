@@ -21,7 +21,7 @@ from vidnst.farm.plan import by_shot
 from vidnst.farm.provisioning import WorkerCounts
 from vidnst.frames import Shot
 from vidnst.rendering.pipeline import run
-from vidnst.rendering.prepare import prepare
+from vidnst.rendering.prepare import check_request
 from vidnst.runs.request import Request
 from vidnst.style import minimize, stylizer
 from vidnst.style.memory.footprint import Footprint, estimate_footprint
@@ -67,7 +67,7 @@ def test_forecast_equals_dry_run_and_writes_nothing(request_: Request, tmp_path:
 
 
 def test_seconds_are_bounded_by_work_and_longest_chain(request_: Request) -> None:
-    job = prepare(request_)
+    job = check_request(request_)
     shots = [Shot(0, 4)]
     nodes = [node for shot in by_shot(CONFIG.schedule, shots) for node in shot]
     timings = WorkTimings(evaluation=1.0, fixed=0.25, cold=0.5, flow=0.0, frame=0.5)
@@ -134,7 +134,7 @@ def test_estimated_seconds_equal_a_render_s_work(
     config = with_settings(CONFIG, usual | rest | settings)
     request = Request(str(tmp_path / "burst"), (str(style),), tmp_path / "out.mp4", config)
     clock = Clock(monkeypatch, pixels=size[0] * size[1])
-    job = prepare(request)
+    job = check_request(request)
     shots = [Shot(0, count)]
     timings = time_work(job, shots, WorkerCounts(1, 1, 1))
     assert (timings.evaluation, timings.fixed, timings.cold) == pytest.approx((3.0, 1.5, 1.5))
