@@ -1,6 +1,8 @@
 """The command line as a person uses it: what it prints, what it says about mistakes, its exit status."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -229,6 +231,26 @@ def test_mistakes_about_the_output_are_named(vidnst: Vidnst, burst: Path, style:
         said = vidnst("render", burst, "--style", style, "-o", output, *FAST)
         assert said.status == 6
         sentence(said, word)
+
+
+def test_verbose_shows_debug_lines_of_the_pipeline(vidnst: Vidnst, burst: Path, tmp_path: Path) -> None:
+    command = ("render", burst, "-o", tmp_path / "out", "--iterations", 0, "--executor", "inline", "--overwrite")
+    quiet, verbose = vidnst(*command), vidnst(*command, "-v")
+    assert (quiet.status, verbose.status) == (0, 0)
+    assert (quiet.out, verbose.out) == (f"{tmp_path / 'out'}\n",) * 2
+    assert "RunStarted(" not in quiet.err
+    for words in ("vidnst.cli.progress: RunStarted(", "NodeStarted(", "vidnst.config.loader: ", "optimize.iterations"):
+        assert words in verbose.err
+
+
+def test_library_installs_no_log_handler() -> None:
+    script = (
+        "import logging, vidnst, vidnst.config.loader, vidnst.cli.app, vidnst.rendering.pipeline\n"
+        "loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]\n"
+        "assert not [log for log in loggers if log.name.split('.')[0] in ('root', 'vidnst') and log.handlers]\n"
+        "assert logging.getLogger('vidnst').level == logging.NOTSET\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_a_traceback_is_shown_only_when_asked_for(vidnst: Vidnst, style: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.batches import job_states, write_jobs
 
-from vidnst.cli.commands.options import stop_on_signal
+from vidnst.cli.process import stop_on_signal
 from vidnst.errors import CancelledError
 from vidnst.events import Event, JobChanged
 from vidnst.rendering.batch.run import run_batch
