@@ -109,7 +109,7 @@ def test_what_fails_is_told_by_frame_and_cause_and_retried_to_the_same_bytes(
     before = len(logged_events(folder, "done"))
     retried = CliRunner().invoke(app, ["retry", str(folder)])
     assert retried.exit_code == 0, retried.output
-    assert "frames 4-6 are tried again" in retried.stderr
+    assert "retrying frames 4-6" in retried.stderr
     assert frame_files(folder) == undisturbed
     assert len(logged_events(folder, "done")) == before + 4
     again = CliRunner().invoke(app, ["retry", str(folder)])
