@@ -11,13 +11,13 @@ import vidnst
 LOOK = {"style_layers": {"relu1_1": 1.0}, "content_layers": {"relu2_1": 1.0}}
 
 
-def test_everything_promised_is_there() -> None:
+def test_public_names_exist() -> None:
     for name in vidnst.__all__:
         assert hasattr(vidnst, name)
     assert set(vidnst.__all__) <= set(dir(vidnst))
 
 
-def test_stylize_takes_and_gives_tensors_and_leaves_its_input_alone() -> None:
+def test_stylize_returns_tensor_and_keeps_input() -> None:
     config = vidnst.RenderConfig.model_validate(
         {"model": {"weights": "random"}, "losses": LOOK, "optimize": {"iterations": 12, "scales": 1}}
     )
@@ -32,7 +32,7 @@ def test_stylize_takes_and_gives_tensors_and_leaves_its_input_alone() -> None:
     assert not torch.allclose(picture.reshape(content.shape), content, atol=0.02)
 
 
-def test_render_takes_paths_and_several_styles_and_gives_the_output(tmp_path: Path) -> None:
+def test_render_takes_paths_and_returns_output(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     for name in ("in.png", "a.png", "b.png"):
         noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), 2), np.uint8)
