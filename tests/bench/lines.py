@@ -227,7 +227,7 @@ def frames_row(clip: str, style: str, *, frames: int, settings: Sequence[str]) -
     """One length, in this process."""
     from vidnst.config.loader import load_config
     from vidnst.rendering.pipeline import render
-    from vidnst.runs.request import run_folder_of
+    from vidnst.runs import run_folder_of
 
     began = time.perf_counter()
     output = Path(clip).with_name("out.mp4")

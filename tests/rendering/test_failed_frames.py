@@ -41,7 +41,8 @@ from vidnst.frames import State
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.motion.quality_gate import thumbnail_luma
 from vidnst.rendering.pipeline import run
-from vidnst.runs.redo import failed_before, parse_frames, spans
+from vidnst.runs import RunLog
+from vidnst.runs.redo import parse_frames, spans
 from vidnst.runs.request import recall_request
 from vidnst.style.memory.modes import MemoryMode
 from vidnst.style.stylizer import StylizeResult
@@ -102,7 +103,8 @@ def test_failed_frames_are_reported_and_retried_to_same_bytes(
         *((f"{frame}.1", "5.0") for frame in (4, 5, 6)),
     }
     assert len([event for event in events if isinstance(event, NodeGivenUp)]) == 4
-    assert failed_before(folder) == ([4, 5, 6], False)
+    log = RunLog.read(folder)
+    assert (list(log.failed_frames), log.complete) == ([4, 5, 6], False)
 
     before = len(logged_events(folder, "done"))
     retried = CliRunner().invoke(app, ["retry", str(folder)])

@@ -195,4 +195,4 @@ def test_registered_burst_is_stylized_at_cropped_size(shaken_burst: Path, tmp_pa
     vidnst.render(shaken_burst, style=style, output=tmp_path / "out", config=config)
     plan = json.loads((tmp_path / "out.vidnst" / "plan.json").read_text())
     shapes = {read_image(path).shape for path in (tmp_path / "out").iterdir()}
-    assert shapes == {(plan["size"][1], plan["size"][0], 3)}
+    assert shapes == {(plan["height"], plan["width"], 3)}

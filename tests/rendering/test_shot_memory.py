@@ -29,8 +29,7 @@ from vidnst.farm.workers import StyleWorker
 from vidnst.rendering.batch.run import run_batch
 from vidnst.rendering.pipeline import run
 from vidnst.rendering.shot_memory import ShotMemory
-from vidnst.runs import RunStore
-from vidnst.runs.redo import failed_before
+from vidnst.runs import RunLog, RunStore
 from vidnst.runs.request import recall_request
 from vidnst.style.memory.modes import MemoryMode, fallback_modes
 from vidnst.style.stylizer import StylizeResult
@@ -227,7 +226,7 @@ def test_frame_out_of_memory_in_all_modes_fails_its_shot(
     modes = fallback_modes(config())
     assert [memory_mode for frame, memory_mode in limited.attempts if frame == 2] == [modes[0], *modes]
     assert set(range(CUT, FRAMES)) <= frame_files(folder).keys()
-    assert failed_before(folder)[0] == [2, 3, 4]
+    assert list(RunLog.read(folder).failed_frames) == [2, 3, 4]
     retried = CliRunner().invoke(app, ["retry", str(folder)])
     assert retried.exit_code == 0, retried.output
     assert len(frame_files(folder)) == FRAMES

@@ -26,7 +26,7 @@ from vidnst.rendering.measure_output import MeasureRequest, measure_output
 from vidnst.report.measure.clip_pair import measure_clips
 from vidnst.report.measure.meter import Meter
 from vidnst.report.measure.result import FrameRow, Measurement
-from vidnst.runs.record import read_losses
+from vidnst.runs import RunLog
 
 Picture = NDArray[np.uint8]
 STILL = MovingClip(count=20, width=64, height=48, square_px=0)
@@ -476,13 +476,15 @@ def test_a_damaged_plan_is_named(rendered: tuple[Path, list[Event]], tmp_path: P
     run = tmp_path / "out.vidnst"
     run.mkdir()
     (run / "run.json").write_bytes((output.with_name("out.vidnst") / "run.json").read_bytes())
+    whole = (output.with_name("out.vidnst") / "plan.json").read_text()
     for text in (
         "[",
-        '{"range": 3}',
-        '{"range": [0, 6]}',
-        '{"range": [0, 6], "shots": [[4, 2]]}',
-        '{"range": [0, 6], "shots": [[0, 5]]}',
+        '{"start": "x"}',
+        '{"start": 0, "end": 6}',
+        whole.replace('"shots":[[0,6]]', '"shots":[[4,2]]'),
+        whole.replace('"shots":[[0,6]]', '"shots":[[0,5]]'),
     ):
+        assert text != whole
         (run / "plan.json").write_text(text)
         with pytest.raises(RunError, match=r"plan\.json is damaged"):
             measure_output(MeasureRequest(run))
@@ -498,4 +500,6 @@ def test_of_a_node_that_was_done_twice_the_last_time_counts(tmp_path: Path) -> N
         {"kind": "failed", "node": "0.0"},
     ]
     (tmp_path / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert read_losses(tmp_path) == ({0: {"style": 2.0, "content": 3.0}, 1: {"style": 4.0}}, 13)
+    log = RunLog.read(tmp_path)
+    assert log.final_losses(("content", "style")) == {0: {"style": 2.0, "content": 3.0}, 1: {"style": 4.0}}
+    assert log.result_evaluations == 13

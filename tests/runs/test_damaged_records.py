@@ -22,7 +22,8 @@ from vidnst.config.loader import build_config, load_config, read_yaml
 from vidnst.config.style import parse_style
 from vidnst.errors import ConfigError, RunError, StyleError, VidnstError, WeightsError
 from vidnst.rendering.pipeline import run
-from vidnst.runs.record import find_record, read_losses
+from vidnst.runs import RunLog
+from vidnst.runs.record import find_record
 from vidnst.runs.request import Request, recall_request
 from vidnst.style.network.random_filters import random_features
 from vidnst.style.network.weights import load_features
@@ -170,9 +171,8 @@ def _go_on(folder: Path) -> None:
 def _look(folder: Path) -> None:
     record = find_record(folder)
     assert record is not None
-    record.shots(0, 3)
-    record.adjustments(0, 3)
-    assert record.colours is not None
+    assert record.plan is not None
+    assert record.plan.shots
 
 
 NONSENSE = ([], {}, "x", -1, 0, 10**30, 1e999, None, True, [[0]], [[0, 1, 2]], [[2, 1]], {"a": 1}, [None], 0.5)
@@ -180,7 +180,7 @@ NONSENSE = ([], {}, "x", -1, 0, 10**30, 1e999, None, True, [[0]], [[0, 1, 2]], [
 
 @pytest.mark.parametrize(
     "place",
-    ["shots", "threads", "adjustments", "colours"]
+    ["start", "end", "width", "height", "rate", "schedule", "shots", "threads", "adjustments", "colours"]
     + [f"adjustments.{key}" for key in ("start", "edges", "crop", "gains", "matrices", "unregistered")]
     + ["colours.sample"],
 )
@@ -219,7 +219,7 @@ def test_records_with_bytes_changed_are_an_error_of_ours_or_harmless(name: str, 
             with suppress(VidnstError):
                 recall_request(finished, {})
                 find_record(finished)
-                read_losses(finished)
+                RunLog.read(finished)
                 run(recall_request(finished, {}), overwrite=True)
             (finished / name).write_bytes(whole)
     finally:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from vidnst.errors import DiskFullError, OutputError, RunError
 from vidnst.farm.plan import Node, StateId, chain
 from vidnst.frames import Shot
-from vidnst.runs import DoneRecord, Look, Manifest, RunStore, StyleMark, holds_run
+from vidnst.runs import DoneRecord, Look, Manifest, RunPlan, RunStore, StyleMark, holds_run
 
 
 def manifest_of(**changes: Any) -> Manifest:
@@ -32,6 +33,11 @@ def manifest_of(**changes: Any) -> Manifest:
         "output": "out.mp4",
     }
     return Manifest(**{**values, **changes})
+
+
+def plan_of(frames: int) -> RunPlan:
+    rate, shots = Fraction(24000, 1001), (Shot(0, frames),)
+    return RunPlan(start=0, end=frames, width=7, height=5, rate=rate, schedule="chain", shots=shots)
 
 
 def nodes_of(frames: int) -> list[Node]:
@@ -82,7 +88,7 @@ def test_an_event_whose_frame_is_gone_is_not_believed(folder: Path) -> None:
     (node,) = nodes_of(1)
     with RunStore.create(folder, manifest_of()) as store:
         complete(store, node)
-        store.frame_path(0).unlink()
+        store.layout.frame(0).unlink()
     with RunStore.open(folder) as store:
         assert not store.finished(node)
 
@@ -94,7 +100,7 @@ def test_released_states_are_deleted_and_their_nodes_stay_finished(folder: Path)
             complete(store, node)
         store.release([StateId(0)])
         store.release([StateId(0)])
-        assert not store.state_path(StateId(0)).exists()
+        assert not store.layout.state(StateId(0)).exists()
     with RunStore.open(folder) as store:
         assert store.finished_states(nodes) == {StateId(0), StateId(1)}
         assert [store.has_state(StateId(frame)) for frame in (0, 1)] == [False, True]
@@ -129,8 +135,8 @@ def test_lines_that_are_no_events_are_passed_over(folder: Path) -> None:
 def test_half_written_files_are_removed_on_opening(folder: Path) -> None:
     with RunStore.create(folder, manifest_of()) as store:
         parts = [
-            store.frame_path(3).with_name(".00000003.part.png"),
-            store.state_path(StateId(3)).with_name(".3.0.part.npy"),
+            store.layout.frame(3).with_name(".00000003.part.png"),
+            store.layout.state(StateId(3)).with_name(".3.0.part.npy"),
         ]
         for part in parts:
             part.write_bytes(b"half")
@@ -151,14 +157,14 @@ def test_a_writer_that_fails_leaves_the_old_file_and_no_new_one(folder: Path) ->
         with pytest.raises(OutputError, match="was not written"):
             store.write(frames={1: lambda path: None})
         assert [path.name for path in (folder / "frames").iterdir()] == ["00000000.png"]
-        assert store.frame_path(0).read_bytes() == b"old"
+        assert store.layout.frame(0).read_bytes() == b"old"
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "pickle", "float", "small", "missing"])
 def test_a_damaged_state_is_refused_by_name(folder: Path, damage: str) -> None:
     with RunStore.create(folder, manifest_of()) as store:
         store.write(states={StateId(4, 1): picture(0)})
-        path = store.state_path(StateId(4, 1))
+        path = store.layout.state(StateId(4, 1))
         match damage:
             case "truncated":
                 path.write_bytes(path.read_bytes()[:-10])
@@ -240,13 +246,13 @@ def test_creating_over_a_run_needs_restart_and_then_removes_everything(folder: P
     (node,) = nodes_of(1)
     with RunStore.create(folder, manifest_of()) as store:
         complete(store, node)
-        store.write_plan({"shots": [[0, 1]]})
+        store.write_plan(plan_of(1))
     with pytest.raises(RunError, match="holds a run already"):
         RunStore.create(folder, manifest_of())
     with RunStore.create(folder, manifest_of(source="bb"), restart=True) as store:
         assert not store.finished(node)
         assert not list((folder / "frames").iterdir())
-        assert store.read_plan() is None
+        assert store.plan is None
         assert store.manifest.look.source == "bb"
 
 
@@ -310,13 +316,15 @@ def test_what_is_no_run_is_said_to_be_none(tmp_path: Path) -> None:
 
 def test_the_plan_comes_back_and_a_damaged_one_is_refused(folder: Path) -> None:
     with RunStore.create(folder, manifest_of()) as store:
-        assert store.read_plan() is None
-        store.write_plan({"shots": [[0, 4]], "rate": "24000/1001"})
-        assert store.read_plan() == {"shots": [[0, 4]], "rate": "24000/1001"}
-        for damaged in ("[1]", "{", "[" * 100_000):
-            (folder / "plan.json").write_text(damaged)
-            with pytest.raises(RunError, match=r"plan\.json is damaged"):
-                store.read_plan()
+        assert store.plan is None
+        store.write_plan(plan_of(4))
+        store.update_plan(threads=3)
+    with RunStore.open(folder) as store:
+        assert store.plan == plan_of(4).model_copy(update={"threads": 3})
+    for damaged in ("[1]", "{", "[" * 100_000):
+        (folder / "plan.json").write_text(damaged)
+        with RunStore.open(folder) as store, pytest.raises(RunError, match=r"plan\.json is damaged"):
+            assert store.plan
 
 
 def test_a_measurement_is_part_of_a_run_and_goes_with_it(folder: Path) -> None:

@@ -15,11 +15,10 @@ import vidnst
 from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config
 from vidnst.errors import CancelledError, RunError
-from vidnst.runs import LogReader, holds_run, lock_holder
+from vidnst.runs import LogReader, RunLog, holds_run, lock_holder
 from vidnst.runs.async_writer import WriteLimits
 from vidnst.runs.atomic_files import FolderLock
 from vidnst.runs.discovery import look_at, read_batch
-from vidnst.runs.log_summary import LogSummary
 from vidnst.runs.status import Watcher
 
 
@@ -162,18 +161,18 @@ def test_a_log_that_begins_anew_is_read_anew(tmp_path: Path) -> None:
 
 
 def test_what_is_to_be_made_again_counts_as_not_done() -> None:
-    tally = LogSummary()
+    log = RunLog()
     for index in range(3):
-        tally.add({"kind": "done", "node": f"{index}.0", "final": True, "time": 1.0 + index})
-    tally.add({"kind": "suspect", "node": "1.0", "why": "flat", "mended": False})
-    tally.add({"kind": "finished", "time": 5})
-    assert (tally.done, tally.suspect, tally.end) == ({0, 1, 2}, {1: "flat"}, "finished")
-    tally.add({"kind": "redo", "nodes": ["1.0"], "time": 6})
-    assert (tally.done, tally.suspect, tally.end) == ({0, 2}, {}, "")
+        problem = {"suspect": "flat"} if index == 1 else {}
+        log.add({"kind": "done", "node": f"{index}.0", "final": True, "time": 1.0 + index, **problem})
+    log.add({"kind": "finished", "time": 5})
+    assert (log.done_frames, log.suspects, log.session_end) == ({0, 1, 2}, {1: "flat"}, "finished")
+    log.add({"kind": "redo", "nodes": ["1.0"], "time": 6})
+    assert (log.done_frames, log.suspects, log.session_end) == ({0, 2}, {}, "")
 
 
 def test_a_strangers_log_breaks_nothing() -> None:
-    tally = LogSummary()
+    log = RunLog()
     for event in (
         {"kind": "done", "node": ["x"], "worker": {}, "losses": 3, "seconds": "a", "time": 1e400, "final": True},
         {"kind": "done", "node": "9" * 400 + ".0", "losses": {"a": 10**400}, "time": None, "final": 1},
@@ -183,11 +182,11 @@ def test_a_strangers_log_breaks_nothing() -> None:
         {"kind": "given_up", "node": "4.0", "error": "why"},
         {"time": True},
     ):
-        tally.add(event)
-    assert tally.done == set()
-    assert tally.failed == {4: "why"}
-    assert all(len(note.text) <= 2000 for note in tally.failures)
-    assert tally.pace() is None
+        log.add(event)
+    assert log.done_frames == set()
+    assert log.failed_frames == {4: "why"}
+    assert all(len(note.text) <= 2000 for note in log.failures)
+    assert log.frames_per_second is None
 
 
 def test_a_damaged_run_is_told_and_others_beside_it_are_not_hidden(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from vidnst.frames import Pixels, Shot, SourceKind, from_float, spread_over, to_
 from vidnst.parallel import local_cores
 from vidnst.rendering.prepare import Job
 from vidnst.rendering.source_frames import open_frames, report_repeated, some_frames
-from vidnst.runs import RunStore, reading_plan
+from vidnst.runs import RunStore
 from vidnst.runs.image_folder import PictureFolder
 
 if TYPE_CHECKING:  # they bring OpenCV and scikit-image
@@ -82,13 +82,12 @@ def finish_frames(
     if job.passes_through and (config.photo.enabled or config.colour != ColourConfig()):
         on_event(Warned("colour and photo change nothing where optimize.iterations is 0: nothing is rendered"))
     chain = finishing_chain(config)
-    _Pass("finishing", job, shots, folder, chain, config.output.bits, store.frame_path).run(on_event, cancelled)
+    _Pass("finishing", job, shots, folder, chain, config.output.bits, store.layout.frame).run(on_event, cancelled)
 
 
 def final_frames(job: Job, store: RunStore) -> list[Path]:
     """The pictures of a job that are packed and measured, in order."""
-    folder = "finished" if job.config.finishes else "frames"
-    return [store.folder / folder / store.frame_path(index).name for index in range(job.start, job.end)]
+    return [store.layout.final_frame(index, job.config) for index in range(job.start, job.end)]
 
 
 def colour_styles(job: Job, store: RunStore, shots: Sequence[Shot]) -> Job:
@@ -102,11 +101,9 @@ def colour_styles(job: Job, store: RunStore, shots: Sequence[Shot]) -> Job:
     from vidnst.media.effects.colour_space import shrink_image
     from vidnst.media.effects.colour_transfer import sample_colours
 
-    plan = store.read_plan() or {}
-    if plan.get("colours") is None:
+    if store.plan is None or store.plan.colours is None:
         frames = [shrink_image(to_float(pixels), 256) for pixels in some_frames(job, shots, _COLOUR_FRAMES)]
-        plan |= {"colours": sample_colours(frames, seed=job.config.optimize.seed).to_json()}
-        store.write_plan(plan)
+        store.update_plan(colours=sample_colours(frames, seed=job.config.optimize.seed))
     recolour = colourist(job.config, store)
     assert recolour is not None
     return replace(job, styles=tuple(replace(style, pixels=recolour(style.pixels)) for style in job.styles))
@@ -114,13 +111,9 @@ def colour_styles(job: Job, store: RunStore, shots: Sequence[Shot]) -> Job:
 
 def colourist(config: RenderConfig, store: RunStore) -> Callable[[Pixels], Pixels] | None:
     """What is done to the colours of style pictures, once `colour_styles` has looked at the source; None is nothing."""
-    from vidnst.media.effects.colour_transfer import ColourSample
-
-    kept = (store.read_plan() or {}).get("colours")
-    if kept is None:
+    if store.plan is None or store.plan.colours is None:
         return None
-    with reading_plan(store.folder):
-        return partial(coloured, colours=ColourSample.from_json(kept), config=config)
+    return partial(coloured, colours=store.plan.colours, config=config)
 
 
 def coloured(pixels: Pixels, colours: "ColourSample", config: RenderConfig) -> Pixels:

@@ -21,11 +21,14 @@ from vidnst.rendering.styles.style_spec import read_styles
 from vidnst.report.measure.clip_pair import FrameAvailability, LossFunction, measure_clips, measured_rows
 from vidnst.report.measure.meter import FLOW_SIZE_PX, GAPS, Meter
 from vidnst.report.measure.result import Measurement
-from vidnst.runs import RunStore, holds_run
-from vidnst.runs.record import LOSSES, RunRecord, find_record, read_losses
+from vidnst.runs import RunLog, RunStore, holds_run
+from vidnst.runs.record import RunRecord, find_record
 
 if TYPE_CHECKING:  # it brings cv2
     from vidnst.media.effects.colour_transfer import ColourSample
+
+LOSSES = ("content", "style")
+"""Terms of the loss that a measurement gives next to the steadiness of a clip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +79,13 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
     start, end = frame_range(clip, config.input.start, config.input.end)
     kept = record.frames(start, end) if record and holds_run(request.output) else []
     output = _probe_output(kept or _subject(request.output, record))
-    shots = (record and record.shots(start, end)) or _find_shots(clip, config, start, end, on_event)
-    recorded, evaluations = read_losses(record.folder) if record else ({}, None)
-    losses = _recorded(recorded if kept and not request.styles else {})
+    plan = record.plan_of(start, end) if record else None
+    shots = list(plan.shots) if plan else _find_shots(clip, config, start, end, on_event)
+    log = RunLog.read(record.folder) if record else None
+    losses = _recorded(log.final_losses(LOSSES) if log and kept and not request.styles else {})
     styles = request.styles or (record.request.styles if record and not kept else ())
     if styles and request.with_losses:
-        colours = record.colours if record and not request.styles else None
+        colours = record.plan.colours if record and record.plan and not request.styles else None
         footage = RegionSource(clip, shots, (output.width, output.height), config)
         folder = record.folder if record else None
         losses = loss_evaluator(footage, styles, folder, colours=colours, on_event=on_event)
@@ -91,11 +95,11 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
         start=start,
         end=end,
         shots=shots,
-        adjustments=record.adjustments(start, end) if record else None,
+        adjustments=plan.adjustments if plan else None,
         meter=Meter(shots, keys=key_frames_of(config, shots), flow_size=request.flow_size),
         config=config,
         losses=losses,
-        evaluations=evaluations,
+        evaluations=log.result_evaluations if log else None,
         on_event=on_event,
     )
 
@@ -117,7 +121,8 @@ def measure_render(
     Raises:
         VidnstError: of the kind that fits; CancelledError where `cancelled` says so.
     """
-    recorded, evaluations = read_losses(store.folder)
+    log = RunLog.read(store.folder)
+    recorded, evaluations = log.final_losses(LOSSES), log.result_evaluations
     if meter is not None:
         return meter.result(evaluations=evaluations, losses=recorded)
     return measure_clips(

@@ -189,11 +189,10 @@ class RenderHost:
                     losses=result.losses,
                     evaluations=result.evaluations,
                     seconds=result.seconds,
-                    facts={**({"suspect": result.suspect} if result.suspect else {}), **saved},
+                    facts={**_quality_facts(result), **saved},
                 ),
                 state=result.state if node.uses else None,
                 picture=partial(_write_png, shown=shown, bits=bits) if node.final else None,
-                remarks=_remarks(node, result),
                 size_bytes=result.state.nbytes + (0 if result.shown is None else result.shown.nbytes),
             )
         )
@@ -221,10 +220,9 @@ def _write_png(path: Path, *, shown: State, bits: Literal[8, 16]) -> None:
     path.write_bytes(encode_png(to_bits(shown, bits), bits=bits))
 
 
-def _remarks(node: Node, result: Stylized) -> list[tuple[str, dict[str, Any]]]:
-    if wrong := result.suspect or result.mended:
-        return [("suspect", {"node": str(node.id), "why": wrong, "mended": not result.suspect})]
-    return []
+def _quality_facts(result: Stylized) -> dict[str, str]:
+    facts = {"suspect": result.suspect, "mended": result.mended}
+    return {name: problem for name, problem in facts.items() if problem}
 
 
 def node_seed(seed: int, node: StateId) -> int:

@@ -20,9 +20,9 @@ from vidnst.rendering.run_setup import open_run, plan_shots, record_threads, rec
 from vidnst.rendering.source_frames import open_frames, report_repeated
 from vidnst.rendering.styles.guidance_builder import direct, follow_regions
 from vidnst.report.write_report import report_run, reported_failure
-from vidnst.runs import RunStore, Writer, was_writing
+from vidnst.runs import RunLog, RunStore, Writer
 from vidnst.runs.event_recorder import EventRecorder
-from vidnst.runs.redo import frames_failed, redo_frames, report_suspects, suspects
+from vidnst.runs.redo import frames_failed, redo_frames, report_suspects
 from vidnst.runs.request import Request
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def begin(
 ) -> PreparedRender:
     """All that comes before rendering: the source looked through, filtered, its shots found, its masks followed."""
     # What a run was killed over, it may have put into its place just before.
-    own = not restart and was_writing(request.folder, request.output)
+    own = not restart and RunLog.read(request.folder).was_writing(request.output)
     on_event = recorder = EventRecorder(on_event)
     job = prepare(request, overwrite=overwrite or own, on_event=on_event)
     store = open_run(job, restart=restart, redo=bool(redo))
@@ -338,7 +338,7 @@ def measure_frames(
         if early:
             meter = early.measured(lambda done: on_event(Stage("measuring", done, total)), cancelled)
         found = measure_render(job, store, shots, meter=meter, on_event=on_event, cancelled=cancelled)
-        wrong = {str(frame): why for frame, why in suspects(store.folder).items()}
+        wrong = {str(frame): why for frame, why in sorted(RunLog.read(store.folder).suspects.items())}
         event = measured_event(store.write_measure(found.to_dict() | {"suspects": wrong}), found)
     except Exception as error:  # the render is finished, and nothing about it is worse for a missing number
         on_event(Warned(f"the output is finished, but it could not be measured: {error}"))

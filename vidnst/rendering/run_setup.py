@@ -7,9 +7,7 @@ from vidnst.errors import RunError
 from vidnst.events import Cancelled, OnEvent, Stage, ignore
 from vidnst.frames import Shot
 from vidnst.rendering.prepare import Job, adjusted, study_frames
-from vidnst.runs import RunStore, check_free_space, holds_run, reading_plan, required_bytes
-
-_MOST_THREADS = 1024
+from vidnst.runs import RunPlan, RunStore, check_free_space, holds_run, required_bytes
 
 
 def open_run(job: Job, *, restart: bool, redo: bool = False) -> RunStore:
@@ -77,22 +75,20 @@ def _states_kept(job: Job) -> int:
 
 def plan_shots(job: Job, store: RunStore, on_event: OnEvent = ignore) -> list[Shot]:
     """The shots of the range: as an earlier run found them, or found now and kept."""
-    plan = store.read_plan()
+    plan = store.plan
     if plan is None:
-        shots = find_shots_of(job, on_event)
-        plan = {
-            "range": [job.start, job.end],
-            "size": [job.width, job.height],
-            "rate": str(job.clip.rate),
-            "schedule": job.config.schedule.kind,
-            "shots": [[shot.start, shot.end] for shot in shots],
-        }
+        plan = RunPlan(
+            start=job.start,
+            end=job.end,
+            width=job.width,
+            height=job.height,
+            rate=job.clip.rate,
+            schedule=job.config.schedule.kind,
+            shots=tuple(find_shots_of(job, on_event)),
+        )
         store.write_plan(plan)
-    with reading_plan(store.folder):
-        shots = [Shot(int(start), int(end)) for start, end in plan["shots"]]
-        if [job.start, *(shot.end for shot in shots)] != [*(shot.start for shot in shots), job.end]:
-            raise ValueError("its shots do not cover its range")
-    return shots
+    plan.check(store.folder, job.clip, job.start, job.end)
+    return list(plan.shots)
 
 
 def find_shots_of(job: Job, on_event: OnEvent = ignore) -> list[Shot]:
@@ -116,17 +112,12 @@ def study_input(
     job: Job, store: RunStore, shots: Sequence[Shot], on_event: OnEvent = ignore, cancelled: Cancelled | None = None
 ) -> Job:
     """The job with what is done to its frames first, and the size that leaves: as an earlier run found it, or new."""
-    from vidnst.media.adjust.adjustments import Adjustments
     from vidnst.media.output.preflight import check_output
 
     if not job.config.input.adjusts:
         return job
-    plan = store.read_plan() or {}
-    if "adjustments" in plan:
-        with reading_plan(store.folder):
-            known = Adjustments.from_json(plan["adjustments"])
-            known.check(job.clip, job.start, job.end)
-        return adjusted(job, known)
+    if store.plan is not None and store.plan.adjustments is not None:
+        return adjusted(job, store.plan.adjustments)
     studied = study_frames(job, shots, on_event, cancelled)
     if (studied.width, studied.height) != (job.width, job.height):
         size, settings = (studied.width, studied.height), job.config.output
@@ -136,8 +127,7 @@ def study_input(
         )
         check_disk(studied)
     assert studied.adjustments is not None
-    found = {"size": [studied.width, studied.height], "adjustments": studied.adjustments.to_json()}
-    store.write_plan(plan | found)
+    store.update_plan(width=studied.width, height=studied.height, adjustments=studied.adjustments)
     return studied
 
 
@@ -148,15 +138,10 @@ def schedule_of(job: Job) -> ScheduleConfig:
 
 def recorded_threads(store: RunStore) -> int | None:
     """Threads of each CPU worker in an earlier session of the run: other numbers round sums differently."""
-    threads = (store.read_plan() or {}).get("threads")
-    with reading_plan(store.folder):
-        if threads is not None and not (type(threads) is int and 0 < threads <= _MOST_THREADS):
-            raise ValueError(f"threads: {threads!r}")
-    return threads
+    return None if store.plan is None else store.plan.threads
 
 
 def record_threads(store: RunStore, threads: int | None) -> None:
     """Keep the workers' threads for later sessions of the run."""
-    plan = store.read_plan() or {}
-    if plan.get("threads") != threads:
-        store.write_plan(plan | {"threads": threads})
+    if recorded_threads(store) != threads:
+        store.update_plan(threads=threads)

@@ -9,11 +9,9 @@ from vidnst.config import RenderConfig
 from vidnst.events import OnEvent, Warned
 from vidnst.farm.jobs import Stylized
 from vidnst.farm.plan import Node, StateId
-from vidnst.runs import RunStore, read_events
+from vidnst.runs import RunLog, RunStore
 from vidnst.runs.redo import reading
 from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, fallback_modes
-
-_MOST_SHOTS = 1 << 24
 
 
 class ShotMemory:
@@ -122,27 +120,14 @@ class ShotMemory:
         return next((memory_mode for memory_mode in self._ladder if _plain(memory_mode) == value), None)
 
     def _read(self) -> None:
-        for event in read_events(self._store.folder / "events.jsonl"):
-            shot = event.get("shot")
-            if event.get("kind") == "memory_mode" and type(shot) is int and 0 <= shot < _MOST_SHOTS:
-                memory_mode = self._parsed(event.get("memory_mode"))
-                if memory_mode is not None and self._rank(memory_mode) > self._rank(self.of(shot)):
-                    self._of[shot] = memory_mode
+        for shot, values in RunLog.read(self._store.folder).shot_memory_modes.items():
+            parsed = (memory_mode for value in values if (memory_mode := self._parsed(value)) is not None)
+            self._of[shot] = max((self._ladder[0], *parsed), key=self._rank)
 
     def _unusual(self) -> dict[str, MemoryMode | None]:
         """How those nodes were painted, by name, that are made and for which memory was saved."""
-        found: dict[str, MemoryMode | None] = {}
-        for event in read_events(self._store.folder / "events.jsonl"):
-            nodes = event.get("nodes")
-            if event.get("kind") == "done":
-                name, saved = str(event.get("node")), event.get("memory_mode")
-                found.pop(name, None)
-                if saved is not None:
-                    found[name] = self._parsed(saved)
-            elif event.get("kind") == "redo" and isinstance(nodes, list):
-                for name in nodes:
-                    found.pop(str(name), None)
-        return found
+        recorded = RunLog.read(self._store.folder).node_memory_modes
+        return {name: self._parsed(value) for name, value in recorded.items()}
 
 
 def _plain(memory_mode: MemoryMode) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from vidnst.config.style import Style
 from vidnst.report.html.report_page import NumberRow, ReportChart
 from vidnst.report.html.svg_chart import Series
 from vidnst.runs import Manifest
-from vidnst.runs.log_summary import LogSummary, finite
+from vidnst.runs.run_log import RunLog, finite
 
 _STEADINESS = (
     ("warping error, neighbours", ("output", "source"), "Lai's form, squared, channels in 0 to 1; less is steadier."),
@@ -25,12 +25,12 @@ _MOST_STRANGE = 12
 _TITLES = {"tv": "total variation", "total": "weighted total"}
 
 
-def loss_charts(tally: LogSummary) -> tuple[ReportChart, ...]:
+def loss_charts(tally: RunLog) -> tuple[ReportChart, ...]:
     """A chart for each term that is not always 0: what the optimiser ended with, at each frame's last pass."""
-    names = dict.fromkeys(name for index in sorted(tally.done) for name in tally.frames[index].losses)
+    names = dict.fromkeys(name for index in sorted(tally.done_frames) for name in tally.frames[index].losses)
     charts = []
     for name in sorted(names, key=lambda name: (name == "total", name not in ("content", "style", "temporal"))):
-        found = [(index, tally.frames[index].losses) for index in sorted(tally.done)]
+        found = [(index, tally.frames[index].losses) for index in sorted(tally.done_frames)]
         values = [(index, losses[name]) for index, losses in found if name in losses]
         if any(value for _, value in values):
             title = f"{_TITLES.get(name, name)} loss"
@@ -38,7 +38,7 @@ def loss_charts(tally: LogSummary) -> tuple[ReportChart, ...]:
     return tuple(charts)
 
 
-def cost_charts(tally: LogSummary) -> tuple[ReportChart, ...]:
+def cost_charts(tally: RunLog) -> tuple[ReportChart, ...]:
     """Seconds and evaluations that each frame took, over all its passes."""
     frames = sorted(tally.frames.items())
     seconds = [(index, frame.seconds) for index, frame in frames]

@@ -9,7 +9,7 @@ from vidnst.config.style import parse_style
 from vidnst.errors import VidnstError
 from vidnst.frames import ClipInfo, Pixels, Shot, shot_number
 from vidnst.report.html.report_page import Pair, Thumbnail
-from vidnst.runs import Manifest
+from vidnst.runs import Manifest, RunLayout
 from vidnst.runs.record import RunRecord
 from vidnst.runs.status import frame_file, is_plain
 
@@ -129,7 +129,7 @@ def _sources(
     from vidnst.media.images import read_image
     from vidnst.media.input.probe import probe
 
-    before = {index: record.folder / "before" / f"{index:08d}.png" for index in frames}
+    before = {index: RunLayout(record.folder).frame(index, "before") for index in frames}
     if all(map(is_plain, before.values())):
         read: Callable[[int], Pixels] = lambda index: read_image(before[index])  # noqa: E731
     else:
@@ -142,8 +142,9 @@ def _reader(record: RunRecord, shots: Sequence[Shot], clip: ClipInfo) -> Callabl
     from vidnst.media.adjust.adjustments import Adjuster
     from vidnst.media.input.frame_reader import FrameReader
 
-    adjustments = record.adjustments(shots[0].start, shots[-1].end) if shots else None
-    size = record.size or (clip.width, clip.height)
+    plan = record.plan_of(shots[0].start, shots[-1].end) if shots else None
+    adjustments = plan.adjustments if plan else None
+    size = (record.plan.width, record.plan.height) if record.plan else (clip.width, clip.height)
     if adjustments is None:
         plain = FrameReader(clip, size=size, on_bad_frame="repeat")
         return lambda index: plain.read(index).pixels

@@ -25,10 +25,10 @@ from vidnst.report.report_data import (
     written,
 )
 from vidnst.report.report_images import Shown, Wanted, read_pictures, style_pictures
-from vidnst.runs import Manifest, RunStore, planned_range
+from vidnst.runs import Manifest, RunLayout, RunStore
 from vidnst.runs.atomic_files import write_bytes_whole
-from vidnst.runs.log_summary import LogSummary, frame_of
 from vidnst.runs.record import RunRecord, find_record
+from vidnst.runs.run_log import RunLog, frame_of_node
 from vidnst.runs.status import RunState, RunStatus, Watcher
 
 PAIRS, STRANGE, SHEET = 5, 2, 24
@@ -54,7 +54,7 @@ def write_report(
     record = find_record(run)
     if record is None:
         raise RunError(f"there is no run at {run}, nor beside it", "give the folder that ends in .vidnst")
-    path = output or record.folder / "report.html"
+    path = output or RunLayout(record.folder).report
     write_bytes_whole(path, report_page(gather(record, clip=clip, state=state)).encode())
     return path
 
@@ -86,12 +86,12 @@ def gather(record: RunRecord, *, clip: ClipInfo | None = None, state: RunState |
     """All that a report shows."""
     watcher = Watcher()
     status, tally = watcher.look(record.folder), watcher.tally(record.folder)
-    manifest = Manifest.read(record.folder / "run.json")
+    manifest = Manifest.read(record.folder)
     measure = read_measure(record.folder)
     start, end = _range(record, tally)
-    shots = (record.shots(start, end) if record.plan else None) or [Shot(start, end)]
+    shots = list(record.plan.shots) if record.plan else [Shot(start, end)]
     steady, losses, cost = steadiness_charts(measure), loss_charts(tally), cost_charts(tally)
-    strange = tally.suspect | strange_frames([*steady, *losses])
+    strange = tally.suspects | strange_frames([*steady, *losses])
     shown = read_pictures(record, _wanted(start, end, strange), start=start, shots=shots, clip=clip)
     state = state or status.state
     return ReportFacts(
@@ -119,7 +119,7 @@ def gather(record: RunRecord, *, clip: ClipInfo | None = None, state: RunState |
 
 def read_measure(folder: Path) -> Mapping[str, Any]:
     """A run's `measure.json`; empty where it is missing or damaged."""
-    path = folder / "measure.json"
+    path = RunLayout(folder).measure
     try:
         if path.stat().st_size > _LONGEST_MEASURE:
             return {}
@@ -129,12 +129,11 @@ def read_measure(folder: Path) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _range(record: RunRecord, tally: LogSummary) -> tuple[int, int]:
+def _range(record: RunRecord, tally: RunLog) -> tuple[int, int]:
     """Frames of the source that a report covers: those planned, else those done."""
-    planned = planned_range(record.plan)
-    if planned is not None and planned[0] < planned[1]:
-        return planned
-    return (min(tally.done), max(tally.done) + 1) if tally.done else (0, 1)
+    if record.plan:
+        return record.plan.start, record.plan.end
+    return (min(tally.done_frames), max(tally.done_frames) + 1) if tally.done_frames else (0, 1)
 
 
 def _wanted(start: int, end: int, strange: Mapping[int, str]) -> Wanted:
@@ -143,44 +142,46 @@ def _wanted(start: int, end: int, strange: Mapping[int, str]) -> Wanted:
 
 
 def _summary(status: RunStatus, record: RunRecord, shots: Sequence[Shot]) -> str:
-    size = f"{record.size[0]}\N{MULTIPLICATION SIGN}{record.size[1]}, " if record.size else ""
+    plan = record.plan
+    size = f"{plan.width}\N{MULTIPLICATION SIGN}{plan.height}, " if plan else ""
     cuts = f", {len(shots)} shots" if len(shots) > 1 else ""
     done = f"{status.frames_done} of {status.frames if status.frames is not None else '?'} frames"
     when = f", {datetime.fromtimestamp(status.updated, UTC):%Y-%m-%d %H:%M} UTC" if status.updated else ""
     return f"{done}, {size}{record.request.config.schedule.kind}{cuts}{when}"
 
 
-def _tiles(status: RunStatus, tally: LogSummary, measure: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _tiles(status: RunStatus, tally: RunLog, measure: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     computing = sum(frame.seconds for frame in tally.frames.values())
-    done = len(tally.done) or 1
+    done = len(tally.done_frames) or 1
     rows = {row.name: row for row in number_rows(measure)}
     error, flicker = rows.get("warping error, neighbours"), rows.get("flicker of still pixels, levels")
-    tiles = [("frames rendered", str(status.frames_done)), ("rendering and encoding", duration(tally.seconds))]
+    tiles = [("frames rendered", str(status.frames_done)), ("rendering and encoding", duration(tally.session_seconds))]
     tiles += [("computing for each frame", duration(computing / done)), ("evaluations", f"{tally.evaluations:,}")]
     if error and error.ratio is not None:
         tiles.append(("warping error, times the source's", number(error.ratio)))
     if flicker:
         tiles.append(("flicker, levels of 255", number(flicker.output)))
-    return (*tiles, ("failed attempts", str(sum(tally.attempts.values()))))
+    return (*tiles, ("failed attempts", str(tally.failed_attempts)))
 
 
-def _sheet(shown: Shown, tally: LogSummary, strange: Mapping[int, str]) -> tuple[Thumbnail, ...]:
-    tiles = []
+def _sheet(shown: Shown, tally: RunLog, strange: Mapping[int, str]) -> tuple[Thumbnail, ...]:
+    tiles, failed = [], tally.failed_frames
     for index, data in shown.sheet.items():
-        note = "failed" if index in tally.failed else "repeated" if index in tally.repeated else ""
+        note = "failed" if index in failed else "repeated" if index in tally.repeated_frames else ""
         note = note or ("stands out" if index in strange else "")
         tiles.append(Thumbnail(f"frame {index}", data, bad=bool(note), note=note))
     return tuple(tiles)
 
 
-def _notes(tally: LogSummary, strange: Mapping[int, str]) -> tuple[tuple[str, bool], ...]:
-    notes = [(tally.message, True)] if tally.end == "failed" and tally.message else []
-    notes += [(f"frame {index} failed for good: {text}", True) for index, text in sorted(tally.failed.items())]
+def _notes(tally: RunLog, strange: Mapping[int, str]) -> tuple[tuple[str, bool], ...]:
+    failed = tally.failed_frames
+    notes = [(tally.end_message, True)] if tally.session_end == "failed" and tally.end_message else []
+    notes += [(f"frame {index} failed for good: {text}", True) for index, text in failed.items()]
     for note in tally.failures:
-        if tally.failed.get(frame_of(note.node) or 0) != note.text or note.worker:
+        if failed.get(frame_of_node(note.node) or 0) != note.text or note.worker:
             notes.append((f"node {note.node} failed on {note.worker or 'a worker'}: {note.text}", True))
-    if tally.repeated:
-        listed = ", ".join(map(str, sorted(tally.repeated)[:40]))
+    if tally.repeated_frames:
+        listed = ", ".join(map(str, sorted(tally.repeated_frames)[:40]))
         notes.append((f"frames of the source that do not decode, so that the one before is repeated: {listed}", False))
     notes += [
         (f"frame {index} stands out: {why or 'found by the run itself'}", False) for index, why in strange.items()
@@ -194,7 +195,7 @@ def _commands(folder: Path, manifest: Manifest, state: str) -> tuple[tuple[str, 
     return (again,) if state == "finished" else (resume, again)
 
 
-def _facts(record: RunRecord, manifest: Manifest, tally: LogSummary) -> tuple[tuple[str, str], ...]:
+def _facts(record: RunRecord, manifest: Manifest, tally: RunLog) -> tuple[tuple[str, str], ...]:
     look = manifest.look
     workers = ", ".join(f"{name} ({found.nodes} nodes)" for name, found in sorted(tally.workers.items())[:32])
     return (

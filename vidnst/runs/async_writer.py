@@ -1,20 +1,19 @@
 """Keeps what nodes give in a thread of its own, so that whoever hands out work need not wait for a disk."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.errors import OutputError
 from vidnst.farm.plan import NodeId, StateId
-from vidnst.runs.node_files import DoneRecord
-from vidnst.runs.run_store import RunStore
+from vidnst.runs.run_store import DoneRecord, RunStore
 
 _MOST_BYTES = 256 << 20
 _LEAST_BYTES = 4 << 20
@@ -58,8 +57,6 @@ class NodeResult:
     """`(H, W, 3)` uint16, where others read it."""
     picture: Callable[[Path], object] | None = None
     """Writes the finished frame to the path it is given; called in another thread."""
-    remarks: Sequence[tuple[str, Mapping[str, Any]]] = ()
-    """Events that the log is to have after the node's own."""
     size_bytes: int = 0
     """Of what is held in memory until then."""
 
@@ -228,8 +225,6 @@ class Writer:
         self._store.write(states=states, frames=frames, threads=self._threads)
         if results:
             self._store.record_done(result.done for result in results)
-        for kind, facts in (remark for result in results for remark in result.remarks):
-            self._store.record(kind, **facts)
         with self._changed:
             self._waiting.difference_update(result.done.node.id for result in results)
             self._changed.notify_all()

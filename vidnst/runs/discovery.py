@@ -9,7 +9,7 @@ from typing import Any
 
 from vidnst.errors import RunError
 from vidnst.runs import holds_run, lock_holder
-from vidnst.runs.request import run_folder_of
+from vidnst.runs.layout import locate_run
 from vidnst.runs.status import is_plain
 
 _LONGEST_JOBS = 64 << 20
@@ -95,9 +95,8 @@ def look_at(folder: Path) -> RunListing:
         RunError: nothing of the kind is there, or a batch's state cannot be read.
     """
     folder = Path(os.path.abspath(folder))
-    for run in (folder, run_folder_of(folder) if folder.name else folder):
-        if holds_run(run):
-            return RunListing((run,), is_run=True)
+    if run := locate_run(folder):
+        return RunListing((run,), is_run=True)
     for state in (folder, folder.with_suffix(".batch") if folder.name else folder):
         if holds_batch(state):
             batch, runs = _batch(state)

@@ -9,15 +9,12 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.errors import RunError
 from vidnst.runs.atomic_files import remove_parts, write_whole, writing
-
-PICTURE_FOLDERS = ("before", "finished")
-"""before: source frames after the filters that come first. finished: what is packed, where that is not `frames`."""
+from vidnst.runs.layout import FrameFolder, frame_name, refuse_link
 
 
 class PictureFolder:
-    """One of `PICTURE_FOLDERS` in a run folder that this process has locked. Different frames may be written by
+    """The folder `before` or `finished` of a run that this process has locked. Different frames may be written by
     different threads.
 
         <frame, 8 digits>.png
@@ -30,10 +27,9 @@ class PictureFolder:
         RunError: it is a link. OutputError: it cannot be written.
     """
 
-    def __init__(self, run: Path, name: str) -> None:
+    def __init__(self, run: Path, name: FrameFolder) -> None:
         self.folder = run / name
-        if self.folder.is_symlink():
-            raise RunError(f"{self.folder} is a link", "remove it, or choose another folder with --work-dir")
+        refuse_link(self.folder)
         with writing(run):
             self.folder.mkdir(exist_ok=True)
             remove_parts(self.folder)
@@ -41,7 +37,7 @@ class PictureFolder:
 
     def path(self, index: int) -> Path:
         """Where frame `index` of the source is, or will be."""
-        return self.folder / f"{index:08d}.png"
+        return self.folder / frame_name(index)
 
     def has(self, index: int) -> bool:
         """Whether it was there at the start, or has been written since."""

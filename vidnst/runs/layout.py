@@ -1,25 +1,150 @@
-"""What a run folder consists of: its names, whose they are, how it is emptied."""
+"""The names in a run folder: where everything lies, which names are a run's own, and how a run is removed.
 
+run.json       what the run is of; written first, so a folder without it is no run
+plan.json      what was planned: range, size, shots, times
+events.jsonl   what happened, one JSON object per line
+measure.json   how steady the result is; written at the end
+report.html    all that is known about the run, to look at; written at the end
+state/         <frame>.<pass>.npy, uint16: what warm starts read; deleted when nobody will read it
+frames/        <frame, 8 digits>.png: what was rendered, and what the viewer will see where nothing follows
+before/        <frame, 8 digits>.png: source frames after the filters that come first, where there are any
+finished/      <frame, 8 digits>.png: what the viewer will see, where rendered frames are worked on further
+masks/         <region>/<frame, 8 digits>.png: masks that follow what moves, made before anything is rendered
+lock           held by the process that works here
+"""
+
+import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from vidnst.config import RenderConfig
 from vidnst.errors import RunError
+from vidnst.farm.plan import NodeId
 from vidnst.runs.atomic_files import writing
-from vidnst.runs.image_folder import PICTURE_FOLDERS
 
-FOLDERS = ("state", "frames", "masks", *PICTURE_FOLDERS)
-"""Where states and pictures are."""
-_RECORDS = ("run.json", "plan.json", "events.jsonl", "measure.json", "report.html")
-_OURS = frozenset({*_RECORDS, "lock", *FOLDERS})
+_SUFFIX = ".vidnst"
+MANIFEST, PLAN, LOG, MEASURE, REPORT = "run.json", "plan.json", "events.jsonl", "measure.json", "report.html"
+_RECORDS = (MANIFEST, PLAN, LOG, MEASURE, REPORT)
+_LOCK = "lock"
+FOLDERS = ("state", "frames", "masks", "before", "finished")
+"""Where states and frames are."""
+_OWN_NAMES = frozenset({*_RECORDS, _LOCK, *FOLDERS})
+
+FrameFolder = Literal["frames", "before", "finished"]
 
 
-def is_ours(name: str) -> bool:
-    """Whether a name in a run folder is one that a run gives."""
-    return name in _OURS or (name.startswith(".") and ".part" in name)
+@dataclass(frozen=True, slots=True)
+class RunLayout:
+    """The paths in a run folder; whether anything is there is another question."""
+
+    folder: Path
+
+    @property
+    def manifest(self) -> Path:
+        """The file of a `Manifest`."""
+        return self.folder / MANIFEST
+
+    @property
+    def plan(self) -> Path:
+        """The file of a `RunPlan`."""
+        return self.folder / PLAN
+
+    @property
+    def log(self) -> Path:
+        """The event log."""
+        return self.folder / LOG
+
+    @property
+    def measure(self) -> Path:
+        """The measurement of the finished frames."""
+        return self.folder / MEASURE
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.folder / REPORT
+
+    @property
+    def lock(self) -> Path:
+        """The file that stands for the exclusive use of the folder."""
+        return self.folder / _LOCK
+
+    @property
+    def states(self) -> Path:
+        """The folder of states."""
+        return self.folder / "state"
+
+    @property
+    def frames(self) -> Path:
+        """The folder of rendered frames."""
+        return self.folder / "frames"
+
+    @property
+    def finished(self) -> Path:
+        """The folder of rendered frames that were worked on further."""
+        return self.folder / "finished"
+
+    def state(self, node: NodeId) -> Path:
+        """The state that a node left."""
+        return self.states / state_name(node)
+
+    def frame(self, index: int, folder: FrameFolder = "frames") -> Path:
+        """Frame `index` of the source as a PNG: as it was rendered, or as `folder` has it."""
+        return self.folder / folder / frame_name(index)
+
+    def final_frame(self, index: int, config: RenderConfig) -> Path:
+        """Frame `index` of the source as the viewer sees it, in a run with these settings."""
+        return self.frame(index, "finished" if config.finishes else "frames")
+
+    def mask(self, region: str, index: int) -> Path:
+        """A region's mask of frame `index` of the source, as a PNG."""
+        return self.folder / "masks" / region / frame_name(index)
+
+
+def frame_name(index: int) -> str:
+    """The file name of frame `index` of the source."""
+    return f"{index:08d}.png"
+
+
+def state_name(node: NodeId) -> str:
+    """The file name of a node's state."""
+    return f"{node}.npy"
+
+
+def holds_run(folder: Path) -> bool:
+    """True if the folder holds a run."""
+    return RunLayout(folder).manifest.is_file()
+
+
+def run_folder_of(output: Path) -> Path:
+    """The run folder that belongs to an output: next to it, named after it."""
+    return output.with_name(output.name + _SUFFIX)
+
+
+def locate_run(path: Path) -> Path | None:
+    """The run folder that a user means by a path: the path itself, or the run folder of the output that it names.
+
+    None where neither holds a run.
+    """
+    path = Path(os.path.abspath(path))
+    candidates = (path, run_folder_of(path)) if path.name else (path,)
+    return next((folder for folder in candidates if holds_run(folder)), None)
+
+
+def run_name(folder: Path) -> str:
+    """The name of a run for users: its output's."""
+    return folder.name.removesuffix(_SUFFIX) or str(folder)
+
+
+def is_own_name(name: str) -> bool:
+    """True if a name in a run folder is one that a run gives."""
+    return name in _OWN_NAMES or (name.startswith(".") and ".part" in name)
 
 
 def clear(folder: Path) -> None:
-    """Remove a run, its record first, so that what a kill leaves is no run."""
+    """Remove a run, its records first, so that what a kill leaves is no run."""
     with writing(folder):
         for name in _RECORDS:
             (folder / name).unlink(missing_ok=True)
@@ -31,7 +156,7 @@ def clear(folder: Path) -> None:
 
 
 def refuse_link(path: Path) -> None:
-    """A run folder from elsewhere must not make us delete or write outside it.
+    """Make sure that a path in a run folder is no link: a foreign run folder must not have files outside it changed.
 
     Raises:
         RunError: it is a link.

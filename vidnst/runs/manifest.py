@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vidnst.errors import RunError
+from vidnst.runs.layout import RunLayout
 
 _LONGEST_MANIFEST = 64 << 20
 
@@ -64,12 +65,13 @@ class Manifest(_Record):
     output: str
 
     @classmethod
-    def read(cls, path: Path) -> "Manifest":
-        """Read `run.json`.
+    def read(cls, folder: Path) -> "Manifest":
+        """Read the `run.json` of a run folder.
 
         Raises:
             RunError: it is not readable, or not of a kind that this version knows.
         """
+        path = RunLayout(folder).manifest
         try:
             if path.stat().st_size > _LONGEST_MANIFEST:
                 raise RunError(f"{path} is too large to be the record of a run", "start afresh with --restart")

@@ -2,14 +2,14 @@
 
 import re
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
 from vidnst.errors import ConfigError, FramesFailedError, RangeError
 from vidnst.events import OnEvent, Warned, ignore
 from vidnst.farm.plan import FlowId, Node, NodeId, StateId
-from vidnst.runs import RunStore, read_events
+from vidnst.runs import RunLog, RunStore
 
 _MOST = 1 << 24
 """Frames that a list may name."""
@@ -123,44 +123,9 @@ def node_name(node: NodeId) -> str:
     return f"frame {node.frame}" + (f" in pass {node.pass_index}" if node.pass_index else "")
 
 
-def failed_before(folder: Path) -> tuple[Sequence[int], bool]:
-    """Frames that are given up by a run's log and have not been made since, and whether the run is finished."""
-    lost: set[str] = set()
-    complete = False
-    log = folder / "events.jsonl"
-    for event in read_events(log) if log.is_file() else ():
-        node = str(event.get("node"))
-        match event.get("kind"):
-            case "given_up":
-                lost.add(node)
-                complete = False
-            case "done":
-                lost.discard(node)
-                complete = False
-            case "redo":
-                complete = False
-            case "finished":
-                lost, complete = set(), True
-    heads = (node.partition(".")[0] for node in lost if "<" not in node)
-    return sorted({int(head) for head in heads if head.isdecimal()}), complete
-
-
-def suspects(folder: Path) -> dict[int, str]:
-    """Frames that look wrong by a run's log, and why: see `gate`. What was made again since counts as it is now."""
-    found: dict[int, str] = {}
-    log = folder / "events.jsonl"
-    for event in read_events(log) if log.is_file() else ():
-        head = str(event.get("node")).partition(".")[0]
-        if event.get("kind") == "done" and event.get("final") and head.isdecimal():
-            found.pop(int(head), None)
-            if event.get("suspect"):
-                found[int(head)] = str(event["suspect"])
-    return dict(sorted(found.items()))
-
-
 def report_suspects(folder: Path, on_event: OnEvent) -> None:
     """Tell which frames look wrong, this session's and earlier ones'."""
-    if wrong := suspects(folder):
+    if wrong := dict(sorted(RunLog.read(folder).suspects.items())):
         frame, why = next(iter(wrong.items()))
         looks = "frame looks wrong and is" if len(wrong) == 1 else "frames look wrong and are"
         on_event(Warned(f"{len(wrong)} {looks} kept as is: {spans(wrong)}; frame {frame}: {why}"))

@@ -9,6 +9,7 @@ from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config
 from vidnst.config.style import Style
 from vidnst.errors import RunError
+from vidnst.runs.layout import RunLayout, holds_run, run_folder_of
 from vidnst.runs.manifest import Manifest
 
 
@@ -41,24 +42,20 @@ def recall_request(folder: Path, farm: Mapping[str, Any]) -> Request:
         RunError: there is no run, or its record is damaged.
         ConfigError: a setting in `farm`, or in the record, is wrong.
     """
-    if not (folder / "run.json").is_file():
+    if not holds_run(folder):
         folder = run_folder_of(folder)
-    if not (folder / "run.json").is_file():
+    if not holds_run(folder):
         raise RunError(f"{folder} is no run folder: it has no run.json", "give the folder that ends in .vidnst")
-    manifest = Manifest.read(folder / "run.json")
+    manifest = Manifest.read(folder)
     values = dict(manifest.config)
     more = {"farm": farm, "model": {"weights": manifest.weights}, "motion": {"raft_weights": manifest.raft_weights}}
     for section, settings in more.items():
         kept = values.get(section, {})
         if not isinstance(kept, Mapping):
-            raise RunError(f"{folder / 'run.json'} is damaged: {section} is no section", "start afresh with --restart")
+            path = RunLayout(folder).manifest
+            raise RunError(f"{path} is damaged: {section} is no section", "start afresh with --restart")
         values[section] = {**kept, **settings}
     source = manifest.sources[0] if len(manifest.sources) == 1 else manifest.sources
     marks = manifest.look.styles
     styles = tuple(str(Style(mark.path, mark.weight, mark.at, mark.shots, mark.region)) for mark in marks)
     return Request(source, styles, Path(manifest.output), build_config(values), folder)
-
-
-def run_folder_of(output: Path) -> Path:
-    """The run folder that belongs to an output."""
-    return output.with_name(output.name + ".vidnst")

@@ -1,30 +1,19 @@
-"""A run folder, open for work.
-
-    run.json       what the run is of; written first, so a folder without it is no run
-    plan.json      what was planned: range, size, shots, times
-    events.jsonl   what happened, one JSON object per line
-    measure.json   how steady the result is; written at the end
-    report.html    all that is told about the run, to look at; written at the end
-    state/         <frame>.<pass>.npy, uint16: what warm starts read; deleted when nobody will read it
-    frames/        <frame, 8 digits>.png: what was rendered, and what the viewer will see where nothing follows
-    before/        <frame, 8 digits>.png: source frames after the filters that come first, where there are any
-    finished/      <frame, 8 digits>.png: what the viewer will see, where rendered frames are worked on further
-    masks/         <region>/<frame, 8 digits>.png: masks that follow what moves, found before anything is rendered
-    lock           held by the process that works here
+"""A run folder, open for work: what nodes give is written so that a kill at any moment loses next to nothing.
 
 A node is finished when the log says so. Its frame, and its state if anything that is not finished reads it, are on the
 disk under their final names before that line is written, so a kill at any moment loses at most the nodes in flight, and
-those that wait to be written: see `writer`.
+those that wait to be written: see `async_writer`.
 """
 
 import json
 import os
 import shutil
 import socket
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -34,17 +23,47 @@ from numpy.typing import NDArray
 
 from vidnst.errors import OutputError, RunError
 from vidnst.farm.plan import Node, NodeId, StateId, finished_states
-from vidnst.runs.atomic_files import FolderLock, remove_parts, write_bytes_whole, writing
-from vidnst.runs.event_log import EventLog, read_events
-from vidnst.runs.layout import FOLDERS, clear, is_ours, refuse_link
+from vidnst.runs.atomic_files import FolderLock, remove_parts, write_bytes_whole, write_together, writing
+from vidnst.runs.event_log import EventLog
+from vidnst.runs.layout import FOLDERS, RunLayout, clear, frame_name, holds_run, is_own_name, refuse_link, state_name
 from vidnst.runs.manifest import Manifest
-from vidnst.runs.node_files import DoneRecord, NodeFiles
-from vidnst.runs.read_only import holds_run, mask_path, read_plan
+from vidnst.runs.plan_record import RunPlan
+from vidnst.runs.run_log import RunLog
 
-_PACE_FRAMES = 200
-_FORGOTTEN_AT_ONCE = 10_000
-_LATEST = 1e12
-"""Seconds; a later time is none."""
+_MAX_REDO_NODES = 10_000
+"""Nodes that one line of the log names: it must not grow without bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoneRecord:
+    """The facts of a finished node for the log."""
+
+    node: Node
+    worker: str
+    """Who finished it."""
+    attempt: int
+    """In which attempt, from 1."""
+    losses: Mapping[str, float]
+    """Final value of each term."""
+    evaluations: int
+    """Of the loss."""
+    seconds: float
+    """Of computing."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Anything else worth keeping, as JSON values."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values, as in the log."""
+        return {
+            "node": str(self.node.id),
+            "final": self.node.final,
+            "attempt": self.attempt,
+            "worker": self.worker,
+            "losses": self.losses,
+            "evaluations": self.evaluations,
+            "seconds": round(self.seconds, 6),
+            **self.facts,
+        }
 
 
 class RunStore:
@@ -52,25 +71,31 @@ class RunStore:
 
     def __init__(self, folder: Path, manifest: Manifest, lock: FolderLock) -> None:
         self.folder = folder
+        self.layout = RunLayout(folder)
         self.manifest = manifest
-        self.complete = False
-        """Whether nothing is left to do: the output is in its place, and measured where it was to be."""
-        self.seconds_per_frame: float | None = None
-        """Pace of the last session that finished at least two frames: seconds between one and the next."""
         self._lock = lock
-        self._done: set[str] = set()
+        self._plan: RunPlan | None = None
         with writing(folder):
             for name in FOLDERS:
                 refuse_link(folder / name)
             remove_parts(folder)
-        self._results = NodeFiles(folder)
-        self._log = EventLog(folder / "events.jsonl")
-        self._read_log()
+            for path in (self.layout.states, self.layout.frames):
+                path.mkdir(exist_ok=True)
+                remove_parts(path)
+        self._states = {entry.name for entry in os.scandir(self.layout.states)}
+        self._frames = {entry.name for entry in os.scandir(self.layout.frames)}
+        self._events = EventLog(self.layout.log)
+        log = RunLog.read(folder)
+        self.complete = log.complete
+        """True if nothing is left to do: the output is in its place, and measured where that was wanted."""
+        self.seconds_per_frame = log.seconds_per_frame
+        """Pace of the last session that finished at least two frames: seconds from one to the next."""
+        self._done = set(log.done_nodes)
         self.record("session", process=os.getpid(), host=socket.gethostname())
 
     @classmethod
     def create(cls, folder: Path, manifest: Manifest, *, restart: bool = False) -> Self:
-        """Begin a run.
+        """Begin a run in a folder that is empty, or new.
 
         Args:
             folder: made if it is not there; what an unfinished `create` left there is removed.
@@ -83,18 +108,18 @@ class RunStore:
         """
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            strange = sorted(entry.name for entry in os.scandir(folder) if not is_ours(entry.name))
-        if strange:
+            foreign = sorted(entry.name for entry in os.scandir(folder) if not is_own_name(entry.name))
+        if foreign:
             raise RunError(
-                f"the folder {folder} has files that are no run's ({strange[0]})",
+                f"the folder {folder} has files that are no run's ({foreign[0]})",
                 "choose an empty or new folder with --work-dir",
             )
-        lock = FolderLock(folder / "lock")
+        lock = FolderLock(RunLayout(folder).lock)
         try:
             if holds_run(folder) and not restart:
                 raise RunError(f"the folder {folder} holds a run already", "resume it, or give --restart")
             clear(folder)
-            write_bytes_whole(folder / "run.json", manifest.model_dump_json(indent=2).encode())
+            write_bytes_whole(RunLayout(folder).manifest, manifest.model_dump_json(indent=2).encode())
             return cls(folder, manifest, lock)
         except BaseException:
             lock.release()
@@ -102,22 +127,22 @@ class RunStore:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Go on with a run.
+        """Resume a run.
 
         Raises:
             RunError: there is no run, it is damaged, or it is in use.
         """
         if not holds_run(folder):
             raise RunError(f"{folder} is no run folder: it has no run.json", "give the folder that ends in .vidnst")
-        lock = FolderLock(folder / "lock")
+        lock = FolderLock(RunLayout(folder).lock)
         try:
-            return cls(folder, Manifest.read(folder / "run.json"), lock)
+            return cls(folder, Manifest.read(folder), lock)
         except BaseException:
             lock.release()
             raise
 
     def check_same(self, manifest: Manifest) -> None:
-        """Make sure that going on as `manifest` says gives the frames that the run began.
+        """Make sure that resuming the run as `manifest` says gives the frames that it began.
 
         Raises:
             RunError: it would not; names everything that is different.
@@ -128,31 +153,31 @@ class RunStore:
                 "start afresh with --restart, keep both with another --work-dir, or undo the change",
             )
 
-    def write_plan(self, plan: Mapping[str, Any]) -> None:
-        """Keep what was planned, JSON values only."""
-        write_bytes_whole(self.folder / "plan.json", json.dumps(plan).encode())
-
-    def read_plan(self) -> dict[str, Any] | None:
-        """What `write_plan` kept; None where nothing was.
+    @property
+    def plan(self) -> RunPlan | None:
+        """What was planned; None before that.
 
         Raises:
             RunError: the file is damaged.
         """
-        return read_plan(self.folder)
+        if self._plan is None:
+            self._plan = RunPlan.read(self.folder)
+        return self._plan
+
+    def write_plan(self, plan: RunPlan) -> None:
+        """Keep what is planned, for this session and later ones."""
+        write_bytes_whole(self.layout.plan, plan.model_dump_json(exclude_none=True).encode())
+        self._plan = plan
+
+    def update_plan(self, **changes: Any) -> None:
+        """Change some values of the plan, which must have been written before."""
+        assert self.plan is not None
+        self.write_plan(self.plan.model_copy(update=changes))
 
     def write_measure(self, numbers: Mapping[str, Any]) -> Path:
-        """Keep how steady the result is, JSON values only; where they are kept."""
-        path = self.folder / "measure.json"
-        write_bytes_whole(path, json.dumps(numbers, indent=1, allow_nan=False).encode())
-        return path
-
-    def frame_path(self, index: int) -> Path:
-        """Where frame `index` of the source is, or will be, as a PNG."""
-        return self._results.frame_path(index)
-
-    def state_path(self, state: StateId) -> Path:
-        """Where a state is, or will be."""
-        return self._results.state_path(state)
+        """Keep how steady the result is, as JSON values; returns the path of the file."""
+        write_bytes_whole(self.layout.measure, json.dumps(numbers, indent=1, allow_nan=False).encode())
+        return self.layout.measure
 
     def write(
         self,
@@ -172,40 +197,61 @@ class RunStore:
         Raises:
             DiskFullError: no space left. OutputError: anything else that hinders writing.
         """
-        self._results.write(states or {}, frames or {}, threads)
+        states, frames = states or {}, frames or {}
+        for pixels in states.values():
+            if pixels.dtype != np.uint16 or pixels.ndim != 3:
+                raise ValueError(f"a state is (H, W, 3) uint16, got {pixels.shape} {pixels.dtype}")
+        state_files = {self.layout.state(state): partial(_save, pixels=pixels) for state, pixels in states.items()}
+        frame_files = {self.layout.frame(index): write for index, write in frames.items()}
+        write_together({**state_files, **frame_files}, threads=threads)
+        self._states.update(path.name for path in state_files)
+        self._frames.update(path.name for path in frame_files)
 
     def write_mask(self, region: str, index: int, data: bytes) -> None:
         """Keep a region's mask of a frame, a whole PNG file. Errors as in `write`."""
-        path = mask_path(self.folder, region, index)
+        path = self.layout.mask(region, index)
         refuse_link(path.parent)
         with writing(self.folder):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes_whole(path, data)
 
     def has_state(self, state: NodeId) -> bool:
-        """Whether the state can be read back; never for a flow."""
-        return self._results.has_state(state)
+        """True if the state can be read back; never for a flow."""
+        return state_name(state) in self._states
 
     def read_state(self, state: StateId, *, width: int, height: int) -> NDArray[np.uint16]:
         """A state as it was written: `(height, width, 3)` uint16.
 
         Raises:
-            RunError: it is not there, cut off, or of another size or type.
+            RunError: it is missing, cut off, or of another size or type.
         """
-        return self._results.read_state(state, width=width, height=height)
+        path = self.layout.state(state)
+        try:
+            pixels = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: its size is checked before it is read
+            if pixels.shape != (height, width, 3) or pixels.dtype != np.uint16:
+                raise ValueError(f"it holds {pixels.shape} {pixels.dtype}")
+        except Exception as error:  # numpy fails in a dozen ways on a header that it did not write
+            raise RunError(
+                f"the state {path} cannot be read: {error}",
+                "delete that file and give the same command again; what depends on it is rendered again",
+            ) from error
+        return np.array(pixels)
 
     def release(self, nodes: Iterable[NodeId]) -> None:
         """Delete states that nobody will read any more; a flow has nothing on the disk."""
-        self._results.release(nodes)
+        for name in self._states.intersection(map(state_name, nodes)):
+            self._states.remove(name)
+            with writing(self.folder):
+                (self.layout.states / name).unlink(missing_ok=True)
 
     def record(self, kind: str, *, durable: bool = False, **facts: Any) -> None:
         """Add an event to the log, from any thread: JSON values, node ids and the like as text."""
-        self._log.append(kind, facts, durable=durable)
+        self._events.append(kind, facts, durable=durable)
 
     def record_done(self, nodes: Iterable[DoneRecord]) -> None:
         """Declare nodes finished, all at once. Their states and frames must have been written before."""
         nodes = list(nodes)
-        self._log.extend([("done", done.to_dict()) for done in nodes])
+        self._events.extend([("done", done.to_dict()) for done in nodes])
         self._done.update(str(done.node.id) for done in nodes)
 
     def forget(self, nodes: Iterable[StateId], *, frames: Iterable[int]) -> None:
@@ -216,8 +262,8 @@ class RunStore:
             frames: for whose sake; those of the nodes are made anew in any case.
         """
         names = sorted(map(str, nodes))
-        for first in range(0, len(names), _FORGOTTEN_AT_ONCE):  # a line of the log has its limits
-            self.record("redo", durable=True, nodes=names[first : first + _FORGOTTEN_AT_ONCE], frames=len(set(frames)))
+        for first in range(0, len(names), _MAX_REDO_NODES):
+            self.record("redo", durable=True, nodes=names[first : first + _MAX_REDO_NODES], frames=len(set(frames)))
         self._done.difference_update(names)
         self.complete = False
 
@@ -228,20 +274,20 @@ class RunStore:
             frames: of the source, whose filtered pictures are removed.
         """
         with writing(self.folder):
-            shutil.rmtree(self.folder / "finished", ignore_errors=True)
+            shutil.rmtree(self.layout.finished, ignore_errors=True)
             for index in frames:
-                (self.folder / "before" / f"{index:08d}.png").unlink(missing_ok=True)
+                self.layout.frame(index, "before").unlink(missing_ok=True)
 
     @property
     def begun(self) -> bool:
-        """Whether there is any result that would be lost."""
-        return bool(self._done or self._results)
+        """True if there is any result that would be lost."""
+        return bool(self._done or self._states or self._frames)
 
     def finished(self, node: Node) -> bool:
-        """Whether the log says that the node is done, and its frame, where it has one, is there."""
+        """True if the log says that the node is done, and its frame, where it has one, is in the folder."""
         if str(node.id) not in self._done:
             return False
-        return not node.final or self._results.has_frame(node.id.frame)
+        return not node.final or frame_name(node.id.frame) in self._frames
 
     def finished_states(self, nodes: Iterable[Node]) -> set[StateId]:
         """States of one component (a shot's plan, in its order) that need no more work: see `plan.finished_states`."""
@@ -249,7 +295,7 @@ class RunStore:
 
     @contextmanager
     def writing_output(self, output: Path) -> Iterator[None]:
-        """Note that an output is being made, so that after a kill it is known again as the run's own: `was_writing`."""
+        """Note that an output is being made, for `RunLog.was_writing` after a kill."""
         self.record("writing", durable=True, output=os.path.abspath(output))
         try:
             yield
@@ -266,11 +312,12 @@ class RunStore:
             return
         for name in FOLDERS:
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        self._results.clear()
+        self._states.clear()
+        self._frames.clear()
 
     def close(self) -> None:
         """Close the log and let others have the folder."""
-        self._log.close()
+        self._events.close()
         self._lock.release()
 
     def __enter__(self) -> Self:
@@ -281,26 +328,7 @@ class RunStore:
     ) -> None:
         self.close()
 
-    def _read_log(self) -> None:
-        times: deque[float] = deque(maxlen=_PACE_FRAMES)
-        for event in read_events(self.folder / "events.jsonl"):
-            kind = event.get("kind")
-            if kind == "done":
-                self.complete = False
-                self._done.add(str(event.get("node")))
-                moment = event.get("time")
-                if event.get("final") and isinstance(moment, int | float) and abs(moment) < _LATEST:
-                    times.append(moment)
-            elif kind == "redo" and isinstance(event.get("nodes"), list):
-                self.complete = False
-                self._done.difference_update(map(str, event["nodes"]))
-            elif kind == "session":
-                self._note_pace(times)
-                times.clear()
-            elif kind == "finished":
-                self.complete = True
-        self._note_pace(times)
 
-    def _note_pace(self, times: "deque[float]") -> None:
-        if len(times) >= 2 and times[-1] > times[0]:
-            self.seconds_per_frame = (times[-1] - times[0]) / (len(times) - 1)
+def _save(part: Path, *, pixels: NDArray[np.uint16]) -> None:
+    with part.open("wb") as file:
+        np.save(file, pixels, allow_pickle=False)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vidnst.errors import RunError
-from vidnst.runs import LogReader, Manifest, holds_run, lock_holder, planned_range, read_plan
-from vidnst.runs.log_summary import LogSummary, Note
+from vidnst.runs import LogReader, Manifest, RunLayout, RunLog, RunPlan, holds_run, lock_holder
+from vidnst.runs.layout import run_name
+from vidnst.runs.run_log import Note
 
 RunState = Literal["waiting", "running", "stopped", "finished", "failed", "damaged"]
 _SIZE_SECONDS = 15.0
@@ -83,7 +84,7 @@ class RunStatus:
 @dataclass(slots=True)
 class _Watched:
     log: LogReader
-    tally: LogSummary = field(default_factory=LogSummary)
+    tally: RunLog = field(default_factory=RunLog)
     size: int | None = None
     sized: float = -1e9
     plan: tuple[int, tuple[int, int] | None] = (0, None)
@@ -97,7 +98,7 @@ class _Watched:
         while events:
             anew, events = self.log.news()
             if anew:
-                self.tally = LogSummary()
+                self.tally = RunLog()
             for event in events:
                 self.tally.add(event)
 
@@ -110,19 +111,19 @@ class Watcher:
 
     def look(self, folder: Path) -> RunStatus:
         """A run as it is now; a folder that is no run, or a damaged one, has a state that says so."""
-        name = folder.name.removesuffix(".vidnst") or str(folder)
+        name = run_name(folder)
         if not holds_run(folder):
             return RunStatus(name, str(folder), "waiting")
-        seen = self._seen.setdefault(folder, _Watched(LogReader(folder / "events.jsonl")))
+        seen = self._seen.setdefault(folder, _Watched(LogReader(RunLayout(folder).log)))
         try:
             return self._status(folder, name, seen)
         except RunError as error:
             return RunStatus(name, str(folder), "damaged", message=str(error))
 
-    def tally(self, folder: Path) -> LogSummary:
+    def tally(self, folder: Path) -> RunLog:
         """The sum of a run's log, as the last `look` read it."""
         seen = self._seen.get(folder)
-        return seen.tally if seen else LogSummary()
+        return seen.tally if seen else RunLog()
 
     def forget(self, others_than: Iterable[Path]) -> None:
         """Remember only these folders."""
@@ -130,15 +131,15 @@ class Watcher:
         self._seen = {folder: seen for folder, seen in self._seen.items() if folder in kept}
 
     def _status(self, folder: Path, name: str, seen: _Watched) -> RunStatus:
-        holder = lock_holder(folder / "lock") or ""  # before the log: what it writes at its end is then read
+        holder = lock_holder(RunLayout(folder).lock) or ""  # before the log: what it writes at its end is then read
         seen.catch_up()
         tally, manifest, range_ = seen.tally, _manifest(folder, seen), _range(folder, seen)
         frames = None if range_ is None else range_[1] - range_[0]
         state, message = _state(tally, holder)
         last = _last_frame(folder, tally)
         kept = state == "finished" and last is None and range_ is not None and holds_output(Path(manifest.output))
-        pace = tally.pace()
-        left = None if frames is None else max(0, frames - len(tally.done))
+        pace = tally.frames_per_second
+        left = None if frames is None else max(0, frames - len(tally.done_frames))
         return RunStatus(
             name,
             str(folder),
@@ -149,52 +150,53 @@ class Watcher:
             source=", ".join(manifest.sources[:3]) + (", ..." if len(manifest.sources) > 3 else ""),
             output=manifest.output,
             frames=frames,
-            frames_done=len(tally.done),
+            frames_done=len(tally.done_frames),
             per_second=pace,
             eta_seconds=left / pace if pace and left is not None and state == "running" else None,
             workers=_workers(tally),
             failures=tuple(tally.failures)[-8:],
             warnings=tuple(tally.warnings)[-8:],
-            failed_frames=tuple(sorted(tally.failed)),
-            repeated_frames=tuple(sorted(tally.repeated)),
+            failed_frames=tuple(tally.failed_frames),
+            repeated_frames=tuple(sorted(tally.repeated_frames)),
             last_frame=last,
             shown_frame=early_frame(*range_) if kept and range_ is not None else last,
-            updated=tally.last,
+            updated=tally.last_time,
             bytes=_bytes(folder, seen),
-            report=is_plain(folder / "report.html"),
+            report=is_plain(RunLayout(folder).report),
         )
 
 
-def _state(tally: LogSummary, holder: str) -> tuple[RunState, str]:
+def _state(tally: RunLog, holder: str) -> tuple[RunState, str]:
     if holder:
         return "running", ""
-    if tally.end == "finished":
-        return "finished", f"{len(tally.failed)} frames failed" if tally.failed else ""
-    if tally.end == "failed":
-        return "failed", tally.message
-    if tally.end == "stopped":
-        return "stopped", tally.message
+    if tally.session_end == "finished":
+        return "finished", ""
+    if tally.session_end == "failed":
+        return "failed", tally.end_message
+    if tally.session_end == "stopped":
+        return "stopped", tally.end_message
     return "stopped", "its process ended without a word" if tally.sessions else ""
 
 
-def _workers(tally: LogSummary) -> tuple[WorkerStatus, ...]:
+def _workers(tally: RunLog) -> tuple[WorkerStatus, ...]:
     return tuple(
-        WorkerStatus(name, found.frames, found.nodes, found.per_second, found.failures, found.last)
+        WorkerStatus(name, found.frames, found.nodes, found.nodes_per_second, found.failures, found.last_seen)
         for name, found in sorted(tally.workers.items())
     )
 
 
 def _manifest(folder: Path, seen: _Watched) -> Manifest:
-    changed = modified_ns(folder / "run.json")
+    changed = modified_ns(RunLayout(folder).manifest)
     if seen.manifest is None or changed != seen.manifest_time:
-        seen.manifest, seen.manifest_time = Manifest.read(folder / "run.json"), changed
+        seen.manifest, seen.manifest_time = Manifest.read(folder), changed
     return seen.manifest
 
 
 def _range(folder: Path, seen: _Watched) -> tuple[int, int] | None:
-    changed = modified_ns(folder / "plan.json")
+    changed = modified_ns(RunLayout(folder).plan)
     if changed != seen.plan[0]:
-        seen.plan = changed, planned_range(read_plan(folder))
+        plan = RunPlan.read(folder)
+        seen.plan = changed, None if plan is None else (plan.start, plan.end)
     return seen.plan[1]
 
 
@@ -206,9 +208,9 @@ def modified_ns(path: Path) -> int:
         return 0
 
 
-def _last_frame(folder: Path, tally: LogSummary) -> int | None:
+def _last_frame(folder: Path, tally: RunLog) -> int | None:
     """The finished frame that is in the folder and was rendered last, as far as the log's end tells."""
-    for index in reversed(tally.latest):
+    for index in reversed(tally.latest_frames):
         if frame_file(folder, index):
             return index
     return None
@@ -232,8 +234,8 @@ def frame_file(folder: Path, index: int) -> Path | None:
     """Where a run has frame `index` of its source as the viewer sees it, else as it was rendered; None where it has
     neither. Nothing that a link stands for.
     """
-    for name in ("finished", "frames"):
-        path = folder / name / f"{index:08d}.png"
+    layout = RunLayout(folder)
+    for path in (layout.frame(index, "finished"), layout.frame(index)):
         if is_plain(path):
             return path
     return None

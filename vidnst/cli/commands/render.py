@@ -86,12 +86,14 @@ def retry(
     verbose: opt.Verbose = False,
 ) -> None:
     """Retry the failed frames of a render, with all that depends on them, and finish it."""
-    from vidnst.runs.redo import failed_before, spans
+    from vidnst.runs import RunLog
+    from vidnst.runs.redo import spans
     from vidnst.runs.request import recall_request
 
     request = recall_request(run, opt.farm_settings(workers=workers, address=address, executor=executor))
-    failed, complete = failed_before(request.folder)
-    if complete:
+    log = RunLog.read(request.folder)
+    failed = log.failed_frames
+    if log.complete:
         with progress.showing_progress(as_json=as_json) as on_event:
             on_event(Warned(f"nothing failed in {request.folder}: {request.output} is finished"))
         return

@@ -6,7 +6,7 @@ from dataclasses import replace
 from vidnst.config.loader import build_config
 from vidnst.config.style import Style, parse_style
 from vidnst.rendering.batch.job_file import ClipSpec
-from vidnst.runs import Manifest, holds_run, planned_range, read_events, read_plan
+from vidnst.runs import Manifest, RunLog, RunPlan, holds_run
 from vidnst.runs.request import Request
 
 
@@ -18,16 +18,12 @@ def finished_frames(spec: ClipSpec) -> int | None:
     request = spec.request
     folder, output = request.folder, request.output
     filled = output.is_file() or (output.is_dir() and any(output.iterdir()))
-    if not filled or not holds_run(folder) or not (folder / "events.jsonl").is_file():
+    if not filled or not holds_run(folder) or not RunLog.read(folder).complete:
         return None
-    finished = False
-    for event in read_events(folder / "events.jsonl"):
-        if event.get("kind") in ("done", "finished"):
-            finished = event["kind"] == "finished"
-    if not finished or not _same(Manifest.read(folder / "run.json"), request):
+    if not _same(Manifest.read(folder), request):
         return None
-    start, end = planned_range(read_plan(folder)) or (0, 0)
-    return end - start
+    plan = RunPlan.read(folder)
+    return 0 if plan is None else plan.end - plan.start
 
 
 def _same(manifest: Manifest, request: Request) -> bool:

@@ -15,7 +15,7 @@ from vidnst.errors import CancelledError, ConfigError, RunError, SourceError
 from vidnst.events import Cancelled, OnEvent, Stage, ignore
 from vidnst.frames import ClipInfo, Shot
 from vidnst.rendering.styles.timeline import REST, TimedStyle
-from vidnst.runs import RunStore, mask_path
+from vidnst.runs import RunLayout, RunStore
 
 if TYPE_CHECKING:  # it brings OpenCV
     from vidnst.media.input.masks import Mask
@@ -117,7 +117,7 @@ def followed_of(masks: "Sequence[Mask]", config: RenderConfig) -> "list[Mask]":
 def are_found(masks: "Sequence[Mask]", shot: Shot, folder: Path) -> bool:
     """Whether a run folder has all masks of a shot."""
     frames = range(shot.start, shot.end)
-    return all(mask_path(folder, mask.region, index).is_file() for mask in masks for index in frames)
+    return all(RunLayout(folder).mask(mask.region, index).is_file() for mask in masks for index in frames)
 
 
 def _carried(
@@ -205,7 +205,7 @@ class Guides:
         from vidnst.media.images import read_image
         from vidnst.media.input.masks import mask_from_pixels
 
-        path = mask_path(self._folder, name, frame)
+        path = RunLayout(self._folder).mask(name, frame)
         try:
             found = mask_from_pixels(read_image(path))
         except SourceError as error:

@@ -17,6 +17,7 @@ from vidnst.report.html.dashboard_page import dashboard_page, dashboard_policy
 from vidnst.report.server.access import Guard, open_inside
 from vidnst.report.server.snapshot import Snapshot
 from vidnst.report.server.thumbnails import Thumbnails
+from vidnst.runs import RunLayout
 
 _AT_ONCE = 32
 """Connections that are answered at the same time; others are turned away."""
@@ -140,9 +141,10 @@ class _Handler(BaseHTTPRequestHandler):
             kind = "text/html; charset=utf-8" if route["file"] == "report.html" else "application/json"
             self._file(kind, run, route["file"])
         elif route["kind"] == "full":
-            name = f"{int(route['index']):08d}.png"
-            folder = "finished" if (run / "finished" / name).is_file() else "frames"
-            self._file("image/png", run, folder, name)
+            layout, index = RunLayout(run), int(route["index"])
+            finished = layout.frame(index, "finished")
+            path = finished if finished.is_file() else layout.frame(index)
+            self._file("image/png", run, path.parent.name, path.name)
         else:
             data = self._thumbnail(run, route["kind"], int(route["index"]))
             if data is None:

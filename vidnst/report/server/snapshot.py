@@ -10,6 +10,7 @@ from typing import Any
 
 from vidnst.errors import VidnstError
 from vidnst.runs.discovery import RunListing, look_at
+from vidnst.runs.layout import RunLayout
 from vidnst.runs.status import Watcher, is_plain
 
 _FRESH_SECONDS = 1.0
@@ -65,7 +66,7 @@ class Snapshot:
         return {"time": time.time(), "runs": runs, "batches": batches, "errors": errors}
 
     def _status(self, run: Path) -> dict[str, Any]:
-        return self._watcher.look(run).to_dict() | {"measure": is_plain(run / "measure.json")}
+        return self._watcher.look(run).to_dict() | {"measure": is_plain(RunLayout(run).measure)}
 
     def _place(self, folder: Path) -> RunListing:
         try:

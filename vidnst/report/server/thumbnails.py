@@ -8,8 +8,7 @@ from pathlib import Path
 
 from vidnst.errors import RunError, VidnstError
 from vidnst.frames import ClipInfo, Pixels
-from vidnst.runs import Manifest, planned_range, read_plan
-from vidnst.runs.request import run_folder_of
+from vidnst.runs import Manifest, RunLayout, RunPlan, run_folder_of
 from vidnst.runs.status import frame_file, holds_output, is_plain, modified_ns
 
 _LONGEST_PX, _MOST_BYTES = 480, 60_000
@@ -34,7 +33,7 @@ class Thumbnails:
         path = frame_file(run, index)
         if path is not None:
             return self._picture("result", path, index)
-        if any(_holds_any(run / name) for name in ("finished", "frames")):  # this one is still to be rendered
+        if any(map(_holds_any, (RunLayout(run).finished, RunLayout(run).frames))):  # this one is still to be rendered
             return None
         with suppress(VidnstError, OSError):
             output, start = _output(run)
@@ -44,7 +43,7 @@ class Thumbnails:
 
     def source(self, run: Path, index: int) -> bytes | None:
         """Frame `index` of a run's source, as it lies there; filtered where the run has it so."""
-        filtered = run / "before" / f"{index:08d}.png"
+        filtered = RunLayout(run).frame(index, "before")
         return self._picture("result", filtered, index) if is_plain(filtered) else self._picture("source", run, index)
 
     def _picture(self, kind: str, path: Path, index: int) -> bytes | None:
@@ -103,10 +102,10 @@ def _output(run: Path) -> tuple[Path, int]:
     Raises:
         RunError: its record is damaged, or it has planned nothing.
     """
-    planned = planned_range(read_plan(run))
-    if planned is None:
+    plan = RunPlan.read(run)
+    if plan is None:
         raise RunError(f"{run} has planned nothing")
-    return Path(Manifest.read(run / "run.json").output), planned[0]
+    return Path(Manifest.read(run).output), plan.start
 
 
 def _probed(run: Path) -> ClipInfo:

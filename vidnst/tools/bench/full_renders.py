@@ -13,8 +13,7 @@ from vidnst.config.loader import build_config, load_config, with_settings
 from vidnst.errors import ConfigError
 from vidnst.events import Event, FrameDone, Measured, OnEvent, RunFinished, RunStarted, Stage, ignore
 from vidnst.rendering.pipeline import render
-from vidnst.runs import read_events, read_plan
-from vidnst.runs.request import run_folder_of
+from vidnst.runs import RunLog, RunPlan, run_folder_of
 from vidnst.tools.bench.synthetic_scene import MovingScene
 
 _MOST_FRAMES = 1000
@@ -103,12 +102,13 @@ def render_row(footage: BenchClip, name: str, config: RenderConfig, *, on_event:
     render(footage.clip, style=str(footage.style), output=output, config=config, overwrite=True, on_event=clock)
     wall = clock.wall
     stylizing = clock.seconds.get("stylizing", 0.0)
-    busy = _node_seconds(run_folder_of(output)) / (max(1, clock.workers) * stylizing) if stylizing else None
-    plan = read_plan(run_folder_of(output)) or {}
+    node_seconds = RunLog.read(run_folder_of(output)).node_seconds
+    busy = node_seconds / (max(1, clock.workers) * stylizing) if stylizing else None
+    plan = RunPlan.read(run_folder_of(output))
     return {
         "preset": name,
         "size": f"{width}x{height}",
-        "rendered_size": "x".join(map(str, plan.get("size", footage.size))),
+        "rendered_size": f"{plan.width}x{plan.height}" if plan else f"{width}x{height}",
         "frames": footage.frames,
         "workers": clock.workers,
         "executor": config.farm.executor,
@@ -122,11 +122,6 @@ def render_row(footage: BenchClip, name: str, config: RenderConfig, *, on_event:
         "share_not_stylizing": 1 - stylizing / wall,
         "workers_busy": busy,
     }
-
-
-def _node_seconds(run: Path) -> float:
-    events = read_events(run / "events.jsonl")
-    return sum(float(event.get("seconds", 0)) for event in events if event.get("kind") == "done")
 
 
 _PARTS = ("startup", "stylizing", "encoding", "measuring", "other")

@@ -22,7 +22,7 @@ from vidnst.media.input.frame_cache import FrameCache
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.probe import probe
 from vidnst.media.output.preflight import check_file, check_output
-from vidnst.runs import holds_run, planned_range
+from vidnst.runs import holds_run
 from vidnst.runs.record import RunRecord, find_record
 from vidnst.tools.preview.video_writer import VideoWriter, drawn_clip, is_video_output
 
@@ -154,13 +154,13 @@ def _open_clip(path: Path) -> ClipInfo:
         return probe(path)
     kept_frames = record.frames(*_rendered_range(record))
     if kept_frames:
-        return probe(kept_frames, fps=Fraction((record.plan or {}).get("rate", 25)))
+        return probe(kept_frames, fps=record.plan.rate if record.plan else Fraction(25))
     return probe(record.request.output)
 
 
 def _rendered_range(record: RunRecord) -> tuple[int, int]:
     """Frames of the source that a run rendered; an empty range if it has planned nothing."""
-    return planned_range(record.plan) or (0, 0)
+    return (record.plan.start, record.plan.end) if record.plan else (0, 0)
 
 
 def _source_column(
@@ -187,9 +187,10 @@ def _source_column(
             "give --start as it was for the render",
         )
     end = first + total
-    adjustments = record.adjustments(first, end) if record else None
-    shots = (record.shots(first, end) or ()) if record and adjustments else ()
-    return ComparedClip("source", clip, first, adjustments, tuple(shots))
+    plan = record.plan_of(first, end) if record else None
+    if plan is None or plan.adjustments is None:
+        return ComparedClip("source", clip, first, None, ())
+    return ComparedClip("source", clip, first, plan.adjustments, plan.shots)
 
 
 def _common_length(columns: Sequence[ComparedClip], on_event: OnEvent) -> int:
