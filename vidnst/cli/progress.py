@@ -22,8 +22,9 @@ from rich.progress import (
 
 from vidnst import events
 from vidnst.cli.process import stop_on_signal
-from vidnst.cli.tables.basics import format_duration, write_json_line
+from vidnst.cli.tables.basics import write_json_line
 from vidnst.events import Cancelled, Event, OnEvent
+from vidnst.formatting import format_clock
 
 _LINE_SECONDS = 10.0
 
@@ -125,7 +126,7 @@ class _FrameRate:
             rate = 1 / self._previous
         else:
             return "-- frames/s, -- left"
-        return f"{rate:.3g} frames/s, {format_duration((self.total - self.done) / rate)} left"
+        return f"{rate:.3g} frames/s, {format_clock((self.total - self.done) / rate)} left"
 
 
 class _Bars:

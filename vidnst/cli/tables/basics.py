@@ -58,29 +58,3 @@ def make_table(
 def safe_text(value: str) -> Text:
     """Return a text from an untrusted source without markup and without control characters for the terminal."""
     return Text("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in value))
-
-
-def format_number(value: float | None, digits: int = 3) -> str:
-    """Format a number with significant digits; a dash if it is unknown."""
-    return "-" if value is None else f"{value:.{digits}g}"
-
-
-def format_duration(seconds: float | None) -> str:
-    """Format as H:MM:SS, or M:SS below an hour; a dash if it is unknown."""
-    if seconds is None:
-        return "-"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def format_bytes(count: int | None) -> str:
-    """Format with a decimal unit; a dash if it is unknown."""
-    if count is None:
-        return "-"
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vidnst.cli.tables.basics import format_number, make_table, write_json
+from vidnst.cli.tables.basics import make_table, write_json
 
 _FILE_WIDTH = 120
 """Width in characters of output that goes into a file or a pipe."""
@@ -100,4 +100,4 @@ def _comparison_table(compared: Mapping[str, Any]) -> Table:
 
 
 def _number(value: float | None) -> str:
-    return format_number(value, digits=4)
+    return "-" if value is None else f"{value:.4g}"

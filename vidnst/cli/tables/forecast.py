@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from vidnst.cli.tables.basics import format_duration, safe_text, write_json
+from vidnst.cli.tables.basics import safe_text, write_json
+from vidnst.formatting import format_clock, format_gigabytes
 
 if TYPE_CHECKING:  # it brings numpy
     from vidnst.tools.forecast.forecast import DiskNeed, Forecast
@@ -51,29 +52,30 @@ def _table(forecasts: "Sequence[Forecast]", seconds: float | None) -> Table:
     for forecast in forecasts:
         size = f"{forecast.width}x{forecast.height}"
         counts = (forecast.shots, sum(forecast.nodes.values()), forecast.evaluations, forecast.workers)
-        cells = (str(forecast.frames), size, *map(str, counts), format_duration(forecast.seconds))
+        cells = (str(forecast.frames), size, *map(str, counts), format_clock(forecast.seconds))
         table.add_row(safe_text(forecast.source), *cells)
     if len(forecasts) > 1:
         sums = (sum(forecast.frames for forecast in forecasts), sum(forecast.evaluations for forecast in forecasts))
-        table.add_row("total", str(sums[0]), "", "", "", str(sums[1]), "", format_duration(seconds))
+        table.add_row("total", str(sums[0]), "", "", "", str(sums[1]), "", format_clock(seconds))
     return table
 
 
 def _write_needs(forecast: "Forecast") -> None:
     unknown = "unknown amount available" if forecast.remote else "none in this machine"
     for need in forecast.needs:
-        available = unknown if need.available is None else f"{need.available / 1e9:.1f} GB available"
-        saved = "" if need.reduced is None else f"; with {need.saving} {need.reduced / 1e9:.2f} GB"
-        sys.stdout.write(f"{forecast.source}: {need.what} {need.needed / 1e9:.2f} GB, {available}{saved}\n")
+        available = unknown if need.available is None else f"{format_gigabytes(need.available)} available"
+        saved = "" if need.reduced is None else f"; with {need.saving} {format_gigabytes(need.reduced, decimals=2)}"
+        needed = format_gigabytes(need.needed, decimals=2)
+        sys.stdout.write(f"{forecast.source}: {need.what} {needed}, {available}{saved}\n")
         if not need.fits:
             remedy = f"it would fit with --size {need.fitting_size}" if need.fitting_size else "no size would fit"
             sys.stdout.write(f"  does not fit: {remedy}\n")
 
 
 def _write_disk(disk: "DiskNeed") -> None:
-    sums = f"{disk.needed / 1e9:.2f} GB, {disk.free / 1e9:.1f} GB available"
+    sums = f"{format_gigabytes(disk.needed, decimals=2)}, {format_gigabytes(disk.free)} available"
     sys.stdout.write(f"all {disk.clips} run folders on the disk of {disk.folder}: {sums}\n")
     if not disk.fits:
         verdict = "fits only one after the other" if disk.fits_in_turn else "does not fit"
-        least = f"{disk.least / 1e9:.2f} GB if each clip is finished before the next one begins"
+        least = f"{format_gigabytes(disk.least, decimals=2)} if each clip is finished before the next one begins"
         sys.stdout.write(f"  {verdict}: {least}\n")

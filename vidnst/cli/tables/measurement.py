@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from vidnst.cli.tables.basics import format_number, write_json
+from vidnst.cli.tables.basics import write_json
+from vidnst.formatting import format_number
 
 if TYPE_CHECKING:  # it brings numpy
     from vidnst.report.measure.result import Compared, Measurement

@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console, Group
 from rich.table import Table
 
-from vidnst.cli.tables.basics import (
-    format_bytes,
-    format_duration,
-    format_number,
-    make_table,
-    safe_text,
-    write_json,
-    write_json_line,
-)
+from vidnst.cli.tables.basics import make_table, safe_text, write_json, write_json_line
+from vidnst.formatting import format_bytes, format_clock, format_number
 
 if TYPE_CHECKING:  # they bring numpy
     from vidnst.runs.discovery import Batch
@@ -75,7 +68,7 @@ def _run_table(runs: "Sequence[RunStatus]") -> Table:
     for run in runs:
         state = f"{run.state}: {run.stage}" if run.stage not in ("", "rendering") else run.state
         cells = (run.name, state, _progress(run.frames_done, run.frames), format_number(run.per_second))
-        rows.append((*cells, format_duration(run.eta_seconds), str(len(run.workers)), format_bytes(run.bytes)))
+        rows.append((*cells, format_clock(run.eta_seconds), str(len(run.workers)), format_bytes(run.bytes)))
     names = ("run", "state", "frames", "frames/s", "left", "workers", "size")
     return make_table(names, rows, left=("run", "state"))
 
@@ -98,7 +91,7 @@ def run_details(run: "RunStatus") -> Table:
         ("stage", run.stage),
         ("frames", f"{run.frames_done} of {'?' if run.frames is None else run.frames}"),
         ("frames/s", format_number(run.per_second)),
-        ("left", format_duration(run.eta_seconds)),
+        ("left", format_clock(run.eta_seconds)),
         *((f"worker {worker.name}", _worker_summary(worker)) for worker in run.workers),
         ("failed frames", _frame_list(run.failed_frames)),
         ("repeated frames", _frame_list(run.repeated_frames)),
