@@ -48,12 +48,12 @@ def _containers(file: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("file", MANIFESTS)
-def test_a_manifest_is_of_the_ray_that_the_images_install(file: str) -> None:
+def test_manifests_name_the_images_ray_version(file: str) -> None:
     assert _cluster(file)["rayVersion"] == _ray_version()
 
 
 @pytest.mark.parametrize(("file", "kind"), [(MANIFESTS[0], "RayCluster"), (MANIFESTS[1], "RayJob")])
-def test_a_manifest_has_the_fields_of_its_kind_and_no_others(file: str, kind: str) -> None:
+def test_manifests_have_the_fields_of_their_kind_only(file: str, kind: str) -> None:
     manifest = _read(file)
     assert (manifest["apiVersion"], manifest["kind"]) == ("ray.io/v1", kind)
     assert set(manifest) == {"apiVersion", "kind", "metadata", "spec"}
@@ -80,7 +80,7 @@ def test_both_manifests_describe_one_cluster() -> None:
     assert _cluster(MANIFESTS[0]) == _cluster(MANIFESTS[1])
 
 
-def test_everything_runs_on_the_two_images_and_names_no_registry() -> None:
+def test_services_run_on_the_two_local_images() -> None:
     images = {container["image"] for file in MANIFESTS for container in _containers(file)}
     for file in COMPOSE:
         for service in _read(file)["services"].values():
@@ -91,14 +91,14 @@ def test_everything_runs_on_the_two_images_and_names_no_registry() -> None:
 
 
 @pytest.mark.parametrize("file", [*MANIFESTS, *COMPOSE])
-def test_no_path_or_address_of_one_site_is_in_a_file(file: str) -> None:
+def test_files_have_no_site_specific_paths_or_addresses(file: str) -> None:
     text = (ROOT / file).read_text("utf-8")
     assert not re.search(r"/(?:home|Users|work|mnt|srv)/", text)
     found = set(re.findall(r"\b\d+\.\d+\.\d+\.\d+\b", text))
     assert found <= {"127.0.0.1", "0.0.0.0"}
 
 
-def test_compose_needs_a_token_and_opens_no_port_to_the_world() -> None:
+def test_compose_needs_token_and_binds_to_localhost() -> None:
     services = _read(COMPOSE[0])["services"]
     for service in services.values():
         assert service["environment"]["RAY_AUTH_MODE"] == "token"
@@ -107,7 +107,7 @@ def test_compose_needs_a_token_and_opens_no_port_to_the_world() -> None:
     assert set(services) == set(_read(COMPOSE[1])["services"])
 
 
-def test_render_commands_of_the_files_are_commands_of_vidnst() -> None:
+def test_documented_render_commands_parse() -> None:
     text = (ROOT / "docker/README.md").read_text("utf-8")
     commands = [_read(MANIFESTS[1])["spec"]["entrypoint"]]
     commands += re.findall(r"vidnst (render /data\S* .*)", text)
@@ -121,10 +121,10 @@ def test_render_commands_of_the_files_are_commands_of_vidnst() -> None:
 
 
 @pytest.mark.parametrize("file", [*MANIFESTS, *COMPOSE])
-def test_readme_says_how_each_file_is_used(file: str) -> None:
+def test_readme_mentions_each_file(file: str) -> None:
     assert file in (ROOT / "docker/README.md").read_text("utf-8")
 
 
-def test_images_have_what_kuberay_asks_pods_for_their_health_with() -> None:
+def test_images_have_wget_for_kuberay_health_checks() -> None:
     for name in ("Dockerfile", "Dockerfile.cpu"):
         assert " wget " in (ROOT / "docker" / name).read_text("utf-8")

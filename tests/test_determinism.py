@@ -8,7 +8,7 @@ import torch
 from vidnst.determinism import deterministic_cudnn
 
 
-def test_the_mode_holds_until_the_last_thread_has_left_and_then_is_as_before() -> None:
+def test_mode_lasts_until_last_thread_leaves() -> None:
     cudnn = torch.backends.cudnn
     before = cudnn.deterministic, cudnn.benchmark
     inside, leave = threading.Event(), threading.Event()
@@ -28,7 +28,7 @@ def test_the_mode_holds_until_the_last_thread_has_left_and_then_is_as_before() -
     assert (cudnn.deterministic, cudnn.benchmark) == before
 
 
-def test_the_mode_is_as_before_after_an_error() -> None:
+def test_mode_is_restored_after_error() -> None:
     before = torch.backends.cudnn.deterministic
     with pytest.raises(ZeroDivisionError), deterministic_cudnn():
         _ = 1 / 0

@@ -53,7 +53,7 @@ def _let_through(path: str) -> bool:
     return not ignored
 
 
-def test_every_dependency_is_pinned_once_within_what_the_project_allows() -> None:
+def test_every_dependency_is_pinned_within_its_range() -> None:
     wanted = {canonicalize_name(r.name): r for r in map(Requirement, PROJECT["project"]["dependencies"])}
     pins = _pinned()
     assert sorted(pins) == sorted(wanted)
@@ -66,7 +66,7 @@ def test_every_dependency_is_pinned_once_within_what_the_project_allows() -> Non
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
-def test_all_is_installed_from_the_pins_in_one_resolve_and_only_from_there(dockerfile: str) -> None:
+def test_images_install_pinned_versions_only(dockerfile: str) -> None:
     installs = [line for line in _values(dockerfile, "RUN") if "pip install" in line]
     assert len(installs) == 2
     assert "-r docker/requirements.txt" in installs[0]
@@ -74,7 +74,7 @@ def test_all_is_installed_from_the_pins_in_one_resolve_and_only_from_there(docke
     assert installs[1].endswith("pip check")
 
 
-def test_both_images_run_the_same_python_that_the_project_allows() -> None:
+def test_both_images_have_same_allowed_python() -> None:
     tags = {
         dict([rest.split("=", 1)])["PYTHON"]
         for file in DOCKERFILES
@@ -87,7 +87,7 @@ def test_both_images_run_the_same_python_that_the_project_allows() -> None:
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
-def test_base_images_have_versions(dockerfile: str) -> None:
+def test_base_images_are_versioned(dockerfile: str) -> None:
     arguments = dict(rest.split("=", 1) for rest in _values(dockerfile, "ARG") if "=" in rest)
     bases = [rest.split()[0] for rest in _values(dockerfile, "FROM")]
     assert bases
@@ -100,14 +100,14 @@ def test_base_images_have_versions(dockerfile: str) -> None:
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
-def test_what_is_copied_exists_and_reaches_the_builder(dockerfile: str) -> None:
+def test_copied_files_exist_and_are_not_ignored(dockerfile: str) -> None:
     assert _copied(dockerfile)
     for source in _copied(dockerfile):
         assert (ROOT / source).exists(), f"{dockerfile} copies {source}, which is not there"
         assert _let_through(source), f".dockerignore keeps {source} from the builder"
 
 
-def test_dockerignore_keeps_everything_else_from_the_builder() -> None:
+def test_dockerignore_excludes_everything_else() -> None:
     for path in (".git", ".venv/lib", "tests/conftest.py", "samples/studio/sky.py", "docker/README.md", "out.mp4"):
         assert not _let_through(path), path
     assert _let_through("vidnst/config.py")
@@ -115,7 +115,7 @@ def test_dockerignore_keeps_everything_else_from_the_builder() -> None:
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
-def test_everything_that_the_wheel_is_built_from_is_copied(dockerfile: str) -> None:
+def test_all_inputs_of_the_wheel_are_copied(dockerfile: str) -> None:
     project, hatch = PROJECT["project"], PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
     needed = [
         "pyproject.toml",
@@ -129,7 +129,7 @@ def test_everything_that_the_wheel_is_built_from_is_copied(dockerfile: str) -> N
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
-def test_the_container_is_no_root_and_can_write_where_it_must(dockerfile: str) -> None:
+def test_container_user_is_not_root_and_can_write(dockerfile: str) -> None:
     steps = _steps(dockerfile)
     users = [number for number, (word, _) in enumerate(steps) if word == "USER"]
     assert steps[users[-1]][1] not in ("root", "0")
@@ -144,14 +144,14 @@ def test_the_container_is_no_root_and_can_write_where_it_must(dockerfile: str) -
     assert all(number < users[-1] for number, (word, rest) in enumerate(steps) if word == "RUN" and "apt-get" in rest)
 
 
-def test_the_gpu_image_asks_the_driver_for_computing_and_for_video() -> None:
+def test_gpu_image_requests_compute_and_video_drivers() -> None:
     environment = " ".join(_values("docker/Dockerfile", "ENV"))
     found = re.search(r"NVIDIA_DRIVER_CAPABILITIES=(\S+)", environment)
     assert found
     assert set(found[1].split(",")) == {"compute", "video", "utility"}
 
 
-def test_the_images_differ_only_where_they_must() -> None:
+def test_images_differ_only_in_gpu_support() -> None:
     def comparable(dockerfile: str) -> list[tuple[str, str]]:
         steps = [step for step in _steps(dockerfile) if "TORCH_WHEELS=" not in step[1]]
         plain = [(word, rest.replace('--extra-index-url "${TORCH_WHEELS}" ', "")) for word, rest in steps]
@@ -160,7 +160,7 @@ def test_the_images_differ_only_where_they_must() -> None:
     assert comparable("docker/Dockerfile") == comparable("docker/Dockerfile.cpu")
 
 
-def test_readme_builds_both_images_and_names_what_a_run_needs() -> None:
+def test_readme_builds_both_images() -> None:
     text = (ROOT / "docker/README.md").read_text("utf-8")
     for dockerfile in DOCKERFILES:
         assert f"docker build -f {dockerfile} " in text
@@ -168,7 +168,7 @@ def test_readme_builds_both_images_and_names_what_a_run_needs() -> None:
         assert words in text
 
 
-def test_commands_in_readme_name_files_that_the_images_hold() -> None:
+def test_readme_commands_use_files_in_the_images() -> None:
     text = (ROOT / "docker/README.md").read_text("utf-8")
     inside = set(re.findall(r"/opt/vidnst/(samples/\S+\.\w+)", text))
     assert inside

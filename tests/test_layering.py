@@ -80,7 +80,7 @@ def test_every_folder_is_a_room() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES.keys() - PUBLIC)
-def test_a_module_knows_only_lower_rooms(module: str) -> None:
+def test_module_imports_lower_rooms_only(module: str) -> None:
     room = room_of(module)
     for name in imports(MODULES[module]):
         other = room_of(name)
@@ -90,7 +90,7 @@ def test_a_module_knows_only_lower_rooms(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_library_stays_in_its_rooms(module: str) -> None:
+def test_library_stays_in_its_rooms(module: str) -> None:
     for name in imports(MODULES[module]):
         homes = OUTSIDE.get(name.split(".")[0])
         if homes is not None:

@@ -11,7 +11,7 @@ from vidnst import parallel
 from vidnst.parallel import ordered_results, thread_count
 
 
-def test_results_come_in_the_order_of_the_pieces_whichever_is_done_first() -> None:
+def test_results_keep_order_of_tasks() -> None:
     second_done = threading.Event()
 
     def first() -> str:
@@ -26,7 +26,7 @@ def test_results_come_in_the_order_of_the_pieces_whichever_is_done_first() -> No
         assert list(ordered_results([first, second, lambda: "third"], pool, ahead=1)) == ["first", "second", "third"]
 
 
-def test_no_more_pieces_are_asked_for_than_may_be_ahead() -> None:
+def test_tasks_are_requested_within_look_ahead() -> None:
     asked: list[int] = []
 
     def pieces() -> Iterator[Callable[[], int]]:
@@ -41,7 +41,7 @@ def test_no_more_pieces_are_asked_for_than_may_be_ahead() -> None:
 
 
 @pytest.mark.parametrize("where", ["in a piece", "between pieces"])
-def test_an_error_comes_when_all_before_it_have_come(where: str) -> None:
+def test_error_is_raised_in_its_turn(where: str) -> None:
     def broken() -> int:
         raise KeyError("third")
 
@@ -59,7 +59,7 @@ def test_an_error_comes_when_all_before_it_have_come(where: str) -> None:
     assert got == [1, 2]
 
 
-def test_what_has_not_begun_is_dropped_when_it_is_left_early() -> None:
+def test_closing_early_drops_tasks_not_begun() -> None:
     go, done = threading.Event(), []
 
     def piece(number: int) -> int:
@@ -75,7 +75,7 @@ def test_what_has_not_begun_is_dropped_when_it_is_left_early() -> None:
     assert len(done) <= 2  # the first, and the one that was being done
 
 
-def test_threads_are_as_many_as_cores_and_memory_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_count_respects_cores_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "local_cores", lambda: 16)
     assert thread_count(10, 1000) == 16
     assert thread_count(10, 50) == 5

@@ -61,7 +61,7 @@ def test_samples_are_small() -> None:
     assert (SAMPLES / "timelapse.mp4").stat().st_size < 1_000_000
 
 
-def test_the_gallery_shows_every_picture_it_has_and_stays_small() -> None:
+def test_gallery_shows_all_its_pictures_and_is_small() -> None:
     folder = SAMPLES / "gallery"
     named = re.findall(r"\]\(([^)]+\.jpg)\)", (folder / "README.md").read_text("utf-8"))
     assert sorted(named) == sorted(path.name for path in folder.glob("*.jpg"))
@@ -69,7 +69,7 @@ def test_the_gallery_shows_every_picture_it_has_and_stays_small() -> None:
     assert sum(path.stat().st_size for path in folder.iterdir()) < 2_500_000
 
 
-def test_readme_names_what_there_is() -> None:
+def test_samples_readme_names_existing_files() -> None:
     text = (SAMPLES / "README.md").read_text("utf-8")
     for path in re.findall(r"\| `([\w/.]+)`", text) + re.findall(r"`(studio/\w+\.py)`", text):
         assert (SAMPLES / path).is_file(), path
@@ -77,7 +77,7 @@ def test_readme_names_what_there_is() -> None:
         assert f"styles/{style}.jpg" in text
 
 
-def test_the_clip_has_its_frames_rate_size_and_sound(clip: list[Pixels], draw: ModuleType) -> None:
+def test_clip_has_expected_format(clip: list[Pixels], draw: ModuleType) -> None:
     assert len(clip) == draw.timelapse.FRAMES
     assert {frame.shape for frame in clip} == {(360, 640, 3)}
     reader = imageio_ffmpeg.read_frames(str(SAMPLES / "timelapse.mp4"))
@@ -89,7 +89,7 @@ def test_the_clip_has_its_frames_rate_size_and_sound(clip: list[Pixels], draw: M
     assert meta["duration"] == pytest.approx(len(clip) / 24, abs=0.05)
 
 
-def test_evening_falls_over_the_clip_and_clouds_drift(clip: list[Pixels]) -> None:
+def test_clip_darkens_and_clouds_drift(clip: list[Pixels]) -> None:
     light = np.array([frame.mean() for frame in clip])
     assert light[0] > 2 * light[-1] > 20
     swings = np.diff(light)
@@ -100,7 +100,7 @@ def test_evening_falls_over_the_clip_and_clouds_drift(clip: list[Pixels]) -> Non
     assert 1 < abs(float(np.median(flow[..., 0]))) < 24
 
 
-def test_the_sound_is_there_in_stereo_quiet_and_faded(draw: ModuleType) -> None:
+def test_clip_sound_is_stereo_quiet_and_faded(draw: ModuleType) -> None:
     sound = draw.shore_sound(np.random.default_rng(7), seconds=1.5)
     assert sound.shape == (72_000, 2)
     assert np.abs(sound[:40]).max() < 200
@@ -111,7 +111,7 @@ def test_the_sound_is_there_in_stereo_quiet_and_faded(draw: ModuleType) -> None:
     assert not np.array_equal(sound[:, 0], sound[:, 1])
 
 
-def test_the_clip_is_what_the_script_draws(clip: list[Pixels], draw: ModuleType) -> None:
+def test_script_reproduces_clip(clip: list[Pixels], draw: ModuleType) -> None:
     _, seed = draw.SAMPLES["timelapse"]
     bay = draw.timelapse.Bay(seed)
     for index in (0, 60):
@@ -119,13 +119,13 @@ def test_the_clip_is_what_the_script_draws(clip: list[Pixels], draw: ModuleType)
         assert _psnr(drawn, clip[index]) > 30
 
 
-def test_the_burst_is_what_the_script_draws(draw: ModuleType) -> None:
+def test_script_reproduces_burst(draw: ModuleType) -> None:
     _, seed = draw.SAMPLES["burst"]
     drawn = np.rint(next(draw.burst.pictures(seed)) * 255)
     assert _psnr(drawn, _picture(BURST[0])) > 32
 
 
-def test_the_burst_is_hand_held_and_something_moves_in_it() -> None:
+def test_burst_is_hand_held_and_has_motion() -> None:
     pictures = [_picture(path) for path in BURST]
     assert sorted(path.name for path in (SAMPLES / "burst").iterdir()) == [path.name for path in BURST]
     assert len({picture.shape for picture in pictures}) == 1
@@ -139,7 +139,7 @@ def test_the_burst_is_hand_held_and_something_moves_in_it() -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_a_style_has_colour_contrast_and_texture(style: str) -> None:
+def test_style_has_colour_contrast_and_texture(style: str) -> None:
     picture = _picture(SAMPLES / "styles" / f"{style}.jpg")
     assert picture.shape == (480, 640, 3)
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
@@ -148,7 +148,7 @@ def test_a_style_has_colour_contrast_and_texture(style: str) -> None:
     assert np.ptp(picture.reshape(-1, 3).astype(int), axis=1).mean() > 20, "no colour"
 
 
-def test_styles_are_unlike_each_other() -> None:
+def test_styles_differ_from_each_other() -> None:
     histograms = []
     for style in STYLES:
         lab = cv2.cvtColor(_picture(SAMPLES / "styles" / f"{style}.jpg"), cv2.COLOR_RGB2LAB)
@@ -160,13 +160,13 @@ def test_styles_are_unlike_each_other() -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_a_style_is_what_the_script_draws(style: str, draw: ModuleType, tmp_path: Path) -> None:
+def test_script_reproduces_style(style: str, draw: ModuleType, tmp_path: Path) -> None:
     make, seed = draw.SAMPLES[style]
     (path,) = make(tmp_path, seed)
     assert _psnr(_picture(path), _picture(SAMPLES / "styles" / f"{style}.jpg")) > 30
 
 
-def test_noise_repeats_with_its_seed_and_its_edges_meet(draw: ModuleType) -> None:
+def test_noise_repeats_with_seed_and_tiles(draw: ModuleType) -> None:
     texture = import_module("studio.texture")
     noise = texture.tileable_noise(np.random.default_rng(5), 128, slope=2)
     again = texture.tileable_noise(np.random.default_rng(5), 128, slope=2)
@@ -176,7 +176,7 @@ def test_noise_repeats_with_its_seed_and_its_edges_meet(draw: ModuleType) -> Non
     np.testing.assert_allclose(texture.look_up(noise, corner + 1.25, corner - 0.5), noise[64:65, 32:33], atol=0.05)
 
 
-def test_strokes_follow_their_field_and_never_turn_back(draw: ModuleType) -> None:
+def test_strokes_follow_their_field(draw: ModuleType) -> None:
     strokes = import_module("studio.strokes")
     y, x = np.mgrid[:200, :200].astype(np.float32)
     directions = strokes.along_contours(np.hypot(x - 100, y - 100))
@@ -188,13 +188,13 @@ def test_strokes_follow_their_field_and_never_turn_back(draw: ModuleType) -> Non
     assert ((steps[1:] * steps[:-1]).sum(-1) > 0).all()
 
 
-def test_failing_to_encode_says_what_ffmpeg_said(draw: ModuleType, tmp_path: Path) -> None:
+def test_encode_error_includes_ffmpeg_message(draw: ModuleType, tmp_path: Path) -> None:
     odd = np.zeros((33, 31, 3), np.float32)
     with pytest.raises(RuntimeError, match=r"(?s)ffmpeg could not write .*odd\.mp4.*not divisible by 2"):
         draw.write_mp4(tmp_path / "odd.mp4", [odd] * 3, np.zeros((4800, 2), np.int16), rate=24, crf=22)
 
 
-def test_the_script_draws_what_it_is_asked_for_and_nothing_else(tmp_path: Path) -> None:
+def test_script_draws_requested_samples_only(tmp_path: Path) -> None:
     command = [sys.executable, str(SAMPLES / "make_samples.py"), "woodcut", "--seed", "5", "--into", str(tmp_path)]
     said = subprocess.run(command, capture_output=True, text=True, check=True)
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")] == ["styles/woodcut.jpg"]
@@ -203,7 +203,7 @@ def test_the_script_draws_what_it_is_asked_for_and_nothing_else(tmp_path: Path) 
     assert other < 20, "another seed, the same picture"
 
 
-def test_the_script_names_its_samples_when_asked_for_another(tmp_path: Path) -> None:
+def test_script_lists_samples_for_unknown_name(tmp_path: Path) -> None:
     command = [sys.executable, str(SAMPLES / "make_samples.py"), "fresco", "--into", str(tmp_path)]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     assert said.returncode == 2

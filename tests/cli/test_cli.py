@@ -1,6 +1,8 @@
 """The command line as a person uses it: what it prints, what it says about mistakes, its exit status."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -31,21 +33,21 @@ def style(tmp_path: Path) -> Path:
     return write_style(tmp_path / "style.png")
 
 
-def sentence(said: CommandResult, *words: str) -> None:
+def assert_one_sentence(result: CommandResult, *words: str) -> None:
     """One sentence on stderr, nothing on stdout, no traceback."""
-    assert said.out == ""
-    assert said.err.startswith("vidnst: ")
-    assert said.err.count("\n") == 1
-    assert "Traceback" not in said.err
+    assert result.out == ""
+    assert result.err.startswith("vidnst: ")
+    assert result.err.count("\n") == 1
+    assert "Traceback" not in result.err
     for word in words:
-        assert word in said.err
+        assert word in result.err
 
 
-def test_a_burst_becomes_a_folder_of_frames_and_only_its_path_is_printed(
+def test_render_writes_frames_and_prints_only_the_path(
     vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path
 ) -> None:
-    said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST)
-    assert (said.status, said.out) == (0, f"{tmp_path / 'out'}\n"), said.err
+    result = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST)
+    assert (result.status, result.out) == (0, f"{tmp_path / 'out'}\n"), result.err
     frames = sorted((tmp_path / "out").iterdir())
     assert len(frames) == 3
     pictures = [cv2.imread(str(frame)) for frame in frames]
@@ -53,55 +55,51 @@ def test_a_burst_becomes_a_folder_of_frames_and_only_its_path_is_printed(
     assert not np.array_equal(pictures[0], cv2.imread(str(burst / "IMG_0.png")))
 
 
-def test_zero_iterations_need_no_style_and_no_weights_and_change_nothing(
-    vidnst: Vidnst, burst: Path, tmp_path: Path
-) -> None:
-    said = vidnst("render", burst, "-o", tmp_path / "out", "--iterations", 0, "--executor", "inline")
-    assert said.status == 0, said.err
+def test_zero_iterations_pass_frames_through(vidnst: Vidnst, burst: Path, tmp_path: Path) -> None:
+    result = vidnst("render", burst, "-o", tmp_path / "out", "--iterations", 0, "--executor", "inline")
+    assert result.status == 0, result.err
     for before, after in zip(sorted(burst.iterdir()), sorted((tmp_path / "out").iterdir()), strict=True):
         np.testing.assert_array_equal(cv2.imread(str(before)), cv2.imread(str(after)))
 
 
-def test_options_for_the_input_reach_the_settings(vidnst: Vidnst, burst: Path, tmp_path: Path) -> None:
+def test_input_options_reach_the_settings(vidnst: Vidnst, burst: Path, tmp_path: Path) -> None:
     options = ("--iterations", 0, "--deflicker", 9, "--register", "homography", "--register-edges", "fill")
-    said = vidnst("render", burst, "-o", tmp_path / "out", *options, "--dry-run", "--json")
-    assert said.status == 0
-    chosen = json.loads(said.out)["config"]["input"]
+    result = vidnst("render", burst, "-o", tmp_path / "out", *options, "--dry-run", "--json")
+    assert result.status == 0
+    chosen = json.loads(result.out)["config"]["input"]
     assert (chosen["deflicker"], chosen["registration"], chosen["registration_edges"]) == (9, "homography", "fill")
-    said = vidnst("render", burst, "-o", tmp_path / "out", "--iterations", 0, "--deflicker", 2)
-    assert said.status == 2
-    sentence(said, "input.deflicker")
+    result = vidnst("render", burst, "-o", tmp_path / "out", "--iterations", 0, "--deflicker", 2)
+    assert result.status == 2
+    assert_one_sentence(result, "input.deflicker")
 
 
-def test_options_for_the_style_reach_the_settings(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+def test_style_options_reach_the_settings(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
     command = ("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--dry-run", "--json")
-    said = vidnst(*command, "--style-loss", "sliced", "--style-loss", "gram", "--style-scale", 0.5, "--init", "style")
-    assert said.status == 0, said.err
-    chosen = json.loads(said.out)["config"]
+    result = vidnst(*command, "--style-loss", "sliced", "--style-loss", "gram", "--style-scale", 0.5, "--init", "style")
+    assert result.status == 0, result.err
+    chosen = json.loads(result.out)["config"]
     assert chosen["losses"]["style_kinds"] == {"sliced": 1.0, "gram": 1.0}
     assert chosen["styles"]["scale"] == 0.5
     assert chosen["optimize"]["init"] == "style"
-    said = vidnst(*command, "--style-loss", "grams")
-    assert said.status == 2
-    sentence(said, "losses.style_kinds.grams", "'sliced'")
+    result = vidnst(*command, "--style-loss", "grams")
+    assert result.status == 2
+    assert_one_sentence(result, "losses.style_kinds.grams", "'sliced'")
 
 
-def test_a_style_or_cells_that_do_not_fit_the_frames_are_refused_before_anything_is_made(
+def test_unsuitable_style_scale_and_cells_are_refused_early(
     vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path
 ) -> None:
-    said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--style-scale", 0.02)
-    assert said.status == 2
-    sentence(said, "styles.scale = 0.02", "64x64", "at least 0.04")
+    result = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--style-scale", 0.02)
+    assert result.status == 2
+    assert_one_sentence(result, "styles.scale = 0.02", "64x64", "at least 0.04")
     edges = ("--set", "losses.edges_weight=1", "--set", "losses.edges_cells={17: 1, 2: 1}")
-    said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, *edges)
-    assert said.status == 2
-    sentence(said, "losses.edges_cells = 17", "64x48", "at most 16")
+    result = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, *edges)
+    assert result.status == 2
+    assert_one_sentence(result, "losses.edges_cells = 17", "64x48", "at most 16")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["burst", "style.png"]
 
 
-def test_state_and_frames_are_removed_after_the_encode_unless_kept(
-    vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path
-) -> None:
+def test_keep_frames_keeps_states_and_frames(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
     assert vidnst("render", burst, "--style", style, "-o", tmp_path / "a", *FAST).status == 0
     assert vidnst("render", burst, "--style", style, "-o", tmp_path / "b", *FAST, "--keep-frames").status == 0
     assert not list((tmp_path / "a.vidnst").rglob("*.png"))
@@ -111,86 +109,86 @@ def test_state_and_frames_are_removed_after_the_encode_unless_kept(
     assert (tmp_path / "a.vidnst" / "events.jsonl").exists()
 
 
-def test_events_are_json_lines_from_start_to_finish(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
-    said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--json")
-    events = [json.loads(line) for line in said.out.splitlines()]
+def test_json_events_from_start_to_finish(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    result = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--json")
+    events = [json.loads(line) for line in result.out.splitlines()]
     names = [event["event"] for event in events]
     assert names.count("frame_done") == 3
     assert names[-1] == "run_finished"
     assert {"content", "style", "temporal"} <= set(next(e for e in events if e["event"] == "frame_done")["losses"])
 
 
-def test_a_dry_run_prints_the_plan_and_makes_nothing(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
-    said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--dry-run", "--json")
-    plan = json.loads(said.out)
+def test_dry_run_prints_the_plan_only(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    result = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--dry-run", "--json")
+    plan = json.loads(result.out)
     assert plan["frames"] == 3
     passes = RenderConfig().schedule.passes
     assert plan["nodes"] == {"cold": 1, "flow": 3, "key": 1, "between": 1, "relax": 3 * passes}
     assert plan["evaluations"] == 2 + 1 + 1 + 3 * passes  # two iterations for the cold frame, one for all others
-    said = vidnst(
+    result = vidnst(
         "render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--dry-run", "--json", "--schedule", "chain"
     )
-    plan = json.loads(said.out)
+    plan = json.loads(result.out)
     assert plan["nodes"] == {"cold": 1, "flow": 2, "warm": 2}
     assert plan["evaluations"] == 2 + 2 * 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["burst", "style.png"]
 
 
-def test_the_same_command_again_will_not_overwrite(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+def test_existing_output_requires_overwrite(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
     command = ("render", burst, "--style", style, "-o", tmp_path / "out", *FAST)
     assert vidnst(*command).status == 0
-    said = vidnst(*command)
-    assert said.status == 6
-    sentence(said, "exists already", "--overwrite")
+    result = vidnst(*command)
+    assert result.status == 6
+    assert_one_sentence(result, "exists already", "--overwrite")
     assert vidnst(*command, "--overwrite").status == 0
 
 
-def test_mistakes_about_the_source_are_named(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+def test_source_errors_name_the_file(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
     text = tmp_path / "notes.mp4"
     text.write_text("no video")
     (tmp_path / "empty").mkdir()
     for source, word in ((tmp_path / "gone.mp4", "gone.mp4"), (text, "notes.mp4"), (tmp_path / "empty", "empty")):
-        said = vidnst("render", source, "--style", style, "-o", tmp_path / "out", *FAST)
-        assert said.status == 3
-        sentence(said, word)
+        result = vidnst("render", source, "--style", style, "-o", tmp_path / "out", *FAST)
+        assert result.status == 3
+        assert_one_sentence(result, word)
     odd = np.zeros((20, 20, 3), np.uint8)
     cv2.imwrite(str(burst / "IMG_3.png"), odd)
-    said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST)
-    assert said.status == 3
-    sentence(said, "IMG_3.png", "20x20", "64x48")
+    result = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST)
+    assert result.status == 3
+    assert_one_sentence(result, "IMG_3.png", "20x20", "64x48")
 
 
-def test_a_range_outside_the_clip_says_what_there_is(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
-    said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--start", 7)
-    assert said.status == 3
-    sentence(said, "7", "0 to 2")
+def test_range_error_names_the_valid_frames(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    result = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--start", 7)
+    assert result.status == 3
+    assert_one_sentence(result, "7", "0 to 2")
 
 
-def test_mistakes_about_the_style_are_named(vidnst: Vidnst, burst: Path, tmp_path: Path) -> None:
+def test_style_errors_name_the_file(vidnst: Vidnst, burst: Path, tmp_path: Path) -> None:
     flat, broken = tmp_path / "flat.png", tmp_path / "broken.png"
     cv2.imwrite(str(flat), np.full((32, 32, 3), 90, np.uint8))
     broken.write_bytes(flat.read_bytes()[:40])
     for style, word in ((flat, "one colour"), (broken, "broken.png"), (tmp_path / "gone.png", "gone.png")):
-        said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST)
-        assert said.status == 4
-        sentence(said, word)
-    said = vidnst("render", burst, "-o", tmp_path / "out", *FAST)
-    assert said.status == 4
-    sentence(said, "--style")
+        result = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST)
+        assert result.status == 4
+        assert_one_sentence(result, word)
+    result = vidnst("render", burst, "-o", tmp_path / "out", *FAST)
+    assert result.status == 4
+    assert_one_sentence(result, "--style")
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [("grey", "png"), ("grey", "jpg"), ("alpha", "png")])
-def test_grey_styles_and_styles_with_alpha_are_welcome(
+def test_grey_and_transparent_styles_are_accepted(
     vidnst: Vidnst, burst: Path, tmp_path: Path, kind: str, suffix: str
 ) -> None:
     blocks = np.kron(np.random.default_rng(2).integers(0, 256, (8, 8, 4), np.uint8), np.ones((8, 8, 1), np.uint8))
     style = tmp_path / f"style.{suffix}"
     cv2.imwrite(str(style), blocks[..., 0] if kind == "grey" else blocks)
-    said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST)
-    assert said.status == 0, said.err
+    result = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST)
+    assert result.status == 0, result.err
 
 
-def test_mistakes_about_the_weights_are_named(
+def test_weights_errors_name_the_file(
     vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     features = random_features("relu2_1")
@@ -203,12 +201,12 @@ def test_mistakes_about_the_weights_are_named(
         (truncated, "truncated.pth"),
         (tmp_path / "gone.pth", "gone.pth"),
     ):
-        said = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--weights", weights)
-        assert said.status == 5
-        sentence(said, word)
+        result = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--weights", weights)
+        assert result.status == 5
+        assert_one_sentence(result, word)
 
 
-def test_mistakes_about_settings_are_named(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+def test_settings_errors_name_the_key(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
     command = ("render", burst, "--style", style, "-o", tmp_path / "out", *FAST)
     for extra, words in (
         (("--set", "losses.style_wieght=3"), ("did you mean style_weight",)),
@@ -216,28 +214,48 @@ def test_mistakes_about_settings_are_named(vidnst: Vidnst, burst: Path, style: P
         (("--config", tmp_path / "gone.yaml"), ("gone.yaml",)),
         (("--style-weight", "-1"), ("losses.style_weight",)),
     ):
-        said = vidnst(*command, *extra)
-        assert said.status == 2
-        sentence(said, *words)
-    said = vidnst("render", burst, "--style", style)
-    assert said.status == 2
-    sentence(said, "-o OUT")
+        result = vidnst(*command, *extra)
+        assert result.status == 2
+        assert_one_sentence(result, *words)
+    result = vidnst("render", burst, "--style", style)
+    assert result.status == 2
+    assert_one_sentence(result, "-o OUT")
 
 
-def test_mistakes_about_the_output_are_named(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+def test_output_errors_name_the_cause(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
     for output, word in ((tmp_path / "none" / "out.mp4", "none"), (tmp_path / "out.xyz", "xyz")):
-        said = vidnst("render", burst, "--style", style, "-o", output, *FAST)
-        assert said.status == 6
-        sentence(said, word)
+        result = vidnst("render", burst, "--style", style, "-o", output, *FAST)
+        assert result.status == 6
+        assert_one_sentence(result, word)
 
 
-def test_a_traceback_is_shown_only_when_asked_for(vidnst: Vidnst, style: Path, tmp_path: Path) -> None:
+def test_verbose_shows_debug_lines_of_the_pipeline(vidnst: Vidnst, burst: Path, tmp_path: Path) -> None:
+    command = ("render", burst, "-o", tmp_path / "out", "--iterations", 0, "--executor", "inline", "--overwrite")
+    quiet, verbose = vidnst(*command), vidnst(*command, "-v")
+    assert (quiet.status, verbose.status) == (0, 0)
+    assert (quiet.out, verbose.out) == (f"{tmp_path / 'out'}\n",) * 2
+    assert "RunStarted(" not in quiet.err
+    for words in ("vidnst.cli.progress: RunStarted(", "NodeStarted(", "vidnst.config.loader: ", "optimize.iterations"):
+        assert words in verbose.err
+
+
+def test_library_installs_no_log_handler() -> None:
+    script = (
+        "import logging, vidnst, vidnst.config.loader, vidnst.cli.app, vidnst.rendering.pipeline\n"
+        "loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]\n"
+        "assert not [log for log in loggers if log.name.split('.')[0] in ('root', 'vidnst') and log.handlers]\n"
+        "assert logging.getLogger('vidnst').level == logging.NOTSET\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_traceback_is_shown_with_verbose_only(vidnst: Vidnst, style: Path, tmp_path: Path) -> None:
     command = ("render", tmp_path / "gone.mp4", "--style", style, "-o", tmp_path / "out", *FAST)
     assert "Traceback" not in vidnst(*command).err
     assert "Traceback" in vidnst(*command, "-v").err
 
 
-def test_several_styles_blend_by_their_weights(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+def test_styles_blend_by_weight(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
     second = tmp_path / "second.png"
     cv2.imwrite(
         str(second), np.kron(np.random.default_rng(5).integers(0, 256, (4, 4, 3), np.uint8), np.ones((16, 16, 1)))
@@ -247,8 +265,8 @@ def test_several_styles_blend_by_their_weights(vidnst: Vidnst, burst: Path, styl
         options = [part for text in styles for part in ("--style", text)]
         # Adam's first steps climb before they descend, and the best picture is what counts: two are too few here.
         more = ("--iterations", 12, "--schedule", "independent", "--overwrite", "--restart")
-        said = vidnst("render", burst, *options, "-o", tmp_path / "out", *FAST, *more)
-        assert said.status == 0, said.err
+        result = vidnst("render", burst, *options, "-o", tmp_path / "out", *FAST, *more)
+        assert result.status == 0, result.err
         return np.asarray(cv2.imread(str(sorted((tmp_path / "out").iterdir())[0])), np.float32)
 
     one, both, other = mean(f"{style}"), mean(f"{style}:100", f"{second}:45"), mean(f"{second}")
@@ -256,7 +274,7 @@ def test_several_styles_blend_by_their_weights(vidnst: Vidnst, burst: Path, styl
     assert np.abs(both - one).mean() < np.abs(other - one).mean()
 
 
-def test_regions_and_moments_are_given_by_options(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+def test_region_and_moment_options(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "sky.png"), np.full((48, 64), 255, np.uint8))
     command = ("render", burst, "-o", tmp_path / "out", *FAST, "--dry-run", "--json")
     options = ("--region", f"sky={tmp_path}/sky.png", "--style", f"{style}@1#sky", "--style", f"{style}:3")
@@ -264,32 +282,32 @@ def test_regions_and_moments_are_given_by_options(vidnst: Vidnst, burst: Path, s
     assert plan["config"]["regions"]["masks"] == {"sky": f"{tmp_path}/sky.png"}
     assert plan["styles"] == [f"{style}:1@1#sky", f"{style}:3"]
     for region in ("sky", "sky=", f"9={style}", f"a.b={style}"):
-        said = vidnst(*command, "--region", region, "--style", style)
-        assert said.status == 2
-        assert "is not NAME=MASK" in said.err
-    said = vidnst(*command, "--region", f"rest={style}", "--style", style)
-    assert said.status == 2
-    assert "regions.masks" in said.err
-    said = vidnst(*command, "--style", f"{style}@soon")
-    assert said.status == 2
-    assert "'soon' is not a valid moment" in said.err
+        result = vidnst(*command, "--region", region, "--style", style)
+        assert result.status == 2
+        assert "is not NAME=MASK" in result.err
+    result = vidnst(*command, "--region", f"rest={style}", "--style", style)
+    assert result.status == 2
+    assert "regions.masks" in result.err
+    result = vidnst(*command, "--style", f"{style}@soon")
+    assert result.status == 2
+    assert "'soon' is not a valid moment" in result.err
 
 
-def test_probe_tells_what_a_source_holds(vidnst: Vidnst, burst: Path) -> None:
+def test_probe_describes_the_source(vidnst: Vidnst, burst: Path) -> None:
     found = json.loads(vidnst("probe", burst, "--fps", "24000/1001", "--json").out)
     assert (found["width"], found["height"], found["frame_count"]) == (64, 48, 3)
     assert found["rate"] == "24000/1001"
     assert "IMG_0.png" in vidnst("probe", burst).out
 
 
-def test_the_doctor_says_what_is_missing_and_what_to_do(
+def test_doctor_names_missing_parts_and_remedies(
     vidnst: Vidnst, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("VIDNST_WEIGHTS", raising=False)
-    said = vidnst("doctor", "--json")
-    checks = {check["name"]: check for check in json.loads(said.out)}
-    assert said.status == 1
+    result = vidnst("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(result.out)}
+    assert result.status == 1
     assert not checks["weights"]["ok"]
     assert "--weights random" in checks["weights"]["remedy"]
     assert all(check["ok"] for name, check in checks.items() if name != "weights"), checks
@@ -298,7 +316,7 @@ def test_the_doctor_says_what_is_missing_and_what_to_do(
     assert vidnst("doctor", "--weights", "random").status == 0
 
 
-def test_presets_are_listed_and_shown(vidnst: Vidnst) -> None:
+def test_presets_lists_and_prints(vidnst: Vidnst) -> None:
     listed = vidnst("presets").out
     for name in ("default", "draft", "film", "timelapse", "burst"):
         assert name in listed
@@ -306,16 +324,16 @@ def test_presets_are_listed_and_shown(vidnst: Vidnst) -> None:
     assert vidnst("presets", "--show", "nothing").status == 2
 
 
-def test_weights_are_verified(vidnst: Vidnst, tmp_path: Path) -> None:
+def test_weights_verifies_a_file(vidnst: Vidnst, tmp_path: Path) -> None:
     file = tmp_path / "mine.safetensors"
     save_file(random_features("relu2_1"), str(file))
     assert json.loads(vidnst("weights", file, "--json").out)["deepest_layer"] == "relu2_1"
-    said = vidnst("weights", tmp_path / "gone.pth")
-    assert said.status == 5
-    sentence(said, "gone.pth")
+    result = vidnst("weights", tmp_path / "gone.pth")
+    assert result.status == 5
+    assert_one_sentence(result, "gone.pth")
 
 
-def test_what_ships_of_slim_is_shown_with_its_card(vidnst: Vidnst) -> None:
+def test_weights_shows_the_card_of_slim(vidnst: Vidnst) -> None:
     shown = vidnst("weights", "--backbone", "slim")
     assert shown.status == 0
     for word in ("slim.safetensors", "relu5_1", "teacher", "vidnst distill", "CC BY 4.0"):
@@ -324,25 +342,25 @@ def test_what_ships_of_slim_is_shown_with_its_card(vidnst: Vidnst) -> None:
 
 
 @pytest.mark.usefixtures("offline")
-def test_the_default_without_weights_names_the_places_and_the_way_on_and_a_draft_needs_none(
+def test_missing_weights_and_the_backbone_of_a_resumed_run(
     vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path
 ) -> None:
     command = ("render", burst, "--style", style, "-o", tmp_path / "out", "--executor", "inline", "--iterations", 2)
     command += ("--size", 64)
-    said = vidnst(*command)
-    assert said.status == 5
-    sentence(said, "--weights", "VIDNST_WEIGHTS", "vgg19-dcbb9e9d.pth", "--backbone slim")
-    said = vidnst(*command, "--preset", "draft", "--keep-frames")
-    assert said.status == 0, said.err
+    result = vidnst(*command)
+    assert result.status == 5
+    assert_one_sentence(result, "--weights", "VIDNST_WEIGHTS", "vgg19-dcbb9e9d.pth", "--backbone slim")
+    result = vidnst(*command, "--preset", "draft", "--keep-frames")
+    assert result.status == 0, result.err
     run = json.loads((tmp_path / "out.vidnst" / "run.json").read_text())
     assert (run["look"]["backbone"], run["config"]["model"]["backbone"]) == ("slim", "slim")
     assert len(run["look"]["weights"]) == 64
-    said = vidnst(*command, "--preset", "draft", "--backbone", "vgg19", "--weights", "random", "--overwrite")
-    assert said.status == 8
-    sentence(said, "model.backbone: slim -> vgg19", "--restart")
-    said = vidnst(*command, "--preset", "draft", "--weights", "random", "--overwrite")
-    assert said.status == 8
-    sentence(said, "weights", "other bytes", "--restart")
+    result = vidnst(*command, "--preset", "draft", "--backbone", "vgg19", "--weights", "random", "--overwrite")
+    assert result.status == 8
+    assert_one_sentence(result, "model.backbone: slim -> vgg19", "--restart")
+    result = vidnst(*command, "--preset", "draft", "--weights", "random", "--overwrite")
+    assert result.status == 8
+    assert_one_sentence(result, "weights", "other bytes", "--restart")
     assert vidnst("resume", tmp_path / "out.vidnst", "--overwrite").status == 0
     losses = json.loads(vidnst("measure", tmp_path / "out", "--json").out)["losses"]
     again = ("measure", tmp_path / "out", "--style", style, "--json")
@@ -351,20 +369,20 @@ def test_the_default_without_weights_names_the_places_and_the_way_on_and_a_draft
     assert losses != judged
 
 
-def test_a_small_network_is_taught_from_the_command_line(vidnst: Vidnst, burst: Path, tmp_path: Path) -> None:
+def test_distill_trains_a_network(vidnst: Vidnst, burst: Path, tmp_path: Path) -> None:
     file = tmp_path / "mine.safetensors"
     command = ("distill", "--teacher", "random", "--images", burst, "-o", file, "--steps", 1, "--learn-to", "relu1_1")
     small = burst / "IMG_0.png"
-    said = vidnst(*command)
-    assert said.status == 3
-    sentence(said, "too small")
+    result = vidnst(*command)
+    assert result.status == 3
+    assert_one_sentence(result, "too small")
     for path in burst.iterdir():
         picture = cv2.imread(str(path))
         assert picture is not None
         cv2.imwrite(str(path), cv2.resize(picture, (128, 96)))
-    said = vidnst(*command, "--held-out", small.name)
-    assert said.status == 0, said.err
-    assert "vidnst distill --teacher random" in said.out
+    result = vidnst(*command, "--held-out", small.name)
+    assert result.status == 0, result.err
+    assert "vidnst distill --teacher random" in result.out
     assert json.loads(vidnst("weights", file, "--backbone", "slim", "--json").out)["backbone"] == "slim"
 
 
@@ -379,68 +397,66 @@ def raft_files(tmp_path: Path) -> tuple[Path, Path]:
     return paths
 
 
-def test_raft_s_weights_are_verified_and_looked_for_when_asked(
+def test_raft_weights_are_found_and_verified(
     vidnst: Vidnst, tmp_path: Path, raft_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("VIDNST_RAFT_WEIGHTS", raising=False)
     assert json.loads(vidnst("weights", "--raft", raft_files[0], "--json").out)["network"] == "raft_small"
-    said = vidnst("weights", "--raft")
-    assert said.status == 5
-    sentence(said, "VIDNST_RAFT_WEIGHTS", "raft_large_C_T_SKHT_V2-ff5fadd5.pth")
+    result = vidnst("weights", "--raft")
+    assert result.status == 5
+    assert_one_sentence(result, "VIDNST_RAFT_WEIGHTS", "raft_large_C_T_SKHT_V2-ff5fadd5.pth")
     assert vidnst("doctor", "--weights", "random", "--raft").status == 1
     monkeypatch.setenv("VIDNST_RAFT_WEIGHTS", str(raft_files[1]))
-    said = vidnst("doctor", "--weights", "random", "--raft", "--json")
-    assert said.status == 0
-    assert "raft_small" in json.loads(said.out)[-1]["found"]
+    result = vidnst("doctor", "--weights", "random", "--raft", "--json")
+    assert result.status == 0
+    assert "raft_small" in json.loads(result.out)[-1]["found"]
 
 
-def test_a_render_with_raft_goes_on_with_the_same_weights_only(
+def test_resume_requires_the_same_raft_weights(
     vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path, raft_files: tuple[Path, Path]
 ) -> None:
     command = ("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--set", "motion.method=raft")
     one, two = (("--set", f"motion.raft_weights={path}") for path in raft_files)
-    said = vidnst(*command, *one, "--keep-frames")
-    assert said.status == 0, said.err
+    result = vidnst(*command, *one, "--keep-frames")
+    assert result.status == 0, result.err
     assert len(list((tmp_path / "out").iterdir())) == 3
-    said = vidnst(*command, *two, "--keep-frames", "--overwrite")
-    assert said.status == 8
-    sentence(said, "RAFT weights two.pth has other bytes", "--restart")
-    said = vidnst("resume", tmp_path / "out.vidnst", "--overwrite")
-    assert said.status == 0, said.err
-    said = vidnst(*command, "--set", f"motion.raft_weights={style}", "--overwrite")
-    assert said.status == 5
-    sentence(said, "style.png", "no weights file")
+    result = vidnst(*command, *two, "--keep-frames", "--overwrite")
+    assert result.status == 8
+    assert_one_sentence(result, "RAFT weights two.pth has other bytes", "--restart")
+    result = vidnst("resume", tmp_path / "out.vidnst", "--overwrite")
+    assert result.status == 0, result.err
+    result = vidnst(*command, "--set", f"motion.raft_weights={style}", "--overwrite")
+    assert result.status == 5
+    assert_one_sentence(result, "style.png", "no weights file")
 
 
-def test_an_output_is_measured_by_its_name_alone(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+def test_measure_finds_the_run_of_an_output(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
     assert vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST).status == 0
-    said = vidnst("measure", tmp_path / "out")
-    assert said.status == 0, said.err
+    result = vidnst("measure", tmp_path / "out")
+    assert result.status == 0, result.err
     for word in ("3 frames of 64x48", "Lai", "flicker", "drift", "sharpness", "mean style loss", "25 loss evaluations"):
-        assert word in said.out, said.out
+        assert word in result.out, result.out
     found = json.loads(vidnst("measure", tmp_path / "out", "--json").out)
     assert found["frames"] == 3
     assert "rows" not in found
     assert set(found["losses"]) == {"content", "style"}
 
 
-def test_a_measurement_is_written_with_each_frame_when_asked_for(
-    vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path
-) -> None:
+def test_measure_writes_a_file_with_each_frame(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
     file = tmp_path / "found.json"
     command = ("measure", burst, "--source", burst, "-o", file, "--per-frame")
-    said = vidnst(*command)
-    assert said.status == 0, said.err
-    assert "add --style" in said.out
+    result = vidnst(*command)
+    assert result.status == 0, result.err
+    assert "add --style" in result.out
     assert len(json.loads(file.read_text())["rows"]) == 3
-    said = vidnst(*command, "--style", style, "--weights", "random", "--json")
-    assert json.loads(said.out) == json.loads(file.read_text())
-    assert json.loads(said.out)["losses"]["content"] < 1e-6
+    result = vidnst(*command, "--style", style, "--weights", "random", "--json")
+    assert json.loads(result.out) == json.loads(file.read_text())
+    assert json.loads(result.out)["losses"]["content"] < 1e-6
     assert json.loads(vidnst(*command, "--style", style, "--no-losses", "--json").out)["losses"] == {}
 
 
-def test_a_render_tells_its_measurement_before_it_says_that_it_is_finished(
+def test_render_reports_its_measurement_before_the_end(
     vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path
 ) -> None:
     command = ("render", burst, "--style", style, *FAST)
@@ -451,7 +467,7 @@ def test_a_render_tells_its_measurement_before_it_says_that_it_is_finished(
     assert "vidnst: measured: warping error" in vidnst(*command, "-o", tmp_path / "b").err
 
 
-def test_mistakes_about_a_measurement_are_named(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+def test_measure_errors_name_the_cause(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
     for command, status, words in (
         ((burst,), 3, ("no run folder", "--source")),
         ((tmp_path / "gone.mp4", "--source", burst), 6, ("gone.mp4",)),
@@ -463,14 +479,14 @@ def test_mistakes_about_a_measurement_are_named(vidnst: Vidnst, burst: Path, sty
         ((burst, "--source", burst, "--style", style, "--weights", tmp_path / "gone.pth"), 5, ("gone.pth",)),
         ((burst, "--source", burst, "-o", tmp_path / "none" / "found.json"), 6, ("none",)),
     ):
-        said = vidnst("measure", *command)
-        assert said.status == status, said.err
-        sentence(said, *words)
+        result = vidnst("measure", *command)
+        assert result.status == status, result.err
+        assert_one_sentence(result, *words)
 
 
 def test_bench_measures_each_size(vidnst: Vidnst, tmp_path: Path) -> None:
-    said = vidnst("bench", "--size", "64x48", "--iterations", 1, "--json", "-o", tmp_path / "bench.json")
-    report = json.loads(said.out)
+    result = vidnst("bench", "--size", "64x48", "--iterations", 1, "--json", "-o", tmp_path / "bench.json")
+    report = json.loads(result.out)
     assert report == json.loads((tmp_path / "bench.json").read_text())
     (row,) = report["rows"]
     assert row["size"] == "64x48"

@@ -25,7 +25,7 @@ def _folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_a_proof_is_made_by_default_beside_its_report_and_only_its_path_is_printed(vidnst: Vidnst) -> None:
+def test_proof_writes_sheet_and_report(vidnst: Vidnst) -> None:
     axes = ("--axis", "losses.style_weight=1,100", "--axis", "optimize.init=content,noise,blend")
     status, out, err = vidnst("proof", "clip", "-s", "style.png", *FAST, *axes, "--size", 48, "--frames", "1,0")
     assert (status, out) == (0, "proof.png\n"), err
@@ -42,7 +42,7 @@ def test_a_proof_is_made_by_default_beside_its_report_and_only_its_path_is_print
     assert len(json.loads(Path("told.json").read_text())["cells"]) == 2
 
 
-def test_an_evolution_is_a_film_with_stills(vidnst: Vidnst) -> None:
+def test_evolve_writes_a_film_and_stills(vidnst: Vidnst) -> None:
     command = ("evolve", "clip", "-s", "style.png", *FAST)
     status, out, err = vidnst(*command, "-o", "e.mkv", "--at", "1,3", "--frame", 1, "--rate", 10, "--size", 64)
     assert (status, out) == (0, "e.mkv\n"), err
@@ -53,7 +53,7 @@ def test_an_evolution_is_a_film_with_stills(vidnst: Vidnst) -> None:
     assert probe("f.gif").frame_count == 3 - 1 + 25
 
 
-def test_two_are_compared_in_a_film_or_on_a_sheet(vidnst: Vidnst) -> None:
+def test_compare_writes_a_video_or_a_sheet(vidnst: Vidnst) -> None:
     command = ("compare", "clip", "clip", "--source", "clip", "--diff", "--gain", 4, "--label", "one", "--label", "two")
     status, out, err = vidnst(*command, "-o", "side.mp4")
     assert (status, out) == (0, "side.mp4\n"), err
@@ -81,7 +81,7 @@ def test_two_are_compared_in_a_film_or_on_a_sheet(vidnst: Vidnst) -> None:
         (("compare", "clip", "clip", "-o", "side.mp4", "--zoom", "1,2,3,400"), 2, "zoom 1,2,3,400"),
     ],
 )
-def test_mistakes_are_one_sentence(vidnst: Vidnst, arguments: tuple[str, ...], status: int, words: str) -> None:
+def test_errors_are_one_sentence(vidnst: Vidnst, arguments: tuple[str, ...], status: int, words: str) -> None:
     before = sorted(Path().iterdir())
     found, out, err = vidnst(*arguments)
     assert (found, out) == (status, "")

@@ -12,7 +12,7 @@ from vidnst.config.loader import build_config, load_config
 from vidnst.errors import ConfigError
 
 
-def test_later_layers_win(tmp_path: Path) -> None:
+def test_later_layers_override_earlier_ones(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("losses: {style_weight: 3, content_weight: 4}\noptimize: {iterations: 7}\n")
     config = load_config(
@@ -28,13 +28,13 @@ def test_later_layers_win(tmp_path: Path) -> None:
     assert config.input.size == draft.input.size
 
 
-def test_layers_of_a_loss_are_replaced_whole_not_merged(tmp_path: Path) -> None:
+def test_tables_are_replaced_not_merged(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("losses: {style_layers: {relu1_1: 1}}\n")
     assert load_config(file=file).losses.style_layers == {"relu1_1": 1}
 
 
-def test_rates_stay_fractions() -> None:
+def test_frame_rates_stay_fractions() -> None:
     assert load_config(options={"input.fps": "24000/1001"}).input.fps == Fraction(24000, 1001)
     config = load_config(assignments=["input.fps=12.5"])
     assert RenderConfig.model_validate(config.model_dump(mode="json")) == config
@@ -68,26 +68,26 @@ def test_rates_stay_fractions() -> None:
         ("losses.style_weight.x=1", ["losses.style_weight"]),
     ],
 )
-def test_a_wrong_key_or_value_is_named_with_what_would_be_right(assignment: str, words: list[str]) -> None:
+def test_error_names_key_value_and_remedy(assignment: str, words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(assignments=[assignment])
     for word in words:
         assert word in str(caught.value)
 
 
-def test_an_unknown_preset_names_the_nearest() -> None:
+def test_unknown_preset_suggests_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean draft"):
         load_config(preset="drat")
 
 
-def test_yaml_that_grows_by_aliases_is_refused(tmp_path: Path) -> None:
+def test_yaml_aliases_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "bomb.yaml"
     file.write_text("a: &a [1, 1]\nb: [*a, *a]\n")
     with pytest.raises(ConfigError, match="aliases"):
         load_config(file=file)
 
 
-def test_yaml_that_would_run_code_is_refused(tmp_path: Path) -> None:
+def test_yaml_code_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "code.yaml"
     file.write_text("input: !!python/object/apply:os.getcwd []\n")
     with pytest.raises(ConfigError, match="not YAML"):
@@ -95,7 +95,7 @@ def test_yaml_that_would_run_code_is_refused(tmp_path: Path) -> None:
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_a_configuration_or_a_configuration_error(text: str) -> None:
+def test_any_assignment_is_valid_or_a_config_error(text: str) -> None:
     try:
         load_config(assignments=[text])
     except ConfigError as error:
@@ -123,7 +123,7 @@ def test_look_contains_what_changes_a_frame(assignment: str) -> None:
     assert load_config(assignments=[assignment]).look() != RenderConfig().look()
 
 
-def test_a_frame_number_may_be_written_as_a_number() -> None:
+def test_frame_numbers_may_be_integers() -> None:
     assert build_config({"input": {"start": 20, "end": 30}}).input.start == "20"
 
 
@@ -145,14 +145,14 @@ def test_a_frame_number_may_be_written_as_a_number() -> None:
         ("optimize.init=styles", ["optimize.init", "'style'"]),
     ],
 )
-def test_a_wrong_look_is_refused_by_name_and_value(assignment: str, words: list[str]) -> None:
+def test_style_setting_errors_name_key_and_value(assignment: str, words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(assignments=[assignment])
     for word in words:
         assert word in str(caught.value)
 
 
-def test_edges_cells_are_replaced_whole_and_come_back_from_a_run_s_record() -> None:
+def test_edges_cells_survive_json() -> None:
     config = load_config(assignments=["losses.edges_cells={2: 1, 16: 3}"])
     assert config.losses.edges_cells == {2: 1, 16: 3}
     assert RenderConfig.model_validate(config.model_dump(mode="json")) == config

@@ -30,18 +30,18 @@ def _keys(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield section, key
 
 
-def test_the_presets_that_are_promised_ship_and_no_others() -> None:
+def test_bundled_presets() -> None:
     assert preset_names() == sorted(PRESETS)
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_loads_and_says_on_its_first_line_what_it_is_for(name: str) -> None:
+def test_preset_loads_and_has_a_summary(name: str) -> None:
     assert isinstance(load_config(preset=name), RenderConfig)
     assert _text(name).startswith("# ")
     assert 30 < len(preset_summary(name)) < 130
 
 
-def test_default_yaml_holds_every_key_with_its_built_in_value() -> None:
+def test_default_yaml_has_every_key_and_default() -> None:
     written = read_yaml(preset_folder() / "default.yaml")
     assert list(written) == list(DEFAULTS)
     for section, keys in DEFAULTS.items():
@@ -51,7 +51,7 @@ def test_default_yaml_holds_every_key_with_its_built_in_value() -> None:
         assert config[section][key] == DEFAULTS[section][key], f"default.yaml: {section}.{key} is not the default"
 
 
-def test_every_key_of_default_yaml_is_explained() -> None:
+def test_default_yaml_explains_every_key() -> None:
     """Each key, or the one right before it, has a comment above it."""
     lines = _text("default").splitlines()
     keys = [number for number, line in enumerate(lines) if line.startswith("  ") and not line.strip().startswith("#")]
@@ -63,7 +63,7 @@ def test_every_key_of_default_yaml_is_explained() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != "default"])
-def test_other_presets_write_down_only_what_they_set_and_say_why(name: str) -> None:
+def test_presets_contain_only_explained_changes(name: str) -> None:
     written = read_yaml(preset_folder() / f"{name}.yaml")
     changed = [pair for pair in _keys(written) if written[pair[0]][pair[1]] != DEFAULTS[pair[0]][pair[1]]]
     assert len(changed) >= 3
@@ -71,7 +71,7 @@ def test_other_presets_write_down_only_what_they_set_and_say_why(name: str) -> N
     assert len(comments) >= len(changed) - 1
 
 
-def test_draft_is_much_less_work_than_default_and_film_more() -> None:
+def test_work_of_draft_default_and_film() -> None:
     draft, default, film = (work_of_a_second(load_config(preset=name)) for name in ("draft", "default", "film"))
     assert draft * 3 <= default <= film / 1.9
     assert load_config(preset="draft").input.size is not None
@@ -84,7 +84,7 @@ def work_of_a_second(config: RenderConfig) -> int:
     return sum(config.evaluations(node.role, node.id.pass_index) for node in states)
 
 
-def test_draft_keeps_the_weights_so_that_it_predicts_the_full_render() -> None:
+def test_draft_keeps_the_weights_of_default() -> None:
     """Only the layer that holds content is another one: the deepest that its small backbone has learned."""
     draft, usual = load_config(preset="draft"), RenderConfig()
     assert draft.losses.model_copy(update={"content_layers": usual.losses.content_layers}) == usual.losses
@@ -92,7 +92,7 @@ def test_draft_keeps_the_weights_so_that_it_predicts_the_full_render() -> None:
     assert list(draft.losses.content_layers) == [DistillSettings().learn_to]
 
 
-def test_timelapse_holds_on_harder_than_default_and_follows_changing_light() -> None:
+def test_timelapse_settings() -> None:
     config = load_config(preset="timelapse")
     assert config.losses.temporal_weight > RenderConfig().losses.temporal_weight
     assert config.input.shots == "none"
@@ -100,7 +100,7 @@ def test_timelapse_holds_on_harder_than_default_and_follows_changing_light() -> 
     assert config.motion.static_lock > 0
 
 
-def test_burst_has_the_pace_of_a_flip_book() -> None:
+def test_burst_settings() -> None:
     config = load_config(preset="burst")
     assert config.input.fps == Fraction(8)
     assert config.schedule.loop
@@ -109,7 +109,7 @@ def test_burst_has_the_pace_of_a_flip_book() -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_no_preset_decides_who_computes(name: str) -> None:
+def test_presets_leave_the_farm_alone(name: str) -> None:
     assert load_config(preset=name).farm == RenderConfig().farm
 
 
@@ -120,30 +120,30 @@ def test_no_preset_decides_who_computes(name: str) -> None:
         (name, output) for name in PRESETS if name != "film" for output in ("out.mov", "out.mkv", "out.gif", "out.webp")
     ],
 )
-def test_a_preset_goes_with_the_outputs_it_is_for(name: str, output: str) -> None:
+def test_preset_suits_its_outputs(name: str, output: str) -> None:
     settings = load_config(preset=name).output
     assert choose_format(Path(output), settings, frames=8, width=640, height=360).path == Path(output)
 
 
-def test_film_makes_masters_as_its_comment_says() -> None:
+def test_film_can_write_masters() -> None:
     settings = load_config(preset="film", assignments=["output.quality=null"]).output
     for output in ("out.mov", "out.mkv"):
         assert choose_format(Path(output), settings, frames=8, width=640, height=360).path == Path(output)
 
 
-def test_presets_that_leave_the_packing_alone_leave_it_to_the_suffix() -> None:
+def test_presets_leave_the_codec_to_the_suffix() -> None:
     for name in PRESETS:
         if name != "film":
             assert load_config(preset=name).output == OutputConfig()
 
 
-def test_presets_differ_in_the_look() -> None:
+def test_presets_have_different_looks() -> None:
     looks = [str(load_config(preset=name).look()) for name in PRESETS]
     assert len(set(looks)) == len(PRESETS)
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_has_raw_losses_of_a_known_strength_at_one_size_and_says_what_it_departs_from(name: str) -> None:
+def test_recipe_has_raw_losses_and_names_deviations(name: str) -> None:
     config = load_config(preset=name)
     assert config.losses.scale != "relative"
     assert config.model.unit
@@ -154,11 +154,11 @@ def test_a_recipe_has_raw_losses_of_a_known_strength_at_one_size_and_says_what_i
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_takes_no_more_evaluations_for_a_frame_of_a_clip_than_film_takes_fourfold(name: str) -> None:
+def test_recipe_takes_at_most_four_times_the_work_of_film(name: str) -> None:
     assert work_of_a_second(load_config(preset=name)) <= 4 * work_of_a_second(load_config(preset="film"))
 
 
-def test_two_styles_is_early_layers_with_the_sum_of_both_weights() -> None:
+def test_two_styles_equals_early_layers_but_for_weights() -> None:
     one, two = (load_config(preset=name) for name in ("early_layers", "two_styles"))
     assert two.losses.style_weight == pytest.approx(one.losses.style_weight * 1.45)
     alike = {"style_weight": 1.0, "temporal_weight": 1.0}
@@ -166,7 +166,7 @@ def test_two_styles_is_early_layers_with_the_sum_of_both_weights() -> None:
     assert (one.optimize, one.schedule, one.model) == (two.optimize, two.schedule, two.model)
 
 
-def test_recipes_keep_their_published_numbers() -> None:
+def test_recipes_have_their_published_numbers() -> None:
     adam = {name: load_config(preset=name).optimize for name in ("noisemix", "tvmix", "early_layers")}
     assert (adam["noisemix"].learning_rate, adam["noisemix"].iterations) == (0.1, 3000)
     assert adam["tvmix"].learning_rate == pytest.approx(5 / 255, abs=1e-4)

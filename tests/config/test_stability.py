@@ -20,16 +20,16 @@ def at(dial: float) -> RenderConfig:
     return build_config(stability_settings(dial))
 
 
-def test_the_middle_is_the_default() -> None:
+def test_middle_of_the_dial_is_the_default() -> None:
     assert at(0.5) == RenderConfig()
 
 
-def test_zero_boils() -> None:
+def test_zero_renders_frames_independently() -> None:
     assert at(0).schedule.kind == "independent"
 
 
 @given(st.floats(0.01, 1), st.floats(0.01, 1))
-def test_more_stability_never_pulls_less_or_goes_over_the_frames_less_often(one: float, two: float) -> None:
+def test_stability_is_monotonic_in_weight_and_passes(one: float, two: float) -> None:
     low, high = at(min(one, two)), at(max(one, two))
     assert low.losses.temporal_weight <= high.losses.temporal_weight
     assert low.schedule.passes <= high.schedule.passes
@@ -37,7 +37,7 @@ def test_more_stability_never_pulls_less_or_goes_over_the_frames_less_often(one:
 
 
 @given(st.floats(0.07, 1))
-def test_a_frame_takes_about_the_same_time_wherever_the_dial_is(dial: float) -> None:
+def test_stability_keeps_the_work_per_frame(dial: float) -> None:
     def work(config: RenderConfig) -> float:
         passes = sum(config.evaluations(Role.RELAX, index) for index in range(1, config.schedule.passes + 1))
         return passes + config.evaluations(Role.BETWEEN) + config.evaluations(Role.KEY) / config.schedule.spacing
@@ -46,19 +46,19 @@ def test_a_frame_takes_about_the_same_time_wherever_the_dial_is(dial: float) -> 
 
 
 @given(st.floats(0.5, 1))
-def test_steps_of_the_last_pass_shrink_as_the_pull_that_would_undo_them_grows(dial: float) -> None:
+def test_last_steps_shrink_as_the_temporal_weight_grows(dial: float) -> None:
     def undone(config: RenderConfig) -> float:
         return config.schedule.settle.rate * config.losses.temporal_weight
 
     assert undone(at(dial)) == pytest.approx(undone(RenderConfig()), rel=1e-3)
 
 
-def test_only_the_locked_end_locks_what_stands_still() -> None:
+def test_only_full_stability_locks_static_areas() -> None:
     assert at(1).motion.static_lock > 0
     assert at(0.99).motion.static_lock == 0
 
 
-def test_more_stability_is_less_error_also_where_a_camera_moves_over_calm_areas(tmp_path: Path) -> None:
+def test_more_stability_means_less_warping_error(tmp_path: Path) -> None:
     scene = MovingClip(count=5, width=64, height=48, pan_px=(1.3, 0.4), square_px=0)
     media.write_pictures(tmp_path / "source", [pixels // 6 + 100 for pixels in scene.all_pixels()])
     (style,) = media.write_pictures(tmp_path, [media.numbered_picture(9)], "style.png")
@@ -75,7 +75,7 @@ def test_more_stability_is_less_error_also_where_a_camera_moves_over_calm_areas(
     assert errors == sorted(errors, reverse=True)
 
 
-def test_the_dial_goes_over_a_preset_and_under_single_settings() -> None:
+def test_stability_overrides_presets_but_not_assignments() -> None:
     config = load_config(preset="timelapse", stability=0.25, assignments=["schedule.passes=7"])
     assert config.losses.temporal_weight == at(0.25).losses.temporal_weight
     assert config.schedule.passes == 7
@@ -83,6 +83,6 @@ def test_the_dial_goes_over_a_preset_and_under_single_settings() -> None:
 
 
 @pytest.mark.parametrize("dial", [-0.1, 1.2, float("nan")])
-def test_a_place_off_the_dial_is_refused_by_name(dial: float) -> None:
+def test_stability_outside_the_dial_is_refused(dial: float) -> None:
     with pytest.raises(ConfigError, match="between 0 and 1"):
         stability_settings(dial)

@@ -1,4 +1,4 @@
-"""Files from strangers: whatever is in them, there is an output or one sentence; no hang, no crash, nothing left."""
+"""Untrusted files: each ends in an output or in one error of one sentence, without hanging, crashing or leftovers."""
 
 import os
 import struct
@@ -14,30 +14,30 @@ from support import damaged_files, media
 
 from vidnst.errors import SourceError
 from vidnst.media import ffmpeg, images
-from vidnst.media.input import limits
+from vidnst.media.input import container, limits
 from vidnst.media.input.probe import probe
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks, and reads /proc")
 
 
 def _check(count: int, *seeds: int) -> None:
-    """Run in processes of their own: forks would take along the threads and the memory of all tests before."""
+    """Render damaged files in new processes, since forks would inherit the threads and memory of all tests before."""
     commands = [[sys.executable, damaged_files.__file__, str(count), str(seed)] for seed in seeds]
     runs = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for command in commands
     ]
-    said = [run.communicate()[0] for run in runs]
-    assert [run.returncode for run in runs] == [0] * len(runs), "".join(said)
+    printed = [run.communicate()[0] for run in runs]
+    assert [run.returncode for run in runs] == [0] * len(runs), "".join(printed)
 
 
 @linux
-def test_damaged_files_give_an_output_or_one_sentence() -> None:
+def test_damaged_files_end_in_output_or_one_error() -> None:
     _check(30, 4)
 
 
 @linux
 @pytest.mark.slow
-def test_many_damaged_files_give_an_output_or_one_sentence() -> None:
+def test_many_damaged_files_end_in_output_or_one_error() -> None:
     _check(200, 1, 2, 3)
 
 
@@ -51,65 +51,59 @@ def _png(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".mkv"])
-def test_a_picture_that_claims_a_giant_size_is_refused_by_the_limit_whatever_its_name(
-    suffix: str, tmp_path: Path
-) -> None:
+def test_claimed_giant_size_is_refused_for_any_suffix(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"bomb{suffix}"
     path.write_bytes(_png(60_000, 60_000))
     with pytest.raises(SourceError, match=rf"more than {limits.MAX_PIXELS}|no video"):
         probe(path)
 
 
-def test_an_animation_is_refused_by_what_it_decodes_to_before_it_is_decoded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_large_animation_is_refused_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = media.write_video(tmp_path / "a.gif", media.numbered_pictures(6), codec=())
     assert probe(path).frame_count == 6
     monkeypatch.setattr(limits, "MAX_ANIMATION_PIXELS", 6 * 96 * 64 - 1)
-    monkeypatch.setattr("vidnst.media.input.probe.Capture", None)
+    monkeypatch.setattr("vidnst.media.input.probe.VideoCapture", None)
     with pytest.raises(SourceError, match=rf"6 frames of 96x64, together more than {6 * 96 * 64 - 1} pixels"):
         probe(path)
 
 
-def test_more_frames_or_pictures_than_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_frames_than_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     video = media.write_video(tmp_path / "a.mp4", media.numbered_pictures(20))
     media.write_pictures(tmp_path / "burst", media.numbered_pictures(20))
-    for module in ("limits", "streams", "pictures"):
-        monkeypatch.setattr(f"vidnst.media.{module}.MAX_FRAMES", 19)
+    for module in (limits, container, images):
+        monkeypatch.setattr(module, "MAX_FRAMES", 19)
     for source in (video, tmp_path / "burst", tmp_path / "burst" / "%04d.png", tmp_path / "burst" / "*.png"):
         with pytest.raises(SourceError, match="more than 19 frames"):
             probe(source)
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "x" * 300 + ".png", "a**b.png", "~nobody_has_this_name/a.png", "a\0.png"])
-def test_names_that_no_system_takes_are_refused(name: str) -> None:
+def test_invalid_file_names_are_refused(name: str) -> None:
     with pytest.raises(SourceError):
         probe(name)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 @pytest.mark.parametrize("name", ["pipe.png", "pipe.mp4"])
-def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
+def test_named_pipe_is_refused_without_waiting(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(SourceError):
         probe(tmp_path / name)
 
 
-def test_transparency_is_laid_over_white_row_by_row_as_of_the_whole_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (23, 17, 4), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    whole = images.read_image(tmp_path / "a.png")
-    monkeypatch.setattr(images, "_ROWS", 4)
-    assert np.array_equal(images.read_image(tmp_path / "a.png"), whole)
+def test_transparency_is_blended_over_white_in_strips(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 17, 4), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "strips.png")
+    Image.fromarray(pixels[250:260]).save(tmp_path / "one_strip.png")
+    blended = images.read_image(tmp_path / "strips.png")
+    assert np.array_equal(blended[250:260], images.read_image(tmp_path / "one_strip.png"))
     share = pixels[..., 3:] / 255
-    assert np.abs(whole - (pixels[..., :3] * share + 255 * (1 - share))).max() <= 0.5 + 1e-9
+    assert np.abs(blended - (pixels[..., :3] * share + 255 * (1 - share))).max() <= 0.5 + 1e-9
 
 
 @pytest.mark.parametrize("suffix", [".m3u8", ".mp4", ".ffconcat", ".mkv", ".sdp", ".png"])
 @pytest.mark.parametrize("number", range(len(damaged_files.PLAYLISTS)))
-def test_a_list_of_other_files_opens_none_of_them(suffix: str, number: int, tmp_path: Path) -> None:
+def test_playlists_open_no_other_file(suffix: str, number: int, tmp_path: Path) -> None:
     other = media.write_video(tmp_path / "other.mp4", media.numbered_pictures(2))
     path = tmp_path / f"list{suffix}"
     path.write_text(damaged_files.PLAYLISTS[number].format(other=other))
@@ -117,7 +111,7 @@ def test_a_list_of_other_files_opens_none_of_them(suffix: str, number: int, tmp_
         probe(path)
 
 
-def test_ffmpeg_is_ended_over_too_much_output_or_time_and_collected() -> None:
+def test_ffmpeg_is_killed_at_output_and_time_limits() -> None:
     endless = ["-f", "lavfi", "-i", "testsrc=size=64x64:rate=25"]
     status, out, _ = ffmpeg.run_and_capture([*endless, "-f", "rawvideo", "pipe:1"], max_bytes=100_000)
     assert status != 0

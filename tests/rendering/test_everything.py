@@ -1,18 +1,17 @@
-"""All controls at once: they go together, each still counts, and a run that is killed goes on to the same bytes."""
+"""All features at once: they work together, each still has an effect, and a killed run resumes to the same bytes."""
 
-import json
 import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from support.media import photo, write_picture
+from support.media import painting, photo, write_picture
+from support.processes import kill_when
+from support.renders import png_files, run_folder, write_settings
 
 import vidnst
 from vidnst.config.loader import build_config
@@ -23,18 +22,16 @@ KINDS = ("gram", "moments", "mmd_linear", "mmd_polynomial", "mmd_gaussian", "was
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clip that moves and flickers, two paintings, a moving style, and two masks."""
+    """A folder with a clip that moves and flickers, three paintings, a moving style, and two masks."""
     place = tmp_path_factory.mktemp("everything")
     wide = photo(0, 160)
-    for name in ("clip", "style"):
-        (place / name).mkdir()
     for number in range(FRAMES):
         frame = wide[:, 2 * number : 2 * number + 96].astype(np.float32) * (1 + 0.1 * (number % 3))
         write_picture(place / "clip" / f"{number:02}.png", frame.clip(0, 255).astype(np.uint8))
     for number in range(5):
         write_picture(place / "style" / f"{number}.png", photo(20 + number, 64))
     for name, seed in (("one", 1), ("two", 2), ("three", 3)):
-        write_picture(place / f"{name}.png", np.kron(photo(seed, 64)[::8, ::8], np.ones((8, 8, 1), np.uint8)))
+        write_picture(place / f"{name}.png", painting(seed))
     for name, part in (("left", np.s_[:, :30]), ("bare", np.s_[40:, 60:])):
         mask = np.zeros((64, 96, 3), np.uint8)
         mask[part] = 255
@@ -43,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def everything(place: Path) -> dict[str, Any]:
-    """Settings in which no control is off."""
+    """Return settings that switch every feature on."""
     return {
         "input": {"deflicker": 5},
         "regions": {"masks": {name: str(place / f"{name}.png") for name in ("left", "bare")}, "feather": 0.05},
@@ -68,12 +65,8 @@ def everything(place: Path) -> dict[str, Any]:
 
 
 def styles(place: Path) -> list[str]:
-    """Two paintings that follow each other, one in a region, and a style that moves."""
+    """Return two paintings that follow each other, and a painting and a moving style in a region."""
     return [f"{place}/one.png:2@0s", f"{place}/two.png@0.4s", f"{place}/three.png#left", f"{place}/style#left"]
-
-
-def pictures(folder: Path) -> list[bytes]:
-    return [path.read_bytes() for path in sorted(folder.glob("*.png"))]
 
 
 @pytest.fixture(scope="module")
@@ -84,43 +77,37 @@ def undisturbed(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_with_every_control_on_a_killed_run_goes_on_to_the_same_bytes(
-    place: Path, undisturbed: Path, tmp_path: Path
-) -> None:
-    output, settings = tmp_path / "out", tmp_path / "settings.yaml"
-    settings.write_text(json.dumps(everything(place)))
+def test_killed_run_with_all_features_resumes_to_same_bytes(place: Path, undisturbed: Path, tmp_path: Path) -> None:
+    output, settings = tmp_path / "out", write_settings(tmp_path / "settings.yaml", everything(place))
     command = [sys.executable, "-m", "vidnst", "render", str(place / "clip"), "-o", str(output)]
     command += ["--config", str(settings), *(word for style in styles(place) for word in ("--style", style))]
-    folder, moments = output.with_name("out.vidnst"), random.Random(4)
-    for place_of_death, count in (("masks/left", 3), ("before", 4), ("state", 5), ("finished", 3)):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 240
-        while not (folder / place_of_death).is_dir() or len(os.listdir(folder / place_of_death)) < count:
-            assert process.poll() is None, f"the render ended before {place_of_death} was there"
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.1))
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
+    run, moments = run_folder(output), random.Random(4)
+    for name, count in (("masks/left", 3), ("before", 4), ("state", 5), ("finished", 3)):
+        folder = run / name
+        kill_when(
+            command,
+            lambda folder=folder, count=count: folder.is_dir() and len(os.listdir(folder)) >= count,
+            delay_seconds=moments.uniform(0, 0.1),
+        )
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    assert len(pictures(output)) == FRAMES
-    assert pictures(output) == pictures(undisturbed)
+    assert len(png_files(output)) == FRAMES
+    assert png_files(output) == png_files(undisturbed)
     for kept in ("frames", "finished", "before", "masks/left"):
-        assert pictures(folder / kept) == pictures(undisturbed.with_name("out.vidnst") / kept)
+        assert png_files(run / kept) == png_files(run_folder(undisturbed) / kept)
 
 
 def short(place: Path, **changes: dict[str, object]) -> dict[str, Any]:
-    """Everything on the first frames, but for some keys."""
+    """Return the settings of everything for the first two frames, with some keys changed."""
     values = {**everything(place), "output": {"bits": 16, "measure": False}}
     values["input"] = {**values["input"], "end": 2}
     return {**values, **{section: {**values[section], **keys} for section, keys in changes.items()}}
 
 
 @pytest.fixture(scope="module")
-def beginning(place: Path, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+def beginning(place: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     output = tmp_path_factory.mktemp("beginning") / "out"
     vidnst.render(place / "clip", style=styles(place), output=output, config=build_config(short(place)))
-    return pictures(output)
+    return png_files(output)
 
 
 @pytest.mark.parametrize(
@@ -132,10 +119,10 @@ def beginning(place: Path, tmp_path_factory: pytest.TempPathFactory) -> list[byt
         ("photo", "steadiness", 0),
     ],
 )
-def test_among_all_others_each_control_still_counts(
-    section: str, key: str, value: object, place: Path, beginning: list[bytes], tmp_path: Path
+def test_each_feature_counts_among_all_others(
+    section: str, key: str, value: object, place: Path, beginning: dict[str, bytes], tmp_path: Path
 ) -> None:
     config = build_config(short(place, **{section: {key: value}}))
     vidnst.render(place / "clip", style=styles(place), output=tmp_path / "out", config=config)
-    assert len(pictures(tmp_path / "out")) == 2
-    assert pictures(tmp_path / "out") != beginning
+    assert len(png_files(tmp_path / "out")) == 2
+    assert png_files(tmp_path / "out") != beginning

@@ -1,4 +1,4 @@
-"""Frames that fail, frames that look wrong, and frames that are made again."""
+"""Frames that fail, frames that the quality gate suspects, and frames that are redone."""
 
 import json
 from collections.abc import Callable
@@ -7,15 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
-from support.media import write_burst, write_style
-from support.renders import frame_files, logged_events
+from support.renders import (
+    TWO_LAYERS,
+    frame_files,
+    logged_events,
+    quick_config,
+    quick_settings,
+    run_folder,
+    warnings_in,
+)
+from support.stylizer_faults import Stylize, wrap_stylizer
 from typer.testing import CliRunner
 
 import vidnst
 from vidnst.cli.app import app
 from vidnst.config import RenderConfig
-from vidnst.config.loader import build_config
 from vidnst.errors import (
     BadFrameError,
     ConfigError,
@@ -36,61 +44,51 @@ from vidnst.rendering.pipeline import run
 from vidnst.runs import RunLog
 from vidnst.runs.redo import parse_frames, spans
 from vidnst.runs.request import recall_request
+from vidnst.style.memory.modes import MemoryMode
+from vidnst.style.stylizer import StylizeResult
 
 FRAMES = 8
-LOOK = {
-    "losses": {"style_layers": {"relu1_1": 1, "relu2_1": 1}, "content_layers": {"relu2_1": 1}},
-    "optimize": {"iterations": 10, "scales": 1},
-    "schedule": {"spacing": 4, "passes": 1},
-    "model": {"weights": "random"},
-    "farm": {"executor": "inline", "threads": 1, "workers": 2},
-    "output": {"keep_frames": True},
-}
+SETTINGS = quick_settings(
+    losses=TWO_LAYERS,
+    optimize={"iterations": 10},
+    schedule={"spacing": 4, "passes": 1},
+    farm={"workers": 2},
+    output={"measure": True},
+)
 
 
-@pytest.fixture(scope="module")
-def burst(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_burst(tmp_path_factory.mktemp("burst"), FRAMES, size=(96, 64), cells=(9, 12))
-
-
-@pytest.fixture(scope="module")
-def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_style(tmp_path_factory.mktemp("style") / "style.png")
-
-
-def config(kind: str = "keys", **farm: object) -> RenderConfig:
-    return build_config(
-        {**LOOK, "schedule": {**LOOK["schedule"], "kind": kind}, "farm": {**LOOK["farm"], **farm}}  # type: ignore[dict-item]
-    )
+def config(kind: str = "keys", *, keep_frames: bool = True, **farm: object) -> RenderConfig:
+    return quick_config(SETTINGS, schedule={"kind": kind}, farm=farm, output={"keep_frames": keep_frames})
 
 
 @pytest.fixture(scope="module")
 def undisturbed(burst: Path, style: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, bytes]:
-    """The frames of a render that nothing happened to."""
+    """The frames of a render without failures."""
     output = tmp_path_factory.mktemp("undisturbed") / "out"
     events: list[Event] = []
     vidnst.render(burst, style=style, output=output, config=config(), on_event=events.append)
     assert not [event for event in events if isinstance(event, (Suspected, Warned))]
-    return frame_files(output.with_name("out.vidnst"))
+    return frame_files(run_folder(output))
 
 
-def failing(node: StateId) -> Callable[..., Stylized]:
-    whole = StyleWorker.run
+def failing_run(node: StateId) -> Callable[..., Stylized]:
+    """Return a `StyleWorker.run` that fails at one node."""
+    original = StyleWorker.run
 
     def run(self: StyleWorker, job: StylizeJob, **options: object) -> Stylized:
         if job.node == node:
             raise MemoryError("no room for it")
-        return whole(self, job, **options)  # type: ignore[arg-type]
+        return original(self, job, **options)  # type: ignore[arg-type]
 
     return run
 
 
-def test_what_fails_is_told_by_frame_and_cause_and_retried_to_the_same_bytes(
+def test_failed_frames_are_reported_and_retried_to_same_bytes(
     burst: Path, style: Path, undisturbed: dict[int, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, events = tmp_path / "out.vidnst", list[Event]()
     with monkeypatch.context() as patch:
-        patch.setattr(StyleWorker, "run", failing(StateId(5, 0)))
+        patch.setattr(StyleWorker, "run", failing_run(StateId(5, 0)))
         with pytest.raises(FramesFailedError) as caught:
             vidnst.render(burst, style=style, output=tmp_path / "out", config=config(), on_event=events.append)
     assert caught.value.exit_code == 9
@@ -111,7 +109,7 @@ def test_what_fails_is_told_by_frame_and_cause_and_retried_to_the_same_bytes(
     before = len(logged_events(folder, "done"))
     retried = CliRunner().invoke(app, ["retry", str(folder)])
     assert retried.exit_code == 0, retried.output
-    assert "frames 4-6 are tried again" in retried.stderr
+    assert "retrying frames 4-6" in retried.stderr
     assert frame_files(folder) == undisturbed
     assert len(logged_events(folder, "done")) == before + 4
     again = CliRunner().invoke(app, ["retry", str(folder)])
@@ -120,15 +118,15 @@ def test_what_fails_is_told_by_frame_and_cause_and_retried_to_the_same_bytes(
     assert len(logged_events(folder, "session")) == 2
 
 
-def test_a_frame_of_the_source_that_cannot_be_read_fails_its_shot_with_its_own_error(
+def test_unreadable_source_frame_fails_with_its_own_error(
     burst: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = FrameCache.get
+    original = FrameCache.get
 
     def get(self: FrameCache, shot: int, index: int) -> object:
         if index == 6:
             raise BadFrameError("frame 6 does not decode", "repeat it")
-        return whole(self, shot, index)
+        return original(self, shot, index)
 
     monkeypatch.setattr(FrameCache, "get", get)
     with pytest.raises(BadFrameError, match="frame 6 does not decode"):
@@ -137,7 +135,7 @@ def test_a_frame_of_the_source_that_cannot_be_read_fails_its_shot_with_its_own_e
 
 
 @pytest.mark.parametrize(("kind", "again"), [("independent", {5}), ("chain", {5, 6, 7}), ("keys", {4, 5, 6})])
-def test_redone_frames_are_made_again_with_what_depends_on_them_and_no_others(
+def test_redo_renders_frames_and_their_dependents_only(
     kind: str, again: set[int], burst: Path, style: Path, tmp_path: Path
 ) -> None:
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config(kind))
@@ -152,13 +150,11 @@ def test_redone_frames_are_made_again_with_what_depends_on_them_and_no_others(
     assert frame_files(folder) == right
     assert {event.frame for event in events if isinstance(event, FrameDone)} == again
     assert {int(path.stem) for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp} == again
-    assert any(isinstance(event, Warned) and "frames 5 are rendered again" in str(event) for event in events)
+    assert any("frames 5 are rendered again" in warning for warning in warnings_in(events))
 
 
-def test_frames_that_cannot_be_redone_are_refused_with_what_to_do(burst: Path, style: Path, tmp_path: Path) -> None:
-    kept_none = config("independent")
-    kept_none = kept_none.model_copy(update={"output": kept_none.output.model_copy(update={"keep_frames": False})})
-    vidnst.render(burst, style=style, output=tmp_path / "out", config=kept_none)
+def test_impossible_redo_is_refused(burst: Path, style: Path, tmp_path: Path) -> None:
+    vidnst.render(burst, style=style, output=tmp_path / "out", config=config("independent", keep_frames=False))
     request = recall_request(tmp_path / "out.vidnst", {})
     with pytest.raises(RunError, match=r"has kept no frames.*--restart.*--keep-frames"):
         run(request, redo=(3,), overwrite=True)
@@ -169,30 +165,28 @@ def test_frames_that_cannot_be_redone_are_refused_with_what_to_do(burst: Path, s
         run(recall_request(tmp_path / "kept.vidnst", {}), redo=(3, 8), overwrite=True)
 
 
-def test_states_that_are_gone_are_made_again_first_and_told(
+def test_redo_renders_missing_states_first(
     burst: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: object, **options: object) -> None:
         raise DiskFullError("no space left", "make room")
 
-    look = config("chain")
-    look = look.model_copy(update={"output": look.output.model_copy(update={"keep_frames": False})})
     with monkeypatch.context() as patch:
         patch.setattr("vidnst.media.output.encode.encode", fail)
         with pytest.raises(DiskFullError):
-            vidnst.render(burst, style=style, output=tmp_path / "out", config=look)
+            vidnst.render(burst, style=style, output=tmp_path / "out", config=config("chain", keep_frames=False))
         folder, events = tmp_path / "out.vidnst", list[Event]()
         right = frame_files(folder)
         with pytest.raises(DiskFullError):
             run(recall_request(folder, {}), redo=(3,), on_event=events.append)
-    (told,) = (str(event) for event in events if isinstance(event, Warned))
-    assert "frames 3 are rendered again, 5 pieces of work" in told
-    assert "and 3 more whose states are no longer there" in told
+    (warning,) = warnings_in(events)
+    assert "frames 3 are rendered again, 5 pieces of work" in warning
+    assert "and 3 more whose states are no longer there" in warning
     assert len([event for event in events if isinstance(event, FrameDone)]) == FRAMES
     assert frame_files(folder) == right
 
 
-def test_lists_of_frames_are_read_and_written() -> None:
+def test_frame_lists_are_parsed_and_formatted() -> None:
     assert parse_frames("7, 30-32,31") == (7, 30, 31, 32)
     assert spans((32, 7, 30, 31, 9)) == "7, 9, 30-32"
     for wrong in ("", "a", "5-3", "1,,2", "-4", "1-", "0-999999999"):
@@ -200,21 +194,21 @@ def test_lists_of_frames_are_read_and_written() -> None:
             parse_frames(wrong)
 
 
-def spoil(kind: str, state: State) -> State:
-    """A defect as machines make them."""
-    if kind == "black":
-        return np.zeros_like(state)
-    if kind == "flat":
-        return np.full_like(state, 30_000)
-    if kind == "noise":
-        return np.random.default_rng(3).integers(0, 65536, state.shape, np.uint16)
-    return np.clip(state.astype(np.int64) + 20 * 257, 0, 65535).astype(np.uint16)
+def spoil(kind: str, result: StylizeResult) -> StylizeResult:
+    """Return a picture with a defect as hardware makes it."""
+    image = {
+        "black": torch.zeros_like(result.image),
+        "flat": torch.full_like(result.image, 0.45),
+        "noise": torch.rand(result.image.shape, generator=torch.Generator().manual_seed(3)),
+        "bright": (result.image + 20 / 255).clamp(0, 1),
+    }[kind]
+    return replace(result, image=image)
 
 
 @pytest.mark.parametrize(
     ("kind", "lasting"), [("black", False), ("flat", False), ("noise", False), ("bright", False), ("noise", True)]
 )
-def test_a_spoilt_frame_is_made_again_and_listed_whatever_the_workers(
+def test_suspect_frame_is_retried_for_any_worker_count(
     kind: str,
     lasting: bool,
     burst: Path,
@@ -223,69 +217,62 @@ def test_a_spoilt_frame_is_made_again_and_listed_whatever_the_workers(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = StyleWorker._stylize
     seeds: list[int] = []
 
-    def spoilt(self: StyleWorker, stylizer: object, job: StylizeJob, **options: object) -> Stylized:
-        result = whole(self, stylizer, job, **options)  # type: ignore[arg-type]
+    def spoilt(job: StylizeJob, memory_mode: MemoryMode, seed: int, attempt: Stylize) -> StylizeResult:
+        result = attempt()
         if job.node != StateId(6, 1):
             return result
-        seeds.append(job.seed)
-        return replace(result, state=spoil(kind, result.state)) if lasting or len(seeds) % 2 else result
+        seeds.append(seed)
+        return spoil(kind, result) if lasting or len(seeds) % 2 else result
 
-    monkeypatch.setattr(StyleWorker, "_stylize", spoilt)
+    wrap_stylizer(monkeypatch, spoilt)
     events: list[Event] = []
     made = []
     for workers in (1, 2):
         output = tmp_path / f"out{workers}"
         vidnst.render(burst, style=style, output=output, config=config(workers=workers), on_event=events.append)
-        made.append(frame_files(output.with_name(f"{output.name}.vidnst")))
+        made.append(frame_files(run_folder(output)))
     assert made[0] == made[1]
-    assert (made[0] == undisturbed) is not lasting  # nothing random is in this look, so another seed mends it
+    assert (made[0] == undisturbed) is not lasting  # nothing random here: any seed gives the same frame
     assert len(seeds) == 4
     assert len(set(seeds)) == 2
-    told = [event for event in events if isinstance(event, Suspected)]
-    assert [(event.node, event.mended) for event in told] == [("6.1", not lasting)] * 2
+    suspects = [event for event in events if isinstance(event, Suspected)]
+    assert [(event.node, event.mended) for event in suspects] == [("6.1", not lasting)] * 2
     measured = json.loads((tmp_path / "out1.vidnst" / "measure.json").read_text())
     assert list(measured["suspects"]) == (["6"] if lasting else [])
-    assert len([event for event in events if isinstance(event, Warned) and "looks wrong" in str(event)]) == 2 * lasting
+    assert len([warning for warning in warnings_in(events) if "looks wrong" in warning]) == 2 * lasting
 
 
-def test_without_the_gate_a_spoilt_frame_is_taken_unseen(
+def test_without_quality_gate_no_frame_is_suspected(
     burst: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = StyleWorker._stylize
-
-    def black(self: StyleWorker, stylizer: object, job: StylizeJob, **options: object) -> Stylized:
-        result = whole(self, stylizer, job, **options)  # type: ignore[arg-type]
-        return replace(result, state=spoil("black", result.state))
-
-    monkeypatch.setattr(StyleWorker, "_stylize", black)
+    wrap_stylizer(monkeypatch, lambda job, memory_mode, seed, attempt: spoil("black", attempt()))
     events: list[Event] = []
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config(gate=False), on_event=events.append)
     assert not [event for event in events if isinstance(event, Suspected)]
 
 
-def test_every_state_is_looked_at_once_and_frames_redone_come_out_the_same(
+def test_quality_gate_checks_each_state_once(
     burst: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked: list[bytes] = []
+    checked: list[bytes] = []
 
-    def looking(picture: State) -> NDArray[np.float32]:
+    def checking(picture: State) -> NDArray[np.float32]:
         if picture.dtype == np.uint16:
-            looked.append(picture.tobytes())
+            checked.append(picture.tobytes())
         return thumbnail_luma(picture)
 
-    monkeypatch.setattr("vidnst.farm.workers.thumbnail_luma", looking)
+    monkeypatch.setattr("vidnst.farm.workers.thumbnail_luma", checking)
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config())
-    assert len(looked) == len(set(looked)) == 2 * FRAMES  # a pass after the first
+    assert len(checked) == len(set(checked)) == 2 * FRAMES  # the first pass and one more
     before = frame_files(tmp_path / "out.vidnst")
     run(recall_request(tmp_path / "out.vidnst", {}), redo=(5,), overwrite=True)
-    assert len(looked) > 2 * FRAMES
+    assert len(checked) > 2 * FRAMES
     assert frame_files(tmp_path / "out.vidnst") == before
 
 
-def test_frames_to_redo_are_checked_on_the_command_line(burst: Path, style: Path, tmp_path: Path) -> None:
+def test_command_line_checks_frames_to_redo(burst: Path, style: Path, tmp_path: Path) -> None:
     arguments = ["render", str(burst), "-s", str(style), "-o", str(tmp_path / "out")]
     assert isinstance(CliRunner().invoke(app, [*arguments, "--redo", "3-1"]).exception, ConfigError)
     both = CliRunner().invoke(app, [*arguments, "--redo", "3", "--restart"]).exception

@@ -1,4 +1,4 @@
-"""Frames packed and measured while others are painted: the same files as afterwards, and nothing left lying about."""
+"""Encoding and measuring while frames are rendered: the same files as afterwards, and no leftovers."""
 
 import json
 import os
@@ -6,45 +6,49 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
-import torch
 from support.media import write_burst, write_flash_and_beep, write_style
-from support.renders import frame_files, logged_events
+from support.processes import wait_until
+from support.renders import (
+    SLIM_BACKBONE,
+    frame_files,
+    logged_events,
+    quick_config,
+    quick_settings,
+    run_folder,
+    warnings_in,
+    write_settings,
+)
+from support.stylizer_faults import Stylize, out_of_memory, with_pixels, wrap_stylizer
 
 import vidnst
 from vidnst.config import RenderConfig
-from vidnst.config.loader import build_config
 from vidnst.errors import CancelledError, EncoderError
-from vidnst.events import Event, FrameDone, Measured, Stage, Warned
-from vidnst.farm.workers import StyleWorker
+from vidnst.events import Event, FrameDone, Measured, OnEvent, Stage
+from vidnst.farm.jobs import StylizeJob
 from vidnst.media import ffmpeg
-from vidnst.media.output import png_stream
-from vidnst.media.output.encode import _Job
 from vidnst.parallel import ordered_results
+from vidnst.rendering import overlapped_output
 from vidnst.rendering.overlapped_output import AwaitedPaths, OverlappedOutput
 from vidnst.report.measure.meter import Meter
-from vidnst.runs.async_writer import WriteLimits
 from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode
+from vidnst.style.stylizer import StylizeResult
 
 FRAMES, CUT = 12, 7
-LOOK: dict[str, Any] = {
-    "model": {"backbone": "slim"},
-    "losses": {"style_layers": {"relu1_1": 1}, "content_layers": {"relu1_1": 1}},
-    "optimize": {"iterations": 2, "scales": 1},
-    "schedule": {"kind": "independent"},
-    "farm": {"executor": "inline", "threads": 1, "workers": 1, "gate": False},
-    "output": {"keep_frames": True},
-}
-
-
-def look(**sections: dict[str, Any]) -> RenderConfig:
-    return build_config({**LOOK, **{name: {**LOOK.get(name, {}), **values} for name, values in sections.items()}})
+SETTINGS = quick_settings(
+    SLIM_BACKBONE,
+    optimize={"iterations": 2},
+    schedule={"kind": "independent"},
+    farm={"workers": 1, "gate": False},
+    output={"measure": True},
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +61,20 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has ffmpeg begin with the first frame: it looks at 5 MB of what it is given, which is all of a small clip."""
-    whole = _Job._picture_input
-    monkeypatch.setattr(_Job, "_picture_input", lambda job: ["-probesize", "32", *whole(job)])
+def eager_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ffmpeg encodes from the first frame on: by default it probes 5 MB of its input, which is all of a small clip."""
+    run = ffmpeg.run
+
+    def run_eagerly(arguments: Sequence[str], **options: Any) -> None:
+        at = list(arguments).index("pipe:0") - 1
+        run([*arguments[:at], "-probesize", "32", *arguments[at:]], **options)
+
+    monkeypatch.setattr(ffmpeg, "run", run_eagerly)
 
 
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch) -> list["subprocess.Popen[bytes]"]:
-    """All that were started."""
+    """The processes that ffmpeg was started in."""
     started: list[subprocess.Popen[bytes]] = []
 
     class Popen(subprocess.Popen):  # type: ignore[type-arg]
@@ -78,98 +87,100 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> list["subprocess.Popen[bytes]"
 
 
 @pytest.fixture
-def named(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """For each output whether it was packed early."""
-    told: list[bool] = []
-    whole = OverlappedOutput.name_output
+def overlapped(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """For each output whether it was encoded while frames were rendered."""
+    results: list[bool] = []
+    original = OverlappedOutput.name_output
 
-    def name_output(early: OverlappedOutput, *arguments: Any) -> bool:
-        told.append(whole(early, *arguments))
-        return told[-1]
+    def name_output(output: OverlappedOutput, *arguments: Any) -> bool:
+        results.append(original(output, *arguments))
+        return results[-1]
 
     monkeypatch.setattr(OverlappedOutput, "name_output", name_output)
-    return told
+    return results
 
 
-def paint(media: Path, output: Path, config: RenderConfig, source: str = "burst", **options: Any) -> list[Event]:
-    told: list[Event] = []
+def render(media: Path, output: Path, config: RenderConfig, source: str = "burst", **options: Any) -> list[Event]:
+    events: list[Event] = []
     listen = options.pop("listen", lambda event: None)
 
     def on_event(event: Event) -> None:
-        told.append(event)
+        events.append(event)
         listen(event)
 
     output.parent.mkdir(exist_ok=True)
     style = media / "style.png"
     vidnst.render(media / source, style=style, output=output, config=config, on_event=on_event, **options)
-    return told
+    return events
 
 
-def ordinary(media: Path, output: Path, config: RenderConfig, source: str = "burst") -> Path:
-    """The output of a render of which nothing is packed or measured before all is painted."""
+def render_in_sequence(media: Path, output: Path, config: RenderConfig, source: str = "burst") -> Path:
+    """Render first and encode and measure afterwards, for lack of space; return the output."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(OverlappedOutput, "_suits", lambda early: False)
-        paint(media, output, config, source)
+        patch.setattr(overlapped_output, "free_bytes", lambda path: 0)
+        render(media, output, config, source)
     return output
 
 
-def folder_of(output: Path) -> Path:
-    (folder,) = output.parent.glob("*.vidnst")
-    return folder
+def measurement(output: Path) -> bytes:
+    return (run_folder(output) / "measure.json").read_bytes()
 
 
-def parts(output: Path) -> list[Path]:
+def part_files(output: Path) -> list[Path]:
     return [path for path in output.parent.rglob("*") if ".part" in path.name]
 
 
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "keys in two shots": ("burst", "o.mp4", {"schedule": {"kind": "keys", "spacing": 3}, "input": {"shots": [CUT]}}),
-    "chains side by side": ("burst", "o.mp4", {"schedule": {"kind": "chain"}, "input": {"shots": [CUT]}}),
+    "two chains": ("burst", "o.mp4", {"schedule": {"kind": "chain"}, "input": {"shots": [CUT]}}),
     "16 bits": ("burst", "o.mov", {"output": {"bits": 16}}),
     "sound": ("beep.mkv", "o.mp4", {"output": {"keep_frames": False}}),
     "two passes of the encoder": ("burst", "o.gif", {}),
-    "nothing painted": ("beep.mkv", "o.mp4", {"optimize": {"iterations": 0}}),
+    "no iterations": ("beep.mkv", "o.mp4", {"optimize": {"iterations": 0}}),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_output_and_numbers_are_those_of_a_render_that_packs_in_the_end(
-    case: str, media: Path, tmp_path: Path, named: list[bool]
+def test_overlapped_output_keeps_bytes_and_measurement(
+    case: str, media: Path, tmp_path: Path, overlapped: list[bool]
 ) -> None:
     source, name, sections = CASES[case]
-    config = look(**sections)
-    told = paint(media, tmp_path / "early" / name, config, source)
-    right = ordinary(media, tmp_path / "ordinary" / name, config, source)
-    assert named == [True, False]
-    assert (tmp_path / "early" / name).read_bytes() == right.read_bytes()
-    numbers = [folder_of(path) / "measure.json" for path in (tmp_path / "early" / name, right)]
-    assert numbers[0].exists() == (case != "nothing painted")
-    if numbers[0].exists():
-        assert numbers[0].read_bytes() == numbers[1].read_bytes()
-        assert json.loads(numbers[0].read_text())["losses"].keys() == {"content", "style"}
-    stages = [(event.stage, event.done) for event in told if isinstance(event, Stage)]
+    config = quick_config(SETTINGS, sections)
+    events = render(media, tmp_path / "overlapped" / name, config, source)
+    expected = render_in_sequence(media, tmp_path / "sequence" / name, config, source)
+    assert overlapped == [True, False]
+    assert (tmp_path / "overlapped" / name).read_bytes() == expected.read_bytes()
+    measured = (run_folder(expected) / "measure.json").exists()
+    assert measured == (case != "no iterations")
+    if measured:
+        assert measurement(tmp_path / "overlapped" / name) == measurement(expected)
+        assert json.loads(measurement(expected))["losses"].keys() == {"content", "style"}
+    stages = [(event.stage, event.done) for event in events if isinstance(event, Stage)]
     assert ("encoding", 0) in stages
     assert ("encoding", FRAMES) in stages
-    assert (("measuring", FRAMES) in stages) == numbers[0].exists()
+    assert (("measuring", FRAMES) in stages) == measured
     assert not [path for path in tmp_path.rglob("*") if ".part" in path.name]
 
 
-def test_a_frame_is_packed_and_measured_before_the_last_one_is_painted(
-    media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: list[bool]
+def test_frames_are_encoded_and_measured_while_rendering(
+    media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overlapped: list[bool]
 ) -> None:
     fed, measured = threading.Event(), threading.Event()
-    read, keep = png_stream._png, Meter.keep
+    run, keep = ffmpeg.run, Meter.keep
 
-    def reading(path: Path, size: tuple[int, int]) -> bytes:
-        data = read(path, size)
-        fed.set()
-        return data
+    def running(arguments: Sequence[str], *, feed: Iterable[bytes], **options: Any) -> None:
+        def feeding() -> Iterator[bytes]:
+            for piece in feed:
+                yield piece
+                fed.set()
+
+        run(arguments, feed=feeding(), **options)
 
     def keeping(meter: Meter, row: Any) -> None:
         keep(meter, row)
         measured.set()
 
-    monkeypatch.setattr(png_stream, "_png", reading)
+    monkeypatch.setattr(ffmpeg, "run", running)
     monkeypatch.setattr(Meter, "keep", keeping)
     seen: list[bool] = []
 
@@ -177,24 +188,18 @@ def test_a_frame_is_packed_and_measured_before_the_last_one_is_painted(
         if isinstance(event, FrameDone) and event.frames_done == FRAMES - 1:
             seen.extend([fed.wait(60), measured.wait(60)])
 
-    paint(media, tmp_path / "o.mp4", look(), listen=listen)
+    render(media, tmp_path / "o.mp4", quick_config(SETTINGS), listen=listen)
     assert seen == [True, True]
-    assert named == [True]
-
-
-@pytest.fixture
-def promptly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has every result written before the next one is taken, so that what is told is never far behind what is made."""
-    monkeypatch.setattr("vidnst.runs.async_writer._ROOM", WriteLimits(1))
+    assert overlapped == [True]
 
 
 @pytest.mark.parametrize(
     "sections",
     [{"schedule": {"kind": "chain"}}, {"optimize": {"iterations": 0}, "filters": {"before": ["palette:4"]}}],
-    ids=["painted in threads of this process", "filtered only"],
+    ids=["stylized in threads", "filtered only"],
 )
-def test_opencv_has_the_threads_that_workers_give_it_when_frames_were_measured_beside_them(
-    sections: dict[str, Any], media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: list[bool]
+def test_overlapped_measurement_keeps_opencv_threads(
+    sections: dict[str, Any], media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overlapped: list[bool]
 ) -> None:
     threads, measured, seen = cv2.getNumThreads(), threading.Event(), set[int]()
     keep = Meter.keep
@@ -212,44 +217,43 @@ def test_opencv_has_the_threads_that_workers_give_it_when_frames_were_measured_b
             seen.add(cv2.getNumThreads())
 
     try:
-        paint(media, tmp_path / "o.mp4", look(**sections, farm=farm), listen=listen)
-        assert named == [True]
+        render(media, tmp_path / "o.mp4", quick_config(SETTINGS, sections, farm=farm), listen=listen)
+        assert overlapped == [True]
         assert seen == {3 if "schedule" in sections else 1}
         assert cv2.getNumThreads() == 3
     finally:
         cv2.setNumThreads(threads)
 
 
-@pytest.mark.usefixtures("eager", "promptly")
-def test_a_render_that_is_stopped_leaves_no_part_and_no_process_and_goes_on_to_the_same_bytes(
-    media: Path, tmp_path: Path, processes: list["subprocess.Popen[bytes]"], named: list[bool]
+@pytest.mark.usefixtures("eager_ffmpeg", "immediate_writes")
+def test_stopped_render_leaves_no_part_file_and_no_process(
+    media: Path, tmp_path: Path, processes: list["subprocess.Popen[bytes]"], overlapped: list[bool]
 ) -> None:
-    right = ordinary(media, tmp_path / "right" / "o.mp4", look())
-    output, seen, there = tmp_path / "stopped" / "o.mp4", 0, False
+    expected = render_in_sequence(media, tmp_path / "sequence" / "o.mp4", quick_config(SETTINGS))
+    output, seen, encoding = tmp_path / "stopped" / "o.mp4", 0, False
     processes.clear()
 
     def listen(event: Event) -> None:
-        nonlocal seen, there
+        nonlocal seen, encoding
         seen += isinstance(event, FrameDone)
-        if seen == FRAMES // 2 and not there:
-            there = wait_for(lambda: bool(parts(output)))
+        if seen == FRAMES // 2 and not encoding:
+            encoding = wait_until(lambda: bool(part_files(output)))
 
     for stopped in (True, False):
         if stopped:
             with pytest.raises(CancelledError):
-                paint(media, output, look(), listen=listen, cancelled=lambda: seen >= FRAMES // 2)
-            assert there
+                render(media, output, quick_config(SETTINGS), listen=listen, cancelled=lambda: seen >= FRAMES // 2)
+            assert encoding
             assert not output.exists()
-            assert FRAMES // 2 <= len(frame_files(folder_of(output))) < FRAMES
+            assert FRAMES // 2 <= len(frame_files(run_folder(output))) < FRAMES
         else:
-            paint(media, output, look())
-        assert not parts(output)
+            render(media, output, quick_config(SETTINGS))
+        assert not part_files(output)
         assert processes
         assert all(process.poll() is not None for process in processes)
-    assert output.read_bytes() == right.read_bytes()
-    assert named == [False, True]
-    numbers = [(folder_of(path) / "measure.json").read_bytes() for path in (output, right)]
-    assert numbers[0] == numbers[1]
+    assert output.read_bytes() == expected.read_bytes()
+    assert overlapped == [False, True]
+    assert measurement(output) == measurement(expected)
 
 
 KILLED = """
@@ -258,10 +262,13 @@ from pathlib import Path
 import vidnst.cli.progress
 from vidnst.__main__ import main
 from vidnst.rendering.overlapped_output import AwaitedPaths
-from vidnst.media.output.encode import _Job
+from vidnst.media import ffmpeg
 
-whole, add, part = _Job._picture_input, AwaitedPaths.add, Path(sys.argv.pop(1))
-_Job._picture_input = lambda job: ["-probesize", "32", *whole(job)]
+run, add, part = ffmpeg.run, AwaitedPaths.add, Path(sys.argv.pop(1))
+
+def run_eagerly(arguments, **options):
+    at = arguments.index("pipe:0") - 1
+    run([*arguments[:at], "-probesize", "32", *arguments[at:]], **options)
 
 def die(arriving, place):
     add(arriving, place)
@@ -271,42 +278,30 @@ def die(arriving, place):
         os.kill(os.getpid(), signal.SIGKILL)
 
 AwaitedPaths.add = die
+ffmpeg.run = run_eagerly
 main()
 """
 
 
-def test_a_render_that_is_killed_goes_on_to_the_same_bytes_and_leaves_nothing_of_what_was_packed(
-    media: Path, tmp_path: Path
-) -> None:
-    output, settings = tmp_path / "killed" / "o.mp4", tmp_path / "settings.yaml"
-    right = ordinary(media, tmp_path / "right" / "o.mp4", look())
+def test_killed_render_resumes_to_same_bytes_without_part_file(media: Path, tmp_path: Path) -> None:
+    output, settings = tmp_path / "killed" / "o.mp4", write_settings(tmp_path / "settings.yaml", SETTINGS)
+    expected = render_in_sequence(media, tmp_path / "sequence" / "o.mp4", quick_config(SETTINGS))
     output.parent.mkdir()
-    settings.write_text(json.dumps(LOOK))  # JSON is YAML
     arguments = ["render", str(media / "burst"), "--style", str(media / "style.png"), "-o", str(output)]
     part = output.parent / "o.mp4.vidnst" / ".output.part.mp4"
     command = [sys.executable, "-c", KILLED, str(part), *arguments, "--config", str(settings)]
     killed = subprocess.run(command, capture_output=True, check=False, timeout=120)
     assert killed.returncode == -signal.SIGKILL
     assert part.exists()
-    assert [path.name for path in output.parent.iterdir()] == [folder_of(output).name]
-    assert wait_for(lambda: not ffmpeg_writes(part))
-    paint(media, output, look())
-    assert output.read_bytes() == right.read_bytes()
-    assert not parts(output)
-
-
-def wait_for(what: Callable[[], bool], seconds: float = 60) -> bool:
-    """Whether it comes to be in time."""
-    over = threading.Event()
-    for _ in range(int(seconds * 50)):
-        if what():
-            return True
-        over.wait(0.02)
-    return False
+    assert [path.name for path in output.parent.iterdir()] == [run_folder(output).name]
+    assert wait_until(lambda: not ffmpeg_writes(part))
+    render(media, output, quick_config(SETTINGS))
+    assert output.read_bytes() == expected.read_bytes()
+    assert not part_files(output)
 
 
 def ffmpeg_writes(part: Path) -> bool:
-    """Whether any process was told to write there."""
+    """Tell whether an ffmpeg process has a part file on its command line."""
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if os.fsencode(part) in entry.read_bytes() and b"ffmpeg" in entry.read_bytes():
@@ -316,9 +311,9 @@ def ffmpeg_writes(part: Path) -> bool:
     return False
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, *, times: int) -> threading.Event:
-    """Have so many runs of ffmpeg that pack end badly, the first of them while frames are painted."""
-    whole, failed, left = ffmpeg.run, threading.Event(), times
+def fail_ffmpeg(monkeypatch: pytest.MonkeyPatch, *, times: int) -> threading.Event:
+    """Have some runs of ffmpeg fail after their first frame; return an event that is set at the first failure."""
+    original, failed, left = ffmpeg.run, threading.Event(), times
 
     def run(arguments: Any, **options: Any) -> None:
         nonlocal left
@@ -327,112 +322,109 @@ def failing(monkeypatch: pytest.MonkeyPatch, *, times: int) -> threading.Event:
             next(iter(options["feed"]))
             failed.set()
             raise EncoderError("ffmpeg failed with status 187: no such luck")
-        whole(arguments, **options)
+        original(arguments, **options)
 
     monkeypatch.setattr(ffmpeg, "run", run)
     return failed
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_an_encoder_that_fails_disturbs_no_painting_and_is_told_of_when_all_is_painted(
-    times: int, media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: list[bool]
+def test_encoder_failure_is_raised_after_all_frames(
+    times: int, media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overlapped: list[bool]
 ) -> None:
-    right = ordinary(media, tmp_path / "right" / "o.mp4", look())
-    failed = failing(monkeypatch, times=times)
-    output, told, early = tmp_path / "failed" / "o.mp4", list[Event](), list[bool]()
+    expected = render_in_sequence(media, tmp_path / "sequence" / "o.mp4", quick_config(SETTINGS))
+    failed = fail_ffmpeg(monkeypatch, times=times)
+    output, events, failed_early = tmp_path / "failed" / "o.mp4", list[Event](), list[bool]()
 
     def listen(event: Event) -> None:
-        told.append(event)
+        events.append(event)
         if isinstance(event, FrameDone) and event.frames_done == FRAMES - 1:
-            early.append(failed.wait(60))
+            failed_early.append(failed.wait(60))
 
-    if times == 1:  # tried again in the end
-        paint(media, output, look(), listen=listen)
-        assert output.read_bytes() == right.read_bytes()
+    if times == 1:  # encoding is tried again after the last frame
+        render(media, output, quick_config(SETTINGS), listen=listen)
+        assert output.read_bytes() == expected.read_bytes()
     else:
         with pytest.raises(EncoderError, match="status 187: no such luck"):
-            paint(media, output, look(), listen=listen)
+            render(media, output, quick_config(SETTINGS), listen=listen)
         assert not output.exists()
-        assert len(logged_events(folder_of(output), "unwritten")) == 1
-    assert early == [True]
-    assert named[1:] == [False]
-    assert sum(isinstance(event, FrameDone) for event in told) == FRAMES
-    assert frame_files(folder_of(output)) == frame_files(folder_of(right))
-    assert not parts(output)
+        assert len(logged_events(run_folder(output), "unwritten")) == 1
+    assert failed_early == [True]
+    assert overlapped[1:] == [False]
+    assert sum(isinstance(event, FrameDone) for event in events) == FRAMES
+    assert frame_files(run_folder(output)) == frame_files(run_folder(expected))
+    assert not part_files(output)
 
 
-def test_a_measurement_that_fails_early_is_made_in_the_end(
+def test_failed_overlapped_measurement_is_repeated(
     media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = ordinary(media, tmp_path / "right" / "o.mp4", look())
+    expected = render_in_sequence(media, tmp_path / "sequence" / "o.mp4", quick_config(SETTINGS))
 
     def fail(*arguments: Any, **options: Any) -> None:
         raise MemoryError
 
     monkeypatch.setattr("vidnst.rendering.measure_output.measure_coming", fail)
-    told = paint(media, tmp_path / "early" / "o.mp4", look())
-    assert any(isinstance(event, Measured) for event in told)
-    numbers = [(folder_of(path) / "measure.json").read_bytes() for path in (right, tmp_path / "early" / "o.mp4")]
-    assert numbers[0] == numbers[1]
+    events = render(media, tmp_path / "overlapped" / "o.mp4", quick_config(SETTINGS))
+    assert any(isinstance(event, Measured) for event in events)
+    assert measurement(tmp_path / "overlapped" / "o.mp4") == measurement(expected)
 
 
 @pytest.mark.usefixtures("without_bfloat16")
-def test_what_was_done_early_is_thrown_away_where_frames_are_made_again(
-    media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: list[bool]
+def test_overlapped_output_is_dropped_if_frames_are_redone(
+    media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overlapped: list[bool]
 ) -> None:
-    whole = StyleWorker._paint
-
-    def painting(worker: StyleWorker, stylizer: Any, job: Any, memory_mode: MemoryMode, **options: Any) -> Any:
+    def stylize(job: StylizeJob, memory_mode: MemoryMode, seed: int, attempt: Stylize) -> StylizeResult:
         if job.node.frame == FRAMES - 2 and memory_mode == NO_SAVINGS:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        result = whole(worker, stylizer, job, memory_mode, **options)
-        result.state[0, :] = 0 if memory_mode == NO_SAVINGS else 65535  # what a picture says about how it was painted
-        return result
+            raise out_of_memory()
+        return with_pixels(attempt(), np.s_[0, :], 0 if memory_mode == NO_SAVINGS else 65535)  # shows the memory mode
 
-    monkeypatch.setattr(StyleWorker, "_paint", painting)
-    right = ordinary(media, tmp_path / "right" / "o.mp4", look())
-    told = paint(media, tmp_path / "early" / "o.mp4", look())
-    assert any(isinstance(event, Warned) and "memory runs short" in event.message for event in told)
-    assert sum(isinstance(event, FrameDone) for event in told) > FRAMES
-    assert named == [False, False]
-    assert (tmp_path / "early" / "o.mp4").read_bytes() == right.read_bytes()
-    numbers = [(folder_of(path) / "measure.json").read_bytes() for path in (right, tmp_path / "early" / "o.mp4")]
-    assert numbers[0] == numbers[1]
-    assert not parts(tmp_path / "early" / "o.mp4")
+    wrap_stylizer(monkeypatch, stylize)
+    expected = render_in_sequence(media, tmp_path / "sequence" / "o.mp4", quick_config(SETTINGS))
+    events = render(media, tmp_path / "overlapped" / "o.mp4", quick_config(SETTINGS))
+    assert any("memory runs short" in warning for warning in warnings_in(events))
+    assert sum(isinstance(event, FrameDone) for event in events) > FRAMES
+    assert overlapped == [False, False]
+    assert (tmp_path / "overlapped" / "o.mp4").read_bytes() == expected.read_bytes()
+    assert measurement(tmp_path / "overlapped" / "o.mp4") == measurement(expected)
+    assert not part_files(tmp_path / "overlapped" / "o.mp4")
 
 
 @pytest.mark.parametrize(
     ("name", "sections"),
     [("o", {}), ("o.mp4", {"photo": {"enabled": True}})],
-    ids=["a folder of frames", "frames that are worked on further"],
+    ids=["a folder of frames", "frames with effects"],
 )
-def test_nothing_is_done_early_where_it_would_not_be_final_or_not_encoded(
+def test_output_does_not_overlap_if_frames_are_not_final(
     name: str, sections: dict[str, Any], media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: Any) -> None:
-        raise AssertionError
+    follow, listeners = OverlappedOutput.following, list[tuple[object, object]]()
 
-    monkeypatch.setattr(OverlappedOutput, "_pack", fail)
-    monkeypatch.setattr(OverlappedOutput, "_measure", fail)
-    paint(media, tmp_path / name, look(**sections, output={"measure": False}))
+    def following(output: OverlappedOutput, frames: Collection[int], on_event: OnEvent) -> OnEvent:
+        listeners.append((on_event, follow(output, frames, on_event)))
+        return listeners[-1][1]
+
+    monkeypatch.setattr(OverlappedOutput, "following", following)
+    render(media, tmp_path / name, quick_config(SETTINGS, sections, output={"measure": False}))
+    assert all(original is listener for original, listener in listeners), "frames are followed to encode them"
     assert (tmp_path / name).exists()
 
 
 @pytest.mark.parametrize("scarce", ["disk", "memory"])
-def test_nothing_is_done_early_where_there_is_little_room(
-    scarce: str, media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: list[bool]
+def test_output_does_not_overlap_if_space_is_scarce(
+    scarce: str, media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overlapped: list[bool]
 ) -> None:
-    place = {
+    function = {
         "disk": "vidnst.rendering.overlapped_output.free_bytes",
         "memory": "vidnst.runs.disk_space.host_bytes",
     }[scarce]
-    monkeypatch.setattr(place, lambda *_: 1 << 20)
-    paint(media, tmp_path / "o.mp4", look())
-    assert named == [False]
+    monkeypatch.setattr(function, lambda *_: 1 << 20)
+    render(media, tmp_path / "o.mp4", quick_config(SETTINGS))
+    assert overlapped == [False]
     assert (tmp_path / "o.mp4").exists()
 
 
-def test_files_are_given_as_they_come_and_none_is_when_one_comes_again() -> None:
+def test_awaited_paths_arrive_in_order_and_cancel_on_repeat() -> None:
     paths = [Path(str(number)) for number in range(4)]
     arriving, got = AwaitedPaths(paths), list[Path]()
 
@@ -443,7 +435,7 @@ def test_files_are_given_as_they_come_and_none_is_when_one_comes_again() -> None
         taking = pool.submit(take)
         for place in (1, 0):
             arriving.add(place)
-        assert wait_for(lambda: len(got) == 2)
+        assert wait_until(lambda: len(got) == 2)
         assert arriving.missing == 2
         arriving.add(1)
         with pytest.raises(CancelledError):
@@ -453,7 +445,7 @@ def test_files_are_given_as_they_come_and_none_is_when_one_comes_again() -> None
         arriving[0]
 
 
-def test_how_many_are_begun_may_change_under_way() -> None:
+def test_ordered_results_follow_changing_look_ahead() -> None:
     asked, most = list[int](), [1]
 
     def pieces() -> Iterator[Callable[[], int]]:

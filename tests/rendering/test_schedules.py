@@ -1,4 +1,4 @@
-"""Whole renders by `keys`: the same bytes on any staff, shots apart, still things still, loops closed."""
+"""Renders by the `keys` schedule: the same bytes for any worker count, separate shots, steadiness, and loops."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -11,58 +11,43 @@ import pytest
 from numpy.typing import NDArray
 from support.media import write_pictures
 from support.moving_clip import MovingClip
+from support.renders import TWO_LAYERS, quick_config, quick_settings, warnings_in
 
 import vidnst
-from vidnst.config.loader import build_config
-from vidnst.events import Event, Warned
+from vidnst.events import Event
 from vidnst.frames import to_float
 from vidnst.media.images import read_image
 from vidnst.motion.flow import Flow
 from vidnst.motion.metrics import warp_error
 
-LOOK: dict[str, Any] = {
-    "losses": {"style_layers": {"relu1_1": 1, "relu2_1": 1}, "content_layers": {"relu2_1": 1}},
-    "optimize": {"iterations": 20, "scales": 1},
-    "schedule": {"spacing": 4, "passes": 2},
-    "model": {"weights": "random"},
-    "farm": {"executor": "inline", "threads": 1},
-}
-
-
-@pytest.fixture(scope="module")
-def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    blocks = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
-    folder = tmp_path_factory.mktemp("style")
-    return write_pictures(folder, [np.kron(blocks, np.ones((8, 8, 1), np.uint8))], "style.png")[0]
+SETTINGS = quick_settings(losses=TWO_LAYERS, optimize={"iterations": 20}, schedule={"spacing": 4, "passes": 2})
 
 
 def rendered(
     folder: Path, frames: list[NDArray[np.uint8]], style: Path, changes: Mapping[str, Any], name: str = "out"
 ) -> tuple[list[NDArray[Any]], list[Event]]:
-    """The frames that come out, and what was told."""
+    """Render frames; return those that come out, and the events."""
     source = folder / "source"
     if not source.exists():
         write_pictures(source, frames)
-    values = {section: {**LOOK.get(section, {}), **changes.get(section, {})} for section in {*LOOK, *changes}}
-    told: list[Event] = []
-    output = folder / name
-    config = build_config(values)
-    vidnst.render(source, style=style, output=output, config=config, restart=True, overwrite=True, on_event=told.append)
-    return [read_image(path) for path in sorted(output.glob("*.png"))], told
+    events: list[Event] = []
+    output, config = folder / name, quick_config(SETTINGS, changes)
+    vidnst.render(source, style=style, output=output, config=config, on_event=events.append)
+    return [read_image(path) for path in sorted(output.glob("*.png"))], events
 
 
-def test_frames_do_not_depend_on_the_number_of_workers_or_their_order(tmp_path: Path, style: Path) -> None:
+def test_keys_schedule_keeps_bytes_for_any_worker_count(tmp_path: Path, style: Path) -> None:
     clip = MovingClip(count=11, width=64, height=48, pan_px=(1.3, 0.4), square_px=12, square_step_px=(2, 1))
-    found = [
+    clips = [
         rendered(tmp_path, clip.all_pixels(), style, {"farm": {"workers": workers}}, f"out{workers}")[0]
         for workers in (1, 3)
     ]
-    assert len(found[0]) == 11
-    for one, three in zip(*found, strict=True):
+    assert len(clips[0]) == 11
+    for one, three in zip(*clips, strict=True):
         np.testing.assert_array_equal(one, three)
 
 
-def test_a_shot_looks_the_same_whatever_comes_before_and_after_it(tmp_path: Path, style: Path) -> None:
+def test_shots_are_independent(tmp_path: Path, style: Path) -> None:
     first = MovingClip(count=5, width=64, height=48, pan_px=(1, 0), square_px=0, seed=1).all_pixels()
     second = MovingClip(count=6, width=64, height=48, pan_px=(0, 1), square_px=0, seed=7).all_pixels()
     both, _ = rendered(tmp_path / "both", first + second, style, {"input": {"shots": [5]}})
@@ -71,22 +56,22 @@ def test_a_shot_looks_the_same_whatever_comes_before_and_after_it(tmp_path: Path
         np.testing.assert_array_equal(joined, single)
 
 
-def test_a_locked_picture_holds_still_where_the_source_does(tmp_path: Path, style: Path) -> None:
+def test_static_lock_holds_still_parts_still(tmp_path: Path, style: Path) -> None:
     noise = np.random.default_rng(3)
     scene = MovingClip(count=9, width=64, height=48, square_px=14, square_step_px=(2, 0), square=(4, 16)).all_pixels()
     grain = [np.clip(f + noise.normal(0, 1.5, f.shape), 0, 255).astype(np.uint8) for f in scene]
     frames, _ = rendered(tmp_path, grain, style, {"motion": {"static_lock": 6.0}})
-    below = [frame[40:].astype(int) for frame in frames]  # the square never comes there
+    below = [frame[40:].astype(int) for frame in frames]  # the square never reaches these rows
     assert max(np.abs(one - below[0]).max() for one in below) <= 1
     moving = [frame[18:28].astype(int) for frame in frames]
     assert np.abs(moving[4] - moving[0]).max() > 20
 
 
 @pytest.mark.parametrize(("scales", "least"), [(1, 0.15), (2, 0.35)], ids=["one scale", "two scales"])
-def test_under_swinging_light_the_texture_stays_and_the_brightness_follows(
+def test_follow_light_keeps_texture_under_changing_light(
     tmp_path: Path, style: Path, scales: int, least: float
 ) -> None:
-    """At two scales the light is told by pictures of 32x24, which answer to it somewhat less."""
+    """At two scales brightness is first set at 32x24 pixels, which follow it somewhat less."""
     scene = MovingClip(count=1, width=64, height=48, square_px=0).frame(0)
     lights = [0.75 + 0.25 * np.cos(2 * np.pi * index / 8) for index in range(9)]
     source = [np.rint(scene * light * 255).astype(np.uint8) for light in lights]
@@ -115,8 +100,8 @@ def texture_motion(frames: list[NDArray[np.float32]]) -> float:
     return float(np.mean([np.abs(one - two).mean() for one, two in pairwise(level)]))
 
 
-def test_a_loop_closes(tmp_path: Path, style: Path) -> None:
-    """A texture that has gone round once: the last frame leads to the first, though both were begun from noise."""
+def test_loop_closes(tmp_path: Path, style: Path) -> None:
+    """A texture goes round once: the last frame leads to the first, though both start from noise."""
     noise = np.random.default_rng(3).integers(0, 256, (6, 16, 3), np.uint8)
     texture = cv2.resize(np.concatenate([noise] * 3, axis=1), (3 * 64, 48), interpolation=cv2.INTER_CUBIC)
     wide = np.asarray(texture[:, 64:128], np.uint8)
@@ -124,10 +109,10 @@ def test_a_loop_closes(tmp_path: Path, style: Path) -> None:
     vectors_px = np.zeros((48, 64, 2), np.float32)
     vectors_px[..., 0] = -4
     valid = np.full((48, 64), 255, np.uint8)
-    valid[:, :12] = valid[:, -12:] = 0  # what comes into view is painted anew
+    valid[:, :12] = valid[:, -12:] = 0  # what comes into view is painted from scratch
     steps = {}
     for loop in (False, True):
-        changes = {"schedule": {**LOOK["schedule"], "loop": loop}, "optimize": {"init": "noise", "iterations": 40}}
+        changes = {"schedule": {"loop": loop}, "optimize": {"init": "noise", "iterations": 40}}
         frames = [to_float(frame) for frame in rendered(tmp_path, source, style, changes, f"loop-{loop}")[0]]
         closing = warp_error(frames[0], frames[-1], Flow(vectors_px, valid))
         others = [warp_error(late, early, Flow(vectors_px, valid)) for early, late in pairwise(frames)]
@@ -136,8 +121,8 @@ def test_a_loop_closes(tmp_path: Path, style: Path) -> None:
     assert steps[True] < 0.1 * steps[False]
 
 
-def test_a_clip_with_cuts_is_no_loop_and_that_is_told(tmp_path: Path, style: Path) -> None:
+def test_loop_over_cuts_is_warned_of(tmp_path: Path, style: Path) -> None:
     clip = MovingClip(count=4, width=64, height=48)
     changes = {"schedule": {"loop": True}, "input": {"shots": [2]}, "optimize": {"iterations": 1}}
-    _, told = rendered(tmp_path, clip.all_pixels(), style, changes)
-    assert any("2 shots" in event.message for event in told if isinstance(event, Warned))
+    _, events = rendered(tmp_path, clip.all_pixels(), style, changes)
+    assert any("2 shots" in warning for warning in warnings_in(events))

@@ -1,4 +1,4 @@
-"""Styles as texts: what each part means, which file wins, and what is refused by name."""
+"""Styles as texts: the meaning of each part, files whose names look like parts, and errors."""
 
 from pathlib import Path
 
@@ -28,19 +28,19 @@ from vidnst.rendering.styles.style_spec import placed, placing_notes, read_style
         ("me@home/a.jpg", Style("me@home/a.jpg")),
     ],
 )
-def test_a_text_has_a_path_a_weight_a_moment_and_a_region(text: str, parts: Style) -> None:
+def test_style_text_has_path_weight_time_and_region(text: str, parts: Style) -> None:
     assert parse_style(text) == parts
     assert parse_style(str(parts)) == parts
 
 
 @pytest.mark.parametrize("name", ["a.jpg:45", "a.jpg@10s", "a@shot2", "a#sky", "a:4@5#b"])
-def test_a_file_whose_very_name_ends_so_wins(name: str, tmp_path: Path) -> None:
+def test_existing_file_name_wins_over_suffix_syntax(name: str, tmp_path: Path) -> None:
     (tmp_path / name).touch()
     assert parse_style(str(tmp_path / name)) == Style(str(tmp_path / name))
     assert parse_style(f"{tmp_path / name}:3@7#sky") == Style(str(tmp_path / name), 3, "7", (), "sky")
 
 
-def test_a_moment_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
+def test_invalid_style_time_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch()
     with pytest.raises(ConfigError, match=r"'noon' is not a valid moment for style .*a\.jpg"):
         parse_style(f"{tmp_path}/a.jpg@noon")
@@ -57,7 +57,7 @@ def clip(tmp_path: Path) -> ClipInfo:
     return probe(tmp_path / "clip")
 
 
-def test_a_picture_is_a_picture_and_a_video_or_a_folder_moves(tmp_path: Path, painting: str) -> None:
+def test_videos_and_folders_are_moving_styles(tmp_path: Path, painting: str) -> None:
     frames = [numbered_picture(index) for index in range(4)]
     video = write_video(tmp_path / "style.mp4", frames)
     write_pictures(tmp_path / "styles", frames)
@@ -73,7 +73,7 @@ def test_a_picture_is_a_picture_and_a_video_or_a_folder_moves(tmp_path: Path, pa
         np.testing.assert_array_equal(style.pixels, frames[0])
 
 
-def test_what_is_no_style_is_refused_by_name(tmp_path: Path) -> None:
+def test_invalid_style_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("hello")
     (tmp_path / "empty").mkdir()
     write_pictures(tmp_path / "grey", [np.full((32, 32, 3), 90, np.uint8)] * 3)
@@ -93,7 +93,7 @@ def notes(texts: list[str], clip: ClipInfo, **range_: int) -> list[str]:
     return placing_notes(styles, placed(styles, clip), clip, range_.get("start", 0), range_.get("end", 5))
 
 
-def test_a_moment_that_no_frame_sees_is_refused_and_one_behind_the_end_is_told(painting: str, clip: ClipInfo) -> None:
+def test_unreachable_style_times_are_refused_or_noted(painting: str, clip: ClipInfo) -> None:
     late = [f"{painting}@0", f"{painting}@20s"]
     (note,) = notes(late, clip)
     assert "a.png at 20s is never reached" in note
@@ -101,19 +101,19 @@ def test_a_moment_that_no_frame_sees_is_refused_and_one_behind_the_end_is_told(p
         notes([*late, f"{painting}@0:30"], clip)
 
 
-def test_a_moment_outside_the_range_alone_is_told(painting: str, clip: ClipInfo) -> None:
+def test_style_time_outside_range_is_noted(painting: str, clip: ClipInfo) -> None:
     timeline = [f"{painting}@0", f"{painting}@2", f"{painting}@4"]
     assert notes(timeline, clip) == []
     (note,) = notes(timeline, clip, end=2)
     assert "nothing of style a.png at 4 is seen in frames 0 to 1" in note
 
 
-def test_frame_numbers_seconds_and_timecodes_are_the_same_moments(painting: str, clip: ClipInfo) -> None:
+def test_frame_numbers_seconds_and_timecodes_agree(painting: str, clip: ClipInfo) -> None:
     entries = placed(read_styles([f"{painting}@{text}" for text in ("3", "0.12s", "0:00.12")]), clip)
     assert len({entry.at for entry in entries}) == 1
 
 
-def test_a_short_style_clip_is_told_to_be_played_round(tmp_path: Path, clip: ClipInfo) -> None:
+def test_short_moving_style_is_noted_to_loop(tmp_path: Path, clip: ClipInfo) -> None:
     write_pictures(tmp_path / "styles", [numbered_picture(index) for index in range(2)])
     (note,) = notes([str(tmp_path / "styles")], clip)
     assert "styles has 2 frames for 5: it is played round" in note

@@ -14,7 +14,7 @@ from support.media import write_pictures
 from support.moving_clip import MovingClip
 
 import vidnst
-from vidnst.cli.tables import show_measurement
+from vidnst.cli.tables.measurement import write_measurement
 from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config
 from vidnst.errors import BadFrameError, CancelledError, OutputError, RangeError, RunError, SourceError, StyleError
@@ -167,7 +167,7 @@ def test_a_person_sees_the_ratio_at_keys_of_the_clip_and_of_each_shot(capsys: py
     source = STILL.all_pixels()
     output = [lighter(picture, index % 2 + 9 * (index == 15)) for index, picture in enumerate(source)]
     found = measured(source, output, shots=[Shot(0, 10), Shot(10, 20)], keys=(5, 15))
-    show_measurement(found, as_json=False, per_frame=True)
+    write_measurement(found, as_json=False, per_frame=True)
     said = capsys.readouterr().out
     for words in ("20 frames of 64x48, 2 shots", "at key frames over elsewhere", "frames 0 to 9", "frames 10 to 19"):
         assert words in said

@@ -180,7 +180,7 @@ def test_the_command_says_where_the_report_is(tmp_path: Path) -> None:
 def test_the_command_to_repeat_gives_the_same_settings_and_styles(tmp_path: Path) -> None:
     config = settings(losses={"style_layers": {"relu1_1": 1, "relu2_1": 2.5}, "style_weight": 7}, input={"end": "2"})
     folder = rendered(tmp_path, config=config)
-    manifest = Manifest.read(folder / "run.json")
+    manifest = Manifest.read(folder)
     words = shlex.split(render_command(manifest))
     assert words[:3] == ["vidnst", "render", str(tmp_path / "in.mp4")]
     assert words[words.index("-o") + 1] == str(tmp_path / "out.mkv")

@@ -25,7 +25,7 @@ from vidnst.config.loader import build_config
 from vidnst.errors import ConfigError, RunError
 from vidnst.report.server.access import Guard, open_inside
 from vidnst.report.server.server import Server, serve
-from vidnst.runs.atomic_files import FolderLock
+from vidnst.runs.folder_lock import FolderLock
 
 TOKEN = "long-enough-to-guess"
 

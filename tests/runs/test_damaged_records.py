@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from safetensors.torch import save_file
 from support import media
 
-from vidnst.cli.commands.render_options import _masks
+from vidnst.cli.commands.render_options import mask_settings
 from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config, load_config, read_yaml
 from vidnst.config.style import parse_style
@@ -132,7 +132,7 @@ def test_any_style_text_is_a_style_or_an_error(text: str) -> None:
 @given(st.text(max_size=20) | st.builds("{}={}".format, st.text(max_size=8), st.text(max_size=8)))
 def test_any_region_text_is_a_mask_or_a_config_error(text: str) -> None:
     with suppress(ConfigError):
-        load_config(options=_masks([text]))
+        load_config(options=mask_settings([text]))
 
 
 QUICK = {

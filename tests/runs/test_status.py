@@ -17,8 +17,8 @@ from vidnst.config.loader import build_config
 from vidnst.errors import CancelledError, RunError
 from vidnst.runs import LogReader, RunLog, holds_run, lock_holder
 from vidnst.runs.async_writer import WriteLimits
-from vidnst.runs.atomic_files import FolderLock
 from vidnst.runs.discovery import look_at, read_batch
+from vidnst.runs.folder_lock import FolderLock
 from vidnst.runs.status import Watcher
 
 
@@ -56,7 +56,7 @@ def elsewhere(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     script = f"""
         import sys
         from pathlib import Path
-        from vidnst.runs.atomic_files import FolderLock
+        from vidnst.runs.folder_lock import FolderLock
         lock = FolderLock(Path({str(tmp_path / "lock")!r}))
         print("locked", flush=True)
         sys.stdin.read()

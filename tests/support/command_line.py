@@ -24,7 +24,7 @@ Vidnst = Callable[..., CommandResult]
 
 @contextmanager
 def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Vidnst]:
-    """Yield a function that runs commands; restores the signal handlers and the log level that these change."""
+    """Yield a function that runs commands; restores the signal handlers and the logger that these change."""
     from vidnst.__main__ import main
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -40,4 +40,6 @@ def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     yield run
     for number, handler in handlers.items():
         signal.signal(number, handler)
-    logging.getLogger("vidnst").setLevel(logging.NOTSET)
+    logger = logging.getLogger("vidnst")
+    logger.setLevel(logging.NOTSET)
+    logger.handlers.clear()

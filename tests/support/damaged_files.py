@@ -28,6 +28,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from support import media
 
 MAX_SECONDS = 60

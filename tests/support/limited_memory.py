@@ -11,7 +11,7 @@ from typing import Any
 
 import vidnst.style.network.precision
 from vidnst.__main__ import main
-from vidnst.farm.workers import StyleWorker
+from vidnst.style.stylizer import Stylizer, StylizeResult
 
 
 def address_space_bytes() -> int:
@@ -19,24 +19,24 @@ def address_space_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
-def limited_paint(limit_bytes: int) -> Callable[..., Any]:
-    """Return `StyleWorker._paint` with a limit on the address space that it adds."""
-    whole = StyleWorker._paint
+def limited_stylize(limit_bytes: int) -> Callable[..., StylizeResult]:
+    """Return `Stylizer.stylize` with a limit on the address space that it adds."""
+    original = Stylizer.stylize
 
-    def paint(*arguments: Any, **options: Any) -> Any:
+    def stylize(*arguments: Any, **options: Any) -> StylizeResult:
         before = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (address_space_bytes() + limit_bytes, before[1]))
         try:
-            return whole(*arguments, **options)
+            return original(*arguments, **options)
         finally:
             resource.setrlimit(resource.RLIMIT_AS, before)
 
-    return paint
+    return stylize
 
 
 if __name__ == "__main__":
     # As on devices without fast bfloat16, so that the same memory modes are tried everywhere.
     vidnst.style.network.precision.supports_bfloat16 = lambda device: False
-    StyleWorker._paint = limited_paint(int(sys.argv[1]) << 20)  # type: ignore[method-assign]
+    Stylizer.stylize = limited_stylize(int(sys.argv[1]) << 20)  # type: ignore[method-assign]
     sys.argv = ["vidnst", *sys.argv[2:]]
     main()

@@ -120,7 +120,7 @@ def photo(seed: int = 0, width: int = 96, height: int = 64) -> Picture:
 
 def painting(seed: int = 0, *, block_px: int = 8) -> Picture:
     """Draw eight by eight flat squares of `block_px` pixels."""
-    noise = np.random.default_rng(100 + seed).integers(0, 256, (8, 8, 3), np.uint8)
+    noise = np.random.default_rng(1 + seed).integers(0, 256, (8, 8, 3), np.uint8)
     return np.kron(noise, np.ones((block_px, block_px, 1), np.uint8))
 
 

@@ -21,7 +21,7 @@ QUICK: Settings = {
     "losses": ONE_LAYER,
     "optimize": {"iterations": 4, "scales": 1},
     "farm": {"executor": "inline", "threads": 1},
-    "output": {"keep_frames": True, "measure": False},
+    "output": {"keep_frames": True, "measure": False, "report": False},
 }
 """Renders a small clip in a second, to the same bytes on every machine: random filters, one thread for each worker."""
 

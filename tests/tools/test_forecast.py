@@ -240,7 +240,7 @@ def test_command_shows_memory_mode(request_: Request, tmp_path: Path) -> None:
     memory = ["--set", f"farm.memory_gib={(2**20 + 850 * 96 * 64) / 2**30}", "-o", str(tmp_path / "o.mp4")]
     said = CliRunner().invoke(commands.app, ["plan", str(request_.source), *options, *memory])
     assert said.exit_code == 0, said.output
-    assert "memory of a worker 0.01 GB, 0.0 GB there; with bfloat16 maps, recomputed maps 0.01 GB" in said.stdout
+    assert "memory of a worker 0.01 GB, 0.0 GB available; with bfloat16 maps, recomputed maps 0.01 GB" in said.stdout
 
 
 def test_command_sums_up_several_clips_as_json(request_: Request, tmp_path: Path) -> None:
@@ -366,5 +366,5 @@ def test_job_file_is_planned_and_errors_are_named(request_: Request, tmp_path: P
     (disk,) = told["total"]["disks"]
     assert (disk["clips"], disk["fits"], told["total"]["fits"]) == (1, True, False)
     assert not (tmp_path / "outs").exists()
-    with pytest.raises(ConfigError, match="--size is not for a file of jobs"):
+    with pytest.raises(ConfigError, match="--size cannot be combined with the job file"):
         planned(jobs, "--size", 40)

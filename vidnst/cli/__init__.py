@@ -1,1 +1,1 @@
-"""The command line: commands, tables, progress. Rich and typer live here and nowhere else."""
+"""The command line: commands, tables, progress. Only this package uses rich and typer."""

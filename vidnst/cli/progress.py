@@ -1,11 +1,11 @@
-"""What a person sees while something goes on: bars on a terminal, plain lines in a log, JSON for programs."""
+"""Progress of a running command: bars on a terminal, plain lines in a log file, JSON lines for programs."""
 
 import dataclasses
-import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -20,52 +20,61 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from vidnst.cli.tables import plain
-from vidnst.events import (
-    Event,
-    FrameDone,
-    JobChanged,
-    LessonDone,
-    Measured,
-    NodeFailed,
-    NodeGivenUp,
-    NodeStarted,
-    OnEvent,
-    RunStarted,
-    Stage,
-    Suspected,
-    Warned,
-    WorkerDied,
-    WorkerSetAside,
-    WorkerTakenBack,
+from vidnst import events
+from vidnst.cli.process import stop_on_signal
+from vidnst.cli.tables.basics import write_json_line
+from vidnst.events import Cancelled, Event, OnEvent
+from vidnst.formatting import format_clock
+
+_LINE_SECONDS = 10.0
+
+_MESSAGES = (
+    *(events.NodeFailed, events.WorkerDied, events.WorkerSetAside, events.WorkerTakenBack),
+    *(events.Suspected, events.Warned, events.Measured, events.JobChanged),
 )
 
-_PLAIN_SECONDS = 10.0
+_logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def progress(*, as_json: bool) -> Iterator[OnEvent]:
-    """A receiver of events that shows them: bars on a terminal, else a line now and then, or JSON lines on stdout."""
+def running(*, as_json: bool) -> Iterator[tuple[OnEvent, Cancelled]]:
+    """Show the progress of a command that can be stopped; yield a receiver of events, and whether to stop."""
+    stop = stop_on_signal()
+    with showing_progress(as_json=as_json) as on_event:
+        yield on_event, stop.is_set
+
+
+@contextmanager
+def showing_progress(*, as_json: bool) -> Iterator[OnEvent]:
+    """Yield a receiver of events that shows them as bars, as a plain line now and then, or as JSON lines on stdout."""
     if as_json:
-        yield _print_json
-    elif sys.stderr.isatty():
-        bars = _Bars()
-        with bars.progress:
-            yield bars
-    else:
-        yield _Lines()
+        yield _write_event
+        return
+    with ExitStack() as stack:
+        show: OnEvent
+        if sys.stderr.isatty():
+            show = bars = _Bars()
+            stack.enter_context(bars.progress)
+        else:
+            show = _Lines()
+
+        def on_event(event: Event) -> None:
+            _logger.debug("%r", event)
+            show(event)
+
+        yield on_event
 
 
 @contextmanager
-def showing() -> Iterator[Callable[[Any], None]]:
-    """A receiver of tables, each of which takes the place of the one before."""
+def live_display() -> Iterator[Callable[[Any], None]]:
+    """Yield a receiver of tables, each of which replaces the previous one."""
     with Live(console=Console(), auto_refresh=False) as live:
-        yield lambda shown: live.update(shown, refresh=True)
+        yield lambda table: live.update(table, refresh=True)
 
 
 @contextmanager
-def download() -> Iterator[Callable[[int, int | None], None]]:
-    """A receiver of bytes done and bytes in all, shown as a bar."""
+def download_bar() -> Iterator[Callable[[int, int | None], None]]:
+    """Yield a receiver of the bytes done and the bytes in total, which shows them as a bar."""
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), DownloadColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True))
     tasks: list[TaskID] = []
@@ -83,54 +92,45 @@ def download() -> Iterator[Callable[[int, int | None], None]]:
             bar.stop()
 
 
-def _print_json(event: Event) -> None:
-    fields = dataclasses.asdict(event)
-    sys.stdout.write(json.dumps({"event": event.name, "time": time.time(), **fields}, default=plain) + "\n")
-    sys.stdout.flush()
+def _write_event(event: Event) -> None:
+    write_json_line({"event": event.name, "time": time.time(), **dataclasses.asdict(event)})
 
 
-def _is_told(event: Event) -> bool:
-    """Whether an event is told in words, at once. Of what is given up, what failed itself stands for the rest."""
-    told = NodeFailed | WorkerDied | WorkerSetAside | WorkerTakenBack | Suspected | Warned | Measured | JobChanged
-    return isinstance(event, told) or (isinstance(event, NodeGivenUp) and event.because is None)
+def _is_message(event: Event) -> bool:
+    """Return True if an event is shown as a sentence; of nodes that are given up, only the one that failed."""
+    return isinstance(event, _MESSAGES) or (isinstance(event, events.NodeGivenUp) and event.because is None)
 
 
-class _Pace:
-    """Frames per second and time left: the pace of this process, or at first that of an earlier session of the run."""
+class _FrameRate:
+    """Frames per second and time left, from this session or, before its first frame, from the previous one."""
 
     def __init__(self) -> None:
         self.total = 0
         self.done = 0
         self._done_before = 0
         self._began = time.monotonic()
-        self._earlier: float | None = None
+        self._previous: float | None = None
 
-    def start(self, event: RunStarted) -> None:
+    def start(self, event: events.RunStarted) -> None:
         self.total, self.done = event.frames, event.frames_done
         self._done_before = event.frames_done
-        self._earlier = event.seconds_per_frame
+        self._previous = event.seconds_per_frame
         self._began = time.monotonic()
 
     def __str__(self) -> str:
-        here = self.done - self._done_before
+        done_now = self.done - self._done_before
         elapsed = time.monotonic() - self._began
-        if here and elapsed > 0:
-            rate = here / elapsed
-        elif self._earlier:
-            rate = 1 / self._earlier
+        if done_now and elapsed > 0:
+            rate = done_now / elapsed
+        elif self._previous:
+            rate = 1 / self._previous
         else:
             return "-- frames/s, -- left"
-        return f"{rate:.3g} frames/s, {_clock((self.total - self.done) / rate)} left"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+        return f"{rate:.3g} frames/s, {format_clock((self.total - self.done) / rate)} left"
 
 
 class _Bars:
-    """One bar for the clip, one line for each worker."""
+    """Shows one bar for the clip and one line for each worker."""
 
     def __init__(self) -> None:
         self.progress = Progress(
@@ -140,39 +140,39 @@ class _Bars:
             TextColumn("{task.fields[note]}"),
             console=Console(stderr=True),
         )
-        self._pace = _Pace()
+        self._rate = _FrameRate()
         self._stages: dict[str, TaskID] = {}
         self._workers: dict[str, TaskID] = {}
         self._frames: TaskID | None = None
 
     def __call__(self, event: Event) -> None:
         match event:
-            case Stage():
+            case events.Stage():
                 self._stage(event)
-            case RunStarted():
-                self._pace.start(event)
+            case events.RunStarted():
+                self._rate.start(event)
                 self._frames = self.progress.add_task(
-                    "frames", total=event.frames, completed=event.frames_done, note=str(self._pace)
+                    "frames", total=event.frames, completed=event.frames_done, note=str(self._rate)
                 )
-            case FrameDone() if self._frames is not None:
-                self._pace.done = event.frames_done
-                self.progress.update(self._frames, completed=event.frames_done, note=str(self._pace))
-            case NodeStarted():
+            case events.FrameDone() if self._frames is not None:
+                self._rate.done = event.frames_done
+                self.progress.update(self._frames, completed=event.frames_done, note=str(self._rate))
+            case events.NodeStarted():
                 self._worker(event)
-            case _ if _is_told(event):
+            case _ if _is_message(event):
                 self.progress.console.print(f"vidnst: {event}", markup=False, highlight=False)
-            case LessonDone():
-                self._stage(Stage("steps", event.step, event.steps), note=f"loss {event.loss:.4g}")
+            case events.LessonDone():
+                self._stage(events.Stage("steps", event.step, event.steps), note=f"loss {event.loss:.4g}")
             case _:
                 pass
 
-    def _stage(self, event: Stage, note: str = "") -> None:
+    def _stage(self, event: events.Stage, note: str = "") -> None:
         task = self._stages.get(event.stage)
         if task is None:
             task = self._stages[event.stage] = self.progress.add_task(event.stage, total=event.total, note="")
         self.progress.update(task, completed=event.done, total=event.total, note=note)
 
-    def _worker(self, event: NodeStarted) -> None:
+    def _worker(self, event: events.NodeStarted) -> None:
         task = self._workers.get(event.worker)
         if task is None:
             task = self._workers[event.worker] = self.progress.add_task(event.worker, total=None, note="")
@@ -180,33 +180,33 @@ class _Bars:
 
 
 class _Lines:
-    """A plain line now and then, for logs."""
+    """Writes a plain line now and then, for log files."""
 
     def __init__(self) -> None:
-        self._pace = _Pace()
+        self._rate = _FrameRate()
         self._last = 0.0
 
     def __call__(self, event: Event) -> None:
         match event:
-            case RunStarted():
-                self._pace.start(event)
-                self._say(f"{event.frames} frames, {event.frames_done} done before, {len(event.workers)} workers")
-            case FrameDone():
-                self._pace.done = event.frames_done
-                if time.monotonic() - self._last >= _PLAIN_SECONDS:
-                    self._say(f"frame {event.frames_done} of {self._pace.total}, {self._pace}")
-            case _ if _is_told(event):
-                self._say(str(event))
-            case LessonDone() if event.step == event.steps or time.monotonic() - self._last >= _PLAIN_SECONDS:
-                self._say(str(event))
-            case Stage(stage="filtering" | "finishing" | "encoding" | "measuring", done=0):
-                self._say(event.stage)
-            case Stage(stage="cells" | "evaluations") if time.monotonic() - self._last >= _PLAIN_SECONDS:
-                self._say(f"{event.stage}: {event.done} of {event.total}")
+            case events.RunStarted():
+                self._rate.start(event)
+                self._write(f"{event.frames} frames, {event.frames_done} done before, {len(event.workers)} workers")
+            case events.FrameDone():
+                self._rate.done = event.frames_done
+                if time.monotonic() - self._last >= _LINE_SECONDS:
+                    self._write(f"frame {event.frames_done} of {self._rate.total}, {self._rate}")
+            case _ if _is_message(event):
+                self._write(str(event))
+            case events.LessonDone() if event.step == event.steps or time.monotonic() - self._last >= _LINE_SECONDS:
+                self._write(str(event))
+            case events.Stage(stage="filtering" | "finishing" | "encoding" | "measuring", done=0):
+                self._write(event.stage)
+            case events.Stage(stage="cells" | "evaluations") if time.monotonic() - self._last >= _LINE_SECONDS:
+                self._write(f"{event.stage}: {event.done} of {event.total}")
             case _:
                 pass
 
-    def _say(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         self._last = time.monotonic()
         sys.stderr.write(f"vidnst: {text}\n")
         sys.stderr.flush()

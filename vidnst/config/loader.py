@@ -1,6 +1,7 @@
 """Loading a configuration: defaults, a preset, a file and single keys, each layer overriding the earlier ones."""
 
 import difflib
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +16,8 @@ from vidnst.errors import ConfigError
 _MAX_SHOWN_CHARACTERS = 200
 _MAX_FILE_BYTES = 1_000_000  # no configuration is larger, and YAML aliases could make it larger still
 _TABLES = ("layers", "kinds", "cells")
+
+_logger = logging.getLogger(__name__)
 
 
 def preset_folder() -> Path:
@@ -70,6 +73,7 @@ def load_config(
     for key, value in (options or {}).items():
         if value is not None:
             _assign(values, key, value)
+    _logger.debug("settings that were given: %s", dict(dotted(values)))
     return build_config(values)
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from vidnst.atomic_write import write_bytes_atomically
 from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, DiskFullError, RunError, VidnstError
 from vidnst.events import OnEvent, Warned, ignore
@@ -26,7 +27,6 @@ from vidnst.report.report_data import (
 )
 from vidnst.report.report_images import Shown, Wanted, read_pictures, style_pictures
 from vidnst.runs import Manifest, RunLayout, RunStore
-from vidnst.runs.atomic_files import write_bytes_whole
 from vidnst.runs.record import RunRecord, find_record
 from vidnst.runs.run_log import RunLog, frame_of_node
 from vidnst.runs.status import RunState, RunStatus, Watcher
@@ -55,7 +55,7 @@ def write_report(
     if record is None:
         raise RunError(f"there is no run at {run}, nor beside it", "give the folder that ends in .vidnst")
     path = output or RunLayout(record.folder).report
-    write_bytes_whole(path, report_page(gather(record, clip=clip, state=state)).encode())
+    write_bytes_atomically(path, report_page(gather(record, clip=clip, state=state)).encode())
     return path
 
 

@@ -1,9 +1,9 @@
 """The run folder: what a render needs to go on after it was stopped, and what is told about it afterwards."""
 
 from vidnst.runs.async_writer import NodeResult, Writer
-from vidnst.runs.atomic_files import lock_holder
 from vidnst.runs.disk_space import check_free_space, required_bytes
 from vidnst.runs.event_log import LogReader, read_events
+from vidnst.runs.folder_lock import lock_holder
 from vidnst.runs.layout import RunLayout, holds_run, run_folder_of
 from vidnst.runs.manifest import Look, Manifest, StyleMark
 from vidnst.runs.plan_record import RunPlan

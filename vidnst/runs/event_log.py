@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from vidnst.atomic_write import translate_os_errors
 from vidnst.errors import RunError
-from vidnst.runs.atomic_files import writing
 
 _LONGEST_LINE = 1 << 20
 _AT_ONCE = 1000
@@ -92,7 +92,7 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self._folder = path.parent
         self._lock = threading.Lock()
-        with writing(self._folder):
+        with translate_os_errors(self._folder):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             self._end = self._repair()
 
@@ -122,7 +122,7 @@ class EventLog:
         lines = b"".join(_line({"time": now, "kind": kind, **facts}) for kind, facts in events)
         with self._lock:
             try:
-                with writing(self._folder):
+                with translate_os_errors(self._folder):
                     written = os.pwrite(self._descriptor, lines, self._end)
                     while written < len(lines):
                         written += os.pwrite(self._descriptor, lines[written:], self._end + written)

@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.runs.atomic_files import remove_parts, write_whole, writing
+from vidnst.atomic_write import remove_parts, translate_os_errors, write_atomically
 from vidnst.runs.layout import FrameFolder, frame_name, refuse_link
 
 
@@ -30,7 +30,7 @@ class PictureFolder:
     def __init__(self, run: Path, name: FrameFolder) -> None:
         self.folder = run / name
         refuse_link(self.folder)
-        with writing(run):
+        with translate_os_errors(run):
             self.folder.mkdir(exist_ok=True)
             remove_parts(self.folder)
         self._names = {entry.name for entry in os.scandir(self.folder)}
@@ -44,9 +44,9 @@ class PictureFolder:
         return self.path(index).name in self._names
 
     def write(self, index: int, write: Callable[[Path], object]) -> None:
-        """Keep a picture; see `write_whole`."""
+        """Keep a picture; see `write_atomically`."""
         path = self.path(index)
-        write_whole(path, write)
+        write_atomically(path, write)
         self._names.add(path.name)
 
     def write_state(self, shot: int, index: int, state: Mapping[str, NDArray[Any]]) -> None:
@@ -57,7 +57,7 @@ class PictureFolder:
             with part.open("wb") as file:
                 np.savez(file, allow_pickle=False, **{"frame": np.array(index), **state})
 
-        write_whole(path, save)
+        write_atomically(path, save)
 
     def read_state(self, shot: int) -> tuple[int, dict[str, NDArray[Any]]] | None:
         """The frame of a shot that was written last, and what it left; None where that is not known."""

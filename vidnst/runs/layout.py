@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vidnst.atomic_write import translate_os_errors
 from vidnst.config import RenderConfig
 from vidnst.errors import RunError
 from vidnst.farm.plan import NodeId
-from vidnst.runs.atomic_files import writing
 
 _SUFFIX = ".vidnst"
 MANIFEST, PLAN, LOG, MEASURE, REPORT = "run.json", "plan.json", "events.jsonl", "measure.json", "report.html"
@@ -145,7 +145,7 @@ def is_own_name(name: str) -> bool:
 
 def clear(folder: Path) -> None:
     """Remove a run, its records first, so that what a kill leaves is no run."""
-    with writing(folder):
+    with translate_os_errors(folder):
         for name in _RECORDS:
             (folder / name).unlink(missing_ok=True)
         for name in FOLDERS:

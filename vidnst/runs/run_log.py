@@ -3,8 +3,9 @@
 import os
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -327,9 +328,9 @@ def frame_of_node(name: str) -> int | None:
 
 def finite(value: object) -> float | None:
     """A number that can be drawn, else None: JSON may have Infinity, and very large integers."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if abs(value) < 1e18 else None
+    if type(value) is float or type(value) is int:
+        return float(value) if abs(value) < 1e18 else None
+    return None
 
 
 def _timestamp(value: object) -> float | None:
@@ -338,17 +339,15 @@ def _timestamp(value: object) -> float | None:
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if type(value) is int and value > 0 else 0
 
 
-def _losses(value: object) -> dict[str, float]:
-    return dict(_finite_items(value)) if isinstance(value, Mapping) else {}
-
-
-def _finite_items(values: Mapping[Any, object]) -> Iterator[tuple[str, float]]:
-    for name, value in list(values.items())[:_MAX_LOSSES]:
-        if (number := finite(value)) is not None:
-            yield sys.intern(str(name)), number  # every line of a log brings its own copies of the few names
+def _losses(values: object) -> dict[str, float]:
+    losses: dict[str, float] = {}
+    for name, value in islice(values.items(), _MAX_LOSSES) if isinstance(values, dict) else ():
+        if (loss := finite(value)) is not None:
+            losses[sys.intern(name)] = loss  # every line of a log brings copies of the few names
+    return losses
 
 
 def _text(value: object) -> str:

@@ -21,10 +21,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vidnst.atomic_write import remove_parts, translate_os_errors, write_all_atomically, write_bytes_atomically
 from vidnst.errors import OutputError, RunError
 from vidnst.farm.plan import Node, NodeId, StateId, finished_states
-from vidnst.runs.atomic_files import FolderLock, remove_parts, write_bytes_whole, write_together, writing
 from vidnst.runs.event_log import EventLog
+from vidnst.runs.folder_lock import FolderLock
 from vidnst.runs.layout import FOLDERS, RunLayout, clear, frame_name, holds_run, is_own_name, refuse_link, state_name
 from vidnst.runs.manifest import Manifest
 from vidnst.runs.plan_record import RunPlan
@@ -75,7 +76,7 @@ class RunStore:
         self.manifest = manifest
         self._lock = lock
         self._plan: RunPlan | None = None
-        with writing(folder):
+        with translate_os_errors(folder):
             for name in FOLDERS:
                 refuse_link(folder / name)
             remove_parts(folder)
@@ -106,7 +107,7 @@ class RunStore:
             RunError: the folder holds a run (and `restart` is not given) or other people's files, or is in use.
             OutputError: it cannot be written; DiskFullError where there is no space.
         """
-        with writing(folder):
+        with translate_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             foreign = sorted(entry.name for entry in os.scandir(folder) if not is_own_name(entry.name))
         if foreign:
@@ -119,7 +120,7 @@ class RunStore:
             if holds_run(folder) and not restart:
                 raise RunError(f"the folder {folder} holds a run already", "resume it, or give --restart")
             clear(folder)
-            write_bytes_whole(RunLayout(folder).manifest, manifest.model_dump_json(indent=2).encode())
+            write_bytes_atomically(RunLayout(folder).manifest, manifest.model_dump_json(indent=2).encode())
             return cls(folder, manifest, lock)
         except BaseException:
             lock.release()
@@ -166,7 +167,7 @@ class RunStore:
 
     def write_plan(self, plan: RunPlan) -> None:
         """Keep what is planned, for this session and later ones."""
-        write_bytes_whole(self.layout.plan, plan.model_dump_json(exclude_none=True).encode())
+        write_bytes_atomically(self.layout.plan, plan.model_dump_json(exclude_none=True).encode())
         self._plan = plan
 
     def update_plan(self, **changes: Any) -> None:
@@ -176,7 +177,7 @@ class RunStore:
 
     def write_measure(self, numbers: Mapping[str, Any]) -> Path:
         """Keep how steady the result is, as JSON values; returns the path of the file."""
-        write_bytes_whole(self.layout.measure, json.dumps(numbers, indent=1, allow_nan=False).encode())
+        write_bytes_atomically(self.layout.measure, json.dumps(numbers, indent=1, allow_nan=False).encode())
         return self.layout.measure
 
     def write(
@@ -203,7 +204,7 @@ class RunStore:
                 raise ValueError(f"a state is (H, W, 3) uint16, got {pixels.shape} {pixels.dtype}")
         state_files = {self.layout.state(state): partial(_save, pixels=pixels) for state, pixels in states.items()}
         frame_files = {self.layout.frame(index): write for index, write in frames.items()}
-        write_together({**state_files, **frame_files}, threads=threads)
+        write_all_atomically({**state_files, **frame_files}, threads=threads)
         self._states.update(path.name for path in state_files)
         self._frames.update(path.name for path in frame_files)
 
@@ -211,9 +212,9 @@ class RunStore:
         """Keep a region's mask of a frame, a whole PNG file. Errors as in `write`."""
         path = self.layout.mask(region, index)
         refuse_link(path.parent)
-        with writing(self.folder):
+        with translate_os_errors(self.folder):
             path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes_whole(path, data)
+        write_bytes_atomically(path, data)
 
     def has_state(self, state: NodeId) -> bool:
         """True if the state can be read back; never for a flow."""
@@ -241,7 +242,7 @@ class RunStore:
         """Delete states that nobody will read any more; a flow has nothing on the disk."""
         for name in self._states.intersection(map(state_name, nodes)):
             self._states.remove(name)
-            with writing(self.folder):
+            with translate_os_errors(self.folder):
                 (self.layout.states / name).unlink(missing_ok=True)
 
     def record(self, kind: str, *, durable: bool = False, **facts: Any) -> None:
@@ -273,7 +274,7 @@ class RunStore:
         Args:
             frames: of the source, whose filtered pictures are removed.
         """
-        with writing(self.folder):
+        with translate_os_errors(self.folder):
             shutil.rmtree(self.layout.finished, ignore_errors=True)
             for index in frames:
                 self.layout.frame(index, "before").unlink(missing_ok=True)

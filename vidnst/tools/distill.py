@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from vidnst.atomic_write import write_atomically, write_bytes_atomically
 from vidnst.errors import CancelledError, OutputError, RunError
 from vidnst.events import Cancelled, LessonDone, OnEvent, Stage, ignore
 from vidnst.frames import Pixels
 from vidnst.media.images import list_images
 from vidnst.media.input.frame_reader import FrameReader, fit_size
 from vidnst.media.input.probe import probe
-from vidnst.runs.atomic_files import write_bytes_whole, write_whole
 from vidnst.style.distill.crops import Crops
 from vidnst.style.distill.distillation import Distillation, DistillSettings
 from vidnst.style.distill.evaluate import likeness
@@ -101,10 +101,10 @@ def distill(
         "likeness": json.dumps({name: round(value, 4) for name, value in like.items()}),
         "command": request.command,
     }
-    write_bytes_whole(request.output, packed(features, card))
+    write_bytes_atomically(request.output, packed(features, card))
     report = verify_weights(request.output, backbone="slim")
     text = card_text(request.output.name, report.fingerprint, report.notes)
-    write_bytes_whole(request.output.with_suffix(".md"), text.encode())
+    write_bytes_atomically(request.output.with_suffix(".md"), text.encode())
     return report
 
 
@@ -182,4 +182,4 @@ def _teach(
 
 
 def _keep(work: Distillation, checkpoint: Path, marks: dict[str, str]) -> None:
-    write_whole(checkpoint, lambda part: save_file(work.state(), part, metadata=marks))
+    write_atomically(checkpoint, lambda part: save_file(work.state(), part, metadata=marks))

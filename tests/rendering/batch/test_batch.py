@@ -1,4 +1,4 @@
-"""Many clips at once: the same bytes as one by one, whatever happens to the others or to the batch."""
+"""Batches: the same bytes as single renders, whatever happens to other jobs or to the batch."""
 
 import json
 from collections.abc import Callable
@@ -36,27 +36,25 @@ def rows(path: Path) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in board["jobs"]}
 
 
-class When:
-    """Does something once, when a job comes into a state; remembers what it hears."""
+class ActOnState:
+    """A listener that does something once, when a job enters a state, and keeps the events."""
 
     def __init__(self, state: str, job: str, act: Callable[[], object]) -> None:
-        self.heard: list[Event] = []
-        self._moment, self._act = (job, state), act
-        self.acted = False
+        self._events: list[Event] = []
+        self._trigger, self._act = (job, state), act
+        self._acted = False
 
     def __call__(self, event: Event) -> None:
-        self.heard.append(event)
-        if isinstance(event, JobChanged) and (event.job, event.state) == self._moment and not self.acted:
-            self.acted = True
+        self._events.append(event)
+        if isinstance(event, JobChanged) and (event.job, event.state) == self._trigger and not self._acted:
+            self._acted = True
             self._act()
 
-    def of(self, job: str) -> list[str]:
-        return [event.state for event in self.heard if isinstance(event, JobChanged) and event.job == job]
+    def states_of(self, job: str) -> list[str]:
+        return [event.state for event in self._events if isinstance(event, JobChanged) and event.job == job]
 
 
-def test_a_batch_gives_the_bytes_of_single_renders_and_does_nothing_the_second_time(
-    tmp_path: Path, vidnst: Vidnst
-) -> None:
+def test_batch_keeps_bytes_of_single_renders(tmp_path: Path, vidnst: Vidnst) -> None:
     path = write_jobs(tmp_path / "batch", clips=3, styles=2)
     status, out, _ = vidnst("batch", path)
     assert (status, out) == (0, "6 done\n")
@@ -76,9 +74,7 @@ def test_a_batch_gives_the_bytes_of_single_renders_and_does_nothing_the_second_t
     assert done_nodes_by_job(path) == nodes
 
 
-def test_one_bad_source_fails_alone_and_the_status_says_so(
-    tmp_path: Path, vidnst: Vidnst, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_source_fails_its_job_only(tmp_path: Path, vidnst: Vidnst, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_jobs(tmp_path, clips=2, styles=1)
     (tmp_path / "clips" / "broken.mp4").write_bytes(b"no video" * 100)
     job = RenderHost.job
@@ -88,7 +84,7 @@ def test_one_bad_source_fails_alone_and_the_status_says_so(
             raise BadFrameError("frame 3 does not decode", "repeat it")
         return job(host, node, *arguments, **options)
 
-    monkeypatch.setattr(RenderHost, "job", stumble)  # what is found only when the scheduler comes to it
+    monkeypatch.setattr(RenderHost, "job", stumble)  # fails only when the scheduler comes to it
     add_entry(path, sources=["clips/broken.mp4", "clips/missing.mp4"], styles=["styles/style0.png"])
     status, out, err = vidnst("batch", path)
     assert status == 9
@@ -106,9 +102,7 @@ def test_one_bad_source_fails_alone_and_the_status_says_so(
     assert listed[1]["evaluations"] > 4
 
 
-def test_a_clip_that_cannot_be_written_fails_alone_but_a_full_disk_ends_the_batch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_write_error_fails_one_job_full_disk_ends_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, problem = write_jobs(tmp_path, clips=2, styles=1), OutputError("cannot write in frames", "look")
     write = RunStore.write
 
@@ -131,29 +125,29 @@ def test_a_clip_that_cannot_be_written_fails_alone_but_a_full_disk_ends_the_batc
     assert all(len(nodes) == len(set(nodes)) for nodes in done_nodes_by_job(path).values()), "a node was made twice"
 
 
-def test_jobs_are_added_to_a_running_batch_and_a_broken_edit_is_only_told(tmp_path: Path) -> None:
+def test_running_batch_reloads_job_file(tmp_path: Path) -> None:
     path = write_jobs(tmp_path, clips=1, styles=2)
     write_burst(tmp_path / "clips" / "late", 3, seed=7)
-    good, told = path.read_text(), []
+    good, warnings = path.read_text(), []
 
     def hear(event: Event) -> None:
         if isinstance(event, JobChanged) and (event.job, event.state) == ("clip0-style0", "rendering"):
             path.write_text("jobs: [")
         if isinstance(event, Warned) and "stay as they were" in str(event):
-            told.append(event)
+            warnings.append(event)
             path.write_text(good)
             add_entry(path, sources="clips/late", styles="styles/style0.png", priority=5)
 
     assert run_batch(path, on_event=hear).done == 3
-    assert len(told) == 1
+    assert len(warnings) == 1
     assert job_states(path)["late-style0"] == "done"
 
 
-def test_a_paused_job_waits_while_others_go_on_and_a_cancelled_one_is_let_go(tmp_path: Path) -> None:
+def test_pause_resume_and_cancel_of_running_jobs(tmp_path: Path) -> None:
     path = write_jobs(tmp_path, clips=3, styles=1, frames=8)
-    pause = When("rendering", "clip0-style0", lambda: ask(path, "pause", "clip0-style0"))
-    cancel = When("rendering", "clip1-style0", lambda: ask(path, "cancel", "clip1-*"))
-    resume = When("done", "clip2-style0", lambda: ask(path, "resume", "all"))
+    pause = ActOnState("rendering", "clip0-style0", lambda: ask(path, "pause", "clip0-style0"))
+    cancel = ActOnState("rendering", "clip1-style0", lambda: ask(path, "cancel", "clip1-*"))
+    resume = ActOnState("done", "clip2-style0", lambda: ask(path, "resume", "all"))
     seen: dict[str, int] = {}
 
     def hear(event: Event) -> None:
@@ -163,22 +157,22 @@ def test_a_paused_job_waits_while_others_go_on_and_a_cancelled_one_is_let_go(tmp
             seen.setdefault(f"{event.job} {event.state}", len(done_nodes_by_job(path).get("clip0-style0", [])))
 
     summary = run_batch(path, on_event=hear)
-    assert "paused" in pause.of("clip0-style0")
-    assert pause.of("clip0-style0").index("paused") < pause.of("clip0-style0").index("encoding")
-    # What was in the workers' hands when it was paused still counts; nothing more was begun.
+    assert "paused" in pause.states_of("clip0-style0")
+    assert pause.states_of("clip0-style0").index("paused") < pause.states_of("clip0-style0").index("encoding")
+    # Nodes that workers had when it was paused are still finished; no others are begun.
     assert seen["clip2-style0 done"] <= seen["clip0-style0 paused"] + 3
-    assert "cancelled" in cancel.of("clip1-style0")
-    assert summary.done == 3  # `all` also means the one that was cancelled, which went on from what it had
+    assert "cancelled" in cancel.states_of("clip1-style0")
+    assert summary.done == 3  # `all` includes the cancelled job, which resumes
     assert len(output_frames(path)) == 24
     done = done_nodes_by_job(path)["clip1-style0"]
     assert len(done) == len(set(done)) == len(done_nodes_by_job(path)["clip2-style0"])
 
 
-def test_a_cancelled_job_stays_so_until_it_is_resumed(tmp_path: Path) -> None:
+def test_cancelled_job_stays_cancelled_until_resumed(tmp_path: Path) -> None:
     path = write_jobs(tmp_path, clips=2, styles=1)
     with pytest.raises(RunError, match="never been started"):
         ask(path, "pause", "all")
-    listen = When("preparing", "clip0-style0", lambda: ask(path, "cancel", "clip1-style0"))
+    listen = ActOnState("preparing", "clip0-style0", lambda: ask(path, "cancel", "clip1-style0"))
     assert run_batch(path, on_event=listen).cancelled == 1
     assert run_batch(path).cancelled == 1
     with pytest.raises(ConfigError, match="clip9"):
@@ -187,9 +181,9 @@ def test_a_cancelled_job_stays_so_until_it_is_resumed(tmp_path: Path) -> None:
     assert run_batch(path).done == 2
 
 
-def test_a_stopped_batch_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    calm, path = (write_jobs(tmp_path / name, clips=2, styles=2) for name in ("calm", "stopped"))
-    run_batch(calm)
+def test_stopped_batch_resumes_to_same_bytes(tmp_path: Path) -> None:
+    undisturbed, path = (write_jobs(tmp_path / name, clips=2, styles=2) for name in ("undisturbed", "stopped"))
+    run_batch(undisturbed)
     nodes = 0
 
     def stop() -> bool:
@@ -201,15 +195,15 @@ def test_a_stopped_batch_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
         run_batch(path, cancelled=stop)
     assert "queued" in job_states(path).values()
     assert run_batch(path).done == 4
-    assert output_frames(path) == output_frames(calm)
+    assert output_frames(path) == output_frames(undisturbed)
     assert {name: sorted(done) for name, done in done_nodes_by_job(path).items()} == {
-        name: sorted(done) for name, done in done_nodes_by_job(calm).items()
+        name: sorted(done) for name, done in done_nodes_by_job(undisturbed).items()
     }
     kinds = [event["kind"] for event in read_events(state_folder(path) / "events.jsonl")]
     assert kinds.count("session") == 2
 
 
-def test_a_file_that_asks_for_another_look_does_not_take_a_finished_output_for_its_own(tmp_path: Path) -> None:
+def test_changed_settings_do_not_reuse_finished_output(tmp_path: Path) -> None:
     path = write_jobs(tmp_path, clips=1, styles=1)
     run_batch(path)
     path.write_text(path.read_text().replace('"iterations": 4', '"iterations": 5'))
@@ -218,22 +212,22 @@ def test_a_file_that_asks_for_another_look_does_not_take_a_finished_output_for_i
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_a_batch_renders_every_frame_once_to_the_same_bytes(tmp_path: Path) -> None:
+def test_killed_batch_renders_each_node_once_to_same_bytes(tmp_path: Path) -> None:
     differences = kill_and_resume(tmp_path, kills=4, seed=3)
     assert differences["all_done"]
     assert differences["same_bytes"]
     assert (differences["repeated"], differences["missing"], differences["frames"]) == (0, 0, 40)
 
 
-def test_a_batch_keeps_its_workers_busy_while_there_are_clips_left(tmp_path: Path) -> None:
-    found = measure_utilization(tmp_path, clips=14, styles=3, workers=8, seconds=8, timeless=True)
-    assert (found["jobs"], found["nodes"]) == (42, 42 * 12)
-    assert found["looks"] == 3  # clips in the same style share theirs
-    assert found["busy_share"] > 0.97
-    assert found["busy_share_with_the_end"] > 0.96  # chains not begun in time would leave workers idle
+def test_batch_keeps_workers_busy(tmp_path: Path) -> None:
+    measured = measure_utilization(tmp_path, clips=14, styles=3, workers=8, seconds=8, timeless=True)
+    assert (measured["jobs"], measured["nodes"]) == (42, 42 * 12)
+    assert measured["looks"] == 3  # clips in the same style share a style set
+    assert measured["busy_share"] > 0.97
+    assert measured["busy_share_with_the_end"] > 0.96  # chains begun too late would leave workers idle
 
 
-def test_a_higher_priority_goes_first_and_an_earlier_place_among_equals(tmp_path: Path) -> None:
+def test_jobs_start_by_priority_then_by_order(tmp_path: Path) -> None:
     path = write_jobs(tmp_path, clips=2, styles=2)
     write_burst(tmp_path / "clips" / "urgent", 3, seed=7)
     add_entry(path, sources="clips/urgent", styles="styles/style0.png", priority=5)
@@ -247,9 +241,7 @@ def test_a_higher_priority_goes_first_and_an_earlier_place_among_equals(tmp_path
     assert begun == ["urgent-style0", "clip0-style0", "clip0-style1", "clip1-style0", "clip1-style1"]
 
 
-def test_a_frame_that_fails_for_good_fails_its_clip_alone_and_the_next_call_makes_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_frame_fails_its_job_only_and_is_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_jobs(tmp_path, clips=2, styles=1)
     with monkeypatch.context() as patched:
         run = StyleWorker.run

@@ -1,4 +1,4 @@
-"""Files of jobs: what they stand for, and what is said about each mistake."""
+"""Job files: the jobs that they stand for, and the error for each mistake."""
 
 import json
 from pathlib import Path
@@ -12,17 +12,17 @@ from vidnst.errors import ConfigError
 from vidnst.rendering.batch.job_file import read_jobs
 
 
-def jobs(where: Path, entry: dict[str, Any], **defaults: Any) -> Path:
-    path = where / "jobs.yaml"
+def write_job_file(folder: Path, entry: dict[str, Any], **defaults: Any) -> Path:
+    path = folder / "jobs.yaml"
     path.write_text(json.dumps({"defaults": defaults, "jobs": [entry]}))
     return path
 
 
-def test_sources_times_styles_times_presets_are_clips_of_their_own(tmp_path: Path) -> None:
+def test_jobs_are_product_of_sources_styles_and_presets(tmp_path: Path) -> None:
     for name in ("b.mp4", "a.mp4", "notes.txt"):
         (tmp_path / name).touch()
-    write_style(tmp_path / "x.png", seed=1)
-    path = jobs(
+    write_style(tmp_path / "x.png")
+    path = write_job_file(
         tmp_path,
         {
             "sources": ["*.mp4", "missing.mov"],
@@ -35,23 +35,23 @@ def test_sources_times_styles_times_presets_are_clips_of_their_own(tmp_path: Pat
         set={"losses.style_weight": 5, "losses.content_weight": 2, "farm": {"workers": 3}},
         folder="out",
     )
-    found = read_jobs(path)
-    assert [clip.name for clip in found.clips[:5]] == [
+    jobs = read_jobs(path)
+    assert [clip.name for clip in jobs.clips[:5]] == [
         "draft/01-a-x.mp4",
         "photo/02-a-x.mp4",
         "draft/03-a-x+y.mp4",
         "photo/04-a-x+y.mp4",
         "draft/05-b-x.mp4",
     ]
-    assert len(found.clips) == 12
-    assert len({clip.request.output for clip in found.clips} | {clip.request.folder for clip in found.clips}) == 24
-    third = found.clips[2]
+    assert len(jobs.clips) == 12
+    assert len({clip.request.output for clip in jobs.clips} | {clip.request.folder for clip in jobs.clips}) == 24
+    third = jobs.clips[2]
     assert third.request.styles == (str(tmp_path / "x.png"), str(tmp_path / "y.png:2@5"))
     assert third.source == str(tmp_path / "a.mp4")
     assert third.priority == 3
     config = third.request.config
     assert (config.losses.style_weight, config.losses.content_weight, config.input.size) == (7, 2, 64)
-    assert config.farm.workers == found.farm.workers == 3
+    assert config.farm.workers == jobs.farm.workers == 3
     assert read_jobs(path, farm={"workers": 1}).farm.workers == 1
 
 
@@ -83,10 +83,10 @@ GOOD = {"sources": ["a.mp4"], "styles": ["x.png"]}
         (GOOD | {"sources": ["a.mp4", "b/a.mov"]}, ["the output a-x.mp4", "b/a.mov", "a.mp4", "{n}"]),
     ],
 )
-def test_every_mistake_is_told_with_its_place(tmp_path: Path, entry: dict[str, Any], words: list[str]) -> None:
+def test_errors_name_file_and_key(tmp_path: Path, entry: dict[str, Any], words: list[str]) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "link").symlink_to(tmp_path)
-    path = jobs(tmp_path, entry, folder="out")
+    path = write_job_file(tmp_path, entry, folder="out")
     with pytest.raises(ConfigError) as caught:
         read_jobs(path)
     for word in [str(path), *words]:
@@ -94,14 +94,14 @@ def test_every_mistake_is_told_with_its_place(tmp_path: Path, entry: dict[str, A
 
 
 @pytest.mark.parametrize("text", ["jobs: []", "- 1", "jobs: &a [*a]", "jobs: {", "defaults: {folder: 3}\njobs: [1]"])
-def test_what_is_no_file_of_jobs_is_refused_in_one_sentence(tmp_path: Path, text: str) -> None:
+def test_malformed_job_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "jobs.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"jobs\.yaml"):
         read_jobs(path)
 
 
-def test_the_same_output_from_two_entries_is_refused_with_both_names(tmp_path: Path) -> None:
+def test_two_jobs_with_same_output_are_refused(tmp_path: Path) -> None:
     path = write_jobs(tmp_path, clips=1, styles=1, name="day")
     values = json.loads(path.read_text())
     values["jobs"].append(values["jobs"][0] | {"name": "night"})

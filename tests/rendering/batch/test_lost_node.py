@@ -1,4 +1,4 @@
-"""A batch on a cluster that loses a node, with two real raylets on this machine."""
+"""A batch on a cluster that loses a node: two real raylets on one machine."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from support.lost_node import lose_node
 
 
 @pytest.mark.ray
-def test_a_node_that_is_lost_in_mid_batch_costs_neither_a_frame_nor_a_byte(tmp_path: Path) -> None:
+def test_lost_node_keeps_frames_and_bytes(tmp_path: Path) -> None:
     differences = lose_node(tmp_path, clips=1, styles=2, frames=5)
     assert differences["nodes_before"] < differences["nodes"]  # its worker may have been idle at that moment
     assert [differences[key] for key in ("jobs", "repeated", "missing", "frames")] == [2, 0, 0, 10]

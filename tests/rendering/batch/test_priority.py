@@ -1,4 +1,4 @@
-"""Clips that are more urgent than others get workers first, in a time of the test's own."""
+"""Jobs of higher priority get workers first; measured in virtual time."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from vidnst.rendering.batch.tail_balancing import extent
 
 
 class LoggingPool(TimelessPool):
-    """Remembers which look each frame was given in, and when."""
+    """Keeps when each frame was submitted, and in which style set."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -40,8 +40,8 @@ def run_timeless(path: Path, pool: LoggingPool, hear: Any) -> None:
     run_batch(path, on_event=hear, **driven_by(pool))
 
 
-def test_a_clip_of_higher_priority_that_is_added_gets_the_next_workers_that_are_free(tmp_path: Path) -> None:
-    """As many clips as there are workers are in work, each with more frames ready than there are workers."""
+def test_added_job_of_higher_priority_gets_next_free_workers(tmp_path: Path) -> None:
+    """As many clips are rendered as there are workers, each with more ready frames than there are workers."""
     settings = {"optimize.iterations": 100, "schedule.passes": 2}
     path = write_jobs(tmp_path, clips=9, styles=1, frames=16, set=settings)
     write_burst(tmp_path / "clips" / "urgent", 8, seed=7)
@@ -65,7 +65,7 @@ def test_a_clip_of_higher_priority_that_is_added_gets_the_next_workers_that_are_
     starts = [start for start in pool.starts if start[1] == urgent]
     first, last = starts[0][0], max(end for _, _, end in starts)
     handed_before = [at for at, key, _ in pool.starts if added < at < first and key != urgent]
-    assert len(handed_before) <= pool.styles  # what came free while it was being prepared
+    assert len(handed_before) <= pool.styles  # workers that became free while it was prepared
     (plan,) = by_shot(config.schedule, [Shot(0, 8)])
     path_seconds = 0.08 * extent(plan, config, ()).path
     longest = max(end - at for at, _, end in pool.starts)
@@ -73,8 +73,8 @@ def test_a_clip_of_higher_priority_that_is_added_gets_the_next_workers_that_are_
     assert last < 0.5 * pool.now
 
 
-def test_in_the_end_priorities_still_hold(tmp_path: Path) -> None:
-    """All shots are begun, and none goes before another, but for those that are more urgent."""
+def test_priorities_hold_during_tail_balancing(tmp_path: Path) -> None:
+    """All shots are begun, and only priority puts one before another."""
     settings = {"optimize.iterations": 100, "schedule.passes": 2}
     path = write_jobs(tmp_path, clips=3, styles=1, frames=16, set=settings)
     write_style(tmp_path / "styles" / "urgent.png", seed=200)

@@ -1,4 +1,4 @@
-"""A batch that is asked to stop once waits for what it has begun; asked twice, it waits for nothing."""
+"""Stopping a batch: the first signal waits for nodes in flight, the second for nothing."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.batches import job_states, write_jobs
 
-from vidnst.cli.commands.options import stop_on_signal
+from vidnst.cli.process import stop_on_signal
 from vidnst.errors import CancelledError
 from vidnst.events import Event, JobChanged
 from vidnst.rendering.batch import stages
@@ -21,7 +21,7 @@ from vidnst.rendering.batch.run import run_batch
 
 @pytest.fixture
 def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """The second clip's preparation hangs, deaf to all; says when it does."""
+    """The preparation of the second clip hangs, whatever is asked; the event is set when it does."""
     release, hangs = threading.Event(), threading.Event()
     prepare, calls = stages.prepare_render, count()
 
@@ -47,7 +47,7 @@ def stop() -> Iterator[threading.Event]:
         signal.signal(number, handler)
 
 
-def test_a_second_interrupt_ends_a_batch_that_waits_for_its_threads(
+def test_second_interrupt_ends_waiting_for_threads(
     tmp_path: Path, stuck: threading.Event, stop: threading.Event
 ) -> None:
     path = write_jobs(tmp_path, clips=2, styles=1, frames=3)
@@ -56,7 +56,7 @@ def test_a_second_interrupt_ends_a_batch_that_waits_for_its_threads(
         stuck.wait(60)
         os.kill(os.getpid(), signal.SIGINT)
         stop.wait(60)
-        threading.Event().wait(0.5)  # so that the batch most likely waits for its threads; it must not matter
+        threading.Event().wait(0.5)  # by then the batch most likely waits for its threads
         os.kill(os.getpid(), signal.SIGINT)
 
     caller = threading.Thread(target=interrupt)
@@ -65,16 +65,16 @@ def test_a_second_interrupt_ends_a_batch_that_waits_for_its_threads(
         run_batch(path, cancelled=stop.is_set)
     caller.join()
     assert stop.is_set()
-    assert any(thread.name.startswith("prepare-") for thread in threading.enumerate())  # it was not waited for
+    assert any(thread.name.startswith("prepare-") for thread in threading.enumerate())  # still hangs
 
 
-def test_an_interrupt_in_the_midst_of_rendering_waits_for_nothing(tmp_path: Path, stuck: threading.Event) -> None:
+def test_interrupt_during_rendering_does_not_wait(tmp_path: Path, stuck: threading.Event) -> None:
     path = write_jobs(tmp_path, clips=2, styles=1, frames=3)
     rendering = threading.Event()
 
     def hear(event: Event) -> None:
         if isinstance(event, JobChanged) and event.job == "clip0-style0" and event.frames_done:
-            rendering.set()  # for good: a finished clip's folder is gone, so looking there could come too late
+            rendering.set()  # its folder may be gone when `interrupted` is called
 
     def interrupted() -> bool:
         if stuck.is_set() and rendering.is_set():
@@ -87,7 +87,7 @@ def test_an_interrupt_in_the_midst_of_rendering_waits_for_nothing(tmp_path: Path
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_finished_jobs_stay_so_where_sources_and_styles_are_gone(tmp_path: Path, keep: bool) -> None:
+def test_finished_jobs_need_no_sources_or_styles(tmp_path: Path, keep: bool) -> None:
     path = write_jobs(tmp_path, clips=2, styles=1, frames=3, set={"output.keep_frames": keep})
     assert run_batch(path).done == 2
     shutil.rmtree(tmp_path / "clips" / "clip0")

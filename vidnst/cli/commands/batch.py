@@ -1,76 +1,65 @@
-"""The command that renders many clips."""
+"""The command `batch`, which renders many clips."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from vidnst.cli.commands.options import WORK, Json, Verbose, option, stop_on_signal, verbosity
+from vidnst.cli import progress
+from vidnst.cli.commands import options as opt
+from vidnst.cli.tables.status import write_actions, write_batch_summary, write_jobs
+from vidnst.errors import FramesFailedError
 
 _JOBS = "Jobs"
-_SOME_FAILED = 9
 
 
 def batch(
-    jobs: Annotated[Path, typer.Argument(help="The file of jobs, YAML.", metavar="JOBS")],
+    jobs: Annotated[Path, typer.Argument(help="The job file, YAML.", metavar="JOBS")],
     pause: Annotated[
         list[str] | None,
-        option(
-            _JOBS, "Hold a job of the running batch back: its name, its entry's, a pattern, or all.", metavar="NAME"
+        opt.option(
+            _JOBS, "Pause a job of the running batch: its name, its entry's, a pattern, or all.", metavar="NAME"
         ),
     ] = None,
     resume: Annotated[
-        list[str] | None,
-        option(_JOBS, "Let a job go on that was paused, cancelled or has failed.", metavar="NAME"),
+        list[str] | None, opt.option(_JOBS, "Resume a job that is paused, cancelled or failed.", metavar="NAME")
     ] = None,
     cancel: Annotated[
-        list[str] | None, option(_JOBS, "Give a job up; what is finished of it stays.", metavar="NAME")
+        list[str] | None, opt.option(_JOBS, "Cancel a job; its finished frames are kept.", metavar="NAME")
     ] = None,
-    workers: Annotated[
-        int | None, option(WORK, "Stylizing actors; default: one per GPU, or to suit the cores.")
-    ] = None,
-    address: Annotated[
-        str | None, option(WORK, "Ray cluster to join (else RAY_ADDRESS, else Ray starts here).")
-    ] = None,
-    executor: Annotated[
-        Literal["ray", "inline"] | None, option(WORK, "Ray actors, or threads of this process.")
-    ] = None,
+    workers: opt.Workers = None,
+    address: opt.Address = None,
+    executor: opt.Executor = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the jobs and stop.")] = False,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    as_json: opt.Json = False,
+    verbose: opt.Verbose = False,
 ) -> None:
     """Render all clips of JOBS, in all its styles, on one pool of workers.
 
-    The same command goes on after a stop or a kill. Jobs added to the file while it runs are rendered, too. The exit
-    status is 9 where some jobs failed.
+    After a stop or a kill, the same command resumes. Jobs that are added to the file while the batch runs are rendered,
+    too. The exit status is 9 if some jobs failed.
     """
-    verbosity(verbose)
-    from vidnst.cli import progress, tables
 
     if pause or resume or cancel:
-        from vidnst.rendering.batch.job_state import Action, ask
+        from vidnst.rendering.batch.job_states import Action, ask
 
-        wishes: tuple[tuple[Action, list[str] | None], ...] = (
-            ("pause", pause),
-            ("resume", resume),
-            ("cancel", cancel),
-        )
-        asked = [(action, ask(jobs, action, name)) for action, names in wishes for name in names or ()]
-        tables.show_wishes(asked, as_json=as_json)
+        names_by_action: dict[Action, list[str] | None] = {"pause": pause, "resume": resume, "cancel": cancel}
+        requested = [
+            (action, ask(jobs, action, name)) for action, names in names_by_action.items() for name in names or ()
+        ]
+        write_actions(requested, as_json=as_json)
         return
     if dry_run:
         from vidnst.tools.forecast.render_plan import describe_jobs
 
-        tables.show_jobs(describe_jobs(jobs), as_json=as_json)
+        write_jobs(describe_jobs(jobs), as_json=as_json)
         return
     from vidnst.rendering.batch.run import run_batch
 
-    farm = {"workers": workers, "address": address, "executor": executor}
-    chosen = {key: value for key, value in farm.items() if value is not None}
-    stop = stop_on_signal()
-    with progress.progress(as_json=as_json) as on_event:
-        summary = run_batch(jobs, farm=chosen, on_event=on_event, cancelled=stop.is_set)
+    farm = opt.farm_settings(workers=workers, address=address, executor=executor)
+    with progress.running(as_json=as_json) as (on_event, cancelled):
+        summary = run_batch(jobs, farm=farm, on_event=on_event, cancelled=cancelled)
     if not as_json:
-        tables.show_batch(summary.done, summary.failed, summary.cancelled)
+        write_batch_summary(summary.done, summary.failed, summary.cancelled)
     if summary.failed:
-        raise typer.Exit(_SOME_FAILED)
+        raise typer.Exit(FramesFailedError.exit_code)

@@ -1,76 +1,90 @@
-"""What the commands share: common options, how much is said, how they are stopped."""
+"""Options that several commands share."""
 
-import logging
-import signal
-import sys
-import threading
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from vidnst.cli.process import set_up_logging
+
+
+def option(panel: str, text: str, *names: str, **extra: Any) -> Any:
+    """Declare an option in a panel of `--help`; without names it is called like its parameter."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, **extra)
+
+
+look = partial(option, "Look")
+clip = partial(option, "Source and range")
+work = partial(option, "Workers")
+out = partial(option, "Output")
+
+
 Source = Annotated[
     list[str],
     typer.Argument(help="A video, a folder, a glob, a printf pattern, or several pictures.", metavar="SOURCE"),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, and show tracebacks.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON event per line on stdout.")]
+Run = Annotated[Path, typer.Argument(help="A run folder, or the output that belongs to it.", metavar="RUN")]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Log details to stderr, and show tracebacks.", callback=set_up_logging),
+]
+"""Takes effect by its callback; commands need not look at it."""
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout: one event per line, or the result.")]
+
 Backbone = Literal["vgg19", "slim"]
-LOOK, RANGE, WORK, OUT = "Look", "Source and range", "Workers", "Output"
-"""Panels of `--help`."""
-
-
-def option(panel: str, text: str, *names: str, **extra: Any) -> Any:
-    """An option in a panel of `--help`; without names it is called like its parameter."""
-    return typer.Option(*names, help=text, rich_help_panel=panel, **extra)
-
-
 Styles = Annotated[
     list[str] | None,
-    option(LOOK, "A style picture, optionally with a weight (a.jpg:100); repeatable.", "--style", "-s"),
+    look("A style picture, optionally with a weight (a.jpg:100); repeatable.", "--style", "-s"),
 ]
-Preset = Annotated[str | None, option(LOOK, "Settings that ship: see `vidnst presets`.")]
-SettingsFile = Annotated[Path | None, option(LOOK, "Settings from a YAML file.")]
-Assignments = Annotated[
-    list[str] | None, option(LOOK, "Any setting: key.sub=value; repeatable.", "--set", metavar="KEY=VALUE")
-]
-Iterations = Annotated[int | None, option(LOOK, "Loss evaluations of a cold frame.")]
-Network = Annotated[Backbone | None, option(LOOK, "The network: vgg19, or slim, which comes along.")]
-Weights = Annotated[str | None, option(LOOK, "The backbone's weights: a file, or `random`.")]
-Start = Annotated[str | None, option(RANGE, "First frame: a number, seconds (1.5s) or a timecode.")]
-End = Annotated[str | None, option(RANGE, "End of the range (not included), written like --start.")]
-Overwrite = Annotated[bool, option(OUT, "Replace an output that exists.")]
+Preset = Annotated[str | None, look("A bundled preset: see `vidnst presets`.")]
+SettingsFile = Annotated[Path | None, look("Settings from a YAML file.")]
+Assignments = Annotated[list[str] | None, look("Any setting: key.sub=value; repeatable.", "--set", metavar="KEY=VALUE")]
+Network = Annotated[Backbone | None, look("The network: vgg19, or slim, which is bundled.")]
+Weights = Annotated[str | None, look("The backbone's weights: a file, or `random`.")]
+
+Start = Annotated[str | None, clip("First frame: a number, seconds (1.5s) or a timecode.")]
+End = Annotated[str | None, clip("End of the range (exclusive), written like --start.")]
+Fps = Annotated[str | None, clip("Frames per second of a picture sequence, also as a fraction.")]
+
+Workers = Annotated[int | None, work("Number of stylizing workers; default: one per GPU, or to suit the cores.")]
+Address = Annotated[str | None, work("Ray cluster to join (else RAY_ADDRESS, else Ray starts here).")]
+Executor = Annotated[Literal["ray", "inline"] | None, work("Ray actors, or threads of this process.")]
+
+Overwrite = Annotated[bool, out("Replace an existing output.")]
 
 
-def numbers(text: str | None, name: str) -> tuple[int, ...]:
-    """Whole numbers out of a text like `500,1000`; none out of None.
+def farm_settings(*, workers: int | None, address: str | None, executor: str | None) -> dict[str, Any]:
+    """Return the settings of the `farm` section that were given."""
+    values = {"workers": workers, "address": address, "executor": executor}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def parse_integers(text: str | None, name: str) -> tuple[int, ...]:
+    """Parse a text such as `500,1000`; None is empty.
 
     Raises:
-        ConfigError: something else is in it.
+        ConfigError: the text contains anything but comma-separated whole numbers.
     """
     from vidnst.errors import ConfigError
 
-    parts = [part.strip() for part in (text or "").split(",")] if text is not None else []
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and len(part) < 10 for part in parts):
-        raise ConfigError(f"{name} {text!r} is not whole numbers with commas", f"write for example {name} 10,20")
+        raise ConfigError(
+            f"{name} {text!r} is not a list of whole numbers separated by commas", f"write for example {name} 10,20"
+        )
     return tuple(map(int, parts))
 
 
-def verbosity(verbose: bool) -> None:
-    """How much is said on stderr from now on."""
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("vidnst").setLevel(logging.DEBUG if verbose else logging.WARNING)
+def check_folder_of(output: Path | None) -> None:
+    """Check, before any work, that the folder of a report exists.
 
+    Raises:
+        OutputError: the folder does not exist.
+    """
+    from vidnst.errors import OutputError
 
-def stop_on_signal() -> threading.Event:
-    """An event that the first Ctrl-C or SIGTERM sets; the second Ctrl-C ends at once."""
-    stop = threading.Event()
-
-    def ask(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
-    return stop
+    if output is not None and not output.absolute().parent.is_dir():
+        raise OutputError(
+            f"there is no folder {output.absolute().parent} for {output.name}", "create it, or choose another with -o"
+        )

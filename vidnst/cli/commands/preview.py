@@ -1,4 +1,4 @@
-"""Commands that show what settings do, before hours are spent and after: proof, evolve, compare."""
+"""Commands that preview or compare results: proof, evolve, compare."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -6,95 +6,55 @@ from typing import Annotated
 
 import typer
 
-from vidnst.cli.commands.options import (
-    LOOK,
-    OUT,
-    RANGE,
-    Assignments,
-    End,
-    Iterations,
-    Json,
-    Network,
-    Overwrite,
-    Preset,
-    SettingsFile,
-    Source,
-    Start,
-    Styles,
-    Verbose,
-    Weights,
-    numbers,
-    option,
-    stop_on_signal,
-    verbosity,
-)
+from vidnst.cli import progress
+from vidnst.cli.commands import options as opt
+from vidnst.cli.commands.render_options import StyleOptions, takes_options
+from vidnst.cli.tables.results import write_result
+from vidnst.errors import ConfigError
 
 
+@takes_options
 def proof(
-    source: Source,
-    style: Styles = None,
-    output: Annotated[Path, option(OUT, "The sheet, a picture.", "--output", "-o")] = Path("proof.png"),
+    source: opt.Source,
+    chosen: StyleOptions,
+    output: Annotated[Path, opt.out("The sheet, a picture.", "--output", "-o")] = Path("proof.png"),
     axis: Annotated[
         list[str] | None,
-        option(
-            LOOK,
-            "A setting with the values to try, read as YAML: losses.style_weight=5,15,45; at most two, the last one"
-            " goes across.",
+        opt.look(
+            "A setting and the values to try, read as YAML: losses.style_weight=5,15,45; at most two, of which the last"
+            " one runs horizontally.",
             metavar="KEY=VALUE,...",
         ),
     ] = None,
-    together: Annotated[bool, option(LOOK, "All styles in one picture, by their weights, as render does.")] = False,
-    preset: Preset = None,
-    config: SettingsFile = None,
-    assignments: Assignments = None,
-    iterations: Iterations = None,
-    backbone: Network = None,
-    weights: Weights = None,
+    together: Annotated[bool, opt.look("All styles in one picture, by their weights, as in a render.")] = False,
     frames: Annotated[
-        str | None, option(RANGE, "Frames to show: numbers, seconds or timecodes.", metavar="0,40,1.5s")
+        str | None, opt.clip("Frames to show: numbers, seconds or timecodes.", metavar="0,40,1.5s")
     ] = None,
-    count: Annotated[int, option(RANGE, "Or how many, evenly spread over the shots.", min=1)] = 3,
-    size: Annotated[int, option(RANGE, "Longest side of each picture in pixels; never enlarges.")] = 192,
-    start: Start = None,
-    end: End = None,
-    report: Annotated[
-        Path | None, option(OUT, "JSON with the losses of every cell; default: beside the sheet.")
-    ] = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    count: Annotated[int, opt.clip("Or their number, evenly spread over the shots.", min=1)] = 3,
+    size: Annotated[int, opt.clip("Longest side of each picture in pixels; never enlarges.")] = 192,
+    start: opt.Start = None,
+    end: opt.End = None,
+    report: Annotated[Path | None, opt.out("JSON with the losses of every cell; default: next to the sheet.")] = None,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
+    verbose: opt.Verbose = False,
 ) -> None:
-    """Show frames of SOURCE in several styles and settings, small, on one labelled sheet."""
-    verbosity(verbose)
-    from vidnst.config.loader import load_config, parse_values
-    from vidnst.errors import ConfigError
+    """Show small frames of SOURCE in several styles and settings on one labelled sheet."""
+    from vidnst.config.loader import parse_values
 
     axes = [parse_values(text) for text in axis or ()]
     for number, (key, _) in enumerate(axes):
         if key in [other for other, _ in axes[:number]]:
             raise ConfigError(f"--axis {key} is given twice", "name all its values in one")
-    resolved = load_config(
-        preset=preset,
-        file=config,
-        assignments=assignments or (),
-        options={
-            "input.start": start,
-            "input.end": end,
-            "optimize.iterations": iterations,
-            "model.backbone": backbone,
-            "model.weights": weights,
-        },
-    )
-    from vidnst.cli import progress, tables
-    from vidnst.tools.preview.proof import proof as paint
+    config = chosen.settings({"input.start": start, "input.end": end})
+    from vidnst.tools.preview import proof as tool
 
-    stop = stop_on_signal()
-    with progress.progress(as_json=as_json) as on_event:
-        found = paint(
+    with progress.running(as_json=as_json) as (on_event, cancelled):
+        sheet = tool.proof(
             source,
-            style=style or (),
+            style=chosen.style or (),
             output=output,
-            config=resolved,
+            config=config,
             axes=dict(axes),
             frames=[text for text in (frames or "").split(",") if text.strip()],
             count=count,
@@ -103,70 +63,45 @@ def proof(
             report=report,
             overwrite=overwrite,
             on_event=on_event,
-            cancelled=stop.is_set,
+            cancelled=cancelled,
         )
-    tables.show_result(found.output, as_json=as_json)
+    write_result(sheet.output, as_json=as_json)
 
 
+@takes_options
 def evolve(
-    source: Source,
-    style: Styles = None,
+    source: opt.Source,
+    chosen: StyleOptions,
     output: Annotated[
         Path | None,
-        option(OUT, "The film: a video or an animation; or a picture, the finished one.", "--output", "-o"),
+        opt.out("The film: a video or an animation; or a picture, the finished one.", "--output", "-o"),
     ] = None,
-    frame: Annotated[
-        str | None, option(RANGE, "The frame: a number, seconds or a timecode; default: the first.")
-    ] = None,
-    every: Annotated[
-        int | None, option(OUT, "Evaluations from one frame of the film to the next; default: growing steps.")
-    ] = None,
+    frame: Annotated[str | None, opt.clip("The frame: a number, seconds or a timecode; default: the first.")] = None,
+    every: Annotated[int | None, opt.out("Evaluations between two frames of the film; default: growing steps.")] = None,
     at: Annotated[
         str | None,
-        option(OUT, "Also write the picture after so many evaluations: STEM_000500.png.", metavar="500,1000"),
+        opt.out("Also write the picture after these numbers of evaluations: STEM_000500.png.", metavar="500,1000"),
     ] = None,
-    curve: Annotated[bool, option(OUT, "Draw the losses beside the picture.", "--curve/--no-curve")] = True,
-    rate: Annotated[int, option(OUT, "Frames per second of the film.", min=1, max=100)] = 25,
-    preset: Preset = None,
-    config: SettingsFile = None,
-    assignments: Assignments = None,
-    size: Annotated[int | None, option(RANGE, "Longest side in pixels; never enlarges.")] = None,
-    iterations: Iterations = None,
-    backbone: Network = None,
-    weights: Weights = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    curve: Annotated[bool, opt.out("Draw the losses next to the picture.", "--curve/--no-curve")] = True,
+    rate: Annotated[int, opt.out("Frames per second of the film.", min=1, max=100)] = 25,
+    size: Annotated[int | None, opt.clip("Longest side in pixels; never enlarges.")] = None,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
+    verbose: opt.Verbose = False,
 ) -> None:
-    """Show how one picture of SOURCE comes about: the film of its optimisation, with its losses."""
-    verbosity(verbose)
-    from vidnst.config.loader import load_config
-    from vidnst.errors import ConfigError
-
+    """Film the optimisation of one picture of SOURCE, with its losses."""
     if output is None:
         raise ConfigError("no output was given", "add -o OUT, for example -o evolve.mp4")
-    steps = numbers(at, "--at")
-    resolved = load_config(
-        preset=preset,
-        file=config,
-        assignments=assignments or (),
-        options={
-            "input.size": size,
-            "optimize.iterations": iterations,
-            "model.backbone": backbone,
-            "model.weights": weights,
-        },
-    )
-    from vidnst.cli import progress, tables
-    from vidnst.tools.preview.evolve import evolve as paint
+    steps = opt.parse_integers(at, "--at")
+    config = chosen.settings({"input.size": size})
+    from vidnst.tools.preview import evolve as tool
 
-    stop = stop_on_signal()
-    with progress.progress(as_json=as_json) as on_event:
-        found = paint(
+    with progress.running(as_json=as_json) as (on_event, cancelled):
+        film = tool.evolve(
             source,
-            style=style or (),
+            style=chosen.style or (),
             output=output,
-            config=resolved,
+            config=config,
             frame=frame,
             every=every,
             at=steps,
@@ -174,9 +109,9 @@ def evolve(
             rate=Fraction(rate),
             overwrite=overwrite,
             on_event=on_event,
-            cancelled=stop.is_set,
+            cancelled=cancelled,
         )
-    tables.show_result(found.output, as_json=as_json)
+    write_result(film.output, as_json=as_json)
 
 
 def compare(
@@ -186,39 +121,35 @@ def compare(
     ],
     output: Annotated[
         Path | None,
-        option(OUT, "A video, an animation or a folder; or a picture, for a sheet of frames.", "--output", "-o"),
+        opt.out("A video, an animation or a folder; or a picture, for a sheet of frames.", "--output", "-o"),
     ] = None,
-    source: Annotated[str | None, option(RANGE, "What they were rendered from, as the first column.")] = None,
+    source: Annotated[str | None, opt.clip("Their source, as the first column.")] = None,
     start: Annotated[
-        str | None, option(RANGE, "The source's first frame that they show; default: as the run folder says.")
+        str | None, opt.clip("First frame of the source that they show; default: from the run folder.")
     ] = None,
-    label: Annotated[list[str] | None, option(OUT, "Words above a column, instead of its name; repeatable.")] = None,
-    diff: Annotated[bool, option(OUT, "A last column with the amplified difference of the two.", "--diff")] = False,
-    gain: Annotated[float, option(OUT, "How much the difference is amplified.", min=0.01)] = 8.0,
+    label: Annotated[list[str] | None, opt.out("Label of a column, instead of its name; repeatable.")] = None,
+    diff: Annotated[bool, opt.out("A last column with the amplified difference of the two.", "--diff")] = False,
+    gain: Annotated[float, opt.out("Amplification of the difference.", min=0.01)] = 8.0,
     zoom: Annotated[
-        str | None, option(OUT, "Only this part, in pixels of A, enlarged by a whole factor.", metavar="X,Y,W,H")
+        str | None,
+        opt.out("Only this part, in pixels of A, enlarged by a whole factor.", metavar="X,Y,W,H"),
     ] = None,
-    height: Annotated[int | None, option(OUT, "Height of the columns in pixels; default: A's.", min=1)] = None,
-    count: Annotated[int, option(OUT, "Rows of a sheet, evenly spread over the frames.", min=1)] = 4,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-    verbose: Verbose = False,
+    height: Annotated[int | None, opt.out("Height of the columns in pixels; default: A's.", min=1)] = None,
+    count: Annotated[int, opt.out("Rows of a sheet, evenly spread over the frames.", min=1)] = 4,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
+    verbose: opt.Verbose = False,
 ) -> None:
-    """Put two or more clips, pictures or runs side by side, in a video or on a sheet."""
-    verbosity(verbose)
-    from vidnst.errors import ConfigError
-
+    """Show two or more clips, pictures or runs side by side, in a video or on a sheet."""
     if output is None:
         raise ConfigError("no output was given", "add -o OUT, for example -o side.mp4 or -o sheet.png")
-    part = numbers(zoom, "--zoom")
+    part = opt.parse_integers(zoom, "--zoom")
     if zoom is not None and len(part) != 4:
         raise ConfigError(f"--zoom {zoom!r} is not X,Y,W,H", "write for example --zoom 100,50,64,48")
-    from vidnst.cli import progress, tables
-    from vidnst.tools.preview.compare import compare as put_together
+    from vidnst.tools.preview import compare as tool
 
-    stop = stop_on_signal()
-    with progress.progress(as_json=as_json) as on_event:
-        found = put_together(
+    with progress.running(as_json=as_json) as (on_event, cancelled):
+        comparison = tool.compare(
             outputs,
             output=output,
             source=source,
@@ -231,6 +162,6 @@ def compare(
             count=count,
             overwrite=overwrite,
             on_event=on_event,
-            cancelled=stop.is_set,
+            cancelled=cancelled,
         )
-    tables.show_result(found, as_json=as_json)
+    write_result(comparison, as_json=as_json)

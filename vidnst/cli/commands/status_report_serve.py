@@ -1,133 +1,110 @@
-"""Commands that look at renders while they run and after: status, report, serve."""
+"""Commands that observe renders during and after the work: status, report, serve."""
 
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidnst.cli.commands.options import OUT, Verbose, option, stop_on_signal, verbosity
+from vidnst.cli.commands import options as opt
+from vidnst.cli.process import stop_on_signal
+from vidnst.cli.progress import live_display
+from vidnst.cli.tables.basics import write_json, write_json_line
+from vidnst.cli.tables.results import write_address, write_result
+from vidnst.cli.tables.status import overview, run_details, write_table
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from vidnst.runs.status import Watcher
 
-_Folder = Annotated[
-    Path, typer.Argument(help="A run folder, an output, a folder of runs, or a batch's state folder.", metavar="RUN")
-]
+_WATCH_SECONDS = 2
 
 
 def status(
-    folder: _Folder = Path("."),
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every two seconds, until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout; with --watch, one line each time.")] = False,
-    verbose: Verbose = False,
+    folder: Annotated[
+        Path,
+        typer.Argument(help="A run folder, an output, a folder of runs, or a batch's state folder.", metavar="RUN"),
+    ] = Path("."),
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Update every two seconds, until Ctrl-C.")] = False,
+    as_json: opt.Json = False,
+    verbose: opt.Verbose = False,
 ) -> None:
-    """Show how renders are getting on: RUN alone, or all in a folder or batch. Disturbs none of them."""
-    verbosity(verbose)
+    """Show the progress of RUN, or of all runs in a folder or batch, without disturbing them."""
     from vidnst.runs.status import Watcher
 
     watcher = Watcher()
     if not watch:
-        _show_once(watcher, folder, as_json=as_json)
-        return
-    with suppress(KeyboardInterrupt):  # that is how it ends
         if as_json:
-            _each_two_seconds(watcher, folder)
+            write_json(_values(watcher, folder))
         else:
-            _on_a_screen(watcher, folder)
+            write_table(_table(watcher, folder))
+        return
+    with suppress(KeyboardInterrupt):  # the regular end of --watch
+        if as_json:
+            while True:
+                write_json_line(_values(watcher, folder))
+                time.sleep(_WATCH_SECONDS)
+        with live_display() as show:
+            while True:
+                show(_table(watcher, folder))
+                time.sleep(_WATCH_SECONDS)
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder, or the output that it was for.", metavar="RUN")],
+    run: opt.Run,
     output: Annotated[
-        Path | None, option(OUT, "The HTML file; default: report.html in the run folder.", "--output", "-o")
+        Path | None, opt.out("The HTML file; default: report.html in the run folder.", "--output", "-o")
     ] = None,
-    verbose: Verbose = False,
+    verbose: opt.Verbose = False,
 ) -> None:
-    """Write the report of a render: frames before and after, curves, settings, warnings, in one HTML file."""
-    verbosity(verbose)
-    from vidnst.cli import tables
+    """Write the report of a render, in one HTML file: frames before and after, curves, settings, warnings."""
     from vidnst.report.write_report import write_report
 
-    tables.show_result(write_report(run, output), as_json=False)
+    write_result(write_report(run, output))
 
 
 def serve(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(help="Run folders, folders with runs, or batches' state folders.", metavar="FOLDER..."),
+        typer.Argument(help="Run folders, folders of runs, or batches' state folders.", metavar="FOLDER..."),
     ] = None,
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8765,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 selects a free one.", min=0, max=65535)] = 8765,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 lets others look, and needs --token.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 admits other hosts, and requires --token.")
     ] = "127.0.0.1",
     token: Annotated[
-        str | None, typer.Option(help="What has to be known to look (?token=...).", envvar="VIDNST_TOKEN")
+        str | None, typer.Option(help="Secret required for access (?token=...).", envvar="VIDNST_TOKEN")
     ] = None,
     sources: Annotated[
-        bool, typer.Option("--sources/--no-sources", help="Show frames of the sources beside the rendered ones.")
+        bool, typer.Option("--sources/--no-sources", help="Show source frames next to the rendered ones.")
     ] = True,
-    verbose: Verbose = False,
+    verbose: opt.Verbose = False,
 ) -> None:
-    """Show all renders in FOLDERs (default: here) on a page that follows them; it only looks."""
-    verbosity(verbose)
-    from vidnst.cli import tables
-    from vidnst.report.server.server import Server
-    from vidnst.report.server.server import serve as answer
+    """Serve a read-only web page with the progress of all renders in FOLDERs (default: the current folder)."""
+    from vidnst.report.server import server as web
 
-    server = Server(folders or [Path(".")], host=host, port=port, token=token, sources=sources)
+    server = web.Server(folders or [Path(".")], host=host, port=port, token=token, sources=sources)
     stop = stop_on_signal()
-    tables.show_address(server.url, token=token is not None)
-    answer(server, stop.wait)
+    write_address(server.url, token=token is not None)
+    web.serve(server, stop.wait)
 
 
 def _values(watcher: "Watcher", folder: Path) -> object:
-    from dataclasses import asdict
-
     from vidnst.runs.discovery import look_at
 
-    place = look_at(folder)
-    runs = [watcher.look(run).to_dict() for run in place.runs]
-    if place.is_run:
+    listing = look_at(folder)
+    runs = [watcher.look(run).to_dict() for run in listing.runs]
+    if listing.is_run:
         return runs[0]
-    return {"runs": runs, "batches": [asdict(batch) for batch in place.batches], "errors": place.errors}
+    return {"runs": runs, "batches": [asdict(batch) for batch in listing.batches], "errors": listing.errors}
 
 
-def _tables(watcher: "Watcher", folder: Path) -> object:
-    from vidnst.cli import tables
+def _table(watcher: "Watcher", folder: Path) -> "RenderableType":
     from vidnst.runs.discovery import look_at
 
-    place = look_at(folder)
-    runs = [watcher.look(run) for run in place.runs]
-    if place.is_run:
-        return tables.run_details(runs[0])
-    return tables.board(runs, place.batches, place.errors)
-
-
-def _show_once(watcher: "Watcher", folder: Path, *, as_json: bool) -> None:
-    from vidnst.cli import tables
-
-    if as_json:
-        tables.show_json(_values(watcher, folder))
-    else:
-        tables.show_board(_tables(watcher, folder))
-
-
-def _on_a_screen(watcher: "Watcher", folder: Path) -> None:
-    from vidnst.cli.progress import showing
-
-    with showing() as show:
-        while True:
-            show(_tables(watcher, folder))
-            time.sleep(2)
-
-
-def _each_two_seconds(watcher: "Watcher", folder: Path) -> None:
-    import json
-    import sys
-
-    while True:
-        sys.stdout.write(json.dumps(_values(watcher, folder)) + "\n")
-        sys.stdout.flush()
-        time.sleep(2)
+    listing = look_at(folder)
+    runs = [watcher.look(run) for run in listing.runs]
+    return run_details(runs[0]) if listing.is_run else overview(runs, listing.batches, listing.errors)

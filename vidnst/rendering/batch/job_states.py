@@ -21,11 +21,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+from vidnst.atomic_write import translate_os_errors, write_bytes_atomically
 from vidnst.errors import ConfigError, RunError
 from vidnst.events import JobChanged, OnEvent
 from vidnst.rendering.batch.job_file import ClipSpec
-from vidnst.runs.atomic_files import FolderLock, write_bytes_whole, writing
 from vidnst.runs.event_log import EventLog
+from vidnst.runs.folder_lock import FolderLock
 
 JobStatus: TypeAlias = Literal["queued", "preparing", "rendering", "encoding", "done", "failed", "cancelled", "paused"]
 Action: TypeAlias = Literal["pause", "resume", "cancel"]
@@ -109,7 +110,7 @@ class JobStates:
         self._changed = True
         self._closed = False
         self._written = -_WRITE_SECONDS
-        with writing(self.folder):
+        with translate_os_errors(self.folder):
             (self.folder / "control").mkdir(parents=True, exist_ok=True)
         self._lock = FolderLock(self.folder / "lock")
         try:
@@ -190,7 +191,7 @@ class JobStates:
                 "threads": self.threads,
                 "jobs": [job.row() for job in self.by_name.values()],
             }
-            write_bytes_whole(self.folder / "jobs.json", json.dumps(values, indent=1).encode())
+            write_bytes_atomically(self.folder / "jobs.json", json.dumps(values, indent=1).encode())
 
     def record(self, kind: str, **facts: Any) -> None:
         """Add an event to the log."""
@@ -277,7 +278,7 @@ def ask(jobs: Path, action: Action, name: str) -> list[str]:
     if not meant:
         raise ConfigError(f"no job of {jobs} is called {name!r}", "see --dry-run for their names; `all` means all")
     command = json.dumps({"action": action, "name": name}).encode()
-    write_bytes_whole(folder / "control" / f"{time.time_ns():020d}-{os.getpid()}.json", command)
+    write_bytes_atomically(folder / "control" / f"{time.time_ns():020d}-{os.getpid()}.json", command)
     return meant
 
 

@@ -189,7 +189,7 @@ def _source_column(
     end = first + total
     plan = record.plan_of(first, end) if record else None
     if plan is None or plan.adjustments is None:
-        return ComparedClip("source", clip, first)
+        return ComparedClip("source", clip, first, None, ())
     return ComparedClip("source", clip, first, plan.adjustments, plan.shots)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vidnst.atomic_write import write_bytes_atomically
 from vidnst.config import RenderConfig
 from vidnst.config.loader import with_settings
 from vidnst.errors import CancelledError, ConfigError
@@ -25,7 +26,6 @@ from vidnst.media.input.frame_reader import fit_size
 from vidnst.media.output.preflight import check_file, check_picture_name
 from vidnst.rendering.prepare import read_features
 from vidnst.rendering.styles.style_spec import StylePicture, read_styles
-from vidnst.runs.atomic_files import write_bytes_whole
 from vidnst.style.minimize import StepReport
 from vidnst.style.network.backbones import last_layer
 from vidnst.style.stylizer import Stylizer
@@ -139,7 +139,7 @@ def proof(
     proof_cells = tuple(map(ProofCell, cells, pictures, losses, evaluations, places))
     write_image(path, sheet)
     report_json = json.dumps(sheet_to_dict(plan, proof_cells), indent=2, default=str)
-    write_bytes_whole(report_path, report_json.encode() + b"\n")
+    write_bytes_atomically(report_path, report_json.encode() + b"\n")
     on_event(RunFinished(str(path), len(cells), time.monotonic() - began))
     return Proof(path, report_path, proof_cells)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from vidnst.atomic_write import translate_os_errors
 from vidnst.config import OutputConfig
 from vidnst.events import Cancelled, OnEvent, Stage, ignore
 from vidnst.frames import ClipInfo, Pixels, SourceKind
 from vidnst.media.draw.text import ImageBuffer
 from vidnst.media.images import IMAGE_SUFFIXES, encode_png
 from vidnst.media.output.encode import encode
-from vidnst.runs.atomic_files import writing
 
 
 class VideoWriter:
@@ -85,7 +85,7 @@ class VideoWriter:
 
 def write_temporary_png(path: Path, pixels: Pixels, *, bits: Literal[8, 16] = 8) -> None:
     """Write a PNG into a temporary folder; it need not survive a crash, so nothing waits for the disk."""
-    with writing(path.parents[1]):  # the folder that an error about a full disk names
+    with translate_os_errors(path.parents[1]):  # the folder that an error about a full disk names
         path.write_bytes(encode_png(pixels, bits=bits))
 
 

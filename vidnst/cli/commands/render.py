@@ -1,0 +1,121 @@
+"""Commands that render one clip: render, resume, retry."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidnst.cli import progress
+from vidnst.cli.commands import options as opt
+from vidnst.cli.commands.render_options import RenderOptions, takes_options
+from vidnst.cli.tables.results import write_plan, write_result
+from vidnst.errors import ConfigError
+from vidnst.events import Warned
+
+if TYPE_CHECKING:
+    from vidnst.runs.request import Request
+
+_Redo = Annotated[
+    str | None,
+    opt.out(
+        "Render these finished frames again, with all that depends on them: 120-140, or 7,30-35.",
+        metavar="FRAMES",
+    ),
+]
+_NewWorkers = Annotated[int | None, opt.work("Number of stylizing workers from now on.")]
+_NewAddress = Annotated[str | None, opt.work("Ray cluster to join from now on.")]
+
+
+@takes_options
+def render(
+    source: opt.Source,
+    chosen: RenderOptions,
+    overwrite: opt.Overwrite = False,
+    restart: Annotated[bool, opt.out("Delete what an earlier run left, and start from scratch.")] = False,
+    redo: _Redo = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    as_json: opt.Json = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Stylize SOURCE in the style of one or more pictures."""
+    if chosen.output is None:
+        raise ConfigError("no output was given", "add -o OUT, for example -o out.mp4")
+    config = chosen.settings()
+    from vidnst.runs.redo import parse_frames
+    from vidnst.runs.request import Request
+
+    if redo is not None and restart:
+        raise ConfigError("--redo and --restart exclude each other", "leave out --redo: all frames are rendered again")
+    frames = () if redo is None else parse_frames(redo)
+    sources: str | list[str] = source[0] if len(source) == 1 else source
+    request = Request(sources, tuple(chosen.style or ()), chosen.output, config, chosen.work_dir)
+    if dry_run:
+        from vidnst.tools.forecast.render_plan import describe_render
+
+        write_plan(describe_render(request), as_json=as_json)
+        return
+    _run(request, overwrite=overwrite, restart=restart, redo=frames, as_json=as_json)
+
+
+def resume(
+    run: opt.Run,
+    workers: _NewWorkers = None,
+    address: _NewAddress = None,
+    executor: opt.Executor = None,
+    redo: _Redo = None,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Resume a render that was stopped, killed or failed."""
+    from vidnst.runs.redo import parse_frames
+    from vidnst.runs.request import recall_request
+
+    frames = () if redo is None else parse_frames(redo)
+    request = recall_request(run, opt.farm_settings(workers=workers, address=address, executor=executor))
+    _run(request, overwrite=overwrite, redo=frames, as_json=as_json)
+
+
+def retry(
+    run: opt.Run,
+    workers: _NewWorkers = None,
+    address: _NewAddress = None,
+    executor: opt.Executor = None,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Retry the failed frames of a render, with all that depends on them, and finish it."""
+    from vidnst.runs import RunLog
+    from vidnst.runs.redo import spans
+    from vidnst.runs.request import recall_request
+
+    request = recall_request(run, opt.farm_settings(workers=workers, address=address, executor=executor))
+    log = RunLog.read(request.folder)
+    failed = log.failed_frames
+    if log.complete:
+        with progress.showing_progress(as_json=as_json) as on_event:
+            on_event(Warned(f"nothing failed in {request.folder}: {request.output} is finished"))
+        return
+    note = f"retrying frames {spans(failed)}" if failed else "nothing has failed so far: resuming the run"
+    _run(request, overwrite=overwrite, as_json=as_json, note=note)
+
+
+def _run(
+    request: "Request",
+    *,
+    overwrite: bool,
+    as_json: bool,
+    restart: bool = False,
+    redo: Sequence[int] = (),
+    note: str = "",
+) -> None:
+    from vidnst.rendering import pipeline
+
+    with progress.running(as_json=as_json) as (on_event, cancelled):
+        if note:
+            on_event(Warned(note))
+        result = pipeline.run(
+            request, overwrite=overwrite, restart=restart, redo=redo, on_event=on_event, cancelled=cancelled
+        )
+    write_result(result.output, as_json=as_json)

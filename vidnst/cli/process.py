@@ -1,0 +1,42 @@
+"""Process-wide state that the command line sets up: the log on stderr, and signal handlers."""
+
+import logging
+import platform
+import signal
+import sys
+import threading
+
+from vidnst import __version__
+
+
+class _StderrHandler(logging.Handler):
+    """Writes log lines to the current `sys.stderr`, which a progress display may have replaced."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"{self.format(record)}\n")
+
+
+def set_up_logging(verbose: bool) -> bool:
+    """Log the package's warnings to stderr, or everything if `verbose`, which is returned."""
+    logger = logging.getLogger("vidnst")
+    logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
+        handler = _StderrHandler()
+        handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+        logger.addHandler(handler)
+    logger.debug("vidnst %s, Python %s, %s", __version__, platform.python_version(), platform.platform())
+    return verbose
+
+
+def stop_on_signal() -> threading.Event:
+    """Return an event that the first Ctrl-C or SIGTERM sets; the second one raises KeyboardInterrupt."""
+    stop = threading.Event()
+
+    def request_stop(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    signal.signal(signal.SIGINT, request_stop)
+    signal.signal(signal.SIGTERM, request_stop)
+    return stop

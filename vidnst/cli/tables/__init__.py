@@ -1,0 +1,1 @@
+"""The results that commands write to stdout, as tables or as JSON."""

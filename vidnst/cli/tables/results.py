@@ -1,0 +1,90 @@
+"""Results of single commands: paths, plans, sources, checks, weights."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from vidnst.cli.tables.basics import to_plain, write_json, write_json_line, write_pairs
+
+if TYPE_CHECKING:  # they bring numpy and torch
+    from vidnst.frames import ClipInfo
+    from vidnst.motion.raft.weights import RaftReport
+    from vidnst.style.network.weights import WeightsReport
+    from vidnst.tools.doctor import Check
+
+_MAX_VALUE_CHARACTERS = 400
+
+
+def write_result(path: Path, *, as_json: bool = False) -> None:
+    """Write the path of a result, alone on stdout (as JSON it was in the last event)."""
+    if not as_json:
+        sys.stdout.write(f"{path}\n")
+
+
+def write_address(url: str, *, token: bool) -> None:
+    """Write the address of a page to stdout, and what to know about it to stderr."""
+    sys.stdout.write(f"{url}\n")
+    sys.stdout.flush()
+    if token:
+        sys.stderr.write("vidnst: add ?token=... to the address the first time; Ctrl-C stops the server\n")
+
+
+def write_plan(outline: dict[str, Any], *, as_json: bool) -> None:
+    """Write what a render would do."""
+    if as_json:
+        write_json(outline)
+    else:
+        write_pairs((key, _shortened(value)) for key, value in outline.items())
+
+
+def _shortened(value: object) -> str:
+    text = json.dumps(value, default=to_plain) if isinstance(value, (dict, list)) else str(value)
+    return text if len(text) <= _MAX_VALUE_CHARACTERS else f"{text[: _MAX_VALUE_CHARACTERS - 3]}..."
+
+
+def write_clip(clip: "ClipInfo", *, as_json: bool) -> None:
+    """Write what a source contains."""
+    values = {field.name: getattr(clip, field.name) for field in dataclasses.fields(clip)}
+    stamps = values.pop("pts_seconds")
+    summary = values | {"frame_count": clip.frame_count, "duration_seconds": clip.duration_seconds}
+    if as_json:
+        lists = {"paths": [str(path) for path in clip.paths], "pts_seconds": [str(stamp) for stamp in stamps]}
+        write_json(summary | lists)
+        return
+    summary["paths"] = clip.paths[0] if len(clip.paths) == 1 else f"{clip.paths[0]} ... {clip.paths[-1]}"
+    summary["rate"] = f"{clip.rate} ({float(clip.rate):.3f} frames per second)"
+    summary["duration_seconds"] = f"{float(clip.duration_seconds):.3f}"
+    summary["last_duration_seconds"] = f"{float(clip.last_duration_seconds):.3f}"
+    summary["first and last frame at"] = f"{float(stamps[0]):.3f} s, {float(stamps[-1]):.3f} s"
+    write_pairs(summary.items())
+
+
+def write_checks(checks: "Iterable[Check]", *, as_json: bool) -> bool:
+    """Write each check as soon as it is done, with its remedy; return True if all are ok."""
+    console, all_ok, rows = Console(), True, []
+    for check in checks:
+        all_ok &= check.ok
+        rows.append(dataclasses.asdict(check))
+        if not as_json:
+            console.print("[green]ok[/]" if check.ok else "[red]no[/]", end="")
+            console.print(f"  {check.name:<9}{check.found}", markup=False, highlight=False, soft_wrap=True)
+            if check.remedy:
+                console.print(f"             -> {check.remedy}", markup=False, highlight=False, soft_wrap=True)
+    if as_json:
+        write_json(rows)
+    return all_ok
+
+
+def write_weights(report: "WeightsReport | RaftReport", *, as_json: bool, after_events: bool = False) -> None:
+    """Write what a weights file contains, on one line if the command has written events before."""
+    values = dataclasses.asdict(report)
+    if as_json:
+        (write_json_line if after_events else write_json)(values)
+        return
+    notes: dict[str, str] = values.pop("notes", {})
+    write_pairs([*values.items(), *notes.items()])
