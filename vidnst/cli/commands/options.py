@@ -26,16 +26,14 @@ Source = Annotated[
 ]
 Run = Annotated[Path, typer.Argument(help="A run folder, or the output that belongs to it.", metavar="RUN")]
 Verbose = Annotated[
-    bool,
-    typer.Option("--verbose", "-v", help="Log details to stderr, and show tracebacks.", callback=set_up_logging),
+    bool, typer.Option("--verbose", "-v", help="Log details to stderr, and show tracebacks.", callback=set_up_logging)
 ]
 """Takes effect by its callback; commands need not look at it."""
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout: one event per line, or the result.")]
 
 Backbone = Literal["vgg19", "slim"]
 Styles = Annotated[
-    list[str] | None,
-    look("A style picture, optionally with a weight (a.jpg:100); repeatable.", "--style", "-s"),
+    list[str] | None, look("A style picture, optionally with a weight (a.jpg:100); repeatable.", "--style", "-s")
 ]
 Preset = Annotated[str | None, look("A bundled preset: see `vidnst presets`.")]
 SettingsFile = Annotated[Path | None, look("Settings from a YAML file.")]
