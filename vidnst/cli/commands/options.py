@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from vidnst.cli.process import set_up_logging
+from vidnst.errors import ConfigError, OutputError
 
 
 def option(panel: str, text: str, *names: str, **extra: Any) -> Any:
@@ -18,6 +19,7 @@ look = partial(option, "Look")
 clip = partial(option, "Source and range")
 work = partial(option, "Workers")
 out = partial(option, "Output")
+"""Options in the panels of `vidnst render`."""
 
 
 Source = Annotated[
@@ -64,8 +66,6 @@ def parse_integers(text: str | None, name: str) -> tuple[int, ...]:
     Raises:
         ConfigError: the text contains anything but comma-separated whole numbers.
     """
-    from vidnst.errors import ConfigError
-
     parts = [] if text is None else [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and len(part) < 10 for part in parts):
         raise ConfigError(
@@ -80,8 +80,6 @@ def check_folder_of(output: Path | None) -> None:
     Raises:
         OutputError: the folder does not exist.
     """
-    from vidnst.errors import OutputError
-
     if output is not None and not output.absolute().parent.is_dir():
         raise OutputError(
             f"there is no folder {output.absolute().parent} for {output.name}", "create it, or choose another with -o"

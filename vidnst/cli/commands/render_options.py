@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from vidnst.cli.commands import options as opt
+from vidnst.errors import ConfigError
 
 if TYPE_CHECKING:  # it brings pydantic
     from vidnst.config import RenderConfig
@@ -170,8 +171,6 @@ def mask_settings(texts: Sequence[str]) -> dict[str, Any]:
     Raises:
         ConfigError: a text is not NAME=MASK.
     """
-    from vidnst.errors import ConfigError
-
     settings: dict[str, Any] = {}
     for text in texts:
         name, sign, path = text.partition("=")
