@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from vidnst.config import VGG19_LAYERS
 from vidnst.errors import ConfigError, RunError, SourceError
 from vidnst.style.distill.crops import Crops
-from vidnst.style.distill.distillation import Distillation, DistillSettings, changed
-from vidnst.style.distill.evaluate import likeness
+from vidnst.style.distill.distillation import Distillation, DistillSettings, with_assignments
+from vidnst.style.distill.evaluate import head_correlations
 from vidnst.style.distill.export import slim_features
-from vidnst.style.distill.initialise import telling
-from vidnst.style.distill.student import Spread, disagreement, distance, grams
+from vidnst.style.distill.initialise import select_channels
+from vidnst.style.distill.student import LayerVariance, gram_distance, grams, relational_loss
 from vidnst.style.network.backbones import BACKBONES, SLIM_BACKBONE, VGG19_BACKBONE
 from vidnst.style.network.random_filters import colour_noise, random_features
 from vidnst.style.network.vgg import VGG19
@@ -82,7 +82,7 @@ def test_the_most_telling_channels_are_those_that_others_follow_from() -> None:
     one, two = (torch.randn(1, 1, 20, 20, generator=generator) for _ in range(2))
     quiet = 0.01 * torch.randn(1, 1, 20, 20, generator=generator)
     maps = torch.cat([quiet, one, 2 * one, two, -one], dim=1)
-    assert telling(maps, 2) == [2, 3]
+    assert select_channels(maps, 2) == [2, 3]
 
 
 def test_a_student_begins_as_its_teachers_heir(teacher: Features) -> None:
@@ -93,12 +93,12 @@ def test_a_student_begins_as_its_teachers_heir(teacher: Features) -> None:
 
 
 def test_settings_are_changed_by_name() -> None:
-    found = changed(SETTINGS, ["rate=0.5", "painted=7", "learn_to=relu1_1"])
+    found = with_assignments(SETTINGS, ["rate=0.5", "painted=7", "learn_to=relu1_1"])
     assert found == replace(SETTINGS, rate=0.5, painted=7, learn_to="relu1_1")
     with pytest.raises(ConfigError, match="no setting 'rat' of teaching"):
-        changed(SETTINGS, ["rat=1"])
+        with_assignments(SETTINGS, ["rat=1"])
     with pytest.raises(ConfigError, match="not a number"):
-        changed(SETTINGS, ["rate=fast"])
+        with_assignments(SETTINGS, ["rate=fast"])
 
 
 def test_the_loss_falls(teacher: Features) -> None:
@@ -133,7 +133,7 @@ def test_painted_crops_come_to_look_like_their_models_and_are_replaced(teacher: 
     def apart() -> float:
         canvas = work.state()["canvas"]
         found = grams(work.student(canvas)["relu2_1"].detach())
-        return float(distance(found[:1], found[1:])[0])
+        return float(gram_distance(found[:1], found[1:])[0])
 
     before, model = apart(), work.state()["canvas"][1]
     taught(work, 6)
@@ -157,12 +157,12 @@ def test_what_was_learned_is_kept_and_the_rest_is_random_and_calibrated(teacher:
     for values in features.values():
         assert np.array_equal(values, values.astype(np.float16).astype(np.float32))
     network = VGG19(features, last_layer="relu5_1")
-    maps = network(x, [conv.name for conv in work.student.plan])
+    maps = network(x, [conv.name for conv in work.student.conv_layers])
     for name, own in work.student(x).items():
         torch.testing.assert_close(maps[name], own / own.mean(), rtol=0.02, atol=0.02)
         assert float(maps[name].mean()) == pytest.approx(1, rel=0.02)
     other = slim_features(work.student, x, seed=2)
-    learned = {name for conv in work.student.plan for name in (conv.weight_key, conv.bias_key)}
+    learned = {name for conv in work.student.conv_layers for name in (conv.weight_key, conv.bias_key)}
     for name in features:
         assert np.array_equal(features[name], other[name]) == (name in learned), name
     noise = torch.from_numpy(colour_noise(np.random.default_rng(5), 192)).float()
@@ -181,23 +181,24 @@ def test_gram_matrices_of_predictions_follow_from_the_students_own(teacher: Feat
 
 def test_errors_are_relative_and_judgements_compared_by_ratio() -> None:
     true = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    spread = Spread(true.var((0, 2, 3)), quiet=0.05)
-    assert float(spread.error(true, true)) == 0
-    assert float(spread.error(true.mean((0, 2, 3), keepdim=True).expand_as(true), true)) == pytest.approx(1, rel=0.02)
+    variance = LayerVariance(true.var((0, 2, 3)), quiet=0.05)
+    assert float(variance.relative_error(true, true)) == 0
+    mean = true.mean((0, 2, 3), keepdim=True).expand_as(true)
+    assert float(variance.relative_error(mean, true)) == pytest.approx(1, rel=0.02)
     taught = grams(true.relu())
     pairs = (torch.tensor([0]), torch.tensor([1]))
-    assert float(disagreement(taught, taught, pairs)) == 0
-    assert float(disagreement(4 * taught, taught, pairs)) == pytest.approx(0, abs=1e-6)
+    assert float(relational_loss(taught, taught, pairs)) == 0
+    assert float(relational_loss(4 * taught, taught, pairs)) == pytest.approx(0, abs=1e-6)
 
 
 def test_likeness_is_one_for_a_student_with_the_right_heads_and_asks_for_pictures(teacher: Features) -> None:
     work = begun(teacher)
-    found = likeness(work.student, work.teacher, [picture(20), picture(21)])
+    found = head_correlations(work.student, work.teacher, [picture(20), picture(21)])
     assert list(found) == ["relu1_1", "relu1_2", "relu2_1"]
     assert all(0.5 < value <= 1 for value in found.values())
     with torch.no_grad():
         for _, _, head in work.student.layers():
             head.weight.neg_()
-    opposite = likeness(work.student, work.teacher, [picture(20), picture(21)])
+    opposite = head_correlations(work.student, work.teacher, [picture(20), picture(21)])
     assert opposite["relu1_1"] == pytest.approx(-found["relu1_1"], abs=1e-4)
-    assert likeness(work.student, work.teacher, []) == {}
+    assert head_correlations(work.student, work.teacher, []) == {}

@@ -12,13 +12,13 @@ from torch import Tensor
 from vidnst.config import RenderConfig
 from vidnst.frames import to_16_bits
 from vidnst.style.guidance import Guidance, RegionGuidance, StyleFrame, StyleMix, blend_with_source
-from vidnst.style.losses import terms
 from vidnst.style.losses.objective import Objective
 from vidnst.style.network.vgg import Block
 from vidnst.style.stylizer import Stylizer
 from vidnst.style.targets.guide_maps import Guide
 from vidnst.style.targets.style_targets import StyleTarget
 from vidnst.style.tensors import from_pixels
+from vidnst.style.textures.gram import GramMatrix
 
 Features = dict[str, NDArray[np.float32]]
 Picture = NDArray[np.uint8]
@@ -68,7 +68,9 @@ def test_the_loss_of_a_region_is_that_of_its_positions_weighed_by_the_square_of_
     target = StyleTarget(0.3, {"gram": {"relu1_1": (wanted,)}}, Guide(whole))
     objective = Objective(Pass(), picture, [target], config)  # type: ignore[arg-type]
     style = objective(picture)["style"]
-    assert style.item() == pytest.approx(0.3 * terms.style(torch.as_tensor(by_hand), wanted).item(), rel=1e-9)
+    assert style.item() == pytest.approx(
+        0.3 * GramMatrix().distance((torch.as_tensor(by_hand),), (wanted,), scale="relative").item(), rel=1e-9
+    )
 
 
 def test_the_gradient_of_a_guided_loss_is_its_slope() -> None:
@@ -76,15 +78,16 @@ def test_the_gradient_of_a_guided_loss_is_its_slope() -> None:
     picture = torch.rand((1, 3, 4, 5), generator=generator, dtype=torch.float64, requires_grad=True)
     guide = Guide(torch.rand((1, 1, 8, 10), generator=generator, dtype=torch.float64))
     wanted = torch.eye(3, dtype=torch.float64)
+    distance = GramMatrix().distance_to((wanted,), scale="relative")
     assert torch.autograd.gradcheck(
-        lambda maps: terms.style(terms.gram(maps, guide.over(maps)), wanted), picture, atol=1e-6
+        lambda maps: distance(GramMatrix().compute(maps, guide.at(4, 5))), picture, atol=1e-6
     )
 
 
 def test_a_guide_is_averaged_over_areas_before_it_is_squared() -> None:
     whole = torch.zeros(1, 1, 4, 4)
     whole[..., :2, :1] = 1
-    small = Guide(whole).over(torch.zeros(1, 7, 2, 2))
+    small = Guide(whole).at(2, 2)
     assert torch.allclose(small, torch.tensor([[[[0.25, 0.0], [0.0, 0.0]]]]))
 
 
@@ -122,8 +125,8 @@ def test_each_region_takes_the_colours_of_its_own_style(
     features: Features, painting: Picture, other: Picture, photo: Tensor
 ) -> None:
     left, right = halves()
-    areas = (RegionGuidance(WHOLE, left), RegionGuidance((StyleMix(1.0, ((1, 1.0),)),), right))
-    image = stylizer(features, painting, other).stylize(photo, iterations=40, guidance=Guidance(areas)).image
+    regions = (RegionGuidance(WHOLE, left), RegionGuidance((StyleMix(1.0, ((1, 1.0),)),), right))
+    image = stylizer(features, painting, other).stylize(photo, iterations=40, guidance=Guidance(regions)).image
     wanted = [from_pixels(style).mean((2, 3)) for style in (painting, other)]
     for half, own, foreign in ((image[..., :40], 0, 1), (image[..., 56:], 1, 0)):
         found = half.mean((2, 3))

@@ -14,7 +14,7 @@ from vidnst.errors import ConfigError
 from vidnst.style.guidance import Guidance, RegionGuidance, StyleMix
 from vidnst.style.losses import feature_queries
 from vidnst.style.losses.objective import Objective, WarmStart
-from vidnst.style.memory import tiles
+from vidnst.style.memory import tiling
 from vidnst.style.memory.footprint import estimate_footprint
 from vidnst.style.memory.modes import MemoryMode, fallback_modes
 from vidnst.style.network.vgg import VGG19
@@ -112,7 +112,7 @@ def peak_kept(objective: Objective, picture: Tensor) -> int:
 def test_tiles_that_see_all_the_network_sees_have_the_gradient_of_the_whole(
     padding: str, scale: str, slim: Features, content: Tensor, regions: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(tiles.tiles.__kwdefaults__ or {}, "halo_px", 80)
+    monkeypatch.setitem(tiling.cut_tiles.__kwdefaults__ or {}, "halo_px", 80)
     wanted = config(losses={"scale": scale, "style_kinds": {"gram": 1.0, "moments": 0.5}, "tv_weight": 0})
     network = VGG19(slim, last_layer="relu5_1", padding=padding)  # type: ignore[arg-type]
     targets, picture = regions(network, wanted), seeded(1, 3, HEIGHT, WIDTH, seed=3)
@@ -161,7 +161,7 @@ def test_cores_cover_every_pixel_once_and_borders_are_aligned(height: int, width
     shifts = set()
     for number in range(8):
         covered = np.zeros((height, width), int)
-        cut = tiles.tiles(height, width, tile_px=SIDE, chance=(0, number), halo_px=32)
+        cut = tiling.cut_tiles(height, width, tile_px=SIDE, seed=(0, number), halo_px=32)
         for tile in cut:
             core, seen = tile.core, tile.seen
             covered[core.top : core.bottom, core.left : core.right] += 1
@@ -177,7 +177,7 @@ def test_cores_cover_every_pixel_once_and_borders_are_aligned(height: int, width
 
 def test_tiles_no_larger_than_their_halos_are_refused() -> None:
     with pytest.raises(ConfigError, match="halo"):
-        tiles.tiles(500, 500, tile_px=128)
+        tiling.cut_tiles(500, 500, tile_px=128)
 
 
 @pytest.mark.parametrize(
@@ -230,15 +230,15 @@ def test_textures_of_bfloat16_maps_are_float32_and_those_of_their_values(
     kind: str, slim: Features, content: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feature_queries, "_BAND_VALUES", 16 * WIDTH * 5)  # in many bands
-    network, guide = VGG19(slim, last_layer="relu1_1").halved(), Guide(seeded(1, 1, HEIGHT, WIDTH, seed=1))
+    network, guide = VGG19(slim, last_layer="relu1_1").to_bfloat16(), Guide(seeded(1, 1, HEIGHT, WIDTH, seed=1))
     picture = content.clone().requires_grad_()
-    question = feature_queries.StatisticsRequest(kinds=(kind,), layers=("relu1_1",), guides=(None, guide))
-    answers = feature_queries.FeatureExtractor(network)(picture, question)
+    request = feature_queries.StatisticsRequest(kinds=(kind,), layers=("relu1_1",), guides=(None, guide))
+    statistics = feature_queries.FeatureExtractor(network)(picture, request)
     maps = network(picture, ("relu1_1",))["relu1_1"]
     assert maps.dtype == torch.bfloat16
     for index, one in enumerate((None, guide)):
-        wanted = STATISTICS[kind].of(maps.float(), None if one is None else one.over(maps))
-        found = answers[kind, "relu1_1", index]
+        wanted = STATISTICS[kind].compute(maps.float(), None if one is None else one.at(*maps.shape[-2:]))
+        found = statistics[kind, "relu1_1", index]
         gradients = [
             torch.autograd.grad(sum(p.sum() for p in t), picture, retain_graph=True)[0] for t in (found, wanted)
         ]
@@ -258,7 +258,7 @@ def test_every_rung_keeps_less_for_the_way_back(slim: Features, content: Tensor,
         MemoryMode(bfloat16=True, recompute=True),
     ):
         network = VGG19(slim, last_layer="relu5_1")
-        network = network.halved() if memory_mode.bfloat16 else network
+        network = network.to_bfloat16() if memory_mode.bfloat16 else network
         targets = regions(network, wanted)[:1]
         kept.append(
             peak_kept(Objective(network, content, targets, wanted.losses, memory_mode=memory_mode), content.flip(3))

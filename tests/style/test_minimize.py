@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,6 @@ from torch import Tensor
 
 from vidnst.config import OptimizeConfig
 from vidnst.errors import NumericalError
-from vidnst.style import minimize as minimize_module
 from vidnst.style.losses.objective import TERMS
 from vidnst.style.minimize import StepReport, minimize
 
@@ -217,14 +217,17 @@ def test_a_report_carries_the_picture_just_evaluated_and_it_stays_as_it_is(
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_watching_every_step_where_losses_are_read_now_and_then_changes_nothing(
-    optimizer: str, start: Tensor, goal: Tensor, monkeypatch: pytest.MonkeyPatch
+    optimizer: str, start: Tensor, goal: Tensor
 ) -> None:
-    monkeypatch.setattr(minimize_module, "_read_every", lambda device: 7)  # as on a GPU, which waits for every look
-    settles = config(optimizer=optimizer, tolerance=0.5, patience=3)
+    options: dict[str, Any] = {
+        "config": config(optimizer=optimizer, tolerance=0.5, patience=3),
+        "evaluations": 90,
+        "read_every": 7,  # as on a GPU, where every read waits
+    }
     rare: list[StepReport] = []
-    plain = minimize(toward(goal), start, config=settles, evaluations=90, on_step=rare.append)
+    plain = minimize(toward(goal), start, on_step=rare.append, **options)
     watched: list[StepReport] = []
-    found = minimize(toward(goal), start, config=settles, evaluations=90, on_step=watched.append, every_step=True)
+    found = minimize(toward(goal), start, on_step=watched.append, every_step=True, **options)
     assert torch.equal(found.image, plain.image)
     assert found.evaluations == plain.evaluations
     assert found.evaluations % 7 == 0, "it settled, at a look"

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from vidnst.config import OptimizeConfig, RenderConfig, StylesConfig
 from vidnst.errors import ConfigError
-from vidnst.style.initial_image import first_guess, fitted, matched
-from vidnst.style.losses.laplacian import Edges, laplacian
+from vidnst.style.initial_image import crop_to_fit, initial_image, match_histograms
+from vidnst.style.losses.laplacian import LaplacianLoss, laplacian
 from vidnst.style.losses.objective import TERMS
 from vidnst.style.minimize import StepReport, minimize
 from vidnst.style.network.vgg import VGG19
@@ -62,7 +62,7 @@ def test_kinds_may_be_mixed_by_shares(features: Features, painting: Picture, pho
     assert style_loss({"sliced": 3, "wasserstein": 1}) == pytest.approx(0.75 * one + 0.25 * two, rel=1e-5)
 
 
-# Edges.
+# LaplacianLoss.
 
 
 def test_a_laplacian_is_that_of_the_means_of_cells_over_all_channels() -> None:
@@ -77,34 +77,34 @@ def test_a_laplacian_is_that_of_the_means_of_cells_over_all_channels() -> None:
 def test_gatys_edges_are_the_sum_of_squares_and_relative_ones_are_over_the_content_s() -> None:
     content, picture = seeded(1, 3, 24, 24), seeded(1, 3, 24, 24, seed=1)
     parts = {cell: (laplacian(picture, cell) - laplacian(content, cell)).square() for cell in (2, 4)}
-    raw = Edges(content, {2: 0.75, 4: 0.25}, scale="gatys")(picture)
+    raw = LaplacianLoss(content, {2: 0.75, 4: 0.25}, scale="gatys")(picture)
     assert raw.item() == pytest.approx((0.75 * parts[2].sum() + 0.25 * parts[4].sum()).item())
-    relative = Edges(content, {4: 1.0})(picture)
+    relative = LaplacianLoss(content, {4: 1.0})(picture)
     energy = laplacian(content, 4).square().mean() + 1e-3
     assert relative.item() == pytest.approx((parts[4].mean() / energy).item())
 
 
 def test_edges_are_zero_for_the_content_in_other_light_or_colours_and_about_one_for_none() -> None:
     content = seeded(1, 3, 32, 32)
-    loss = Edges(content, {4: 1.0})
+    loss = LaplacianLoss(content, {4: 1.0})
     assert loss(content).item() == 0
     assert loss(content + 0.2).item() == pytest.approx(0, abs=1e-12)
     assert loss(content.flip(1)).item() == pytest.approx(0, abs=1e-12)
     assert loss(torch.full_like(content, 0.5)).item() == pytest.approx(1, abs=0.05)
-    plain = Edges(torch.zeros_like(content), {4: 1.0})(0.01 * content)
+    plain = LaplacianLoss(torch.zeros_like(content), {4: 1.0})(0.01 * content)
     assert plain < 0.1  # where there are no edges, a little grain is no great loss
 
 
 @pytest.mark.parametrize("scale", ["relative", "gatys"])
 def test_gradients_of_edges_agree_with_finite_differences(scale: Any) -> None:
-    loss = Edges(seeded(1, 3, 9, 12, seed=2), {1: 0.5, 3: 0.5}, scale=scale)
+    loss = LaplacianLoss(seeded(1, 3, 9, 12, seed=2), {1: 0.5, 3: 0.5}, scale=scale)
     assert torch.autograd.gradcheck(loss, (seeded(1, 3, 9, 12).requires_grad_(),))
 
 
 def test_a_weight_of_edges_keeps_the_content_s_edges(features: Features, painting: Picture, photo: Tensor) -> None:
     def lost(weight: float) -> float:
         losses = {"edges_weight": weight, "edges_cells": {2: 1}}
-        return Edges(photo, {2: 1.0})(rendered(features, painting, photo, losses=losses)).item()
+        return LaplacianLoss(photo, {2: 1.0})(rendered(features, painting, photo, losses=losses)).item()
 
     assert lost(30) < 0.3 * lost(0)
 
@@ -169,34 +169,35 @@ def test_reflect_asks_for_two_positions_in_the_deepest_map(features: Features) -
 def test_init_style_starts_from_the_middle_of_the_heaviest_style(painting: Picture, photo: Tensor) -> None:
     other = np.ascontiguousarray(painting[:, ::-1])
     config = OptimizeConfig(init="style")
-    start = first_guess(photo, [(other, 1.0), (painting, 2.0)], config, seed=0)
-    assert torch.equal(start, fitted(from_pixels(painting), 64, 96))
+    start = initial_image(photo, [(other, 1.0), (painting, 2.0)], config, seed=0)
+    assert torch.equal(start, crop_to_fit(from_pixels(painting), 64, 96))
     assert start.shape == photo.shape
 
 
 def test_a_picture_is_fitted_by_cropping_alone() -> None:
     picture = seeded(1, 3, 40, 60)
-    torch.testing.assert_close(fitted(picture, 40, 20), picture[..., 20:40])
-    torch.testing.assert_close(fitted(picture, 10, 60), picture[..., 15:25, :])
-    assert fitted(picture, 200, 20).shape == (1, 3, 200, 20)
+    torch.testing.assert_close(crop_to_fit(picture, 40, 20), picture[..., 20:40])
+    torch.testing.assert_close(crop_to_fit(picture, 10, 60), picture[..., 15:25, :])
+    assert crop_to_fit(picture, 200, 20).shape == (1, 3, 200, 20)
 
 
 def test_matching_gives_each_channel_the_style_s_values_in_the_picture_s_order() -> None:
     picture, style = seeded(1, 3, 8, 10), seeded(1, 3, 10, 8, seed=1).square()
-    found = matched(picture, [(style, 5.0)])
+    found = match_histograms(picture, [(style, 5.0)])
     for channel in range(3):
         order = picture[0, channel].flatten().argsort()
         expected = style[0, channel].flatten().sort().values
         torch.testing.assert_close(found[0, channel].flatten()[order], expected)
-    torch.testing.assert_close(matched(style, [(style, 1.0)]), style)
+    torch.testing.assert_close(match_histograms(style, [(style, 1.0)]), style)
 
 
 def test_matching_keeps_equal_values_equal_and_averages_styles_by_weight() -> None:
     flat = torch.full((1, 3, 4, 4), 0.3)
-    assert matched(flat, [(seeded(1, 3, 9, 9), 1.0)])[0, 0].unique().numel() == 1
+    assert match_histograms(flat, [(seeded(1, 3, 9, 9), 1.0)])[0, 0].unique().numel() == 1
     dark, light = torch.full((1, 3, 4, 4), 0.2), torch.full((1, 3, 2, 2), 0.8)
     torch.testing.assert_close(
-        matched(seeded(1, 3, 5, 5), [(dark, 3.0), (light, 1.0)]), torch.full((1, 3, 5, 5), 0.35, dtype=torch.float64)
+        match_histograms(seeded(1, 3, 5, 5), [(dark, 3.0), (light, 1.0)]),
+        torch.full((1, 3, 5, 5), 0.35, dtype=torch.float64),
     )
 
 

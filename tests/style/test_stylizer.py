@@ -17,21 +17,14 @@ from vidnst.config.loader import build_config
 from vidnst.errors import ConfigError, NumericalError
 from vidnst.frames import Pixels
 from vidnst.style.losses.objective import Objective, WarmStart
-from vidnst.style.network.backbones import VGG19_BACKBONE
+from vidnst.style.minimize import StepReport
+from vidnst.style.network.backbones import VGG19_BACKBONE, last_layer
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import load_features
-from vidnst.style.pyramid import relit, split_evaluations
-from vidnst.style.stylizer import (
-    StepReport,
-    Stylizer,
-    from_pixels,
-    last_layer,
-    stylize_image,
-    to_state,
-)
+from vidnst.style.pyramid import relight_pass, split_evaluations
+from vidnst.style.stylizer import Stylizer, stylize_image
 from vidnst.style.targets.style_targets import StyleTargets
-from vidnst.style.targets.style_variants import matched_size
-from vidnst.style.tensors import packed, resized
+from vidnst.style.tensors import from_pixels, resize, size_of_area, state_bits, to_state
 
 Features = dict[str, NDArray[np.float32]]
 Picture = NDArray[np.uint8]
@@ -286,9 +279,9 @@ def test_nan_in_a_picture_is_found(features: Features, painting: Picture, photo:
 
 
 def test_style_pictures_are_scaled_to_the_area_of_the_content_in_their_own_proportion() -> None:
-    assert matched_size(100, 400, 64 * 96, 16) == (39, 157)
-    assert matched_size(1000, 500, 2 * 50 * 50, 16) == (100, 50)
-    height, width = matched_size(10, 1000, 64 * 96, 16)  # a strip that would get too thin
+    assert size_of_area(100, 400, 64 * 96, 16) == (39, 157)
+    assert size_of_area(1000, 500, 2 * 50 * 50, 16) == (100, 50)
+    height, width = size_of_area(10, 1000, 64 * 96, 16)  # a strip that would get too thin
     assert (height, width) == (16, 1600)
 
 
@@ -326,16 +319,16 @@ def test_states_are_rounded_and_clamped() -> None:
 def test_states_that_a_gpu_packs_are_the_same() -> None:
     levels = torch.arange(65536).view(1, 1, 256, 256)
     image = torch.cat([levels / 65535, levels / 65535 - 0.3, 1.2 - levels / 65535], dim=1)
-    ready = packed(image)
+    ready = state_bits(image)
     assert ready.is_contiguous()
     np.testing.assert_array_equal(ready.numpy().view(np.uint16), to_state(image))
 
 
 def test_resizing_does_not_alias_and_stays_in_range() -> None:
     stripes = torch.tensor([0.0, 1.0]).repeat(32).expand(1, 3, 64, 64)
-    small = resized(stripes, 21, 21)
+    small = resize(stripes, 21, 21)
     assert small[..., 3:-3, 3:-3].sub(0.5).abs().max() < 0.1
-    large = resized(stripes, 100, 100)
+    large = resize(stripes, 100, 100)
     assert large.min() >= 0
     assert large.max() <= 1
 
@@ -414,6 +407,6 @@ def test_pictures_that_tell_of_light_are_small_and_soon_done_whatever_a_frame_ta
     scales: int, iterations: int
 ) -> None:
     config = build_config({"optimize": {"scales": scales, "iterations": iterations}})
-    (height, width), evaluations = relit(config, 360, 640)
+    (height, width), evaluations = relight_pass(config, 360, 640)
     assert (height, width) == ((180, 320) if scales < 3 else (90, 160))
     assert evaluations == min(iterations, 150)

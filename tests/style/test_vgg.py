@@ -11,11 +11,9 @@ from torch import Tensor, nn
 from vidnst.config import VGG19_LAYERS
 from vidnst.errors import ConfigError, WeightsError
 from vidnst.style.network.backbones import VGG19_BACKBONE, smallest_side_px
-from vidnst.style.network.normalise_filters import scale_to_unit
 from vidnst.style.network.random_filters import random_features
 from vidnst.style.network.vgg import DEVIATION, MEAN, VGG19
-from vidnst.style.targets.style_variants import matched_size
-from vidnst.style.tensors import resized
+from vidnst.style.tensors import resize, size_of_area
 
 Features = dict[str, NDArray[np.float32]]
 
@@ -123,8 +121,8 @@ def test_a_unit_network_is_1_in_the_mean_and_sees_the_same(pooling: Any, feature
     names = [conv.name for conv in VGG19_BACKBONE.up_to("relu3_2")]
     plain, unit = (VGG19(features, last_layer="relu3_2", pooling=pooling) for _ in range(2))
     picture = torch.rand(1, 3, 200, 300, generator=torch.Generator().manual_seed(1))
-    scale_to_unit(unit, [picture, picture])
-    small = resized(picture, *matched_size(200, 300, 256 * 256, 4))
+    unit.scale_to_unit_means([picture, picture])
+    small = resize(picture, *size_of_area(200, 300, 256 * 256, 4))
     for name, maps in unit(small, names).items():
         assert maps.mean().item() == pytest.approx(1, rel=1e-4)
         before = plain(small, names)[name]

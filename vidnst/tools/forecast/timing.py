@@ -18,7 +18,7 @@ from vidnst.parallel import local_cores
 from vidnst.rendering.batch.tail_balancing import cost
 from vidnst.rendering.prepare import Job
 from vidnst.rendering.source_frames import open_frames
-from vidnst.style.pyramid import relit, scale_sizes, split_evaluations
+from vidnst.style.pyramid import relight_pass, scale_sizes, split_evaluations
 
 _TIMED_EVALUATIONS = 12
 """Evaluations with their gradients. A frame's last evaluation has none, since no step follows it."""
@@ -165,7 +165,7 @@ def cold_seconds(job: Job, timings: WorkTimings) -> float:
 
 def _relighting_seconds(job: Job, timings: WorkTimings) -> float:
     """Estimate the seconds for stylizing both sources of a frame small, where light is followed from a single state."""
-    size, evaluations = relit(job.config, job.height, job.width)
+    size, evaluations = relight_pass(job.config, job.height, job.width)
     return 2 * timings.relights * _scale_seconds(job, timings, evaluations, size)
 
 
