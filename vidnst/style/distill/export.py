@@ -86,8 +86,9 @@ def card_text(file: str, fingerprint: str, notes: Mapping[str, str]) -> str:
 
 _CARD = """# {file}
 
-VGG19's order of layers with a quarter of its channels (16, 16, 32, 32, 64 four times, 128 five times), down
-to relu5_1: a sixteenth of the arithmetic, half precision. For style transfer with `--backbone slim`; it classifies nothing.
+VGG19's order of layers with a quarter of its channels (16, 16, 32, 32, 64 four times, 128 five times),
+down to relu5_1: a sixteenth of the arithmetic, half precision. For style transfer with `--backbone slim`; it
+classifies nothing.
 
 - **Filters**: SHA-256 {fingerprint}
 - **Teacher**: {teacher_file}, whose filters down to {learn_to} have the SHA-256 {teacher}. Down to {learn_to} every

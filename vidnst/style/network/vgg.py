@@ -59,9 +59,9 @@ class VGG19(nn.Module):
         self._padding = padding
         self.smallest_side_px = self._smallest_side_px(last_layer)
         self._pool = functional.max_pool2d if pooling == "max" else functional.avg_pool2d
-        self._plan = VGG19_BACKBONE.up_to(last_layer)
+        self._layers = VGG19_BACKBONE.up_to(last_layer)
         self._convs = nn.ModuleList()
-        for conv in self._plan:
+        for conv in self._layers:
             if conv.weight_key not in features or conv.bias_key not in features:
                 raise WeightsError(f"{last_layer} needs {conv.weight_key}, which these weights lack")
             outputs, inputs = features[conv.weight_key].shape[:2]
@@ -90,8 +90,8 @@ class VGG19(nn.Module):
         """
         maps: dict[str, Tensor] = {}
         for block in self.blocks(x, layers):
-            x, found = block(x)
-            maps.update(found)
+            x, maps_of_block = block(x)
+            maps.update(maps_of_block)
         return maps
 
     def blocks(self, x: Tensor, layers: Collection[str], *, split_after: Collection[str] = ()) -> list[Block]:
@@ -105,9 +105,9 @@ class VGG19(nn.Module):
         self._check(x, last, layers)
         parts: list[Block] = []
         convs: list[tuple[str, nn.Module]] = []
-        for number, (conv, module) in enumerate(zip(self._plan, self._convs, strict=True)):
+        for number, (conv, module) in enumerate(zip(self._layers, self._convs, strict=True)):
             convs.append((conv.name, module))
-            pooled = conv.name != last and self._plan[number + 1].block > conv.block
+            pooled = conv.name != last and self._layers[number + 1].block > conv.block
             if pooled or conv.name == last or conv.name in split_after:
                 parts.append(partial(self._block, convs, layers, first=not parts, pooled=pooled))
                 convs = []
@@ -156,14 +156,14 @@ class VGG19(nn.Module):
         Args:
             pictures: `(1, 3, H, W)` in [0, 1], of any sizes, on the network's device.
         """
-        names = [conv.name for conv in self._plan]
+        names = [conv.name for conv in self._layers]
         sums = dict.fromkeys(names, 0.0)
         for picture in pictures:
             size = size_of_area(picture.shape[2], picture.shape[3], _CALIBRATION_AREA_PX, self.smallest_side_px)
             for name, maps in self(resize(picture, *size), names).items():
                 sums[name] += float(maps.mean(dtype=torch.float64))
         before = 1.0  # ReLU, pooling and padding are homogeneous: each layer's filters undo the division before them
-        for conv, module in zip(self._plan, self._convs, strict=True):
+        for conv, module in zip(self._layers, self._convs, strict=True):
             assert isinstance(module, nn.Conv2d)
             assert module.bias is not None
             mean = max(sums[conv.name] / len(pictures), _SMALLEST_MEAN)
@@ -177,7 +177,7 @@ class VGG19(nn.Module):
         )  # a single position cannot be mirrored
 
     def _check(self, x: Tensor, last: str, layers: Collection[str]) -> None:
-        names = {conv.name for conv in self._plan}
+        names = {conv.name for conv in self._layers}
         for name in layers:
             if name not in names:
                 raise ConfigError(f"layer {name} is not in this network, which ends at {self.last_layer}")

@@ -99,7 +99,7 @@ class FrameTargets:
         )
 
     def _resized(self, guide: NDArray[np.uint8], height: int, width: int) -> Tensor:
-        whole = torch.from_numpy(guide.astype(np.float32) / np.float32(255))[None, None]
+        mask = torch.from_numpy(guide.astype(np.float32) / np.float32(255))[None, None]
         if guide.shape != (height, width):
-            whole = functional.interpolate(whole, (height, width), mode="area")
-        return whole.to(self._device)
+            mask = functional.interpolate(mask, (height, width), mode="area")
+        return mask.to(self._device)

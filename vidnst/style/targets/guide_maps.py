@@ -1,9 +1,9 @@
 """Guide maps: the weight of each position of each layer in a region's texture (Gatys et al. 2017).
 
 "Controlling Perceptual Factors in Neural Style Transfer", section 4: maps are multiplied by a guide before the products
-of their channels are taken, so a position counts by the square of its guide. Deviation: there, deep positions at the
-edge of a region, which mostly see what lies outside, are left out. Here textures mix near an edge, within the receptive
-field of the deepest layer: over at most half of relu5_1's 156 pixels, whatever the size of the frame.
+of their channels are taken, so a position counts by the square of its guide. Deviation: they leave out
+deep positions at the edge of a region, whose receptive fields mostly lie outside. Here textures mix near an edge, over
+at most half of relu5_1's receptive field of 156 pixels, whatever the size of the frame.
 """
 
 from torch import Tensor
