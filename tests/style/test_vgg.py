@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vidnst.config import VGG19_LAYERS
 from vidnst.errors import ConfigError, WeightsError
-from vidnst.style.network.backbones import VGG19_BACKBONE, smallest_side_px
+from vidnst.style.network.backbones import VGG19_BACKBONE, stride_px
 from vidnst.style.network.random_filters import random_features
 from vidnst.style.network.vgg import DEVIATION, MEAN, VGG19
 from vidnst.style.tensors import resize, size_of_area
@@ -105,9 +105,9 @@ def test_weights_that_end_too_early_are_refused() -> None:
 
 
 def test_smallest_sides_follow_the_poolings() -> None:
-    assert [smallest_side_px(f"relu{block}_1") for block in (1, 2, 3, 4, 5)] == [1, 2, 4, 8, 16]
+    assert [stride_px(f"relu{block}_1") for block in (1, 2, 3, 4, 5)] == [1, 2, 4, 8, 16]
     with pytest.raises(ConfigError, match="relu6_1"):
-        smallest_side_px("relu6_1")
+        stride_px("relu6_1")
 
 
 def test_flops_count_the_convolutions() -> None:

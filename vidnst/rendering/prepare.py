@@ -143,10 +143,10 @@ def adjusted(job: Job, adjustments: "Adjustments") -> Job:
 
 def _check_sizes(styles: Sequence[StylePicture], config: RenderConfig, size: tuple[int, int]) -> None:
     from vidnst.style.losses.laplacian import check_edge_cells
-    from vidnst.style.network.backbones import last_layer, smallest_side_px
+    from vidnst.style.network.backbones import last_layer, stride_px
     from vidnst.style.targets.style_variants import check_scales
 
-    least = smallest_side_px(last_layer(config))
+    least = stride_px(last_layer(config))
     shapes = [(style.pixels.shape[0], style.pixels.shape[1]) for style in styles]
     check_scales(shapes, config.styles, height=size[1], width=size[0], smallest_side_px=least)
     check_edge_cells(config.losses, height=size[1], width=size[0])

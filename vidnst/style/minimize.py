@@ -38,14 +38,20 @@ class StepReport:
     changed; the optimisation does not change it either."""
 
 
+OnStep: TypeAlias = Callable[[StepReport], None]
+
+
 @dataclass(frozen=True, slots=True)
-class Minimum:
-    """The result of an optimisation: the best picture that it evaluated."""
+class StylizeResult:
+    """A stylized picture and its losses."""
 
     image: Tensor
-    """`(1, 3, H, W)` in [0, 1]."""
+    """`(1, 3, H, W)` float32 sRGB in [0, 1], on the device of the optimisation."""
     losses: dict[str, float]
+    """Losses of the picture by the names of `objective.TERMS`: the weighted total, then each term without its weight.
+    Empty if nothing was evaluated."""
     evaluations: int
+    """Evaluations of the loss, over all scales."""
 
 
 def minimize(
@@ -56,10 +62,10 @@ def minimize(
     evaluations: int,
     step_scale: float | Tensor = 1.0,
     steady: float = 0.0,
-    on_step: Callable[[StepReport], None] | None = None,
+    on_step: OnStep | None = None,
     every_step: bool = False,
     read_every: int | None = None,
-) -> Minimum:
+) -> StylizeResult:
     """Minimize the loss of a picture and return the best picture evaluated, which need not be the last.
 
     Args:
@@ -94,7 +100,7 @@ def minimize(
         if gradient is not None:
             rate = config.learning_rate * step_scale * _decay(count - 1, evaluations, config.final_rate, steady)
             picture = (picture + optimizer(picture, gradient, rate)).clamp_(0, 1)
-    return record.minimum()
+    return record.result()
 
 
 def _evaluated(loss: Loss, picture: Tensor, *, differentiate: bool) -> tuple[Mapping[str, Tensor], Tensor | None]:
@@ -119,7 +125,7 @@ def _decay(done: int, limit: int, final: float, steady: float) -> float:
 class _Record:
     """The losses and the best picture so far, on the device until they are read."""
 
-    def __init__(self, picture: Tensor, limit: int, on_step: Callable[[StepReport], None] | None) -> None:
+    def __init__(self, picture: Tensor, limit: int, on_step: OnStep | None) -> None:
         self._limit = limit
         self._on_step = on_step
         self._best = picture.clone()
@@ -160,6 +166,6 @@ class _Record:
         """True if the best loss read so far is below a limit."""
         return limit is not None and min(self._totals) < limit
 
-    def minimum(self) -> Minimum:
+    def result(self) -> StylizeResult:
         losses = dict(zip(TERMS, self._best_terms.tolist(), strict=True))
-        return Minimum(self._best, losses, len(self._totals))
+        return StylizeResult(self._best, losses, len(self._totals))

@@ -4,7 +4,7 @@ Standard library only, so that a forecast can use them without loading torch.
 """
 
 from vidnst.config import RenderConfig
-from vidnst.style.network.backbones import last_layer, smallest_side_px
+from vidnst.style.network.backbones import last_layer, stride_px
 
 _COARSE_SHARE = 1.5
 """Evaluations at one scale over those at the next finer one, each of which costs four times as much."""
@@ -31,7 +31,7 @@ def scale_sizes(config: RenderConfig, height: int, width: int, *, least: int = 1
     sizes = [(height, width)]
     for halvings in range(1, max(least, config.optimize.scales)):
         size = (round(height / 2**halvings), round(width / 2**halvings))
-        if min(size) < _COARSE_MAP_SIDE * smallest_side_px(last_layer(config)):
+        if min(size) < _COARSE_MAP_SIDE * stride_px(last_layer(config)):
             break
         sizes.insert(0, size)
     return sizes

@@ -1,6 +1,6 @@
 """The stylizer: it holds the network and the style targets, and stylizes one picture after another."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from vidnst.style.losses import terms
 from vidnst.style.losses.laplacian import check_edge_cells
 from vidnst.style.losses.objective import Objective, WarmStart
 from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, check_additive
-from vidnst.style.minimize import Minimum, StepReport, minimize
+from vidnst.style.minimize import OnStep, StylizeResult, minimize
 from vidnst.style.network.backbones import last_layer
 from vidnst.style.network.precision import resolve_precision
 from vidnst.style.network.vgg import VGG19
@@ -27,21 +27,6 @@ from vidnst.style.pyramid import relight_pass, scale_sizes, split_evaluations
 from vidnst.style.targets.frame_targets import FrameTargets
 from vidnst.style.targets.style_targets import StyleTargets
 from vidnst.style.tensors import from_pixels, resize, to_state
-
-OnStep = Callable[[StepReport], None]
-
-
-@dataclass(frozen=True, slots=True)
-class StylizeResult:
-    """A stylized picture and its losses."""
-
-    image: Tensor
-    """`(1, 3, H, W)` float32 sRGB in [0, 1], on the stylizer's device."""
-    losses: dict[str, float]
-    """Losses of the picture by the names of `objective.TERMS`: the weighted total, then each term without its weight.
-    Empty if nothing was evaluated."""
-    evaluations: int
-    """Evaluations of the loss, over all scales."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +190,7 @@ class Stylizer:
         start, relight_evaluations = self._relit(start, content, options)
         options = replace(options, step_scale=options.step_scale * start.step_share(), every_step=False)
         result = self._optimize(start.picture, content, iterations, options, start=start)
-        return StylizeResult(result.image, result.losses, relight_evaluations + result.evaluations)
+        return replace(result, evaluations=relight_evaluations + result.evaluations)
 
     def _relit(self, start: WarmStart, content: Tensor, options: _Options) -> tuple[WarmStart, int]:
         """Give a warm start the light of its frame; returns it with the evaluations that this took.
@@ -238,11 +223,11 @@ class Stylizer:
             at_scale = replace(options, on_step=_over_all_scales(options.on_step, done, iterations))
             result = self._optimize(resize(picture, *size), resize(content, *size), evaluations, at_scale)
             picture, done = result.image, done + result.evaluations
-        return StylizeResult(picture, result.losses, done)
+        return replace(result, evaluations=done)
 
     def _optimize(
         self, picture: Tensor, content: Tensor, evaluations: int, options: _Options, *, start: WarmStart | None = None
-    ) -> Minimum:
+    ) -> StylizeResult:
         setup, config = options.setup, self._config
         target = setup.targets.at(options.guidance, *content.shape[-2:])
         objective = Objective(

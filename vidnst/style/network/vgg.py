@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vidnst.errors import ConfigError, WeightsError
-from vidnst.style.network.backbones import VGG19_BACKBONE, deepest, smallest_side_px
+from vidnst.style.network.backbones import VGG19_BACKBONE, deepest, stride_px
 from vidnst.style.tensors import resize, size_of_area
 
 MEAN = (0.485, 0.456, 0.406)
@@ -172,9 +172,7 @@ class VGG19(nn.Module):
             before = mean
 
     def _smallest_side_px(self, layer: str) -> int:
-        return smallest_side_px(layer) * (
-            2 if self._padding == "reflect" else 1
-        )  # a single position cannot be mirrored
+        return stride_px(layer) * (2 if self._padding == "reflect" else 1)  # a single position cannot be mirrored
 
     def _check(self, x: Tensor, last: str, layers: Collection[str]) -> None:
         names = {conv.name for conv in self._layers}
