@@ -2,7 +2,7 @@
 
 This is Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", applied to feature maps.
 Every layer of the student must predict the teacher's layer through a projection head, a 1x1 convolution, on crops of
-pictures and on crops that are being stylized. The latter are adversarial examples: style transfer moves pictures to
+pictures and on crops that are being stylized. The latter act as adversarial examples: style transfer moves pictures to
 where the student's Gram matrices match, and there the student must agree with its teacher, too.
 """
 
@@ -19,7 +19,7 @@ from vidnst.config import STYLE_LAYERS
 from vidnst.errors import ConfigError, NumericalError, RunError
 from vidnst.style.distill.crops import Crops
 from vidnst.style.distill.initialise import initialise_student
-from vidnst.style.distill.student import LayerVariance, Student, gram_distance, grams, relational_loss
+from vidnst.style.distill.student import Student, gram_distance, grams, relational_loss, relative_error
 from vidnst.style.network.vgg import VGG19
 
 _WARMUP_STEPS = 100
@@ -143,17 +143,20 @@ class Distillation:
         return self.settings.rate * min(1.0, (self.step + 1) / _WARMUP_STEPS) * (1 + math.cos(math.pi * done)) / 2
 
     @torch.no_grad()
-    def _measure_variances(self) -> dict[str, LayerVariance]:
+    def _measure_variances(self) -> dict[str, Tensor]:
         columns: dict[str, list[Tensor]] = {name: [] for name in self._names}
         for batch in range(_VARIANCE_BATCHES):
             x = self._crops.batch(_VARIANCE_BATCH + batch, 2 * self.settings.painted + self.settings.fresh)
             for name, maps in self.teacher(x, self._names).items():
                 columns[name].append(maps.transpose(0, 1).flatten(1))
-        return {name: LayerVariance(torch.cat(parts, 1).var(1), self.settings.quiet) for name, parts in columns.items()}
+        return {name: torch.cat(parts, 1).var(1) for name, parts in columns.items()}
 
     def _loss(self, own: Mapping[str, Tensor], true: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         predicted = self.student.predictions(own)
-        errors = {name: self._variances[name].relative_error(predicted[name], true[name]) for name in self._names}
+        errors = {
+            name: relative_error(predicted[name], true[name], self._variances[name], quiet=self.settings.quiet)
+            for name in self._names
+        }
         parts = [self._weight(name) * error for name, error in errors.items()]
         pairs = self._pairs(next(iter(own.values())).shape[0])
         for name in self._textures:

@@ -1,7 +1,6 @@
 """The student: slim with projection heads that predict the teacher's maps, and its losses."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -87,23 +86,16 @@ def _zero(module: nn.Conv2d) -> nn.Conv2d:
     return module
 
 
-@dataclass(frozen=True, slots=True)
-class LayerVariance:
-    """The variance of the channels of a teacher's layer over pictures."""
+def relative_error(predicted: Tensor, true: Tensor, variance: Tensor, *, quiet: float) -> Tensor:
+    """Squared error of maps `(N, C, h, w)` over their variance: 0 for equal maps, 1 for their mean.
 
-    variance: Tensor
-    """`(C,)`."""
-    quiet: float
-    """Share of the mean variance below which a channel counts less than others."""
-
-    def relative_error(self, predicted: Tensor, true: Tensor) -> Tensor:
-        """Squared error of maps `(N, C, h, w)` over their variance: 0 for equal maps, 1 for their mean.
-
-        All channels count alike, except quiet ones.
-        """
-        weight = 1 / (self.variance + self.quiet * self.variance.mean() + _NO_ENERGY)
-        squared = (predicted - true).square().mean(dim=(0, 2, 3))
-        return (weight * squared).sum() / (weight * self.variance).sum()
+    Args:
+        variance: of each channel of the teacher's maps over pictures, `(C,)`.
+        quiet: share of the mean variance below which a channel counts less than others; all others count alike.
+    """
+    weight = 1 / (variance + quiet * variance.mean() + _NO_ENERGY)
+    squared = (predicted - true).square().mean(dim=(0, 2, 3))
+    return (weight * squared).sum() / (weight * variance).sum()
 
 
 def grams(maps: Tensor) -> Tensor:
