@@ -60,7 +60,8 @@ def check_edge_cells(config: LossConfig, *, height: int, width: int) -> None:
     largest = max(cell for cell, share in config.edges_cells.items() if share)
     if config.edges_weight and min(height, width) < 3 * largest:
         raise ConfigError(
-            f"losses.edges_cells = {largest}: a side of frames of {width}x{height} is shorter than three such cells",
+            f"losses.edges_cells = {largest}: frames of {width}x{height} have a side shorter than three cells"
+            f" of {largest} pixels",
             f"use at most {min(height, width) // 3}, or render larger frames",
         )
 
