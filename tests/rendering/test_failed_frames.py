@@ -45,7 +45,7 @@ from vidnst.runs import RunLog
 from vidnst.runs.redo import parse_frames, spans
 from vidnst.runs.request import recall_request
 from vidnst.style.memory.modes import MemoryMode
-from vidnst.style.stylizer import StylizeResult
+from vidnst.style.minimize import StylizeResult
 
 FRAMES = 8
 SETTINGS = quick_settings(

@@ -39,7 +39,7 @@ from vidnst.rendering import overlapped_output
 from vidnst.rendering.overlapped_output import AwaitedPaths, OverlappedOutput
 from vidnst.report.measure.meter import Meter
 from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode
-from vidnst.style.stylizer import StylizeResult
+from vidnst.style.minimize import StylizeResult
 
 FRAMES, CUT = 12, 7
 SETTINGS = quick_settings(

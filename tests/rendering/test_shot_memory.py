@@ -32,7 +32,7 @@ from vidnst.rendering.shot_memory import ShotMemory
 from vidnst.runs import RunLog, RunStore
 from vidnst.runs.request import recall_request
 from vidnst.style.memory.modes import MemoryMode, fallback_modes
-from vidnst.style.stylizer import StylizeResult
+from vidnst.style.minimize import StylizeResult
 
 FRAMES, CUT = 9, 5
 SETTINGS = quick_settings(

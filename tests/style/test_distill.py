@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from vidnst.config import VGG19_LAYERS
 from vidnst.errors import ConfigError, RunError, SourceError
 from vidnst.style.distill.crops import Crops
-from vidnst.style.distill.distillation import Distillation, DistillSettings, changed
-from vidnst.style.distill.evaluate import likeness
+from vidnst.style.distill.distillation import Distillation, DistillSettings, with_assignments
+from vidnst.style.distill.evaluate import head_correlations
 from vidnst.style.distill.export import slim_features
-from vidnst.style.distill.initialise import telling
-from vidnst.style.distill.student import Spread, disagreement, distance, grams
+from vidnst.style.distill.initialise import select_channels
+from vidnst.style.distill.student import gram_distance, grams, relational_loss, relative_error
 from vidnst.style.network.backbones import BACKBONES, SLIM_BACKBONE, VGG19_BACKBONE
 from vidnst.style.network.random_filters import colour_noise, random_features
 from vidnst.style.network.vgg import VGG19
@@ -42,7 +42,7 @@ def taught(work: Distillation, steps: int) -> list[float]:
     return [work.advance().loss for _ in range(steps)]
 
 
-def test_slim_has_a_quarter_of_the_channels_and_the_same_names() -> None:
+def test_slim_has_a_quarter_of_the_channels() -> None:
     widths = [16, 16, 32, 32, *[64] * 4, *[128] * 4, 128]
     assert [conv.outputs for conv in SLIM_BACKBONE.layers] == widths
     for slim, full in zip(SLIM_BACKBONE.layers, VGG19_BACKBONE.layers, strict=False):
@@ -54,7 +54,7 @@ def test_slim_has_a_quarter_of_the_channels_and_the_same_names() -> None:
     assert 15 < costs[0] / costs[1] <= 16
 
 
-def test_slim_ends_where_it_ends_and_names_who_goes_deeper() -> None:
+def test_missing_slim_layer_suggests_vgg19() -> None:
     with pytest.raises(ConfigError, match=r"slim has no layer 'relu5_2'.*relu5_1.*--backbone vgg19"):
         SLIM_BACKBONE.up_to("relu5_2")
 
@@ -77,28 +77,28 @@ def test_crops_need_pictures_of_their_size() -> None:
         Crops([picture(0, 16)], side_px=24, seed=0)
 
 
-def test_the_most_telling_channels_are_those_that_others_follow_from() -> None:
+def test_select_channels_takes_the_most_predictive() -> None:
     generator = torch.Generator().manual_seed(0)
     one, two = (torch.randn(1, 1, 20, 20, generator=generator) for _ in range(2))
     quiet = 0.01 * torch.randn(1, 1, 20, 20, generator=generator)
     maps = torch.cat([quiet, one, 2 * one, two, -one], dim=1)
-    assert telling(maps, 2) == [2, 3]
+    assert select_channels(maps, 2) == [2, 3]
 
 
-def test_a_student_begins_as_its_teachers_heir(teacher: Features) -> None:
+def test_student_is_initialised_from_its_teacher(teacher: Features) -> None:
     lesson = begun(teacher).advance()
     assert lesson.step == 1
     assert list(lesson.errors) == ["relu1_1", "relu1_2", "relu2_1"]
     assert all(0 < error < 0.8 for error in lesson.errors.values())
 
 
-def test_settings_are_changed_by_name() -> None:
-    found = changed(SETTINGS, ["rate=0.5", "painted=7", "learn_to=relu1_1"])
+def test_assignments_change_settings() -> None:
+    found = with_assignments(SETTINGS, ["rate=0.5", "painted=7", "learn_to=relu1_1"])
     assert found == replace(SETTINGS, rate=0.5, painted=7, learn_to="relu1_1")
-    with pytest.raises(ConfigError, match="no setting 'rat' of teaching"):
-        changed(SETTINGS, ["rat=1"])
+    with pytest.raises(ConfigError, match="no distillation setting 'rat'"):
+        with_assignments(SETTINGS, ["rat=1"])
     with pytest.raises(ConfigError, match="not a number"):
-        changed(SETTINGS, ["rate=fast"])
+        with_assignments(SETTINGS, ["rate=fast"])
 
 
 def test_the_loss_falls(teacher: Features) -> None:
@@ -106,7 +106,7 @@ def test_the_loss_falls(teacher: Features) -> None:
     assert np.mean(losses[-8:]) < 0.9 * np.mean(losses[:3])
 
 
-def test_steps_after_a_resumption_are_the_same_bytes(teacher: Features) -> None:
+def test_resumed_training_repeats_bytes(teacher: Features) -> None:
     whole = begun(teacher)
     taught(whole, 9)
     first = begun(teacher)
@@ -120,20 +120,20 @@ def test_steps_after_a_resumption_are_the_same_bytes(teacher: Features) -> None:
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_a_state_of_another_student_is_refused(teacher: Features) -> None:
+def test_checkpoint_of_another_student_is_refused(teacher: Features) -> None:
     other = begun(teacher, replace(SETTINGS, learn_to="relu1_2"))
     with pytest.raises(RunError, match="another student"):
         begun(teacher).restore(other.state())
 
 
-def test_painted_crops_come_to_look_like_their_models_and_are_replaced(teacher: Features) -> None:
+def test_stylized_crops_approach_their_styles_and_are_replaced(teacher: Features) -> None:
     work = begun(teacher, replace(SETTINGS, painted=1, life_steps=8))
     work.advance()
 
     def apart() -> float:
         canvas = work.state()["canvas"]
         found = grams(work.student(canvas)["relu2_1"].detach())
-        return float(distance(found[:1], found[1:])[0])
+        return float(gram_distance(found[:1], found[1:])[0])
 
     before, model = apart(), work.state()["canvas"][1]
     taught(work, 6)
@@ -143,12 +143,12 @@ def test_painted_crops_come_to_look_like_their_models_and_are_replaced(teacher: 
     assert not torch.equal(work.state()["canvas"][1], model)
 
 
-def test_learning_goes_on_without_painting(teacher: Features) -> None:
+def test_training_works_without_stylized_crops(teacher: Features) -> None:
     losses = taught(begun(teacher, replace(SETTINGS, painted=0)), 2)
     assert np.isfinite(losses).all()
 
 
-def test_what_was_learned_is_kept_and_the_rest_is_random_and_calibrated(teacher: Features) -> None:
+def test_slim_features_keep_what_was_learned(teacher: Features) -> None:
     work = begun(teacher)
     taught(work, 2)
     x = torch.cat([work.state()["canvas"], Crops([picture(9)], side_px=24, seed=0).batch(0, 4)])
@@ -157,12 +157,12 @@ def test_what_was_learned_is_kept_and_the_rest_is_random_and_calibrated(teacher:
     for values in features.values():
         assert np.array_equal(values, values.astype(np.float16).astype(np.float32))
     network = VGG19(features, last_layer="relu5_1")
-    maps = network(x, [conv.name for conv in work.student.plan])
+    maps = network(x, [conv.name for conv in work.student.conv_layers])
     for name, own in work.student(x).items():
         torch.testing.assert_close(maps[name], own / own.mean(), rtol=0.02, atol=0.02)
         assert float(maps[name].mean()) == pytest.approx(1, rel=0.02)
     other = slim_features(work.student, x, seed=2)
-    learned = {name for conv in work.student.plan for name in (conv.weight_key, conv.bias_key)}
+    learned = {name for conv in work.student.conv_layers for name in (conv.weight_key, conv.bias_key)}
     for name in features:
         assert np.array_equal(features[name], other[name]) == (name in learned), name
     noise = torch.from_numpy(colour_noise(np.random.default_rng(5), 192)).float()
@@ -170,7 +170,7 @@ def test_what_was_learned_is_kept_and_the_rest_is_random_and_calibrated(teacher:
         assert 0.4 < float(found.mean()) < 2.5, name
 
 
-def test_gram_matrices_of_predictions_follow_from_the_students_own(teacher: Features) -> None:
+def test_predicted_gram_equals_gram_of_predictions(teacher: Features) -> None:
     student = begun(teacher).student
     x = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(1))
     maps = student(x)
@@ -179,25 +179,26 @@ def test_gram_matrices_of_predictions_follow_from_the_students_own(teacher: Feat
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_errors_are_relative_and_judgements_compared_by_ratio() -> None:
+def test_relative_error_and_relational_loss() -> None:
     true = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    spread = Spread(true.var((0, 2, 3)), quiet=0.05)
-    assert float(spread.error(true, true)) == 0
-    assert float(spread.error(true.mean((0, 2, 3), keepdim=True).expand_as(true), true)) == pytest.approx(1, rel=0.02)
+    variance = true.var((0, 2, 3))
+    assert float(relative_error(true, true, variance, quiet=0.05)) == 0
+    mean = true.mean((0, 2, 3), keepdim=True).expand_as(true)
+    assert float(relative_error(mean, true, variance, quiet=0.05)) == pytest.approx(1, rel=0.02)
     taught = grams(true.relu())
     pairs = (torch.tensor([0]), torch.tensor([1]))
-    assert float(disagreement(taught, taught, pairs)) == 0
-    assert float(disagreement(4 * taught, taught, pairs)) == pytest.approx(0, abs=1e-6)
+    assert float(relational_loss(taught, taught, pairs)) == 0
+    assert float(relational_loss(4 * taught, taught, pairs)) == pytest.approx(0, abs=1e-6)
 
 
-def test_likeness_is_one_for_a_student_with_the_right_heads_and_asks_for_pictures(teacher: Features) -> None:
+def test_head_correlations_follow_the_heads(teacher: Features) -> None:
     work = begun(teacher)
-    found = likeness(work.student, work.teacher, [picture(20), picture(21)])
+    found = head_correlations(work.student, work.teacher, [picture(20), picture(21)])
     assert list(found) == ["relu1_1", "relu1_2", "relu2_1"]
     assert all(0.5 < value <= 1 for value in found.values())
     with torch.no_grad():
         for _, _, head in work.student.layers():
             head.weight.neg_()
-    opposite = likeness(work.student, work.teacher, [picture(20), picture(21)])
+    opposite = head_correlations(work.student, work.teacher, [picture(20), picture(21)])
     assert opposite["relu1_1"] == pytest.approx(-found["relu1_1"], abs=1e-4)
-    assert likeness(work.student, work.teacher, []) == {}
+    assert head_correlations(work.student, work.teacher, []) == {}

@@ -12,13 +12,13 @@ from torch import Tensor
 from vidnst.config import RenderConfig
 from vidnst.frames import to_16_bits
 from vidnst.style.guidance import Guidance, RegionGuidance, StyleFrame, StyleMix, blend_with_source
-from vidnst.style.losses import terms
 from vidnst.style.losses.objective import Objective
 from vidnst.style.network.vgg import Block
 from vidnst.style.stylizer import Stylizer
 from vidnst.style.targets.guide_maps import Guide
 from vidnst.style.targets.style_targets import StyleTarget
 from vidnst.style.tensors import from_pixels
+from vidnst.style.textures.gram import GramMatrix
 
 Features = dict[str, NDArray[np.float32]]
 Picture = NDArray[np.uint8]
@@ -55,7 +55,7 @@ class Pass:
         return [lambda x: (x, {"relu1_1": x})]
 
 
-def test_the_loss_of_a_region_is_that_of_its_positions_weighed_by_the_square_of_the_guide() -> None:
+def test_region_loss_uses_the_squared_guide() -> None:
     generator = torch.Generator().manual_seed(1)
     picture = torch.rand((1, 3, 6, 8), generator=generator, dtype=torch.float64)
     whole = torch.rand((1, 1, 6, 8), generator=generator, dtype=torch.float64)
@@ -68,7 +68,9 @@ def test_the_loss_of_a_region_is_that_of_its_positions_weighed_by_the_square_of_
     target = StyleTarget(0.3, {"gram": {"relu1_1": (wanted,)}}, Guide(whole))
     objective = Objective(Pass(), picture, [target], config)  # type: ignore[arg-type]
     style = objective(picture)["style"]
-    assert style.item() == pytest.approx(0.3 * terms.style(torch.as_tensor(by_hand), wanted).item(), rel=1e-9)
+    assert style.item() == pytest.approx(
+        0.3 * GramMatrix().distance((torch.as_tensor(by_hand),), (wanted,), scale="relative").item(), rel=1e-9
+    )
 
 
 def test_the_gradient_of_a_guided_loss_is_its_slope() -> None:
@@ -76,19 +78,20 @@ def test_the_gradient_of_a_guided_loss_is_its_slope() -> None:
     picture = torch.rand((1, 3, 4, 5), generator=generator, dtype=torch.float64, requires_grad=True)
     guide = Guide(torch.rand((1, 1, 8, 10), generator=generator, dtype=torch.float64))
     wanted = torch.eye(3, dtype=torch.float64)
+    distance = GramMatrix().distance_to((wanted,), scale="relative")
     assert torch.autograd.gradcheck(
-        lambda maps: terms.style(terms.gram(maps, guide.over(maps)), wanted), picture, atol=1e-6
+        lambda maps: distance(GramMatrix().compute(maps, guide.at(4, 5))), picture, atol=1e-6
     )
 
 
-def test_a_guide_is_averaged_over_areas_before_it_is_squared() -> None:
+def test_guide_is_averaged_before_it_is_squared() -> None:
     whole = torch.zeros(1, 1, 4, 4)
     whole[..., :2, :1] = 1
-    small = Guide(whole).over(torch.zeros(1, 7, 2, 2))
+    small = Guide(whole).at(2, 2)
     assert torch.allclose(small, torch.tensor([[[[0.25, 0.0], [0.0, 0.0]]]]))
 
 
-def test_one_direction_for_all_is_as_none_at_all(features: Features, painting: Picture, photo: Tensor) -> None:
+def test_guidance_for_the_whole_frame_equals_none(features: Features, painting: Picture, photo: Tensor) -> None:
     maker = stylizer(features, painting)
     plain = maker.stylize(photo, iterations=4)
     directed = maker.stylize(photo, iterations=4, guidance=Guidance((RegionGuidance(WHOLE),)))
@@ -97,7 +100,7 @@ def test_one_direction_for_all_is_as_none_at_all(features: Features, painting: P
     assert maker.evaluate(photo, photo, everywhere)["style"] == pytest.approx(maker.evaluate(photo, photo)["style"])
 
 
-def test_a_target_at_a_moment_is_the_style_itself_and_between_two_lies_between(
+def test_mix_interpolates_between_two_styles(
     features: Features, painting: Picture, other: Picture, photo: Tensor
 ) -> None:
     maker = stylizer(features, painting, other)
@@ -122,17 +125,15 @@ def test_each_region_takes_the_colours_of_its_own_style(
     features: Features, painting: Picture, other: Picture, photo: Tensor
 ) -> None:
     left, right = halves()
-    areas = (RegionGuidance(WHOLE, left), RegionGuidance((StyleMix(1.0, ((1, 1.0),)),), right))
-    image = stylizer(features, painting, other).stylize(photo, iterations=40, guidance=Guidance(areas)).image
+    regions = (RegionGuidance(WHOLE, left), RegionGuidance((StyleMix(1.0, ((1, 1.0),)),), right))
+    image = stylizer(features, painting, other).stylize(photo, iterations=40, guidance=Guidance(regions)).image
     wanted = [from_pixels(style).mean((2, 3)) for style in (painting, other)]
     for half, own, foreign in ((image[..., :40], 0, 1), (image[..., 56:], 1, 0)):
         found = half.mean((2, 3))
         assert (found - wanted[own]).norm() < 0.5 * (found - wanted[foreign]).norm()
 
 
-def test_a_region_counts_by_its_area_and_one_without_any_not_at_all(
-    features: Features, painting: Picture, other: Picture, photo: Tensor
-) -> None:
+def test_region_counts_by_its_area(features: Features, painting: Picture, other: Picture, photo: Tensor) -> None:
     maker = stylizer(features, painting, other)
     left, _ = halves()
     nothing = RegionGuidance((StyleMix(1.0, ((1, 1.0),)),), np.zeros_like(left))
@@ -147,7 +148,7 @@ def test_a_region_counts_by_its_area_and_one_without_any_not_at_all(
 
 
 @pytest.mark.parametrize("sections", [{}, {"optimize": {"optimizer": "lbfgs"}}, {"optimize": {"init": "noise"}}])
-def test_where_no_style_is_wanted_the_content_stays_as_it_is(
+def test_unstyled_regions_keep_the_content(
     sections: dict[str, Any], features: Features, painting: Picture, photo: Tensor
 ) -> None:
     left, right = halves()
@@ -157,14 +158,14 @@ def test_where_no_style_is_wanted_the_content_stays_as_it_is(
     assert (found.image[..., :48] - photo[..., :48]).abs().mean() > 0.02
 
 
-def test_a_frame_without_any_style_is_its_content(features: Features, painting: Picture, photo: Tensor) -> None:
+def test_frame_without_style_is_its_content(features: Features, painting: Picture, photo: Tensor) -> None:
     bare = Guidance((RegionGuidance((), np.full((64, 96), 255, np.uint8)),))
     found = stylizer(features, painting).stylize(photo, iterations=2, guidance=bare)
     assert torch.equal(found.image, photo)
     assert found.losses["style"] == 0
 
 
-def test_a_style_that_moves_is_the_style_of_its_frame(
+def test_style_clip_gives_the_style_of_its_frame(
     features: Features, painting: Picture, other: Picture, photo: Tensor
 ) -> None:
     maker = stylizer(features, painting)
@@ -175,7 +176,7 @@ def test_a_style_that_moves_is_the_style_of_its_frame(
     assert maker.evaluate(photo, photo) != expected
 
 
-def test_the_source_over_a_state_is_exact_where_it_is_all() -> None:
+def test_blend_with_source_is_exact_at_full_share() -> None:
     generator = np.random.default_rng(4)
     state = generator.integers(0, 65536, (4, 6, 3), np.uint16)
     source = generator.integers(0, 256, (4, 6, 3), np.uint8)

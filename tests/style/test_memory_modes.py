@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from support.tensors import seeded
 from torch import Tensor
 
 from vidnst.config import RenderConfig
@@ -14,7 +15,7 @@ from vidnst.errors import ConfigError
 from vidnst.style.guidance import Guidance, RegionGuidance, StyleMix
 from vidnst.style.losses import feature_queries
 from vidnst.style.losses.objective import Objective, WarmStart
-from vidnst.style.memory import tiles
+from vidnst.style.memory import tiling
 from vidnst.style.memory.footprint import estimate_footprint
 from vidnst.style.memory.modes import MemoryMode, fallback_modes
 from vidnst.style.network.vgg import VGG19
@@ -34,10 +35,6 @@ def config(**sections: dict[str, Any]) -> RenderConfig:
     return RenderConfig.model_validate({"model": {"backbone": "slim", "precision": "float32"}, **sections})
 
 
-def seeded(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
-
-
 @pytest.fixture(scope="module")
 def slim() -> Features:
     return dict(load_features(resolve_weights(None, backbone="slim"), "relu5_1", backbone="slim"))
@@ -48,7 +45,7 @@ def content() -> Tensor:
     """`(1, 3, 200, 250)`: neither side a multiple of 16, waves and a little noise."""
     y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
     waves = torch.stack([torch.sin(x / 9 + y / 30), torch.cos(y / 7), torch.sin((x - y) / 17)])
-    return (0.5 + 0.4 * waves + 0.1 * seeded(3, HEIGHT, WIDTH)).clamp(0, 1)[None]
+    return (0.5 + 0.4 * waves + 0.1 * seeded(3, HEIGHT, WIDTH, dtype=torch.float32)).clamp(0, 1)[None]
 
 
 @pytest.fixture(scope="module")
@@ -109,13 +106,13 @@ def peak_kept(objective: Objective, picture: Tensor) -> int:
 
 
 @pytest.mark.parametrize(("padding", "scale"), [("zeros", "relative"), ("zeros", "mean"), ("reflect", "gatys")])
-def test_tiles_that_see_all_the_network_sees_have_the_gradient_of_the_whole(
+def test_tiles_with_full_context_have_the_exact_gradient(
     padding: str, scale: str, slim: Features, content: Tensor, regions: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(tiles.tiles.__kwdefaults__ or {}, "halo_px", 80)
+    monkeypatch.setitem(tiling.cut_tiles.__kwdefaults__ or {}, "halo_px", 80)
     wanted = config(losses={"scale": scale, "style_kinds": {"gram": 1.0, "moments": 0.5}, "tv_weight": 0})
     network = VGG19(slim, last_layer="relu5_1", padding=padding)  # type: ignore[arg-type]
-    targets, picture = regions(network, wanted), seeded(1, 3, HEIGHT, WIDTH, seed=3)
+    targets, picture = regions(network, wanted), seeded(1, 3, HEIGHT, WIDTH, seed=3, dtype=torch.float32)
     whole, terms = gradient(Objective(network, content, targets, wanted.losses), picture)
     tiled = Objective(network, content, targets, wanted.losses, memory_mode=MemoryMode(tile_px=240), seed=5)
     for _ in range(2):  # shifted in another way each time
@@ -125,7 +122,7 @@ def test_tiles_that_see_all_the_network_sees_have_the_gradient_of_the_whole(
 
 
 @pytest.mark.parametrize("kind", ADDITIVE)
-def test_tiles_with_the_usual_halo_are_off_by_a_hundredth_at_most(
+def test_tiles_with_the_default_halo_are_within_1_percent(
     kind: str, slim: Features, content: Tensor, regions: Any
 ) -> None:
     wanted = config(losses={"style_kinds": {kind: 1.0}})
@@ -139,9 +136,7 @@ def test_tiles_with_the_usual_halo_are_off_by_a_hundredth_at_most(
     assert others == pytest.approx(terms, rel=1e-3)
 
 
-def test_tiles_are_shifted_at_every_evaluation_and_in_the_same_way_again(
-    slim: Features, content: Tensor, regions: Any
-) -> None:
+def test_tile_shifts_are_random_but_reproducible(slim: Features, content: Tensor, regions: Any) -> None:
     wanted, strip = config(), content[..., :64, :]
     network = VGG19(slim, last_layer="relu5_1")
     targets = [StyleTarget(1.0, regions(network, wanted)[0].textures)]
@@ -161,7 +156,7 @@ def test_cores_cover_every_pixel_once_and_borders_are_aligned(height: int, width
     shifts = set()
     for number in range(8):
         covered = np.zeros((height, width), int)
-        cut = tiles.tiles(height, width, tile_px=SIDE, chance=(0, number), halo_px=32)
+        cut = tiling.cut_tiles(height, width, tile_px=SIDE, seed=(0, number), halo_px=32)
         for tile in cut:
             core, seen = tile.core, tile.seen
             covered[core.top : core.bottom, core.left : core.right] += 1
@@ -177,7 +172,7 @@ def test_cores_cover_every_pixel_once_and_borders_are_aligned(height: int, width
 
 def test_tiles_no_larger_than_their_halos_are_refused() -> None:
     with pytest.raises(ConfigError, match="halo"):
-        tiles.tiles(500, 500, tile_px=128)
+        tiling.cut_tiles(500, 500, tile_px=128)
 
 
 @pytest.mark.parametrize(
@@ -208,9 +203,7 @@ def test_recomputed_maps_give_the_same_bytes(
     assert plain.losses == saving.losses
 
 
-def test_bfloat16_maps_lead_to_the_same_style_and_nearly_to_the_same_picture(
-    slim: Features, painting: Picture, content: Tensor
-) -> None:
+def test_bfloat16_maps_give_nearly_the_same_picture(slim: Features, painting: Picture, content: Tensor) -> None:
     made = Stylizer(slim, [(painting, 1.0)], config())
     full, half = (
         made.stylize(content, iterations=30, memory_mode=memory_mode).image
@@ -226,19 +219,22 @@ def test_bfloat16_maps_lead_to_the_same_style_and_nearly_to_the_same_picture(
 
 
 @pytest.mark.parametrize("kind", sorted(STATISTICS))
-def test_textures_of_bfloat16_maps_are_float32_and_those_of_their_values(
+def test_textures_of_bfloat16_maps_are_float32(
     kind: str, slim: Features, content: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feature_queries, "_BAND_VALUES", 16 * WIDTH * 5)  # in many bands
-    network, guide = VGG19(slim, last_layer="relu1_1").halved(), Guide(seeded(1, 1, HEIGHT, WIDTH, seed=1))
+    network, guide = (
+        VGG19(slim, last_layer="relu1_1").to_bfloat16(),
+        Guide(seeded(1, 1, HEIGHT, WIDTH, seed=1, dtype=torch.float32)),
+    )
     picture = content.clone().requires_grad_()
-    question = feature_queries.StatisticsRequest(kinds=(kind,), layers=("relu1_1",), guides=(None, guide))
-    answers = feature_queries.FeatureExtractor(network)(picture, question)
+    request = feature_queries.StatisticsRequest(kinds=(kind,), layers=("relu1_1",), guides=(None, guide))
+    statistics = feature_queries.FeatureExtractor(network)(picture, request)
     maps = network(picture, ("relu1_1",))["relu1_1"]
     assert maps.dtype == torch.bfloat16
     for index, one in enumerate((None, guide)):
-        wanted = STATISTICS[kind].of(maps.float(), None if one is None else one.over(maps))
-        found = answers[kind, "relu1_1", index]
+        wanted = STATISTICS[kind].compute(maps.float(), None if one is None else one.at(*maps.shape[-2:]))
+        found = statistics[kind, "relu1_1", index]
         gradients = [
             torch.autograd.grad(sum(p.sum() for p in t), picture, retain_graph=True)[0] for t in (found, wanted)
         ]
@@ -248,7 +244,7 @@ def test_textures_of_bfloat16_maps_are_float32_and_those_of_their_values(
         assert off(gradients[0], gradients[1]) < 0.02
 
 
-def test_every_rung_keeps_less_for_the_way_back(slim: Features, content: Tensor, regions: Any) -> None:
+def test_every_mode_stores_less_for_the_backward_pass(slim: Features, content: Tensor, regions: Any) -> None:
     wanted = config()
     kept = []
     for memory_mode in (
@@ -258,7 +254,7 @@ def test_every_rung_keeps_less_for_the_way_back(slim: Features, content: Tensor,
         MemoryMode(bfloat16=True, recompute=True),
     ):
         network = VGG19(slim, last_layer="relu5_1")
-        network = network.halved() if memory_mode.bfloat16 else network
+        network = network.to_bfloat16() if memory_mode.bfloat16 else network
         targets = regions(network, wanted)[:1]
         kept.append(
             peak_kept(Objective(network, content, targets, wanted.losses, memory_mode=memory_mode), content.flip(3))
@@ -277,7 +273,7 @@ def test_every_rung_keeps_less_for_the_way_back(slim: Features, content: Tensor,
     assert tiled < 0.5 * whole
 
 
-def test_style_pictures_are_looked_at_in_tiles_too(slim: Features, content: Tensor) -> None:
+def test_style_pictures_are_tiled_too(slim: Features, content: Tensor) -> None:
     network, seen = VGG19(slim, last_layer="relu5_1"), []
     picture = (content[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
     layers = ("relu1_1", "relu3_1", "relu5_1")
@@ -293,9 +289,7 @@ def test_style_pictures_are_looked_at_in_tiles_too(slim: Features, content: Tens
     assert max(seen) < SIDE + 16
 
 
-def test_a_statistic_that_cannot_be_summed_is_refused_with_tiles(
-    slim: Features, painting: Picture, photo: Tensor
-) -> None:
+def test_tiles_refuse_statistics_that_are_not_additive(slim: Features, painting: Picture, photo: Tensor) -> None:
     wanted = config(losses={"style_kinds": {"gram": 1.0, "sliced": 1.0, "moments": 0.0}})
     made = Stylizer(slim, [(painting, 1.0)], wanted)
     with pytest.raises(ConfigError, match=r"sliced cannot be summed over tiles of 512"):
@@ -312,9 +306,7 @@ def test_tiles_are_tried_only_for_additive_statistics(kind: str) -> None:
     assert has_tiles({kind: 0.0, "gram": 1.0})
 
 
-def test_a_smaller_painting_is_as_large_as_the_frame_and_shows_the_source_where_it_is_to(
-    slim: Features, painting: Picture, photo: Tensor
-) -> None:
+def test_scaled_mode_keeps_size_and_unstyled_regions(slim: Features, painting: Picture, photo: Tensor) -> None:
     made = Stylizer(slim, [(painting, 1.0)], config())
     left = np.zeros((64, 96), np.uint8)
     left[:, :48] = 255
@@ -324,7 +316,12 @@ def test_a_smaller_painting_is_as_large_as_the_frame_and_shows_the_source_where_
     assert cold.image.shape == photo.shape
     assert torch.equal(cold.image[..., 48:], photo[..., 48:])
     assert not torch.equal(cold.image[..., :40], photo[..., :40])
-    start = WarmStart(cold.image, seeded(1, 1, 64, 96), light=seeded(1, 1, 64, 96, seed=2) - 0.5, before=photo)
+    start = WarmStart(
+        cold.image,
+        seeded(1, 1, 64, 96, dtype=torch.float32),
+        light=seeded(1, 1, 64, 96, seed=2, dtype=torch.float32) - 0.5,
+        before=photo,
+    )
     sizes: list[tuple[int, int]] = []
     warm = made.stylize(
         photo, start=start, iterations=2, memory_mode=half, on_step=lambda step: sizes.append((step.height, step.width))
@@ -334,9 +331,7 @@ def test_a_smaller_painting_is_as_large_as_the_frame_and_shows_the_source_where_
     assert made.stylize(photo, iterations=1, memory_mode=MemoryMode(scale=0.01)).image.shape == photo.shape
 
 
-def test_a_shorter_history_paints_like_a_configuration_that_has_it(
-    slim: Features, painting: Picture, photo: Tensor
-) -> None:
+def test_lbfgs_history_limit_equals_configured_history(slim: Features, painting: Picture, photo: Tensor) -> None:
     def paint(history: int, memory_mode: MemoryMode) -> Tensor:
         optimize = {"optimizer": "lbfgs", "history": history}
         return (
@@ -351,7 +346,7 @@ def test_a_shorter_history_paints_like_a_configuration_that_has_it(
 
 
 @pytest.mark.parametrize("suits", [True, False])
-def test_a_precision_that_is_asked_for_is_kept_to_and_auto_is_what_suits_the_device(
+def test_auto_precision_follows_the_device(
     suits: bool, slim: Features, painting: Picture, photo: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vidnst.style.network.precision.supports_bfloat16", lambda device: suits)
@@ -372,7 +367,7 @@ def test_a_precision_that_is_asked_for_is_kept_to_and_auto_is_what_suits_the_dev
 
 
 @pytest.mark.parametrize("backbone", ["slim", "vgg19"])
-def test_no_rung_is_reckoned_to_take_more_than_the_one_before(backbone: str) -> None:
+def test_footprint_never_grows_along_the_fallback_modes(backbone: str) -> None:
     wanted = config(model={"backbone": backbone}, optimize={"optimizer": "lbfgs"})
     reckoned = [estimate_footprint(wanted, rung).of(3840, 2160) for rung in fallback_modes(wanted, smaller=True)]
     assert reckoned == sorted(reckoned, reverse=True)

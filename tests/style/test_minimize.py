@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,6 @@ from torch import Tensor
 
 from vidnst.config import OptimizeConfig
 from vidnst.errors import NumericalError
-from vidnst.style import minimize as minimize_module
 from vidnst.style.losses.objective import TERMS
 from vidnst.style.minimize import StepReport, minimize
 
@@ -48,7 +48,7 @@ def goal() -> Tensor:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_picture_arrives_where_its_loss_is_least(optimizer: str, start: Tensor, goal: Tensor) -> None:
+def test_minimize_finds_the_minimum(optimizer: str, start: Tensor, goal: Tensor) -> None:
     found = minimize(toward(goal), start, config=config(optimizer=optimizer, final_rate=0.02), evaluations=120)
     assert (found.image - goal).abs().mean() < 0.005
 
@@ -64,7 +64,7 @@ def test_evaluations_are_counted_and_never_exceed_the_limit(
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_the_start_is_left_as_it_was(optimizer: str, start: Tensor, goal: Tensor) -> None:
+def test_start_is_not_modified(optimizer: str, start: Tensor, goal: Tensor) -> None:
     before = start.clone()
     minimize(toward(goal), start, config=config(optimizer=optimizer), evaluations=5)
     assert torch.equal(start, before)
@@ -72,7 +72,7 @@ def test_the_start_is_left_as_it_was(optimizer: str, start: Tensor, goal: Tensor
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_all_pictures_stay_in_the_box(optimizer: str, start: Tensor) -> None:
+def test_all_pictures_stay_in_range(optimizer: str, start: Tensor) -> None:
     seen: list[Tensor] = []
     outside = torch.where(start > 0.5, 3.0, -2.0)
     found = minimize(
@@ -84,7 +84,7 @@ def test_all_pictures_stay_in_the_box(optimizer: str, start: Tensor) -> None:
     assert torch.equal(found.image, outside.clamp(0, 1))
 
 
-def test_the_best_picture_is_returned_even_if_later_ones_are_worse(start: Tensor, goal: Tensor) -> None:
+def test_best_picture_is_returned(start: Tensor, goal: Tensor) -> None:
     seen: list[Tensor] = []
     # A step much too long: Adam overshoots again and again.
     found = minimize(toward(goal, seen), start, config=config(learning_rate=0.9, final_rate=1.0), evaluations=9)
@@ -95,7 +95,7 @@ def test_the_best_picture_is_returned_even_if_later_ones_are_worse(start: Tensor
     assert found.losses["total"] == pytest.approx(totals[best])
 
 
-def test_no_gradient_is_computed_that_no_step_follows(start: Tensor, goal: Tensor) -> None:
+def test_last_evaluation_computes_no_gradient(start: Tensor, goal: Tensor) -> None:
     differentiable: list[bool] = []
 
     def watched(picture: Tensor) -> dict[str, Tensor]:
@@ -106,15 +106,13 @@ def test_no_gradient_is_computed_that_no_step_follows(start: Tensor, goal: Tenso
     assert differentiable == [True, True, True, False]
 
 
-def test_a_single_evaluation_gives_the_start_back(start: Tensor, goal: Tensor) -> None:
+def test_single_evaluation_returns_the_start(start: Tensor, goal: Tensor) -> None:
     found = minimize(toward(goal), start, config=config(), evaluations=1)
     assert torch.equal(found.image, start)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_it_stops_when_the_loss_has_stopped_falling_and_still_gives_the_best(
-    optimizer: str, start: Tensor, goal: Tensor
-) -> None:
+def test_early_stop_returns_the_best_picture(optimizer: str, start: Tensor, goal: Tensor) -> None:
     def offset(picture: Tensor) -> dict[str, Tensor]:
         return as_terms((picture - goal).square().mean() + 1)
 
@@ -178,7 +176,7 @@ def test_step_scale_shortens_the_steps(start: Tensor, goal: Tensor) -> None:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_steps_are_as_long_in_large_pictures_as_in_small_ones(optimizer: str) -> None:
+def test_step_length_does_not_depend_on_size(optimizer: str) -> None:
     moved = []
     for repeats in (1, 8):
         x = torch.tensor([[0.3, 0.6], [0.5, 0.4]]).repeat(repeats, repeats).expand(1, 3, -1, -1)
@@ -203,9 +201,7 @@ def test_lbfgs_overtakes_adam_on_a_badly_scaled_valley(start: Tensor, goal: Tens
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_report_carries_the_picture_just_evaluated_and_it_stays_as_it_is(
-    optimizer: str, start: Tensor, goal: Tensor
-) -> None:
+def test_step_report_holds_an_unchanging_picture(optimizer: str, start: Tensor, goal: Tensor) -> None:
     seen: list[Tensor] = []
     reports: list[StepReport] = []
     minimize(toward(goal, seen), start, config=config(optimizer=optimizer), evaluations=6, on_step=reports.append)
@@ -216,15 +212,16 @@ def test_a_report_carries_the_picture_just_evaluated_and_it_stays_as_it_is(
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_watching_every_step_where_losses_are_read_now_and_then_changes_nothing(
-    optimizer: str, start: Tensor, goal: Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(minimize_module, "_read_every", lambda device: 7)  # as on a GPU, which waits for every look
-    settles = config(optimizer=optimizer, tolerance=0.5, patience=3)
+def test_every_step_does_not_change_the_result(optimizer: str, start: Tensor, goal: Tensor) -> None:
+    options: dict[str, Any] = {
+        "config": config(optimizer=optimizer, tolerance=0.5, patience=3),
+        "evaluations": 90,
+        "read_every": 7,  # as on a GPU, where every read waits
+    }
     rare: list[StepReport] = []
-    plain = minimize(toward(goal), start, config=settles, evaluations=90, on_step=rare.append)
+    plain = minimize(toward(goal), start, on_step=rare.append, **options)
     watched: list[StepReport] = []
-    found = minimize(toward(goal), start, config=settles, evaluations=90, on_step=watched.append, every_step=True)
+    found = minimize(toward(goal), start, on_step=watched.append, every_step=True, **options)
     assert torch.equal(found.image, plain.image)
     assert found.evaluations == plain.evaluations
     assert found.evaluations % 7 == 0, "it settled, at a look"
@@ -233,7 +230,7 @@ def test_watching_every_step_where_losses_are_read_now_and_then_changes_nothing(
     assert watched[6].losses == rare[0].losses
 
 
-def test_steps_stay_as_they_are_for_a_while_and_then_fall() -> None:
+def test_steps_are_steady_then_decay() -> None:
     seen: list[torch.Tensor] = []
     goal, start = torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
     settings = config(learning_rate=0.01, final_rate=0.1)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from support.tensors import seeded
 from torch import Tensor
 
 from vidnst.config import OptimizeConfig, RenderConfig, StylesConfig
 from vidnst.errors import ConfigError
-from vidnst.style.initial_image import first_guess, fitted, matched
-from vidnst.style.losses.laplacian import Edges, laplacian
+from vidnst.style.initial_image import crop_to_fit, initial_image, match_histograms
+from vidnst.style.losses.laplacian import LaplacianLoss, laplacian
 from vidnst.style.losses.objective import TERMS
 from vidnst.style.minimize import StepReport, minimize
 from vidnst.style.network.vgg import VGG19
@@ -26,10 +27,6 @@ Picture = NDArray[np.uint8]
 SHALLOW = {"style_layers": {"relu1_1": 1, "relu2_1": 1, "relu3_1": 1}, "content_layers": {"relu2_2": 1}}
 
 
-def seeded(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
 def rendered(features: Features, style: Picture, photo: Tensor, *, iterations: int = 20, **sections: Any) -> Tensor:
     sections["losses"] = {**SHALLOW, **sections.get("losses", {})}
     config = RenderConfig.model_validate(sections)
@@ -40,7 +37,7 @@ def rendered(features: Features, style: Picture, photo: Tensor, *, iterations: i
 
 
 @pytest.mark.parametrize("kind", sorted(STATISTICS))
-def test_every_kind_paints_in_the_style_s_colours_and_in_its_own_way(
+def test_every_statistic_gives_a_different_picture(
     kind: str, features: Features, painting: Picture, photo: Tensor
 ) -> None:
     image = rendered(features, painting, photo, iterations=30, losses={"style_kinds": {kind: 1}})
@@ -62,10 +59,10 @@ def test_kinds_may_be_mixed_by_shares(features: Features, painting: Picture, pho
     assert style_loss({"sliced": 3, "wasserstein": 1}) == pytest.approx(0.75 * one + 0.25 * two, rel=1e-5)
 
 
-# Edges.
+# LaplacianLoss.
 
 
-def test_a_laplacian_is_that_of_the_means_of_cells_over_all_channels() -> None:
+def test_laplacian_is_of_cell_means_over_all_channels() -> None:
     picture = seeded(1, 3, 9, 10)
     cells = picture[..., :8, :10].sum(1).reshape(4, 2, 5, 2).mean((1, 3))
     found = laplacian(picture, 2)
@@ -74,44 +71,42 @@ def test_a_laplacian_is_that_of_the_means_of_cells_over_all_channels() -> None:
     assert found[0, 0, 0, 1].item() == pytest.approx(expected.item())
 
 
-def test_gatys_edges_are_the_sum_of_squares_and_relative_ones_are_over_the_content_s() -> None:
+def test_edge_loss_scales() -> None:
     content, picture = seeded(1, 3, 24, 24), seeded(1, 3, 24, 24, seed=1)
     parts = {cell: (laplacian(picture, cell) - laplacian(content, cell)).square() for cell in (2, 4)}
-    raw = Edges(content, {2: 0.75, 4: 0.25}, scale="gatys")(picture)
+    raw = LaplacianLoss(content, {2: 0.75, 4: 0.25}, scale="gatys")(picture)
     assert raw.item() == pytest.approx((0.75 * parts[2].sum() + 0.25 * parts[4].sum()).item())
-    relative = Edges(content, {4: 1.0})(picture)
+    relative = LaplacianLoss(content, {4: 1.0})(picture)
     energy = laplacian(content, 4).square().mean() + 1e-3
     assert relative.item() == pytest.approx((parts[4].mean() / energy).item())
 
 
-def test_edges_are_zero_for_the_content_in_other_light_or_colours_and_about_one_for_none() -> None:
+def test_edge_loss_ignores_light_and_colours() -> None:
     content = seeded(1, 3, 32, 32)
-    loss = Edges(content, {4: 1.0})
+    loss = LaplacianLoss(content, {4: 1.0})
     assert loss(content).item() == 0
     assert loss(content + 0.2).item() == pytest.approx(0, abs=1e-12)
     assert loss(content.flip(1)).item() == pytest.approx(0, abs=1e-12)
     assert loss(torch.full_like(content, 0.5)).item() == pytest.approx(1, abs=0.05)
-    plain = Edges(torch.zeros_like(content), {4: 1.0})(0.01 * content)
+    plain = LaplacianLoss(torch.zeros_like(content), {4: 1.0})(0.01 * content)
     assert plain < 0.1  # where there are no edges, a little grain is no great loss
 
 
 @pytest.mark.parametrize("scale", ["relative", "gatys"])
 def test_gradients_of_edges_agree_with_finite_differences(scale: Any) -> None:
-    loss = Edges(seeded(1, 3, 9, 12, seed=2), {1: 0.5, 3: 0.5}, scale=scale)
+    loss = LaplacianLoss(seeded(1, 3, 9, 12, seed=2), {1: 0.5, 3: 0.5}, scale=scale)
     assert torch.autograd.gradcheck(loss, (seeded(1, 3, 9, 12).requires_grad_(),))
 
 
 def test_a_weight_of_edges_keeps_the_content_s_edges(features: Features, painting: Picture, photo: Tensor) -> None:
     def lost(weight: float) -> float:
         losses = {"edges_weight": weight, "edges_cells": {2: 1}}
-        return Edges(photo, {2: 1.0})(rendered(features, painting, photo, losses=losses)).item()
+        return LaplacianLoss(photo, {2: 1.0})(rendered(features, painting, photo, losses=losses)).item()
 
     assert lost(30) < 0.3 * lost(0)
 
 
-def test_cells_too_large_for_the_frame_are_refused_only_where_edges_count(
-    features: Features, painting: Picture, photo: Tensor
-) -> None:
+def test_too_large_cells_are_refused_if_edges_count(features: Features, painting: Picture, photo: Tensor) -> None:
     losses = {"edges_cells": {32: 1}}
     rendered(features, painting, photo, losses=losses, iterations=1)
     with pytest.raises(ConfigError, match=r"edges_cells.*32 pixels"):
@@ -127,7 +122,7 @@ def test_cells_too_large_for_the_frame_are_refused_only_where_edges_count(
 
 
 @pytest.mark.parametrize("padding", ["replicate", "reflect"])
-def test_padding_goes_on_as_torch_s_own_does(padding: Any, features: Features, photo: Tensor) -> None:
+def test_padding_equals_that_of_torch(padding: Any, features: Features, photo: Tensor) -> None:
     network = VGG19(features, last_layer="relu1_1", padding=padding)
     normal = (photo - network.mean) / network.deviation
     weight, bias = (torch.from_numpy(features[f"features.0.{part}"]) for part in ("weight", "bias"))
@@ -136,7 +131,7 @@ def test_padding_goes_on_as_torch_s_own_does(padding: Any, features: Features, p
     torch.testing.assert_close(network(photo, ["relu1_1"])["relu1_1"], expected)
 
 
-def test_with_replicate_the_border_of_a_plain_picture_is_as_its_middle(features: Features) -> None:
+def test_replicate_padding_keeps_plain_borders_plain(features: Features) -> None:
     plain = torch.full((1, 3, 32, 32), 0.7)
     spreads = {}
     for padding in ("zeros", "replicate"):
@@ -155,7 +150,7 @@ def test_padding_reaches_the_picture(features: Features, painting: Picture, phot
     assert not torch.equal(images[1], images[2])
 
 
-def test_reflect_asks_for_two_positions_in_the_deepest_map(features: Features) -> None:
+def test_reflect_needs_two_positions_in_the_deepest_map(features: Features) -> None:
     network = VGG19(features, last_layer="relu3_1", padding="reflect")
     assert network.smallest_side_px == 8
     network(torch.rand(1, 3, 8, 8), ["relu3_1"])
@@ -166,37 +161,38 @@ def test_reflect_asks_for_two_positions_in_the_deepest_map(features: Features) -
 # Starts.
 
 
-def test_init_style_starts_from_the_middle_of_the_heaviest_style(painting: Picture, photo: Tensor) -> None:
+def test_init_style_takes_the_heaviest_style(painting: Picture, photo: Tensor) -> None:
     other = np.ascontiguousarray(painting[:, ::-1])
     config = OptimizeConfig(init="style")
-    start = first_guess(photo, [(other, 1.0), (painting, 2.0)], config, seed=0)
-    assert torch.equal(start, fitted(from_pixels(painting), 64, 96))
+    start = initial_image(photo, [(other, 1.0), (painting, 2.0)], config, seed=0)
+    assert torch.equal(start, crop_to_fit(from_pixels(painting), 64, 96))
     assert start.shape == photo.shape
 
 
-def test_a_picture_is_fitted_by_cropping_alone() -> None:
+def test_crop_to_fit_only_crops_and_resizes() -> None:
     picture = seeded(1, 3, 40, 60)
-    torch.testing.assert_close(fitted(picture, 40, 20), picture[..., 20:40])
-    torch.testing.assert_close(fitted(picture, 10, 60), picture[..., 15:25, :])
-    assert fitted(picture, 200, 20).shape == (1, 3, 200, 20)
+    torch.testing.assert_close(crop_to_fit(picture, 40, 20), picture[..., 20:40])
+    torch.testing.assert_close(crop_to_fit(picture, 10, 60), picture[..., 15:25, :])
+    assert crop_to_fit(picture, 200, 20).shape == (1, 3, 200, 20)
 
 
-def test_matching_gives_each_channel_the_style_s_values_in_the_picture_s_order() -> None:
+def test_histogram_matching_keeps_the_order_of_values() -> None:
     picture, style = seeded(1, 3, 8, 10), seeded(1, 3, 10, 8, seed=1).square()
-    found = matched(picture, [(style, 5.0)])
+    found = match_histograms(picture, [(style, 5.0)])
     for channel in range(3):
         order = picture[0, channel].flatten().argsort()
         expected = style[0, channel].flatten().sort().values
         torch.testing.assert_close(found[0, channel].flatten()[order], expected)
-    torch.testing.assert_close(matched(style, [(style, 1.0)]), style)
+    torch.testing.assert_close(match_histograms(style, [(style, 1.0)]), style)
 
 
-def test_matching_keeps_equal_values_equal_and_averages_styles_by_weight() -> None:
+def test_histogram_matching_averages_styles_by_weight() -> None:
     flat = torch.full((1, 3, 4, 4), 0.3)
-    assert matched(flat, [(seeded(1, 3, 9, 9), 1.0)])[0, 0].unique().numel() == 1
+    assert match_histograms(flat, [(seeded(1, 3, 9, 9), 1.0)])[0, 0].unique().numel() == 1
     dark, light = torch.full((1, 3, 4, 4), 0.2), torch.full((1, 3, 2, 2), 0.8)
     torch.testing.assert_close(
-        matched(seeded(1, 3, 5, 5), [(dark, 3.0), (light, 1.0)]), torch.full((1, 3, 5, 5), 0.35, dtype=torch.float64)
+        match_histograms(seeded(1, 3, 5, 5), [(dark, 3.0), (light, 1.0)]),
+        torch.full((1, 3, 5, 5), 0.35, dtype=torch.float64),
     )
 
 
@@ -213,7 +209,7 @@ def test_match_init_starts_in_the_style_s_colours(features: Features, painting: 
 # The style's size and turns.
 
 
-def test_variants_are_of_the_area_asked_for_turned_and_mirrored(painting: Picture) -> None:
+def test_variants_are_scaled_turned_and_mirrored(painting: Picture) -> None:
     picture = from_pixels(painting)
     config = StylesConfig(scale=0.5, scales=(1, 2), turns=(0, 90), mirror=True)
     found = list(variants(picture, 64 * 96, config, smallest_side_px=4))
@@ -248,7 +244,7 @@ def test_the_scale_of_a_style_changes_the_picture(features: Features, painting: 
     assert roughness(0.5) > 1.3 * roughness(2)
 
 
-def test_a_style_too_small_for_the_deepest_layer_is_refused_with_what_would_do() -> None:
+def test_style_too_small_is_refused_with_a_remedy() -> None:
     check_scales([(300, 400)], StylesConfig(scale=0.3), height=64, width=96, smallest_side_px=16)
     with pytest.raises(ConfigError, match=r"styles\.scale = 0\.2.*400x300.*at least 0\.24"):
         check_scales([(300, 400)], StylesConfig(scale=0.4, scales=(0.5, 1)), height=64, width=96, smallest_side_px=16)
@@ -259,7 +255,7 @@ def test_a_style_too_small_for_the_deepest_layer_is_refused_with_what_would_do()
 # When to stop.
 
 
-def test_optimisation_stops_once_the_loss_is_below_the_one_given() -> None:
+def test_stop_at_loss_stops_early() -> None:
     goal, reports = seeded(1, 3, 8, 8), list[StepReport]()
 
     def loss(picture: Tensor) -> dict[str, Tensor]:
@@ -276,9 +272,7 @@ def test_optimisation_stops_once_the_loss_is_below_the_one_given() -> None:
 # Raw scales.
 
 
-def test_a_unit_network_makes_raw_losses_the_same_with_any_strength_of_filters(
-    features: Features, painting: Picture, photo: Tensor
-) -> None:
+def test_unit_network_makes_losses_independent_of_gain(features: Features, painting: Picture, photo: Tensor) -> None:
     strong = {name: values * (30 if name.startswith("features.0.") else 1) for name, values in features.items()}
 
     def style_loss(filters: Features, unit: bool) -> float:

@@ -17,21 +17,14 @@ from vidnst.config.loader import build_config
 from vidnst.errors import ConfigError, NumericalError
 from vidnst.frames import Pixels
 from vidnst.style.losses.objective import Objective, WarmStart
-from vidnst.style.network.backbones import VGG19_BACKBONE
+from vidnst.style.minimize import StepReport
+from vidnst.style.network.backbones import VGG19_BACKBONE, last_layer
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import load_features
-from vidnst.style.pyramid import relit, split_evaluations
-from vidnst.style.stylizer import (
-    StepReport,
-    Stylizer,
-    from_pixels,
-    last_layer,
-    stylize,
-    to_state,
-)
+from vidnst.style.pyramid import relight_pass, split_evaluations
+from vidnst.style.stylizer import Stylizer, stylize
 from vidnst.style.targets.style_targets import StyleTargets
-from vidnst.style.targets.style_variants import matched_size
-from vidnst.style.tensors import packed, resized
+from vidnst.style.tensors import from_pixels, resize, size_of_area, state_bits, to_state
 
 Features = dict[str, NDArray[np.float32]]
 Picture = NDArray[np.uint8]
@@ -79,9 +72,7 @@ def test_a_result_has_the_content_s_shape_range_and_all_terms(
     assert torch.equal(photo, before)
 
 
-def test_a_finished_picture_is_evaluated_to_the_losses_it_was_left_with(
-    features: Features, painting: Picture, photo: Tensor
-) -> None:
+def test_evaluate_gives_the_losses_of_the_result(features: Features, painting: Picture, photo: Tensor) -> None:
     maker = stylizer(features, painting)
     result = maker.stylize(photo, iterations=5)
     again = maker.evaluate(photo, result.image)
@@ -104,9 +95,7 @@ def warm(picture: Tensor, mask: Tensor | None = None) -> WarmStart:
     return WarmStart(picture, torch.ones_like(picture[:, :1]) if mask is None else mask)
 
 
-def test_zero_iterations_give_the_content_or_the_start_back(
-    features: Features, painting: Picture, photo: Tensor
-) -> None:
+def test_zero_iterations_return_the_input(features: Features, painting: Picture, photo: Tensor) -> None:
     made = stylizer(features, painting)
     passed = made.stylize(photo, iterations=0)
     assert torch.equal(passed.image, photo)
@@ -115,9 +104,7 @@ def test_zero_iterations_give_the_content_or_the_start_back(
     assert torch.equal(made.stylize(photo, start=warm(start), iterations=0).image, start)
 
 
-def test_iterations_default_to_the_configuration_s_for_cold_and_warm(
-    features: Features, painting: Picture, photo: Tensor
-) -> None:
+def test_iterations_default_to_the_configuration(features: Features, painting: Picture, photo: Tensor) -> None:
     made = stylizer(features, painting, optimize={"iterations": 6})
     assert made.stylize(photo).evaluations == 6
     assert made.stylize(photo, start=warm(photo)).evaluations == 3
@@ -130,9 +117,7 @@ def test_a_warm_start_begins_at_the_start(features: Features, painting: Picture,
     assert result.losses["temporal"] == 0
 
 
-def test_the_temporal_pull_has_a_gradient_and_keeps_a_frame_near_its_start(
-    features: Features, painting: Picture, photo: Tensor
-) -> None:
+def test_temporal_term_keeps_a_frame_near_its_start(features: Features, painting: Picture, photo: Tensor) -> None:
     start = (photo + 0.2 * torch.rand(photo.shape, generator=torch.Generator().manual_seed(3))).clamp(0, 1)
     moved = {}
     for weight in (0.0, 3000.0):
@@ -150,9 +135,7 @@ def test_the_temporal_pull_has_a_gradient_and_keeps_a_frame_near_its_start(
     torch.testing.assert_close(gradient, 2 * (photo - start) / photo.numel())
 
 
-def test_a_start_may_be_held_harder_and_left_in_smaller_steps(
-    features: Features, painting: Picture, photo: Tensor
-) -> None:
+def test_warm_start_hold_and_rate(features: Features, painting: Picture, photo: Tensor) -> None:
     start = (photo + 0.2 * torch.rand(photo.shape, generator=torch.Generator().manual_seed(3))).clamp(0, 1)
     made = stylizer(features, painting, losses={**SHALLOW, "temporal_weight": 100.0})
 
@@ -164,9 +147,7 @@ def test_a_start_may_be_held_harder_and_left_in_smaller_steps(
     assert moved(rate=0.05) < 0.5 * moved()
 
 
-def test_where_the_mask_is_empty_the_temporal_pull_does_nothing(
-    features: Features, painting: Picture, photo: Tensor
-) -> None:
+def test_empty_mask_disables_the_temporal_term(features: Features, painting: Picture, photo: Tensor) -> None:
     left = torch.zeros(1, 1, 64, 96)
     left[..., :48] = 1
     made = stylizer(features, painting, losses={**SHALLOW, "temporal_weight": 3000.0})
@@ -193,7 +174,7 @@ def test_scales_too_coarse_for_the_network_are_left_out(features: Features, pain
 
 
 @given(st.integers(1, 500), st.integers(1, 4))
-def test_evaluations_are_split_without_loss_and_coarse_scales_get_more(total: int, scales: int) -> None:
+def test_split_evaluations_favours_coarse_scales(total: int, scales: int) -> None:
     parts = split_evaluations(total, scales)
     assert sum(parts) == total
     assert 1 <= len(parts) <= scales
@@ -204,9 +185,7 @@ def test_evaluations_are_split_without_loss_and_coarse_scales_get_more(total: in
         assert parts[0] >= parts[-1]
 
 
-def test_several_styles_are_blended_by_summing_their_losses(
-    features: Features, painting: Picture, photo: Tensor
-) -> None:
+def test_losses_of_several_styles_are_summed(features: Features, painting: Picture, photo: Tensor) -> None:
     other = np.ascontiguousarray(255 - painting)
     network = VGG19(features, last_layer="relu3_1")
     losses = LossConfig.model_validate(SHALLOW)
@@ -278,21 +257,21 @@ def test_a_frame_too_small_for_the_layers_is_refused(features: Features, paintin
         made.stylize(torch.rand(1, 3, 12, 40), iterations=2)
 
 
-def test_nan_in_a_picture_is_found(features: Features, painting: Picture, photo: Tensor) -> None:
+def test_nan_in_a_picture_is_an_error(features: Features, painting: Picture, photo: Tensor) -> None:
     broken = photo.clone()
     broken[0, 0, 10, 10] = torch.nan
     with pytest.raises(NumericalError):
         stylizer(features, painting).stylize(broken, iterations=3)
 
 
-def test_style_pictures_are_scaled_to_the_area_of_the_content_in_their_own_proportion() -> None:
-    assert matched_size(100, 400, 64 * 96, 16) == (39, 157)
-    assert matched_size(1000, 500, 2 * 50 * 50, 16) == (100, 50)
-    height, width = matched_size(10, 1000, 64 * 96, 16)  # a strip that would get too thin
+def test_size_of_area_keeps_the_aspect_ratio() -> None:
+    assert size_of_area(100, 400, 64 * 96, 16) == (39, 157)
+    assert size_of_area(1000, 500, 2 * 50 * 50, 16) == (100, 50)
+    height, width = size_of_area(10, 1000, 64 * 96, 16)  # a strip that would get too thin
     assert (height, width) == (16, 1600)
 
 
-def test_style_targets_are_made_once_for_each_size(features: Features, painting: Picture) -> None:
+def test_style_targets_are_cached_by_size(features: Features, painting: Picture) -> None:
     network = VGG19(features, last_layer="relu2_1")
     targets = StyleTargets([(painting, 1.0)], network=network, layers=["relu2_1"])
     first = targets.at(32, 32)
@@ -306,7 +285,7 @@ def test_style_targets_are_made_once_for_each_size(features: Features, painting:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_pixels_come_back_as_they_went(dtype: type) -> None:
+def test_pixels_survive_the_round_trip(dtype: type) -> None:
     top = np.iinfo(dtype).max
     pixels: Pixels = np.random.default_rng(0).integers(0, top, (5, 7, 3), dtype, endpoint=True)  # type: ignore[assignment]
     pixels.flags.writeable = False  # as arrays from an object store are
@@ -323,19 +302,19 @@ def test_states_are_rounded_and_clamped() -> None:
     assert to_state(values).tolist() == [[[0, 1, 65535]]]
 
 
-def test_states_that_a_gpu_packs_are_the_same() -> None:
+def test_state_bits_equal_the_state() -> None:
     levels = torch.arange(65536).view(1, 1, 256, 256)
     image = torch.cat([levels / 65535, levels / 65535 - 0.3, 1.2 - levels / 65535], dim=1)
-    ready = packed(image)
+    ready = state_bits(image)
     assert ready.is_contiguous()
     np.testing.assert_array_equal(ready.numpy().view(np.uint16), to_state(image))
 
 
 def test_resizing_does_not_alias_and_stays_in_range() -> None:
     stripes = torch.tensor([0.0, 1.0]).repeat(32).expand(1, 3, 64, 64)
-    small = resized(stripes, 21, 21)
+    small = resize(stripes, 21, 21)
     assert small[..., 3:-3, 3:-3].sub(0.5).abs().max() < 0.1
-    large = resized(stripes, 100, 100)
+    large = resize(stripes, 100, 100)
     assert large.min() >= 0
     assert large.max() <= 1
 
@@ -345,7 +324,7 @@ def test_last_layer_is_the_deepest_with_a_weight() -> None:
     assert last_layer(config(losses={"style_layers": {"relu1_1": 1, "relu5_1": 0}})) == "relu4_2"
 
 
-def test_one_call_stylizes_one_picture(features: Features, painting: Picture, photo: Tensor) -> None:
+def test_stylize_image_stylizes_one_picture(features: Features, painting: Picture, photo: Tensor) -> None:
     settings = config(losses=SHALLOW, optimize={"iterations": 4})
     style = from_pixels(painting)[0]
     image = stylize(photo[0], style, config=settings, features=features, device="cpu")
@@ -357,14 +336,12 @@ def test_one_call_stylizes_one_picture(features: Features, painting: Picture, ph
     assert not torch.equal(both[0], image)
 
 
-def test_one_call_finds_weights_by_itself(painting: Picture, photo: Tensor) -> None:
+def test_stylize_image_finds_weights(painting: Picture, photo: Tensor) -> None:
     settings = config(losses=SHALLOW, optimize={"iterations": 2}, model={"weights": "random"})
     assert stylize(photo, from_pixels(painting), config=settings, device="cpu").shape == photo.shape
 
 
-def test_global_settings_of_cudnn_are_as_before_afterwards(
-    features: Features, painting: Picture, photo: Tensor
-) -> None:
+def test_cudnn_settings_are_restored(features: Features, painting: Picture, photo: Tensor) -> None:
     before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     with pytest.raises(RuntimeError, match="cancel"):
         stylizer(features, painting).stylize(photo, iterations=2, on_step=_cancel)
@@ -375,7 +352,7 @@ def _cancel(report: StepReport) -> None:
     raise RuntimeError("cancel")
 
 
-def test_real_weights_bring_a_painting_s_colours_to_a_photograph(shared: Any) -> None:
+def test_real_weights_transfer_colours(shared: Any) -> None:
     import cv2
 
     def read(name: str, width: int) -> Picture:
@@ -397,9 +374,7 @@ def test_real_weights_bring_a_painting_s_colours_to_a_photograph(shared: Any) ->
 
 
 @pytest.mark.cuda
-def test_a_gpu_gives_the_same_bytes_twice_and_the_cpu_s_picture(
-    features: Features, painting: Picture, photo: Tensor
-) -> None:
+def test_gpu_repeats_bytes_and_agrees_with_cpu(features: Features, painting: Picture, photo: Tensor) -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs an NVIDIA GPU")
     made = Stylizer(features, [(painting, 1.0)], config(), device="cuda")
@@ -410,10 +385,8 @@ def test_a_gpu_gives_the_same_bytes_twice_and_the_cpu_s_picture(
 
 
 @pytest.mark.parametrize(("scales", "iterations"), [(1, 2000), (2, 150), (3, 60)])
-def test_pictures_that_tell_of_light_are_small_and_soon_done_whatever_a_frame_takes(
-    scales: int, iterations: int
-) -> None:
+def test_relight_pass_is_small_and_short(scales: int, iterations: int) -> None:
     config = build_config({"optimize": {"scales": scales, "iterations": iterations}})
-    (height, width), evaluations = relit(config, 360, 640)
+    (height, width), evaluations = relight_pass(config, 360, 640)
     assert (height, width) == ((180, 320) if scales < 3 else (90, 160))
     assert evaluations == min(iterations, 150)

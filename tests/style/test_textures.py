@@ -5,24 +5,21 @@ from typing import Literal
 
 import pytest
 import torch
+from support.tensors import seeded
 from torch import Tensor
 
-from vidnst.style.losses import terms
-from vidnst.style.textures import moments_and_mmd, sliced_wasserstein
-from vidnst.style.textures.registry import STATISTICS, mixed
+from vidnst.style.textures import moments_and_mmd, wasserstein
+from vidnst.style.textures.protocol import mix
+from vidnst.style.textures.registry import STATISTICS
 
 Scale = Literal["relative", "gatys", "mean"]
 KINDS = sorted(STATISTICS)
 SCALES: list[Scale] = ["relative", "gatys", "mean"]
 
 
-def seeded(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
 def apart(kind: str, one: Tensor, other: Tensor, *, scale: Scale = "gatys") -> float:
     statistic = STATISTICS[kind]
-    return statistic.distance(statistic.of(one), statistic.of(other), scale=scale).item()
+    return statistic.distance(statistic.compute(one), statistic.compute(other), scale=scale).item()
 
 
 def columns(maps: Tensor) -> Tensor:
@@ -31,7 +28,7 @@ def columns(maps: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_texture_is_at_no_distance_from_itself_wherever_its_positions_are(kind: str, scale: Scale) -> None:
+def test_texture_distance_ignores_positions(kind: str, scale: Scale) -> None:
     maps = seeded(1, 4, 5, 6)
     moved = maps.flatten(2)[..., torch.randperm(30, generator=torch.Generator().manual_seed(1))].reshape(1, 4, 6, 5)
     assert apart(kind, maps, maps, scale=scale) == pytest.approx(0, abs=1e-12)
@@ -40,7 +37,7 @@ def test_a_texture_is_at_no_distance_from_itself_wherever_its_positions_are(kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_relative_scale_forgets_how_strong_a_network_s_activations_are(kind: str) -> None:
+def test_relative_distance_ignores_activation_strength(kind: str) -> None:
     one, other = seeded(1, 4, 5, 6), seeded(1, 4, 5, 6, seed=1).square()
     plain = apart(kind, one, other, scale="relative")
     assert apart(kind, 300 * one, 300 * other, scale="relative") == pytest.approx(plain, rel=1e-4)
@@ -48,10 +45,10 @@ def test_the_relative_scale_forgets_how_strong_a_network_s_activations_are(kind:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_guide_gives_the_texture_of_the_guided_positions_alone(kind: str) -> None:
+def test_guide_selects_the_positions_of_a_texture(kind: str) -> None:
     maps, guide = seeded(1, 3, 4, 6), torch.zeros(1, 1, 4, 6, dtype=torch.float64)
     guide[..., :2] = 0.5  # how strong it is plays no part, only where
-    for part, whole in zip(STATISTICS[kind].of(maps, guide), STATISTICS[kind].of(maps[..., :2]), strict=True):
+    for part, whole in zip(STATISTICS[kind].compute(maps, guide), STATISTICS[kind].compute(maps[..., :2]), strict=True):
         torch.testing.assert_close(part, whole)
 
 
@@ -60,43 +57,43 @@ def test_a_guide_of_two_counts_a_position_twice(kind: str) -> None:
     maps, guide = seeded(1, 3, 2, 4), torch.ones(1, 1, 2, 4, dtype=torch.float64)
     guide[..., 3] = 2
     twice = torch.cat([maps, maps[..., 3:]], dim=3)
-    for part, whole in zip(STATISTICS[kind].of(maps, guide), STATISTICS[kind].of(twice), strict=True):
+    for part, whole in zip(STATISTICS[kind].compute(maps, guide), STATISTICS[kind].compute(twice), strict=True):
         torch.testing.assert_close(part, whole)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_empty_guide_and_dead_channels_give_finite_losses_and_gradients(kind: str) -> None:
-    statistic, target = STATISTICS[kind], STATISTICS[kind].of(seeded(1, 3, 4, 4).float())
+def test_empty_guide_and_dead_channels_stay_finite(kind: str) -> None:
+    statistic, target = STATISTICS[kind], STATISTICS[kind].compute(seeded(1, 3, 4, 4).float())
     for value, guide in ((0.0, None), (1.0, None), (1.0, torch.zeros(1, 1, 4, 4))):
         x = torch.full((1, 3, 4, 4), value, requires_grad=True)
-        found = statistic.distance(statistic.of(x, guide), target, scale="relative")
+        found = statistic.distance(statistic.compute(x, guide), target, scale="relative")
         (gradient,) = torch.autograd.grad(found, x)
         assert torch.isfinite(found)
         assert torch.isfinite(gradient).all()
-    dead = statistic.of(torch.zeros(1, 3, 4, 4))
+    dead = statistic.compute(torch.zeros(1, 3, 4, 4))
     assert torch.isfinite(statistic.distance(target, dead, scale="relative"))
 
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_distance_toward_one_target_is_the_same_distance(kind: str, scale: Scale) -> None:
-    statistic, target = STATISTICS[kind], STATISTICS[kind].of(seeded(1, 3, 4, 5, seed=9))
-    toward = statistic.toward(target, scale=scale)
+def test_distance_to_equals_distance(kind: str, scale: Scale) -> None:
+    statistic, target = STATISTICS[kind], STATISTICS[kind].compute(seeded(1, 3, 4, 5, seed=9))
+    toward = statistic.distance_to(target, scale=scale)
     for seed in (1, 2):
-        found = statistic.of(seeded(1, 3, 4, 5, seed=seed))
+        found = statistic.compute(seeded(1, 3, 4, 5, seed=seed))
         torch.testing.assert_close(toward(found), statistic.distance(found, target, scale=scale))
     assert toward(target).item() == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradients_agree_with_finite_differences_and_reach_every_position(kind: str, scale: Scale) -> None:
+def test_gradients_of_statistics(kind: str, scale: Scale) -> None:
     statistic, guide = STATISTICS[kind], seeded(1, 1, 4, 5, seed=7)
-    target = statistic.of(1.5 * seeded(1, 3, 4, 5, seed=9).square())
+    target = statistic.compute(1.5 * seeded(1, 3, 4, 5, seed=9).square())
 
     def loss(x: Tensor) -> Tensor:
         # Scalars are handed on in single precision, too little for finite differences: their parts are compared.
-        return statistic.distance(statistic.of(x, guide), target, scale=scale)
+        return statistic.distance(statistic.compute(x, guide), target, scale=scale)
 
     x = seeded(1, 3, 4, 5).requires_grad_()
     (gradient,) = torch.autograd.grad(loss(x), x)
@@ -108,17 +105,17 @@ def test_gradients_agree_with_finite_differences_and_reach_every_position(kind: 
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "sliced"])
-def test_what_is_mixed_half_and_half_is_the_texture_of_both_pictures_together(kind: str) -> None:
+def test_mix_equals_the_texture_of_both_pictures(kind: str) -> None:
     one, other = seeded(1, 3, 4, 5), seeded(1, 3, 4, 5, seed=1).square()
     if kind == "mmd_gaussian":  # each with its own bandwidth
         other = other * (one.square().mean() / other.square().mean()).sqrt()
     statistic = STATISTICS[kind]
-    half = mixed([(0.5, statistic.of(one)), (0.5, statistic.of(other))])
-    for part, whole in zip(half, statistic.of(torch.cat([one, other], dim=3)), strict=True):
+    half = mix([(0.5, statistic.compute(one)), (0.5, statistic.compute(other))])
+    for part, whole in zip(half, statistic.compute(torch.cat([one, other], dim=3)), strict=True):
         torch.testing.assert_close(part, whole)
 
 
-def test_moments_are_the_means_and_standard_deviations_of_equation_8() -> None:
+def test_moments_are_those_of_equation_8() -> None:
     one, other = seeded(1, 4, 5, 6), seeded(1, 4, 5, 6, seed=1).square()
     means, deviations = (
         [how(columns(maps)) for maps in (one, other)]
@@ -146,7 +143,7 @@ def test_kernels_give_the_discrepancy_of_equation_6(kind: str) -> None:
     assert apart(kind, one, other) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_gaussian_kernel_is_near_the_exact_one_and_nearer_with_more_frequencies(
+def test_gaussian_kernel_converges_with_frequencies(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one, other = seeded(1, 4, 5, 6), seeded(1, 4, 5, 6, seed=1).square()
@@ -177,51 +174,43 @@ def test_wasserstein_is_the_distance_of_the_two_gaussians() -> None:
     assert apart("wasserstein", one, other) == pytest.approx(expected.item(), rel=1e-3)
 
 
-def test_wasserstein_bears_fewer_positions_than_channels_in_single_precision() -> None:
+def test_wasserstein_with_fewer_positions_than_channels() -> None:
     one, other = seeded(1, 16, 2, 3).float().requires_grad_(), seeded(1, 16, 3, 2, seed=1).float()
     statistic = STATISTICS["wasserstein"]
-    found = statistic.distance(statistic.of(one), statistic.of(other), scale="relative")
+    found = statistic.distance(statistic.compute(one), statistic.compute(other), scale="relative")
     (gradient,) = torch.autograd.grad(found, one)
     assert 0 < found < 3
     assert gradient.abs().max() < 10
 
 
-def test_sliced_compares_sorted_projections_onto_orthogonal_directions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sliced_wasserstein, "LEVELS", 30)  # as many as positions: nothing is averaged
+def test_sliced_compares_sorted_projections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wasserstein, "LEVELS", 30)  # as many as positions: nothing is averaged
     one, other = seeded(1, 4, 5, 6), seeded(1, 4, 5, 6, seed=1).square()
-    directions = sliced_wasserstein._directions(4, torch.float64, "cpu")
+    directions = wasserstein._directions(4, torch.float64, "cpu")
     torch.testing.assert_close(directions @ directions.T, torch.eye(4, dtype=torch.float64))
     found, wanted = ((directions @ columns(maps)).sort(1).values for maps in (one, other))
     assert apart("sliced", one, other) == pytest.approx((found - wanted).square().mean().item(), rel=1e-6)
 
 
-def test_quantiles_are_means_of_equal_parts_of_what_is_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sliced_wasserstein, "LEVELS", 2)
+def test_quantiles_are_means_of_equal_sorted_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wasserstein, "LEVELS", 2)
     values = torch.tensor([[3.0, 1.0, 2.0]])
     # The lower half is 1, and half of 2.
-    torch.testing.assert_close(
-        sliced_wasserstein.quantiles(values), torch.tensor([[(1 + 2 / 2) / 1.5, (3 + 2 / 2) / 1.5]])
-    )
-    weighted = sliced_wasserstein.quantiles(values, torch.tensor([0.0, 3.0, 1.0]))
+    torch.testing.assert_close(wasserstein.quantiles(values), torch.tensor([[(1 + 2 / 2) / 1.5, (3 + 2 / 2) / 1.5]]))
+    weighted = wasserstein.quantiles(values, torch.tensor([0.0, 3.0, 1.0]))
     torch.testing.assert_close(weighted, torch.tensor([[1.0, 1.5]]))
 
 
 @pytest.mark.parametrize("levels", [3, 50])
 def test_gradients_of_quantiles_agree_with_finite_differences(levels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sliced_wasserstein, "LEVELS", levels)
+    monkeypatch.setattr(wasserstein, "LEVELS", levels)
     values, weights = seeded(2, 11).requires_grad_(), seeded(11, seed=4)
-    assert torch.autograd.gradcheck(sliced_wasserstein.quantiles, (values,))
-    assert torch.autograd.gradcheck(lambda x: sliced_wasserstein.quantiles(x, weights), (values,))
+    assert torch.autograd.gradcheck(wasserstein.quantiles, (values,))
+    assert torch.autograd.gradcheck(lambda x: wasserstein.quantiles(x, weights), (values,))
 
 
-def test_sliced_mixes_along_the_way_from_one_distribution_to_the_other() -> None:
+def test_sliced_mix_interpolates_quantiles() -> None:
     maps = seeded(1, 3, 4, 5)
     statistic = STATISTICS["sliced"]
-    half = mixed([(0.5, statistic.of(maps)), (0.5, statistic.of(maps + 2))])
-    torch.testing.assert_close(half[0], statistic.of(maps + 1)[0])
-
-
-def test_the_gram_matrix_is_the_one_of_losses() -> None:
-    one, other = seeded(1, 4, 5, 6), seeded(1, 4, 5, 6, seed=1)
-    expected = terms.style(terms.gram(one), terms.gram(other), scale="gatys")
-    assert apart("gram", one, other) == expected.item()
+    half = mix([(0.5, statistic.compute(maps)), (0.5, statistic.compute(maps + 2))])
+    torch.testing.assert_close(half[0], statistic.compute(maps + 1)[0])

@@ -10,12 +10,10 @@ from torch import Tensor, nn
 
 from vidnst.config import VGG19_LAYERS
 from vidnst.errors import ConfigError, WeightsError
-from vidnst.style.network.backbones import VGG19_BACKBONE, smallest_side_px
-from vidnst.style.network.normalise_filters import scale_to_unit
+from vidnst.style.network.backbones import VGG19_BACKBONE, stride_px
 from vidnst.style.network.random_filters import random_features
 from vidnst.style.network.vgg import DEVIATION, MEAN, VGG19
-from vidnst.style.targets.style_variants import matched_size
-from vidnst.style.tensors import resized
+from vidnst.style.tensors import resize, size_of_area
 
 Features = dict[str, NDArray[np.float32]]
 
@@ -49,14 +47,14 @@ def test_every_map_equals_torchvisions(features: Features, reference: nn.Sequent
     assert set(maps) == set(layers)
 
 
-def test_table_numbers_the_convolutions_as_torchvision_does() -> None:
+def test_backbone_layers_are_numbered_like_torchvision() -> None:
     layers = torchvision_features()
     shapes = {index: tuple(layer.weight.shape) for index, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)}
     assert shapes == {conv.index: (conv.outputs, conv.inputs, 3, 3) for conv in VGG19_BACKBONE.layers}
     assert tuple(conv.name for conv in VGG19_BACKBONE.layers) == VGG19_LAYERS
 
 
-def test_a_returned_map_is_not_overwritten_by_what_comes_after_it(features: Features, photo: Tensor) -> None:
+def test_returned_maps_are_not_overwritten(features: Features, photo: Tensor) -> None:
     network = VGG19(features, last_layer="relu2_2")
     alone = network(photo, ["relu1_1"])["relu1_1"]
     with_deeper = network(photo, ["relu1_1", "relu1_2", "relu2_1", "relu2_2"])["relu1_1"]
@@ -73,7 +71,7 @@ def test_only_layers_down_to_the_deepest_are_built(features: Features) -> None:
         shallow(torch.zeros(1, 3, 32, 32), ["relu3_1"])
 
 
-def test_the_network_is_frozen_and_the_picture_gets_a_gradient(features: Features, photo: Tensor) -> None:
+def test_network_is_frozen_and_picture_has_gradient(features: Features, photo: Tensor) -> None:
     network = VGG19(features, last_layer="relu3_1")
     x = photo.clone().requires_grad_()
     network(x, ["relu3_1"])["relu3_1"].sum().backward()
@@ -93,7 +91,7 @@ def test_average_pooling_gives_the_mean_of_four(features: Features) -> None:
     torch.testing.assert_close(network(picture, ["relu2_1"])["relu2_1"], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_picture_too_small_for_the_depth_is_refused_by_name_and_size(features: Features) -> None:
+def test_picture_too_small_for_a_layer_is_refused(features: Features) -> None:
     network = VGG19(features, last_layer="relu5_1")
     assert network(torch.rand(1, 3, 16, 20), ["relu5_1"])["relu5_1"].shape == (1, 512, 1, 1)
     with pytest.raises(ConfigError, match=r"20x15 .*relu5_1.* 16 pixels"):
@@ -101,30 +99,30 @@ def test_a_picture_too_small_for_the_depth_is_refused_by_name_and_size(features:
     assert network(torch.rand(1, 3, 15, 20), ["relu4_1"])["relu4_1"].shape == (1, 512, 1, 2)
 
 
-def test_weights_that_end_too_early_are_refused_by_the_missing_layer() -> None:
+def test_weights_that_end_too_early_are_refused() -> None:
     with pytest.raises(WeightsError, match=r"relu3_1 needs features\.10\.weight"):
         VGG19(random_features("relu2_2"), last_layer="relu3_1")
 
 
 def test_smallest_sides_follow_the_poolings() -> None:
-    assert [smallest_side_px(f"relu{block}_1") for block in (1, 2, 3, 4, 5)] == [1, 2, 4, 8, 16]
+    assert [stride_px(f"relu{block}_1") for block in (1, 2, 3, 4, 5)] == [1, 2, 4, 8, 16]
     with pytest.raises(ConfigError, match="relu6_1"):
-        smallest_side_px("relu6_1")
+        stride_px("relu6_1")
 
 
-def test_arithmetic_counts_what_the_convolutions_do() -> None:
+def test_flops_count_the_convolutions() -> None:
     assert VGG19_BACKBONE.flops(10, 20, "relu1_1") == 2 * 27 * 64 * 200
     # VGG19's 16 convolutions at 224x224 are known to take 19.5 thousand million multiply-adds.
     assert VGG19_BACKBONE.flops(224, 224, "relu5_4") == pytest.approx(2 * 19.51e9, rel=0.005)
 
 
 @pytest.mark.parametrize("pooling", ["max", "average"])
-def test_a_unit_network_is_1_in_the_mean_and_sees_the_same(pooling: Any, features: Features) -> None:
+def test_unit_network_has_mean_1_and_equal_maps(pooling: Any, features: Features) -> None:
     names = [conv.name for conv in VGG19_BACKBONE.up_to("relu3_2")]
     plain, unit = (VGG19(features, last_layer="relu3_2", pooling=pooling) for _ in range(2))
     picture = torch.rand(1, 3, 200, 300, generator=torch.Generator().manual_seed(1))
-    scale_to_unit(unit, [picture, picture])
-    small = resized(picture, *matched_size(200, 300, 256 * 256, 4))
+    unit.scale_to_unit_means([picture, picture])
+    small = resize(picture, *size_of_area(200, 300, 256 * 256, 4))
     for name, maps in unit(small, names).items():
         assert maps.mean().item() == pytest.approx(1, rel=1e-4)
         before = plain(small, names)[name]

@@ -44,9 +44,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, body: bytes, digest_start: str | None
     monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Reply(body, len(body)))
 
 
-def test_an_explicit_file_comes_before_the_environment_and_the_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_explicit_file_precedes_environment_and_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given, named, fetched = tmp_path / "given.pth", tmp_path / "named.pth", cache_path(weights.URL)
     fetched.parent.mkdir(parents=True)
     for path in (given, named, fetched):
@@ -58,15 +56,13 @@ def test_an_explicit_file_comes_before_the_environment_and_the_cache(
     assert resolve_weights(None) == fetched
 
 
-def test_random_may_be_asked_for_in_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_weights_by_option_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_weights("random") == "random"
     monkeypatch.setenv("VIDNST_WEIGHTS", "random")
     assert resolve_weights(None) == "random"
 
 
-def test_a_named_file_that_is_missing_is_an_error_and_not_a_reason_to_download(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_named_file_is_an_error_not_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, b"weights")
     with pytest.raises(WeightsError, match=r"--weights names .*gone\.pth"):
         resolve_weights(str(tmp_path / "gone.pth"))
@@ -124,7 +120,7 @@ def test_a_cancelled_or_broken_download_leaves_nothing_behind(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors", "half"])
-def test_all_customary_kinds_of_file_give_the_same_filters(kind: str, tmp_path: Path) -> None:
+def test_all_file_formats_give_the_same_filters(kind: str, tmp_path: Path) -> None:
     values = tensors()
     expected = load_features("random", "relu1_2")
     path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pth")
@@ -149,7 +145,7 @@ def test_a_missing_layer_is_named(tmp_path: Path) -> None:
         load_features(path, "relu5_1")
 
 
-def test_truncated_and_foreign_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
+def test_truncated_and_foreign_files_are_refused(tmp_path: Path) -> None:
     whole = tmp_path / "whole.pth"
     torch.save(tensors(), whole)
     save_file(tensors(), tmp_path / "whole.safetensors")
@@ -197,7 +193,7 @@ def test_other_networks_and_damaged_values_are_refused(tmp_path: Path) -> None:
         load_features(path, "relu1_1")
 
 
-def test_verify_reports_how_deep_a_file_goes(tmp_path: Path) -> None:
+def test_verify_weights_reports_the_deepest_layer(tmp_path: Path) -> None:
     path = tmp_path / "w.pth"
     torch.save({**tensors("relu2_1"), "classifier.0.weight": torch.zeros(2, 2)}, path)
     report = verify_weights(path)
@@ -220,7 +216,7 @@ def test_fingerprints_tell_filters_apart_and_files_not(tmp_path: Path) -> None:
     assert weights_fingerprint(changed) != one
 
 
-def test_random_filters_are_seeded_and_do_not_depend_on_the_depth() -> None:
+def test_random_filters_do_not_depend_on_the_depth() -> None:
     shallow, deep, other = (
         random_features("relu1_2", 3),
         random_features("relu2_1", 3),
@@ -230,7 +226,7 @@ def test_random_filters_are_seeded_and_do_not_depend_on_the_depth() -> None:
     assert not np.array_equal(shallow["features.0.weight"], other["features.0.weight"])
 
 
-def test_random_filters_leave_no_channel_dead_and_none_loud() -> None:
+def test_random_filters_are_balanced() -> None:
     features = random_features("relu5_1", seed=11)
     # Another picture of the kind they were calibrated on, not that very one.
     picture = torch.from_numpy(colour_noise(np.random.default_rng(99), 256)).float()

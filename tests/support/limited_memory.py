@@ -11,7 +11,8 @@ from typing import Any
 
 import vidnst.style.network.precision
 from vidnst.__main__ import main
-from vidnst.style.stylizer import Stylizer, StylizeResult
+from vidnst.style.minimize import StylizeResult
+from vidnst.style.stylizer import Stylizer
 
 
 def address_space_bytes() -> int:

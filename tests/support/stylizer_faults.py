@@ -13,7 +13,8 @@ from torch import Tensor
 from vidnst.farm.jobs import StylizeJob
 from vidnst.farm.workers import StyleWorker
 from vidnst.style.memory.modes import MemoryMode
-from vidnst.style.stylizer import Stylizer, StylizeResult
+from vidnst.style.minimize import StylizeResult
+from vidnst.style.stylizer import Stylizer
 
 Stylize = Callable[[], StylizeResult]
 

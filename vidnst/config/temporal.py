@@ -92,17 +92,8 @@ class ScheduleConfig(Section):
             hold = self.relax.hold ** (1 - progress) * self.settle.hold**progress
             rate = self.relax.rate ** (1 - progress) * self.settle.rate**progress
             return WarmConfig(share=self.settle.share, hold=hold, rate=rate)
-        match role:
-            case Role.KEY:
-                return self.key
-            case Role.BETWEEN:
-                return self.between
-            case Role.RELAX:
-                return self.relax
-            case Role.WARM:
-                return self.warm
-            case Role.COLD | Role.FLOW:
-                return WarmConfig(share=1, rate=1)
+        by_role = {Role.KEY: self.key, Role.BETWEEN: self.between, Role.RELAX: self.relax, Role.WARM: self.warm}
+        return by_role.get(role, WarmConfig(share=1, rate=1))
 
     @model_validator(mode="after")
     def _loop_needs_keys(self) -> Self:

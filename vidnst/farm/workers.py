@@ -27,8 +27,9 @@ from vidnst.motion.raft.weights import build_raft
 from vidnst.style.guidance import Guidance, blend_with_source
 from vidnst.style.losses.objective import WarmStart
 from vidnst.style.memory.modes import MemoryMode
+from vidnst.style.minimize import OnStep
 from vidnst.style.network.precision import resolve_precision
-from vidnst.style.stylizer import OnStep, Stylizer
+from vidnst.style.stylizer import Stylizer
 from vidnst.style.tensors import from_pixels, to_state
 
 

@@ -26,7 +26,7 @@ from vidnst.rendering.styles.style_spec import StylePicture, placed, placing_not
 from vidnst.rendering.styles.timeline import TimedStyle
 from vidnst.runs import Look, Manifest, StyleMark
 from vidnst.runs.request import Request
-from vidnst.style.network.backbones import last_layer, smallest_side_px
+from vidnst.style.network.backbones import last_layer, stride_px
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def _check_sizes(styles: Sequence[StylePicture], config: RenderConfig, size: tup
     from vidnst.style.losses.laplacian import check_edge_cells
     from vidnst.style.targets.style_variants import check_scales
 
-    least = smallest_side_px(last_layer(config))
+    least = stride_px(last_layer(config))
     shapes = [(style.pixels.shape[0], style.pixels.shape[1]) for style in styles]
     check_scales(shapes, config.styles, height=size[1], width=size[0], smallest_side_px=least)
     check_edge_cells(config.losses, height=size[1], width=size[0])

@@ -1,4 +1,4 @@
-"""Moving the pixels: a loop that counts evaluations, keeps the best picture seen and notices NaN."""
+"""The optimisation loop: it counts evaluations, keeps the best picture and detects NaN."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -11,10 +11,10 @@ from torch import Tensor
 from vidnst.config import OptimizeConfig
 from vidnst.errors import NumericalError
 from vidnst.style.losses.objective import TERMS
-from vidnst.style.optimizers import LBFGS, Adam, Stepper
+from vidnst.style.optimizers import LBFGS, Adam, Optimizer
 
 _READ_EVERY = 10
-"""Evaluations between two looks at the losses on a GPU: each look waits until the device has caught up."""
+"""Evaluations between two reads of the losses on a GPU: each read waits for the device."""
 
 Loss: TypeAlias = Callable[[Tensor], Mapping[str, Tensor]]
 """From a picture `(1, 3, H, W)` to scalars by the names of `objective.TERMS`."""
@@ -22,30 +22,36 @@ Loss: TypeAlias = Callable[[Tensor], Mapping[str, Tensor]]
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """How an optimisation is getting on."""
+    """The progress of an optimisation."""
 
     evaluation: int
     """Evaluations done, from 1."""
     limit: int
-    """The most that there will be."""
+    """Upper limit of the evaluations."""
     losses: Mapping[str, float]
-    """Of the picture just evaluated, by the names of `objective.TERMS`."""
+    """Losses of the picture just evaluated, by the names of `objective.TERMS`."""
     height: int
-    """Of the picture at its present scale, in pixels."""
+    """Height of the picture at its current scale, in pixels."""
     width: int
     picture: Tensor = field(repr=False, compare=False)
-    """The picture just evaluated, `(1, 3, height, width)` in [0, 1], on its device. Not a copy, and not to be changed;
-    it stays as it is, whatever the optimisation does next."""
+    """The picture just evaluated, `(1, 3, height, width)` in [0, 1], on its device. Not a copy, so it must not be
+    changed; the optimisation does not change it either."""
+
+
+OnStep: TypeAlias = Callable[[StepReport], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Minimum:
-    """The best that an optimisation has seen."""
+class StylizeResult:
+    """A stylized picture and its losses."""
 
     image: Tensor
-    """`(1, 3, H, W)` in [0, 1]."""
+    """`(1, 3, H, W)` float32 sRGB in [0, 1], on the device of the optimisation."""
     losses: dict[str, float]
+    """Losses of the picture by the names of `objective.TERMS`: the weighted total, then each term without its weight.
+    Empty if nothing was evaluated."""
     evaluations: int
+    """Evaluations of the loss, over all scales."""
 
 
 def minimize(
@@ -56,71 +62,70 @@ def minimize(
     evaluations: int,
     step_scale: float | Tensor = 1.0,
     steady: float = 0.0,
-    on_step: Callable[[StepReport], None] | None = None,
+    on_step: OnStep | None = None,
     every_step: bool = False,
-) -> Minimum:
-    """Change a picture so that its loss falls; give back the best one evaluated, which need not be the last.
+    read_every: int | None = None,
+) -> StylizeResult:
+    """Minimize the loss of a picture and return the best picture evaluated, which need not be the last.
 
     Args:
-        loss: what is to fall; differentiable.
-        start: `(1, 3, H, W)`; clamped to [0, 1], itself left as it is.
-        config: optimizer, step sizes, when to stop.
-        evaluations: the most calls of `loss`, at least 1.
-        step_scale: factor on the step size; one, or `(1, 1, H, W)` for each pixel.
-        steady: share of the evaluations, in [0, 1), for which the step size stays before it falls.
-        on_step: told now and then, and at the end; may raise to cancel.
-        every_step: whether `on_step` is told after each evaluation on a GPU, too, which then waits for every one. The
-            result is the same.
+        loss: differentiable.
+        start: `(1, 3, H, W)`; clamped to [0, 1], itself left unchanged.
+        config: optimizer, step sizes and stopping criteria.
+        evaluations: upper limit of the calls of `loss`, at least 1.
+        step_scale: factor on the step size: a number, or `(1, 1, H, W)` for each pixel.
+        steady: share of the evaluations, in [0, 1), before the step size begins to decay.
+        on_step: called from time to time, and at the end; may raise to cancel.
+        every_step: True calls `on_step` after each evaluation on a GPU, too, which then waits for each. The result is
+            the same.
+        read_every: evaluations between two reads of the losses; None is 1 on a CPU, and `_READ_EVERY` on a GPU.
 
     Raises:
-        NumericalError: the loss is NaN or infinite somewhere on the way.
+        NumericalError: a loss is NaN or infinite.
     """
     picture = start.detach().clamp(0, 1)
-    stepper: Stepper = Adam() if config.optimizer == "adam" else LBFGS(history=config.history)
+    optimizer: Optimizer = Adam() if config.optimizer == "adam" else LBFGS(history=config.history)
     record = _Record(picture, evaluations, on_step)
-    read_every = _read_every(picture.device)
+    if read_every is None:
+        read_every = 1 if picture.device.type == "cpu" else _READ_EVERY
     for count in range(1, evaluations + 1):
         last = count == evaluations
         terms, gradient = _evaluated(loss, picture, differentiate=not last)
         record.add(picture, terms)
-        usual = count % read_every == 0 or last
-        if usual or every_step:
+        due = count % read_every == 0 or last
+        if due or every_step:
             record.read(picture)
-        if usual and (record.has_settled(config.tolerance, config.patience) or record.is_below(config.stop_at_loss)):
+        if due and (record.has_settled(config.tolerance, config.patience) or record.is_below(config.stop_at_loss)):
             break
         if gradient is not None:
             rate = config.learning_rate * step_scale * _decay(count - 1, evaluations, config.final_rate, steady)
-            picture = (picture + stepper(picture, gradient, rate)).clamp_(0, 1)
-    return record.minimum()
+            picture = (picture + optimizer(picture, gradient, rate)).clamp_(0, 1)
+    return record.result()
 
 
 def _evaluated(loss: Loss, picture: Tensor, *, differentiate: bool) -> tuple[Mapping[str, Tensor], Tensor | None]:
-    """The terms of a picture, and the gradient of their total where a step follows: it takes most of the time."""
+    """The terms of a picture, and the gradient of their total if a step follows: it takes most of the time."""
     if not differentiate:
         with torch.no_grad():
             return loss(picture), None
     leaf = picture.detach().requires_grad_(True)
     terms = loss(leaf)
-    # Times the number of samples: the gradient of a mean over pixels would shrink as pictures grow.
+    # Multiplied by the number of values, because the gradient of a mean over pixels shrinks as pictures grow.
     (gradient,) = torch.autograd.grad(terms["total"] * picture.numel(), leaf)
     return terms, gradient
 
 
-def _read_every(device: torch.device) -> int:
-    return 1 if device.type == "cpu" else _READ_EVERY
-
-
 def _decay(done: int, limit: int, final: float, steady: float) -> float:
-    """Share of the first step's size after `done` steps: 1 at first, `final` at the last, along half a cosine."""
+    """Step size after `done` steps, as a share of the first: from 1 down to `final` along half a cosine."""
     progress = done / max(1, limit - 2)  # after the last evaluation there is no step
     progress = max(0.0, (progress - steady) / (1 - steady))
     return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
 
 
 class _Record:
-    """The losses so far and the best picture, on the device until they are read."""
+    """The losses and the best picture so far, on the device until they are read."""
 
-    def __init__(self, picture: Tensor, limit: int, on_step: Callable[[StepReport], None] | None) -> None:
+    def __init__(self, picture: Tensor, limit: int, on_step: OnStep | None) -> None:
         self._limit = limit
         self._on_step = on_step
         self._best = picture.clone()
@@ -151,16 +156,16 @@ class _Record:
             self._on_step(StepReport(len(self._totals), self._limit, losses, height, width, picture))
 
     def has_settled(self, tolerance: float, patience: int) -> bool:
-        """Whether the best loss has fallen by less than the share `tolerance` over the last `patience` evaluations."""
+        """True if the best loss fell by less than the share `tolerance` over the last `patience` evaluations."""
         if tolerance == 0 or len(self._totals) <= patience:
             return False
         before, now = min(self._totals[:-patience]), min(self._totals)
         return before - now < tolerance * abs(before)
 
-    def is_below(self, loss: float | None) -> bool:
-        """Whether the best loss is less than this one; on a GPU that is known every `_READ_EVERY` evaluations."""
-        return loss is not None and min(self._totals) < loss
+    def is_below(self, limit: float | None) -> bool:
+        """True if the best loss read so far is below a limit."""
+        return limit is not None and min(self._totals) < limit
 
-    def minimum(self) -> Minimum:
+    def result(self) -> StylizeResult:
         losses = dict(zip(TERMS, self._best_terms.tolist(), strict=True))
-        return Minimum(self._best, losses, len(self._totals))
+        return StylizeResult(self._best, losses, len(self._totals))

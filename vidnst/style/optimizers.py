@@ -1,4 +1,4 @@
-"""Two ways from a gradient to a step. Neither reads a number back from the device."""
+"""Adam and L-BFGS, which turn gradients into steps without reading a number back from the device."""
 
 from collections import deque
 from typing import Protocol
@@ -9,16 +9,16 @@ from torch import Tensor
 _TINY = 1e-20
 
 
-class Stepper(Protocol):
-    """Makes the change of a picture from its gradient, and remembers what it needs for the next one."""
+class Optimizer(Protocol):
+    """Computes the step of a picture from its gradient, and keeps the state for the next one."""
 
     def __call__(self, picture: Tensor, gradient: Tensor, rate: float | Tensor) -> Tensor:
-        """The change to add to `picture`, of the same shape.
+        """Compute the step to add to `picture`, of the same shape.
 
         Args:
-            picture: where the gradient was taken.
-            gradient: of the mean kind: about as large at any resolution.
-            rate: size of the step, in units of the full range of a channel; one, or `(1, 1, H, W)` for each pixel.
+            picture: the picture at which the gradient was computed.
+            gradient: about as large at any resolution.
+            rate: size of the step, in units of the full range of a channel: a number, or `(1, 1, H, W)` for each pixel.
         """
 
 
@@ -38,7 +38,7 @@ class Adam:
         self._count += 1
         self._mean.lerp_(gradient, 1 - self._momentum)
         self._square.mul_(self._memory).addcmul_(gradient, gradient, value=1 - self._memory)
-        # Both corrections for the beginning are numbers, so they go into the rate and not over the picture.
+        # Both bias corrections are numbers: they go into the rate, and save a pass over the picture.
         scale = (1 - self._memory**self._count) ** 0.5 / (1 - self._momentum**self._count)
         return (self._mean / self._square.sqrt().add_(_TINY)).mul_(rate * -scale)
 
@@ -47,11 +47,11 @@ class LBFGS:
     """Nocedal & Wright 2006, algorithm 7.4, with a cap in place of a line search.
 
     A line search would evaluate the loss an unknown number of times for each step. Here a step is the quasi-Newton
-    one, shortened where its root mean square exceeds `rate`. Pairs of steps and gradients are taken after the picture
-    has been clamped to its range, so the curvature is that of the way really gone.
+    step, shortened if its root mean square exceeds `rate`. Pairs of steps and gradient changes are recorded after the
+    picture has been clamped to its range, so the curvature is that along the actual step.
 
     Args:
-        history: pairs remembered; each takes 24 bytes per pixel.
+        history: number of pairs; each takes 24 bytes per pixel.
     """
 
     def __init__(self, *, history: int = 10) -> None:
@@ -68,25 +68,25 @@ class LBFGS:
         cap = (rate.mean() if isinstance(rate, Tensor) else rate) / (size + _TINY)
         return direction * (cap if self._scale is None else cap.clamp(max=1))
 
-    def _remember(self, moved: Tensor, change: Tensor) -> None:
-        curvature, steepness = (moved * change).sum(), change.square().sum()
-        # A pair without positive curvature would make the direction point uphill: it is kept as one without effect,
-        # decided on the device because asking for the number would stop it.
-        sound = curvature > 1e-10 * steepness
-        inverse = torch.where(sound, 1 / curvature, torch.zeros_like(curvature))
-        scale = torch.where(sound, curvature / steepness, self._scale if self._scale is not None else curvature * 0)
-        self._pairs.append((moved, change, inverse))
+    def _remember(self, step: Tensor, change: Tensor) -> None:
+        curvature, steepness = (step * change).sum(), change.square().sum()
+        # A pair without positive curvature would make the direction point uphill: it is stored without effect. The
+        # decision is made on the device, because reading the number would wait for it.
+        positive = curvature > 1e-10 * steepness
+        inverse = torch.where(positive, 1 / curvature, torch.zeros_like(curvature))
+        scale = torch.where(positive, curvature / steepness, self._scale if self._scale is not None else curvature * 0)
+        self._pairs.append((step, change, inverse))
         self._scale = scale
 
     def _direction(self, direction: Tensor) -> Tensor:
-        along = []
-        for moved, change, inverse in reversed(self._pairs):
-            alpha = inverse * (moved * direction).sum()
+        alphas = []
+        for step, change, inverse in reversed(self._pairs):
+            alpha = inverse * (step * direction).sum()
             direction = direction - alpha * change
-            along.append(alpha)
+            alphas.append(alpha)
         if self._scale is not None:
             direction = direction * self._scale
-        for (moved, change, inverse), alpha in zip(self._pairs, reversed(along), strict=True):
+        for (step, change, inverse), alpha in zip(self._pairs, reversed(alphas), strict=True):
             beta = inverse * (change * direction).sum()
-            direction = direction + (alpha - beta) * moved
+            direction = direction + (alpha - beta) * step
         return direction

@@ -1,6 +1,6 @@
-"""One picture in the style of others: what an actor holds, and what it does with each frame."""
+"""The stylizer: it holds the network and the style targets, and stylizes one picture after another."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,70 +13,52 @@ from vidnst.config import OptimizeConfig, RenderConfig, Role
 from vidnst.determinism import deterministic_cudnn
 from vidnst.frames import Pixels
 from vidnst.style.guidance import Guidance
-from vidnst.style.initial_image import first_guess
+from vidnst.style.initial_image import initial_image
 from vidnst.style.losses import terms
 from vidnst.style.losses.laplacian import check_edge_cells
 from vidnst.style.losses.objective import Objective, WarmStart
-from vidnst.style.memory.mode_cache import ModeCache, ModeView
-from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode
-from vidnst.style.minimize import Minimum, StepReport, minimize
+from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, check_additive
+from vidnst.style.minimize import OnStep, StylizeResult, minimize
 from vidnst.style.network.backbones import last_layer
-from vidnst.style.network.normalise_filters import scale_to_unit
 from vidnst.style.network.precision import resolve_precision
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import load_features, resolve_weights
-from vidnst.style.pyramid import relit, scale_sizes, split_evaluations
-from vidnst.style.tensors import from_pixels, resized, to_state
-
-__all__ = [
-    "OnStep",
-    "StepReport",
-    "StylizeResult",
-    "Stylizer",
-    "WarmStart",
-    "from_pixels",
-    "last_layer",
-    "stylize",
-    "to_state",
-]
-
-OnStep = Callable[[StepReport], None]
+from vidnst.style.pyramid import relight_pass, scale_sizes, split_evaluations
+from vidnst.style.targets.frame_targets import FrameTargets
+from vidnst.style.targets.style_targets import StyleTargets
+from vidnst.style.tensors import from_pixels, resize, to_state
 
 
 @dataclass(frozen=True, slots=True)
-class StylizeResult:
-    """A stylized picture and how it came about."""
+class _ModeSetup:
+    """The network and the style targets in one memory mode."""
 
-    image: Tensor
-    """`(1, 3, H, W)` float32 sRGB in [0, 1], on the stylizer's device."""
-    losses: dict[str, float]
-    """Of that picture: total (weighted sum), and content, style, tv, temporal, edges without their weights. Empty
-    where nothing was evaluated."""
-    evaluations: int
-    """Of the loss, over all scales."""
+    network: VGG19
+    targets: FrameTargets
+    memory_mode: MemoryMode
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """How one picture is painted, at any of its scales."""
+class _Options:
+    """The options of one picture, for all of its scales."""
 
-    view: ModeView
+    setup: _ModeSetup
     seed: int
     step_scale: float | Tensor
     on_step: OnStep | None
     guidance: Guidance | None
-    every_step: bool = False
+    every_step: bool
 
 
 class Stylizer:
-    """Holds the network and the style targets; stylizes any number of pictures of any sizes.
+    """Stylizes any number of pictures of any sizes with the same network and styles.
 
     Args:
-        features: VGG19's filters, as `load_features` gives them.
-        styles: pictures `(H, W, 3)` uint8 or uint16 sRGB with their weights, above 0: their style losses are summed,
-            each with its weight over the sum of weights.
-        config: `model`, `styles`, `losses` and `optimize` are read.
-        device: where to compute.
+        features: VGG19's filters, as `load_features` returns them.
+        styles: pictures `(H, W, 3)` uint8 or uint16 sRGB with their weights, above 0, by which their style losses are
+            averaged.
+        config: `model`, `styles`, `losses` and `optimize` are used.
+        device: device of all computations.
     """
 
     def __init__(
@@ -92,11 +74,12 @@ class Stylizer:
         model = config.model
         network = VGG19(features, last_layer=last_layer(config), pooling=model.pooling, padding=model.padding)
         if model.unit:
-            scale_to_unit(network, [from_pixels(pixels) for pixels, _ in styles])
+            network.scale_to_unit_means([from_pixels(pixels) for pixels, _ in styles])
         self._network = network.to(self._device)
+        self._bfloat16_network: VGG19 | None = None
         self._styles = styles
-        self._views = ModeCache(self._network, styles, config, self._device)
-        self._views.under(NO_SAVINGS)
+        self._setups: dict[tuple[bool, bool, int | None], _ModeSetup] = {}
+        self._setup(NO_SAVINGS)
 
     def stylize(
         self,
@@ -114,23 +97,23 @@ class Stylizer:
         """Stylize one picture. The same arguments give the same bytes on the same machine.
 
         Args:
-            content: `(1, 3, H, W)` float32 sRGB in [0, 1]; left as it is.
-            start: what a warm start begins at and is pulled toward; None starts cold, from coarse to fine.
-            iterations: the most evaluations of the loss over all scales; None takes the configuration's for a cold or
-                a `warm` frame. 0 gives the start, or else the content, back.
-            seed: of the noise that a cold start may begin with; None takes the configuration's.
+            content: `(1, 3, H, W)` float32 sRGB in [0, 1]; left unchanged.
+            start: the warm start; None starts cold, from coarse to fine.
+            iterations: upper limit of the evaluations over all scales; None takes the configured number for a cold or
+                a warm frame. 0 returns the start, or else the content.
+            seed: of the noise in a cold start's initial image; None takes the configured one.
             step_scale: factor on the step size.
-            on_step: progress, from time to time; may raise to cancel.
-            every_step: tell `on_step` after every evaluation of a cold start, also on a GPU, which costs it some time.
-            guidance: which styles pull where; None lets all pull everywhere. Where only the source is to show, the
-                result holds it, but not where it is to show partly.
-            memory_mode: how memory is saved. The result always has the picture's size; painted smaller, its
-                losses are those of the smaller picture.
+            on_step: called with the progress from time to time; may raise to cancel.
+            every_step: True calls `on_step` after every evaluation of a cold start, also on a GPU, at some cost.
+            guidance: the styles of each region; None applies all styles everywhere. The result shows the source where
+                nothing else is to be seen, but is not blended with it where both are.
+            memory_mode: memory-saving measures. The result always has the content's size; the losses are those of
+                the size at which it was stylized.
 
         Raises:
-            ConfigError: the picture is too small for the layers, or for the cells of edges; tiles are wanted, and a
-                statistic cannot be added up over them.
-            NumericalError: NaN or infinity on the way.
+            ConfigError: the picture is too small for the layers or for the cells of the edge loss; or the memory mode
+                has tiles, and a statistic cannot be summed over them.
+            NumericalError: a loss is NaN or infinite.
         """
         if iterations is None:
             iterations = self._config.evaluations(Role.COLD if start is None else Role.WARM)
@@ -138,127 +121,146 @@ class Stylizer:
         content = content.detach().to(self._device)
         start = None if start is None else start.to(self._device)
         if iterations == 0:
-            first = content if start is None else start.picture
-            return StylizeResult(first.clamp(0, 1), {}, 0)
+            unchanged = content if start is None else start.picture
+            return StylizeResult(unchanged.clamp(0, 1), {}, 0)
         seed = self._config.optimize.seed if seed is None else seed
-        work = _Work(self._views.under(memory_mode), seed, step_scale, on_step, guidance, every_step=every_step)
-        size = self._smaller(memory_mode.scale, *content.shape[-2:])
-        small = resized(content, *size)
+        setup = self._setup(memory_mode)
+        options = _Options(setup, seed, step_scale, on_step, guidance, every_step)
+        size = self._scaled_size(memory_mode.scale, *content.shape[-2:])
+        scaled = resize(content, *size)
         with deterministic_cudnn():
             if start is not None:
-                found = self._warm(small, start.resized(*size), iterations, work)
+                result = self._warm(scaled, start.resize(*size), iterations, options)
             else:
-                found = self._cold(small, iterations, work)
-        return found if small is content else self._enlarged(found, content, work)
+                result = self._cold(scaled, iterations, options)
+        if scaled is content:
+            return result
+        image = resize(result.image, *content.shape[-2:])
+        unstyled = setup.targets.unstyled(guidance, *content.shape[-2:])
+        return replace(result, image=image if unstyled is None else torch.where(unstyled, content, image))
 
     def evaluate(self, content: Tensor, picture: Tensor, guidance: Guidance | None = None) -> dict[str, float]:
-        """The losses of a finished picture, without changing it.
+        """Compute the losses of a finished picture.
 
         Args:
             content: `(1, 3, H, W)` float32 sRGB in [0, 1].
             picture: shaped like `content`.
-            guidance: which styles pull where; None lets all pull everywhere.
+            guidance: the styles of each region; None applies all styles everywhere.
 
         Returns:
-            The values of `objective.TERMS`, as `stylize` gives them for a cold start.
+            The values of `objective.TERMS`, as `stylize` returns them for a cold start.
 
         Raises:
             ConfigError: the picture is too small for the layers.
         """
         content, picture = content.detach().to(self._device), picture.detach().to(self._device)
-        view = self._views.under(NO_SAVINGS)
-        target = view.targets.at(guidance, *content.shape[-2:])
+        setup = self._setup(NO_SAVINGS)
+        styles = setup.targets.at(guidance, *content.shape[-2:]).styles
         with torch.no_grad(), deterministic_cudnn():
-            terms = Objective(view.network, content, target.styles, self._config.losses)(picture)
-        return {name: float(term) for name, term in terms.items()}
+            losses = Objective(setup.network, content, styles, self._config.losses)(picture)
+        return {name: float(loss) for name, loss in losses.items()}
 
-    def _smaller(self, share: float, height: int, width: int) -> tuple[int, int]:
-        """Height and width at that share of the sides, none of them too small for the network."""
+    def _setup(self, memory_mode: MemoryMode) -> _ModeSetup:
+        """The setup of a memory mode, made once; ConfigError if a statistic cannot be summed over its tiles."""
+        bfloat16 = memory_mode.bfloat16 or self._config.model.precision == "bfloat16"
+        memory_mode = replace(memory_mode, bfloat16=bfloat16)
+        check_additive(self._config, memory_mode)
+        key = (bfloat16, memory_mode.recompute, memory_mode.tile_px)
+        if key not in self._setups:
+            network, losses = self._network, self._config.losses
+            if bfloat16:
+                network = self._bfloat16_network = self._bfloat16_network or network.to_bfloat16()
+            targets = StyleTargets(
+                self._styles,
+                network=network,
+                layers=tuple(terms.shares(losses.style_layers)),
+                kinds=[kind for kind, weight in losses.style_kinds.items() if weight > 0],
+                config=self._config.styles,
+                memory_mode=memory_mode,
+            )
+            self._setups[key] = _ModeSetup(network, FrameTargets(targets, self._device), memory_mode)
+        return replace(self._setups[key], memory_mode=memory_mode)
+
+    def _scaled_size(self, scale: float, height: int, width: int) -> tuple[int, int]:
+        """Height and width at a scale, neither of them too small for the network."""
         least = self._network.smallest_side_px
-        return max(min(height, least), round(height * share)), max(min(width, least), round(width * share))
+        return max(min(height, least), round(height * scale)), max(min(width, least), round(width * scale))
 
-    def _enlarged(self, found: StylizeResult, content: Tensor, work: "_Work") -> StylizeResult:
-        image = resized(found.image, *content.shape[-2:])
-        unstyled = work.view.targets.unstyled(work.guidance, *content.shape[-2:])
-        return replace(found, image=image if unstyled is None else torch.where(unstyled, content, image))
+    def _warm(self, content: Tensor, start: WarmStart, iterations: int, options: _Options) -> StylizeResult:
+        start, relight_evaluations = self._relit(start, content, options)
+        options = replace(options, step_scale=options.step_scale * start.step_share(), every_step=False)
+        result = self._optimize(start.picture, content, iterations, options, start=start)
+        return replace(result, evaluations=relight_evaluations + result.evaluations)
 
-    def _warm(self, content: Tensor, start: WarmStart, iterations: int, work: "_Work") -> StylizeResult:
-        start, tried = self._lit(start, content, work)
-        at_pace = replace(work, step_scale=work.step_scale * start.pace(), every_step=False)
-        found = self._refine(start.picture, content, iterations, at_pace, start=start)
-        return StylizeResult(found.image, found.losses, tried + found.evaluations)
+    def _relit(self, start: WarmStart, content: Tensor, options: _Options) -> tuple[WarmStart, int]:
+        """Give a warm start the light of its frame; returns it with the evaluations that this took.
 
-    def _lit(self, start: WarmStart, content: Tensor, work: "_Work") -> tuple[WarmStart, int]:
-        """The start in the frame's light, and the evaluations that took.
-
-        A painting may follow its source's light, or keep to its style's whatever happens, and not everywhere alike. So
-        both sources are painted, small and each on its own; by what one is brighter than the other around every place,
-        the start is made brighter. On its own the optimisation of a start that is held would take many evaluations.
+        A stylized picture may follow the light of its source, or keep to its style regardless, and not everywhere
+        alike. So both sources are stylized, small and independently, and the local difference of their brightness is
+        added to the start. The temporal term would make the optimisation of the start alone take many evaluations.
         """
         if start.before is None:
             return start, 0
-        size, evaluations = relit(self._config, *content.shape[-2:])
-        quiet = replace(work, on_step=None, every_step=False)
-        painted = [
-            self._refine(picture, picture, evaluations, quiet)
-            for picture in (resized(content, *size), resized(start.before, *size))
-        ]
-        change = terms.smooth(painted[0].image - painted[1].image, resized(start.mask, *size))
-        # Smooth, and below zero where it has grown darker: nothing that `resized` is for.
+        size, evaluations = relight_pass(self._config, *content.shape[-2:])
+        options = replace(options, on_step=None, every_step=False)
+        now, before = (
+            self._optimize(source, source, evaluations, options)
+            for source in (resize(content, *size), resize(start.before, *size))
+        )
+        change = terms.smooth(now.image - before.image, resize(start.mask, *size))
+        # Smooth, and negative where it got darker: not what `resize` is for.
         change = functional.interpolate(change, content.shape[-2:], mode="bilinear", align_corners=False)
-        lit = start.picture + start.mask * change
-        return replace(start, picture=lit.clamp(0, 1), before=None), sum(found.evaluations for found in painted)
+        picture = (start.picture + start.mask * change).clamp(0, 1)
+        return replace(start, picture=picture, before=None), now.evaluations + before.evaluations
 
-    def _cold(self, content: Tensor, iterations: int, work: "_Work") -> StylizeResult:
+    def _cold(self, content: Tensor, iterations: int, options: _Options) -> StylizeResult:
         sizes = scale_sizes(self._config, *content.shape[-2:])
         budget = split_evaluations(iterations, len(sizes))
         sizes = sizes[-len(budget) :]
-        picture = first_guess(resized(content, *sizes[0]), self._styles, self._config.optimize, seed=work.seed)
+        picture = initial_image(resize(content, *sizes[0]), self._styles, self._config.optimize, seed=options.seed)
         done = 0
         for size, evaluations in zip(sizes, budget, strict=True):
-            at_scale = replace(work, on_step=_shifted(work.on_step, done, iterations))
-            found = self._refine(resized(picture, *size), resized(content, *size), evaluations, at_scale)
-            picture, done = found.image, done + found.evaluations
-        return StylizeResult(picture, found.losses, done)
+            at_scale = replace(options, on_step=_over_all_scales(options.on_step, done, iterations))
+            result = self._optimize(resize(picture, *size), resize(content, *size), evaluations, at_scale)
+            picture, done = result.image, done + result.evaluations
+        return replace(result, evaluations=done)
 
-    def _refine(
-        self, picture: Tensor, content: Tensor, evaluations: int, work: "_Work", *, start: WarmStart | None = None
-    ) -> Minimum:
-        view = work.view
-        target = view.targets.at(work.guidance, *content.shape[-2:])
+    def _optimize(
+        self, picture: Tensor, content: Tensor, evaluations: int, options: _Options, *, start: WarmStart | None = None
+    ) -> StylizeResult:
+        setup, config = options.setup, self._config
+        target = setup.targets.at(options.guidance, *content.shape[-2:])
         objective = Objective(
-            view.network,
+            setup.network,
             content,
             target.styles,
-            self._config.losses,
+            config.losses,
             start=start,
             unstyled=target.unstyled,
-            memory_mode=view.memory_mode,
-            seed=work.seed,
+            memory_mode=setup.memory_mode,
+            seed=options.seed,
         )
-        found = minimize(
+        result = minimize(
             objective,
             picture,
-            config=_remembering(self._config.optimize, view.memory_mode.lbfgs_history),
+            config=_with_history(config.optimize, setup.memory_mode.lbfgs_history),
             evaluations=evaluations,
-            step_scale=work.step_scale,
-            steady=self._config.optimize.steady if start is None else 0.0,
-            on_step=work.on_step,
-            every_step=work.every_step,
+            step_scale=options.step_scale,
+            steady=config.optimize.steady if start is None else 0.0,
+            on_step=options.on_step,
+            every_step=options.every_step,
         )
-        return (
-            found
-            if target.unstyled is None
-            else replace(found, image=torch.where(target.unstyled, content, found.image))
-        )
+        if target.unstyled is None:
+            return result
+        return replace(result, image=torch.where(target.unstyled, content, result.image))
 
 
-def _remembering(config: OptimizeConfig, history: int | None) -> OptimizeConfig:
-    return config if history is None else config.model_copy(update={"history": min(history, config.history)})
+def _with_history(config: OptimizeConfig, limit: int | None) -> OptimizeConfig:
+    return config if limit is None else config.model_copy(update={"history": min(limit, config.history)})
 
 
-def _shifted(on_step: OnStep | None, done: int, limit: int) -> OnStep | None:
-    """A callback that counts evaluations over all scales."""
+def _over_all_scales(on_step: OnStep | None, done: int, limit: int) -> OnStep | None:
+    """A callback that counts the evaluations of all scales."""
     if on_step is None:
         return None
     return lambda report: on_step(replace(report, evaluation=done + report.evaluation, limit=limit))
@@ -273,15 +275,16 @@ def stylize(
     device: torch.device | str | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """One picture in the style of another, or of several.
+    """Stylize one picture with the style of another, or of several.
 
     Args:
         content: `(3, H, W)` or `(1, 3, H, W)` float32 sRGB in RGB order, in [0, 1].
-        style: a picture like `content` of any size, or pictures with their weights.
-        config: everything that can be decided; None takes the defaults.
-        features: VGG19's filters; None loads those that `config.model.weights` names (see `resolve_weights`).
-        device: where to compute; None takes a GPU where there is one.
-        on_step: progress, from time to time; may raise to cancel.
+        style: a picture like `content` of any size, or several with their weights.
+        config: all settings; None takes the defaults.
+        features: VGG19's filters; None loads those that `config.model.weights` names, and may download VGG19's
+            548 MB: see `resolve_weights`.
+        device: device of all computations; None takes a GPU if there is one.
+        on_step: called with the progress from time to time; may raise to cancel.
 
     Returns:
         A picture shaped like `content`, on the CPU.
@@ -289,17 +292,17 @@ def stylize(
     Raises:
         WeightsError: no usable weights.
         ConfigError: the picture is too small for the layers.
-        NumericalError: NaN or infinity on the way.
+        NumericalError: a loss is NaN or infinite.
     """
     config = RenderConfig() if config is None else config
     if features is None:
         backbone = config.model.backbone
-        found = resolve_weights(config.model.weights, backbone=backbone)
-        features = load_features(found, last_layer(config), backbone=backbone)
+        path = resolve_weights(config.model.weights, backbone=backbone)
+        features = load_features(path, last_layer(config), backbone=backbone)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     pairs = [(style, 1.0)] if isinstance(style, Tensor) else list(style)
-    pictures = [(to_state(picture.reshape(1, *picture.shape[-3:])), weight) for picture, weight in pairs]
-    stylizer = Stylizer(features, pictures, config, device=device)
+    styles = [(to_state(picture.reshape(1, *picture.shape[-3:])), weight) for picture, weight in pairs]
+    stylizer = Stylizer(features, styles, config, device=device)
     result = stylizer.stylize(content.reshape(1, *content.shape[-3:]), on_step=on_step)
     return result.image.reshape(content.shape).cpu()

@@ -21,8 +21,8 @@ from vidnst.media.input.frame_reader import FrameReader, fit_size
 from vidnst.media.input.probe import probe
 from vidnst.style.distill.crops import Crops
 from vidnst.style.distill.distillation import Distillation, DistillSettings
-from vidnst.style.distill.evaluate import likeness
-from vidnst.style.distill.export import card_text, packed, slim_features
+from vidnst.style.distill.evaluate import head_correlations
+from vidnst.style.distill.export import card_text, slim_features, to_safetensors
 from vidnst.style.network.weights import Features, WeightsReport, load_features, resolve_weights, verify_weights
 from vidnst.weights_file import open_weights, read_metadata, weights_fingerprint
 
@@ -91,7 +91,7 @@ def distill(
     if checkpoint.exists() and not restart:
         _restore(work, checkpoint, marks)
     _teach(work, checkpoint, marks, on_event, cancelled or (lambda: False))
-    like = likeness(work.student, work.teacher, [one.pixels for one in held_out])
+    like = head_correlations(work.student, work.teacher, [one.pixels for one in held_out])
     features = slim_features(work.student, crops.batch(0, _AVERAGED_CROPS), seed=settings.seed)
     card = {
         **marks,
@@ -101,7 +101,7 @@ def distill(
         "likeness": json.dumps({name: round(value, 4) for name, value in like.items()}),
         "command": request.command,
     }
-    write_bytes_atomically(request.output, packed(features, card))
+    write_bytes_atomically(request.output, to_safetensors(features, card))
     report = verify_weights(request.output, backbone="slim")
     text = card_text(request.output.name, report.fingerprint, report.notes)
     write_bytes_atomically(request.output.with_suffix(".md"), text.encode())

@@ -14,8 +14,7 @@ from vidnst.cli.tables.results import write_clip
 
 def measure(
     output: Annotated[
-        Path,
-        typer.Argument(help="A video, an animation, a folder of frames, or a run folder.", metavar="OUTPUT"),
+        Path, typer.Argument(help="A video, an animation, a folder of frames, or a run folder.", metavar="OUTPUT")
     ],
     source: Annotated[
         list[str] | None, opt.clip("The source of OUTPUT; default: the source named in its run folder.")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from vidnst.cli.process import set_up_logging
+from vidnst.errors import ConfigError, OutputError
 
 
 def option(panel: str, text: str, *names: str, **extra: Any) -> Any:
@@ -18,6 +19,7 @@ look = partial(option, "Look")
 clip = partial(option, "Source and range")
 work = partial(option, "Workers")
 out = partial(option, "Output")
+"""Options in the panels of `vidnst render`."""
 
 
 Source = Annotated[
@@ -26,16 +28,14 @@ Source = Annotated[
 ]
 Run = Annotated[Path, typer.Argument(help="A run folder, or the output that belongs to it.", metavar="RUN")]
 Verbose = Annotated[
-    bool,
-    typer.Option("--verbose", "-v", help="Log details to stderr, and show tracebacks.", callback=set_up_logging),
+    bool, typer.Option("--verbose", "-v", help="Log details to stderr, and show tracebacks.", callback=set_up_logging)
 ]
 """Takes effect by its callback; commands need not look at it."""
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout: one event per line, or the result.")]
 
 Backbone = Literal["vgg19", "slim"]
 Styles = Annotated[
-    list[str] | None,
-    look("A style picture, optionally with a weight (a.jpg:100); repeatable.", "--style", "-s"),
+    list[str] | None, look("A style picture, optionally with a weight (a.jpg:100); repeatable.", "--style", "-s")
 ]
 Preset = Annotated[str | None, look("A bundled preset: see `vidnst presets`.")]
 SettingsFile = Annotated[Path | None, look("Settings from a YAML file.")]
@@ -66,8 +66,6 @@ def parse_integers(text: str | None, name: str) -> tuple[int, ...]:
     Raises:
         ConfigError: the text contains anything but comma-separated whole numbers.
     """
-    from vidnst.errors import ConfigError
-
     parts = [] if text is None else [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and len(part) < 10 for part in parts):
         raise ConfigError(
@@ -82,8 +80,6 @@ def check_folder_of(output: Path | None) -> None:
     Raises:
         OutputError: the folder does not exist.
     """
-    from vidnst.errors import OutputError
-
     if output is not None and not output.absolute().parent.is_dir():
         raise OutputError(
             f"there is no folder {output.absolute().parent} for {output.name}", "create it, or choose another with -o"

@@ -73,8 +73,7 @@ def evolve(
     source: opt.Source,
     chosen: StyleOptions,
     output: Annotated[
-        Path | None,
-        opt.out("The film: a video or an animation; or a picture, the finished one.", "--output", "-o"),
+        Path | None, opt.out("The film: a video or an animation; or a picture, the finished one.", "--output", "-o")
     ] = None,
     frame: Annotated[str | None, opt.clip("The frame: a number, seconds or a timecode; default: the first.")] = None,
     every: Annotated[int | None, opt.out("Evaluations between two frames of the film; default: growing steps.")] = None,
@@ -131,8 +130,7 @@ def compare(
     diff: Annotated[bool, opt.out("A last column with the amplified difference of the two.", "--diff")] = False,
     gain: Annotated[float, opt.out("Amplification of the difference.", min=0.01)] = 8.0,
     zoom: Annotated[
-        str | None,
-        opt.out("Only this part, in pixels of A, enlarged by a whole factor.", metavar="X,Y,W,H"),
+        str | None, opt.out("Only this part, in pixels of A, enlarged by a whole factor.", metavar="X,Y,W,H")
     ] = None,
     height: Annotated[int | None, opt.out("Height of the columns in pixels; default: A's.", min=1)] = None,
     count: Annotated[int, opt.out("Rows of a sheet, evenly spread over the frames.", min=1)] = 4,

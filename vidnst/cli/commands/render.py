@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 _Redo = Annotated[
     str | None,
     opt.out(
-        "Render these finished frames again, with all that depends on them: 120-140, or 7,30-35.",
-        metavar="FRAMES",
+        "Render these finished frames again, with all that depends on them: 120-140, or 7,30-35.", metavar="FRAMES"
     ),
 ]
 _NewWorkers = Annotated[int | None, opt.work("Number of stylizing workers from now on.")]

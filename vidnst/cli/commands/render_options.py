@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from vidnst.cli.commands import options as opt
+from vidnst.errors import ConfigError
 
 if TYPE_CHECKING:  # it brings pydantic
     from vidnst.config import RenderConfig
@@ -105,12 +106,10 @@ class RenderOptions(StyleOptions):
     ] = None
     deflicker: Annotated[int | None, opt.clip("Frames over which brightness is smoothed: for time-lapses.")] = None
     register: Annotated[
-        Literal["none", "ecc", "homography"] | None,
-        opt.clip("Align hand-held frames: by brightness, or by features."),
+        Literal["none", "ecc", "homography"] | None, opt.clip("Align hand-held frames: by brightness, or by features.")
     ] = None
     register_edges: Annotated[
-        Literal["crop", "fill"] | None,
-        opt.clip("Edges that registered frames do not share: cropped, or filled."),
+        Literal["crop", "fill"] | None, opt.clip("Edges that registered frames do not share: cropped, or filled.")
     ] = None
     content_weight: Annotated[float | None, opt.look("Weight of the source's content.")] = None
     style_weight: Annotated[float | None, opt.look("Weight of the style.")] = None
@@ -137,7 +136,7 @@ class RenderOptions(StyleOptions):
         Colour | None,
         opt.look(
             "The source's colours: combined with the strokes' luma (luminance; matched: of a grey style), or given to"
-            " the style pictures first (histogram, moments, optimal).",
+            " the style pictures first (histogram, moments, optimal)."
         ),
     ] = None
     photo: Annotated[bool, opt.look("The style is a photo: its colours, no strokes. See preset photo.")] = False
@@ -146,8 +145,7 @@ class RenderOptions(StyleOptions):
         opt.look("A filter, palette:12 or superpixels:400; repeatable.", "--filter", metavar="NAME[:N]"),
     ] = None
     filters_before: Annotated[
-        list[str] | None,
-        opt.look("The same, before stylization; repeatable.", "--filter-before", metavar="NAME[:N]"),
+        list[str] | None, opt.look("The same, before stylization; repeatable.", "--filter-before", metavar="NAME[:N]")
     ] = None
     seed: Annotated[int | None, opt.look("Seed of all random numbers.")] = None
     workers: opt.Workers = None
@@ -173,8 +171,6 @@ def mask_settings(texts: Sequence[str]) -> dict[str, Any]:
     Raises:
         ConfigError: a text is not NAME=MASK.
     """
-    from vidnst.errors import ConfigError
-
     settings: dict[str, Any] = {}
     for text in texts:
         name, sign, path = text.partition("=")

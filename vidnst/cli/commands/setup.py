@@ -85,10 +85,10 @@ def distill(
     verbose: opt.Verbose = False,
 ) -> None:
     """Train the small network `slim` to reproduce the features of VGG19; the same command resumes after a stop."""
-    from vidnst.style.distill.distillation import DistillSettings, changed
+    from vidnst.style.distill.distillation import DistillSettings, with_assignments
     from vidnst.tools import distill as tool
 
-    settings = changed(DistillSettings(learn_to=learn_to, steps=steps, seed=seed), assignments or ())
+    settings = with_assignments(DistillSettings(learn_to=learn_to, steps=steps, seed=seed), assignments or ())
     request = tool.DistillRequest(
         teacher,
         tuple(images),

@@ -1,1 +1,1 @@
-"""Teaching a small network by a large one."""
+"""Distillation of a small backbone from a large one."""

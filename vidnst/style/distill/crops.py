@@ -1,4 +1,4 @@
-"""Random crops of pictures for training: which ones depends on a seed and the step alone."""
+"""Random crops of pictures for training, which depend on a seed and the step alone."""
 
 import math
 from collections.abc import Sequence
@@ -9,19 +9,19 @@ from torch import Tensor
 
 from vidnst.errors import SourceError
 from vidnst.frames import Pixels
-from vidnst.style.tensors import from_pixels, resized
+from vidnst.style.tensors import from_pixels, resize
 
-_WIDEST = 4.0
-"""A crop shows at most so many times its own size of the picture, made smaller: renders at a small size see that."""
+_LARGEST_SCALE = 4.0
+"""Upper limit of the side of a crop's source over the crop's own: renders at a small size see pictures like that."""
 
 
 class Crops:
-    """Square crops, mirrored by chance, at scales from the picture's own down to a quarter of it.
+    """Square crops, half of them mirrored, at scales from the picture's own down to a quarter of it.
 
     Args:
         pictures: `(H, W, 3)` uint8 or uint16 sRGB, all sides at least `side_px`.
         side_px: of a crop.
-        seed: another one gives other crops.
+        seed: of all random numbers.
 
     Raises:
         SourceError: no pictures, or one that is too small.
@@ -40,16 +40,16 @@ class Crops:
     def batch(self, step: int, count: int) -> Tensor:
         """The crops of a step, `(count, 3, side, side)` float32 in [0, 1]."""
         generator = np.random.default_rng((self._seed, step))
-        nothing = torch.empty(0, 3, self._side_px, self._side_px)
-        return torch.cat([nothing, *(self._one(generator) for _ in range(count))])
+        empty = torch.empty(0, 3, self._side_px, self._side_px)
+        return torch.cat([empty, *(self._random_crop(generator) for _ in range(count))])
 
-    def _one(self, generator: np.random.Generator) -> Tensor:
+    def _random_crop(self, generator: np.random.Generator) -> Tensor:
         picture = self._pictures[int(generator.integers(len(self._pictures)))]
         height, width = picture.shape[:2]
-        widest = min(_WIDEST, min(height, width) / self._side_px)
-        side = int(self._side_px * math.exp(generator.uniform(0, math.log(widest))))
-        top, left = (int(generator.integers(room - side + 1)) for room in (height, width))
+        largest = min(_LARGEST_SCALE, min(height, width) / self._side_px)
+        side = int(self._side_px * math.exp(generator.uniform(0, math.log(largest))))
+        top, left = (int(generator.integers(size - side + 1)) for size in (height, width))
         crop = picture[top : top + side, left : left + side]
         if generator.random() < 0.5:
             crop = crop[:, ::-1]
-        return resized(from_pixels(crop), self._side_px, self._side_px)
+        return resize(from_pixels(crop), self._side_px, self._side_px)

@@ -1,4 +1,4 @@
-"""How much of the teacher's maps a student's heads get right, on pictures that it has not seen."""
+"""Evaluation of a student on held-out pictures: the correlation of predicted and true maps."""
 
 from collections.abc import Sequence
 
@@ -8,28 +8,27 @@ from torch import Tensor
 from vidnst.frames import Pixels
 from vidnst.style.distill.student import Student
 from vidnst.style.network.vgg import VGG19
-from vidnst.style.targets.style_variants import matched_size
-from vidnst.style.tensors import from_pixels, resized
+from vidnst.style.tensors import from_pixels, resize, size_of_area
 
 _AREA_PX = 320 * 240
-"""Of the pictures that are compared: the size of a draft."""
+"""Area of the pictures that are compared: the size of a draft."""
 _SMALLEST_SIDE_PX = 32
 
 
 class _Moments:
-    """Sums over positions from which each channel's correlation comes, float64."""
+    """Sums over positions for the correlation of each channel, float64."""
 
     def __init__(self, channels: int) -> None:
         self._sums = torch.zeros(6, channels, dtype=torch.float64)
 
     def add(self, predicted: Tensor, true: Tensor) -> None:
-        """Count the positions of two maps `(1, C, h, w)`."""
+        """Add the positions of two maps `(1, C, h, w)`."""
         one, other = predicted[0].flatten(1).double(), true[0].flatten(1).double()
         parts = (torch.ones_like(one), one, other, one.square(), other.square(), one * other)
         self._sums += torch.stack([part.sum(1) for part in parts])
 
     def median_correlation(self) -> float:
-        """Over the channels in which the teacher says anything; 0 where there are none."""
+        """The median over the channels that are not dead in the teacher; 0 if all are."""
         count, one, other, ones, others, products = self._sums
         covariance = products / count - one * other / count**2
         spread = (ones / count - (one / count) ** 2).clamp(min=0) * (others / count - (other / count) ** 2).clamp(min=0)
@@ -40,25 +39,25 @@ class _Moments:
 
 
 @torch.no_grad()
-def likeness(student: Student, teacher: VGG19, pictures: Sequence[Pixels]) -> dict[str, float]:
-    """Median over the channels of each layer of the correlation between predicted and true maps.
+def head_correlations(student: Student, teacher: VGG19, pictures: Sequence[Pixels]) -> dict[str, float]:
+    """The correlation between predicted and true maps: its median over the channels of each layer.
 
     Args:
         student: with its heads.
-        teacher: reaches at least as deep.
-        pictures: `(H, W, 3)` uint8 or uint16 sRGB, none of those that were learned from.
+        teacher: at least as deep.
+        pictures: `(H, W, 3)` uint8 or uint16 sRGB, held out from the training.
 
     Returns:
-        1 for the same maps, 0 for unrelated ones, by layer; empty where there are no pictures.
+        By layer: 1 for equal maps, 0 for unrelated ones. Empty if there are no pictures.
     """
     if not pictures:
         return {}
-    names = [conv.name for conv in student.plan]
+    names = [conv.name for conv in student.conv_layers]
     moments: dict[str, _Moments] = {}
     for pixels in pictures:
-        size = matched_size(pixels.shape[0], pixels.shape[1], _AREA_PX, _SMALLEST_SIDE_PX)
-        picture = resized(from_pixels(pixels), *size)
+        size = size_of_area(pixels.shape[0], pixels.shape[1], _AREA_PX, _SMALLEST_SIDE_PX)
+        picture = resize(from_pixels(pixels), *size)
         true = teacher(picture, names)
         for name, predicted in student.predictions(student(picture)).items():
             moments.setdefault(name, _Moments(predicted.shape[1])).add(predicted, true[name])
-    return {name: found.median_correlation() for name, found in moments.items()}
+    return {name: of_layer.median_correlation() for name, of_layer in moments.items()}

@@ -1,8 +1,8 @@
-"""What the losses want to know of a picture, and how the network finds it out in more or less memory.
+"""Statistics of a picture's feature maps, computed in more or less memory.
 
-At once, the graph of all maps is held. With recomputation, the network goes block by block and forgets each block's
-maps until the gradient comes by. In tiles, only one tile's maps exist at a time. In bfloat16, textures are taken from
-bands of a map, so that no float32 copy of a whole one is made.
+By default the graph of all maps is stored. With recomputation, the network runs block by block and each block's maps
+are discarded until the backward pass. With tiles, only one tile's maps exist at a time. Textures of bfloat16 maps are
+computed in bands, so that no float32 copy of a whole map is made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,218 +15,228 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from vidnst.config import VGG19_LAYERS
-from vidnst.style.losses import terms
-from vidnst.style.losses.terms import Scale
-from vidnst.style.memory.chunked_sum import Window, bands, summed
-from vidnst.style.memory.modes import MemoryMode
-from vidnst.style.memory.tiles import Tile, tiles
+from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode
+from vidnst.style.memory.tiling import Tile, Window, bands, cut_tiles, sum_over_windows
 from vidnst.style.network.backbones import stride_px
 from vidnst.style.network.vgg import VGG19, Block
 from vidnst.style.targets.guide_maps import Guide
-from vidnst.style.textures.protocol import Texture
+from vidnst.style.textures.protocol import NO_ENERGY, Scale, Texture
 from vidnst.style.textures.registry import STATISTICS
 
 CONTENT = "content"
-"""Takes the place of a statistic's name in answers that are content losses."""
+"""Stands for a statistic's name in the key of a content distance."""
 _BAND_VALUES = 1 << 22
-"""Of a bfloat16 map, as many are float32 at a time: 16 MiB."""
+"""Values of a bfloat16 map that are converted to float32 at a time: 16 MiB."""
 
 Statistics: TypeAlias = dict[tuple[str, str, int], Texture]
-"""By the name of a statistic, or `CONTENT`; of a layer; and the number of a guide."""
-
-
-class ContentMap:
-    """A layer's map of the content, and how distances from it are counted.
-
-    Args:
-        maps: `(1, N, h, w)` float32 or bfloat16.
-        scale: see `losses`.
-    """
-
-    def __init__(self, maps: Tensor, scale: Scale) -> None:
-        self._maps = maps
-        self._factor = terms.of_mean(maps.float(), scale)
-
-    def distance(self, found: Tensor, place: "_Place | None") -> Tensor:
-        """Of all float32 maps, or what those at a place add to it."""
-        if place is None:
-            return functional.mse_loss(found, self._maps.float()) * self._factor
-        mean = functional.mse_loss(found, place.window.of(self._maps).float())
-        return mean * (place.share(None) * self._factor)
+"""By the name of a statistic, or `CONTENT`; the layer; and the index of the guide."""
 
 
 @dataclass(frozen=True, slots=True)
-class StatisticsRequest:
-    """What is wanted of a picture."""
-
-    kinds: tuple[str, ...] = ()
-    """Names of statistics."""
-    layers: tuple[str, ...] = ()
-    """Whose textures are wanted."""
-    guides: Sequence[Guide | None] = (None,)
-    """Regions whose textures are wanted; None is the whole picture."""
-    content: Mapping[str, ContentMap] = field(default_factory=dict)
-    """By layer, from what distances are wanted."""
-
-    @property
-    def maps(self) -> tuple[str, ...]:
-        """All layers that are needed."""
-        return tuple({**self.content, **dict.fromkeys(self.layers)})
-
-    def asked_at_most(self, times: int) -> list[str]:
-        """Layers of whose map so many things are wanted, or fewer."""
-        textures = len(self.kinds) * len(self.guides)
-        wanted = {name: (name in self.content) + textures * (name in self.layers) for name in VGG19_LAYERS}
-        return [name for name, count in wanted.items() if count <= times]
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where in a layer's whole map some positions are."""
+class _Location:
+    """The position of a part of a layer's map in the whole map."""
 
     window: Window
     height: int
     width: int
+    """Size of the whole map."""
 
     def share(self, guide: Tensor | None) -> float | Tensor:
-        """Of all that counts, how much is here."""
+        """The part's share of the whole map, or of the guide's sum."""
         if guide is None:
             return self.window.positions / (self.height * self.width)
-        return self.window.of(guide).sum() / (guide.sum() + terms.NO_ENERGY)
+        return self.window.of(guide).sum() / (guide.sum() + NO_ENERGY)
+
+
+class ContentTarget:
+    """A layer's map of the content, and the distance of other maps from it.
+
+    relative: ||F - P||^2 / ||P||^2, 0 for the content itself.
+    gatys: equation 1, L = 1/2 sum_ij (F_ij - P_ij)^2.
+    mean: 1/(N M) sum_ij (F_ij - P_ij)^2, for N channels over M positions.
+
+    Args:
+        maps: P, `(1, N, h, w)` float32 or bfloat16.
+        scale: see `losses.terms`.
+    """
+
+    def __init__(self, maps: Tensor, scale: Scale) -> None:
+        self._maps = maps
+        self._factor: float | Tensor = 1.0 if scale == "mean" else maps.numel() / 2
+        if scale == "relative":
+            self._factor = 1 / (maps.float().square().mean() + NO_ENERGY)
+
+    def distance(self, maps: Tensor, location: _Location | None = None) -> Tensor:
+        """The distance of whole float32 maps F, or the contribution of a part of them at its location."""
+        if location is None:
+            return functional.mse_loss(maps, self._maps.float()) * self._factor
+        mean = functional.mse_loss(maps, location.window.of(self._maps).float())
+        return mean * (location.share(None) * self._factor)
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsRequest:
+    """The statistics that are wanted of a picture."""
+
+    kinds: tuple[str, ...] = ()
+    """Names of texture statistics."""
+    layers: tuple[str, ...] = ()
+    """Layers whose textures are wanted."""
+    guides: Sequence[Guide | None] = (None,)
+    """Regions whose textures are wanted; None is the whole picture."""
+    content: Mapping[str, ContentTarget] = field(default_factory=dict)
+    """Content targets by layer, whose distances are wanted."""
+
+    @property
+    def all_layers(self) -> tuple[str, ...]:
+        """All layers that are needed."""
+        return tuple({**self.content, **dict.fromkeys(self.layers)})
+
+    def layers_used_at_most(self, times: int) -> list[str]:
+        """Layers from whose map at most so many statistics are computed."""
+        textures = len(self.kinds) * len(self.guides)
+        uses = {name: (name in self.content) + textures * (name in self.layers) for name in VGG19_LAYERS}
+        return [name for name, count in uses.items() if count <= times]
 
 
 class FeatureExtractor:
-    """Looks at pictures through a network.
+    """Computes statistics of pictures with a network.
 
     Args:
-        network: its precision is the one of the maps.
-        memory_mode: `recompute` and `tile_px` are read.
+        network: its precision is that of the maps.
+        memory_mode: `recompute` and `tile_px` are used.
     """
 
-    def __init__(self, network: VGG19, memory_mode: MemoryMode | None = None) -> None:
+    def __init__(self, network: VGG19, memory_mode: MemoryMode = NO_SAVINGS) -> None:
         self._network = network
-        self._thrift = MemoryMode() if memory_mode is None else memory_mode
+        self._mode = memory_mode
 
     def __call__(
-        self, picture: Tensor, question: StatisticsRequest, *, chance: tuple[int, int] | None = None
+        self, picture: Tensor, request: StatisticsRequest, *, tile_seed: tuple[int, int] | None = None
     ) -> Statistics:
-        """Answers about a picture `(1, 3, H, W)`; differentiable.
+        """Compute the statistics of a picture `(1, 3, H, W)`; differentiable.
 
         Args:
-            chance: a seed and a number, which together shift the tiles; None does not.
+            tile_seed: shifts the tiles at random; None does not shift them.
         """
-        cut = self._tiles(picture, chance)
-        if len(cut) < 2:
-            return self._answers(picture, question, None)
+        tiles = self._tiles(picture, tile_seed)
+        if len(tiles) < 2:
+            return self._statistics(picture, request, None)
         size = (picture.shape[-2], picture.shape[-1])
-        return summed(
+        return sum_over_windows(
             picture,
-            [tile.seen for tile in cut],
-            lambda part, number: self._answers(part, question, (cut[number], size)),
+            [tile.seen for tile in tiles],
+            lambda part, index: self._statistics(part, request, (tiles[index], size)),
         )
 
     @torch.no_grad()
     def maps(self, picture: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """The maps `(1, N, h, w)` of some layers, in the precision of the network."""
-        cut = self._tiles(picture, None)
-        if len(cut) < 2:
+        tiles = self._tiles(picture, None)
+        if len(tiles) < 2:
             return dict(self._network(picture, layers))
-        whole: dict[str, Tensor] = {}
-        for tile in cut:
+        result: dict[str, Tensor] = {}
+        for tile in tiles:
             for name, maps in self._network(tile.seen.of(picture), layers).items():
                 stride = stride_px(name)
-                if name not in whole:
+                if name not in result:
                     size = (picture.shape[-2] // stride, picture.shape[-1] // stride)
                     empty = maps.new_empty(1, maps.shape[1], *size)
-                    whole[name] = empty.contiguous(memory_format=torch.channels_last)
+                    result[name] = empty.contiguous(memory_format=torch.channels_last)
                 core = tile.core.over(stride)
-                core.of(whole[name]).copy_(core.within(tile.seen.over(stride)).of(maps))
-        return whole
+                core.of(result[name]).copy_(core.within(tile.seen.over(stride)).of(maps))
+        return result
 
-    def _tiles(self, picture: Tensor, chance: tuple[int, int] | None) -> list[Tile]:
-        side = self._thrift.tile_px
-        return [] if side is None else tiles(*picture.shape[-2:], tile_px=side, chance=chance)
+    def _tiles(self, picture: Tensor, seed: tuple[int, int] | None) -> list[Tile]:
+        side = self._mode.tile_px
+        return [] if side is None else cut_tiles(*picture.shape[-2:], tile_px=side, seed=seed)
 
-    def _answers(
-        self, x: Tensor, question: StatisticsRequest, where: tuple[Tile, tuple[int, int]] | None
+    def _statistics(
+        self, x: Tensor, request: StatisticsRequest, source: tuple[Tile, tuple[int, int]] | None
     ) -> Statistics:
-        """Block by block, so that what is asked of a block is part of what may be forgotten and computed again.
+        """Compute statistics block by block, so that recomputation includes them.
 
-        Blocks are as short as they can be while the gradients of a map are added up in the same order as without: two
-        are the same in any order, and the next layer is one of them, or, where it pads its map itself, several.
+        Blocks are as short as possible while the gradients of a map are summed in the same order as without
+        recomputation: two summands commute, and the next layer is one of them, or several if it pads its map itself.
+
+        Args:
+            source: the tile that `x` is, and the size of the whole picture; None if `x` is the whole picture.
         """
-        answers: Statistics = {}
-        recompute = self._thrift.recompute and torch.is_grad_enabled()
-        apart = question.asked_at_most(int(self._network.pads_with_zeros)) if recompute else ()
-        for block in self._network.blocks(x, question.maps, split_after=apart):
+        statistics: Statistics = {}
+        recompute = self._mode.recompute and torch.is_grad_enabled()
+        split_after = request.layers_used_at_most(int(self._network.pads_with_zeros)) if recompute else ()
+        for block in self._network.blocks(x, request.all_layers, split_after=split_after):
 
             def run(x: Tensor, block: Block = block) -> tuple[Tensor, Statistics]:
                 x, maps = block(x)
-                return x, _asked(maps, question, where)
+                return x, _statistics_of_maps(maps, request, source)
 
             if recompute:
-                x, found = checkpoint(run, x, use_reentrant=False, preserve_rng_state=False)
+                x, of_block = checkpoint(run, x, use_reentrant=False, preserve_rng_state=False)
             else:
-                x, found = run(x)
-            answers.update(found)
-        return answers
+                x, of_block = run(x)
+            statistics.update(of_block)
+        return statistics
 
 
-def _asked(
-    maps: Mapping[str, Tensor], question: StatisticsRequest, where: tuple[Tile, tuple[int, int]] | None
+def _statistics_of_maps(
+    layers: Mapping[str, Tensor], request: StatisticsRequest, source: tuple[Tile, tuple[int, int]] | None
 ) -> Statistics:
-    """What is asked of these maps: of whole ones, or a tile's contribution to it."""
-    answers: Statistics = {}
-    for name, found in maps.items():
-        place = None
-        if where is not None:
-            (tile, (height, width)), stride = where, stride_px(name)
-            place = _Place(tile.core.over(stride), height // stride, width // stride)
-            found = place.window.within(tile.seen.over(stride)).of(found)
-        if found.dtype == torch.bfloat16:
-            whole = tuple(kind for kind in question.kinds if STATISTICS[kind].takes_half)
-            answers.update(_of(found, name, replace(question, content={}), whole, place))
-            rest = replace(question, kinds=tuple(kind for kind in question.kinds if kind not in whole))
+    """Statistics of whole maps, or a tile's contribution to them."""
+    statistics: Statistics = {}
+    for name, maps in layers.items():
+        location = None
+        if source is not None:
+            (tile, (height, width)), stride = source, stride_px(name)
+            location = _Location(tile.core.over(stride), height // stride, width // stride)
+            maps = location.window.within(tile.seen.over(stride)).of(maps)
+        if maps.dtype == torch.bfloat16:
+            direct = tuple(kind for kind in request.kinds if STATISTICS[kind].takes_bfloat16)
+            statistics.update(_compute(maps, name, replace(request, content={}), direct, location))
+            rest = replace(request, kinds=tuple(kind for kind in request.kinds if kind not in direct))
             if rest.kinds or name in rest.content:
-                answers.update(_in_bands(found, name, rest, place))
+                statistics.update(_compute_in_bands(maps, name, rest, location))
         else:
-            answers.update(_of(found, name, question, question.kinds, place))
-    return answers
+            statistics.update(_compute(maps, name, request, request.kinds, location))
+    return statistics
 
 
-def _in_bands(maps: Tensor, name: str, question: StatisticsRequest, place: _Place | None) -> Statistics:
-    """The same of bfloat16 maps, added up in float32; only what cannot be added up is taken from a whole copy."""
+def _compute_in_bands(maps: Tensor, name: str, request: StatisticsRequest, location: _Location | None) -> Statistics:
+    """Statistics of bfloat16 maps, computed in float32 band by band; those that are not additive, from a whole copy."""
     height, width = maps.shape[-2:]
-    if place is None:
-        place = _Place(Window(0, height, 0, width), height, width)
-    additive = tuple(kind for kind in question.kinds if STATISTICS[kind].additive)
+    if location is None:
+        location = _Location(Window(0, height, 0, width), height, width)
+    additive = tuple(kind for kind in request.kinds if STATISTICS[kind].additive)
     rows = max(1, _BAND_VALUES // (maps.shape[1] * width))
-    cut = bands(place.window, rows)
+    cut = bands(location.window, rows)
 
-    def look(part: Tensor, number: int) -> Statistics:
-        return _of(part.float(), name, question, additive, _Place(cut[number], place.height, place.width))
+    def of_band(part: Tensor, index: int) -> Statistics:
+        return _compute(part.float(), name, request, additive, _Location(cut[index], location.height, location.width))
 
-    windows = [band.within(place.window) for band in cut]
-    answers = summed(maps, windows, look) if len(cut) > 1 else look(maps, 0)
-    rest = tuple(kind for kind in question.kinds if kind not in additive)
-    if rest and name in question.layers:
-        textures = StatisticsRequest(kinds=rest, layers=question.layers, guides=question.guides)
-        answers.update(_of(maps.float(), name, textures, rest, None))
-    return answers
+    windows = [band.within(location.window) for band in cut]
+    statistics = sum_over_windows(maps, windows, of_band) if len(cut) > 1 else of_band(maps, 0)
+    rest = tuple(kind for kind in request.kinds if kind not in additive)
+    if rest and name in request.layers:
+        textures = StatisticsRequest(kinds=rest, layers=request.layers, guides=request.guides)
+        statistics.update(_compute(maps.float(), name, textures, rest, None))
+    return statistics
 
 
-def _of(maps: Tensor, name: str, question: StatisticsRequest, kinds: Sequence[str], place: _Place | None) -> Statistics:
-    """Of float32 maps `(1, N, h, w)`: all there are, or those at a place, weighed by its share."""
-    answers: Statistics = {}
-    if name in question.content:
-        answers[CONTENT, name, 0] = (question.content[name].distance(maps, place),)
-    for kind in kinds if name in question.layers else ():
-        for index, guide in enumerate(question.guides):
-            if place is None:
-                answers[kind, name, index] = STATISTICS[kind].of(maps, None if guide is None else guide.over(maps))
+def _compute(
+    maps: Tensor, name: str, request: StatisticsRequest, kinds: Sequence[str], location: _Location | None
+) -> Statistics:
+    """Statistics of whole float32 maps `(1, N, h, w)`, or of a part of them, multiplied by its share."""
+    statistics: Statistics = {}
+    if name in request.content:
+        statistics[CONTENT, name, 0] = (request.content[name].distance(maps, location),)
+    for kind in kinds if name in request.layers else ():
+        for index, guide in enumerate(request.guides):
+            if location is None:
+                weights = None if guide is None else guide.at(maps.shape[-2], maps.shape[-1])
+                statistics[kind, name, index] = STATISTICS[kind].compute(maps, weights)
                 continue
-            whole = None if guide is None else guide.at(place.height, place.width)
-            share = place.share(whole)
-            found = STATISTICS[kind].of(maps, None if whole is None else place.window.of(whole))
-            answers[kind, name, index] = tuple(share * part for part in found)
-    return answers
+            weights = None if guide is None else guide.at(location.height, location.width)
+            share = location.share(weights)
+            texture = STATISTICS[kind].compute(maps, None if weights is None else location.window.of(weights))
+            statistics[kind, name, index] = tuple(share * part for part in texture)
+    return statistics

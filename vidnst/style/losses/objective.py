@@ -1,4 +1,4 @@
-"""The number that is made small: how far a picture is from its content, its style, smoothness and its predecessor."""
+"""The objective: the weighted sum of the losses of a picture against its content, styles and warm start."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,58 +11,55 @@ from torch.nn import functional
 
 from vidnst.config import LossConfig
 from vidnst.style.losses import terms
-from vidnst.style.losses.feature_queries import CONTENT, ContentMap, FeatureExtractor, Statistics, StatisticsRequest
-from vidnst.style.losses.laplacian import Edges
-from vidnst.style.memory.modes import MemoryMode
+from vidnst.style.losses.feature_queries import CONTENT, ContentTarget, FeatureExtractor, Statistics, StatisticsRequest
+from vidnst.style.losses.laplacian import LaplacianLoss
+from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.targets.style_targets import StyleTarget
-from vidnst.style.tensors import resized
+from vidnst.style.tensors import resize
 from vidnst.style.textures.registry import STATISTICS
 
 TERMS = ("total", "content", "style", "tv", "temporal", "edges")
-"""Names of the numbers that an evaluation gives: the weighted sum, then each term without its weight."""
+"""Names of an evaluation's results: the weighted sum, then each term without its weight."""
 
-
-_LOCK = 30.0
-"""How much more what stands still is pulled toward its start than what moves."""
-
-_LIT_RATE = 0.25
-"""Share of the usual step for what stands still under changing light: it must be free to grow brighter."""
+_STATIC_LOCK = 30.0
+"""Additional weight of static pixels in the temporal term."""
+_RELIT_STEP_SHARE = 0.25
+"""Share of the usual step for static pixels under changing light, which must be free to change their brightness."""
 
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
-    """What a warm frame begins at and is pulled toward. Tensors are on one device."""
+    """The start of a warm frame, which the temporal term pulls it toward. Tensors are on one device."""
 
     picture: Tensor
     """`(1, 3, H, W)` in [0, 1]."""
     mask: Tensor
-    """`(1, 1, H, W)` in [0, 1], where the picture is to be believed."""
+    """`(1, 1, H, W)` in [0, 1], 1 where the picture is valid."""
     light: Tensor | None = None
     """`(1, 1, H, W)`, see `terms.temporal`."""
     still: Tensor | None = None
-    """`(1, 1, H, W)` in [0, 1], where the picture is to hold still."""
+    """`(1, 1, H, W)` in [0, 1], 1 where the source is static."""
     before: Tensor | None = None
-    """`(1, 3, H, W)`: the source where the picture comes from, if the picture is still in that light; None where it is
-    in the frame's own."""
+    """`(1, 3, H, W)`: the source frame that the picture comes from, if the picture must be relit; None if it already
+    has the light of its own frame."""
     hold: float = 1.0
     """Factor on the weight of the temporal term."""
     rate: float = 0.4
-    """Share of full steps where the picture is to be believed."""
+    """Share of full steps for valid pixels."""
 
-    def pace(self) -> Tensor:
+    def step_share(self) -> Tensor:
         """Share of a full step for each pixel, `(1, 1, H, W)`.
 
-        What is finished elsewhere is only touched up, what stands still is left alone, and what has just come into
-        view needs full steps.
+        Valid pixels are only touched up, static ones are left alone, and disoccluded ones need full steps.
         """
-        pace = self.rate * self.mask + (1 - self.mask)
+        share = self.rate * self.mask + (1 - self.mask)
         if self.still is not None:
-            pace = pace * (1 - self.still * (1.0 if self.light is None else 1 - _LIT_RATE))
-        return pace
+            share = share * (1 - self.still * (1.0 if self.light is None else 1 - _RELIT_STEP_SHARE))
+        return share
 
-    def resized(self, height: int, width: int) -> "WarmStart":
-        """The same at another size."""
+    def resize(self, height: int, width: int) -> "WarmStart":
+        """The start at another size."""
         if self.picture.shape[-2:] == (height, width):
             return self
         mask, light, still = (
@@ -70,13 +67,12 @@ class WarmStart:
             for map_ in (self.mask, self.light, self.still)
         )
         assert mask is not None
-        before = None if self.before is None else resized(self.before, height, width)
-        return replace(
-            self, picture=resized(self.picture, height, width), mask=mask, light=light, still=still, before=before
-        )
+        before = None if self.before is None else resize(self.before, height, width)
+        picture = resize(self.picture, height, width)
+        return replace(self, picture=picture, mask=mask, light=light, still=still, before=before)
 
     def to(self, device: torch.device) -> "WarmStart":
-        """The same on another device, cut off from any graph."""
+        """The start on another device, detached from any graph."""
         light, still, before = (
             None if map_ is None else map_.detach().to(device) for map_ in (self.light, self.still, self.before)
         )
@@ -89,11 +85,11 @@ class Objective:
 
     Args:
         content: `(1, 3, H, W)` in [0, 1].
-        styles: targets made for this size.
-        start: what the temporal term pulls toward; None for a cold frame.
-        unstyled: `(1, 1, H, W)` bool, where the content stays as it is, whatever the picture holds; None is nowhere.
-        memory_mode: how the network looks at pictures.
-        seed: of what is left to chance: how tiles are shifted from one evaluation to the next.
+        styles: targets for this size.
+        start: the target of the temporal term; None for a cold frame.
+        unstyled: `(1, 1, H, W)` bool, where the content stays as it is, whatever the picture is; None for nowhere.
+        memory_mode: for the feature extraction.
+        seed: for the random shifts of tiles from one evaluation to the next.
     """
 
     def __init__(
@@ -105,77 +101,75 @@ class Objective:
         *,
         start: WarmStart | None = None,
         unstyled: Tensor | None = None,
-        memory_mode: MemoryMode | None = None,
+        memory_mode: MemoryMode = NO_SAVINGS,
         seed: int = 0,
     ) -> None:
-        self._source, self._unstyled = content, unstyled
-        self._eye = FeatureExtractor(network, memory_mode)
+        self._content, self._unstyled, self._start = content, unstyled, start
+        self._extractor = FeatureExtractor(network, memory_mode)
         self._seed, self._evaluations = seed, 0
-        self._factors: dict[tuple[float, ...], Tensor] = {}
-        """Weights on the device, by their numbers."""
+        self._weight_tensors: dict[tuple[float, ...], Tensor] = {}
         regions = [(guide, list(group)) for guide, group in groupby(styles, key=lambda style: style.guide)]
         self._content_shares = terms.shares(config.content_layers)
         kinds, layers = terms.shares(config.style_kinds), terms.shares(config.style_layers)
-        self._edges = Edges(content, terms.shares(config.edges_cells), scale=config.scale)
-        maps = self._eye.maps(content, tuple(self._content_shares))
-        self._question = StatisticsRequest(
+        self._edges = LaplacianLoss(content, terms.shares(config.edges_cells), scale=config.scale)
+        maps = self._extractor.maps(content, tuple(self._content_shares))
+        self._request = StatisticsRequest(
             kinds=tuple(kinds),
             layers=tuple(layers),
             guides=[guide for guide, _ in regions],
-            content={name: ContentMap(found, config.scale) for name, found in maps.items()},
+            content={layer: ContentTarget(of_layer, config.scale) for layer, of_layer in maps.items()},
         )
-        self._start = start
         weights = {name: getattr(config, f"{name}_weight") for name in TERMS[1:]}
         weights["temporal"] *= 1.0 if start is None else start.hold
-        # A term without weight is reported, and left out of the sum so that no gradient is computed for it.
+        # A term without weight is reported, but left out of the sum, so that no gradient is computed for it.
         self._weights = {name: weight for name, weight in weights.items() if weight}
-        self._style_terms = [
-            (style.share * kind_share * layer_share, (kind, name, region), toward(style.textures[kind][name]))
+        self._style_distances = [
+            (style.share * kind_share * layer_share, (kind, layer, region), distance_to(style.textures[kind][layer]))
             for kind, kind_share in kinds.items()
-            for toward in [partial(STATISTICS[kind].toward, scale=config.scale)]
-            for name, layer_share in layers.items()
-            for region, (_, of_region) in enumerate(regions)
-            for style in of_region
+            for distance_to in [partial(STATISTICS[kind].distance_to, scale=config.scale)]
+            for layer, layer_share in layers.items()
+            for region, (_, styles_of_region) in enumerate(regions)
+            for style in styles_of_region
         ]
 
     def __call__(self, picture: Tensor) -> dict[str, Tensor]:
         """The losses of a picture `(1, 3, H, W)`, scalars on its device by the names of `TERMS`."""
-        if self._unstyled is not None:  # so that no gradient, and no step, comes to what stays
-            picture = torch.where(self._unstyled, self._source, picture)
-        answers = self._eye(picture, self._question, chance=(self._seed, self._evaluations))
+        if self._unstyled is not None:  # so that no gradient, and no step, reaches these pixels
+            picture = torch.where(self._unstyled, self._content, picture)
+        statistics = self._extractor(picture, self._request, tile_seed=(self._seed, self._evaluations))
         self._evaluations += 1
         values = {
-            "content": self._content_term(answers),
-            "style": self._style_term(answers),
+            "content": self._content_term(statistics),
+            "style": self._style_term(statistics),
             "tv": terms.total_variation(picture),
             "temporal": self._temporal_term(picture),
             "edges": self._edges(picture),
         }
         total = self._sum([(weight, values[name]) for name, weight in self._weights.items()])
-        if torch.is_grad_enabled() and not total.requires_grad:  # of nothing that has a weight here
+        if torch.is_grad_enabled() and not total.requires_grad:  # no term with a weight depends on the picture
             total = total + picture.sum() * 0
         return {"total": total, **values}
 
-    def _content_term(self, answers: Statistics) -> Tensor:
-        return self._sum([(share, answers[CONTENT, name, 0][0]) for name, share in self._content_shares.items()])
+    def _content_term(self, statistics: Statistics) -> Tensor:
+        return self._sum([(share, statistics[CONTENT, layer, 0][0]) for layer, share in self._content_shares.items()])
 
-    def _style_term(self, answers: Statistics) -> Tensor:
-        return self._sum([(share, distance(answers[asked])) for share, asked, distance in self._style_terms])
+    def _style_term(self, statistics: Statistics) -> Tensor:
+        return self._sum([(share, distance(statistics[key])) for share, key, distance in self._style_distances])
 
     def _sum(self, parts: Sequence[tuple[float, Tensor]]) -> Tensor:
-        """Of scalars with their weights: as few operations for many as for two."""
+        """The weighted sum of scalars, in as few operations for many as for two."""
         if not parts:
-            return torch.zeros((), device=self._source.device)
+            return torch.zeros((), device=self._content.device)
         if len(parts) == 1:
             return parts[0][1] * parts[0][0]
-        key = tuple(weight for weight, _ in parts)
-        if key not in self._factors:
-            self._factors[key] = torch.tensor(key, device=self._source.device)
-        return (torch.stack([part for _, part in parts]) * self._factors[key]).sum()
+        weights = tuple(weight for weight, _ in parts)
+        if weights not in self._weight_tensors:
+            self._weight_tensors[weights] = torch.tensor(weights, device=self._content.device)
+        return (torch.stack([part for _, part in parts]) * self._weight_tensors[weights]).sum()
 
     def _temporal_term(self, picture: Tensor) -> Tensor:
         if self._start is None:
             return torch.zeros((), device=picture.device)
         start = self._start
-        lock = None if start.still is None else _LOCK * start.still
+        lock = None if start.still is None else _STATIC_LOCK * start.still
         return terms.temporal(picture, start.picture, start.mask, light=start.light, lock=lock)

@@ -1,1 +1,1 @@
-"""Ways to paint with less memory, and how much each needs."""
+"""Memory modes, tiling, and memory estimates."""

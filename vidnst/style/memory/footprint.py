@@ -1,144 +1,134 @@
-"""How much memory the optimisation of a frame takes, reckoned from the layers; nothing is measured or loaded here.
+"""Memory estimate of a frame's optimisation, from the table of layers; nothing is measured or loaded.
 
-What takes most is what the backward pass needs of the forward pass. Of VGG19 down to relu5_1 that is 290 floats for
-each pixel of the frame (each convolution's output, once, since the ReLUs work in place) and, with max pooling, 30 more
-with an index of eight bytes beside each. Where maps are computed again, only what parts of the network begin with is
-kept, and the first part, at full resolution, decides.
+Most of the memory holds what the backward pass needs from the forward pass. For VGG19 down to relu5_1 that is 290
+floats per pixel of the frame (each convolution's output, once, since the ReLUs work in place) and, with max pooling, 30
+more, each with an index of eight bytes. With recomputation only the inputs of the network's parts are stored, and the
+first part, at full resolution, decides.
 """
 
 from dataclasses import dataclass
 
 from vidnst.config import RenderConfig
 from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode
-from vidnst.style.network.backbones import BACKBONES, ConvLayer, deepest
+from vidnst.style.network.backbones import BACKBONES, ConvLayer, last_layer
 
-_FLOAT = 4
-_HALF = 2
-_INDEX = 8
-_HELD = 6
-"""Pictures, of three floats a pixel, that are there all the time: content, start, masks, picture, gradient, the best so
-far."""
-_TERMS = 11
-"""And those that are gone when the gradient goes through the network: its normalised copy, and what the losses on
-pixels keep for their own gradients."""
-_GRADIENTS = 3
-"""Of a convolution's output, while its own is computed: before and after the ReLU, and what the device works with."""
+_FLOAT_BYTES = 4
+_BFLOAT16_BYTES = 2
+_INDEX_BYTES = 8
+_PERMANENT_PICTURES = 6
+"""Pictures of three floats per pixel that always exist: content, start, masks, picture, gradient, best picture."""
+_TERM_PICTURES = 11
+"""Pictures that are gone before the backward pass through the network: its normalised copy, and what the losses on
+pixels store for their own gradients."""
+_GRADIENT_COPIES = 3
+"""Copies of a convolution's output during its backward pass: before and after the ReLU, and the device's workspace."""
 _FIXED_BYTES = 8 << 20
-"""Targets and what an allocator keeps beside."""
-_STEP = 16
-"""Sizes that would fit are multiples of it."""
-_SHOWN = 3
-"""Pictures of the frame's own size that are there while a smaller one is painted."""
+"""Targets, and the allocator's overhead."""
+_SIDE_STEP_PX = 16
+_FULL_SIZE_PICTURES = 3
+"""Pictures of the frame's own size that exist while a smaller one is stylized."""
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes while a frame is optimised."""
+    """Bytes in use while a frame is optimised."""
 
     per_pixel: float
-    """Of the frame."""
+    """Per pixel of the frame."""
     fixed: int
     per_tile_pixel: float = 0.0
+    """Per pixel of a tile."""
     tile_pixels: int = 0
-    """Of a tile; the frame is not cut if it is smaller."""
+    """Pixels of a tile; a smaller frame is not tiled."""
     before_tiles: float = 0.0
-    """For each pixel of the frame, what is gone by the time of the tiles."""
+    """Per pixel of the frame, freed before the tiles are processed."""
 
     def of(self, width: int, height: int) -> int:
-        """For a frame of this size."""
+        """Bytes for a frame of this size."""
         pixels = width * height
         network = max(self.before_tiles * pixels, self.per_tile_pixel * min(pixels, self.tile_pixels))
         return round(self.per_pixel * pixels + network) + self.fixed
 
-    def longest_side_px(self, room: int, width: int, height: int) -> int | None:
-        """Longest side, a multiple of 16, at which a frame of this shape takes at most so many bytes; None: at none."""
+    def longest_side_px(self, limit_bytes: int, width: int, height: int) -> int | None:
+        """Longest side, a multiple of 16, at which a frame of this shape fits into the limit; None if it never does."""
         longest = max(width, height)
-        sides = range(longest // _STEP * _STEP, 0, -_STEP)
-        return next((side for side in sides if self._at(side / longest, width, height) <= room), None)
-
-    def _at(self, share: float, width: int, height: int) -> int:
-        return self.of(round(width * share), round(height * share))
+        for side in range(longest // _SIDE_STEP_PX * _SIDE_STEP_PX, 0, -_SIDE_STEP_PX):
+            if self.of(round(width * (side / longest)), round(height * (side / longest))) <= limit_bytes:
+                return side
+        return None
 
 
 def estimate_footprint(config: RenderConfig, memory_mode: MemoryMode = NO_SAVINGS) -> Footprint:
-    """The memory of one stylizing worker: what it holds on its device.
+    """Estimate the device memory of one stylizing worker.
 
-    L-BFGS keeps two float32 vectors a step of its history (24 bytes a pixel), Adam two in all. Not reckoned: the
-    workspaces of cuDNN, and CUDA's own context (some hundred MB); statistics other than Gram matrices, some of which
-    keep another copy of their maps.
+    L-BFGS stores two float32 vectors per step of its history (24 bytes per pixel), Adam two altogether. Not included:
+    cuDNN's workspaces and CUDA's own context (some hundred MB); statistics other than Gram matrices, some of which
+    store another copy of their maps.
     """
-    layers = {**config.losses.content_layers, **config.losses.style_layers}
-    wanted = [name for name, weight in layers.items() if weight > 0]
-    convs = BACKBONES[config.model.backbone].up_to(deepest(wanted))
+    losses, optimize = config.losses, config.optimize
+    convs = BACKBONES[config.model.backbone].up_to(last_layer(config))
     half = memory_mode.bfloat16 or config.model.precision == "bfloat16"
-    number = _HALF if half else _FLOAT
-    history = (
-        config.optimize.history
-        if memory_mode.lbfgs_history is None
-        else min(memory_mode.lbfgs_history, config.optimize.history)
-    )
-    steps = 2 if config.optimize.optimizer == "adam" else 2 * history + 2
-    targets = sum(_area(conv) * number for conv in convs if config.losses.content_layers.get(conv.name, 0) > 0)
-    apart = targets / number * _FLOAT * (2 if half else 1)
-    forward, backward = (_recomputed if memory_mode.recompute else _kept)(config, convs, number)
-    network = apart + max(_TERMS * 3 * _FLOAT + forward, backward)
-    pictures = (_HELD + steps) * 3 * _FLOAT + targets
-    filters = sum(9 * conv.inputs * conv.outputs * (_FLOAT + half * _HALF) for conv in convs)
+    value_bytes = _BFLOAT16_BYTES if half else _FLOAT_BYTES
+    limit = memory_mode.lbfgs_history
+    history = optimize.history if limit is None else min(limit, optimize.history)
+    steps = 2 if optimize.optimizer == "adam" else 2 * history + 2
+    targets = sum(_values(conv) * value_bytes for conv in convs if losses.content_layers.get(conv.name, 0) > 0)
+    differences = targets / value_bytes * _FLOAT_BYTES * (2 if half else 1)
+    forward, backward = (_recomputed if memory_mode.recompute else _stored)(config, convs, value_bytes)
+    terms = _TERM_PICTURES * 3 * _FLOAT_BYTES
+    network = differences + max(terms + forward, backward)
+    pictures = (_PERMANENT_PICTURES + steps) * 3 * _FLOAT_BYTES + targets
+    filters = sum(9 * conv.inputs * conv.outputs * (_FLOAT_BYTES + half * _BFLOAT16_BYTES) for conv in convs)
     fixed = filters + _FIXED_BYTES
-    small = memory_mode.scale**2
-    shown = _SHOWN * 3 * _FLOAT if memory_mode.scale < 1 else 0
+    area = memory_mode.scale**2
+    full_size = _FULL_SIZE_PICTURES * 3 * _FLOAT_BYTES if memory_mode.scale < 1 else 0
     if memory_mode.tile_px is None:
-        return Footprint(small * (pictures + network) + shown, fixed)
-    # A tile's pixels are those of the frame as it is painted, which may be smaller.
-    terms = small * _TERMS * 3 * _FLOAT
-    tile = small * (apart + max(forward, backward))
-    return Footprint(small * pictures + shown, fixed, tile, round(memory_mode.tile_px**2 / small), terms)
+        return Footprint(area * (pictures + network) + full_size, fixed)
+    # A tile's pixels are those of the frame as it is stylized, which may be smaller.
+    tile = area * (differences + max(forward, backward))
+    tile_pixels = round(memory_mode.tile_px**2 / area)
+    return Footprint(area * pictures + full_size, fixed, tile, tile_pixels, area * _TERM_PICTURES * 3 * _FLOAT_BYTES)
 
 
-def _area(conv: ConvLayer) -> float:
-    """Numbers in a map for each pixel of the picture."""
+def _values(conv: ConvLayer) -> float:
+    """Values in a map per pixel of the picture."""
     return conv.outputs / float(4**conv.block)
 
 
-def _of_pooling(config: RenderConfig, conv: ConvLayer, number: int) -> float:
-    """Bytes that the pooling after a convolution keeps, its result among them."""
-    return _area(conv) / 4 * (number + _INDEX * (config.model.pooling == "max"))
-
-
-def _kept(config: RenderConfig, convs: tuple[ConvLayer, ...], number: int) -> tuple[float, float]:
-    """Bytes a pixel of all maps, and the most while the gradient goes through them."""
-    kept = most = 0.0
-    for conv, after in zip(convs, (*convs[1:], None), strict=True):
-        kept += number * (_area(conv) + _beside(config, conv))
-        most = max(most, kept + _GRADIENTS * _area(conv) * number)
-        if after is not None and after.block > conv.block:
-            kept += _of_pooling(config, conv, number)
-    return kept, most
-
-
-def _recomputed(config: RenderConfig, convs: tuple[ConvLayer, ...], number: int) -> tuple[float, float]:
-    """Bytes a pixel of what parts of the network begin with, and the most while one is computed again and gone through
-    backward."""
-    begins = 3.0 * number
-    most = inside = 0.0
-    for conv, after in zip(convs, (*convs[1:], None), strict=True):
-        inside += number * (_area(conv) + _beside(config, conv))
-        most = max(most, begins + inside + _GRADIENTS * _area(conv) * number)
-        pooled = after is not None and after.block > conv.block
-        if pooled or _is_split(config, conv):
-            begins += _area(conv) / (4 if pooled else 1) * number
-            inside = 0.0
-    return begins, most
-
-
-def _beside(config: RenderConfig, conv: ConvLayer) -> float:
-    """Numbers in the padded copy of what a convolution looks at, if there is one."""
+def _padded_values(config: RenderConfig, conv: ConvLayer) -> float:
+    """Values in the padded copy of a convolution's input per pixel of the picture, if there is one."""
     return 0.0 if config.model.padding == "zeros" else conv.inputs / float(4**conv.block)
 
 
+def _stored(config: RenderConfig, convs: tuple[ConvLayer, ...], value_bytes: int) -> tuple[float, float]:
+    """Bytes per pixel of all maps, and the peak during the backward pass."""
+    stored = peak = 0.0
+    for conv, following in zip(convs, (*convs[1:], None), strict=True):
+        stored += value_bytes * (_values(conv) + _padded_values(config, conv))
+        peak = max(peak, stored + _GRADIENT_COPIES * _values(conv) * value_bytes)
+        if following is not None and following.block > conv.block:
+            # The pooling's result, and the indices of its maxima.
+            stored += _values(conv) / 4 * (value_bytes + _INDEX_BYTES * (config.model.pooling == "max"))
+    return stored, peak
+
+
+def _recomputed(config: RenderConfig, convs: tuple[ConvLayer, ...], value_bytes: int) -> tuple[float, float]:
+    """Bytes per pixel of the inputs of the network's parts, and the peak while a part is recomputed."""
+    inputs = 3.0 * value_bytes
+    peak = inside = 0.0
+    for conv, following in zip(convs, (*convs[1:], None), strict=True):
+        inside += value_bytes * (_values(conv) + _padded_values(config, conv))
+        peak = max(peak, inputs + inside + _GRADIENT_COPIES * _values(conv) * value_bytes)
+        pooled = following is not None and following.block > conv.block
+        if pooled or _is_split(config, conv):
+            inputs += _values(conv) / (4 if pooled else 1) * value_bytes
+            inside = 0.0
+    return inputs, peak
+
+
 def _is_split(config: RenderConfig, conv: ConvLayer) -> bool:
-    """Whether a part ends after a convolution: see `eye`. Regions are not known here."""
-    wanted, zeros = config.losses, config.model.padding == "zeros"
-    kinds = sum(weight > 0 for weight in wanted.style_kinds.values())
-    asked = kinds * (wanted.style_layers.get(conv.name, 0) > 0) + (wanted.content_layers.get(conv.name, 0) > 0)
-    return asked <= zeros
+    """True if a part ends after a convolution: see `FeatureExtractor`. Regions are not known here."""
+    losses = config.losses
+    kinds = sum(weight > 0 for weight in losses.style_kinds.values())
+    uses = kinds * (losses.style_layers.get(conv.name, 0) > 0) + (losses.content_layers.get(conv.name, 0) > 0)
+    return uses <= (config.model.padding == "zeros")

@@ -1,1 +1,1 @@
-"""The networks: filters found, read and run."""
+"""The backbones: their tables of layers, their weights, and the network."""

@@ -100,14 +100,6 @@ def last_layer(config: RenderConfig) -> str:
     return deepest(name for name, weight in layers.items() if weight > 0)
 
 
-def smallest_side_px(last_layer: str) -> int:
-    """Shortest side in pixels that a picture must have for the map of `last_layer` to have at least one position."""
-    return VGG19_BACKBONE.up_to(last_layer)[-1].stride_px
-
-
-_STRIDES = {layer.name: layer.stride_px for layer in VGG19_BACKBONE.layers}
-
-
 def stride_px(layer: str) -> int:
-    """Pixels of the picture between two neighbouring positions of a layer's map."""
-    return _STRIDES[layer]
+    """Pixels between two neighbouring positions of a layer's map, and thus the shortest side that has a position."""
+    return VGG19_BACKBONE.up_to(layer)[-1].stride_px

@@ -1,4 +1,4 @@
-"""Where bfloat16 is at home: devices that multiply it faster than float32, and lose no time by converting."""
+"""Resolution of the `auto` precision: bfloat16 on devices that multiply it faster than float32."""
 
 import torch
 
@@ -9,16 +9,18 @@ _TENSOR_CORES = (8, 0)
 
 
 def supports_bfloat16(device: torch.device) -> bool:
-    """Whether a device has instructions for products of bfloat16 numbers, added up in float32."""
+    """True if a device has instructions for bfloat16 products with float32 sums."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= _TENSOR_CORES
-    known = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch has no public name for them
-    return any(bool(getattr(torch.cpu, name, bool)()) for name in known)
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch has no public name for them
+    return any(bool(getattr(torch.cpu, name, bool)()) for name in checks)
 
 
 def resolve_precision(config: RenderConfig, device: torch.device) -> RenderConfig:
-    """The configuration with a `model.precision` of bfloat16 where it is auto and the device suits; else as it is."""
-    return with_bfloat16(config) if config.model.precision == "auto" and supports_bfloat16(device) else config
+    """Replace a `model.precision` of auto by bfloat16 if the device supports it; otherwise return the configuration."""
+    if config.model.precision == "auto" and supports_bfloat16(device):
+        return with_bfloat16(config)
+    return config
 
 
 def with_bfloat16(config: RenderConfig) -> RenderConfig:

@@ -1,9 +1,9 @@
-"""A network that has learnt nothing: seeded random filters, calibrated so that every layer says something.
+"""Seeded random filters for an untrained network, calibrated so that every layer is informative.
 
 Gram matrices of random filters are good descriptions of texture (Ustyuzhaninov et al. 2017, "What does it take to
-generate natural textures?"), provided that no channel is dead and none drowns the others. So each layer is scaled on a
-generated picture with the statistics of photographs: its channels are active over the same share of it, and 1 on
-average. Filters of white noise would look at nothing but the finest grain, and paint it; these are drawn smooth.
+generate natural textures?"), provided that no channel is dead and none dominates the others. So each layer is scaled on
+a generated picture with the statistics of photographs: its channels are active over the same share of it, and 1 on
+average. Filters of white noise would respond to the finest grain alone, and reproduce it; these are smooth.
 """
 
 import math
@@ -19,8 +19,8 @@ from vidnst.style.network.backbones import VGG19_BACKBONE, Backbone, ConvLayer
 from vidnst.style.network.vgg import DEVIATION, MEAN
 
 _SIDE_PX = 192
-"""Of the picture for the calibration: twelve positions at relu5_1."""
-_ACTIVE = 0.6
+"""Side of the calibration picture: twelve positions at relu5_1."""
+_ACTIVE_SHARE = 0.6
 """Share of positions at which a channel is above zero."""
 _BASIS = np.array(
     [
@@ -31,9 +31,9 @@ _BASIS = np.array(
 )
 """Level, slope and curvature of three neighbours, each of length 1."""
 _FIRST_LAYER = (1, 0.9, 0.6)
-"""How strong level, slope and curvature are in the first layer's filters, down and across."""
+"""Strength of level, slope and curvature in the first layer's filters, down and across."""
 _OTHER_LAYERS = (1, 0.35, 0.1)
-"""The same in all others: found by looking, strong slopes here give grain in place of patches of colour."""
+"""The same in all other layers, chosen by eye: strong slopes give grain instead of patches of colour."""
 
 
 def random_features(
@@ -44,16 +44,16 @@ def random_features(
     learned: Mapping[str, NDArray[np.float32]] | None = None,
     active: Mapping[str, float] | None = None,
 ) -> dict[str, NDArray[np.float32]]:
-    """Filters down to `last_layer`, named and shaped like torchvision's, float32.
+    """Draw filters down to `last_layer`, named and shaped like torchvision's, float32.
 
-    The same seed gives the same numbers down to a layer whatever comes after it, and on any machine: the calibration
-    computes in float64 and keeps eleven bits, which differences in the order of summation do not reach.
+    The same seed gives the same numbers for a layer whatever follows it, and on any machine: the calibration computes
+    in float64 and rounds to eleven bits, which differences in the order of summation do not reach.
 
     Args:
-        last_layer: the deepest.
-        seed: of all that is random.
-        backbone: how many filters each layer has.
-        learned: filters of the upper layers that are not random, kept as they are.
+        last_layer: the deepest layer.
+        seed: of all random numbers.
+        backbone: the number of filters in each layer.
+        learned: filters of the upper layers that are not random, used as they are.
         active: share of positions at which a channel of a random layer is above zero, by the layer's name.
 
     Raises:
@@ -71,22 +71,22 @@ def random_features(
             maps, block = functional.max_pool2d(maps, 2), conv.block
         if conv.weight_key in learned:
             features[conv.weight_key], features[conv.bias_key] = learned[conv.weight_key], learned[conv.bias_key]
-            maps = _active(maps, features[conv.weight_key], features[conv.bias_key])
+            maps = _convolve(maps, features[conv.weight_key], features[conv.bias_key])
         else:
             features[conv.weight_key], features[conv.bias_key], maps = _calibrated(
-                _drawn(generator, conv), maps, active.get(conv.name, _ACTIVE)
+                _draw_filters(generator, conv), maps, active.get(conv.name, _ACTIVE_SHARE)
             )
     return features
 
 
-def _active(maps: Tensor, weight: NDArray[np.floating], bias: NDArray[np.floating]) -> Tensor:
-    """What filters and biases make of maps, in float64."""
+def _convolve(maps: Tensor, weight: NDArray[np.floating], bias: NDArray[np.floating]) -> Tensor:
+    """Apply a convolution with its ReLU, in float64."""
     filters, biases = (torch.from_numpy(np.array(values, np.float64)) for values in (weight, bias))
     return functional.conv2d(maps, filters, biases, padding=1).relu_()
 
 
 def colour_noise(generator: np.random.Generator, side_px: int) -> NDArray[np.float64]:
-    """`(1, 3, side, side)` in [0, 1]: noise with an amplitude of 1 / frequency, as photographs have, mostly grey."""
+    """`(1, 3, side, side)` in [0, 1]: noise with an amplitude of 1 / frequency, like photographs, mostly grey."""
     frequency = np.hypot(np.fft.fftfreq(side_px)[:, None], np.fft.rfftfreq(side_px)[None])
     frequency[0, 0] = np.inf  # no mean
     spectrum = np.fft.rfft2(generator.standard_normal((3, side_px, side_px))) / frequency
@@ -98,12 +98,12 @@ def colour_noise(generator: np.random.Generator, side_px: int) -> NDArray[np.flo
     return picture
 
 
-def _drawn(generator: np.random.Generator, conv: ConvLayer) -> NDArray[np.float64]:
-    """Filters `(outputs, inputs, 3, 3)`: random mixtures of smooth, slanted and curved ones."""
+def _draw_filters(generator: np.random.Generator, conv: ConvLayer) -> NDArray[np.float64]:
+    """Draw filters `(outputs, inputs, 3, 3)`: random mixtures of level, slope and curvature."""
     first = conv.inputs == 3
     strength = np.outer(_FIRST_LAYER, _FIRST_LAYER) if first else np.outer(_OTHER_LAYERS, _OTHER_LAYERS)
     mixture = generator.standard_normal((conv.outputs, conv.inputs, 3, 3)) * strength
-    if first:  # what looks at colour looks at brightness, too, and more: independent channels would see confetti
+    if first:  # mostly the same for all colours: independent colour channels would give confetti
         mixture = generator.standard_normal((conv.outputs, 1, 3, 3)) * strength + 0.7 * mixture
     filters: NDArray[np.float64] = np.einsum("oiab,ay,bx->oiyx", mixture, _BASIS, _BASIS)
     return filters
@@ -112,17 +112,21 @@ def _drawn(generator: np.random.Generator, conv: ConvLayer) -> NDArray[np.float6
 def _calibrated(
     filters: NDArray[np.float64], maps: Tensor, active: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], Tensor]:
-    """Filters and biases with which every channel is 1 on average over `maps`, and what they make of `maps`."""
-    found = functional.conv2d(maps, torch.from_numpy(filters), padding=1)[0].flatten(1)
-    threshold = found.quantile(1 - active, dim=1)
-    height = (found - threshold[:, None]).relu().mean(1)
-    scaled = _kept(filters / height.numpy()[:, None, None, None])
-    bias = _kept((-threshold / height).numpy())
-    return scaled.astype(np.float32), bias.astype(np.float32), _active(maps, scaled, bias)
+    """Calibrate filters so that every channel is 1 on average over `maps`.
+
+    Returns:
+        The filters, the biases, and the maps of the calibrated layer.
+    """
+    responses = functional.conv2d(maps, torch.from_numpy(filters), padding=1)[0].flatten(1)
+    threshold = responses.quantile(1 - active, dim=1)
+    mean = (responses - threshold[:, None]).relu().mean(1)
+    scaled = _rounded(filters / mean.numpy()[:, None, None, None])
+    bias = _rounded((-threshold / mean).numpy())
+    return scaled.astype(np.float32), bias.astype(np.float32), _convolve(maps, scaled, bias)
 
 
-def _kept(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values rounded to eleven bits, all the same in float64 and float32."""
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values rounded to eleven bits, exact in float64 and float32."""
     mantissa, exponent = np.frexp(values)
     rounded: NDArray[np.float64] = np.ldexp(np.round(mantissa * 2**11) / 2**11, exponent)
     return rounded

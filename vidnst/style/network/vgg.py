@@ -1,6 +1,6 @@
-"""VGG19's feature maps, at any widths: frozen, and no deeper than what is asked for."""
+"""VGG19's convolutional part, frozen, with any numbers of channels, and no deeper than needed."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from typing import Literal, TypeAlias
@@ -12,25 +12,30 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vidnst.errors import ConfigError, WeightsError
-from vidnst.style.network.backbones import VGG19_BACKBONE, deepest, smallest_side_px
+from vidnst.style.network.backbones import VGG19_BACKBONE, deepest, stride_px
+from vidnst.style.tensors import resize, size_of_area
 
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 
 Block: TypeAlias = Callable[[Tensor], tuple[Tensor, dict[str, Tensor]]]
-"""From a picture, or what the block before it gives on, to what it gives on itself, and the maps that are wanted."""
+"""From a picture, or the output of the block before it, to its own output and the requested maps."""
+
+_CALIBRATION_AREA_PX = 256 * 256
+_SMALLEST_MEAN = 1e-6
+"""Lower limit of the mean activation by which a layer is scaled; a layer below it is dead."""
 
 
 class VGG19(nn.Module):
     """The convolutional part of VGG19 (Simonyan & Zisserman 2015) as torchvision trains and numbers it.
 
     Args:
-        features: `features.N.weight` and `features.N.bias`, float32, at least down to `last_layer`; they say how many
-            channels each layer has.
-        last_layer: deepest layer that will be asked for; nothing below it is built.
+        features: `features.N.weight` and `features.N.bias`, float32, at least down to `last_layer`; they decide the
+            number of channels of each layer.
+        last_layer: deepest layer that will be requested; nothing below it is built.
         pooling: max, as it was trained, or average, which Gatys 2015 found to give smoother pictures.
-        padding: what the convolutions see beyond the border: zeros, as it was trained, the border's own values once
-            more, or the picture mirrored in its border.
+        padding: values beyond the border: zeros, as it was trained, the border's own values repeated, or the picture
+            mirrored at its border.
 
     Raises:
         WeightsError: `features` does not reach down to `last_layer`.
@@ -54,20 +59,20 @@ class VGG19(nn.Module):
         self._padding = padding
         self.smallest_side_px = self._smallest_side_px(last_layer)
         self._pool = functional.max_pool2d if pooling == "max" else functional.avg_pool2d
-        self._plan = VGG19_BACKBONE.up_to(last_layer)
+        self._layers = VGG19_BACKBONE.up_to(last_layer)
         self._convs = nn.ModuleList()
-        for conv in self._plan:
+        for conv in self._layers:
             if conv.weight_key not in features or conv.bias_key not in features:
                 raise WeightsError(f"{last_layer} needs {conv.weight_key}, which these weights lack")
             outputs, inputs = features[conv.weight_key].shape[:2]
             module = nn.Conv2d(inputs, outputs, 3, padding=int(padding == "zeros"), device="meta")
-            # A copy: arrays that come through an object store are read-only, which torch warns of.
+            # A copy: arrays from an object store are read-only, of which torch warns.
             module.weight = nn.Parameter(torch.from_numpy(np.array(features[conv.weight_key], np.float32)))
             module.bias = nn.Parameter(torch.from_numpy(np.array(features[conv.bias_key], np.float32)))
             self._convs.append(module)
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1))
-        self.register_buffer("factor", 1 / self.deviation)  # with the next: one pass over the picture, not two
+        self.register_buffer("factor", 1 / self.deviation)  # with offset: one pass over the picture instead of two
         self.register_buffer("offset", -self.mean / self.deviation)
         self.requires_grad_(False)
         self.eval()
@@ -77,7 +82,7 @@ class VGG19(nn.Module):
         """The maps of `layers`, each `(1, C, H / 2^b, W / 2^b)` float32 after its ReLU.
 
         Args:
-            x: `(1, 3, H, W)` float32 sRGB in RGB order, in [0, 1]; normalised in here.
+            x: `(1, 3, H, W)` float32 sRGB in RGB order, in [0, 1]; normalised by the network.
             layers: names such as `relu4_2`, none deeper than `last_layer`.
 
         Raises:
@@ -85,24 +90,24 @@ class VGG19(nn.Module):
         """
         maps: dict[str, Tensor] = {}
         for block in self.blocks(x, layers):
-            x, found = block(x)
-            maps.update(found)
+            x, maps_of_block = block(x)
+            maps.update(maps_of_block)
         return maps
 
     def blocks(self, x: Tensor, layers: Collection[str], *, split_after: Collection[str] = ()) -> list[Block]:
-        """The parts of the network that `layers` need: the first is for `x`, each other one for what the one before it
-        gives on. See `forward`.
+        """The parts of the network that `layers` need: the first takes `x`, the others the output of the part before.
 
         Args:
-            split_after: layers after which a part ends, besides those after which there is a pooling.
+            x, layers: see `forward`.
+            split_after: layers after which a part ends, in addition to those with a pooling after them.
         """
         last = deepest(layers)
         self._check(x, last, layers)
         parts: list[Block] = []
         convs: list[tuple[str, nn.Module]] = []
-        for number, (conv, module) in enumerate(zip(self._plan, self._convs, strict=True)):
+        for number, (conv, module) in enumerate(zip(self._layers, self._convs, strict=True)):
             convs.append((conv.name, module))
-            pooled = conv.name != last and self._plan[number + 1].block > conv.block
+            pooled = conv.name != last and self._layers[number + 1].block > conv.block
             if pooled or conv.name == last or conv.name in split_after:
                 parts.append(partial(self._block, convs, layers, first=not parts, pooled=pooled))
                 convs = []
@@ -117,8 +122,8 @@ class VGG19(nn.Module):
         if first:
             x = torch.addcmul(self.offset, x, self.factor).to(self.dtype, memory_format=torch.channels_last)
         for name, module in convs:
-            # In place over the convolution's own output, which nobody else holds and no gradient needs: half the
-            # memory. What is handed out is the ReLU's result, and nothing after it writes into it.
+            # In place, since nothing else uses the convolution's output and no gradient needs it: half the memory.
+            # Maps are the ReLU's results, and nothing later writes to them.
             x = functional.relu_(module(x if self._padding == "zeros" else _padded(x, self._padding == "reflect")))
             if name in layers:
                 maps[name] = x
@@ -126,42 +131,54 @@ class VGG19(nn.Module):
 
     @property
     def pads_with_zeros(self) -> bool:
-        """Whether convolutions see zeros beyond the border, so that each is the only user of what it looks at."""
+        """True if no padded copies are made, so that a convolution uses its input map directly."""
         return self._padding == "zeros"
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the maps."""
+        """Data type of the maps."""
         return next(self._convs.parameters()).dtype
 
-    def halved(self) -> "VGG19":
-        """A copy whose maps are bfloat16; pictures and their gradients stay as they are."""
+    def to_bfloat16(self) -> "VGG19":
+        """A copy whose maps are bfloat16; pictures and their gradients stay float32."""
         copy = deepcopy(self)
         copy._convs.to(torch.bfloat16)
         return copy
 
-    def rescale(self, strengths: Mapping[str, float]) -> None:
-        """Divide the maps of every layer by a number, by the name of the layer, and change nothing else.
+    @torch.no_grad()
+    def scale_to_unit_means(self, pictures: Sequence[Tensor]) -> None:
+        """Scale the filters so that the mean of every layer over some pictures is 1; raw losses then mean the same
+        with any weights.
 
-        ReLU, pooling and padding hand a factor on, so each layer takes back what the one before it was divided by.
+        Gatys 2015 do so with the mean of every filter over the images of ImageNet. Deviation: the mean of a whole
+        layer, which preserves the channels' relative strengths, over the style pictures at `_CALIBRATION_AREA_PX`.
+
+        Args:
+            pictures: `(1, 3, H, W)` in [0, 1], of any sizes, on the network's device.
         """
-        before = 1.0
-        for conv, module in zip(self._plan, self._convs, strict=True):
+        names = [conv.name for conv in self._layers]
+        sums = dict.fromkeys(names, 0.0)
+        for picture in pictures:
+            size = size_of_area(picture.shape[2], picture.shape[3], _CALIBRATION_AREA_PX, self.smallest_side_px)
+            for name, maps in self(resize(picture, *size), names).items():
+                sums[name] += float(maps.mean(dtype=torch.float64))
+        before = 1.0  # ReLU, pooling and padding are homogeneous: each layer's filters undo the division before them
+        for conv, module in zip(self._layers, self._convs, strict=True):
             assert isinstance(module, nn.Conv2d)
             assert module.bias is not None
-            strength = strengths[conv.name]
-            module.weight.mul_(before / strength)
-            module.bias.div_(strength)
-            before = strength
+            mean = max(sums[conv.name] / len(pictures), _SMALLEST_MEAN)
+            module.weight.mul_(before / mean)
+            module.bias.div_(mean)
+            before = mean
 
     def _smallest_side_px(self, layer: str) -> int:
-        return smallest_side_px(layer) * (2 if self._padding == "reflect" else 1)  # one position mirrors nothing
+        return stride_px(layer) * (2 if self._padding == "reflect" else 1)  # a single position cannot be mirrored
 
     def _check(self, x: Tensor, last: str, layers: Collection[str]) -> None:
-        names = {conv.name for conv in self._plan}
+        names = {conv.name for conv in self._layers}
         for name in layers:
             if name not in names:
-                raise ConfigError(f"layer {name} lies outside this network, which ends at {self.last_layer}")
+                raise ConfigError(f"layer {name} is not in this network, which ends at {self.last_layer}")
         height, width = x.shape[-2:]
         needed = self._smallest_side_px(last)
         if min(height, width) < needed:
@@ -172,9 +189,9 @@ class VGG19(nn.Module):
 
 
 def _padded(x: Tensor, reflect: bool) -> Tensor:
-    """`(1, C, H, W)` with one row or column more on each side.
+    """Pad `(1, C, H, W)` by one row or column on each side.
 
-    Put together from slices: the gradient of torch's own padding adds up in any order on a GPU.
+    Concatenated from slices, because the gradient of torch's own padding has no fixed order of summation on a GPU.
     """
     first = 1 if reflect else 0
     last = -1 - first

@@ -1,1 +1,1 @@
-"""What a style picture asks of a frame."""
+"""Style targets: what the style loss compares a picture with."""

@@ -5,8 +5,7 @@ region gets the texture of its own positions, by `Guide`. Deviation: a region's 
 frame that it covers, so a pixel has the same weight in a small region as in a large one.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from vidnst.lru_cache import LruCache
 from vidnst.style.guidance import Guidance, RegionGuidance, StyleFrame, StyleMix
 from vidnst.style.targets.guide_maps import Guide
 from vidnst.style.targets.style_targets import StyleTarget, StyleTargets
-from vidnst.style.textures.registry import mixed
+from vidnst.style.textures.protocol import mix as mix_textures
 
 _CACHED_TARGETS = 32
 """Targets of mixes and of style clips' frames that are cached, over all sizes."""
@@ -44,7 +44,7 @@ class FrameTargets:
     def __init__(self, targets: StyleTargets, device: torch.device) -> None:
         self._targets = targets
         self._device = device
-        self._cache: OrderedDict[Hashable, StyleTarget] = OrderedDict()
+        self._cache: LruCache[Hashable, StyleTarget] = LruCache(_CACHED_TARGETS)
 
     def at(self, guidance: Guidance | None, height: int, width: int) -> FrameTarget:
         """The targets for content of a size; without guidance, all styles apply everywhere by their weights."""
@@ -80,32 +80,26 @@ class FrameTargets:
         def interpolate() -> StyleTarget:
             parts = [(part, self._of_style(style, frames, height, width).textures) for style, part in mix.styles]
             textures = {
-                kind: {layer: mixed([(part, of_style[kind][layer]) for part, of_style in parts]) for layer in layers}
+                kind: {
+                    layer: mix_textures([(part, of_style[kind][layer]) for part, of_style in parts]) for layer in layers
+                }
                 for kind, layers in parts[0][1].items()
             }
             return StyleTarget(1.0, textures)
 
         shown = tuple((style, part, frames[style].index if style in frames else None) for style, part in mix.styles)
-        return self._cached((height, width, shown), interpolate)
+        return self._cache.get((height, width, shown), interpolate)
 
     def _of_style(self, style: int, frames: Mapping[int, StyleFrame], height: int, width: int) -> StyleTarget:
         if style not in frames:
             return self._targets.at(height, width)[style]
         frame = frames[style]
-        return self._cached(
+        return self._cache.get(
             (height, width, style, frame.index), lambda: self._targets.of_picture(frame.pixels, height, width)
         )
 
-    def _cached(self, key: Hashable, make: Callable[[], StyleTarget]) -> StyleTarget:
-        if key not in self._cache:
-            self._cache[key] = make()
-            if len(self._cache) > _CACHED_TARGETS:
-                self._cache.popitem(last=False)
-        self._cache.move_to_end(key)
-        return self._cache[key]
-
     def _resized(self, guide: NDArray[np.uint8], height: int, width: int) -> Tensor:
-        whole = torch.from_numpy(guide.astype(np.float32) / np.float32(255))[None, None]
+        mask = torch.from_numpy(guide.astype(np.float32) / np.float32(255))[None, None]
         if guide.shape != (height, width):
-            whole = functional.interpolate(whole, (height, width), mode="area")
-        return whole.to(self._device)
+            mask = functional.interpolate(mask, (height, width), mode="area")
+        return mask.to(self._device)

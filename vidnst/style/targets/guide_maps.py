@@ -1,9 +1,9 @@
-"""Where in a picture a texture is to be: how much each position of each layer counts (Gatys et al. 2017).
+"""Guide maps: the weight of each position of each layer in a region's texture (Gatys et al. 2017).
 
 "Controlling Perceptual Factors in Neural Style Transfer", section 4: maps are multiplied by a guide before the products
-of their channels are taken, so a position counts by the square of its guide. Deviation: there, deep positions at the
-edge of a region, which see much of what lies outside, are left out. Near an edge, within what the deepest layer sees,
-textures run into each other: over at most half of relu5_1's 156 pixels, whatever the size of the frame.
+of their channels are taken, so a position counts by the square of its guide. Deviation: they leave out
+deep positions at the edge of a region, whose receptive fields mostly lie outside. Here textures mix near an edge, over
+at most half of relu5_1's receptive field of 156 pixels, whatever the size of the frame.
 """
 
 from torch import Tensor
@@ -11,23 +11,19 @@ from torch.nn import functional
 
 
 class Guide:
-    """A region of a picture.
+    """The guide of a region of a picture.
 
     Args:
-        whole: `(1, 1, H, W)` in [0, 1], how much of each pixel belongs to it.
+        mask: `(1, 1, H, W)` in [0, 1], how much of each pixel belongs to the region.
     """
 
-    def __init__(self, whole: Tensor) -> None:
-        self._whole = whole
+    def __init__(self, mask: Tensor) -> None:
+        self._mask = mask
         self._sizes: dict[tuple[int, int], Tensor] = {}
 
-    def over(self, maps: Tensor) -> Tensor:
-        """What each position of maps `(1, N, h, w)` counts: `(1, 1, h, w)`, the squared mean of the guide over it."""
-        return self.at(maps.shape[-2], maps.shape[-1])
-
     def at(self, height: int, width: int) -> Tensor:
-        """The same for maps of a size."""
+        """The weights `(1, 1, h, w)` of the positions of maps: the squared mean of the mask over each."""
         size = (height, width)
         if size not in self._sizes:
-            self._sizes[size] = functional.interpolate(self._whole, size, mode="area").square()
+            self._sizes[size] = functional.interpolate(self._mask, size, mode="area").square()
         return self._sizes[size]

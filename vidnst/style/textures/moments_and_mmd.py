@@ -2,14 +2,14 @@
 
 Li, Wang, Liu & Hou 2017, "Demystifying Neural Style Transfer", show that matching Gram matrices is matching the
 distribution of a layer's activations under a kernel, by the maximum mean discrepancy (MMD), and try other kernels and
-the moments that batch normalisation knows. Here each is a mean over positions of some features of the activations, so
-every position has a gradient, guides weigh positions and textures can be mixed.
+the moments of batch normalisation. Here each is a mean over positions of some features of the activations, so every
+position has a gradient, guides weight positions and textures can be mixed.
 
-Scales. gatys and mean: the MMD over 4 N^2, their equation 6, by which the Gram matrix of `terms.style` at gatys is
-the polynomial kernel (x y)^2; for the moments 1/N, their equation 8. relative: over what the target itself has of the
-statistic, then times a factor of each class: photographs are then about as far from paintings as under the Gram matrix
-(0.64 in the mean over three photographs, four paintings and five layers of slim), and a style weight means about the
-same.
+Scales. gatys and mean: the MMD over 4 N^2, their equation 6, under which the distance of `GramMatrix` at gatys is that
+of the polynomial kernel (x y)^2; for the moments 1/N, their equation 8. relative: over the target's own value of the
+statistic, then times a factor for each class, by which the distance of photographs from paintings is about that of the
+Gram matrix (0.64 in the mean over three photographs, four paintings and five layers of slim): a style weight then means
+about the same for each.
 """
 
 from functools import lru_cache
@@ -17,12 +17,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from vidnst.style.losses import terms
-from vidnst.style.losses.terms import NO_ENERGY, Scale
-from vidnst.style.textures.protocol import Statistic, Texture, averaged, vectors
+from vidnst.style.textures.gram import gram
+from vidnst.style.textures.protocol import NO_ENERGY, Scale, Statistic, Texture, as_columns, mean_over_positions
 
 FREQUENCIES = 128
-"""Random frequencies of the Gaussian kernel; each gives a cosine and a sine."""
+"""Random frequencies of the Gaussian kernel, each with a cosine and a sine."""
 _SEED = 20170104
 _MOMENTS_LIKE_GRAM, _LINEAR_LIKE_GRAM, _POLYNOMIAL_LIKE_GRAM, _GAUSSIAN_LIKE_GRAM = 2.7, 2.1, 1.6, 3.6
 
@@ -30,24 +29,24 @@ _MOMENTS_LIKE_GRAM, _LINEAR_LIKE_GRAM, _POLYNOMIAL_LIKE_GRAM, _GAUSSIAN_LIKE_GRA
 class Moments(Statistic):
     """Mean and standard deviation of each channel, the statistics of batch normalisation (Li 2017, equation 8).
 
-    Kept as means of the activations and of their squares, so what is mixed has the moments of both textures pooled.
-    In double precision, where a variance survives being the difference of two large numbers.
+    Stored as means of the activations and of their squares, so a mix has the pooled moments of both textures. In double
+    precision, so that a variance keeps its accuracy as the difference of two large numbers.
     """
 
     additive = True
-    takes_half = False
+    takes_bfloat16 = False
 
-    def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
+    def compute(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """Means `(N,)` and means of squares `(N,)`, float64."""
-        columns = vectors(maps)
-        mean = averaged(columns, guide)
-        variance = averaged((columns - mean[:, None]).square(), guide).double()
+        columns = as_columns(maps)
+        mean = mean_over_positions(columns, guide)
+        variance = mean_over_positions((columns - mean[:, None]).square(), guide).double()
         mean = mean.double()
         return mean, variance + mean.square()
 
-    def distance(self, found: Texture, target: Texture, *, scale: Scale) -> Tensor:
+    def distance(self, texture: Texture, target: Texture, *, scale: Scale) -> Tensor:
         """1/N sum (mu_F - mu_S)^2 + (sigma_F - sigma_S)^2."""
-        apart = (found[0] - target[0]).square().mean() + (_deviation(found) - _deviation(target)).square().mean()
+        apart = (texture[0] - target[0]).square().mean() + (_deviation(texture) - _deviation(target)).square().mean()
         if scale == "relative":
             apart = _MOMENTS_LIKE_GRAM * apart / (target[1].mean() + NO_ENERGY)
         return apart.float()
@@ -59,25 +58,25 @@ def _deviation(texture: Texture) -> Tensor:
 
 
 class LinearKernel(Statistic):
-    """k(x, y) = x y: the mean activation of each channel."""
+    """The kernel k(x, y) = x y: the mean activation of each channel."""
 
     additive = True
-    takes_half = False
+    takes_bfloat16 = False
 
-    def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
+    def compute(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """Means `(N,)`."""
-        return (averaged(vectors(maps), guide),)
+        return (mean_over_positions(as_columns(maps), guide),)
 
-    def distance(self, found: Texture, target: Texture, *, scale: Scale) -> Tensor:
+    def distance(self, texture: Texture, target: Texture, *, scale: Scale) -> Tensor:
         """||mu_F - mu_S||^2, which is the MMD."""
-        apart = (found[0] - target[0]).square().mean()
+        apart = (texture[0] - target[0]).square().mean()
         if scale != "relative":
             return apart / (4 * len(target[0]))
         return _LINEAR_LIKE_GRAM * apart / (target[0].square().mean() + NO_ENERGY)
 
 
 class PolynomialKernel(Statistic):
-    """k(x, y) = (x y + c)^2: products of channels and their means together.
+    """The kernel k(x, y) = (x y + c)^2: products of channels and their means together.
 
     Deviation: Li 2017 take c = 0, which is the Gram matrix. Here c is the mean of ||y||^2 over the target, so that both
     parts count whatever the scale of the activations. The MMD is then exactly
@@ -85,50 +84,50 @@ class PolynomialKernel(Statistic):
     """
 
     additive = True
-    takes_half = False
+    takes_bfloat16 = False
 
-    def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
+    def compute(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """Gram matrix `(N, N)` and means `(N,)`."""
-        return terms.gram(maps, guide), averaged(vectors(maps), guide)
+        return gram(maps, guide), mean_over_positions(as_columns(maps), guide)
 
-    def distance(self, found: Texture, target: Texture, *, scale: Scale) -> Tensor:
-        """The MMD with the constant of the target."""
+    def distance(self, texture: Texture, target: Texture, *, scale: Scale) -> Tensor:
+        """The MMD, with the target's constant."""
         constant = target[0].trace()
-        apart = _second(found[0] - target[0], found[1] - target[1], constant)
+        apart = _squared_norm(texture[0] - target[0], texture[1] - target[1], constant)
         if scale != "relative":
             return apart / (4 * len(target[1]) ** 2)
-        return _POLYNOMIAL_LIKE_GRAM * apart / (_second(target[0], target[1], constant) + NO_ENERGY)
+        return _POLYNOMIAL_LIKE_GRAM * apart / (_squared_norm(target[0], target[1], constant) + NO_ENERGY)
 
 
-def _second(gram: Tensor, mean: Tensor, constant: Tensor) -> Tensor:
-    return gram.square().sum() + 2 * constant * mean.square().sum()
+def _squared_norm(products: Tensor, mean: Tensor, constant: Tensor) -> Tensor:
+    return products.square().sum() + 2 * constant * mean.square().sum()
 
 
 class GaussianKernel(Statistic):
-    """k(x, y) = exp(-||x - y||^2 / 2 s^2): all moments at once, in the end.
+    """The kernel k(x, y) = exp(-||x - y||^2 / 2 s^2): all moments at once, in the limit.
 
     Deviations from Li 2017. The kernel's mean is taken by random Fourier features (Rahimi & Recht 2007, "Random
-    Features for Large-Scale Kernel Machines"): `FREQUENCIES` seeded ones, so that the MMD is that of a kernel near it,
-    within some 1 / sqrt(FREQUENCIES). And s^2 is the mean of ||x||^2 over a picture's own activations, where they take
-    the mean squared distance in a sample of pairs: neither picture then falls outside the kernel's reach. What this
-    makes the kernel blind to, how strong the activations are as a whole, is compared beside it.
+    Features for Large-Scale Kernel Machines"): `FREQUENCIES` seeded ones, so that the MMD is that of an approximate
+    kernel, within some 1 / sqrt(FREQUENCIES). And s^2 is the mean of ||x||^2 over a picture's own activations, where
+    they take the mean squared distance in a sample of pairs: neither picture then falls outside the kernel's reach.
+    This makes the kernel blind to the overall strength of the activations, which is therefore compared separately.
     """
 
     additive = False
-    takes_half = False
+    takes_bfloat16 = False
 
-    def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
+    def compute(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
         """Mean embedding `(2 * FREQUENCIES,)`, and the mean of ||x||^2, `(1,)`."""
-        columns = vectors(maps)
-        square = averaged(columns.square().sum(dim=0, keepdim=True), guide)
+        columns = as_columns(maps)
+        square = mean_over_positions(columns.square().sum(dim=0, keepdim=True), guide)
         phase = _frequencies(len(columns), columns.dtype, str(columns.device)) @ columns / (square + NO_ENERGY).sqrt()
-        waves = torch.cat([averaged(phase.cos(), guide), averaged(phase.sin(), guide)])
+        waves = torch.cat([mean_over_positions(phase.cos(), guide), mean_over_positions(phase.sin(), guide)])
         return waves / FREQUENCIES**0.5, square
 
-    def distance(self, found: Texture, target: Texture, *, scale: Scale) -> Tensor:
+    def distance(self, texture: Texture, target: Texture, *, scale: Scale) -> Tensor:
         """The MMD and the squared difference of root mean squares over the target's; not relative: their plain sum."""
-        apart = (found[0] - target[0]).square().sum()
-        strengths = [(square + NO_ENERGY).sqrt() for square in (found[1], target[1])]
+        apart = (texture[0] - target[0]).square().sum()
+        strengths = [(square + NO_ENERGY).sqrt() for square in (texture[1], target[1])]
         strength = ((strengths[0] - strengths[1]) / strengths[1]).square().sum()
         if scale != "relative":
             return apart + strength

@@ -1,58 +1,57 @@
-"""What a description of textures is to everything that uses one: the protocol, its values and what lies between."""
+"""The interface of a texture statistic, and the helpers that statistics share."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from torch import Tensor
 
-from vidnst.style.losses.terms import Scale
-
+Scale: TypeAlias = Literal["relative", "gatys", "mean"]
+"""The scale of a loss: see `losses.terms`."""
 Texture: TypeAlias = tuple[Tensor, ...]
 """A statistic of one layer: one or several tensors whose shapes depend on the number of channels alone."""
 
+NO_ENERGY = 1e-12
+"""Added to mean energies, so that a target without any (a black picture, a dead layer) causes no division by zero."""
+
 
 class Statistic(Protocol):
-    """A way to describe and to compare textures."""
+    """A way to describe and compare textures, independent of where in the picture they are."""
 
     additive: bool
-    """Whether the texture of a whole is the one `mixed` from those of its parts, each by its share of positions."""
-    takes_half: bool
-    """Whether it takes bfloat16 maps as well; its textures are float32 in any case."""
+    """True if the texture of a picture is the `mix` of the textures of its parts, each by its share of positions."""
+    takes_bfloat16: bool
+    """True if `compute` takes bfloat16 maps, too; textures are float32 or float64 in any case."""
 
-    def of(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
-        """The texture of maps.
+    def compute(self, maps: Tensor, guide: Tensor | None = None) -> Texture:
+        """Compute the texture of maps.
 
         Args:
             maps: `(1, N, h, w)`.
-            guide: `(1, 1, h, w)` at least 0, how much each position counts; None counts all alike.
+            guide: `(1, 1, h, w)`, the weight of each position, at least 0; None for equal weights.
         """
 
-    def distance(self, found: Texture, target: Texture, *, scale: Scale) -> Tensor:
-        """How far one texture is from another: a scalar, 0 for equal ones. For `scale` see `losses`."""
+    def distance(self, texture: Texture, target: Texture, *, scale: Scale) -> Tensor:
+        """The distance of a texture from a target: a scalar, 0 for equal ones."""
 
-    def toward(self, target: Texture, *, scale: Scale) -> Callable[[Texture], Tensor]:
-        """The same for one target and many textures."""
-        return lambda found: self.distance(found, target, scale=scale)
+    def distance_to(self, target: Texture, *, scale: Scale) -> Callable[[Texture], Tensor]:
+        """The function that computes the distance of many textures from one target."""
+        return lambda texture: self.distance(texture, target, scale=scale)
 
 
-def mixed(textures: Sequence[tuple[float, Texture]]) -> Texture:
-    """The texture between several, each with its share; the shares sum to 1."""
+def mix(textures: Sequence[tuple[float, Texture]]) -> Texture:
+    """Interpolate between textures, each given with its share; the shares sum to 1."""
     parts = zip(*([share * part for part in texture] for share, texture in textures), strict=True)
     return tuple(sum(part[1:], part[0]) for part in parts)
 
 
-def vectors(maps: Tensor) -> Tensor:
+def as_columns(maps: Tensor) -> Tensor:
     """`(1, N, h, w)` maps as `(N, M)`: one column for each of M = h * w positions."""
     return maps.flatten(0, 1).flatten(1)
 
 
-def averaged(columns: Tensor, guide: Tensor | None) -> Tensor:
-    """`(K,)`: the mean over positions of `(K, M)`, weighted by a guide `(1, 1, h, w)` where there is one."""
+def mean_over_positions(columns: Tensor, guide: Tensor | None) -> Tensor:
+    """`(K,)`: the mean over positions of `(K, M)`, weighted by a guide `(1, 1, h, w)` if there is one."""
     if guide is None:
         return columns.mean(dim=1)
     weights = guide.flatten().to(columns)
-    return columns @ weights / (weights.sum() + _NOTHING)
-
-
-_NOTHING = 1e-12
-"""Added to the sum of a guide, so that an empty one gives a texture of zeros."""
+    return columns @ weights / (weights.sum() + NO_ENERGY)  # an empty guide gives zeros

@@ -18,7 +18,7 @@ from vidnst.parallel import local_cores
 from vidnst.rendering.batch.tail_balancing import cost
 from vidnst.rendering.prepare import CheckedRequest
 from vidnst.rendering.source_frames import source_frames
-from vidnst.style.pyramid import relit, scale_sizes, split_evaluations
+from vidnst.style.pyramid import relight_pass, scale_sizes, split_evaluations
 
 _TIMED_EVALUATIONS = 12
 """Evaluations with their gradients. A frame's last evaluation has none, since no step follows it."""
@@ -170,7 +170,7 @@ def cold_seconds(checked: CheckedRequest, timings: WorkTimings) -> float:
 
 def _relighting_seconds(checked: CheckedRequest, timings: WorkTimings) -> float:
     """Estimate the seconds for stylizing both sources of a frame small, where light is followed from a single state."""
-    size, evaluations = relit(checked.config, checked.height, checked.width)
+    size, evaluations = relight_pass(checked.config, checked.height, checked.width)
     return 2 * timings.relights * _scale_seconds(checked, timings, evaluations, size)
 
 

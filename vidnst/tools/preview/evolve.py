@@ -24,7 +24,7 @@ from vidnst.media.output.preflight import check_file, check_output
 from vidnst.rendering.prepare import read_features
 from vidnst.rendering.styles.style_spec import StylePicture, read_styles
 from vidnst.style.minimize import StepReport
-from vidnst.style.tensors import resized, to_state
+from vidnst.style.tensors import resize, to_state
 from vidnst.tools.preview.single_frames import (
     PreviewSource,
     cold_start_job,
@@ -164,7 +164,7 @@ class StepRecorder:
         self.steps.append(OptimizationStep(report.evaluation, report.losses, report.height))
         self.on_event(Stage("evaluations", report.evaluation, report.limit))
         if report.evaluation in self.recorded:
-            state = to_state(resized(report.picture, *self.content.shape[:2]))
+            state = to_state(resize(report.picture, *self.content.shape[:2]))
             self._write(report.evaluation, to_bits(state, self.config.output.bits))
 
     def finish(self, stylized: Stylized) -> None:

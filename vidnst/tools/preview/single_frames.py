@@ -39,7 +39,7 @@ from vidnst.rendering.styles.regions import Guides, RegionSource, find_masks
 from vidnst.rendering.styles.style_spec import StylePicture, placed
 from vidnst.rendering.styles.timeline import check_shots
 from vidnst.style.guidance import Guidance
-from vidnst.style.stylizer import OnStep
+from vidnst.style.minimize import OnStep
 
 if TYPE_CHECKING:  # it loads scikit-image
     from vidnst.media.effects.effect_chain import EffectChain
