@@ -136,7 +136,7 @@ def measure_pixels(asked: argparse.Namespace) -> dict[str, Any]:
     reckoned = estimate_footprint(resolve_precision(bare_config(asked.backbone), torch.device(asked.device)))
     rows: list[dict[str, Any]] = []
     for size in asked.size:
-        if (needed := reckoned.of(*parse_size(size)) / 2**30) > asked.most_gib:
+        if (needed := reckoned.bytes_at(*parse_size(size)) / 2**30) > asked.most_gib:
             sys.stderr.write(f"{size} would take {needed:.1f} GiB: left out\n")
             continue
         job = {"kind": "pixels", "size": size, "backbone": asked.backbone, "device": asked.device}

@@ -98,7 +98,7 @@ def main() -> None:
     for memory_mode in fallback_modes(config, smaller=True):
         command = [sys.executable, *sys.argv, "--rung", json.dumps(asdict(memory_mode))]
         done = subprocess.run(command, env=os.environ | _CALM, capture_output=True, text=True, check=True)
-        measured, reckoned = int(done.stdout), estimate_footprint(config, memory_mode).of(width, height)
+        measured, reckoned = int(done.stdout), estimate_footprint(config, memory_mode).bytes_at(width, height)
         row = (memory_mode.describe(), f"{reckoned / _MIB:.0f}", f"{measured / _MIB:.0f}", f"{reckoned / measured:.2f}")
         say(f"| {' | '.join(row)} |\n")
         sys.stdout.flush()

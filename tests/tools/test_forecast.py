@@ -301,7 +301,7 @@ def test_target_machines_are_not_contacted(request_: Request) -> None:
     request = replace(request_, config=config)
     here = forecast(request, timed=False)
     least = estimate_footprint(config, fallback_modes(config)[-1])
-    gib = (least.fixed + least.of(here.width, here.height)) / 2 / 2**30
+    gib = (least.fixed + least.bytes_at(here.width, here.height)) / 2 / 2**30
     little = forecast(request, target=parse_target(config, gpu_gib=gib), timed=False)
     assert (little.workers, little.threads, little.remote) == (16, None, True)
     gpu, host = little.needs[0], little.needs[1]

@@ -130,7 +130,7 @@ class MemoryLadder:
         first = first_fitting(whole, self._reckoned, self.limit, width=width, height=height) or whole[-1]
         if first == memory_mode:
             return rungs, ""
-        taken = estimate_footprint(self._reckoned, memory_mode).of(width, height)
+        taken = estimate_footprint(self._reckoned, memory_mode).bytes_at(width, height)
         why = f"a frame of {width}x{height} takes some {_gib(taken)} of memory, and there are {_gib(self.limit)}"
         return rungs[rungs.index(first) :], why
 
@@ -146,7 +146,7 @@ def first_fitting(
     rungs: Sequence[MemoryMode], config: RenderConfig, limit: int, *, width: int, height: int
 ) -> MemoryMode | None:
     """The first of these with which a frame fits into so many bytes, by reckoning."""
-    return next((rung for rung in rungs if estimate_footprint(config, rung).of(width, height) <= limit), None)
+    return next((rung for rung in rungs if estimate_footprint(config, rung).bytes_at(width, height) <= limit), None)
 
 
 def climb(

@@ -43,7 +43,7 @@ class Footprint:
     before_tiles: float = 0.0
     """Per pixel of the frame, freed before the tiles are processed."""
 
-    def of(self, width: int, height: int) -> int:
+    def bytes_at(self, width: int, height: int) -> int:
         """Bytes for a frame of this size."""
         pixels = width * height
         network = max(self.before_tiles * pixels, self.per_tile_pixel * min(pixels, self.tile_pixels))
@@ -53,7 +53,7 @@ class Footprint:
         """Longest side, a multiple of 16, at which a frame of this shape fits into the limit; None if it never does."""
         longest = max(width, height)
         for side in range(longest // _SIDE_STEP_PX * _SIDE_STEP_PX, 0, -_SIDE_STEP_PX):
-            if self.of(round(width * (side / longest)), round(height * (side / longest))) <= limit_bytes:
+            if self.bytes_at(round(width * (side / longest)), round(height * (side / longest))) <= limit_bytes:
                 return side
         return None
 

@@ -107,13 +107,13 @@ def _worker_need(
     if available is not None:
         mode = first_fitting(modes, config, available, width=size[0], height=size[1]) or modes[-1]
     reduced = estimate_footprint(config, mode)
-    taken = reduced.of(*size)
+    taken = reduced.bytes_at(*size)
     fitting = None
     if available is not None and taken > available:
         fitting = reduced.longest_side_px(available, *size)
     need = ResourceNeed(what, taken, available, fitting)
     if mode != NO_SAVINGS:
-        need = replace(need, needed=estimate_footprint(config).of(*size), reduced=taken, saving=mode.describe())
+        need = replace(need, needed=estimate_footprint(config).bytes_at(*size), reduced=taken, saving=mode.describe())
     return need, reduced
 
 
