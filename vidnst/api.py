@@ -17,8 +17,8 @@ from vidnst.frames import ClipInfo
 from vidnst.media.input.probe import probe as probe_clip
 from vidnst.rendering.measure_output import MeasureRequest, measure_output
 from vidnst.rendering.pipeline import RenderResult, run
+from vidnst.report.measure.measurement import Measurement
 from vidnst.report.measure.meter import FLOW_SIZE_PX
-from vidnst.report.measure.result import Measurement
 from vidnst.runs.request import Request, recall_request
 
 if TYPE_CHECKING:  # they bring torch

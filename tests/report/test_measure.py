@@ -24,8 +24,8 @@ from vidnst.frames import ClipInfo, Shot
 from vidnst.media.input.probe import probe
 from vidnst.rendering.measure_output import MeasureRequest, measure_output
 from vidnst.report.measure.clip_pair import measure_clips
+from vidnst.report.measure.measurement import FrameMeasurement, Measurement
 from vidnst.report.measure.meter import Meter
-from vidnst.report.measure.result import FrameRow, Measurement
 from vidnst.runs import RunLog
 
 Picture = NDArray[np.uint8]
@@ -415,15 +415,15 @@ def test_few_frames_are_in_memory_and_none_is_begun_after_a_stop(
     taken, kept, most = 0, 0, 0
 
     class Counting(Meter):
-        def take(self, *arguments: Any) -> Callable[[], FrameRow]:
+        def task(self, *arguments: Any) -> Callable[[], FrameMeasurement]:
             nonlocal taken, most
             taken, most = taken + 1, max(most, taken + 1 - kept)
-            return super().take(*arguments)
+            return super().task(*arguments)
 
-        def keep(self, row: FrameRow) -> None:
+        def collect(self, row: FrameMeasurement) -> None:
             nonlocal kept
             kept += 1
-            super().keep(row)
+            super().collect(row)
 
     clip = probe(tmp_path)
     assert streamed(clip, clip, Counting).frames == STILL.count

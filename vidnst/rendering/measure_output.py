@@ -23,9 +23,9 @@ from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.styles.guidance_builder import recall_director
 from vidnst.rendering.styles.regions import RegionSource
 from vidnst.rendering.styles.style_spec import read_styles
-from vidnst.report.measure.clip_pair import FrameAvailability, LossFunction, measure_clips, measured_rows
+from vidnst.report.measure.clip_pair import LossFunction, PendingFrames, measure_clips, measure_frames
+from vidnst.report.measure.measurement import Measurement
 from vidnst.report.measure.meter import FLOW_SIZE_PX, GAPS, Meter
-from vidnst.report.measure.result import Measurement
 from vidnst.runs import RunLog, holds_run
 from vidnst.runs.record import RunRecord, find_record
 
@@ -139,7 +139,7 @@ def measure_render(
     )
 
 
-def measure_coming(render: PreparedRender, coming: FrameAvailability, *, on_frame: Callable[[], object]) -> Meter:
+def measure_coming(render: PreparedRender, coming: PendingFrames, *, on_frame: Callable[[], object]) -> Meter:
     """Measure the final frames of a render one by one as they become available, for `measure_render`.
 
     Losses are left out; they are in the log when all frames are finished.
@@ -156,7 +156,7 @@ def measure_coming(render: PreparedRender, coming: FrameAvailability, *, on_fram
     coming.wait(0)
     first = probe_pictures(paths[:1], name=str(render.store.folder))
     meter = Meter(render.shots, keys=key_frames_of(render.config, render.shots))
-    measured = measured_rows(
+    measured = measure_frames(
         render.clip,
         replace(first, paths=tuple(paths), pts_seconds=render.clip.pts_seconds[render.start : render.end]),
         start=render.start,
@@ -166,11 +166,11 @@ def measure_coming(render: PreparedRender, coming: FrameAvailability, *, on_fram
         meter=meter,
         config=render.config,
         losses=_recorded({}),
-        coming=coming,
+        pending=coming,
     )
     with closing(measured) as rows:
         for row in rows:
-            meter.keep(row)
+            meter.collect(row)
             on_frame()
     return meter
 

@@ -18,7 +18,7 @@ from vidnst.media.output.formats import OutputKind, choose_format
 from vidnst.rendering.measure_output import measure_coming
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.run_setup import disk_bytes
-from vidnst.report.measure.clip_pair import FrameAvailability
+from vidnst.report.measure.clip_pair import PendingFrames
 from vidnst.report.measure.meter import Meter
 from vidnst.runs.disk_space import file_system, free_bytes, host_bytes
 
@@ -244,8 +244,8 @@ class OverlappedOutput:
         self._frames_encoded = len(self._frames)  # ffmpeg may not have reported the last ones
 
     def _measure(self) -> Meter:
-        coming = FrameAvailability(
-            self._frames.__getitem__, self._ahead, alone=self._render.config.farm.executor != "inline"
+        coming = PendingFrames(
+            self._frames.__getitem__, self._ahead, owns_opencv=self._render.config.farm.executor != "inline"
         )
         return measure_coming(self._render, coming, on_frame=self._count_measured)
 

@@ -16,7 +16,7 @@ from vidnst.rendering.measure_output import measure_render, measured_event
 from vidnst.rendering.overlapped_output import OverlappedOutput
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.run_setup import prepare_render, record_threads, recorded_threads
-from vidnst.report.measure.result import Measurement
+from vidnst.report.measure.measurement import Measurement
 from vidnst.report.write_report import report_run, reported_failure
 from vidnst.runs import RunLog
 from vidnst.runs.redo import report_suspects

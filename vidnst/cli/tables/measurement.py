@@ -10,7 +10,7 @@ from vidnst.cli.tables.basics import write_json
 from vidnst.formatting import format_number
 
 if TYPE_CHECKING:  # it brings numpy
-    from vidnst.report.measure.result import Compared, Measurement
+    from vidnst.report.measure.measurement import Comparison, Measurement
 
 
 def write_measurement(measurement: "Measurement", *, as_json: bool, per_frame: bool = False) -> None:
@@ -38,7 +38,7 @@ def _summary(measurement: "Measurement") -> Table:
     for name in ("output", "source", "ratio"):
         table.add_column(name, justify="right")
 
-    def add(name: str, numbers: "Compared", *, ratio: bool = True) -> None:
+    def add(name: str, numbers: "Comparison", *, ratio: bool = True) -> None:
         values = (numbers.output, numbers.source, numbers.ratio if ratio else None)
         table.add_row(name, *map(format_number, values))
 

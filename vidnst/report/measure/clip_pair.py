@@ -1,28 +1,29 @@
-"""Two clips streamed side by side through a meter, as many frames at once as there are cores."""
+"""Streams a source and its output through a meter, as many frames at once as there are cores."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, OutputError
 from vidnst.events import Cancelled, OnEvent, Stage, ignore
 from vidnst.frames import ClipInfo, Pixels, Shot, SourceKind
+from vidnst.media.adjust.adjustments import Adjuster, Adjustments
+from vidnst.media.input.frame_cache import FrameCache
+from vidnst.media.input.frame_reader import FrameReader
+from vidnst.motion.opencv_threads import single_threaded_opencv
 from vidnst.parallel import ordered_results, thread_count
+from vidnst.report.measure.measurement import FrameMeasurement, Measurement
 from vidnst.report.measure.meter import PIXEL_BYTES, Meter
-from vidnst.report.measure.result import FrameRow, Measurement
 
-if TYPE_CHECKING:  # it brings cv2
-    from vidnst.media.adjust.adjustments import Adjustments
-
-_ROOM_BYTES = 2 << 30
-"""For frames that are measured side by side."""
+_MAX_MEMORY_BYTES = 2 << 30
+"""For frames that are measured in parallel."""
 
 LossFunction: TypeAlias = Callable[[int, Pixels, Pixels], Mapping[str, float]]
-"""Style and content loss of a frame, from its index, its source pixels and its output pixels."""
+"""Evaluates style and content loss of a frame, from its index, its source pixels and its output pixels."""
 
 
 def measure_clips(
@@ -35,23 +36,23 @@ def measure_clips(
     meter: Meter,
     config: RenderConfig,
     losses: LossFunction,
-    adjustments: "Adjustments | None" = None,
+    adjustments: Adjustments | None = None,
     evaluations: int | None = None,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
 ) -> Measurement:
-    """Stream two clips side by side through a meter; source frames are brought to the output's size.
+    """Measure an output against its source; source frames are scaled to the output's size.
 
     Args:
-        evaluations: that the render took, where known.
+        evaluations: loss evaluations that the render took, where known.
         cancelled: asked after each frame.
-        source, output, start, end, shots, meter, config, losses, adjustments: as for `measured_rows`.
+        source, output, start, end, shots, meter, config, losses, adjustments: as for `measure_frames`.
 
     Raises:
-        CancelledError: `cancelled` said so.
-        OutputError, BadFrameError: as `measured_rows`.
+        CancelledError: `cancelled` returned True.
+        OutputError, BadFrameError: as `measure_frames`.
     """
-    found = measured_rows(
+    measured = measure_frames(
         source,
         output,
         start=start,
@@ -63,28 +64,28 @@ def measure_clips(
         adjustments=adjustments,
     )
     on_event(Stage("measuring", 0, end - start))
-    with closing(found) as rows:
+    with closing(measured) as rows:
         for done, row in enumerate(rows, start=1):
             if cancelled is not None and cancelled():
                 raise CancelledError("the measurement was stopped")
-            meter.keep(row)
+            meter.collect(row)
             on_event(Stage("measuring", done, end - start))
     return meter.result(evaluations=evaluations)
 
 
 @dataclass(frozen=True, slots=True)
-class FrameAvailability:
-    """How to measure an output whose pictures are still being made."""
+class PendingFrames:
+    """An output whose frames are still being made while it is measured."""
 
     wait: Callable[[int], object]
-    """Returns when a picture, by its place in the output, is there; what it raises ends the measurement."""
+    """Returns once a frame, by its position in the output, has been written; what it raises ends the measurement."""
     ahead: Callable[[], int]
-    """How many frames may be measured at once beside the first of them; asked again and again."""
-    alone: bool
-    """Whether OpenCV's threads may be had: not where those who make the pictures use them in this process."""
+    """How many further frames may be measured in parallel to the first; asked for every frame."""
+    owns_opencv: bool
+    """True if OpenCV's threads may be limited: nothing else in this process uses OpenCV meanwhile."""
 
 
-def measured_rows(
+def measure_frames(
     source: ClipInfo,
     output: ClipInfo,
     *,
@@ -94,22 +95,22 @@ def measured_rows(
     meter: Meter,
     config: RenderConfig,
     losses: LossFunction,
-    adjustments: "Adjustments | None" = None,
-    coming: FrameAvailability | None = None,
-) -> Generator[FrameRow, None, None]:
-    """What a meter finds for each frame, in order, for its `keep`; close it where it is left early.
+    adjustments: Adjustments | None = None,
+    pending: PendingFrames | None = None,
+) -> Generator[FrameMeasurement, None, None]:
+    """Measure each frame, and yield its numbers in order, for `Meter.collect`; close it when leaving early.
 
     Frames are measured by as many threads as there are cores, as far as memory suffices; the numbers do not depend on
-    how many. The source is decoded, and losses are evaluated, in the caller's.
+    how many. The source is decoded, and losses are evaluated, in the caller's thread.
 
     Args:
         start, end: the source's frames that the output shows, `start <= index < end`.
-        shots: of that range.
-        meter: knows the same shots, and the key frames.
-        config: says what to do with source frames that do not decode.
-        losses: of each frame.
+        shots: the shots of that range.
+        meter: one for the same shots, and their key frames.
+        config: decides what happens to source frames that do not decode.
+        losses: evaluates the losses of each frame.
         adjustments: what was done to the source's frames before they were rendered.
-        coming: where the output's pictures are not all there.
+        pending: how to wait for frames of the output that are still being made.
 
     Raises:
         OutputError: the output has another number of frames, or other proportions.
@@ -117,7 +118,7 @@ def measured_rows(
     """
     shown = (source.width, source.height) if adjustments is None else adjustments.size(source, None)
     check_comparable(source, output, start, end, size=shown)
-    return _rows(source, output, shots, meter, config, losses, adjustments, coming)
+    return _rows(source, output, shots, meter, config, losses, adjustments, pending)
 
 
 def _rows(
@@ -127,53 +128,48 @@ def _rows(
     meter: Meter,
     config: RenderConfig,
     losses: LossFunction,
-    adjustments: "Adjustments | None",
-    coming: FrameAvailability | None,
-) -> Generator[FrameRow, None, None]:
-    from vidnst.media.adjust.adjustments import Adjuster
-    from vidnst.media.input.frame_cache import FrameCache
-    from vidnst.motion.opencv_threads import single_threaded_opencv
-
+    adjustments: Adjustments | None,
+    pending: PendingFrames | None,
+) -> Generator[FrameMeasurement, None, None]:
     size, policy = (output.width, output.height), config.input.on_bad_frame
     adjuster = None if adjustments is None else Adjuster(adjustments, source, size)
-    places = [(number, index) for number, shot in enumerate(shots) for index in range(shot.start, shot.end)]
-    threads = thread_count(output.width * output.height * PIXEL_BYTES, _ROOM_BYTES)
-    ahead = (lambda: threads) if coming is None else (lambda: min(threads, coming.ahead()))
+    positions = [(number, index) for number, shot in enumerate(shots) for index in range(shot.start, shot.end)]
+    threads = thread_count(output.width * output.height * PIXEL_BYTES, _MAX_MEMORY_BYTES)
+    ahead = (lambda: threads) if pending is None else (lambda: min(threads, pending.ahead()))
     with (
-        single_threaded_opencv() if coming is None or coming.alone else nullcontext(),
+        single_threaded_opencv() if pending is None or pending.owns_opencv else nullcontext(),
         ThreadPoolExecutor(threads) as pool,
         closing(FrameCache(source, shots, size=size, on_bad_frame=policy, adjuster=adjuster, frames=4)) as frames,
-        closing(_pictures(output, pool, ahead=ahead, wait=coming.wait if coming else None)) as outputs,
+        closing(_read_frames(output, pool, ahead=ahead, wait=pending.wait if pending else None)) as outputs,
     ):
 
-        def pieces() -> Iterator[Callable[[], FrameRow]]:
-            for (number, index), after in zip(places, outputs, strict=True):
-                before = frames.get(number, index)
-                yield meter.take(index, before, after, losses(index, before, after))
+        def tasks() -> Iterator[Callable[[], FrameMeasurement]]:
+            for (number, index), rendered in zip(positions, outputs, strict=True):
+                original = frames.get(number, index)
+                yield meter.task(index, original, rendered, losses(index, original, rendered))
 
-        with closing(ordered_results(pieces(), pool, ahead=ahead)) as rows:
+        with closing(ordered_results(tasks(), pool, ahead=ahead)) as rows:
             yield from rows
 
 
-def _pictures(
+def _read_frames(
     clip: ClipInfo, pool: Executor, *, ahead: Callable[[], int], wait: Callable[[int], object] | None
 ) -> Generator[Pixels, None, None]:
-    """The pixels of a clip's frames in order: files of pictures read side by side, a video decoded by itself."""
-    from vidnst.media.input.frame_reader import FrameReader
+    """The pixels of a clip's frames in order: image files are read in parallel, a video is decoded in one thread."""
 
     def read(index: int) -> Pixels:
         with FrameReader(clip) as reader:
             return reader.read(index).pixels
 
-    def pieces() -> Iterator[Callable[[], Pixels]]:
+    def tasks() -> Iterator[Callable[[], Pixels]]:
         for index in range(clip.frame_count):
             if wait is not None:
                 wait(index)
             yield partial(read, index)
 
     if clip.kind is SourceKind.PICTURES:
-        with closing(ordered_results(pieces(), pool, ahead=ahead)) as found:
-            yield from found
+        with closing(ordered_results(tasks(), pool, ahead=ahead)) as images:
+            yield from images
     else:
         with FrameReader(clip) as reader:
             yield from (frame.pixels for frame in reader)

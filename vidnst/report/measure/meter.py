@@ -1,4 +1,4 @@
-"""How steady a clip is, found while it streams by: frames go in one after the other, numbers come out at the end.
+"""Measures how steady a clip is while it streams by: frames go in one after the other, numbers come out at the end.
 
 No files and no network here; `vidnst.rendering.measure_output` brings the frames and the losses.
 """
@@ -23,37 +23,44 @@ from vidnst.motion.metrics import (
     slope_per_100,
     static_pixels,
 )
-from vidnst.report.measure.result import Compared, FrameRow, GapErrors, KeyErrors, Measurement, PairRow, ShotNumbers
+from vidnst.report.measure.measurement import (
+    Comparison,
+    FrameMeasurement,
+    GapErrors,
+    KeyFrameErrors,
+    Measurement,
+    PairMeasurement,
+    ShotMeasurement,
+)
 
 GAPS = (1, 5, 15)
-"""Frames between the two of a pair. Neighbours alone hide the drift that a viewer sees over half a second."""
+"""Distances in frames of the two of a pair. Neighbours alone hide the drift that a viewer sees over half a second."""
 
 FLOW_SIZE_PX = 640
-"""Longest side at which flow is found. A render's own setting does not count: renders are compared by one ruler."""
-
+"""Longest side at which flow is estimated. A render's own setting does not count: renders share one yardstick."""
 
 PIXEL_BYTES = 88
-"""Memory for each pixel of a frame that is measured: the two pictures, 16 bits deep, and what is made of them."""
+"""Memory for each pixel of a frame that is measured: the two images, 16 bits deep, and all intermediate results."""
 
 
-class Both(NamedTuple):
-    """A frame of the source and the same of the output."""
+class _FramePair(NamedTuple):
+    """A frame of the source and the same frame of the output."""
 
     source: Pixels
     output: Pixels
 
 
 class Meter:
-    """Takes in the frames of a clip in order and remembers as many of them as the longest gap needs.
+    """Measures the frames of a clip in order, and remembers as many of them as the longest gap needs.
 
-    A frame is measured by `add`. To have several measured side by side, `take` gives what measures one, for any thread,
-    and `keep` takes what that returned; each in the order of the frames. The numbers are the same.
+    `add` measures a frame. To measure several in parallel, `task` returns the work on one, for any thread, and
+    `collect` takes its result; both in the order of the frames. The numbers are the same.
 
     Args:
-        shots: that cover the clip, in order.
-        keys: key frames, indices of the whole source; empty where there are none.
-        gaps: frames between the two of a pair.
-        flow_size: longest side at which flow is found, pixels; smaller frames are not enlarged.
+        shots: the shots that cover the clip, in order.
+        keys: key frames, indices of the whole source; empty if there are none.
+        gaps: how many frames apart the two of a pair are.
+        flow_size: longest side at which flow is estimated, pixels; smaller frames are not enlarged.
     """
 
     def __init__(
@@ -68,25 +75,25 @@ class Meter:
         self._keys = frozenset(keys)
         self._gaps = tuple(gaps)
         self._flow_size = flow_size
-        self._past: deque[Both] = deque(maxlen=max(gaps))
-        self._rows: list[FrameRow] = []
+        self._past: deque[_FramePair] = deque(maxlen=max(gaps))
+        self._rows: list[FrameMeasurement] = []
         self._next: int | None = None
         self._shot = 0
         self._size = (0, 0)
 
     def add(self, index: int, source: Pixels, output: Pixels, losses: Mapping[str, float] | None = None) -> None:
-        """Take in a frame and measure it. Arguments and errors as in `take`."""
-        self.keep(self.take(index, source, output, losses)())
+        """Measure a frame. Arguments and errors as in `task`."""
+        self.collect(self.task(index, source, output, losses)())
 
-    def take(
+    def task(
         self, index: int, source: Pixels, output: Pixels, losses: Mapping[str, float] | None = None
-    ) -> Callable[[], FrameRow]:
-        """Take in a frame, and give what measures it.
+    ) -> Callable[[], FrameMeasurement]:
+        """Take in a frame, and return the work of measuring it.
 
         Args:
             index: in the whole source; frames come in order, without gaps.
-            source: `(H, W, 3)` uint8 or uint16 sRGB. Neither picture may change afterwards.
-            output: the same shape; may have other bits.
+            source: `(H, W, 3)` uint8 or uint16 sRGB. Neither image may change afterwards.
+            output: the same shape; may have another bit depth.
             losses: of the output, where they are known.
 
         Raises:
@@ -99,17 +106,17 @@ class Meter:
         number = self._enter_shot(index)
         self._size, self._next = (source.shape[1], source.shape[0]), index + 1
         past = {gap: self._past[-gap] for gap in {1, *self._gaps} if gap <= len(self._past)}
-        frame = Both(source, output)
+        frame = _FramePair(source, output)
         self._past.append(frame)
         key = index in self._keys
-        return _Measuring(index, number, key, frame, past, self._gaps, self._flow_size, dict(losses or {}))
+        return _FrameTask(index, number, key, frame, past, self._gaps, self._flow_size, dict(losses or {}))
 
-    def keep(self, row: FrameRow) -> None:
-        """Take what `take` gave something to find for, in the order of the frames."""
+    def collect(self, row: FrameMeasurement) -> None:
+        """Add the numbers that the task of a frame returned, in the order of the frames."""
         self._rows.append(row)
 
     def _enter_shot(self, index: int) -> int:
-        """The number of the frame's shot; at its first frame what was remembered is forgotten."""
+        """Return the number of the frame's shot; at its first frame, forget the frames before."""
         while self._shot < len(self._shots) and self._shots[self._shot].end <= index:
             self._shot += 1
         if self._shot == len(self._shots) or index < self._shots[self._shot].start:
@@ -121,11 +128,11 @@ class Meter:
     def result(
         self, *, evaluations: int | None = None, losses: Mapping[int, Mapping[str, float]] | None = None
     ) -> Measurement:
-        """The numbers of all that was taken in, at least one frame.
+        """Sum up all frames that were collected, at least one.
 
         Args:
             evaluations: that the render took, where known; only passed on.
-            losses: of frames by their index, in the place of those that came with them.
+            losses: of frames by their index, instead of those that came with them.
         """
         rows = self._rows
         if losses is not None:
@@ -139,10 +146,10 @@ class Meter:
             flow_size=min(self._flow_size, max(self._size)),
             errors=tuple(_gap_errors(rows, gap) for gap in self._gaps),
             static_share=_mean(row.static_share for row in rows),
-            flicker=Compared(_flicker(rows, "flicker_output"), _flicker(rows, "flicker_source")),
+            flicker=Comparison(_flicker(rows, "flicker_output"), _flicker(rows, "flicker_source")),
             drift=_drift(shots),
             drift_difference=_drift_difference(shots),
-            sharpness=Compared(
+            sharpness=Comparison(
                 fmean(row.sharpness_output for row in rows), fmean(row.sharpness_source for row in rows)
             ),
             keys=_key_errors(rows) if self._keys else None,
@@ -152,8 +159,8 @@ class Meter:
             rows=tuple(rows),
         )
 
-    def _shot_numbers(self, rows: Sequence[FrameRow]) -> ShotNumbers:
-        return ShotNumbers(
+    def _shot_numbers(self, rows: Sequence[FrameMeasurement]) -> ShotMeasurement:
+        return ShotMeasurement(
             start=rows[0].frame,
             end=rows[-1].frame + 1,
             error=_gap_errors(rows, 1).lai,
@@ -164,22 +171,22 @@ class Meter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Measuring:
-    """Measures one frame; pure, for any thread."""
+class _FrameTask:
+    """The work of measuring one frame: a pure function without arguments, for any thread."""
 
     index: int
     shot: int
     key: bool
-    frame: Both
-    past: Mapping[int, Both]
-    """Frames of the same shot, by how many frames ago."""
+    frame: _FramePair
+    past: Mapping[int, _FramePair]
+    """Earlier frames of the same shot, by how many frames ago they were."""
     gaps: Sequence[int]
     flow_size: int
     losses: dict[str, float]
 
-    def __call__(self) -> FrameRow:
+    def __call__(self) -> FrameMeasurement:
         output, source = luma_levels(self.frame.output), luma_levels(self.frame.source)
-        return FrameRow(
+        return FrameMeasurement(
             frame=self.index,
             shot=self.shot,
             key=self.key,
@@ -203,7 +210,7 @@ class _Measuring:
             "flicker_source": flicker_levels(now.source, before.source, static),
         }
 
-    def _pairs(self) -> tuple[PairRow, ...]:
+    def _pairs(self) -> tuple[PairMeasurement, ...]:
         output, source = to_float(self.frame.output), to_float(self.frame.source)
         rows = []
         for gap in self.gaps:
@@ -211,58 +218,58 @@ class _Measuring:
                 before = self.past[gap]
                 flow = estimate_flow(self.frame.source, before.source, size=self.flow_size)
                 error = along(flow, *source.shape[:2])
-                found, own = error(output, to_float(before.output)), error(source, to_float(before.source))
-                rows.append(PairRow(gap, found.valid_share, found.mean_squared, own.mean_squared))
+                rendered, own = error(output, to_float(before.output)), error(source, to_float(before.source))
+                rows.append(PairMeasurement(gap, rendered.valid_share, rendered.mean_squared, own.mean_squared))
         return tuple(rows)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    there = [value for value in values if value is not None]
-    return fmean(there) if there else None
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
 
 
-def _gap_errors(rows: Sequence[FrameRow], gap: int) -> GapErrors:
+def _gap_errors(rows: Sequence[FrameMeasurement], gap: int) -> GapErrors:
     pairs = [pair for row in rows for pair in row.pairs if pair.gap == gap]
-    none = Compared(None, None)
+    none = Comparison(None, None)
     if not pairs:
         return GapErrors(gap, 0, None, none, none, none)
     output = clip_errors([PairError(pair.output, pair.valid_share) for pair in pairs])
     source = clip_errors([PairError(pair.source, pair.valid_share) for pair in pairs])
 
-    def beside(name: str) -> Compared:
-        return Compared(_error(output, name), _error(source, name))
+    def compared(name: str) -> Comparison:
+        return Comparison(_error(output, name), _error(source, name))
 
     share = fmean(pair.valid_share for pair in pairs)
-    return GapErrors(gap, len(pairs), share, beside("ruder"), beside("huang"), beside("lai"))
+    return GapErrors(gap, len(pairs), share, compared("ruder"), compared("huang"), compared("lai"))
 
 
 def _error(errors: ClipErrors, name: str) -> float:
     return float(getattr(errors, name))
 
 
-def _flicker(rows: Sequence[FrameRow], name: str) -> float | None:
-    """The mean over all static pixels of the clip, so a frame counts as much as it has of them."""
-    seen = [(row.static_share or 0.0, getattr(row, name)) for row in rows if getattr(row, name) is not None]
-    total = sum(share for share, _ in seen)
-    return sum(share * value for share, value in seen) / total if total else None
+def _flicker(rows: Sequence[FrameMeasurement], name: str) -> float | None:
+    """The mean over all static pixels of the clip: each frame is weighted by its number of them."""
+    weighted = [(row.static_share or 0.0, getattr(row, name)) for row in rows if getattr(row, name) is not None]
+    total = sum(share for share, _ in weighted)
+    return sum(share * value for share, value in weighted) / total if total else None
 
 
-def _drift(shots: Sequence[Sequence[FrameRow]]) -> Compared:
+def _drift(shots: Sequence[Sequence[FrameMeasurement]]) -> Comparison:
     output = slope_per_100([[row.luma_output for row in rows] for rows in shots])
-    return Compared(output, slope_per_100([[row.luma_source for row in rows] for rows in shots]))
+    return Comparison(output, slope_per_100([[row.luma_source for row in rows] for rows in shots]))
 
 
-def _drift_difference(shots: Sequence[Sequence[FrameRow]]) -> float | None:
+def _drift_difference(shots: Sequence[Sequence[FrameMeasurement]]) -> float | None:
     return slope_per_100([[row.luma_output - row.luma_source for row in rows] for rows in shots])
 
 
-def _key_errors(rows: Sequence[FrameRow]) -> KeyErrors:
-    """A pair of neighbours touches a key where either of the two is one."""
-    groups: dict[bool, list[PairRow]] = {True: [], False: []}
+def _key_errors(rows: Sequence[FrameMeasurement]) -> KeyFrameErrors:
+    """A pair of neighbours touches a key frame if either of the two is one."""
+    groups: dict[bool, list[PairMeasurement]] = {True: [], False: []}
     for before, row in pairwise(rows):
         groups[before.key or row.key] += [pair for pair in row.pairs if pair.gap == 1]
     at_keys, elsewhere = (
-        Compared(_mean(pair.output for pair in groups[key]), _mean(pair.source for pair in groups[key]))
+        Comparison(_mean(pair.output for pair in groups[key]), _mean(pair.source for pair in groups[key]))
         for key in (True, False)
     )
-    return KeyErrors(at_keys, elsewhere, len(groups[True]), len(groups[False]))
+    return KeyFrameErrors(at_keys, elsewhere, len(groups[True]), len(groups[False]))

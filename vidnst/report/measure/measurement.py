@@ -1,12 +1,12 @@
-"""What a measurement of a clip's steadiness holds, every number with its unit, and how it is written as JSON."""
+"""The results of measuring how steady a clip is, every number with its unit, and their JSON form."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """A number of the output beside the same number of the source."""
+class Comparison:
+    """A number of the output, and the same number of the source."""
 
     output: float | None
     source: float | None
@@ -19,16 +19,16 @@ class Compared:
         return self.output / self.source
 
     def to_dict(self) -> dict[str, float | None]:
-        """As JSON values, with the ratio."""
+        """JSON values, with the ratio."""
         return {"output": self.output, "source": self.source, "ratio": self.ratio}
 
 
 @dataclass(frozen=True, slots=True)
-class PairRow:
-    """A frame and the one `gap` frames before it, in the same shot."""
+class PairMeasurement:
+    """The warping error between a frame and the one `gap` frames before it, in the same shot."""
 
     gap: int
-    """Frames between the two."""
+    """How many frames apart the two are."""
     valid_share: float
     """Share of pixels with a valid flow, 0 to 1."""
     output: float
@@ -39,15 +39,15 @@ class PairRow:
 
 
 @dataclass(frozen=True, slots=True)
-class FrameRow:
-    """One frame's numbers."""
+class FrameMeasurement:
+    """The numbers of one frame."""
 
     frame: int
     """Index in the whole source."""
     shot: int
     """Number of its shot, from 0."""
     key: bool
-    """Whether it is a key frame of its shot."""
+    """True if it is a key frame of its shot."""
     luma_output: float
     """Mean luma, levels of 255."""
     luma_source: float
@@ -55,82 +55,81 @@ class FrameRow:
     """Variance of the Laplacian of the luma, levels squared."""
     sharpness_source: float
     static_share: float | None = None
-    """Share of pixels at which the source stands still since the frame before; None for the first of a shot."""
+    """Share of pixels, 0 to 1, at which the source is still since the frame before; None for the first of a shot."""
     flicker_output: float | None = None
     """Mean absolute change at these pixels, levels of 255; None where there are none."""
     flicker_source: float | None = None
-    pairs: tuple[PairRow, ...] = ()
-    """Warping errors, one for each gap that does not reach across the shot's first frame."""
+    pairs: tuple[PairMeasurement, ...] = ()
+    """Warping errors, one for each gap that stays within the shot."""
     losses: dict[str, float] = field(default_factory=dict)
     """Style and content loss, where known."""
 
 
 @dataclass(frozen=True, slots=True)
 class GapErrors:
-    """Warping errors over all pairs of one gap."""
+    """Warping errors over all pairs of frames that are `gap` frames apart."""
 
     gap: int
-    """Frames between the two of a pair."""
     pairs: int
-    """How many pairs there are; with none, the errors are missing."""
+    """Number of pairs; without any, the errors are None."""
     valid_share: float | None
     """Mean share of pixels with a valid flow, 0 to 1."""
-    ruder: Compared
-    """Ruder 2016; see `metrics.ClipErrors` for the definitions. Channels are in [0, 1]."""
-    huang: Compared
-    """Huang 2017 and ReCoNet 2018."""
-    lai: Compared
-    """Lai 2018."""
+    ruder: Comparison
+    """Of Ruder 2016; see `metrics.ClipErrors` for the definitions. Channels are in [0, 1]."""
+    huang: Comparison
+    """Of Huang 2017 and ReCoNet 2018."""
+    lai: Comparison
+    """Of Lai 2018."""
 
 
 @dataclass(frozen=True, slots=True)
-class KeyErrors:
-    """Error of pairs of neighbours that touch a key frame (either of the two is one) beside that of all others."""
+class KeyFrameErrors:
+    """The error of pairs of neighbours that touch a key frame (either of the two is one), and that of all others."""
 
-    at_keys: Compared
+    at_keys: Comparison
     """Mean of Lai's error over the pairs that touch a key frame."""
-    elsewhere: Compared
+    elsewhere: Comparison
     """Over the other pairs."""
     pairs_at_keys: int
     pairs_elsewhere: int
 
     @property
     def ratio(self) -> float | None:
-        """At keys over elsewhere, in the output; 1 where keys cannot be seen."""
-        return Compared(self.at_keys.output, self.elsewhere.output).ratio
+        """Error at key frames over error elsewhere, in the output; 1 where key frames cannot be seen."""
+        return Comparison(self.at_keys.output, self.elsewhere.output).ratio
 
     @property
     def source_ratio(self) -> float | None:
-        """The same of the source: what of the ratio is the clip's own."""
-        return Compared(self.at_keys.source, self.elsewhere.source).ratio
+        """The same ratio of the source, which is the share that the clip itself has in it."""
+        return Comparison(self.at_keys.source, self.elsewhere.source).ratio
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values, with the ratios."""
+        """JSON values, with the ratios."""
         values = {"at_keys": self.at_keys.to_dict(), "elsewhere": self.elsewhere.to_dict()}
         counts = {"pairs_at_keys": self.pairs_at_keys, "pairs_elsewhere": self.pairs_elsewhere}
         return {**values, **counts, "ratio": self.ratio, "source_ratio": self.source_ratio}
 
 
 @dataclass(frozen=True, slots=True)
-class ShotNumbers:
-    """What is told of each shot."""
+class ShotMeasurement:
+    """The numbers of one shot."""
 
     start: int
     end: int
     """Frame after the last."""
-    error: Compared
+    error: Comparison
     """Lai's error of neighbours."""
-    drift: Compared
+    drift: Comparison
     """Slope of the mean luma, levels of 255 per 100 frames, least squares."""
     drift_difference: float | None
     """Slope of output minus source."""
-    keys: KeyErrors | None
+    keys: KeyFrameErrors | None
     """None where no key frames are known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """How steady a clip is. Pairs across a cut are never measured; what could not be measured is None."""
+    """The steadiness of a clip. Pairs across a cut are never measured; what could not be measured is None."""
 
     frames: int
     """Frames measured."""
@@ -143,50 +142,50 @@ class Measurement:
     errors: tuple[GapErrors, ...]
     """Warping errors, by gap."""
     static_share: float | None
-    """Mean share of pixels at which the source stands still, 0 to 1."""
-    flicker: Compared
+    """Mean share of pixels at which the source is still, 0 to 1."""
+    flicker: Comparison
     """Mean absolute change of these from frame to frame, levels of 255."""
-    drift: Compared
+    drift: Comparison
     """Slope of the mean luma, levels of 255 per 100 frames; one slope for all shots, each at a level of its own."""
     drift_difference: float | None
     """Slope of output minus source: the drift that the rendering adds."""
-    sharpness: Compared
+    sharpness: Comparison
     """Mean variance of the luma's Laplacian, levels squared: what a blurred clip lacks."""
-    keys: KeyErrors | None
+    keys: KeyFrameErrors | None
     """None where no key frames are known."""
     losses: dict[str, float]
     """Mean style and content loss; empty where unknown. A frozen or blurred clip is steady, and shows here."""
     evaluations: int | None
-    """Loss evaluations that the render took, where its log is there."""
-    shots: tuple[ShotNumbers, ...]
-    rows: tuple[FrameRow, ...]
+    """Loss evaluations that the render took; None where its log is missing."""
+    shots: tuple[ShotMeasurement, ...]
+    rows: tuple[FrameMeasurement, ...]
     """One for each frame."""
 
     def at_gap(self, gap: int) -> GapErrors | None:
-        """The errors at a gap; None where it was not measured."""
+        """The errors at a gap; None if it was not measured."""
         return next((errors for errors in self.errors if errors.gap == gap), None)
 
-    def error(self, gap: int = 1) -> Compared:
+    def error(self, gap: int = 1) -> Comparison:
         """Lai's error at a gap."""
         errors = self.at_gap(gap)
-        return Compared(None, None) if errors is None else errors.lai
+        return Comparison(None, None) if errors is None else errors.lai
 
     def to_dict(self, *, per_frame: bool = True) -> dict[str, Any]:
-        """As JSON values.
+        """JSON values.
 
         Args:
-            per_frame: whether each frame's row is among them, under `rows`.
+            per_frame: whether to include the numbers of each frame, under `rows`.
         """
         names = (name for name in self.__dataclass_fields__ if name != "rows")
-        values = {name: _plain(getattr(self, name)) for name in names}
+        values = {name: _to_json(getattr(self, name)) for name in names}
         return values | ({"rows": [asdict(row) for row in self.rows]} if per_frame else {})
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Compared | KeyErrors):
+def _to_json(value: Any) -> Any:
+    if isinstance(value, Comparison | KeyFrameErrors):
         return value.to_dict()
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, GapErrors | ShotNumbers):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+        return [_to_json(item) for item in value]
+    if isinstance(value, GapErrors | ShotMeasurement):
+        return {name: _to_json(getattr(value, name)) for name in value.__dataclass_fields__}
     return value
