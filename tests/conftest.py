@@ -67,7 +67,7 @@ def without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def immediate_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every result is written before the next one is taken, so that events lag behind the work by one frame at most."""
-    monkeypatch.setattr(async_writer, "PROCESS_LIMITS", async_writer.WriteLimits(1))
+    monkeypatch.setattr(async_writer, "PROCESS_BUDGET", async_writer.WriteBudget(1))
 
 
 @pytest.fixture

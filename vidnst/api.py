@@ -19,7 +19,7 @@ from vidnst.rendering.measure_output import MeasureRequest, measure_output
 from vidnst.rendering.pipeline import RenderResult, run
 from vidnst.report.measure.measurement import Measurement
 from vidnst.report.measure.meter import FLOW_SIZE_PX
-from vidnst.runs.request import Request, recall_request
+from vidnst.runs.request import Request, load_request
 
 if TYPE_CHECKING:  # they bring torch
     from vidnst.rendering.batch.run import BatchSummary
@@ -101,7 +101,7 @@ def resume(
         RunError: there is no run, or it is damaged.
         VidnstError: another error, as for `render`.
     """
-    request = recall_request(Path(run_folder), farm or {})
+    request = load_request(Path(run_folder), farm or {})
     return run(request, overwrite=overwrite, redo=redo, on_event=on_event, cancelled=cancelled)
 
 

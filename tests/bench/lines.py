@@ -200,7 +200,7 @@ class Clock:
                 pass
 
     def _enter(self, part: str) -> None:
-        from vidnst.runs.status import folder_bytes
+        from vidnst.runs.disk_space import folder_bytes
 
         if part == self._part:
             return

@@ -33,8 +33,8 @@ from vidnst.media.images import read_image
 from vidnst.rendering import effects_pass, pipeline
 from vidnst.rendering.measure_output import MeasureRequest, measure_output
 from vidnst.runs import required_bytes
-from vidnst.runs.image_folder import PictureFolder
-from vidnst.runs.request import recall_request
+from vidnst.runs.image_folder import ImageFolder
+from vidnst.runs.request import load_request
 
 CLIP = MovingClip(count=6, width=96, height=64, pan_px=(2.0, 1.0), square_step_px=(-1.0, 1.0))
 SETTINGS = quick_settings(losses=TWO_LAYERS, optimize={"iterations": 6}, schedule={"passes": 1, "spacing": 3})
@@ -113,13 +113,13 @@ def test_keep_luminance_takes_colours_from_source(source: Path, blue_style: Path
 
 def test_effects_progress_costs_linear_time(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    has = PictureFolder.has
+    has = ImageFolder.has
 
-    def counting(folder: PictureFolder, index: int) -> bool:
+    def counting(folder: ImageFolder, index: int) -> bool:
         asked.append(index)
         return has(folder, index)
 
-    monkeypatch.setattr(PictureFolder, "has", counting)
+    monkeypatch.setattr(ImageFolder, "has", counting)
     reported: list[int] = []
 
     def listen(event: Event) -> None:
@@ -184,7 +184,7 @@ def test_style_gets_source_colours_before_render(
 def test_stopped_effects_resume_from_folder_to_same_bytes(
     source: Path, blue_style: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_state = effects_pass.PictureFolder.write_state
+    write_state = effects_pass.ImageFolder.write_state
 
     def stop(self: Any, shot: int, index: int, state: Any) -> None:
         write_state(self, shot, index, state)
@@ -192,20 +192,20 @@ def test_stopped_effects_resume_from_folder_to_same_bytes(
             raise CancelledError("stopped while finishing")
 
     with monkeypatch.context() as patch:
-        patch.setattr(effects_pass.PictureFolder, "write_state", stop)
+        patch.setattr(effects_pass.ImageFolder, "write_state", stop)
         with pytest.raises(CancelledError, match="vidnst resume"):
             render(source, blue_style, tmp_path / "out", settings(**ALL))
     run = tmp_path / "out.vidnst"
     assert len(png_files(run / "finished")) == 3
     made: list[int] = []
-    original = effects_pass.PictureFolder.write
+    original = effects_pass.ImageFolder.write
 
     def note(self: Any, index: int, write: Any) -> None:
         made.append(index)
         original(self, index, write)
 
-    monkeypatch.setattr(effects_pass.PictureFolder, "write", note)
-    pipeline.run(recall_request(run, {}))
+    monkeypatch.setattr(effects_pass.ImageFolder, "write", note)
+    pipeline.run(load_request(run, {}))
     assert made == [3, 4, 5], "existing pictures were made again"
     assert png_files(run / "finished") == png_files(finished / "finished")
 
@@ -221,9 +221,9 @@ def test_effects_can_be_cancelled(source: Path, tmp_path: Path) -> None:
 KILLED = """
 import os, signal
 from vidnst.__main__ import main
-from vidnst.runs.image_folder import PictureFolder
+from vidnst.runs.image_folder import ImageFolder
 
-whole = PictureFolder.{method}
+whole = ImageFolder.{method}
 
 def die(self, *args):
     {before}
@@ -231,7 +231,7 @@ def die(self, *args):
         os.kill(os.getpid(), signal.SIGKILL)
     {after}
 
-PictureFolder.{method} = die
+ImageFolder.{method} = die
 main()
 """
 

@@ -42,8 +42,8 @@ from vidnst.media.input.frame_cache import FrameCache
 from vidnst.motion.quality_gate import thumbnail_luma
 from vidnst.rendering.pipeline import run
 from vidnst.runs import RunLog
-from vidnst.runs.redo import parse_frames, spans
-from vidnst.runs.request import recall_request
+from vidnst.runs.redo import format_frame_list, parse_frame_list
+from vidnst.runs.request import load_request
 from vidnst.style.memory.modes import MemoryMode
 from vidnst.style.minimize import StylizeResult
 
@@ -144,9 +144,9 @@ def test_redo_renders_frames_and_their_dependents_only(
     damaged = folder / "frames" / "00000005.png"
     damaged.write_bytes(right[0])
     with pytest.raises(OutputError, match="exists already"):
-        run(recall_request(folder, {}), redo=(5,))
+        run(load_request(folder, {}), redo=(5,))
     events: list[Event] = []
-    run(recall_request(folder, {}), redo=(5,), overwrite=True, on_event=events.append)
+    run(load_request(folder, {}), redo=(5,), overwrite=True, on_event=events.append)
     assert frame_files(folder) == right
     assert {event.frame for event in events if isinstance(event, FrameDone)} == again
     assert {int(path.stem) for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp} == again
@@ -155,14 +155,14 @@ def test_redo_renders_frames_and_their_dependents_only(
 
 def test_impossible_redo_is_refused(burst: Path, style: Path, tmp_path: Path) -> None:
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config("independent", keep_frames=False))
-    request = recall_request(tmp_path / "out.vidnst", {})
+    request = load_request(tmp_path / "out.vidnst", {})
     with pytest.raises(RunError, match=r"has kept no frames.*--restart.*--keep-frames"):
         run(request, redo=(3,), overwrite=True)
     with pytest.raises(RunError, match="no frames to redo"):
         run(replace(request, work_dir=tmp_path / "other"), redo=(3,), overwrite=True)
     vidnst.render(burst, style=style, output=tmp_path / "kept", config=config("independent"))
     with pytest.raises(RangeError, match="frame 8 cannot be redone: the run has frames 0 to 7"):
-        run(recall_request(tmp_path / "kept.vidnst", {}), redo=(3, 8), overwrite=True)
+        run(load_request(tmp_path / "kept.vidnst", {}), redo=(3, 8), overwrite=True)
 
 
 def test_redo_renders_missing_states_first(
@@ -178,20 +178,20 @@ def test_redo_renders_missing_states_first(
         folder, events = tmp_path / "out.vidnst", list[Event]()
         right = frame_files(folder)
         with pytest.raises(DiskFullError):
-            run(recall_request(folder, {}), redo=(3,), on_event=events.append)
+            run(load_request(folder, {}), redo=(3,), on_event=events.append)
     (warning,) = warnings_in(events)
-    assert "frames 3 are rendered again, 5 pieces of work" in warning
-    assert "and 3 more whose states are no longer there" in warning
+    assert "frames 3 are rendered again, 5 nodes" in warning
+    assert "and 3 more whose states were deleted" in warning
     assert len([event for event in events if isinstance(event, FrameDone)]) == FRAMES
     assert frame_files(folder) == right
 
 
 def test_frame_lists_are_parsed_and_formatted() -> None:
-    assert parse_frames("7, 30-32,31") == (7, 30, 31, 32)
-    assert spans((32, 7, 30, 31, 9)) == "7, 9, 30-32"
+    assert parse_frame_list("7, 30-32,31") == (7, 30, 31, 32)
+    assert format_frame_list((32, 7, 30, 31, 9)) == "7, 9, 30-32"
     for wrong in ("", "a", "5-3", "1,,2", "-4", "1-", "0-999999999"):
         with pytest.raises(ConfigError, match="no list of frames"):
-            parse_frames(wrong)
+            parse_frame_list(wrong)
 
 
 def spoil(kind: str, result: StylizeResult) -> StylizeResult:
@@ -267,7 +267,7 @@ def test_quality_gate_checks_each_state_once(
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config())
     assert len(checked) == len(set(checked)) == 2 * FRAMES  # the first pass and one more
     before = frame_files(tmp_path / "out.vidnst")
-    run(recall_request(tmp_path / "out.vidnst", {}), redo=(5,), overwrite=True)
+    run(load_request(tmp_path / "out.vidnst", {}), redo=(5,), overwrite=True)
     assert len(checked) > 2 * FRAMES
     assert frame_files(tmp_path / "out.vidnst") == before
 

@@ -19,7 +19,7 @@ from vidnst.events import Event
 from vidnst.media.images import read_image
 from vidnst.rendering.measure_output import MeasureRequest, measure_output
 from vidnst.rendering.pipeline import run
-from vidnst.runs.request import Request, recall_request
+from vidnst.runs.request import Request, load_request
 from vidnst.tools.forecast.render_plan import describe_render
 
 WIDTH, HEIGHT, FRAMES = 96, 64, 6
@@ -193,7 +193,7 @@ def test_stopped_run_resumes_to_same_bytes_from_any_folder(
         vidnst.render(muted_burst, style=styles, output=tmp_path / "out", config=config, **stop_after(2))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out.vidnst" / "masks" / "west" / "00000004.png").unlink()
-    request = recall_request(tmp_path / "out.vidnst", {})
+    request = load_request(tmp_path / "out.vidnst", {})
     assert request.styles[1] == f"{blue}:1@5#west"
     run(request)
     assert frames_and_masks(tmp_path / "out.vidnst") == frames_and_masks(tmp_path / "whole.vidnst")

@@ -31,7 +31,7 @@ from vidnst.farm.plan import StateId, plan_shot
 from vidnst.frames import Shot
 from vidnst.rendering.pipeline import run
 from vidnst.runs import RunStore
-from vidnst.runs.request import recall_request
+from vidnst.runs.request import load_request
 
 FRAMES = 10
 NODES = sum(isinstance(node.id, StateId) for node in plan_shot(RenderConfig().schedule, Shot(0, FRAMES)))
@@ -133,7 +133,7 @@ def test_stopped_run_resumes_from_its_folder_alone(
     assert 3 <= len(frame_files(folder)) < FRAMES
     before = len(frame_files(folder))
     seen: list[Event] = []
-    run(recall_request(folder, {}), on_event=seen.append)
+    run(load_request(folder, {}), on_event=seen.append)
     (started,) = [event for event in seen if isinstance(event, RunStarted)]
     assert started.frames_done == before
     assert len(done_nodes(folder)) == NODES

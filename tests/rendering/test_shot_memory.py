@@ -30,7 +30,7 @@ from vidnst.rendering.batch.run import run_batch
 from vidnst.rendering.pipeline import run
 from vidnst.rendering.shot_memory import ShotMemory
 from vidnst.runs import RunLog, RunStore
-from vidnst.runs.request import recall_request
+from vidnst.runs.request import load_request
 from vidnst.style.memory.modes import MemoryMode, fallback_modes
 from vidnst.style.minimize import StylizeResult
 
@@ -167,7 +167,7 @@ def test_killed_run_resumes_in_same_memory_mode(
             vidnst.render(burst, style=style, output=tmp_path / "out", config=config())
     assert len(logged_events(folder, "memory_mode")) == 1
     limited = LimitedMemory(monkeypatch, {last: TILES})
-    run(recall_request(folder, {}))
+    run(load_request(folder, {}))
     assert marks(folder) == [3] * CUT + [0] * (FRAMES - CUT)
     assert {memory_mode for frame, memory_mode in limited.jobs if frame < CUT} == {TILES}
     assert sorted(frame for frame, _ in limited.attempts) == list(left)
@@ -193,7 +193,7 @@ def test_run_killed_while_forgetting_forgets_rest_on_resume(
         with pytest.raises(SystemExit):
             vidnst.render(burst, style=style, output=tmp_path / "out", config=config("chain"))
     assert [len(nodes) for nodes in calls] == [1, 2]  # type: ignore[arg-type]
-    run(recall_request(tmp_path / "out.vidnst", {}))
+    run(load_request(tmp_path / "out.vidnst", {}))
     assert frame_files(tmp_path / "out.vidnst") == frame_files(tmp_path / "expected.vidnst")
 
 
@@ -205,7 +205,7 @@ def test_redone_frames_use_memory_mode_of_their_shot(
         vidnst.render(burst, style=style, output=tmp_path / "out", config=config())
     before = frame_files(tmp_path / "out.vidnst")
     limited = LimitedMemory(monkeypatch, {})
-    run(recall_request(tmp_path / "out.vidnst", {}), redo=(1, 7), overwrite=True)
+    run(load_request(tmp_path / "out.vidnst", {}), redo=(1, 7), overwrite=True)
     assert limited.attempts == [(1, TILES), (7, MemoryMode())]
     assert frame_files(tmp_path / "out.vidnst") == before
 
@@ -263,7 +263,7 @@ def test_invalid_memory_modes_in_log_are_ignored(
     ]
     log.write_text("".join(json.dumps(line) + "\n" for line in [*lines, *invalid]))
     limited = LimitedMemory(monkeypatch, {})
-    run(recall_request(tmp_path / "out.vidnst", {}))
+    run(load_request(tmp_path / "out.vidnst", {}))
     assert sorted(frame for frame, _ in limited.attempts) == [1, 6]
 
 

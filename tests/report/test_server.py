@@ -23,7 +23,7 @@ from support.media import numbered_pictures, read_index, write_pictures
 import vidnst
 from vidnst.config.loader import build_config
 from vidnst.errors import ConfigError, RunError
-from vidnst.report.server.access import Guard, open_inside
+from vidnst.report.server.access import AccessGuard, open_inside
 from vidnst.report.server.server import Server, serve
 from vidnst.runs.folder_lock import FolderLock
 
@@ -260,12 +260,12 @@ def test_the_command_says_where_the_page_is_and_ends_when_it_is_told(runs: Path)
 
 
 def test_a_server_for_others_knows_addresses_and_its_own_names_alone() -> None:
-    guard = Guard("0.0.0.0", 8765, TOKEN)
-    assert guard.knows_host("192.168.1.9:8765")
-    assert guard.knows_host(socket.gethostname())
-    assert guard.knows_host("localhost:8765")
-    assert not guard.knows_host("evil.example:8765")
-    assert not guard.knows_host(None)
+    guard = AccessGuard("0.0.0.0", 8765, TOKEN)
+    assert guard.allows_host("192.168.1.9:8765")
+    assert guard.allows_host(socket.gethostname())
+    assert guard.allows_host("localhost:8765")
+    assert not guard.allows_host("evil.example:8765")
+    assert not guard.allows_host(None)
 
 
 def test_a_source_is_shown_only_where_that_is_wished(runs: Path) -> None:

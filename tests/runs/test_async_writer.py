@@ -13,7 +13,7 @@ from vidnst.errors import DiskFullError, OutputError
 from vidnst.farm.plan import Node, StateId, chain
 from vidnst.frames import Shot
 from vidnst.runs import DoneRecord, Look, Manifest, NodeResult, RunStore, Writer
-from vidnst.runs.async_writer import WriteLimits, _begun
+from vidnst.runs.async_writer import WriteBudget, _begun
 
 NODES = [node for node in chain(Shot(0, 9)) if isinstance(node.id, StateId)]
 MIB = 1 << 20
@@ -173,7 +173,7 @@ def test_no_more_than_fits_may_wait_whoever_it_belongs_to(
     kept: list[int] = []
     with (
         RunStore.create(tmp_path / "other", store.manifest) as other,
-        Writer(store, room=(room := WriteLimits(24 * MIB))) as one,
+        Writer(store, room=(room := WriteBudget(24 * MIB))) as one,
     ):
 
         def give() -> None:
@@ -198,7 +198,7 @@ def test_no_more_than_fits_may_wait_whoever_it_belongs_to(
 def test_small_results_count_too_so_that_a_kill_loses_few(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SlowDisk(store, monkeypatch)
     given = threading.Semaphore(0)
-    with Writer(store, room=WriteLimits(16 * MIB)) as writer:
+    with Writer(store, room=WriteBudget(16 * MIB)) as writer:
 
         def give() -> None:
             for node in NODES:
@@ -216,7 +216,7 @@ def test_small_results_count_too_so_that_a_kill_loses_few(store: RunStore, monke
 
 
 def test_what_is_larger_than_all_room_is_written_alone(store: RunStore) -> None:
-    with Writer(store, room=WriteLimits(MIB)) as writer:
+    with Writer(store, room=WriteBudget(MIB)) as writer:
         for node in NODES[:3]:
             writer.keep(result(node, mebibytes=5))
     assert done_in(store) == ["0.0", "1.0", "2.0"]
@@ -231,7 +231,7 @@ def test_an_error_comes_to_all_who_ask_and_leaves_what_came_before_it(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = SlowDisk(store, monkeypatch)
-    room = WriteLimits(64 * MIB)
+    room = WriteBudget(64 * MIB)
     with Writer(store, room=room) as writer:
         writer.keep(result(NODES[0]))
         disk.wait()
@@ -260,7 +260,7 @@ def test_an_error_comes_to_all_who_ask_and_leaves_what_came_before_it(
 def test_whoever_waits_for_room_hears_of_the_error(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SlowDisk(store, monkeypatch)
     heard: list[BaseException] = []
-    with Writer(store, room=WriteLimits(4 * MIB)) as writer:
+    with Writer(store, room=WriteBudget(4 * MIB)) as writer:
         writer.keep(result(NODES[0], picture=lambda path: None))
         disk.wait()
 

@@ -24,7 +24,7 @@ from vidnst.errors import ConfigError, RunError, StyleError, VidnstError, Weight
 from vidnst.rendering.pipeline import run
 from vidnst.runs import RunLog
 from vidnst.runs.record import find_record
-from vidnst.runs.request import Request, recall_request
+from vidnst.runs.request import Request, load_request
 from vidnst.style.network.random_filters import random_features
 from vidnst.style.network.weights import load_features
 
@@ -165,7 +165,7 @@ def _begin_again(folder: Path) -> dict[str, Any]:
 
 
 def _go_on(folder: Path) -> None:
-    run(recall_request(folder, {}), overwrite=True)
+    run(load_request(folder, {}), overwrite=True)
 
 
 def _look(folder: Path) -> None:
@@ -211,16 +211,16 @@ def test_a_plan_with_nonsense_in_it_is_a_run_error_or_harmless(place: str, finis
 @pytest.mark.parametrize("seed", range(3))
 def test_records_with_bytes_changed_are_an_error_of_ours_or_harmless(name: str, seed: int, finished: Path) -> None:
     _begin_again(finished)
-    run(recall_request(finished, {}), overwrite=True)
+    run(load_request(finished, {}), overwrite=True)
     whole, dice = (finished / name).read_bytes(), random.Random(seed)
     try:
         for _ in range(12):
             (finished / name).write_bytes(_spoilt(whole, dice))
             with suppress(VidnstError):
-                recall_request(finished, {})
+                load_request(finished, {})
                 find_record(finished)
                 RunLog.read(finished)
-                run(recall_request(finished, {}), overwrite=True)
+                run(load_request(finished, {}), overwrite=True)
             (finished / name).write_bytes(whole)
     finally:
         (finished / name).write_bytes(whole)
@@ -248,7 +248,7 @@ def test_a_section_of_a_record_that_is_none_is_a_run_error(section: str, value: 
     (finished / "run.json").write_text(json.dumps(record))
     try:
         with pytest.raises(RunError, match=r"run\.json"):
-            recall_request(finished, {})
+            load_request(finished, {})
     finally:
         (finished / "run.json").write_text(whole)
 

@@ -12,7 +12,7 @@ import pytest
 from vidnst.errors import DiskFullError, OutputError, RunError
 from vidnst.farm.plan import Node, StateId, chain
 from vidnst.frames import Shot
-from vidnst.runs import DoneRecord, Look, Manifest, RunPlan, RunStore, StyleMark, holds_run
+from vidnst.runs import DoneRecord, Look, Manifest, RunPlan, RunStore, StyleRecord, holds_run
 
 
 def manifest_of(**changes: Any) -> Manifest:
@@ -21,7 +21,7 @@ def manifest_of(**changes: Any) -> Manifest:
         "input": {"size": None},
         **changes.pop("config", {}),
     }
-    styles = changes.pop("styles", (StyleMark(path="a/starry.jpg", fingerprint="11", weight=1.0),))
+    styles = changes.pop("styles", (StyleRecord(path="a/starry.jpg", fingerprint="11", weight=1.0),))
     look = Look(config=config, source=changes.pop("source", "aa"), styles=styles, weights=changes.pop("network", "ww"))
     look = look.model_copy(update={"flow_weights": changes.pop("flow_network", "none")})
     values: dict[str, Any] = {
@@ -183,13 +183,13 @@ def test_a_damaged_state_is_refused_by_name(folder: Path, damage: str) -> None:
 
 
 def test_the_same_render_goes_on_even_with_other_workers_and_paths(folder: Path) -> None:
-    style = StyleMark(path="elsewhere/starry.jpg", fingerprint="11", weight=1.0)
+    style = StyleRecord(path="elsewhere/starry.jpg", fingerprint="11", weight=1.0)
     with RunStore.create(folder, manifest_of()) as store:
         store.check_same(manifest_of(output="other.mkv", styles=(style,), versions={"vidnst": "9"}))
 
 
 def style_of(name: str, fingerprint: str = "11", weight: float = 1.0) -> dict[str, Any]:
-    return {"styles": (StyleMark(path=f"b/{name}", fingerprint=fingerprint, weight=weight),)}
+    return {"styles": (StyleRecord(path=f"b/{name}", fingerprint=fingerprint, weight=weight),)}
 
 
 def losses_of(weight: float, layer: str) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config
 from vidnst.errors import CancelledError, RunError
 from vidnst.runs import LogReader, RunLog, holds_run, lock_holder
-from vidnst.runs.async_writer import WriteLimits
-from vidnst.runs.discovery import look_at, read_batch
+from vidnst.runs.async_writer import WriteBudget
+from vidnst.runs.discovery import find_runs, read_batch
 from vidnst.runs.folder_lock import FolderLock
-from vidnst.runs.status import Watcher
+from vidnst.runs.status import RunMonitor
 
 
 def quick(**output: object) -> RenderConfig:
@@ -89,7 +89,7 @@ def test_a_lock_is_seen_without_being_taken_and_a_dead_process_holds_none(
 def test_a_render_that_finishes_is_told_as_finished(tmp_path: Path) -> None:
     folder = render(tmp_path)
     files = sorted(folder.rglob("*"))
-    found = Watcher().look(folder)
+    found = RunMonitor().status(folder)
     assert (found.state, found.frames, found.frames_done, found.last_frame) == ("finished", 4, 4, 3)
     assert found.bytes == sum(path.stat().st_size for path in files if path.is_file())
     assert found.per_second is not None
@@ -102,19 +102,19 @@ def test_a_stopped_render_says_so_and_one_that_was_killed_is_stopped_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "vidnst.runs.async_writer._ROOM", WriteLimits(1)
+        "vidnst.runs.async_writer._ROOM", WriteBudget(1)
     )  # each result is written before the next one is taken
     with pytest.raises(CancelledError):
         render(tmp_path, stop_after=2, frames=6)
     folder = tmp_path / "out.mp4.vidnst"
-    found = Watcher().look(folder)
+    found = RunMonitor().status(folder)
     assert found.state == "stopped"
     assert "stopped" in found.message
     assert 2 <= found.frames_done < 6
     assert found.eta_seconds is None
     log = folder / "events.jsonl"
     log.write_text("".join(line for line in log.read_text().splitlines(True) if '"ended"' not in line))
-    assert Watcher().look(folder).state == "stopped"
+    assert RunMonitor().status(folder).state == "stopped"
 
 
 def test_a_running_one_has_a_holder_and_an_end_in_sight(tmp_path: Path) -> None:
@@ -125,17 +125,17 @@ def test_a_running_one_has_a_holder_and_an_end_in_sight(tmp_path: Path) -> None:
     log.write_text("".join(line for line in lines if line not in done[2:]))
     lock = FolderLock(folder / "lock")
     try:
-        watcher = Watcher()
-        first = watcher.look(folder)
+        monitor = RunMonitor()
+        first = monitor.status(folder)
         assert (first.state, first.frames_done) == ("running", 2)
         assert f"process {os.getpid()}" in first.holder
         assert first.eta_seconds == pytest.approx(2 / (first.per_second or 0))
         with log.open("a") as file:
             file.write(done[2] + done[3][:20])  # the last line is not all there yet
-        assert watcher.look(folder).frames_done == 3
+        assert monitor.status(folder).frames_done == 3
         with log.open("a") as file:
             file.write(done[3][20:])
-        assert watcher.look(folder).frames_done == 4
+        assert monitor.status(folder).frames_done == 4
     finally:
         lock.release()
 
@@ -145,19 +145,19 @@ def test_what_was_warned_of_before_there_was_a_log_is_in_it(tmp_path: Path) -> N
     config = quick().model_copy(update={"input": build_config({"input": {"size": 1000}}).input})
     vidnst.render(tmp_path / "in", style=tmp_path / "in" / "0000.png", output=tmp_path / "o.mp4", config=config)
     assert any(
-        "is not enlarged to size 1000" in note.text for note in Watcher().look(tmp_path / "o.mp4.vidnst").warnings
+        "is not enlarged to size 1000" in note.text for note in RunMonitor().status(tmp_path / "o.mp4.vidnst").warnings
     )
 
 
 def test_a_log_that_begins_anew_is_read_anew(tmp_path: Path) -> None:
     log = tmp_path / "events.jsonl"
     reader = LogReader(log)
-    assert reader.news() == (False, [])
+    assert reader.read_new() == (False, [])
     log.write_text('{"kind":"session"}\nno json\n[1]\n{"kind":"do')
-    assert reader.news() == (True, [{"kind": "session"}])
-    assert reader.news() == (False, [])
+    assert reader.read_new() == (True, [{"kind": "session"}])
+    assert reader.read_new() == (False, [])
     log.write_text('{"kind":"x"}\n')
-    assert reader.news() == (True, [{"kind": "x"}])
+    assert reader.read_new() == (True, [{"kind": "x"}])
 
 
 def test_what_is_to_be_made_again_counts_as_not_done() -> None:
@@ -195,11 +195,11 @@ def test_a_damaged_run_is_told_and_others_beside_it_are_not_hidden(tmp_path: Pat
     broken.mkdir()
     (broken / "run.json").write_text("{}")
     (tmp_path / "link.vidnst").symlink_to(whole)
-    found = [Watcher().look(run) for run in look_at(tmp_path).runs]
+    found = [RunMonitor().status(run) for run in find_runs(tmp_path).runs]
     assert [(status.name, status.state) for status in found] == [("b.mp4", "damaged"), ("out.mp4", "finished")]
-    assert look_at(tmp_path / "out.mp4").runs == (whole,)
+    assert find_runs(tmp_path / "out.mp4").runs == (whole,)
     with pytest.raises(RunError, match="there is no"):
-        look_at(tmp_path / "nowhere")
+        find_runs(tmp_path / "nowhere")
 
 
 def test_a_batch_gives_its_jobs_and_their_runs(tmp_path: Path) -> None:
@@ -212,21 +212,21 @@ def test_a_batch_gives_its_jobs_and_their_runs(tmp_path: Path) -> None:
         7,
     ]
     (state / "jobs.json").write_text(json.dumps(jobs))
-    place = look_at(state)
+    place = find_runs(state)
     (batch,) = place.batches
     assert [job.name for job in batch.jobs] == ["one", "\x1b[31mtwo"]
-    assert look_at(tmp_path / "jobs.txt") == place
+    assert find_runs(tmp_path / "jobs.txt") == place
     assert place.runs == (folder,)
     said = subprocess.run(
         [sys.executable, "-m", "vidnst", "status", str(state)], capture_output=True, text=True, check=True
     ).stdout
     assert "there is no x.mp4" in said
     assert "\x1b" not in said
-    assert look_at(Path(os.path.relpath(tmp_path))).runs == (folder,)  # once, however it is named
+    assert find_runs(Path(os.path.relpath(tmp_path))).runs == (folder,)  # once, however it is named
     (state / "jobs.json").write_text("[")
     with pytest.raises(RunError, match="cannot be read"):
         read_batch(state)
-    assert holds_run(look_at(tmp_path).runs[0])
+    assert holds_run(find_runs(tmp_path).runs[0])
 
 
 def test_the_command_gives_json_of_one_run(tmp_path: Path) -> None:

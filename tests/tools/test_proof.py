@@ -124,12 +124,12 @@ def test_frames_are_spread_over_shots_or_named(tmp_path: Path, styles: list[Path
     assert preview_source.spread_frames(3) == [3, 10, 18]
     assert preview_source.spread_frames(5) == [3, 6, 10, 14, 18]
     assert preview_source.spread_frames(100) == list(range(2, 20))
-    assert preview_source.parse_frames(["7", "0.12s", 7]) == [3, 7]
+    assert preview_source.parse_frame_list(["7", "0.12s", 7]) == [3, 7]
     found = proof_of(folder, styles[:1], tmp_path / "p.png", config=config, frames=[7, 3], size=48)
     assert [cell.cell.frame for cell in found.cells] == [3, 7]
     for text in ("1", "20"):
         with pytest.raises(RangeError, match=f"frame {text} is outside"):
-            preview_source.parse_frames([text])
+            preview_source.parse_frame_list([text])
 
 
 def test_frames_are_deflickered_as_in_a_render(tmp_path: Path, styles: list[Path]) -> None:

@@ -54,7 +54,7 @@ class FailurePolicy:
         crew = self._crew[lane]
         facts = {"attempt": entry.failures, "error": error_line(error)}
         for name in crew.acquit(entry):
-            logger.info("worker %s is taken back: %s fails on others as well", name, node_name(entry.node))
+            logger.info("worker %s is taken back: %s fails on others as well", name, node_name(entry.node.id))
             self._tell(NodeEventKind.TAKEN_BACK, entry, worker=name, **facts)
         # NaN comes of what is computed, not of who computes.
         if not isinstance(error, NumericalError) and crew.suspect(outcome.worker, entry):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from vidnst.errors import CancelledError, NumericalError, ScarceMemoryError, VidnstError
-from vidnst.farm.plan import Node, StateId
+from vidnst.farm.plan import NodeId, StateId
 
 LOOK_AFTER = "look after the machine or the cluster and give the same command again; all that is finished is kept"
 
@@ -24,12 +24,12 @@ class RunTotals:
     """States that failed for good or read what did, and flows that failed for good."""
 
 
-def node_name(node: Node) -> str:
-    """A node in words."""
-    if isinstance(node.id, StateId):
-        later = f" (pass {node.id.pass_index})" if node.id.pass_index else ""
-        return f"frame {node.id.frame}{later}"
-    return f"the flow from frame {node.id.frame} to frame {node.id.reference}"
+def node_name(node: NodeId) -> str:
+    """A node in words for users."""
+    if isinstance(node, StateId):
+        later = f" (pass {node.pass_index})" if node.pass_index else ""
+        return f"frame {node.frame}{later}"
+    return f"the flow from frame {node.frame} to frame {node.reference}"
 
 
 def error_line(error: BaseException) -> str:

@@ -174,7 +174,7 @@ class _Run:
         while (crew.idle or not crew) and (entry := self._pop(lane)) is not None:
             if not crew:
                 raise FarmError(
-                    f"{node_name(entry.node)} needs a {lane} worker and there is none", "start at least one"
+                    f"{node_name(entry.node.id)} needs a {lane} worker and there is none", "start at least one"
                 )
             worker = crew.take(entry.tried)
             if worker is None:
@@ -291,7 +291,7 @@ class _Run:
             self.trust.despair(entry, outcome, error)
         else:
             logger.info(
-                "%s is tried again after attempt %d: %s", node_name(entry.node), entry.failures, error_line(error)
+                "%s is tried again after attempt %d: %s", node_name(entry.node.id), entry.failures, error_line(error)
             )
             entry.front.retry(entry)
         self._refill(entry.front)

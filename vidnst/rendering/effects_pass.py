@@ -29,7 +29,7 @@ from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.source_frames import SourceFrames, report_repeated
 from vidnst.rendering.styles.style_spec import StylePicture
 from vidnst.runs import RunStore
-from vidnst.runs.image_folder import PictureFolder
+from vidnst.runs.image_folder import ImageFolder
 
 if TYPE_CHECKING:  # they bring scikit-image
     from vidnst.media.effects.colour_space import FloatImage
@@ -62,7 +62,7 @@ def filter_source(
         return source
     from vidnst.media.effects.effect_chain import source_chain
 
-    folder = PictureFolder(store.folder, "before")
+    folder = ImageFolder(store.folder, "before")
     bits: Literal[8, 16] = 16 if source.clip.bit_depth == 16 else 8
     chain = source_chain(checked.config)
     effects = _EffectsPass("filtering", source, folder, chain, bits, checked.config.motion)
@@ -94,7 +94,7 @@ def finish_frames(render: PreparedRender, cancelled: Cancelled | None = None) ->
 
     if not config.stylizes and (config.photo.enabled or config.colour != ColourConfig()):
         render.recorder(Warned("colour and photo change nothing if optimize.iterations is 0: nothing is rendered"))
-    folder, chain = PictureFolder(store.folder, "finished"), finishing_chain(config)
+    folder, chain = ImageFolder(store.folder, "finished"), finishing_chain(config)
     effects = _EffectsPass(
         "finishing", render.source, folder, chain, config.output.bits, config.motion, store.layout.frame
     )
@@ -144,7 +144,7 @@ class _EffectsPass:
 
     stage: str
     source: SourceFrames
-    folder: PictureFolder
+    folder: ImageFolder
     chain: "EffectChain"
     bits: Literal[8, 16]
     motion: MotionConfig

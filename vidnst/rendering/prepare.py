@@ -24,7 +24,7 @@ from vidnst.media.output.preflight import check_output
 from vidnst.rendering.styles.regions import absolute_masks, find_masks, mask_marks
 from vidnst.rendering.styles.style_spec import StylePicture, placed, placing_notes, read_styles
 from vidnst.rendering.styles.timeline import TimedStyle
-from vidnst.runs import Look, Manifest, StyleMark
+from vidnst.runs import Look, Manifest, StyleRecord
 from vidnst.runs.request import Request
 from vidnst.style.network.backbones import last_layer, stride_px
 
@@ -179,7 +179,7 @@ def _manifest(
     raft: Mapping[str, NDArray[np.float32]] | None,
 ) -> Manifest:
     config = request.config
-    marks = tuple(StyleMark(fingerprint=style.fingerprint, **asdict(style.text)) for style in styles)
+    marks = tuple(StyleRecord(fingerprint=style.fingerprint, **asdict(style.text)) for style in styles)
     look = Look(
         config=config.look(),
         source=fingerprint(clip.paths),

@@ -10,7 +10,7 @@ from vidnst.events import OnEvent, Warned
 from vidnst.farm.jobs import Stylized
 from vidnst.farm.plan import Node, StateId
 from vidnst.runs import RunLog, RunStore
-from vidnst.runs.redo import reading
+from vidnst.runs.redo import with_dependents
 from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, fallback_modes
 
 
@@ -93,7 +93,7 @@ class ShotMemory:
             for state, memory_mode in known.items()
             if memory_mode is None or memory_mode.pixel_relevant != most.pixel_relevant
         }
-        gone = reading(nodes, unlike) & known.keys()
+        gone = with_dependents(nodes, unlike) & known.keys()
         if len(gone) < len(known):
             self._paints[shot] = most.pixel_relevant
         if not gone:

@@ -5,7 +5,7 @@ from vidnst.runs.disk_space import check_free_space, required_bytes
 from vidnst.runs.event_log import LogReader, read_events
 from vidnst.runs.folder_lock import lock_holder
 from vidnst.runs.layout import RunLayout, holds_run, run_folder_of
-from vidnst.runs.manifest import Look, Manifest, StyleMark
+from vidnst.runs.manifest import Look, Manifest, StyleRecord
 from vidnst.runs.plan_record import RunPlan
 from vidnst.runs.run_log import RunLog
 from vidnst.runs.run_store import DoneRecord, RunStore
@@ -20,7 +20,7 @@ __all__ = [
     "RunLog",
     "RunPlan",
     "RunStore",
-    "StyleMark",
+    "StyleRecord",
     "Writer",
     "check_free_space",
     "holds_run",

@@ -22,7 +22,7 @@ _THREADS = 3
 """That make files side by side: mostly they wait for the disk, and pictures are compressed without the GIL."""
 
 
-class WriteLimits:
+class WriteBudget:
     """So many bytes that may wait to be written, whoever they belong to."""
 
     def __init__(self, most_bytes: int) -> None:
@@ -44,7 +44,7 @@ class WriteLimits:
             self._changed.notify_all()
 
 
-PROCESS_LIMITS = WriteLimits(_MOST_BYTES)
+PROCESS_BUDGET = WriteBudget(_MOST_BYTES)
 """Of this process: clips of a batch have it together, since they share its memory."""
 
 
@@ -85,9 +85,9 @@ class Writer:
         room: for what waits; None takes this process's.
     """
 
-    def __init__(self, store: RunStore, *, room: WriteLimits | None = None) -> None:
+    def __init__(self, store: RunStore, *, room: WriteBudget | None = None) -> None:
         self._store = store
-        self._room = room or PROCESS_LIMITS
+        self._room = room or PROCESS_BUDGET
         self._changed = threading.Condition()
         self._queue: list[_Task] = []
         self._waiting: set[NodeId] = set()

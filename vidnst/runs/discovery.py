@@ -1,4 +1,4 @@
-"""What folders hold: runs, and batches of them. Read only, without locks."""
+"""Finds the runs and batches in a folder, without locks; nothing is written."""
 
 import json
 import os
@@ -9,15 +9,14 @@ from typing import Any
 
 from vidnst.errors import RunError
 from vidnst.runs import holds_run, lock_holder
-from vidnst.runs.layout import locate_run
-from vidnst.runs.status import is_plain
+from vidnst.runs.layout import is_regular_file, locate_run
 
-_LONGEST_JOBS = 64 << 20
+_MAX_JOBS_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class BatchJob:
-    """A clip of a batch, as its state folder says."""
+    """A job of a batch, as the batch's state folder has it."""
 
     name: str
     source: str = ""
@@ -30,22 +29,22 @@ class BatchJob:
 
 
 def holds_batch(folder: Path) -> bool:
-    """Whether the folder holds the state of a batch."""
-    return is_plain(folder / "jobs.json")
+    """True if the folder is the state folder of a batch."""
+    return is_regular_file(folder / "jobs.json")
 
 
 def read_batch(folder: Path) -> list[BatchJob]:
-    """The jobs of a batch's state folder.
+    """Read the jobs of a batch from its state folder.
 
     Raises:
         RunError: its `jobs.json` cannot be read.
     """
     path = folder / "jobs.json"
     try:
-        if path.stat().st_size > _LONGEST_JOBS:
+        if path.stat().st_size > _MAX_JOBS_BYTES:
             raise ValueError("over 64 MiB")
-        listed = json.loads(path.read_bytes())
-        jobs = listed.get("jobs") if isinstance(listed, dict) else listed
+        content = json.loads(path.read_bytes())
+        jobs = content.get("jobs") if isinstance(content, dict) else content
         if not isinstance(jobs, list):
             raise ValueError("no list of jobs")
     except (OSError, ValueError, RecursionError) as error:
@@ -67,7 +66,7 @@ def _job(values: Mapping[str, Any]) -> BatchJob:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch, as its state folder shows it."""
+    """A batch, as its state folder has it."""
 
     name: str
     jobs: tuple[BatchJob, ...]
@@ -77,56 +76,59 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class RunListing:
-    """What a folder holds: one run, several, batches."""
+    """The runs and batches in a folder."""
 
     runs: tuple[Path, ...]
     batches: tuple[Batch, ...] = ()
     is_run: bool = False
-    """Whether the folder is itself the run."""
+    """True if the folder itself is the run."""
     errors: tuple[str, ...] = ()
-    """What cannot be read."""
+    """Why parts of it cannot be read."""
 
 
-def look_at(folder: Path) -> RunListing:
-    """What a run folder, an output beside its run folder, a batch's state folder or job file, or a folder with such
-    folders in it holds.
+def find_runs(folder: Path) -> RunListing:
+    """Find the runs and batches that a user means by a path.
+
+    Args:
+        folder: a run folder, an output next to its run folder, the state folder or the job file of a batch, or a folder
+            that contains such folders.
 
     Raises:
-        RunError: nothing of the kind is there, or a batch's state cannot be read.
+        RunError: there is no such folder, or the state of a batch cannot be read.
     """
     folder = Path(os.path.abspath(folder))
     if run := locate_run(folder):
         return RunListing((run,), is_run=True)
     for state in (folder, folder.with_suffix(".batch") if folder.name else folder):
         if holds_batch(state):
-            batch, runs = _batch(state)
+            batch, runs = _read_batch_runs(state)
             return RunListing(runs, (batch,))
     if not folder.is_dir():
         raise RunError(f"there is no {folder}", "give a run folder (it ends in .vidnst), or a folder with some in it")
-    return _inside(folder)
+    return _find_below(folder)
 
 
-def _batch(folder: Path) -> tuple[Batch, tuple[Path, ...]]:
+def _read_batch_runs(folder: Path) -> tuple[Batch, tuple[Path, ...]]:
     jobs = tuple(read_batch(folder))
     runs = (Path(os.path.abspath(folder.parent / job.run_folder)) for job in jobs if job.run_folder)
-    there = tuple(run for run in dict.fromkeys(runs) if holds_run(run))
-    return Batch(folder.name, jobs, lock_holder(folder / "lock") or ""), there
+    begun = tuple(run for run in dict.fromkeys(runs) if holds_run(run))
+    return Batch(folder.name, jobs, lock_holder(folder / "lock") or ""), begun
 
 
-def _inside(folder: Path) -> RunListing:
-    """Runs and batches right inside a folder, with those runs of batches that are below it; no links."""
-    found: dict[Path, None] = {}
+def _find_below(folder: Path) -> RunListing:
+    """The runs and batches directly in a folder, and those runs of the batches that are below it; links are skipped."""
+    runs: dict[Path, None] = {}
     batches, errors = [], []
     for path in sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)):
         if holds_run(path):
-            found[path] = None
+            runs[path] = None
         elif path.name.endswith(".batch") and holds_batch(path):
             try:
-                batch, runs = _batch(path)
-            except RunError as error:  # a batch that cannot be read hides nothing else
+                batch, batch_runs = _read_batch_runs(path)
+            except RunError as error:  # it must not hide the others
                 errors.append(str(error))
                 continue
             batches.append(batch)
-            below = folder.resolve()  # whoever named the folder has not named what is elsewhere
-            found.update(dict.fromkeys(run for run in runs if run.resolve().is_relative_to(below)))
-    return RunListing(tuple(found), tuple(batches), errors=tuple(errors))
+            root = folder.resolve()  # the user has named this folder, and nothing elsewhere
+            runs.update(dict.fromkeys(run for run in batch_runs if run.resolve().is_relative_to(root)))
+    return RunListing(tuple(runs), tuple(batches), errors=tuple(errors))

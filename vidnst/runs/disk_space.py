@@ -1,26 +1,28 @@
-"""How much disk a run takes, and how much disk and memory this machine has."""
+"""Disk space that a run takes, and disk space and memory that this machine has."""
 
 import os
 import shutil
 from pathlib import Path
 
 from vidnst.errors import DiskFullError
+from vidnst.formatting import format_gigabytes
 
 SLACK_BYTES = 64 << 20
-"""Of a run folder, for what is not pictures."""
+"""For everything in a run folder that is no frame or state."""
+_MAX_FILES = 1_000_000
 
 
 def required_bytes(*, frames: int, width: int, height: int, states: int, bits: int = 8, more_bits: int = 0) -> int:
-    """Bytes that a run folder may come to hold.
+    """Bytes that a run folder needs at most.
 
-    Stylized pictures hardly compress, so a frame is counted at its raw size.
+    Stylized images hardly compress, so a frame is counted at its raw size.
 
     Args:
-        frames: how many will be rendered and kept until they are encoded.
+        frames: number of frames that are rendered and kept until they are encoded.
         width, height: their size in pixels.
-        states: how many states are kept at once, 6 bytes a pixel.
-        bits: per channel of a frame.
-        more_bits: per channel of all further pictures of it that are kept.
+        states: number of states that are kept at once, 6 bytes a pixel.
+        bits: bits per channel of a frame.
+        more_bits: bits per channel of all further images of a frame that are kept.
     """
     pixels = width * height
     return frames * pixels * 3 * (bits + more_bits) // 8 + states * pixels * 6 + SLACK_BYTES
@@ -28,27 +30,27 @@ def required_bytes(*, frames: int, width: int, height: int, states: int, bits: i
 
 def free_bytes(folder: Path) -> int:
     """Bytes that are free on the disk of a folder, which need not exist yet."""
-    return shutil.disk_usage(_there(folder)).free
+    return shutil.disk_usage(_existing_parent(folder)).free
 
 
 def file_system(folder: Path) -> int:
-    """A number of the file system on which a folder is, or would be made."""
-    return _there(folder).stat().st_dev
+    """A number that identifies the file system on which a folder is, or would be made."""
+    return _existing_parent(folder).stat().st_dev
 
 
-def _there(folder: Path) -> Path:
+def _existing_parent(folder: Path) -> Path:
     """The folder, or the nearest one above it that exists."""
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    return place
+    parent = folder.absolute()
+    while not parent.exists():
+        parent = parent.parent
+    return parent
 
 
 def check_free_space(folder: Path, needed_bytes: int) -> None:
-    """Refuse to begin what will not fit.
+    """Make sure that a run fits on the disk.
 
     Args:
-        folder: where it is to be written; need not exist yet.
+        folder: the run folder, which need not exist yet.
         needed_bytes: see `required_bytes`.
 
     Raises:
@@ -57,13 +59,13 @@ def check_free_space(folder: Path, needed_bytes: int) -> None:
     free = free_bytes(folder)
     if free < needed_bytes:
         raise DiskFullError(
-            f"the render may need {needed_bytes / 1e9:.1f} GB in {folder} and {free / 1e9:.1f} GB are free",
-            "make room, choose another folder with --work-dir, or render smaller with --size",
+            f"the render may need {format_gigabytes(needed_bytes)} in {folder} and {format_gigabytes(free)} are free",
+            "free some space, choose another folder with --work-dir, or render smaller with --size",
         )
 
 
 def host_bytes() -> int | None:
-    """Bytes of memory that this machine has free, or has at all where that is not told; None where nothing is."""
+    """Bytes of memory that this machine has available, else its whole memory; None if neither is known."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             fields = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
@@ -71,3 +73,21 @@ def host_bytes() -> int | None:
     except (OSError, KeyError, ValueError):
         pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
         return pages * os.sysconf("SC_PAGE_SIZE") if pages > 0 else None
+
+
+def folder_bytes(folder: Path) -> int | None:
+    """Bytes that a folder takes up, links not followed; None if it cannot be read or has more than a million files."""
+    total = files = 0
+    try:
+        for _, _, names, descriptor in os.fwalk(folder):
+            files += len(names)
+            if files > _MAX_FILES:
+                return None
+            for name in names:
+                try:
+                    total += os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_size
+                except FileNotFoundError:  # a render deletes files meanwhile
+                    continue
+    except OSError:
+        return None
+    return total

@@ -1,4 +1,4 @@
-"""The log of a run: one JSON object per line, only ever added to."""
+"""The event log of a run: one JSON object per line, to which events are only ever added."""
 
 import json
 import math
@@ -12,24 +12,24 @@ from typing import Any, BinaryIO
 from vidnst.atomic_write import translate_os_errors
 from vidnst.errors import RunError
 
-_LONGEST_LINE = 1 << 20
-_AT_ONCE = 1000
-"""Events that a reader gives at a time: those of a whole log took 14 kB for each frame."""
+_MAX_LINE_BYTES = 1 << 20
+_BATCH_EVENTS = 1000
+"""Events that a reader returns at a time: all of a long log at once would take 14 kB of memory for each frame."""
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """The events of a log, oldest first. Lines that are no JSON objects are passed over: what they said did not happen.
+    """Read the events of a log, oldest first. Lines that are no JSON objects are skipped, as if nothing had happened.
 
     Raises:
-        RunError: a line of more than 1 MiB, so that this is no log of ours, or no file.
+        RunError: a line has more than 1 MiB, so that this is no event log, or the file cannot be read.
     """
     try:
         opened = path.open("rb")
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}", "start afresh with --restart") from error
     with opened as file:
-        while line := file.readline(_LONGEST_LINE + 1):
-            if len(line) > _LONGEST_LINE:
+        while line := file.readline(_MAX_LINE_BYTES + 1):
+            if len(line) > _MAX_LINE_BYTES:
                 raise RunError(f"{path} is damaged: it has a line of over 1 MiB", "start afresh with --restart")
             try:
                 event = json.loads(line)
@@ -40,10 +40,10 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
 
 
 class LogReader:
-    """Reads a log that others still write, from where it was left off. Needs no lock.
+    """Reads the events that were added to a log since the last time, while other processes write it. Needs no lock.
 
     Args:
-        path: of the log, which need not be there yet.
+        path: the log, which need not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,27 +51,30 @@ class LogReader:
         self._offset = 0
         self._file: tuple[int, int] | None = None
 
-    def news(self) -> tuple[bool, list[dict[str, Any]]]:
-        """Whether another log begins, so that all that was read before is void, and the next events; none: no news.
+    def read_new(self) -> tuple[bool, list[dict[str, Any]]]:
+        """Read the next events, at most 1000 at a time; none if nothing was added.
 
-        A last line without an end is left for the next time; what is no JSON object is passed over.
+        A last line without an end is left for the next time; what is no JSON object is skipped.
+
+        Returns:
+            True if another log has replaced the one that was read before, so that its events are void; and the events.
         """
         try:
             with self._path.open("rb") as file:
                 status = os.fstat(file.fileno())
-                this = (status.st_dev, status.st_ino)
-                anew = this != self._file or status.st_size < self._offset
-                self._file, self._offset = this, 0 if anew else self._offset
+                identity = (status.st_dev, status.st_ino)
+                is_new = identity != self._file or status.st_size < self._offset
+                self._file, self._offset = identity, 0 if is_new else self._offset
                 file.seek(self._offset)
-                return anew, list(self._lines(file))
+                return is_new, list(self._lines(file))
         except OSError:
-            anew, self._file, self._offset = self._file is not None, None, 0
-            return anew, []
+            is_new, self._file, self._offset = self._file is not None, None, 0
+            return is_new, []
 
     def _lines(self, file: BinaryIO) -> Iterator[dict[str, Any]]:
-        given = 0
-        while given < _AT_ONCE and (line := file.readline(_LONGEST_LINE + 1)):
-            if not line.endswith(b"\n") and len(line) <= _LONGEST_LINE:
+        count = 0
+        while count < _BATCH_EVENTS and (line := file.readline(_MAX_LINE_BYTES + 1)):
+            if not line.endswith(b"\n") and len(line) <= _MAX_LINE_BYTES:
                 return
             self._offset += len(line)
             try:
@@ -79,14 +82,14 @@ class LogReader:
             except (ValueError, RecursionError):
                 continue
             if isinstance(event, dict):
-                given += 1
+                count += 1
                 yield event
 
 
 class EventLog:
-    """A log that is open for adding, by any thread. Needs the folder's lock.
+    """Adds events to a log, from any thread. Needs the folder's lock.
 
-    A last line that was cut off by a kill is removed on opening.
+    A last line that a kill cut off is removed on opening.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,25 +101,25 @@ class EventLog:
 
     def _repair(self) -> int:
         end = size = os.fstat(self._descriptor).st_size
-        tail = os.pread(self._descriptor, _LONGEST_LINE, max(0, size - _LONGEST_LINE))
+        tail = os.pread(self._descriptor, _MAX_LINE_BYTES, max(0, size - _MAX_LINE_BYTES))
         end -= len(tail) - (tail.rfind(b"\n") + 1)
         if end < size:
             os.ftruncate(self._descriptor, end)
         return end
 
     def append(self, kind: str, facts: Mapping[str, Any], *, durable: bool = True) -> None:
-        """Add an event: see `extend`."""
+        """Add one event, as `extend` does."""
         self.extend([(kind, facts)], durable=durable)
 
     def extend(self, events: Iterable[tuple[str, Mapping[str, Any]]], *, durable: bool = True) -> None:
         """Add events with the present time, all of them or none.
 
         Args:
-            events: of each what happened, and JSON values; numbers that JSON lacks (NaN, infinity) become null.
+            events: the kind and the facts of each, as JSON values; numbers that JSON lacks (NaN, infinity) become null.
             durable: whether to wait until they are on the disk.
 
         Raises:
-            DiskFullError: no space left; the log is as it was before.
+            DiskFullError, OutputError: they cannot be written; the log is as it was before.
         """
         now = round(time.time(), 3)
         lines = b"".join(_line({"time": now, "kind": kind, **facts}) for kind, facts in events)
@@ -142,14 +145,14 @@ class EventLog:
 
 
 def _line(event: Mapping[str, Any]) -> bytes:
-    return json.dumps(_plain(event), separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    return json.dumps(_to_json(event), separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_to_json(item) for item in value]
     return value

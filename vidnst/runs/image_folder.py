@@ -13,7 +13,7 @@ from vidnst.atomic_write import remove_parts, translate_os_errors, write_atomica
 from vidnst.runs.layout import FrameFolder, frame_name, refuse_link
 
 
-class PictureFolder:
+class ImageFolder:
     """The folder `before` or `finished` of a run that this process has locked. Different frames may be written by
     different threads.
 

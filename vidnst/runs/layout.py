@@ -15,6 +15,7 @@ lock           held by the process that works here
 
 import os
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -98,6 +99,10 @@ class RunLayout:
         """Frame `index` of the source as the viewer sees it, in a run with these settings."""
         return self.frame(index, "finished" if config.finishes else "frames")
 
+    def find_frame(self, index: int) -> Path | None:
+        """Frame `index` of the source as the viewer sees it, else as it was rendered; None where neither is a file."""
+        return next(filter(is_regular_file, (self.frame(index, "finished"), self.frame(index))), None)
+
     def mask(self, region: str, index: int) -> Path:
         """A region's mask of frame `index` of the source, as a PNG."""
         return self.folder / "masks" / region / frame_name(index)
@@ -136,6 +141,14 @@ def locate_run(path: Path) -> Path | None:
 def run_name(folder: Path) -> str:
     """The name of a run for users: its output's."""
     return folder.name.removesuffix(_SUFFIX) or str(folder)
+
+
+def is_regular_file(path: Path) -> bool:
+    """True if a path is a file, and neither it nor its folder is a link, in a folder that may come from elsewhere."""
+    try:
+        return stat.S_ISDIR(path.parent.lstat().st_mode) and stat.S_ISREG(path.lstat().st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def is_own_name(name: str) -> bool:

@@ -17,7 +17,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class StyleMark(_Record):
+class StyleRecord(_Record):
     """A style picture of a run."""
 
     path: str
@@ -42,7 +42,7 @@ class Look(_Record):
     """The sections of the configuration that decide the picture, as plain JSON values."""
     source: str
     """Fingerprint."""
-    styles: tuple[StyleMark, ...]
+    styles: tuple[StyleRecord, ...]
     masks: dict[str, str] = {}
     """Fingerprint of each region's mask."""
     backbone: str = "vgg19"
@@ -134,7 +134,7 @@ def _word(values: Mapping[str, Any], key: str) -> str:
     return "none" if values[key] is None else str(values[key])
 
 
-def _style_changes(old: Sequence[StyleMark], new: Sequence[StyleMark]) -> Iterator[str]:
+def _style_changes(old: Sequence[StyleRecord], new: Sequence[StyleRecord]) -> Iterator[str]:
     if len(old) != len(new):
         yield f"{len(old)} styles -> {len(new)}"
         return

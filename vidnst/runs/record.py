@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vidnst.runs.layout import RunLayout, locate_run
 from vidnst.runs.plan_record import RunPlan
-from vidnst.runs.request import Request, recall_request
+from vidnst.runs.request import Request, load_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +38,4 @@ def find_record(path: Path) -> RunRecord | None:
     folder = locate_run(path)
     if folder is None:
         return None
-    return RunRecord(folder, recall_request(folder, {}), RunPlan.read(folder))
+    return RunRecord(folder, load_request(folder, {}), RunPlan.read(folder))

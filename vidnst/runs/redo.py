@@ -1,4 +1,4 @@
-"""Which frames of a run are to be made again: because they failed, or because somebody asks for it."""
+"""Frames of a run that are made again, because they failed or because the user asks for it."""
 
 import re
 import shlex
@@ -8,35 +8,37 @@ from pathlib import Path
 
 from vidnst.errors import ConfigError, FramesFailedError, RangeError
 from vidnst.events import OnEvent, Warned, ignore
-from vidnst.farm.plan import FlowId, Node, NodeId, StateId
+from vidnst.farm.messages import node_name
+from vidnst.farm.plan import Node, NodeId, StateId
 from vidnst.runs import RunLog, RunStore
 
-_MOST = 1 << 24
-"""Frames that a list may name."""
+_MAX_FRAMES = 1 << 24
+"""Frames that one item of a list may name."""
 
 
-def parse_frames(text: str) -> tuple[int, ...]:
-    """Frames out of a text like `7,30-35`, both ends included; ascending, each once.
+def parse_frame_list(text: str) -> tuple[int, ...]:
+    """Parse frames in a text like `7,30-35`, both ends included; ascending, each once.
 
     Raises:
-        ConfigError: it is no such text.
+        ConfigError: the text is no such list.
     """
     frames: set[int] = set()
     for part in text.split(","):
-        found = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
-        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
-        if first > last or last - first >= _MOST:
+        match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > last or last - first >= _MAX_FRAMES:
             raise ConfigError(f"--redo {text!r} is no list of frames", "write for example --redo 7,30-35")
         frames.update(range(first, last + 1))
     return tuple(sorted(frames))
 
 
-def spans(frames: Iterable[int]) -> str:
-    """Frames as a text that `parse_frames` reads: `7, 30-35`."""
+def format_frame_list(frames: Iterable[int]) -> str:
+    """Format frames as a text that `parse_frame_list` reads: `7, 30-35`."""
     ordered = sorted(set(frames))
-    cuts = [0, *(place for place, (one, two) in enumerate(pairwise(ordered), 1) if two != one + 1), len(ordered)]
-    parts = [ordered[first:stop] for first, stop in pairwise(cuts) if first < stop]
-    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
+    gaps = (position for position, (one, two) in enumerate(pairwise(ordered), start=1) if two != one + 1)
+    edges = [0, *gaps, len(ordered)]
+    runs = [ordered[first:stop] for first, stop in pairwise(edges) if first < stop]
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def redo_frames(
@@ -48,84 +50,76 @@ def redo_frames(
     end: int,
     on_event: OnEvent = ignore,
 ) -> None:
-    """Have a run forget frames, in all their passes, and what depends on them; they are made again like others.
+    """Mark frames, in all their passes, and what depends on them as unfinished, so that they are made again.
 
     Args:
         store: the run.
-        plans: of its shots, each in its order.
+        plans: the plans of its shots, each in its order.
         frames: indices of the whole source.
         start, end: the run's range.
-        on_event: hears how many there are.
+        on_event: receives a warning with the number of nodes that are made again.
 
     Raises:
-        RangeError: a frame is not of the run.
+        RangeError: a frame is outside the run's range.
     """
-    if strange := sorted(frame for frame in frames if not start <= frame < end):
-        raise RangeError(f"frame {strange[0]} cannot be redone: the run has frames {start} to {end - 1}")
-    asked, forgotten, anew = set(frames), set[StateId](), 0
+    if outside := sorted(frame for frame in frames if not start <= frame < end):
+        raise RangeError(f"frame {outside[0]} cannot be redone: the run has frames {start} to {end - 1}")
+    chosen, marked, without_state = set(frames), set[StateId](), 0
     for plan in plans:
         nodes = list(plan)
         before = store.finished_states(nodes)
-        gone = depending(nodes, asked)
-        store.forget(gone, frames=asked)
-        forgotten |= gone
-        anew += len(before - store.finished_states(nodes) - gone)
-    store.forget_finished(asked)
-    text = f"frames {spans(asked)} are rendered again, {len(forgotten)} pieces of work with what depends on them"
-    if anew:
-        text += (
-            f", and {anew} more whose states are no longer there (with output.keep_frames from the start they would be)"
-        )
+        dependents = dependents_of_frames(nodes, chosen)
+        store.forget(dependents, frames=chosen)
+        marked |= dependents
+        without_state += len(before - store.finished_states(nodes) - dependents)
+    store.forget_finished(chosen)
+    text = f"frames {format_frame_list(chosen)} are rendered again, {len(marked)} nodes with all that depend on them"
+    if without_state:
+        text += f", and {without_state} more whose states were deleted (output.keep_frames from the start keeps them)"
     on_event(Warned(text))
 
 
-def depending(nodes: Iterable[Node], frames: Collection[int]) -> set[StateId]:
-    """The states of frames, and those that read them directly or through others. A plan in its order."""
+def dependents_of_frames(nodes: Iterable[Node], frames: Collection[int]) -> set[StateId]:
+    """The states of frames, and those that read them directly or through others, of a plan in its order."""
     states = [node for node in nodes if isinstance(node.id, StateId)]
-    return reading(states, {node.id for node in states if node.id.frame in frames})
+    return with_dependents(states, {node.id for node in states if node.id.frame in frames})
 
 
-def reading(nodes: Iterable[Node], roots: Collection[NodeId]) -> set[StateId]:
-    """Some states of a plan, and those that read them directly or through others. The plan in its order."""
-    found: set[StateId] = set()
+def with_dependents(nodes: Iterable[Node], roots: Collection[NodeId]) -> set[StateId]:
+    """Some states of a plan in its order, and those that read them directly or through others."""
+    dependents: set[StateId] = set()
     for node in nodes:
-        if isinstance(node.id, StateId) and (node.id in roots or not found.isdisjoint(node.states)):
-            found.add(node.id)
-    return found
+        if isinstance(node.id, StateId) and (node.id in roots or not dependents.isdisjoint(node.states)):
+            dependents.add(node.id)
+    return dependents
 
 
 def frames_failed(
     given_up: Mapping[NodeId, tuple[str, NodeId | None]], folder: Path, *, frames: int
 ) -> FramesFailedError:
-    """What to tell of a run in which nodes were given up: how many frames, which, why, and what to do.
+    """The error for a run in which nodes were given up: how many frames, which, why, and what to do.
 
     Args:
-        given_up: for each node one line about what went wrong, and the node at which it did, where it is another.
-        folder: the run's.
-        frames: of the whole run.
+        given_up: for each node one line about what went wrong, and the node at which it did, if it is another.
+        folder: the run folder.
+        frames: number of frames of the whole run.
     """
     missing = sorted({node.frame for node in given_up if isinstance(node, StateId)})
     failed = [(node, error) for node, (error, because) in given_up.items() if because is None]
     root, error = failed[0] if failed else next((node, error) for node, (error, _) in given_up.items())
     others = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
     return FramesFailedError(
-        f"{len(missing)} of {frames} frames failed ({spans(missing)}) because {node_name(root)}{others} did: {error};"
-        " all else is finished and kept",
-        f"try these again with: vidnst retry {shlex.quote(str(folder))}",
+        f"{len(missing)} of {frames} frames failed ({format_frame_list(missing)}) because"
+        f" {node_name(root)}{others} did: {error}; everything else is finished and kept",
+        f"retry these with: vidnst retry {shlex.quote(str(folder))}",
         frames=tuple(missing),
     )
 
 
-def node_name(node: NodeId) -> str:
-    """A node as a user knows it."""
-    if isinstance(node, FlowId):
-        return f"the motion from frame {node.frame} to frame {node.reference}"
-    return f"frame {node.frame}" + (f" in pass {node.pass_index}" if node.pass_index else "")
-
-
 def report_suspects(folder: Path, on_event: OnEvent) -> None:
-    """Tell which frames look wrong, this session's and earlier ones'."""
-    if wrong := dict(sorted(RunLog.read(folder).suspects.items())):
-        frame, why = next(iter(wrong.items()))
-        looks = "frame looks wrong and is" if len(wrong) == 1 else "frames look wrong and are"
-        on_event(Warned(f"{len(wrong)} {looks} kept as is: {spans(wrong)}; frame {frame}: {why}"))
+    """Warn of the frames that look wrong, those of earlier sessions included."""
+    if suspects := dict(sorted(RunLog.read(folder).suspects.items())):
+        frame, problem = next(iter(suspects.items()))
+        subject = "frame looks wrong and is" if len(suspects) == 1 else "frames look wrong and are"
+        listed = format_frame_list(suspects)
+        on_event(Warned(f"{len(suspects)} {subject} kept as is: {listed}; frame {frame}: {problem}"))

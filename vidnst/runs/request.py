@@ -31,7 +31,7 @@ class Request:
         return self.work_dir or run_folder_of(self.output)
 
 
-def recall_request(folder: Path, farm: Mapping[str, Any]) -> Request:
+def load_request(folder: Path, farm: Mapping[str, Any]) -> Request:
     """The request that a run folder (or the output beside it) remembers.
 
     Args:

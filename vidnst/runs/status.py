@@ -1,28 +1,29 @@
-"""How renders are getting on, read from their run folders while others work there: without locks, writing nothing."""
+"""The state of renders, read from their run folders while other processes work there: no locks, nothing is written."""
 
-import os
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from vidnst.errors import RunError
 from vidnst.runs import LogReader, Manifest, RunLayout, RunLog, RunPlan, holds_run, lock_holder
-from vidnst.runs.layout import run_name
+from vidnst.runs.disk_space import folder_bytes
+from vidnst.runs.layout import is_regular_file, run_name
 from vidnst.runs.run_log import Note
 
+_SHOWN_NOTES = 8
 RunState = Literal["waiting", "running", "stopped", "finished", "failed", "damaged"]
 _SIZE_SECONDS = 15.0
-_MOST_FILES = 1_000_000
-_EARLY = 48
-"""Frames into an output at most, of the one that is shown."""
+"""Time between two looks at the size of a folder."""
+_MAX_PREVIEW_FRAME = 48
+"""How far into an output the frame may lie that is its preview: a later one takes long to reach."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """A worker of a run's last session."""
+    """A worker of the last session of a run."""
 
     name: str
     frames: int
@@ -31,243 +32,202 @@ class WorkerStatus:
     """For each second of computing."""
     failures: int
     last: float
-    """When it was heard of last, seconds since 1970."""
+    """Time of its last event, seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """A run, as its folder shows it."""
+    """The state of a run, as its folder shows it."""
 
     name: str
     folder: str
     state: RunState
-    """waiting: nothing is there yet. stopped: it can be resumed, and nobody works on it."""
+    """waiting: the folder holds no run yet. stopped: it can be resumed, and no process works on it."""
     message: str = ""
-    """How its last session ended, or what is wrong with the folder."""
+    """The end of its last session in a sentence, or what is wrong with the folder."""
     holder: str = ""
-    """Process and host that work here."""
+    """Process and host that work on it."""
     stage: str = ""
-    """What it does besides rendering."""
+    """What it is doing besides rendering."""
     source: str = ""
     output: str = ""
     frames: int | None = None
-    """Of the range; None while it is not known."""
+    """Number of frames of the range; None while it is unknown."""
     frames_done: int = 0
     per_second: float | None = None
     """Frames per second of the last session."""
     eta_seconds: float | None = None
-    """Until the last frame is rendered; None where nobody works on it, or it is not known."""
+    """Time until the last frame is rendered; None if no process works on it, or it is unknown."""
     workers: tuple[WorkerStatus, ...] = ()
     failures: tuple[Note, ...] = ()
-    """The last ones."""
+    """The latest ones."""
     warnings: tuple[Note, ...] = ()
     failed_frames: tuple[int, ...] = ()
-    """Given up."""
+    """Frames that were given up."""
     repeated_frames: tuple[int, ...] = ()
     """Frames of the source that do not decode."""
     last_frame: int | None = None
-    """The one that was finished last and is in the folder."""
+    """The frame that was finished last and is in the folder."""
     shown_frame: int | None = None
-    """The one whose picture stands for the run: `last_frame`, or one of the output where the folder keeps none."""
+    """The frame whose image stands for the run: `last_frame`, or one of the output where the folder keeps none."""
     updated: float = 0.0
     """Time of the last event, seconds since 1970."""
     bytes: int | None = None
-    """Of the folder."""
+    """Size of the folder."""
     report: bool = False
-    """Whether there is a report.html."""
+    """True if the folder has a report.html."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """JSON values."""
         return asdict(self)
 
 
 @dataclass(slots=True)
-class _Watched:
-    log: LogReader
-    tally: RunLog = field(default_factory=RunLog)
-    size: int | None = None
-    sized: float = -1e9
-    plan: tuple[int, tuple[int, int] | None] = (0, None)
-    """Time of change of plan.json, and the range of frames that it has."""
+class _RunCache:
+    """What was read of a run, and when the files changed that it was read from."""
+
+    reader: LogReader
+    log: RunLog = field(default_factory=RunLog)
+    size_bytes: int | None = None
+    size_read_at: float = float("-inf")
+    range: tuple[int, int] | None = None
+    plan_time: int = 0
     manifest: Manifest | None = None
     manifest_time: int = 0
 
-    def catch_up(self) -> None:
-        """Add up what the log has by now."""
+    def read_log(self) -> None:
+        """Fold in the events that were added to the log."""
         events: list[dict[str, Any]] = [{}]
         while events:
-            anew, events = self.log.news()
-            if anew:
-                self.tally = RunLog()
+            is_new_log, events = self.reader.read_new()
+            if is_new_log:
+                self.log = RunLog()
             for event in events:
-                self.tally.add(event)
+                self.log.add(event)
+
+    def read_manifest(self, folder: Path) -> Manifest:
+        """The run's manifest, read again if it has changed."""
+        changed = modification_time_ns(RunLayout(folder).manifest)
+        if self.manifest is None or changed != self.manifest_time:
+            self.manifest, self.manifest_time = Manifest.read(folder), changed
+        return self.manifest
+
+    def read_range(self, folder: Path) -> tuple[int, int] | None:
+        """The frames that the run has planned, read again if the plan has changed; None where nothing is planned."""
+        changed = modification_time_ns(RunLayout(folder).plan)
+        if changed != self.plan_time:
+            plan = RunPlan.read(folder)
+            self.range, self.plan_time = None if plan is None else (plan.start, plan.end), changed
+        return self.range
+
+    def read_size(self, folder: Path) -> int | None:
+        """Bytes that the folder takes up, counted again from time to time."""
+        if time.monotonic() - self.size_read_at > _SIZE_SECONDS:
+            self.size_bytes, self.size_read_at = folder_bytes(folder), time.monotonic()
+        return self.size_bytes
 
 
-class Watcher:
-    """Looks at runs again and again; what was read once is not read again. Not to be shared by threads."""
+class RunMonitor:
+    """Reads the status of runs repeatedly, and only what has changed since the last time. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._seen: dict[Path, _Watched] = {}
+        self._caches: dict[Path, _RunCache] = {}
 
-    def look(self, folder: Path) -> RunStatus:
-        """A run as it is now; a folder that is no run, or a damaged one, has a state that says so."""
-        name = run_name(folder)
+    def status(self, folder: Path) -> RunStatus:
+        """The present state of a run; a folder that is no run, or a damaged one, has a state that says so."""
         if not holds_run(folder):
-            return RunStatus(name, str(folder), "waiting")
-        seen = self._seen.setdefault(folder, _Watched(LogReader(RunLayout(folder).log)))
+            return RunStatus(run_name(folder), str(folder), "waiting")
+        cache = self._caches.setdefault(folder, _RunCache(LogReader(RunLayout(folder).log)))
         try:
-            return self._status(folder, name, seen)
+            return _read_status(folder, cache)
         except RunError as error:
-            return RunStatus(name, str(folder), "damaged", message=str(error))
+            return RunStatus(run_name(folder), str(folder), "damaged", message=str(error))
 
-    def tally(self, folder: Path) -> RunLog:
-        """The sum of a run's log, as the last `look` read it."""
-        seen = self._seen.get(folder)
-        return seen.tally if seen else RunLog()
+    def log(self, folder: Path) -> RunLog:
+        """The sum of a run's log, as the last call of `status` read it."""
+        cache = self._caches.get(folder)
+        return cache.log if cache else RunLog()
 
-    def forget(self, others_than: Iterable[Path]) -> None:
-        """Remember only these folders."""
-        kept = set(others_than)
-        self._seen = {folder: seen for folder, seen in self._seen.items() if folder in kept}
-
-    def _status(self, folder: Path, name: str, seen: _Watched) -> RunStatus:
-        holder = lock_holder(RunLayout(folder).lock) or ""  # before the log: what it writes at its end is then read
-        seen.catch_up()
-        tally, manifest, range_ = seen.tally, _manifest(folder, seen), _range(folder, seen)
-        frames = None if range_ is None else range_[1] - range_[0]
-        state, message = _state(tally, holder)
-        last = _last_frame(folder, tally)
-        kept = state == "finished" and last is None and range_ is not None and holds_output(Path(manifest.output))
-        pace = tally.frames_per_second
-        left = None if frames is None else max(0, frames - len(tally.done_frames))
-        return RunStatus(
-            name,
-            str(folder),
-            state,
-            message=message,
-            holder=holder,
-            stage=tally.stage if state == "running" else "",
-            source=", ".join(manifest.sources[:3]) + (", ..." if len(manifest.sources) > 3 else ""),
-            output=manifest.output,
-            frames=frames,
-            frames_done=len(tally.done_frames),
-            per_second=pace,
-            eta_seconds=left / pace if pace and left is not None and state == "running" else None,
-            workers=_workers(tally),
-            failures=tuple(tally.failures)[-8:],
-            warnings=tuple(tally.warnings)[-8:],
-            failed_frames=tuple(tally.failed_frames),
-            repeated_frames=tuple(sorted(tally.repeated_frames)),
-            last_frame=last,
-            shown_frame=early_frame(*range_) if kept and range_ is not None else last,
-            updated=tally.last_time,
-            bytes=_bytes(folder, seen),
-            report=is_plain(RunLayout(folder).report),
-        )
+    def keep_only(self, folders: Collection[Path]) -> None:
+        """Forget all other folders."""
+        self._caches = {folder: self._caches[folder] for folder in folders if folder in self._caches}
 
 
-def _state(tally: RunLog, holder: str) -> tuple[RunState, str]:
-    if holder:
-        return "running", ""
-    if tally.session_end == "finished":
-        return "finished", ""
-    if tally.session_end == "failed":
-        return "failed", tally.end_message
-    if tally.session_end == "stopped":
-        return "stopped", tally.end_message
-    return "stopped", "its process ended without a word" if tally.sessions else ""
-
-
-def _workers(tally: RunLog) -> tuple[WorkerStatus, ...]:
-    return tuple(
-        WorkerStatus(name, found.frames, found.nodes, found.nodes_per_second, found.failures, found.last_seen)
-        for name, found in sorted(tally.workers.items())
+def _read_status(folder: Path, cache: _RunCache) -> RunStatus:
+    layout = RunLayout(folder)
+    holder = lock_holder(layout.lock) or ""  # before the log, so that what a process writes at its end is read
+    cache.read_log()
+    log, manifest, frame_range = cache.log, cache.read_manifest(folder), cache.read_range(folder)
+    frames = None if frame_range is None else frame_range[1] - frame_range[0]
+    state, message = _state(log, holder)
+    last = next((index for index in reversed(log.latest_frames) if layout.find_frame(index)), None)
+    preview = last
+    if state == "finished" and last is None and frame_range is not None and is_file_or_folder(Path(manifest.output)):
+        preview = preview_frame(*frame_range)
+    pace, left = log.frames_per_second, None if frames is None else max(0, frames - len(log.done_frames))
+    return RunStatus(
+        run_name(folder),
+        str(folder),
+        state,
+        message=message,
+        holder=holder,
+        stage=log.stage if state == "running" else "",
+        source=", ".join(manifest.sources[:3]) + (", ..." if len(manifest.sources) > 3 else ""),
+        output=manifest.output,
+        frames=frames,
+        frames_done=len(log.done_frames),
+        per_second=pace,
+        eta_seconds=left / pace if pace and left is not None and state == "running" else None,
+        workers=_workers(log),
+        failures=tuple(log.failures)[-_SHOWN_NOTES:],
+        warnings=tuple(log.warnings)[-_SHOWN_NOTES:],
+        failed_frames=tuple(log.failed_frames),
+        repeated_frames=tuple(sorted(log.repeated_frames)),
+        last_frame=last,
+        shown_frame=preview,
+        updated=log.last_time,
+        bytes=cache.read_size(folder),
+        report=is_regular_file(layout.report),
     )
 
 
-def _manifest(folder: Path, seen: _Watched) -> Manifest:
-    changed = modified_ns(RunLayout(folder).manifest)
-    if seen.manifest is None or changed != seen.manifest_time:
-        seen.manifest, seen.manifest_time = Manifest.read(folder), changed
-    return seen.manifest
+def _state(log: RunLog, holder: str) -> tuple[RunState, str]:
+    """The state of a run, and a message."""
+    if holder:
+        return "running", ""
+    match log.session_end:
+        case "finished":
+            return "finished", ""
+        case "failed" | "stopped" as end:
+            return end, log.end_message
+        case _:
+            return "stopped", "its process was killed or lost its machine" if log.sessions else ""
 
 
-def _range(folder: Path, seen: _Watched) -> tuple[int, int] | None:
-    changed = modified_ns(RunLayout(folder).plan)
-    if changed != seen.plan[0]:
-        plan = RunPlan.read(folder)
-        seen.plan = changed, None if plan is None else (plan.start, plan.end)
-    return seen.plan[1]
+def _workers(log: RunLog) -> tuple[WorkerStatus, ...]:
+    return tuple(
+        WorkerStatus(name, worker.frames, worker.nodes, worker.nodes_per_second, worker.failures, worker.last_seen)
+        for name, worker in sorted(log.workers.items())
+    )
 
 
-def modified_ns(path: Path) -> int:
-    """When a file was last changed, in nanoseconds since 1970; 0 where it cannot be seen."""
+def modification_time_ns(path: Path) -> int:
+    """Time of the last change of a file, in nanoseconds since 1970; 0 if it cannot be read."""
     try:
         return path.stat().st_mtime_ns
     except OSError:
         return 0
 
 
-def _last_frame(folder: Path, tally: RunLog) -> int | None:
-    """The finished frame that is in the folder and was rendered last, as far as the log's end tells."""
-    for index in reversed(tally.latest_frames):
-        if frame_file(folder, index):
-            return index
-    return None
+def preview_frame(start: int, end: int) -> int:
+    """A frame of a range that shows what it is of, and is soon decoded: the middle one, or an earlier one."""
+    return start + min(max(0, end - start - 1) // 2, _MAX_PREVIEW_FRAME)
 
 
-def early_frame(start: int, end: int) -> int:
-    """A frame of a range that shows what it is of, and is soon reached: its middle, if that is near."""
-    return start + min(max(0, end - start - 1) // 2, _EARLY)
-
-
-def holds_output(output: Path) -> bool:
-    """Whether an output is there: a file or a folder, itself no link."""
+def is_file_or_folder(path: Path) -> bool:
+    """True if a path is a file or a folder, and itself no link."""
     try:
-        kind = output.lstat().st_mode
+        kind = path.lstat().st_mode
     except (OSError, ValueError):
         return False
     return stat.S_ISREG(kind) or stat.S_ISDIR(kind)
-
-
-def frame_file(folder: Path, index: int) -> Path | None:
-    """Where a run has frame `index` of its source as the viewer sees it, else as it was rendered; None where it has
-    neither. Nothing that a link stands for.
-    """
-    layout = RunLayout(folder)
-    for path in (layout.frame(index, "finished"), layout.frame(index)):
-        if is_plain(path):
-            return path
-    return None
-
-
-def is_plain(path: Path) -> bool:
-    """Whether it is a file, itself and its folder no links."""
-    try:
-        return stat.S_ISDIR(path.parent.lstat().st_mode) and stat.S_ISREG(path.lstat().st_mode)
-    except (OSError, ValueError):
-        return False
-
-
-def _bytes(folder: Path, seen: _Watched) -> int | None:
-    if time.monotonic() - seen.sized > _SIZE_SECONDS:
-        seen.size, seen.sized = folder_bytes(folder), time.monotonic()
-    return seen.size
-
-
-def folder_bytes(folder: Path) -> int | None:
-    """What a folder takes up, links not followed; None where it cannot be read or has more than a million files."""
-    total = files = 0
-    try:
-        for _, _, names, descriptor in os.fwalk(folder):
-            files += len(names)
-            if files > _MOST_FILES:
-                return None
-            for name in names:
-                try:
-                    total += os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_size
-                except FileNotFoundError:  # a render deletes as it goes
-                    continue
-    except OSError:
-        return None
-    return total

@@ -40,12 +40,12 @@ def render(
     if chosen.output is None:
         raise ConfigError("no output was given", "add -o OUT, for example -o out.mp4")
     config = chosen.settings()
-    from vidnst.runs.redo import parse_frames
+    from vidnst.runs.redo import parse_frame_list
     from vidnst.runs.request import Request
 
     if redo is not None and restart:
         raise ConfigError("--redo and --restart exclude each other", "leave out --redo: all frames are rendered again")
-    frames = () if redo is None else parse_frames(redo)
+    frames = () if redo is None else parse_frame_list(redo)
     sources: str | list[str] = source[0] if len(source) == 1 else source
     request = Request(sources, tuple(chosen.style or ()), chosen.output, config, chosen.work_dir)
     if dry_run:
@@ -67,11 +67,11 @@ def resume(
     verbose: opt.Verbose = False,
 ) -> None:
     """Resume a render that was stopped, killed or failed."""
-    from vidnst.runs.redo import parse_frames
-    from vidnst.runs.request import recall_request
+    from vidnst.runs.redo import parse_frame_list
+    from vidnst.runs.request import load_request
 
-    frames = () if redo is None else parse_frames(redo)
-    request = recall_request(run, opt.farm_settings(workers=workers, address=address, executor=executor))
+    frames = () if redo is None else parse_frame_list(redo)
+    request = load_request(run, opt.farm_settings(workers=workers, address=address, executor=executor))
     _run(request, overwrite=overwrite, redo=frames, as_json=as_json)
 
 
@@ -86,17 +86,17 @@ def retry(
 ) -> None:
     """Retry the failed frames of a render, with all that depends on them, and finish it."""
     from vidnst.runs import RunLog
-    from vidnst.runs.redo import spans
-    from vidnst.runs.request import recall_request
+    from vidnst.runs.redo import format_frame_list
+    from vidnst.runs.request import load_request
 
-    request = recall_request(run, opt.farm_settings(workers=workers, address=address, executor=executor))
+    request = load_request(run, opt.farm_settings(workers=workers, address=address, executor=executor))
     log = RunLog.read(request.folder)
     failed = log.failed_frames
     if log.complete:
         with progress.showing_progress(as_json=as_json) as on_event:
             on_event(Warned(f"nothing failed in {request.folder}: {request.output} is finished"))
         return
-    note = f"retrying frames {spans(failed)}" if failed else "nothing has failed so far: resuming the run"
+    note = f"retrying frames {format_frame_list(failed)}" if failed else "nothing has failed so far: resuming the run"
     _run(request, overwrite=overwrite, as_json=as_json, note=note)
 
 

@@ -18,7 +18,7 @@ from vidnst.cli.tables.status import overview, run_details, write_table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from vidnst.runs.status import Watcher
+    from vidnst.runs.status import RunMonitor
 
 _WATCH_SECONDS = 2
 
@@ -33,23 +33,23 @@ def status(
     verbose: opt.Verbose = False,
 ) -> None:
     """Show the progress of RUN, or of all runs in a folder or batch, without disturbing them."""
-    from vidnst.runs.status import Watcher
+    from vidnst.runs.status import RunMonitor
 
-    watcher = Watcher()
+    monitor = RunMonitor()
     if not watch:
         if as_json:
-            write_json(_values(watcher, folder))
+            write_json(_values(monitor, folder))
         else:
-            write_table(_table(watcher, folder))
+            write_table(_table(monitor, folder))
         return
     with suppress(KeyboardInterrupt):  # the regular end of --watch
         if as_json:
             while True:
-                write_json_line(_values(watcher, folder))
+                write_json_line(_values(monitor, folder))
                 time.sleep(_WATCH_SECONDS)
         with live_display() as show:
             while True:
-                show(_table(watcher, folder))
+                show(_table(monitor, folder))
                 time.sleep(_WATCH_SECONDS)
 
 
@@ -92,19 +92,19 @@ def serve(
     web.serve(server, stop.wait)
 
 
-def _values(watcher: "Watcher", folder: Path) -> object:
-    from vidnst.runs.discovery import look_at
+def _values(monitor: "RunMonitor", folder: Path) -> object:
+    from vidnst.runs.discovery import find_runs
 
-    listing = look_at(folder)
-    runs = [watcher.look(run).to_dict() for run in listing.runs]
+    listing = find_runs(folder)
+    runs = [monitor.status(run).to_dict() for run in listing.runs]
     if listing.is_run:
         return runs[0]
     return {"runs": runs, "batches": [asdict(batch) for batch in listing.batches], "errors": listing.errors}
 
 
-def _table(watcher: "Watcher", folder: Path) -> "RenderableType":
-    from vidnst.runs.discovery import look_at
+def _table(monitor: "RunMonitor", folder: Path) -> "RenderableType":
+    from vidnst.runs.discovery import find_runs
 
-    listing = look_at(folder)
-    runs = [watcher.look(run) for run in listing.runs]
+    listing = find_runs(folder)
+    runs = [monitor.status(run) for run in listing.runs]
     return run_details(runs[0]) if listing.is_run else overview(runs, listing.batches, listing.errors)

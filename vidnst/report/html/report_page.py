@@ -3,15 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from vidnst.report.html.markup import Html, asset, duration, el, jpeg, number, page
+from vidnst.formatting import format_number
+from vidnst.report.html.markup import Html, el, jpeg_url, page, read_asset
 from vidnst.report.html.svg_chart import Series, line_chart
 
-_MOST_NOTES = 40
+_MAX_NOTES = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A frame before and after."""
+    """A frame of the source and the same frame as it was rendered."""
 
     frame: int
     seconds: float | None
@@ -20,24 +21,24 @@ class Pair:
     """A JPEG file."""
     result: bytes
     tall: bool = False
-    """Whether it is higher than wide."""
+    """True if it is higher than wide."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A small picture."""
+    """A small image with a text."""
 
     text: str
     data: bytes | None
-    """A JPEG file; None where the picture is not to be had."""
+    """A JPEG file; None if the image is missing."""
     bad: bool = False
-    """Whether it stands out, or failed."""
+    """True if it stands out, or failed."""
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportChart:
-    """What one plot shows."""
+    """The contents of one chart."""
 
     title: str
     series: tuple[Series, ...]
@@ -47,7 +48,7 @@ class ReportChart:
 
 @dataclass(frozen=True, slots=True)
 class NumberRow:
-    """A number of the output beside the source's."""
+    """A number of the output, and the same number of the source."""
 
     name: str
     output: float | None
@@ -57,19 +58,19 @@ class NumberRow:
 
 @dataclass(frozen=True, slots=True)
 class ReportFacts:
-    """All that a report shows. Texts may be a stranger's; pictures are what this program encoded."""
+    """The contents of a report. Texts may come from elsewhere; images were encoded by this program."""
 
     name: str
     state: str
     summary: str
     """A line under the name."""
     tiles: tuple[tuple[str, str], ...] = ()
-    """Main numbers: a name, and a value with its unit."""
+    """The main numbers: a name, and a value with its unit."""
     pairs: tuple[Pair, ...] = ()
     sheet: tuple[Thumbnail, ...] = ()
     styles: tuple[Thumbnail, ...] = ()
     missing: str = ""
-    """Why there are no pictures, or not all."""
+    """Why some images, or all, are missing."""
     rows: tuple[NumberRow, ...] = ()
     losses: tuple[ReportChart, ...] = ()
     steadiness: tuple[ReportChart, ...] = ()
@@ -79,21 +80,21 @@ class ReportFacts:
     notes: tuple[tuple[str, bool], ...] = ()
     """Warnings, and failures (True)."""
     settings: tuple[tuple[str, str, str], ...] = ()
-    """What differs from the defaults: key, value, default."""
+    """Settings that differ from the defaults: key, value, default."""
     commands: tuple[tuple[str, str], ...] = ()
-    """What a command does, and the command."""
+    """Commands: what each does, and the command."""
     facts: tuple[tuple[str, str], ...] = ()
     """Source, output, versions, weights, and the like."""
 
 
 def report_page(facts: ReportFacts) -> str:
-    """The report as a whole HTML document: no network, no address but those of its own parts."""
+    """Build the report as one HTML document that loads nothing."""
     head = el("header", el("h1", facts.name), el("p", _state(facts.state), " ", el("span", facts.summary, cls="soft")))
     body = el("main", _tiles(facts), *_parts(facts))
     foot = el("footer", el("small", "Made by vidnst. Everything is in this file; it loads nothing."))
-    style = asset("theme.css") + asset("report.css")
+    style = read_asset("theme.css") + read_asset("report.css")
     title = f"{facts.name}: report of a render"
-    return page(title, head, body, foot, style=style, script=asset("report.js"), policy="img-src data:")
+    return page(title, head, body, foot, style=style, script=read_asset("report.js"), policy="img-src data:")
 
 
 def _parts(facts: ReportFacts) -> Iterator[Html]:
@@ -114,8 +115,8 @@ def _parts(facts: ReportFacts) -> Iterator[Html]:
 
 
 def _section(title: str, *parts: Html | None) -> list[Html]:
-    there = [part for part in parts if part]
-    return [el("h2", title), *there] if there else []
+    shown = [part for part in parts if part]
+    return [el("h2", title), *shown] if shown else []
 
 
 def _state(state: str) -> Html:
@@ -137,14 +138,14 @@ def _slider(pairs: Sequence[Pair]) -> Html | None:
 
 
 def _pair(pair: Pair) -> Html:
-    at = "" if pair.seconds is None else f" at {number(pair.seconds)} s"
+    at = "" if pair.seconds is None else f" at {format_number(pair.seconds)} s"
     slide = el(
         "input", type_="range", min=0, max=100, step=1, value=50, aria_label=f"Frame {pair.frame}: share of the source"
     )
     stage = el(
         "div",
-        el("img", src=jpeg(pair.result), alt=f"Frame {pair.frame}{at} as it was rendered", cls="result"),
-        el("img", src=jpeg(pair.source), alt=f"Frame {pair.frame}{at} of the source", cls="source"),
+        el("img", src=jpeg_url(pair.result), alt=f"Frame {pair.frame}{at} as it was rendered", cls="result"),
+        el("img", src=jpeg_url(pair.source), alt=f"Frame {pair.frame}{at} of the source", cls="source"),
         el("div", cls="handle"),
         el("span", "source", cls="left", aria_hidden="true"),
         el("span", "result", cls="right", aria_hidden="true"),
@@ -164,7 +165,7 @@ def _styles(styles: Sequence[Thumbnail]) -> Html | None:
 
 
 def _thumbnail(tile: Thumbnail, kind: str) -> Html:
-    picture = el("img", src=jpeg(tile.data), alt=f"{kind}{tile.text}", loading="lazy") if tile.data else None
+    picture = el("img", src=jpeg_url(tile.data), alt=f"{kind}{tile.text}", loading="lazy") if tile.data else None
     note = f": {tile.note}" if tile.note else ""
     return el("li", picture, el("small", f"{tile.text}{note}"), cls="bad" if tile.bad else None)
 
@@ -172,8 +173,8 @@ def _thumbnail(tile: Thumbnail, kind: str) -> Html:
 def _notes(notes: Sequence[tuple[str, bool]]) -> Html:
     if not notes:
         return el("p", "None: every frame was rendered at the first attempt, and nothing stands out.", cls="fine")
-    items = [el("li", text, cls="bad" if bad else None) for text, bad in notes[:_MOST_NOTES]]
-    more = len(notes) - _MOST_NOTES
+    items = [el("li", text, cls="bad" if bad else None) for text, bad in notes[:_MAX_NOTES]]
+    more = len(notes) - _MAX_NOTES
     return el("ul", items, el("li", f"and {more} more, in events.jsonl") if more > 0 else None, cls="notes")
 
 
@@ -186,7 +187,7 @@ def _numbers(rows: Sequence[NumberRow]) -> Html | None:
         el(
             "tr",
             el("th", row.name, scope="row"),
-            *(el("td", number(v), cls="n") for v in (row.output, row.source, row.ratio)),
+            *(el("td", format_number(v), cls="n") for v in (row.output, row.source, row.ratio)),
         )
         for row in shown
     ]
@@ -195,8 +196,8 @@ def _numbers(rows: Sequence[NumberRow]) -> Html | None:
 
 def _charts(charts: Sequence[ReportChart], cuts: Sequence[int]) -> Html | None:
     drawn = [line_chart(c.title, c.series, cuts=cuts, marks=c.marks, note=c.note) for c in charts]
-    there = [chart for chart in drawn if chart]
-    return el("div", there, cls="charts") if there else None
+    shown = [chart for chart in drawn if chart]
+    return el("div", shown, cls="charts") if shown else None
 
 
 def _commands(commands: Sequence[tuple[str, str]]) -> Html | None:
@@ -221,6 +222,3 @@ def _settings(settings: Sequence[tuple[str, str, str]]) -> Html:
 def _facts(facts: Sequence[tuple[str, str]]) -> Html | None:
     lines = [el("tr", el("th", name, scope="row"), el("td", value)) for name, value in facts if value]
     return el("div", el("table", el("tbody", lines)), cls="wide", tabindex=0) if lines else None
-
-
-__all__ = ["NumberRow", "Pair", "ReportChart", "ReportFacts", "Thumbnail", "duration", "report_page"]

@@ -1,14 +1,15 @@
-"""Line charts as inline SVG: numbers in, markup out; colours come from the page's style sheet."""
+"""Line charts as inline SVG, in the colours of the page's style sheet."""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from vidnst.report.html.markup import Html, el, number
+from vidnst.formatting import format_number
+from vidnst.report.html.markup import Html, el
 
 _WIDTH, _HEIGHT = 380, 170
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 10, 22
-_MOST_POINTS = 400
+_MAX_POINTS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Series:
 def line_chart(
     title: str, series: Sequence[Series], *, cuts: Sequence[int] = (), marks: Sequence[int] = (), note: str = ""
 ) -> Html | None:
-    """A figure with a caption; None where there is nothing to show.
+    """Draw a figure with a caption; None if there is nothing to show.
 
     Args:
         title: what is shown, with its unit.
@@ -39,7 +40,7 @@ def line_chart(
     scale = _Scale(min(frames), max(frames), *_limits([value for line in shown for _, value in line.values]))
     parts = [*_grid(scale), *_cuts(scale, cuts)]
     for place, line in reversed(list(enumerate(shown))):  # the first lies on top
-        parts.append(el("polyline", points=_points(scale, thinned(line.values)), cls=f"line s{place}"))
+        parts.append(el("polyline", points=_points(scale, thin_out(line.values)), cls=f"line s{place}"))
     at = dict(shown[0].values)
     parts += [el("circle", cx=scale.x(f), cy=scale.y(at[f]), r=3, cls="mark") for f in marks if f in at]
     alternative = f"{title}. {' '.join(summary(line) for line in shown)}"
@@ -50,20 +51,18 @@ def line_chart(
 
 
 def summary(line: Series) -> str:
-    """What a line says, in a sentence."""
+    """Describe a line in a sentence."""
     values = [value for _, value in line.values]
-    top = max(line.values, key=lambda point: point[1])
-    mean = math.fsum(values) / len(values)
-    return (
-        f"{line.name}: mean {number(mean)}, lowest {number(min(values))}, highest {number(top[1])} at frame {top[0]}."
-    )
+    frame, highest = max(line.values, key=lambda point: point[1])
+    mean, lowest = format_number(math.fsum(values) / len(values)), format_number(min(values))
+    return f"{line.name}: mean {mean}, lowest {lowest}, highest {format_number(highest)} at frame {frame}."
 
 
-def thinned(values: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """At most some hundred points that look the same: of each stretch the lowest and the highest, in their order."""
-    if len(values) <= _MOST_POINTS:
+def thin_out(values: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Reduce a line to some hundred points that look the same: the lowest and the highest of each stretch."""
+    if len(values) <= _MAX_POINTS:
         return list(values)
-    length = math.ceil(len(values) / (_MOST_POINTS // 2))
+    length = math.ceil(len(values) / (_MAX_POINTS // 2))
     kept = []
     for begin in range(0, len(values), length):
         part = values[begin : begin + length]
@@ -72,7 +71,7 @@ def thinned(values: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Three to six round numbers from `low` to `high`."""
+    """Round numbers from `low` to `high`, three to eight of them."""
     step = 10.0 ** math.floor(math.log10((high - low) / 3))
     step *= next((factor for factor in (5, 2) if (high - low) / (step * factor) >= 3), 1)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
@@ -80,7 +79,7 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def _limits(values: Sequence[float]) -> tuple[float, float]:
-    """Lowest and highest value of the axis: from 0, unless all is far away from it."""
+    """Lowest and highest value of the axis, which begins at 0 unless all values are far from it."""
     low, high = min(values), max(values)
     if low >= 0 and low < 0.6 * high:
         low = 0.0
@@ -108,7 +107,7 @@ def _grid(scale: _Scale) -> Iterator[Html]:
     for value in ticks(scale.low, scale.high):
         y = scale.y(value)
         yield el("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=y, y2=y, cls="grid")
-        yield el("text", number(value), x=_LEFT - 6, y=y + 4, text_anchor="end")
+        yield el("text", format_number(value), x=_LEFT - 6, y=y + 4, text_anchor="end")
     ends = (scale.first,) if scale.first == scale.last else (scale.first, scale.last)
     for frame in ends:
         anchor = "middle" if len(ends) == 1 else "start" if frame == scale.first else "end"
@@ -116,7 +115,7 @@ def _grid(scale: _Scale) -> Iterator[Html]:
 
 
 def _cuts(scale: _Scale, cuts: Sequence[int]) -> Iterator[Html]:
-    for frame in cuts[:_MOST_POINTS]:
+    for frame in cuts[:_MAX_POINTS]:
         if scale.first < frame <= scale.last:
             x = scale.x(frame - 0.5)
             yield el("line", x1=x, x2=x, y1=_TOP, y2=_HEIGHT - _BOTTOM, cls="cut")

@@ -1,4 +1,4 @@
-"""Who may look: tokens, names of hosts, and files that are no links."""
+"""Access to the server: tokens, host names, and files that are no links."""
 
 import hashlib
 import hmac
@@ -14,11 +14,11 @@ from typing import BinaryIO
 
 from vidnst.errors import ConfigError
 
-SHORTEST_TOKEN = 12
+MIN_TOKEN_LENGTH = 12
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens on a host."""
+    """True if only this machine can reach a server that listens on a host."""
     if host == "localhost":
         return True
     try:
@@ -27,39 +27,41 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Guard:
-    """Decides who may look.
+class AccessGuard:
+    """Decides which requests are answered.
 
     Args:
-        host: what is listened on.
-        port: it names the cookie, since browsers send cookies of a host to all its ports.
-        token: what has to be known; None asks nothing of those on this machine.
+        host: the host that the server listens on.
+        port: its port, which names the cookie, since browsers send cookies of a host to all its ports.
+        token: the secret that a request must present; None lets every request from this machine pass.
 
     Raises:
-        ConfigError: others than this machine are let in without a token, or with a short one.
+        ConfigError: other machines could connect without a token, or the token is too short.
     """
 
     def __init__(self, host: str, port: int, token: str | None) -> None:
         if token is None and not is_loopback(host):
             raise ConfigError(
-                f"--host {host} lets others than this machine look, and there is no token",
+                f"--host {host} lets other machines connect, and there is no token",
                 "add --token, or set VIDNST_TOKEN; `openssl rand -hex 16` makes one",
             )
-        if token is not None and len(token) < SHORTEST_TOKEN:
+        if token is not None and len(token) < MIN_TOKEN_LENGTH:
             raise ConfigError(
-                f"the token has {len(token)} characters, fewer than {SHORTEST_TOKEN}",
+                f"the token has {len(token)} characters, fewer than {MIN_TOKEN_LENGTH}",
                 "`openssl rand -hex 16` makes one",
             )
         self._host = host
         self._token = token
-        self._cookie = f"vidnst_{port}"
-        self._pass = (
+        self._cookie_name = f"vidnst_{port}"
+        self._session_key = (
             "" if token is None else hmac.new(secrets.token_bytes(32), token.encode(), hashlib.sha256).hexdigest()
         )
 
-    def knows_host(self, header: str | None) -> bool:
-        """Whether a request names this server as one who meant it would: a page elsewhere whose name was made to
-        point here (DNS rebinding) cannot have a name of this machine, nor a bare address.
+    def allows_host(self, header: str | None) -> bool:
+        """True if the Host header of a request names this server.
+
+        A foreign page whose name was made to point here (DNS rebinding) has neither a name of this machine nor a bare
+        address in it.
         """
         name = _host_of(header or "")
         if name is None:
@@ -75,31 +77,34 @@ class Guard:
             return name in {self._host.lower(), own, own.partition(".")[0], f"{own}.local"}
         return True
 
-    def lets_in(self, *, authorization: str | None, cookie: str | None, query: str | None) -> bool:
-        """Whether one of the places where a token may stand has it."""
+    def allows(self, *, authorization: str | None, cookie: str | None, query: str | None) -> bool:
+        """True if the Authorization header, the cookie or the query of a request presents the token."""
         if self._token is None:
             return True
         bearer = (authorization or "").removeprefix("Bearer ")
-        return _same(bearer, self._token) or _same(query or "", self._token) or _same(self._kept(cookie), self._pass)
+        session_key = self._session_key_in(cookie)
+        return _same(bearer, self._token) or _same(query or "", self._token) or _same(session_key, self._session_key)
 
     def cookie(self) -> str | None:
-        """What a browser that showed the token gets: good until this server ends."""
-        return f"{self._cookie}={self._pass}; Path=/; HttpOnly; SameSite=Strict" if self._token is not None else None
+        """The cookie for a browser that presented the token, valid until this server ends; None without a token."""
+        if self._token is None:
+            return None
+        return f"{self._cookie_name}={self._session_key}; Path=/; HttpOnly; SameSite=Strict"
 
-    def _kept(self, header: str | None) -> str:
+    def _session_key_in(self, header: str | None) -> str:
         jar: SimpleCookie = SimpleCookie()
         with suppress(CookieError):
             jar.load(header or "")
-        return jar[self._cookie].value if self._cookie in jar else ""
+        return jar[self._cookie_name].value if self._cookie_name in jar else ""
 
 
-def _same(given: str, wanted: str) -> bool:
-    """Whether two texts are equal, in a time that does not tell how far they are."""
-    return bool(wanted) and hmac.compare_digest(given.encode(errors="replace"), wanted.encode())
+def _same(presented: str, expected: str) -> bool:
+    """True if two texts are equal, in a time that does not reveal how much of them is."""
+    return bool(expected) and hmac.compare_digest(presented.encode(errors="replace"), expected.encode())
 
 
 def _host_of(header: str) -> str | None:
-    """The name in a Host header, without its port; None for what is no name."""
+    """The name in a Host header, without its port; None if it is malformed."""
     if header.startswith("["):
         name, end, rest = header[1:].partition("]")
         return name if end and (not rest or rest.startswith(":")) else None
@@ -108,10 +113,10 @@ def _host_of(header: str) -> str | None:
 
 
 def open_inside(folder: Path, *parts: str) -> BinaryIO:
-    """A file below a folder, no part of the way there a link.
+    """Open a file below a folder without following links.
 
     Raises:
-        OSError: it is not there, is no plain file, or a link is on the way.
+        OSError: it is missing, is no regular file, or a part of its path is a link.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

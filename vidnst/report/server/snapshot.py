@@ -1,4 +1,4 @@
-"""What the page shows: all runs and batches below some folders, looked at again at most once a second."""
+"""The status of all runs and batches in some folders, read at most once a second."""
 
 import hashlib
 import threading
@@ -9,72 +9,73 @@ from pathlib import Path
 from typing import Any
 
 from vidnst.errors import VidnstError
-from vidnst.runs.discovery import RunListing, look_at
+from vidnst.runs.discovery import RunListing, find_runs
 from vidnst.runs.layout import RunLayout
-from vidnst.runs.status import Watcher, is_plain
+from vidnst.runs.status import RunMonitor, is_regular_file
 
-_FRESH_SECONDS = 1.0
-_MOST_RUNS = 500
-_ORDER = ("running", "failed", "damaged", "stopped", "waiting", "finished")
+_MAX_AGE_SECONDS = 1.0
+_MAX_RUNS = 500
+_STATE_ORDER = ("running", "failed", "damaged", "stopped", "waiting", "finished")
 
 
 class Snapshot:
-    """Looks at runs for any number of threads.
+    """A cached view of runs and batches, for any thread.
 
     Args:
         folders: run folders, folders with runs in them, or state folders of batches.
 
     Raises:
-        RunError: one of them is not there.
+        RunError: one of them is missing.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = tuple(folder.absolute() for folder in folders)
         for folder in self._folders:
-            look_at(folder)
-        self._watcher = Watcher()
+            find_runs(folder)
+        self._monitor = RunMonitor()
         self._lock = threading.Lock()
         self._runs: dict[str, Path] = {}
-        self._told: dict[str, Any] = {}
-        self._at = float("-inf")
+        self._values: dict[str, Any] = {}
+        self._read_at = float("-inf")
 
-    def told(self) -> dict[str, Any]:
-        """All runs and batches, as JSON values."""
+    def to_dict(self) -> dict[str, Any]:
+        """All runs and batches as JSON values."""
         with self._lock:
-            if time.monotonic() - self._at > _FRESH_SECONDS:
-                self._told = self._look()
-                self._at = time.monotonic()
-            return self._told
+            if time.monotonic() - self._read_at > _MAX_AGE_SECONDS:
+                self._values = self._read()
+                self._read_at = time.monotonic()
+            return self._values
 
     def run(self, key: str) -> Path | None:
-        """The run folder that a key stands for."""
+        """The run folder for a key of `run_key`; None if there is no such run."""
         if key not in self._runs:
-            self.told()
+            self.to_dict()
         return self._runs.get(key)
 
-    def _look(self) -> dict[str, Any]:
-        places = [self._place(folder) for folder in self._folders]
-        found = list(dict.fromkeys(run for place in places for run in place.runs))
-        self._watcher.forget(found)
-        self._runs = {run_key(run): run for run in found[:_MOST_RUNS]}
+    def _read(self) -> dict[str, Any]:
+        listings = [_find_runs(folder) for folder in self._folders]
+        folders = list(dict.fromkeys(run for listing in listings for run in listing.runs))
+        self._monitor.keep_only(folders)
+        self._runs = {run_key(run): run for run in folders[:_MAX_RUNS]}
         runs = [{"id": key, **self._status(run)} for key, run in self._runs.items()]
-        runs.sort(key=lambda run: (_ORDER.index(run["state"]), -run["updated"]))
-        batches = [asdict(batch) for place in places for batch in place.batches]
-        errors = [error for place in places for error in place.errors]
-        if len(found) > _MOST_RUNS:
-            errors.append(f"only {_MOST_RUNS} of {len(found)} runs are shown")
+        runs.sort(key=lambda run: (_STATE_ORDER.index(run["state"]), -run["updated"]))
+        batches = [asdict(batch) for listing in listings for batch in listing.batches]
+        errors = [error for listing in listings for error in listing.errors]
+        if len(folders) > _MAX_RUNS:
+            errors.append(f"only {_MAX_RUNS} of {len(folders)} runs are shown")
         return {"time": time.time(), "runs": runs, "batches": batches, "errors": errors}
 
     def _status(self, run: Path) -> dict[str, Any]:
-        return self._watcher.look(run).to_dict() | {"measure": is_plain(RunLayout(run).measure)}
+        return self._monitor.status(run).to_dict() | {"measure": is_regular_file(RunLayout(run).measure)}
 
-    def _place(self, folder: Path) -> RunListing:
-        try:
-            return look_at(folder)
-        except (VidnstError, OSError) as error:
-            return RunListing((), errors=(str(error) if isinstance(error, VidnstError) else f"{folder}: {error}",))
+
+def _find_runs(folder: Path) -> RunListing:
+    try:
+        return find_runs(folder)
+    except (VidnstError, OSError) as error:
+        return RunListing((), errors=(str(error) if isinstance(error, VidnstError) else f"{folder}: {error}",))
 
 
 def run_key(run: Path) -> str:
-    """A short name of a run that is no path."""
+    """A short key for a run that gives away no path."""
     return hashlib.sha256(str(run).encode(errors="surrogateescape")).hexdigest()[:16]

@@ -1,92 +1,100 @@
-"""Small pictures of runs and their sources, made one at a time and remembered."""
+"""Thumbnails of runs and their sources, made one at a time and cached."""
 
 import os
 import threading
-from collections import OrderedDict
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from vidnst.errors import RunError, VidnstError
 from vidnst.frames import ClipInfo, Pixels
+from vidnst.lru_cache import LruCache
+from vidnst.media.draw.thumbnails import encode_thumbnail
+from vidnst.media.images import read_image
+from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.probe import probe
+from vidnst.media.input.quick_frame import read_quick_frame
 from vidnst.runs import Manifest, RunLayout, RunPlan, run_folder_of
-from vidnst.runs.status import frame_file, holds_output, is_plain, modified_ns
+from vidnst.runs.layout import is_regular_file
+from vidnst.runs.request import load_request
+from vidnst.runs.status import is_file_or_folder, modification_time_ns
 
-_LONGEST_PX, _MOST_BYTES = 480, 60_000
-_KEPT, _CLIPS = 256, 16
+_LONGEST_SIDE_PX, _MAX_BYTES = 480, 60_000
+_CACHED_IMAGES, _CACHED_CLIPS = 256, 16
+
+_Origin: TypeAlias = Literal["frame", "output", "source"]
+"""A PNG of a run, a frame of its output, or a frame of its source."""
 
 
 class Thumbnails:
-    """JPEG pictures of frames, for any number of threads; what cannot be shown is None."""
+    """JPEG thumbnails of frames, for any thread; what cannot be shown is None."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, Path, int, int], bytes | None] = OrderedDict()
-        self._clips: OrderedDict[Path, ClipInfo | None] = OrderedDict()
+        self._images: LruCache[tuple[_Origin, Path, int, int], bytes | None] = LruCache(_CACHED_IMAGES)
+        self._sources: LruCache[Path, ClipInfo | None] = LruCache(_CACHED_CLIPS)
 
     def result(self, run: Path, index: int, *, anywhere: bool = True) -> bytes | None:
         """Frame `index` of the source as the run has rendered it; from its output, where it has kept no frames.
 
         Args:
-            anywhere: whether an output that does not lie beside the run folder may be shown: a run folder of a
-                stranger can name any file.
+            anywhere: whether an output that does not lie next to the run folder may be shown: a foreign run folder can
+                name any file.
         """
-        path = frame_file(run, index)
-        if path is not None:
-            return self._picture("result", path, index)
-        if any(map(_holds_any, (RunLayout(run).finished, RunLayout(run).frames))):  # this one is still to be rendered
+        layout = RunLayout(run)
+        if (path := layout.find_frame(index)) is not None:
+            return self._thumbnail("frame", path, index)
+        if any(map(_has_entries, (layout.finished, layout.frames))):  # this one has not been rendered yet
             return None
         with suppress(VidnstError, OSError):
             output, start = _output(run)
-            if (anywhere or run_folder_of(output) == Path(os.path.abspath(run))) and holds_output(output):
-                return self._picture("output", output, index - start)
+            if (anywhere or run_folder_of(output) == Path(os.path.abspath(run))) and is_file_or_folder(output):
+                return self._thumbnail("output", output, index - start)
         return None
 
     def source(self, run: Path, index: int) -> bytes | None:
-        """Frame `index` of a run's source, as it lies there; filtered where the run has it so."""
+        """Frame `index` of a run's source; as it was filtered, where the run has it so."""
         filtered = RunLayout(run).frame(index, "before")
-        return self._picture("result", filtered, index) if is_plain(filtered) else self._picture("source", run, index)
+        if is_regular_file(filtered):
+            return self._thumbnail("frame", filtered, index)
+        return self._thumbnail("source", run, index)
 
-    def _picture(self, kind: str, path: Path, index: int) -> bytes | None:
-        key = (kind, path, index, 0 if kind == "source" else modified_ns(path))
-        with self._lock:  # one picture is decoded at a time: renders want the cores
-            if key not in self._kept:
-                self._kept[key] = self._made(kind, path, index)
-                while len(self._kept) > _KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+    def _thumbnail(self, origin: _Origin, path: Path, index: int) -> bytes | None:
+        key = (origin, path, index, 0 if origin == "source" else modification_time_ns(path))
+        with self._lock:  # one image is decoded at a time: renders want the cores
+            return self._images.get(key, partial(self._encode, origin, path, index))
 
-    def _made(self, kind: str, path: Path, index: int) -> bytes | None:
-        from vidnst.media.draw.thumbnails import encode_thumbnail
-        from vidnst.media.images import read_image
-        from vidnst.media.input.quick_frame import read_quick_frame
-
+    def _encode(self, origin: _Origin, path: Path, index: int) -> bytes | None:
         with suppress(VidnstError, OSError, ValueError):
-            if kind == "output":
-                pixels: Pixels | None = read_quick_frame(path, index)
-            else:
-                pixels = read_image(path) if kind == "result" else self._source(path, index)
+            pixels = self._read(origin, path, index)
             if pixels is not None:
-                return encode_thumbnail(pixels, longest_side=_LONGEST_PX, max_bytes=_MOST_BYTES)
+                return encode_thumbnail(pixels, longest_side=_LONGEST_SIDE_PX, max_bytes=_MAX_BYTES)
         return None
 
-    def _source(self, run: Path, index: int) -> Pixels | None:
-        from vidnst.media.input.frame_reader import FrameReader
+    def _read(self, origin: _Origin, path: Path, index: int) -> Pixels | None:
+        match origin:
+            case "frame":
+                return read_image(path)
+            case "output":
+                return read_quick_frame(path, index)
+            case "source":
+                return self._read_source(path, index)
 
-        if run not in self._clips:
-            self._clips[run] = None  # a source that cannot be read is not tried again
-            while len(self._clips) > _CLIPS:
-                self._clips.popitem(last=False)
-            self._clips[run] = _probed(run)
-        clip = self._clips[run]
+    def _read_source(self, run: Path, index: int) -> Pixels | None:
+        if run not in self._sources:
+            self._sources[run] = None  # a source that cannot be read is not tried again
+            request = load_request(run, {})
+            self._sources[run] = probe(request.source, fps=request.config.input.fps)
+        clip = self._sources[run]
         if clip is None or index >= clip.frame_count:
             return None
         with FrameReader(clip, on_bad_frame="repeat") as reader:
             return reader.read(index).pixels
 
 
-def _holds_any(folder: Path) -> bool:
-    """Whether there is anything in a folder, or a link in its place."""
+def _has_entries(folder: Path) -> bool:
+    """True if there is anything in a folder, or a link in its place."""
     try:
         with os.scandir(folder) as entries:
             return folder.is_symlink() or next(entries, None) is not None
@@ -97,20 +105,12 @@ def _holds_any(folder: Path) -> bool:
 
 
 def _output(run: Path) -> tuple[Path, int]:
-    """A run's output, and the frame of the source that is its first.
+    """The output of a run, and the frame of the source that is its first.
 
     Raises:
-        RunError: its record is damaged, or it has planned nothing.
+        RunError: its records are damaged, or it has planned nothing.
     """
     plan = RunPlan.read(run)
     if plan is None:
         raise RunError(f"{run} has planned nothing")
     return Path(Manifest.read(run).output), plan.start
-
-
-def _probed(run: Path) -> ClipInfo:
-    from vidnst.media.input.probe import probe
-    from vidnst.runs.request import recall_request
-
-    request = recall_request(run, {})
-    return probe(request.source, fps=request.config.input.fps)

@@ -122,7 +122,7 @@ def evolve(
     config, path = config or RenderConfig(), Path(output)
     styles = read_styles([str(text) for text in texts])
     preview_source = open_source(source, config, on_event=on_event)
-    (index,) = preview_source.parse_frames([preview_source.start if frame is None else frame])
+    (index,) = preview_source.parse_frame_list([preview_source.start if frame is None else frame])
     pixels = filter_frame(preview_source.read_frames([index], size=config.input.size)[index], config)
     styles = recolour_styles(styles, [pixels], config)
     guidance = guide_frame(styles, preview_source, index, (pixels.shape[1], pixels.shape[0]))

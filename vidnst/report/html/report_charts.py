@@ -1,0 +1,116 @@
+"""The charts and numbers of a report, and the frames that stand out in them."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vidnst.report.html.report_page import NumberRow, ReportChart
+from vidnst.report.html.svg_chart import Series
+from vidnst.runs.run_log import RunLog, finite
+
+_STEADINESS = (
+    ("warping error, neighbours", ("output", "source"), "Lai's form, squared, channels in 0 to 1; less is steadier."),
+    ("flicker of still pixels, levels of 255", ("flicker_output", "flicker_source"), "Where the source stands still."),
+    ("mean luma, levels of 255", ("luma_output", "luma_source"), "A slope that the source lacks is drift."),
+    ("sharpness, variance of the Laplacian", ("sharpness_output", "sharpness_source"), "What a blurred frame lacks."),
+)
+_OUTLIER_DEVIATIONS, _OUTLIER_SHARE = 8.0, 1.4
+_MIN_VALUES, _MAX_OUTLIERS = 8, 12
+_TITLES = {"tv": "total variation", "total": "weighted total"}
+
+
+def loss_charts(log: RunLog) -> tuple[ReportChart, ...]:
+    """A chart for each term of the loss that is not always 0: its final value in the last pass of each frame."""
+    names = dict.fromkeys(name for index in sorted(log.done_frames) for name in log.frames[index].losses)
+    charts = []
+    for name in sorted(names, key=lambda name: (name == "total", name not in ("content", "style", "temporal"))):
+        losses = ((index, log.frames[index].losses) for index in sorted(log.done_frames))
+        values = [(index, terms[name]) for index, terms in losses if name in terms]
+        if any(value for _, value in values):
+            title = f"{_TITLES.get(name, name)} loss"
+            charts.append(ReportChart(title, (Series("result", values),), tuple(outliers(values))))
+    return tuple(charts)
+
+
+def cost_charts(log: RunLog) -> tuple[ReportChart, ...]:
+    """Charts of the seconds and evaluations that each frame took, over all its passes."""
+    frames = sorted(log.frames.items())
+    seconds = [(index, frame.seconds) for index, frame in frames]
+    spent = [(index, float(frame.evaluations)) for index, frame in frames]
+    return (
+        ReportChart(
+            "seconds of computing", (Series("seconds", seconds),), note="All passes of a frame, on its workers."
+        ),
+        ReportChart("evaluations of the loss", (Series("evaluations", spent),)),
+    )
+
+
+def steadiness_charts(measure: Mapping[str, Any]) -> tuple[ReportChart, ...]:
+    """The curves of a `measure.json`, of the result and of the source; none if it has no rows."""
+    rows = [row for row in _mappings(measure.get("rows")) if isinstance(row.get("frame"), int)]
+    rows.sort(key=lambda row: int(row["frame"]))
+    charts = []
+    for title, keys, note in _STEADINESS:
+        values = [_values(rows, key) for key in keys]
+        if values[0]:
+            high = outliers(values[0]) if "error" in title or "flicker" in title else []
+            charts.append(
+                ReportChart(title, (Series("result", values[0]), Series("source", values[1])), tuple(high), note)
+            )
+    return tuple(charts)
+
+
+def _values(rows: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, float]]:
+    points = []
+    for row in rows:
+        values: Mapping[str, Any] = row
+        if key in ("output", "source"):  # the warping error is in the row's pair of neighbours
+            values = next((pair for pair in _mappings(row.get("pairs")) if pair.get("gap") == 1), {})
+        value = finite(values.get(key))
+        if value is not None:
+            points.append((int(row["frame"]), value))
+    return points
+
+
+def outliers(values: Sequence[tuple[int, float]]) -> list[int]:
+    """Frames whose value is far above the others': by eight median absolute deviations (scaled as for a normal
+    distribution) above the median, and by two fifths of it. The worst twelve, ascending.
+    """
+    if len(values) < _MIN_VALUES:
+        return []
+    median = statistics.median(value for _, value in values)
+    spread = 1.4826 * statistics.median(abs(value - median) for _, value in values)
+    limit = max(median + _OUTLIER_DEVIATIONS * spread, _OUTLIER_SHARE * median)
+    above = sorted(((value, frame) for frame, value in values if value > limit), reverse=True)
+    return sorted(frame for _, frame in above[:_MAX_OUTLIERS])
+
+
+def outlier_frames(charts: Sequence[ReportChart]) -> dict[int, str]:
+    """Frames that stand out, and in which charts."""
+    titles: dict[int, list[str]] = {}
+    for chart in charts:
+        for frame in chart.marks:
+            titles.setdefault(frame, []).append(chart.title.partition(",")[0])
+    return {frame: " and ".join(names) for frame, names in sorted(titles.items())}
+
+
+def number_rows(measure: Mapping[str, Any]) -> tuple[NumberRow, ...]:
+    """The main numbers of a `measure.json`."""
+    rows = []
+    for errors in _mappings(measure.get("errors")):
+        gap = errors.get("gap")
+        apart = "neighbours" if gap == 1 else f"{gap} frames apart"
+        rows.append(_row(f"warping error, {apart}", errors.get("lai")))
+    rows.append(_row("flicker of still pixels, levels", measure.get("flicker")))
+    rows.append(_row("drift of brightness per 100 frames, levels", measure.get("drift")))
+    rows.append(_row("sharpness", measure.get("sharpness")))
+    return tuple(row for row in rows if row.output is not None)
+
+
+def _row(name: str, values: object) -> NumberRow:
+    numbers = values if isinstance(values, Mapping) else {}
+    return NumberRow(name, *(finite(numbers.get(key)) for key in ("output", "source", "ratio")))
+
+
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
