@@ -77,7 +77,7 @@ class SlowDisk:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[RunStore]:
-    look = Look(config={}, source="s", styles=(), weights="w")
+    look = Look(config={}, source="s", styles=(), backbone="vgg19", weights="w")
     manifest = Manifest(versions={}, config={}, look=look, sources=("a",), output="o")
     with RunStore.create(tmp_path / "run", manifest) as store:
         yield store
@@ -173,12 +173,12 @@ def test_no_more_than_fits_may_wait_whoever_it_belongs_to(
     kept: list[int] = []
     with (
         RunStore.create(tmp_path / "other", store.manifest) as other,
-        Writer(store, room=(room := WriteBudget(24 * MIB))) as one,
+        Writer(store, budget=(budget := WriteBudget(24 * MIB))) as one,
     ):
 
         def give() -> None:
             for node in NODES[1:]:
-                with Writer(other, room=room) as another:
+                with Writer(other, budget=budget) as another:
                     another.keep(result(node, mebibytes=10))
                 kept.append(node.id.frame)
 
@@ -198,7 +198,7 @@ def test_no_more_than_fits_may_wait_whoever_it_belongs_to(
 def test_small_results_count_too_so_that_a_kill_loses_few(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SlowDisk(store, monkeypatch)
     given = threading.Semaphore(0)
-    with Writer(store, room=WriteBudget(16 * MIB)) as writer:
+    with Writer(store, budget=WriteBudget(16 * MIB)) as writer:
 
         def give() -> None:
             for node in NODES:
@@ -216,7 +216,7 @@ def test_small_results_count_too_so_that_a_kill_loses_few(store: RunStore, monke
 
 
 def test_what_is_larger_than_all_room_is_written_alone(store: RunStore) -> None:
-    with Writer(store, room=WriteBudget(MIB)) as writer:
+    with Writer(store, budget=WriteBudget(MIB)) as writer:
         for node in NODES[:3]:
             writer.keep(result(node, mebibytes=5))
     assert done_in(store) == ["0.0", "1.0", "2.0"]
@@ -231,8 +231,8 @@ def test_an_error_comes_to_all_who_ask_and_leaves_what_came_before_it(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = SlowDisk(store, monkeypatch)
-    room = WriteBudget(64 * MIB)
-    with Writer(store, room=room) as writer:
+    budget = WriteBudget(64 * MIB)
+    with Writer(store, budget=budget) as writer:
         writer.keep(result(NODES[0]))
         disk.wait()
         for node in NODES[1:6]:
@@ -245,13 +245,13 @@ def test_an_error_comes_to_all_who_ask_and_leaves_what_came_before_it(
             with pytest.raises(DiskFullError):
                 ask()
         for _ in range(40):  # what it does not take needs no room
-            with pytest.raises(DiskFullError, match="make room"):
+            with pytest.raises(DiskFullError, match="free some space"):
                 writer.keep(result(NODES[6]))
         writer.release(StateId(0))
     assert done_in(store) == ["0.0", "1.0", "2.0"]
     assert not list(store.folder.rglob(".*part*"))
     assert store.finished_states(NODES) == {StateId(0), StateId(1), StateId(2)}
-    with Writer(store, room=room) as writer:
+    with Writer(store, budget=budget) as writer:
         for node in NODES[3:]:
             writer.keep(result(node))
     assert done_in(store) == [str(node.id) for node in NODES]
@@ -260,7 +260,7 @@ def test_an_error_comes_to_all_who_ask_and_leaves_what_came_before_it(
 def test_whoever_waits_for_room_hears_of_the_error(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SlowDisk(store, monkeypatch)
     heard: list[BaseException] = []
-    with Writer(store, room=WriteBudget(4 * MIB)) as writer:
+    with Writer(store, budget=WriteBudget(4 * MIB)) as writer:
         writer.keep(result(NODES[0], picture=lambda path: None))
         disk.wait()
 

@@ -22,7 +22,13 @@ def manifest_of(**changes: Any) -> Manifest:
         **changes.pop("config", {}),
     }
     styles = changes.pop("styles", (StyleRecord(path="a/starry.jpg", fingerprint="11", weight=1.0),))
-    look = Look(config=config, source=changes.pop("source", "aa"), styles=styles, weights=changes.pop("network", "ww"))
+    look = Look(
+        config=config,
+        source=changes.pop("source", "aa"),
+        styles=styles,
+        backbone="vgg19",
+        weights=changes.pop("network", "ww"),
+    )
     look = look.model_copy(update={"flow_weights": changes.pop("flow_network", "none")})
     values: dict[str, Any] = {
         "versions": {"vidnst": "0.1.0"},

@@ -27,7 +27,7 @@ SHOTS = (Shot(0, 25), Shot(25, 26), Shot(26, 60))
 MANIFEST = Manifest(
     versions={"vidnst": "0"},
     config={},
-    look=Look(config={"optimize": {"seed": 0}}, source="s", styles=(), weights="w"),
+    look=Look(config={"optimize": {"seed": 0}}, source="s", styles=(), backbone="vgg19", weights="w"),
     sources=("clip",),
     output="out",
 )

@@ -1,4 +1,4 @@
-"""Keeps what nodes give in a thread of its own, so that whoever hands out work need not wait for a disk."""
+"""Writes results of nodes in a thread of its own, so that the scheduler need not wait for a disk."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -15,97 +15,98 @@ from vidnst.errors import OutputError
 from vidnst.farm.plan import NodeId, StateId
 from vidnst.runs.run_store import DoneRecord, RunStore
 
-_MOST_BYTES = 256 << 20
-_LEAST_BYTES = 4 << 20
-"""That any result counts for: of small ones 64 may wait, and a kill loses no more."""
+_MAX_WAITING_BYTES = 256 << 20
+_MIN_RESULT_BYTES = 4 << 20
+"""Every result counts for at least so much: then 64 small ones may wait, and a kill loses no more."""
 _THREADS = 3
-"""That make files side by side: mostly they wait for the disk, and pictures are compressed without the GIL."""
+"""Threads that write files in parallel: mostly they wait for the disk, and PNG is compressed without the GIL."""
 
 
 class WriteBudget:
-    """So many bytes that may wait to be written, whoever they belong to."""
+    """Back-pressure: limits the bytes of all results that wait to be written."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most = most_bytes
-        self._taken = 0
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._used = 0
         self._changed = threading.Condition()
 
-    def take(self, count: int) -> None:
-        """Wait until there is room for so many bytes, or all of it is free."""
+    def acquire(self, count: int) -> None:
+        """Wait until so many bytes fit, or nothing else waits."""
         with self._changed:
-            while self._taken and self._taken + count > self._most:
+            while self._used and self._used + count > self._max_bytes:
                 self._changed.wait()
-            self._taken += count
+            self._used += count
 
-    def give(self, count: int) -> None:
-        """Give back what was taken."""
+    def release(self, count: int) -> None:
+        """Release bytes that have been written or dropped."""
         with self._changed:
-            self._taken -= count
+            self._used -= count
             self._changed.notify_all()
 
 
-PROCESS_BUDGET = WriteBudget(_MOST_BYTES)
-"""Of this process: clips of a batch have it together, since they share its memory."""
+PROCESS_BUDGET = WriteBudget(_MAX_WAITING_BYTES)
+"""The budget of this process, which the clips of a batch share as they share its memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeResult:
-    """A finished node with what is to be kept of it."""
+    """A finished node, and what is kept of it."""
 
     done: DoneRecord
     state: NDArray[np.uint16] | None = None
-    """`(H, W, 3)` uint16, where others read it."""
+    """`(H, W, 3)` uint16, if other nodes read it."""
     picture: Callable[[Path], object] | None = None
     """Writes the finished frame to the path it is given; called in another thread."""
     size_bytes: int = 0
-    """Of what is held in memory until then."""
+    """Memory that it takes until it is written."""
 
     @property
-    def counts(self) -> int:
-        """Bytes of the room that it takes."""
-        return max(_LEAST_BYTES, self.size_bytes)
+    def budget_bytes(self) -> int:
+        """Bytes that it takes of the budget."""
+        return max(_MIN_RESULT_BYTES, self.size_bytes)
 
 
 _Task: TypeAlias = NodeResult | NodeId
-"""A result to keep, or a node that nobody will read any more."""
+"""A result to write, or a node whose state is to be deleted."""
 
 
 class Writer:
-    """Writes results into a run folder, in the order in which they come.
+    """Writes results into a run folder, in the order in which they are submitted.
 
-    What has come while it was busy is written together: all files, then all lines of the log at once, then states are
-    deleted that nobody will read. So a node's line never comes before its files or before the lines of what it reads,
-    and a state is deleted only when the lines of all that read it are there. A state that has found its last reader
-    before its turn comes is not written at all: its node's line and those of its readers come together.
+    Everything that was submitted while it was busy is written together: first all files, then all lines of the log at
+    once; then states that nobody will read any more are deleted. So the line of a node never precedes its files or the
+    lines of the nodes that it reads, and a state is deleted only once the lines of all its readers are in the log. A
+    state whose last reader is done before it was written is not written at all: its line and those of its readers are
+    added together.
 
-    Close it, or use it in a `with`: both wait for what is to be written.
+    Close it, or use it in a `with`; both wait until everything is written.
 
     Args:
-        store: an open run. Until this is closed, nobody else may write results there.
-        room: for what waits; None takes this process's.
+        store: an open run. Until the writer is closed, nothing else may write results there.
+        budget: the budget for waiting results; None is that of this process.
     """
 
-    def __init__(self, store: RunStore, *, room: WriteBudget | None = None) -> None:
+    def __init__(self, store: RunStore, *, budget: WriteBudget | None = None) -> None:
         self._store = store
-        self._room = room or PROCESS_BUDGET
+        self._budget = budget or PROCESS_BUDGET
         self._changed = threading.Condition()
         self._queue: list[_Task] = []
         self._waiting: set[NodeId] = set()
-        """Nodes that are not written, in work or in the queue."""
+        """Nodes that are not written yet: those in the queue, and those being written."""
         self._busy = False
         self._closing = False
         self._error: BaseException | None = None
-        self._threads = _begun(_THREADS)
+        self._threads = _start_threads(_THREADS)
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
     def keep(self, result: NodeResult) -> None:
-        """Have a result written; waits while there is no room for it.
+        """Submit a result; waits while the budget is exhausted.
 
         Raises:
-            DiskFullError, OutputError: what came before could not be written.
+            DiskFullError, OutputError: an earlier result could not be written.
         """
-        self._room.take(result.counts)
+        self._budget.acquire(result.budget_bytes)
         try:
             with self._changed:
                 self._check()
@@ -113,11 +114,11 @@ class Writer:
                 self._waiting.add(result.done.node.id)
                 self._changed.notify_all()
         except BaseException:
-            self._room.give(result.counts)
+            self._budget.release(result.budget_bytes)
             raise
 
     def release(self, node: NodeId) -> None:
-        """Have a node's state deleted, if it has one, when all that came before is written."""
+        """Delete the state of a node, if it has one, after everything that was submitted before is written."""
         if isinstance(node, StateId):
             with self._changed:
                 if self._error is None:
@@ -125,10 +126,13 @@ class Writer:
                     self._changed.notify_all()
 
     def lasts(self, node: NodeId, *, timeout_seconds: float = 0.0) -> bool:
-        """Whether a node that was given to `keep` is written, its line included; waits so long for it.
+        """True if a submitted node is written, including its line of the log.
+
+        Args:
+            timeout_seconds: how long to wait until it is.
 
         Raises:
-            DiskFullError, OutputError: it could not be.
+            DiskFullError, OutputError: it could not be written.
         """
         if node not in self._waiting:
             return True
@@ -140,17 +144,17 @@ class Writer:
             return node not in self._waiting
 
     def flush(self) -> None:
-        """Wait until all is written, and deleted.
+        """Wait until everything is written, and deleted.
 
         Raises:
-            DiskFullError, OutputError: it could not be.
+            DiskFullError, OutputError: something could not be written.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._error or not (self._queue or self._busy))
             self._check()
 
     def close(self) -> None:
-        """Write what there is, and let the threads end. What goes wrong is no longer told: what it hits is not done."""
+        """Write what was submitted, and end the threads. Errors are dropped: the nodes that they hit are not done."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -175,11 +179,11 @@ class Writer:
             while tasks := self._next():
                 self._write(tasks)
                 self._give_back(tasks)
-        except BaseException as error:  # whatever it is, it belongs to whoever gave the work
+        except BaseException as error:  # raised again by the next call of any method
             self._fail(error, tasks)
 
     def _next(self) -> list[_Task]:
-        """All that has come; nothing in the end."""
+        """Wait for tasks, and return all; an empty list once the writer is closed."""
         with self._changed:
             self._busy = False
             self._changed.notify_all()
@@ -196,10 +200,10 @@ class Writer:
         self._give_back([*tasks, *dropped])
 
     def _give_back(self, tasks: Sequence[_Task]) -> None:
-        self._room.give(sum(task.counts for task in tasks if isinstance(task, NodeResult)))
+        self._budget.release(sum(task.budget_bytes for task in tasks if isinstance(task, NodeResult)))
 
     def _write(self, tasks: Sequence[_Task]) -> None:
-        """Together, or where that fails one by one, so that as much as possible is kept."""
+        """Write tasks together, or one by one if that fails, so that as many as possible are kept."""
         try:
             self._write_together(tasks)
         except OutputError:
@@ -210,14 +214,14 @@ class Writer:
 
     def _write_together(self, tasks: Sequence[_Task]) -> None:
         results = [task for task in tasks if isinstance(task, NodeResult)]
-        gone = {task: place for place, task in enumerate(tasks) if not isinstance(task, NodeResult)}
+        released = {task: position for position, task in enumerate(tasks) if not isinstance(task, NodeResult)}
         states, frames = {}, {}
-        for place, task in enumerate(tasks):
+        for position, task in enumerate(tasks):
             if not isinstance(task, NodeResult):
                 continue
             node = task.done.node.id
-            if gone.get(node, -1) < place:
-                gone.pop(node, None)  # it was let go of before it was made again
+            if released.get(node, -1) < position:
+                released.pop(node, None)  # it was released before it was made again
                 if isinstance(node, StateId) and task.state is not None:
                     states[node] = task.state
             if task.picture is not None:
@@ -228,17 +232,17 @@ class Writer:
         with self._changed:
             self._waiting.difference_update(result.done.node.id for result in results)
             self._changed.notify_all()
-        self._store.release(gone)
+        self._store.release(released)
 
 
-def _begun(count: int) -> Executor:
-    """So many threads, all of them begun: later, while something large is painted, there may be no memory for one."""
+def _start_threads(count: int) -> Executor:
+    """An executor whose threads have all started: later, during a large render, memory may not suffice for one."""
     threads = ThreadPoolExecutor(count, thread_name_prefix="write")
-    meeting = threading.Barrier(count)
+    all_started = threading.Barrier(count)
     try:
-        wait([threads.submit(meeting.wait) for _ in range(count)])
-    except RuntimeError:  # there is no room for one: the others must not wait for it, or this process never ends
-        meeting.abort()
+        wait([threads.submit(all_started.wait) for _ in range(count)])
+    except RuntimeError:  # no memory for one: the others must not wait for it, or this process never ends
+        all_started.abort()
         threads.shutdown()
         raise
     return threads

@@ -1,4 +1,4 @@
-"""What a run's log keeps of what is told besides nodes: warnings, stages, who works, and how a session ends."""
+"""Records in the log of a run what is not about nodes: warnings, stages, workers, and how a session ends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,12 +10,12 @@ from vidnst.runs import RunStore
 
 
 class EventRecorder:
-    """Passes events on, and writes down what whoever looks at the run folder later wants to know.
+    """Passes events on, and records those that the status of a run needs later in its log.
 
-    What is told before there is a run folder is written when there is one. One thread at a time.
+    Events from before the run folder exists are recorded once it does. Not thread-safe.
 
     Args:
-        on_event: hears of everything first.
+        on_event: receives every event first.
     """
 
     def __init__(self, on_event: OnEvent) -> None:
@@ -25,7 +25,7 @@ class EventRecorder:
         self._stage = ""
 
     def __call__(self, event: Event) -> None:
-        """Take in an event, from any thread that may write the run's log."""
+        """Pass an event on, and record it."""
         self._on_event(event)
         match event:
             case Warned() | Stage() if self._store is None:
@@ -33,24 +33,24 @@ class EventRecorder:
                     self._early.append(event)
                     self._stage = self._stage if isinstance(event, Warned) else event.stage
             case Warned() | RunStarted() | Stage() if self._store is not None:
-                with suppress(OutputError):  # the work itself tells of a full disk
+                with suppress(OutputError):  # the render itself reports a full disk
                     self._write(self._store, event)
             case _:
                 pass
 
     def keep_in(self, store: RunStore) -> None:
-        """Write to this run's log from now on, and what was told before."""
+        """Record events in the log of this run from now on, and those that came before."""
         self._store, self._stage = store, ""
         for event in self._early:
             self._write(store, event)
         self._early.clear()
 
     def close(self) -> None:
-        """Write no more."""
+        """Stop recording."""
         self._store = None
 
     def end(self, how: Literal["stopped", "failed"], message: str) -> None:
-        """Write down what ended the session early, and no more after that."""
+        """Record what ended the session early, and stop recording."""
         if self._store is not None:
             with suppress(OutputError):
                 self._store.record("ended", how=how, message=message)
@@ -58,7 +58,7 @@ class EventRecorder:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Write down what ends the block early."""
+        """Record the exception that ends the block, if any."""
         try:
             yield
         except BaseException as error:

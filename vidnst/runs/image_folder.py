@@ -1,4 +1,4 @@
-"""Pictures that a run keeps beside its rendered frames, made shot by shot in order, each from the one before."""
+"""Images that a run keeps next to its rendered frames, made shot by shot in order, each from the one before."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -14,14 +14,13 @@ from vidnst.runs.layout import FrameFolder, frame_name, refuse_link
 
 
 class ImageFolder:
-    """The folder `before` or `finished` of a run that this process has locked. Different frames may be written by
-    different threads.
+    """The folder `before` or `finished` of a run that this process has locked. Threads may write different frames.
 
         <frame, 8 digits>.png
         <shot>.npz          what the next frame of a shot is made with, besides the frame itself
 
-    The state is replaced after the picture that it belongs to is in its place, so a kill between the two only makes
-    that picture again.
+    The state is replaced after the image that it belongs to is in its place, so a kill between the two only makes that
+    image again.
 
     Raises:
         RunError: it is a link. OutputError: it cannot be written.
@@ -36,21 +35,21 @@ class ImageFolder:
         self._names = {entry.name for entry in os.scandir(self.folder)}
 
     def path(self, index: int) -> Path:
-        """Where frame `index` of the source is, or will be."""
+        """The path of frame `index` of the source."""
         return self.folder / frame_name(index)
 
     def has(self, index: int) -> bool:
-        """Whether it was there at the start, or has been written since."""
+        """True if it was written in an earlier session, or in this one."""
         return self.path(index).name in self._names
 
     def write(self, index: int, write: Callable[[Path], object]) -> None:
-        """Keep a picture; see `write_atomically`."""
+        """Write an image as `write_atomically` does."""
         path = self.path(index)
         write_atomically(path, write)
         self._names.add(path.name)
 
     def write_state(self, shot: int, index: int, state: Mapping[str, NDArray[Any]]) -> None:
-        """Keep what frame `index` leaves to the next one of its shot, in place of what the one before left."""
+        """Write what frame `index` leaves to the next one of its shot, and replace what the one before left."""
         path = self._state_path(shot)
 
         def save(part: Path) -> None:
@@ -60,12 +59,12 @@ class ImageFolder:
         write_atomically(path, save)
 
     def read_state(self, shot: int) -> tuple[int, dict[str, NDArray[Any]]] | None:
-        """The frame of a shot that was written last, and what it left; None where that is not known."""
+        """The frame of a shot that was written last, and what it left; None if that is unknown."""
         try:
             with np.load(self._state_path(shot), allow_pickle=False) as file:
                 state = {name: file[name] for name in file.files}
             return int(state.pop("frame")), state
-        except (OSError, ValueError, EOFError, KeyError, BadZipFile):  # then the shot is made anew, to the same bytes
+        except (OSError, ValueError, EOFError, KeyError, BadZipFile):  # then the shot is made again, to the same bytes
             return None
 
     def _state_path(self, shot: int) -> Path:

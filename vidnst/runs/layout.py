@@ -123,6 +123,16 @@ def holds_run(folder: Path) -> bool:
     return RunLayout(folder).manifest.is_file()
 
 
+def check_run(folder: Path) -> None:
+    """Make sure that a folder holds a run.
+
+    Raises:
+        RunError: it does not.
+    """
+    if not holds_run(folder):
+        raise RunError(f"{folder} is no run folder: it has no {MANIFEST}", f"give the folder that ends in {_SUFFIX}")
+
+
 def run_folder_of(output: Path) -> Path:
     """The run folder that belongs to an output: next to it, named after it."""
     return output.with_name(output.name + _SUFFIX)

@@ -1,4 +1,4 @@
-"""What a run is of: enough to go on with it, and to tell whether it is still the same."""
+"""The record of what a run renders: enough to resume it, and to find out whether a request is for the same render."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from vidnst.config.style import Style
 from vidnst.errors import RunError
 from vidnst.runs.layout import RunLayout
 
-_LONGEST_MANIFEST = 64 << 20
+_MAX_BYTES = 64 << 20
 
 
 class _Record(BaseModel):
@@ -18,15 +18,15 @@ class _Record(BaseModel):
 
 
 class StyleRecord(_Record):
-    """A style picture of a run."""
+    """A style of a run."""
 
     path: str
     fingerprint: str
     weight: float
     at: str | None = None
-    """Moment from which it holds, as it was written."""
+    """The moment from which it applies, as the user wrote it; None is the start."""
     shots: tuple[int, ...] = ()
-    """Shots that it is for."""
+    """Shots that it applies to; empty for all."""
     region: str | None = None
 
     @property
@@ -36,21 +36,21 @@ class StyleRecord(_Record):
 
 
 class Look(_Record):
-    """All that decides the bytes of the frames."""
+    """Everything that decides the bytes of the frames."""
 
     config: dict[str, Any]
-    """The sections of the configuration that decide the picture, as plain JSON values."""
+    """The sections of the configuration that decide the bytes of frames, as JSON values."""
     source: str
-    """Fingerprint."""
+    """Fingerprint of the source."""
     styles: tuple[StyleRecord, ...]
     masks: dict[str, str] = {}
     """Fingerprint of each region's mask."""
-    backbone: str = "vgg19"
-    """The network; runs from before there was a choice do not say."""
+    backbone: str
+    """Name of the network."""
     weights: str
     """Fingerprint of the network's weights."""
     flow_weights: str = "none"
-    """Fingerprint of RAFT's weights; `none` where flow comes without a network, as it did before there was a choice."""
+    """Fingerprint of RAFT's weights; `none` if flow is estimated without a network."""
 
 
 class Manifest(_Record):
@@ -58,16 +58,16 @@ class Manifest(_Record):
 
     format: Literal[1] = 1
     versions: dict[str, str]
-    """Of vidnst and of the libraries that compute."""
+    """Versions of vidnst and of the libraries that compute."""
     config: dict[str, Any]
-    """The resolved configuration, as plain JSON values."""
+    """The resolved configuration, as JSON values."""
     look: Look
     sources: tuple[str, ...]
     """The source as the user named it; several where they named several files."""
     weights: str | None = None
-    """Where the weights came from."""
+    """Path of the network's weights."""
     raft_weights: str | None = None
-    """Where RAFT's weights came from."""
+    """Path of RAFT's weights."""
     output: str
 
     @classmethod
@@ -75,11 +75,11 @@ class Manifest(_Record):
         """Read the `run.json` of a run folder.
 
         Raises:
-            RunError: it is not readable, or not of a kind that this version knows.
+            RunError: it cannot be read, or has another format.
         """
         path = RunLayout(folder).manifest
         try:
-            if path.stat().st_size > _LONGEST_MANIFEST:
+            if path.stat().st_size > _MAX_BYTES:
                 raise RunError(f"{path} is too large to be the record of a run", "start afresh with --restart")
             return cls.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
@@ -90,7 +90,7 @@ class Manifest(_Record):
             ) from error
 
     def changes(self, other: "Manifest") -> list[str]:
-        """What decides the picture and is different in `other`, each in a few words; empty where it is the same."""
+        """Describe each difference from `other` that changes the frames in a few words; empty if there is none."""
         return [
             *_config_changes(self.look.config, other.look.config),
             *_style_changes(self.look.styles, other.look.styles),
@@ -102,14 +102,14 @@ class Manifest(_Record):
 
     def _network_changes(self, other: "Manifest") -> Iterator[str]:
         old, new = self.look, other.look
-        if old.backbone != new.backbone:  # then the weights are others, too
+        if old.backbone != new.backbone:  # then the weights differ, too
             yield f"model.backbone: {old.backbone} -> {new.backbone}"
         else:
             yield from _other_bytes("weights", old.weights, new.weights, Path(other.weights or "").name)
 
     def _flow_changes(self, other: "Manifest") -> Iterator[str]:
         old, new = self.look.flow_weights, other.look.flow_weights
-        if "none" not in (old, new):  # else the method has changed, and that is told already
+        if "none" not in (old, new):  # else the method has changed, which the settings say
             yield from _other_bytes("RAFT weights", old, new, Path(other.raft_weights or "").name)
 
 

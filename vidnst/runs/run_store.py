@@ -1,8 +1,8 @@
-"""A run folder, open for work: what nodes give is written so that a kill at any moment loses next to nothing.
+"""A run folder, open for work: results are written so that a kill at any moment loses next to nothing.
 
-A node is finished when the log says so. Its frame, and its state if anything that is not finished reads it, are on the
-disk under their final names before that line is written, so a kill at any moment loses at most the nodes in flight, and
-those that wait to be written: see `async_writer`.
+A node is finished when the log says so. Its frame, and its state if an unfinished node reads it, are on the disk under
+their final names before that line is written, so a kill loses at most the nodes in flight and those that wait to be
+written (see `async_writer`).
 """
 
 import json
@@ -26,7 +26,17 @@ from vidnst.errors import OutputError, RunError
 from vidnst.farm.plan import Node, NodeId, StateId, finished_states
 from vidnst.runs.event_log import EventLog
 from vidnst.runs.folder_lock import FolderLock
-from vidnst.runs.layout import FOLDERS, RunLayout, clear, frame_name, holds_run, is_own_name, refuse_link, state_name
+from vidnst.runs.layout import (
+    FOLDERS,
+    RunLayout,
+    check_run,
+    clear,
+    frame_name,
+    holds_run,
+    is_own_name,
+    refuse_link,
+    state_name,
+)
 from vidnst.runs.manifest import Manifest
 from vidnst.runs.plan_record import RunPlan
 from vidnst.runs.run_log import RunLog
@@ -99,20 +109,20 @@ class RunStore:
         """Begin a run in a folder that is empty, or new.
 
         Args:
-            folder: made if it is not there; what an unfinished `create` left there is removed.
-            manifest: what the run is of.
-            restart: whether to remove a run that is there.
+            folder: made if it is missing; what an unfinished `create` left in it is removed.
+            manifest: the record of what is rendered.
+            restart: whether to remove a run that the folder holds.
 
         Raises:
-            RunError: the folder holds a run (and `restart` is not given) or other people's files, or is in use.
-            OutputError: it cannot be written; DiskFullError where there is no space.
+            RunError: the folder holds a run (without `restart`) or foreign files, or is in use.
+            OutputError: it cannot be written; DiskFullError if there is no space.
         """
         with translate_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             foreign = sorted(entry.name for entry in os.scandir(folder) if not is_own_name(entry.name))
         if foreign:
             raise RunError(
-                f"the folder {folder} has files that are no run's ({foreign[0]})",
+                f"the folder {folder} has files that belong to no run ({foreign[0]})",
                 "choose an empty or new folder with --work-dir",
             )
         lock = FolderLock(RunLayout(folder).lock)
@@ -131,10 +141,9 @@ class RunStore:
         """Resume a run.
 
         Raises:
-            RunError: there is no run, it is damaged, or it is in use.
+            RunError: there is no run, or it is damaged or in use.
         """
-        if not holds_run(folder):
-            raise RunError(f"{folder} is no run folder: it has no run.json", "give the folder that ends in .vidnst")
+        check_run(folder)
         lock = FolderLock(RunLayout(folder).lock)
         try:
             return cls(folder, Manifest.read(folder), lock)
@@ -146,7 +155,7 @@ class RunStore:
         """Make sure that resuming the run as `manifest` says gives the frames that it began.
 
         Raises:
-            RunError: it would not; names everything that is different.
+            RunError: it would not; the message names everything that is different.
         """
         if changes := self.manifest.changes(manifest):
             raise RunError(
@@ -187,16 +196,16 @@ class RunStore:
         frames: Mapping[int, Callable[[Path], object]] | None = None,
         threads: Executor | None = None,
     ) -> None:
-        """Keep what nodes have given; none of it has its name before all is on the disk.
+        """Write results of nodes; no file is renamed to its final name before all are on the disk.
 
         Args:
             states: `(H, W, 3)` uint16 each.
-            frames: for each place in the source what writes the finished picture to the path it is given (a temporary
-                name that ends in `.png`).
-            threads: where the files are made side by side; None makes one after the other, here.
+            frames: by index in the source, a function that writes the finished image to the path that it is given (a
+                temporary name that ends in `.png`).
+            threads: writes the files in parallel; None writes them one after the other in this thread.
 
         Raises:
-            DiskFullError: no space left. OutputError: anything else that hinders writing.
+            DiskFullError: no space is left. OutputError: the files cannot be written for another reason.
         """
         states, frames = states or {}, frames or {}
         for pixels in states.values():
@@ -209,7 +218,7 @@ class RunStore:
         self._frames.update(path.name for path in frame_files)
 
     def write_mask(self, region: str, index: int, data: bytes) -> None:
-        """Keep a region's mask of a frame, a whole PNG file. Errors as in `write`."""
+        """Write the PNG file of a region's mask of a frame. Errors as in `write`."""
         path = self.layout.mask(region, index)
         refuse_link(path.parent)
         with translate_os_errors(self.folder):
@@ -221,7 +230,7 @@ class RunStore:
         return state_name(state) in self._states
 
     def read_state(self, state: StateId, *, width: int, height: int) -> NDArray[np.uint16]:
-        """A state as it was written: `(height, width, 3)` uint16.
+        """Read a state as it was written: `(height, width, 3)` uint16.
 
         Raises:
             RunError: it is missing, cut off, or of another size or type.
@@ -239,28 +248,28 @@ class RunStore:
         return np.array(pixels)
 
     def release(self, nodes: Iterable[NodeId]) -> None:
-        """Delete states that nobody will read any more; a flow has nothing on the disk."""
+        """Delete states that no node will read any more; flows have no files."""
         for name in self._states.intersection(map(state_name, nodes)):
             self._states.remove(name)
             with translate_os_errors(self.folder):
                 (self.layout.states / name).unlink(missing_ok=True)
 
     def record(self, kind: str, *, durable: bool = False, **facts: Any) -> None:
-        """Add an event to the log, from any thread: JSON values, node ids and the like as text."""
+        """Add an event to the log, from any thread; its facts are JSON values."""
         self._events.append(kind, facts, durable=durable)
 
     def record_done(self, nodes: Iterable[DoneRecord]) -> None:
-        """Declare nodes finished, all at once. Their states and frames must have been written before."""
+        """Mark nodes as finished, all at once. Their states and frames must have been written before."""
         nodes = list(nodes)
         self._events.extend([("done", done.to_dict()) for done in nodes])
         self._done.update(str(done.node.id) for done in nodes)
 
     def forget(self, nodes: Iterable[StateId], *, frames: Iterable[int]) -> None:
-        """Declare nodes unfinished, so that they are made again; a state that is replaced may lie there until then.
+        """Mark nodes as unfinished, so that they are made again; their old states stay until they are replaced.
 
         Args:
-            nodes: of one component.
-            frames: for whose sake; those of the nodes are made anew in any case.
+            nodes: nodes of one component.
+            frames: the frames that are the reason, for the log.
         """
         names = sorted(map(str, nodes))
         for first in range(0, len(names), _MAX_REDO_NODES):
@@ -269,10 +278,10 @@ class RunStore:
         self.complete = False
 
     def forget_finished(self, frames: Iterable[int]) -> None:
-        """Remove what was made of rendered frames, all of it since frames depend on each other, and filtered sources.
+        """Delete all finished images, since they depend on each other, and the filtered source images of some frames.
 
         Args:
-            frames: of the source, whose filtered pictures are removed.
+            frames: the frames whose filtered source images are deleted.
         """
         with translate_os_errors(self.folder):
             shutil.rmtree(self.layout.finished, ignore_errors=True)
@@ -301,12 +310,12 @@ class RunStore:
         try:
             yield
         except Exception:
-            with suppress(OutputError):  # a full disk has no room for the note either
+            with suppress(OutputError):  # a full disk cannot take this either
                 self.record("unwritten")
             raise
 
     def finish(self, *, keep: bool) -> None:
-        """Note that there is nothing left to do; remove states and pictures unless they are to be kept."""
+        """Record that nothing is left to do; delete states and images unless they are to be kept."""
         self.record("finished", durable=True)
         self.complete = True
         if keep:
@@ -317,7 +326,7 @@ class RunStore:
         self._frames.clear()
 
     def close(self) -> None:
-        """Close the log and let others have the folder."""
+        """Close the log and release the lock of the folder."""
         self._events.close()
         self._lock.release()
 
