@@ -61,7 +61,7 @@ def test_the_source_itself_has_the_source_s_numbers() -> None:
     assert [row.frame for row in found.rows] == list(range(PAN.count))
 
 
-def test_what_moves_with_the_source_is_steady_and_what_boils_is_not() -> None:
+def test_motion_with_the_source_is_steady_and_boiling_is_not() -> None:
     source = PAN.all_pixels()
     steady = [(255 - picture).astype(np.uint8) for picture in source]
     random = np.random.default_rng(1)
@@ -73,7 +73,7 @@ def test_what_moves_with_the_source_is_steady_and_what_boils_is_not() -> None:
         assert (20 / 255) ** 2 * 0.9 < (wild.error(gap).output or 0) < 2 * (20 / 255) ** 2 * 1.2
 
 
-def test_an_alternating_brightness_is_a_flicker_of_just_that_many_levels() -> None:
+def test_alternating_brightness_is_flicker_in_levels() -> None:
     source = STILL.all_pixels()
     output = [lighter(picture, 8 * (index % 2)) for index, picture in enumerate(source)]
     found = measured(source, output)
@@ -117,7 +117,7 @@ def test_a_drift_of_the_source_is_not_blamed_on_the_output() -> None:
     assert found.drift_difference == 0
 
 
-def test_the_error_between_frames_far_apart_shows_what_neighbours_hide() -> None:
+def test_distant_frames_show_the_error_that_neighbours_hide() -> None:
     source = STILL.all_pixels()
     creeping = measured(source, [lighter(picture, index) for index, picture in enumerate(source)])
     for gap in (1, 5, 15):
@@ -163,7 +163,7 @@ def test_keys_of_one_shot_are_told_apart_from_another_s() -> None:
     assert (second.ratio or 0) > 20
 
 
-def test_a_person_sees_the_ratio_at_keys_of_the_clip_and_of_each_shot(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_shows_key_frame_ratio_of_clip_and_shots(capsys: pytest.CaptureFixture[str]) -> None:
     source = STILL.all_pixels()
     output = [lighter(picture, index % 2 + 9 * (index == 15)) for index, picture in enumerate(source)]
     found = measured(source, output, shots=[Shot(0, 10), Shot(10, 20)], keys=(5, 15))
@@ -199,7 +199,7 @@ def test_sixteen_bit_frames_measure_like_their_eight_bit_selves() -> None:
     assert wide.flicker.output == pytest.approx(narrow.flicker.output, rel=1e-4)
 
 
-def test_no_more_frames_are_remembered_than_the_longest_gap_needs() -> None:
+def test_meter_remembers_only_the_longest_gap() -> None:
     meter = Meter([Shot(0, 40)])
     small = np.zeros((16, 16, 3), np.uint8)
     for index in range(40):
@@ -225,7 +225,7 @@ def test_a_measurement_is_plain_json_with_or_without_its_frames() -> None:
     assert "rows" not in found.to_dict(per_frame=False)
 
 
-def test_a_meter_refuses_frames_out_of_order_of_other_shapes_or_outside_the_shots() -> None:
+def test_meter_refuses_unexpected_frames() -> None:
     small = np.zeros((16, 16, 3), np.uint8)
     meter = Meter([Shot(4, 8)])
     with pytest.raises(ValueError, match="no shot"):
@@ -271,7 +271,7 @@ def render(media: Path, output: Path, config: RenderConfig) -> tuple[Path, list[
     return output, told
 
 
-def test_a_render_leaves_its_measurement_with_one_row_for_each_frame(rendered: tuple[Path, list[Event]]) -> None:
+def test_render_writes_a_measurement_with_a_row_per_frame(rendered: tuple[Path, list[Event]]) -> None:
     output, told = rendered
     found = json.loads((output.with_name("out.vidnst") / "measure.json").read_text())
     assert [row["frame"] for row in found["rows"]] == list(range(6))
@@ -298,7 +298,7 @@ def test_an_output_beside_its_run_folder_needs_nothing_else(rendered: tuple[Path
         assert found.losses[name] == pytest.approx(event.losses[name], rel=0.02)
 
 
-def test_a_run_folder_is_measured_by_its_kept_frames_and_recorded_losses(rendered: tuple[Path, list[Event]]) -> None:
+def test_run_folder_is_measured_by_kept_frames_and_losses(rendered: tuple[Path, list[Event]]) -> None:
     output, told = rendered
     found = measure_output(MeasureRequest(output.with_name("out.vidnst")))
     event = next(event for event in told if isinstance(event, Measured))
@@ -332,7 +332,7 @@ def test_a_frozen_clip_is_steady_and_its_content_loss_says_why(
     assert losses[5] > 0.03
 
 
-def test_a_render_that_only_transcodes_or_is_told_not_to_is_not_measured(media: Path, tmp_path: Path) -> None:
+def test_transcodes_and_unwanted_measurements_are_skipped(media: Path, tmp_path: Path) -> None:
     through = build_config({**LOOK, "optimize": {"iterations": 0}})
     unasked = build_config({**LOOK, "optimize": {"iterations": 1}, "output": {"measure": False}})
     for name, config in (("through", through), ("unasked", unasked)):
@@ -341,9 +341,7 @@ def test_a_render_that_only_transcodes_or_is_told_not_to_is_not_measured(media: 
         assert not (tmp_path / f"{name}.vidnst" / "measure.json").exists()
 
 
-def test_a_measurement_that_fails_is_a_warning_and_the_render_is_finished(
-    media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_measurement_is_a_warning(media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any, **more: Any) -> None:
         raise BadFrameError("frame 3 does not decode")
 
@@ -355,7 +353,7 @@ def test_a_measurement_that_fails_is_a_warning_and_the_render_is_finished(
     assert not (tmp_path / "out.vidnst" / "frames").exists()
 
 
-def test_stopping_during_the_measurement_leaves_a_finished_render(media: Path, tmp_path: Path) -> None:
+def test_stop_during_measurement_leaves_a_finished_render(media: Path, tmp_path: Path) -> None:
     told: list[Event] = []
     config = build_config(LOOK)
     vidnst.render(
@@ -370,7 +368,7 @@ def test_stopping_during_the_measurement_leaves_a_finished_render(media: Path, t
     assert isinstance(told[-1], RunFinished)
 
 
-def test_the_numbers_have_the_same_bytes_with_any_number_of_threads(
+def test_measurement_does_not_depend_on_threads(
     media: Path, rendered: tuple[Path, list[Event]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = []
@@ -393,7 +391,7 @@ def streamed(source: ClipInfo, output: ClipInfo, meter: type[Meter] = Meter, **m
 
 @pytest.mark.parametrize("cores", [1, 4])
 @pytest.mark.parametrize("bad", ["source", "output"])
-def test_a_frame_that_does_not_decode_is_named_after_all_before_it(
+def test_undecodable_frame_is_named_after_those_before_it(
     bad: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vidnst.parallel.local_cores", lambda: cores)
@@ -445,7 +443,7 @@ def test_the_source_is_brought_to_the_output_s_size(media: Path, tmp_path: Path)
     assert found.losses == {}
 
 
-def test_a_range_of_the_source_is_compared_with_an_output_of_that_range(media: Path, tmp_path: Path) -> None:
+def test_output_of_a_range_is_compared_with_that_range(media: Path, tmp_path: Path) -> None:
     clip = MovingClip(count=6, width=64, height=48, pan_px=(1, 0), square_px=12, square_step_px=(2, 0))
     write_pictures(tmp_path / "part", clip.all_pixels()[2:5])
     found = measure_output(MeasureRequest(tmp_path / "part", media / "burst", start="2", end="5"))
@@ -471,7 +469,7 @@ def test_what_cannot_be_compared_is_refused_in_one_sentence(media: Path, tmp_pat
             measure_output(request)
 
 
-def test_a_damaged_plan_is_named(rendered: tuple[Path, list[Event]], tmp_path: Path) -> None:
+def test_damaged_plan_is_named(rendered: tuple[Path, list[Event]], tmp_path: Path) -> None:
     output, _ = rendered
     run = tmp_path / "out.vidnst"
     run.mkdir()
@@ -490,7 +488,7 @@ def test_a_damaged_plan_is_named(rendered: tuple[Path, list[Event]], tmp_path: P
             measure_output(MeasureRequest(run))
 
 
-def test_of_a_node_that_was_done_twice_the_last_time_counts(tmp_path: Path) -> None:
+def test_last_result_of_a_repeated_node_counts(tmp_path: Path) -> None:
     lines = [
         {"kind": "done", "node": "0.0", "final": True, "losses": {"style": 5.0, "content": 1.0}, "evaluations": 9},
         {"kind": "done", "node": "1.0", "final": False, "losses": {"style": 7.0}, "evaluations": 2},

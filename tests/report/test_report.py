@@ -137,9 +137,7 @@ def test_nothing_is_written_where_no_report_is_wanted(tmp_path: Path) -> None:
         write_report(tmp_path / "nowhere.mp4")
 
 
-def test_a_render_that_fails_leaves_its_report_and_its_last_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_render_writes_its_report_with_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise EncoderError("ffmpeg <failed>", "install another")
 
@@ -179,7 +177,7 @@ def test_the_command_says_where_the_report_is(tmp_path: Path) -> None:
     assert "3 of 3 frames" in (folder / "report.html").read_text("utf-8")
 
 
-def test_the_command_to_repeat_gives_the_same_settings_and_styles(tmp_path: Path) -> None:
+def test_repeat_command_gives_same_settings_and_styles(tmp_path: Path) -> None:
     config = settings(losses={"style_layers": {"relu1_1": 1, "relu2_1": 2.5}, "style_weight": 7}, input={"end": "2"})
     folder = rendered(tmp_path, config=config)
     manifest = Manifest.read(folder)

@@ -104,7 +104,7 @@ def test_it_shows_numbers_pictures_and_the_report(runs: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "frames_of_it"])
-def test_a_run_that_has_kept_no_frames_is_shown_by_its_output_beside_its_source(name: str, tmp_path: Path) -> None:
+def test_run_without_frames_is_shown_by_its_output(name: str, tmp_path: Path) -> None:
     write_pictures(tmp_path / "in", numbered_pictures(9, (96, 64)))
     config = build_config(
         {
@@ -248,7 +248,7 @@ def test_the_command_refuses_to_let_others_look_without_a_token(runs: Path) -> N
     assert "--token" in said.stderr
 
 
-def test_the_command_says_where_the_page_is_and_ends_when_it_is_told(runs: Path) -> None:
+def test_serve_command_prints_its_address_and_stops(runs: Path) -> None:
     command = [sys.executable, "-m", "vidnst", "serve", str(runs), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -259,7 +259,7 @@ def test_the_command_says_where_the_page_is_and_ends_when_it_is_told(runs: Path)
         assert process.wait(timeout=60) == 0
 
 
-def test_a_server_for_others_knows_addresses_and_its_own_names_alone() -> None:
+def test_public_server_accepts_only_its_own_host_names() -> None:
     guard = AccessGuard("0.0.0.0", 8765, TOKEN)
     assert guard.allows_host("192.168.1.9:8765")
     assert guard.allows_host(socket.gethostname())
@@ -274,7 +274,7 @@ def test_a_source_is_shown_only_where_that_is_wished(runs: Path) -> None:
         assert ask(port, f"/run/{key_of(port)}/frame/0")[0].status == 200
 
 
-def test_many_that_say_nothing_do_not_keep_it_from_answering_once_they_are_gone(runs: Path) -> None:
+def test_idle_connections_do_not_block_the_server_for_good(runs: Path) -> None:
     with serving(runs) as port:
         silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
         for connection in silent:

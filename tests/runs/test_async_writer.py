@@ -92,9 +92,7 @@ def states_in(store: RunStore) -> list[str]:
     return sorted(path.name for path in (store.folder / "state").iterdir())
 
 
-def test_a_node_counts_as_done_only_when_its_files_are_in_place_and_then_its_line(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_are_in_place_before_the_log_line(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SlowDisk(store, monkeypatch)
     with Writer(store) as writer:
         for node in NODES[:3]:
@@ -119,9 +117,7 @@ def test_a_node_counts_as_done_only_when_its_files_are_in_place_and_then_its_lin
         assert store.finished(node)
 
 
-def test_what_comes_while_the_disk_is_busy_is_written_together_in_its_order(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_results_are_batched_in_order_while_the_disk_is_busy(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SlowDisk(store, monkeypatch)
     with Writer(store) as writer:
         writer.keep(result(NODES[0]))
@@ -133,9 +129,7 @@ def test_what_comes_while_the_disk_is_busy_is_written_together_in_its_order(
     assert [names for kind, names in disk.calls if kind == "line"] == [["0.0"], ["1.0", "2.0", "3.0", "4.0"]]
 
 
-def test_a_state_is_deleted_after_the_lines_of_its_readers_and_not_written_where_they_wait_with_it(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_state_is_deleted_after_its_readers_or_never_written(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SlowDisk(store, monkeypatch)
     with Writer(store) as writer:
         writer.keep(result(NODES[0]))
@@ -153,9 +147,7 @@ def test_a_state_is_deleted_after_the_lines_of_its_readers_and_not_written_where
     assert store.finished_states(NODES) == {StateId(0), StateId(1), StateId(2), StateId(3)}
 
 
-def test_a_state_that_is_made_again_after_it_was_let_go_of_is_there(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_released_state_that_is_made_again_is_kept(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SlowDisk(store, monkeypatch)
     with Writer(store) as writer:
         writer.keep(result(NODES[0]))
@@ -166,9 +158,7 @@ def test_a_state_that_is_made_again_after_it_was_let_go_of_is_there(
     assert states_in(store) == ["0.0.npy"]
 
 
-def test_no_more_than_fits_may_wait_whoever_it_belongs_to(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_writers_share_one_budget(store: RunStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     disk = SlowDisk(store, monkeypatch)
     kept: list[int] = []
     with (
@@ -195,7 +185,7 @@ def test_no_more_than_fits_may_wait_whoever_it_belongs_to(
         assert kept == [node.id.frame for node in NODES[1:]]
 
 
-def test_small_results_count_too_so_that_a_kill_loses_few(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_results_count_so_that_a_kill_loses_few(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SlowDisk(store, monkeypatch)
     given = threading.Semaphore(0)
     with Writer(store, budget=WriteBudget(16 * MIB)) as writer:
@@ -215,7 +205,7 @@ def test_small_results_count_too_so_that_a_kill_loses_few(store: RunStore, monke
     assert done_in(store) == [str(node.id) for node in NODES]
 
 
-def test_what_is_larger_than_all_room_is_written_alone(store: RunStore) -> None:
+def test_result_larger_than_the_budget_is_written_alone(store: RunStore) -> None:
     with Writer(store, budget=WriteBudget(MIB)) as writer:
         for node in NODES[:3]:
             writer.keep(result(node, mebibytes=5))
@@ -227,9 +217,7 @@ def full(path: Path) -> None:
     raise OSError(28, "No space left on device")
 
 
-def test_an_error_comes_to_all_who_ask_and_leaves_what_came_before_it(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_error_reaches_every_caller_and_keeps_earlier_results(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SlowDisk(store, monkeypatch)
     budget = WriteBudget(64 * MIB)
     with Writer(store, budget=budget) as writer:
@@ -257,7 +245,7 @@ def test_an_error_comes_to_all_who_ask_and_leaves_what_came_before_it(
     assert done_in(store) == [str(node.id) for node in NODES]
 
 
-def test_whoever_waits_for_room_hears_of_the_error(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_reaches_a_caller_that_waits_for_the_budget(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SlowDisk(store, monkeypatch)
     heard: list[BaseException] = []
     with Writer(store, budget=WriteBudget(4 * MIB)) as writer:
@@ -278,7 +266,7 @@ def test_whoever_waits_for_room_hears_of_the_error(store: RunStore, monkeypatch:
     assert "was not written" in str(heard[0])
 
 
-def test_leaving_with_an_error_writes_what_was_given(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exit_with_an_error_writes_submitted_results(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SlowDisk(store, monkeypatch)
 
     def stop() -> None:
@@ -294,7 +282,7 @@ def test_leaving_with_an_error_writes_what_was_given(store: RunStore, monkeypatc
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("write")]
 
 
-def test_where_a_thread_cannot_be_begun_none_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_that_cannot_start_blocks_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[threading.Thread] = []
     start = threading.Thread.start
 

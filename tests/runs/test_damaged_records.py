@@ -77,7 +77,7 @@ def test_any_mapping_is_a_configuration_or_a_config_error(values: Any) -> None:
 
 @settings(max_examples=150)
 @given(st.text(alphabet="[]{}:,-?&*!|>#%@`'\" \n\ta1.~<=", max_size=60) | st.text(max_size=30))
-def test_any_text_after_set_or_in_a_file_is_a_setting_or_a_config_error(text: str) -> None:
+def test_any_assignment_is_a_setting_or_a_config_error(text: str) -> None:
     with suppress(ConfigError):
         load_config(assignments=[f"losses.style_weight={text}"])
     with suppress(ConfigError):
@@ -102,7 +102,7 @@ def test_a_yaml_bomb_is_a_config_error(text: str, tmp_path: Path) -> None:
         build_config(read_yaml(path))
 
 
-def test_a_settings_file_of_a_megabyte_is_refused_naming_the_limit(tmp_path: Path) -> None:
+def test_huge_settings_file_is_refused_with_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("#" * 1_000_001)
     with pytest.raises(ConfigError, match="1000000 bytes"):
@@ -209,7 +209,7 @@ def test_a_plan_with_nonsense_in_it_is_a_run_error_or_harmless(place: str, finis
 
 @pytest.mark.parametrize("name", ["run.json", "plan.json", "events.jsonl"])
 @pytest.mark.parametrize("seed", range(3))
-def test_records_with_bytes_changed_are_an_error_of_ours_or_harmless(name: str, seed: int, finished: Path) -> None:
+def test_corrupted_records_are_harmless_or_named_errors(name: str, seed: int, finished: Path) -> None:
     _begin_again(finished)
     run(load_request(finished, {}), overwrite=True)
     whole, dice = (finished / name).read_bytes(), random.Random(seed)
@@ -263,7 +263,7 @@ def _weights(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_weights_with_bytes_changed_are_weights_or_a_weights_error(suffix: str, tmp_path: Path) -> None:
+def test_corrupted_weights_are_weights_or_a_weights_error(suffix: str, tmp_path: Path) -> None:
     whole = _weights(tmp_path / f"whole{suffix}").read_bytes()
     load_features(tmp_path / f"whole{suffix}", "relu1_2")
     dice, path, refused = random.Random(1), tmp_path / f"a{suffix}", 0

@@ -11,7 +11,7 @@ from vidnst.farm.plan import StateId
 from vidnst.runs import Look, Manifest, RunStore, check_free_space, required_bytes
 
 
-def test_the_estimate_covers_what_a_run_of_incompressible_frames_writes(tmp_path: Path) -> None:
+def test_required_bytes_covers_incompressible_frames(tmp_path: Path) -> None:
     look = Look(config={}, source="s", styles=(), backbone="vgg19", weights="w")
     manifest = Manifest(versions={}, config={}, look=look, sources=("a",), output="o")
     noise = np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8)

@@ -69,7 +69,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "out.mp4.vidnst"
 
 
-def test_what_was_finished_is_there_when_the_run_is_opened_again(folder: Path) -> None:
+def test_reopened_run_has_its_finished_nodes(folder: Path) -> None:
     nodes = nodes_of(4)
     with RunStore.create(folder, manifest_of()) as store:
         for node in nodes[:2]:
@@ -81,7 +81,7 @@ def test_what_was_finished_is_there_when_the_run_is_opened_again(folder: Path) -
         assert store.finished_states(chain(Shot(0, 4))) == {StateId(0), StateId(1)}
 
 
-def test_a_state_or_frame_without_its_event_is_not_believed(folder: Path) -> None:
+def test_files_without_an_event_do_not_count(folder: Path) -> None:
     (node,) = nodes_of(1)
     with RunStore.create(folder, manifest_of()) as store:
         store.write(states={StateId(0): picture(0)})
@@ -90,7 +90,7 @@ def test_a_state_or_frame_without_its_event_is_not_believed(folder: Path) -> Non
         assert not store.finished(node)
 
 
-def test_an_event_whose_frame_is_gone_is_not_believed(folder: Path) -> None:
+def test_event_without_its_frame_does_not_count(folder: Path) -> None:
     (node,) = nodes_of(1)
     with RunStore.create(folder, manifest_of()) as store:
         complete(store, node)
@@ -99,7 +99,7 @@ def test_an_event_whose_frame_is_gone_is_not_believed(folder: Path) -> None:
         assert not store.finished(node)
 
 
-def test_released_states_are_deleted_and_their_nodes_stay_finished(folder: Path) -> None:
+def test_released_states_are_deleted_and_stay_finished(folder: Path) -> None:
     nodes = nodes_of(3)
     with RunStore.create(folder, manifest_of()) as store:
         for node in nodes[:2]:
@@ -113,7 +113,7 @@ def test_released_states_are_deleted_and_their_nodes_stay_finished(folder: Path)
 
 
 @pytest.mark.parametrize("keep", range(1, 60, 7))
-def test_a_last_line_cut_off_anywhere_is_removed_and_the_log_goes_on(folder: Path, keep: int) -> None:
+def test_truncated_last_line_of_the_log_is_removed(folder: Path, keep: int) -> None:
     nodes = nodes_of(3)
     with RunStore.create(folder, manifest_of()) as store:
         complete(store, nodes[0])
@@ -128,7 +128,7 @@ def test_a_last_line_cut_off_anywhere_is_removed_and_the_log_goes_on(folder: Pat
     assert [json.loads(line)["kind"] for line in lines] == ["session", "done", "session", "done"]
 
 
-def test_lines_that_are_no_events_are_passed_over(folder: Path) -> None:
+def test_lines_that_are_no_events_are_skipped(folder: Path) -> None:
     (node,) = nodes_of(1)
     with RunStore.create(folder, manifest_of()) as store:
         complete(store, node)
@@ -150,7 +150,7 @@ def test_half_written_files_are_removed_on_opening(folder: Path) -> None:
         assert not any(part.exists() for part in parts)
 
 
-def test_a_writer_that_fails_leaves_the_old_file_and_no_new_one(folder: Path) -> None:
+def test_failed_write_keeps_the_old_file(folder: Path) -> None:
     with RunStore.create(folder, manifest_of()) as store:
         store.write(frames={0: lambda path: path.write_bytes(b"old")})
 
@@ -167,7 +167,7 @@ def test_a_writer_that_fails_leaves_the_old_file_and_no_new_one(folder: Path) ->
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "pickle", "float", "small", "missing"])
-def test_a_damaged_state_is_refused_by_name(folder: Path, damage: str) -> None:
+def test_damaged_state_is_named(folder: Path, damage: str) -> None:
     with RunStore.create(folder, manifest_of()) as store:
         store.write(states={StateId(4, 1): picture(0)})
         path = store.layout.state(StateId(4, 1))
@@ -188,7 +188,7 @@ def test_a_damaged_state_is_refused_by_name(folder: Path, damage: str) -> None:
             store.read_state(StateId(4, 1), width=7, height=5)
 
 
-def test_the_same_render_goes_on_even_with_other_workers_and_paths(folder: Path) -> None:
+def test_same_render_resumes_with_other_paths_and_versions(folder: Path) -> None:
     style = StyleRecord(path="elsewhere/starry.jpg", fingerprint="11", weight=1.0)
     with RunStore.create(folder, manifest_of()) as store:
         store.check_same(manifest_of(output="other.mkv", styles=(style,), versions={"vidnst": "9"}))
@@ -216,23 +216,12 @@ def losses_of(weight: float, layer: str) -> dict[str, Any]:
         ({"styles": ()}, "1 styles -> 0"),
     ],
 )
-def test_another_render_is_refused_with_what_changed_and_how_to_start_afresh(
-    folder: Path, change: dict[str, Any], words: str
-) -> None:
+def test_other_render_is_refused_with_its_changes(folder: Path, change: dict[str, Any], words: str) -> None:
     with RunStore.create(folder, manifest_of()) as store, pytest.raises(RunError) as caught:
         store.check_same(manifest_of(**change))
     assert words in caught.value.what
     assert "--restart" in caught.value.remedy
     assert "--work-dir" in caught.value.remedy
-
-
-def test_a_record_from_before_flow_had_weights_is_read_and_gone_on_with(folder: Path) -> None:
-    RunStore.create(folder, manifest_of()).close()
-    record = json.loads((folder / "run.json").read_text())
-    del record["look"]["flow_weights"], record["raft_weights"]
-    (folder / "run.json").write_text(json.dumps(record))
-    with RunStore.open(folder) as store:
-        store.check_same(manifest_of())
 
 
 def test_other_weights_of_the_flow_make_another_render() -> None:
@@ -248,7 +237,7 @@ def test_all_changes_are_named_at_once(folder: Path) -> None:
     assert "input.size: none -> 64; source bird.mp4 has other bytes" in str(caught.value)
 
 
-def test_creating_over_a_run_needs_restart_and_then_removes_everything(folder: Path) -> None:
+def test_create_over_a_run_needs_restart_and_empties_it(folder: Path) -> None:
     (node,) = nodes_of(1)
     with RunStore.create(folder, manifest_of()) as store:
         complete(store, node)
@@ -262,7 +251,7 @@ def test_creating_over_a_run_needs_restart_and_then_removes_everything(folder: P
         assert store.manifest.look.source == "bb"
 
 
-def test_a_folder_with_other_peoples_files_is_left_alone(folder: Path) -> None:
+def test_folder_with_foreign_files_is_left_alone(folder: Path) -> None:
     (folder / "frames").mkdir(parents=True)
     (folder / "thesis.tex").write_text("ten years of work")
     for restart in (False, True):
@@ -271,9 +260,7 @@ def test_a_folder_with_other_peoples_files_is_left_alone(folder: Path) -> None:
     assert (folder / "frames").is_dir()
 
 
-def test_a_run_folder_whose_parts_are_links_is_refused_and_what_they_point_to_is_left_alone(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_run_folder_with_links_is_refused(folder: Path, tmp_path: Path) -> None:
     RunStore.create(folder, manifest_of()).close()
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -287,7 +274,7 @@ def test_a_run_folder_whose_parts_are_links_is_refused_and_what_they_point_to_is
     assert (mine / ".a.part.png").exists()
 
 
-def test_a_creation_that_was_killed_does_not_stand_in_the_way(folder: Path) -> None:
+def test_create_after_a_killed_create(folder: Path) -> None:
     folder.mkdir()
     for name in ("lock", "events.jsonl", ".run.part.json"):
         (folder / name).touch()
@@ -295,7 +282,7 @@ def test_a_creation_that_was_killed_does_not_stand_in_the_way(folder: Path) -> N
         assert holds_run(store.folder)
 
 
-def test_a_folder_in_use_is_refused_by_process_and_host(folder: Path) -> None:
+def test_folder_in_use_names_process_and_host(folder: Path) -> None:
     with RunStore.create(folder, manifest_of()):
         with pytest.raises(RunError, match=rf"in use by process {os.getpid()} on "):
             RunStore.open(folder)
@@ -305,7 +292,7 @@ def test_a_folder_in_use_is_refused_by_process_and_host(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "{not json", '{"format": 99}'])
-def test_a_damaged_record_is_refused_and_does_not_keep_the_lock(folder: Path, text: str) -> None:
+def test_damaged_manifest_is_refused_and_releases_the_lock(folder: Path, text: str) -> None:
     RunStore.create(folder, manifest_of()).close()
     (folder / "run.json").write_text(text)
     for _ in range(2):
@@ -313,14 +300,14 @@ def test_a_damaged_record_is_refused_and_does_not_keep_the_lock(folder: Path, te
             RunStore.open(folder)
 
 
-def test_what_is_no_run_is_said_to_be_none(tmp_path: Path) -> None:
+def test_open_refuses_a_folder_without_a_run(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(RunError, match="is no run folder"):
             RunStore.open(path)
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_the_plan_comes_back_and_a_damaged_one_is_refused(folder: Path) -> None:
+def test_plan_round_trips_and_a_damaged_one_is_refused(folder: Path) -> None:
     with RunStore.create(folder, manifest_of()) as store:
         assert store.plan is None
         store.write_plan(plan_of(4))
@@ -333,7 +320,7 @@ def test_the_plan_comes_back_and_a_damaged_one_is_refused(folder: Path) -> None:
             assert store.plan
 
 
-def test_a_measurement_is_part_of_a_run_and_goes_with_it(folder: Path) -> None:
+def test_restart_removes_the_measurement(folder: Path) -> None:
     with RunStore.create(folder, manifest_of()) as store:
         path = store.write_measure({"frames": 3})
         assert json.loads(path.read_text()) == {"frames": 3}
@@ -341,7 +328,7 @@ def test_a_measurement_is_part_of_a_run_and_goes_with_it(folder: Path) -> None:
         assert not path.exists()
 
 
-def test_finishing_removes_states_and_frames_unless_they_are_kept(folder: Path) -> None:
+def test_finish_deletes_states_and_frames_unless_kept(folder: Path) -> None:
     (node,) = nodes_of(1)
     for keep in (True, False):
         with RunStore.create(folder, manifest_of(), restart=True) as store:
@@ -357,7 +344,7 @@ def test_finishing_removes_states_and_frames_unless_they_are_kept(folder: Path) 
             assert not store.complete
 
 
-def test_the_pace_is_that_of_the_last_session_that_had_one(folder: Path) -> None:
+def test_pace_is_that_of_the_last_session_with_frames(folder: Path) -> None:
     RunStore.create(folder, manifest_of()).close()
     lines = [{"kind": "session", "time": 0}]
     lines += [{"kind": "done", "node": f"{n}.0", "final": True, "time": 100 + 2 * n} for n in range(10)]
@@ -369,7 +356,7 @@ def test_the_pace_is_that_of_the_last_session_that_had_one(folder: Path) -> None
         assert store.seconds_per_frame == pytest.approx(5.0)
 
 
-def test_events_are_one_json_object_per_line_whatever_the_numbers(folder: Path) -> None:
+def test_events_are_json_lines_whatever_the_numbers(folder: Path) -> None:
     (node,) = nodes_of(1)
     with RunStore.create(folder, manifest_of()) as store:
         losses, facts = {"total": float("nan")}, {"note": "a\nb"}
@@ -398,7 +385,7 @@ class FullDisk:
         self._real(descriptor)
 
 
-def test_a_full_disk_is_said_so_and_leaves_the_run_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_reported_and_damages_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = nodes_of(3)
     with RunStore.create(folder, manifest_of()) as store:
         complete(store, nodes[0])
@@ -418,12 +405,12 @@ def test_a_full_disk_is_said_so_and_leaves_the_run_whole(folder: Path, monkeypat
         assert [store.finished(node) for node in nodes] == [True, True, False]
 
 
-def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
+def test_unwritable_folder_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot write in"):
         RunStore.create(tmp_path / "file" / "run", manifest_of())
 
 
-def test_a_state_of_another_type_is_a_mistake_of_the_caller(folder: Path) -> None:
+def test_state_of_another_dtype_is_a_value_error(folder: Path) -> None:
     with RunStore.create(folder, manifest_of()) as store, pytest.raises(ValueError, match="uint16"):
         store.write(states={StateId(0): np.zeros((4, 4, 3), np.float32)})

@@ -71,9 +71,7 @@ def elsewhere(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
-def test_a_lock_is_seen_without_being_taken_and_a_dead_process_holds_none(
-    tmp_path: Path, elsewhere: "subprocess.Popen[str]"
-) -> None:
+def test_lock_holder_is_seen_without_taking_the_lock(tmp_path: Path, elsewhere: "subprocess.Popen[str]") -> None:
     path = tmp_path / "lock"
     before = path.stat().st_mtime_ns
     assert str(elsewhere.pid) in (lock_holder(path) or "")
@@ -86,7 +84,7 @@ def test_a_lock_is_seen_without_being_taken_and_a_dead_process_holds_none(
     FolderLock(path).release()
 
 
-def test_a_render_that_finishes_is_told_as_finished(tmp_path: Path) -> None:
+def test_status_of_a_finished_render(tmp_path: Path) -> None:
     folder = render(tmp_path)
     files = sorted(folder.rglob("*"))
     found = RunMonitor().status(folder)
@@ -98,9 +96,7 @@ def test_a_render_that_finishes_is_told_as_finished(tmp_path: Path) -> None:
     assert sorted(folder.rglob("*")) == files
 
 
-def test_a_stopped_render_says_so_and_one_that_was_killed_is_stopped_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stopped_and_killed_renders_have_status_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "vidnst.runs.async_writer._ROOM", WriteBudget(1)
     )  # each result is written before the next one is taken
@@ -117,7 +113,7 @@ def test_a_stopped_render_says_so_and_one_that_was_killed_is_stopped_too(
     assert RunMonitor().status(folder).state == "stopped"
 
 
-def test_a_running_one_has_a_holder_and_an_end_in_sight(tmp_path: Path) -> None:
+def test_running_render_has_a_holder_and_a_remaining_time(tmp_path: Path) -> None:
     folder = render(tmp_path)
     log = folder / "events.jsonl"
     lines = [line for line in log.read_text().splitlines(True) if '"finished"' not in line]
@@ -140,7 +136,7 @@ def test_a_running_one_has_a_holder_and_an_end_in_sight(tmp_path: Path) -> None:
         lock.release()
 
 
-def test_what_was_warned_of_before_there_was_a_log_is_in_it(tmp_path: Path) -> None:
+def test_warnings_from_before_the_log_are_recorded(tmp_path: Path) -> None:
     write_pictures(tmp_path / "in", numbered_pictures(2, (64, 48)))
     config = quick().model_copy(update={"input": build_config({"input": {"size": 1000}}).input})
     vidnst.render(tmp_path / "in", style=tmp_path / "in" / "0000.png", output=tmp_path / "o.mp4", config=config)
@@ -149,7 +145,7 @@ def test_what_was_warned_of_before_there_was_a_log_is_in_it(tmp_path: Path) -> N
     )
 
 
-def test_a_log_that_begins_anew_is_read_anew(tmp_path: Path) -> None:
+def test_log_reader_starts_over_with_a_new_log(tmp_path: Path) -> None:
     log = tmp_path / "events.jsonl"
     reader = LogReader(log)
     assert reader.read_new() == (False, [])
@@ -160,7 +156,7 @@ def test_a_log_that_begins_anew_is_read_anew(tmp_path: Path) -> None:
     assert reader.read_new() == (True, [{"kind": "x"}])
 
 
-def test_what_is_to_be_made_again_counts_as_not_done() -> None:
+def test_redone_frames_count_as_not_done() -> None:
     log = RunLog()
     for index in range(3):
         problem = {"suspect": "flat"} if index == 1 else {}
@@ -171,7 +167,7 @@ def test_what_is_to_be_made_again_counts_as_not_done() -> None:
     assert (log.done_frames, log.suspects, log.session_end) == ({0, 2}, {}, "")
 
 
-def test_a_strangers_log_breaks_nothing() -> None:
+def test_malformed_events_are_ignored() -> None:
     log = RunLog()
     for event in (
         {"kind": "done", "node": ["x"], "worker": {}, "losses": 3, "seconds": "a", "time": 1e400, "final": True},
@@ -189,7 +185,7 @@ def test_a_strangers_log_breaks_nothing() -> None:
     assert log.frames_per_second is None
 
 
-def test_a_damaged_run_is_told_and_others_beside_it_are_not_hidden(tmp_path: Path) -> None:
+def test_damaged_run_does_not_hide_others(tmp_path: Path) -> None:
     whole = render(tmp_path)
     broken = tmp_path / "b.mp4.vidnst"
     broken.mkdir()
@@ -202,7 +198,7 @@ def test_a_damaged_run_is_told_and_others_beside_it_are_not_hidden(tmp_path: Pat
         find_runs(tmp_path / "nowhere")
 
 
-def test_a_batch_gives_its_jobs_and_their_runs(tmp_path: Path) -> None:
+def test_find_runs_lists_jobs_and_runs_of_a_batch(tmp_path: Path) -> None:
     folder = render(tmp_path)
     state = tmp_path / "jobs.batch"
     state.mkdir()
@@ -229,7 +225,7 @@ def test_a_batch_gives_its_jobs_and_their_runs(tmp_path: Path) -> None:
     assert holds_run(find_runs(tmp_path).runs[0])
 
 
-def test_the_command_gives_json_of_one_run(tmp_path: Path) -> None:
+def test_status_command_prints_json(tmp_path: Path) -> None:
     folder = render(tmp_path)
     command = [sys.executable, "-m", "vidnst", "status", str(folder), "--json"]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
