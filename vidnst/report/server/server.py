@@ -197,8 +197,8 @@ class _Handler(BaseHTTPRequestHandler):
             ("Cache-Control", "no-store"),
         ):
             self.send_header(name, value)
-        if cookie and (value := self.server.guard.cookie()):
-            self.send_header("Set-Cookie", value)
+        if cookie and (text := self.server.guard.cookie()):
+            self.send_header("Set-Cookie", text)
         self.end_headers()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:

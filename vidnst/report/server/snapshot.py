@@ -10,8 +10,8 @@ from typing import Any
 
 from vidnst.errors import VidnstError
 from vidnst.runs.discovery import RunListing, find_runs
-from vidnst.runs.layout import RunLayout
-from vidnst.runs.status import RunMonitor, is_regular_file
+from vidnst.runs.layout import RunLayout, is_regular_file
+from vidnst.runs.status import RunMonitor
 
 _MAX_AGE_SECONDS = 1.0
 _MAX_RUNS = 500
