@@ -13,7 +13,7 @@ from vidnst.errors import DiskFullError, OutputError
 from vidnst.farm.plan import Node, StateId, chain
 from vidnst.frames import Shot
 from vidnst.runs import DoneRecord, Look, Manifest, NodeResult, RunStore, Writer
-from vidnst.runs.async_writer import WriteBudget, _begun
+from vidnst.runs.async_writer import WriteBudget, _start_threads
 
 NODES = [node for node in chain(Shot(0, 9)) if isinstance(node.id, StateId)]
 MIB = 1 << 20
@@ -294,7 +294,7 @@ def test_thread_that_cannot_start_blocks_no_other(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(threading.Thread, "start", starting)
     with pytest.raises(RuntimeError, match="new thread"):
-        _begun(3)
+        _start_threads(3)
     for thread in begun:
         thread.join(timeout=10)
     assert not any(thread.is_alive() for thread in begun)

@@ -16,7 +16,6 @@ from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config
 from vidnst.errors import CancelledError, RunError
 from vidnst.runs import LogReader, RunLog, holds_run, lock_holder
-from vidnst.runs.async_writer import WriteBudget
 from vidnst.runs.discovery import find_runs, read_batch
 from vidnst.runs.folder_lock import FolderLock
 from vidnst.runs.status import RunMonitor
@@ -96,10 +95,8 @@ def test_status_of_a_finished_render(tmp_path: Path) -> None:
     assert sorted(folder.rglob("*")) == files
 
 
-def test_stopped_and_killed_renders_have_status_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "vidnst.runs.async_writer._ROOM", WriteBudget(1)
-    )  # each result is written before the next one is taken
+@pytest.mark.usefixtures("immediate_writes")
+def test_stopped_and_killed_renders_have_status_stopped(tmp_path: Path) -> None:
     with pytest.raises(CancelledError):
         render(tmp_path, stop_after=2, frames=6)
     folder = tmp_path / "out.mp4.vidnst"
