@@ -23,7 +23,7 @@ from vidnst.farm.plan import StateId, plan_shot
 from vidnst.frames import ClipInfo, Shot
 from vidnst.media.input.probe import probe
 from vidnst.rendering.measure_output import MeasureRequest, measure_output
-from vidnst.report.measure.clip_pair import measure_clips
+from vidnst.report.measure.clip_pair import ClipPair
 from vidnst.report.measure.measurement import FrameMeasurement, Measurement
 from vidnst.report.measure.meter import Meter
 from vidnst.runs import RunLog
@@ -383,10 +383,9 @@ def test_measurement_does_not_depend_on_threads(
 
 
 def streamed(source: ClipInfo, output: ClipInfo, meter: type[Meter] = Meter, **more: Any) -> Measurement:
-    """Two clips of one shot, measured side by side."""
-    shots, end = [Shot(0, source.frame_count)], source.frame_count
-    streams = {"start": 0, "end": end, "shots": shots, "meter": meter(shots)}
-    return measure_clips(source, output, **streams, config=RenderConfig(), losses=lambda *_: {}, **more)
+    """Measure two clips of one shot."""
+    shots = [Shot(0, source.frame_count)]
+    return ClipPair(source=source, output=output, shots=shots, on_bad_frame="error").measure(meter(shots), **more)
 
 
 @pytest.mark.parametrize("cores", [1, 4])

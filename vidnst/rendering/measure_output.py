@@ -23,7 +23,7 @@ from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.styles.guidance_builder import recall_director
 from vidnst.rendering.styles.regions import RegionSource
 from vidnst.rendering.styles.style_spec import read_styles
-from vidnst.report.measure.clip_pair import LossFunction, PendingFrames, measure_clips, measure_frames
+from vidnst.report.measure.clip_pair import ClipPair, LossFunction, PendingFrames, no_losses
 from vidnst.report.measure.measurement import Measurement
 from vidnst.report.measure.meter import FLOW_SIZE_PX, GAPS, Meter
 from vidnst.runs import RunLog, holds_run
@@ -83,26 +83,23 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
     plan = record.plan_of(start, end) if record else None
     shots = list(plan.shots) if plan else _find_shots(clip, config, start, end, on_event)
     log = RunLog.read(record.folder) if record else None
-    losses = _recorded(log.final_losses(LOSSES) if log and kept and not request.styles else {})
+    losses = _recorded(log.final_losses(LOSSES)) if log and kept and not request.styles else no_losses
     styles = request.styles or (record.request.styles if record and not kept else ())
     if styles and request.with_losses:
         colours = record.plan.colours if record and record.plan and not request.styles else None
         region_source = RegionSource(clip, shots, (output.width, output.height), config)
         folder = record.folder if record else None
         losses = loss_evaluator(region_source, styles, folder, colours=colours, on_event=on_event)
-    return measure_clips(
-        clip,
-        output,
-        start=start,
-        end=end,
+    pair = ClipPair(
+        source=clip,
+        output=output,
         shots=shots,
+        on_bad_frame=config.input.on_bad_frame,
         adjustments=plan.adjustments if plan else None,
-        meter=Meter(shots, keys=key_frames_of(config, shots), flow_size=request.flow_size),
-        config=config,
         losses=losses,
-        evaluations=log.result_evaluations if log else None,
-        on_event=on_event,
     )
+    meter = Meter(shots, keys=key_frames_of(config, shots), flow_size=request.flow_size)
+    return pair.measure(meter, evaluations=log.result_evaluations if log else None, on_event=on_event)
 
 
 def measure_render(
@@ -123,20 +120,8 @@ def measure_render(
     recorded, evaluations = log.final_losses(LOSSES), log.result_evaluations
     if meter is not None:
         return meter.result(evaluations=evaluations, losses=recorded)
-    return measure_clips(
-        render.clip,
-        _probe_output(render.final_frames()),
-        start=render.start,
-        end=render.end,
-        shots=render.shots,
-        adjustments=render.adjustments,
-        meter=Meter(render.shots, keys=key_frames_of(render.config, render.shots)),
-        config=render.config,
-        losses=_recorded(recorded),
-        evaluations=evaluations,
-        on_event=render.recorder,
-        cancelled=cancelled,
-    )
+    pair = _render_pair(render, _probe_output(render.final_frames()), _recorded(recorded))
+    return pair.measure(_meter(render), evaluations=evaluations, on_event=render.recorder, cancelled=cancelled)
 
 
 def measure_coming(render: PreparedRender, coming: PendingFrames, *, on_frame: Callable[[], object]) -> Meter:
@@ -155,24 +140,28 @@ def measure_coming(render: PreparedRender, coming: PendingFrames, *, on_frame: C
     paths = render.final_frames()
     coming.wait(0)
     first = probe_pictures(paths[:1], name=str(render.store.folder))
-    meter = Meter(render.shots, keys=key_frames_of(render.config, render.shots))
-    measured = measure_frames(
-        render.clip,
-        replace(first, paths=tuple(paths), pts_seconds=render.clip.pts_seconds[render.start : render.end]),
-        start=render.start,
-        end=render.end,
-        shots=render.shots,
-        adjustments=render.adjustments,
-        meter=meter,
-        config=render.config,
-        losses=_recorded({}),
-        pending=coming,
-    )
-    with closing(measured) as rows:
+    output = replace(first, paths=tuple(paths), pts_seconds=render.clip.pts_seconds[render.start : render.end])
+    meter = _meter(render)
+    with closing(_render_pair(render, output, no_losses).measure_frames(meter, pending=coming)) as rows:
         for row in rows:
             meter.collect(row)
             on_frame()
     return meter
+
+
+def _render_pair(render: PreparedRender, output: ClipInfo, losses: LossFunction) -> ClipPair:
+    return ClipPair(
+        source=render.clip,
+        output=output,
+        shots=render.shots,
+        on_bad_frame=render.config.input.on_bad_frame,
+        adjustments=render.adjustments,
+        losses=losses,
+    )
+
+
+def _meter(render: PreparedRender) -> Meter:
+    return Meter(render.shots, keys=key_frames_of(render.config, render.shots))
 
 
 def key_frames_of(config: RenderConfig, shots: Sequence[Shot]) -> tuple[int, ...]:

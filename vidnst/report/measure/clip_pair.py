@@ -5,9 +5,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, OutputError
 from vidnst.events import Cancelled, OnEvent, Stage, ignore
 from vidnst.frames import ClipInfo, Pixels, Shot, SourceKind
@@ -26,51 +25,9 @@ LossFunction: TypeAlias = Callable[[int, Pixels, Pixels], Mapping[str, float]]
 """Evaluates style and content loss of a frame, from its index, its source pixels and its output pixels."""
 
 
-def measure_clips(
-    source: ClipInfo,
-    output: ClipInfo,
-    *,
-    start: int,
-    end: int,
-    shots: Sequence[Shot],
-    meter: Meter,
-    config: RenderConfig,
-    losses: LossFunction,
-    adjustments: Adjustments | None = None,
-    evaluations: int | None = None,
-    on_event: OnEvent = ignore,
-    cancelled: Cancelled | None = None,
-) -> Measurement:
-    """Measure an output against its source; source frames are scaled to the output's size.
-
-    Args:
-        evaluations: loss evaluations that the render took, where known.
-        cancelled: asked after each frame.
-        source, output, start, end, shots, meter, config, losses, adjustments: as for `measure_frames`.
-
-    Raises:
-        CancelledError: `cancelled` returned True.
-        OutputError, BadFrameError: as `measure_frames`.
-    """
-    measured = measure_frames(
-        source,
-        output,
-        start=start,
-        end=end,
-        shots=shots,
-        meter=meter,
-        config=config,
-        losses=losses,
-        adjustments=adjustments,
-    )
-    on_event(Stage("measuring", 0, end - start))
-    with closing(measured) as rows:
-        for done, row in enumerate(rows, start=1):
-            if cancelled is not None and cancelled():
-                raise CancelledError("the measurement was stopped")
-            meter.collect(row)
-            on_event(Stage("measuring", done, end - start))
-    return meter.result(evaluations=evaluations)
+def no_losses(index: int, source: Pixels, output: Pixels) -> Mapping[str, float]:
+    """Evaluate nothing: the `LossFunction` for losses that are unknown."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,71 +42,96 @@ class PendingFrames:
     """True if OpenCV's threads may be limited: nothing else in this process uses OpenCV meanwhile."""
 
 
-def measure_frames(
-    source: ClipInfo,
-    output: ClipInfo,
-    *,
-    start: int,
-    end: int,
-    shots: Sequence[Shot],
-    meter: Meter,
-    config: RenderConfig,
-    losses: LossFunction,
-    adjustments: Adjustments | None = None,
-    pending: PendingFrames | None = None,
-) -> Generator[FrameMeasurement, None, None]:
-    """Measure each frame, and yield its numbers in order, for `Meter.collect`; close it when leaving early.
-
-    Frames are measured by as many threads as there are cores, as far as memory suffices; the numbers do not depend on
-    how many. The source is decoded, and losses are evaluated, in the caller's thread.
-
-    Args:
-        start, end: the source's frames that the output shows, `start <= index < end`.
-        shots: the shots of that range.
-        meter: one for the same shots, and their key frames.
-        config: decides what happens to source frames that do not decode.
-        losses: evaluates the losses of each frame.
-        adjustments: what was done to the source's frames before they were rendered.
-        pending: how to wait for frames of the output that are still being made.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipPair:
+    """A source and its output, and everything that is needed to measure one against the other.
 
     Raises:
         OutputError: the output has another number of frames, or other proportions.
-        BadFrameError: a frame does not decode.
     """
-    shown = (source.width, source.height) if adjustments is None else adjustments.size(source, None)
-    check_comparable(source, output, start, end, size=shown)
-    return _rows(source, output, shots, meter, config, losses, adjustments, pending)
 
+    source: ClipInfo
+    output: ClipInfo
+    shots: Sequence[Shot]
+    """The shots of the source's range that the output shows, in order, without gaps."""
+    on_bad_frame: Literal["error", "repeat"]
+    """What happens to source frames that do not decode."""
+    adjustments: Adjustments | None = None
+    """What was done to the source's frames before they were rendered."""
+    losses: LossFunction = no_losses
 
-def _rows(
-    source: ClipInfo,
-    output: ClipInfo,
-    shots: Sequence[Shot],
-    meter: Meter,
-    config: RenderConfig,
-    losses: LossFunction,
-    adjustments: Adjustments | None,
-    pending: PendingFrames | None,
-) -> Generator[FrameMeasurement, None, None]:
-    size, policy = (output.width, output.height), config.input.on_bad_frame
-    adjuster = None if adjustments is None else Adjuster(adjustments, source, size)
-    positions = [(number, index) for number, shot in enumerate(shots) for index in range(shot.start, shot.end)]
-    threads = thread_count(output.width * output.height * PIXEL_BYTES, _MAX_MEMORY_BYTES)
-    ahead = (lambda: threads) if pending is None else (lambda: min(threads, pending.ahead()))
-    with (
-        single_threaded_opencv() if pending is None or pending.owns_opencv else nullcontext(),
-        ThreadPoolExecutor(threads) as pool,
-        closing(FrameCache(source, shots, size=size, on_bad_frame=policy, adjuster=adjuster, frames=4)) as frames,
-        closing(_read_frames(output, pool, ahead=ahead, wait=pending.wait if pending else None)) as outputs,
-    ):
+    def __post_init__(self) -> None:
+        source, adjustments = self.source, self.adjustments
+        size = (source.width, source.height) if adjustments is None else adjustments.size(source, None)
+        check_comparable(source, self.output, self.shots[0].start, self.shots[-1].end, size=size)
 
-        def tasks() -> Iterator[Callable[[], FrameMeasurement]]:
-            for (number, index), rendered in zip(positions, outputs, strict=True):
-                original = frames.get(number, index)
-                yield meter.task(index, original, rendered, losses(index, original, rendered))
+    def measure(
+        self,
+        meter: Meter,
+        *,
+        evaluations: int | None = None,
+        on_event: OnEvent = ignore,
+        cancelled: Cancelled | None = None,
+    ) -> Measurement:
+        """Measure the output; source frames are scaled to its size.
 
-        with closing(ordered_results(tasks(), pool, ahead=ahead)) as rows:
-            yield from rows
+        Args:
+            meter: one for the same shots.
+            evaluations: loss evaluations that the render took, where known.
+            on_event: receives the progress.
+            cancelled: asked after each frame; True stops the measurement.
+
+        Raises:
+            CancelledError: `cancelled` returned True.
+            BadFrameError: a frame does not decode.
+        """
+        total = self.output.frame_count
+        on_event(Stage("measuring", 0, total))
+        with closing(self.measure_frames(meter)) as rows:
+            for done, row in enumerate(rows, start=1):
+                if cancelled is not None and cancelled():
+                    raise CancelledError("the measurement was stopped")
+                meter.collect(row)
+                on_event(Stage("measuring", done, total))
+        return meter.result(evaluations=evaluations)
+
+    def measure_frames(
+        self, meter: Meter, *, pending: PendingFrames | None = None
+    ) -> Generator[FrameMeasurement, None, None]:
+        """Measure each frame, and yield its numbers in order, for `Meter.collect`; close it when leaving early.
+
+        Frames are measured by as many threads as there are cores, as far as memory suffices; the numbers do not depend
+        on how many. The source is decoded, and losses are evaluated, in the caller's thread.
+
+        Args:
+            meter: one for the same shots.
+            pending: how to wait for frames of the output that are still being made.
+
+        Raises:
+            BadFrameError: a frame does not decode.
+        """
+        source, size = self.source, (self.output.width, self.output.height)
+        positions = [(number, index) for number, shot in enumerate(self.shots) for index in range(shot.start, shot.end)]
+        threads = thread_count(self.output.width * self.output.height * PIXEL_BYTES, _MAX_MEMORY_BYTES)
+        ahead = (lambda: threads) if pending is None else (lambda: min(threads, pending.ahead()))
+        adjuster = None if self.adjustments is None else Adjuster(self.adjustments, source, size)
+        policy = self.on_bad_frame
+        with (
+            single_threaded_opencv() if pending is None or pending.owns_opencv else nullcontext(),
+            ThreadPoolExecutor(threads) as pool,
+            closing(
+                FrameCache(source, self.shots, size=size, on_bad_frame=policy, adjuster=adjuster, frames=4)
+            ) as cache,
+            closing(_read_frames(self.output, pool, ahead=ahead, wait=pending.wait if pending else None)) as outputs,
+        ):
+
+            def tasks() -> Iterator[Callable[[], FrameMeasurement]]:
+                for (number, index), rendered in zip(positions, outputs, strict=True):
+                    original = cache.get(number, index)
+                    yield meter.task(index, original, rendered, self.losses(index, original, rendered))
+
+            with closing(ordered_results(tasks(), pool, ahead=ahead)) as rows:
+                yield from rows
 
 
 def _read_frames(
