@@ -276,6 +276,6 @@ def test_command_line_checks_frames_to_redo(burst: Path, style: Path, tmp_path: 
     arguments = ["render", str(burst), "-s", str(style), "-o", str(tmp_path / "out")]
     assert isinstance(CliRunner().invoke(app, [*arguments, "--redo", "3-1"]).exception, ConfigError)
     both = CliRunner().invoke(app, [*arguments, "--redo", "3", "--restart"]).exception
-    assert "--redo and --restart exclude one another" in str(both)
+    assert "--redo and --restart exclude each other" in str(both)
     assert isinstance(CliRunner().invoke(app, [*arguments, "--backbone", "slim", "--redo", "3"]).exception, RunError)
     assert not list(tmp_path.iterdir())

@@ -153,17 +153,15 @@ class RunLog:
             case "memory_mode":
                 self._add_memory_mode(event)
             case "repeated":
-                if (index := event.get("frame")) is not None and isinstance(index, int):
+                if type(index := event.get("frame")) is int:
                     self.repeated_frames.add(index)
             case "warned":
                 self.warnings.append(Note(time, _text(event.get("message"))))
             case "set_aside":
                 text = f"{_text(event.get('worker'))} was set aside: {_text(event.get('error'))}"
                 self.warnings.append(Note(time, text))
-            case "writing":
+            case "writing" | "unwritten":
                 self.output_being_written = _text(event.get("output")) or None
-            case "unwritten":
-                self.output_being_written = None
             case _:
                 self._add_session_event(kind, event, time)
 
@@ -187,8 +185,6 @@ class RunLog:
                 self.session_end, self.stage = "finished", ""
                 self.complete, self.output_being_written = True, None
                 self.given_up.clear()
-            case _:
-                pass
 
     @property
     def failed_frames(self) -> dict[int, str]:
