@@ -394,9 +394,9 @@ def test_real_allocator_limit_below_all_modes_is_reported(
 
 
 def test_memory_mode_survives_event_log() -> None:
-    from vidnst.rendering.shot_memory import _plain
+    from vidnst.rendering.shot_memory import _to_json
 
     rungs = fallback_modes(quick_config(SETTINGS, optimize={"optimizer": "lbfgs"}), smaller=True)
-    assert len(rungs) == len({json.dumps(_plain(rung)) for rung in rungs})
-    assert _plain(rungs[0]) == {}
-    assert replace(MemoryMode(), **json.loads(json.dumps(_plain(rungs[-1])))) == rungs[-1]
+    assert len(rungs) == len({json.dumps(_to_json(rung)) for rung in rungs})
+    assert _to_json(rungs[0]) == {}
+    assert replace(MemoryMode(), **json.loads(json.dumps(_to_json(rungs[-1])))) == rungs[-1]

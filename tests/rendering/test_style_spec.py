@@ -10,7 +10,7 @@ from vidnst.config.style import Style, parse_style
 from vidnst.errors import ConfigError, StyleError
 from vidnst.frames import ClipInfo
 from vidnst.media.input.probe import probe
-from vidnst.rendering.styles.style_spec import placed, placing_notes, read_styles
+from vidnst.rendering.styles.style_spec import read_styles, timeline_of, timeline_warnings
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_invalid_style_files_are_refused(tmp_path: Path) -> None:
 
 def notes(texts: list[str], clip: ClipInfo, **range_: int) -> list[str]:
     styles = read_styles(texts)
-    return placing_notes(styles, placed(styles, clip), clip, range_.get("start", 0), range_.get("end", 5))
+    return timeline_warnings(styles, timeline_of(styles, clip), clip, range_.get("start", 0), range_.get("end", 5))
 
 
 def test_unreachable_style_times_are_refused_or_noted(painting: str, clip: ClipInfo) -> None:
@@ -109,7 +109,7 @@ def test_style_time_outside_range_is_noted(painting: str, clip: ClipInfo) -> Non
 
 
 def test_frame_numbers_seconds_and_timecodes_agree(painting: str, clip: ClipInfo) -> None:
-    entries = placed(read_styles([f"{painting}@{text}" for text in ("3", "0.12s", "0:00.12")]), clip)
+    entries = timeline_of(read_styles([f"{painting}@{text}" for text in ("3", "0.12s", "0:00.12")]), clip)
     assert len({entry.at for entry in entries}) == 1
 
 

@@ -5,12 +5,20 @@ from fractions import Fraction
 import pytest
 
 from vidnst.errors import ConfigError
-from vidnst.rendering.styles.timeline import REST, TimedStyle, check_entries, check_shots, parts_of, pulls_at, unseen
+from vidnst.rendering.styles.timeline import (
+    REST,
+    TimedStyle,
+    check_shots,
+    check_timeline,
+    never_shown,
+    style_mixes,
+    style_shares,
+)
 from vidnst.style.guidance import StyleMix
 
 
 def seen(entries: list[TimedStyle], seconds: float, *, shot: int = 0, region: str = REST) -> tuple[StyleMix, ...]:
-    return pulls_at(entries, region, seconds=Fraction(seconds), shot=shot)
+    return style_mixes(entries, region, seconds=Fraction(seconds), shot=shot)
 
 
 def at(style: int, seconds: float, weight: float = 1.0, region: str = REST) -> TimedStyle:
@@ -58,7 +66,7 @@ def test_shot_styles_replace_common_styles() -> None:
 
 def test_style_parts_sum_over_mixes() -> None:
     entries = [TimedStyle(0, 1.0), at(1, 0, 1.0), at(0, 10, 1.0)]
-    assert parts_of(seen(entries, 5)) == pytest.approx({0: 0.75, 1: 0.25})
+    assert style_shares(seen(entries, 5)) == pytest.approx({0: 0.75, 1: 0.25})
 
 
 def test_regions_have_separate_timelines() -> None:
@@ -70,14 +78,14 @@ def test_regions_have_separate_timelines() -> None:
 
 def test_times_out_of_order_are_refused() -> None:
     with pytest.raises(ConfigError, match="s1 at 2 s comes after s0 at 5 s"):
-        check_entries([at(0, 5), at(1, 2)])
-    check_entries([at(0, 5), at(1, 2, region="sky"), at(2, 5), at(3, 3, region="sky")])
+        check_timeline([at(0, 5), at(1, 2)])
+    check_timeline([at(0, 5), at(1, 2, region="sky"), at(2, 5), at(3, 3, region="sky")])
 
 
 def test_times_and_shots_in_one_region_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"s0 holds from a moment and b\.jpg for a shot in region sky"):
-        check_entries([at(0, 5, region="sky"), TimedStyle(1, name="b.jpg", shots=(1,), region="sky")])
-    check_entries([at(0, 5, region="sky"), TimedStyle(1, shots=(1,))])
+        check_timeline([at(0, 5, region="sky"), TimedStyle(1, name="b.jpg", shots=(1,), region="sky")])
+    check_timeline([at(0, 5, region="sky"), TimedStyle(1, shots=(1,))])
 
 
 def test_shots_without_styles_and_vice_versa_are_refused() -> None:
@@ -91,8 +99,8 @@ def test_shots_without_styles_and_vice_versa_are_refused() -> None:
 def test_unseen_styles_are_detected() -> None:
     times = [Fraction(second) for second in range(10)]
     late = [at(0, 0), at(1, 20), at(2, 30)]
-    assert [entry.style for entry in unseen(late, times)] == [2]
-    assert [entry.style for entry in unseen(late, [Fraction(25)])] == [0]
-    assert unseen([at(0, 50)], times) == []
+    assert [entry.style for entry in never_shown(late, times)] == [2]
+    assert [entry.style for entry in never_shown(late, [Fraction(25)])] == [0]
+    assert never_shown([at(0, 50)], times) == []
     between_frames = [at(0, 0.25), at(1, 0.5), at(2, 0.75)]
-    assert [entry.style for entry in unseen(between_frames, times)] == [1]
+    assert [entry.style for entry in never_shown(between_frames, times)] == [1]

@@ -20,7 +20,7 @@ from vidnst.media.input.shots import find_shots
 from vidnst.rendering.effects_pass import coloured
 from vidnst.rendering.prepare import read_features
 from vidnst.rendering.prepared_render import PreparedRender
-from vidnst.rendering.styles.guidance_builder import recall_director
+from vidnst.rendering.styles.guidance_builder import recalled_guidance
 from vidnst.rendering.styles.regions import RegionSource
 from vidnst.rendering.styles.style_spec import read_styles
 from vidnst.report.measure.clip_pair import ClipPair, LossFunction, PendingFrames, no_losses
@@ -203,7 +203,7 @@ def loss_evaluator(
     config, found = region_source.config, read_styles(styles)
     recolour = None if colours is None else partial(coloured, colours=colours, config=config)
     try:
-        direct = recall_director(found, region_source, folder, recolour=recolour)
+        direct = recalled_guidance(found, region_source, folder, recolour=recolour)
     except VidnstError as error:
         on_event(Warned(f"style losses are those of all styles everywhere: {error}"))
         direct = None

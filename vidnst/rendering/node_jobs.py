@@ -130,7 +130,7 @@ class RenderHost:
         Raises:
             SourceError: a source frame cannot be read.
         """
-        if self.dropped or self._shot_memory.spoilt(node.shot):
+        if self.dropped or self._shot_memory.is_uneven(node.shot):
             return SkipJob(node.id)
         try:
             frames = [self._source(node.shot, frame) for frame in node.frames]
@@ -168,7 +168,7 @@ class RenderHost:
             guidance=self._guidance(node.shot, node.id.frame) if self._guidance else None,
             source_thumbnails=tuple(self._thumbnail(node, start) for start in node.sources) if gated else None,
             painted=tuple(self._state_thumbnails.get(start.state) for start in node.sources) if gated else (),
-            memory_mode=self._shot_memory.of(node.shot),
+            memory_mode=self._shot_memory.mode_of(node.shot),
             style_set=self._style_sets[0],
         )
 
@@ -208,7 +208,7 @@ class RenderHost:
     def _style_distance(self, node: Node, start: StartState) -> float:
         if self._guidance is None:
             return 0.0
-        return self._guidance.change(node.shot, node.id.frame, start.state.frame)
+        return self._guidance.distance(node.shot, node.id.frame, start.state.frame)
 
     def _warm_source(self, node: Node, start: StartState, inputs: Mapping[NodeId, Any]) -> WarmSource:
         """Return a start with its pixels, and with the flow of the pair that lies on the node's frame."""
@@ -237,7 +237,7 @@ class RenderHost:
 
     def _store_state(self, node: Node, result: Stylized, *, worker: str, attempt: int) -> None:
         shown = result.state if result.shown is None else result.shown
-        memory_mode = self._shot_memory.take(node, result)
+        memory_mode = self._shot_memory.note_result(node, result)
         if node.uses and result.thumbnail_luma is not None:
             self._state_thumbnails[node.id] = result.thumbnail_luma
         record = DoneRecord(

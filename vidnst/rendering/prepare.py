@@ -22,7 +22,7 @@ from vidnst.media.input.masks import Mask
 from vidnst.media.input.probe import probe
 from vidnst.media.output.preflight import check_output
 from vidnst.rendering.styles.regions import absolute_masks, find_masks, mask_marks
-from vidnst.rendering.styles.style_spec import StylePicture, placed, placing_notes, read_styles
+from vidnst.rendering.styles.style_spec import StylePicture, read_styles, timeline_of, timeline_warnings
 from vidnst.rendering.styles.timeline import TimedStyle
 from vidnst.runs import Look, Manifest, StyleRecord
 from vidnst.runs.request import Request
@@ -100,8 +100,8 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     styles = read_styles(request.styles) if config.stylizes or request.styles else ()
     if config.stylizes:
         _check_sizes(styles, config, size)
-    timeline = placed(styles, clip)
-    for note in placing_notes(styles, timeline, clip, start, end):
+    timeline = timeline_of(styles, clip)
+    for note in timeline_warnings(styles, timeline, clip, start, end):
         on_event(Warned(note))
     masks = find_masks(config, timeline, clip, start=start, end=end, size=size) if config.stylizes else ()
     features = read_features(config, on_event=on_event) if config.stylizes else None
@@ -179,7 +179,7 @@ def _manifest(
     raft: Mapping[str, NDArray[np.float32]] | None,
 ) -> Manifest:
     config = request.config
-    marks = tuple(StyleRecord(fingerprint=style.fingerprint, **asdict(style.text)) for style in styles)
+    marks = tuple(StyleRecord(fingerprint=style.fingerprint, **asdict(style.style)) for style in styles)
     look = Look(
         config=config.look(),
         source=fingerprint(clip.paths),

@@ -1,4 +1,4 @@
-"""Who says which styles pull where in a frame: the timeline, the masks and the clips of styles put together."""
+"""Builds the guidance of each frame from the timeline of styles, the regions' masks and the clips used as styles."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,13 +10,14 @@ from vidnst.config import RenderConfig
 from vidnst.errors import RunError
 from vidnst.events import Cancelled, OnEvent, ignore
 from vidnst.frames import ClipInfo, Pixels, Shot
+from vidnst.media.input.frame_cache import FrameCache
 from vidnst.rendering.effects_pass import recolouring
 from vidnst.rendering.prepare import CheckedRequest
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.source_frames import SourceFrames
 from vidnst.rendering.styles.regions import Guides, RegionSource, are_tracked, find_masks, follow_masks, tracked_masks
-from vidnst.rendering.styles.style_spec import StylePicture, clip_seconds, placed
-from vidnst.rendering.styles.timeline import REST, TimedStyle, check_shots, parts_of, pulls_at
+from vidnst.rendering.styles.style_spec import StylePicture, clip_seconds, timeline_of
+from vidnst.rendering.styles.timeline import REST, TimedStyle, check_shots, style_mixes, style_shares
 from vidnst.runs import RunStore
 from vidnst.style.guidance import Guidance, RegionGuidance, StyleFrame
 
@@ -27,25 +28,23 @@ class GuidanceBuilder:
     """Makes the guidance of each frame.
 
     Args:
-        styles: as they were read.
-        entries: their places in time, by the same numbers.
+        styles: the style pictures and clips.
+        timeline: when and where they hold, in the same order.
         clip: the source.
-        guides: gives the regions' shares of a frame; None where there are no masks.
-        recolour: what is done to the frames of styles that move; None leaves them as they are.
+        guides: gives the regions' shares of a frame; None if there are no masks.
+        recolour: changes the colours of style clips' frames; None leaves them as they are.
     """
 
     def __init__(
         self,
         styles: Sequence[StylePicture],
-        entries: Sequence[TimedStyle],
+        timeline: Sequence[TimedStyle],
         clip: ClipInfo,
         guides: Guides | None = None,
         *,
         recolour: Recolour | None = None,
     ) -> None:
-        from vidnst.media.input.frame_cache import FrameCache
-
-        self._entries = entries
+        self._timeline = timeline
         self._seconds = clip_seconds(clip)
         self._guides = guides
         self._recolour = recolour
@@ -59,30 +58,34 @@ class GuidanceBuilder:
         }
 
     def __call__(self, shot: int, frame: int) -> Guidance:
-        """The guidance of a frame of the source, in a shot by its number."""
+        """Return the guidance of frame `frame` of the source, which is in shot number `shot`."""
         regions: Mapping[str, NDArray[np.uint8] | None]
         regions = {REST: None} if self._guides is None else self._guides(frame)
-        guided = tuple(
-            RegionGuidance(pulls_at(self._entries, region, seconds=self._seconds[frame], shot=shot), guide)
+        regions_guidance = tuple(
+            RegionGuidance(style_mixes(self._timeline, region, seconds=self._seconds[frame], shot=shot), guide)
             for region, guide in regions.items()
             if guide is None or guide.any()
         )
-        seen = {style for region in guided for mix in region.mixes for style, _ in mix.styles}
-        return Guidance(guided, {style: self._frame(style, frame) for style in sorted(seen & self._clips.keys())})
+        used = {style for region in regions_guidance for mix in region.mixes for style, _ in mix.styles}
+        return Guidance(
+            regions_guidance, {style: self._frame(style, frame) for style in sorted(used & self._clips.keys())}
+        )
 
-    def change(self, shot: int, frame: int, other: int) -> float:
-        """How far apart the styles of two frames of a shot are, in the region where most: 0 the same, 1 all others."""
-        apart = 0.0
-        for region in {entry.region for entry in self._entries}:
+    def distance(self, shot: int, frame: int, other: int) -> float:
+        """Return how different the styles of two frames of a shot are, from 0 to 1, in the region that differs most."""
+        largest = 0.0
+        for region in {style.region for style in self._timeline}:
             one, two = (
-                parts_of(pulls_at(self._entries, region, seconds=self._seconds[index], shot=shot))
+                style_shares(style_mixes(self._timeline, region, seconds=self._seconds[index], shot=shot))
                 for index in (frame, other)
             )
-            apart = max(apart, sum(abs(one.get(key, 0.0) - two.get(key, 0.0)) for key in one.keys() | two.keys()) / 2)
-        return apart
+            largest = max(
+                largest, sum(abs(one.get(key, 0.0) - two.get(key, 0.0)) for key in one.keys() | two.keys()) / 2
+            )
+        return largest
 
     def _frame(self, style: int, frame: int) -> StyleFrame:
-        """What a style's clip shows at a frame of the source: the frame of that number, played round."""
+        """Return the frame of a style's clip for a frame of the source: the same number, in a loop."""
         cache, count = self._clips[style]
         pixels = cache.get(0, frame % count)
         return StyleFrame(frame % count, self._recolour(pixels) if self._recolour else pixels)
@@ -117,7 +120,7 @@ def follow_regions(
 def guidance_builder(render: PreparedRender) -> GuidanceBuilder | None:
     """Return the builder of a render's guidance; None if all styles apply everywhere and always."""
     checked, config = render.checked, render.config
-    if not config.stylizes or not is_directed(render.styles, config):
+    if not config.stylizes or not needs_guidance(render.styles, config):
         return None
     guides = None
     if checked.masks:
@@ -128,34 +131,34 @@ def guidance_builder(render: PreparedRender) -> GuidanceBuilder | None:
     return GuidanceBuilder(render.styles, checked.timeline, render.clip, guides, recolour=recolour)
 
 
-def recall_director(
-    styles: Sequence[StylePicture], footage: RegionSource, folder: Path | None, *, recolour: Recolour | None = None
+def recalled_guidance(
+    styles: Sequence[StylePicture], source: RegionSource, folder: Path | None, *, recolour: Recolour | None = None
 ) -> GuidanceBuilder | None:
-    """Who said which styles pull where in a render that is finished; None where all did everywhere and always.
+    """Return the guidance builder of a finished render; None if all styles applied everywhere and always.
 
     Args:
-        styles: as they were read.
-        footage: what was rendered, at the size of the output.
-        folder: of the run; None where there is none.
-        recolour: what was done to style pictures.
+        styles: the style pictures and clips.
+        source: what was rendered, at the size of the output.
+        folder: the run folder; None if there is none.
+        recolour: how the colours of style pictures were changed.
 
     Raises:
-        ConfigError: a mask cannot be used any more.
+        ConfigError: a mask can no longer be used.
         RunError: masks that tracked what moves were not kept.
     """
-    if not is_directed(styles, footage.config):
+    if not needs_guidance(styles, source.config):
         return None
-    clip, shots, (start, end) = footage.clip, footage.shots, (footage.shots[0].start, footage.shots[-1].end)
-    entries = placed(styles, clip)
-    masks = find_masks(footage.config, entries, clip, start=start, end=end, size=footage.size)
-    tracked = tracked_masks(masks, footage.config)
+    clip, shots, (start, end) = source.clip, source.shots, (source.shots[0].start, source.shots[-1].end)
+    timeline = timeline_of(styles, clip)
+    masks = find_masks(source.config, timeline, clip, start=start, end=end, size=source.size)
+    tracked = tracked_masks(masks, source.config)
     if tracked and (folder is None or not all(are_tracked(tracked, shot, folder) for shot in shots)):
-        raise RunError("the masks that tracked what moves were not kept", "render with --keep-frames to keep them")
-    guides = Guides(masks, footage, folder or Path()) if masks else None
-    return GuidanceBuilder(styles, entries, clip, guides, recolour=recolour)
+        raise RunError("the tracked masks were not kept", "render with --keep-frames to keep them")
+    guides = Guides(masks, source, folder or Path()) if masks else None
+    return GuidanceBuilder(styles, timeline, clip, guides, recolour=recolour)
 
 
-def is_directed(styles: Sequence[StylePicture], config: RenderConfig) -> bool:
-    """Whether styles hold somewhere or sometimes only, or move."""
+def needs_guidance(styles: Sequence[StylePicture], config: RenderConfig) -> bool:
+    """Return True if a style holds only somewhere or at some time, or moves."""
     somewhere = any(style.at or style.shots or style.region or style.clip for style in styles)
     return somewhere or bool(config.regions.masks)

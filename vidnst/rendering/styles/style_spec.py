@@ -1,4 +1,4 @@
-"""Styles as a user writes them: texts read into pictures and clips, with where and when they hold."""
+"""Reads style pictures and clips, and places them on the timeline."""
 
 import os
 from collections.abc import Sequence
@@ -12,40 +12,43 @@ from vidnst.config.style import Style, as_style, exists
 from vidnst.config.timecode import moment_seconds
 from vidnst.errors import ConfigError, SourceError, StyleError
 from vidnst.frames import ClipInfo, Pixels
-from vidnst.rendering.styles.timeline import REST, TimedStyle, check_entries, unseen
+from vidnst.media.images import is_image, read_image
+from vidnst.media.input.fingerprint import fingerprint
+from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.probe import probe
+from vidnst.rendering.styles.timeline import REST, TimedStyle, check_timeline, never_shown
 
-_FLAT_LEVELS = 2.0  # standard deviation, in levels of 255, under which a picture has no texture to take
-
-_TRIED = 3
-"""Frames of a style clip that are looked at for texture."""
+_FLAT_LEVELS = 2.0
+"""Standard deviation in levels of 255 below which a picture has no texture."""
+_CHECKED_FRAMES = 3
+"""Frames of a style clip that are checked for texture."""
 
 
 @dataclass(frozen=True, slots=True)
 class StylePicture:
-    """A style as it was read."""
+    """A style picture, or the first frame of a style clip, with when and where it holds."""
 
     path: Path
     weight: float
     pixels: Pixels
-    """Of a clip, its first frame."""
     fingerprint: str
     at: str | None = None
-    """From which moment it holds, as it was written; None is always."""
+    """Moment from which it holds, as it was written; None is always."""
     shots: tuple[int, ...] = ()
-    """Shots that it is for, from 0; empty is all."""
+    """Shots in which it holds, from 0; empty is all."""
     region: str | None = None
-    """None is what no mask covers."""
+    """Region in which it holds; None is what no mask covers."""
     clip: ClipInfo | None = None
-    """Where the style moves: a frame for each of the render's."""
+    """The clip, if the style moves: a frame for each frame of the render."""
 
     @property
-    def text(self) -> Style:
-        """What it was read from, with its absolute path."""
+    def style(self) -> Style:
+        """The style as it was asked for, with its absolute path."""
         return Style(os.path.abspath(self.path), self.weight, self.at, self.shots, self.region)
 
 
 def read_styles(styles: Sequence[str | Style]) -> tuple[StylePicture, ...]:
-    """Style pictures and clips from texts like `a.jpg`, `a.jpg:45` or `a.mp4@10s#sky`.
+    """Read style pictures and clips, given as `Style` or as texts like `a.jpg:45` or `a.mp4@10s#sky`.
 
     Raises:
         StyleError: none given, missing, unreadable, or (nearly) of one colour.
@@ -56,39 +59,34 @@ def read_styles(styles: Sequence[str | Style]) -> tuple[StylePicture, ...]:
     return tuple(_read_style(as_style(style)) for style in styles)
 
 
-def _read_style(text: Style) -> StylePicture:
-    from vidnst.media.images import is_image, read_image
-    from vidnst.media.input.fingerprint import fingerprint
-
-    path = Path(text.path)
-    parts = (text.at, text.shots, text.region)
+def _read_style(style: Style) -> StylePicture:
+    path = Path(style.path)
+    parts = (style.at, style.shots, style.region)
     clip = None if exists(path) and path.is_file() and is_image(path) else _probe_clip(path)
     if clip is not None:
         pixels = _first_of(clip)
-        return StylePicture(path, text.weight, pixels, fingerprint(clip.paths), *parts, clip)
+        return StylePicture(path, style.weight, pixels, fingerprint(clip.paths), *parts, clip)
     try:
         pixels = read_image(path)
     except SourceError as error:
         raise StyleError(error.what, error.remedy) from error
     if _is_flat(pixels):
         raise StyleError(f"style picture {path} is of one colour", "take one with brush strokes or texture")
-    return StylePicture(path, text.weight, pixels, fingerprint([path]), *parts)
+    return StylePicture(path, style.weight, pixels, fingerprint([path]), *parts)
 
 
 def _probe_clip(path: Path) -> ClipInfo | None:
-    """The clip at a path that is no picture by its name; None where it is a single picture after all.
+    """Return the clip at a path that is no picture by its name; None if it is a single picture after all.
 
     Raises:
-        StyleError: nothing is there, or a folder's pictures cannot be used.
+        StyleError: there is no such file, or a folder's pictures cannot be used.
     """
-    from vidnst.media.input.probe import probe
-
     is_file = exists(path) and path.is_file()
     try:
         clip = probe(path)
     except SourceError as error:
         if is_file:
-            return None  # what is wrong with it, reading it as a picture says
+            return None  # reading it as a picture says what is wrong with it
         if not exists(path) and not set("*?[%") & set(str(path)):
             raise StyleError(f"no style picture at {path}", "check the path") from error
         raise StyleError(f"style {path}: {error.what}", error.remedy) from error
@@ -96,11 +94,9 @@ def _probe_clip(path: Path) -> ClipInfo | None:
 
 
 def _first_of(clip: ClipInfo) -> Pixels:
-    """The first frame of a style clip, of which some frames at least must have texture."""
-    from vidnst.media.input.frame_reader import FrameReader
-
+    """Return the first frame of a style clip, after checking that some of its frames have texture."""
     last = clip.frame_count - 1
-    indices = sorted({last * number // (_TRIED - 1) for number in range(_TRIED)})
+    indices = sorted({last * number // (_CHECKED_FRAMES - 1) for number in range(_CHECKED_FRAMES)})
     try:
         with FrameReader(clip, on_bad_frame="repeat") as reader:
             frames = [reader.read(index).pixels for index in indices]
@@ -115,13 +111,13 @@ def _is_flat(pixels: Pixels) -> bool:
     return bool(pixels.astype(np.float32).std(axis=(0, 1)).max() * 255 / np.iinfo(pixels.dtype).max < _FLAT_LEVELS)
 
 
-def placed(styles: Sequence[StylePicture], clip: ClipInfo) -> tuple[TimedStyle, ...]:
-    """The styles as entries of a timeline over a clip.
+def timeline_of(styles: Sequence[StylePicture], clip: ClipInfo) -> tuple[TimedStyle, ...]:
+    """Place the styles on the timeline of a clip.
 
     Raises:
-        ConfigError: moments out of order, moments and shots in one region, or a moment that no frame of the clip sees.
+        ConfigError: moments out of order, moments and shots in one region, or a style that no frame shows.
     """
-    entries = tuple(
+    timeline = tuple(
         TimedStyle(
             number,
             style.weight,
@@ -132,36 +128,36 @@ def placed(styles: Sequence[StylePicture], clip: ClipInfo) -> tuple[TimedStyle, 
         )
         for number, style in enumerate(styles)
     )
-    check_entries(entries)
-    for entry in unseen(entries, clip_seconds(clip)):
+    check_timeline(timeline)
+    for entry in never_shown(timeline, clip_seconds(clip)):
         raise ConfigError(
             f"nothing of style {entry.name} at {styles[entry.style].at} would be seen in {clip.source}, which ends at"
             f" {float(clip.duration_seconds):.3f} s (frame {clip.frame_count})",
             "leave it out, or give it a moment inside the clip",
         )
-    return entries
+    return timeline
 
 
-def placing_notes(
-    styles: Sequence[StylePicture], entries: Sequence[TimedStyle], clip: ClipInfo, start: int, end: int
+def timeline_warnings(
+    styles: Sequence[StylePicture], timeline: Sequence[TimedStyle], clip: ClipInfo, start: int, end: int
 ) -> list[str]:
-    """What about moments and clips may not be what the user thinks; nothing that hinders."""
+    """Return warnings about moments and style clips that may not do what the user expects."""
     times = clip_seconds(clip)
     notes = []
-    for entry in entries:
+    for entry in timeline:
         if entry.at is not None and entry.at > clip.duration_seconds:
             notes.append(f"style {entry.name} at {styles[entry.style].at} is never reached: {clip.source} ends before")
-    for entry in unseen(entries, times[start:end]):
+    for entry in never_shown(timeline, times[start:end]):
         notes.append(
             f"nothing of style {entry.name} at {styles[entry.style].at} is seen in frames {start} to {end - 1}"
         )
     for style in styles:
         if style.clip is not None and style.clip.frame_count < end:
             frames = style.clip.frame_count
-            notes.append(f"style {style.path.name} has {frames} frames for {clip.frame_count}: it is played round")
+            notes.append(f"style {style.path.name} has {frames} frames for {clip.frame_count}: it is played in a loop")
     return notes
 
 
 def clip_seconds(clip: ClipInfo) -> list[Fraction]:
-    """When each frame of a clip appears, from its first."""
+    """Return the time of each frame of a clip, from its first frame."""
     return [at - clip.pts_seconds[0] for at in clip.pts_seconds]

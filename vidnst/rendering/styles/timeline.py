@@ -1,4 +1,4 @@
-"""Which styles a frame sees: entries with moments or shots, and what they come to at a time. Pure functions."""
+"""The timeline of styles: when and where each holds, and how they mix at a given time. Pure functions."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -10,33 +10,33 @@ from vidnst.errors import ConfigError
 from vidnst.style.guidance import StyleMix
 
 REST = "rest"
-"""The region of all that no mask covers; all of the frame where there are no masks."""
+"""The region that no mask covers; the whole frame if there are no masks."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimedStyle:
-    """A style of the list, and where and when it holds."""
+    """A style, with when and where it holds."""
 
     style: int
-    """Its number in the list."""
+    """Its position in the list of styles."""
     weight: float = 1.0
     name: str = "style"
-    """What it is called in messages."""
+    """Its name in messages."""
     at: Fraction | None = None
     """Seconds from the clip's first frame; None is always."""
     shots: tuple[int, ...] = ()
-    """Numbers of shots, from 0; empty is all."""
+    """Shots in which it holds, from 0; empty is all."""
     region: str = REST
 
 
-def check_entries(entries: Sequence[TimedStyle]) -> None:
-    """See that moments ascend in every region, and that none has both moments and shots.
+def check_timeline(timeline: Sequence[TimedStyle]) -> None:
+    """Check that moments ascend in every region, and that no region has both moments and shots.
 
     Raises:
-        ConfigError: names the first entry that is wrong.
+        ConfigError: names the first style that is wrong.
     """
-    for region in {entry.region: None for entry in entries}:
-        inside = [entry for entry in entries if entry.region == region]
+    for region in {entry.region: None for entry in timeline}:
+        inside = [entry for entry in timeline if entry.region == region]
         timed = [(entry, entry.at) for entry in inside if entry.at is not None]
         for (before, early), (after, late) in pairwise(timed):
             if late < early:
@@ -53,102 +53,102 @@ def check_entries(entries: Sequence[TimedStyle]) -> None:
             )
 
 
-def check_shots(entries: Sequence[TimedStyle], shots: int) -> None:
-    """See that every shot has styles in every region that has any.
+def check_shots(timeline: Sequence[TimedStyle], shots: int) -> None:
+    """Check that every shot has a style in every region that has any.
 
     Args:
-        entries: all styles.
-        shots: how many there are.
+        timeline: all styles.
+        shots: number of shots.
 
     Raises:
-        ConfigError: a shot has no style, or an entry names a shot that is not there.
+        ConfigError: a shot has no style, or a style is for a shot that does not exist.
     """
-    for entry in entries:
+    for entry in timeline:
         for shot in entry.shots:
             if shot >= shots:
-                there = "only shot 0" if shots == 1 else f"shots 0 to {shots - 1}"
+                existing = "only shot 0" if shots == 1 else f"shots 0 to {shots - 1}"
                 raise ConfigError(
-                    f"style {entry.name} is for shot {shot}, and the range has {there}",
+                    f"style {entry.name} is for shot {shot}, and the range has {existing}",
                     "see the shots with --dry-run, or give the cuts yourself with input.shots",
                 )
-    for region in {entry.region: None for entry in entries}:
+    for region in {entry.region: None for entry in timeline}:
         for shot in range(shots):
-            if not _seen(entries, region, shot):
+            if not _active(timeline, region, shot):
                 raise ConfigError(
                     f"shot {shot} has no style{_in(region)}", "add one for it, or one that names no shot for all others"
                 )
 
 
-def pulls_at(entries: Sequence[TimedStyle], region: str, *, seconds: Fraction, shot: int) -> tuple[StyleMix, ...]:
-    """What pulls in a region at a time of a shot.
+def style_mixes(timeline: Sequence[TimedStyle], region: str, *, seconds: Fraction, shot: int) -> tuple[StyleMix, ...]:
+    """Return the mixes of styles that apply in a region at a time of a shot.
 
-    Styles that hold always and those of the moment share by weight. Before the first moment the first holds, after the
-    last the last. Between two each target lies on the straight line between the one's and the other's textures; where
-    moments have several styles, each of one goes over into each of the other, by the product of their shares: so at a
-    moment its styles pull just as if they were the only ones.
+    Styles without a moment and the styles of the current moment share by weight. Before the first moment its styles
+    hold, after the last moment the last ones. Between two moments each target lies on the straight line between the
+    textures of one style and of the other. If the moments have several styles, each of the first is blended into each
+    of the second, weighted by the product of their shares, so that at a moment its styles apply as if alone.
 
     Args:
-        entries: all styles, checked.
+        timeline: all styles, checked.
         region: the region's name.
-        seconds: from the clip's first frame.
-        shot: the number of its shot.
+        seconds: time from the clip's first frame.
+        shot: number of the shot.
 
     Returns:
-        Shares sum to 1; empty where the region has no styles.
+        Mixes whose shares sum to 1; empty if the region has no styles.
     """
-    seen = _seen(entries, region, shot)
-    always = [(((entry.style, 1.0),), entry.weight) for entry in seen if entry.at is None]
-    found = always + _between([entry for entry in seen if entry.at is not None], seconds)
-    whole = sum(weight for _, weight in found)
-    return tuple(StyleMix(weight / whole, blend) for blend, weight in found)
+    active = _active(timeline, region, shot)
+    always = [(((entry.style, 1.0),), entry.weight) for entry in active if entry.at is None]
+    mixes = always + _between([entry for entry in active if entry.at is not None], seconds)
+    total = sum(weight for _, weight in mixes)
+    return tuple(StyleMix(weight / total, styles) for styles, weight in mixes)
 
 
-def parts_of(mixes: Sequence[StyleMix]) -> dict[int, float]:
-    """How much of each style is in some mixes, by its number; the parts sum to 1."""
-    parts: dict[int, float] = {}
+def style_shares(mixes: Sequence[StyleMix]) -> dict[int, float]:
+    """Return the share of each style in mixes, by its number; the shares sum to 1."""
+    shares: dict[int, float] = {}
     for mix in mixes:
         for style, part in mix.styles:
-            parts[style] = parts.get(style, 0.0) + mix.share * part
-    return parts
+            shares[style] = shares.get(style, 0.0) + mix.share * part
+    return shares
 
 
-def unseen(entries: Sequence[TimedStyle], times: Sequence[Fraction]) -> list[TimedStyle]:
-    """The entries with moments of which nothing is seen at any of some times (ascending, in seconds)."""
-    lost: list[TimedStyle] = []
-    for region in {entry.region: None for entry in entries}:
-        moments = sorted({entry.at for entry in entries if entry.region == region and entry.at is not None})
+def never_shown(timeline: Sequence[TimedStyle], times: Sequence[Fraction]) -> list[TimedStyle]:
+    """Return the styles with moments that no frame shows, given the frames' times in ascending seconds."""
+    hidden: list[TimedStyle] = []
+    for region in {entry.region: None for entry in timeline}:
+        moments = sorted({entry.at for entry in timeline if entry.region == region and entry.at is not None})
         for number, moment in enumerate(moments):
-            # A style begins to be seen after the moment before its own, and is gone at the one after.
+            # A style shows after the moment before its own, until the moment after.
             first = 0 if number == 0 else bisect_right(times, moments[number - 1])
             stop = len(times) if number == len(moments) - 1 else bisect_left(times, moments[number + 1])
             if first >= stop:
-                lost += [entry for entry in entries if entry.region == region and entry.at == moment]
-    return lost
+                hidden += [entry for entry in timeline if entry.region == region and entry.at == moment]
+    return hidden
 
 
-def _seen(entries: Sequence[TimedStyle], region: str, shot: int) -> list[TimedStyle]:
-    """A region's styles in a shot: those that name it, or else those that name none."""
-    inside = [entry for entry in entries if entry.region == region]
+def _active(timeline: Sequence[TimedStyle], region: str, shot: int) -> list[TimedStyle]:
+    """Return a region's styles in a shot: those for that shot, or else those for no shot in particular."""
+    inside = [entry for entry in timeline if entry.region == region]
     return [entry for entry in inside if shot in entry.shots] or [entry for entry in inside if not entry.shots]
 
 
 def _between(timed: Sequence[TimedStyle], seconds: Fraction) -> list[tuple[tuple[tuple[int, float], ...], float]]:
-    """Blends with their weights: what the moments around a time come to."""
+    """Return the blends of the styles of the two moments around a time, with their weights."""
     if not timed:
         return []
     moments = sorted({entry.at for entry in timed if entry.at is not None})
     before = max((at for at in moments if at <= seconds), default=moments[0])
     after = min((at for at in moments if at > seconds), default=moments[-1])
-    way = 0.0 if after <= before else float((seconds - before) / (after - before))
+    position = 0.0 if after <= before else float((seconds - before) / (after - before))
     one, two = ([entry for entry in timed if entry.at == at] for at in (before, after))
-    if way <= 0:
+    if position <= 0:
         return [(((entry.style, 1.0),), entry.weight) for entry in one]
     weights = [sum(entry.weight for entry in group) for group in (one, two)]
-    whole = (1 - way) * weights[0] + way * weights[1]
+    total = (1 - position) * weights[0] + position * weights[1]
     return [
         (
-            ((early.style, 1 - way), (late.style, way)),
-            whole * (early.weight / weights[0]) * (late.weight / weights[1]),
+            ((early.style, 1 - position), (late.style, position)),
+            total * (early.weight / weights[0]) * (late.weight / weights[1]),
         )
         for early in one
         for late in two

@@ -79,7 +79,7 @@ def describe_render(request: Request) -> dict[str, Any]:
         "shots": [[shot.start, shot.end] for shot in plan.shots],
         "nodes": plan.nodes_by_role,
         "evaluations": plan.evaluations,
-        "styles": [str(replace(style.text, path=str(style.path))) for style in checked.styles],
+        "styles": [str(replace(style.style, path=str(style.path))) for style in checked.styles],
         "config": checked.config.model_dump(mode="json"),
     }
 

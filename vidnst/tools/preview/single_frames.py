@@ -34,9 +34,9 @@ from vidnst.media.input.shots import find_shots
 from vidnst.parallel import local_cores
 from vidnst.rendering.effects_pass import coloured
 from vidnst.rendering.node_jobs import node_seed
-from vidnst.rendering.styles.guidance_builder import GuidanceBuilder, is_directed
+from vidnst.rendering.styles.guidance_builder import GuidanceBuilder, needs_guidance
 from vidnst.rendering.styles.regions import Guides, RegionSource, find_masks
-from vidnst.rendering.styles.style_spec import StylePicture, placed
+from vidnst.rendering.styles.style_spec import StylePicture, timeline_of
 from vidnst.rendering.styles.timeline import check_shots
 from vidnst.style.guidance import Guidance
 from vidnst.style.minimize import OnStep
@@ -163,11 +163,11 @@ def guide_frame(
     Raises:
         ConfigError: a moment, a region or a mask is wrong, or no style is for the frame's shot.
     """
-    if not is_directed(styles, source.config):
+    if not needs_guidance(styles, source.config):
         return None
     config = with_settings(source.config, {"regions.follow": False})
     clip, (start, end) = source.clip, (source.start, source.end)
-    entries, shots = placed(styles, clip), source.find_shots()
+    entries, shots = timeline_of(styles, clip), source.find_shots()
     check_shots(entries, len(shots))
     masks = find_masks(config, entries, clip, start=start, end=end, size=size)
     if source.config.regions.follow and index != start and not all(mask.moves for mask in masks):
