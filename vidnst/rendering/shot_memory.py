@@ -1,8 +1,8 @@
 """Keeps each shot painted with one memory mode, even if memory runs short halfway through it.
 
-A worker that runs out of memory falls back to a mode that needs less. The shot continues with that mode, the log records
-it, and frames that were painted with another mode are forgotten with their dependents and painted again in the same run.
-Modes only become more frugal, so the rounds end.
+A worker that runs out of memory falls back to a mode that needs less. The shot continues with that mode, the log
+records it, and frames that were painted with another mode are forgotten with their dependents and painted again in the
+same run. Modes only become more frugal, so the rounds end.
 """
 
 from collections.abc import Collection, Iterable, Mapping
