@@ -25,11 +25,11 @@ def pixels(frame: int) -> "np.ndarray[Any, np.dtype[np.uint16]]":
     return np.full((2, 3, 3), frame, np.uint16)
 
 
-def result(node: Node, *, mebibytes: int = 0, picture: Callable[[Path], object] | None = None) -> NodeResult:
+def result(node: Node, *, mebibytes: int = 0, write_frame: Callable[[Path], object] | None = None) -> NodeResult:
     return NodeResult(
         DoneRecord(node, worker="style-0", attempt=1, losses={}, evaluations=1, seconds=1.0),
         state=pixels(node.id.frame),
-        picture=picture or (lambda path: path.write_bytes(b"png")),
+        write_frame=write_frame or (lambda path: path.write_bytes(b"png")),
         size_bytes=mebibytes * MIB,
     )
 
@@ -224,7 +224,7 @@ def test_error_reaches_every_caller_and_keeps_earlier_results(store: RunStore, m
         writer.keep(result(NODES[0]))
         disk.wait()
         for node in NODES[1:6]:
-            writer.keep(result(node, picture=full if node.id.frame == 3 else None))
+            writer.keep(result(node, write_frame=full if node.id.frame == 3 else None))
         disk.allow(9)
         with pytest.raises(DiskFullError, match=r"no space left on the disk of .*frames"):
             writer.flush()
@@ -249,7 +249,7 @@ def test_error_reaches_a_caller_that_waits_for_the_budget(store: RunStore, monke
     disk = SlowDisk(store, monkeypatch)
     heard: list[BaseException] = []
     with Writer(store, budget=WriteBudget(4 * MIB)) as writer:
-        writer.keep(result(NODES[0], picture=lambda path: None))
+        writer.keep(result(NODES[0], write_frame=lambda path: None))
         disk.wait()
 
         def give() -> None:

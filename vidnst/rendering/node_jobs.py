@@ -253,7 +253,7 @@ class RenderHost:
             NodeResult(
                 record,
                 state=result.state if node.uses else None,
-                picture=partial(_write_png, shown=shown, bits=self._config.frame_bits) if node.final else None,
+                write_frame=partial(_write_png, shown=shown, bits=self._config.frame_bits) if node.final else None,
                 size_bytes=result.state.nbytes + (0 if result.shown is None else result.shown.nbytes),
             )
         )

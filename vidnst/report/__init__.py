@@ -1,1 +1,1 @@
-"""What is told about a run: measurements, pages, and the server that shows them."""
+"""Reports on runs: measurements, HTML pages, and the server that shows them."""

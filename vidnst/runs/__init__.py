@@ -1,4 +1,4 @@
-"""The run folder: what a render needs to go on after it was stopped, and what is told about it afterwards."""
+"""The run folder: the records and results that a render needs to be resumed, and how others read them."""
 
 from vidnst.runs.async_writer import NodeResult, Writer
 from vidnst.runs.disk_space import check_free_space, required_bytes

@@ -55,7 +55,7 @@ class NodeResult:
     done: DoneRecord
     state: NDArray[np.uint16] | None = None
     """`(H, W, 3)` uint16, if other nodes read it."""
-    picture: Callable[[Path], object] | None = None
+    write_frame: Callable[[Path], object] | None = None
     """Writes the finished frame to the path it is given; called in another thread."""
     size_bytes: int = 0
     """Memory that it takes until it is written."""
@@ -224,8 +224,8 @@ class Writer:
                 released.pop(node, None)  # it was released before it was made again
                 if isinstance(node, StateId) and task.state is not None:
                     states[node] = task.state
-            if task.picture is not None:
-                frames[node.frame] = task.picture
+            if task.write_frame is not None:
+                frames[node.frame] = task.write_frame
         self._store.write(states=states, frames=frames, threads=self._threads)
         if results:
             self._store.record_done(result.done for result in results)

@@ -38,7 +38,7 @@ FrameFolder = Literal["frames", "before", "finished"]
 
 @dataclass(frozen=True, slots=True)
 class RunLayout:
-    """The paths in a run folder; whether anything is there is another question."""
+    """The paths in a run folder, of files and folders that need not exist."""
 
     folder: Path
 

@@ -101,7 +101,7 @@ class RunLog:
         self.stage = ""
         """What the last session does besides rendering."""
         self.session_end: SessionEnd = ""
-        """How the last session ended; empty where it goes on, or was killed."""
+        """How the last session ended; empty while it runs, and where it was killed."""
         self.end_message = ""
         """The sentence with which the last session ended; empty where it gave none."""
         self.workers: dict[str, WorkerSummary] = {}
@@ -231,7 +231,7 @@ class RunLog:
     def was_writing(self, output: Path) -> bool:
         """True if the run was ended while it moved this output into its place, or before it had finished after that.
 
-        Then an output that is there is the run's own, or one that it was allowed to replace.
+        Then the file at this path is the run's own, or one that it was allowed to replace.
         """
         return self.output_being_written == os.path.abspath(output)
 
@@ -268,7 +268,7 @@ class RunLog:
         elif final:
             self.suspects.pop(index, None)
         if problem := event.get("mended"):
-            text = f"frame {index} was strange at first, and was mended: {_text(problem)}"
+            text = f"frame {index} looked wrong at first, and right when it was rendered again: {_text(problem)}"
             self.warnings.append(Note(time, text))
 
     def _add_failure(self, event: Mapping[str, Any], time: float) -> None:

@@ -33,7 +33,7 @@ def gather_report(record: RunRecord, *, clip: ClipInfo | None = None, state: Run
     shots = list(record.plan.shots) if record.plan else [Shot(start, end)]
     steady, losses, cost = steadiness_charts(measure), loss_charts(log), cost_charts(log)
     outliers = log.suspects | outlier_frames([*steady, *losses])
-    images = read_images(record, _shown_frames(start, end, outliers), start=start, shots=shots, clip=clip)
+    images = read_images(record, _shown_frames(start, end, outliers), shots=shots, clip=clip)
     state = state or status.state
     return ReportFacts(
         name=status.name,

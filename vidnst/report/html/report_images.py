@@ -43,21 +43,20 @@ class ReportImages:
 
 
 def read_images(
-    record: RunRecord, shown: ShownFrames, *, start: int, shots: Sequence[Shot], clip: ClipInfo | None = None
+    record: RunRecord, shown: ShownFrames, *, shots: Sequence[Shot], clip: ClipInfo | None = None
 ) -> ReportImages:
     """Read frames of a run: results from its folder, else from its output; sources as they were rendered.
 
     Args:
         record: the run.
         shown: frames of its range.
-        start: the first frame of the range.
         shots: the shots of the range.
         clip: the source, if it has been probed already.
     """
     missing = []
     frames = sorted({*shown.pairs, *shown.sheet})
     try:
-        results = _read_results(record, frames, start)
+        results = _read_results(record, frames, shots[0].start)
     except (VidnstError, OSError) as error:
         results, missing = {}, [f"Results cannot be shown: {_reason(error)}."]
     paired = [index for index in shown.pairs if index in results]
@@ -88,7 +87,6 @@ def read_style_images(manifest: Manifest) -> tuple[Thumbnail, ...]:
 
 
 def _read_style(path: Path) -> bytes | None:
-
     with suppress(VidnstError, OSError):
         if is_image(path):
             return encode_thumbnail(read_image(path), longest_side=_SHEET_PX, max_bytes=_SHEET_BYTES)
@@ -105,14 +103,12 @@ class _Result:
 
 
 def _encode_result(pixels: Pixels) -> _Result:
-
     small = encode_thumbnail(pixels, longest_side=_SHEET_PX, max_bytes=_SHEET_BYTES)
     large = encode_thumbnail(pixels, longest_side=_PAIR_PX, max_bytes=_PAIR_BYTES)
     return _Result(large, small, tall=pixels.shape[0] > pixels.shape[1])
 
 
 def _read_results(record: RunRecord, frames: Iterable[int], start: int) -> dict[int, _Result]:
-
     layout = RunLayout(record.folder)
     files = {index: layout.find_frame(index) for index in frames}
     if any(files.values()):
@@ -126,7 +122,6 @@ def _read_results(record: RunRecord, frames: Iterable[int], start: int) -> dict[
 def _read_sources(
     record: RunRecord, frames: Sequence[int], shots: Sequence[Shot], clip: ClipInfo | None
 ) -> dict[int, bytes]:
-
     filtered = {index: RunLayout(record.folder).frame(index, "before") for index in frames}
     if all(map(is_regular_file, filtered.values())):
         read: Callable[[int], Pixels] = lambda index: read_image(filtered[index])  # noqa: E731
@@ -137,9 +132,7 @@ def _read_sources(
 
 def _open_source(record: RunRecord, shots: Sequence[Shot], clip: ClipInfo) -> Callable[[int], Pixels]:
     """Open the source for reading frames as they were adjusted, each with its neighbours where these are needed."""
-
-    plan = record.plan_of(shots[0].start, shots[-1].end) if shots else None
-    adjustments = plan.adjustments if plan else None
+    adjustments = record.plan.adjustments if record.plan else None
     size = (record.plan.width, record.plan.height) if record.plan else (clip.width, clip.height)
     if adjustments is None:
         plain = FrameReader(clip, size=size, on_bad_frame="repeat")

@@ -63,11 +63,11 @@ def thin_out(values: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
     if len(values) <= _MAX_POINTS:
         return list(values)
     length = math.ceil(len(values) / (_MAX_POINTS // 2))
-    kept = []
+    extremes = []
     for begin in range(0, len(values), length):
         part = values[begin : begin + length]
-        kept += sorted({min(part, key=lambda p: p[1]), max(part, key=lambda p: p[1])})
-    return kept
+        extremes += sorted({min(part, key=lambda p: p[1]), max(part, key=lambda p: p[1])})
+    return extremes
 
 
 def ticks(low: float, high: float) -> list[float]:

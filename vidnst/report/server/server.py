@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             data = self._thumbnail(run, route["kind"], int(route["index"]))
             if data is None:
-                self._send_text(HTTPStatus.NOT_FOUND, "There is no such picture.")
+                self._send_text(HTTPStatus.NOT_FOUND, "There is no such image.")
             else:
                 self._send("image/jpeg", data)
 
