@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vidnst.config import MotionConfig
 from vidnst.frames import to_float, to_float_planes
-from vidnst.motion.compose import compose
-from vidnst.motion.flow import Flow, check_consistency, checked_pair, estimate_flow, estimate_pair
-from vidnst.motion.metrics import warp_error
-from vidnst.motion.warp import enlarge, fetch, places, warp
+from vidnst.motion.flow import Flow, check_consistency, compose, consistent_pair, estimate_flow, estimate_pair
+from vidnst.motion.warp import SamplingGrid, resize_flow, warp, warp_planes
 
 HEIGHT, WIDTH = 96, 128
 
@@ -26,14 +25,14 @@ def shift_flow(x_px: float, y_px: float, height: int = HEIGHT, width: int = WIDT
     return Flow(vectors_px, np.full((height, width), 255, np.uint8))
 
 
-def test_a_shift_is_found_in_direction_and_size(texture: NDArray[np.uint8]) -> None:
+def test_estimated_flow_of_a_shift(texture: NDArray[np.uint8]) -> None:
     moved = np.roll(texture, (3, 5), axis=(0, 1))  # moved(p) shows what texture(p - (5, 3)) showed
     flow = estimate_flow(moved, texture)
     middle = flow.vectors_px[20:-20, 20:-20]
     np.testing.assert_allclose(np.median(middle, axis=(0, 1)), (-5, -3), atol=0.1)
 
 
-def test_sixteen_bit_frames_give_the_flow_of_their_eight_bit_selves(texture: NDArray[np.uint8]) -> None:
+def test_16_bit_frames_give_the_flow_of_8_bit_frames(texture: NDArray[np.uint8]) -> None:
     moved = np.roll(texture, 4, axis=1)
     narrow = estimate_flow(moved, texture)
     wide = estimate_flow(moved.astype(np.uint16) * 257, texture.astype(np.uint16) * 257)
@@ -41,7 +40,7 @@ def test_sixteen_bit_frames_give_the_flow_of_their_eight_bit_selves(texture: NDA
 
 
 def test_flow_is_computed_at_most_at_the_size_asked_for(texture: NDArray[np.uint8]) -> None:
-    flow = estimate_flow(texture, texture, size=64)
+    flow = estimate_flow(texture, texture, MotionConfig(size=64))
     assert flow.vectors_px.shape == (48, 64, 2)
     assert flow.valid.shape == (48, 64)
 
@@ -68,7 +67,7 @@ def test_a_pair_gives_both_directions(texture: NDArray[np.uint8]) -> None:
     np.testing.assert_allclose(np.median(back.vectors_px[middle], axis=(0, 1)), (5, 3), atol=0.1)
 
 
-def test_a_vector_is_trusted_where_the_way_back_ends_near_its_start_and_inside() -> None:
+def test_consistency_check_of_known_vectors() -> None:
     forward = shift_flow(4, 0).vectors_px
     backward = shift_flow(-4, 0).vectors_px
     backward[: HEIGHT // 2] = (-6, 0)
@@ -84,25 +83,25 @@ def test_a_picture_too_small_for_the_flow_stays_where_it_is() -> None:
     assert not estimate_flow(tiny, tiny).vectors_px.any()
 
 
-def test_warping_by_an_integer_shift_is_exact_inside(texture: NDArray[np.uint8]) -> None:
+def test_warp_by_whole_pixels_is_exact(texture: NDArray[np.uint8]) -> None:
     picture = to_float(texture)
     warped, valid = warp(picture, shift_flow(-5, 0))
     np.testing.assert_allclose(warped[:, 5:], picture[:, :-5], atol=1e-6)
     assert (valid == 1).all()
 
 
-def test_a_picture_is_fetched_as_one_remapping_of_all_its_channels_would(texture: NDArray[np.uint8]) -> None:
+def test_warp_equals_opencv_remap(texture: NDArray[np.uint8]) -> None:
     picture, flow = to_float(texture), shift_flow(-2.3, 1.6)
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     x, y = x + np.float32(-2.3), y + np.float32(1.6)
     whole = np.clip(cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), 0, 1)
     np.testing.assert_allclose(warp(picture, flow)[0], whole, atol=1e-6)
-    at = places(flow, HEIGHT, WIDTH)
-    np.testing.assert_array_equal(fetch(to_float_planes(texture), at).transpose(1, 2, 0), warp(picture, flow)[0])
+    at = SamplingGrid.from_flow(flow, HEIGHT, WIDTH)
+    np.testing.assert_array_equal(warp_planes(to_float_planes(texture), at).transpose(1, 2, 0), warp(picture, flow)[0])
 
 
-def test_a_small_flow_is_enlarged_with_its_vectors_scaled() -> None:
-    vectors_px, valid = enlarge(shift_flow(2, -1, HEIGHT // 2, WIDTH // 4), HEIGHT, WIDTH)
+def test_resized_flow_scales_its_vectors() -> None:
+    vectors_px, valid = resize_flow(shift_flow(2, -1, HEIGHT // 2, WIDTH // 4), HEIGHT, WIDTH)
     assert vectors_px.shape == (HEIGHT, WIDTH, 2)
     np.testing.assert_allclose(vectors_px[..., 0], 8)
     np.testing.assert_allclose(vectors_px[..., 1], -2)
@@ -117,36 +116,7 @@ def test_warped_pictures_stay_in_range() -> None:
     assert warped.max() <= 1
 
 
-def test_the_error_of_an_exact_result_is_zero(texture: NDArray[np.uint8]) -> None:
-    previous = to_float(texture)
-    flow = shift_flow(-6, 2)
-    flow.valid[-2:] = 0
-    flow.valid[:, :6] = 0
-    current = np.roll(previous, (-2, 6), axis=(0, 1))
-    for norm in ("valid", "all"):
-        assert warp_error(current, previous, flow, norm=norm) < 1e-12  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("offset", [0.1, -0.03])
-def test_the_error_of_a_constant_offset_is_its_square(texture: NDArray[np.uint8], offset: float) -> None:
-    previous = to_float(texture)
-    flow = shift_flow(0, 0)
-    flow.valid[: HEIGHT // 4] = 0
-    current = (previous + np.float32(offset)).astype(np.float32)
-    assert warp_error(current, previous, flow) == pytest.approx(offset**2, rel=1e-4)
-    assert warp_error(current, previous, flow, root=True) == pytest.approx(abs(offset), rel=1e-4)
-    assert warp_error(current, previous, flow, norm="all") == pytest.approx(0.75 * offset**2, rel=1e-4)
-
-
-def test_with_nothing_valid_the_error_is_over_all_pixels(texture: NDArray[np.uint8]) -> None:
-    flow = shift_flow(0, 0)
-    flow.valid[:] = 0
-    previous = to_float(texture)
-    assert warp_error(previous + np.float32(0.2), previous, flow) == pytest.approx(0.04, rel=1e-4)
-    assert warp_error(previous + np.float32(0.2), previous, flow, norm="all") == 0
-
-
-def test_the_two_flows_of_a_pair_are_each_other_s_inverse(texture: NDArray[np.uint8]) -> None:
+def test_flows_of_a_pair_are_inverse(texture: NDArray[np.uint8]) -> None:
     turned = cv2.warpAffine(
         texture, cv2.getRotationMatrix2D((64, 48), 2.0, 1.02), (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT
     )
@@ -157,11 +127,11 @@ def test_the_two_flows_of_a_pair_are_each_other_s_inverse(texture: NDArray[np.ui
     assert np.median(np.abs(there_and_back.vectors_px[seen])) < 1e-3
 
 
-def test_inverting_makes_no_vector_worse_and_leaves_those_alone_that_are_not_trusted() -> None:
+def test_inversion_improves_only_trusted_vectors() -> None:
     forward, backward = np.random.default_rng(7).normal(0, 3, (2, HEIGHT, WIDTH, 2)).astype(np.float32)
     begun = backward.copy()
     trusted = check_consistency(backward, forward, 0.5, 4.0) == 255
-    inverse = checked_pair(forward, backward, 0.5, 4.0).backward.vectors_px
+    inverse = consistent_pair(forward, backward, MotionConfig(consistency=0.5, slack_px=4.0)).backward.vectors_px
 
     def missed(back: NDArray[np.float32]) -> NDArray[np.float32]:
         valid = np.full((HEIGHT, WIDTH), 255, np.uint8)

@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from support.moving_clip import MovingClip
 
-from vidnst.motion.mask_tracking import Follower, filled
+from vidnst.config import MotionConfig
+from vidnst.motion.mask_tracking import MaskTracker, fill_unknown
 
 
 def covered(clip: MovingClip, index: int) -> NDArray[np.bool_]:
@@ -34,9 +35,9 @@ def test_a_mask_stays_on_what_moves_and_leaves_no_trail(pan_px: tuple[float, flo
         count=9, width=160, height=96, pan_px=pan_px, square=(20, 20), square_px=48, square_step_px=(5, 1)
     )
     mask = np.where(covered(clip, 0), 255, 0).astype(np.uint8)
-    follower = Follower(shown(clip, 0), [mask, 255 - mask])
+    tracker = MaskTracker(shown(clip, 0), [mask, 255 - mask], MotionConfig())
     for index in range(1, clip.count):
-        found, rest = follower.step(shown(clip, index))
+        found, rest = tracker.step(shown(clip, index))
     truth = covered(clip, clip.count - 1)
     assert overlap(found, truth) > 0.93
     assert overlap(rest, ~truth) > 0.97
@@ -48,13 +49,13 @@ def test_a_mask_on_a_frame_without_texture_stays_where_it_is() -> None:
     grey = np.full((64, 96, 3), 128, np.uint8)
     mask = np.zeros((64, 96), np.uint8)
     mask[20:40, 30:60] = 255
-    follower = Follower(grey, [mask])
+    tracker = MaskTracker(grey, [mask], MotionConfig())
     for _ in range(3):
-        (found,) = follower.step(grey)
+        (found,) = tracker.step(grey)
     assert np.abs(found.astype(int) - mask).max() <= 1
 
 
-def test_what_comes_into_view_goes_with_known_neighbours_of_its_colour() -> None:
+def test_unknown_pixels_follow_neighbours_of_their_colour() -> None:
     frame = np.zeros((60, 90, 3), np.uint8)
     frame[:, 45:] = 200
     mask = np.zeros((60, 90), np.float32)
@@ -62,10 +63,10 @@ def test_what_comes_into_view_goes_with_known_neighbours_of_its_colour() -> None
     valid = np.ones_like(mask)
     valid[:, 42:48] = 0
     wrong = np.where(valid > 0, mask, 1 - mask).astype(np.float32)
-    np.testing.assert_allclose(filled(wrong, valid, frame), mask, atol=0.02)
+    np.testing.assert_allclose(fill_unknown(wrong, valid, frame), mask, atol=0.02)
 
 
 def test_what_has_no_known_neighbour_stays_as_it_was() -> None:
     mask = np.random.default_rng(0).random((40, 60), np.float32)
     frame = np.zeros((40, 60, 3), np.uint8)
-    np.testing.assert_array_equal(filled(mask, np.zeros_like(mask), frame), mask)
+    np.testing.assert_array_equal(fill_unknown(mask, np.zeros_like(mask), frame), mask)

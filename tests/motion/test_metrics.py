@@ -10,21 +10,24 @@ from support.moving_clip import MovingClip
 
 from vidnst.motion.flow import Flow, estimate_flow
 from vidnst.motion.metrics import (
+    FlowSampler,
     PairError,
     clip_errors,
     flicker_levels,
-    full_size,
     laplacian_variance,
     luma_levels,
-    pair_error,
+    resize_flow_strictly,
     slope_per_100,
     static_pixels,
-    warp_error,
 )
 
 STEPS = MovingClip(pan_px=(3, -2), square_step_px=(4, 1))
 """Whole pixels only."""
 SLIDE = MovingClip(pan_px=(1.4, 0.6), zoom=1.01, turn_degrees=0.7, square_step_px=(2.5, 1.25))
+
+
+def pair_error(current: NDArray[np.float32], previous: NDArray[np.float32], flow: Flow) -> PairError:
+    return FlowSampler.from_flow(flow, *current.shape[:2]).pair_error(current, previous)
 
 
 def grey(level: float, shape: tuple[int, int] = (48, 64)) -> NDArray[np.uint8]:
@@ -37,7 +40,7 @@ def deepened(picture: NDArray[np.uint8], random: np.random.Generator) -> NDArray
 
 
 @pytest.mark.parametrize("gap", [1, 5])
-def test_a_result_that_moves_by_whole_pixels_as_the_flow_says_has_no_error(gap: int) -> None:
+def test_exact_whole_pixel_motion_has_no_error(gap: int) -> None:
     flow = STEPS.flow(5, 5 - gap)
     assert 0.3 < (flow.valid == 255).mean() < 1
     found = pair_error(STEPS.frame(5), STEPS.frame(5 - gap), flow)
@@ -46,7 +49,7 @@ def test_a_result_that_moves_by_whole_pixels_as_the_flow_says_has_no_error(gap: 
 
 
 @pytest.mark.parametrize("gap", [1, 5])
-def test_an_exact_result_between_pixels_has_only_the_error_of_sampling(gap: int) -> None:
+def test_exact_subpixel_motion_has_only_sampling_error(gap: int) -> None:
     flow = SLIDE.flow(5, 5 - gap)
     lost = np.float32(0)
     for index in range(6):  # what half a pixel of bilinear sampling loses of this texture, there and back
@@ -58,7 +61,7 @@ def test_an_exact_result_between_pixels_has_only_the_error_of_sampling(gap: int)
 
 @pytest.mark.parametrize("clip", [STEPS, SLIDE])
 @pytest.mark.parametrize("offset", [0.1, -0.04])
-def test_a_constant_offset_gives_what_each_definition_says(clip: MovingClip, offset: float) -> None:
+def test_constant_offset_in_each_definition(clip: MovingClip, offset: float) -> None:
     pairs = []
     for index in range(1, clip.count):
         flow, previous = clip.flow(index, index - 1), clip.frame(index - 1)
@@ -74,31 +77,23 @@ def test_a_constant_offset_gives_what_each_definition_says(clip: MovingClip, off
     assert errors.huang == pytest.approx(math.sqrt(share) * abs(offset), rel=1e-4)
 
 
-def test_huang_takes_the_root_after_the_mean_over_pairs() -> None:
+def test_huang_takes_the_root_after_the_mean() -> None:
     errors = clip_errors([PairError(0.04, 0.5), PairError(0.16, 1.0)])
     assert errors.ruder == pytest.approx(0.09)
     assert errors.huang == pytest.approx(0.3)
     assert errors.lai == pytest.approx(0.1)
 
 
-def test_all_definitions_are_one_function() -> None:
-    flow, current, previous = STEPS.flow(2, 1), STEPS.frame(2) * np.float32(0.9), STEPS.frame(1)
-    pair = pair_error(current, previous, flow)
-    assert warp_error(current, previous, flow) == pair.mean_squared
-    assert warp_error(current, previous, flow, norm="all") == pair.over_all
-    assert warp_error(current, previous, flow, norm="all", root=True) == clip_errors([pair]).huang
-
-
 @pytest.mark.parametrize("size", [(72, 128), (150, 256)])
 @pytest.mark.parametrize("valid", ["some", "none"])
-def test_the_error_of_a_pair_is_its_definition(size: tuple[int, int], valid: str) -> None:
+def test_pair_error_is_its_definition(size: tuple[int, int], valid: str) -> None:
     height, width = size
     random = np.random.default_rng(3)
     current, previous = (random.random((height, width, 3), np.float32) for _ in range(2))
     flow = SLIDE.flow(5, 4)
     if valid == "none":
         flow.valid[:] = 0
-    full = full_size(flow, height, width)
+    full = resize_flow_strictly(flow, height, width)
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     x, y = x + full.vectors_px[..., 0], y + full.vectors_px[..., 1]
     warped = cv2.remap(previous, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -108,10 +103,11 @@ def test_the_error_of_a_pair_is_its_definition(size: tuple[int, int], valid: str
     found = pair_error(current, previous, flow)
     assert found.valid_share == counts.mean()
     assert found.mean_squared == pytest.approx((squared[counts] if counts.any() else squared).mean(), rel=1e-6)
+    assert found.over_all == pytest.approx((squared * counts[..., None]).mean(), rel=1e-6)
 
 
 @pytest.mark.parametrize(("bits", "before_bits"), [(8, 8), (16, 16), (16, 8)])
-def test_stillness_and_flicker_are_their_definitions(bits: int, before_bits: int) -> None:
+def test_static_pixels_and_flicker_are_their_definitions(bits: int, before_bits: int) -> None:
     random = np.random.default_rng(4)
     before = np.kron(random.integers(0, 256, (6, 8, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
     before[0] = (255, 0, 255)
@@ -131,7 +127,7 @@ def test_stillness_and_flicker_are_their_definitions(bits: int, before_bits: int
         assert flicker_levels(*widened, where) == pytest.approx(np.abs(one - two)[where].mean(), rel=1e-6)
 
 
-def test_what_is_occluded_or_out_of_frame_does_not_count() -> None:
+def test_occluded_pixels_do_not_count() -> None:
     flow = STEPS.flow(3, 2)
     wrong = STEPS.frame(3)
     wrong[flow.valid == 0] = 1 - wrong[flow.valid == 0]
@@ -140,17 +136,17 @@ def test_what_is_occluded_or_out_of_frame_does_not_count() -> None:
     assert not flow.valid[STEPS.uncovered(3, 2)].any()
 
 
-def test_a_small_flow_is_valid_only_where_all_of_it_is() -> None:
+def test_strictly_resized_validity() -> None:
     flow = Flow(np.zeros((12, 16, 2), np.float32), np.full((12, 16), 255, np.uint8))
     flow.valid[:, :8] = 0
-    large = full_size(flow, 48, 64)
+    large = resize_flow_strictly(flow, 48, 64)
     assert set(np.unique(large.valid)) == {0, 255}
     assert not large.valid[:, :33].any()
     assert (large.valid[:, 34:] == 255).all()
 
 
 @pytest.mark.parametrize("clip", [STEPS, SLIDE])
-def test_dis_finds_the_known_flow_where_it_is_valid(clip: MovingClip) -> None:
+def test_dis_finds_a_known_flow(clip: MovingClip) -> None:
     exact = clip.flow(3, 2)
     found = estimate_flow(clip.pixels(3), clip.pixels(2))
     miss_px = np.linalg.norm(found.vectors_px - exact.vectors_px, axis=-1)
@@ -160,7 +156,7 @@ def test_dis_finds_the_known_flow_where_it_is_valid(clip: MovingClip) -> None:
     assert miss_px[both].mean() < 0.4
 
 
-def test_dis_marks_most_of_what_the_square_uncovers_as_invalid() -> None:
+def test_dis_invalidates_disoccluded_pixels() -> None:
     clip = MovingClip(width=256, height=144, square=(80, 50), square_px=48, square_step_px=(10, 0))
     uncovered = clip.uncovered(3, 2)
     found = estimate_flow(clip.pixels(3), clip.pixels(2))
@@ -168,7 +164,7 @@ def test_dis_marks_most_of_what_the_square_uncovers_as_invalid() -> None:
     assert (found.valid[uncovered] == 0).mean() > 0.7
 
 
-def test_still_pixels_are_found_under_noise_and_moving_ones_are_not() -> None:
+def test_static_pixels_under_noise() -> None:
     clip = MovingClip(square_step_px=(12, 0))
     random = np.random.default_rng(8)
     noisy = [
@@ -181,7 +177,7 @@ def test_still_pixels_are_found_under_noise_and_moving_ones_are_not() -> None:
     assert static_pixels(noisy[0], noisy[0]).all()
 
 
-def test_flicker_is_the_mean_difference_at_still_pixels_in_levels() -> None:
+def test_flicker_is_mean_difference_at_static_pixels() -> None:
     static = np.zeros((48, 64), bool)
     static[:, :32] = True
     current = grey(100)
@@ -193,14 +189,14 @@ def test_flicker_is_the_mean_difference_at_still_pixels_in_levels() -> None:
     assert flicker_levels(current, grey(100), np.zeros_like(static)) is None
 
 
-def test_luma_weighs_green_most_and_spans_the_levels() -> None:
+def test_luma_weights_and_range() -> None:
     assert luma_levels(grey(255)).max() == pytest.approx(255)
     green = grey(0)
     green[..., 1] = 255
     assert luma_levels(green).mean() == pytest.approx(0.7152 * 255, rel=1e-5)
 
 
-def test_a_blur_lowers_the_sharpness_and_a_plain_picture_has_none() -> None:
+def test_blur_lowers_sharpness() -> None:
     plane = luma_levels(STEPS.pixels(0))
     assert (
         laplacian_variance(np.asarray(cv2.GaussianBlur(plane, (0, 0), 2), np.float32)) < laplacian_variance(plane) / 2
@@ -214,7 +210,7 @@ def test_sharpness_is_the_variance_of_the_laplacian() -> None:
     assert laplacian_variance(stripes) == pytest.approx(20**2)
 
 
-def test_a_drift_is_the_slope_and_a_cut_is_none() -> None:
+def test_slope_ignores_cuts() -> None:
     assert slope_per_100([[10 + 0.2 * step for step in range(30)]]) == pytest.approx(20)
     assert slope_per_100([[5, 5, 5], [90, 90, 90, 90]]) == pytest.approx(0)
     assert slope_per_100([[0, 1, 2], [50, 51]]) == pytest.approx(100)

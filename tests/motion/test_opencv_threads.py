@@ -16,13 +16,13 @@ def three() -> Iterator[None]:
     cv2.setNumThreads(before)
 
 
-def test_opencv_takes_no_threads_of_its_own_until_the_block_is_left() -> None:
+def test_opencv_is_single_threaded_in_the_block() -> None:
     with single_threaded_opencv():
         assert cv2.getNumThreads() == 1
     assert cv2.getNumThreads() == 3
 
 
-def test_blocks_may_overlap_in_any_way() -> None:
+def test_blocks_may_overlap() -> None:
     first, second = single_threaded_opencv(), single_threaded_opencv()
     first.__enter__()
     second.__enter__()
@@ -32,7 +32,7 @@ def test_blocks_may_overlap_in_any_way() -> None:
     assert cv2.getNumThreads() == 3
 
 
-def test_what_is_asked_for_meanwhile_holds_afterwards() -> None:
+def test_thread_count_set_inside_holds_afterwards() -> None:
     with single_threaded_opencv():
         set_opencv_threads(2)
         assert cv2.getNumThreads() == 1

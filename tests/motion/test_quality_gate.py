@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vidnst.motion.flow import Flow
-from vidnst.motion.quality_gate import Neighbour, fit, quality_problem, thumbnail_luma
+from vidnst.motion.quality_gate import Neighbour, measure_change, quality_problem, thumbnail_luma
 
 SIZE = (72, 128)
 SHIFT = 3
@@ -57,36 +57,36 @@ def test_defects_are_named(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["black", "flat", "brighter", "darker"])
-def test_what_the_source_does_itself_is_no_defect(kind: str) -> None:
+def test_changes_of_the_source_are_no_defects(kind: str) -> None:
     source, painting = planted(kind, moved(SOURCE, 0)), planted(kind, moved(PAINTING, 0))
     assert quality_problem(painting, source, OTHERS) == ""
     assert quality_problem(moved(PAINTING, 0), source, OTHERS) == ""  # nor is it one not to follow
 
 
 @pytest.mark.parametrize("kind", ["black", "noise", "brighter"])
-def test_one_spoilt_neighbour_does_not_make_a_good_frame_suspect(kind: str) -> None:
-    spoilt = Neighbour(planted(kind, OTHERS[0].painted), OTHERS[0].source, OTHERS[0].flow)
+def test_one_bad_neighbour_does_not_make_a_frame_suspect(kind: str) -> None:
+    spoilt = Neighbour(planted(kind, OTHERS[0].stylized), OTHERS[0].source, OTHERS[0].flow)
     assert quality_problem(moved(PAINTING, 0), moved(SOURCE, 0), [spoilt, OTHERS[1]]) == ""
     assert quality_problem(moved(PAINTING, 0), moved(SOURCE, 0), [spoilt]) != ""
 
 
-def test_what_is_seen_in_one_frame_only_is_not_compared() -> None:
+def test_invalid_pixels_are_not_compared() -> None:
     hidden = Flow(OTHERS[0].flow.vectors_px, np.zeros(SIZE, np.uint8))
     other = Neighbour(texture(9)[:, : SIZE[1]], OTHERS[0].source, hidden)
     assert quality_problem(moved(PAINTING, 0), moved(SOURCE, 0), [other]) == ""
     half = OTHERS[1].flow.valid.copy()
     half[:36] = 0
-    painted = OTHERS[1].painted.copy()
+    painted = OTHERS[1].stylized.copy()
     painted[:36] += 80
-    found = fit(
+    found = measure_change(
         moved(PAINTING, 0), moved(SOURCE, 0), Neighbour(painted, OTHERS[1].source, Flow(pan(1).vectors_px, half))
     )
-    assert found.share == pytest.approx(0.5, abs=0.03)
+    assert found.overlap == pytest.approx(0.5, abs=0.03)
     assert abs(found.jump) < 0.5
     assert found.error < 2
 
 
-def test_a_glimpse_is_small_luma_in_levels() -> None:
+def test_thumbnail_is_reduced_luma_in_levels() -> None:
     pixels = np.zeros((360, 640, 3), np.uint8)
     pixels[..., 1] = 200
     seen = thumbnail_luma(pixels)

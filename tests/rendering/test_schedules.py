@@ -18,7 +18,7 @@ from vidnst.events import Event
 from vidnst.frames import to_float
 from vidnst.media.images import read_image
 from vidnst.motion.flow import Flow
-from vidnst.motion.metrics import warp_error
+from vidnst.motion.metrics import FlowSampler
 
 SETTINGS = quick_settings(losses=TWO_LAYERS, optimize={"iterations": 20}, schedule={"spacing": 4, "passes": 2})
 
@@ -114,8 +114,9 @@ def test_loop_closes(tmp_path: Path, style: Path) -> None:
     for loop in (False, True):
         changes = {"schedule": {"loop": loop}, "optimize": {"init": "noise", "iterations": 40}}
         frames = [to_float(frame) for frame in rendered(tmp_path, source, style, changes, f"loop-{loop}")[0]]
-        closing = warp_error(frames[0], frames[-1], Flow(vectors_px, valid))
-        others = [warp_error(late, early, Flow(vectors_px, valid)) for early, late in pairwise(frames)]
+        sampler = FlowSampler.from_flow(Flow(vectors_px, valid), 48, 64)
+        closing = sampler.pair_error(frames[0], frames[-1]).mean_squared
+        others = [sampler.pair_error(late, early).mean_squared for early, late in pairwise(frames)]
         steps[loop] = closing / float(np.mean(others))
     assert steps[True] < 6
     assert steps[True] < 0.1 * steps[False]

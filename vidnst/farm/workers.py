@@ -16,9 +16,8 @@ from vidnst.farm.jobs import FlowJob, Shared, Stylized, StylizeJob
 from vidnst.farm.memory_fallback import MemoryLadder, climb, free_caches, given_memory, room_left, too_large
 from vidnst.frames import Pixels, State, to_16_bits, to_float_planes
 from vidnst.motion.blend import blend
-from vidnst.motion.compose import compose_pairs
-from vidnst.motion.flow import FlowPair, estimate_pair
-from vidnst.motion.gpu.blend import begin
+from vidnst.motion.flow import FlowPair, compose_pairs, estimate_pair
+from vidnst.motion.gpu.blend import blend_on_device
 from vidnst.motion.gpu.upload import upload
 from vidnst.motion.opencv_threads import set_opencv_threads
 from vidnst.motion.quality_gate import Neighbour, quality_problem, thumbnail_luma
@@ -164,7 +163,7 @@ class StyleWorker:
         if not job.starts:
             return None
         if blends_there(self._device, self._motion):
-            begun = begin(content, job.starts)
+            begun = blend_on_device(content, job.starts)
             picture = torch.lerp(begun.picture, content, job.renew) if job.renew > 0 else begun.picture
             return WarmStart(picture, begun.valid, hold=job.hold, rate=job.rate)
         return self._blended_here(job)
@@ -172,9 +171,10 @@ class StyleWorker:
     def _blended_here(self, job: StylizeJob) -> WarmStart:
         """A start that OpenCV has blended, on the CPU."""
         follow, still = self._motion.follow_light, self._motion.static_lock
-        begun = blend(job.content, job.starts, follow_light=follow, still_levels=still)
+        begun = blend(job.content, job.starts, follow_light=follow, static_levels=still)
         light, stands, before = (
-            None if map_ is None else self._to_device(map_) for map_ in (begun.light, begun.still, begun.before)
+            None if map_ is None else self._to_device(map_)
+            for map_ in (begun.luma_change, begun.static, begun.warped_source)
         )
         first = begun.picture
         if job.renew > 0:
@@ -250,15 +250,8 @@ class FlowWorker:
             return self._raft.estimate_pair(job.frame, job.reference)
         if config.method == "raft":
             raise FarmError("motion.method is raft, but no weights came with the flow worker", "set it to dis")
-        return estimate_pair(
-            job.frame,
-            job.reference,
-            guess=None if job.through is None else compose_pairs(*job.through),
-            preset=config.preset,
-            size=config.size,
-            consistency=config.consistency,
-            slack_px=config.slack_px,
-        )
+        guess = None if job.through is None else compose_pairs(*job.through)
+        return estimate_pair(job.frame, job.reference, config, guess=guess)
 
 
 @dataclass(frozen=True)
@@ -282,5 +275,4 @@ class FlowWorkerFactory:
         if self.raft is None or not by_network:
             return FlowWorker(config)
         network = build_raft(self.raft.get() if isinstance(self.raft, Shared) else self.raft, device)
-        raft = Raft(network, device=device, size=config.size, consistency=config.consistency, slack_px=config.slack_px)
-        return FlowWorker(config, raft)
+        return FlowWorker(config, Raft(network, config, device=device))

@@ -1,4 +1,4 @@
-"""Where a warm frame begins: finished states, fetched onto it and blended."""
+"""The starting picture of a warm frame: finished states, warped to the frame and blended."""
 
 import itertools
 from collections.abc import Sequence
@@ -9,237 +9,235 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.frames import LUMA_WEIGHTS, Pixels, State, to_float_planes
-from vidnst.motion.detail_gain import contrast, most_lost, raise_detail
+from vidnst.motion.detail_gain import band_contrast, blend_attenuation, restore_detail
 from vidnst.motion.disocclusion import match_colours
 from vidnst.motion.flow import Flow
-from vidnst.motion.warp import fetch, places
+from vidnst.motion.warp import SamplingGrid, warp_planes
 
-BORDER_SIDE_PX = 3
-"""Of the neighbourhood that `smooth_borders` looks at."""
-_LIGHT_BLUR = 0.006
-"""Standard deviation, as a share of the longest side, that keeps noise and misplaced edges out of a change of light."""
+BORDER_WINDOW_PX = 3
+"""Side of the window in which `smooth_borders` averages."""
+MIN_TOTAL_SHARE = 1e-6
+"""Least sum of weights times validities by which a blend is divided."""
 
-
-_FAINT_LIGHT = 1e-5
-"""Mean square of a change of light, as little as noise gives, under which it tells nothing."""
-_TELLING = 0.1
-"""How far the lights of states must differ, as a share of how far they are from the frame's, to tell anything."""
-_LIGHT_FITS = 4
-"""Times that a gain of light is found, each but the first without what the one before did not explain."""
-_STRONGEST_ANSWER = 1.5
-"""The most that a painting grows brighter for its source's growing brighter by one."""
-LEAST_TRUST = 1e-6
-"""Sum of weights times validities that a blend is divided by at least."""
+_LUMA_BLUR = 0.006
+"""Standard deviation of the blur of a luma change, as a share of the longest side: it removes noise and edges that the
+flow has misplaced."""
+_NOISE_MEAN_SQUARE = 1e-5
+"""Mean square of a luma change that is as small as noise."""
+_MIN_LUMA_SPREAD = 0.1
+"""Least differences of luma between the states, relative to their differences from the frame, from which the response
+of the stylized picture is estimated."""
+_MAX_RESPONSE = 1.5
+"""Largest change of a stylized channel for a change of the source's luma by 1."""
+_ROBUST_FITS = 4
+"""Number of fits of the luma's gain and offset; each but the first without the outliers of the previous one."""
 
 
 @dataclass(frozen=True, slots=True)
 class WarmSource:
-    """A finished state and how it is fetched onto the frame to be stylized."""
+    """A finished state, with the flow that warps it to the frame to be stylized."""
 
     state: State
     flow: Flow | None = None
-    """From the frame into the state's own; None where they are the same."""
+    """From the frame into the state's frame; None if the state belongs to the frame itself."""
     weight: float = 1.0
-    """Share in the blend of all that are valid at a place."""
+    """Weight in the blend, relative to the other states valid at a pixel."""
     source: Pixels | None = None
-    """The state's frame as it was before stylizing; needed to follow light and to see what stands still."""
+    """The state's frame before stylization; needed to follow light and to detect static areas."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlendedStart:
-    """What a warm frame begins at and is pulled toward."""
+    """The picture that a warm frame starts from and is pulled toward."""
 
     picture: NDArray[np.float32]
     """`(3, H, W)` in [0, 1]."""
     valid: NDArray[np.float32]
-    """`(H, W)` in [0, 1]: where the picture comes from states."""
-    light: NDArray[np.float32] | None = None
-    """`(H, W)` in [-1, 1]: how much brighter the frame is than where the picture comes from."""
-    still: NDArray[np.float32] | None = None
-    """`(H, W)` in [0, 1]: where the source does not move."""
-    before: NDArray[np.float32] | None = None
-    """`(3, H, W)` in [0, 1]: the source where the picture comes from, if nothing told how the picture answers to the
-    change of light since; None where the picture is in the frame's light."""
+    """`(H, W)` in [0, 1]: 1 where the picture comes from states, 0 where from recoloured content."""
+    luma_change: NDArray[np.float32] | None = None
+    """`(H, W)` in [-1, 1]: the frame's luma minus that of the warped sources."""
+    static: NDArray[np.float32] | None = None
+    """`(H, W)` in [0, 1]: 1 where the source does not move."""
+    warped_source: NDArray[np.float32] | None = None
+    """`(3, H, W)` in [0, 1]: the warped sources, if the states could not be relit; None if the picture has the frame's
+    light."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Fetched:
-    """A start on the frame's grid, arrays as in `BlendedStart`."""
+class _WarpedState:
+    """A state on the frame's grid; arrays as in `BlendedStart`."""
 
     picture: NDArray[np.float32]
     valid: NDArray[np.float32]
-    detail: NDArray[np.float32] | None = None
-    """Contrast of its state's detail: see `detail.contrast`."""
-    light: NDArray[np.float32] | None = None
-    still: NDArray[np.float32] | None = None
-    before: NDArray[np.float32] | None = None
-    """The start's source, fetched like it."""
+    contrast: NDArray[np.float32] | None = None
+    """Its `band_contrast`."""
+    luma_change: NDArray[np.float32] | None = None
+    static: NDArray[np.float32] | None = None
+    source: NDArray[np.float32] | None = None
+    """The state's source, warped like the state."""
 
 
 def blend(
-    content: Pixels, starts: Sequence[WarmSource], *, follow_light: bool = False, still_levels: float = 0.0
+    content: Pixels, sources: Sequence[WarmSource], *, follow_light: bool = False, static_levels: float = 0.0
 ) -> BlendedStart:
-    """The warped states, blended by weight and validity, and recoloured content where none is valid.
+    """Warp states to a frame and blend them by weight and validity; recoloured content fills what none covers.
 
     Args:
         content: `(H, W, 3)` uint8 or uint16, the frame to be stylized.
-        starts: at least one; with their sources, if one of the following is asked for.
-        follow_light: whether states take over how the light has changed since.
-        still_levels: largest difference, in levels of 255, up to which a place counts as standing still: there states
-            are taken as they are, whatever the flow says. 0 asks for no such places.
+        sources: at least one.
+        follow_light: relights the states to the frame's light.
+        static_levels: largest difference, in levels of 255, at which a pixel counts as static: there states are not
+            warped, whatever the flow says. 0 detects no static pixels.
 
     Raises:
-        ValueError: light is to be followed and a start has no source.
+        ValueError: `follow_light` is set and a warped state has no source.
     """
-    if follow_light and any(start.flow is not None and start.source is None for start in starts):
+    if follow_light and any(source.flow is not None and source.source is None for source in sources):
         raise ValueError("following the light needs the source of every start")
-    picture, several = to_float_planes(content), len(starts) > 1
-    fetched = [
-        _fetch(picture, start, detailed=several, follow_light=follow_light, still_levels=still_levels)
-        for start in starts
+    planes, several = to_float_planes(content), len(sources) > 1
+    states = [
+        _warp_state(planes, source, measure_contrast=several, follow_light=follow_light, static_levels=static_levels)
+        for source in sources
     ]
-    lit = True
+    relit = True
     if follow_light:
-        fetched, lit = _lit(fetched)
-    shares = [np.float32(start.weight) * one.valid for start, one in zip(starts, fetched, strict=True)]
-    trust = np.maximum(np.sum(shares, axis=0), np.float32(LEAST_TRUST))
-    shares = [share / trust for share in shares]
-    begun = _mean([one.picture for one in fetched], shares)
-    valid = np.maximum.reduce([one.valid for one in fetched])
+        states, relit = _relight(states)
+    shares = [np.float32(source.weight) * state.valid for source, state in zip(sources, states, strict=True)]
+    total = np.maximum(np.sum(shares, axis=0), np.float32(MIN_TOTAL_SHARE))
+    shares = [share / total for share in shares]
+    blended = _weighted_mean([state.picture for state in states], shares)
+    valid = np.maximum.reduce([state.valid for state in states])
     if several:
-        wanted = _mean([one.detail for one in fetched if one.detail is not None], shares)
-        begun = raise_detail(begun, wanted, most_lost(shares))
+        contrast = _weighted_mean([state.contrast for state in states if state.contrast is not None], shares)
+        blended = restore_detail(blended, contrast, blend_attenuation(shares))
     if valid.min() < 1:
-        begun = _over(valid, begun, match_colours(picture, begun, valid))
-    lights = [one.light for one in fetched if one.light is not None]
-    stills = [one.still for one in fetched if one.still is not None]
+        blended = _mix(valid, blended, match_colours(planes, blended, valid))
+    luma_changes = [state.luma_change for state in states if state.luma_change is not None]
+    static = [state.static for state in states if state.static is not None]
     return BlendedStart(
-        begun,
+        blended,
         valid,
-        light=_mean(lights, shares) if follow_light else None,
-        still=np.minimum.reduce(stills) if stills else None,
-        before=None if lit else _mean([one.before for one in fetched if one.before is not None], shares),
+        luma_change=_weighted_mean(luma_changes, shares) if follow_light else None,
+        static=np.minimum.reduce(static) if static else None,
+        warped_source=None
+        if relit
+        else _weighted_mean([state.source for state in states if state.source is not None], shares),
     )
 
 
-def _mean(values: Sequence[NDArray[np.float32]], shares: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Values `(H, W)` or `(C, H, W)` by their shares `(H, W)`."""
-    total = values[0] * shares[0]
-    part = np.empty_like(total)
-    for value, share in zip(values[1:], shares[1:], strict=True):
-        total += np.multiply(value, share, out=part)
-    return total
-
-
-def _fetch(
-    picture: NDArray[np.float32], start: WarmSource, *, detailed: bool, follow_light: bool, still_levels: float
-) -> _Fetched:
-    """One start on the frame's grid, with its detail, how much brighter the frame is, and where it stands still."""
-    state = to_float_planes(start.state)
-    detail = contrast(state) if detailed else None
-    if start.flow is None:
-        whole = np.ones(picture.shape[1:], np.float32)
-        return _Fetched(state, whole, detail, light=np.zeros_like(whole), before=picture)
-    at = places(start.flow, *picture.shape[1:])
-    at = replace(at, valid=smooth_borders(at.valid))
-    if detail is not None:
-        detail = fetch(detail, at)
-    fetched = _Fetched(fetch(state, at), at.valid, detail)
-    if start.source is None:
-        return fetched
-    source, still = to_float_planes(start.source), None
-    if still_levels:
-        still = standing_still(
-            luma_of_planes(picture), luma_of_planes(source), levels=still_levels, any_light=follow_light
-        )
-        own = _over(still, state, fetched.picture)
-        fetched = replace(fetched, picture=own, valid=np.maximum(at.valid, still), still=still)
+def _warp_state(
+    content: NDArray[np.float32],
+    source: WarmSource,
+    *,
+    measure_contrast: bool,
+    follow_light: bool,
+    static_levels: float,
+) -> _WarpedState:
+    """Warp one state, with its source and contrast, to the grid of `content`, `(3, H, W)` in [0, 1]."""
+    state = to_float_planes(source.state)
+    contrast = band_contrast(state) if measure_contrast else None
+    if source.flow is None:
+        ones = np.ones(content.shape[1:], np.float32)
+        return _WarpedState(state, ones, contrast, luma_change=np.zeros_like(ones), source=content)
+    grid = SamplingGrid.from_flow(source.flow, *content.shape[1:])
+    grid = replace(grid, valid=smooth_borders(grid.valid))
+    if contrast is not None:
+        contrast = warp_planes(contrast, grid)
+    warped = _WarpedState(warp_planes(state, grid), grid.valid, contrast)
+    if source.source is None:
+        return warped
+    source_planes, static = to_float_planes(source.source), None
+    if static_levels:
+        lumas = luma_of_planes(content), luma_of_planes(source_planes)
+        static = static_areas(*lumas, threshold_levels=static_levels, ignore_light=follow_light)
+        picture = _mix(static, state, warped.picture)
+        warped = replace(warped, picture=picture, valid=np.maximum(grid.valid, static), static=static)
     if not follow_light:
-        return fetched
-    before = fetch(source, at)
-    before = before if still is None else _over(still, source, before)
-    blur_px = max(1.0, _LIGHT_BLUR * max(at.valid.shape))
-    change = np.asarray(cv2.GaussianBlur(luma_of_planes(picture) - luma_of_planes(before), (0, 0), blur_px), np.float32)
-    return replace(fetched, light=change, before=before)
+        return warped
+    warped_source = warp_planes(source_planes, grid)
+    warped_source = warped_source if static is None else _mix(static, source_planes, warped_source)
+    sigma_px = max(1.0, _LUMA_BLUR * max(grid.valid.shape))
+    change = cv2.GaussianBlur(luma_of_planes(content) - luma_of_planes(warped_source), (0, 0), sigma_px)
+    return replace(warped, luma_change=np.asarray(change, np.float32), source=warped_source)
 
 
-def _lit(fetched: Sequence[_Fetched]) -> tuple[list[_Fetched], bool]:
-    """States brought to the frame's light, and whether that could be done.
+def _relight(states: Sequence[_WarpedState]) -> tuple[list[_WarpedState], bool]:
+    """Adapt states to the frame's light; the second result is False if that was necessary but not possible.
 
-    By what share a painting answers to light depends on its style and weights. States of different light tell: each
-    channel's share is the one with which they agree best where they overlap. A single state, or several of the same
-    light, tell nothing.
+    How strongly a stylized channel c responds to the source's luma depends on style and weights. It is estimated from
+    pairs of states a, b under different light, as the least-squares solution r of `r (L_a - L_b) = c_b - c_a` over the
+    pixels where both are valid, with L the luma change from a state to the frame. A single state, or several under
+    the same light, do not determine it.
     """
-    known = [(one, one.light) for one in fetched if one.light is not None]
-    needed = sum(float((one.valid * np.square(light)).sum()) for one, light in known)
-    above, below = np.zeros(3), 0.0
-    for (one, light), (other, other_light) in itertools.combinations(known, 2):
-        change = light - other_light
-        weight = one.valid * other.valid * change
-        above += [
-            float((weight * (there - here)).sum()) for here, there in zip(one.picture, other.picture, strict=True)
-        ]
-        below += float((weight * change).sum())
-    faint = _FAINT_LIGHT * fetched[0].valid.size
-    if below < _TELLING * needed:
-        return list(fetched), needed < faint
-    answer = np.clip(above / (below + faint), 0, _STRONGEST_ANSWER).astype(np.float32)[:, None, None]
+    lit = [(state, state.luma_change) for state in states if state.luma_change is not None]
+    needed = sum(float((state.valid * np.square(change)).sum()) for state, change in lit)
+    numerator, denominator = np.zeros(3), 0.0
+    for (one, one_change), (other, other_change) in itertools.combinations(lit, 2):
+        difference = one_change - other_change
+        weight = one.valid * other.valid * difference
+        numerator += [float((weight * (b - a)).sum()) for a, b in zip(one.picture, other.picture, strict=True)]
+        denominator += float((weight * difference).sum())
+    noise = _NOISE_MEAN_SQUARE * states[0].valid.size
+    if denominator < _MIN_LUMA_SPREAD * needed:
+        return list(states), needed < noise
+    response = np.clip(numerator / (denominator + noise), 0, _MAX_RESPONSE).astype(np.float32)[:, None, None]
     return [
-        one if one.light is None else replace(one, picture=np.clip(one.picture + one.light * answer, 0, 1))
-        for one in fetched
+        state
+        if state.luma_change is None
+        else replace(state, picture=np.clip(state.picture + state.luma_change * response, 0, 1))
+        for state in states
     ], True
 
 
 def smooth_borders(valid: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Validity whose borders are even: 1 where all eight neighbours are valid, 0 where no more than half of them are.
+    """Smooth the borders of a validity map: 1 where all eight neighbours are valid, 0 where half of them or fewer are.
 
-    A check pixel by pixel leaves ragged borders, and states that differ there alternate along them from one pixel to
-    the next; pass by pass that became rows of dots around whatever moves.
+    The consistency check leaves ragged borders, along which states that differ would alternate from pixel to pixel;
+    pass by pass that became rows of dots around moving objects.
 
     Args:
         valid: `(H, W)` float32 in [0, 1].
     """
-    share = cv2.blur(valid, (BORDER_SIDE_PX, BORDER_SIDE_PX))
+    share = cv2.blur(valid, (BORDER_WINDOW_PX, BORDER_WINDOW_PX))
     return np.asarray(np.clip(2 * share - 1, 0, 1), np.float32)
 
 
-def standing_still(
-    now: NDArray[np.float32], before: NDArray[np.float32], *, levels: float, any_light: bool
+def static_areas(
+    luma: NDArray[np.float32], earlier: NDArray[np.float32], *, threshold_levels: float, ignore_light: bool
 ) -> NDArray[np.float32]:
-    """Where a picture shows the same as an earlier one at the same place.
+    """Find where a frame shows the same as an earlier one at the same pixel.
 
     Args:
-        now: its luma, `(H, W)` float32 in [0, 1].
-        before: the earlier one's.
-        levels: largest difference of luma, in levels of 255, averaged over 5x5 pixels against noise.
-        any_light: whether the two may be of different light: the gain and offset of luma that explain most are taken
-            off first.
+        luma: the frame's, `(H, W)` float32 in [0, 1].
+        earlier: the earlier frame's luma.
+        threshold_levels: largest difference in levels of 255, averaged over 5x5 pixels against noise.
+        ignore_light: first removes the gain and offset of luma between the frames.
 
     Returns:
         `(H, W)` float32, 0 or 1 with soft edges.
     """
-    then = _same_light(now, before) if any_light else before
-    difference = cv2.blur(np.abs(cv2.blur(now - then, (3, 3))), (5, 5))
-    still = (difference * 255 <= levels).astype(np.float32)
+    reference = _match_light(luma, earlier) if ignore_light else earlier
+    difference = cv2.blur(np.abs(cv2.blur(luma - reference, (3, 3))), (5, 5))
+    static = (difference * 255 <= threshold_levels).astype(np.float32)
     kernel = np.ones((5, 5), np.uint8)
-    return np.asarray(cv2.blur(cv2.erode(still, kernel), (5, 5)), np.float32)
+    return np.asarray(cv2.blur(cv2.erode(static, kernel), (5, 5)), np.float32)
 
 
-def _same_light(now: NDArray[np.float32], then: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`then` with the gain and offset that bring it closest to `now`, found anew without what does not fit."""
-    x, y = then.reshape(-1).astype(np.float64), now.reshape(-1).astype(np.float64)
+def _match_light(luma: NDArray[np.float32], earlier: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Apply to `earlier` the gain and offset that fit it to `luma`, by least squares trimmed at 2.5 medians."""
+    x, y = earlier.reshape(-1).astype(np.float64), luma.reshape(-1).astype(np.float64)
     fit_x, fit_y = x, y
     gain, offset = 1.0, 0.0
-    for left in reversed(range(_LIGHT_FITS)):
+    for fits_left in reversed(range(_ROBUST_FITS)):
         mean_x, mean_y = fit_x.mean(), fit_y.mean()
-        away = fit_x - mean_x
-        gain = float((away * (fit_y - mean_y)).mean() / (np.square(away).mean() + 1e-6))
+        deviation = fit_x - mean_x
+        gain = float((deviation * (fit_y - mean_y)).mean() / (np.square(deviation).mean() + 1e-6))
         offset = float(mean_y - gain * mean_x)
-        if left:
-            quality_problem = np.abs(y - gain * x - offset)
-            keep = quality_problem <= 2.5 * np.median(quality_problem) + 1e-3
-            fit_x, fit_y = x[keep], y[keep]
-    return (then * np.float32(gain) + np.float32(offset)).astype(np.float32, copy=False)
+        if fits_left:
+            residual = np.abs(y - gain * x - offset)
+            inliers = residual <= 2.5 * np.median(residual) + 1e-3
+            fit_x, fit_y = x[inliers], y[inliers]
+    return (earlier * np.float32(gain) + np.float32(offset)).astype(np.float32, copy=False)
 
 
 def luma_of_planes(picture: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -248,6 +246,15 @@ def luma_of_planes(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(cv2.transform(cv2.merge(list(picture)), LUMA_WEIGHTS[None]), np.float32)
 
 
-def _over(share: NDArray[np.float32], first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """By their shares `(H, W)`, of two pictures `(3, H, W)` or maps `(H, W)`."""
+def _weighted_mean(values: Sequence[NDArray[np.float32]], shares: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Add up values `(H, W)` or `(C, H, W)` by their shares `(H, W)`."""
+    total = values[0] * shares[0]
+    product = np.empty_like(total)
+    for value, share in zip(values[1:], shares[1:], strict=True):
+        total += np.multiply(value, share, out=product)
+    return total
+
+
+def _mix(share: NDArray[np.float32], first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Interpolate from `second` (share 0) to `first` (share 1)."""
     return share * first + (1 - share) * second

@@ -1,7 +1,7 @@
-"""A look at every frame before it counts as done: is it a picture, and does it fit what it started from?
+"""A sanity check of every stylized frame: it must be a picture, and fit the neighbours that it started from.
 
-All of it is seen small and in luma only, so that it costs next to nothing beside the optimisation, and all of it is a
-pure function of what the node read: the same frame is suspect whoever renders it, and whenever.
+It compares thumbnails of luma, so it costs next to nothing compared with the optimisation, and it is a pure function of
+a node's inputs: a frame is suspect or not whenever and wherever it is rendered.
 """
 
 from collections.abc import Sequence
@@ -12,119 +12,121 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.frames import LUMA_WEIGHTS, Pixels
-from vidnst.motion.flow import Flow
-from vidnst.motion.warp import SamplingGrid, fetch, places
+from vidnst.motion.flow import Flow, shrink
+from vidnst.motion.warp import SamplingGrid, warp_planes
 
-GLIMPSE_PX = 128
-"""Longest side at which frames are looked at."""
+THUMBNAIL_PX = 128
+"""Longest side of the thumbnails."""
 
+# All of these are in levels of 255.
+_BLACK_LEVEL = 6.0
+"""A frame whose 99th percentile of luma is lower is black ..."""
+_DARK_SOURCE_LEVEL = 24.0
+"""... unless that of its source is not higher than this."""
+_FLAT_CONTRAST = 1.5
+"""A frame whose standard deviation is lower has a single colour ..."""
+_FLAT_SOURCE_CONTRAST = 4.0
+"""... unless that of its source is not higher than this."""
+_MAX_LUMA_JUMP = 12.0
+"""Largest change of mean luma that the source's change does not explain. Good frames of real clips reach 9."""
+_MAX_ERROR = 24.0
+"""Warping error that is accepted whatever the source's is. Good frames of real clips reach 14."""
 
-def thumbnail_luma(pixels: Pixels) -> NDArray[np.float32]:
-    """The luma of a frame `(H, W, 3)` uint8 or uint16, RGB, as `(h, w)` float32 in levels of 255, small."""
-    height, width = pixels.shape[:2]
-    shrink = min(1.0, GLIMPSE_PX / max(height, width))
-    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    # Neither `frames.to_levels` nor `frames.luma` gives the same last bits, which decide borderline frames.
-    small *= np.float32(255 / np.iinfo(pixels.dtype).max)
-    return np.asarray(cv2.transform(small, LUMA_WEIGHTS[None]), np.float32)
-
-
-_BLACK = 6.0
-"""Level under which all but a hundredth of a black frame lies."""
-_DARK = 24.0
-"""The same of a source that is dark itself."""
-_FLAT = 1.5
-"""Standard deviation of a frame of one colour, levels of 255."""
-_PLAIN = 4.0
-"""The same of a source that has next to nothing to show itself."""
-_LEAST_SHARE = 0.2
-"""Of the picture that must be seen in both frames for them to be compared."""
-_JUMP = 12.0
-"""Levels by which mean luma may change beside what the source does. Good frames of real clips reach 9."""
-_ANSWER = 1.5
-"""The most that a painting grows brighter for its source's growing brighter by one."""
-_ERROR = 24.0
-"""Levels of warping error that are not too many whatever the source's is. Good frames of real clips reach 14."""
-_ERROR_RATIO = 3.0
-"""Warping error over the source's that is not too much however large it is."""
+_MAX_ERROR_RATIO = 3.0
+"""Ratio to the source's warping error that is accepted however large the error is."""
+_MAX_RESPONSE = 1.5
+"""Largest change of the stylized luma that a change of the source's luma by 1 explains."""
+_MIN_OVERLAP = 0.2
+"""Least valid share of a flow by which two frames are compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A finished frame that the one at hand was started from."""
+    """A finished frame that the frame under test started from; thumbnails as `thumbnail_luma` returns them."""
 
-    painted: NDArray[np.float32]
-    """`(h, w)` float32 glimpse of its state."""
+    stylized: NDArray[np.float32]
     source: NDArray[np.float32]
-    """`(h, w)` float32 glimpse of its source frame."""
     flow: Flow
-    """From the frame at hand into this one."""
+    """From the frame under test into this one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
-    """How a frame follows from a neighbour, in levels of 255; where the flow is valid."""
+class NeighbourChange:
+    """The change from a warped neighbour to a frame where the flow is valid, in levels of 255."""
 
-    share: float
-    """Of the picture that is seen in both."""
+    overlap: float
+    """Valid share of the flow."""
     jump: float
     """Change of mean luma."""
     source_jump: float
     error: float
-    """Mean absolute difference beside the change of the mean."""
+    """Mean absolute difference without the change of the mean."""
     source_error: float
 
+    @property
+    def excess_jump(self) -> float:
+        """The part of the jump that the source's jump does not explain."""
+        low, high = sorted((0.0, _MAX_RESPONSE * self.source_jump))
+        return max(low - self.jump, self.jump - high)
 
-def fit(painted: NDArray[np.float32], source: NDArray[np.float32], other: Neighbour) -> Fit:
-    """Compare a frame with a neighbour; all pictures are glimpses `(h, w)` of one size."""
-    at = places(other.flow, *painted.shape)
-    now, before, valid = _apart(painted, other.painted, at), _apart(source, other.source, at), at.valid
-    total = max(float(valid.sum()), 1e-6)
-    jump, source_jump = float((now * valid).sum()) / total, float((before * valid).sum()) / total
-    error = float((np.abs(now - jump) * valid).sum()) / total
-    source_error = float((np.abs(before - source_jump) * valid).sum()) / total
-    return Fit(float(valid.mean()), jump, source_jump, error, source_error)
-
-
-def _apart(here: NDArray[np.float32], there: NDArray[np.float32], at: SamplingGrid) -> NDArray[np.float32]:
-    fetched = fetch(there[None] / np.float32(255), at)[0]
-    return np.asarray(here - fetched * 255, np.float32)
+    @property
+    def max_error(self) -> float:
+        """The largest error that is accepted."""
+        return max(_MAX_ERROR, _MAX_ERROR_RATIO * self.source_error)
 
 
-def quality_problem(painted: NDArray[np.float32], source: NDArray[np.float32], others: Sequence[Neighbour] = ()) -> str:
-    """What is wrong with a frame, in words; empty where nothing is.
+def thumbnail_luma(pixels: Pixels) -> NDArray[np.float32]:
+    """Compute the luma of a reduced frame: `(h, w)` float32 in levels of 255 from `(H, W, 3)` uint8 or uint16 sRGB."""
+    levels = shrink(pixels, THUMBNAIL_PX).astype(np.float32)
+    # Neither `frames.to_levels` nor `frames.luma` gives the same last bits, which decide borderline frames.
+    levels *= np.float32(255 / np.iinfo(pixels.dtype).max)
+    return np.asarray(cv2.transform(levels, LUMA_WEIGHTS[None]), np.float32)
 
-    Black and flat are judged against the frame's own source, a change of brightness and what moves otherwise than the
-    source against the neighbours. A frame is wrong only if it fits none of them, so that one wrong neighbour does not
-    make it so.
+
+def quality_problem(
+    stylized: NDArray[np.float32], source: NDArray[np.float32], neighbours: Sequence[Neighbour] = ()
+) -> str:
+    """Describe what is wrong with a frame; empty if nothing is.
+
+    Black and flat frames are judged by their own source; jumps of luma, and motion other than the source's, by the
+    neighbours. The neighbour that fits best decides, so that a single bad one does not make a good frame suspect.
 
     Args:
-        painted, source: glimpses `(h, w)` of one size.
-        others: frames that it was started from; those of which too little is seen in it are passed over.
+        stylized, source: thumbnails `(h, w)` of one size.
+        neighbours: frames that it started from; those with too little overlap are ignored.
     """
-    bright, own_bright = float(np.percentile(painted, 99)), float(np.percentile(source, 99))
-    if bright < _BLACK and own_bright > _DARK:
-        return f"it is black, and its source is not: {bright:.0f} levels against {own_bright:.0f}"
-    if float(painted.std()) < _FLAT and float(source.std()) > _PLAIN:
-        return f"it is of one colour: {painted.std():.1f} levels of contrast against {source.std():.0f} of its source"
-    fits = [found for other in others if (found := fit(painted, source, other)).share >= _LEAST_SHARE]
-    if not fits:
+    high, source_high = float(np.percentile(stylized, 99)), float(np.percentile(source, 99))
+    if high < _BLACK_LEVEL and source_high > _DARK_SOURCE_LEVEL:
+        return f"it is black, and its source is not: {high:.0f} levels against {source_high:.0f}"
+    if float(stylized.std()) < _FLAT_CONTRAST and float(source.std()) > _FLAT_SOURCE_CONTRAST:
+        return f"it has one colour: {stylized.std():.1f} levels of contrast against {source.std():.0f} in its source"
+    changes = [measure_change(stylized, source, neighbour) for neighbour in neighbours]
+    changes = [change for change in changes if change.overlap >= _MIN_OVERLAP]
+    if not changes:
         return ""
-    closest = min(fits, key=_excess)
-    if _excess(closest) > _JUMP:
-        return f"its brightness jumps by {closest.jump:+.0f} levels, its source's by {closest.source_jump:+.0f}"
-    closest = min(fits, key=lambda one: one.error - _allowed(one))
-    if closest.error > _allowed(closest):
-        return f"it differs from its neighbours by {closest.error:.0f} levels, its source by {closest.source_error:.0f}"
+    best = min(changes, key=lambda change: change.excess_jump)
+    if best.excess_jump > _MAX_LUMA_JUMP:
+        return f"its brightness jumps by {best.jump:+.0f} levels, its source's by {best.source_jump:+.0f}"
+    best = min(changes, key=lambda change: change.error - change.max_error)
+    if best.error > best.max_error:
+        return f"it differs from its neighbours by {best.error:.0f} levels, its source by {best.source_error:.0f}"
     return ""
 
 
-def _excess(found: Fit) -> float:
-    """How far a change of luma is from all that the source's explains, levels."""
-    low, high = sorted((0.0, _ANSWER * found.source_jump))
-    return max(low - found.jump, found.jump - high)
+def measure_change(stylized: NDArray[np.float32], source: NDArray[np.float32], neighbour: Neighbour) -> NeighbourChange:
+    """Compare a frame with a neighbour; all thumbnails `(h, w)` have one size."""
+    grid = SamplingGrid.from_flow(neighbour.flow, *stylized.shape)
+    valid, total = grid.valid, max(float(grid.valid.sum()), 1e-6)
+    change = _warped_difference(stylized, neighbour.stylized, grid)
+    source_change = _warped_difference(source, neighbour.source, grid)
+    jump, source_jump = float((change * valid).sum()) / total, float((source_change * valid).sum()) / total
+    error = float((np.abs(change - jump) * valid).sum()) / total
+    source_error = float((np.abs(source_change - source_jump) * valid).sum()) / total
+    return NeighbourChange(float(valid.mean()), jump, source_jump, error, source_error)
 
 
-def _allowed(found: Fit) -> float:
-    return max(_ERROR, _ERROR_RATIO * found.source_error)
+def _warped_difference(
+    luma: NDArray[np.float32], neighbour: NDArray[np.float32], grid: SamplingGrid
+) -> NDArray[np.float32]:
+    warped = warp_planes(neighbour[None] / np.float32(255), grid)[0]
+    return np.asarray(luma - warped * 255, np.float32)

@@ -22,7 +22,7 @@ from vidnst.frames import Pixels, Shot, SourceKind, from_float, spread_over, to_
 from vidnst.media.images import encode_png, read_image
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.motion.flow import estimate_pair
-from vidnst.motion.warp import enlarge
+from vidnst.motion.warp import resize_flow
 from vidnst.parallel import local_cores
 from vidnst.rendering.prepare import CheckedRequest
 from vidnst.rendering.prepared_render import PreparedRender
@@ -265,16 +265,9 @@ class _EffectsPass:
         """Return the motion from the frame before; always by DIS, since only workers have RAFT's network."""
         from vidnst.media.effects.effect_chain import Motion
 
-        now, before, motion = self._source(number, index), self._source(number, index - 1), self.motion
-        pair = estimate_pair(
-            now,
-            before,
-            preset=motion.preset,
-            size=motion.size,
-            consistency=motion.consistency,
-            slack_px=motion.slack_px,
-        )
-        vectors_px, valid = enlarge(pair.forward, *now.shape[:2])
+        now, before = self._source(number, index), self._source(number, index - 1)
+        pair = estimate_pair(now, before, self.motion)
+        vectors_px, valid = resize_flow(pair.forward, *now.shape[:2])
         return Motion(vectors_px, valid > 0.5)
 
 

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vidnst.frames import Pixels, State, to_16_bits
 from vidnst.motion.blend import WarmSource, blend
 from vidnst.motion.flow import Flow
-from vidnst.motion.gpu.blend import BlendedTensors, begin, begin_with, send_start
+from vidnst.motion.gpu.blend import BlendedTensors, blend_on_device, blend_uploaded, upload_source
 from vidnst.motion.gpu.upload import upload
 
 HEIGHT, WIDTH = 120, 160
@@ -71,7 +71,7 @@ CASES: dict[str, list[WarmSource]] = {
 
 
 def differences(content: Pixels, starts: Sequence[WarmSource]) -> NDArray[np.float32]:
-    wanted, found = blend(content, starts), begin(upload(content, CPU), starts)
+    wanted, found = blend(content, starts), blend_on_device(upload(content, CPU), starts)
     assert found.picture.shape == (1, 3, HEIGHT, WIDTH)
     assert 0 <= found.picture.min() <= found.picture.max() <= 1
     np.testing.assert_allclose(found.valid[0, 0].numpy(), wanted.valid, rtol=0, atol=2e-5)
@@ -81,26 +81,26 @@ def differences(content: Pixels, starts: Sequence[WarmSource]) -> NDArray[np.flo
 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("name", CASES)
-def test_a_frame_begins_where_it_does_on_the_cpu(name: str, bits: int) -> None:
+def test_blend_equals_the_cpu(name: str, bits: int) -> None:
     off = differences(scene(bits), CASES[name])
     assert off.mean() < MEAN
     assert np.quantile(off, 0.999) < MOST
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_but_for_the_rounding_of_places_it_is_the_same_picture(count: int) -> None:
+def test_blend_equals_the_cpu_at_unrounded_positions(count: int) -> None:
     starts = [WarmSource(strokes(number), flow(number, lattice=True), 1 / number) for number in range(1, count + 1)]
     assert differences(scene(), starts).max() < LATTICE
 
 
-def test_a_frame_s_own_state_is_taken_as_it_is() -> None:
-    found = begin(upload(scene(), CPU), [WarmSource(OWN.state)])
+def test_own_state_is_not_warped() -> None:
+    found = blend_on_device(upload(scene(), CPU), [WarmSource(OWN.state)])
     assert torch.equal(found.picture, upload(OWN.state, CPU))
     assert (found.valid == 1).all()
 
 
-def test_the_content_shows_as_it_is_where_nothing_tells_its_colours() -> None:
-    found = begin(upload(scene(), CPU), CASES["nothing valid"])
+def test_content_is_unchanged_without_valid_states() -> None:
+    found = blend_on_device(upload(scene(), CPU), CASES["nothing valid"])
     assert torch.allclose(found.picture, upload(scene(), CPU), atol=1e-6)
     assert not found.valid.any()
 
@@ -140,7 +140,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-def test_the_watch_sees_what_waits() -> None:
+def test_watch_detects_synchronisation() -> None:
     ones = torch.ones(3)
     for waiting in (lambda: ones.sum().item(), lambda: bool(ones.any()), lambda: ones[ones > 0]):
         with pytest.raises(AssertionError), Watch():  # type: ignore[no-untyped-call]
@@ -148,17 +148,17 @@ def test_the_watch_sees_what_waits() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_nothing_waits_for_the_device(name: str) -> None:
+def test_blend_never_synchronises(name: str) -> None:
     content = upload(scene(), CPU)
     with Watch():  # type: ignore[no-untyped-call]
-        begin(content, CASES[name])
+        blend_on_device(content, CASES[name])
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_nothing_is_asked_of_the_device_at_all(name: str) -> None:
+def test_blend_runs_on_the_meta_device(name: str) -> None:
     """Tensors without values have nothing that could be asked for, so whatever asks raises an error."""
     meta = torch.device("meta")
-    found = begin(upload(scene(), meta), CASES[name])
+    found = blend_on_device(upload(scene(), meta), CASES[name])
     assert found.picture.device == found.valid.device == meta
     assert found.picture.shape == (1, 3, HEIGHT, WIDTH)
     assert found.valid.shape == (1, 1, HEIGHT, WIDTH)
@@ -169,15 +169,15 @@ def as_bytes(found: BlendedTensors) -> bytes:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_same_bytes_come_twice(name: str) -> None:
-    assert len({as_bytes(begin(upload(scene(), CPU), CASES[name])) for _ in range(2)}) == 1
+def test_blend_is_reproducible(name: str) -> None:
+    assert len({as_bytes(blend_on_device(upload(scene(), CPU), CASES[name])) for _ in range(2)}) == 1
 
 
-def test_nothing_that_was_given_is_changed() -> None:
+def test_inputs_are_not_modified() -> None:
     content = upload(scene(), CPU)
     starts = [WarmSource(start.state.copy(), start.flow, start.weight) for start in CASES["its own among others"]]
     before = content.clone(), [start.state.copy() for start in starts]
-    begin(content, starts)
+    blend_on_device(content, starts)
     assert torch.equal(content, before[0])
     for start, state in zip(starts, before[1], strict=True):
         np.testing.assert_array_equal(start.state, state)
@@ -196,20 +196,20 @@ def without_waits() -> Iterator[None]:
 @pytest.mark.cuda
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # which is a prototype
 @pytest.mark.parametrize("name", CASES)
-def test_a_gpu_begins_where_the_cpu_does_without_a_wait_and_the_same_every_time(name: str) -> None:
+def test_gpu_blend_equals_the_cpu_without_synchronising(name: str) -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs an NVIDIA GPU")
     content, starts = upload(scene(), torch.device("cuda")), CASES[name]
-    sent = [send_start(start, content.device) for start in starts]
+    sent = [upload_source(start, content.device) for start in starts]
     with without_waits():
-        found = [begin_with(content, sent) for _ in range(2)]
+        found = [blend_uploaded(content, sent) for _ in range(2)]
     assert as_bytes(found[0]) == as_bytes(found[1])
-    here = begin(upload(scene(), CPU), starts)
+    here = blend_on_device(upload(scene(), CPU), starts)
     assert (found[0].picture.cpu() - here.picture).abs().max() < 10 * LATTICE
     assert (found[0].valid.cpu() - here.valid).abs().max() < 2e-5
 
 
-def test_eight_bits_and_the_same_in_sixteen_begin_alike() -> None:
+def test_8_and_16_bit_contents_blend_alike() -> None:
     narrow, wide = scene(), to_16_bits(scene())
-    one, other = (begin(upload(pixels, CPU), [ONE]).picture for pixels in (narrow, wide))
+    one, other = (blend_on_device(upload(pixels, CPU), [ONE]).picture for pixels in (narrow, wide))
     assert torch.allclose(one, other, atol=1e-6)

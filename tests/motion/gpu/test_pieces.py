@@ -10,10 +10,17 @@ from torch import Tensor
 from vidnst.frames import to_float_planes
 from vidnst.motion import detail_gain, disocclusion, warp
 from vidnst.motion.flow import Flow
-from vidnst.motion.gpu.detail_gain import blurred, box_mean, contrast, mirrored, most_lost, raise_detail
-from vidnst.motion.gpu.disocclusion import fit_colours, match_colours, solved
-from vidnst.motion.gpu.upload import send, upload
-from vidnst.motion.gpu.warp import fetch, places
+from vidnst.motion.gpu.detail_gain import (
+    band_contrast,
+    blend_attenuation,
+    box_mean,
+    gaussian_blur,
+    mirror_pad,
+    restore_detail,
+)
+from vidnst.motion.gpu.disocclusion import fit_colours, match_colours, solve
+from vidnst.motion.gpu.upload import to_device, upload
+from vidnst.motion.gpu.warp import DeviceGrid, warp_planes
 
 HEIGHT, WIDTH = 45, 70
 CPU = torch.device("cpu")
@@ -33,17 +40,17 @@ def near(found: Tensor, wanted: NDArray[np.float32], *, by: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_every_level_becomes_the_same_number_as_on_the_cpu(dtype: type) -> None:
+def test_upload_equals_the_cpu_at_every_level(dtype: type) -> None:
     levels: NDArray[np.uint16] = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)
     pixels = np.stack([levels, levels[::-1], np.roll(levels, 7)], axis=-1).reshape(16, -1, 3)
     assert upload(pixels, CPU)[0].numpy().tobytes() == to_float_planes(pixels).tobytes()
 
 
-def test_what_is_read_only_or_a_view_can_be_sent() -> None:
+def test_read_only_arrays_and_views_can_be_uploaded() -> None:
     pixels = np.random.default_rng(0).integers(0, 65535, (6, 8, 3), np.uint16)
     pixels.flags.writeable = False
     for shown in (pixels, pixels[:, ::-1], pixels[::2, 1:]):
-        np.testing.assert_array_equal(send(shown, CPU).numpy().view(np.uint16), shown)
+        np.testing.assert_array_equal(to_device(shown, CPU).numpy().view(np.uint16), shown)
     assert upload(pixels[:, ::-1], CPU)[0].numpy().tobytes() == to_float_planes(pixels[:, ::-1]).tobytes()
 
 
@@ -53,71 +60,73 @@ def wavy(height: int, width: int, amplitude_px: float = 3.0) -> NDArray[np.float
 
 
 @pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (23, 36), (9, 14), (60, 93)])
-def test_a_flow_of_any_size_points_where_opencv_has_it_point(size: tuple[int, int]) -> None:
+def test_grid_equals_opencv_for_any_flow_size(size: tuple[int, int]) -> None:
     trusted = (np.random.default_rng(4).uniform(0, 1, size) > 0.2).astype(np.uint8) * np.uint8(255)
     flow = Flow(wavy(*size), trusted)
-    wanted = warp.places(flow, HEIGHT, WIDTH)
-    found = places(send(flow.vectors_px, CPU), send(flow.valid, CPU), HEIGHT, WIDTH)
-    at = (found.grid[0] + 1) * torch.tensor([WIDTH, HEIGHT]) / 2 - 0.5
+    wanted = warp.SamplingGrid.from_flow(flow, HEIGHT, WIDTH)
+    found = DeviceGrid.from_flow(to_device(flow.vectors_px, CPU), to_device(flow.valid, CPU), HEIGHT, WIDTH)
+    at = (found.positions[0] + 1) * torch.tensor([WIDTH, HEIGHT]) / 2 - 0.5
     np.testing.assert_allclose(at[..., 0].numpy(), wanted.x, rtol=0, atol=1e-4)
     np.testing.assert_allclose(at[..., 1].numpy(), wanted.y, rtol=0, atol=1e-4)
     np.testing.assert_allclose(found.valid[0, 0].numpy(), wanted.valid, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("amplitude_px", [1.0, 60.0])
-def test_what_is_fetched_from_places_that_opencv_does_not_round_is_the_same(amplitude_px: float) -> None:
+def test_warp_equals_opencv_at_unrounded_positions(amplitude_px: float) -> None:
     """Also beyond the borders, where the larger of the two points; OpenCV knows places to 1/32 of a pixel."""
     vectors = (np.rint(wavy(HEIGHT, WIDTH, amplitude_px) * 32) / 32).astype(np.float32)
     flow = Flow(vectors, np.full((HEIGHT, WIDTH), 255, np.uint8))
     picture = noise(5)
-    found = fetch(tensor(picture), places(send(vectors, CPU), send(flow.valid, CPU), HEIGHT, WIDTH))
-    near(found, warp.fetch(picture, warp.places(flow, HEIGHT, WIDTH)), by=5e-5)
+    found = warp_planes(
+        tensor(picture), DeviceGrid.from_flow(to_device(vectors, CPU), to_device(flow.valid, CPU), HEIGHT, WIDTH)
+    )
+    near(found, warp.warp_planes(picture, warp.SamplingGrid.from_flow(flow, HEIGHT, WIDTH)), by=5e-5)
 
 
 @pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (5, 40), (2, 3), (1, 4)])
 @pytest.mark.parametrize("deviation_px", [1.0, 2.0])
-def test_a_blur_is_opencv_s(deviation_px: float, size: tuple[int, int]) -> None:
+def test_gaussian_blur_equals_opencv(deviation_px: float, size: tuple[int, int]) -> None:
     """Its kernel is wider than the smaller pictures: their mirror images repeat."""
     picture = noise(6, height=size[0], width=size[1])
     wanted = np.stack([cv2.GaussianBlur(plane, (0, 0), deviation_px) for plane in picture])
-    near(blurred(tensor(picture), deviation_px), wanted, by=1e-6)
+    near(gaussian_blur(tensor(picture), deviation_px), wanted, by=1e-6)
 
 
 @pytest.mark.parametrize("side", [1, 3, 7, 9, 21, 155])
-def test_a_mean_over_a_window_is_opencv_s(side: int) -> None:
+def test_box_mean_equals_opencv(side: int) -> None:
     maps = noise(7, channels=2)
     near(box_mean(tensor(maps), side), np.stack([cv2.blur(plane, (side, side)) for plane in maps]), by=1e-6)
 
 
-def test_mirroring_does_not_repeat_the_outermost() -> None:
-    assert mirrored(torch.arange(4.0), 5, 0).tolist() == [1, 2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1, 2]
+def test_mirror_pad_does_not_repeat_the_edge() -> None:
+    assert mirror_pad(torch.arange(4.0), 5, 0).tolist() == [1, 2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1, 2]
 
 
-def test_contrast_is_the_cpu_s() -> None:
+def test_band_contrast_equals_the_cpu() -> None:
     picture = noise(8)
-    near(contrast(tensor(picture)), detail_gain.contrast(picture), by=1e-6)
+    near(band_contrast(tensor(picture)), detail_gain.band_contrast(picture), by=1e-6)
 
 
-def test_detail_is_raised_as_on_the_cpu() -> None:
+def test_restore_detail_equals_the_cpu() -> None:
     sharp = noise(9)
     soft = np.stack([cv2.GaussianBlur(plane, (0, 0), 0.7) for plane in sharp])
-    wanted = detail_gain.contrast(sharp)
+    wanted = detail_gain.band_contrast(sharp)
     most = np.broadcast_to(np.linspace(1, 1.7, soft.shape[2], dtype=np.float32), soft.shape[1:]).copy()
-    raised = detail_gain.raise_detail(soft, wanted, most)
+    raised = detail_gain.restore_detail(soft, wanted, most)
     assert np.abs(raised - soft).mean() > 0.01
-    near(raise_detail(tensor(soft), tensor(wanted), tensor(most[None])), raised, by=2e-5)
+    near(restore_detail(tensor(soft), tensor(wanted), tensor(most[None])), raised, by=2e-5)
 
 
-def test_what_blending_loses_is_reckoned_as_on_the_cpu() -> None:
+def test_blend_attenuation_equals_the_cpu() -> None:
     first = noise(14, channels=1)
     shares = np.concatenate([first, 1 - first])
-    found = most_lost(tensor(np.square(shares).sum(axis=0, keepdims=True)), 2)
-    near(found, detail_gain.most_lost(list(shares))[None], by=1e-6)
+    found = blend_attenuation(tensor(np.square(shares).sum(axis=0, keepdims=True)), 2)
+    near(found, detail_gain.blend_attenuation(list(shares))[None], by=1e-6)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.6, 1.0])
 @pytest.mark.parametrize("grey", [False, True])
-def test_colours_are_fitted_as_on_the_cpu(share: float, grey: bool) -> None:
+def test_match_colours_equals_the_cpu(share: float, grey: bool) -> None:
     content = noise(10, height=180, width=240)  # more pixels than are looked at
     if grey:
         content[:] = content[:1]
@@ -134,5 +143,5 @@ def test_equations_are_solved() -> None:
     random = np.random.default_rng(13)
     basis = random.normal(0, 1, (4, 40)) * np.array([[1], [10], [0.1], [3]])
     left, right = basis @ basis.T, random.normal(0, 1, (4, 3))
-    found = solved(torch.from_numpy(np.concatenate([left, right], axis=1)))
+    found = solve(torch.from_numpy(np.concatenate([left, right], axis=1)))
     np.testing.assert_allclose(found.numpy(), np.linalg.solve(left, right), rtol=1e-9)

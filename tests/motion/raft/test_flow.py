@@ -12,6 +12,7 @@ from torch.nn import functional
 from torchvision.models.optical_flow import RAFT, raft_small
 from torchvision.models.optical_flow.raft import CorrBlock
 
+from vidnst.config import MotionConfig
 from vidnst.motion.flow import Flow
 from vidnst.motion.raft.flow import Raft
 from vidnst.motion.raft.weights import build_raft
@@ -45,33 +46,33 @@ def opposite(x_px: float, y_px: float) -> Tensor:
     return torch.tensor([[x_px, y_px], [-x_px, -y_px]])[..., None, None]
 
 
-def test_the_last_and_best_of_the_network_s_flows_is_taken_as_it_is() -> None:
+def test_last_flow_of_the_network_is_used() -> None:
     picture = texture()
-    there, back = Raft(Known(opposite(-5, 3))).estimate_pair(picture, picture)
+    there, back = Raft(Known(opposite(-5, 3)), MotionConfig()).estimate_pair(picture, picture)
     assert there.vectors_px.shape == (HEIGHT, WIDTH, 2)
     assert there.vectors_px.dtype == np.float32
     np.testing.assert_array_equal(there.vectors_px, np.broadcast_to((-5, 3), there.vectors_px.shape))
     np.testing.assert_array_equal(back.vectors_px, np.broadcast_to((5, -3), back.vectors_px.shape))
-    one = Raft(Known(opposite(-5, 3))).estimate_flow(picture, picture)
+    one = Raft(Known(opposite(-5, 3)), MotionConfig()).estimate_pair(picture, picture).forward
     np.testing.assert_array_equal(one.vectors_px, there.vectors_px)
 
 
-def test_both_directions_go_through_the_network_at_once_in_their_order() -> None:
+def test_both_directions_are_one_batch() -> None:
     first, second = texture(128, 136), texture(128, 136)[::-1]
     network = Known()
-    Raft(network).estimate_pair(first, second)
+    Raft(network, MotionConfig()).estimate_pair(first, second)
     ((one, two),) = network.seen
     expected = [torch.from_numpy(p.astype(np.float32).transpose(2, 0, 1) / 127.5 - 1) for p in (first, second)]
     torch.testing.assert_close(one, torch.stack(expected))
     torch.testing.assert_close(two, torch.stack(expected[::-1]))
 
 
-def test_pictures_are_given_from_minus_one_to_one_whatever_their_depth() -> None:
+def test_input_range_for_8_and_16_bits() -> None:
     narrow = texture(128, 128)
     narrow[0, 0], narrow[0, 1] = 0, 255
     networks = Known(), Known()
     for network, frame in zip(networks, (narrow, narrow.astype(np.uint16) * 257), strict=True):
-        Raft(network).estimate_pair(frame, frame)
+        Raft(network, MotionConfig()).estimate_pair(frame, frame)
     (eight, _), (sixteen, _) = networks[0].seen[0], networks[1].seen[0]
     assert torch.equal(eight, sixteen)
     assert (eight.min(), eight.max()) == (-1, 1)
@@ -79,10 +80,10 @@ def test_pictures_are_given_from_minus_one_to_one_whatever_their_depth() -> None
 
 
 @pytest.mark.parametrize(("height", "width"), [(128, 128), (129, 203), (8, 12), (1, 1), (300, 40)])
-def test_any_size_is_padded_to_one_that_the_network_takes_and_cut_again(height: int, width: int) -> None:
+def test_any_size_is_padded_and_cropped(height: int, width: int) -> None:
     frame = texture(height, width)
     network = Known()
-    flow = Raft(network).estimate_flow(frame, frame)
+    flow = Raft(network, MotionConfig()).estimate_pair(frame, frame).forward
     ((given, _),) = network.seen
     assert all(side % 8 == 0 and side >= 128 for side in given.shape[-2:])
     assert flow.vectors_px.shape == (height, width, 2)
@@ -95,10 +96,10 @@ def test_any_size_is_padded_to_one_that_the_network_takes_and_cut_again(height: 
     torch.testing.assert_close(given[0, :, -1, -1], expected[:, -1, -1])
 
 
-def test_large_frames_are_reduced_and_their_vectors_are_in_pixels_of_the_reduced_size() -> None:
+def test_large_frames_give_vectors_at_the_reduced_size() -> None:
     frame = texture(360, 640)
     network = Known(opposite(-4, 0))
-    flow = Raft(network, size=320).estimate_flow(frame, frame)
+    flow = Raft(network, MotionConfig(size=320)).estimate_pair(frame, frame).forward
     assert network.seen[0][0].shape[-2:] == (184, 320)
     assert flow.vectors_px.shape == (180, 320, 2)
     assert flow.valid.shape == (180, 320)
@@ -109,13 +110,13 @@ def test_large_frames_are_reduced_and_their_vectors_are_in_pixels_of_the_reduced
 
 def test_vectors_are_trusted_where_the_flow_back_agrees() -> None:
     frame = texture()
-    agreed = Raft(Known(opposite(-5, 0))).estimate_flow(frame, frame)
+    agreed = Raft(Known(opposite(-5, 0)), MotionConfig()).estimate_pair(frame, frame).forward
     assert (agreed.valid[:, 5:] == 255).all()
     assert not agreed.valid[:, :5].any()  # out of the picture
     disagreed = opposite(-5, 0)
     disagreed[1] = 0
-    assert not Raft(Known(disagreed)).estimate_flow(frame, frame).valid.any()
-    assert Raft(Known(disagreed), slack_px=30).estimate_flow(frame, frame).valid[:, 5:].all()
+    assert not Raft(Known(disagreed), MotionConfig()).estimate_pair(frame, frame).forward.valid.any()
+    assert Raft(Known(disagreed), MotionConfig(slack_px=30)).estimate_pair(frame, frame).forward.valid[:, 5:].all()
 
 
 class Cells(nn.Module):
@@ -136,7 +137,7 @@ class Nearest(nn.Module):
         return hidden, torch.cat([best // 9 - 4, best % 9 - 4], 1).float()
 
 
-def test_torchvision_s_flow_says_where_the_frame_s_pixels_are_in_the_reference() -> None:
+def test_torchvision_flow_points_from_frame_to_reference() -> None:
     """Its convention is ours: with encoders that need no training, a known shift comes out in direction and size."""
     reference = texture(128, 192, cell=2)
     frame = np.roll(reference, (8, 16), axis=(0, 1))  # frame(p) shows what reference(p - (16, 8)) shows
@@ -146,7 +147,7 @@ def test_torchvision_s_flow_says_where_the_frame_s_pixels_are_in_the_reference()
         corr_block=CorrBlock(num_levels=4, radius=4),
         update_block=Nearest(),
     )
-    flow, back = Raft(network).estimate_pair(frame, reference)
+    flow, back = Raft(network, MotionConfig()).estimate_pair(frame, reference)
     inside = flow.vectors_px[24:-24, 32:-32]
     np.testing.assert_allclose(np.median(inside, axis=(0, 1)), (-16, -8))
     np.testing.assert_allclose(np.median(back.vectors_px[24:-24, 32:-32], axis=(0, 1)), (16, 8))
@@ -166,24 +167,26 @@ def weights() -> dict[str, NDArray[np.float32]]:
 
 def pair_of(weights: dict[str, NDArray[np.float32]], device: str) -> tuple[Flow, Flow]:
     frame = texture(72, 100)
-    return Raft(build_raft(weights, device), device=device).estimate_pair(frame, np.roll(frame, 3, axis=1))
+    return Raft(build_raft(weights, device), MotionConfig(), device=device).estimate_pair(
+        frame, np.roll(frame, 3, axis=1)
+    )
 
 
-def test_the_same_pair_gives_the_same_bytes(weights: dict[str, NDArray[np.float32]]) -> None:
+def test_flow_is_reproducible(weights: dict[str, NDArray[np.float32]]) -> None:
     for one, two in zip(pair_of(weights, "cpu"), pair_of(weights, "cpu"), strict=True):
         np.testing.assert_array_equal(one.vectors_px, two.vectors_px)
         np.testing.assert_array_equal(one.valid, two.valid)
         assert np.isfinite(one.vectors_px).all()
 
 
-def test_nothing_of_a_pair_is_kept_in_memory_after_it(weights: dict[str, NDArray[np.float32]]) -> None:
+def test_correlations_are_freed_after_a_pair(weights: dict[str, NDArray[np.float32]]) -> None:
     network = build_raft(weights)
-    Raft(network).estimate_flow(texture(), texture())
+    Raft(network, MotionConfig()).estimate_pair(texture(), texture())
     assert network.corr_block.corr_pyramid == []
 
 
 @pytest.mark.cuda
-def test_a_gpu_gives_the_same_bytes_twice_and_the_cpu_s_flow(weights: dict[str, NDArray[np.float32]]) -> None:
+def test_gpu_flow_is_reproducible_and_like_the_cpu(weights: dict[str, NDArray[np.float32]]) -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs an NVIDIA GPU")
     one, two, cpu = (pair_of(weights, device)[0].vectors_px for device in ("cuda", "cuda", "cpu"))

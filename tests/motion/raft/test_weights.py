@@ -56,7 +56,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, body: bytes) -> list[str]:
     return asked
 
 
-def test_the_places_are_tried_in_the_order_that_is_promised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lookup_order_of_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given, named = tmp_path / "given.pth", tmp_path / "named.pth"
     large, small = (cache_path(url) for url in raft_urls().values())
     large.parent.mkdir(parents=True)
@@ -71,14 +71,12 @@ def test_the_places_are_tried_in_the_order_that_is_promised(tmp_path: Path, monk
     assert resolve_raft_weights(None) == small
 
 
-def test_torchvision_s_customary_files_are_meant() -> None:
+def test_urls_are_the_pinned_weights() -> None:
     names = {size: url.rpartition("/")[2] for size, url in raft_urls().items()}
     assert names == {"large": "raft_large_C_T_SKHT_V2-ff5fadd5.pth", "small": "raft_small_C_T_V2-01064c6d.pth"}
 
 
-def test_a_named_file_that_is_missing_is_an_error_and_not_a_reason_to_download(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_named_file_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = serve(monkeypatch, b"weights")
     with pytest.raises(WeightsError, match=r"motion\.raft_weights names .*gone\.pth"):
         resolve_raft_weights(str(tmp_path / "gone.pth"))
@@ -89,7 +87,7 @@ def test_a_named_file_that_is_missing_is_an_error_and_not_a_reason_to_download(
 
 
 @pytest.mark.parametrize("download", [True, False])
-def test_failure_names_the_places_tried_and_what_to_do(download: bool) -> None:
+def test_error_names_places_tried_and_remedy(download: bool) -> None:
     with pytest.raises(WeightsError) as caught:
         resolve_raft_weights(None, download=download)
     places = [str(cache_path(url)) for url in raft_urls().values()]
@@ -98,7 +96,7 @@ def test_failure_names_the_places_tried_and_what_to_do(download: bool) -> None:
     assert ("no route to host" in str(caught.value)) == download
 
 
-def test_the_large_network_is_downloaded_and_checked_by_the_digits_in_its_name(
+def test_download_checks_the_sha256_prefix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = serve(monkeypatch, b"no weights at all")
@@ -111,7 +109,7 @@ def test_the_large_network_is_downloaded_and_checked_by_the_digits_in_its_name(
     assert resolve_raft_weights(None) == cache_path(raft_urls()["large"])
 
 
-def test_a_checksum_is_read_from_the_end_of_a_file_s_name() -> None:
+def test_sha256_prefix_is_read_from_the_file_name() -> None:
     assert weights_file.sha256_prefix(raft_urls()["small"]) == "01064c6d"
     with pytest.raises(ValueError, match="checksum"):
         weights_file.sha256_prefix("https://host/raft_large.pth")
@@ -119,7 +117,7 @@ def test_a_checksum_is_read_from_the_end_of_a_file_s_name() -> None:
 
 @pytest.mark.parametrize("size", ["large", "small"])
 @pytest.mark.parametrize("kind", ["pth", "safetensors"])
-def test_each_network_is_known_by_what_its_file_holds(
+def test_network_size_is_read_from_the_weights(
     size: str, kind: str, states: dict[str, dict[str, Tensor]], tmp_path: Path
 ) -> None:
     path = tmp_path / f"weights.{kind}"
@@ -138,9 +136,7 @@ def test_each_network_is_known_by_what_its_file_holds(
             assert torch.equal(built[name], tensor), name
 
 
-def test_building_a_network_leaves_torch_s_random_numbers_alone(
-    states: dict[str, dict[str, Tensor]], tmp_path: Path
-) -> None:
+def test_build_does_not_advance_torch_rng(states: dict[str, dict[str, Tensor]], tmp_path: Path) -> None:
     torch.save(states["small"], tmp_path / "small.pth")
     before = torch.random.get_rng_state()
     build_raft(load_raft_weights(tmp_path / "small.pth"))
@@ -171,7 +167,7 @@ def test_wrong_files_are_refused_in_one_sentence(states: dict[str, dict[str, Ten
         load_raft_weights(path)
 
 
-def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
+def test_pickle_with_code_is_refused(tmp_path: Path) -> None:
     import pickle
 
     class Bomb:
@@ -184,7 +180,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def test_half_precision_files_are_welcome(states: dict[str, dict[str, Tensor]], tmp_path: Path) -> None:
+def test_half_precision_weights_load_as_float32(states: dict[str, dict[str, Tensor]], tmp_path: Path) -> None:
     halves = {name: t.half() if t.is_floating_point() else t for name, t in states["small"].items()}
     torch.save(halves, tmp_path / "half.pth")
     weights = load_raft_weights(tmp_path / "half.pth")

@@ -1,7 +1,7 @@
-"""Giving back the fine detail that a blend has lost: `vidnst.motion.detail_gain`, with its numbers, on a device.
+"""Restoring the detail that a blend has lost: `vidnst.motion.detail_gain` on a device.
 
-Blurs are sums of shifted pictures. As convolutions they would be cuDNN's, which rounds to TF32 unless it is told not to
-for the whole process.
+Blurs are sums of shifted pictures: convolutions would be cuDNN's, which round to TF32 unless that is switched off for
+the whole process.
 """
 
 import math
@@ -9,79 +9,80 @@ import math
 import torch
 from torch import Tensor
 
-from vidnst.motion.detail_gain import BANDS, LARGEST_GAIN, NO_CONTRAST, window_side_px
+from vidnst.motion.detail_gain import BAND_SIGMAS_PX, CONTRAST_FLOOR, MAX_GAIN, window_side_px
 
-_REACH = 4
-"""Deviations that a Gaussian kernel reaches to each side: OpenCV's for float32."""
-
-
-def contrast(picture: Tensor) -> Tensor:
-    """Mean square of each band of detail around every pixel: `(1, 2, H, W)` float32 of a `(1, 3, H, W)` picture."""
-    return _around(_squares(_split(picture)[:-1]))
+_KERNEL_SIGMAS = 4
+"""Radius of the Gaussian kernel in standard deviations, as OpenCV has it for float32."""
 
 
-def raise_detail(picture: Tensor, wanted: Tensor, most: Tensor) -> Tensor:
-    """The picture with its detail at the contrast that is wanted; where it has more, it keeps it.
+def band_contrast(picture: Tensor) -> Tensor:
+    """Measure the mean square of each band of detail around every pixel: `(1, 2, H, W)` of a `(1, 3, H, W)` picture."""
+    return _window_means(_mean_squares(_split_bands(picture)[:-1]))
+
+
+def restore_detail(picture: Tensor, contrast: Tensor, max_gain: Tensor) -> Tensor:
+    """Amplify a picture's detail up to a given contrast; it is never attenuated.
 
     Args:
         picture: `(1, 3, H, W)` float32 in [0, 1].
-        wanted: as `contrast` gives it.
-        most: `(1, 1, H, W)` at least 1: see `most_lost`.
+        contrast: the target, as `band_contrast` returns it.
+        max_gain: `(1, 1, H, W)`, at least 1: see `blend_attenuation`.
 
     Returns:
         `(1, 3, H, W)` float32 in [0, 1].
     """
-    *bands, raised = _split(picture)
-    there = _around(_squares(bands))
-    gains = ((wanted + NO_CONTRAST) / (there + NO_CONTRAST)).sqrt_().clamp_(1, LARGEST_GAIN)
-    gains = torch.minimum(gains, most)
+    *bands, restored = _split_bands(picture)
+    present = _window_means(_mean_squares(bands))
+    gains = ((contrast + CONTRAST_FLOOR) / (present + CONTRAST_FLOOR)).sqrt_().clamp_(1, MAX_GAIN)
+    gains = torch.minimum(gains, max_gain)
     for number, band in enumerate(bands):
-        raised = raised.addcmul_(band, gains[:, number : number + 1])
-    return raised.clamp_(0, 1)
+        restored = restored.addcmul_(band, gains[:, number : number + 1])
+    return restored.clamp_(0, 1)
 
 
-def most_lost(kept: Tensor, count: int) -> Tensor:
-    """How many times weaker detail can have become at each place by blending: see `motion.detail.most_lost`.
+def blend_attenuation(squares: Tensor, count: int) -> Tensor:
+    """Compute the largest factor by which blending can have weakened detail: see `motion.detail_gain`.
 
     Args:
-        kept: `(1, 1, H, W)`, the sum of the squares of all shares.
-        count: of shares.
+        squares: `(1, 1, H, W)`, the sum of the squared shares.
+        count: number of shares.
     """
-    return kept.clamp(1 / count, 1).rsqrt()
+    return squares.clamp(1 / count, 1).rsqrt()
 
 
-def blurred(picture: Tensor, deviation_px: float) -> Tensor:
-    """A Gaussian blur of `(..., H, W)`, mirrored at the borders without repeating the outermost pixel."""
-    radius = round(2 * _REACH * deviation_px + 1) // 2
-    kernel = [math.exp(-((at / deviation_px) ** 2) / 2) for at in range(-radius, radius + 1)]
-    shares = [value / math.fsum(kernel) for value in kernel]
+def gaussian_blur(picture: Tensor, sigma_px: float) -> Tensor:
+    """Blur `(..., H, W)`, mirrored at the borders without repeating the outermost pixel."""
+    radius = round(2 * _KERNEL_SIGMAS * sigma_px + 1) // 2
+    kernel = [math.exp(-((offset / sigma_px) ** 2) / 2) for offset in range(-radius, radius + 1)]
+    weights = [value / math.fsum(kernel) for value in kernel]
     for dim in (-1, -2):
-        size, padded = picture.shape[dim], mirrored(picture, radius, dim)
-        picture = padded.narrow(dim, 0, size) * shares[0]
-        for shift, share in enumerate(shares[1:], 1):
-            picture.add_(padded.narrow(dim, shift, size), alpha=share)
+        size, padded = picture.shape[dim], mirror_pad(picture, radius, dim)
+        picture = padded.narrow(dim, 0, size) * weights[0]
+        for shift, weight in enumerate(weights[1:], 1):
+            picture.add_(padded.narrow(dim, shift, size), alpha=weight)
     return picture
 
 
 def box_mean(maps: Tensor, side: int) -> Tensor:
-    """Means of `(..., H, W)` over a square window of an odd side around every pixel, borders as in `blurred`."""
+    """Average `(..., H, W)` over a square window of an odd side, with borders as in `gaussian_blur`."""
     for dim in (-1, -2):
-        maps = _running_sum(mirrored(maps, side // 2, dim), side, dim).div_(side)
+        maps = _running_sum(mirror_pad(maps, side // 2, dim), side, dim).div_(side)
     return maps
 
 
-def mirrored(maps: Tensor, by_px: int, dim: int) -> Tensor:
-    """Enlarged at both ends of a dimension by its mirror image, more than once if that is not enough."""
+def mirror_pad(maps: Tensor, pad_px: int, dim: int) -> Tensor:
+    """Pad both ends of a dimension by the mirror image, repeatedly if it is too short."""
     size = maps.shape[dim]
     period = max(1, 2 * (size - 1))
-    at = torch.arange(-by_px, size + by_px, device=maps.device).remainder_(period)
-    return maps.index_select(dim, torch.minimum(at, period - at))
+    index = torch.arange(-pad_px, size + pad_px, device=maps.device).remainder_(period)
+    return maps.index_select(dim, torch.minimum(index, period - index))
 
 
 def _running_sum(maps: Tensor, length: int, dim: int) -> Tensor:
-    """Sums of so many neighbours each: of runs of 1, 2, 4, 8 ... neighbours, those that make up the length.
+    """Sum every run of `length` neighbours, put together from runs of 1, 2, 4, 8 ... neighbours.
 
-    The work grows with the length's logarithm, in an order that is always the same; CUDA's cumulative sum has none.
+    The work grows with the logarithm of the length, and the order of summation is fixed, unlike that of CUDA's
+    cumulative sum.
     """
     size = maps.shape[dim] - length + 1
     total, covered, run = torch.zeros_like(maps.narrow(dim, 0, size)), 0, 1
@@ -95,20 +96,20 @@ def _running_sum(maps: Tensor, length: int, dim: int) -> Tensor:
         maps, run = maps.narrow(dim, 0, left) + maps.narrow(dim, run, left), 2 * run
 
 
-def _split(picture: Tensor) -> list[Tensor]:
-    """Bands of detail, from the finest, and last what is left without them; each shaped like the picture."""
+def _split_bands(picture: Tensor) -> list[Tensor]:
+    """Split a picture into bands of detail, from the finest, and the remaining blur as the last."""
     bands = []
-    for deviation_px in BANDS:
-        smooth = blurred(picture, deviation_px)
+    for sigma_px in BAND_SIGMAS_PX:
+        smooth = gaussian_blur(picture, sigma_px)
         bands.append(picture - smooth)
         picture = smooth
     return [*bands, picture]
 
 
-def _squares(bands: list[Tensor]) -> Tensor:
-    """Mean squares over the channels, band by band: `(1, bands, H, W)`."""
+def _mean_squares(bands: list[Tensor]) -> Tensor:
+    """Average the squares over the channels: `(1, bands, H, W)`."""
     return torch.cat([band.square().mean(dim=1, keepdim=True) for band in bands], dim=1)
 
 
-def _around(squares: Tensor) -> Tensor:
+def _window_means(squares: Tensor) -> Tensor:
     return box_mean(squares, window_side_px(squares.shape[-1]))

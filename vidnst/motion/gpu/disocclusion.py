@@ -1,4 +1,4 @@
-"""What to show where nothing can be fetched: `vidnst.motion.disocclusion`, with its numbers, on a device."""
+"""The initial colours of disoccluded areas: `vidnst.motion.disocclusion` on a device."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from vidnst.motion.disocclusion import PRIOR_SAMPLES, sample_step
 
 
 def match_colours(content: Tensor, stylized: Tensor, valid: Tensor) -> Tensor:
-    """The content in the colours that its stylized version has elsewhere.
+    """Map the content's colours to those of its stylized version.
 
     Args:
         content: `(1, 3, H, W)` float32 in [0, 1].
@@ -17,34 +17,28 @@ def match_colours(content: Tensor, stylized: Tensor, valid: Tensor) -> Tensor:
     Returns:
         `(1, 3, H, W)` float32 in [0, 1].
     """
-    fitted = fit_colours(content, stylized, valid).reshape(4, 1, 3, 1, 1)
-    mapped = fitted[3].expand_as(content)
+    colour_map = fit_colours(content, stylized, valid).reshape(4, 1, 3, 1, 1)
+    mapped = colour_map[3].expand_as(content)
     for number in range(3):
-        mapped = torch.addcmul(mapped, fitted[number], content[:, number : number + 1])
+        mapped = torch.addcmul(mapped, colour_map[number], content[:, number : number + 1])
     return mapped.clamp_(0, 1)
 
 
 def fit_colours(content: Tensor, stylized: Tensor, valid: Tensor) -> Tensor:
-    """The affine map of colours that best explains stylized pixels by those of the content, by least squares.
-
-    Arguments as in `match_colours`.
-
-    Returns:
-        `(4, 3)` float32: a colour, with a 1 after it, times this is the stylized colour.
-    """
+    """Fit the affine map from the content's to the stylized colours: `(4, 3)`. Arguments as in `match_colours`."""
     step = sample_step(valid.numel())
-    seen, wanted, share = (maps.reshape(maps.shape[1], -1)[:, ::step].double() for maps in (content, stylized, valid))
-    seen = torch.cat([seen, torch.ones_like(share)])
-    # Products added up by a reduction, whose order is fixed; cuBLAS promises that under conditions only.
-    sums = ((seen * share)[:, None] * torch.cat([seen, wanted])[None]).sum(dim=-1)
+    x, y, weights = (maps.reshape(maps.shape[1], -1)[:, ::step].double() for maps in (content, stylized, valid))
+    x = torch.cat([x, torch.ones_like(weights)])
+    # Summed by a reduction, whose order is fixed; cuBLAS guarantees that only under conditions.
+    sums = ((x * weights)[:, None] * torch.cat([x, y])[None]).sum(dim=-1)
     prior = torch.eye(4, dtype=sums.dtype, device=sums.device) * PRIOR_SAMPLES
-    return solved(sums + torch.cat([prior, prior[:, :3]], dim=1)).float()
+    return solve(sums + torch.cat([prior, prior[:, :3]], dim=1)).float()
 
 
-def solved(equations: Tensor) -> Tensor:
-    """The unknowns of linear equations, by Gauss and Jordan's elimination without a choice of pivots.
+def solve(equations: Tensor) -> Tensor:
+    """Solve linear equations by Gauss-Jordan elimination without pivoting.
 
-    That is stable since the left side is positive definite, and unlike cuSOLVER it asks the device for nothing.
+    This is stable as the left side is positive definite, and unlike cuSOLVER it does not synchronise with the device.
 
     Args:
         equations: `(n, n + m)` float64: a symmetric positive definite left side, and `m` right sides.

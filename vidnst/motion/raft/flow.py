@@ -1,4 +1,4 @@
-"""Optical flow by RAFT (Teed and Deng 2020): slower than DIS, and better at what is large, fast or without texture."""
+"""Optical flow by RAFT (Teed and Deng 2020): slower than DIS, but better on large, fast or untextured motion."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from vidnst.config import MotionConfig
 from vidnst.determinism import deterministic_cudnn
 from vidnst.frames import Pixels, upper_8_bits
-from vidnst.motion.flow import Flow, FlowPair, checked_pair, shrink
+from vidnst.motion.flow import FlowPair, consistent_pair, shrink
 
-_STRIDE_PX = 8  # the network sees a picture in cells of this side
-_SMALLEST_PX = 128  # under which the coarsest of its four correlation maps would vanish
+_STRIDE_PX = 8
+"""Side of the network's cells: it needs sides that are multiples of it."""
+_MIN_SIDE_PX = 128
+"""Below this side the coarsest of the four correlation maps would be empty."""
 
 Network = Callable[[Tensor, Tensor], Sequence[Tensor]]
 """torchvision's RAFT: two batches `(N, 3, H, W)` in [-1, 1] to its successive flows `(N, 2, H, W)`, best last.
@@ -23,44 +26,29 @@ The flow is on the first batch's grid, x then y, in pixels: second(p + flow[p]) 
 
 
 class Raft:
-    """Holds the network on one device and finds the flows of one pair of frames at a time.
+    """Estimates flows with the network on one device, one pair of frames at a time.
 
     Args:
         network: on `device`, ready for inference.
-        device: where it computes.
-        size: longest side at which flow is computed, in pixels. Memory grows with its fourth power.
-        consistency, slack_px: see `vidnst.motion.flow.check_consistency`.
+        config: size and consistency check. Memory grows with the fourth power of the size.
+        device: the device to compute on.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        *,
-        device: torch.device | str = "cpu",
-        size: int = 640,
-        consistency: float = 0.01,
-        slack_px: float = 0.5,
-    ) -> None:
+    def __init__(self, network: Network, config: MotionConfig, *, device: torch.device | str = "cpu") -> None:
         self._network = network
+        self._config = config
         self._device = torch.device(device)
-        self._size = size
-        self._consistency = consistency
-        self._slack_px = slack_px
-
-    def estimate_flow(self, frame: Pixels, reference: Pixels) -> Flow:
-        """Flow from `frame` into `reference`: the first of the two that `estimate_pair` gives for them."""
-        return self.estimate_pair(frame, reference)[0]
 
     def estimate_pair(self, first: Pixels, second: Pixels) -> FlowPair:
-        """Flows between two frames, each checked against the other.
+        """Estimate the flows between two frames, each checked against the other.
 
         Args:
             first: `(H, W, 3)` uint8 or uint16 sRGB.
             second: the same shape.
         """
-        small = [shrink(upper_8_bits(picture), self._size) for picture in (first, second)]
+        small = [shrink(upper_8_bits(pixels), self._config.size) for pixels in (first, second)]
         forward, backward = self._vectors(small[0], small[1])
-        return checked_pair(forward, backward, self._consistency, self._slack_px)
+        return consistent_pair(forward, backward, self._config)
 
     def _vectors(
         self, first: NDArray[np.uint8], second: NDArray[np.uint8]
@@ -78,12 +66,12 @@ class Raft:
         return np.ascontiguousarray(inner[0]), np.ascontiguousarray(inner[1])
 
     def _to_device(self, picture: NDArray[np.uint8]) -> Tensor:
-        """`(h, w, 3)` uint8 to `(1, 3, h, w)` float32 in [-1, 1], as torchvision's weights were trained."""
+        """Convert `(h, w, 3)` uint8 to `(1, 3, h, w)` float32 in [-1, 1], the range of the training data."""
         planes = np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32) / np.float32(127.5) - np.float32(1)
         return torch.from_numpy(planes)[None].to(self._device)
 
 
 def _margins(length_px: int) -> tuple[int, int]:
-    """Pixels to add before and after a side, so that the network takes it; the picture stays in the middle."""
-    missing = max(-(-length_px // _STRIDE_PX) * _STRIDE_PX, _SMALLEST_PX) - length_px
+    """Return the pixels to pad before and after a side, so that the network accepts it; the picture is centred."""
+    missing = max(-(-length_px // _STRIDE_PX) * _STRIDE_PX, _MIN_SIDE_PX) - length_px
     return missing // 2, missing - missing // 2

@@ -1,4 +1,4 @@
-"""RAFT's weights: found or fetched, read from a file of a stranger, and checked against torchvision's two networks."""
+"""RAFT's weights: found or downloaded, read from an untrusted file, and checked against torchvision's networks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,95 +27,95 @@ RaftWeights: TypeAlias = dict[str, NDArray[np.float32]]
 
 ENVIRONMENT = "VIDNST_RAFT_WEIGHTS"
 
-_FIRST = "feature_encoder.convnormrelu.0.weight"
-_SIZES: dict[int, RaftSize] = {64: "large", 32: "small"}  # by the number of the first filters
-_LARGEST_BYTES = 2**28
+_FIRST_FILTERS = "feature_encoder.convnormrelu.0.weight"
+_SIZES: dict[int, RaftSize] = {64: "large", 32: "small"}  # by the number of first filters
+_MAX_BYTES = 2**28
 _REMEDY = (
     "set motion.raft_weights to torchvision's raft_large_C_T_SKHT_V2-ff5fadd5.pth or raft_small_C_T_V2-01064c6d.pth "
-    "(vidnst weights --raft --fetch fetches the first), or motion.method to dis, which needs no file"
+    "(vidnst weights --raft --fetch downloads the first), or motion.method to dis, which needs no file"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class RaftReport:
-    """What is in a usable file of RAFT's weights."""
+    """The contents of a usable file of RAFT's weights."""
 
     source: str
     """The file."""
     size_bytes: int
-    """Of the file."""
+    """Size of the file."""
     network: str
     """`raft_large` or `raft_small`, as torchvision calls them."""
     fingerprint: str
-    """SHA-256 of all its weights."""
+    """SHA-256 of all weights."""
 
 
 def raft_urls() -> dict[RaftSize, str]:
-    """Where torchvision keeps the weights that are customary for each network, as it says itself."""
+    """Return the URLs of torchvision's pinned weights for each network."""
     from torchvision.models.optical_flow import Raft_Large_Weights, Raft_Small_Weights
 
-    # By name and not its default, which may come to be another file, with other flows, in a newer torchvision.
+    # By name, not by DEFAULT, which may be another file with other flows in a newer torchvision.
     return {"large": str(Raft_Large_Weights.C_T_SKHT_V2.url), "small": str(Raft_Small_Weights.C_T_V2.url)}
 
 
 def resolve_raft_weights(
     spec: str | None, *, download: bool = True, on_progress: DownloadProgress | None = None
 ) -> Path:
-    """The file that a configuration's `motion.raft_weights` stands for.
+    """Find the file that a configuration's `motion.raft_weights` stands for.
 
-    In this order: `spec` itself; the environment variable VIDNST_RAFT_WEIGHTS; torchvision's file of the large, then
+    The order is: `spec` itself; the environment variable VIDNST_RAFT_WEIGHTS; torchvision's file of the large, then
     of the small network in torch's cache; a download of the large one (21 MB) into torch's cache.
 
     Args:
         spec: a path, or None.
-        download: whether fetching is allowed.
-        on_progress: told how the download gets on.
+        download: whether a download is allowed.
+        on_progress: called during the download.
 
     Raises:
-        WeightsError: there is no such file, or none anywhere; names the places that were tried.
+        WeightsError: the named file does not exist, or there is none in any place; names the places tried.
     """
     urls = raft_urls()
-    wanted = WeightsSource(
+    source = WeightsSource(
         network="RAFT",
         option="motion.raft_weights",
         environment=ENVIRONMENT,
         urls=(urls["large"], urls["small"]),
-        max_bytes=_LARGEST_BYTES,
+        max_bytes=_MAX_BYTES,
         remedy=f"set motion.raft_weights or {ENVIRONMENT} to a file of torchvision's RAFT, put {urls['large']} there "
         "by hand, or set motion.method to dis, which needs no file",
     )
-    return find_weights_file(wanted, spec, download=download, on_progress=on_progress)
+    return find_weights_file(source, spec, download=download, on_progress=on_progress)
 
 
 def load_raft_weights(path: Path) -> RaftWeights:
-    """All weights of one of torchvision's RAFT networks, float32, checked.
+    """Load and check all weights of one of torchvision's RAFT networks, as float32.
 
     Args:
         path: torchvision's own file, or any file of torch.save or safetensors with the same names, in any
-            floating-point type. Which of the two networks it is of shows in the shapes.
+            floating-point type. The shapes tell which of the two networks it belongs to.
 
     Raises:
-        WeightsError: no such file, not a weights file, damaged, or of another network.
+        WeightsError: no such file, not a weights file, damaged, or from another network.
     """
-    with open_weights(path, network="RAFT", max_bytes=_LARGEST_BYTES, remedy=_REMEDY) as tensors:
+    with open_weights(path, network="RAFT", max_bytes=_MAX_BYTES, remedy=_REMEDY) as tensors:
         return _checked(path, tensors)
 
 
 def verify_raft(path: Path) -> RaftReport:
-    """Read and check a file of RAFT's weights; WeightsError where it is unusable."""
+    """Read and check a file of RAFT's weights; raises WeightsError if it is unusable."""
     weights = load_raft_weights(path)
     return RaftReport(str(path), path.stat().st_size, f"raft_{raft_size(weights)}", weights_fingerprint(weights))
 
 
 def raft_size(weights: Mapping[str, NDArray[np.float32]]) -> RaftSize:
-    """Which of the two networks checked weights are of."""
-    return _SIZES[len(weights[_FIRST])]
+    """Return the network that checked weights belong to."""
+    return _SIZES[len(weights[_FIRST_FILTERS])]
 
 
 def build_raft(weights: Mapping[str, NDArray[np.float32]], device: torch.device | str = "cpu") -> nn.Module:
-    """torchvision's network with these (checked) weights, for inference only, on a device."""
+    """Build torchvision's network with checked weights on a device, for inference only."""
     network = _architecture(raft_size(weights))
-    # Running statistics and parameters are all that inference reads; batch norm's counter is only for training.
+    # Inference reads parameters and running statistics only; batch norm's counter is for training.
     state = {
         name: torch.zeros(tuple(tensor.shape), dtype=tensor.dtype)
         for name, tensor in network.state_dict().items()
@@ -123,19 +123,19 @@ def build_raft(weights: Mapping[str, NDArray[np.float32]], device: torch.device 
     }
     state |= {name: torch.from_numpy(array.copy()) for name, array in weights.items()}
     network.load_state_dict(state, assign=True)
-    network.register_forward_hook(_forget_pyramid)
+    network.register_forward_hook(_free_correlations)
     return network.requires_grad_(False).eval().to(device)
 
 
-def _forget_pyramid(network: nn.Module, inputs: object, flows: object) -> None:
-    """Drop the correlations of all pairs of pixels, which the network would keep until the next pair comes."""
+def _free_correlations(network: nn.Module, inputs: object, flows: object) -> None:
+    """Free the correlations of all pairs of pixels, which the network would keep until the next pair of frames."""
     block = getattr(network, "corr_block", None)
     if block is not None:
         block.corr_pyramid = []
 
 
 def _architecture(size: RaftSize) -> nn.Module:
-    """The network without memory for its weights, and without touching the state of torch's random numbers."""
+    """Make the network without allocating weights or advancing torch's random number generator."""
     from torchvision.models import optical_flow
 
     with torch.device("meta"):
@@ -154,13 +154,14 @@ def _shapes(size: RaftSize) -> dict[str, tuple[int, ...]]:
 
 
 def _checked(path: Path, tensors: Mapping[str, Tensor]) -> RaftWeights:
-    if _FIRST not in tensors:
-        raise WeightsError(f"{path} belongs to another network than RAFT: it has no {_FIRST}", _REMEDY)
-    first = tensors[_FIRST]
+    if _FIRST_FILTERS not in tensors:
+        raise WeightsError(f"{path} belongs to another network than RAFT: it has no {_FIRST_FILTERS}", _REMEDY)
+    first = tensors[_FIRST_FILTERS]
     size = _SIZES.get(first.shape[0] if first.ndim else 0)
     if size is None:
         raise WeightsError(
-            f"{path} belongs to another network than raft_large and raft_small: its {_FIRST} is {tuple(first.shape)}",
+            f"{path} belongs to another network than raft_large and raft_small: "
+            f"its {_FIRST_FILTERS} is {tuple(first.shape)}",
             _REMEDY,
         )
     weights: RaftWeights = {}

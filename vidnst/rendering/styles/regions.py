@@ -17,7 +17,7 @@ from vidnst.media.images import encode_png, read_image
 from vidnst.media.input.fingerprint import fingerprint
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.masks import Mask, MaskReader, feather_mask, mask_from_pixels, normalise_masks, open_mask
-from vidnst.motion.mask_tracking import Follower
+from vidnst.motion.mask_tracking import MaskTracker
 from vidnst.rendering.styles.timeline import REST, TimedStyle
 from vidnst.runs import RunLayout, RunStore
 
@@ -119,23 +119,16 @@ def are_tracked(masks: Sequence[Mask], shot: Shot, folder: Path) -> bool:
 
 def _carried(masks: Sequence[Mask], source: RegionSource, shot: Shot) -> Iterator[tuple[int, list[NDArray[np.uint8]]]]:
     """Yield each frame of a shot with its masks."""
-    config, motion = source.config, source.config.motion
+    config = source.config
     maps = [MaskReader(mask, source.size)(shot.start) for mask in masks]
     policy = config.input.on_bad_frame
-    follower: Follower | None = None
+    tracker: MaskTracker | None = None
     with FrameReader(source.clip, start=shot.start, end=shot.end, size=source.size, on_bad_frame=policy) as frames:
         for frame in frames:
-            if follower is not None:
-                maps = follower.step(frame.pixels)
+            if tracker is not None:
+                maps = tracker.step(frame.pixels)
             else:
-                follower = Follower(
-                    frame.pixels,
-                    maps,
-                    preset=motion.preset,
-                    size=motion.size,
-                    consistency=motion.consistency,
-                    slack_px=motion.slack_px,
-                )
+                tracker = MaskTracker(frame.pixels, maps, config.motion)
             yield frame.index, maps
 
 

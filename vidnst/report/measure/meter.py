@@ -10,12 +10,13 @@ from itertools import groupby, pairwise
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from vidnst.config import MotionConfig
 from vidnst.frames import Pixels, Shot, to_float
 from vidnst.motion.flow import estimate_flow
 from vidnst.motion.metrics import (
     ClipErrors,
+    FlowSampler,
     PairError,
-    along,
     clip_errors,
     flicker_levels,
     laplacian_variance,
@@ -216,8 +217,8 @@ class _FrameTask:
         for gap in self.gaps:
             if gap in self.past:
                 before = self.past[gap]
-                flow = estimate_flow(self.frame.source, before.source, size=self.flow_size)
-                error = along(flow, *source.shape[:2])
+                flow = estimate_flow(self.frame.source, before.source, MotionConfig(size=self.flow_size))
+                error = FlowSampler.from_flow(flow, *source.shape[:2]).pair_error
                 rendered, own = error(output, to_float(before.output)), error(source, to_float(before.source))
                 rows.append(PairMeasurement(gap, rendered.valid_share, rendered.mean_squared, own.mean_squared))
         return tuple(rows)

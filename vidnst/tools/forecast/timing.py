@@ -111,7 +111,7 @@ def _relights(sample: _Sample, checked: CheckedRequest) -> bool:
     config = checked.config.motion
     pair = FlowWorker(config.model_copy(update={"method": "dis"})).run(FlowJob(FlowId(1, 0), sample.far, sample.frame))
     start = WarmSource(to_16_bits(sample.frame), pair.forward, 1.0, sample.frame)
-    return blend(sample.far, [start], follow_light=True, still_levels=config.static_lock).before is not None
+    return blend(sample.far, [start], follow_light=True, static_levels=config.static_lock).warped_source is not None
 
 
 def _shortest_seconds(run: Callable[[], object], tries: int = 2) -> float:
