@@ -9,8 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from vidnst.config import RenderConfig
-from vidnst.config.loader import resolve_config
+from vidnst.config.loader import Settings, resolve_config
 from vidnst.config.style import Style
 from vidnst.events import Cancelled, OnEvent, ignore
 from vidnst.frames import ClipInfo
@@ -30,7 +29,6 @@ Source: TypeAlias = str | Path | Sequence[str | Path]
 Styles: TypeAlias = str | Path | Style | Sequence[str | Path | Style]
 """One or several styles. A text may end with a weight (`a.jpg:100`), a moment or shot (`@10s`, `@shot2`) and a region
 (`#sky`); a path is a path and nothing else."""
-Settings: TypeAlias = RenderConfig | Mapping[str, Any]
 
 
 def render(

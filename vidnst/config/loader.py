@@ -4,7 +4,7 @@ import difflib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -18,6 +18,10 @@ _MAX_FILE_BYTES = 1_000_000  # no configuration is larger, and YAML aliases coul
 _TABLES = ("layers", "kinds", "cells")
 
 _logger = logging.getLogger(__name__)
+
+
+Settings: TypeAlias = RenderConfig | Mapping[str, Any]
+"""A complete configuration, or values by dotted key or section."""
 
 
 def preset_folder() -> Path:
@@ -77,9 +81,7 @@ def load_config(
     return build_config(values)
 
 
-def resolve_config(
-    config: RenderConfig | Mapping[str, Any] | None = None, *, preset: str | None = None
-) -> RenderConfig:
+def resolve_config(config: Settings | None = None, *, preset: str | None = None) -> RenderConfig:
     """Return the configuration that a program asks for.
 
     Args:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from vidnst.errors import CancelledError
 from vidnst.events import Cancelled, Event, OnEvent, RunFinished, Stage, Warned, ignore
+from vidnst.farm.component_window import default_window
 from vidnst.farm.plan import Lane
+from vidnst.farm.scheduler import run_plan
 from vidnst.media.output.encode import encode
 from vidnst.rendering.effects_pass import finish_frames
 from vidnst.rendering.measure_output import measure_render, measured_event
@@ -107,9 +109,7 @@ def stylize_frames(
         SourceError: a source frame cannot be read; shots without such a frame are finished.
         VidnstError: another error that ended the render.
     """
-    from vidnst.farm.component_window import default_window
     from vidnst.farm.provisioning import start_workers
-    from vidnst.farm.scheduler import run_plan
     from vidnst.rendering.clip_render import ClipRender
     from vidnst.rendering.style_cache import StyleCache
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidnst.config import OptimizeConfig, RenderConfig, Role
+from vidnst.config.loader import Settings, resolve_config
 from vidnst.determinism import deterministic_cudnn
 from vidnst.frames import Pixels
 from vidnst.style.guidance import Guidance
@@ -57,6 +58,7 @@ class Stylizer:
         features: VGG19's filters, as `load_features` returns them.
         styles: pictures `(H, W, 3)` uint8 or uint16 sRGB with their weights, above 0, by which their style losses are
             averaged.
+        preset: name of a preset that ships; None takes the defaults.
         config: `model`, `styles`, `losses` and `optimize` are used.
         device: device of all computations.
     """
@@ -270,7 +272,8 @@ def stylize(
     content: Tensor,
     style: Tensor | Sequence[tuple[Tensor, float]],
     *,
-    config: RenderConfig | None = None,
+    preset: str | None = None,
+    config: Settings | None = None,
     features: Mapping[str, NDArray[np.float32]] | None = None,
     device: torch.device | str | None = None,
     on_step: OnStep | None = None,
@@ -294,7 +297,7 @@ def stylize(
         ConfigError: the picture is too small for the layers.
         NumericalError: a loss is NaN or infinite.
     """
-    config = RenderConfig() if config is None else config
+    config = resolve_config(config, preset=preset)
     if features is None:
         backbone = config.model.backbone
         path = resolve_weights(config.model.weights, backbone=backbone)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from vidnst.config import RenderConfig
+from vidnst.config.loader import Settings, resolve_config
 from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import Cancelled, OnEvent, RunFinished, Stage, Warned, ignore
 from vidnst.farm.jobs import Stylized, StylizeJob
@@ -83,7 +84,8 @@ def evolve(
     *,
     style: str | Path | Sequence[str | Path],
     output: str | Path,
-    config: RenderConfig | None = None,
+    preset: str | None = None,
+    config: Settings | None = None,
     frame: int | str | None = None,
     every: int | None = None,
     at: Sequence[int] = (),
@@ -102,6 +104,7 @@ def evolve(
         source: a video, a folder, a glob, a printf pattern, or several pictures.
         style: one or several style pictures, each optionally with a weight.
         output: a video, an animation or a folder of frames; or a picture, for the finished picture alone.
+        preset: name of a preset that ships; None takes the defaults.
         config: settings; None takes the defaults.
         frame: a number, seconds (`1.5s`) or a timecode; None is the first of the range.
         every: evaluations from one frame of the video to the next; None spaces them geometrically, so that the
@@ -119,7 +122,7 @@ def evolve(
     """
     began = time.monotonic()
     texts = (style,) if isinstance(style, (str, Path)) else tuple(style)
-    config, path = config or RenderConfig(), Path(output)
+    config, path = resolve_config(config, preset=preset), Path(output)
     styles = read_styles([str(text) for text in texts])
     preview_source = open_source(source, config, on_event=on_event)
     (index,) = preview_source.parse_frame_list([preview_source.start if frame is None else frame])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vidnst.atomic_write import write_bytes_atomically
 from vidnst.config import RenderConfig
-from vidnst.config.loader import with_settings
+from vidnst.config.loader import Settings, resolve_config, with_settings
 from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import Cancelled, OnEvent, RunFinished, Stage, Warned, ignore
 from vidnst.farm.jobs import Stylized, StylizeJob
@@ -74,7 +74,8 @@ def proof(
     *,
     style: str | Path | Sequence[str | Path],
     output: str | Path,
-    config: RenderConfig | None = None,
+    preset: str | None = None,
+    config: Settings | None = None,
     axes: Mapping[str, Sequence[Any]] | None = None,
     frames: Sequence[int | str] = (),
     count: int = 3,
@@ -96,6 +97,7 @@ def proof(
         source: a video, a folder, a glob, a printf pattern, or several pictures.
         style: style pictures; each is an alternative of its own.
         output: the sheet, a picture.
+        preset: name of a preset that ships; None takes the defaults.
         config: all other settings; None takes the defaults. `input.size` is replaced by `size`.
         axes: at most two dotted keys with the values to try; the last one goes across.
         frames: frames to show: numbers, seconds (`1.5s`) or timecodes; empty spreads `count` evenly over the shots.
@@ -115,7 +117,7 @@ def proof(
     began = time.monotonic()
     texts = (style,) if isinstance(style, (str, Path)) else tuple(style)
     path, report_path = Path(output), Path(report) if report is not None else Path(output).with_suffix(".json")
-    config = with_settings(config or RenderConfig(), {"input.size": size})
+    config = with_settings(resolve_config(config, preset=preset), {"input.size": size})
     configs = _axis_configs(config, axes or {})
     check_picture_name(path)
     styles = read_styles([str(text) for text in texts])
