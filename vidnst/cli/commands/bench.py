@@ -47,7 +47,7 @@ def bench(
 
     Optionally also whole renders, loss over time, and ratios to an earlier report.
     """
-    from vidnst.tools.bench.report import BenchRequest, measure
+    from vidnst.tools.bench.report import BenchRequest, run_bench
 
     opt.check_folder_of(output)
     request = BenchRequest(
@@ -64,7 +64,7 @@ def bench(
         against=against,
     )
     with progress.showing_progress(as_json=False) as on_event:
-        report = measure(request, on_event=on_event)
+        report = run_bench(request, on_event=on_event)
     if output is not None:
         output.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     write_bench(report, as_json=as_json)

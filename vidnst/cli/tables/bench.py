@@ -14,7 +14,7 @@ _FILE_WIDTH = 120
 
 
 def write_bench(report: dict[str, Any], *, as_json: bool) -> None:
-    """Write the report of `vidnst.tools.bench.report.measure`."""
+    """Write the report of `vidnst.tools.bench.report.run_bench`."""
     if as_json:
         write_json(report)
         return

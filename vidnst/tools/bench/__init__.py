@@ -1,1 +1,1 @@
-"""How fast this machine renders: `report.measure`. What it gives is plain JSON that a later one can be put beside."""
+"""Benchmarks: the speed of a frame and of whole renders, against what the machine can do at best."""

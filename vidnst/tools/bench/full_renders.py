@@ -1,4 +1,4 @@
-"""Whole renders of a clip that is drawn for them: frames per second from source to checked output, and by stage."""
+"""Times whole renders of a synthetic clip, from source to verified output, in all and by stage."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -13,15 +13,16 @@ from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config, load_config, with_settings
 from vidnst.errors import ConfigError
 from vidnst.events import Event, FrameDone, Measured, OnEvent, RunFinished, RunStarted, Stage, ignore
+from vidnst.media.images import write_png
 from vidnst.runs import RunLog, RunPlan, run_folder_of
-from vidnst.tools.bench.synthetic_scene import MovingScene
+from vidnst.tools.bench.synthetic_scene import MovingScene, synthetic_style
 
 _MOST_FRAMES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class BenchClip:
-    """A clip and a style picture, in a folder that is removed in the end."""
+    """A synthetic clip and a style picture in a temporary folder."""
 
     folder: Path
     size: tuple[int, int]
@@ -29,24 +30,22 @@ class BenchClip:
 
     @property
     def clip(self) -> Path:
-        """H.264."""
+        """The clip, H.264."""
         return self.folder / "clip.mp4"
 
     @property
     def style(self) -> Path:
-        """A picture."""
+        """The style picture."""
         return self.folder / "style.png"
 
 
 @contextmanager
-def drawn_footage(size: tuple[int, int], *, frames: int) -> Iterator[BenchClip]:
-    """A textured ground that a camera pans and zooms over, behind a square that moves by itself; and a style.
+def synthetic_clip(size: tuple[int, int], *, frames: int) -> Iterator[BenchClip]:
+    """Write a clip of a camera that pans and zooms over a texture behind a moving square, and a style picture.
 
     Raises:
-        ConfigError: more frames than such a clip may have.
+        ConfigError: too few or too many frames.
     """
-    from vidnst.media.images import write_png
-
     if not 2 <= frames <= _MOST_FRAMES:
         raise ConfigError(f"--frames {frames} is not within 2 and {_MOST_FRAMES}", "a few dozen will do")
     width, height = size
@@ -59,26 +58,21 @@ def drawn_footage(size: tuple[int, int], *, frames: int) -> Iterator[BenchClip]:
         square_step_px=(width / 100, height / 400),
     )
     with TemporaryDirectory(prefix="vidnst-bench-") as name:
-        footage = BenchClip(Path(name), size, frames)
-        drawn = footage.folder / "drawn"
-        drawn.mkdir()
+        clip = BenchClip(Path(name), size, frames)
+        frame_folder = clip.folder / "drawn"
+        frame_folder.mkdir()
         for index in range(frames):
-            write_png(drawn / f"{index:04d}.png", scene.pixels(index))
-        write_png(footage.style, painted_style())
-        through = {"optimize": {"iterations": 0}, "output": {"measure": False, "report": False}}
-        render(drawn, style=(), output=footage.clip, config=build_config(through))
-        yield footage
-
-
-def painted_style(side: int = 256) -> Any:
-    """`(side, side, 3)` uint8: a texture in few colours, with hard edges between them."""
-    return MovingScene(1, side, side, square_px=0, seed=7).pixels(0) // 64 * 85
+            write_png(frame_folder / f"{index:04d}.png", scene.pixels(index))
+        write_png(clip.style, synthetic_style())
+        transcode = {"optimize": {"iterations": 0}, "output": {"measure": False, "report": False}}
+        render(frame_folder, style=(), output=clip.clip, config=build_config(transcode))
+        yield clip
 
 
 def preset_config(
     preset: str, *, backbone: str, weights: str | None, settings: Sequence[str] = (), workers: int | None = None
 ) -> RenderConfig:
-    """A preset's settings with changes, and weights: those of the bench where the preset has its backbone.
+    """Load a preset with changes, and with the bench's weights if they are for the preset's backbone.
 
     Raises:
         ConfigError: there is no such preset or setting.
@@ -89,17 +83,17 @@ def preset_config(
     return with_settings(config, {"model.weights": weights if backbone == config.model.backbone else "random"})
 
 
-def render_row(footage: BenchClip, name: str, config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, Any]:
-    """Render the clip once and say what took how long, as plain JSON.
+def time_render(clip: BenchClip, name: str, config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, Any]:
+    """Render the clip once and time the stages; the row is in plain JSON values.
 
-    `seconds` are of wall time: `startup` is all until workers stand ready (probing, shots, weights, starting Ray),
-    `stylizing` from there to the last node, flows, waiting and storing included, then `encoding`, `measuring` and all
-    `other`. `workers_busy` is the share of the stylizing workers' time in which they worked on nodes.
+    `seconds` are wall time: `startup` until workers are ready (probing, shots, weights, starting Ray), `stylizing` until
+    the last node, including flow, waiting and storing, then `encoding`, `measuring` and all `other`. `workers_busy` is
+    the share of the stylizing workers' time in which they worked on nodes.
     """
-    width, height = footage.size
-    output = footage.folder / f"{name}-{config.farm.workers}.mp4"
-    clock = _Clock(on_event)
-    render(footage.clip, style=str(footage.style), output=output, config=config, overwrite=True, on_event=clock)
+    width, height = clip.size
+    output = clip.folder / f"{name}-{config.farm.workers}.mp4"
+    clock = _StageClock(on_event)
+    render(clip.clip, style=str(clip.style), output=output, config=config, overwrite=True, on_event=clock)
     wall = clock.wall
     stylizing = clock.seconds.get("stylizing", 0.0)
     node_seconds = RunLog.read(run_folder_of(output)).node_seconds
@@ -109,16 +103,16 @@ def render_row(footage: BenchClip, name: str, config: RenderConfig, *, on_event:
         "preset": name,
         "size": f"{width}x{height}",
         "rendered_size": f"{plan.width}x{plan.height}" if plan else f"{width}x{height}",
-        "frames": footage.frames,
+        "frames": clip.frames,
         "workers": clock.workers,
         "executor": config.farm.executor,
         "backbone": config.model.backbone,
         "schedule": config.schedule.kind,
         "seconds_in_all": wall,
-        "frames_per_second": footage.frames / wall,
-        "frames_per_second_stylizing": footage.frames / stylizing if stylizing else None,
+        "frames_per_second": clip.frames / wall,
+        "frames_per_second_stylizing": clip.frames / stylizing if stylizing else None,
         "first_frame_seconds": clock.first_frame,
-        "seconds": clock.by_part(),
+        "seconds": clock.seconds_by_part(),
         "share_not_stylizing": 1 - stylizing / wall,
         "workers_busy": busy,
     }
@@ -128,8 +122,8 @@ _PARTS = ("startup", "stylizing", "encoding", "measuring", "other")
 
 
 @dataclass(slots=True)
-class _Clock:
-    """Hears of a render, and sums up the time of its stages."""
+class _StageClock:
+    """Listens to a render's events and sums up the time of its stages."""
 
     on_event: OnEvent
     began: float = field(default_factory=time.perf_counter)
@@ -144,7 +138,7 @@ class _Clock:
 
     def __call__(self, event: Event) -> None:
         match event:
-            case Stage() if self.workers:  # before, it is all start-up
+            case Stage() if self.workers:  # all stages before the workers' start are start-up
                 self._enter(event.stage)
             case RunStarted():
                 self.workers = len(event.workers)
@@ -164,8 +158,8 @@ class _Clock:
         """Seconds from the beginning to the last change of stage."""
         return self._since - self.began
 
-    def by_part(self) -> dict[str, float]:
-        """Seconds of each part of the story."""
+    def seconds_by_part(self) -> dict[str, float]:
+        """Seconds of each of `_PARTS`."""
         parts = dict.fromkeys(_PARTS, 0.0)
         for stage, seconds in self.seconds.items():
             parts[stage if stage in parts else "other"] += seconds

@@ -1,8 +1,7 @@
-"""The machine, what its arithmetic allows, and how much memory something takes. Rates are of the same run as speeds."""
+"""Describes the machine, measures its arithmetic and copying rates, and measures the memory that a block takes."""
 
 import ctypes
 import gc
-import os
 import platform
 import resource
 import sys
@@ -14,15 +13,17 @@ from typing import Any
 
 import torch
 
+from vidnst.parallel import local_cores
+
 _COPIED_BYTES = {"cpu": 128 << 20, "cuda": 1 << 30}
-"""Of the tensor that is copied: far more than caches hold."""
+"""Size of the tensor that is copied: far more than caches hold."""
 _BF16_SIDE = 8192
-"""Of the matrices in bfloat16 on a GPU: smaller ones take no longer than it takes to begin."""
+"""Side of the matrices in bfloat16 on a GPU: the time of smaller ones is mostly that of launching the kernel."""
 
 
 @dataclass(frozen=True, slots=True)
-class MachineFloor:
-    """What the machine's arithmetic and memory allow, as far as one plain operation shows it."""
+class Roofline:
+    """The best rates that the machine reaches at one plain operation of each kind."""
 
     matrix_flops: float
     """Floating point operations per second of a float32 matrix product."""
@@ -32,37 +33,34 @@ class MachineFloor:
     """Of a bfloat16 matrix product; None on a CPU."""
 
 
-def floor_of(device: torch.device) -> MachineFloor:
-    """Measure it; about three seconds."""
-    bf16 = matrix_rate(device, side=_BF16_SIDE, dtype=torch.bfloat16) if device.type == "cuda" else None
-    return MachineFloor(matrix_rate(device), copy_rate(device), bf16)
+def measure_roofline(device: torch.device) -> Roofline:
+    """Measure the rates of a device; takes about three seconds."""
+    bf16 = _matrix_rate(device, side=_BF16_SIDE, dtype=torch.bfloat16) if device.type == "cuda" else None
+    return Roofline(_matrix_rate(device), _copy_rate(device), bf16)
 
 
-def matrix_rate(
-    device: torch.device, *, side: int = 2048, seconds: float = 1.0, dtype: torch.dtype = torch.float32
-) -> float:
-    """Floating point operations per second of a matrix product: the best of a second's tries."""
+def _matrix_rate(device: torch.device, *, side: int = 2048, dtype: torch.dtype = torch.float32) -> float:
     left = torch.rand(side, side, device=device, dtype=dtype)
     right = torch.rand(side, side, device=device, dtype=dtype)
-    return 2 * side**3 / _best_seconds(lambda: torch.mm(left, right), device, seconds)
+    return 2 * side**3 / _shortest_seconds(lambda: torch.mm(left, right), device)
 
 
-def copy_rate(device: torch.device, *, seconds: float = 1.0) -> float:
-    """Bytes per second of copying a tensor, read and written together: the best of a second's tries."""
+def _copy_rate(device: torch.device) -> float:
     count = _COPIED_BYTES[device.type] // 4
     source, target = torch.zeros(count, device=device), torch.ones(count, device=device)
-    return 2 * 4 * count / _best_seconds(lambda: target.copy_(source), device, seconds)
+    return 2 * 4 * count / _shortest_seconds(lambda: target.copy_(source), device)
 
 
-def _best_seconds(run: Callable[[], object], device: torch.device, seconds: float) -> float:
-    best, until = float("inf"), time.perf_counter() + seconds
+def _shortest_seconds(run: Callable[[], object], device: torch.device) -> float:
+    """Repeat a function for a second and return its shortest time."""
+    best, until = float("inf"), time.perf_counter() + 1.0
     while time.perf_counter() < until:
-        best = min(best, timed(run, device))
+        best = min(best, time_call(run, device))
     return best
 
 
-def timed(run: Callable[[], object], device: torch.device) -> float:
-    """Seconds that something takes, until the device has done all of it."""
+def time_call(run: Callable[[], object], device: torch.device) -> float:
+    """Seconds that a function takes until the device has done all of its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     began = time.perf_counter()
@@ -72,8 +70,8 @@ def timed(run: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - began
 
 
-class Peak:
-    """Memory that something took; see `peak_memory`."""
+class PeakMemory:
+    """The result of `peak_memory`, available after the block."""
 
     gib: float | None = None
 
@@ -82,30 +80,31 @@ MEMORY_KINDS = {
     "cuda": "torch.cuda.max_memory_allocated, reset before each row",
     "cpu": "growth of the process's resident set at its peak; less than what is needed where memory was there already",
 }
-"""What `Peak.gib` is, by the device's type."""
+"""What `PeakMemory.gib` is, by the device's type; part of the report."""
 
 
 @contextmanager
-def peak_memory(device: torch.device) -> Iterator[Peak]:
-    """The most memory that the block takes: see `MEMORY_KINDS`. None where the system does not tell it."""
-    peak = Peak()
+def peak_memory(device: torch.device) -> Iterator[PeakMemory]:
+    """Measure the most memory that the block takes, as `MEMORY_KINDS` says; None if the system does not report it."""
+    peak = PeakMemory()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
         yield peak
         peak.gib = torch.cuda.max_memory_allocated(device) / 2**30
         return
-    give_back(device)
-    _forget_peak()
-    before = _resident_bytes()
+    release_memory(device)
+    with suppress(OSError), open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")  # resets the peak of the resident set: proc(5)
+    before = _status_bytes("VmRSS")
     yield peak
     after = _peak_bytes()
     if before is not None and after is not None:
         peak.gib = max(0, after - before) / 2**30
 
 
-def give_back(device: torch.device) -> None:
-    """Return to the system what torch and glibc keep of freed memory: taken again, it would not show as growth."""
+def release_memory(device: torch.device) -> None:
+    """Return the freed memory that torch and glibc cache to the system: reused, it would not show as growth."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -113,20 +112,10 @@ def give_back(device: torch.device) -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _forget_peak() -> None:
-    """Let Linux count the peak of the resident set anew (proc(5), clear_refs)."""
-    with suppress(OSError), open("/proc/self/clear_refs", "w", encoding="ascii") as file:
-        file.write("5")
-
-
-def _resident_bytes() -> int | None:
-    return _status_bytes("VmRSS")
-
-
 def _peak_bytes() -> int | None:
-    found = _status_bytes("VmHWM")
-    if found is not None:
-        return found
+    peak = _status_bytes("VmHWM")
+    if peak is not None:
+        return peak
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
 
@@ -139,32 +128,32 @@ def _status_bytes(field: str) -> int | None:
         return None
 
 
-def machine(device: torch.device) -> dict[str, Any]:
-    """What it is, as plain JSON."""
-    found: dict[str, Any] = {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "gpu": None,
-    }
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Describe processor, system and GPU in plain JSON values."""
+    gpu = None
     if device.type == "cuda":
-        about = torch.cuda.get_device_properties(device)
-        found["gpu"] = {
-            "name": about.name,
-            "memory_gib": about.total_memory / 2**30,
+        properties = torch.cuda.get_device_properties(device)
+        gpu = {
+            "name": properties.name,
+            "memory_gib": properties.total_memory / 2**30,
             "count": torch.cuda.device_count(),
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         }
-    return found
+    return {
+        "processor": _processor(),
+        "cores": local_cores(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "gpu": gpu,
+    }
 
 
-def precision(device: torch.device, *, maps: str = "float32") -> dict[str, Any]:
-    """In what numbers a frame is optimised, as plain JSON: torch lets cuDNN round what it multiplies to TF32.
+def describe_precision(device: torch.device, *, maps: str = "float32") -> dict[str, Any]:
+    """Describe the number formats of an optimisation in plain JSON values.
 
     Args:
-        maps: of the network's maps, `model.precision`; auto is float32.
+        maps: precision of the network's feature maps, `model.precision`; auto is float32.
     """
     return {
         "tensors": "float32",

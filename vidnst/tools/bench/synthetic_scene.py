@@ -1,6 +1,6 @@
-"""A clip of which the motion is known exactly: a texture that a camera pans, zooms and turns over, and a square on it.
+"""Synthetic clips with exactly known motion: a camera pans, zooms and turns over a texture, behind a moving square.
 
-Every frame is sampled from functions of the place, not from the frame before, so frames are exact at subpixel motion.
+Every frame is sampled from functions of the position, not from the frame before, so subpixel motion is exact.
 """
 
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-_AT_ONCE = 1 << 16
-"""Places drawn at once: all waves of a large picture together would take gigabytes."""
+_CHUNK = 1 << 16
+"""Positions drawn at once: all waves of a large picture together would take gigabytes."""
 
 
 class SceneTexture:
-    """A smooth picture without end, made of waves: three channels in [0, 1] at any place.
+    """An unbounded smooth texture of plane waves: three channels in [0, 1] at any position.
 
     Args:
-        seed: another seed gives another texture.
-        shortest_px, longest_px: wave lengths. Long waves lose little where they are sampled between pixels.
+        seed: of the waves.
+        shortest_px, longest_px: wave lengths. Long waves lose little when they are sampled between pixels.
     """
 
     def __init__(self, seed: int, *, shortest_px: float = 9.0, longest_px: float = 40.0, waves: int = 24) -> None:
@@ -31,10 +31,10 @@ class SceneTexture:
         self._height = 0.25 / np.sqrt(waves) * np.ones(waves)
 
     def __call__(self, x: Floats, y: Floats) -> Floats:
-        """Colours at the places `(...)`: `(..., 3)`."""
+        """Sample colours `(..., 3)` at positions `(...)` in pixels."""
         parts = [
-            self._part(x.reshape(-1)[first : first + _AT_ONCE], y.reshape(-1)[first : first + _AT_ONCE])
-            for first in range(0, x.size, _AT_ONCE)
+            self._part(x.reshape(-1)[first : first + _CHUNK], y.reshape(-1)[first : first + _CHUNK])
+            for first in range(0, x.size, _CHUNK)
         ]
         return np.concatenate([np.empty((0, 3)), *parts]).reshape(*x.shape, 3)
 
@@ -46,10 +46,10 @@ class SceneTexture:
 
 @dataclass(frozen=True)
 class MovingScene:
-    """Frames of a camera that moves over a texture, behind a square that moves by itself.
+    """Frames of a camera that moves over a texture, behind a square with a motion of its own.
 
-    Pixel p of frame t shows the place `centre + zoom^t R(turn t) (p - centre) + pan t` of the texture, unless the
-    square covers it, the corner of which is at `square + square_step t`.
+    Pixel p of frame t shows position `centre + zoom^t R(turn t) (p - centre) + pan t` of the texture, unless the
+    square covers it, whose corner is at `square + square_step t`.
     """
 
     count: int = 6
@@ -66,16 +66,16 @@ class MovingScene:
     seed: int = 0
 
     def frame(self, index: int) -> NDArray[np.float32]:
-        """`(height, width, 3)` float32 in [0, 1]."""
+        """Draw a frame, `(height, width, 3)` float32 in [0, 1]."""
         x, y = self._grid()
-        picture = SceneTexture(self.seed)(*self._place(index, x, y))
+        image = SceneTexture(self.seed)(*self._place(index, x, y))
         left, top = self._corner(index)
         inside = self._covered(index, x, y)
-        picture[inside] = SceneTexture(self.seed + 1)(x[inside] - left, y[inside] - top)
-        return picture.astype(np.float32)
+        image[inside] = SceneTexture(self.seed + 1)(x[inside] - left, y[inside] - top)
+        return image.astype(np.float32)
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
-        """`(height, width, 3)` uint8."""
+        """Draw a frame, `(height, width, 3)` uint8."""
         return np.rint(self.frame(index) * 255).astype(np.uint8)
 
     def _grid(self) -> tuple[Floats, Floats]:
@@ -100,3 +100,8 @@ class MovingScene:
         matrix, centre, pan = self._camera(index)
         place = (np.stack([x, y], axis=-1) - centre) @ matrix.T + centre + pan
         return place[..., 0], place[..., 1]
+
+
+def synthetic_style(side: int = 256) -> NDArray[np.uint8]:
+    """Draw a style picture `(side, side, 3)` uint8: a texture in few colours, with hard edges between them."""
+    return MovingScene(1, side, side, square_px=0, seed=7).pixels(0) // 64 * 85
