@@ -87,23 +87,23 @@ def pixels_row(size: str, *, backbone: str, evaluations: int, rounds: int, devic
     from vidnst.style.network.weights import load_features, resolve_weights
     from vidnst.style.stylizer import Stylizer
     from vidnst.style.tensors import from_pixels
-    from vidnst.tools.bench.frame_speed import bare_config, noise, parse_size
-    from vidnst.tools.bench.machine import give_back, peak_memory
+    from vidnst.tools.bench.frame_speed import noise_image, parse_size, single_scale_config
+    from vidnst.tools.bench.machine import peak_memory, release_memory
 
-    values = bare_config(backbone).model_dump(mode="json")
+    values = single_scale_config(backbone).model_dump(mode="json")
     values["model"] |= {"weights": "random"}
     if device == "cpu" and not CALM.keys() <= os.environ.keys():
         keep_freed_memory()  # as workers do
     config, on = RenderConfig.model_validate(values), torch.device(device)
     features = load_features(resolve_weights("random", backbone=backbone), last_layer(config), backbone=backbone)
-    stylizer = Stylizer(features, [(noise(256, 256, seed=1), 1.0)], config, device=on)
-    stylizer.stylize(from_pixels(noise(64, 64, seed=2), on), iterations=2, seed=0)  # kernels
+    stylizer = Stylizer(features, [(noise_image(256, 256, seed=1), 1.0)], config, device=on)
+    stylizer.stylize(from_pixels(noise_image(64, 64, seed=2), on), iterations=2, seed=0)  # kernels
     width, height = parse_size(size)
-    content = from_pixels(noise(height, width, seed=2), on)
+    content = from_pixels(noise_image(height, width, seed=2), on)
 
     def seconds(count: int) -> tuple[float, float]:
         """Of the processor and of the wall; on a GPU the first says nothing."""
-        give_back(on)
+        release_memory(on)
         began = time.process_time(), time.perf_counter()
         stylizer.stylize(content, iterations=count, seed=0)
         if on.type == "cuda":
@@ -131,9 +131,9 @@ def measure_pixels(asked: argparse.Namespace) -> dict[str, Any]:
 
     from vidnst.style.memory.footprint import estimate_footprint
     from vidnst.style.network.precision import resolve_precision
-    from vidnst.tools.bench.frame_speed import bare_config, parse_size
+    from vidnst.tools.bench.frame_speed import parse_size, single_scale_config
 
-    reckoned = estimate_footprint(resolve_precision(bare_config(asked.backbone), torch.device(asked.device)))
+    reckoned = estimate_footprint(resolve_precision(single_scale_config(asked.backbone), torch.device(asked.device)))
     rows: list[dict[str, Any]] = []
     for size in asked.size:
         if (needed := reckoned.bytes_at(*parse_size(size)) / 2**30) > asked.most_gib:
@@ -252,11 +252,11 @@ def frames_row(clip: str, style: str, *, frames: int, settings: Sequence[str]) -
 def measure_frames(asked: argparse.Namespace) -> dict[str, Any]:
     """Every length, with lines through them."""
     from vidnst.tools.bench.frame_speed import parse_size
-    from vidnst.tools.bench.full_renders import drawn_footage
+    from vidnst.tools.bench.full_renders import synthetic_clip
 
     rows: list[dict[str, Any]] = []
     for frames in asked.frames:
-        with drawn_footage(parse_size(asked.size[0]), frames=frames) as footage:
+        with synthetic_clip(parse_size(asked.size[0]), frames=frames) as footage:
             job = {"clip": str(footage.clip), "style": str(footage.style), "frames": frames, "settings": asked.set}
             rows.append(in_fresh_process({"kind": "frames", **job}))
         sys.stderr.write(f"{json.dumps(rows[-1])}\n")

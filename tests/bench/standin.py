@@ -36,7 +36,7 @@ from vidnst.farm.memory_fallback import MemoryLadder
 from vidnst.farm.workers import StyleWorker, StyleWorkerFactory
 from vidnst.frames import to_16_bits
 from vidnst.style.memory.modes import MemoryMode
-from vidnst.tools.bench.full_renders import drawn_footage
+from vidnst.tools.bench.full_renders import synthetic_clip
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     width, height = map(int, asked.size.split("x"))
     settings = [f"farm.executor={asked.executor}", f"farm.workers={asked.workers}", "model.backbone=slim", *asked.set]
     config = load_config(assignments=settings)
-    with drawn_footage((width, height), frames=asked.frames) as footage, tempfile.TemporaryDirectory() as folder:
+    with synthetic_clip((width, height), frames=asked.frames) as footage, tempfile.TemporaryDirectory() as folder:
         made = partial(SleepingFactory, seconds=asked.ms / 1000, log=Path(folder))
         marks = Marks()
         with (

@@ -312,7 +312,7 @@ def test_doctor_names_missing_parts_and_remedies(
     assert "--weights random" in checks["weights"]["remedy"]
     assert all(check["ok"] for name, check in checks.items() if name != "weights"), checks
     assert "--backbone slim" in checks["weights"]["remedy"]
-    assert "comes along" in checks["slim"]["found"]
+    assert "bundled" in checks["slim"]["found"]
     assert vidnst("doctor", "--weights", "random").status == 0
 
 

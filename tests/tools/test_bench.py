@@ -1,4 +1,4 @@
-"""The bench: what its numbers are of, and when one report may be put beside another."""
+"""The bench: its rows, its memory measurement, and the comparison of two reports."""
 
 import json
 from copy import deepcopy
@@ -15,32 +15,37 @@ from vidnst.errors import ConfigError
 from vidnst.style.network.backbones import BACKBONES
 from vidnst.style.network.random_filters import random_features
 from vidnst.tools.bench import time_to_loss
-from vidnst.tools.bench.compare_reports import check_comparable, compare, read_report
-from vidnst.tools.bench.machine import MachineFloor, floor_of, machine, peak_memory
+from vidnst.tools.bench.compare_reports import BenchReport, check_comparable, compare_reports, read_report
+from vidnst.tools.bench.machine import Roofline, describe_machine, measure_roofline, peak_memory
 
-SHIPPED = Path(__file__).parent / "bench" / "cpu-2-cores.json"
+SHIPPED = Path(__file__).resolve().parents[1] / "bench" / "cpu-2-cores-bfloat16.json"
 QUICK = ("--size", "64x48", "--iterations", "1", "--threads", "1", "--backbone", "slim")
 INLINE = ("--set", "farm.executor=inline", "--set", "farm.threads=1", "--set", "optimize.iterations=2")
 MEBIBYTE = 1 << 20
 
 
 @pytest.fixture(autouse=True)
-def _known_floor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measuring it takes seconds; tests/cli/test_cli.py does."""
-    monkeypatch.setattr("vidnst.tools.bench.report.floor_of", lambda device: MachineFloor(1e11, 1e10, None))
+def _known_roofline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measuring the rates takes seconds; tests/cli/test_cli.py does it."""
+    monkeypatch.setattr("vidnst.tools.bench.report.measure_roofline", lambda device: Roofline(1e11, 1e10, None))
 
 
 def bench(*arguments: object) -> Any:
-    said = CliRunner().invoke(app, ["bench", *map(str, arguments), "--json"])
-    if said.exception is not None and not isinstance(said.exception, SystemExit):
-        raise said.exception
-    assert said.exit_code == 0, said.output
-    return json.loads(said.stdout)
+    result = CliRunner().invoke(app, ["bench", *map(str, arguments), "--json"])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
 
 
 def report(**changes: Any) -> dict[str, Any]:
-    """A report as the shipped one is, changed."""
-    return json.loads(SHIPPED.read_text()) | changes
+    """The shipped report with changes."""
+    loaded: dict[str, Any] = json.loads(SHIPPED.read_text())
+    return loaded | changes
+
+
+def compare(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    return compare_reports(BenchReport.model_validate(old), new, name="old.json")
 
 
 def row_of(found: dict[str, Any], what: str) -> dict[str, Any]:
@@ -48,15 +53,13 @@ def row_of(found: dict[str, Any], what: str) -> dict[str, Any]:
     return dict(row)
 
 
-def test_whole_renders_are_timed_by_stage_and_leave_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_renders_are_timed_by_stage_and_leave_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    told = bench(*QUICK, "--preset", "draft", "--workers", "1,2", "--frames", 4, *INLINE)
-    (preset,) = told["presets"]
+    first = bench(*QUICK, "--preset", "draft", "--workers", "1,2", "--frames", 4, *INLINE)
+    (preset,) = first["presets"]
     assert (preset["preset"], preset["size"], preset["frames"], preset["backbone"]) == ("draft", "64x48", 4, "slim")
-    assert [row["workers"] for row in told["workers"]] == [1, 2]
-    for row in (preset, *told["workers"]):
+    assert [row["workers"] for row in first["workers"]] == [1, 2]
+    for row in (preset, *first["workers"]):
         assert sum(row["seconds"].values()) == pytest.approx(row["seconds_in_all"])
         assert row["frames_per_second"] == pytest.approx(4 / row["seconds_in_all"])
         assert row["share_not_stylizing"] == pytest.approx(1 - row["seconds"]["stylizing"] / row["seconds_in_all"])
@@ -66,28 +69,28 @@ def test_whole_renders_are_timed_by_stage_and_leave_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_report_tells_the_machine_its_floor_and_memory_and_compares_with_itself_as_written(tmp_path: Path) -> None:
-    told = bench(*QUICK, "-o", tmp_path / "then.json")
-    assert told["machine"]["cores"] >= 1
-    assert told["precision"]["tensors"] == "float32"
-    assert (told["matrix_gflops"], told["copy_gbytes_per_second"]) == (100, 10)
-    assert told["rows"][0]["share_of_matrix_rate"] == pytest.approx(
-        told["rows"][0]["gflop_per_iteration"] / 100 / told["rows"][0]["seconds_per_iteration"]
+def test_report_is_complete_and_compares_with_itself(tmp_path: Path) -> None:
+    first = bench(*QUICK, "-o", tmp_path / "then.json")
+    assert first["machine"]["cores"] >= 1
+    assert first["precision"]["tensors"] == "float32"
+    assert (first["matrix_gflops"], first["copy_gbytes_per_second"]) == (100, 10)
+    assert first["rows"][0]["share_of_matrix_rate"] == pytest.approx(
+        first["rows"][0]["gflop_per_iteration"] / 100 / first["rows"][0]["seconds_per_iteration"]
     )
-    assert "memory_kind" in told
-    assert told["rows"][0]["memory_gib"] is None or told["rows"][0]["memory_gib"] >= 0
-    again = bench("--iterations", 1, "--threads", 1, "--backbone", "slim", "--compare", tmp_path / "then.json")
-    assert [row["size"] for row in again["rows"]] == ["64x48"]
-    compared = again["compared"]
+    assert "memory_kind" in first
+    assert first["rows"][0]["memory_gib"] is None or first["rows"][0]["memory_gib"] >= 0
+    second = bench("--iterations", 1, "--threads", 1, "--backbone", "slim", "--compare", tmp_path / "then.json")
+    assert [row["size"] for row in second["rows"]] == ["64x48"]
+    compared = second["compared"]
     assert compared["same_machine"]
     row = row_of(compared, "64x48, s/iteration")
     assert row["ratio"] == pytest.approx(
-        again["rows"][0]["seconds_per_iteration"] / told["rows"][0]["seconds_per_iteration"]
+        second["rows"][0]["seconds_per_iteration"] / first["rows"][0]["seconds_per_iteration"]
     )
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets a peak")
-def test_memory_is_that_of_the_block_not_of_what_came_before() -> None:
+def test_peak_memory_is_that_of_the_block() -> None:
     np.ones(256 * MEBIBYTE, np.uint8)
     with peak_memory(torch.device("cpu")) as peak:
         np.ones(64 * MEBIBYTE, np.uint8)
@@ -95,53 +98,53 @@ def test_memory_is_that_of_the_block_not_of_what_came_before() -> None:
     assert 0.9 * 64 < peak.gib * 1024 < 128
 
 
-def test_a_verdict_is_given_beyond_noise_only() -> None:
+def test_verdict_needs_more_than_noise() -> None:
     old = report()
     new = deepcopy(old)
-    new["rows"][0]["seconds_per_iteration"] *= 1.04
+    new["rows"][0]["seconds_per_iteration"] *= 1.02
     new["rows"][1]["seconds_per_iteration"] *= 0.5
-    found = compare(old, new, name="old.json")
+    found = compare(old, new)
     assert row_of(found, "256x144, s/iteration")["verdict"] == "same within noise"
     assert row_of(found, "640x360, s/iteration")["verdict"] == "faster"
-    assert row_of(compare(new, old, name="new.json"), "640x360, s/iteration")["verdict"] == "slower"
+    assert row_of(compare(new, old), "640x360, s/iteration")["verdict"] == "slower"
     new["rows"][1]["spread"] = 1.5
-    assert row_of(compare(old, new, name="old.json"), "640x360, s/iteration")["verdict"] == "same within noise"
+    assert row_of(compare(old, new), "640x360, s/iteration")["verdict"] == "same within noise"
 
 
-def test_frames_per_second_are_faster_when_they_are_more() -> None:
+def test_more_frames_per_second_are_faster() -> None:
     render = {"preset": "draft", "size": "64x48", "frames": 4, "frames_per_second": 2.0, "workers": 2}
     old, new = (report(presets=[render | {"frames_per_second": rate}]) for rate in (2.0, 4.0))
-    found = row_of(compare(old, new, name="old.json"), "draft 64x48, 4 frames, frames/s")
+    found = row_of(compare(old, new), "draft 64x48, 4 frames, frames/s")
     assert (found["verdict"], found["ratio"]) == ("faster", 2.0)
     other = report(presets=[render | {"frames": 8}])
-    assert compare(old, other, name="old.json")["only_then"] == ["draft 64x48, 4 frames, frames/s"]
+    assert compare(old, other)["only_then"] == ["draft 64x48, 4 frames, frames/s"]
 
 
-def test_of_another_machine_only_ratios_to_the_floor_count() -> None:
+def test_other_machine_is_judged_by_scaled_ratios() -> None:
     old = report()
     new = report(device="another", matrix_gflops=10 * old["matrix_gflops"])
     for row in new["rows"]:
         row["seconds_per_iteration"] /= 5
-    found = compare(old, new, name="old.json")
+    found = compare(old, new)
     assert not found["same_machine"]
     assert any("another machine" in note for note in found["notes"])
     row = row_of(found, "256x144, s/iteration")
     assert (row["ratio"], row["ratio_to_floor"]) == (pytest.approx(0.2), pytest.approx(2.0))
     assert row["verdict"] == "slower"
-    assert not compare(old, report(threads=1), name="old.json")["same_machine"]
+    assert not compare(old, report(threads=1))["same_machine"]
 
 
-def test_where_the_floor_differs_on_one_machine_both_ratios_have_to_agree() -> None:
+def test_busy_machine_needs_both_ratios_to_agree() -> None:
     old = report()
     busy = report(matrix_gflops=old["matrix_gflops"] / 2)
     for row in busy["rows"]:
         row["seconds_per_iteration"] *= 2
-    found = compare(old, busy, name="old.json")
+    found = compare(old, busy)
     assert {row["verdict"] for row in found["rows"]} == {"same within noise"}
     assert any("something else was at work" in note for note in found["notes"])
 
 
-def test_what_cannot_be_compared_is_refused_before_anything_is_timed(tmp_path: Path) -> None:
+def test_incomparable_reports_are_refused_before_timing(tmp_path: Path) -> None:
     broken = {
         "no.json": "no JSON",
         "list.json": "[]",
@@ -166,10 +169,10 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_timed(tmp_path: P
             bench(*QUICK, *options)
 
 
-def test_the_loss_of_plain_adam_is_reached_where_the_row_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(time_to_loss._PLAIN, "iterations", 5)
+def test_time_to_loss_row_reaches_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(time_to_loss._REFERENCE, "iterations", 5)
     features = random_features("relu5_1", seed=0, backbone=BACKBONES["slim"])
-    found = time_to_loss.reach_row(features, torch.device("cpu"), (64, 48), backbone="slim")
+    found = time_to_loss.measure_time_to_loss(features, torch.device("cpu"), (64, 48), backbone="slim")
     assert found["reference"]["evaluations"] == 5
     reached = found["reached"]
     assert reached is not None
@@ -180,13 +183,13 @@ def test_the_loss_of_plain_adam_is_reached_where_the_row_says(monkeypatch: pytes
 
 
 @pytest.mark.cuda
-def test_a_gpu_tells_its_floor_and_the_memory_of_each_block_alone() -> None:
+def test_gpu_rates_and_peak_memory() -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs an NVIDIA GPU")
     device = torch.device("cuda")
-    floor = floor_of(device)
-    assert floor.bf16_flops is not None
-    assert floor.bf16_flops > floor.matrix_flops
+    roofline = measure_roofline(device)
+    assert roofline.bf16_flops is not None
+    assert roofline.bf16_flops > roofline.matrix_flops
     peaks = []
     for count in (64 * MEBIBYTE, 16 * MEBIBYTE):
         with peak_memory(device) as peak:
@@ -195,4 +198,4 @@ def test_a_gpu_tells_its_floor_and_the_memory_of_each_block_alone() -> None:
     assert peaks[0] is not None
     assert peaks[1] is not None
     assert peaks[0] - peaks[1] == pytest.approx(48 / 1024, rel=0.1)
-    assert machine(device)["gpu"]["count"] >= 1
+    assert describe_machine(device)["gpu"]["count"] >= 1

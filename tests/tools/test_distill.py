@@ -1,4 +1,4 @@
-"""`vidnst distill` from pictures to a file, and what ships: a network that needs no download."""
+"""`vidnst distill` from images to a weights file, and the bundled student network."""
 
 import json
 import re
@@ -23,7 +23,7 @@ from vidnst.style.network.random_filters import random_features
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import SLIM_FILE, load_features, resolve_weights, verify_weights
 from vidnst.style.stylizer import stylize
-from vidnst.tools.distill import DistillRequest, distill, gather
+from vidnst.tools.distill import DistillRequest, distill, read_images
 from vidnst.weights_file import read_metadata, weights_fingerprint
 
 SETTINGS = DistillSettings(learn_to="relu1_2", steps=5, fresh=2, painted=1, crop_px=16)
@@ -55,7 +55,7 @@ def ask(tmp_path: Path) -> Callable[..., DistillRequest]:
     return request
 
 
-def test_a_file_comes_out_that_says_how_it_came_about(ask: Callable[..., DistillRequest]) -> None:
+def test_weights_file_and_card_name_their_origin(ask: Callable[..., DistillRequest]) -> None:
     seen: list[Event] = []
     request = ask()
     report = distill(request, on_event=seen.append)
@@ -77,7 +77,7 @@ def test_a_file_comes_out_that_says_how_it_came_about(ask: Callable[..., Distill
     assert "Nothing was held out" in request.output.with_name("other.md").read_text("utf-8")
 
 
-def test_a_stopped_student_goes_on_to_the_same_bytes(ask: Callable[..., DistillRequest], tmp_path: Path) -> None:
+def test_resume_gives_the_same_bytes(ask: Callable[..., DistillRequest], tmp_path: Path) -> None:
     whole = distill(ask(output=tmp_path / "whole.safetensors"))
     asked = 0
 
@@ -94,7 +94,7 @@ def test_a_stopped_student_goes_on_to_the_same_bytes(ask: Callable[..., DistillR
     assert (tmp_path / "out.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
 
 
-def test_a_checkpoint_of_another_student_is_refused(ask: Callable[..., DistillRequest]) -> None:
+def test_checkpoint_of_another_student_is_refused(ask: Callable[..., DistillRequest]) -> None:
     distill(ask())
     other = DistillSettings(learn_to="relu1_2", steps=5, fresh=2, painted=1, crop_px=16, seed=1)
     with pytest.raises(RunError, match=r"another student: other settings; .*--restart"):
@@ -104,7 +104,7 @@ def test_a_checkpoint_of_another_student_is_refused(ask: Callable[..., DistillRe
     distill(ask(settings=other), restart=True)
 
 
-def test_mistakes_are_named(ask: Callable[..., DistillRequest], tmp_path: Path) -> None:
+def test_invalid_requests_are_refused(ask: Callable[..., DistillRequest], tmp_path: Path) -> None:
     cases: tuple[tuple[dict[str, Any], type[VidnstError], str], ...] = (
         ({"output": tmp_path / "out.pth"}, OutputError, "safetensors"),
         ({"output": tmp_path / "none" / "out.safetensors"}, OutputError, "none"),
@@ -117,14 +117,14 @@ def test_mistakes_are_named(ask: Callable[..., DistillRequest], tmp_path: Path) 
             distill(ask(**changes))
 
 
-def test_clips_give_frames_from_all_over(ask: Callable[..., DistillRequest]) -> None:
+def test_clips_give_evenly_spread_frames(ask: Callable[..., DistillRequest]) -> None:
     clip = Path(__file__).resolve().parents[2] / "samples" / "timelapse.mp4"
-    kept, held = gather(ask(images=(str(clip),), held_out=(), clip_frames=3))
-    assert [one.name for one in kept] == ["timelapse.mp4:14", "timelapse.mp4:42", "timelapse.mp4:70"]
-    assert held == []
+    training, held_out = read_images(ask(images=(str(clip),), held_out=(), clip_frames=3))
+    assert [one.name for one in training] == ["timelapse.mp4:14", "timelapse.mp4:42", "timelapse.mp4:70"]
+    assert held_out == []
 
 
-def test_what_ships_is_small_half_and_says_where_it_comes_from() -> None:
+def test_bundled_file_is_small_half_and_documented() -> None:
     assert SLIM_FILE.stat().st_size < 3_000_000
     with safe_open(SLIM_FILE, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -143,7 +143,7 @@ def test_what_ships_is_small_half_and_says_where_it_comes_from() -> None:
     assert likeness["relu3_1"] > 0.6
 
 
-def test_the_card_is_about_what_ships() -> None:
+def test_card_matches_bundled_file() -> None:
     card = SLIM_FILE.with_suffix(".md").read_text("utf-8")
     notes, report = read_metadata(SLIM_FILE), verify_weights(SLIM_FILE, backbone="slim")
     for text in (report.fingerprint, notes["teacher"], notes["command"], "CC BY 4.0"):
@@ -153,7 +153,7 @@ def test_the_card_is_about_what_ships() -> None:
 
 
 @pytest.mark.parametrize("preset", preset_names())
-def test_every_preset_works_with_what_ships(preset: str) -> None:
+def test_every_preset_works_with_slim(preset: str) -> None:
     config = load_config(preset=preset, options={"model.backbone": "slim"})
     features = load_features(resolve_weights(None, backbone="slim"), last_layer(config), backbone="slim")
     layers = {*config.losses.style_layers, *config.losses.content_layers}
@@ -162,14 +162,14 @@ def test_every_preset_works_with_what_ships(preset: str) -> None:
     assert all(float(found.mean()) > 0.1 for found in maps.values())
 
 
-def test_the_draft_takes_slim_and_the_others_vgg19() -> None:
+def test_only_draft_uses_slim() -> None:
     assert {name: load_config(preset=name).model.backbone for name in preset_names()} == {
         **dict.fromkeys(preset_names(), "vgg19"),
         "draft": "slim",
     }
 
 
-def test_slim_stylizes_without_any_file_or_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_slim_needs_no_download(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("VIDNST_WEIGHTS", str(tmp_path / "gone.pth"))  # VGG19's, and none of slim's business
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("asked the network"))
@@ -180,7 +180,7 @@ def test_slim_stylizes_without_any_file_or_network(monkeypatch: pytest.MonkeyPat
     assert not list(tmp_path.iterdir())
 
 
-def test_files_of_the_other_backbone_are_refused_with_the_way_on(tmp_path: Path) -> None:
+def test_weights_of_other_backbone_are_refused(tmp_path: Path) -> None:
     full = tmp_path / "full.safetensors"
     save_file(random_features("relu2_1"), full)
     with pytest.raises(WeightsError, match=r"full\.safetensors belongs to another network.*--backbone vgg19"):
@@ -191,7 +191,7 @@ def test_files_of_the_other_backbone_are_refused_with_the_way_on(tmp_path: Path)
         resolve_weights(str(tmp_path / "gone.pth"), backbone="slim")
 
 
-def test_random_filters_come_in_both_sizes() -> None:
+def test_random_filters_exist_for_both_backbones() -> None:
     assert load_features("random", "relu1_1", backbone="slim")["features.0.weight"].shape == (16, 3, 3, 3)
     assert load_features("random", "relu1_1")["features.0.weight"].shape == (64, 3, 3, 3)
     assert verify_weights("random", backbone="slim").deepest_layer == "relu5_1"

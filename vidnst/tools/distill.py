@@ -1,4 +1,4 @@
-"""Teaching slim: pictures and clips are read, a student learns from a teacher, a file with a card comes out."""
+"""Distills slim from VGG19: reads the training images, trains the student, and writes its weights and a model card."""
 
 import dataclasses
 import fnmatch
@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from vidnst.atomic_write import write_atomically, write_bytes_atomically
 from vidnst.errors import CancelledError, OutputError, RunError
 from vidnst.events import Cancelled, LessonDone, OnEvent, Stage, ignore
-from vidnst.frames import Pixels
+from vidnst.frames import Pixels, spread_over
 from vidnst.media.images import list_images
 from vidnst.media.input.frame_reader import FrameReader, fit_size
 from vidnst.media.input.probe import probe
@@ -27,12 +27,12 @@ from vidnst.style.network.weights import Features, WeightsReport, load_features,
 from vidnst.weights_file import open_weights, read_metadata, weights_fingerprint
 
 _LONGEST_SIDE_PX = 1280
-"""Larger pictures are made smaller as they are read."""
+"""Larger images are scaled down as they are read."""
 _CHECKPOINT_STEPS = 200
-_LARGEST_CHECKPOINT = 2**28
-_AFRESH = "start afresh with --restart, or give another -o"
+_MAX_CHECKPOINT_BYTES = 2**28
+_RESTART_REMEDY = "start over with --restart, or give another -o"
 _AVERAGED_CROPS = 64
-"""Over which mean activations are taken in the end."""
+"""Crops over which the exported filters' mean activations are taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +44,21 @@ class DistillRequest:
     images: tuple[str, ...]
     """Folders, globs, pictures and clips."""
     output: Path
-    """A file of safetensors; its card comes to lie beside it as Markdown."""
+    """A safetensors file; its model card is written next to it as Markdown."""
     settings: DistillSettings
     held_out: tuple[str, ...] = ()
-    """Patterns of the names of pictures that are not learned from: the student is judged by them."""
+    """Patterns of file names that the student is not trained on but evaluated with."""
     clip_frames: int = 8
-    """Frames that are taken from each clip, evenly spread."""
+    """Number of evenly spread frames taken from each clip."""
     threads: int | None = None
     """Of torch; None leaves them as they are. Rounding depends on their number."""
     command: str = ""
-    """How it was asked for: goes into the card."""
+    """The command line, for the model card."""
 
 
 @dataclass(frozen=True, slots=True)
-class Specimen:
-    """A picture to learn from, or to be judged by."""
+class NamedImage:
+    """An image to train on or to evaluate with."""
 
     name: str
     pixels: Pixels
@@ -71,34 +71,34 @@ def distill(
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
 ) -> WeightsReport:
-    """Teach slim and write its file; goes on from the checkpoint beside it, to the same bytes.
+    """Train slim and write its weights file; resumes from the checkpoint next to it, to the same bytes.
 
     Raises:
-        VidnstError: a picture, the teacher or the output cannot be used, or the checkpoint is of another student.
-        CancelledError: `cancelled` said so; the same request goes on.
+        VidnstError: an image, the teacher or the output cannot be used, or the checkpoint is of another student.
+        CancelledError: `cancelled` returned True; the same request resumes.
     """
     _check_output(request.output)
     if request.threads is not None:
         torch.set_num_threads(request.threads)
-    learned_from, held_out = gather(request, on_event)
+    training, held_out = read_images(request, on_event)
     settings = request.settings
-    found = resolve_weights(request.teacher)
-    teacher = load_features(found, settings.learn_to)
-    crops = Crops([one.pixels for one in learned_from], side_px=settings.crop_px, seed=settings.seed)
-    work = Distillation(teacher, crops, settings)
-    marks = _marks(request, teacher, learned_from)
+    weights = resolve_weights(request.teacher)
+    teacher = load_features(weights, settings.learn_to)
+    crops = Crops([image.pixels for image in training], side_px=settings.crop_px, seed=settings.seed)
+    distillation = Distillation(teacher, crops, settings)
+    notes = _checkpoint_notes(request, teacher, training)
     checkpoint = request.output.with_suffix(".checkpoint.safetensors")
     if checkpoint.exists() and not restart:
-        _restore(work, checkpoint, marks)
-    _teach(work, checkpoint, marks, on_event, cancelled or (lambda: False))
-    like = head_correlations(work.student, work.teacher, [one.pixels for one in held_out])
-    features = slim_features(work.student, crops.batch(0, _AVERAGED_CROPS), seed=settings.seed)
+        _restore(distillation, checkpoint, notes)
+    _train(distillation, checkpoint, notes, on_event, cancelled or (lambda: False))
+    correlations = head_correlations(distillation.student, distillation.teacher, [image.pixels for image in held_out])
+    features = slim_features(distillation.student, crops.batch(0, _AVERAGED_CROPS), seed=settings.seed)
     card = {
-        **marks,
-        "teacher_file": Path(found).name,
-        "learned_from": f"{len(learned_from)} pictures: {', '.join(one.name for one in learned_from)}",
-        "held_out": ", ".join(one.name for one in held_out) or "none",
-        "likeness": json.dumps({name: round(value, 4) for name, value in like.items()}),
+        **notes,
+        "teacher_file": Path(weights).name,
+        "learned_from": f"{len(training)} pictures: {', '.join(image.name for image in training)}",
+        "held_out": ", ".join(image.name for image in held_out) or "none",
+        "likeness": json.dumps({name: round(value, 4) for name, value in correlations.items()}),
         "command": request.command,
     }
     write_bytes_atomically(request.output, to_safetensors(features, card))
@@ -108,46 +108,45 @@ def distill(
     return report
 
 
-def gather(request: DistillRequest, on_event: OnEvent = ignore) -> tuple[list[Specimen], list[Specimen]]:
-    """The pictures to learn from, and those that are held out.
+def read_images(request: DistillRequest, on_event: OnEvent = ignore) -> tuple[list[NamedImage], list[NamedImage]]:
+    """Read the images to train on, and those that are held out.
 
     Raises:
         SourceError: one of them cannot be read.
     """
     files = [path for text in request.images for path in list_images(text) or (Path(text).expanduser(),)]
-    kept: list[Specimen] = []
-    held: list[Specimen] = []
+    training: list[NamedImage] = []
+    held_out: list[NamedImage] = []
     for number, path in enumerate(files):
         on_event(Stage("reading", number, len(files)))
-        out = any(fnmatch.fnmatch(path.name, pattern) for pattern in request.held_out)
-        (held if out else kept).extend(_specimens(path, request.clip_frames))
+        is_held_out = any(fnmatch.fnmatch(path.name, pattern) for pattern in request.held_out)
+        (held_out if is_held_out else training).extend(_read_file(path, request.clip_frames))
     on_event(Stage("reading", len(files), len(files)))
-    return kept, held
+    return training, held_out
 
 
-def _specimens(path: Path, clip_frames: int) -> list[Specimen]:
+def _read_file(path: Path, clip_frames: int) -> list[NamedImage]:
     clip = probe(path)
     reader = FrameReader(clip, size=fit_size(clip.width, clip.height, _LONGEST_SIDE_PX), on_bad_frame="repeat")
     if clip.frame_count == 1:
-        return [Specimen(path.name, reader.read(0).pixels)]
-    count = min(clip_frames, clip.frame_count)
-    indices = [(2 * index + 1) * clip.frame_count // (2 * count) for index in range(count)]
-    return [Specimen(f"{path.name}:{index}", reader.read(index).pixels) for index in indices]
+        return [NamedImage(path.name, reader.read(0).pixels)]
+    indices = spread_over(0, clip.frame_count, clip_frames)
+    return [NamedImage(f"{path.name}:{index}", reader.read(index).pixels) for index in indices]
 
 
 def _check_output(output: Path) -> None:
     if output.suffix != ".safetensors":
         raise OutputError(f"{output} does not end in .safetensors", "give such a name with -o")
     if not output.absolute().parent.is_dir():
-        raise OutputError(f"there is no folder {output.parent} to write {output.name} into", "make it")
+        raise OutputError(f"there is no folder {output.parent} to write {output.name} into", "make it first")
 
 
-def _marks(request: DistillRequest, teacher: Features, pictures: Sequence[Specimen]) -> dict[str, str]:
-    """What decides the student's bytes, as texts."""
+def _checkpoint_notes(request: DistillRequest, teacher: Features, images: Sequence[NamedImage]) -> dict[str, str]:
+    """Everything that decides the student's bytes, as texts for the metadata of a safetensors file."""
     digest = hashlib.sha256()
-    for picture in pictures:
-        digest.update(f"{picture.pixels.shape}{picture.pixels.dtype}".encode())
-        digest.update(picture.pixels.tobytes())
+    for image in images:
+        digest.update(f"{image.pixels.shape}{image.pixels.dtype}".encode())
+        digest.update(image.pixels.tobytes())
     return {
         "teacher": weights_fingerprint(teacher),
         "pictures": digest.hexdigest(),
@@ -156,30 +155,36 @@ def _marks(request: DistillRequest, teacher: Features, pictures: Sequence[Specim
     }
 
 
-def _restore(work: Distillation, checkpoint: Path, marks: dict[str, str]) -> None:
-    with open_weights(checkpoint, network="student", max_bytes=_LARGEST_CHECKPOINT, remedy=_AFRESH) as tensors:
+def _restore(distillation: Distillation, checkpoint: Path, notes: dict[str, str]) -> None:
+    with open_weights(
+        checkpoint, network="student", max_bytes=_MAX_CHECKPOINT_BYTES, remedy=_RESTART_REMEDY
+    ) as tensors:
         state = dict(tensors)
-    notes = read_metadata(checkpoint)
-    others = [name for name, mark in marks.items() if notes.get(name) != mark]
-    if others:
-        raise RunError(f"the checkpoint {checkpoint} is of another student: other {', '.join(others)}", _AFRESH)
-    work.restore(state)
+    saved_notes = read_metadata(checkpoint)
+    differing = [name for name, note in notes.items() if saved_notes.get(name) != note]
+    if differing:
+        raise RunError(
+            f"the checkpoint {checkpoint} is of another student: other {', '.join(differing)}", _RESTART_REMEDY
+        )
+    distillation.restore(state)
 
 
-def _teach(
-    work: Distillation, checkpoint: Path, marks: dict[str, str], on_event: OnEvent, cancelled: Cancelled
+def _train(
+    distillation: Distillation, checkpoint: Path, notes: dict[str, str], on_event: OnEvent, cancelled: Cancelled
 ) -> None:
-    began, before, steps = time.monotonic(), work.step, work.settings.steps
-    while work.step < steps:
+    began, first, steps = time.monotonic(), distillation.step, distillation.settings.steps
+    while distillation.step < steps:
         if cancelled():
-            _keep(work, checkpoint, marks)
-            raise CancelledError(f"stopped after {work.step} of {steps} steps", "give the same command to go on")
-        lesson = work.advance()
+            _save(distillation, checkpoint, notes)
+            raise CancelledError(
+                f"stopped after {distillation.step} of {steps} steps", "give the same command to resume"
+            )
+        lesson = distillation.advance()
         seconds = time.monotonic() - began
-        on_event(LessonDone(lesson.step, steps, lesson.loss, lesson.errors, seconds, before))
+        on_event(LessonDone(lesson.step, steps, lesson.loss, lesson.errors, seconds, first))
         if lesson.step % _CHECKPOINT_STEPS == 0 or lesson.step == steps:
-            _keep(work, checkpoint, marks)
+            _save(distillation, checkpoint, notes)
 
 
-def _keep(work: Distillation, checkpoint: Path, marks: dict[str, str]) -> None:
-    write_atomically(checkpoint, lambda part: save_file(work.state(), part, metadata=marks))
+def _save(distillation: Distillation, checkpoint: Path, notes: dict[str, str]) -> None:
+    write_atomically(checkpoint, lambda part: save_file(distillation.state(), part, metadata=notes))

@@ -1,4 +1,7 @@
-"""Is this machine ready: each part ok, or what to do about it."""
+"""Checks that this machine can render: each part is ok, or the check says what to do.
+
+Each check imports what it looks at, so that a broken package fails its own check and no other.
+"""
 
 import importlib
 import importlib.metadata
@@ -11,49 +14,49 @@ from dataclasses import dataclass
 from vidnst.errors import VidnstError
 
 _MINIMUM_PYTHON = (3, 11)
-_WANTED_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "gif", "libwebp_anim", "apng")
+_USED_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "gif", "libwebp_anim", "apng")
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the doctor's report."""
+    """The result of one check."""
 
     name: str
     ok: bool
     found: str
     remedy: str = ""
-    """What to do where it is not ok; a hint where it is."""
+    """What to do if it is not ok."""
 
 
 def checks(weights: str | None = None, *, raft: bool = False) -> Iterator[Check]:
-    """Look at everything that a render needs, one part after the other.
+    """Check everything that a render needs, one part after the other.
 
     Args:
         weights: of VGG19, as for a render.
         raft: whether RAFT's weights are needed, too.
     """
-    for name, look in (
+    for name, check in (
         ("python", _python),
         ("torch", _torch),
         ("gpu", _gpu),
-        ("opencv", lambda: _package("opencv", "cv2", "opencv-python")),
+        ("opencv", _opencv),
         ("ffmpeg", _ffmpeg),
         ("encoders", _encoders),
         ("ray", _ray),
         ("weights", lambda: _weights(weights)),
         ("slim", _slim),
     ):
-        yield _guarded(name, look)
+        yield _run_check(name, check)
     if raft:
-        yield _guarded("raft", _raft_weights)
+        yield _run_check("raft", _raft_weights)
 
 
-def _guarded(name: str, look: Callable[[], Check]) -> Check:
+def _run_check(name: str, check: Callable[[], Check]) -> Check:
     try:
-        return look()
+        return check()
     except VidnstError as error:
         return Check(name, False, error.what, error.remedy)
-    except Exception as error:  # a broken installation may raise anything; the doctor must go on
+    except Exception as error:  # a broken installation may raise anything
         return Check(name, False, f"{type(error).__name__}: {error}", "reinstall with `pip install vidnst`")
 
 
@@ -63,9 +66,9 @@ def _python() -> Check:
     return Check("python", ok, f"{platform.python_version()} on {platform.system()} {platform.machine()}", remedy)
 
 
-def _package(name: str, module: str, distribution: str) -> Check:
-    importlib.import_module(module)
-    return Check(name, True, importlib.metadata.version(distribution))
+def _opencv() -> Check:
+    importlib.import_module("cv2")
+    return Check("opencv", True, importlib.metadata.version("opencv-python"))
 
 
 def _torch() -> Check:
@@ -100,13 +103,13 @@ def _ffmpeg() -> Check:
 def _encoders() -> Check:
     from vidnst.media import ffmpeg
 
-    there = ffmpeg.encoders()
-    missing = [name for name in _WANTED_ENCODERS if name not in there]
+    available = ffmpeg.encoders()
+    missing = [name for name in _USED_ENCODERS if name not in available]
     if missing:
-        remedy = "unset IMAGEIO_FFMPEG_EXE to use the one that comes along, or use other codecs"
+        remedy = "unset IMAGEIO_FFMPEG_EXE to use the bundled ffmpeg, or use other codecs"
         return Check("encoders", False, f"missing {', '.join(missing)}", remedy)
-    hardware = sorted(name for name in there if name.endswith(("_nvenc", "_vaapi", "_qsv", "_videotoolbox")))
-    return Check("encoders", True, f"{', '.join(_WANTED_ENCODERS)}; hardware: {', '.join(hardware) or 'none'}")
+    hardware = sorted(name for name in available if name.endswith(("_nvenc", "_vaapi", "_qsv", "_videotoolbox")))
+    return Check("encoders", True, f"{', '.join(_USED_ENCODERS)}; hardware: {', '.join(hardware) or 'none'}")
 
 
 def _ray() -> Check:
@@ -125,7 +128,7 @@ def _slim() -> Check:
     from vidnst.style.network.weights import resolve_weights, verify_weights
 
     report = verify_weights(resolve_weights(None, backbone="slim"), backbone="slim")
-    return Check("slim", True, f"comes along, {report.fingerprint[:12]} (--backbone slim, --preset draft)")
+    return Check("slim", True, f"bundled, {report.fingerprint[:12]} (--backbone slim, --preset draft)")
 
 
 def _raft_weights() -> Check:

@@ -86,9 +86,9 @@ def preset_config(
 def time_render(clip: BenchClip, name: str, config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, Any]:
     """Render the clip once and time the stages; the row is in plain JSON values.
 
-    `seconds` are wall time: `startup` until workers are ready (probing, shots, weights, starting Ray), `stylizing` until
-    the last node, including flow, waiting and storing, then `encoding`, `measuring` and all `other`. `workers_busy` is
-    the share of the stylizing workers' time in which they worked on nodes.
+    `seconds` are wall time: `startup` until workers are ready (probing, shots, weights, starting Ray), `stylizing`
+    until the last node, including flow, waiting and storing, then `encoding`, `measuring` and all `other`.
+    `workers_busy` is the share of the stylizing workers' time in which they worked on nodes.
     """
     width, height = clip.size
     output = clip.folder / f"{name}-{config.farm.workers}.mp4"
