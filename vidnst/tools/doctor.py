@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vidnst.errors import VidnstError
+from vidnst.formatting import format_gibibytes
 
 _MINIMUM_PYTHON = (3, 11)
 _USED_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "gif", "libwebp_anim", "apng")
@@ -90,7 +91,7 @@ def _gpu() -> Check:
     cards = []
     for index in range(torch.cuda.device_count()):
         card = torch.cuda.get_device_properties(index)
-        cards.append(f"{card.name} ({card.total_memory / 2**30:.0f} GiB)")
+        cards.append(f"{card.name} ({format_gibibytes(card.total_memory, decimals=0)})")
     return Check("gpu", True, ", ".join(cards))
 
 

@@ -3,10 +3,9 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from vidnst.api import render
 from vidnst.config import RenderConfig
@@ -20,23 +19,13 @@ from vidnst.tools.bench.synthetic_scene import MovingScene, synthetic_style
 _MOST_FRAMES = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class BenchClip:
+class BenchClip(NamedTuple):
     """A synthetic clip and a style picture in a temporary folder."""
 
-    folder: Path
+    clip: Path
+    style: Path
     size: tuple[int, int]
     frames: int
-
-    @property
-    def clip(self) -> Path:
-        """The clip, H.264."""
-        return self.folder / "clip.mp4"
-
-    @property
-    def style(self) -> Path:
-        """The style picture."""
-        return self.folder / "style.png"
 
 
 @contextmanager
@@ -58,8 +47,9 @@ def synthetic_clip(size: tuple[int, int], *, frames: int) -> Iterator[BenchClip]
         square_step_px=(width / 100, height / 400),
     )
     with TemporaryDirectory(prefix="vidnst-bench-") as name:
-        clip = BenchClip(Path(name), size, frames)
-        frame_folder = clip.folder / "drawn"
+        folder = Path(name)
+        clip = BenchClip(folder / "clip.mp4", folder / "style.png", size, frames)
+        frame_folder = folder / "drawn"
         frame_folder.mkdir()
         for index in range(frames):
             write_png(frame_folder / f"{index:04d}.png", scene.pixels(index))
@@ -91,7 +81,7 @@ def time_render(clip: BenchClip, name: str, config: RenderConfig, *, on_event: O
     `workers_busy` is the share of the stylizing workers' time in which they worked on nodes.
     """
     width, height = clip.size
-    output = clip.folder / f"{name}-{config.farm.workers}.mp4"
+    output = clip.clip.parent / f"{name}-{config.farm.workers}.mp4"
     clock = _StageClock(on_event)
     render(clip.clip, style=str(clip.style), output=output, config=config, overwrite=True, on_event=clock)
     wall = clock.wall
@@ -121,20 +111,16 @@ def time_render(clip: BenchClip, name: str, config: RenderConfig, *, on_event: O
 _PARTS = ("startup", "stylizing", "encoding", "measuring", "other")
 
 
-@dataclass(slots=True)
 class _StageClock:
     """Listens to a render's events and sums up the time of its stages."""
 
-    on_event: OnEvent
-    began: float = field(default_factory=time.perf_counter)
-    seconds: dict[str, float] = field(default_factory=dict)
-    workers: int = 0
-    first_frame: float | None = None
-    _stage: str = "startup"
-    _since: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._since = self.began
+    def __init__(self, on_event: OnEvent) -> None:
+        self.seconds: dict[str, float] = {}
+        self.workers = 0
+        self.first_frame: float | None = None
+        self._on_event = on_event
+        self._stage = "startup"
+        self._began = self._since = time.perf_counter()
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -144,19 +130,19 @@ class _StageClock:
                 self.workers = len(event.workers)
                 self._enter("stylizing")
             case FrameDone() if self.first_frame is None:
-                self.first_frame = time.perf_counter() - self.began
+                self.first_frame = time.perf_counter() - self._began
             case Measured():
                 self._enter("closing")
             case RunFinished():
                 self._enter("over")
             case _:
                 pass
-        self.on_event(event)
+        self._on_event(event)
 
     @property
     def wall(self) -> float:
         """Seconds from the beginning to the last change of stage."""
-        return self._since - self.began
+        return self._since - self._began
 
     def seconds_by_part(self) -> dict[str, float]:
         """Seconds of each of `_PARTS`."""

@@ -16,18 +16,10 @@ from vidnst.style.network.backbones import last_layer
 from vidnst.style.network.precision import resolve_precision
 from vidnst.style.network.weights import load_features, resolve_weights
 from vidnst.style.stylizer import Stylizer
+from vidnst.tools.bench import machine
 from vidnst.tools.bench.compare_reports import check_comparable, compare_reports, read_report
 from vidnst.tools.bench.frame_speed import noise_image, parse_sizes, single_scale_config, time_frame
 from vidnst.tools.bench.full_renders import preset_config, synthetic_clip, time_render
-from vidnst.tools.bench.machine import (
-    MEMORY_KINDS,
-    Roofline,
-    describe_machine,
-    describe_precision,
-    device_name,
-    measure_roofline,
-    release_memory,
-)
 from vidnst.tools.bench.time_to_loss import measure_time_to_loss
 
 _MOST_WORKERS = 256
@@ -81,7 +73,7 @@ def run_bench(request: BenchRequest, *, on_event: OnEvent = ignore) -> dict[str,
     config = single_scale_config(request.backbone)
     weights = resolve_weights(request.weights, backbone=request.backbone)
     features = load_features(weights, last_layer(config), backbone=request.backbone)
-    roofline = measure_roofline(device)
+    roofline = machine.measure_roofline(device)
     report = _report_head(request, config, device, roofline)
     stylizer = Stylizer(features, [(noise_image(256, 256, seed=1), 1.0)], config, device=device)
     for number, size in enumerate(sizes):
@@ -96,7 +88,7 @@ def run_bench(request: BenchRequest, *, on_event: OnEvent = ignore) -> dict[str,
             measure_time_to_loss(features, device, size, backbone=request.backbone) for size in costly_sizes
         ]
     del features
-    release_memory(device)  # for the workers, which may be other processes
+    machine.release_memory(device)  # for the workers, which may be other processes
     if renders:
         report |= _time_renders(request, renders, costly_sizes, on_event)
     if old is not None:
@@ -105,21 +97,21 @@ def run_bench(request: BenchRequest, *, on_event: OnEvent = ignore) -> dict[str,
 
 
 def _report_head(
-    request: BenchRequest, config: RenderConfig, device: torch.device, roofline: Roofline
+    request: BenchRequest, config: RenderConfig, device: torch.device, roofline: machine.Roofline
 ) -> dict[str, Any]:
     return {
         "vidnst": __version__,
         "torch": torch.__version__,
-        "device": device_name(device),
-        "machine": describe_machine(device),
+        "device": machine.device_name(device),
+        "machine": machine.describe_machine(device),
         "threads": torch.get_num_threads(),
         "backbone": request.backbone,
-        "precision": describe_precision(device, maps=resolve_precision(config, device).model.precision),
+        "precision": machine.describe_precision(device, maps=resolve_precision(config, device).model.precision),
         "matrix_gflops": roofline.matrix_flops / 1e9,
         "matrix_precision": "float32",
         "matrix_bf16_gflops": None if roofline.bf16_flops is None else roofline.bf16_flops / 1e9,
         "copy_gbytes_per_second": roofline.copy_bytes / 1e9,
-        "memory_kind": MEMORY_KINDS[device.type],
+        "memory_kind": machine.MEMORY_KINDS[device.type],
         "iterations": request.iterations,
         "optimizer": config.optimize.optimizer,
         "cold_evaluations": RenderConfig().optimize.iterations,

@@ -26,17 +26,8 @@ from vidnst.rendering.prepare import read_features
 from vidnst.rendering.styles.style_spec import StylePicture, read_styles
 from vidnst.style.minimize import StepReport
 from vidnst.style.tensors import resize, to_state
-from vidnst.tools.preview.single_frames import (
-    PreviewSource,
-    cold_start_job,
-    count_workers,
-    filter_frame,
-    finish_frame,
-    guide_frame,
-    open_source,
-    recolour_styles,
-    stylize_cold,
-)
+from vidnst.tools.preview import single_frames
+from vidnst.tools.preview.single_frames import PreviewSource
 from vidnst.tools.preview.video_writer import VideoWriter, drawn_clip, is_video_output, write_temporary_png
 
 DEFAULT_RATE = Fraction(25)
@@ -124,12 +115,12 @@ def evolve(
     texts = (style,) if isinstance(style, (str, Path)) else tuple(style)
     config, path = resolve_config(config, preset=preset), Path(output)
     styles = read_styles([str(text) for text in texts])
-    preview_source = open_source(source, config, on_event=on_event)
-    (index,) = preview_source.parse_frame_list([preview_source.start if frame is None else frame])
-    pixels = filter_frame(preview_source.read_frames([index], size=config.input.size)[index], config)
-    styles = recolour_styles(styles, [pixels], config)
-    guidance = guide_frame(styles, preview_source, index, (pixels.shape[1], pixels.shape[0]))
-    job = cold_start_job(index, pixels, config, guidance=guidance)
+    preview_source = single_frames.open_source(source, config, on_event=on_event)
+    (index,) = preview_source.parse_frames([preview_source.start if frame is None else frame])
+    pixels = single_frames.filter_frame(preview_source.read_frames([index], size=config.input.size)[index], config)
+    styles = single_frames.recolour_styles(styles, [pixels], config)
+    guidance = single_frames.guide_frame(styles, preview_source, index, (pixels.shape[1], pixels.shape[0]))
+    job = single_frames.cold_start_job(index, pixels, config, guidance=guidance)
     layout = FrameLayout(pixels.shape[1], pixels.shape[0], chart=curve)
     video_steps = choose_video_steps(job.iterations, every) if is_video_output(path) else ()
     outputs = _Outputs(path, video_steps, _still_paths(path, at, job.iterations))
@@ -145,7 +136,9 @@ def evolve(
         else:
             recorder.copy(stylized.evaluations, path)
     on_event(RunFinished(str(path), 1, time.monotonic() - began))
-    return Evolution(path, stills, tuple(recorder.steps), finish_frame(stylized, pixels, config), stylized.losses)
+    return Evolution(
+        path, stills, tuple(recorder.steps), single_frames.finish_frame(stylized, pixels, config), stylized.losses
+    )
 
 
 @dataclass(slots=True)
@@ -173,7 +166,7 @@ class StepRecorder:
     def finish(self, stylized: Stylized) -> None:
         """Replace the picture of the last step by the finished picture."""
         bits = self.config.output.bits
-        self._write(stylized.evaluations, finish_frame(stylized, self.content, self.config, bits=bits))
+        self._write(stylized.evaluations, single_frames.finish_frame(stylized, self.content, self.config, bits=bits))
 
     def read(self, step: int) -> Pixels:
         """Read a recorded picture, `(H, W, 3)` of 8 or 16 bits."""
@@ -252,9 +245,11 @@ def _still_paths(output: Path, at: Sequence[int], limit: int) -> dict[int, Path]
 def _stylize(job: StylizeJob, styles: Sequence[StylePicture], config: RenderConfig, recorder: StepRecorder) -> Stylized:
     """Stylize in a thread of its own, since torch's number of threads is set for the calling thread."""
     features = read_features(config, on_event=recorder.on_event)
-    threads = count_workers(config.farm, frames=1).threads
+    threads = single_frames.count_workers(config.farm, frames=1).threads
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(stylize_cold, job, config, features, styles, threads, recorder, every_step=True).result()
+        return pool.submit(
+            single_frames.stylize_cold, job, config, features, styles, threads, recorder, every_step=True
+        ).result()
 
 
 def choose_video_steps(limit: int, every: int | None) -> tuple[int, ...]:

@@ -30,6 +30,7 @@ from vidnst.style.minimize import StepReport
 from vidnst.style.network.backbones import last_layer
 from vidnst.style.stylizer import Stylizer
 from vidnst.style.tensors import from_pixels
+from vidnst.tools.preview import single_frames
 from vidnst.tools.preview.proof_sheet import (
     CellSpec,
     ProofCell,
@@ -38,16 +39,6 @@ from vidnst.tools.preview.proof_sheet import (
     axis_combinations,
     draw_sheet,
     sheet_to_dict,
-)
-from vidnst.tools.preview.single_frames import (
-    cold_start_job,
-    count_workers,
-    filter_frame,
-    finish_frame,
-    guide_frame,
-    open_source,
-    recolour_styles,
-    stylize_cold,
 )
 
 DEFAULT_SIZE_PX = 192
@@ -122,7 +113,7 @@ def proof(
     check_picture_name(path)
     styles = read_styles([str(text) for text in texts])
     style_sets = (styles,) if together else tuple((_without_placement(one),) for one in styles)
-    preview_source = open_source(source, config, on_event=on_event)
+    preview_source = single_frames.open_source(source, config, on_event=on_event)
     for file in (path, report_path):
         check_file(file, overwrite=overwrite, inputs=(*preview_source.clip.paths, *(one.path for one in styles)))
     chosen = preview_source.parse_frame_list(frames) if frames else preview_source.spread_frames(count)
@@ -135,7 +126,7 @@ def proof(
     contents = [filtered[_filter_key(cell.config)][cell.frame] for cell in cells]
     stylized = _paint_cells(plan, cells, filtered, features, on_event, cancelled or (lambda: False))
     losses = _evaluate_losses(config, cells, source_frames, features, [one.state for one in stylized])
-    pictures = list(map(finish_frame, stylized, contents, (cell.config for cell in cells)))
+    pictures = list(map(single_frames.finish_frame, stylized, contents, (cell.config for cell in cells)))
     sheet, places = draw_sheet(plan, cells, pictures, losses, source_frames)
     evaluations = [one.evaluations for one in stylized]
     proof_cells = tuple(map(ProofCell, cells, pictures, losses, evaluations, places))
@@ -185,7 +176,9 @@ def _read_source_frames(plan: SheetPlan) -> SourceFrames:
 def _filter_frames(frames: SourceFrames, config: RenderConfig) -> dict[int, Pixels]:
     """Filter the frames of a configuration's size; the result is keyed by frame index."""
     return {
-        index: filter_frame(pixels, config) for (index, size), pixels in frames.items() if size == config.input.size
+        index: single_frames.filter_frame(pixels, config)
+        for (index, size), pixels in frames.items()
+        if size == config.input.size
     }
 
 
@@ -208,11 +201,11 @@ def _paint_cells(
     cancelled: Cancelled,
 ) -> list[Stylized]:
     """Stylize all cells in threads; the first error stops the others."""
-    counts = count_workers(cells[0].config.farm, frames=len(cells))
+    counts = single_frames.count_workers(cells[0].config.farm, frames=len(cells))
     frames = [filtered[_filter_key(cell.config)] for cell in cells]
     jobs = [_cell_job(plan, cell, by_index[cell.frame]) for cell, by_index in zip(cells, frames, strict=True)]
     styles = [
-        recolour_styles(cell.styles, list(by_index.values()), cell.config)
+        single_frames.recolour_styles(cell.styles, list(by_index.values()), cell.config)
         for cell, by_index in zip(cells, frames, strict=True)
     ]
     weights = [features.load(cell.config) for cell in cells]
@@ -224,7 +217,9 @@ def _paint_cells(
 
     def paint(number: int) -> Stylized:
         config = cells[number].config
-        return stylize_cold(jobs[number], config, weights[number], styles[number], counts.threads, check_cancelled)
+        return single_frames.stylize_cold(
+            jobs[number], config, weights[number], styles[number], counts.threads, check_cancelled
+        )
 
     on_event(Stage("cells", 0, len(cells)))
     with ThreadPoolExecutor(counts.style) as pool:
@@ -244,8 +239,8 @@ def _paint_cells(
 
 def _cell_job(plan: SheetPlan, cell: CellSpec, content: Pixels) -> StylizeJob:
     source, size = replace(plan.source, config=cell.config), (content.shape[1], content.shape[0])
-    guidance = guide_frame(cell.styles, source, cell.frame, size) if plan.together else None
-    return cold_start_job(cell.frame, content, cell.config, guidance=guidance)
+    guidance = single_frames.guide_frame(cell.styles, source, cell.frame, size) if plan.together else None
+    return single_frames.cold_start_job(cell.frame, content, cell.config, guidance=guidance)
 
 
 def _wait_for_all(futures: Sequence[Future[Stylized]], on_event: OnEvent) -> list[Stylized]:
