@@ -1,9 +1,9 @@
-"""Draw the gallery: every control off and on, with vidnst itself, from what lies in this folder.
+"""Draw the gallery: every control off and on, with vidnst itself, from the samples in this folder.
 
     python samples/make_gallery.py                 all of it, into samples/gallery
-    python samples/make_gallery.py --only colour   the exhibits whose names have that in them
+    python samples/make_gallery.py --only colour   the exhibits whose names contain a text
 
-Drafts with the backbone that ships, in some three minutes of one core; the seeds are fixed. The page is
+Drafts with the bundled backbone, in some three minutes of one core; the seeds are fixed. The page is
 samples/gallery/README.md.
 """
 
@@ -42,16 +42,16 @@ USUAL = ("losses.content_layers={relu3_4: 1}",)
 
 
 @dataclass(frozen=True)
-class Look:
-    """One render: what stands on either side of an exhibit."""
+class GalleryRender:
+    """The render on one side of an exhibit."""
 
     settings: tuple[str, ...] = ()
     """As after --set."""
     styles: tuple[str, ...] = ("swirls.jpg",)
-    """Of samples/styles, with weights and whatever may follow a name."""
+    """Files of samples/styles, with weights and whatever else may follow a name."""
     source: str = "timelapse.mp4"
     frames: tuple[int, ...] = (34,)
-    """Those that are shown, side by side; all from the first to the last are rendered."""
+    """Frames that are shown side by side; all from the first to the last are rendered."""
     preset: str | None = None
 
 
@@ -62,20 +62,20 @@ class Exhibit:
     name: str
     chapter: str
     text: str
-    """What it does, and how it is set."""
-    on: Look
-    off: Look = Look()
+    """The setting and its two values."""
+    on: GalleryRender
+    off: GalleryRender = GalleryRender()
 
 
 STEADY = ("schedule.passes=3", "schedule.spacing=4", "optimize.iterations=60")
-"""For several frames."""
+"""Settings of exhibits with several frames."""
 STRIP = (30, 34, 38)
 """Frames of a strip."""
 
 
-def on(*settings: str, **how: Any) -> Look:
-    """A look that is the usual one but for these settings."""
-    return Look(settings, **how)
+def on(*settings: str, **how: Any) -> GalleryRender:
+    """Change settings of the default render."""
+    return GalleryRender(settings, **how)
 
 
 EXHIBITS = [
@@ -245,23 +245,23 @@ EXHIBITS = [
 """In the order of the page."""
 
 
-def rendered(look: Look, folder: Path) -> NDArray[np.uint8]:
-    """The frames of a look, `(H, W, 3)` RGB side by side."""
-    output = rendered_into(look, folder)
-    return np.hstack([panel(read_image(output / f"{index:06d}.png")) for index in look.frames]).astype(np.uint8)
+def rendered(setup: GalleryRender, folder: Path) -> NDArray[np.uint8]:
+    """Render, and join the shown frames `(H, W, 3)` side by side."""
+    output = rendered_into(setup, folder)
+    return np.hstack([panel(read_image(output / f"{index:06d}.png")) for index in setup.frames]).astype(np.uint8)
 
 
-def rendered_into(look: Look, folder: Path) -> Path:
-    """Where the frames of a look are; each look is rendered once."""
-    first, last = look.frames[0], look.frames[-1]
-    output = folder / hashlib.sha256(repr(look).encode()).hexdigest()[:16]
+def rendered_into(setup: GalleryRender, folder: Path) -> Path:
+    """Render once, and return the folder of the frames."""
+    first, last = setup.frames[0], setup.frames[-1]
+    output = folder / hashlib.sha256(repr(setup).encode()).hexdigest()[:16]
     if not output.exists():
         spans = (f"input.start={first}", f"input.end={last + 1}")
-        usual = () if look.preset else USUAL
-        settings = (re.sub("<(.*)>", lambda found: str(mask(found[1], folder)), text) for text in look.settings)
-        config = load_config(preset=look.preset, assignments=(*COMMON, *spans, *usual, *settings))
-        styles = [style_path(name, folder) for name in look.styles]
-        vidnst.render(SAMPLES / look.source, style=styles, output=output, config=config)
+        usual = () if setup.preset else USUAL
+        settings = (re.sub("<(.*)>", lambda found: str(mask(found[1], folder)), text) for text in setup.settings)
+        config = load_config(preset=setup.preset, assignments=(*COMMON, *spans, *usual, *settings))
+        styles = [style_path(name, folder) for name in setup.styles]
+        vidnst.render(SAMPLES / setup.source, style=styles, output=output, config=config)
     return output
 
 
@@ -299,13 +299,13 @@ def mask(name: str, folder: Path) -> Path:
 
 
 def panel(picture: Pixels) -> NDArray[np.uint8]:
-    """A picture at the size in which it is shown."""
+    """Scale a picture to the size of a panel."""
     small = cv2.resize(picture.astype(np.uint8), PANEL, interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.uint8)
 
 
 def page(exhibits: list[Exhibit]) -> str:
-    """The gallery's text."""
+    """Write the gallery's page."""
     lines = [
         "# Gallery",
         "",
@@ -324,7 +324,7 @@ def page(exhibits: list[Exhibit]) -> str:
 
 
 def drawn(exhibit: Exhibit, folder: Path) -> NDArray[np.uint8]:
-    """Off beside on, or above it where each shows several frames."""
+    """Join off and on side by side, or one above the other if each shows several frames."""
     off, on = rendered(exhibit.off, folder), rendered(exhibit.on, folder)
     across = len(exhibit.on.frames) == 1
     gap = np.full((len(on), 6, 3) if across else (6, on.shape[1], 3), 255, np.uint8)
@@ -340,15 +340,15 @@ SHEETS = {
 
 
 def draw_sheets(folder: Path, into: Path) -> None:
-    """What proof, evolve and compare make."""
+    """Draw what proof, evolve and compare make."""
     config = load_config(assignments=(*COMMON, *USUAL, *STEADY))
     clip, style = SAMPLES / "timelapse.mp4", SAMPLES / "styles" / "swirls.jpg"
     axes = {"losses.style_weight": [3, 15, 75], "styles.scale": [0.6, 1, 1.6]}
     vidnst.proof(clip, style=style, output=folder / "proof.png", config=config, axes=axes, frames=[34], size=200)
     vidnst.evolve(clip, style=style, output=folder / "film", config=config, frame=34)
     (folder / "film" / "last.png").write_bytes(max((folder / "film").glob("*.png")).read_bytes())
-    looks = [on(*STEADY, frames=STRIP), on(*STEADY, "styles.scale=0.5", frames=STRIP)]
-    runs = [rendered_into(look, folder) for look in looks]
+    renders = [on(*STEADY, frames=STRIP), on(*STEADY, "styles.scale=0.5", frames=STRIP)]
+    runs = [rendered_into(render, folder) for render in renders]
     vidnst.compare(
         runs,
         output=folder / "compare.png",
@@ -363,14 +363,14 @@ def draw_sheets(folder: Path, into: Path) -> None:
 
 
 def write_small(path: Path, picture: Pixels) -> None:
-    """A JPEG that is small rather than fine."""
+    """Write a JPEG of moderate quality."""
     cv2.imwrite(str(path), cv2.cvtColor(picture.astype(np.uint8), cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, 80))
 
 
 def main() -> None:
     """Draw what was asked for, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", default="", help="exhibits whose names have this in them")
+    parser.add_argument("--only", default="", help="exhibits whose names contain this")
     parser.add_argument("--into", type=Path, default=GALLERY)
     options = parser.parse_args()
     options.into.mkdir(exist_ok=True)

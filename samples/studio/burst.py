@@ -18,7 +18,7 @@ COUNT = 8
 _FINE = 2
 """The scene is painted this many times larger than the pictures."""
 _MARGIN = 22
-"""Pixels of the pictures that the scene goes on for beyond their edges, for the unsteady hand."""
+"""Margin of the scene around the pictures, in their pixels, for the unsteady hand."""
 _SCENE = ((SIZE[0] + 2 * _MARGIN) * _FINE, (SIZE[1] + 2 * _MARGIN) * _FINE)
 _HORIZON = 0.44
 _WAVES_BEGIN = 6.0

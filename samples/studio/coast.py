@@ -79,7 +79,7 @@ def hills(
 
 
 def lighthouse(shape: tuple[int, int], foot: tuple[float, float]) -> tuple[Layer, tuple[float, float]]:
-    """A lighthouse of some 60 px with a cottage beside it, and where its lamp is."""
+    """A lighthouse of some 60 px with a cottage next to it, and where its lamp is."""
     sheet = Sheet(shape)
     x, y = foot
 

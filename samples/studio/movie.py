@@ -1,4 +1,4 @@
-"""Frames and sound into an mp4, by the ffmpeg that imageio-ffmpeg brings along."""
+"""Frames and sound into an mp4, by the ffmpeg that is bundled with imageio-ffmpeg."""
 
 import subprocess
 import tempfile

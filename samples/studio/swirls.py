@@ -168,7 +168,7 @@ def _jittered(rng: np.random.Generator, shape: tuple[int, int], spacing: float) 
 
 
 def _mixed(rng: np.random.Generator, colours: Picture, *, spread: float) -> Picture:
-    """The colours as a painter mixes them anew for each stroke: lighter or darker, warmer or cooler."""
+    """The colours as a painter mixes them for each stroke: lighter or darker, warmer or cooler."""
     count = len(colours)
     lightness = 1 + spread * rng.standard_normal((count, 1))
     warmth = spread * 0.45 * rng.standard_normal((count, 1)) * np.array([[1.0, 0.25, -1.0]])

@@ -1,4 +1,6 @@
-"""A time-lapse whose light swings by half: `python tests/bench/light.py PICTURE STYLE [WEIGHTS [WIDTH [FOLDER]]]`.
+"""Render a time-lapse whose light swings by half.
+
+    python tests/bench/light.py PICTURE STYLE [WEIGHTS [WIDTH [FOLDER]]]
 
 A still picture is darkened to half its brightness and back over 12 frames, with a little noise, and rendered three
 times at equal settings but for what is named: every frame on its own; with the time-lapse preset's `keys`; and the same
@@ -31,7 +33,7 @@ RENDERS = {
 
 
 def write_source(picture: Path, folder: Path, *, width: int) -> None:
-    """The time-lapse as PNG frames."""
+    """Write the time-lapse as PNG frames."""
     pixels = to_float(read_image(picture))
     height = round(pixels.shape[0] * width / pixels.shape[1])
     scene = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
@@ -43,13 +45,13 @@ def write_source(picture: Path, folder: Path, *, width: int) -> None:
 
 
 def read(folder: Path) -> list[NDArray[np.float32]]:
-    """Luma of every frame, in levels."""
+    """Read the luma of every frame, in levels of 255."""
     weights = np.array([0.2126, 0.7152, 0.0722], np.float32) * 255
     return [to_float(read_image(path)) @ weights for path in sorted(folder.glob("*.png"))]
 
 
 def texture_motion(frames: list[NDArray[np.float32]]) -> float:
-    """Mean difference of neighbours brought to one mean and contrast."""
+    """Mean difference of neighbouring frames after each is brought to the same mean and contrast."""
     spread = float(np.mean([frame.std() for frame in frames]))
     level = [(frame - frame.mean()) / frame.std() * spread for frame in frames]
     return float(np.mean([np.abs(one - two).mean() for one, two in itertools.pairwise(level)]))

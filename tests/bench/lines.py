@@ -1,18 +1,18 @@
-"""Whether cost is a straight line in pixels and in frames, and whether memory stays where it is as a clip gets longer.
+"""Check that cost is linear in pixels and in frames, and that memory does not grow with the length of a clip.
 
     python tests/bench/lines.py pixels [--backbone slim] [--size 640x360 ...] [--evaluations 3] [--json FILE]
     python tests/bench/lines.py frames [--frames 10 100 1000] [--size 96x64] [--set key=value ...] [--json FILE]
 
-`pixels`: one frame with random filters, two processes for each size: seconds of one evaluation of the loss, of what
-comes before the first, and, in the second process, the most memory that both take. Sizes that are reckoned to need more
-than --most-gib are left out.
+`pixels`: one frame with random filters, two processes for each size: seconds of one evaluation of the loss and of what
+comes before the first, and, in the second process, the peak memory of both. Sizes that are estimated to need more than
+--most-gib are left out.
 
-`frames`: a whole render of a drawn clip in the schedule `keys`, one process for each length, on one worker that is a
-thread of it: processor seconds by part (ffmpeg's with them), resident memory at its peak and at every tenth of the
-frames, and what the run folder holds when all frames are rendered.
+`frames`: a whole render of a synthetic clip in the schedule `keys`, one process for each length, on one worker in a
+thread of it: processor seconds by part (including ffmpeg's), resident memory at its peak and at every tenth of the
+frames, and the size of the run folder when all frames are rendered.
 
-Lines are fitted so that the squares of relative distances are least: each point counts as much as any other. Tables are
-Markdown. Judge by processor seconds where the machine does other work as well.
+Lines are fitted by least squares of the relative residuals, so that all points count equally. Tables are Markdown.
+Judge by processor seconds if the machine does other work as well.
 """
 
 import argparse
@@ -27,16 +27,16 @@ from typing import Any
 
 PARTS = ("reading", "shots", "painting", "encoding", "measuring", "report")
 CALM = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_ARENA_MAX": "1"}
-"""For glibc, where memory is measured and not time: what is freed is given back at once."""
+"""Environment for glibc where memory is measured: freed memory is returned to the system at once."""
 SETTINGS = (
     *("model.backbone=slim", "optimize.iterations=20", "optimize.tolerance=0"),
     *("farm.executor=inline", "farm.workers=1", "farm.threads=1"),
 )
-"""Of whole renders: each frame takes equally many evaluations, on one thread."""
+"""Settings of whole renders: all frames take equally many evaluations, on one thread."""
 
 
 def fitted(points: Sequence[tuple[float, float]]) -> dict[str, float]:
-    """The line through points `(x, y)`, y above 0: its slope, its value at 0, and the largest relative distance."""
+    """Fit a line to points `(x, y)`, y above 0; returns slope, value at 0 and largest relative residual."""
     weights = [1 / y**2 for _, y in points]
     total = sum(weights)
     x_mean = sum(w * x for w, (x, _) in zip(weights, points, strict=True)) / total
@@ -49,7 +49,7 @@ def fitted(points: Sequence[tuple[float, float]]) -> dict[str, float]:
 
 
 def lines_of(rows: Sequence[Mapping[str, Any]], x: str, names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """A line for each number of the rows."""
+    """Fit a line to each of the named numbers of the rows."""
     return {name: fitted([(row[x], row[name]) for row in rows]) for name in names}
 
 
@@ -67,7 +67,7 @@ def table_of_lines(lines: Mapping[str, Mapping[str, float]], unit: str) -> None:
 
 
 def in_fresh_process(job: Mapping[str, Any], **environment: str) -> dict[str, Any]:
-    """What this script finds for one job in a process of its own."""
+    """Run one measurement of this script in a process of its own."""
     command = [sys.executable, __file__, "one", json.dumps(job)]
     done = subprocess.run(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -78,7 +78,7 @@ def in_fresh_process(job: Mapping[str, Any], **environment: str) -> dict[str, An
 
 
 def pixels_row(size: str, *, backbone: str, evaluations: int, rounds: int, device: str) -> dict[str, Any]:
-    """One size, in this process: the quickest of some rounds, since whatever disturbs only makes them slower."""
+    """Measure one size in this process: the fastest of some rounds, since disturbances only make them slower."""
     import torch
 
     from vidnst.config import RenderConfig
@@ -102,7 +102,7 @@ def pixels_row(size: str, *, backbone: str, evaluations: int, rounds: int, devic
     content = from_pixels(noise_image(height, width, seed=2), on)
 
     def seconds(count: int) -> tuple[float, float]:
-        """Of the processor and of the wall; on a GPU the first says nothing."""
+        """Processor and wall time; on a GPU the first says nothing."""
         release_memory(on)
         began = time.process_time(), time.perf_counter()
         stylizer.stylize(content, iterations=count, seed=0)
@@ -126,17 +126,17 @@ def pixels_row(size: str, *, backbone: str, evaluations: int, rounds: int, devic
 
 
 def measure_pixels(asked: argparse.Namespace) -> dict[str, Any]:
-    """Every size, with lines through them."""
+    """Measure every size and fit lines."""
     import torch
 
     from vidnst.style.memory.footprint import estimate_footprint
     from vidnst.style.network.precision import resolve_precision
     from vidnst.tools.bench.frame_speed import parse_size, single_scale_config
 
-    reckoned = estimate_footprint(resolve_precision(single_scale_config(asked.backbone), torch.device(asked.device)))
+    estimate = estimate_footprint(resolve_precision(single_scale_config(asked.backbone), torch.device(asked.device)))
     rows: list[dict[str, Any]] = []
     for size in asked.size:
-        if (needed := reckoned.bytes_at(*parse_size(size)) / 2**30) > asked.most_gib:
+        if (needed := estimate.bytes_at(*parse_size(size)) / 2**30) > asked.most_gib:
             sys.stderr.write(f"{size} would take {needed:.1f} GiB: left out\n")
             continue
         job = {"kind": "pixels", "size": size, "backbone": asked.backbone, "device": asked.device}
@@ -168,7 +168,7 @@ def measure_pixels(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 class Clock:
-    """Hears of a render: processor seconds by part, and resident memory as it goes on."""
+    """Listens to a render's events: processor seconds by part, and resident memory over time."""
 
     def __init__(self, frames: int, folder: Path) -> None:
         self.seconds = dict.fromkeys(PARTS, 0.0)
@@ -213,18 +213,18 @@ class Clock:
 
 
 def processor_seconds() -> float:
-    """Of this process and of all children that have ended."""
+    """Processor time of this process and of all children that have ended."""
     return sum(os.times()[:4])
 
 
 def status_mib(field: str) -> float:
-    """A number of Linux' /proc/self/status."""
+    """Read a size from Linux' /proc/self/status."""
     with open("/proc/self/status", encoding="ascii") as lines:
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
 
 
 def frames_row(clip: str, style: str, *, frames: int, settings: Sequence[str]) -> dict[str, Any]:
-    """One length, in this process."""
+    """Measure one length in this process."""
     from vidnst.api import render
     from vidnst.config.loader import load_config
     from vidnst.runs import run_folder_of
@@ -250,14 +250,14 @@ def frames_row(clip: str, style: str, *, frames: int, settings: Sequence[str]) -
 
 
 def measure_frames(asked: argparse.Namespace) -> dict[str, Any]:
-    """Every length, with lines through them."""
+    """Measure every length and fit lines."""
     from vidnst.tools.bench.frame_speed import parse_size
     from vidnst.tools.bench.full_renders import synthetic_clip
 
     rows: list[dict[str, Any]] = []
     for frames in asked.frames:
-        with synthetic_clip(parse_size(asked.size[0]), frames=frames) as footage:
-            job = {"clip": str(footage.clip), "style": str(footage.style), "frames": frames, "settings": asked.set}
+        with synthetic_clip(parse_size(asked.size[0]), frames=frames) as clip:
+            job = {"clip": str(clip.clip), "style": str(clip.style), "frames": frames, "settings": asked.set}
             rows.append(in_fresh_process({"kind": "frames", **job}))
         sys.stderr.write(f"{json.dumps(rows[-1])}\n")
     table(
@@ -285,13 +285,13 @@ def measure_frames(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def _tenths(resident: Mapping[str, float]) -> list[float]:
-    """The first, the middle one and the last."""
+    """Pick the first, the middle and the last value."""
     values = list(resident.values())
     return [values[0], values[len(values) // 2], values[-1]]
 
 
 def one(job: dict[str, Any]) -> None:
-    """A job of `in_fresh_process`."""
+    """Run a measurement that `in_fresh_process` asked for."""
     measure: Callable[..., dict[str, Any]] = {"pixels": pixels_row, "frames": frames_row}[job.pop("kind")]
     sys.stdout.write(json.dumps(measure(**job)) + "\n")
 

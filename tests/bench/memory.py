@@ -1,8 +1,8 @@
-"""What each way to save memory takes: `python tests/bench/memory.py --size 640x360 --backbone vgg19`.
+"""Measure the memory of each memory mode: `python tests/bench/memory.py --size 640x360 --backbone vgg19`.
 
-One process for each rung of the ladder paints a picture with random filters; its peak beside what `footprint` reckons.
-On a CPU the peak is that of the process (Linux: VmHWM) over what it held before the picture, and the filters; on a GPU
-what torch allocated there.
+One process for each memory mode paints a picture with random filters; its peak is printed next to the estimate of
+`estimate_footprint`. On a CPU the peak is the growth of the process's resident set since before the picture, plus the
+filters; on a GPU it is what torch allocated there.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import torch
 
 from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config
+from vidnst.farm.workers import pick_device
 from vidnst.style.losses.objective import WarmStart
 from vidnst.style.memory.footprint import estimate_footprint
 from vidnst.style.memory.modes import MemoryMode, fallback_modes
@@ -24,10 +25,11 @@ from vidnst.style.network.backbones import last_layer
 from vidnst.style.network.weights import load_features, resolve_weights
 from vidnst.style.stylizer import Stylizer
 from vidnst.style.tensors import to_state
+from vidnst.tools.bench.machine import peak_memory
 
 _MIB = 1 << 20
 _CALM = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_ARENA_MAX": "1"}
-"""For glibc: what is freed is given back at once."""
+"""Environment for glibc: freed memory is returned to the system at once."""
 
 
 def config_of(options: argparse.Namespace) -> RenderConfig:
@@ -40,66 +42,54 @@ def config_of(options: argparse.Namespace) -> RenderConfig:
 
 
 def paint(options: argparse.Namespace) -> None:
-    """One rung, in this process: its peak in bytes on standard output."""
+    """Paint in one memory mode and write the peak in bytes to standard output."""
     torch.set_num_threads(1)
-    config, memory_mode = config_of(options), MemoryMode(**json.loads(options.rung))
+    config, memory_mode = config_of(options), MemoryMode(**json.loads(options.mode))
     width, height = (int(side) for side in options.size.split("x"))
     backbone = config.model.backbone
     features = load_features(resolve_weights("random", backbone=backbone), last_layer(config), backbone=backbone)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = pick_device("auto")
     style = to_state(torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(1)))
     stylizer = Stylizer(features, [(style, 1.0)], config, device=device)
     stylizer.stylize(
         torch.rand(1, 3, 32, 32), iterations=1, memory_mode=replace(memory_mode, scale=1.0)
     )  # loads kernels
-    before = _start(device)
-    photo, mask = torch.rand(1, 3, height, width, device=device), torch.rand(1, 1, height, width, device=device)
-    start = WarmStart(photo.flip(3), mask, light=mask - 0.5, still=mask)  # a warm frame takes more than a cold one
-    stylizer.stylize(photo, start=start, iterations=options.iterations, memory_mode=memory_mode)
+    with peak_memory(device) as peak:
+        photo, mask = torch.rand(1, 3, height, width, device=device), torch.rand(1, 1, height, width, device=device)
+        start = WarmStart(photo.flip(3), mask, light=mask - 0.5, still=mask)  # a warm frame takes more than a cold one
+        stylizer.stylize(photo, start=start, iterations=options.iterations, memory_mode=memory_mode)
     filters = sum(array.nbytes for array in features.values())
     filters += filters // 2 if memory_mode.bfloat16 else 0
-    sys.stdout.write(f"{_peak(device) - before + (filters if device == 'cpu' else 0)}\n")
-
-
-def _start(device: str) -> int:
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        return 0
-    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:  # forgets the peak so far
-        file.write("5")
-    return _field("VmRSS")
-
-
-def _peak(device: str) -> int:
-    return torch.cuda.max_memory_allocated() if device == "cuda" else _field("VmHWM")
-
-
-def _field(name: str) -> int:
-    with open("/proc/self/status", encoding="ascii") as lines:
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+    grown = round((peak.gib or 0) * 2**30)
+    sys.stdout.write(f"{grown + (filters if device.type == 'cpu' else 0)}\n")
 
 
 def main() -> None:
-    """Print a row for each rung."""
+    """Print a row for each memory mode."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--backbone", choices=("vgg19", "slim"), default="slim")
     parser.add_argument("--optimizer", choices=("adam", "lbfgs"), default="adam")
     parser.add_argument("--iterations", type=int, default=13, help="enough to fill the history of L-BFGS")
-    parser.add_argument("--rung", help=argparse.SUPPRESS)
+    parser.add_argument("--mode", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.rung is not None:
+    if options.mode is not None:
         paint(options)
         return
     config = config_of(options)
     width, height = (int(side) for side in options.size.split("x"))
     say = sys.stdout.write
-    say("| what is saved | reckoned MiB | measured MiB | reckoned / measured |\n|---|---|---|---|\n")
+    say("| memory mode | estimated MiB | measured MiB | estimated / measured |\n|---|---|---|---|\n")
     for memory_mode in fallback_modes(config, smaller=True):
-        command = [sys.executable, *sys.argv, "--rung", json.dumps(asdict(memory_mode))]
+        command = [sys.executable, *sys.argv, "--mode", json.dumps(asdict(memory_mode))]
         done = subprocess.run(command, env=os.environ | _CALM, capture_output=True, text=True, check=True)
-        measured, reckoned = int(done.stdout), estimate_footprint(config, memory_mode).bytes_at(width, height)
-        row = (memory_mode.describe(), f"{reckoned / _MIB:.0f}", f"{measured / _MIB:.0f}", f"{reckoned / measured:.2f}")
+        measured, estimated = int(done.stdout), estimate_footprint(config, memory_mode).bytes_at(width, height)
+        row = (
+            memory_mode.describe(),
+            f"{estimated / _MIB:.0f}",
+            f"{measured / _MIB:.0f}",
+            f"{estimated / measured:.2f}",
+        )
         say(f"| {' | '.join(row)} |\n")
         sys.stdout.flush()
 

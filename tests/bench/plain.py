@@ -1,13 +1,13 @@
-"""Seconds to the loss that plain Adam reaches: 300 steps as most PyTorch code of the field makes them, against ours.
+"""Compare the time to plain Adam's loss: 300 steps as in most PyTorch code of the field, against vidnst.
 
     python tests/bench/plain.py CONTENT STYLE --weights FILE --size 256x144 [--set KEY=VALUE ...] [--pictures FOLDER]
 
 The reference is written here from scratch in the plainest way: VGG19 as a list of modules in float32 with torch's
 default layout, Gram matrices by torch.mm, autograd, torch.optim.Adam at a constant rate of 0.02, one scale, from the
-content. It makes the same total loss small, so that what is compared is how and not what: a check compares both
-programs' losses of the same picture first. Then vidnst paints the picture with the settings given, and what counts is
-the first picture whose total loss is no more than the reference's last. Both losses are judged by the reference, in
-float32, and both run with the same number of threads, one after the other, in one process.
+content. It minimises the same total loss, which is checked first on one picture. Then vidnst paints the picture with
+the settings given, and what counts is the first picture whose total loss is no more than the reference's last. Both
+losses are evaluated by the reference, in float32, and both run with the same number of threads, one after the other, in
+one process.
 """
 
 import argparse
@@ -80,7 +80,7 @@ class Plain:
         return {"total": total, **terms}  # type: ignore[dict-item]
 
     def paint(self, content: Tensor) -> tuple[Tensor, float]:
-        """The picture after all steps, and the seconds that they took."""
+        """Run all steps; returns the picture and the seconds."""
         picture = content.clone().requires_grad_()
         optimizer = torch.optim.Adam([picture], lr=RATE)
         began = time.perf_counter()
@@ -107,7 +107,7 @@ def _relative(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 def ours(stylizer: Stylizer, plain: Plain, content: Tensor, goal: float) -> dict[str, Any]:
-    """When the first picture comes whose total loss is the goal or less; null where none does."""
+    """Time vidnst until the first picture whose total loss is at most the goal; null if there is none."""
     seen: list[tuple[float, int, Tensor]] = []
     looking = 0.0
     began = time.perf_counter()
@@ -144,18 +144,18 @@ def main() -> None:
     config = load_config(assignments=asked.settings)
     features = load_features(resolve_weights(asked.weights, backbone="vgg19"), last_layer(config), backbone="vgg19")
     content = from_pixels(covered(read(asked.content), width, height))
-    style = resized_to(read(asked.style), width * height)  # as both would have it; neither scales it again
+    style = resized_to(read(asked.style), width * height)  # at a size that neither scales again
     stylizer = Stylizer(features, [(style, 1.0)], config)
     plain = Plain(features, config)
     plain.aim(content, from_pixels(style))
     check(stylizer, plain, content)
     picture, seconds = plain.paint(content)
-    keep_freed_memory()  # as vidnst's actors do from their start; the reference runs as torch comes
+    keep_freed_memory()  # as vidnst's workers do; the reference runs with torch's defaults
     reference = plain.judge(picture)
     found = ours(stylizer, plain, content, reference["total"])
     best = found.pop("picture", None)
     over = {name: found["losses"][name] / reference[name] for name in ("total", "content", "style")}
-    told = {
+    report = {
         "size": asked.size,
         "threads": asked.threads,
         "settings": asked.settings,
@@ -164,7 +164,7 @@ def main() -> None:
         "over_reference": over,
         "share_of_time": None if found["seconds"] is None else found["seconds"] / seconds,
     }
-    sys.stdout.write(json.dumps(told, indent=2) + "\n")
+    sys.stdout.write(json.dumps(report, indent=2) + "\n")
     if asked.pictures:
         asked.pictures.mkdir(parents=True, exist_ok=True)
         for name, tensor in (("plain", picture), ("ours", best)):
@@ -178,14 +178,14 @@ def read(path: Path) -> NDArray[np.uint8]:
 
 
 def resized_to(pixels: NDArray[np.uint8], area: int) -> NDArray[np.uint8]:
-    """A picture of the same shape and about so many pixels."""
+    """Scale a picture to about `area` pixels, in its own proportions."""
     factor = math.sqrt(area / (pixels.shape[0] * pixels.shape[1]))
     size = (round(pixels.shape[1] * factor), round(pixels.shape[0] * factor))
     return np.ascontiguousarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
 
 
 def covered(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """A picture scaled to cover a size, and cut to it around its middle."""
+    """Scale a picture to cover a size, and crop it to its middle."""
     factor = max(width / pixels.shape[1], height / pixels.shape[0])
     scaled = (math.ceil(pixels.shape[1] * factor), math.ceil(pixels.shape[0] * factor))
     large = cv2.resize(np.ascontiguousarray(pixels), scaled, interpolation=cv2.INTER_AREA)
@@ -194,7 +194,7 @@ def covered(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.ui
 
 
 def check(stylizer: Stylizer, plain: Plain, content: Tensor) -> None:
-    """Both programs say the same of a picture, within rounding."""
+    """Check that both programs compute the same losses of a picture, within rounding."""
     mixed = content.lerp(content.flip(3), 0.5)
     one, other = plain.judge(mixed), stylizer.evaluate(content, mixed)
     for name in ("content", "style", "tv"):

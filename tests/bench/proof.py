@@ -1,4 +1,4 @@
-"""Whether a proof sheet tells the truth: `python tests/bench/proof.py --content PICTURE --style PICTURE ... -o FOLDER`.
+"""Compare a proof sheet with renders: `python tests/bench/proof.py --content PICTURE --style PICTURE ... -o FOLDER`.
 
 The same settings are painted as cells of 192 pixels and at the size of a render; a cell at that size is what a render
 makes of the frame. For each style it prints the relative style and content loss of every weight at both sizes, and
@@ -19,13 +19,13 @@ WEIGHTS = (1.0, 3.0, 8.0, 15.0, 40.0, 100.0)
 
 
 def spearman(left: list[float], right: list[float]) -> float:
-    """Pearson's correlation of the ranks; no two values are equal here."""
+    """Spearman's rank correlation of values of which no two are equal."""
     ranks = [np.argsort(np.argsort(values)).astype(float) for values in (left, right)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def say(line: str) -> None:
-    """A line at once."""
+    """Print a line without buffering."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

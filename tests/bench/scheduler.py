@@ -1,9 +1,9 @@
-"""What the scheduler costs by itself: plans of growing length on workers that are done at once.
+"""Measure the cost of the scheduler alone: plans of growing length on workers that finish immediately.
 
     python tests/bench/scheduler.py [FRAMES ...] [--workers N] [--schedule KIND]
 
-Prints a Markdown table: for each schedule and length, the nodes, microseconds of processor time per node (the making of
-the plan included), and by how much the process has grown at most, after a short plan that is not counted.
+Prints a Markdown table: for each schedule and length, the nodes, microseconds of processor time per node (including
+the making of the plan), and the growth of the peak resident memory since a short plan that is not counted.
 """
 
 import argparse
@@ -27,11 +27,11 @@ from vidnst.farm.scheduler import run_plan
 from vidnst.frames import Shot
 
 SHOT = 240
-"""Frames of a shot where there are many: ten seconds."""
+"""Frames of a shot of a clip with many shots: ten seconds."""
 
 
 class ImmediatePool:
-    """Workers whose jobs are done when they are waited for, the oldest first."""
+    """Workers whose jobs finish when they are waited for, the oldest first."""
 
     def __init__(self, styles: int) -> None:
         self._names = {
@@ -54,7 +54,7 @@ class ImmediatePool:
 
 
 class EmptyHost:
-    """Makes jobs of nothing and keeps nothing."""
+    """Makes empty jobs and stores nothing."""
 
     def is_done(self, node: Node) -> bool:
         return False

@@ -1,8 +1,8 @@
-"""What slim is worth: `python tests/bench/slim.py --weights VGG19 --content PICTURE --style PICTURE ...`.
+"""Compare slim with VGG19: `python tests/bench/slim.py --weights VGG19 --content PICTURE --style PICTURE ...`.
 
-Each style is brought over three times with equal evaluations: by VGG19, by slim, and by random filters of slim's size.
-VGG19 then judges all results: its style loss, relative, 0 for the painting itself. At the end the seconds that an
-evaluation takes at 256x144, VGG19's over slim's, from this one run.
+Each style is transferred three times with equal evaluations: with VGG19, with slim, and with random filters of slim's
+size. All results are judged by VGG19's relative style loss, which is 0 for the style picture itself. The last line is
+the time of an evaluation at 256x144, VGG19's over slim's.
 """
 
 import argparse
@@ -29,7 +29,7 @@ SPEED_SIZE = (256, 144)
 
 
 def stylizer(model: dict[str, str], style: Pixels, optimize: dict[str, Any]) -> Stylizer:
-    """One network with one style."""
+    """Make a stylizer of one network with one style."""
     config = build_config({"model": model, "optimize": optimize})
     backbone = config.model.backbone
     found = resolve_weights(config.model.weights, backbone=backbone, download=False)
@@ -37,13 +37,13 @@ def stylizer(model: dict[str, str], style: Pixels, optimize: dict[str, Any]) -> 
 
 
 def shrunk(pixels: Pixels, longest: int) -> Pixels:
-    """A picture at the size of the bench."""
+    """Scale a picture to a longest side."""
     size = fit_size(pixels.shape[1], pixels.shape[0], longest)
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def compare(models: dict[str, dict[str, str]], content: Pixels, style: Pixels, iterations: int) -> list[Any]:
-    """The judge's style loss for each network, and the pictures."""
+    """Stylize with each network; returns VGG19's style losses, and the pictures."""
     photo = from_pixels(content)
     judge = stylizer(models["VGG19"], style, {})
     losses, pictures = [], []
@@ -55,7 +55,7 @@ def compare(models: dict[str, dict[str, str]], content: Pixels, style: Pixels, i
 
 
 def seconds(model: dict[str, str], style: Pixels, iterations: int) -> float:
-    """Of an evaluation at 256x144."""
+    """Time an evaluation at 256x144."""
     width, height = SPEED_SIZE
     made = stylizer(model, style, {"scales": 1, "tolerance": 0})
     photo = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
@@ -69,7 +69,7 @@ def main() -> None:
     """Print the table, and draw the sheet if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--weights", required=True, help="VGG19's weights")
-    parser.add_argument("--slim", help="slim's weights; default: those that ship")
+    parser.add_argument("--slim", help="slim's weights; default: the bundled ones")
     parser.add_argument("--content", type=Path, required=True)
     parser.add_argument("--style", type=Path, action="append", required=True)
     parser.add_argument("--longest", type=int, default=256, help="side of the pictures in pixels")

@@ -1,13 +1,13 @@
-"""What a render costs beside its painting: all of it is real, but a stylizing worker sleeps where it would paint.
+"""Measure the overhead of a render: everything is real, but a stylizing worker sleeps instead of optimising.
 
-    python tests/bench/standin.py [--frames 120] [--size 640x360] [--ms 7] [--workers 1] [--hands 2] [--executor ray]
-        [--set key=value ...]
+    python tests/bench/standin.py [--frames 120] [--size 640x360] [--ms 7] [--workers 1] [--concurrency 2]
+        [--executor ray] [--set key=value ...]
 
-A worker sleeps so many milliseconds for each evaluation of the loss, as if a GPU did them, and hands the source's frame
-back as its painting; probing, decoding, flow, the scheduler, transport, the gate, storing, encoding and measuring are
-what they are. Prints one line of JSON: when stages began and the last frame was there, seconds; the share of the wall
-time, and of the time from the first node to the last, in which a worker slept; and milliseconds from the end of a sleep
-to the beginning of the next.
+A worker sleeps `--ms` milliseconds for each evaluation of the loss, as if a GPU did them, and returns the source's
+frame as its result; probing, decoding, flow, the scheduler, transport, the quality gate, storing, encoding and
+measuring are real. Prints one line of JSON: when stages began and the last frame was finished, in seconds; the share of
+the wall time, and of the time from the first node to the last, in which a worker slept; and the milliseconds between
+two sleeps.
 
 By default a frame has some 360 ms of sleep; 900 frames in five minutes leave 333. Each of two cores has twice as much
 to do for a frame of 640x360 as each of 16 has for one of 1280x720.
@@ -41,22 +41,22 @@ from vidnst.tools.bench.full_renders import synthetic_clip
 
 @dataclass(frozen=True)
 class SleepingFactory(StyleWorkerFactory):
-    """Makes workers that sleep."""
+    """Makes sleeping workers."""
 
     seconds: float = 0.0
     """For each evaluation."""
     log: Path = Path()
-    """A folder for what they note."""
+    """Folder for the times at which they slept."""
 
     def __call__(self) -> StyleWorker:
         return SleepingWorker(self)
 
 
 class SleepingWorker(StyleWorker):
-    """Sleeps, and notes from when to when."""
+    """Sleeps instead of optimising, and logs from when to when."""
 
     def __init__(self, made_by: SleepingFactory) -> None:
-        stylizer: Any = self  # any will do that is not None
+        stylizer: Any = self  # anything but None
         super().__init__(stylizer, torch.device("cpu"), MemoryLadder(made_by.config, None))
         self._seconds = made_by.seconds
         self._notes = (made_by.log / f"{time.monotonic_ns()}.txt").open("w", buffering=1)
@@ -69,8 +69,8 @@ class SleepingWorker(StyleWorker):
         return Stylized(to_16_bits(job.content), losses, job.iterations, 0.0)
 
 
-class Marks:
-    """When what happened first and last, seconds since the beginning."""
+class Timeline:
+    """Records when stages began and the last frame was finished, in seconds since the beginning."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
@@ -86,32 +86,32 @@ class Marks:
 
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
-    """Render, and say where the time went."""
+    """Render, and sum up where the time went."""
     width, height = map(int, asked.size.split("x"))
     settings = [f"farm.executor={asked.executor}", f"farm.workers={asked.workers}", "model.backbone=slim", *asked.set]
     config = load_config(assignments=settings)
-    with synthetic_clip((width, height), frames=asked.frames) as footage, tempfile.TemporaryDirectory() as folder:
+    with synthetic_clip((width, height), frames=asked.frames) as clip, tempfile.TemporaryDirectory() as folder:
         made = partial(SleepingFactory, seconds=asked.ms / 1000, log=Path(folder))
-        marks = Marks()
+        timeline = Timeline()
         with (
             patch("vidnst.farm.workers.StyleWorkerFactory", made),
             patch("vidnst.farm.provisioning._concurrency", return_value=asked.concurrency),
         ):
             output = Path(folder) / "out.mp4"
-            render(footage.clip, style=footage.style, output=output, config=config, on_event=marks)
-        wall = time.monotonic() - marks.began
+            render(clip.clip, style=clip.style, output=output, config=config, on_event=timeline)
+        wall = time.monotonic() - timeline.began
         spans = [read_spans(path) for path in Path(folder).glob("*.txt")]
-    found = {"wall": round(wall, 2), "stages": marks.stages, "last_frame": round(marks.last_frame, 2)}
+    found = {"wall": round(wall, 2), "stages": timeline.stages, "last_frame": round(timeline.last_frame, 2)}
     return found | shares(spans, wall)
 
 
 def read_spans(path: Path) -> list[tuple[float, float]]:
-    """When a worker slept."""
+    """Read when a worker slept."""
     return [(float(one), float(two)) for one, two in map(str.split, path.read_text().splitlines())]
 
 
 def shares(spans: list[list[tuple[float, float]]], wall: float) -> dict[str, Any]:
-    """How much of the time workers slept, and what was between."""
+    """Compute the share of the time in which workers slept, and the gaps between."""
     slept = sum(end - begin for worker in spans for begin, end in worker)
     painting = max(end for worker in spans for _, end in worker) - min(begin for worker in spans for begin, _ in worker)
     gaps = sorted(1000 * (after[0] - before[1]) for worker in spans for before, after in pairwise(worker))
@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--ms", type=float, default=7.0)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--hands", type=int, default=2)
+    parser.add_argument("--concurrency", type=int, default=2)
     parser.add_argument("--executor", default="ray", choices=("ray", "inline"))
     parser.add_argument("--set", action="append", default=[])
     asked = parser.parse_args()

@@ -1,9 +1,9 @@
-"""Compare how steady renders of the same clip are: `python tests/bench/steadiness.py RUN.vidnst ...`.
+"""Compare the temporal stability of renders of the same clip: `python tests/bench/steadiness.py RUN.vidnst ...`.
 
 Give run folders that kept their frames (`--keep-frames`). Each becomes a row: evaluations of the loss, Lai's warping
-error of neighbours (the source's own beside it) and at gaps of 5 and 15 frames, the error at key frames over that
+error of neighbours (next to the source's own) and at gaps of 5 and 15 frames, the error at key frames over that
 elsewhere, sharpness over the source's, and the mean losses, since a frozen or blurred clip games every other number.
-`vidnst measure RUN.vidnst` tells more of a single one.
+`vidnst measure RUN.vidnst` reports more about a single one.
 """
 
 import sys
@@ -19,7 +19,7 @@ COLUMNS = (
 
 
 def row(folder: Path) -> list[str]:
-    """The cells of a run folder."""
+    """Measure a run folder and format its row."""
     found = measure_output(MeasureRequest(folder, with_losses=False))
     errors = (found.error().output, found.error().source, found.error(5).output, found.error(15).output)
     ratios = (found.keys.ratio if found.keys else None, found.sharpness.ratio)

@@ -1,6 +1,6 @@
-"""Check that clips go through with zero iterations: `python tests/bench/transcode.py CLIP ...`.
+"""Check that clips are transcoded faithfully with zero iterations: `python tests/bench/transcode.py CLIP ...`.
 
-Renders each with the defaults and `--iterations 0`, and prints what came out against what went in.
+Renders each with the defaults and `--iterations 0`, and prints a table that compares output and source.
 """
 
 import sys
@@ -15,7 +15,7 @@ from vidnst.media.input.probe import probe
 
 
 def row(source: Path, folder: Path) -> str:
-    """One line of the table."""
+    """Transcode a clip and format its row."""
     output = folder / "out.mp4"
     config = vidnst.RenderConfig.model_validate({"optimize": {"iterations": 0}})
     vidnst.render(source, style=[], output=output, config=config, overwrite=True, restart=True)
