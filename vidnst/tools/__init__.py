@@ -1,1 +1,1 @@
-"""What surrounds rendering: previews, forecasts, benchmarks, distillation, and the check of a machine."""
+"""Tools around rendering: previews, forecasts, benchmarks, distillation, and the check of a machine."""

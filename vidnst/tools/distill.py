@@ -37,7 +37,7 @@ _AVERAGED_CROPS = 64
 
 @dataclass(frozen=True, slots=True)
 class DistillRequest:
-    """What the user asks for."""
+    """The user's settings of a distillation."""
 
     teacher: str | None
     """VGG19's weights, as for a render."""
@@ -51,7 +51,7 @@ class DistillRequest:
     clip_frames: int = 8
     """Number of evenly spread frames taken from each clip."""
     threads: int | None = None
-    """Of torch; None leaves them as they are. Rounding depends on their number."""
+    """Threads of torch; None leaves them as they are. Rounding depends on their number."""
     command: str = ""
     """The command line, for the model card."""
 

@@ -30,7 +30,7 @@ class Roofline:
     copy_bytes: float
     """Bytes per second, read and written together, of copying a tensor."""
     bf16_flops: float | None
-    """Of a bfloat16 matrix product; None on a CPU."""
+    """The same for a bfloat16 matrix product; None on a CPU."""
 
 
 def measure_roofline(device: torch.device) -> Roofline:
@@ -80,7 +80,7 @@ MEMORY_KINDS = {
     "cuda": "torch.cuda.max_memory_allocated, reset before each row",
     "cpu": "growth of the process's resident set at its peak; less than what is needed where memory was there already",
 }
-"""What `PeakMemory.gib` is, by the device's type; part of the report."""
+"""Meaning of `PeakMemory.gib` by the device's type; part of the report."""
 
 
 @contextmanager

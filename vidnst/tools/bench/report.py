@@ -27,7 +27,7 @@ _MOST_WORKERS = 256
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchRequest:
-    """What is to be measured."""
+    """The measurements that the user asks for."""
 
     sizes: tuple[str, ...] = ()
     """Texts like `640x360`; empty takes those of the report to compare with, or those that suit the device."""
@@ -36,11 +36,11 @@ class BenchRequest:
     iterations: int = 10
     """Evaluations in each of three rounds at each size."""
     threads: int | None = None
-    """Of torch on a CPU; None leaves them as they are. Whole renders choose their own."""
+    """Threads of torch on a CPU; None leaves them as they are. Whole renders choose their own."""
     presets: tuple[str, ...] = ()
     """Whole renders, at each of the sizes that were asked for, or the smallest."""
     frames: int = 24
-    """Of the clip for whole renders."""
+    """Number of frames of the clip for whole renders."""
     settings: tuple[str, ...] = ()
     """`key.sub=value` for whole renders."""
     workers: tuple[int, ...] = ()

@@ -17,7 +17,7 @@ from vidnst.tools.forecast.timing import WorkTimings, estimate_seconds, time_wor
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a render of one clip would take."""
+    """The work, memory, disk and time of a render of one clip."""
 
     source: str
     frames: int

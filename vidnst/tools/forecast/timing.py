@@ -32,14 +32,14 @@ class WorkTimings:
     """Seconds that parts of the work take one worker on this machine while the others work as well."""
 
     evaluation: float
-    """Of the loss and its gradient, at the frame's full size."""
+    """One evaluation of the loss and its gradient, at the frame's full size."""
     fixed: float
-    """Of a warm start without the evaluations: fetching and blending states, computing the content's features, and the
+    """A warm start without the evaluations: fetching and blending states, computing the content's features, and the
     last evaluation, which has no gradient."""
     cold: float
-    """The same of a cold start at one scale, the frame's full size."""
+    """The same for a cold start at one scale, the frame's full size."""
     flow: float
-    """Of a pair of flows."""
+    """A pair of flows."""
     frame: float
     """Reading a frame from the source, and writing and encoding it."""
     relights: bool = False

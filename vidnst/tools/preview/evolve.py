@@ -35,7 +35,7 @@ _GEOMETRIC_STEPS = 150
 """Most frames of a video whose steps are spaced geometrically."""
 _MOST_FRAMES = 3000
 _HOLD_SECONDS = 1
-"""How long the finished picture stays on screen."""
+"""Time for which the finished picture stays on screen."""
 _SMALLEST_CHART_PX = (480, 240)
 _CHART_RIGHT_ASPECT = 0.7
 """Pictures whose height is more than this share of their width have the chart at their right, others below."""
@@ -49,11 +49,11 @@ class OptimizationStep:
     """One evaluation of the loss."""
 
     evaluation: int
-    """From 1, over all scales; the first one is of the initial image."""
+    """Number from 1, over all scales; the first one is of the initial image."""
     losses: Mapping[str, float]
     """total (weighted), and content, style and tv without their weights."""
     height: int
-    """Of the picture at that scale, pixels."""
+    """Height of the picture at that scale, pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Evolution:
     pixels: Pixels
     """The finished picture, `(H, W, 3)` uint8 RGB: the best that was evaluated, which need not be the last."""
     losses: Mapping[str, float]
-    """Of the finished picture."""
+    """The finished picture's losses."""
 
 
 def evolve(

@@ -23,7 +23,7 @@ class CellSpec:
     """A cell that is to be painted."""
 
     frame: int
-    """Index in the whole source."""
+    """Index in the source."""
     styles: tuple[StylePicture, ...]
     settings: Mapping[str, Any]
     """The values of the axes, by dotted key."""
@@ -42,7 +42,7 @@ class ProofCell:
     """content, style and tv, relative, evaluated with the settings that no axis has changed."""
     evaluations: int
     place: TileBox
-    """Where it lies on the sheet."""
+    """Position on the sheet."""
 
 
 @dataclass(frozen=True, slots=True)
