@@ -292,7 +292,8 @@ def _tenths(resident: Mapping[str, float]) -> list[float]:
 
 def one(job: dict[str, Any]) -> None:
     """Run a measurement that `in_fresh_process` asked for."""
-    measure: Callable[..., dict[str, Any]] = {"pixels": pixels_row, "frames": frames_row}[job.pop("kind")]
+    rows: dict[str, Callable[..., dict[str, Any]]] = {"pixels": pixels_row, "frames": frames_row}
+    measure = rows[job.pop("kind")]
     sys.stdout.write(json.dumps(measure(**job)) + "\n")
 
 

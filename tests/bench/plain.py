@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from vidnst.config import RenderConfig
 from vidnst.config.loader import load_config
 from vidnst.farm.malloc import keep_freed_memory
+from vidnst.media.images import read_image
 from vidnst.style.minimize import StepReport
 from vidnst.style.network.backbones import VGG19_BACKBONE, last_layer
 from vidnst.style.network.weights import load_features, resolve_weights
@@ -77,7 +78,7 @@ class Plain:
         down, across = picture.diff(dim=2).square().mean(), picture.diff(dim=3).square().mean()
         terms = {"content": torch.stack(content).mean(), "style": torch.stack(style).mean(), "tv": down + across}
         total = sum(getattr(self._losses, f"{name}_weight") * term for name, term in terms.items())
-        return {"total": total, **terms}  # type: ignore[dict-item]
+        return {"total": total, **terms}
 
     def paint(self, content: Tensor) -> tuple[Tensor, float]:
         """Run all steps; returns the picture and the seconds."""
@@ -174,7 +175,7 @@ def main() -> None:
 
 
 def read(path: Path) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(cv2.imread(str(path))[:, :, ::-1])
+    return np.asarray(read_image(path, bits=8), np.uint8)
 
 
 def resized_to(pixels: NDArray[np.uint8], area: int) -> NDArray[np.uint8]:

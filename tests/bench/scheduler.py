@@ -82,7 +82,7 @@ def run_once(kind: str, frames: int, workers: int, *, whole: bool) -> int:
     """Run the plan of a clip, of one shot or of many; how many nodes that were."""
     shots = [Shot(0, frames)] if whole else [Shot(at, min(frames, at + SHOT)) for at in range(0, frames, SHOT)]
     host = EmptyHost()
-    schedule = ScheduleConfig(kind=kind)  # type: ignore[arg-type]
+    schedule = ScheduleConfig(kind=kind)
     components = (Component(nodes, host) for nodes in by_shot(schedule, shots))
     return run_plan(components, ImmediatePool(workers)).done
 

@@ -44,7 +44,7 @@ def test_finished_picture_equals_stylize_and_render(source: Path, style: Path, t
     blended = still_config(init="blend")
     rendered = vidnst.render(source, style=style, output=tmp_path / "r.png", config=blended)
     evolve(source, style, tmp_path / "b.png", config=blended)
-    assert np.array_equal(read_picture(tmp_path / "b.png"), read_picture(rendered))
+    assert np.array_equal(read_picture(tmp_path / "b.png"), read_picture(rendered.output))
 
 
 def test_stills_are_written_at_requested_steps(source: Path, style: Path, tmp_path: Path) -> None:

@@ -58,9 +58,9 @@ def test_cell_equals_stylize_with_its_weight(source: Path, styles: list[Path], t
 def test_cell_equals_render_of_cold_frame(source: Path, styles: list[Path], tmp_path: Path) -> None:
     config = still_config(init="blend")
     found = proof_of(source, styles, tmp_path / "p.png", config=config, together=True, size=96)
-    output = vidnst.render(source, style=styles, output=tmp_path / "out.png", config=config)
+    rendered = vidnst.render(source, style=styles, output=tmp_path / "out.png", config=config)
     (cell,) = found.cells
-    assert np.array_equal(cell.pixels, read_picture(output))
+    assert np.array_equal(cell.pixels, read_picture(rendered.output))
 
 
 def test_report_has_place_and_losses_of_every_cell(source: Path, styles: list[Path], tmp_path: Path) -> None:
@@ -124,12 +124,12 @@ def test_frames_are_spread_over_shots_or_named(tmp_path: Path, styles: list[Path
     assert preview_source.spread_frames(3) == [3, 10, 18]
     assert preview_source.spread_frames(5) == [3, 6, 10, 14, 18]
     assert preview_source.spread_frames(100) == list(range(2, 20))
-    assert preview_source.parse_frame_list(["7", "0.12s", 7]) == [3, 7]
+    assert preview_source.resolve_frames(["7", "0.12s", 7]) == [3, 7]
     found = proof_of(folder, styles[:1], tmp_path / "p.png", config=config, frames=[7, 3], size=48)
     assert [cell.cell.frame for cell in found.cells] == [3, 7]
     for text in ("1", "20"):
         with pytest.raises(RangeError, match=f"frame {text} is outside"):
-            preview_source.parse_frame_list([text])
+            preview_source.resolve_frames([text])
 
 
 def test_frames_are_deflickered_as_in_a_render(tmp_path: Path, styles: list[Path]) -> None:

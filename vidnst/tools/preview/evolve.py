@@ -116,7 +116,7 @@ def evolve(
     config, path = resolve_config(config, preset=preset), Path(output)
     styles = read_styles([str(text) for text in texts])
     preview_source = single_frames.open_source(source, config, on_event=on_event)
-    (index,) = preview_source.parse_frames([preview_source.start if frame is None else frame])
+    (index,) = preview_source.resolve_frames([preview_source.start if frame is None else frame])
     pixels = single_frames.filter_frame(preview_source.read_frames([index], size=config.input.size)[index], config)
     styles = single_frames.recolour_styles(styles, [pixels], config)
     guidance = single_frames.guide_frame(styles, preview_source, index, (pixels.shape[1], pixels.shape[0]))

@@ -116,7 +116,7 @@ def proof(
     preview_source = single_frames.open_source(source, config, on_event=on_event)
     for file in (path, report_path):
         check_file(file, overwrite=overwrite, inputs=(*preview_source.clip.paths, *(one.path for one in styles)))
-    chosen = preview_source.parse_frame_list(frames) if frames else preview_source.spread_frames(count)
+    chosen = preview_source.resolve_frames(frames) if frames else preview_source.spread_frames(count)
     plan = SheetPlan(preview_source, tuple(chosen), style_sets, axes or {}, configs, together)
     _check_size(plan)
     cells = tuple(plan.cells())

@@ -75,7 +75,7 @@ class PreviewSource:
         counts = zip(shots, _frames_per_shot(shots, count), strict=True)
         return sorted(index for shot, part in counts for index in spread_over(shot.start, shot.end, part))
 
-    def parse_frame_list(self, texts: Sequence[str | int]) -> list[int]:
+    def resolve_frames(self, texts: Sequence[str | int]) -> list[int]:
         """Resolve texts like `20`, `1.5s` or a timecode to frame indices, each once and in ascending order.
 
         Raises:
