@@ -345,7 +345,7 @@ def test_failed_measurement_is_a_warning(media: Path, tmp_path: Path, monkeypatc
     def fail(*arguments: Any, **more: Any) -> None:
         raise BadFrameError("frame 3 does not decode")
 
-    monkeypatch.setattr("vidnst.rendering.measure_output.measure_render", fail)
+    monkeypatch.setattr("vidnst.rendering.pipeline.measure_render", fail)
     output, told = render(media, tmp_path / "out", build_config(LOOK))
     assert len(list(output.iterdir())) == 6
     assert any(isinstance(event, Warned) and "frame 3" in event.message for event in told)

@@ -229,9 +229,9 @@ def test_error_reaches_every_caller_and_keeps_earlier_results(store: RunStore, m
         with pytest.raises(DiskFullError, match=r"no space left on the disk of .*frames"):
             writer.flush()
         assert [writer.lasts(node.id) for node in NODES[:3]] == [True, True, True]
-        for ask in (lambda: writer.lasts(NODES[3].id), lambda: writer.lasts(NODES[5].id, timeout_seconds=SOON)):
+        for node, seconds in ((NODES[3], 0.0), (NODES[5], SOON)):
             with pytest.raises(DiskFullError):
-                ask()
+                writer.lasts(node.id, timeout_seconds=seconds)
         for _ in range(40):  # what it does not take needs no room
             with pytest.raises(DiskFullError, match="free some space"):
                 writer.keep(result(NODES[6]))

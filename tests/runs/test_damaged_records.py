@@ -175,7 +175,23 @@ def _look(folder: Path) -> None:
     assert record.plan.shots
 
 
-NONSENSE = ([], {}, "x", -1, 0, 10**30, 1e999, None, True, [[0]], [[0, 1, 2]], [[2, 1]], {"a": 1}, [None], 0.5)
+NONSENSE: tuple[Any, ...] = (
+    [],
+    {},
+    "x",
+    -1,
+    0,
+    10**30,
+    1e999,
+    None,
+    True,
+    [[0]],
+    [[0, 1, 2]],
+    [[2, 1]],
+    {"a": 1},
+    [None],
+    0.5,
+)
 
 
 @pytest.mark.parametrize(

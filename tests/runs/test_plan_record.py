@@ -28,7 +28,7 @@ def full_plan() -> RunPlan:
         shots=(Shot(2, 3), Shot(3, 5)),
         threads=3,
     )
-    adjustments = Adjustments(2, (Adjustment(1 / 3, MATRIX), Adjustment(1.1, MATRIX, found=False), Adjustment()))
+    adjustments = Adjustments(2, (Adjustment(1 / 3, MATRIX), Adjustment(1.1, MATRIX, registered=False), Adjustment()))
     colours = ColourSample.from_json({"sample": [[1, 2, 3], [4, 5, 65535]]})
     return plan.model_copy(update={"adjustments": adjustments, "colours": colours})
 
