@@ -1,4 +1,4 @@
-"""What happens during a render, as it is told to whoever wants to know. Plain data; the core never prints."""
+"""Events that the library reports while it works. Plain data: the library never prints."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import ClassVar, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Something other than rendering goes on: indexing the source, finding shots, encoding."""
+    """Progress of work other than rendering: probing the source, finding shots, encoding."""
 
     name: ClassVar[str] = "stage"
     stage: str
@@ -17,14 +17,14 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """Rendering begins, or goes on."""
+    """Rendering starts, or resumes."""
 
     name: ClassVar[str] = "run_started"
     folder: str
     output: str
     frames: int
     frames_done: int
-    """Finished by earlier runs."""
+    """Frames that earlier sessions finished."""
     shots: int
     workers: tuple[str, ...]
     seconds_per_frame: float | None = None
@@ -57,7 +57,7 @@ class FrameDone:
 
 @dataclass(frozen=True, slots=True)
 class NodeFailed:
-    """An attempt at a node failed; it is tried again as often as is allowed."""
+    """An attempt at a node failed; it is retried as often as the settings allow."""
 
     name: ClassVar[str] = "node_failed"
     node: str
@@ -71,7 +71,7 @@ class NodeFailed:
 
 @dataclass(frozen=True, slots=True)
 class WorkerDied:
-    """A worker's process ended unasked; another takes its place."""
+    """A worker's process died; another takes its place."""
 
     name: ClassVar[str] = "worker_died"
     worker: str
@@ -83,41 +83,41 @@ class WorkerDied:
 
 @dataclass(frozen=True, slots=True)
 class NodeGivenUp:
-    """A node will not be made in this session: it failed for good, or reads one that did. The rest goes on."""
+    """A node is given up in this session: it failed for good, or reads one that did. The rest continues."""
 
     name: ClassVar[str] = "node_given_up"
     node: str
     error: str
-    """What went wrong at first."""
+    """The error of the node that failed."""
     because: str | None = None
-    """The node that failed, where it is another."""
+    """The node that failed, if it is another."""
 
     def __str__(self) -> str:
         return f"node {self.node} is given up, with all that depends on it: {self.error}"
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerSetAside:
-    """A worker gets no more jobs, since one after the other failed there."""
+class WorkerQuarantined:
+    """A worker gets no more jobs, since several nodes in a row failed there."""
 
-    name: ClassVar[str] = "worker_set_aside"
+    name: ClassVar[str] = "worker_quarantined"
     worker: str
     error: str
-    """Of the last one."""
+    """The error of the last of these nodes."""
 
     def __str__(self) -> str:
-        return f"{self.worker} is set aside, since one piece of work after the other fails there: {self.error}"
+        return f"{self.worker} is quarantined, since node after node fails there: {self.error}"
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerTakenBack:
-    """A worker that was set aside gets jobs again: what failed there fails elsewhere, too."""
+class WorkerReinstated:
+    """A quarantined worker gets jobs again, since the same nodes fail on other workers too."""
 
-    name: ClassVar[str] = "worker_taken_back"
+    name: ClassVar[str] = "worker_reinstated"
     worker: str
 
     def __str__(self) -> str:
-        return f"{self.worker} is taken back: what failed there fails on others as well"
+        return f"{self.worker} is reinstated: the same nodes fail on other workers too"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class Suspected:
     node: str
     why: str
     mended: bool
-    """Whether it looks right now; else it is kept as it is, and listed."""
+    """True if it looks right now; else it is kept as it is, and listed."""
 
     def __str__(self) -> str:
         now = "rendered again, it looks right" if self.mended else "rendered again, it still does; it is kept"
@@ -137,7 +137,7 @@ class Suspected:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something that the user should know, though the render goes on."""
+    """Something that the user should know; the render continues."""
 
     name: ClassVar[str] = "warned"
     message: str
@@ -148,26 +148,26 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How steady the finished frames are: the main numbers; all of them are in the file. None where not measurable."""
+    """The main numbers of a finished measurement; the file has all of them. None if one cannot be measured."""
 
     name: ClassVar[str] = "measured"
     file: str
     frames: int
     error: float | None
-    """Warping error of neighbours, Lai 2018: squared, of channels in [0, 1]."""
+    """Warping error between neighbours (Lai 2018): squared, of channels in [0, 1]."""
     source_error: float | None
-    """The source's own."""
+    """Warping error of the source itself."""
     error_ratio: float | None
     """Output over source."""
     far_errors: dict[str, float | None]
-    """The error between frames further apart, by the gap in frames."""
+    """Warping error between frames further apart, by the gap in frames."""
     static_share: float | None
     """Share of pixels at which the source stands still, 0 to 1."""
     flicker_levels: float | None
-    """Mean change of these from frame to frame, levels of 255."""
+    """Mean change of these pixels from frame to frame, in levels of 255."""
     source_flicker_levels: float | None
     drift_levels: float | None
-    """Slope of output minus source in mean luma, levels of 255 per 100 frames."""
+    """Slope of the difference in mean luma to the source, in levels of 255 per 100 frames."""
     sharpness_ratio: float | None
     """Variance of the Laplacian, output over source."""
     key_ratio: float | None
@@ -190,19 +190,19 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class LessonDone:
-    """A network that is being taught has done another step."""
+class TrainingStepDone:
+    """A network in training has done another step."""
 
-    name: ClassVar[str] = "lesson_done"
+    name: ClassVar[str] = "training_step_done"
     step: int
     steps: int
     loss: float
     errors: dict[str, float]
     """Relative error of each layer: 1 for a guess of its mean."""
     seconds: float
-    """Since this process began to teach."""
+    """Time since this process started to train."""
     steps_before: int
-    """Done by earlier processes."""
+    """Steps that earlier processes did."""
 
     def __str__(self) -> str:
         pace = self.seconds / max(1, self.step - self.steps_before)
@@ -222,7 +222,7 @@ class RunFinished:
 
 @dataclass(frozen=True, slots=True)
 class JobChanged:
-    """A job of a batch has come further."""
+    """The state of a job in a batch changed."""
 
     name: ClassVar[str] = "job_changed"
     job: str
@@ -230,7 +230,7 @@ class JobChanged:
     """queued, preparing, rendering, encoding, done, failed, cancelled or paused."""
     message: str
     frames: int
-    """0 while it is not known."""
+    """0 if not known yet."""
     frames_done: int
 
     def __str__(self) -> str:
@@ -245,20 +245,20 @@ Event: TypeAlias = (
     | NodeFailed
     | WorkerDied
     | NodeGivenUp
-    | WorkerSetAside
-    | WorkerTakenBack
+    | WorkerQuarantined
+    | WorkerReinstated
     | Suspected
     | Warned
     | Measured
-    | LessonDone
+    | TrainingStepDone
     | RunFinished
     | JobChanged
 )
 
 OnEvent: TypeAlias = Callable[[Event], None]
 Cancelled: TypeAlias = Callable[[], bool]
-"""Asked again and again whether to stop."""
+"""A function that is asked several times a second; True stops the work."""
 
 
 def ignore(event: Event) -> None:
-    """Listen to nothing."""
+    """Ignore an event."""

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from vidnst.config import STYLE_LAYERS, RenderConfig
 from vidnst.config.loader import load_config, preset_names
 from vidnst.errors import CancelledError, OutputError, RunError, SourceError, VidnstError, WeightsError
-from vidnst.events import Event, LessonDone
+from vidnst.events import Event, TrainingStepDone
 from vidnst.style.distill.distillation import DistillSettings
 from vidnst.style.network.backbones import SLIM_BACKBONE, last_layer
 from vidnst.style.network.random_filters import random_features
@@ -59,7 +59,7 @@ def test_weights_file_and_card_name_their_origin(ask: Callable[..., DistillReque
     seen: list[Event] = []
     request = ask()
     report = distill(request, on_event=seen.append)
-    lessons = [event for event in seen if isinstance(event, LessonDone)]
+    lessons = [event for event in seen if isinstance(event, TrainingStepDone)]
     assert [lesson.step for lesson in lessons] == [1, 2, 3, 4, 5]
     assert "step 5 of 5" in str(lessons[-1])
     assert (report.backbone, report.deepest_layer) == ("slim", "relu5_1")
@@ -90,7 +90,7 @@ def test_resume_gives_the_same_bytes(ask: Callable[..., DistillRequest], tmp_pat
         distill(ask(), cancelled=stop)
     seen: list[Event] = []
     assert distill(ask(), on_event=seen.append).fingerprint == whole.fingerprint
-    assert [event.step for event in seen if isinstance(event, LessonDone)] == [3, 4, 5]
+    assert [event.step for event in seen if isinstance(event, TrainingStepDone)] == [3, 4, 5]
     assert (tmp_path / "out.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
 
 

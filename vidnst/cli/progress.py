@@ -29,7 +29,7 @@ from vidnst.formatting import format_clock
 _LINE_SECONDS = 10.0
 
 _MESSAGES = (
-    *(events.NodeFailed, events.WorkerDied, events.WorkerSetAside, events.WorkerTakenBack),
+    *(events.NodeFailed, events.WorkerDied, events.WorkerQuarantined, events.WorkerReinstated),
     *(events.Suspected, events.Warned, events.Measured, events.JobChanged),
 )
 
@@ -161,7 +161,7 @@ class _Bars:
                 self._worker(event)
             case _ if _is_message(event):
                 self.progress.console.print(f"vidnst: {event}", markup=False, highlight=False)
-            case events.LessonDone():
+            case events.TrainingStepDone():
                 self._stage(events.Stage("steps", event.step, event.steps), note=f"loss {event.loss:.4g}")
             case _:
                 pass
@@ -197,7 +197,9 @@ class _Lines:
                     self._write(f"frame {event.frames_done} of {self._rate.total}, {self._rate}")
             case _ if _is_message(event):
                 self._write(str(event))
-            case events.LessonDone() if event.step == event.steps or time.monotonic() - self._last >= _LINE_SECONDS:
+            case events.TrainingStepDone() if (
+                event.step == event.steps or time.monotonic() - self._last >= _LINE_SECONDS
+            ):
                 self._write(str(event))
             case events.Stage(stage="filtering" | "finishing" | "encoding" | "measuring", done=0):
                 self._write(event.stage)

@@ -61,7 +61,7 @@ class ClipRender:
 
     @property
     def failure(self) -> VidnstError | None:
-        """What went wrong while the frames were rendered; None if nothing did.
+        """The error of rendering the frames; None if there was none.
 
         It is the error that ended the clip, else the first source frame that could not be read, else the frames that
         failed; in the last two cases all other frames are finished.

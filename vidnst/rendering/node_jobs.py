@@ -18,8 +18,8 @@ from vidnst.events import (
     OnEvent,
     Suspected,
     WorkerDied,
-    WorkerSetAside,
-    WorkerTakenBack,
+    WorkerQuarantined,
+    WorkerReinstated,
 )
 from vidnst.farm.interfaces import NodeEvent, NodeEventKind
 from vidnst.farm.jobs import FlowJob, Job, Refused, Shared, SkipJob, Stylized, StylizeJob
@@ -88,7 +88,7 @@ class RenderHost:
         self.failed_shots: set[int] = set()
         """Shots with such nodes."""
         self.failure: VidnstError | None = None
-        """What ended the clip."""
+        """The error that ended the clip."""
         self.source_error: SourceError | None = None
         """The first source frame that could not be read."""
         self.dropped = False
@@ -326,10 +326,10 @@ class Reporter:
                 self._on_event(NodeGivenUp(node, event.error, root))
             case NodeEventKind.SET_ASIDE:
                 self._store.record("set_aside", worker=event.worker, node=node, error=event.error)
-                self._on_event(WorkerSetAside(event.worker, event.error))
+                self._on_event(WorkerQuarantined(event.worker, event.error))
             case NodeEventKind.TAKEN_BACK:
                 self._store.record("taken_back", worker=event.worker, node=node)
-                self._on_event(WorkerTakenBack(event.worker))
+                self._on_event(WorkerReinstated(event.worker))
             case _:
                 pass
 

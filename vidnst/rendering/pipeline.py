@@ -27,7 +27,7 @@ from vidnst.runs.request import Request
 
 @dataclass(frozen=True, slots=True)
 class RenderResult:
-    """What a finished render gives."""
+    """The result of a finished render."""
 
     output: Path
     run_folder: Path
@@ -36,9 +36,9 @@ class RenderResult:
     seconds: float
     """Time that this session took."""
     measurement: Measurement | None
-    """How steady the output is; None if it was not measured."""
+    """Steadiness and losses of the output; None if it was not measured."""
     warnings: tuple[str, ...]
-    """What this session warned of."""
+    """The warnings of this session."""
     suspects: Mapping[int, str]
     """Frames that look wrong although they were rendered again, and why."""
 

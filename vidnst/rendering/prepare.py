@@ -49,9 +49,9 @@ class CheckedRequest:
     raft: Mapping[str, NDArray[np.float32]] | None
     """RAFT's weights by name; None if the flow is not RAFT's."""
     manifest: Manifest
-    """What identifies this render, and how to repeat it."""
+    """The render's identity, and how to repeat it."""
     timeline: tuple[TimedStyle, ...] = ()
-    """When and in which shots the styles hold."""
+    """The times and shots in which the styles hold."""
     masks: tuple[Mask, ...] = ()
     """The regions' masks."""
 

@@ -31,7 +31,7 @@ class PreparedRender:
 
     @property
     def request(self) -> Request:
-        """What was asked for."""
+        """The request that was checked."""
         return self.checked.request
 
     @property

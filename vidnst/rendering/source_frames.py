@@ -18,7 +18,7 @@ CACHE_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class SourceFrames:
-    """Where the frames of a render come from, and what is done to them as they are read."""
+    """The source of a render's frames, with the adjustments that are applied as they are read."""
 
     clip: ClipInfo
     """The source itself, or its filtered frames in the run folder."""

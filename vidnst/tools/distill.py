@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from vidnst.atomic_write import write_atomically, write_bytes_atomically
 from vidnst.errors import CancelledError, OutputError, RunError
-from vidnst.events import Cancelled, LessonDone, OnEvent, Stage, ignore
+from vidnst.events import Cancelled, OnEvent, Stage, TrainingStepDone, ignore
 from vidnst.frames import Pixels, spread_over
 from vidnst.media.images import list_images
 from vidnst.media.input.frame_reader import FrameReader, fit_size
@@ -181,7 +181,7 @@ def _train(
             )
         lesson = distillation.advance()
         seconds = time.monotonic() - began
-        on_event(LessonDone(lesson.step, steps, lesson.loss, lesson.errors, seconds, first))
+        on_event(TrainingStepDone(lesson.step, steps, lesson.loss, lesson.errors, seconds, first))
         if lesson.step % _CHECKPOINT_STEPS == 0 or lesson.step == steps:
             _save(distillation, checkpoint, notes)
 

@@ -58,7 +58,7 @@ class BatchClip(ClipRender):
         self.job = job
         self._work = 0.0
         self._longest_paths: list[float] = []
-        """For each shot the longest chain in it or in a later one, then 0."""
+        """The longest chain in each shot or a later one, then 0."""
         super().__init__(render)
         self._states = sum(isinstance(node.id, StateId) for nodes in self.plans() for node in nodes)
         self._pixels = render.size[0] * render.size[1]

@@ -29,19 +29,19 @@ class _Part(BaseModel):
 
 
 class Defaults(_Part):
-    """What holds for all entries that do not say otherwise."""
+    """Values for all entries that do not give their own."""
 
     preset: str | None = None
     set: dict[str, Any] = {}
     """Settings, nested or dotted; `farm` only here."""
     folder: str = "."
-    """Where outputs go, from the file's folder."""
+    """Folder of the outputs, relative to the job file's folder."""
     output: str = "{source}-{style}.mp4"
     """Template of an output's name inside that folder."""
 
 
 class JobEntry(_Part):
-    """Clips that are rendered alike."""
+    """Clips with the same settings."""
 
     sources: list[str] = Field(min_length=1)
     """Videos, folders, printf patterns; globs, of which every file is a clip. From the file's folder."""
@@ -51,7 +51,7 @@ class JobEntry(_Part):
     set: dict[str, Any] = {}
     output: str | None = None
     priority: int = Field(0, ge=-1000, le=1000)
-    """Higher goes first."""
+    """Jobs of higher priority go first."""
     name: str = Field("", max_length=200)
 
     @field_validator("sources", "styles", "presets", mode="before")
@@ -87,18 +87,18 @@ class ClipSpec:
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """What a file asks for."""
+    """The clips and the farm settings of a job file."""
 
     clips: tuple[ClipSpec, ...]
     farm: FarmConfig
 
 
 def read_jobs(path: Path, *, farm: Mapping[str, Any] | None = None) -> Jobs:
-    """Read a file of jobs.
+    """Read a job file.
 
     Args:
-        path: YAML; what it names is looked for from its folder.
-        farm: settings of the `farm` section that win over the file's.
+        path: a YAML file; paths in it are relative to its folder.
+        farm: settings of the `farm` section that override the file's.
 
     Raises:
         ConfigError: the first mistake, with its place in the file.
@@ -220,7 +220,7 @@ def _config(preset: str | None, settings: Mapping[str, Any]) -> RenderConfig:
 
 
 def _placed(place: str, make: Callable[..., _T], *arguments: Any) -> _T:
-    """What `make` gives; its errors say where in the file they come from."""
+    """Call `make`, and add the place in the file to its errors."""
     try:
         return make(*arguments)
     except ConfigError as error:

@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BatchSummary:
-    """How a batch ended: numbers of jobs."""
+    """The numbers of jobs that a batch ended with."""
 
     done: int
     failed: int

@@ -24,8 +24,8 @@ from vidnst.events import (
     Suspected,
     Warned,
     WorkerDied,
-    WorkerSetAside,
-    WorkerTakenBack,
+    WorkerQuarantined,
+    WorkerReinstated,
 )
 from vidnst.lru_cache import LruCache
 from vidnst.rendering.batch.clip import BatchClip
@@ -90,7 +90,7 @@ class BatchState:
             match event:
                 case FrameDone():
                     self.jobs.count_frame(job)
-                case NodeFailed() | WorkerDied() | WorkerSetAside() | WorkerTakenBack() | Suspected() | Warned():
+                case NodeFailed() | WorkerDied() | WorkerQuarantined() | WorkerReinstated() | Suspected() | Warned():
                     self.report(Warned(f"{job.spec.name}: {event}"))
                 case _:
                     pass
