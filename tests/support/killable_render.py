@@ -51,7 +51,7 @@ class StoreHost:
     """A host that keeps states and frames in a run folder."""
 
     def __init__(self, store: RunStore, writer: Writer, done: set[StateId]) -> None:
-        self.store = store
+        self.run_store = store
         self.writer = writer
         self.done = done
 
@@ -60,7 +60,7 @@ class StoreHost:
 
     def load(self, node: NodeId) -> NDArray[np.uint16]:
         assert isinstance(node, StateId)
-        return self.store.read_state(node, width=WIDTH, height=HEIGHT)
+        return self.run_store.read_state(node, width=WIDTH, height=HEIGHT)
 
     def job(
         self, node: Node, inputs: Mapping[NodeId, Any], *, attempt: int, last_error: BaseException | None
