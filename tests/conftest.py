@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from support.command_line import Vidnst, command_line
 from support.media import write_burst, write_style
 
-from vidnst.farm import worker_queues
+from vidnst.farm import worker_roster
 from vidnst.runs import async_writer
 
 # A deadline would be a timed assertion: it fails where the machine is busy. The same examples every time, so that a
@@ -73,7 +73,7 @@ def immediate_writes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_prefetch(monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker gets a node before it has finished the one that it is at."""
-    monkeypatch.setattr(worker_queues, "LEAD_SECONDS", float("-inf"))
+    monkeypatch.setattr(worker_roster, "PREFETCH_SECONDS", float("-inf"))
 
 
 @pytest.fixture(scope="module")

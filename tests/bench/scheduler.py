@@ -59,16 +59,16 @@ class EmptyHost:
     def is_done(self, node: Node) -> bool:
         return False
 
-    def recall(self, node: NodeId) -> Any:
+    def load(self, node: NodeId) -> Any:
         raise AssertionError("nothing is done before")
 
     def job(self, node: Node, inputs: Mapping[NodeId, Any], *, attempt: int, last_error: BaseException | None) -> Any:
         return node
 
-    def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
+    def store(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
         return result
 
-    def lasts(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
+    def is_durable(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
         return True
 
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from vidnst.errors import FarmError, ScarceMemoryError, StyleError
 from vidnst.farm.jobs import Refused, Shared, SkipJob
-from vidnst.farm.multi_style_worker import MultiStyleWorkerFactory, SkippingWorkerFactory
+from vidnst.farm.multi_style_worker import MultiStyleWorker
 from vidnst.farm.plan import StateId
 
 SECONDS = 10.0
@@ -74,13 +74,13 @@ def job_of(factory: Callable[[], Any], key: str) -> FakeJob:
 def test_each_style_set_has_a_worker_and_recent_ones_stay() -> None:
     factories = [CountingFactory(name) for name in "abc"]
     jobs = [job_of(factory, factory.name) for factory in factories]
-    worker = MultiStyleWorkerFactory(warm=2)()
+    worker = MultiStyleWorker(warm=2)
     assert [worker.run(jobs[number]) for number in (0, 1, 0, 2, 0, 1)] == list("abacab")
     assert [factory.made for factory in factories] == [1, 2, 1]
 
 
 def test_faulty_style_set_is_refused_and_others_are_not() -> None:
-    worker = MultiStyleWorkerFactory()()
+    worker = MultiStyleWorker()
     refused = worker.run(job_of(CountingFactory("wrong", StyleError("no texture")), "wrong"))
     assert isinstance(refused, Refused)
     assert "no texture" in str(pickle.loads(pickle.dumps(refused)).error)
@@ -90,16 +90,13 @@ def test_faulty_style_set_is_refused_and_others_are_not() -> None:
 
 
 def test_skipped_job_reaches_no_worker() -> None:
-    assert MultiStyleWorkerFactory()().run(SkipJob(StateId(0))) is None
-    worker = pickle.loads(pickle.dumps(SkippingWorkerFactory(CountingFactory("done"))))()
-    assert worker.run(SkipJob(StateId(0))) is None
-    assert worker.run("job") == "done"
+    assert MultiStyleWorker().run(SkipJob(StateId(0))) is None
 
 
 def test_out_of_memory_drops_the_other_style_sets(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "vidnst")
     small, large = CountingFactory("small"), ScarceFactory("large")
-    worker = MultiStyleWorkerFactory()()
+    worker = MultiStyleWorker()
     assert worker.run(job_of(small, "small")) == "small"
     assert worker.run(job_of(large, "large")) == "large"
     assert worker.run(job_of(small, "small")) == "small"
@@ -109,7 +106,7 @@ def test_out_of_memory_drops_the_other_style_sets(caplog: pytest.LogCaptureFixtu
 
 def test_out_of_memory_alone_is_raised() -> None:
     with pytest.raises(ScarceMemoryError):
-        MultiStyleWorkerFactory()().run(job_of(ScarceFactory("alone"), "alone"))
+        MultiStyleWorker().run(job_of(ScarceFactory("alone"), "alone"))
 
 
 def test_both_threads_retry_when_other_style_sets_are_dropped() -> None:
@@ -127,7 +124,7 @@ def test_both_threads_retry_when_other_style_sets_are_dropped() -> None:
                 raise ScarceMemoryError("no room")
             return self.name
 
-    worker, large = MultiStyleWorkerFactory()(), FailsFirst("large")
+    worker, large = MultiStyleWorker(), FailsFirst("large")
     worker.run(job_of(CountingFactory("small"), "small"))
     jobs = [job_of(large, "large") for _ in range(2)]
     with ThreadPoolExecutor(2) as threads:
@@ -137,7 +134,7 @@ def test_both_threads_retry_when_other_style_sets_are_dropped() -> None:
 
 
 def test_jobs_of_one_style_set_run_at_the_same_time() -> None:
-    worker, factory = MultiStyleWorkerFactory()(), BlockingFactory("a")
+    worker, factory = MultiStyleWorker(), BlockingFactory("a")
     with ThreadPoolExecutor(2) as threads:
         futures = [threads.submit(worker.run, job_of(factory, "a")) for _ in range(2)]
         assert all(factory.running.acquire(timeout=SECONDS) for _ in futures)
@@ -147,7 +144,7 @@ def test_jobs_of_one_style_set_run_at_the_same_time() -> None:
 
 
 def test_jobs_of_different_style_sets_exclude_each_other() -> None:
-    worker, first, second = MultiStyleWorkerFactory()(), BlockingFactory("a"), BlockingFactory("b")
+    worker, first, second = MultiStyleWorker(), BlockingFactory("a"), BlockingFactory("b")
     with ThreadPoolExecutor(2) as threads:
         futures: list[Future[str]] = [threads.submit(worker.run, job_of(first, "a"))]
         assert first.running.acquire(timeout=SECONDS)

@@ -280,7 +280,7 @@ class ForgetfulHost(DigestHost):
     def job(self, node: Node, inputs: object, **_: object) -> Task:
         return Task(node, dict.fromkeys(node.needs, ""), 1)
 
-    def keep(self, node: Node, result: str, *, worker: str, attempt: int) -> str:
+    def store(self, node: Node, result: str, *, worker: str, attempt: int) -> str:
         return ""
 
     def release(self, node: NodeId) -> None:
@@ -410,7 +410,7 @@ def test_a_worker_at_which_three_nodes_in_a_row_fail_is_set_aside_and_told_of() 
     nodes = list(independent(Shot(0, 40)))
     pool = VirtualPool(3, 1, broken=frozenset({"style-1"}))
     host, recorder = run(nodes, pool, clock=pool.clock)
-    assert [event.worker for event in recorder.of(NodeEventKind.SET_ASIDE)] == ["style-1"]
+    assert [event.worker for event in recorder.of(NodeEventKind.QUARANTINED)] == ["style-1"]
     assert 3 <= len(recorder.of(NodeEventKind.FAILED)) <= 4  # another may have lain ready there
     assert len(host.kept) == 40
 
@@ -423,8 +423,8 @@ def test_a_worker_that_only_met_bad_nodes_is_taken_back() -> None:
         return 9.0 if node.id.frame == 1 else 1.0  # what the other worker is busy with
 
     host, recorder = run(nodes, VirtualPool(2, 1, cost=cost, moods=always("fail", *bad)))
-    assert [event.worker for event in recorder.of(NodeEventKind.SET_ASIDE)] == ["style-0"]
-    assert [event.worker for event in recorder.of(NodeEventKind.TAKEN_BACK)] == ["style-0"]
+    assert [event.worker for event in recorder.of(NodeEventKind.QUARANTINED)] == ["style-0"]
+    assert [event.worker for event in recorder.of(NodeEventKind.REINSTATED)] == ["style-0"]
     assert set(host.given_up) == set(bad)
     assert len(host.kept) == 27
     assert {event.worker for event in recorder.of(NodeEventKind.DONE)} == {"style-0", "style-1"}
@@ -474,10 +474,10 @@ def test_an_error_that_no_attempt_can_mend_ends_the_run_at_once_as_it_is() -> No
 
 def test_a_full_disk_ends_the_run_at_once() -> None:
     class FullHost(DigestHost):
-        def keep(self, node: Node, result: str, *, worker: str, attempt: int) -> str:
+        def store(self, node: Node, result: str, *, worker: str, attempt: int) -> str:
             if node.id.frame == 2:
                 raise DiskFullError("no space left")
-            return super().keep(node, result, worker=worker, attempt=attempt)
+            return super().store(node, result, worker=worker, attempt=attempt)
 
     nodes = list(independent(Shot(0, 9)))
     host = FullHost(nodes)
@@ -494,7 +494,7 @@ class SlowHost(DigestHost):
         self.left = {node.id: asked for node in nodes}
         self.full = full
 
-    def lasts(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
+    def is_durable(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
         assert node.id in self.kept
         if node.id == self.full:
             raise DiskFullError("no space left")

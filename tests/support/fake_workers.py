@@ -77,7 +77,7 @@ class DigestHost:
     def is_done(self, node: Node) -> bool:
         return node.id in self.done
 
-    def recall(self, node: NodeId) -> str:
+    def load(self, node: NodeId) -> str:
         assert node in self.recallable, f"{node} cannot be recalled"
         return self.truth[node]
 
@@ -87,7 +87,7 @@ class DigestHost:
         self.jobs.append((node.id, attempt, last_error))
         return Task(node, dict(inputs), attempt)
 
-    def keep(self, node: Node, result: str, *, worker: str, attempt: int) -> str:
+    def store(self, node: Node, result: str, *, worker: str, attempt: int) -> str:
         assert node.id not in self.kept, f"{node.id} was done twice"
         assert node.id not in self.done, f"{node.id} was done in an earlier session"
         assert result == self.truth[node.id], f"{node.id} read a wrong value"
@@ -96,7 +96,7 @@ class DigestHost:
         self.most_held = max(self.most_held, self.held)
         return result
 
-    def lasts(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
+    def is_durable(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
         return True
 
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:

@@ -51,23 +51,23 @@ class StoreHost:
     """A host that keeps states and frames in a run folder."""
 
     def __init__(self, store: RunStore, writer: Writer, done: set[StateId]) -> None:
-        self.store = store
+        self.run_store = store
         self.writer = writer
         self.done = done
 
     def is_done(self, node: Node) -> bool:
         return node.id in self.done
 
-    def recall(self, node: NodeId) -> NDArray[np.uint16]:
+    def load(self, node: NodeId) -> NDArray[np.uint16]:
         assert isinstance(node, StateId)
-        return self.store.read_state(node, width=WIDTH, height=HEIGHT)
+        return self.run_store.read_state(node, width=WIDTH, height=HEIGHT)
 
     def job(
         self, node: Node, inputs: Mapping[NodeId, Any], *, attempt: int, last_error: BaseException | None
     ) -> tuple[Node, list[NDArray[np.uint16]], int]:
         return node, [inputs[need] for need in node.needs], attempt
 
-    def keep(self, node: Node, result: NDArray[np.uint16], *, worker: str, attempt: int) -> NDArray[np.uint16]:
+    def store(self, node: Node, result: NDArray[np.uint16], *, worker: str, attempt: int) -> NDArray[np.uint16]:
         if isinstance(node.id, FlowId):
             return result
         done = DoneRecord(node, worker, attempt, losses={"total": 1.0}, evaluations=1, seconds=0.004)
@@ -77,7 +77,7 @@ class StoreHost:
         )
         return result
 
-    def lasts(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
+    def is_durable(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
         return self.writer.lasts(node.id, timeout_seconds=timeout_seconds)
 
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:

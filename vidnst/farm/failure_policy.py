@@ -1,98 +1,140 @@
-"""What failures say: whether a node is tried again, whether a worker is to be trusted, and when all is hopeless."""
+"""Decides what follows from failures: another attempt, quarantine for a worker, or the end of a component or run."""
 
 import logging
 from collections.abc import Callable, Mapping
 
-from vidnst.errors import FarmError, NumericalError, ScarceMemoryError
+from vidnst.errors import FarmError, NumericalError, ScarceMemoryError, VidnstError
 from vidnst.farm.interfaces import Host, NodeEventKind
 from vidnst.farm.jobs import Outcome
-from vidnst.farm.messages import LOOK_AFTER, error_line, node_name
 from vidnst.farm.plan import Lane
-from vidnst.farm.ready_queue import ReadyNode
+from vidnst.farm.ready_queue import AdmittedNode
 from vidnst.farm.worker_roster import WorkerRoster
 
 _NUMERICAL_ATTEMPTS = 2
-"""NaN comes back on every worker; the second attempt takes a smaller step, a third has nothing new to offer."""
+"""NaN comes back on every worker: the second attempt takes a smaller step, a third would be the same again."""
+_HOPELESS_NODES = 9
+"""Nodes of one host that fail for good in a row, without a success in the lane, before the host is abandoned."""
+_HOPELESS_HOSTS = 3
+"""Abandoned hosts in a row after which the workers are held responsible."""
+_REMEDY = "look after the machine or the cluster and give the same command again; all that is finished is kept"
 
 logger = logging.getLogger(__name__)
 
 
+def error_line(error: BaseException) -> str:
+    """The first line of an error's message, with its class unless it is one of ours."""
+    text = next(iter(str(error).strip().splitlines()), "")[:500].rstrip(".")
+    if isinstance(error, VidnstError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def ends_run(error: BaseException) -> bool:
+    """True if a worker's error would come back with every node."""
+    if isinstance(error, VidnstError):
+        return not isinstance(error, NumericalError | ScarceMemoryError)
+    return isinstance(error, KeyboardInterrupt)
+
+
 class FailurePolicy:
-    """Judges failures.
+    """Judges the failures of one run.
 
     Args:
-        crews: the workers of each lane.
+        rosters: the workers of each lane.
         attempts: failures of one node after which it is given up.
-        tell: is told of workers that are set aside or taken back.
+        report: called with kind, node and facts when a worker is quarantined or reinstated.
     """
 
-    def __init__(self, crews: Mapping[Lane, WorkerRoster], *, attempts: int, tell: Callable[..., None]) -> None:
-        self._crew = crews
-        self._lane = {name: lane for lane, crew in crews.items() for name in crew.names}
+    def __init__(self, rosters: Mapping[Lane, WorkerRoster], *, attempts: int, report: Callable[..., None]) -> None:
+        self._rosters = rosters
+        self._lane = {name: lane for lane, roster in rosters.items() for name in roster.names}
         self._attempts = attempts
-        self._tell = tell
+        self._report = report
         self._first_host: Host | None = None
         self._several_hosts = False
+        self._failed_in_a_row: dict[Lane, dict[Host, int]] = {lane: {} for lane in rosters}
+        """Nodes given up since the last success of any worker of the lane, by host."""
         self._last_failure: tuple[Outcome, BaseException] | None = None
-        """Over which a component was abandoned."""
+        """The failure for which a component was abandoned."""
 
-    def meet(self, host: Host) -> None:
+    def add_host(self, host: Host) -> None:
         """Take note of a component's host."""
         self._first_host = self._first_host or host
         self._several_hosts |= host is not self._first_host
 
-    def is_final(self, entry: ReadyNode, error: BaseException) -> bool:
-        """Whether another attempt is not allowed or has no prospect."""
-        limit = min(self._attempts, _NUMERICAL_ATTEMPTS) if isinstance(error, NumericalError) else self._attempts
-        once = isinstance(error, ScarceMemoryError)  # the worker has tried more than once itself
-        everywhere = (once or entry.failures > 1) and entry.refused.issuperset(self._crew[entry.node.lane].names)
-        return entry.failures >= limit or everywhere
+    def record_success(self, worker: str) -> None:
+        """Note that a worker has finished a node."""
+        lane = self._lane[worker]
+        self._rosters[lane].record_success(worker)
+        self._failed_in_a_row[lane].clear()
 
-    def doubt(self, entry: ReadyNode, outcome: Outcome, error: BaseException) -> None:
-        """See whether it is rather the worker that fails, and whether there are any left."""
-        lane = self._lane[outcome.worker]
-        crew = self._crew[lane]
+    def record_failure(self, entry: AdmittedNode, outcome: Outcome, error: BaseException) -> None:
+        """Quarantine the worker if it fails at node after node, and reinstate those that only met bad nodes.
+
+        Raises:
+            FarmError: the lane has no workers left.
+        """
+        roster = self._rosters[self._lane[outcome.worker]]
         facts = {"attempt": entry.failures, "error": error_line(error)}
-        for name in crew.acquit(entry):
-            logger.info("worker %s is taken back: %s fails on others as well", name, node_name(entry.node.id))
-            self._tell(NodeEventKind.TAKEN_BACK, entry, worker=name, **facts)
-        # NaN comes of what is computed, not of who computes.
-        if not isinstance(error, NumericalError) and crew.suspect(outcome.worker, entry):
+        for name in roster.reinstate(entry):
+            logger.info("worker %s is reinstated: %s fails on others as well", name, entry.id.describe())
+            self._report(NodeEventKind.REINSTATED, entry, worker=name, **facts)
+        # NaN comes from what is computed, not from who computes it.
+        if not isinstance(error, NumericalError) and roster.record_failure(outcome.worker, entry):
             logger.info("worker %s is quarantined: several nodes in a row failed on it", outcome.worker)
-            self._tell(NodeEventKind.SET_ASIDE, entry, worker=outcome.worker, **facts)
-        self.count_left(outcome, error)
+            self._report(NodeEventKind.QUARANTINED, entry, worker=outcome.worker, **facts)
+        self.check_workers_left(outcome, error)
 
-    def count_left(self, outcome: Outcome, error: BaseException) -> None:
-        """End the run where a lane has no workers any more, and none that will be back."""
+    def is_final(self, entry: AdmittedNode, error: BaseException) -> bool:
+        """True if another attempt is not allowed, or would fail in the same way."""
+        limit = min(self._attempts, _NUMERICAL_ATTEMPTS) if isinstance(error, NumericalError) else self._attempts
+        once = isinstance(error, ScarceMemoryError)  # the worker itself has tried more than once
+        on_all = (once or entry.failures > 1) and entry.raised_on.issuperset(self._rosters[entry.node.lane].names)
+        return entry.failures >= limit or on_all
+
+    def check_workers_left(self, outcome: Outcome, error: BaseException) -> None:
+        """Check that the worker's lane has workers, now or when one is back.
+
+        Raises:
+            FarmError: it has none.
+        """
         lane = self._lane[outcome.worker]
-        if not (crew := self._crew[lane]):
+        if not (roster := self._rosters[lane]):
             raise FarmError(
-                f"all {lane} workers are lost{' or set aside' if crew.set_aside else ''}; "
+                f"all {lane} workers are lost{' or quarantined' if roster.quarantined else ''}; "
                 f"the last one, {outcome.worker}, ended with: {error_line(error)}",
-                LOOK_AFTER,
+                _REMEDY,
             ) from error
 
-    def despair(self, entry: ReadyNode, outcome: Outcome, error: BaseException) -> None:
-        """Try no more of a component where whatever any worker gets of it fails for good."""
-        crew = self._crew[self._lane[outcome.worker]]
-        if not crew.failed_for_good(entry.front.host):
+    def record_given_up(self, entry: AdmittedNode, outcome: Outcome, error: BaseException) -> None:
+        """Abandon a component if every node of its host fails for good.
+
+        Raises:
+            FarmError: that is so for several hosts in a row, so the workers are to blame.
+        """
+        failed = self._failed_in_a_row[self._lane[outcome.worker]]
+        host = entry.component.host
+        failed[host] = failed.get(host, 0) + 1
+        if failed[host] < _HOPELESS_NODES:
             return
-        entry.front.abandon(entry, error_line(error))
-        if crew.useless(several=True):
-            raise self._useless(outcome, error)
+        entry.component.abandon(entry, error_line(error))
         self._last_failure = (outcome, error)
+        self._check_hosts(_HOPELESS_HOSTS)
 
-    def check(self) -> None:
-        """See in the end that it was not the workers, where all that there was comes of one host."""
-        for crew in self._crew.values():
-            if self._last_failure and crew.useless(several=self._several_hosts):
-                raise self._useless(*self._last_failure)
+    def check_end(self) -> None:
+        """Check at the end of a run that an abandoned host was to blame, not the workers.
 
-    def _useless(self, outcome: Outcome, error: BaseException) -> FarmError:
-        problem = FarmError(
-            f"all {self._lane[outcome.worker]} workers fail at whatever they get; "
-            f"the last one, {outcome.worker}, ended with: {error_line(error)}",
-            LOOK_AFTER,
-        )
-        problem.__cause__ = error
-        return problem
+        Raises:
+            FarmError: there was only one host.
+        """
+        self._check_hosts(_HOPELESS_HOSTS if self._several_hosts else 1)
+
+    def _check_hosts(self, limit: int) -> None:
+        for failed in self._failed_in_a_row.values():
+            if self._last_failure and sum(count >= _HOPELESS_NODES for count in failed.values()) >= limit:
+                outcome, error = self._last_failure
+                raise FarmError(
+                    f"all {self._lane[outcome.worker]} workers fail at whatever they get; "
+                    f"the last one, {outcome.worker}, ended with: {error_line(error)}",
+                    _REMEDY,
+                ) from error

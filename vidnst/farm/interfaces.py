@@ -1,4 +1,4 @@
-"""What the scheduler asks of the program around it, and what it tells about its progress."""
+"""The scheduler's interface to the program around it: hosts, components of a plan, and events."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,49 +9,49 @@ from vidnst.farm.plan import Node, NodeId
 
 
 class Host(Protocol):
-    """Makes jobs out of nodes and keeps their results. Called in the scheduler's thread only."""
+    """Turns nodes into jobs and stores their results. Called in the scheduler's thread only."""
 
     def is_done(self, node: Node) -> bool:
-        """Whether an earlier session finished the node, so that it need not run. Asked once per node, in plan order.
+        """True if an earlier session finished the node, so that it need not run. Asked once per node, in plan order.
 
-        Consistent answers come from `vidnst.farm.plan.settled`: a node that is not done reads only results that are
-        made in this session or that `recall` can give.
+        `vidnst.farm.plan.finished_states` gives consistent answers: a node that is not done reads only results that
+        are computed in this session or that `load` can return.
         """
 
-    def recall(self, node: NodeId) -> Any:
-        """The value of a node that is done, for a dependant that runs now."""
+    def load(self, node: NodeId) -> Any:
+        """Return the value of a node that is done, for a dependant that is about to run."""
 
     def job(self, node: Node, inputs: Mapping[NodeId, Any], *, attempt: int, last_error: BaseException | None) -> Any:
-        """The job that a worker is to run, with the source frames it reads.
+        """Make the job that a worker runs, with the source frames that it reads.
 
         Args:
-            node: what is to be done.
+            node: the node to run.
             inputs: the value of each of `node.needs`.
             attempt: 1 for the first.
-            last_error: what the attempt before ended with.
+            last_error: the error of the attempt before.
         """
 
-    def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
-        """Begin to make the worker's result last, and return the value that dependants (and `recall`) get."""
+    def store(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
+        """Begin to write a worker's result durably, and return the value that dependants (and `load`) get."""
 
-    def lasts(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
-        """Whether what was given to `keep` lasts by now, so that the node counts as done; waits so long for it.
+    def is_durable(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
+        """True if the result given to `store` is written durably, so that the node counts as done; waits up to the
+        timeout.
 
-        Asked of every node that was kept until it says so, in the order in which they were kept. What has gone wrong
-        is raised, as by `keep`.
+        Asked of every stored node until it is true, in the order of `store`. Raises what went wrong, as `store` does.
         """
 
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
-        """Note that a node will not be made in this session; whatever reads it follows.
+        """Note that a node will not be computed in this session; nodes that read it follow.
 
         Args:
-            node: of the states, every one that is given up; of the flows, those that failed themselves.
-            error: one line about what went wrong at first.
-            because: the node that failed for good, where it is another; None where it is this one.
+            node: any state that is given up, or a flow that failed itself.
+            error: one line about the first failure.
+            because: the node that failed for good; None if it is this one.
         """
 
     def release(self, node: NodeId) -> None:
-        """Forget a node's value: all that need it are done or given up. Called once for every node that is admitted."""
+        """Free a node's value: all its dependants are done or given up. Called once for every admitted node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,12 @@ class Component:
     """A part of the work that shares no node with any other part: one shot of one clip."""
 
     nodes: Iterable[Node]
-    """Its plan: each node after all it needs, so generated that frames near in time come near each other."""
+    """Its plan: each node after all it needs, and frames near in time near each other."""
     host: Host
     order: int | Callable[[], int] = 0
-    """Ready nodes of a lower order go first, whatever their place in time. One that may change is asked again and
-    again."""
-    held: Callable[[], bool] | None = None
-    """Asked again and again; while it says so, no node of the component is handed out, and others go on."""
+    """Ready nodes of a lower order go first, whatever their place in time. A callable is polled for changes."""
+    paused: Callable[[], bool] | None = None
+    """Polled; while it is true, none of the component's nodes is handed out."""
 
 
 class NodeEventKind(StrEnum):
@@ -75,17 +74,17 @@ class NodeEventKind(StrEnum):
     """An earlier session finished it."""
     STARTED = "started"
     DONE = "done"
-    """It is finished, and lasts."""
+    """It is finished, and its result is durable."""
     FAILED = "failed"
     """An attempt ended with an error."""
     DIED = "died"
     """An attempt ended with its worker's process."""
     GIVEN_UP = "given_up"
-    """It is not tried again, or what it reads is given up."""
-    SET_ASIDE = "set_aside"
-    """Its worker gets no more jobs: it failed at this node, and at others in a row before."""
-    TAKEN_BACK = "taken_back"
-    """Its worker, which had been set aside, gets jobs again: the node fails on others as well."""
+    """It is not tried again, or a node that it reads is given up."""
+    QUARANTINED = "quarantined"
+    """Its worker gets no more jobs: this node failed there, as several others in a row before."""
+    REINSTATED = "reinstated"
+    """Its worker leaves quarantine: the node fails on other workers as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +97,31 @@ class NodeEvent:
     """The host of the node's component."""
     worker: str = ""
     attempt: int = 0
-    """From 1; 0 where there was none."""
+    """From 1; 0 if there was none."""
     seconds: float = 0.0
-    """From the job's hand-over to its outcome, transport included; 0 for what has not run."""
+    """From the job's hand-over to its outcome, transport included; 0 if it has not run."""
     error: str = ""
     """One line about what went wrong."""
     because: NodeId | None = None
-    """With GIVEN_UP: the node that failed for good, where it is another."""
+    """With GIVEN_UP: the node that failed for good, if it is another."""
     result: Any = None
-    """With DONE: what the worker gave back."""
+    """With DONE: the worker's result."""
 
 
 Listener: TypeAlias = Callable[[NodeEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunTotals:
+    """The numbers of nodes that ended in each way."""
+
+    done: int = 0
+    """Finished in this session, flows included."""
+    skipped: int = 0
+    """Finished in an earlier session."""
+    failed: int = 0
+    """Attempts that ended with an error."""
+    died: int = 0
+    """Attempts that ended with their worker's process."""
+    given_up: int = 0
+    """States that failed for good or read one that did, and flows that failed for good."""

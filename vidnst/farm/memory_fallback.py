@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 
 logger = logging.getLogger(__name__)
 
-FLOW_PART = 0.1
+FLOW_GPU_SHARE = 0.1
 """Share of a stylizing worker's part of a GPU that a flow worker takes which needs one: flow is some percent of the
 work."""
 _CONTEXT_BYTES = 512 << 20
@@ -62,7 +62,7 @@ def memory_limit(farm: FarmConfig, total: int, *, raft: bool) -> int:
     share = farm.gpus_per_worker
     limit = float(total)
     if share < 1:
-        limit = max(total * share * (1 - FLOW_PART * raft) - _CONTEXT_BYTES, total * share / 2)
+        limit = max(total * share * (1 - FLOW_GPU_SHARE * raft) - _CONTEXT_BYTES, total * share / 2)
     return round(limit if farm.memory_gib is None else min(limit, farm.memory_gib * 2**30))
 
 

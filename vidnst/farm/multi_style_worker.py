@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Condition, Lock
 from typing import Any
 
@@ -89,34 +88,3 @@ class MultiStyleWorker:
         with self._workers_lock:
             self._workers.clear()
             self._workers[key] = worker
-
-
-@dataclass(frozen=True, slots=True)
-class MultiStyleWorkerFactory:
-    """Makes a `MultiStyleWorker` in the process where it is to run."""
-
-    warm: int = _WARM
-
-    def __call__(self) -> MultiStyleWorker:
-        return MultiStyleWorker(self.warm)
-
-
-class SkippingWorker:
-    """Does a worker's jobs but for those that are to be skipped: their answer is None."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-
-    def run(self, job: Any) -> Any:
-        """Run a job."""
-        return None if isinstance(job, SkipJob) else self._worker.run(job)
-
-
-@dataclass(frozen=True, slots=True)
-class SkippingWorkerFactory:
-    """Makes a worker that may be told to skip a job, where it is to live."""
-
-    factory: WorkerFactory
-
-    def __call__(self) -> SkippingWorker:
-        return SkippingWorker(self.factory())

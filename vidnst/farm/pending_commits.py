@@ -1,4 +1,4 @@
-"""Nodes whose results are handed over to their hosts, and do not last yet."""
+"""Nodes whose results are given to their hosts but not written durably yet."""
 
 from collections import deque
 from collections.abc import Callable
@@ -7,39 +7,39 @@ from vidnst.farm.interfaces import Host, NodeEvent
 
 
 class PendingCommits:
-    """Tells that nodes are done, each once its host says that it lasts, host by host in the order of `add`.
+    """Reports each stored node once its result is durable, host by host in the order of `add`.
 
     Args:
-        tell: is told.
+        report: called with the event of each durable node.
     """
 
-    def __init__(self, tell: Callable[[NodeEvent], None]) -> None:
-        self._tell = tell
-        self._lines: dict[int, tuple[Host, deque[NodeEvent]]] = {}
+    def __init__(self, report: Callable[[NodeEvent], None]) -> None:
+        self._report = report
+        self._pending: dict[int, tuple[Host, deque[NodeEvent]]] = {}
         """By the host's identity: hosts need not be hashable."""
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
-        return bool(self._lines)
+        """True if there are any."""
+        return bool(self._pending)
 
     def add(self, event: NodeEvent) -> None:
-        """Take in that a node is done, to be told at once where it lasts already."""
-        self._lines.setdefault(id(event.host), (event.host, deque()))[1].append(event)
-        self._look(event.host)
+        """Add a node that is done, and report it at once if it is durable already."""
+        self._pending.setdefault(id(event.host), (event.host, deque()))[1].append(event)
+        self._poll(event.host)
 
-    def look(self) -> None:
-        """Tell of all that last by now."""
-        for host, _ in list(self._lines.values()):
-            self._look(host)
+    def poll(self) -> None:
+        """Report all nodes that are durable by now."""
+        for host, _ in list(self._pending.values()):
+            self._poll(host)
 
     def wait(self, timeout_seconds: float) -> None:
-        """Wait so long for the first of them."""
-        host, line = next(iter(self._lines.values()))
-        host.lasts(line[0].node, timeout_seconds=timeout_seconds)
+        """Wait for the first of them."""
+        host, events = next(iter(self._pending.values()))
+        host.is_durable(events[0].node, timeout_seconds=timeout_seconds)
 
-    def _look(self, host: Host) -> None:
-        line = self._lines[id(host)][1]
-        while line and host.lasts(line[0].node):
-            self._tell(line.popleft())
-        if not line:
-            del self._lines[id(host)]
+    def _poll(self, host: Host) -> None:
+        events = self._pending[id(host)][1]
+        while events and host.is_durable(events[0].node):
+            self._report(events.popleft())
+        if not events:
+            del self._pending[id(host)]

@@ -35,6 +35,10 @@ class StateId:
     def __str__(self) -> str:
         return f"{self.frame}.{self.pass_index}"
 
+    def describe(self) -> str:
+        """The node in words, for messages."""
+        return f"frame {self.frame}" + (f" in pass {self.pass_index}" if self.pass_index else "")
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class FlowId:
@@ -48,6 +52,10 @@ class FlowId:
 
     def __str__(self) -> str:
         return f"{self.frame}<{self.reference}"
+
+    def describe(self) -> str:
+        """The node in words, for messages."""
+        return f"the motion from frame {self.frame} to frame {self.reference}"
 
 
 NodeId: TypeAlias = StateId | FlowId

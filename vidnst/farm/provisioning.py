@@ -1,39 +1,35 @@
 """Choose the number of workers and their threads, and start them."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
 
 from vidnst.config import FarmConfig
-from vidnst.farm.jobs import SharingPool, WorkerFactory, WorkerGroup
-from vidnst.farm.memory_fallback import FLOW_PART
-from vidnst.farm.multi_style_worker import MultiStyleWorkerFactory, SkippingWorkerFactory
+from vidnst.farm.jobs import SharingPool, WorkerGroup
+from vidnst.farm.memory_fallback import FLOW_GPU_SHARE
+from vidnst.farm.multi_style_worker import MultiStyleWorker
 from vidnst.farm.plan import Lane
 from vidnst.farm.ray.actor_pool import RayPool, default_workers
 from vidnst.farm.ray.connection import RaySession
 from vidnst.farm.thread_pool import InlinePool
-from vidnst.farm.workers import FlowWorkerFactory, StyleWorkerFactory, pick_device
+from vidnst.farm.workers import pick_device
 from vidnst.parallel import local_cores
 
 _START_SECONDS = 300.0
-_GROWING_SECONDS = 1800.0
-"""For workers on hosts that must be started first, and fetch an image."""
+"""How long all workers together may take to start."""
+_GROWING_START_SECONDS = 1800.0
+"""The same on a cluster that grows: hosts must be started first, and fetch an image."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerCounts:
-    """Workers to start."""
+    """The number of workers of each kind."""
 
     style: int
-    """Stylizing workers."""
     flow: int
-    """Flow workers."""
     threads: int | None
     """Threads of each stylizing worker on a CPU; None on a GPU."""
 
@@ -41,18 +37,18 @@ class WorkerCounts:
 def choose_worker_counts(
     farm: FarmConfig, *, width: int, cores: int, gpus: float, threads: int | None = None
 ) -> WorkerCounts:
-    """The staff that suits a plan and the machines.
+    """Choose the number of workers that suits a plan and the machines.
+
+    On a CPU several workers with few threads do more than one with many, so there are as many as the plan can use;
+    the other cores become threads.
 
     Args:
-        farm: what the user decided; what they left open is chosen here.
-        width: how many nodes of the plan can run at once.
-        cores: CPU cores that there are.
-        gpus: GPUs that there are; 0 where rendering is on CPUs.
-        threads: threads of each worker that an earlier run of the same render had. They win, since the rounding of
-            sums depends on them.
-
-    On a CPU several workers of few threads do more than one of many, so there are as many as the plan can use; what
-    is left of the cores becomes threads.
+        farm: the user's settings; what they leave open is chosen here.
+        width: number of nodes of the plan that can run at once.
+        cores: number of CPU cores.
+        gpus: number of GPUs; 0 to render on CPUs.
+        threads: threads of each worker in an earlier run of the same render. They win, since the rounding of sums
+            depends on them.
     """
     if gpus:
         style = farm.workers or max(1, default_workers(gpus=gpus, gpus_per_worker=farm.gpus_per_worker))
@@ -63,16 +59,16 @@ def choose_worker_counts(
 
 
 def share_gpu(share: float, *, raft: bool) -> tuple[float, float]:
-    """Shares of a GPU that a stylizing worker and a flow worker hold.
+    """Divide a share of a GPU between a stylizing worker and a flow worker; returns their shares.
+
+    The flow worker's share is taken from the stylizing worker's, and there are never more flow workers, so as many
+    pairs fit on a GPU as stylizing workers would alone.
 
     Args:
-        share: what the two may hold together.
+        share: the share of both.
         raft: whether flow needs a GPU at all.
-
-    The flow worker's is taken from the stylizing worker's, and there are never more flow workers, so as many pairs fit
-    on a GPU as stylizing workers would alone.
     """
-    flow = round(share * FLOW_PART, 4) if raft else 0.0  # Ray counts in ten thousandths
+    flow = round(share * FLOW_GPU_SHARE, 4) if raft else 0.0  # Ray counts in ten thousandths
     return round(share - flow, 4) if raft else share, flow
 
 
@@ -83,37 +79,6 @@ def _concurrency(gpu: bool) -> int:
     the optimisation, and each thread that optimises keeps working memory of its own.
     """
     return 2 if gpu else 1
-
-
-@contextmanager
-def hire(
-    factory: StyleWorkerFactory,
-    *,
-    width: int,
-    threads: int | None,
-    raft: Mapping[str, NDArray[np.float32]] | None = None,
-) -> Iterator[tuple[SharingPool, WorkerCounts]]:
-    """Start the workers of one render; they stop when the block is left.
-
-    Args:
-        factory: makes stylizing workers; its configuration says the rest.
-        width: how many nodes of the plan can run at once.
-        threads: of an earlier run of the same render, if there was one.
-        raft: RAFT's weights by name, if flow is estimated with it.
-
-    Raises:
-        FarmError: the workers cannot be started.
-    """
-    farm = factory.config.farm
-    flow = FlowWorkerFactory(factory.config.motion, raft, farm.device)
-    inline = factory.features is None  # passing frames through is not worth a process
-
-    def factories(counts: WorkerCounts) -> tuple[WorkerFactory, WorkerFactory]:
-        makers = (replace(factory, threads=counts.threads), replace(flow, threads=counts.threads))
-        return SkippingWorkerFactory(makers[0]), SkippingWorkerFactory(makers[1])
-
-    with _start(farm, factories, width=width, threads=threads, raft=raft is not None, inline=inline) as started:
-        yield started
 
 
 @contextmanager
@@ -132,31 +97,12 @@ def start_workers(
     Raises:
         FarmError: the workers cannot be started.
     """
-
-    def factories(_: WorkerCounts) -> tuple[WorkerFactory, WorkerFactory]:
-        return MultiStyleWorkerFactory(), MultiStyleWorkerFactory()
-
-    with _start(farm, factories, width=width, threads=threads, raft=raft, inline=inline) as started:
-        yield started
-
-
-@contextmanager
-def _start(
-    farm: FarmConfig,
-    factories: Callable[[WorkerCounts], tuple[WorkerFactory, WorkerFactory]],
-    *,
-    width: int,
-    threads: int | None,
-    raft: bool,
-    inline: bool,
-) -> Iterator[tuple[SharingPool, WorkerCounts]]:
     if inline or farm.executor == "inline":
         gpu = pick_device(farm.device).type == "cuda"
         counts = choose_worker_counts(farm, width=width, cores=local_cores(), gpus=float(gpu), threads=threads)
-        style, flow = factories(counts)
         inline_groups = {
-            Lane.STYLE: WorkerGroup(style, counts.style, concurrency=_concurrency(gpu)),
-            Lane.FLOW: WorkerGroup(flow, counts.flow),
+            Lane.STYLE: WorkerGroup(MultiStyleWorker, counts.style, concurrency=_concurrency(gpu)),
+            Lane.FLOW: WorkerGroup(MultiStyleWorker, counts.flow),
         }
         with closing(InlinePool(inline_groups)) as pool:
             _log_started(counts, "threads of this process")
@@ -172,15 +118,18 @@ def _start(
         counts = choose_worker_counts(farm, width=width, cores=cores, gpus=gpus, threads=threads)
         share = farm.gpus_per_worker if gpus or farm.device == "cuda" else 0.0
         style_share, flow_share = share_gpu(share, raft=raft)
-        style, flow = factories(counts)
         # Stylizing workers first: placed before them, flow workers could crowd one GPU and leave no room there.
         groups = {
             Lane.STYLE: WorkerGroup(
-                style, counts.style, float(counts.threads or 1), style_share, _concurrency(style_share > 0)
+                MultiStyleWorker,
+                counts.style,
+                float(counts.threads or 1),
+                style_share,
+                _concurrency(style_share > 0),
             ),
-            Lane.FLOW: WorkerGroup(flow, counts.flow, cpus=0, gpus=flow_share),
+            Lane.FLOW: WorkerGroup(MultiStyleWorker, counts.flow, cpus=0, gpus=flow_share),
         }
-        seconds = _GROWING_SECONDS if grows else _START_SECONDS
+        seconds = _GROWING_START_SECONDS if grows else _START_SECONDS
         with closing(RayPool(session, groups, start_timeout_seconds=seconds, grows=grows)) as ray_pool:
             _log_started(counts, "Ray actors")
             yield ray_pool, counts

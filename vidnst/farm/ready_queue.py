@@ -1,4 +1,4 @@
-"""The nodes that could run now, and those that soon could: what the scheduler chooses from."""
+"""Admitted nodes, and the priority queues of those that are ready to run."""
 
 import heapq
 from enum import IntEnum
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidnst.farm.plan import Lane, Node, NodeId, StateId
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # each knows the other
     from vidnst.farm.component_window import ComponentWindow
 
 
@@ -18,7 +18,7 @@ class Status(IntEnum):
     READY = 1
     RUNNING = 2
     FINISHED = 3
-    """Or given up: nothing more will become of it."""
+    """Or given up."""
 
 
 class Urgency(IntEnum):
@@ -27,76 +27,76 @@ class Urgency(IntEnum):
     NOW = 0
     """A frame waits for nothing but flows."""
     SOON = 1
-    """All states that the frame waits for are being made."""
+    """All states that a frame waits for are running."""
     LATER = 2
 
 
-class ReadyNode:
-    """A node that has been admitted and may still be read."""
+class AdmittedNode:
+    """A node in its component's window: admitted, and not yet read by all its dependants."""
 
     __slots__ = (
-        "blame",
+        "awaits_flows",
+        "cause",
+        "component",
         "dependants",
+        "failed_on",
         "failures",
-        "fresh",
-        "front",
         "last_error",
+        "needed",
         "node",
-        "parked",
-        "recalled",
-        "refused",
+        "pending_needs",
+        "pending_states",
+        "raised_on",
         "started",
         "status",
-        "tried",
+        "stored",
+        "unread",
         "unstarted_states",
         "urgency",
         "uses_left",
         "value",
-        "waiting",
-        "waiting_states",
-        "wanted",
     )
 
-    def __init__(self, node: Node, front: "ComponentWindow") -> None:
+    def __init__(self, node: Node, component: "ComponentWindow") -> None:
         self.node = node
-        self.front = front
+        self.component = component
         self.status = Status.WAITING
         self.uses_left = node.uses
-        self.dependants: list[ReadyNode] = []
+        self.dependants: list[AdmittedNode] = []
         """Admitted nodes that read this one and are not done."""
-        self.waiting = 0
+        self.pending_needs = 0
         """Needs that are not finished."""
-        self.waiting_states = 0
+        self.pending_states = 0
         """Needs that are states and not finished."""
         self.unstarted_states = 0
         """Needs that are states and not even started."""
-        self.parked = False
-        """Counted in `Queues.parked`."""
-        self.wanted = not self.on_demand
+        self.awaits_flows = False
+        """Counted in `ReadyQueue.awaiting_flows`."""
+        self.needed = not self.on_demand
         self.urgency = Urgency.LATER
-        self.fresh = False
-        """A flow that was made, or is being made, and no reader of it has started."""
+        self.unread = False
+        """True for a flow that runs or is finished, and of which no reader has started."""
         self.started = False
-        self.recalled = False
-        """Finished in an earlier session, its value not yet fetched."""
+        self.stored = False
+        """True if an earlier session finished it and its value is not loaded yet."""
         self.value: Any = None
         self.failures = 0
-        self.tried: set[str] = set()
+        self.failed_on: set[str] = set()
         """Workers on which it failed."""
-        self.refused: set[str] = set()
-        """Those of them that did not die of it, and would do the same again."""
+        self.raised_on: set[str] = set()
+        """Those of them whose process survived, and which would fail again."""
         self.last_error: BaseException | None = None
-        self.blame: tuple[NodeId, str] | None = None
-        """Of what is given up: the node that failed, and how."""
+        self.cause: tuple[NodeId, str] | None = None
+        """If it is given up: the node that failed for good, and its error."""
 
     @property
     def on_demand(self) -> bool:
-        """Whether it runs only when an unfinished node reads it."""
+        """True for a flow, which runs only if an unfinished node reads it."""
         return self.node.lane is Lane.FLOW
 
     @property
     def is_state(self) -> bool:
-        """Whether its result is a state."""
+        """True if its result is a state."""
         return isinstance(self.node.id, StateId)
 
     @property
@@ -105,95 +105,104 @@ class ReadyNode:
         return self.node.id
 
 
-_Item: TypeAlias = tuple[tuple[int, ...], int, ReadyNode]
-"""Order, number that keeps equal ones in line, node."""
+_Item: TypeAlias = tuple[tuple[int, ...], int, AdmittedNode]
+"""Priority, a number that keeps equal ones in the order of arrival, and the node."""
 
 
-def _key(entry: ReadyNode) -> tuple[int, ...]:
-    return (int(entry.urgency), entry.front.order, *entry.node.rank)
+def _priority(entry: AdmittedNode) -> tuple[int, ...]:
+    return (int(entry.urgency), entry.component.order, *entry.node.rank)
 
 
 def _is_current(item: _Item) -> bool:
     return item[2].status is Status.READY and item[0][0] == item[2].urgency
 
 
-class Queues:
-    """Ready nodes of both lanes in the order in which they should run. Each operation costs O(log n).
+class ReadyQueue:
+    """The ready nodes of both lanes in the order in which they should run. Each operation takes O(log n).
 
-    A flow may stand in its heap several times, once for each urgency it has had; what is out of date is dropped when
-    it comes to the top, or when it makes up half of the heap.
+    A flow is pushed again when it gains urgency. Its older items are skipped when they come to the top, and removed
+    when they make up half of the heap.
+
+    Args:
+        max_unread_flows: flows that may be computed ahead of need.
     """
 
-    def __init__(self, *, flows_ahead: int) -> None:
+    def __init__(self, *, max_unread_flows: int) -> None:
         self._style: list[_Item] = []
         self._flow: list[_Item] = []
-        self._number = count()
+        self._arrivals = count()
         self._dropped = 0
         """Stylizing nodes in the heap that are given up."""
-        self._flows_kept = 0
-        """Flows in the heap after what was out of date had last been removed."""
-        self.flows_ahead = flows_ahead
-        """Flows that may lie there, unread, before more are made ahead of need."""
-        self.fresh_flows = 0
-        """Flows that are made or being made, and not yet read by a running node."""
-        self.parked = 0
+        self._flows_compacted = 0
+        """Size of the heap of flows when outdated items were last removed."""
+        self.max_unread_flows = max_unread_flows
+        self.unread_flows = 0
+        """Flows that are computed or running, and not yet read by a running node."""
+        self.awaiting_flows = 0
         """Stylizing nodes that wait for flows only."""
-        self._held: dict[ComponentWindow, dict[ReadyNode, None]] = {}
-        """Of fronts that are held, what could run."""
+        self._paused: dict[ComponentWindow, dict[AdmittedNode, None]] = {}
+        """The ready nodes of each paused component."""
 
     def __len__(self) -> int:
-        """How many stylizing nodes are ready."""
+        """The number of ready stylizing nodes."""
         return len(self._style) - self._dropped
 
-    def push(self, entry: ReadyNode) -> None:
-        """Add a node that has just become ready, failed, or gained urgency."""
-        if (kept := self._held.get(entry.front)) is not None:
-            kept[entry] = None
+    @property
+    def any_paused(self) -> bool:
+        """True if a component is paused."""
+        return bool(self._paused)
+
+    @property
+    def upcoming(self) -> int:
+        """The number of stylizing nodes that are ready or wait for flows only."""
+        return len(self) + self.awaiting_flows - sum(component.awaiting_flows for component in self._paused)
+
+    def push(self, entry: AdmittedNode) -> None:
+        """Add a node that has become ready, has failed, or has gained urgency."""
+        if (waiting := self._paused.get(entry.component)) is not None:
+            waiting[entry] = None
             return
         heap = self._flow if entry.on_demand else self._style
-        heapq.heappush(heap, (_key(entry), next(self._number), entry))
-        if len(self._flow) > 2 * self._flows_kept + 64:
+        heapq.heappush(heap, (_priority(entry), next(self._arrivals), entry))
+        if len(self._flow) > 2 * self._flows_compacted + 64:
             self._flow = [item for item in self._flow if _is_current(item)]
             heapq.heapify(self._flow)
-            self._flows_kept = len(self._flow)
+            self._flows_compacted = len(self._flow)
 
     def resort(self) -> None:
-        """Put the line into order again, since fronts have changed theirs."""
+        """Sort again, after components have changed their order."""
         self._style, self._flow = (
-            [(_key(item[2]), item[1], item[2]) for item in heap if _is_current(item)]
+            [(_priority(item[2]), item[1], item[2]) for item in heap if _is_current(item)]
             for heap in (self._style, self._flow)
         )
-        self._dropped, self._flows_kept = 0, len(self._flow)
+        self._dropped, self._flows_compacted = 0, len(self._flow)
         heapq.heapify(self._style)
         heapq.heapify(self._flow)
 
-    @property
-    def held(self) -> int:
-        """How many fronts are held."""
-        return len(self._held)
-
-    @property
-    def soon(self) -> int:
-        """How many stylizing nodes are ready, or wait for flows only."""
-        return len(self) + self.parked - sum(front.parked for front in self._held)
-
-    def hold(self, front: "ComponentWindow", held: bool) -> None:
-        """Take what could run of a front out of the line, or put it back; nothing where it is so already."""
-        if held and front not in self._held:
-            listed = [item for item in self._style + self._flow if item[2].front is front]
-            self._held[front] = {item[2]: None for item in listed if item[2].status is Status.READY}
-            self._dropped -= sum(item[2].status is not Status.READY for item in self._style if item[2].front is front)
-            self._style = [item for item in self._style if item[2].front is not front]
-            self._flow = [item for item in self._flow if item[2].front is not front]
+    def set_paused(self, component: "ComponentWindow", paused: bool) -> None:
+        """Take a component's ready nodes out of the queue, or put them back; does nothing if they are there already."""
+        if paused and component not in self._paused:
+            own = [item[2] for item in self._style + self._flow if item[2].component is component]
+            self._paused[component] = {entry: None for entry in own if entry.status is Status.READY}
+            self._dropped -= sum(entry.status is not Status.READY for entry in own if not entry.on_demand)
+            self._style = [item for item in self._style if item[2].component is not component]
+            self._flow = [item for item in self._flow if item[2].component is not component]
             heapq.heapify(self._style)
             heapq.heapify(self._flow)
-        elif not held and front in self._held:
-            for entry in self._held.pop(front):
+        elif not paused and component in self._paused:
+            for entry in self._paused.pop(component):
                 if entry.status is Status.READY:
                     self.push(entry)
 
-    def pop_style(self) -> ReadyNode | None:
-        """Take the first ready stylizing node."""
+    def drop(self, entry: AdmittedNode) -> None:
+        """Note that a ready node is given up; it is taken out when it comes to the top."""
+        if (waiting := self._paused.get(entry.component)) is not None:
+            waiting.pop(entry, None)
+        else:
+            self._dropped += not entry.on_demand
+
+    def pop_style(self) -> AdmittedNode | None:
+        """Take the first stylizing node."""
         while self._style:
             entry = heapq.heappop(self._style)[2]
             if entry.status is Status.READY:
@@ -201,26 +210,19 @@ class Queues:
             self._dropped -= 1
         return None
 
-    def drop(self, entry: ReadyNode) -> None:
-        """Note that a ready node is given up; it is taken out when it comes to the top."""
-        if (kept := self._held.get(entry.front)) is not None:
-            kept.pop(entry, None)
-        else:
-            self._dropped += not entry.on_demand
-
-    def pop_flow(self, *, hungry: bool) -> ReadyNode | None:
-        """Take the flow to make next, or None where enough of them lie ready.
+    def pop_flow(self, *, workers_idle: bool) -> AdmittedNode | None:
+        """Take the flow to compute next; None if enough are computed ahead.
 
         Args:
-            hungry: whether stylizing workers are idle, so that what they wait for is made beyond the limit.
+            workers_idle: whether stylizing workers are idle, so that what they wait for is computed beyond the limit.
         """
         while self._flow:
             entry = self._flow[0][2]
             if not _is_current(self._flow[0]):
                 heapq.heappop(self._flow)
                 continue
-            limit = self.flows_ahead * (2 if entry.urgency is Urgency.SOON else 1)
-            if self.fresh_flows >= limit and not (hungry and entry.urgency is Urgency.NOW):
+            limit = self.max_unread_flows * (2 if entry.urgency is Urgency.SOON else 1)
+            if self.unread_flows >= limit and not (workers_idle and entry.urgency is Urgency.NOW):
                 return None
             return heapq.heappop(self._flow)[2]
         return None

@@ -135,10 +135,10 @@ class ClipRender:
         while not self.is_handed_out:
             yield self.next_component()
 
-    def next_component(self, order: int | Callable[[], int] = 0, held: Callable[[], bool] | None = None) -> Component:
+    def next_component(self, order: int | Callable[[], int] = 0, paused: Callable[[], bool] | None = None) -> Component:
         """Hand out the next shot."""
         assert self.host is not None
-        return Component(self._waiting.popleft(), self.host, order, held)
+        return Component(self._waiting.popleft(), self.host, order, paused)
 
     def begin_round(self) -> Collection[int]:
         """Queue the shots that came out uneven for another round, and return them; call it when all are finished."""

@@ -113,7 +113,7 @@ class RenderHost:
         """Return True if an earlier session finished the node."""
         return node.id in self._done
 
-    def recall(self, node: NodeId) -> State | None:
+    def load(self, node: NodeId) -> State | None:
         """Read a state from the run folder; if that fails, the clip ends and the result is None."""
         assert isinstance(node, StateId)
         if self.dropped:
@@ -220,7 +220,7 @@ class RenderHost:
                 pixels = self._source(node.shot, start.state.frame)
         return WarmSource(inputs[start.state], flow, self._weight(node, start), pixels)
 
-    def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
+    def store(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
         """Have a result stored, and return the value that dependants get; None for a node that was skipped."""
         if isinstance(result, Refused):
             self.fail(result.error)
@@ -258,7 +258,7 @@ class RenderHost:
             )
         )
 
-    def lasts(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
+    def is_durable(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
         """Return True if a node is in the run folder and its log, or never will be since the clip has ended."""
         try:
             return self._writer.lasts(node.id, timeout_seconds=timeout_seconds)
@@ -324,10 +324,10 @@ class Reporter:
             case NodeEventKind.GIVEN_UP:  # the host has recorded it
                 root = None if event.because is None else str(event.because)
                 self._on_event(NodeGivenUp(node, event.error, root))
-            case NodeEventKind.SET_ASIDE:
+            case NodeEventKind.QUARANTINED:
                 self._store.record("set_aside", worker=event.worker, node=node, error=event.error)
                 self._on_event(WorkerQuarantined(event.worker, event.error))
-            case NodeEventKind.TAKEN_BACK:
+            case NodeEventKind.REINSTATED:
                 self._store.record("taken_back", worker=event.worker, node=node)
                 self._on_event(WorkerReinstated(event.worker))
             case _:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from vidnst.errors import ConfigError, FramesFailedError, RangeError
 from vidnst.events import OnEvent, Warned, ignore
-from vidnst.farm.messages import node_name
 from vidnst.farm.plan import Node, NodeId, StateId
 from vidnst.runs import RunLog, RunStore
 
@@ -110,7 +109,7 @@ def frames_failed(
     others = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
     return FramesFailedError(
         f"{len(missing)} of {frames} frames failed ({format_frame_list(missing)}) because"
-        f" {node_name(root)}{others} did: {error}; everything else is finished and kept",
+        f" {root.describe()}{others} did: {error}; everything else is finished and kept",
         f"retry these with: vidnst retry {shlex.quote(str(folder))}",
         frames=tuple(missing),
     )

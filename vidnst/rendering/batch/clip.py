@@ -27,14 +27,14 @@ class BatchHost(RenderHost):
         """Return True if an earlier session finished the node."""
         return super().is_done(node) and self._settle(node.id)
 
-    def keep(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
+    def store(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
         """Have a result stored, and return the value that dependants get."""
         self.work_done += cost(self._config, node)
-        return super().keep(node, result, worker=worker, attempt=attempt)
+        return super().store(node, result, worker=worker, attempt=attempt)
 
-    def lasts(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
+    def is_durable(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
         """Return True if a node is in the run folder and its log, or never will be since the clip has ended."""
-        return super().lasts(node, timeout_seconds=timeout_seconds) and self._settle(node.id)
+        return super().is_durable(node, timeout_seconds=timeout_seconds) and self._settle(node.id)
 
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
         """Record that a node failed for good, or reads one that did."""
@@ -78,9 +78,9 @@ class BatchClip(ClipRender):
         """True if nothing more will happen to any state in this round."""
         return self.host is not None and len(self.host.settled) == self._states
 
-    def next_component(self, order: int | Callable[[], int] = 0, held: Callable[[], bool] | None = None) -> Component:
-        """Hand out the next shot; its nodes are held back while the job is paused."""
-        return super().next_component(order, held or self._is_held)
+    def next_component(self, order: int | Callable[[], int] = 0, paused: Callable[[], bool] | None = None) -> Component:
+        """Hand out the next shot; its nodes wait while the job is paused."""
+        return super().next_component(order, paused or self._is_paused)
 
     def begin_round(self) -> Collection[int]:
         """Queue the shots that came out uneven for another round, and return them."""
@@ -103,5 +103,5 @@ class BatchClip(ClipRender):
         self._work += sum(shot.work for shot in extents)
         self._longest_paths = list(accumulate((shot.path for shot in reversed(extents)), max, initial=0.0))[::-1]
 
-    def _is_held(self) -> bool:
+    def _is_paused(self) -> bool:
         return self.job.paused and not self.job.cancelled

@@ -25,7 +25,7 @@ def test_a_component_that_is_held_hands_out_nothing_and_others_keep_all_workers(
             (own if event.host is hosts[0] else others).append(pool.now)
 
     components = [
-        Component(plan, host, number, held=(lambda: 5 <= pool.now < 45) if number == 0 else None)
+        Component(plan, host, number, paused=(lambda: 5 <= pool.now < 45) if number == 0 else None)
         for number, (plan, host) in enumerate(zip(plans, hosts, strict=True))
     ]
     totals = run_plan(components, pool, listener=listen, clock=pool.clock)
@@ -41,7 +41,7 @@ def test_where_all_is_held_the_run_waits_and_goes_on() -> None:
     host = DigestHost(plan)
     pool = VirtualPool(2, 1)
     asked = iter([False, False, *[True] * 20])
-    run_plan([Component(plan, host, held=lambda: next(asked, False))], pool)
+    run_plan([Component(plan, host, paused=lambda: next(asked, False))], pool)
     assert len(host.kept) == len(plan)
 
 

@@ -6,7 +6,7 @@ import pytest
 from support.fake_workers import CHAIN, DigestHost, Recorder, VirtualPool
 
 from vidnst.config import Role, ScheduleConfig
-from vidnst.farm import worker_queues
+from vidnst.farm import worker_roster
 from vidnst.farm.interfaces import Component, NodeEventKind
 from vidnst.farm.plan import Lane, Node, StateId, by_shot, independent
 from vidnst.farm.scheduler import run_plan
@@ -37,7 +37,7 @@ def test_what_nodes_take_on_their_way_is_hidden_behind_other_nodes(
 ) -> None:
     """A quarter of what most nodes take."""
     hidden, least = seconds_of(shots, workers, transit=0.02), seconds_of(shots, workers, transit=0.0)
-    monkeypatch.setattr(worker_queues, "LEAD_SECONDS", float("-inf"))
+    monkeypatch.setattr(worker_roster, "PREFETCH_SECONDS", float("-inf"))
     assert hidden < 0.97 * seconds_of(shots, workers, transit=0.02)
     assert least <= 1.01 * seconds_of(shots, workers, transit=0.0)  # what lies ready is nowhere missed
 
