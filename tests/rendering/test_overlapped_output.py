@@ -364,7 +364,7 @@ def test_failed_overlapped_measurement_is_repeated(
     def fail(*arguments: Any, **options: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("vidnst.rendering.measure_output.measure_coming", fail)
+    monkeypatch.setattr("vidnst.rendering.overlapped_output.measure_coming", fail)
     events = render(media, tmp_path / "overlapped" / "o.mp4", quick_config(SETTINGS))
     assert any(isinstance(event, Measured) for event in events)
     assert measurement(tmp_path / "overlapped" / "o.mp4") == measurement(expected)

@@ -113,7 +113,7 @@ def test_resume_does_not_replace_foreign_output(
         raise DiskFullError("no space left", "make room")
 
     with monkeypatch.context() as patch:
-        patch.setattr("vidnst.media.output.encode.encode", fail)
+        patch.setattr("vidnst.rendering.pipeline.encode", fail)
         with pytest.raises(DiskFullError):
             vidnst.render(burst, style=style, output=tmp_path / "out", config=config)
     (tmp_path / "out").mkdir()
