@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import media
 
-from vidnst.config.timecode import moment_seconds
+from vidnst.config.timecode import frame_range, moment_seconds, parse_position
 from vidnst.errors import BadFrameError, ConfigError, RangeError
 from vidnst.frames import ClipInfo, SourceKind
-from vidnst.media.input.frame_reader import FrameReader, fit_size, frame_range, parse_position
+from vidnst.media.input.frame_reader import FrameReader, fit_size
 from vidnst.media.input.probe import probe
 
 

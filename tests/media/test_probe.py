@@ -182,19 +182,19 @@ def test_sources_that_cannot_be_used_are_refused_by_name(tmp_path: Path) -> None
     (tmp_path / "text.mp4").write_text("this is no video" * 100)
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nhttp://example.org/a.ts\n")
     media.run_ffmpeg("-f", "lavfi", "-i", "sine=d=1", tmp_path / "sound.mp4")
-    for name, words in (("text.mp4", "is not a video"), ("list.m3u8", "play list"), ("sound.mp4", "no video stream")):
+    for name, words in (("text.mp4", "is not a video"), ("list.m3u8", "playlist"), ("sound.mp4", "no video stream")):
         with pytest.raises(SourceError, match=words):
             probe(tmp_path / name)
     with pytest.raises(SourceError, match=r"no gone\.mp4"):
         probe("gone.mp4")
-    with pytest.raises(SourceError, match="not a picture"):
+    with pytest.raises(SourceError, match="not an image"):
         probe([tmp_path / "text.mp4", tmp_path / "sound.mp4"])
 
 
 def test_a_play_list_of_local_files_is_refused(tmp_path: Path) -> None:
     media.write_video(tmp_path / "a.ts", media.numbered_pictures(5))
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.2,\na.ts\n#EXT-X-ENDLIST\n")
-    with pytest.raises(SourceError, match="play list"):
+    with pytest.raises(SourceError, match="playlist"):
         probe(tmp_path / "list.m3u8")
 
 

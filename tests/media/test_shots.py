@@ -77,7 +77,7 @@ def test_stretches_that_are_decoded_side_by_side_show_the_same_frames(
     clip = probe(media.damage_packets(path, tmp_path / "damaged.mp4", [41]) if damaged else path)
     assert bool(clip.bad_frames) == damaged
     whole = [picture.tobytes() for picture in _decode_small(clip, 3, 88)]
-    monkeypatch.setattr("vidnst.media.input.shots._STRETCH_FRAMES", 7)
+    monkeypatch.setattr("vidnst.media.input.shots._SEGMENT_FRAMES", 7)
     monkeypatch.setattr("vidnst.media.input.frame_reader._SEEK_FRAMES", 10)  # so that most begin with a seek
     assert len(set(whole)) > 80
     assert [picture.tobytes() for picture in _decode_small(clip, 3, 88)] == whole

@@ -28,7 +28,8 @@ from vidnst.media.adjust.adjustments import Adjuster, find_adjustments
 from vidnst.media.effects.colour_space import shrink_image
 from vidnst.media.effects.colour_transfer import sample_colours
 from vidnst.media.input.frame_cache import FrameCache
-from vidnst.media.input.frame_reader import fit_size, frame_range
+from vidnst.config.timecode import frame_range
+from vidnst.media.input.frame_reader import fit_size
 from vidnst.media.input.probe import probe
 from vidnst.media.input.shots import find_shots
 from vidnst.parallel import local_cores
