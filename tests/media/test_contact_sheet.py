@@ -27,7 +27,7 @@ def test_every_picture_lies_whole_where_its_place_says_and_none_covers_another()
         tiles, columns=["one", "two " * 20, "three"], rows=["first\nrow", "second"], title="A title " * 40
     )
     taken = np.zeros(drawn.pixels.shape[:2], int)
-    for row, places in zip(tiles, drawn.places, strict=True):
+    for row, places in zip(tiles, drawn.boxes, strict=True):
         for tile, place in zip(row, places, strict=True):
             assert (tile is None) == (place is None)
             if tile is not None and place is not None:
@@ -35,7 +35,7 @@ def test_every_picture_lies_whole_where_its_place_says_and_none_covers_another()
                 taken[place.y : place.y + place.height, place.x : place.x + place.width] += 1
     assert taken.max() == 1
     words = drawn.pixels.min(axis=2) < 128
-    first = drawn.places[0][0]
+    first = drawn.boxes[0][0]
     assert first is not None
     assert words[: first.y, first.x : first.x + first.width].any(), "no column label"
     assert words[first.y : first.y + first.height, : first.x].any(), "no row label"
@@ -60,7 +60,7 @@ def test_pictures_side_by_side_have_even_sides_together_and_lie_level() -> None:
     drawn = join_columns(parts, ["one", "a label that is far too long for its picture", "w"])
     height, width = drawn.pixels.shape[:2]
     assert (height % 2, width % 2) == (0, 0)
-    (places,) = drawn.places
+    (places,) = drawn.boxes
     for pixels, place in zip(parts, places, strict=True):
         assert place is not None
         assert place.y == places[0].y if places[0] else False

@@ -49,7 +49,7 @@ def test_a_folder_stands_for_its_pictures_in_natural_order_and_for_nothing_else(
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="no pictures in the folder"):
+    with pytest.raises(SourceError, match="no images in the folder"):
         images.list_images(tmp_path)
 
 
@@ -57,7 +57,7 @@ def test_a_glob_stands_for_what_matches(tmp_path: Path) -> None:
     for name in ("a12.png", "a3.png", "b1.png", "a1.txt"):
         (tmp_path / name).write_bytes(b"")
     assert [path.name for path in images.list_images(str(tmp_path / "a*")) or ()] == ["a3.png", "a12.png"]
-    with pytest.raises(SourceError, match="no pictures that match"):
+    with pytest.raises(SourceError, match="no images that match"):
         images.list_images(str(tmp_path / "c*.png"))
 
 
@@ -77,7 +77,7 @@ def test_a_printf_pattern_stands_for_its_numbers(tmp_path: Path) -> None:
 def test_a_number_missing_inside_a_printf_pattern_is_named(tmp_path: Path) -> None:
     for number in (3, 4, 6):
         (tmp_path / f"f{number:03d}.png").write_bytes(b"")
-    with pytest.raises(SourceError, match=r"number 5 of .* is missing \(3 to 6 are there\)"):
+    with pytest.raises(SourceError, match=r"number 5 of .* is missing \(3 to 6 exist\)"):
         images.list_images(str(tmp_path / "f%03d.png"))
 
 
@@ -247,5 +247,5 @@ def test_an_orientation_that_stands_after_the_pixels_of_a_png_counts(tmp_path: P
 
 def test_a_png_that_ends_too_early_is_refused_by_its_header(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(images.encode_png(media.numbered_picture(3, (96, 64)))[:-40])
-    with pytest.raises(SourceError, match=r"a\.png is not a picture that can be read"):
+    with pytest.raises(SourceError, match=r"a\.png is not a readable image"):
         images.read_image_header(tmp_path / "a.png")

@@ -14,8 +14,8 @@ from vidnst.errors import ConfigError, EncoderError, OutputError
 from vidnst.frames import ClipInfo
 from vidnst.media import ffmpeg
 from vidnst.media.input.probe import probe
-from vidnst.media.output.encode import check_output
 from vidnst.media.output.formats import OutputKind, choose_format
+from vidnst.media.output.preflight import check_output
 from vidnst.media.output.verify import verify_output
 
 
@@ -47,8 +47,8 @@ def test_the_suffix_chooses_the_format(name: str, codec: str, kind: OutputKind) 
 @pytest.mark.parametrize(
     ("name", "settings", "error", "words"),
     [
-        ("a.avi", {}, OutputError, "does not say which format"),
-        ("a.png", {}, OutputError, "is one picture, but there are several"),
+        ("a.avi", {}, OutputError, "does not determine a format"),
+        ("a.png", {}, OutputError, "is one image, but there are several"),
         ("a.webm", {"codec": "h264"}, OutputError, "cannot hold h264"),
         ("a.mp4", {"codec": "ffv1"}, OutputError, r"end it with \.mkv"),
         ("a.mp4", {"codec": "png"}, OutputError, "need a folder"),
@@ -59,7 +59,7 @@ def test_the_suffix_chooses_the_format(name: str, codec: str, kind: OutputKind) 
         ("a.gif", {"speed": "fast"}, ConfigError, "no presets"),
         ("a.mov", {"chroma": "420"}, ConfigError, "it has 422, 444"),
         ("a.gif", {"chroma": "420"}, ConfigError, "leave it out"),
-        ("a.mkv", {"hardware": "nvenc"}, ConfigError, "no nvenc encoder makes ffv1"),
+        ("a.mkv", {"hardware": "nvenc"}, ConfigError, "nvenc has no encoder for ffv1"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(
@@ -95,12 +95,12 @@ def test_a_folder_in_the_way_is_refused(tmp_path: Path, clip: ClipInfo) -> None:
     (tmp_path / "o.mp4").mkdir()
     with pytest.raises(OutputError, match="is a folder"):
         check_output(tmp_path / "o.mp4", OutputConfig(), clip=clip, overwrite=True)
-    with pytest.raises(OutputError, match="holds more than frames"):
+    with pytest.raises(OutputError, match="contains other files than frames"):
         check_output(tmp_path, OutputConfig(codec="png"), clip=clip, overwrite=True)
 
 
 def test_a_missing_or_locked_folder_is_refused(tmp_path: Path, clip: ClipInfo, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(OutputError, match="there is no folder"):
+    with pytest.raises(OutputError, match="does not exist"):
         check_output(tmp_path / "no" / "o.mp4", OutputConfig(), clip=clip)
 
     def locked(**_: Any) -> None:
@@ -122,7 +122,7 @@ def test_a_missing_encoder_is_named_with_those_there_are(
     tmp_path: Path, clip: ClipInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ffmpeg, "encoders", lambda: frozenset({"libx264", "aac"}))
-    with pytest.raises(EncoderError, match=r"no encoder libx265; take another codec; it has libx264\."):
+    with pytest.raises(EncoderError, match=r"no encoder libx265; choose another codec; available are libx264\."):
         check_output(tmp_path / "o.mp4", OutputConfig(codec="h265"), clip=clip)
 
 

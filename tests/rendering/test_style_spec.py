@@ -80,7 +80,7 @@ def test_invalid_style_files_are_refused(tmp_path: Path) -> None:
     wrong = {
         "missing.jpg": "no style picture",
         "text.txt": "not a picture",
-        "empty": "no pictures",
+        "empty": "no images",
         "grey": "one colour",
     }
     for name, words in wrong.items():

@@ -109,7 +109,7 @@ def read_container(path: Path) -> ContainerInfo:
     if header is None and "Format not on whitelist" in text:
         raise SourceError(f"{path} is not a video; it may be a playlist or audio", "give the video file itself")
     if header is None:
-        raise SourceError(f"{path} is not a video or picture that can be read", "give a video or pictures")
+        raise SourceError(f"{path} is not a readable video or image", "give a video or images")
     return _parse(text, header["format"], path)
 
 
@@ -124,7 +124,7 @@ def _parse(text: str, container: str, path: Path) -> ContainerInfo:
     videos = [(index, rest) for index, kind, rest in streams if kind == "Video" and "(attached pic)" not in rest]
     sized = [(index, rest, size) for index, rest in videos if (size := _SIZE.search(rest))]
     if not sized:
-        raise SourceError(f"{path} has no video stream", "give a video or pictures")
+        raise SourceError(f"{path} has no video stream", "give a video or images")
     index, rest, size = sized[0]
     check_frame_pixels(str(path), int(size["width"]), int(size["height"]))
     fields = _fields(rest)

@@ -8,7 +8,7 @@ MAX_FRAMES = 2_000_000
 """Most frames of a clip or images of a sequence: more than two hours at 240 fps."""
 MAX_ANIMATION_PIXELS = 50_000_000_000
 """Most pixels of all frames of a GIF or APNG together, in which a frame of any size can take a few bytes."""
-MAX_PICTURE_BYTES = 2 << 30
+MAX_IMAGE_BYTES = 2 << 30
 """Largest image file, which is read at once."""
 
 

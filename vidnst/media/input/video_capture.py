@@ -3,7 +3,6 @@
 import os
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import cv2
@@ -68,7 +67,5 @@ class VideoCapture:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
