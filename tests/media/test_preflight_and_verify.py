@@ -62,7 +62,7 @@ def test_the_suffix_chooses_the_format(name: str, codec: str, kind: OutputKind) 
         ("a.mkv", {"hardware": "nvenc"}, ConfigError, "nvenc has no encoder for ffv1"),
     ],
 )
-def test_settings_that_do_not_go_together_are_refused(
+def test_incompatible_settings_are_refused(
     name: str, settings: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
@@ -91,7 +91,7 @@ def test_the_source_is_never_overwritten(tmp_path: Path) -> None:
             check_output(tmp_path / name, OutputConfig(), clip=probe(source), overwrite=True)
 
 
-def test_a_folder_in_the_way_is_refused(tmp_path: Path, clip: ClipInfo) -> None:
+def test_existing_folder_is_refused(tmp_path: Path, clip: ClipInfo) -> None:
     (tmp_path / "o.mp4").mkdir()
     with pytest.raises(OutputError, match="is a folder"):
         check_output(tmp_path / "o.mp4", OutputConfig(), clip=clip, overwrite=True)
@@ -118,7 +118,7 @@ def test_checking_leaves_nothing_behind(tmp_path: Path, clip: ClipInfo) -> None:
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_missing_encoder_is_named_with_those_there_are(
+def test_missing_encoder_is_named_with_alternatives(
     tmp_path: Path, clip: ClipInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ffmpeg, "encoders", lambda: frozenset({"libx264", "aac"}))
@@ -134,7 +134,7 @@ def test_a_missing_audio_encoder_is_named_too(tmp_path: Path, monkeypatch: pytes
     check_output(tmp_path / "o.mp4", OutputConfig(audio="none"), clip=probe(source))
 
 
-def test_hardware_that_is_not_there_is_found_out_before_rendering(tmp_path: Path, clip: ClipInfo) -> None:
+def test_missing_hardware_is_detected_before_rendering(tmp_path: Path, clip: ClipInfo) -> None:
     settings = OutputConfig(hardware="amf")
     if "h264_amf" not in ffmpeg.encoders():
         pytest.skip("this ffmpeg is built without AMF")
@@ -148,7 +148,7 @@ def test_gif_refuses_rates_that_it_cannot_show(tmp_path: Path, clip: ClipInfo) -
         check_output(tmp_path / "o.gif", OutputConfig(), clip=fast)
 
 
-def test_verification_finds_what_is_not_as_planned(tmp_path: Path) -> None:
+def test_verification_detects_deviations(tmp_path: Path) -> None:
     path = media.write_video(tmp_path / "v.mp4", media.numbered_pictures(10), sound=("-c:a", "aac"))
     pts = tuple(Fraction(n, 25) for n in range(10))
     plan: dict[str, Any] = {"pts_seconds": pts, "last_duration_seconds": Fraction(1, 25), "size": (96, 64), "sound": 1}
@@ -165,7 +165,7 @@ def test_verification_finds_what_is_not_as_planned(tmp_path: Path) -> None:
             verify_output(path, **{**plan, **change})
 
 
-def test_verification_refuses_what_does_not_decode(tmp_path: Path) -> None:
+def test_verification_refuses_undecodable_output(tmp_path: Path) -> None:
     path = media.write_video(tmp_path / "v.mp4", media.numbered_pictures(10), options=("-g", "1"))
     pts = tuple(Fraction(n, 25) for n in range(10))
     bad = media.damage_packets(path, tmp_path / "d.mp4", [4])
@@ -176,7 +176,7 @@ def test_verification_refuses_what_does_not_decode(tmp_path: Path) -> None:
         verify_output(tmp_path / "e.mp4", pts_seconds=pts, last_duration_seconds=Fraction(1, 25), size=(96, 64))
 
 
-def test_a_size_that_the_encoder_does_not_take_is_refused_naming_its_limit(tmp_path: Path) -> None:
+def test_size_above_encoder_limit_is_refused(tmp_path: Path) -> None:
     clip = probe(media.write_pictures(tmp_path / "wide", [np.zeros((2, 16_400, 3), np.uint8)] * 2))
     with pytest.raises(OutputError, match=r"16384 a side.*--size 16384"):
         check_output(tmp_path / "out.mp4", OutputConfig(), clip=clip)
