@@ -59,7 +59,7 @@ def test_millisecond_time_finds_its_frame(index: int, rate: Fraction) -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "-3", "1.5", "1:2:3:4", "5 frames", "00:00:1e3"])
 def test_invalid_positions_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="no position"):
+    with pytest.raises(ConfigError, match="not a position"):
         parse_position(text, steady_clip(250))
 
 

@@ -19,7 +19,7 @@ def encode_thumbnail(pixels: Pixels, *, longest_side: int, max_bytes: int) -> by
     Raises:
         OutputError: OpenCV cannot encode the image.
     """
-    small = shrink_pixels(to_bits(pixels, 8), longest_side)
+    small = _shrink(to_bits(pixels, 8), longest_side)
     while True:
         for quality in _QUALITIES:
             done, data = cv2.imencode(
@@ -31,10 +31,10 @@ def encode_thumbnail(pixels: Pixels, *, longest_side: int, max_bytes: int) -> by
                 return data.tobytes()
         if max(small.shape[:2]) <= 32:
             return data.tobytes()
-        small = shrink_pixels(small, max(small.shape[:2]) * 3 // 4)
+        small = _shrink(small, max(small.shape[:2]) * 3 // 4)
 
 
-def shrink_pixels(pixels: Pixels, longest_side: int) -> Pixels:
+def _shrink(pixels: Pixels, longest_side: int) -> Pixels:
     """Shrink an image to at most `longest_side` pixels in the same proportions; returns small images unchanged."""
     height, width = pixels.shape[:2]
     if max(height, width) <= longest_side:

@@ -17,7 +17,7 @@ from vidnst.media.input.container import INPUT_OPTIONS, AudioStream, ContainerIn
 from vidnst.media.output import audio, png_stream
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
 from vidnst.media.output.preflight import check_replaceable
-from vidnst.media.output.verify import planned_times, verify_output
+from vidnst.media.output.verify import verify_output
 
 FrameProgress = Callable[[int], None]
 Cancelled = Callable[[], bool]
@@ -62,7 +62,7 @@ def encode(
     first = images.read_image_header(frames[0])
     size = (first.width, first.height)
     target = choose_format(output, settings, frames=len(frames), width=size[0], height=size[1])
-    if target.kind is OutputKind.PICTURE:
+    if target.kind is OutputKind.IMAGE:
         images.write_image(output, images.read_image(frames[0]))
     elif target.kind is OutputKind.FOLDER:
         _write_folder(frames, output, start, on_progress, cancelled)
@@ -139,7 +139,8 @@ class _FfmpegEncode:
 
     @property
     def times(self) -> tuple[tuple[Fraction, ...], Fraction]:
-        return planned_times(self.clip, self.start, self.end)
+        """Time stamps of the frames, and the duration of the last one."""
+        return self.clip.pts_seconds[self.start : self.end], self.clip.frame_duration_seconds(self.end - 1)
 
     def run(self, on_progress: FrameProgress | None, cancelled: Cancelled | None) -> None:
         self.part.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ class OutputKind(StrEnum):
     VIDEO = "video"
     ANIMATION = "animation"
     FOLDER = "folder"
-    PICTURE = "picture"
+    IMAGE = "image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class OutputFormat:
 
     @property
     def suffix(self) -> str:
-        """The output's suffix in lower case."""
+        """Suffix of the output in lower case."""
         return self.path.suffix.lower()
 
     @property
@@ -151,7 +151,7 @@ def choose_format(output: Path, settings: OutputConfig, *, frames: int, width: i
     """
     suffix = output.suffix.lower()
     if frames == 1 and settings.codec in ("auto", "png", "webp") and suffix in PICTURE_SUFFIXES:
-        return OutputFormat(output, OutputKind.PICTURE, "")
+        return OutputFormat(output, OutputKind.IMAGE, "")
     name = _codec_name(output, suffix, settings)
     if name == "png":
         return OutputFormat(output, OutputKind.FOLDER, "png")

@@ -50,27 +50,33 @@ def check_output(
             f"{output.name} cannot have {width}x{height} pixels: {target.encoder} supports {longest} per side",
             f"render smaller, with --size {longest}, or choose another format",
         )
-    _check_path(output, target, clip, overwrite)
+    check_file(output, overwrite=overwrite, inputs=clip.paths, folder=target.kind is OutputKind.FOLDER)
     if target.codec == "gif" and min(map(clip.frame_duration_seconds, range(start, stop))) < _GIF_FASTEST_SECONDS:
         raise OutputError(f"{output.name} cannot show more than 100 frames a second", "choose webp, apng or a video")
     if target.encoder:
         _check_encoders(target, clip, settings)
 
 
-def _check_path(output: Path, target: OutputFormat, clip: ClipInfo, overwrite: bool) -> None:
-    if any(output.exists() and path.exists() and output.samefile(path) for path in clip.paths):
-        raise OutputError(f"{output} is the source itself", "choose another name")
+def check_file(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] = (), folder: bool = False) -> None:
+    """Check that an output (a video, a sheet, a report, an image) can be written.
+
+    Args:
+        overwrite: True to allow replacing an existing output.
+        inputs: files that are read and must not be replaced.
+        folder: True if the output is a folder of frames.
+
+    Raises:
+        OutputError: the output exists, is an input or a folder, or cannot be written.
+    """
+    if any(output.exists() and path.exists() and output.samefile(path) for path in inputs):
+        raise OutputError(f"{output} is an input", "choose another name")
+    if output.is_dir() and not folder:
+        raise OutputError(f"{output} is a folder", "choose another name")
     if output.exists():
         if not overwrite:
             raise OutputError(f"{output} exists already", "choose another name, or replace it with --overwrite")
-        if output.is_dir() and target.kind is not OutputKind.FOLDER:
-            raise OutputError(f"{output} is a folder", "choose another name")
-        if target.kind is OutputKind.FOLDER:
+        if folder:
             check_replaceable(output)
-    _check_parent(output)
-
-
-def _check_parent(output: Path) -> None:
     parent = output.absolute().parent
     if not parent.is_dir():
         raise OutputError(f"the folder {parent} of {output.name} does not exist", "create it, or choose another")
@@ -79,25 +85,6 @@ def _check_parent(output: Path) -> None:
             pass
     except OSError as error:
         raise OutputError(f"cannot write in {parent}: {error.strerror}", "choose another folder") from error
-
-
-def check_file(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:
-    """Check that a file (a sheet, a report, an image) can be written.
-
-    Args:
-        overwrite: True to allow replacing an existing file.
-        inputs: files that are read and must not be replaced.
-
-    Raises:
-        OutputError: the file exists, is an input or a folder, or cannot be written.
-    """
-    if any(output.exists() and path.exists() and output.samefile(path) for path in inputs):
-        raise OutputError(f"{output} is an input", "choose another name")
-    if output.is_dir():
-        raise OutputError(f"{output} is a folder", "choose another name")
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists already", "choose another name, or replace it with --overwrite")
-    _check_parent(output)
 
 
 def check_image_name(output: Path) -> None:

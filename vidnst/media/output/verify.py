@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 from vidnst.errors import CancelledError, OutputError, SourceError
-from vidnst.frames import ClipInfo
 from vidnst.media.input.container import read_container, read_packet_times
 from vidnst.media.input.probe import probe_video
 
@@ -86,8 +85,3 @@ def _read_packets(path: Path) -> _Content:
     pts = [at * stored.time_base for at in stored.pts]
     last = stored.durations[-1] * stored.time_base if stored.durations else Fraction(0)
     return pts, last, (info.width, info.height)
-
-
-def planned_times(clip: ClipInfo, start: int, end: int) -> tuple[tuple[Fraction, ...], Fraction]:
-    """Return the time stamps of a part of a clip, and the duration of its last frame."""
-    return clip.pts_seconds[start:end], clip.frame_duration_seconds(end - 1)
