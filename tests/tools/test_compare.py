@@ -191,7 +191,7 @@ def clip_of(width: int, height: int) -> ClipInfo:
         (["a.mkv", "b"], {"output": "s.xyz"}, OutputError, "xyz"),
         (["a.mkv", "b"], {"output": "none/s.mkv"}, OutputError, "none"),
         (["a.mkv", "b"], {"output": "a.mkv", "overwrite": True}, OutputError, "is an input"),
-        (["a.mkv", "b"], {"output": "b/0001.png", "overwrite": True}, OutputError, "read itself"),
+        (["a.mkv", "b"], {"output": "b/0001.png", "overwrite": True}, OutputError, "is an input"),
     ],
 )
 def test_invalid_arguments_are_refused(
