@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from vidnst.frames import luma
 from vidnst.media.effects.colour_space import FloatImage, shrink_image
@@ -164,8 +165,6 @@ def _pooled(values: NDArray[np.float32], shape: GridShape) -> NDArray[np.float32
 def _blurred(sums: Equations, deviation: float) -> Equations:
     if deviation <= 0:
         return sums
-    from scipy import ndimage
-
     blurred = ndimage.gaussian_filter(sums, (deviation, deviation, deviation, 0), mode="constant", truncate=3)
     return np.asarray(blurred, np.float32)
 

@@ -109,7 +109,7 @@ def read_container(path: Path) -> ContainerInfo:
     if header is None and "Format not on whitelist" in text:
         raise SourceError(f"{path} is not a video; it may be a playlist or audio", "give the video file itself")
     if header is None:
-        raise SourceError(f"{path} is not a readable video or image", "give a video or images")
+        raise SourceError(f"{path} is not a video or image that can be read", "give a video or images")
     return _parse(text, header["format"], path)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 
 from vidnst.errors import RangeError
 from vidnst.frames import ClipInfo, Pixels, Shot, SourceKind, to_bits
@@ -80,8 +81,6 @@ def _detect_cuts(
 ) -> list[int]:
     if method == "none" or end - start < 2 * _MIN_SHOT_FRAMES:
         return []
-    from scenedetect import FrameTimecode
-
     detector = _detector(method)
     cuts: list[int] = []
     for index, image in enumerate(_decode_small(clip, start, end), start):
@@ -113,7 +112,5 @@ def _bgr(pixels: Pixels) -> NDArray[np.uint8]:
 
 
 def _detector(method: str) -> Any:
-    from scenedetect import AdaptiveDetector, ContentDetector
-
     kind = AdaptiveDetector if method == "adaptive" else ContentDetector
     return kind(min_scene_len=_MIN_SHOT_FRAMES)
