@@ -1,5 +1,6 @@
 """Float images and CIELAB, in which the effects compute."""
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import cv2
@@ -19,6 +20,17 @@ def to_lab(image: FloatImage) -> NDArray[np.float32]:
 def from_lab(lab: NDArray[np.float32]) -> FloatImage:
     """Invert `to_lab`, clipped to [0, 1]."""
     return np.clip(np.asarray(color.lab2rgb(lab), np.float32), 0, 1)
+
+
+def sample_pixels(
+    images: Sequence[NDArray[np.float32]], count: int, random: np.random.Generator
+) -> NDArray[np.float32]:
+    """Draw about `count` pixels, `(N, 3)`, without replacement, the same number from each `(H, W, 3)` image."""
+    each = max(1, count // len(images))
+    flat = [image.reshape(-1, 3) for image in images]
+    return np.concatenate(
+        [pixels[random.choice(len(pixels), min(each, len(pixels)), replace=False)] for pixels in flat]
+    )
 
 
 def shrink_image(image: FloatImage, longest_side: int) -> FloatImage:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.frames import LUMA_WEIGHTS, luma
-from vidnst.media.effects.colour_space import FloatImage
+from vidnst.media.effects.colour_space import FloatImage, sample_pixels
 
 _QUANTILES = 257
 _SAMPLE = 4096
@@ -71,12 +71,8 @@ def sample_colours(frames: Sequence[FloatImage], *, seed: int = 0) -> ColourSamp
         seed: seed of the choice of pixels.
     """
     random = np.random.default_rng([seed, len(frames)])
-    each = max(1, _SAMPLE // len(frames))
-    picked = []
-    for frame in frames:
-        colours = frame.reshape(-1, 3)
-        picked.append(colours[random.choice(len(colours), min(each, len(colours)), replace=False)])
-    return ColourSample((np.rint(np.concatenate(picked) * 65535) / 65535).astype(np.float32))
+    colours = sample_pixels(frames, _SAMPLE, random)
+    return ColourSample((np.rint(colours * 65535) / 65535).astype(np.float32))
 
 
 def match_luma(style: FloatImage, colours: ColourSample) -> FloatImage:

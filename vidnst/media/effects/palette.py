@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.media.effects.colour_space import FloatImage, from_lab, to_lab
+from vidnst.media.effects.colour_space import FloatImage, from_lab, sample_pixels, to_lab
 
 _SAMPLE = 24_000
 _MAX_ITERATIONS = 60
@@ -24,12 +24,7 @@ def extract_palette(frames: Sequence[FloatImage], count: int, *, seed: int = 0) 
         `(1, n, 3)` float32 sRGB in [0, 1], from dark to bright, `n <= count`.
     """
     random = np.random.default_rng([seed, count])
-    each = max(1, _SAMPLE // len(frames))
-    picked = []
-    for frame in frames:
-        colours = to_lab(frame).reshape(-1, 3)
-        picked.append(colours[random.choice(len(colours), min(each, len(colours)), replace=False)])
-    sample = np.ascontiguousarray(np.concatenate(picked))
+    sample = np.ascontiguousarray(sample_pixels([to_lab(frame) for frame in frames], _SAMPLE, random))
     centres = _initial_centres(sample, count, random)
     if len(centres) == count:
         labels = _nearest(sample, centres).astype(np.int32)[:, None]
