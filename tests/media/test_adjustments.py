@@ -254,7 +254,8 @@ def test_damaged_frame_is_repeated_if_requested(tmp_path: Path) -> None:
     assert found[3].matrix == pytest.approx(found[2].matrix, abs=0.05)
 
 
-def test_a_real_burst_shakes_less(shared: Callable[[str], Path]) -> None:
+@pytest.mark.slow
+def test_real_burst_is_stabilised(shared: Callable[[str], Path]) -> None:
     clip = probe(shared("frames/burst"))
     raw = [frame.pixels for frame in FrameReader(clip)]
     found, still = adjusted(clip, everything(clip), InputConfig(registration="ecc"))

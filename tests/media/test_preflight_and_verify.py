@@ -52,7 +52,7 @@ def test_the_suffix_chooses_the_format(name: str, codec: str, kind: OutputKind) 
         ("a.webm", {"codec": "h264"}, OutputError, "cannot hold h264"),
         ("a.mp4", {"codec": "ffv1"}, OutputError, r"end it with \.mkv"),
         ("a.mp4", {"codec": "png"}, OutputError, "need a folder"),
-        ("a.mp4", {"quality": 60}, ConfigError, "above h264's 51"),
+        ("a.mp4", {"quality": 60}, ConfigError, "above h264's maximum of 51"),
         ("a.mkv", {"quality": 20}, ConfigError, "no rate factor"),
         ("a.mp4", {"speed": "warp"}, ConfigError, "no preset 'warp'"),
         ("a.mp4", {"codec": "av1", "speed": "fast"}, ConfigError, "give a number"),
@@ -151,14 +151,19 @@ def test_gif_refuses_rates_that_it_cannot_show(tmp_path: Path, clip: ClipInfo) -
 def test_verification_detects_deviations(tmp_path: Path) -> None:
     path = media.write_video(tmp_path / "v.mp4", media.numbered_pictures(10), sound=("-c:a", "aac"))
     pts = tuple(Fraction(n, 25) for n in range(10))
-    plan: dict[str, Any] = {"pts_seconds": pts, "last_duration_seconds": Fraction(1, 25), "size": (96, 64), "sound": 1}
+    plan: dict[str, Any] = {
+        "pts_seconds": pts,
+        "last_duration_seconds": Fraction(1, 25),
+        "size": (96, 64),
+        "audio_streams": 1,
+    }
     verify_output(path, **plan)
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"pts_seconds": pts[:-1]}, "10 frames instead of 9"),
         ({"pts_seconds": (*pts[:5], pts[5] + Fraction(1, 100), *pts[6:])}, "frame 5 .* from its time"),
         ({"last_duration_seconds": Fraction(1, 100)}, "longer than planned"),
         ({"size": (96, 66)}, "96x64 pixels instead of 96x66"),
-        ({"sound": 2}, "1 audio streams instead of 2"),
+        ({"audio_streams": 2}, "1 audio streams instead of 2"),
     ]
     for change, words in wrong:
         with pytest.raises(OutputError, match=words):
@@ -178,6 +183,6 @@ def test_verification_refuses_undecodable_output(tmp_path: Path) -> None:
 
 def test_size_above_encoder_limit_is_refused(tmp_path: Path) -> None:
     clip = probe(media.write_pictures(tmp_path / "wide", [np.zeros((2, 16_400, 3), np.uint8)] * 2))
-    with pytest.raises(OutputError, match=r"16384 a side.*--size 16384"):
+    with pytest.raises(OutputError, match=r"16384 per side.*--size 16384"):
         check_output(tmp_path / "out.mp4", OutputConfig(), clip=clip)
     check_output(tmp_path / "out.mp4", OutputConfig(), clip=clip, size=(16_384, 2))

@@ -258,7 +258,7 @@ def _quality(name: str, codec: Codec, settings: OutputConfig) -> list[str]:
     default, largest = codec.quality
     quality = default if settings.quality is None else settings.quality
     if quality > largest:
-        raise ConfigError(f"output.quality: {quality} is above {name}'s largest, {largest}", f"give 0 to {largest}")
+        raise ConfigError(f"output.quality: {quality} is above {name}'s maximum of {largest}", f"give 0 to {largest}")
     if settings.hardware == "none":
         return ["-crf", str(quality)]
     return [word.format(quality) for word in _HARDWARE_QUALITY[settings.hardware]]
