@@ -12,7 +12,8 @@ from vidnst.frames import ClipInfo
 from vidnst.media.images import write_png
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.probe import probe
-from vidnst.media.output.encode import check_output, encode
+from vidnst.media.output.encode import encode
+from vidnst.media.output.preflight import check_output
 
 
 @dataclass(frozen=True)

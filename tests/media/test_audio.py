@@ -48,9 +48,7 @@ OTHERWISE = {".mp4": "aac", ".mov": "pcm_s24le", ".mkv": "flac", ".webm": "opus"
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
 @pytest.mark.parametrize("source", SOURCES)
-def test_sound_is_copied_or_recoded_and_stays_in_step(
-    tmp_path: Path, transcode: Callable, source: str, suffix: str
-) -> None:
+def test_audio_is_copied_or_encoded_in_sync(tmp_path: Path, transcode: Callable, source: str, suffix: str) -> None:
     path = media.write_flash_and_beep(tmp_path / source, sound=SOURCES[source])
     codec = read_container(path).audio[0].codec
     trip = transcode(path, f"o{suffix}")
@@ -59,7 +57,7 @@ def test_sound_is_copied_or_recoded_and_stays_in_step(
 
 
 @pytest.mark.parametrize("name", ["o.mp4", "o.mkv", "o.webm"])
-def test_sound_is_trimmed_with_the_range(tmp_path: Path, transcode: Callable, name: str) -> None:
+def test_audio_is_trimmed_to_range(tmp_path: Path, transcode: Callable, name: str) -> None:
     path = media.write_flash_and_beep(tmp_path / "s.mp4", flash=40, count=75)
     trip = transcode(path, name, start=30, end=60)
     found = read_container(trip.output)
@@ -71,9 +69,7 @@ def test_sound_is_trimmed_with_the_range(tmp_path: Path, transcode: Callable, na
 
 @pytest.mark.parametrize("start", [0, 15])
 @pytest.mark.parametrize("name", ["o.mp4", "o.mkv"])
-def test_sound_stays_in_step_where_pictures_start_late(
-    tmp_path: Path, transcode: Callable, name: str, start: int
-) -> None:
+def test_audio_is_in_sync_with_late_video_start(tmp_path: Path, transcode: Callable, name: str, start: int) -> None:
     path = media.write_flash_and_beep(tmp_path / "late.mkv", pictures_late_seconds=0.4)
     trip = transcode(path, name, start=start)
     assert step_seconds(trip.output) == pytest.approx(step_seconds(path), abs=0.003)
@@ -82,7 +78,7 @@ def test_sound_stays_in_step_where_pictures_start_late(
 
 
 @pytest.mark.parametrize(("rate", "count", "seconds"), [(25, 50, 10), (1, 50, 49), (2, 300, 128)])
-def test_sound_waits_for_slow_pictures_as_long_as_an_encoder_may_hold_them_back(
+def test_interleaving_waits_for_encoder_buffer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int, count: int, seconds: int
 ) -> None:
     asked: list[str] = []
@@ -96,17 +92,17 @@ def test_sound_waits_for_slow_pictures_as_long_as_an_encoder_may_hold_them_back(
     assert asked[asked.index("-max_interleave_delta") + 1] == str(seconds * 1_000_000)
 
 
-def test_without_sound_there_is_none(tmp_path: Path, transcode: Callable) -> None:
+def test_silent_source_has_no_audio(tmp_path: Path, transcode: Callable) -> None:
     silent = transcode(media.write_video(tmp_path / "s.mp4", media.numbered_pictures(4)), "a.mp4")
     assert read_container(silent.output).audio == ()
 
 
-def test_sound_can_be_left_out(tmp_path: Path, transcode: Callable) -> None:
+def test_audio_can_be_dropped(tmp_path: Path, transcode: Callable) -> None:
     source = media.write_video(tmp_path / "s.mp4", media.numbered_pictures(4), sound=("-c:a", "aac"))
     assert read_container(transcode(source, "a.mp4", audio="none").output).audio == ()
 
 
-def test_surround_sound_reaches_webm(tmp_path: Path, transcode: Callable) -> None:
+def test_surround_audio_in_webm(tmp_path: Path, transcode: Callable) -> None:
     sound = ("-c:a", "ac3", "-af", "pan=5.1(side)|FL=c0|FR=c0|FC=c0|LFE=c0|SL=c0|SR=c0")
     source = media.write_video(tmp_path / "s.mkv", media.numbered_pictures(8), sound=sound)
     assert read_container(source).audio[0].layout == "5.1(side)"
@@ -114,7 +110,7 @@ def test_surround_sound_reaches_webm(tmp_path: Path, transcode: Callable) -> Non
     assert [(stream.codec, stream.layout) for stream in found.audio] == [("opus", "5.1")]
 
 
-def test_every_audio_stream_is_kept_with_its_language(tmp_path: Path, transcode: Callable) -> None:
+def test_all_audio_streams_keep_language(tmp_path: Path, transcode: Callable) -> None:
     video = media.write_video(tmp_path / "v.mp4", media.numbered_pictures(10))
     path = tmp_path / "two.mkv"
     media.run_ffmpeg(

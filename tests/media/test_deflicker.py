@@ -33,7 +33,7 @@ def flickering(count: int) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_a_known_flicker_goes_and_the_slow_rise_stays(kind: Any) -> None:
+def test_known_flicker_is_removed_and_trend_kept(kind: Any) -> None:
     rise, flicker = flickering(60)
     frames = [scene(2.0**stop, kind) for stop in rise + flicker]
     before = [brightness(frame) for frame in frames]
@@ -46,28 +46,28 @@ def test_a_known_flicker_goes_and_the_slow_rise_stays(kind: Any) -> None:
     assert after[-5:].mean() - after[:5].mean() == pytest.approx(rise[-5:].mean() - rise[:5].mean(), abs=0.15)
 
 
-def test_pixels_come_out_as_if_the_exposure_had_been_steady() -> None:
+def test_exposure_is_restored_in_pixels() -> None:
     assert np.abs(apply_exposure(scene(1.25), 1 / 1.25).astype(int) - scene(1.0)).max() <= 2
     assert np.abs(apply_exposure(scene(0.8), 1.25).astype(int) - scene(1.0)).max() <= 2
 
 
-def test_brightness_moves_by_the_stops_of_exposure() -> None:
+def test_brightness_changes_by_stops_of_exposure() -> None:
     assert brightness(scene(2.0)) - brightness(scene(1.0)) == pytest.approx(1, abs=0.02)
     assert brightness(scene(1.0, np.uint16)) == pytest.approx(brightness(scene(1.0)), abs=0.02)
 
 
-def test_a_lamp_in_a_corner_is_no_change_of_exposure() -> None:
+def test_bright_lamp_does_not_change_brightness() -> None:
     lit = scene(1.0).copy()
     lit[:12, :20] = 255
     assert abs(brightness(lit) - brightness(scene(1.0))) < 0.1
 
 
 @pytest.mark.parametrize("stops", [[-2.0] * 30, [0.1 * n for n in range(30)], [-3.0], [-3.0, -1.0]])
-def test_what_is_steady_or_changes_evenly_or_is_too_short_has_gains_of_exactly_one(stops: list[float]) -> None:
+def test_gains_without_flicker_are_exactly_one(stops: list[float]) -> None:
     assert exposure_gains(stops, 15) == (1.0,) * len(stops)
 
 
-def test_one_flash_does_not_bend_the_course_around_it() -> None:
+def test_flash_does_not_affect_trend() -> None:
     stops = np.full(31, -2.0)
     stops[15] = 1.0
     assert np.abs(smooth_brightness(stops.tolist(), 11) + 2).max() < 0.05
@@ -76,7 +76,7 @@ def test_one_flash_does_not_bend_the_course_around_it() -> None:
     assert set(found[:15] + found[16:]) == {1.0}
 
 
-def test_flicker_at_the_first_and_last_frame_goes_as_well() -> None:
+def test_flicker_at_first_and_last_frame_is_removed() -> None:
     stops = [(-1.0) ** n * 0.2 for n in range(40)]
     found = np.array(stops) + np.log2(exposure_gains(stops, 15))
     assert np.abs(found).max() < 0.12
@@ -84,20 +84,20 @@ def test_flicker_at_the_first_and_last_frame_goes_as_well() -> None:
 
 
 @given(st.lists(st.floats(-12, 0), min_size=1, max_size=40), st.integers(3, 60))
-def test_gains_are_always_finite_and_within_two_stops(stops: list[float], window: int) -> None:
+def test_gains_are_finite_and_within_two_stops(stops: list[float], window: int) -> None:
     found = exposure_gains(stops, window)
     assert len(found) == len(stops)
     assert all(math.isfinite(gain) and 0.25 <= gain <= 4 for gain in found)
 
 
-def test_a_gain_of_one_gives_the_very_same_pixels() -> None:
+def test_gain_of_one_is_identity() -> None:
     pixels = scene(1.0)
     assert apply_exposure(pixels, 1.0) is pixels
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 @pytest.mark.parametrize("gain", [0.25, 0.8, 1.1, 4.0])
-def test_black_stays_black_white_stays_white_and_tones_keep_their_order(kind: Any, gain: float) -> None:
+def test_exposure_keeps_black_white_and_tone_order(kind: Any, gain: float) -> None:
     top = np.iinfo(kind).max
     ramp = np.repeat(np.arange(top + 1, dtype=kind)[None, :, None], 3, axis=2)
     out = apply_exposure(ramp, gain)
@@ -110,7 +110,7 @@ def test_black_stays_black_white_stays_white_and_tones_keep_their_order(kind: An
 
 
 @pytest.mark.parametrize("gain", [0.5, 0.9, 1.3])
-def test_a_gain_and_its_inverse_undo_each_other(gain: float) -> None:
+def test_gain_and_inverse_cancel(gain: float) -> None:
     ramp = np.repeat(np.arange(65536, dtype=np.uint16)[None, :, None], 3, axis=2)
     back = apply_exposure(apply_exposure(ramp, gain), 1 / gain)
     assert np.abs(back.astype(int) - ramp).max() <= 4

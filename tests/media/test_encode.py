@@ -47,7 +47,7 @@ def assert_same_pictures(found: ClipInfo, wanted: ClipInfo, start: int = 0) -> N
 
 @pytest.mark.parametrize("rate", [NTSC, FILM])
 @pytest.mark.parametrize("name", VIDEO)
-def test_rates_stay_exact(tmp_path: Path, transcode: Callable, rate: Fraction, name: str) -> None:
+def test_constant_rates_stay_exact(tmp_path: Path, transcode: Callable, rate: Fraction, name: str) -> None:
     trip = transcode(media.write_video(tmp_path / "s.mp4", media.numbered_pictures(12), rate=rate), name)
     found = probe(trip.output)
     assert found.rate == rate
@@ -67,7 +67,7 @@ def test_rates_stay_exact(tmp_path: Path, transcode: Callable, rate: Fraction, n
         ("h264.mkv", {"codec": "h264"}),
     ],
 )
-def test_variable_rates_keep_each_time_and_duration(
+def test_variable_rate_keeps_times_and_durations(
     tmp_path: Path, transcode: Callable, name: str, settings: dict[str, str]
 ) -> None:
     source = media.write_video(tmp_path / "v.mkv", media.numbered_pictures(8), pts_seconds=media.UNEVEN_PTS)
@@ -79,7 +79,7 @@ def test_variable_rates_keep_each_time_and_duration(
     assert_same_pictures(found, clip)
 
 
-def test_a_span_of_a_variable_rate_keeps_its_own_last_duration(tmp_path: Path, transcode: Callable) -> None:
+def test_range_of_variable_rate_keeps_last_duration(tmp_path: Path, transcode: Callable) -> None:
     source = media.write_video(tmp_path / "v.mp4", media.numbered_pictures(8), pts_seconds=media.UNEVEN_PTS)
     trip = transcode(source, "span.mp4", start=1, end=5)
     found = probe(trip.output)
@@ -125,9 +125,7 @@ def test_odd_sizes_are_never_resized(tmp_path: Path, transcode: Callable, name: 
 
 @pytest.mark.parametrize("matrix", ["bt709", "smpte170m"])
 @pytest.mark.parametrize("full_range", [False, True])
-def test_colours_are_written_tagged_and_read_back_right(
-    tmp_path: Path, transcode: Callable, matrix: str, full_range: bool
-) -> None:
+def test_colours_are_tagged_and_read_back(tmp_path: Path, transcode: Callable, matrix: str, full_range: bool) -> None:
     source = media.write_video(tmp_path / "s.mp4", media.numbered_pictures(4), matrix=matrix, full_range=full_range)
     trip = transcode(source, "o.mp4")
     found = probe(trip.output)
@@ -141,7 +139,7 @@ def test_colours_are_written_tagged_and_read_back_right(
 
 
 @pytest.mark.parametrize(("height", "matrix"), [(64, "smpte170m"), (576, "bt709")])
-def test_untagged_sources_get_the_matrix_that_is_usual_for_their_size(
+def test_untagged_sources_get_default_matrix_for_size(
     tmp_path: Path, transcode: Callable, height: int, matrix: str
 ) -> None:
     source = media.write_video(tmp_path / "s.mp4", media.numbered_pictures(2, (96, height)))
@@ -151,14 +149,14 @@ def test_untagged_sources_get_the_matrix_that_is_usual_for_their_size(
     assert_same_pictures(probe(trip.output), trip.clip)
 
 
-def test_ffv1_loses_nothing(tmp_path: Path, transcode: Callable) -> None:
+def test_ffv1_is_lossless(tmp_path: Path, transcode: Callable) -> None:
     source = media.write_video(tmp_path / "s.mp4", media.numbered_pictures(4))
     trip = transcode(source, "o.mkv")
     for before, after in zip(FrameReader(trip.clip), FrameReader(probe(trip.output)), strict=True):
         assert np.array_equal(before.pixels, after.pixels)
 
 
-def test_ffv1_loses_nothing_of_16_bits(tmp_path: Path, transcode: Callable) -> None:
+def test_ffv1_is_lossless_at_16_bits(tmp_path: Path, transcode: Callable) -> None:
     deep = [np.random.default_rng(n).integers(0, 65536, (64, 96, 3)).astype(np.uint16) for n in range(2)]
     media.write_pictures(tmp_path / "p", deep)
     trip = transcode(tmp_path / "p", "o.mkv", bits=16)
@@ -166,7 +164,7 @@ def test_ffv1_loses_nothing_of_16_bits(tmp_path: Path, transcode: Callable) -> N
     assert np.array_equal(np.frombuffer(raw, np.uint16).reshape(2, 64, 96, 3), np.stack(deep))
 
 
-def test_16_bit_frames_are_rounded_for_8_bit_codecs_not_brightened(tmp_path: Path, transcode: Callable) -> None:
+def test_16_bit_frames_are_rounded_to_8_bits(tmp_path: Path, transcode: Callable) -> None:
     rng = np.random.default_rng(3)
     deep = cv2.resize(rng.integers(0, 65536, (4, 6, 3)).astype(np.uint16), (96, 64))
     media.write_pictures(tmp_path / "p", [deep])
@@ -196,7 +194,7 @@ def test_animations_keep_their_times(
     assert media.is_upright(first)
 
 
-def test_equal_frames_stay_frames_of_their_own_in_animations(tmp_path: Path, transcode: Callable) -> None:
+def test_animations_do_not_merge_equal_frames(tmp_path: Path, transcode: Callable) -> None:
     media.write_pictures(tmp_path / "p", [media.numbered_picture(1)] * 4)
     for name in ("o.webp", "o.apng", "o.gif"):
         trip = transcode(tmp_path / "p", name)
@@ -205,7 +203,7 @@ def test_equal_frames_stay_frames_of_their_own_in_animations(tmp_path: Path, tra
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_a_folder_of_png_frames_is_numbered_like_the_source(tmp_path: Path, transcode: Callable, bits: int) -> None:
+def test_png_folder_is_numbered_like_source(tmp_path: Path, transcode: Callable, bits: int) -> None:
     source = media.write_video(tmp_path / "s.mp4", media.numbered_pictures(9))
     trip = transcode(source, "frames", start=3, end=6, bits=bits)
     found = sorted(trip.output.iterdir())
@@ -216,7 +214,7 @@ def test_a_folder_of_png_frames_is_numbered_like_the_source(tmp_path: Path, tran
         assert np.array_equal(to_bits(read, 8), original.pixels)
 
 
-def test_replacing_a_folder_takes_only_frames_away(tmp_path: Path) -> None:
+def test_replacing_folder_removes_frames_only(tmp_path: Path) -> None:
     frames = media.write_pictures(tmp_path / "done", media.numbered_pictures(2))
     clip = probe(tmp_path / "done")
     output = tmp_path / "out"
@@ -231,7 +229,7 @@ def test_replacing_a_folder_takes_only_frames_away(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["o.png", "o.jpg", "o.webp", "o.tiff"])
-def test_one_picture_may_go_out_as_a_picture(tmp_path: Path, transcode: Callable, name: str) -> None:
+def test_single_image_is_written_as_image(tmp_path: Path, transcode: Callable, name: str) -> None:
     media.write_pictures(tmp_path / "p", media.numbered_pictures(1))
     trip = transcode(tmp_path / "p" / "0000.png", name)
     read = images.read_image(trip.output)
@@ -239,13 +237,13 @@ def test_one_picture_may_go_out_as_a_picture(tmp_path: Path, transcode: Callable
     assert np.abs(read.astype(float) - media.numbered_picture(0)).mean() < 3
 
 
-def test_one_picture_may_go_out_as_a_video(tmp_path: Path, transcode: Callable) -> None:
+def test_single_image_is_encoded_as_video(tmp_path: Path, transcode: Callable) -> None:
     media.write_pictures(tmp_path / "p", media.numbered_pictures(1))
     trip = transcode(tmp_path / "p", "o.mp4")
     assert probe(trip.output).frame_count == 1
 
 
-def test_pixels_that_are_not_square_stay_so(tmp_path: Path, transcode: Callable) -> None:
+def test_sample_aspect_is_kept(tmp_path: Path, transcode: Callable) -> None:
     flat = media.write_video(tmp_path / "s.mp4", media.numbered_pictures(3), options=("-aspect", "2:1"))
     assert read_container(flat).sample_aspect == Fraction(4, 3)
     output = transcode(flat, "o.mp4").output
@@ -255,7 +253,7 @@ def test_pixels_that_are_not_square_stay_so(tmp_path: Path, transcode: Callable)
     assert read_container(transcode(turned, "o.mp4").output).sample_aspect == Fraction(3, 4)
 
 
-def test_mp4_can_be_played_while_it_is_loaded(tmp_path: Path, transcode: Callable) -> None:
+def test_mp4_has_fast_start(tmp_path: Path, transcode: Callable) -> None:
     trip = transcode(media.write_video(tmp_path / "s.mkv", media.numbered_pictures(4)), "o.mp4")
     data = trip.output.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
@@ -271,7 +269,7 @@ def test_progress_ends_with_the_last_frame(tmp_path: Path) -> None:
     assert seen == sorted(set(seen))
 
 
-def test_a_cancelled_encode_leaves_nothing(tmp_path: Path) -> None:
+def test_cancelled_encode_leaves_no_files(tmp_path: Path) -> None:
     frames = media.write_pictures(tmp_path / "p", media.numbered_pictures(8)) * 60
     clip = probe([tmp_path / "p"] * 60)
     settings = OutputConfig(codec="av1", speed="3")
@@ -285,7 +283,7 @@ def test_a_cancelled_encode_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", ["remove", "cut", "resize"])
 @pytest.mark.parametrize("name", ["o.mp4", "o.gif"])
-def test_a_finished_frame_that_is_spoilt_is_named_and_nothing_is_left(tmp_path: Path, spoil: str, name: str) -> None:
+def test_damaged_frame_is_named_and_no_files_left(tmp_path: Path, spoil: str, name: str) -> None:
     frames = media.write_pictures(tmp_path / "p", media.numbered_pictures(6))
     clip = probe(tmp_path / "p")
     if spoil == "remove":
@@ -310,7 +308,7 @@ def test_a_finished_frame_that_is_spoilt_is_named_and_nothing_is_left(tmp_path: 
         ("bt709_full_range", None),
     ],
 )
-def test_real_clips_come_out_as_they_went_in(
+def test_real_clips_round_trip(
     shared: Callable[[str], Path], transcode: Callable, name: str, longest: int | None
 ) -> None:
     clip = probe(shared(f"clips/{name}.mp4"))

@@ -44,13 +44,13 @@ def shown(cache: FrameCache, shot: int, index: int) -> int:
     return media.read_index(cache.get(shot, index).copy())
 
 
-def test_any_order_gives_the_frames_that_were_asked_for(clip: ClipInfo) -> None:
+def test_any_order_gives_requested_frames(clip: ClipInfo) -> None:
     with closing(FrameCache(clip, SHOTS, size=None, frames=8, readers=1)) as cache:
         for shot, index in ((0, 0), (0, 5), (0, 4), (1, 13), (0, 11), (0, 1), (1, 12), (0, 2)):
             assert shown(cache, shot, index) == index
 
 
-def test_a_bad_frame_is_an_error_only_where_it_is_asked_for(clip: ClipInfo) -> None:
+def test_bad_frame_is_an_error_only_if_requested(clip: ClipInfo) -> None:
     with closing(FrameCache(clip, SHOTS, size=None)) as cache:
         assert shown(cache, 1, 13) == 13
         for bad in (14, 15):
@@ -59,7 +59,7 @@ def test_a_bad_frame_is_an_error_only_where_it_is_asked_for(clip: ClipInfo) -> N
         assert shown(cache, 1, 16) == 16
 
 
-def test_a_repeated_frame_is_told_when_it_is_asked_for_in_the_thread_that_asks(clip: ClipInfo) -> None:
+def test_repeated_frame_is_reported_in_callers_thread(clip: ClipInfo) -> None:
     told: list[Any] = []
 
     def tell(index: int) -> None:
@@ -73,7 +73,7 @@ def test_a_repeated_frame_is_told_when_it_is_asked_for_in_the_thread_that_asks(c
         assert told == [(14, threading.current_thread())]
 
 
-def test_so_many_frames_are_decoded_ahead_and_none_of_another_shot(clip: ClipInfo, decoded: list[int]) -> None:
+def test_prefetch_is_bounded_and_stays_in_shot(clip: ClipInfo, decoded: list[int]) -> None:
     with closing(FrameCache(clip, SHOTS, size=None, frames=12)) as cache:
         cache.get(0, 0)
         cache.get(0, 1)
@@ -84,13 +84,13 @@ def test_so_many_frames_are_decoded_ahead_and_none_of_another_shot(clip: ClipInf
     assert max(decoded) == 11
 
 
-def test_where_one_frame_is_remembered_none_is_decoded_in_vain(clip: ClipInfo, decoded: list[int]) -> None:
+def test_cache_of_one_frame_decodes_none_in_vain(clip: ClipInfo, decoded: list[int]) -> None:
     with closing(FrameCache(clip, SHOTS, size=None, frames=1)) as cache:
         assert shown(cache, 0, 3) == 3
     assert decoded == [3]
 
 
-def test_closing_leaves_no_thread(clip: ClipInfo) -> None:
+def test_close_leaves_no_thread(clip: ClipInfo) -> None:
     with closing(FrameCache(clip, SHOTS, size=None)) as cache:
         cache.get(0, 3)
         assert any(thread.name.startswith("decode") for thread in threading.enumerate())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidnst.media.input.frame_rate import standard_rate, steady_rate
+from vidnst.media.input.frame_rate import find_constant_rate, standard_rate
 
 MS = Fraction(1, 1000)
 
@@ -26,7 +26,7 @@ def rounded(count: int, rate: Fraction, tick: Fraction, first: int = 0) -> list[
         ("7.14", Fraction(714, 100)),
     ],
 )
-def test_two_decimals_of_a_header_stand_for_the_customary_rate(header: str, rate: Fraction) -> None:
+def test_header_rate_maps_to_standard_rate(header: str, rate: Fraction) -> None:
     assert standard_rate(Fraction(header)) == rate
 
 
@@ -34,24 +34,24 @@ def test_two_decimals_of_a_header_stand_for_the_customary_rate(header: str, rate
     "rate", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(25), Fraction(60), Fraction(24)]
 )
 @pytest.mark.parametrize("count", [2, 3, 10, 500])
-def test_millisecond_rounding_is_undone_with_the_headers_help(rate: Fraction, count: int) -> None:
+def test_millisecond_rounding_is_undone_by_header_rate(rate: Fraction, count: int) -> None:
     hint = Fraction(round(rate * 100), 100)
-    assert steady_rate(rounded(count, rate, MS, 7), tick_seconds=MS, hints=[hint]) == rate
+    assert find_constant_rate(rounded(count, rate, MS, 7), tick_seconds=MS, hints=[hint]) == rate
 
 
 @given(st.fractions(1, 120, max_denominator=50), st.integers(2, 60))
-def test_exact_time_stamps_give_their_exact_rate(rate: Fraction, count: int) -> None:
+def test_exact_time_stamps_give_exact_rate(rate: Fraction, count: int) -> None:
     pts = [n / rate for n in range(count)]
-    assert steady_rate(pts, tick_seconds=Fraction(0)) == rate
+    assert find_constant_rate(pts, tick_seconds=Fraction(0)) == rate
 
 
 @given(st.integers(1, 40), st.sampled_from([Fraction(24000, 1001), Fraction(25), Fraction(30)]))
-def test_one_missing_frame_makes_the_rate_variable(gap: int, rate: Fraction) -> None:
+def test_missing_frame_makes_rate_variable(gap: int, rate: Fraction) -> None:
     pts = rounded(50, rate, MS)
     del pts[gap]
-    assert steady_rate(pts, tick_seconds=MS, hints=[rate]) is None
+    assert find_constant_rate(pts, tick_seconds=MS, hints=[rate]) is None
 
 
-def test_a_coarse_clock_is_believed_not_smoothed() -> None:
+def test_coarse_clock_is_taken_as_exact() -> None:
     tick = Fraction(1, 100)
-    assert steady_rate(rounded(20, Fraction(30), tick), tick_seconds=tick, hints=[Fraction(30)]) is None
+    assert find_constant_rate(rounded(20, Fraction(30), tick), tick_seconds=tick, hints=[Fraction(30)]) is None

@@ -34,9 +34,7 @@ def found(path: Path, clip: ClipInfo, *, start: int = 0, end: int = 6, size: tup
 
 
 @pytest.mark.parametrize("size", [SIZE, (48, 32)])
-def test_a_picture_of_the_source_s_or_the_render_s_size_is_a_mask(
-    size: tuple[int, int], tmp_path: Path, clip: ClipInfo
-) -> None:
+def test_mask_of_source_or_render_size_is_accepted(size: tuple[int, int], tmp_path: Path, clip: ClipInfo) -> None:
     path = write_pictures(tmp_path / "mask", [left_half(size)])[0]
     mask = found(path, clip)(4)
     assert mask.shape == (32, 48)
@@ -44,12 +42,12 @@ def test_a_picture_of_the_source_s_or_the_render_s_size_is_a_mask(
     assert (mask[:, 24:] == 0).all()
 
 
-def test_grey_is_partly_inside(tmp_path: Path, clip: ClipInfo) -> None:
+def test_grey_is_partial_coverage(tmp_path: Path, clip: ClipInfo) -> None:
     path = write_pictures(tmp_path / "mask", [np.full((64, 96, 3), 100, np.uint8)])[0]
     assert (found(path, clip)(0) == 100).all()
 
 
-def test_a_sequence_has_a_mask_for_each_frame_of_the_source_or_of_the_range(tmp_path: Path, clip: ClipInfo) -> None:
+def test_mask_sequence_covers_source_or_range(tmp_path: Path, clip: ClipInfo) -> None:
     write_pictures(tmp_path / "whole", [left_half(columns=8 * index) for index in range(6)])
     write_pictures(tmp_path / "part", [left_half(columns=8 * index) for index in (2, 3, 4)])
     whole, part = (found(tmp_path / name, clip, start=2, end=5, size=SIZE) for name in ("whole", "part"))
@@ -58,14 +56,14 @@ def test_a_sequence_has_a_mask_for_each_frame_of_the_source_or_of_the_range(tmp_
         np.testing.assert_array_equal(whole(index), part(index))
 
 
-def test_black_and_white_of_a_video_are_black_and_white(tmp_path: Path, clip: ClipInfo) -> None:
+def test_video_mask_restores_black_and_white(tmp_path: Path, clip: ClipInfo) -> None:
     video = write_video(tmp_path / "mask.mp4", [left_half()] * 6)
     mask = found(video, clip, size=SIZE)(3)
     assert (mask[:, :40] == 255).all()
     assert (mask[:, 56:] == 0).all()
 
 
-def test_another_size_or_number_of_frames_is_refused_by_name(tmp_path: Path, clip: ClipInfo) -> None:
+def test_mask_of_other_size_or_length_is_refused(tmp_path: Path, clip: ClipInfo) -> None:
     tall = write_pictures(tmp_path / "tall", [left_half((64, 96))])[0]
     with pytest.raises(ConfigError, match=r"0000\.png of region sky has 64x96 pixels"):
         found(tall, clip)
@@ -76,7 +74,7 @@ def test_another_size_or_number_of_frames_is_refused_by_name(tmp_path: Path, cli
         found(tmp_path / "gone.png", clip)
 
 
-def test_a_feather_is_as_wide_as_said_and_leaves_the_rest_alone() -> None:
+def test_feather_has_given_width() -> None:
     hard = np.zeros((40, 200), np.uint8)
     hard[:, :100] = 255
     soft = feather_mask(hard, 0.1)
@@ -90,7 +88,7 @@ def test_a_feather_is_as_wide_as_said_and_leaves_the_rest_alone() -> None:
 
 
 @given(st.lists(st.lists(st.integers(0, 255), min_size=6, max_size=6), min_size=1, max_size=4))
-def test_masks_and_the_rest_cover_every_pixel_exactly_once(levels: list[list[int]]) -> None:
+def test_normalised_masks_sum_to_one_with_rest(levels: list[list[int]]) -> None:
     masks = [np.array(row, np.uint8).reshape(2, 3) for row in levels]
     shared, rest = normalise_masks(masks)
     np.testing.assert_array_equal(sum(one.astype(int) for one in [*shared, rest]), 255)
@@ -101,7 +99,7 @@ def test_masks_and_the_rest_cover_every_pixel_exactly_once(levels: list[list[int
         assert (after[total <= 255] == before[total <= 255]).all()
 
 
-def test_a_mask_alone_is_left_as_it_is() -> None:
+def test_single_mask_is_unchanged() -> None:
     mask = np.arange(256, dtype=np.uint8).reshape(16, 16)
     shared, rest = normalise_masks([mask])
     np.testing.assert_array_equal(shared[0], mask)

@@ -52,7 +52,7 @@ def test_files_without_time_stamps_are_counted(tmp_path: Path, name: str, option
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
-def test_variable_rates_keep_every_time_stamp_and_the_last_duration(tmp_path: Path, name: str) -> None:
+def test_variable_rate_keeps_time_stamps(tmp_path: Path, name: str) -> None:
     count = len(media.UNEVEN_PTS)
     path = media.write_video(tmp_path / name, media.numbered_pictures(count), pts_seconds=media.UNEVEN_PTS)
     clip = probe(path)
@@ -61,7 +61,7 @@ def test_variable_rates_keep_every_time_stamp_and_the_last_duration(tmp_path: Pa
     assert clip.rate == count / clip.duration_seconds
 
 
-def test_pictures_that_start_late_keep_their_start(tmp_path: Path) -> None:
+def test_late_video_start_is_kept(tmp_path: Path) -> None:
     clip = probe(media.write_flash_and_beep(tmp_path / "late.mkv", pictures_late_seconds=0.4, count=30))
     assert clip.pts_seconds[0] == Fraction(2, 5)
     assert clip.audio_codec == "aac"
@@ -82,7 +82,7 @@ def test_rotation_is_applied_to_size_and_pixels(tmp_path: Path, degrees: int) ->
 
 @pytest.mark.parametrize("matrix", ["bt709", "smpte170m"])
 @pytest.mark.parametrize("full_range", [False, True])
-def test_colours_are_read_right_whatever_the_matrix_and_range(tmp_path: Path, matrix: str, full_range: bool) -> None:
+def test_colours_of_any_matrix_and_range(tmp_path: Path, matrix: str, full_range: bool) -> None:
     wanted = media.numbered_pictures(3)
     path = media.write_video(tmp_path / "c.mp4", wanted, matrix=matrix, full_range=full_range)
     clip = probe(path)
@@ -107,7 +107,7 @@ def test_ten_bit_video_decodes_to_eight(tmp_path: Path) -> None:
     assert FrameReader(clip).read(0).pixels.dtype == np.uint8
 
 
-def test_a_cover_picture_is_not_the_video(tmp_path: Path) -> None:
+def test_cover_image_is_not_the_video(tmp_path: Path) -> None:
     video = media.write_video(tmp_path / "v.mp4", media.numbered_pictures(5))
     images.write_png(tmp_path / "cover.png", media.numbered_picture(0, (40, 40)))
     path = tmp_path / "with.mp4"
@@ -118,7 +118,7 @@ def test_a_cover_picture_is_not_the_video(tmp_path: Path) -> None:
     assert (probe(path).frame_count, probe(path).width) == (5, media.SIZE[0])
 
 
-def test_frames_that_do_not_decode_are_found_and_named(tmp_path: Path) -> None:
+def test_undecodable_frames_are_listed(tmp_path: Path) -> None:
     whole = media.write_video(tmp_path / "w.mp4", media.numbered_pictures(12), options=("-g", "1"))
     clip = probe(media.damage_packets(whole, tmp_path / "d.mp4", [4, 5, 9]))
     assert clip.bad_frames == (4, 5, 9)
@@ -126,7 +126,7 @@ def test_frames_that_do_not_decode_are_found_and_named(tmp_path: Path) -> None:
     assert clip.rate == 25
 
 
-def test_a_recording_that_begins_inside_a_group_of_pictures_starts_where_it_decodes(tmp_path: Path) -> None:
+def test_recording_cut_inside_gop_starts_where_it_decodes(tmp_path: Path) -> None:
     options = ("-g", "10", "-bf", "0", "-preset", "veryfast", "-crf", "12")
     whole = media.write_video(tmp_path / "w.ts", media.numbered_pictures(30), options=options)
     cut = tmp_path / "cut.ts"
@@ -141,13 +141,13 @@ def test_a_recording_that_begins_inside_a_group_of_pictures_starts_where_it_deco
     assert clip.bad_frames == ()
 
 
-def test_hidden_reference_frames_are_no_bad_frames(tmp_path: Path) -> None:
+def test_hidden_reference_frames_are_not_bad(tmp_path: Path) -> None:
     codec = ("-c:v", "libvpx", "-b:v", "300k", "-auto-alt-ref", "1", "-lag-in-frames", "16")
     clip = probe(media.write_video(tmp_path / "alt.webm", media.numbered_pictures(40), codec=codec))
     assert (clip.frame_count, clip.bad_frames) == (40, ())
 
 
-def test_pictures_make_a_clip_at_the_asked_rate(tmp_path: Path) -> None:
+def test_images_make_a_clip_at_given_rate(tmp_path: Path) -> None:
     media.write_pictures(tmp_path / "burst", media.numbered_pictures(11), "img{}.png")
     clip = probe(tmp_path / "burst", fps=FILM)
     assert clip.kind is SourceKind.PICTURES
@@ -158,13 +158,13 @@ def test_pictures_make_a_clip_at_the_asked_rate(tmp_path: Path) -> None:
     assert [media.read_index(frame.pixels) for frame in FrameReader(clip)] == list(range(11))
 
 
-def test_several_files_are_put_in_natural_order(tmp_path: Path) -> None:
+def test_several_files_are_sorted_naturally(tmp_path: Path) -> None:
     paths = media.write_pictures(tmp_path, media.numbered_pictures(12), "p{}.png")
     clip = probe(sorted(paths, key=str))
     assert list(clip.paths) == paths
 
 
-def test_sixteen_bit_pictures_stay_so(tmp_path: Path) -> None:
+def test_16_bit_images_keep_bit_depth(tmp_path: Path) -> None:
     deep = [to_bits(frame, 16) for frame in media.numbered_pictures(2)]
     media.write_pictures(tmp_path, deep)
     clip = probe(tmp_path)
@@ -172,42 +172,40 @@ def test_sixteen_bit_pictures_stay_so(tmp_path: Path) -> None:
     assert np.array_equal(FrameReader(clip).read(1).pixels, deep[1])
 
 
-def test_pictures_of_two_sizes_are_refused_with_names_and_sizes(tmp_path: Path) -> None:
+def test_images_of_mixed_sizes_are_refused(tmp_path: Path) -> None:
     media.write_pictures(tmp_path, [*media.numbered_pictures(2), media.numbered_picture(2, (40, 30))])
     with pytest.raises(SourceError, match=r"0000\.png has 96x64 pixels but .*0002\.png has 40x30"):
         probe(tmp_path)
 
 
-def test_sources_that_cannot_be_used_are_refused_by_name(tmp_path: Path) -> None:
+def test_unusable_sources_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("this is no video" * 100)
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nhttp://example.org/a.ts\n")
     media.run_ffmpeg("-f", "lavfi", "-i", "sine=d=1", tmp_path / "sound.mp4")
-    for name, words in (("text.mp4", "is not a video"), ("list.m3u8", "play list"), ("sound.mp4", "no video stream")):
+    for name, words in (("text.mp4", "is not a video"), ("list.m3u8", "playlist"), ("sound.mp4", "no video stream")):
         with pytest.raises(SourceError, match=words):
             probe(tmp_path / name)
     with pytest.raises(SourceError, match=r"no gone\.mp4"):
         probe("gone.mp4")
-    with pytest.raises(SourceError, match="not a picture"):
+    with pytest.raises(SourceError, match="not an image"):
         probe([tmp_path / "text.mp4", tmp_path / "sound.mp4"])
 
 
-def test_a_play_list_of_local_files_is_refused(tmp_path: Path) -> None:
+def test_playlist_of_local_files_is_refused(tmp_path: Path) -> None:
     media.write_video(tmp_path / "a.ts", media.numbered_pictures(5))
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.2,\na.ts\n#EXT-X-ENDLIST\n")
-    with pytest.raises(SourceError, match="play list"):
+    with pytest.raises(SourceError, match="playlist"):
         probe(tmp_path / "list.m3u8")
 
 
-def test_a_video_with_no_decodable_frame_is_refused(tmp_path: Path) -> None:
+def test_video_without_decodable_frame_is_refused(tmp_path: Path) -> None:
     whole = media.write_video(tmp_path / "w.mp4", media.numbered_pictures(4), options=("-g", "1"))
     with pytest.raises(SourceError, match=r"no frame of .* decodes"):
         probe(media.damage_packets(whole, tmp_path / "d.mp4", range(4)))
 
 
 @pytest.mark.parametrize("name", ["-i.mp4", "a%03d.mp4", "it's [here] *.mp4", "http:x.mp4"])
-def test_names_are_never_taken_for_options_patterns_or_addresses(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_are_not_options_patterns_or_urls(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     media.write_video(tmp_path / "plain.mp4", media.numbered_pictures(3)).rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     assert probe(name).frame_count == 3
@@ -223,9 +221,7 @@ def test_names_are_never_taken_for_options_patterns_or_addresses(
         ("bt709_full_range", 30, (1280, 720)),
     ],
 )
-def test_real_clips_are_what_they_are(
-    shared: Callable[[str], Path], name: str, count: int, size: tuple[int, int]
-) -> None:
+def test_real_clips_are_probed(shared: Callable[[str], Path], name: str, count: int, size: tuple[int, int]) -> None:
     clip = probe(shared(f"clips/{name}.mp4"))
     assert clip.frame_count == count
     assert (clip.width, clip.height) == size

@@ -9,7 +9,7 @@ from vidnst.errors import SourceError
 from vidnst.media.input.quick_frame import MAX_QUICK_FRAMES, read_quick_frame
 
 
-def test_the_frame_with_that_number_comes_out_of_videos_folders_and_pictures(tmp_path: Path) -> None:
+def test_quick_frame_of_videos_folders_and_images(tmp_path: Path) -> None:
     video = media.write_video(tmp_path / "a.mp4", media.numbered_pictures(6))
     (tmp_path / "folder").mkdir()
     paths = media.write_pictures(tmp_path / "folder", media.numbered_pictures(6))
@@ -22,14 +22,14 @@ def test_the_frame_with_that_number_comes_out_of_videos_folders_and_pictures(tmp
     assert media.read_index(read_quick_frame(paths[4], 0)) == 4
 
 
-def test_a_frame_far_into_a_video_is_refused_rather_than_decoded_for(tmp_path: Path) -> None:
+def test_quick_frame_far_into_video_is_refused(tmp_path: Path) -> None:
     video = media.write_video(tmp_path / "a.mp4", media.numbered_pictures(MAX_QUICK_FRAMES + 2))
     assert media.read_index(read_quick_frame(video, MAX_QUICK_FRAMES - 1)) == MAX_QUICK_FRAMES - 1
     with pytest.raises(SourceError, match="quickly"):
         read_quick_frame(video, MAX_QUICK_FRAMES)
 
 
-def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
+def test_quick_frame_of_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n/etc/passwd\n")
     for name in ("gone.mp4", "list.m3u8"):
         with pytest.raises(SourceError, match=name.split(".")[0]):

@@ -52,7 +52,7 @@ def mismatch(found: Homography, true: Homography, size: tuple[int, int] = SIZE) 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("true", [SHIFT, TURN, ZOOM, TILT], ids=["shift", "turn", "zoom", "tilt"])
-def test_a_known_movement_is_found_to_a_fraction_of_a_pixel(method: Method, true: Homography) -> None:
+def test_known_motion_is_estimated_to_subpixel(method: Method, true: Homography) -> None:
     base = textured()
     found = estimate_homography(prepare_reference(to_grey(base), method), to_grey(moved(base, true)), method)
     assert found is not None
@@ -60,7 +60,7 @@ def test_a_known_movement_is_found_to_a_fraction_of_a_pixel(method: Method, true
 
 
 @pytest.mark.parametrize("size", [(160, 120), (161, 121), (640, 360)])
-def test_ecc_finds_a_shift_of_a_sixth_of_the_picture_at_any_size(size: tuple[int, int]) -> None:
+def test_ecc_finds_large_shift_at_any_size(size: tuple[int, int]) -> None:
     x, y = size[0] // 6, size[1] // 6
     wide = textured((size[0] + x, size[1] + y))
     here, there = to_grey(wide[y:, x:].copy()), to_grey(wide[:-y, :-x].copy())
@@ -70,7 +70,7 @@ def test_ecc_finds_a_shift_of_a_sixth_of_the_picture_at_any_size(size: tuple[int
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_pictures_are_left_as_they_are(method: Method) -> None:
+def test_estimation_does_not_modify_images(method: Method) -> None:
     here, there = to_grey(textured((160, 120))), to_grey(moved(textured((160, 120)), TURN))
     kept = here.copy(), there.copy()
     estimate_homography(prepare_reference(here, method), there, method)
@@ -79,7 +79,7 @@ def test_pictures_are_left_as_they_are(method: Method) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_another_exposure_and_noise_do_not_matter(method: Method) -> None:
+def test_estimation_is_robust_to_exposure_and_noise(method: Method) -> None:
     base = textured()
     noise = np.random.default_rng(1).normal(0, 3, base.shape)
     other = np.clip(moved(base, SHIFT) * 0.7 + 20 + noise, 0, 255).astype(np.uint8)
@@ -89,7 +89,7 @@ def test_another_exposure_and_noise_do_not_matter(method: Method) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_picture_against_itself_did_not_move(method: Method) -> None:
+def test_image_against_itself_gives_identity(method: Method) -> None:
     base = to_grey(textured())
     found = estimate_homography(prepare_reference(base, method), base, method)
     assert found is not None
@@ -97,7 +97,7 @@ def test_a_picture_against_itself_did_not_move(method: Method) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_same_pictures_give_the_same_numbers(method: Method) -> None:
+def test_estimation_is_deterministic(method: Method) -> None:
     base, other = to_grey(textured()), to_grey(moved(textured(), TILT))
     first, second = (estimate_homography(prepare_reference(base, method), other, method) for _ in range(2))
     assert first is not None
@@ -105,7 +105,7 @@ def test_the_same_pictures_give_the_same_numbers(method: Method) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_sixteen_bits_are_as_good_as_eight(method: Method) -> None:
+def test_estimation_from_16_bits(method: Method) -> None:
     base = textured().astype(np.uint16) * 257
     found = estimate_homography(prepare_reference(to_grey(base), method), to_grey(moved(base, SHIFT)), method)
     assert found is not None
@@ -114,7 +114,7 @@ def test_sixteen_bits_are_as_good_as_eight(method: Method) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("what", ["flat", "noise", "another scene", "far too large"])
-def test_what_cannot_be_registered_has_no_movement(method: Method, what: str) -> None:
+def test_unregistrable_images_give_none(method: Method, what: str) -> None:
     base = textured()
     other = {
         "flat": np.full_like(base, 90),
@@ -135,12 +135,12 @@ def test_what_cannot_be_registered_has_no_movement(method: Method, what: str) ->
     ],
     ids=["mirrored", "far away", "half as large", "tilted far"],
 )
-def test_what_no_hand_does_is_not_plausible(matrix: Homography) -> None:
+def test_extreme_motion_is_not_plausible(matrix: Homography) -> None:
     assert not is_plausible(matrix, *SIZE)
     assert is_plausible(TILT, *SIZE)
 
 
-def test_a_movement_between_small_pictures_is_scaled_by_pixel_areas() -> None:
+def test_homography_is_rescaled_by_pixel_areas() -> None:
     small = np.array([[1, 0, 2], [0, 1, -1], [0, 0, 1.0]])
     assert np.allclose(rescale_homography(small, (80, 50), (320, 200))[:2, 2], (8, -4))
     back = rescale_homography(rescale_homography(TILT, SIZE, (800, 500)), (800, 500), SIZE)
@@ -149,7 +149,7 @@ def test_a_movement_between_small_pictures_is_scaled_by_pixel_areas() -> None:
 
 
 @pytest.mark.parametrize("size", [(320, 200), (321, 201), (1999, 1301)])
-def test_the_common_rectangle_is_even_and_inside_every_frame_and_cannot_grow(size: tuple[int, int]) -> None:
+def test_common_rectangle_is_even_inside_and_maximal(size: tuple[int, int]) -> None:
     width, height = size
     matrices = [np.eye(3), SHIFT, TURN, TILT]
     crop = common_rectangle(matrices, width, height)
@@ -174,17 +174,17 @@ def test_the_common_rectangle_is_even_and_inside_every_frame_and_cannot_grow(siz
     assert not inside(higher, 1.0)
 
 
-def test_frames_that_did_not_move_are_not_cropped_but_to_even_sides() -> None:
+def test_unmoved_frames_are_cropped_to_even_sides_only() -> None:
     assert common_rectangle([np.eye(3)] * 3, 320, 200) == Crop(0, 0, 320, 200)
     assert common_rectangle([np.eye(3)], 321, 201) == Crop(0, 0, 320, 200)
 
 
-def test_frames_without_anything_in_common_have_no_rectangle() -> None:
+def test_disjoint_frames_have_no_rectangle() -> None:
     apart = [np.array([[1, 0, x], [0, 1, 0], [0, 0, 1.0]]) for x in (-200, 200)]
     assert common_rectangle(apart, *SIZE) is None
 
 
-def test_nothing_but_a_frames_own_pixels_is_in_the_crop() -> None:
+def test_crop_contains_only_own_pixels() -> None:
     """The frames are grey, and all around them is bright red."""
     matrices = [SHIFT, TURN, ZOOM, TILT]
     crop = common_rectangle(matrices, *SIZE)
@@ -198,7 +198,7 @@ def test_nothing_but_a_frames_own_pixels_is_in_the_crop() -> None:
             assert np.abs(align(frame, shifted, crop, size).astype(int) - 100).max() <= 1
 
 
-def test_a_frame_is_moved_onto_the_reference() -> None:
+def test_align_moves_frame_onto_reference() -> None:
     base = textured()
     crop = common_rectangle([TILT], *SIZE)
     assert crop is not None
@@ -209,14 +209,14 @@ def test_a_frame_is_moved_onto_the_reference() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_a_frame_that_stays_keeps_its_very_pixels(kind: Any) -> None:
+def test_align_by_identity_keeps_pixels(kind: Any) -> None:
     base = textured().astype(kind) * (257 if kind == np.uint16 else 1)
     out = align(base, np.eye(3), Crop(10, 20, 200, 100), (200, 100))
     assert out.dtype == kind
     assert np.array_equal(out, base[20:120, 10:210])
 
 
-def test_shrinking_takes_the_mean_of_each_area_and_does_not_alias() -> None:
+def test_align_averages_when_shrinking() -> None:
     stripes = np.zeros((200, 320, 3), np.uint8)
     stripes[:, ::2] = 255
     small = align(stripes, np.eye(3), Crop(0, 0, 320, 200), (80, 50))
@@ -226,7 +226,7 @@ def test_shrinking_takes_the_mean_of_each_area_and_does_not_alias() -> None:
     assert np.abs(align(base, np.eye(3), Crop(0, 0, 320, 200), (80, 50)).astype(int) - exact).max() <= 1
 
 
-def test_covered_says_where_a_frame_has_pixels() -> None:
+def test_coverage_is_where_frame_has_pixels() -> None:
     there = coverage(SHIFT, Crop(0, 0, *SIZE), SIZE, SIZE)
     assert there.shape == (200, 320)
     assert there[60, 100]
@@ -237,7 +237,7 @@ def test_covered_says_where_a_frame_has_pixels() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_what_a_picture_misses_comes_from_those_behind_it_and_then_from_its_own_edge(kind: Any) -> None:
+def test_fill_takes_layers_then_own_border(kind: Any) -> None:
     def layer(level: int, columns: slice) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         there = np.zeros((40, 100), bool)
         there[:, columns] = True
@@ -250,7 +250,7 @@ def test_what_a_picture_misses_comes_from_those_behind_it_and_then_from_its_own_
     assert (mixed[:, 80:] == 100).all(), "nobody covers it"
 
 
-def test_a_seam_between_unlike_pictures_is_soft_and_a_whole_picture_is_not_touched() -> None:
+def test_fill_seam_is_soft_and_covered_image_unchanged() -> None:
     there = np.ones((200, 400), bool)
     there[:, 200:] = False
     dark, bright = np.full((200, 400, 3), 60, np.uint8), np.full((200, 400, 3), 160, np.uint8)
@@ -263,7 +263,7 @@ def test_a_seam_between_unlike_pictures_is_soft_and_a_whole_picture_is_not_touch
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("size", [(2, 2), (16, 16), (3, 200), (400, 5)])
-def test_tiny_and_narrow_pictures_do_no_harm(method: Method, size: tuple[int, int]) -> None:
+def test_tiny_and_narrow_images_are_aligned(method: Method, size: tuple[int, int]) -> None:
     random = np.random.default_rng(0)
     here, there = (random.integers(0, 256, size[::-1], np.uint8) for _ in range(2))
     estimate_homography(prepare_reference(here, method), there, method)

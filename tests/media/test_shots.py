@@ -31,7 +31,7 @@ def cut_clip(tmp_path_factory: pytest.TempPathFactory) -> ClipInfo:
 
 
 @pytest.mark.parametrize("method", ["auto", "adaptive", "content"])
-def test_hard_cuts_are_found_to_the_frame(cut_clip: ClipInfo, method: str) -> None:
+def test_hard_cuts_are_detected_exactly(cut_clip: ClipInfo, method: str) -> None:
     assert find_shots(cut_clip, start=0, end=90, method=method) == [Shot(0, 30), Shot(30, 55), Shot(55, 90)]
 
 
@@ -45,7 +45,7 @@ def test_none_is_one_shot(cut_clip: ClipInfo) -> None:
     assert find_shots(cut_clip, start=5, end=90, method="none") == [Shot(5, 90)]
 
 
-def test_given_cuts_are_taken_where_they_fall_into_the_range(cut_clip: ClipInfo) -> None:
+def test_given_cuts_inside_range_are_used(cut_clip: ClipInfo) -> None:
     assert find_shots(cut_clip, start=10, end=60, method=(40, 5, 20, 20, 60)) == [
         Shot(10, 20),
         Shot(20, 40),
@@ -55,7 +55,7 @@ def test_given_cuts_are_taken_where_they_fall_into_the_range(cut_clip: ClipInfo)
         find_shots(cut_clip, start=10, end=60, method=(90,))
 
 
-def test_pictures_are_one_shot_unless_asked(tmp_path: Path) -> None:
+def test_images_are_one_shot_by_default(tmp_path: Path) -> None:
     media.write_pictures(tmp_path, [*scene(0, 12), *scene(1, 12)])
     clip = probe(tmp_path)
     assert find_shots(clip, start=0, end=24) == [Shot(0, 24)]
@@ -69,21 +69,19 @@ def test_progress_counts_frames(cut_clip: ClipInfo) -> None:
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_stretches_that_are_decoded_side_by_side_show_the_same_frames(
-    damaged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parallel_segments_show_same_frames(damaged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = [*scene(0, 30), *scene(1, 25), *scene(2, 35)]
     path = media.write_video(tmp_path / "whole.mp4", frames, options=["-g", "12", "-bf", "2"])
     clip = probe(media.damage_packets(path, tmp_path / "damaged.mp4", [41]) if damaged else path)
     assert bool(clip.bad_frames) == damaged
     whole = [picture.tobytes() for picture in _decode_small(clip, 3, 88)]
-    monkeypatch.setattr("vidnst.media.input.shots._STRETCH_FRAMES", 7)
+    monkeypatch.setattr("vidnst.media.input.shots._SEGMENT_FRAMES", 7)
     monkeypatch.setattr("vidnst.media.input.frame_reader._SEEK_FRAMES", 10)  # so that most begin with a seek
     assert len(set(whole)) > 80
     assert [picture.tobytes() for picture in _decode_small(clip, 3, 88)] == whole
 
 
-def test_real_cuts_are_found_and_no_others(shared: Callable[[str], Path]) -> None:
+def test_real_cuts_are_detected_exactly(shared: Callable[[str], Path]) -> None:
     cuts = {
         "clips/bikes_cuts.mp4": [30, 76, 137, 187, 242],
         "clips/bunny_720p_aac.mp4": [],

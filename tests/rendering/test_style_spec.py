@@ -79,8 +79,8 @@ def test_invalid_style_files_are_refused(tmp_path: Path) -> None:
     write_pictures(tmp_path / "grey", [np.full((32, 32, 3), 90, np.uint8)] * 3)
     wrong = {
         "missing.jpg": "no style picture",
-        "text.txt": "not a picture",
-        "empty": "no pictures",
+        "text.txt": "not a readable image",
+        "empty": "no images",
         "grey": "one colour",
     }
     for name, words in wrong.items():

@@ -190,8 +190,8 @@ def clip_of(width: int, height: int) -> ClipInfo:
         (["a.mkv", "b"], {"source": "gone.mp4"}, SourceError, "gone.mp4"),
         (["a.mkv", "b"], {"output": "s.xyz"}, OutputError, "xyz"),
         (["a.mkv", "b"], {"output": "none/s.mkv"}, OutputError, "none"),
-        (["a.mkv", "b"], {"output": "a.mkv", "overwrite": True}, OutputError, "source itself"),
-        (["a.mkv", "b"], {"output": "b/0001.png", "overwrite": True}, OutputError, "read itself"),
+        (["a.mkv", "b"], {"output": "a.mkv", "overwrite": True}, OutputError, "is an input"),
+        (["a.mkv", "b"], {"output": "b/0001.png", "overwrite": True}, OutputError, "is an input"),
     ],
 )
 def test_invalid_arguments_are_refused(

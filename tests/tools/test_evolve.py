@@ -140,7 +140,7 @@ def test_any_frame_of_a_clip_can_be_chosen(style: Path, tmp_path: Path) -> None:
         ({"style": "gone.png"}, StyleError, "gone.png"),
         ({"output": "e.xyz"}, OutputError, "xyz"),
         ({"output": "none/e.mp4"}, OutputError, "none"),
-        ({"output": "photo.png"}, OutputError, "read itself"),
+        ({"output": "photo.png"}, OutputError, "is an input"),
         ({"output": "there.mp4"}, OutputError, "exists already"),
         ({"output": "there.mp4", "at": [3], "overwrite": True}, None, ""),
         ({"output": "x.png", "at": [3]}, OutputError, "x_000003.png exists already"),

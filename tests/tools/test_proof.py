@@ -163,8 +163,8 @@ def test_frames_are_deflickered_as_in_a_render(tmp_path: Path, styles: list[Path
         ({"style": []}, StyleError, "--style"),
         ({"output": "p.mp4"}, OutputError, "p.mp4"),
         ({"output": "none/p.png"}, OutputError, "none"),
-        ({"output": "photo.png", "overwrite": True}, OutputError, "read itself"),
-        ({"output": "style0.png"}, OutputError, "read itself"),
+        ({"output": "photo.png", "overwrite": True}, OutputError, "is an input"),
+        ({"output": "style0.png"}, OutputError, "is an input"),
     ],
 )
 def test_invalid_arguments_fail_before_painting(

@@ -1,4 +1,4 @@
-"""ffmpeg as a checked child process: no shell, files only, exit status and last words looked at."""
+"""ffmpeg as a child process: no shell, local files only, exit status and error output checked."""
 
 import subprocess
 import threading
@@ -15,19 +15,19 @@ import imageio_ffmpeg
 from vidnst.errors import CancelledError, DiskFullError, EncoderError, VidnstError
 
 PROTOCOL_OPTIONS = ("-protocol_whitelist", "file,pipe")
-"""Input option that keeps play lists and other containers from reaching for the network."""
+"""Input options that keep playlists and other containers from accessing the network."""
 
 _BASE = ("-nostdin", "-hide_banner")
 _TAIL_LINES = 40
-_MOST_BYTES = 256 << 20
-_MOST_WORDS_BYTES = 1 << 20
+_MAX_OUTPUT_BYTES = 256 << 20
+_MAX_ERROR_BYTES = 1 << 20
 _POLL_SECONDS = 0.1
-_DISK_FULL = "No space left on device"
+_DISK_FULL_MESSAGE = "No space left on device"
 
 
 @cache
 def executable() -> Path:
-    """The ffmpeg that imageio-ffmpeg brings, or the one that IMAGEIO_FFMPEG_EXE names.
+    """Return the path of imageio-ffmpeg's ffmpeg, or of the one in IMAGEIO_FFMPEG_EXE.
 
     Raises:
         EncoderError: there is none for this platform.
@@ -42,7 +42,7 @@ def executable() -> Path:
 
 @cache
 def encoders() -> frozenset[str]:
-    """Names of the encoders that this ffmpeg was built with.
+    """Return the names of the encoders in this ffmpeg.
 
     Raises:
         EncoderError: ffmpeg does not run.
@@ -55,35 +55,33 @@ def encoders() -> frozenset[str]:
 
 
 def file_url(path: Path) -> str:
-    """`path` as ffmpeg must be given it: absolute and with its protocol, so that no name is taken for an option,
-    a URL or a list.
-    """
+    """Return the file URL of a path, so that ffmpeg takes no name for an option, a URL or a list."""
     return f"file:{path.absolute()}"
 
 
 def run_and_capture(
-    args: Sequence[str | Path], *, max_bytes: int = _MOST_BYTES, seconds: float | None = None
+    args: Sequence[str | Path], *, max_bytes: int = _MAX_OUTPUT_BYTES, seconds: float | None = None
 ) -> tuple[int, bytes, str]:
     """Run ffmpeg and return its exit status, standard output and standard error.
 
     Args:
-        args: everything after the program's name; inputs need `PROTOCOL_OPTIONS` and names need `file_url`.
-        max_bytes: of standard output; with more ffmpeg is ended, and the status is not 0.
-        seconds: after which it is ended, too; none waits.
+        args: arguments; inputs need `PROTOCOL_OPTIONS`, and paths `file_url`.
+        max_bytes: most bytes of standard output; with more ffmpeg is killed, and the status is not 0.
+        seconds: time limit, after which it is killed, too; None is no limit.
 
-    Of the standard error the first megabyte is kept.
+    Only the first megabyte of the standard error is kept.
     """
     command = [str(executable()), *_BASE, *map(str, args)]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     ) as process:
-        clock = threading.Timer(seconds or 0, process.kill)
-        clock.daemon = True
+        timer = threading.Timer(seconds or 0, process.kill)
+        timer.daemon = True
         if seconds is not None:
-            clock.start()
-        said: list[bytes] = []
-        listener = threading.Thread(target=_listen, args=(process, said), daemon=True)
-        listener.start()
+            timer.start()
+        chunks: list[bytes] = []
+        error_reader = threading.Thread(target=_drain_errors, args=(process, chunks), daemon=True)
+        error_reader.start()
         try:
             assert process.stdout is not None
             out = process.stdout.read(max_bytes)
@@ -93,20 +91,20 @@ def run_and_capture(
             process.kill()
             raise
         finally:
-            listener.join()
+            error_reader.join()
             process.wait()
-            clock.cancel()
-    return process.returncode, out, b"".join(said).decode(errors="replace")
+            timer.cancel()
+    return process.returncode, out, b"".join(chunks).decode(errors="replace")
 
 
-def _listen(process: subprocess.Popen[bytes], said: list[bytes]) -> None:
-    """Read all that a process says, so that it is never kept waiting, and keep the first of it."""
+def _drain_errors(process: subprocess.Popen[bytes], chunks: list[bytes]) -> None:
+    """Drain the standard error of a process, so that it never blocks, and keep the beginning."""
     assert process.stderr is not None
-    kept = 0
+    kept_bytes = 0
     while block := process.stderr.read(1 << 16):
-        if kept < _MOST_WORDS_BYTES:
-            said.append(block)
-            kept += len(block)
+        if kept_bytes < _MAX_ERROR_BYTES:
+            chunks.append(block)
+            kept_bytes += len(block)
 
 
 def run(
@@ -116,18 +114,18 @@ def run(
     on_progress: Callable[[int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> None:
-    """Run ffmpeg, report the frames it has written, and see that it ends well.
+    """Run ffmpeg, report the frames that it has written, and check its exit status.
 
     Args:
-        args: everything after the program's name; inputs need `PROTOCOL_OPTIONS` and names need `file_url`.
-        feed: what it reads from `pipe:0`, in pieces; an error raised by it ends the run and is raised here.
-        on_progress: called with the number of frames that the encoder has finished, whenever that grows.
-        cancelled: asked some ten times a second; true ends ffmpeg.
+        args: arguments; inputs need `PROTOCOL_OPTIONS`, and paths `file_url`.
+        feed: the data of `pipe:0`, in pieces; an error that it raises ends the run and is raised here.
+        on_progress: called with the number of encoded frames, whenever it grows.
+        cancelled: polled about ten times a second; True kills ffmpeg.
 
     Raises:
-        DiskFullError: ffmpeg found no space left.
-        EncoderError: it ended with another error; its last lines are in the message.
-        CancelledError: `cancelled` said so.
+        DiskFullError: no space left on the disk.
+        EncoderError: ffmpeg failed; the message contains its last lines.
+        CancelledError: `cancelled` returned True.
     """
     command = [str(executable()), *_BASE, "-loglevel", "warning", "-stats_period", "0.2", "-progress", "pipe:1"]
     process = subprocess.Popen(
@@ -135,23 +133,23 @@ def run(
         stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C in the terminal is for this program, which then ends ffmpeg itself
+        start_new_session=True,  # Ctrl-C in the terminal must reach this program only, which then kills ffmpeg
     )
-    talk = _Talk(process)
+    pipes = _Pipes(process)
     try:
-        talk.start(feed)
-        talk.watch(on_progress, cancelled)
+        pipes.start(feed)
+        pipes.watch(on_progress, cancelled)
     finally:
         if process.poll() is None:
             process.kill()
         process.wait()
-        talk.join()
-    talk.check()
+        pipes.join()
+    pipes.check()
 
 
 @dataclass(slots=True)
-class _Talk:
-    """The three pipes of a running ffmpeg, each served by a thread so that none of them can block another."""
+class _Pipes:
+    """The three pipes of a running ffmpeg, each served by a thread so that none blocks another."""
 
     process: subprocess.Popen[bytes]
     frames: int = 0
@@ -216,19 +214,19 @@ class _Talk:
             for piece in feed:
                 pipe.write(piece)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # ffmpeg has ended; its exit status says why
-        except BaseException as error:  # carried to the caller's thread
+            pass  # ffmpeg has exited; its status tells why
+        except BaseException as error:  # raised in the caller's thread
             self.feed_error = error
         finally:
-            with suppress(OSError):  # what was still buffered went to a process that has ended
+            with suppress(OSError):  # the process has exited before it read the buffer
                 pipe.close()
-            if isinstance(feed, Generator):  # in this thread, and now: it may have threads of its own
+            if isinstance(feed, Generator):  # in this thread, and now: it may own threads
                 feed.close()
 
 
-def ffmpeg_error(status: int, last_words: str) -> VidnstError:
-    """The error for an ffmpeg that ended with `status`, from what it last wrote to its standard error."""
-    if _DISK_FULL in last_words:
-        return DiskFullError("no space was left on the disk while ffmpeg was writing", "free some and resume")
-    lines = [line for line in last_words.splitlines() if line.strip()]
-    return EncoderError(f"ffmpeg failed with status {status}: {' | '.join(lines[-4:]) or 'it said nothing'}")
+def ffmpeg_error(status: int, error_output: str) -> VidnstError:
+    """Return the error for an ffmpeg that exited with `status`, given its last error output."""
+    if _DISK_FULL_MESSAGE in error_output:
+        return DiskFullError("no space left on the disk while ffmpeg was writing", "free some space and resume")
+    lines = [line for line in error_output.splitlines() if line.strip()]
+    return EncoderError(f"ffmpeg failed with status {status}: {' | '.join(lines[-4:]) or 'without a message'}")

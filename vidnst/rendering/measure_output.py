@@ -15,7 +15,7 @@ from vidnst.errors import OutputError, SourceError, VidnstError
 from vidnst.events import Cancelled, Measured, OnEvent, Stage, Warned, ignore
 from vidnst.farm.plan import closed, key_frames
 from vidnst.frames import ClipInfo, Pixels, Shot, shot_number
-from vidnst.media.input.probe import probe, probe_pictures
+from vidnst.media.input.probe import probe, probe_images
 from vidnst.media.input.shots import find_shots
 from vidnst.rendering.effects_pass import coloured
 from vidnst.rendering.prepare import read_features
@@ -139,7 +139,7 @@ def measure_coming(render: PreparedRender, coming: PendingFrames, *, on_frame: C
     """
     paths = render.final_frames()
     coming.wait(0)
-    first = probe_pictures(paths[:1], name=str(render.store.folder))
+    first = probe_images(paths[:1], name=str(render.store.folder))
     output = replace(first, paths=tuple(paths), pts_seconds=render.clip.pts_seconds[render.start : render.end])
     meter = _meter(render)
     with closing(_render_pair(render, output, no_losses).measure_frames(meter, pending=coming)) as rows:

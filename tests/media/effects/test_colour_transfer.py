@@ -26,7 +26,7 @@ def painting(seed: int, *, mean: float = 0.5, spread: float = 0.1, shape: tuple[
     return np.clip(noise + mean, 0, 1).astype(np.float32)
 
 
-def test_luma_is_the_stylized_and_chroma_the_sources() -> None:
+def test_transfer_chroma_keeps_luma_and_takes_chroma() -> None:
     source, stylized = painting(0, spread=0.05), painting(1, spread=0.05)
     result = transfer_chroma(source, stylized)
     assert np.allclose(luma(result), luma(stylized), atol=1e-5)
@@ -35,7 +35,7 @@ def test_luma_is_the_stylized_and_chroma_the_sources() -> None:
         assert np.allclose(result[..., one] - result[..., two], source[..., one] - source[..., two], atol=1e-5)
 
 
-def test_what_no_screen_shows_gets_paler_but_keeps_its_luma_and_hue() -> None:
+def test_out_of_gamut_colours_keep_luma_and_hue() -> None:
     source = np.full((4, 4, 3), (0.9, 0.1, 0.05), np.float32)
     stylized = np.full((4, 4, 3), 0.8, np.float32)
     result = transfer_chroma(source, stylized)
@@ -47,17 +47,17 @@ def test_what_no_screen_shows_gets_paler_but_keeps_its_luma_and_hue() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_black_and_white_stay_so_under_any_colour(value: float) -> None:
+def test_black_and_white_keep_no_chroma(value: float) -> None:
     result = transfer_chroma(painting(0, spread=0.3), np.full((48, 64, 3), value, np.float32))
     assert np.allclose(result, value, atol=1e-6)
 
 
-def test_a_source_keeps_its_own_picture() -> None:
+def test_transfer_chroma_to_itself_is_identity() -> None:
     source = painting(3, spread=0.3)
     assert np.allclose(transfer_chroma(source, source), source, atol=1e-5)
 
 
-def test_a_matched_style_is_grey_with_the_sources_mean_and_spread() -> None:
+def test_match_luma_is_grey_with_mean_and_deviation() -> None:
     source, style = painting(0, mean=0.6, spread=0.06), painting(1, mean=0.3, spread=0.1)
     grey = match_luma(style, sample_colours([source]))
     assert np.array_equal(grey[..., 0], grey[..., 1])
@@ -68,7 +68,7 @@ def test_a_matched_style_is_grey_with_the_sources_mean_and_spread() -> None:
     assert order > 0.999
 
 
-def test_moments_are_the_sources_by_the_linear_map_of_least_displacement() -> None:
+def test_moments_transfer_is_least_displacement_map() -> None:
     source, style = painting(0, mean=0.45, spread=0.07), painting(1, spread=0.09)
     colours = sample_colours([source])
     result = transfer_colours(style, colours, "moments").reshape(-1, 3)
@@ -80,7 +80,7 @@ def test_moments_are_the_sources_by_the_linear_map_of_least_displacement() -> No
 
 
 @pytest.mark.parametrize("transfer", ["histogram", "optimal"])
-def test_each_channel_gets_the_sources_distribution(transfer: Transfer) -> None:
+def test_histogram_transfer_matches_each_channel(transfer: Transfer) -> None:
     source, style = painting(0, mean=0.4, spread=0.12) ** 2, painting(1)
     colours = sample_colours([source])
     result = transfer_colours(style, colours, transfer).reshape(-1, 3)
@@ -90,7 +90,7 @@ def test_each_channel_gets_the_sources_distribution(transfer: Transfer) -> None:
         assert np.allclose(np.quantile(result[:, channel], steps), wanted, atol=0.015)
 
 
-def test_only_the_optimal_transfer_finds_colours_that_channels_by_themselves_do_not_say() -> None:
+def test_only_optimal_transfer_matches_joint_distribution() -> None:
     """A source of red and cyan: each channel has both its values, but yellow is nowhere."""
     random = np.random.default_rng(0)
     red = random.random((60, 60, 1)) < 0.5
@@ -106,7 +106,7 @@ def test_only_the_optimal_transfer_finds_colours_that_channels_by_themselves_do_
 
 
 @pytest.mark.parametrize("transfer", ["histogram", "moments", "optimal"])
-def test_transfers_are_the_same_every_time_and_stay_in_range_for_plain_pictures(transfer: Transfer) -> None:
+def test_transfers_are_deterministic_and_in_range(transfer: Transfer) -> None:
     plain, style = np.full((8, 8, 3), 0.25, np.float32), painting(2)
     style[:10] = 1.0
     for source in (plain, painting(0, spread=0.5)):
@@ -118,7 +118,7 @@ def test_transfers_are_the_same_every_time_and_stay_in_range_for_plain_pictures(
         assert one.max() <= 1
 
 
-def test_colours_survive_json_to_the_bit_and_take_each_frame_for_as_much() -> None:
+def test_colour_sample_json_and_equal_frame_shares() -> None:
     frames = [np.full((40, 40, 3), 0.25, np.float32), np.full((90, 160, 3), 0.75, np.float32)]
     colours = sample_colours(frames)
     again = ColourSample.from_json(json.loads(json.dumps(colours.to_json())))
@@ -127,6 +127,6 @@ def test_colours_survive_json_to_the_bit_and_take_each_frame_for_as_much() -> No
     assert len(colours.sample) <= 4096
 
 
-def test_luma_is_rec_709_of_gamma_encoded_values() -> None:
+def test_luma_is_rec_709() -> None:
     one = cv2.merge([np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32)])
     assert luma(one)[0, 0] == pytest.approx(0.2126)

@@ -31,12 +31,12 @@ def test_one_affine_map_is_recovered(smoothness: float) -> None:
 
 
 @pytest.mark.parametrize("smoothness", [0.0, 1.0])
-def test_nothing_stylized_changes_nothing(smoothness: float) -> None:
+def test_identity_style_changes_nothing(smoothness: float) -> None:
     source = CLIP.frame(0)
     assert np.abs(fitted(source, source, smoothness) - source).max() < 1e-5
 
 
-def test_a_map_that_varies_over_the_picture_and_with_luma_is_followed() -> None:
+def test_map_varying_with_position_and_luma_is_recovered() -> None:
     source = CLIP.frame(0)
     across = np.linspace(0, 1, 128, dtype=np.float32)[None, :, None]
     bright = luma(source)[..., None]
@@ -50,7 +50,7 @@ def test_a_map_that_varies_over_the_picture_and_with_luma_is_followed() -> None:
     assert off.mean() < np.abs(one_map - stylized).mean() / 3
 
 
-def test_a_single_cell_solves_the_least_squares_problem_of_the_picture() -> None:
+def test_single_cell_solves_least_squares() -> None:
     source, noise = CLIP.frame(0), np.random.default_rng(0).normal(0, 0.05, (96, 128, 3))
     stylized = (mapped(source) + noise).astype(np.float32)
     maps = photo_transfer.solve_maps(
@@ -61,7 +61,7 @@ def test_a_single_cell_solves_the_least_squares_problem_of_the_picture() -> None
     assert np.allclose(maps[0, 0, 0], exact, atol=0.01)
 
 
-def test_edges_are_the_sources_whatever_the_strokes_were() -> None:
+def test_edges_are_those_of_the_source() -> None:
     source = CLIP.frame(0)
     strokes = np.random.default_rng(1).normal(0, 0.15, (96, 128, 3))
     stylized = np.clip(np.roll(mapped(source), 3, axis=1) + strokes, 0, 1).astype(np.float32)  # also out of place
@@ -80,7 +80,7 @@ def test_edges_are_the_sources_whatever_the_strokes_were() -> None:
     assert np.allclose(result.mean((0, 1)), stylized.mean((0, 1)), atol=0.02), "the colours have arrived"
 
 
-def test_carried_equations_hold_colours_steady_along_the_motion() -> None:
+def test_blended_equations_stabilise_colours_along_motion() -> None:
     random = np.random.default_rng(2)
     sources = [CLIP.frame(index) for index in range(4)]
     wobble = [1.0, 0.8, 1.2, 0.9]
@@ -109,7 +109,7 @@ def test_carried_equations_hold_colours_steady_along_the_motion() -> None:
     assert unrest(0.8) < 0.4 * unrest(0.0)
 
 
-def test_nothing_is_carried_where_the_flow_is_not_trusted() -> None:
+def test_equations_are_not_blended_at_invalid_flow() -> None:
     source = CLIP.frame(0)
     before = photo_transfer.gather_equations(source, mapped(source), SHAPE, smoothness=1.0)
     now = photo_transfer.gather_equations(source, source, SHAPE, smoothness=1.0)
@@ -119,7 +119,7 @@ def test_nothing_is_carried_where_the_flow_is_not_trusted() -> None:
     assert np.allclose(half, (before + now) / 2, atol=1e-6)
 
 
-def test_carried_cells_move_with_the_picture() -> None:
+def test_blended_equations_move_with_the_flow() -> None:
     source = CLIP.frame(0)
     before = photo_transfer.gather_equations(source, source, SHAPE, smoothness=0.0)
     right = np.full((96, 128, 2), (16.0, 0.0), np.float32)  # one cell: what is here was further right
@@ -130,7 +130,7 @@ def test_carried_cells_move_with_the_picture() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 40), (96, 128)])
-def test_pictures_of_any_size_and_of_one_colour_do(size: tuple[int, int]) -> None:
+def test_photo_transfer_of_any_size_and_uniform_images(size: tuple[int, int]) -> None:
     shape = photo_transfer.GridShape.of(*size, cells=8, luma_bins=6)
     source, stylized = np.full((*size, 3), 0.3, np.float32), np.full((*size, 3), 0.6, np.float32)
     result = photo_transfer.apply_maps(

@@ -53,7 +53,7 @@ def overlap(one: Labels, two: Labels, known: NDArray[np.bool_]) -> float:
     return float(table.max(1).sum() / known.sum())
 
 
-def test_cells_move_with_a_panning_camera_where_cells_of_single_frames_jump() -> None:
+def test_cells_follow_panning_camera() -> None:
     steady, single = moved(PAN, 6), [segment_first(frame(PAN, index), CELLS, 20.0) for index in range(6)]
     held, jumped = [], []
     for index in range(1, 6):
@@ -64,7 +64,7 @@ def test_cells_move_with_a_panning_camera_where_cells_of_single_frames_jump() ->
     assert max(jumped) < 0.8, jumped
 
 
-def test_nothing_moves_in_a_still_clip_but_for_noise() -> None:
+def test_cells_are_stable_in_still_noisy_clip() -> None:
     still = MovingClip(count=4, width=96, height=64, square_px=0)
     cells = moved(still, 4, noise=0.01)
     for one, two in pairwise(cells):
@@ -73,7 +73,7 @@ def test_nothing_moves_in_a_still_clip_but_for_noise() -> None:
     assert (exact[2] == exact[3]).mean() > 0.99
 
 
-def test_what_comes_into_view_is_filled_with_cells_of_the_usual_size() -> None:
+def test_disoccluded_area_gets_cells_of_mean_size() -> None:
     far = MovingClip(count=16, width=120, height=80, pan_px=(7.0, 0.0), square_px=0)
     cells = moved(far, 16)  # nothing of the first frame is left
     usual = 120 * 80 / CELLS
@@ -100,7 +100,7 @@ def test_cells_follow_edges() -> None:
         assert np.abs(flatten_cells(painted(index), labels) - painted(index)).mean() < 0.01
 
 
-def test_a_cell_is_in_its_mean_colour() -> None:
+def test_cells_have_their_mean_colour() -> None:
     picture = frame(PAN, 0)
     labels = segment_first(picture, CELLS, 10.0)
     flat = flatten_cells(picture, labels)
@@ -109,7 +109,7 @@ def test_a_cell_is_in_its_mean_colour() -> None:
 
 
 @pytest.mark.parametrize("trusted", [False, True])
-def test_motion_that_is_lost_or_leads_out_of_the_picture_still_gives_cells(trusted: bool) -> None:
+def test_invalid_or_outward_motion_still_gives_cells(trusted: bool) -> None:
     picture, away = frame(PAN, 0), np.full((96, 160, 2), 1000.0, np.float32)
     before, valid = segment_first(picture, CELLS, 10.0), np.full((96, 160), trusted)
     labels = segment_next(picture, before, away, valid, cells=CELLS, compactness=10.0)
@@ -117,14 +117,14 @@ def test_motion_that_is_lost_or_leads_out_of_the_picture_still_gives_cells(trust
     assert labels.shape == (96, 160)
 
 
-def test_compactness_trades_faithful_colours_for_even_tiles() -> None:
+def test_compactness_trades_accuracy_for_regularity() -> None:
     blocks = np.random.default_rng(3).random((7, 11, 3)).repeat(14, 0).repeat(15, 1)
     picture = np.ascontiguousarray(blocks[:96, :160], np.float32)
     errors = [np.abs(flatten_cells(picture, segment_first(picture, CELLS, c)) - picture).mean() for c in (3.0, 300.0)]
     assert errors[0] < 0.5 * errors[1]
 
 
-def test_a_tiny_picture_of_one_colour_does() -> None:
+def test_tiny_uniform_image_is_segmented() -> None:
     picture = np.full((3, 5, 3), 0.5, np.float32)
     labels = segment_first(picture, 4, 10.0)
     again = segment_next(

@@ -1,4 +1,4 @@
-"""Registered frames in one frame: what all of them show, and each of them brought there in one resampling."""
+"""Alignment of registered frames: their common rectangle, and the resampling of each frame into it."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from vidnst.frames import Pixels
 
 Homography: TypeAlias = NDArray[np.float64]
-"""`(3, 3)` homography that leads from a place in the aligned picture to the place in a frame where that is seen.
+"""`(3, 3)` homography from positions in the aligned image to positions in a frame.
 
-Places are in pixels with x first; (0, 0) is the centre of the first pixel.
+Positions are in pixels with x first; (0, 0) is the centre of the first pixel.
 """
 
-_SUPPORT = 1.0  # pixels beyond a place that bicubic interpolation reads on the nearer side
+_SUPPORT = 1.0  # pixels that bicubic interpolation reads beyond a position, on the nearer side
 _COLUMNS = 1024
 _SEAM = 1 / 40  # width of the seam between a frame and what fills its edges, as a share of the shorter side
-_HAIR = 1e-3
+_EPSILON = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +34,31 @@ class Crop:
 
 
 def rescale_homography(matrix: Homography, size: tuple[int, int], to_size: tuple[int, int]) -> Homography:
-    """The same movement between pictures of another size.
+    """Convert a homography between images of one size to images of another size.
 
     Args:
-        matrix: between pictures of `size`.
+        matrix: homography between images of `size`.
         size, to_size: width and height in pixels.
     """
-    scale = _grow(size[0] / to_size[0], size[1] / to_size[1])
+    scale = _scaling(size[0] / to_size[0], size[1] / to_size[1])
     result = np.linalg.inv(scale) @ matrix @ scale
     return cast(Homography, result / result[2, 2])
 
 
-def _grow(x: float, y: float) -> Homography:
-    """From pixel centres of one picture to those of one that is `x` by `y` times as large."""
+def _scaling(x: float, y: float) -> Homography:
+    """Return the map from pixel centres of one image to those of one that is `x` by `y` times as large."""
     return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]], np.float64)
 
 
 def common_rectangle(matrices: Sequence[Homography], width: int, height: int) -> Crop | None:
-    """The largest upright rectangle in which every frame has pixels; its sides are even. None where there is none.
+    """Find the largest axis-aligned rectangle with even sides that every frame covers; None if there is none.
 
-    What a frame covers is bounded by four lines, so what all cover is convex: between two columns the rows that are
-    free are those free at both. All pairs of columns are tried.
+    The area that a frame covers is bounded by four lines, so the common area is convex: the rows covered between two
+    columns are those covered at both. All pairs of columns are tried.
 
     Args:
-        matrices: from the aligned picture to each frame.
-        width, height: of every frame and of the aligned picture, in pixels.
+        matrices: homographies from the aligned image to each frame.
+        width, height: size of every frame and of the aligned image, in pixels.
     """
     columns = np.unique(np.append(np.arange(0, width, math.ceil(width / _COLUMNS)), width - 1))
     top, bottom = _free_rows(matrices, columns.astype(np.float64), width, height)
@@ -73,7 +73,7 @@ def common_rectangle(matrices: Sequence[Homography], width: int, height: int) ->
 def _free_rows(
     matrices: Sequence[Homography], columns: NDArray[np.float64], width: int, height: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and last row, at each column, that every frame covers; the first is below the last where there is none."""
+    """Return the first and last row that every frame covers at each column; first > last if there is none."""
     top, bottom = np.zeros(len(columns)), np.full(len(columns), height - 1.0)
     for matrix in matrices:
         margin = 0.0 if np.array_equal(matrix, np.eye(3)) else _SUPPORT
@@ -85,28 +85,28 @@ def _free_rows(
                 top = np.maximum(top, -free / b)
             else:
                 bottom = np.minimum(bottom, -free / b)
-    hair = 1e-6  # rounding must not cost a row
-    first, last = np.ceil(np.clip(top - hair, 0, height)), np.floor(np.clip(bottom + hair, -1, height - 1))
+    epsilon = 1e-6  # rounding must not cost a row
+    first, last = np.ceil(np.clip(top - epsilon, 0, height)), np.floor(np.clip(bottom + epsilon, -1, height - 1))
     return first.astype(np.int64), last.astype(np.int64)
 
 
 def _borders(matrix: Homography, width: int, height: int, margin: float) -> list[NDArray[np.float64]]:
-    """Lines (a, b, c) with a x + b y + c >= 0 where the frame has pixels, `margin` inside its edges."""
+    """Return lines (a, b, c) with a x + b y + c >= 0 where the frame has pixels, `margin` inside its edges."""
     across, down, depth = matrix / matrix[2, 2]
     right, low = width - 1 - margin, height - 1 - margin
     return [across - margin * depth, right * depth - across, down - margin * depth, low * depth - down, depth]
 
 
 def align(pixels: Pixels, matrix: Homography, crop: Crop, size: tuple[int, int]) -> Pixels:
-    """A frame moved into place and scaled, in one resampling: bicubic, or its mean over each pixel's area.
+    """Warp and scale a frame in one resampling: bicubic, averaged over each pixel's area.
 
-    Where the picture shrinks, each pixel is the mean of n x n bicubic samples, at most one source pixel apart, so that
-    nothing aliases. Beyond the frame's edge its last pixels are repeated.
+    If the image shrinks, each pixel is the mean of n x n bicubic samples, at most one source pixel apart, so that
+    nothing aliases. Beyond the frame's edge its border pixels are repeated.
 
     Args:
-        pixels: `(H, W, 3)` uint8 or uint16 sRGB, RGB order, as the source has it.
-        matrix: from the aligned picture to this frame.
-        crop: the part of the aligned picture that is wanted.
+        pixels: `(H, W, 3)` uint8 or uint16 sRGB, RGB order, at the source's size.
+        matrix: homography from the aligned image to this frame.
+        crop: part of the aligned image to return.
         size: width and height of the result in pixels.
 
     Returns:
@@ -125,7 +125,7 @@ def align(pixels: Pixels, matrix: Homography, crop: Crop, size: tuple[int, int])
 
 
 def coverage(matrix: Homography, crop: Crop, size: tuple[int, int], source_size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Where the result of `align` shows the frame itself and not repeated edges: `(size[1], size[0])` bool."""
+    """Return where the result of `align` shows the frame and not repeated borders: `(size[1], size[0])` bool."""
     width, height = size
     whole = np.full((source_size[1], source_size[0]), 255, np.uint8)
     moved = cv2.warpPerspective(
@@ -138,38 +138,39 @@ def coverage(matrix: Homography, crop: Crop, size: tuple[int, int], source_size:
 
 
 def fill_borders(layers: Iterable[tuple[Pixels, NDArray[np.bool_]]]) -> Pixels:
-    """A picture whose missing parts are taken from the ones behind it, over soft seams.
+    """Fill the uncovered parts of the first layer from those behind it, with soft seams.
 
-    Near the edge of what it covers each layer fades into those behind it. What none covers is as in the first.
+    Near the border of its coverage each layer fades into those behind it. Pixels that no layer covers are those of the
+    first.
 
     Args:
-        layers: pictures of one size and type with where they are covered (see `coverage`), the first in front; no more
-            are asked for than are seen.
+        layers: images of one size and type and their coverage (see `coverage`), front to back; no more are taken from
+            the iterable than are visible.
     """
     rest = iter(layers)
-    front, there = next(rest)
-    if there.all():
+    front, covered = next(rest)
+    if covered.all():
         return front
-    opaque = _opaque(there)
+    opaque = _opaque(covered)
     total, weight = front * opaque, opaque
-    for pixels, there in rest:
-        share = _opaque(there) * (1 - weight)
+    for pixels, covered in rest:
+        share = _opaque(covered) * (1 - weight)
         total, weight = total + pixels * share, weight + share
-        if weight.min() > 1 - _HAIR:
+        if weight.min() > 1 - _EPSILON:
             break
-    seen = weight > _HAIR
-    mixed = np.rint(total / np.where(seen, weight, 1)).astype(front.dtype)
-    return cast(Pixels, np.where(seen, mixed, front))
+    visible = weight > _EPSILON
+    mixed = np.rint(total / np.where(visible, weight, 1)).astype(front.dtype)
+    return cast(Pixels, np.where(visible, mixed, front))
 
 
-def _opaque(there: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """`(H, W, 1)` float32: 0 where nothing is covered, rising to 1 over a seam's width inside of it."""
-    seam = max(1.0, min(there.shape) * _SEAM)
-    away = cv2.distanceTransform(there.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+def _opaque(covered: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return opacity `(H, W, 1)` float32: 0 outside the coverage, rising to 1 over a seam's width inside it."""
+    seam = max(1.0, min(covered.shape) * _SEAM)
+    away = cv2.distanceTransform(covered.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
     return cast("NDArray[np.float32]", np.clip(away / seam, 0, 1).astype(np.float32)[..., None])
 
 
 def _to_frame(matrix: Homography, crop: Crop, size: tuple[int, int]) -> Homography:
-    """From pixels of the result to those of the frame."""
+    """Return the map from pixels of the result to those of the frame."""
     shift = np.array([[1, 0, crop.x], [0, 1, crop.y], [0, 0, 1]], np.float64)
-    return matrix @ shift @ _grow(crop.width / size[0], crop.height / size[1])
+    return matrix @ shift @ _scaling(crop.width / size[0], crop.height / size[1])

@@ -1,4 +1,4 @@
-"""Flicker of the exposure: how bright each frame is, the smooth course of that over time, and the way back to it."""
+"""Deflicker: the brightness of each frame, its smooth trend over time, and the exposure gains that restore it."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 from vidnst.frames import LUMA_WEIGHTS, Pixels, to_float
 
 LONGEST_SIDE = 256
-"""Pixels: on which a frame's brightness is measured; a mean needs no more."""
+"""Size in pixels at which brightness is measured; a mean needs no more."""
 
-_DARKEST = 1.0 / 4096  # of linear light: below it is noise, and its logarithm would outweigh the picture
-_TRIM = 0.1  # share left out at either end: deep shadows, clipped highlights, a lamp that passes
-_KNEE = 0.75  # of linear light (0.88 in sRGB): up to it a gain is exact, beyond it bends toward white
-_MOST_STOPS = 2.0  # a correction beyond a factor of 4 is not of flicker; it would only raise noise
-_UNSEEN_STOPS = 0.004  # a third of a percent: less than half a level of 8 bits, so the frame is left alone
+_DARKEST = 1.0 / 4096  # linear light: below is noise, whose logarithm would outweigh the image
+_TRIM = 0.1  # share of pixels ignored at either end: deep shadows, clipped highlights, passing lamps
+_KNEE = 0.75  # linear light (0.88 in sRGB): gains are exact up to here and bend toward white beyond
+_MAX_STOPS = 2.0  # changes beyond a factor of 4 are not flicker; correcting them would only raise noise
+_INVISIBLE_STOPS = 0.004  # a third of a percent: less than half a level of 8 bits
 _ROUNDS = 3
 
 
 def brightness(pixels: Pixels) -> float:
-    """How bright a picture is, in stops: log2 of Rec. 709 luminance, averaged over the middle 80 % of its pixels.
+    """Measure brightness in stops: log2 of Rec. 709 luminance, averaged over the middle 80 % of the pixels.
 
-    A change of exposure by a factor k moves it by log2(k), as long as less than a tenth is black or clipped.
+    Exposure times k adds log2(k), as long as less than a tenth of the pixels is black or clipped.
 
     Args:
-        pixels: `(H, W, 3)` uint8 or uint16 sRGB, RGB order; a reduced size will do.
+        pixels: `(H, W, 3)` uint8 or uint16 sRGB, RGB order; a reduced size suffices.
     """
     luminance = np.maximum(_linear(to_float(pixels)) @ LUMA_WEIGHTS, _DARKEST)
     stops = np.sort(np.log2(luminance), axis=None)
@@ -34,13 +34,13 @@ def brightness(pixels: Pixels) -> float:
 
 
 def smooth_brightness(stops: Sequence[float], window: int) -> NDArray[np.float64]:
-    """The slow course of brightness: robust local regression, Cleveland 1979 (LOESS with lines and bisquare weights).
+    """Smooth brightness over time by robust local regression (LOESS with lines and bisquare weights, Cleveland 1979).
 
-    Lines, not means, keep a sunset's slope up to the first and the last frame; a single flash does not bend the course.
+    Lines, unlike means, keep the slope of a sunset up to the first and last frame; a single flash has no influence.
 
     Args:
         stops: brightness of each frame of one shot.
-        window: frames that each line is fitted to, 3 or more; fewer where the shot is shorter.
+        window: number of frames that each line is fitted to, at least 3; fewer if the shot is shorter.
 
     Returns:
         `(len(stops),)` float64.
@@ -49,21 +49,21 @@ def smooth_brightness(stops: Sequence[float], window: int) -> NDArray[np.float64
     if len(values) < 3:
         return values.copy()
     trust = np.ones(len(values))
-    course = values
+    trend = values
     for _ in range(_ROUNDS):
-        course = _lines(values, trust, min(window, len(values)))
-        rest = np.abs(values - course)
-        if rest.max() < _UNSEEN_STOPS:
+        trend = _fit_lines(values, trust, min(window, len(values)))
+        residual = np.abs(values - trend)
+        if residual.max() < _INVISIBLE_STOPS:
             break
-        spread = max(6 * float(np.median(rest)), _UNSEEN_STOPS)
-        trust = np.maximum(1e-6, (1 - np.minimum(rest / spread, 1) ** 2) ** 2)
-    return course
+        spread = max(6 * float(np.median(residual)), _INVISIBLE_STOPS)
+        trust = np.maximum(1e-6, (1 - np.minimum(residual / spread, 1) ** 2) ** 2)
+    return trend
 
 
-def _lines(values: NDArray[np.float64], trust: NDArray[np.float64], window: int) -> NDArray[np.float64]:
-    """For each frame the value there of a line fitted to the `window` frames nearest to it."""
+def _fit_lines(values: NDArray[np.float64], trust: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+    """Evaluate at each frame a line fitted to the `window` frames nearest to it."""
     count = len(values)
-    course = np.empty(count)
+    trend = np.empty(count)
     for index in range(count):
         first = min(max(0, index - window // 2), count - window)
         near = np.arange(first, first + window, dtype=np.float64) - index
@@ -72,31 +72,31 @@ def _lines(values: NDArray[np.float64], trust: NDArray[np.float64], window: int)
         part = values[first : first + window]
         middle, level = weights @ near, weights @ part
         slope = (weights * (near - middle)) @ part / ((weights * (near - middle)) @ near)
-        course[index] = level - slope * middle
-    return course
+        trend[index] = level - slope * middle
+    return trend
 
 
 def exposure_gains(stops: Sequence[float], window: int) -> tuple[float, ...]:
-    """The factor of linear light for each frame of a shot that puts it on the smooth course.
+    """Return the gain in linear light for each frame of a shot that restores its smooth brightness.
 
-    Within 1/4 to 4; exactly 1 where the flicker is too small to be seen.
+    Gains are within 1/4 to 4, and exactly 1 where the flicker is invisible.
 
     Args:
         stops, window: see `smooth_brightness`.
     """
-    away = np.clip(smooth_brightness(stops, window) - np.asarray(stops, np.float64), -_MOST_STOPS, _MOST_STOPS)
-    return tuple(1.0 if abs(step) < _UNSEEN_STOPS else float(2.0**step) for step in away)
+    correction = np.clip(smooth_brightness(stops, window) - np.asarray(stops, np.float64), -_MAX_STOPS, _MAX_STOPS)
+    return tuple(1.0 if abs(step) < _INVISIBLE_STOPS else float(2.0**step) for step in correction)
 
 
 def apply_exposure(pixels: Pixels, gain: float) -> Pixels:
-    """A picture as if it had been exposed `gain` times as long; black stays black, white stays white, nothing clips.
+    """Simulate `gain` times the exposure; black and white stay unchanged, and nothing clips.
 
-    The gain is exact in linear light below a knee near white; from there a curve without a kink leads on to white. The
-    curve of 1/gain is the inverse of that of `gain`.
+    The gain is exact in linear light below a knee near white, from which a smooth curve leads to white. The curve of
+    1/gain is the inverse of that of `gain`.
 
     Args:
         pixels: `(H, W, 3)` uint8 or uint16 sRGB, RGB order.
-        gain: factor of linear light, above 0; 1 gives the very same pixels.
+        gain: factor in linear light, above 0; 1 returns the same pixels.
     """
     if gain == 1.0:
         return pixels
@@ -107,7 +107,7 @@ def apply_exposure(pixels: Pixels, gain: float) -> Pixels:
 
 
 def _curve(light: NDArray[np.floating], gain: float) -> NDArray[np.floating]:
-    """Linear light through a gain that a hyperbola leads on from the knee to (1, 1)."""
+    """Apply a gain to linear light, continued by a hyperbola from the knee to (1, 1)."""
     start = _KNEE / gain if gain > 1 else _KNEE
     end = start * gain
     steep = gain * (1 - start) / (1 - end)
@@ -116,7 +116,7 @@ def _curve(light: NDArray[np.floating], gain: float) -> NDArray[np.floating]:
 
 
 def _linear(srgb: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Values of sRGB in [0, 1] as linear light (IEC 61966-2-1)."""
+    """Convert sRGB in [0, 1] to linear light (IEC 61966-2-1)."""
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 

@@ -1,1 +1,1 @@
-"""Drawn pictures: text, contact sheets, charts, thumbnails."""
+"""Drawing: text, contact sheets, loss charts, thumbnails."""

@@ -1,4 +1,4 @@
-"""Words on pictures, legible from twelve pixels on. The letters are Pillow's own: Latin, without accents."""
+"""Text on images, legible from 12 pixels on, in Pillow's built-in font: Latin letters without accents."""
 
 import unicodedata
 from functools import cache
@@ -9,28 +9,26 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 SIZE_PX = 14
-"""Usual height of letters, with what reaches below the line."""
+"""Default height of letters, including descenders."""
 INK = (34, 34, 34)
 
 ImageBuffer: TypeAlias = NDArray[np.uint8]
-"""`(H, W, 3)` uint8 RGB that is written on."""
+"""`(H, W, 3)` uint8 RGB that is drawn on."""
 
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(size)
-    assert isinstance(font, ImageFont.FreeTypeFont)  # what Pillow gives wherever a size is asked for
+    assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow returns this type whenever a size is given
     return font
 
 
 def drawable_text(text: str) -> str:
-    """A text that can be drawn.
-
-    Letters that the font lacks lose their accents, or else show as boxes. What no encoding knows (bytes of old file
-    names) and controls become question marks. A space that does not break stays one.
+    """Replace what the font cannot draw: accents are removed, other unknown letters become boxes, and undecodable bytes
+    of file names and control characters become question marks. A no-break space becomes a space.
     """
-    known = text.encode("utf-8", "replace").decode("utf-8").replace("\u00a0", " ")
-    return "".join(_drawable(letter) for letter in known)
+    decoded = text.encode("utf-8", "replace").decode("utf-8").replace("\u00a0", " ")
+    return "".join(_drawable(letter) for letter in decoded)
 
 
 @cache
@@ -48,22 +46,21 @@ def _drawn(letter: str) -> bytes:
 
 
 def text_width(text: str, *, size: int = SIZE_PX) -> int:
-    """Pixels across that a line takes."""
+    """Return the width of a line in pixels."""
     return int(np.ceil(_font(size).getlength(drawable_text(text))))
 
 
 def line_height(*, size: int = SIZE_PX) -> int:
-    """Pixels from one line to the next."""
+    """Return the distance between lines in pixels."""
     return round(size * 1.3)
 
 
 def wrap_text(text: str, *, width: int, lines: int = 3, size: int = SIZE_PX) -> list[str]:
-    """A text as at most so many lines of at most that width; what does not fit ends with three dots.
+    """Wrap a text to at most `lines` lines of at most `width` pixels; if it does not fit, it ends with three dots.
 
-    Breaks between words, and inside of those that are too long for a line. A line break in the text is kept, and
-    nothing is broken at a space of the kind that does not break.
+    Lines break between words, but not at no-break spaces, and inside words that are too long. Line breaks are kept.
     """
-    found: list[str] = []
+    wrapped: list[str] = []
     for paragraph in text.split("\n"):
         line = ""
         for word in paragraph.split(" "):
@@ -71,13 +68,13 @@ def wrap_text(text: str, *, width: int, lines: int = 3, size: int = SIZE_PX) -> 
                 line = f"{line} {word}".strip()
                 continue
             if line:
-                found.append(line)
-            *whole, line = _pieces(word, width, size)
-            found += whole
-        found.append(line)
-    if len(found) > lines:
-        found = [*found[: lines - 1], _cut(found[lines - 1] + "...", width, size)]
-    return found
+                wrapped.append(line)
+            *complete, line = _pieces(word, width, size)
+            wrapped += complete
+        wrapped.append(line)
+    if len(wrapped) > lines:
+        wrapped = [*wrapped[: lines - 1], _shorten(wrapped[lines - 1] + "...", width, size)]
+    return wrapped
 
 
 def _pieces(word: str, width: int, size: int) -> list[str]:
@@ -90,22 +87,22 @@ def _pieces(word: str, width: int, size: int) -> list[str]:
     return [*pieces, piece]
 
 
-def _cut(text: str, width: int, size: int) -> str:
+def _shorten(text: str, width: int, size: int) -> str:
     while len(text) > 3 and text_width(text, size=size) > width:
         text = text[:-4] + "..."
     return text
 
 
 def draw_text(
-    paper: ImageBuffer, text: str, x: int, y: int, *, size: int = SIZE_PX, colour: tuple[int, int, int] = INK
+    image: ImageBuffer, text: str, x: int, y: int, *, size: int = SIZE_PX, colour: tuple[int, int, int] = INK
 ) -> None:
-    """Write one line with its upper left corner at `x`, `y`; what lies outside the paper is left out."""
+    """Draw one line with its upper left corner at `x`, `y`, clipped to the image."""
     text = drawable_text(text)
     left, top = max(0, x), max(0, y)
-    right = min(paper.shape[1], x + text_width(text, size=size) + 2)
-    bottom = min(paper.shape[0], y + 2 * size)
+    right = min(image.shape[1], x + text_width(text, size=size) + 2)
+    bottom = min(image.shape[0], y + 2 * size)
     if right <= left or bottom <= top:
         return
-    part = Image.fromarray(np.ascontiguousarray(paper[top:bottom, left:right]))
+    part = Image.fromarray(np.ascontiguousarray(image[top:bottom, left:right]))
     ImageDraw.Draw(part).text((x - left, y - top), text, font=_font(size), fill=colour)
-    paper[top:bottom, left:right] = np.asarray(part)
+    image[top:bottom, left:right] = np.asarray(part)

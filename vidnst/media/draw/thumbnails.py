@@ -1,4 +1,4 @@
-"""Small JPEG pictures for pages, of a bounded size."""
+"""JPEG thumbnails of bounded size for HTML pages."""
 
 import cv2
 
@@ -9,35 +9,38 @@ _QUALITIES = (84, 72, 58, 44, 30)
 
 
 def encode_thumbnail(pixels: Pixels, *, longest_side: int, max_bytes: int) -> bytes:
-    """A picture as a JPEG file, never enlarged.
+    """Encode an image as a JPEG file, never enlarged.
 
     Args:
         pixels: `(H, W, 3)` uint8 or uint16 sRGB, RGB order.
-        longest_side: of its sides, in pixels, at most.
-        max_bytes: that the file may have; coarser, and in the end smaller, until it fits.
+        longest_side: largest width and height in pixels.
+        max_bytes: largest file; quality, and then size, are reduced until it fits.
 
     Raises:
-        OutputError: OpenCV cannot encode it.
+        OutputError: OpenCV cannot encode the image.
     """
-    small = shrink_pixels(to_bits(pixels, 8), longest_side)
+    small = _shrink(to_bits(pixels, 8), longest_side)
     while True:
         for quality in _QUALITIES:
             done, data = cv2.imencode(
                 ".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
             )
             if not done:
-                raise OutputError(f"a picture of {small.shape[1]}x{small.shape[0]} cannot be written as JPEG")
+                raise OutputError(f"an image of {small.shape[1]}x{small.shape[0]} pixels cannot be encoded as JPEG")
             if len(data) <= max_bytes:
                 return data.tobytes()
         if max(small.shape[:2]) <= 32:
             return data.tobytes()
-        small = shrink_pixels(small, max(small.shape[:2]) * 3 // 4)
+        small = _shrink(small, max(small.shape[:2]) * 3 // 4)
 
 
-def shrink_pixels(pixels: Pixels, longest: int) -> Pixels:
-    """A picture with no side above `longest` pixels, in the same proportions; itself where it is small enough."""
+def _shrink(pixels: Pixels, longest_side: int) -> Pixels:
+    """Shrink an image to at most `longest_side` pixels in the same proportions; returns small images unchanged."""
     height, width = pixels.shape[:2]
-    if max(height, width) <= longest:
+    if max(height, width) <= longest_side:
         return pixels
-    size = (max(1, round(width * longest / max(height, width))), max(1, round(height * longest / max(height, width))))
+    size = (
+        max(1, round(width * longest_side / max(height, width))),
+        max(1, round(height * longest_side / max(height, width))),
+    )
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

@@ -1,8 +1,9 @@
-"""The steps that a frame goes through outside of the optimisation, one after the other."""
+"""Chains of effects on frames before and after the stylization: colours, photo transfer, palette, superpixels."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,12 @@ from vidnst.media.effects.palette import apply_palette, extract_palette
 from vidnst.media.effects.superpixels import flatten_cells, segment_first, segment_next
 
 EffectState: TypeAlias = Mapping[str, NDArray[Any]]
-"""What a step hands on to the next frame of the shot."""
+"""What an effect leaves for the next frame of the shot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """Where each pixel of a frame was in the frame before."""
+    """Backward optical flow from a frame to the one before."""
 
     vectors_px: NDArray[np.float32]
     """`(H, W, 2)`, x then y: the frame shows at p what the one before shows at p + vectors[p]."""
@@ -28,179 +29,158 @@ class Motion:
     """`(H, W)`, where the vectors are trusted."""
 
 
-class Effect(Protocol):
-    """One thing that is done to every frame of a shot, in order."""
+class Effect(ABC):
+    """One effect on every frame of a shot, applied in order of the frames."""
 
-    @property
-    def sequential(self) -> bool:
-        """Whether it reads what it left at the frame before."""
+    sequential: ClassVar[bool] = False
+    """True if a frame needs the state that the frame before left."""
+    needs_fit: ClassVar[bool] = False
+    """True if the effect must be fitted to some frames of the shot first."""
 
-    @property
-    def needs_fit(self) -> bool:
-        """Whether it must see some frames of the shot first."""
+    def fit(self, images: Sequence[FloatImage]) -> "Effect":
+        """Return the effect fitted to frames that represent a shot."""
+        return self
 
-    def fit(self, pictures: Sequence[FloatImage]) -> "Effect":
-        """The step as it is for a shot that some pictures stand for."""
-
+    @abstractmethod
     def __call__(
-        self, picture: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
+        self, image: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
     ) -> tuple[FloatImage, EffectState]:
-        """The picture after it, and what the next frame is to know.
+        """Apply the effect; return the new image and the state for the next frame.
 
         Args:
-            picture: `(H, W, 3)` float32 sRGB in [0, 1].
-            source: the source frame of the same size.
-            before: what it left at the frame before; empty at the first one.
-            motion: from the frame before; None at the first one, and for steps that are not sequential.
+            image: `(H, W, 3)` float32 sRGB in [0, 1].
+            source: the source frame, of the same size.
+            before: the state that the frame before left; empty for the first one.
+            motion: motion from the frame before; None for the first frame, and for effects that are not sequential.
         """
 
 
 @dataclass(frozen=True, slots=True)
-class KeepColoursEffect:
-    """The source's chroma under the picture's luma."""
-
-    sequential = False
-    needs_fit = False
-
-    def fit(self, pictures: Sequence[FloatImage]) -> "KeepColoursEffect":
-        """Nothing to learn."""
-        return self
+class KeepColoursEffect(Effect):
+    """Combines the image's luma with the source's chroma."""
 
     def __call__(
-        self, picture: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
+        self, image: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
     ) -> tuple[FloatImage, EffectState]:
         """See `Effect`."""
-        return transfer_chroma(source, picture), {}
+        return transfer_chroma(source, image), {}
 
 
 @dataclass(frozen=True, slots=True)
-class PhotoEffect:
-    """The picture's colours on the source's edges."""
+class PhotoEffect(Effect):
+    """Puts the image's colours on the source's edges, by photo transfer."""
 
     settings: PhotoConfig
-    sequential = True
-    needs_fit = False
-
-    def fit(self, pictures: Sequence[FloatImage]) -> "PhotoEffect":
-        """Nothing to learn."""
-        return self
+    sequential: ClassVar[bool] = True
 
     def __call__(
-        self, picture: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
+        self, image: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
     ) -> tuple[FloatImage, EffectState]:
         """See `Effect`."""
-        wanted = self.settings
-        shape = photo_transfer.GridShape.of(*source.shape[:2], cells=wanted.cells, luma_bins=wanted.luma_bins)
-        equations = photo_transfer.gather_equations(source, picture, shape, smoothness=wanted.smoothness)
+        photo = self.settings
+        shape = photo_transfer.GridShape.of(*source.shape[:2], cells=photo.cells, luma_bins=photo.luma_bins)
+        equations = photo_transfer.gather_equations(source, image, shape, smoothness=photo.smoothness)
         if motion is not None and "equations" in before:
-            earlier = before["equations"]
-            steadiness = wanted.steadiness
             equations = photo_transfer.blend_equations(
-                earlier, equations, motion.vectors_px, motion.valid, steadiness=steadiness
+                before["equations"], equations, motion.vectors_px, motion.valid, steadiness=photo.steadiness
             )
         return photo_transfer.apply_maps(source, photo_transfer.solve_maps(equations)), {"equations": equations}
 
 
 @dataclass(frozen=True, slots=True)
-class PaletteEffect:
-    """Few colours."""
+class PaletteEffect(Effect):
+    """Reduces the image to a few colours, which are the same for all frames of a shot."""
 
     settings: PaletteConfig
     seed: int = 0
     colours: FloatImage | None = field(default=None, compare=False)
-    sequential = False
-    needs_fit = True
+    needs_fit: ClassVar[bool] = True
 
-    def fit(self, pictures: Sequence[FloatImage]) -> "PaletteEffect":
-        """With the colours that suit the pictures."""
-        return replace(self, colours=extract_palette(pictures, self.settings.colours, seed=self.seed))
+    def fit(self, images: Sequence[FloatImage]) -> "PaletteEffect":
+        """Return the effect with the palette of the images."""
+        return replace(self, colours=extract_palette(images, self.settings.colours, seed=self.seed))
 
     def __call__(
-        self, picture: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
+        self, image: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
     ) -> tuple[FloatImage, EffectState]:
         """See `Effect`."""
-        assert self.colours is not None, "it must learn its colours first"
-        return apply_palette(picture, self.colours), {}
+        assert self.colours is not None, "a palette must be fitted first"
+        return apply_palette(image, self.colours), {}
 
 
 @dataclass(frozen=True, slots=True)
-class SuperpixelsEffect:
-    """Cells of average colour that move with the source."""
+class SuperpixelsEffect(Effect):
+    """Replaces the image by superpixels of their mean colour, which move with the source."""
 
     settings: SuperpixelsConfig
-    sequential = True
-    needs_fit = False
-
-    def fit(self, pictures: Sequence[FloatImage]) -> "SuperpixelsEffect":
-        """Nothing to learn."""
-        return self
+    sequential: ClassVar[bool] = True
 
     def __call__(
-        self, picture: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
+        self, image: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
     ) -> tuple[FloatImage, EffectState]:
         """See `Effect`."""
         cells, compactness = self.settings.cells, self.settings.compactness
         if motion is None or "labels" not in before:
-            labels = segment_first(picture, cells, compactness)
+            labels = segment_first(image, cells, compactness)
         else:
             vectors_px, valid = motion.vectors_px, motion.valid
-            labels = segment_next(picture, before["labels"], vectors_px, valid, cells=cells, compactness=compactness)
-        return flatten_cells(picture, labels), {"labels": labels}
+            labels = segment_next(image, before["labels"], vectors_px, valid, cells=cells, compactness=compactness)
+        return flatten_cells(image, labels), {"labels": labels}
 
 
 @dataclass(frozen=True, slots=True)
 class EffectChain:
-    """Steps one after the other, for the frames of one shot."""
+    """Effects applied one after the other to the frames of one shot."""
 
-    steps: tuple[Effect, ...]
+    effects: tuple[Effect, ...]
 
     @property
     def sequential(self) -> bool:
-        """Whether a frame needs the one before to be done."""
-        return any(step.sequential for step in self.steps)
+        """True if a frame needs the one before to be finished."""
+        return any(effect.sequential for effect in self.effects)
 
     @property
     def needs_fit(self) -> bool:
-        """Whether some frames must be seen first."""
-        return any(step.needs_fit for step in self.steps)
+        """True if the chain must be fitted to some frames of the shot first."""
+        return any(effect.needs_fit for effect in self.effects)
 
     def fit(self, frames: Sequence[tuple[FloatImage, FloatImage]]) -> "EffectChain":
-        """The chain as it is for a shot that some frames stand for.
+        """Return the chain fitted to frames that represent a shot.
 
         Args:
-            frames: pairs of a picture and its source. Each step learns from what the steps before it make of them,
-                each frame by itself.
+            frames: pairs of an image and its source frame. Each effect is fitted to the output of the effects before
+                it, which are applied to each frame on its own.
         """
-        pictures, steps = [picture for picture, _ in frames], list(self.steps)
-        for number, step in enumerate(steps):
-            steps[number] = step.fit(pictures) if step.needs_fit else step
-            if any(later.needs_fit for later in steps[number + 1 :]):
-                pairs = zip(pictures, (source for _, source in frames), strict=True)
-                pictures = [steps[number](picture, source, {}, None)[0] for picture, source in pairs]
-        return EffectChain(tuple(steps))
+        images, effects = [image for image, _ in frames], list(self.effects)
+        for number, effect in enumerate(effects):
+            effects[number] = effect.fit(images)
+            if any(later.needs_fit for later in effects[number + 1 :]):
+                pairs = zip(images, (source for _, source in frames), strict=True)
+                images = [effects[number](image, source, {}, None)[0] for image, source in pairs]
+        return EffectChain(tuple(effects))
 
     def __call__(
-        self, picture: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
+        self, image: FloatImage, source: FloatImage, before: EffectState, motion: Motion | None
     ) -> tuple[FloatImage, EffectState]:
-        """As `Effect`; the states of all steps in one."""
-        left: dict[str, NDArray[Any]] = {}
-        for number, step in enumerate(self.steps):
-            mark = f"{number}."
-            own = {name.removeprefix(mark): value for name, value in before.items() if name.startswith(mark)}
-            picture, state = step(picture, source, own, motion)
-            left |= {f"{mark}{name}": value for name, value in state.items()}
-        return picture, left
+        """Apply all effects, as `Effect`; their states are merged, each under its effect's number."""
+        states: dict[str, NDArray[Any]] = {}
+        for number, effect in enumerate(self.effects):
+            prefix = f"{number}."
+            own = {name.removeprefix(prefix): value for name, value in before.items() if name.startswith(prefix)}
+            image, state = effect(image, source, own, motion)
+            states |= {f"{prefix}{name}": value for name, value in state.items()}
+        return image, states
 
 
 def finishing_chain(config: RenderConfig) -> EffectChain:
-    """What is done to rendered frames."""
-    steps: list[Effect] = [KeepColoursEffect()] if config.colour.keep != "none" else []
-    steps += [PhotoEffect(config.photo)] if config.photo.enabled else []
-    return EffectChain((*steps, *_filters(config.filters.after, config.optimize.seed)))
+    """Return the effects on rendered frames."""
+    effects: list[Effect] = [KeepColoursEffect()] if config.colour.keep != "none" else []
+    effects += [PhotoEffect(config.photo)] if config.photo.enabled else []
+    return EffectChain((*effects, *_filters(config.filters.after, config.optimize.seed)))
 
 
 def source_chain(config: RenderConfig) -> EffectChain:
-    """What is done to source frames before they are rendered."""
+    """Return the effects on source frames before they are rendered."""
     return EffectChain(tuple(_filters(config.filters.before, config.optimize.seed)))
 
 

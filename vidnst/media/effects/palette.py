@@ -1,4 +1,4 @@
-"""Few colours: the best ones for some frames, and a picture in them."""
+"""Palettes: a few colours that represent some frames, and images reduced to them."""
 
 from collections.abc import Sequence
 
@@ -6,48 +6,43 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.media.effects.colour_space import FloatImage, from_lab, to_lab
+from vidnst.media.effects.colour_space import FloatImage, from_lab, sample_pixels, to_lab
 
 _SAMPLE = 24_000
-_STEPS = 60
+_MAX_ITERATIONS = 60
 
 
 def extract_palette(frames: Sequence[FloatImage], count: int, *, seed: int = 0) -> FloatImage:
-    """Colours that stand for all colours of some frames: K-means in CIELAB, begun by K-means++ (Arthur 2007).
+    """Find colours that represent some frames: K-means in CIELAB, initialised by K-means++ (Arthur 2007).
 
     Args:
         frames: `(H, W, 3)` float32 sRGB in [0, 1]; sizes may differ.
-        count: how many colours; fewer come out where the frames have fewer.
-        seed: of the pixels that are looked at and of the beginning.
+        count: number of colours; fewer are returned if the frames have fewer.
+        seed: seed of the sampled pixels and of the initialisation.
 
     Returns:
         `(1, n, 3)` float32 sRGB in [0, 1], from dark to bright, `n <= count`.
     """
     random = np.random.default_rng([seed, count])
-    each = max(1, _SAMPLE // len(frames))
-    picked = []
-    for frame in frames:
-        colours = to_lab(frame).reshape(-1, 3)
-        picked.append(colours[random.choice(len(colours), min(each, len(colours)), replace=False)])
-    sample = np.ascontiguousarray(np.concatenate(picked))
-    centres = _spread(sample, count, random)
+    sample = np.ascontiguousarray(sample_pixels([to_lab(frame) for frame in frames], _SAMPLE, random))
+    centres = _initial_centres(sample, count, random)
     if len(centres) == count:
         labels = _nearest(sample, centres).astype(np.int32)[:, None]
-        criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, _STEPS, 1e-3)
-        # With labels to begin with, OpenCV's K-means draws no random number.
+        criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, _MAX_ITERATIONS, 1e-3)
+        # With initial labels, OpenCV's K-means draws no random numbers.
         found = cv2.kmeans(sample, count, labels, criteria, 1, cv2.KMEANS_USE_INITIAL_LABELS)[2]
         centres = np.asarray(found, np.float32)
     return from_lab(centres[np.lexsort(centres.T[::-1])][None])
 
 
-def apply_palette(picture: FloatImage, palette: FloatImage) -> FloatImage:
-    """The picture with each pixel in the nearest colour of the palette, by distance in CIELAB."""
-    nearest = _nearest(to_lab(picture).reshape(-1, 3), to_lab(palette)[0])
-    return np.ascontiguousarray(palette[0][nearest].reshape(picture.shape))
+def apply_palette(image: FloatImage, palette: FloatImage) -> FloatImage:
+    """Replace each pixel by the nearest colour of the palette, by distance in CIELAB."""
+    nearest = _nearest(to_lab(image).reshape(-1, 3), to_lab(palette)[0])
+    return np.ascontiguousarray(palette[0][nearest].reshape(image.shape))
 
 
-def _spread(sample: NDArray[np.float32], count: int, random: np.random.Generator) -> NDArray[np.float32]:
-    """Colours of the sample far from each other, each drawn with its squared distance to those before as its chance."""
+def _initial_centres(sample: NDArray[np.float32], count: int, random: np.random.Generator) -> NDArray[np.float32]:
+    """Draw colours by K-means++: with probability proportional to the squared distance to those drawn before."""
     chosen = [sample[random.integers(len(sample))]]
     distance = np.square(sample - chosen[0]).sum(-1, dtype=np.float64)
     while len(chosen) < count and distance.sum() > 1e-6 * len(sample):
@@ -58,7 +53,7 @@ def _spread(sample: NDArray[np.float32], count: int, random: np.random.Generator
 
 
 def _nearest(colours: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.intp]:
-    """For each of `(N, 3)` colours the number of the nearest of `(n, 3)` centres; the first of equals."""
+    """Return for each of `(N, 3)` colours the index of the nearest of `(n, 3)` centres; the first of equals."""
     nearest = np.zeros(len(colours), np.intp)
     least = np.full(len(colours), np.inf, np.float32)
     for number, centre in enumerate(centres):

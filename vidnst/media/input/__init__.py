@@ -1,1 +1,1 @@
-"""Sources: probed, decoded, cut into shots."""
+"""Input: sources are probed, decoded and split into shots."""

@@ -1,4 +1,4 @@
-"""What a media file says about itself: its streams, and the time stamp of every packet. Nothing is decoded here."""
+"""Metadata of media files: their streams, and the time stamps of all packets. Nothing is decoded here."""
 
 import re
 from dataclasses import dataclass
@@ -15,18 +15,17 @@ _CONTAINERS = (
     " dnxhd r3d nsv nuv yuv4mpegpipe swf roq smk bink flic film_cpk idcin mlv"
 )
 INPUT_OPTIONS = (*ffmpeg.PROTOCOL_OPTIONS, "-format_whitelist", _CONTAINERS.replace(" ", ","))
-"""Options for a file from a stranger: real containers only. Play lists would pull in other files, wait for more of
-themselves (a live HLS list keeps ffmpeg for minutes), or call the network.
-"""
+"""Input options for untrusted files: real containers only. Playlists would read other files, wait for updates (a live
+HLS list blocks ffmpeg for minutes), or access the network."""
 
 _HEADER_SECONDS = 120
 
 _MATRICES = frozenset({"bt709", "bt470bg", "smpte170m", "smpte240m", "fcc", "bt2020nc", "bt2020c", "ycgco", "gbr"})
-_DISCARD = 0x4  # AV_PKT_FLAG_DISCARD: decoded for others' sake, not shown (before the start of an edit list)
+_DISCARD = 0x4  # AV_PKT_FLAG_DISCARD: needed to decode others, but not shown (before the start of an edit list)
 
-_LONGEST_LINE_BYTES = 128
+_MAX_LINE_BYTES = 128
 _HEADING_LINES = 16
-"""At most, of what `framecrc` writes before the packets."""
+"""Most lines that `framecrc` writes before the packets."""
 _NO_PTS = -(2**63)  # AV_NOPTS_VALUE
 
 _INPUT = re.compile(r"^Input #0, (?P<format>[\w,]+), from ", re.MULTILINE)
@@ -40,78 +39,78 @@ _RATE = re.compile(r", (?P<value>[\d.]+)(?P<thousands>k?) (?P<unit>fps|tbr)\b")
 
 @dataclass(frozen=True, slots=True)
 class AudioStream:
-    """One audio stream."""
+    """An audio stream of a file."""
 
     index: int
-    """Its number among all streams of the file."""
+    """Index among all streams of the file."""
     codec: str
     layout: str
-    """Channel layout as ffmpeg names it: mono, stereo, 5.1(side), ...; empty where unknown."""
+    """ffmpeg's name of the channel layout: mono, stereo, 5.1(side), ...; empty if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerInfo:
-    """What ffmpeg says of a file: its first moving picture and its audio."""
+    """A file's first video stream and its audio streams, as ffmpeg reports them."""
 
     container: str
-    """Names of the demuxer, with commas."""
+    """Names of the demuxer, separated by commas."""
     video_index: int
-    """Number of the video stream among all streams."""
+    """Index of the video stream among all streams."""
     video_codec: str
     pixel_format: str
     width: int
-    """As stored, before rotation."""
+    """Stored width, before rotation."""
     height: int
-    """As stored, before rotation."""
+    """Stored height, before rotation."""
     sample_aspect: Fraction
-    """Width of a stored pixel over its height; 1 where the file does not say."""
+    """Width of a stored pixel over its height; 1 if unknown."""
     colour_matrix: str | None
     colour_range: str | None
     """tv (limited) or pc (full)."""
     rotation_degrees: int
-    """Clockwise turn that makes the picture upright: 0, 90, 180 or 270."""
+    """Clockwise rotation that makes frames upright: 0, 90, 180 or 270."""
     rates: tuple[Fraction, ...]
-    """The frame rates that the header suggests, rounded to two decimals; none where it has none."""
+    """Frame rates in the header, rounded to two decimals; may be empty."""
     start_seconds: Fraction
-    """The earliest start of all streams."""
+    """Earliest start of all streams."""
     duration_seconds: Fraction | None
     audio: tuple[AudioStream, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PacketTimes:
-    """Time stamps of the packets of a video stream that are to be shown, in the order of the file."""
+    """Time stamps of the shown packets of a video stream, in the order of the file."""
 
     time_base: Fraction
-    """Seconds of one tick."""
+    """Seconds per tick."""
     pts: tuple[int, ...]
     """Presentation times in ticks, on the file's own clock."""
     durations: tuple[int, ...]
-    """In ticks; 0 where unknown."""
+    """Durations in ticks; 0 if unknown."""
 
 
 def read_container(path: Path) -> ContainerInfo:
-    """Read the headers of `path` with ffmpeg (which here has no ffprobe beside it).
+    """Read a file's headers with ffmpeg (imageio-ffmpeg does not include ffprobe).
 
     Raises:
-        SourceError: not there, not a video file, or without a moving picture.
+        SourceError: the file does not exist, is not a video, or has no video stream.
     """
     try:
-        there = path.is_file()
-    except OSError as error:  # a name that is too long
-        raise SourceError(f"{str(path)[:200]} cannot be looked for: {error.strerror}", "check the name") from error
-    if not there:
+        exists = path.is_file()
+    except OSError as error:  # for example, the name is too long
+        raise SourceError(f"{str(path)[:200]} cannot be accessed: {error.strerror}", "check the name") from error
+    if not exists:
         raise SourceError(f"there is no file {path}", "check the name")
-    # Exit status 1 is usual: no output was asked for.
+    # The exit status is 1, since no output is given.
     status, _, text = ffmpeg.run_and_capture([*INPUT_OPTIONS, "-i", ffmpeg.file_url(path)], seconds=_HEADER_SECONDS)
     if status < 0:
         raise SourceError(f"the header of {path} was not read in {_HEADER_SECONDS} s", "check the file")
-    opened = _INPUT.search(text)
-    if opened is None and "Format not on whitelist" in text:
-        raise SourceError(f"{path} is no video, but perhaps a play list or sound", "give the video file itself")
-    if opened is None:
-        raise SourceError(f"{path} is not a video or picture that can be read", "give a video or pictures")
-    return _parse(text, opened["format"], path)
+    header = _INPUT.search(text)
+    if header is None and "Format not on whitelist" in text:
+        raise SourceError(f"{path} is not a video; it may be a playlist or audio", "give the video file itself")
+    if header is None:
+        raise SourceError(f"{path} is not a video or image that can be read", "give a video or images")
+    return _parse(text, header["format"], path)
 
 
 def _parse(text: str, container: str, path: Path) -> ContainerInfo:
@@ -125,15 +124,16 @@ def _parse(text: str, container: str, path: Path) -> ContainerInfo:
     videos = [(index, rest) for index, kind, rest in streams if kind == "Video" and "(attached pic)" not in rest]
     sized = [(index, rest, size) for index, rest in videos if (size := _SIZE.search(rest))]
     if not sized:
-        raise SourceError(f"{path} has no video stream", "give a video or pictures")
+        raise SourceError(f"{path} has no video stream", "give a video or images")
     index, rest, size = sized[0]
     check_frame_pixels(str(path), int(size["width"]), int(size["height"]))
-    matrix, colour_range, pixel_format = _colour(rest)
+    fields = _fields(rest)
+    matrix, colour_range, pixel_format = _colour(fields[1] if len(fields) > 1 else "")
     times = _TIMES.search(text)
     return ContainerInfo(
         container=container,
         video_index=index,
-        video_codec=rest.split()[0].rstrip(","),
+        video_codec=fields[0].split()[0],
         pixel_format=pixel_format,
         width=int(size["width"]),
         height=int(size["height"]),
@@ -144,19 +144,22 @@ def _parse(text: str, container: str, path: Path) -> ContainerInfo:
         rates=_rates(rest),
         start_seconds=Fraction(times["start"]) if times and times["start"] else Fraction(0),
         duration_seconds=_duration(times["duration"]) if times else None,
-        audio=tuple(_audio(number, words) for number, kind, words in streams if kind == "Audio"),
+        audio=tuple(_audio(number, attributes) for number, kind, attributes in streams if kind == "Audio"),
     )
 
 
-def _colour(rest: str) -> tuple[str | None, str | None, str]:
-    """Matrix, range and pixel format from `h264 (High), yuv420p(tv, bt709/bt470bg/unknown, progressive), ...`."""
-    # The pixel format is the first item after the codec, whose own brackets may hold commas.
-    flat = re.sub(r"^\S+( \([^)]*\))*", "", rest).lstrip(", ")
-    name, _, bracket = flat.partition("(") if "(" in flat.split(",")[0] else (flat.split(",")[0], "", "")
-    words = [word.strip() for word in bracket.partition(")")[0].split(",")] if bracket else []
-    matrix = next((word.split("/")[0] for word in words if word.split("/")[0] in _MATRICES), None)
-    colour_range = next((word for word in words if word in ("tv", "pc")), None)
-    return matrix, colour_range, name.strip()
+def _fields(rest: str) -> list[str]:
+    """Split a stream's description at the commas outside of brackets."""
+    return re.split(r",\s*(?![^()]*\))", rest)
+
+
+def _colour(field: str) -> tuple[str | None, str | None, str]:
+    """Parse matrix, range and pixel format of `yuv420p(tv, bt709/bt470bg/unknown, progressive)`."""
+    pixel_format, _, bracket = field.partition("(")
+    attributes = [attribute.strip() for attribute in bracket.rstrip(")").split(",")]
+    matrix = next((name for name in (text.split("/")[0] for text in attributes) if name in _MATRICES), None)
+    colour_range = next((attribute for attribute in attributes if attribute in ("tv", "pc")), None)
+    return matrix, colour_range, pixel_format.strip()
 
 
 def _sample_aspect(rest: str) -> Fraction:
@@ -168,19 +171,15 @@ def _sample_aspect(rest: str) -> Fraction:
 
 
 def _rates(rest: str) -> tuple[Fraction, ...]:
-    found = {match["unit"]: match for match in _RATE.finditer(rest)}
-    values = (
-        Fraction(found[unit]["value"]) * (1000 if found[unit]["thousands"] else 1)
-        for unit in ("fps", "tbr")
-        if unit in found
-    )
-    return tuple(dict.fromkeys(value for value in values if value > 0))
+    rates = {
+        match["unit"]: Fraction(match["value"]) * (1000 if match["thousands"] else 1) for match in _RATE.finditer(rest)
+    }
+    return tuple(dict.fromkeys(rates[unit] for unit in ("fps", "tbr") if rates.get(unit)))
 
 
 def _audio(index: int, rest: str) -> AudioStream:
-    parts = [part.strip() for part in re.sub(r"^(\S+)( \([^)]*\))*", r"\1", rest).split(",")]
-    layout = parts[2] if len(parts) > 2 else ""
-    return AudioStream(index=index, codec=parts[0].split()[0], layout=layout)
+    fields = _fields(rest)
+    return AudioStream(index, codec=fields[0].split()[0], layout=fields[2].strip() if len(fields) > 2 else "")
 
 
 def _duration(text: str) -> Fraction | None:
@@ -191,17 +190,17 @@ def _duration(text: str) -> Fraction | None:
 
 
 def read_packet_times(path: Path, video_index: int) -> PacketTimes:
-    """Time stamps of all packets of one stream, as rational numbers of the file's own clock.
+    """Read the time stamps of all packets of one stream, in ticks of the file's clock.
 
-    Packets that are only there to decode others (before the start of an edit list) and packets without a time stamp
-    are left out.
+    Packets that only serve to decode others (before the start of an edit list) and packets without a time stamp are
+    left out.
 
     Raises:
         SourceError: the stream cannot be read.
     """
     args = ["-loglevel", "error", *INPUT_OPTIONS, "-copyts", "-i", ffmpeg.file_url(path)]
     args += ["-map", f"0:{video_index}", "-c", "copy", "-copyinkf", "-f", "framecrc", "pipe:1"]
-    max_bytes = MAX_FRAMES * _LONGEST_LINE_BYTES
+    max_bytes = MAX_FRAMES * _MAX_LINE_BYTES
     _, out, err = ffmpeg.run_and_capture(args, max_bytes=max_bytes)
     check_frame_count(str(path), MAX_FRAMES + 1 if len(out) == max_bytes else out.count(b"\n") - _HEADING_LINES)
     text = out.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""What files hold, in one number that changes with any byte of them."""
+"""Fingerprints of files, which change with every byte."""
 
 import hashlib
 from collections.abc import Iterable
@@ -6,23 +6,23 @@ from pathlib import Path
 
 from vidnst.errors import SourceError
 
-_BLOCK = 1 << 20
+_BLOCK_BYTES = 1 << 20
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
-    """SHA-256, in hexadecimal, of the files' lengths and bytes in order; their names do not count.
+    """Return the SHA-256 of the files' lengths and bytes in order, in hexadecimal; their names do not count.
 
     Raises:
         SourceError: a file cannot be read.
     """
-    whole = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in paths:
         try:
-            # Lengths keep apart what would run together: the same bytes, cut elsewhere, are other pictures.
-            whole.update(path.stat().st_size.to_bytes(8, "big"))
+            # With lengths, the same bytes split into different files give another fingerprint.
+            digest.update(path.stat().st_size.to_bytes(8, "big"))
             with path.open("rb") as file:
-                while block := file.read(_BLOCK):
-                    whole.update(block)
+                while block := file.read(_BLOCK_BYTES):
+                    digest.update(block)
         except OSError as error:
             raise SourceError(f"{path} cannot be read: {error.strerror or error}", "check the file") from error
-    return whole.hexdigest()
+    return digest.hexdigest()

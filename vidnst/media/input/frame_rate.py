@@ -1,35 +1,35 @@
-"""Frame rates from time stamps: whether frames come steadily, and at which exact rate."""
+"""Frame rates from time stamps: detection of a constant rate and its exact value."""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 COARSEST_TICK_SECONDS = Fraction(1, 500)
-"""Time stamps of a coarser clock (GIF: 1/100 s) are what is shown, not the rounding of a steady rate."""
+"""Time stamps of a coarser clock (GIF: 1/100 s) are taken as exact, not as those of a constant rate, rounded."""
 
 _NTSC = (12, 15, 24, 30, 48, 60, 90, 120, 240)
 _STANDARD = tuple(Fraction(n * 1000, 1001) for n in _NTSC) + tuple(Fraction(n) for n in range(1, 241))
 _ROUNDING = Fraction(6, 1000)
-"""Headers give rates with two decimals."""
+"""Headers give rates to two decimals."""
 
 
 def standard_rate(rounded: Fraction) -> Fraction:
-    """The customary rate that a header's two decimals mean: 29.97 is 30000/1001; others are themselves."""
+    """Return the standard rate that a header rounds to two decimals (29.97 is 30000/1001), or the value itself."""
     nearest = min(_STANDARD, key=lambda rate: abs(rate - rounded))
     return nearest if abs(nearest - rounded) <= _ROUNDING else rounded
 
 
-def steady_rate(
+def find_constant_rate(
     pts_seconds: Sequence[Fraction], *, tick_seconds: Fraction, hints: Iterable[Fraction] = ()
 ) -> Fraction | None:
-    """The rate r for which frame n appears n/r after the first, to within the rounding of the file's clock.
+    """Find the constant rate r at which frame n appears n/r after the first, up to the rounding of the file's clock.
 
     Args:
         pts_seconds: two or more time stamps, ascending.
-        tick_seconds: the clock's resolution; the rounding of two time stamps together is less than that.
-        hints: rates that the header suggests; they decide where several rates fit.
+        tick_seconds: resolution of the clock; the rounding errors of two time stamps differ by less.
+        hints: rates from the header, preferred if several rates fit.
 
     Returns:
-        None where frames stay for different times.
+        None if the rate varies.
     """
     span = pts_seconds[-1] - pts_seconds[0]
     if span <= 0:
@@ -44,10 +44,10 @@ def steady_rate(
 
 
 def _fits(pts_seconds: Sequence[Fraction], rate: Fraction, slack: Fraction) -> bool:
-    """Whether every time stamp is the steady one, or less than `slack` away from it."""
+    """Return whether every time stamp is exact, or less than `slack` off."""
     first, period = pts_seconds[0], 1 / rate
     for number, pts in enumerate(pts_seconds):
-        away = abs(pts - first - number * period)
-        if away and away >= slack:
+        error = abs(pts - first - number * period)
+        if error and error >= slack:
             return False
     return True

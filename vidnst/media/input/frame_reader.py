@@ -1,61 +1,57 @@
-"""Frames of a clip by index: decoded forward, upright, checked against their time stamps, resized on the way."""
+"""Reading frames of a clip by index: decoded forward, upright, checked against their time stamps, and resized."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from types import TracebackType
 from typing import Literal, Protocol, Self
 
 import cv2
 import numpy as np
 
-from vidnst.config.timecode import frame_range, parse_position
 from vidnst.errors import BadFrameError, SourceError
 from vidnst.frames import ClipInfo, Frame, Pixels, SourceKind
 from vidnst.media import images
 from vidnst.media.input.video_capture import VideoCapture
 
-__all__ = ["FrameReader", "fit_size", "frame_range", "parse_position"]
-
 _SEEK_FRAMES = 300
-"""Gaps shorter than this are decoded through: about as fast as a seek, which decodes from a key frame as well."""
+"""Shorter gaps are decoded: about as fast as a seek, which decodes from a key frame as well."""
 
 _TOLERANCE_SECONDS = 0.002
-"""Time stamps of millisecond clocks, rounded on both sides."""
+"""Tolerance for time stamps of millisecond clocks, rounded on both sides."""
 
 
-def fit_size(width: int, height: int, longest: int | None) -> tuple[int, int]:
-    """Width and height in pixels with the longest side at (or one below) `longest`, in the same proportions.
+def fit_size(width: int, height: int, longest_side: int | None) -> tuple[int, int]:
+    """Shrink a size to a longest side of at most `longest_side`, with even sides, as 4:2:0 video requires.
 
-    Never enlarges. A picture that is resized gets even sides, as 4:2:0 video wants them; one that is not keeps its own.
+    A size that is small enough is returned unchanged.
     """
-    if longest is None or longest >= max(width, height):
+    if longest_side is None or longest_side >= max(width, height):
         return width, height
-    long = max(2, longest // 2 * 2)
+    long = max(2, longest_side // 2 * 2)
     short = max(2, round(Fraction(min(width, height) * long, max(width, height)) / 2) * 2)
     return (long, short) if width >= height else (short, long)
 
 
-class _Source(Protocol):
+class _FrameSource(Protocol):
     def read(self, index: int) -> Pixels | None:
-        """Pixels of a frame, None where it does not decode; indices ascend."""
+        """Return the pixels of a frame, None if it does not decode; indices ascend."""
 
-    def last_before(self, index: int) -> Pixels | None:
-        """The nearest frame before `index` that decodes, after `read(index)` gave None."""
+    def nearest_before(self, index: int) -> Pixels | None:
+        """Return the nearest frame before `index` that decodes, after `read(index)` returned None."""
 
     def close(self) -> None:
-        """Free what is held."""
+        """Free all resources."""
 
 
 class FrameReader:
-    """Reads frames of a clip in ascending order; what lies between is skipped.
+    """Reads frames of a clip in ascending order, with gaps. Not thread-safe.
 
-    Nothing is opened before the first read. Not to be shared by threads.
+    Nothing is opened before the first read.
 
     Args:
-        start, end: frames that iteration gives, `start <= index < end`; none is the clip's end. `read` may go beyond.
-        size: width and height in pixels; none keeps the source's.
-        on_bad_frame: a frame that does not decode is an error, or is replaced by the one before.
+        start, end: frames of the iteration, `start <= index < end`; None is the clip's end. `read` may go beyond.
+        size: width and height in pixels; None keeps the source's size.
+        on_bad_frame: what to do if a frame does not decode: raise an error, or repeat the frame before.
         on_repeated: called with the index of each replaced frame.
     """
 
@@ -74,15 +70,15 @@ class FrameReader:
         self._size = None if size in (None, (clip.width, clip.height)) else size
         self._repeat = on_bad_frame == "repeat"
         self._on_repeated = on_repeated
-        self._source: _Source | None = None
+        self._source: _FrameSource | None = None
         self._last: Frame | None = None
 
     def read(self, index: int) -> Frame:
-        """Frame `index` of the clip, `(height, width, 3)` RGB; uint8, or uint16 where the clip has 16 bits.
+        """Read frame `index` of the clip, `(height, width, 3)` RGB; uint8, or uint16 if the clip has 16 bits.
 
         Raises:
             BadFrameError: it does not decode and the policy is `error`, or no frame before it decodes.
-            ValueError: `index` lies before the frame read last, or outside the clip.
+            ValueError: `index` is before the frame read last, or outside the clip.
         """
         if not 0 <= index < self._clip.frame_count:
             raise ValueError(f"frame {index} is outside the clip of {self._clip.frame_count}")
@@ -112,7 +108,7 @@ class FrameReader:
             pixels = self._last.pixels
         else:
             assert self._source is not None
-            before = self._source.last_before(index)
+            before = self._source.nearest_before(index)
             if before is None:
                 raise BadFrameError(f"{what}, and no frame before it", "start later, with --start")
             pixels = self._fit(before)
@@ -134,17 +130,15 @@ class FrameReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def _open(clip: ClipInfo) -> _Source:
-    return _Pictures(clip) if clip.kind is SourceKind.PICTURES else _Video(clip)
+def _open(clip: ClipInfo) -> _FrameSource:
+    return _ImageSource(clip) if clip.kind is SourceKind.PICTURES else _VideoSource(clip)
 
 
-class _Pictures:
+class _ImageSource:
     def __init__(self, clip: ClipInfo) -> None:
         self._clip = clip
 
@@ -155,7 +149,7 @@ class _Pictures:
             return None
         return pixels if pixels.shape[:2] == (self._clip.height, self._clip.width) else None
 
-    def last_before(self, index: int) -> Pixels | None:
+    def nearest_before(self, index: int) -> Pixels | None:
         earlier = (self.read(number) for number in range(index - 1, -1, -1))
         return next((pixels for pixels in earlier if pixels is not None), None)
 
@@ -163,8 +157,8 @@ class _Pictures:
         pass
 
 
-class _Video:
-    """A video of which the n-th frame that comes out of the decoder is the n-th that probing saw come out."""
+class _VideoSource:
+    """Reads a video by counting decoded frames: the n-th one is the n-th one that probing decoded."""
 
     def __init__(self, clip: ClipInfo) -> None:
         self._clip = clip
@@ -177,8 +171,8 @@ class _Video:
     def _open(self) -> None:
         self.close()
         self._capture = VideoCapture(self._clip.paths[0])
-        self._count = 0  # frames grabbed so far; the one at hand is self._good[self._count - 1]
-        self._shift: float | None = None  # from the decoder's clock to the clip's
+        self._count = 0  # frames grabbed so far; the current one is self._good[self._count - 1]
+        self._shift: float | None = None  # offset from the decoder's clock to the clip's
         self._timed = True
 
     def read(self, index: int) -> Pixels | None:
@@ -187,7 +181,7 @@ class _Video:
             return None
         return self._fetch(position)
 
-    def last_before(self, index: int) -> Pixels | None:
+    def nearest_before(self, index: int) -> Pixels | None:
         position = bisect_left(self._good, index) - 1
         if position < 0:
             return None
@@ -196,9 +190,9 @@ class _Video:
         return self._fetch(position)
 
     def _fetch(self, position: int) -> Pixels | None:
-        """Decode up to the good frame number `position`, which is not before the one at hand."""
+        """Decode up to good frame number `position`, which is not before the current one."""
         if position + 1 - self._count > _SEEK_FRAMES:
-            self._jump(position)
+            self._seek(position)
         while self._count <= position:
             if not self._grab():
                 return None
@@ -214,25 +208,25 @@ class _Video:
         if not self._capture.grab():
             return False
         self._count += 1
-        now = self._capture.seconds
+        seconds_now = self._capture.seconds
         expected = self._seconds[self._good[self._count - 1]]
         if self._shift is None:
-            self._shift = expected - now
+            self._shift = expected - seconds_now
             return True
-        if now <= before:  # raw H.264 and B-frames in AVI have no time stamps: all that can be done is to count
+        if seconds_now <= before:  # raw H.264 and B-frames in AVI have no time stamps: frames can only be counted
             self._timed = False
-        if self._timed and abs(now + self._shift - expected) > _TOLERANCE_SECONDS:
+        if self._timed and abs(seconds_now + self._shift - expected) > _TOLERANCE_SECONDS:
             raise BadFrameError(
-                f"{self._clip.source} decodes differently than when it was probed: where frame"
-                f" {self._good[self._count - 1]} should be ({expected:.3f} s) is one of {now + self._shift:.3f} s",
+                f"{self._clip.source} decodes differently than when it was probed: "
+                f"frame {self._good[self._count - 1]} of {expected:.3f} s is now at {seconds_now + self._shift:.3f} s",
                 "probe it again; do not change the source during a render",
             )
         return True
 
-    def _jump(self, position: int) -> None:
-        """Seek close before `position`, where the time stamps prove where that is; else stay, or begin again.
+    def _seek(self, position: int) -> None:
+        """Seek close before `position` if time stamps prove where the seek lands; else stay, or reopen the file.
 
-        OpenCV computes the place of a frame from the mean rate, so with a varying one it lands anywhere.
+        OpenCV computes positions from the mean rate, so that it lands anywhere if the rate varies.
         """
         assert self._capture is not None
         if self._clip.bad_frames or (self._shift is None and not self._grab()):
@@ -246,12 +240,12 @@ class _Video:
         self._open()
 
     def _find(self, seconds: float) -> int | None:
-        """The frame with this time stamp, if just one is near it."""
-        near = bisect_left(self._seconds, seconds - _TOLERANCE_SECONDS)
-        if near == len(self._seconds) or abs(self._seconds[near] - seconds) > _TOLERANCE_SECONDS:
+        """Return the frame with this time stamp, if exactly one is close to it."""
+        nearest = bisect_left(self._seconds, seconds - _TOLERANCE_SECONDS)
+        if nearest == len(self._seconds) or abs(self._seconds[nearest] - seconds) > _TOLERANCE_SECONDS:
             return None
-        after = self._seconds[near + 1] if near + 1 < len(self._seconds) else np.inf
-        return near if after - seconds > _TOLERANCE_SECONDS else None
+        after = self._seconds[nearest + 1] if nearest + 1 < len(self._seconds) else np.inf
+        return nearest if after - seconds > _TOLERANCE_SECONDS else None
 
     def close(self) -> None:
         if self._capture is not None:

@@ -1,4 +1,4 @@
-"""Masks of regions: read as grey maps of the render's size, feathered, and shared out so that they add up to one."""
+"""Region masks: read as grey images of the render's size, feathered, and normalised to sum to one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,50 +15,50 @@ from vidnst.media.input.frame_cache import FrameCache
 from vidnst.media.input.probe import probe
 
 MaskPixels: TypeAlias = NDArray[np.uint8]
-"""`(H, W)`: 255 is wholly inside, 0 outside."""
+"""`(H, W)`: 255 is inside, 0 outside."""
 
 _COMPRESSION_LEVELS = 8
-"""By so much video compression may miss black and white."""
+"""Levels by which video compression may miss black and white."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """Where a region's mask comes from."""
+    """The source of a region's mask."""
 
     region: str
     clip: ClipInfo
     first: int = 0
-    """The frame of the source that the mask's first picture is for."""
+    """Index of the source frame that the mask's first frame is for."""
 
     @property
     def moves(self) -> bool:
-        """Whether there is a picture for each frame."""
+        """True if there is a mask for each frame, and not one for all."""
         return self.clip.frame_count > 1
 
 
 def open_mask(region: str, path: str, source: ClipInfo, *, start: int, end: int, size: tuple[int, int]) -> Mask:
-    """See that a mask can be used.
+    """Probe a mask and check that it fits the source.
 
     Args:
-        region: its name, for messages.
-        path: a picture, a folder, a pattern or a video.
-        source: the clip that is rendered.
-        start, end: the range that is rendered.
-        size: width and height in pixels as rendered.
+        region: name of the region, for messages.
+        path: an image, a folder, a pattern or a video.
+        source: the clip to be rendered.
+        start, end: the range to be rendered.
+        size: width and height in pixels of the rendered frames.
 
     Raises:
-        ConfigError: it cannot be read, has another size than the source and the render, or neither one picture nor as
-            many as the source or the range has frames.
+        ConfigError: the mask cannot be read, its size is neither the source's nor the render's, or its frame count is
+            neither 1 nor that of the source or the range.
     """
-    what = f"the mask {path} of region {region}"
+    name = f"the mask {path} of region {region}"
     try:
         clip = probe(Path(path).expanduser())
     except SourceError as error:
-        raise ConfigError(f"{what} cannot be used: {error.what}", error.remedy) from error
-    found = (clip.width, clip.height)
-    if found not in ((source.width, source.height), size):
+        raise ConfigError(f"{name} cannot be used: {error.what}", error.remedy) from error
+    mask_size = (clip.width, clip.height)
+    if mask_size not in ((source.width, source.height), size):
         raise ConfigError(
-            f"{what} has {found[0]}x{found[1]} pixels, {source.source} {source.width}x{source.height}",
+            f"{name} has {mask_size[0]}x{mask_size[1]} pixels, {source.source} {source.width}x{source.height}",
             f"make it as large as the source, or as the render ({size[0]}x{size[1]})",
         )
     if clip.frame_count == 1 or clip.frame_count == source.frame_count:
@@ -66,16 +66,16 @@ def open_mask(region: str, path: str, source: ClipInfo, *, start: int, end: int,
     if clip.frame_count == end - start:
         return Mask(region, clip, first=start)
     raise ConfigError(
-        f"{what} has {clip.frame_count} frames, {source.source} has {source.frame_count} and the range {end - start}",
-        "give one picture, or one for each frame",
+        f"{name} has {clip.frame_count} frames, {source.source} has {source.frame_count} and the range {end - start}",
+        "give one image, or one for each frame",
     )
 
 
 class MaskReader:
-    """Reads a mask's pictures at the render's size, in the order in which frames are rendered.
+    """Reads a mask's frames at the render's size, in the order in which frames are rendered.
 
     Args:
-        mask: what `open_mask` gave.
+        mask: the result of `open_mask`.
         size: width and height in pixels.
     """
 
@@ -84,11 +84,7 @@ class MaskReader:
         self._frames = FrameCache(mask.clip, [Shot(0, mask.clip.frame_count)], size=size, frames=32)
 
     def __call__(self, frame: int) -> MaskPixels:
-        """The mask of a frame of the source; of a mask of one picture, that one.
-
-        Raises:
-            BadFrameError: it does not decode.
-        """
+        """Return the mask of a frame of the source; raises BadFrameError if it does not decode."""
         pixels = self._frames.get(0, frame - self._mask.first if self._mask.moves else 0)
         return mask_from_pixels(pixels, decoded=self._mask.clip.kind is SourceKind.VIDEO)
 
@@ -98,11 +94,11 @@ class MaskReader:
 
 
 def mask_from_pixels(pixels: Pixels, *, decoded: bool = False) -> MaskPixels:
-    """How much each pixel of a mask's picture lies inside: its brightness.
+    """Convert pixels to a mask: their brightness.
 
     Args:
         pixels: `(H, W, 3)` uint8 or uint16.
-        decoded: whether it comes from a video, the black and white of which are not quite so.
+        decoded: True for a frame of a video, whose black and white are only approximate.
     """
     grey = np.asarray(cv2.cvtColor(to_bits(pixels, 8), cv2.COLOR_RGB2GRAY), np.uint8)
     if not decoded:
@@ -112,40 +108,30 @@ def mask_from_pixels(pixels: Pixels, *, decoded: bool = False) -> MaskPixels:
 
 
 def feather_mask(mask: MaskPixels, feather: float) -> MaskPixels:
-    """A mask with a soft edge, half of it on either side.
-
-    Args:
-        mask: any.
-        feather: width of the transition from 0 to 255, as a share of the longest side.
-    """
-    reach = round(feather * max(mask.shape) / 2)
-    if reach < 1:
+    """Blur a mask's edge, half of it on either side; `feather` is its width as a share of the longest side."""
+    radius = round(feather * max(mask.shape) / 2)
+    if radius < 1:
         return mask
-    # Four standard deviations from end to end, and nothing beyond: far from an edge a mask stays what it was.
-    side = 2 * reach + 1
-    soft = cv2.GaussianBlur(mask, (side, side), max(0.5, reach / 2), borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(soft, np.uint8)
+    # The kernel is cut at two standard deviations, so that the mask stays unchanged away from its edges.
+    side = 2 * radius + 1
+    blurred = cv2.GaussianBlur(mask, (side, side), max(0.5, radius / 2), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(blurred, np.uint8)
 
 
 def normalise_masks(masks: Sequence[MaskPixels]) -> tuple[list[MaskPixels], MaskPixels]:
-    """Masks that together cover no pixel more than once, and what they leave.
-
-    Where they overlap to more than 255, each is divided by their sum.
+    """Scale overlapping masks so that they sum to at most 255, and return them with the rest to 255 everywhere.
 
     Args:
         masks: at least one, all of one shape.
-
-    Returns:
-        The masks, and the rest: with it they sum to 255 everywhere.
     """
     total = np.sum([mask.astype(np.uint32) for mask in masks], axis=0)
-    over = np.maximum(total, 255)
-    shared = [(mask.astype(np.uint32) * 255 // over).astype(np.uint8) for mask in masks]
-    left = 255 - np.sum([mask.astype(np.uint32) for mask in shared], axis=0)
-    # Whole parts of a division leave a level or two over, which belong to nobody else.
-    crumbs = (total >= 255) & (left > 0)
-    for mask in shared:
-        give = crumbs & (mask == np.maximum.reduce(shared)) & (left > 0)
-        mask[give] += left[give].astype(np.uint8)
-        left = np.where(give, 0, left)
-    return shared, left.astype(np.uint8)
+    divisor = np.maximum(total, 255)
+    scaled = [(mask.astype(np.uint32) * 255 // divisor).astype(np.uint8) for mask in masks]
+    left = 255 - np.sum([mask.astype(np.uint32) for mask in scaled], axis=0)
+    # Integer division leaves a level or two over, which must not go to the rest.
+    remainder = (total >= 255) & (left > 0)
+    for mask in scaled:
+        gains = remainder & (mask == np.maximum.reduce(scaled)) & (left > 0)
+        mask[gains] += left[gains].astype(np.uint8)
+        left = np.where(gains, 0, left)
+    return scaled, left.astype(np.uint8)

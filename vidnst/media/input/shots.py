@@ -1,4 +1,4 @@
-"""Where the cuts are: PySceneDetect's detectors on small versions of the frames."""
+"""Shot detection by PySceneDetect's detectors on downscaled frames."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 
 from vidnst.errors import RangeError
 from vidnst.frames import ClipInfo, Pixels, Shot, SourceKind, to_bits
@@ -18,22 +19,22 @@ from vidnst.parallel import ordered_results, thread_count
 
 CutDetection: TypeAlias = Literal["auto", "none", "content", "adaptive"] | tuple[int, ...]
 
-_LONGEST_SIDE = 256
-"""Pixels: cuts are as plain on a small picture, and noise is gone."""
+_LONGEST_SIDE_PX = 256
+"""Size in pixels of the analysed frames: cuts are as clear there, and noise is gone."""
 
-_STRETCH_FRAMES = 200
-"""That one decoder looks at: what it passes over before, it need not convert, which takes longer than decoding."""
+_SEGMENT_FRAMES = 200
+"""Frames per decoder: it skips earlier frames without converting them, which takes longer than decoding."""
 
-_MOST_DECODERS = 4
-"""At once; each has threads and reference frames of its own."""
+_MAX_DECODERS = 4
+"""Most parallel decoders; each has threads and reference frames of its own."""
 
 _PIXEL_BYTES = 32
-"""Memory that a decoder takes for each pixel of a frame, about."""
-_ROOM_BYTES = 1 << 29
-"""For all of them."""
+"""Approximate memory of a decoder per pixel of a frame."""
+_MEMORY_BYTES = 1 << 29
+"""Most memory of all decoders."""
 
-_SHORTEST_SHOT = 5
-"""Frames: what is shorter (flashes) stays with the shot around it."""
+_MIN_SHOT_FRAMES = 5
+"""Least frames of a shot; what is shorter (flashes) is merged into the shot around it."""
 
 
 def find_shots(
@@ -44,29 +45,29 @@ def find_shots(
     method: CutDetection = "auto",
     on_progress: Callable[[int], None] | None = None,
 ) -> list[Shot]:
-    """The shots of frames `start <= index < end`, which together cover exactly these.
+    """Split the frames `start <= index < end` into shots.
 
     Args:
-        method: `content` cuts where neighbouring frames differ much, `adaptive` where they differ much more than the
-            frames around them do (so that fast movement is no cut); `none` is one shot; numbers are the first frames
-            of new shots, of which those inside the range count; `auto` is adaptive for video, none for pictures.
-        on_progress: called now and then with the number of frames looked at.
+        method: `content` cuts where successive frames differ much, `adaptive` where they differ much more than the
+            frames around them (so that fast motion is no cut); `none` is one shot; numbers are the first frames of new
+            shots, of which those inside the range count; `auto` is `adaptive` for videos, `none` for images.
+        on_progress: called regularly with the number of analysed frames.
 
     Raises:
         RangeError: a given cut is outside the clip.
-        BadFrameError: the very first frame does not decode (others are passed over here).
+        BadFrameError: the first frame does not decode (other bad frames are ignored here).
     """
     if isinstance(method, tuple):
-        cuts = _given(method, clip)
+        cuts = _check_cuts(method, clip)
     else:
         if method == "auto":
             method = "adaptive" if clip.kind is SourceKind.VIDEO else "none"
-        cuts = _detected(clip, start, end, method, on_progress)
+        cuts = _detect_cuts(clip, start, end, method, on_progress)
     edges = [start, *sorted({cut for cut in cuts if start < cut < end}), end]
     return [Shot(first, stop) for first, stop in pairwise(edges)]
 
 
-def _given(cuts: tuple[int, ...], clip: ClipInfo) -> list[int]:
+def _check_cuts(cuts: tuple[int, ...], clip: ClipInfo) -> list[int]:
     for cut in cuts:
         if not 0 <= cut < clip.frame_count:
             raise RangeError(
@@ -75,37 +76,35 @@ def _given(cuts: tuple[int, ...], clip: ClipInfo) -> list[int]:
     return list(cuts)
 
 
-def _detected(
+def _detect_cuts(
     clip: ClipInfo, start: int, end: int, method: str, on_progress: Callable[[int], None] | None
 ) -> list[int]:
-    if method == "none" or end - start < 2 * _SHORTEST_SHOT:
+    if method == "none" or end - start < 2 * _MIN_SHOT_FRAMES:
         return []
-    from scenedetect import FrameTimecode
-
     detector = _detector(method)
     cuts: list[int] = []
-    for index, picture in enumerate(_decode_small(clip, start, end), start):
-        # Counted at a steady rate: the detectors only compare and subtract frame numbers.
-        cuts += [cut.frame_num for cut in detector.process_frame(FrameTimecode(index, fps=clip.rate), picture)]
+    for index, image in enumerate(_decode_small(clip, start, end), start):
+        # A constant rate suffices: the detectors only compare and subtract frame numbers.
+        cuts += [cut.frame_num for cut in detector.process_frame(FrameTimecode(index, fps=clip.rate), image)]
         if on_progress and (index - start) % 50 == 49:
             on_progress(index - start + 1)
     return cuts
 
 
 def _decode_small(clip: ClipInfo, start: int, end: int) -> Iterator[NDArray[np.uint8]]:
-    """The frames of a range, small and in BGR order; stretches of it are decoded side by side."""
-    size = fit_size(clip.width, clip.height, _LONGEST_SIDE)
+    """Yield the frames of a range, downscaled, in BGR order; segments of it are decoded in parallel."""
+    size = fit_size(clip.width, clip.height, _LONGEST_SIDE_PX)
 
-    def stretch(first: int) -> list[NDArray[np.uint8]]:
-        stop = min(first + _STRETCH_FRAMES, end)
+    def segment(first: int) -> list[NDArray[np.uint8]]:
+        stop = min(first + _SEGMENT_FRAMES, end)
         with FrameReader(clip, start=first, end=stop, size=size, on_bad_frame="repeat") as reader:
             return [_bgr(frame.pixels) for frame in reader]
 
-    pieces = (partial(stretch, first) for first in range(start, end, _STRETCH_FRAMES))
-    threads = min(_MOST_DECODERS, thread_count(clip.width * clip.height * _PIXEL_BYTES, _ROOM_BYTES))
-    with ThreadPoolExecutor(threads) as pool, closing(ordered_results(pieces, pool, ahead=threads)) as found:
-        for pictures in found:
-            yield from pictures
+    tasks = (partial(segment, first) for first in range(start, end, _SEGMENT_FRAMES))
+    threads = min(_MAX_DECODERS, thread_count(clip.width * clip.height * _PIXEL_BYTES, _MEMORY_BYTES))
+    with ThreadPoolExecutor(threads) as pool, closing(ordered_results(tasks, pool, ahead=threads)) as segments:
+        for frames in segments:
+            yield from frames
 
 
 def _bgr(pixels: Pixels) -> NDArray[np.uint8]:
@@ -113,7 +112,5 @@ def _bgr(pixels: Pixels) -> NDArray[np.uint8]:
 
 
 def _detector(method: str) -> Any:
-    from scenedetect import AdaptiveDetector, ContentDetector
-
     kind = AdaptiveDetector if method == "adaptive" else ContentDetector
-    return kind(min_scene_len=_SHORTEST_SHOT)
+    return kind(min_scene_len=_MIN_SHOT_FRAMES)

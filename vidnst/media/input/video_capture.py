@@ -1,9 +1,8 @@
-"""OpenCV's video decoder behind one door: opened upright, quiet, and patient with damaged packets."""
+"""OpenCV's video decoder: upright, quiet, and tolerant of damaged packets."""
 
 import os
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import cv2
@@ -12,21 +11,21 @@ from numpy.typing import NDArray
 
 from vidnst.errors import SourceError
 
-# The decoders under OpenCV write what they think of damaged files to standard error; -8 is AV_LOG_QUIET.
+# OpenCV's decoders would report damaged files on standard error; -8 is AV_LOG_QUIET.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-# What a stranger's file refers to is looked for in files only; `read_container` has refused lists of files before.
+# References in an untrusted file may only lead to files; `read_container` has refused playlists before.
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")
 
-_PATIENCE = 300
-"""Grabs that may fail in a row before the end is believed: OpenCV gives up once for each packet that does not decode,
-and a damaged group of pictures has some 250 of them."""
+_MAX_FAILED_GRABS = 300
+"""Failing grabs in a row that mean the end of the file: OpenCV fails once for each packet that does not decode, and a
+damaged group of pictures has some 250 of them."""
 
 
 class VideoCapture:
-    """A video file, decoded forward frame by frame.
+    """Decodes a video file frame by frame.
 
     Raises:
-        SourceError: the file does not open.
+        SourceError: the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,11 +37,11 @@ class VideoCapture:
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
 
     def grab(self) -> bool:
-        """Decode the next frame that does decode; false at the end."""
-        return any(self._capture.grab() for _ in range(_PATIENCE))
+        """Advance to the next frame that decodes; False at the end."""
+        return any(self._capture.grab() for _ in range(_MAX_FAILED_GRABS))
 
     def retrieve(self) -> NDArray[np.uint8] | None:
-        """The grabbed frame as `(H, W, 3)` uint8 RGB, upright; None where it cannot be had."""
+        """Return the grabbed frame as `(H, W, 3)` uint8 RGB, upright; None if it cannot be decoded."""
         done, pixels = self._capture.retrieve()
         if not done or pixels is None or pixels.ndim != 3 or pixels.dtype != np.uint8:
             return None
@@ -54,11 +53,11 @@ class VideoCapture:
         return float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
 
     def ticks(self, tick_seconds: Fraction) -> int:
-        """`seconds` in whole ticks of the file's clock; exact, for a double holds every tick of a file."""
+        """Return `seconds` in ticks of the file's clock; exact, since a double represents every tick of a file."""
         return round(self.seconds / float(tick_seconds))
 
     def seek(self, frame: int) -> bool:
-        """Jump to somewhere near `frame`; look at `seconds` after the next grab to see where."""
+        """Seek to near `frame`; `seconds` tells where after the next grab."""
         return bool(self._capture.set(cv2.CAP_PROP_POS_FRAMES, frame))
 
     def close(self) -> None:
@@ -68,7 +67,5 @@ class VideoCapture:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

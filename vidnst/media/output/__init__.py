@@ -1,1 +1,1 @@
-"""Outputs: encoded, checked, with their sound."""
+"""Output: frames are encoded with the source's audio, and verified."""

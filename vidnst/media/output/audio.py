@@ -1,4 +1,4 @@
-"""Sound on its way from the source to the output: copied where the container takes it, re-encoded where not."""
+"""Audio of the output: copied from the source if the container supports it, else re-encoded."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ _COPIED: dict[str, frozenset[str]] = {
     ".mkv": frozenset(_MKV | {"pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le"}),
     ".webm": frozenset({"opus", "vorbis"}),
 }
-"""Codecs that each container takes and that players find in it. (ffmpeg also puts PCM into mp4; few players look.)"""
+"""Codecs that each container supports and players expect. ffmpeg also writes PCM to mp4, but few players read it."""
 
 _ENCODERS = {".mp4": "aac", ".m4v": "aac", ".mov": "pcm_s24le", ".mkv": "flac", ".webm": "libopus"}
 _KILOBITS_PER_CHANNEL = {"aac": 96, "libopus": 80}
@@ -25,17 +25,17 @@ _CHANNELS = {"mono": 1, "stereo": 2, "2.1": 3, "3.0": 3, "quad": 4, "4.0": 4, "5
 
 
 def encoder_for(suffix: str, stream: AudioStream) -> str:
-    """`copy`, or the encoder that a container needs for this stream."""
+    """Return `copy`, or the encoder that a container needs for this stream."""
     return "copy" if stream.codec in _COPIED[suffix] else _ENCODERS[suffix]
 
 
 def keeps_audio(target: OutputFormat, settings: OutputConfig) -> bool:
-    """Whether the source's sound goes into this output."""
+    """Return whether the output contains the source's audio."""
     return settings.audio == "keep" and target.kind is OutputKind.VIDEO and target.suffix in _COPIED
 
 
 def output_options(suffix: str, streams: Sequence[AudioStream]) -> list[str]:
-    """ffmpeg's output options for the streams in this order."""
+    """Return ffmpeg's output options for the streams, in this order."""
     options: list[str] = []
     for number, stream in enumerate(streams):
         encoder = encoder_for(suffix, stream)
@@ -44,7 +44,7 @@ def output_options(suffix: str, streams: Sequence[AudioStream]) -> list[str]:
             channels = min(8, _channels(stream.layout))
             bitrate = max(128, _KILOBITS_PER_CHANNEL[encoder] * channels)
             options += [f"-b:a:{number}", f"{min(bitrate, 510)}k"]
-            # Opus refuses 5.1(side) and other layouts than these (ffmpeg ticket 5718).
+            # Opus supports only these layouts, not 5.1(side) (ffmpeg ticket 5718).
             options += [f"-filter:a:{number}", "aformat=channel_layouts=7.1|5.1|quad|stereo|mono"]
     return options
 

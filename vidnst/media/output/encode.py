@@ -1,4 +1,4 @@
-"""Finished frames become the output: encoded with the source's times, colours, sound and metadata, then checked."""
+"""Encoding of finished frames with the source's time stamps, colours, audio and metadata, and verification."""
 
 import math
 import os
@@ -16,23 +16,21 @@ from vidnst.media import ffmpeg, images
 from vidnst.media.input.container import INPUT_OPTIONS, AudioStream, ContainerInfo, read_container
 from vidnst.media.output import audio, png_stream
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
-from vidnst.media.output.preflight import check_output, check_replaceable
-from vidnst.media.output.verify import planned_times, verify_output
-
-__all__ = ["check_output", "colour_matrix", "encode", "encode_part"]
+from vidnst.media.output.preflight import check_replaceable
+from vidnst.media.output.verify import verify_output
 
 FrameProgress = Callable[[int], None]
-Asked = Callable[[], bool]
+Cancelled = Callable[[], bool]
 
 _HIGH_DEFINITION_LINES = 576
-_KEPT_MATRICES = frozenset({"bt709", "smpte170m", "bt470bg"})
+_SDR_MATRICES = frozenset({"bt709", "smpte170m", "bt470bg"})
 _SCALER = "accurate_rnd+full_chroma_int+full_chroma_inp"
 _CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
-_HAIR = Fraction(1, 1000)
-"""Of a frame: what ffmpeg's decimals may be off."""
-_HELD_BACK_FRAMES = 256
-"""More than any encoder keeps before it gives the first."""
-_USUAL_PATIENCE = 10_000_000
+_EPSILON = Fraction(1, 1000)
+"""Share of a frame that the decimals given to ffmpeg may be off."""
+_MAX_BUFFERED_FRAMES = 256
+"""More frames than any encoder buffers before its first packet."""
+_DEFAULT_INTERLEAVE_MICROSECONDS = 10_000_000
 
 
 def encode(
@@ -44,29 +42,27 @@ def encode(
     end: int,
     settings: OutputConfig,
     on_progress: FrameProgress | None = None,
-    cancelled: Asked | None = None,
+    cancelled: Cancelled | None = None,
 ) -> None:
-    """Pack finished frames, look at the result again, and only then give it its name, replacing what had it.
+    """Encode finished frames, verify the result, and replace `output` atomically.
 
     Args:
-        frames: one PNG, 8 or 16 bit RGB, for each frame `start <= index < end` of the source.
-        on_progress: called with the number of frames encoded so far.
-        cancelled: asked now and then; true stops.
+        frames: one PNG, 8- or 16-bit RGB, for each frame `start <= index < end` of the source.
+        on_progress: called with the number of encoded frames.
+        cancelled: polled regularly; True stops.
 
     Raises:
         OutputError: a frame is missing or of another size, or the result is not as planned.
         EncoderError, DiskFullError: ffmpeg failed.
-        ConfigError: settings that do not go with the codec.
-        CancelledError: `cancelled` said so.
-
-    Whatever is raised, nothing is left behind but the frames.
+        ConfigError: the codec does not support the settings.
+        CancelledError: `cancelled` returned True.
     """
     if len(frames) != end - start or not frames:
         raise ValueError(f"{len(frames)} frames for {start}..{end}")
     first = images.read_image_header(frames[0])
     size = (first.width, first.height)
     target = choose_format(output, settings, frames=len(frames), width=size[0], height=size[1])
-    if target.kind is OutputKind.PICTURE:
+    if target.kind is OutputKind.IMAGE:
         images.write_image(output, images.read_image(frames[0]))
     elif target.kind is OutputKind.FOLDER:
         _write_folder(frames, output, start, on_progress, cancelled)
@@ -74,16 +70,7 @@ def encode(
         part = part_path(output)
         try:
             with translate_os_errors(output.parent):
-                encode_part(
-                    frames,
-                    part,
-                    clip=clip,
-                    start=start,
-                    end=end,
-                    settings=settings,
-                    on_progress=on_progress,
-                    cancelled=cancelled,
-                )
+                _FfmpegEncode(frames, part, target, settings, clip, start, end, size).run(on_progress, cancelled)
                 part.replace(output)
         finally:
             part.unlink(missing_ok=True)
@@ -98,26 +85,25 @@ def encode_part(
     end: int,
     settings: OutputConfig,
     on_progress: FrameProgress | None = None,
-    cancelled: Asked | None = None,
+    cancelled: Cancelled | None = None,
 ) -> None:
-    """What `encode` does for a video or an animation before the result gets its name.
+    """Encode a video or an animation and verify it, but leave the renaming to the caller.
 
     Args:
-        frames: as for `encode`. They are asked for by several threads, and may let these wait for frames that are still
-            to come; where an error of theirs ends the wait, it is raised here.
-        part: gets the result; it ends like the output. What lies there is removed first, since a process that was
-            killed may leave an ffmpeg that still writes into it. Whatever is raised, it is for the caller to remove.
-        clip, start, end, settings, on_progress, cancelled: as for `encode`, and so are the errors.
+        frames: see `encode`. Several threads request them, and may block until a frame is written; an error that a
+            request raises is raised here.
+        part: temporary name of the result, with the output's suffix. An existing file is removed first, since the
+            ffmpeg of a killed process may still write into it. The caller must remove it after an error.
+        clip, start, end, settings, on_progress, cancelled: see `encode`, also for the errors.
     """
     first = images.read_image_header(frames[0])
     size = (first.width, first.height)
     target = choose_format(part, settings, frames=len(frames), width=size[0], height=size[1])
-    part.unlink(missing_ok=True)
-    _Job(frames, part, target, settings, clip, start, end, size).run(on_progress, cancelled)
+    _FfmpegEncode(frames, part, target, settings, clip, start, end, size).run(on_progress, cancelled)
 
 
 def _write_folder(
-    frames: Sequence[Path], output: Path, start: int, on_progress: FrameProgress | None, cancelled: Asked | None
+    frames: Sequence[Path], output: Path, start: int, on_progress: FrameProgress | None, cancelled: Cancelled | None
 ) -> None:
     part = part_path(output)
     try:
@@ -139,8 +125,8 @@ def _write_folder(
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """One encode by ffmpeg."""
+class _FfmpegEncode:
+    """One encoding by ffmpeg."""
 
     frames: Sequence[Path]
     part: Path
@@ -151,38 +137,35 @@ class _Job:
     end: int
     size: tuple[int, int]
 
-    def run(self, on_progress: FrameProgress | None, cancelled: Asked | None) -> None:
+    @property
+    def times(self) -> tuple[tuple[Fraction, ...], Fraction]:
+        """Time stamps of the frames, and the duration of the last one."""
+        return self.clip.pts_seconds[self.start : self.end], self.clip.frame_duration_seconds(self.end - 1)
+
+    def run(self, on_progress: FrameProgress | None, cancelled: Cancelled | None) -> None:
+        self.part.unlink(missing_ok=True)
         source = read_container(self.clip.paths[0]) if self.clip.kind is SourceKind.VIDEO else None
         streams = source.audio if source and audio.keeps_audio(self.target, self.settings) else ()
         palette = self.part.with_name(f"{self.part.stem}.palette.png") if self.target.codec == "gif" else None
         try:
             if palette:
-                args = [*self._picture_input(), "-vf", "palettegen", "-frames:v", "1"]
+                args = [*self._frame_input(), "-vf", "palettegen", "-frames:v", "1"]
                 args += ["-update", "1", "-y", ffmpeg.file_url(palette)]
-                ffmpeg.run(args, feed=self._feed(), cancelled=cancelled)
+                ffmpeg.run(args, feed=self._input_stream(), cancelled=cancelled)
             args = self._arguments(source, streams, palette)
-            ffmpeg.run(args, feed=self._feed(), on_progress=on_progress, cancelled=cancelled)
+            ffmpeg.run(args, feed=self._input_stream(), on_progress=on_progress, cancelled=cancelled)
         finally:
             if palette:
                 palette.unlink(missing_ok=True)
         with self.part.open("rb") as file:
             os.fsync(file.fileno())
-        pts, last = planned_times(self.clip, self.start, self.end)
-        size, sounds = self.size, len(streams)
-        verify_output(
-            self.part, pts_seconds=pts, last_duration_seconds=last, size=size, sound=sounds, cancelled=cancelled
-        )
+        verify_output(self.part, *self.times, size=self.size, audio_streams=len(streams), cancelled=cancelled)
 
-    def _feed(self) -> Iterator[bytes]:
-        if not self.clip.variable_rate:
-            return self._pictures()
-        pts, last = planned_times(self.clip, self.start, self.end)
-        return png_stream.to_matroska(self._pictures(), self.size, pts_seconds=pts, last_duration_seconds=last)
+    def _input_stream(self) -> Iterator[bytes]:
+        frames = png_stream.read_png_frames(self.frames, self.size, to_8_bits=not self.target.high_bit_depth)
+        return png_stream.to_matroska(frames, self.size, *self.times) if self.clip.variable_rate else frames
 
-    def _pictures(self) -> Iterator[bytes]:
-        return png_stream.read_png_frames(self.frames, self.size, shallow=not self.target.high_bit_depth)
-
-    def _picture_input(self) -> list[str]:
+    def _frame_input(self) -> list[str]:
         if self.clip.variable_rate:
             return [*ffmpeg.PROTOCOL_OPTIONS, "-f", "matroska", "-i", "pipe:0"]
         rate = f"{self.clip.rate.numerator}/{self.clip.rate.denominator}"
@@ -191,109 +174,88 @@ class _Job:
     def _arguments(
         self, source: ContainerInfo | None, streams: Sequence[AudioStream], palette: Path | None
     ) -> list[str]:
-        pictures_late, sound_late = self._offset(source, streams)
-        args = [*self.target.device_options, "-itsoffset", _seconds(pictures_late), *self._picture_input()]
+        video_delay, audio_delay = self._delays(source, streams)
+        args = [*self.target.device_options, "-itsoffset", _seconds(video_delay), *self._frame_input()]
         if source is not None and self.target.kind is OutputKind.VIDEO:
-            args += [
-                *self._span(source),
-                "-itsoffset",
-                _seconds(sound_late),
-                *INPUT_OPTIONS,
-                "-i",
-                ffmpeg.file_url(self.clip.paths[0]),
-            ]
-            args += ["-map", "0:v:0"]
-            for stream in streams:
-                args += ["-map", f"1:{stream.index}"]
+            args += [*self._range_options(source), "-itsoffset", _seconds(audio_delay)]
+            args += [*INPUT_OPTIONS, "-i", ffmpeg.file_url(self.clip.paths[0]), "-map", "0:v:0"]
+            args += [word for stream in streams for word in ("-map", f"1:{stream.index}")]
             args += ["-map_metadata", "1", "-map_chapters", "1"]
             args += [word for tag in _CONTAINER_TAGS for word in ("-metadata", f"{tag}=")]
         if palette:
-            args += [
-                *ffmpeg.PROTOCOL_OPTIONS,
-                "-f",
-                "png_pipe",
-                "-i",
-                ffmpeg.file_url(palette),
-                "-lavfi",
-                "[0:v][1:v]paletteuse",
-            ]
+            args += [*ffmpeg.PROTOCOL_OPTIONS, "-f", "png_pipe", "-i", ffmpeg.file_url(palette)]
+            args += ["-lavfi", "[0:v][1:v]paletteuse"]
         else:
             args += ["-vf", ",".join(self._filters(source))]
-        args += ["-c:v", self.target.encoder, *self.target.options, *self._timing(pictures_late)]
+        args += ["-c:v", self.target.encoder, *self.target.options, *self._timing_options(video_delay)]
         if streams:
             args += audio.output_options(self.target.suffix, streams)
-            args += ["-max_interleave_delta", str(self._patience())]
+            args += ["-max_interleave_delta", str(self._max_interleave_microseconds())]
             if self.start:
-                args += ["-copypriorss", "0"]  # copying would begin at the source's key frame before the range
+                args += ["-copypriorss", "0"]  # copying would start at the source's key frame before the range
         return [*args, "-y", ffmpeg.file_url(self.part)]
 
-    def _patience(self) -> int:
-        """Microseconds by which sound may be ahead of the pictures until the container takes it as it comes.
+    def _max_interleave_microseconds(self) -> int:
+        """Return the microseconds by which audio may precede video before the muxer writes it out of order.
 
-        ffmpeg's own ten seconds are fewer than an encoder may hold back where frames stay long; where pictures come
-        slowly, too, the order of the packets was then a matter of chance.
+        ffmpeg's default of ten seconds is less than an encoder may buffer if frames last long; the order of packets
+        would then depend on chance.
         """
         pts = self.clip.pts_seconds[self.start : self.end]
-        held_back = max(later - at for at, later in zip(pts, pts[_HELD_BACK_FRAMES:] or pts[-1:], strict=False))
-        return max(_USUAL_PATIENCE, math.ceil(held_back * 1_000_000))
+        buffered = max(later - at for at, later in zip(pts, pts[_MAX_BUFFERED_FRAMES:] or pts[-1:], strict=False))
+        return max(_DEFAULT_INTERLEAVE_MICROSECONDS, math.ceil(buffered * 1_000_000))
 
-    def _offset(self, source: ContainerInfo | None, streams: Sequence[AudioStream]) -> tuple[Fraction, Fraction]:
-        """How much later the pictures, and how much later the sound, start than each by itself would.
+    def _delays(self, source: ContainerInfo | None, streams: Sequence[AudioStream]) -> tuple[Fraction, Fraction]:
+        """Return the delays of video and audio that preserve audio before the first frame of the source.
 
-        With sound before the first frame in the source, so it is here. The pictures start on a multiple of their own
-        frame time, for that is the clock of their encoder; the sound makes up for it.
+        Video starts at a multiple of its frame duration, which is the clock of its encoder; the audio is delayed by the
+        difference.
         """
         if source is None or not streams or self.start:
             return Fraction(0), Fraction(0)
-        late = max(Fraction(0), self.clip.pts_seconds[0] - source.start_seconds)
+        delay = max(Fraction(0), self.clip.pts_seconds[0] - source.start_seconds)
         if self.clip.variable_rate:
-            return late, Fraction(0)
-        pictures_at = Fraction(math.ceil(late * self.clip.rate - _HAIR)) / self.clip.rate
-        return pictures_at, max(Fraction(0), pictures_at - late)
+            return delay, Fraction(0)
+        video_start = Fraction(math.ceil(delay * self.clip.rate - _EPSILON)) / self.clip.rate
+        return video_start, max(Fraction(0), video_start - delay)
 
-    def _span(self, source: ContainerInfo) -> list[str]:
-        """Input options for the source's sound and chapters: all of it, or just as long as the range."""
-        words: list[str] = []
-        begin = self.clip.pts_seconds[self.start] - source.start_seconds if self.start else Fraction(0)
-        if self.start:
-            words += ["-ss", _seconds(begin)]
+    def _range_options(self, source: ContainerInfo) -> list[str]:
+        """Return input options that cut the source's audio and chapters to the range."""
+        range_start = self.clip.pts_seconds[self.start] - source.start_seconds if self.start else Fraction(0)
+        options = ["-ss", _seconds(range_start)] if self.start else []
         if self.end < self.clip.frame_count:
-            until = self.clip.pts_seconds[self.end] - source.start_seconds
-            words += ["-t", _seconds(until - begin)]
-        return words
+            options += ["-t", _seconds(self.clip.pts_seconds[self.end] - source.start_seconds - range_start)]
+        return options
 
     def _filters(self, source: ContainerInfo | None) -> list[str]:
-        filters: list[str] = []
+        filters = [f"format={self.target.pixel_format}"]
         if self.target.yuv:
-            matrix = colour_matrix(self.clip, self.size[1])
-            # Untagged, players take HD for BT.709 while ffmpeg converts with BT.601; `-colorspace` alone leaves
+            matrix = _colour_matrix(self.clip, self.size[1])
+            # Players assume BT.709 for untagged HD while ffmpeg converts with BT.601; `-colorspace` alone leaves
             # primaries and transfer unknown.
-            filters += [f"scale=out_color_matrix={matrix}:out_range=tv:flags={_SCALER}"]
-            filters += [f"format={self.target.pixel_format}"]
+            filters = [f"scale=out_color_matrix={matrix}:out_range=tv:flags={_SCALER}", *filters]
             transfer = "bt709" if matrix == "bt709" else "smpte170m"
             filters += [f"setparams=colorspace={matrix}:color_primaries={matrix}:color_trc={transfer}:range=tv"]
-        else:
-            filters += [f"format={self.target.pixel_format}"]
         if source is not None and source.sample_aspect != 1:
             aspect = 1 / source.sample_aspect if source.rotation_degrees % 180 else source.sample_aspect
             filters += [f"setsar={aspect.numerator}/{aspect.denominator}"]
         return [*filters, *self.target.device_filters]
 
-    def _timing(self, late: Fraction) -> list[str]:
-        """Options that keep each frame's own time stamp and duration."""
+    def _timing_options(self, delay: Fraction) -> list[str]:
+        """Return options that keep each frame's time stamp and duration."""
         if not self.clip.variable_rate:
             return ["-fps_mode", "passthrough"]
-        pts, last = planned_times(self.clip, self.start, self.end)
+        pts, last = self.times
         options = ["-fps_mode", "passthrough", "-enc_time_base", "demux"]
         if self.target.suffix in (".mp4", ".m4v", ".mov"):
             options += ["-video_track_timescale", "90000"]
-            # In these containers the packet that is stored last says how long the last frame stays, and with
-            # B-frames that packet is another frame's; a key frame at the end puts the last frame last.
-            at = pts[-1] - pts[0] + late - Fraction(1, 2000)
+            # In these containers the packet that is stored last determines the duration of the last frame, and with
+            # B-frames that packet is another frame's; a key frame at the end stores the last frame last.
+            at = pts[-1] - pts[0] + delay - Fraction(1, 2000)
             options += ["-force_key_frames", _seconds(max(Fraction(0), at))]
-            if self.target.encoder == "libx265":  # its key frames let frames before them come after them
+            if self.target.encoder == "libx265":  # otherwise frames before a key frame may be stored after it
                 options += ["-forced-idr", "1"]
-        if self.target.codec == "av1":  # SVT-AV1 gives each packet the length of a frame at the mean rate
+        if self.target.codec == "av1":  # SVT-AV1 gives all packets the mean duration
             ticks = round(last * png_stream.TICKS_PER_SECOND)
             options += ["-bsf:v", f"setts=duration=if(eq(N\\,{len(pts) - 1})\\,{ticks}/1000000/TB\\,DURATION)"]
         if self.target.codec == "apng":
@@ -301,16 +263,16 @@ class _Job:
         return options
 
 
-def colour_matrix(clip: ClipInfo, height: int) -> str:
-    """The matrix for output of `height` lines: the source's where it names one of SDR, else the usual for the size.
+def _colour_matrix(clip: ClipInfo, height: int) -> str:
+    """Return the YUV matrix of an output: the source's if it is one of SDR, else the default for `height`.
 
-    Frames reach us as RGB, converted from whatever the source had (without a tag: from BT.601, as OpenCV does).
+    Frames are RGB, converted from the source's matrix (BT.601 if untagged, as OpenCV does).
     """
-    if clip.colour_matrix in _KEPT_MATRICES:
+    if clip.colour_matrix in _SDR_MATRICES:
         return str(clip.colour_matrix)
     return "bt709" if height >= _HIGH_DEFINITION_LINES else "smpte170m"
 
 
 def _seconds(value: Fraction) -> str:
-    """Decimal seconds to a microsecond, as ffmpeg reads them."""
+    """Format decimal seconds to a microsecond for ffmpeg."""
     return f"{round(value * 1_000_000) / 1_000_000:.6f}"

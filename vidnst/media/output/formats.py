@@ -1,4 +1,4 @@
-"""Output formats: what a name and the configuration mean, and the words with which ffmpeg is asked for it.
+"""Output formats: the codec, pixel format and ffmpeg options for an output's name and configuration.
 
 Tables and pure functions; nothing is run or written here.
 """
@@ -14,78 +14,64 @@ from vidnst.errors import ConfigError, EncoderError, OutputError
 from vidnst.media.images import IMAGE_SUFFIXES as PICTURE_SUFFIXES
 
 _MPEG4 = (".mp4", ".m4v", ".mov", ".mkv")
+_VP9 = (".webm", ".mkv", ".mp4")
+_ALL_CHROMA = ("420", "422", "444")
 _X26X_SPEEDS = frozenset(
     ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 )
 
 
 class OutputKind(StrEnum):
-    """What the output is to the file system."""
+    """Kinds of outputs."""
 
     VIDEO = "video"
     ANIMATION = "animation"
     FOLDER = "folder"
-    PICTURE = "picture"
+    IMAGE = "image"
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One way to encode moving pictures."""
+    """A video codec: its encoder, containers and options."""
 
     encoder: str
-    """ffmpeg's encoder in software."""
+    """ffmpeg's software encoder."""
     suffixes: tuple[str, ...]
-    """Containers that hold it; the first is the customary one."""
+    """Suffixes of containers that support it; the first is the usual one."""
     chroma: tuple[str, ...]
-    """Chroma samplings that it offers; the first is the default; empty where that is no choice."""
-    options: tuple[str, ...] = ()
+    """Supported chroma subsamplings; the first is the default; empty if there is no choice."""
+    options: str = ""
+    """ffmpeg's output options, separated by spaces."""
     quality: tuple[int, int] | None = None
-    """Customary constant rate factor and the worst possible; None where the codec knows none."""
+    """Default and largest constant rate factor; None if the codec has none."""
     speed_option: str = ""
     default_speed: str = ""
     speeds: frozenset[str] | None = None
-    """Names of presets; None for numbers."""
+    """Names of presets; None if presets are numbers."""
     ten_bit: bool = False
-    """Whether 4:x:x is coded with 10 bits."""
+    """True if YUV is coded with 10 bits."""
 
 
 CODECS: Mapping[str, Codec] = MappingProxyType(
     {
-        "h264": Codec("libx264", _MPEG4, ("420", "422", "444"), (), (18, 51), "-preset", "medium", _X26X_SPEEDS),
+        "h264": Codec("libx264", _MPEG4, _ALL_CHROMA, "", (18, 51), "-preset", "medium", _X26X_SPEEDS),
         "h265": Codec(
-            "libx265",
-            _MPEG4,
-            ("420", "422", "444"),
-            ("-x265-params", "log-level=error"),
-            (20, 51),
-            "-preset",
-            "medium",
-            _X26X_SPEEDS,
+            "libx265", _MPEG4, _ALL_CHROMA, "-x265-params log-level=error", (20, 51), "-preset", "medium", _X26X_SPEEDS
         ),
-        "av1": Codec("libsvtav1", (".mp4", ".m4v", ".mkv", ".webm"), ("420",), (), (24, 63), "-preset", "6"),
-        "vp9": Codec(
-            "libvpx-vp9",
-            (".webm", ".mkv", ".mp4"),
-            ("420", "422", "444"),
-            ("-b:v", "0", "-deadline", "good", "-row-mt", "1"),
-            (24, 63),
-            "-cpu-used",
-            "3",
-        ),
-        "prores": Codec("prores_ks", (".mov", ".mkv"), ("422", "444"), ("-vendor", "apl0"), ten_bit=True),
-        "ffv1": Codec(
-            "ffv1", (".mkv",), (), ("-level", "3", "-g", "1", "-slices", "4", "-slicecrc", "1"), ten_bit=True
-        ),
+        "av1": Codec("libsvtav1", (".mp4", ".m4v", ".mkv", ".webm"), ("420",), "", (24, 63), "-preset", "6"),
+        "vp9": Codec("libvpx-vp9", _VP9, _ALL_CHROMA, "-b:v 0 -deadline good -row-mt 1", (24, 63), "-cpu-used", "3"),
+        "prores": Codec("prores_ks", (".mov", ".mkv"), ("422", "444"), "-vendor apl0", ten_bit=True),
+        "ffv1": Codec("ffv1", (".mkv",), (), "-level 3 -g 1 -slices 4 -slicecrc 1", ten_bit=True),
         "gif": Codec("gif", (".gif",), ()),
-        # libwebp_anim packs tighter, but merges equal frames and forgets how long the last one stays.
-        "webp": Codec("libwebp", (".webp",), (), ("-quality", "90", "-loop", "0")),
-        "apng": Codec("apng", (".apng", ".png"), (), ("-pred", "mixed", "-plays", "0")),
+        # libwebp_anim compresses better, but merges equal frames and drops the duration of the last one.
+        "webp": Codec("libwebp", (".webp",), (), "-quality 90 -loop 0"),
+        "apng": Codec("apng", (".apng", ".png"), (), "-pred mixed -plays 0"),
     }
 )
-"""Codecs by the name that the configuration gives them."""
+"""Codecs by their names in the configuration."""
 
 _EVEN_UNLESS_444 = frozenset({"h264", "h265", "prores"})
-"""Encoders that refuse odd sides where chroma is subsampled, or (prores_ks) spoil the last column."""
+"""Codecs whose encoders refuse odd sides with subsampled chroma, or (prores_ks) corrupt the last column."""
 
 ANIMATIONS = frozenset({"gif", "webp", "apng"})
 
@@ -113,14 +99,14 @@ _HARDWARE_QUALITY = {
 
 @dataclass(frozen=True, slots=True)
 class OutputFormat:
-    """An output, decided."""
+    """The chosen format of an output."""
 
     path: Path
     kind: OutputKind
     codec: str
-    """Its name in the configuration; empty for a picture."""
+    """Name in the configuration; empty for an image."""
     encoder: str = ""
-    """ffmpeg's encoder; empty where ffmpeg is not needed."""
+    """ffmpeg's encoder; empty if ffmpeg is not needed."""
     pixel_format: str = ""
     options: tuple[str, ...] = ()
     """Output options for the video stream."""
@@ -128,51 +114,51 @@ class OutputFormat:
 
     @property
     def suffix(self) -> str:
-        """The output's suffix in lower case."""
+        """Suffix of the output in lower case."""
         return self.path.suffix.lower()
 
     @property
     def high_bit_depth(self) -> bool:
-        """Whether more than 8 bits per channel are coded."""
+        """True if more than 8 bits per channel are coded."""
         return self.pixel_format.endswith(("10le", "16le", "48be"))
 
     @property
     def device_options(self) -> list[str]:
-        """ffmpeg's options, before all inputs, that open the encoding device."""
+        """ffmpeg options, before all inputs, that open the encoding device."""
         return ["-vaapi_device", _VAAPI_DEVICE] if self.hardware == "vaapi" else []
 
     @property
     def device_filters(self) -> list[str]:
-        """Filters that bring the pictures to the encoding device."""
+        """Filters that upload frames to the encoding device."""
         return ["hwupload"] if self.hardware == "vaapi" else []
 
     @property
     def yuv(self) -> bool:
-        """Whether colours are converted from RGB, so that a matrix must be chosen and tagged."""
+        """True if colours are converted from RGB, so that a matrix must be chosen and tagged."""
         return self.pixel_format.startswith(("yuv", "nv12", "p010"))
 
 
 def choose_format(output: Path, settings: OutputConfig, *, frames: int, width: int, height: int) -> OutputFormat:
-    """Decide what `output` is to be.
+    """Choose the format of `output`.
 
     Args:
-        frames: how many frames there are; a single one may become a picture.
-        width, height: pixels of a frame; with an odd side H.264, H.265 and ProRes need 4:4:4.
+        frames: number of frames; a single one may become an image.
+        width, height: frame size in pixels; with an odd side H.264, H.265 and ProRes need 4:4:4.
 
     Raises:
-        OutputError: the suffix says nothing, or does not go with the codec.
-        ConfigError: quality, speed, chroma or hardware do not go with the codec.
+        OutputError: the suffix is unknown, or does not fit the codec.
+        ConfigError: the codec does not support the quality, speed, chroma or hardware.
     """
     suffix = output.suffix.lower()
     if frames == 1 and settings.codec in ("auto", "png", "webp") and suffix in PICTURE_SUFFIXES:
-        return OutputFormat(output, OutputKind.PICTURE, "")
+        return OutputFormat(output, OutputKind.IMAGE, "")
     name = _codec_name(output, suffix, settings)
     if name == "png":
         return OutputFormat(output, OutputKind.FOLDER, "png")
     codec = CODECS[name]
     if suffix not in codec.suffixes:
         raise OutputError(
-            f"{output.name} cannot hold {name}", f"end it with {' or '.join(codec.suffixes)}, or take another codec"
+            f"{output.name} cannot hold {name}", f"end it with {' or '.join(codec.suffixes)}, or choose another codec"
         )
     chroma = _chroma(name, codec, settings, odd=bool(width % 2 or height % 2))
     return OutputFormat(
@@ -199,11 +185,11 @@ def _codec_name(output: Path, suffix: str, settings: OutputConfig) -> str:
         return _BY_SUFFIX[suffix]
     if suffix in PICTURE_SUFFIXES:
         raise OutputError(
-            f"{output.name} is one picture, but there are several frames",
+            f"{output.name} is one image, but there are several frames",
             "give a name without suffix for a folder of PNG frames, or a video",
         )
     raise OutputError(
-        f"{output.name} does not say which format is wanted",
+        f"the name {output.name} does not determine a format",
         f"end it with {', '.join(_BY_SUFFIX)}, or nothing for a folder of PNG frames",
     )
 
@@ -212,7 +198,7 @@ def _encoder(name: str, codec: Codec, settings: OutputConfig) -> str:
     if settings.hardware == "none":
         return codec.encoder
     if name not in _HARDWARE:
-        raise ConfigError(f"output.hardware: no {settings.hardware} encoder makes {name}", "set it to none")
+        raise ConfigError(f"output.hardware: {settings.hardware} has no encoder for {name}", "set it to none")
     return f"{_HARDWARE[name]}_{settings.hardware}"
 
 
@@ -241,9 +227,9 @@ def _pixel_format(name: str, codec: Codec, settings: OutputConfig, chroma: str) 
     if name == "apng":
         return "rgb48be" if settings.bits == 16 else "rgb24"
     if name == "webp":
-        return "bgra"  # libwebp then converts by itself, to its own 4:2:0
+        return "bgra"  # libwebp converts it to its own 4:2:0
     if name == "gif":
-        return ""  # decided by the palette
+        return ""  # determined by the palette
     if settings.hardware in ("vaapi", "qsv", "amf"):
         if chroma != "420":
             raise ConfigError(f"output.chroma: {settings.hardware} has 420 only", "set output.hardware to none")
@@ -252,13 +238,13 @@ def _pixel_format(name: str, codec: Codec, settings: OutputConfig, chroma: str) 
 
 
 def _options(name: str, codec: Codec, settings: OutputConfig, chroma: str, suffix: str) -> tuple[str, ...]:
-    options = [*(codec.options if settings.hardware == "none" else ())]
+    options = codec.options.split() if settings.hardware == "none" else []
     options += _quality(name, codec, settings)
     options += _speed(name, codec, settings)
     if name == "prores":
         options += ["-profile:v", "4" if chroma == "444" else "3"]  # 4444 or 422 HQ
     if name == "h265" and suffix in (".mp4", ".m4v", ".mov"):
-        options += ["-tag:v", "hvc1"]  # QuickTime shows nothing of hev1
+        options += ["-tag:v", "hvc1"]  # QuickTime cannot play hev1
     if suffix in (".mp4", ".m4v", ".mov"):
         options += ["-movflags", "+faststart"]
     return tuple(options)
@@ -269,10 +255,10 @@ def _quality(name: str, codec: Codec, settings: OutputConfig) -> list[str]:
         if settings.quality is not None:
             raise ConfigError(f"output.quality: {name} has no rate factor", "leave it out")
         return []
-    customary, worst = codec.quality
-    quality = customary if settings.quality is None else settings.quality
-    if quality > worst:
-        raise ConfigError(f"output.quality: {quality} is above {name}'s {worst}", f"give 0 to {worst}")
+    default, largest = codec.quality
+    quality = default if settings.quality is None else settings.quality
+    if quality > largest:
+        raise ConfigError(f"output.quality: {quality} is above {name}'s maximum of {largest}", f"give 0 to {largest}")
     if settings.hardware == "none":
         return ["-crf", str(quality)]
     return [word.format(quality) for word in _HARDWARE_QUALITY[settings.hardware]]
@@ -290,15 +276,15 @@ def _speed(name: str, codec: Codec, settings: OutputConfig) -> list[str]:
             f"output.speed: {name} has no preset {settings.speed!r}", f"take one of {', '.join(sorted(codec.speeds))}"
         )
     if codec.speeds is None and not settings.speed.isdecimal():
-        raise ConfigError(f"output.speed: {name} counts its presets", "give a number, such as 6")
+        raise ConfigError(f"output.speed: presets of {name} are numbers", "give a number, such as 6")
     return [codec.speed_option, settings.speed]
 
 
-def missing_encoder(wanted: str, there: frozenset[str]) -> EncoderError:
-    """The error for an encoder that this ffmpeg was not built with."""
-    usable = sorted(codec.encoder for codec in CODECS.values() if codec.encoder in there)
-    hardware = sorted(name for name in there if name.endswith(("_nvenc", "_vaapi", "_qsv", "_amf", "_videotoolbox")))
+def missing_encoder(encoder: str, available: frozenset[str]) -> EncoderError:
+    """Return the error for an encoder that this ffmpeg does not have."""
+    usable = sorted(codec.encoder for codec in CODECS.values() if codec.encoder in available)
+    hardware = sorted(name for name in available if name.endswith(tuple(f"_{kind}" for kind in _HARDWARE_QUALITY)))
     return EncoderError(
-        f"this ffmpeg has no encoder {wanted}",
-        f"take another codec; it has {', '.join(usable + hardware) or 'none that can be used'}",
+        f"this ffmpeg has no encoder {encoder}",
+        f"choose another codec; available are {', '.join(usable + hardware) or 'none'}",
     )

@@ -1,4 +1,4 @@
-"""Everything that could keep an output from being written, found before hours of rendering."""
+"""Checks before rendering that the output can be written."""
 
 import tempfile
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from vidnst.config import OutputConfig
 from vidnst.errors import EncoderError, OutputError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg
-from vidnst.media.images import IMAGE_SUFFIXES
+from vidnst.media.images import IMAGE_SUFFIXES, not_an_image_name
 from vidnst.media.input.container import read_container
 from vidnst.media.output import audio
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format, missing_encoder
 
 _LONGEST_SIDES = {"libx264": 16384, "libwebp": 16383, "libwebp_anim": 16383, "gif": 65535}
-"""Pixels that an encoder takes along a side: x264's own limit, and what the formats have room for."""
+"""Longest side in pixels that an encoder or its format supports."""
 _GIF_FASTEST_SECONDS = Fraction(1, 100)
 
 
@@ -29,17 +29,17 @@ def check_output(
     overwrite: bool = False,
     size: tuple[int, int] | None = None,
 ) -> None:
-    """See, before anything is rendered, that the output can be written.
+    """Check, before anything is rendered, that the output can be written.
 
     Args:
-        start, end: the frames that will be rendered.
-        overwrite: whether an output that exists may be replaced.
-        size: width and height of the rendered frames; none is the clip's.
+        start, end: the frames to be rendered.
+        overwrite: True to allow replacing an existing output.
+        size: width and height of the rendered frames; None is the clip's size.
 
     Raises:
-        OutputError: it exists, is the source, cannot be written, or its name does not go with the codec.
-        EncoderError: ffmpeg has no such encoder, or the machine not the hardware for it.
-        ConfigError: settings that do not go with the codec.
+        OutputError: the output exists, is the source, cannot be written, or its suffix does not fit the codec.
+        EncoderError: ffmpeg lacks the encoder, or the machine its hardware.
+        ConfigError: the codec does not support the settings.
     """
     stop = clip.frame_count if end is None else end
     width, height = size or (clip.width, clip.height)
@@ -47,92 +47,75 @@ def check_output(
     longest = _LONGEST_SIDES.get(target.encoder, max(width, height))
     if max(width, height) > longest:
         raise OutputError(
-            f"{output.name} cannot have {width}x{height} pixels: {target.encoder} takes {longest} a side",
-            f"render smaller, with --size {longest}, or take another format",
+            f"{output.name} cannot have {width}x{height} pixels: {target.encoder} supports {longest} per side",
+            f"render smaller, with --size {longest}, or choose another format",
         )
-    _check_place(output, target, clip, overwrite)
+    check_file(output, overwrite=overwrite, inputs=clip.paths, folder=target.kind is OutputKind.FOLDER)
     if target.codec == "gif" and min(map(clip.frame_duration_seconds, range(start, stop))) < _GIF_FASTEST_SECONDS:
-        raise OutputError(f"{output.name} cannot show more than 100 frames a second", "take webp, apng or a video")
+        raise OutputError(f"{output.name} cannot show more than 100 frames a second", "choose webp, apng or a video")
     if target.encoder:
         _check_encoders(target, clip, settings)
 
 
-def _check_place(output: Path, target: OutputFormat, clip: ClipInfo, overwrite: bool) -> None:
-    if any(output.exists() and path.exists() and output.samefile(path) for path in clip.paths):
-        raise OutputError(f"{output} is the source itself", "choose another name")
+def check_file(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] = (), folder: bool = False) -> None:
+    """Check that an output (a video, a sheet, a report, an image) can be written.
+
+    Args:
+        overwrite: True to allow replacing an existing output.
+        inputs: files that are read and must not be replaced.
+        folder: True if the output is a folder of frames.
+
+    Raises:
+        OutputError: the output exists, is an input or a folder, or cannot be written.
+    """
+    if any(output.exists() and path.exists() and output.samefile(path) for path in inputs):
+        raise OutputError(f"{output} is an input", "choose another name")
+    if output.is_dir() and not folder:
+        raise OutputError(f"{output} is a folder", "choose another name")
     if output.exists():
         if not overwrite:
             raise OutputError(f"{output} exists already", "choose another name, or replace it with --overwrite")
-        if output.is_dir() and target.kind is not OutputKind.FOLDER:
-            raise OutputError(f"{output} is a folder", "choose another name")
-        if target.kind is OutputKind.FOLDER:
+        if folder:
             check_replaceable(output)
-    _check_parent(output)
-
-
-def _check_parent(output: Path) -> None:
     parent = output.absolute().parent
     if not parent.is_dir():
-        raise OutputError(f"there is no folder {parent} to write {output.name} into", "make it, or choose another")
+        raise OutputError(f"the folder {parent} of {output.name} does not exist", "create it, or choose another")
     try:
         with tempfile.TemporaryFile(dir=parent):
             pass
     except OSError as error:
-        raise OutputError(f"nothing can be written into {parent}: {error.strerror}", "choose another place") from error
+        raise OutputError(f"cannot write in {parent}: {error.strerror}", "choose another folder") from error
 
 
-def check_file(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:
-    """See that a file (a sheet, a report, a still picture) can be written.
-
-    Args:
-        overwrite: whether one that exists may be replaced.
-        inputs: files that are read and never replaced.
-
-    Raises:
-        OutputError: it exists, is an input or a folder, or cannot be written.
-    """
-    if any(output.exists() and path.exists() and output.samefile(path) for path in inputs):
-        raise OutputError(f"{output} is read itself", "choose another name")
-    if output.is_dir():
-        raise OutputError(f"{output} is a folder", "choose another name")
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists already", "choose another name, or replace it with --overwrite")
-    _check_parent(output)
-
-
-def check_picture_name(output: Path) -> None:
-    """See that a name is a picture's.
-
-    Raises:
-        OutputError: it ends like none.
-    """
+def check_image_name(output: Path) -> None:
+    """Raise OutputError unless a name is that of an image."""
     if output.suffix.lower() not in IMAGE_SUFFIXES:
-        raise OutputError(f"{output} does not end like a picture", f"use one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+        raise not_an_image_name(output)
 
 
 def check_replaceable(folder: Path) -> None:
-    """A folder is replaced only if it holds nothing but frames of an earlier render."""
+    """Raise OutputError unless a folder contains only frames of an earlier render."""
     if not folder.is_dir():
         raise OutputError(f"{folder} is a file, not a folder for PNG frames", "choose another name")
     others = [path.name for path in folder.iterdir() if not (path.suffix == ".png" and path.stem.isdecimal())]
     if others:
-        raise OutputError(f"{folder} holds more than frames ({sorted(others)[0]})", "choose another name")
+        raise OutputError(f"{folder} contains other files than frames: {sorted(others)[0]}", "choose another name")
 
 
 def _check_encoders(target: OutputFormat, clip: ClipInfo, settings: OutputConfig) -> None:
-    there = ffmpeg.encoders()
-    wanted = [target.encoder]
+    available = ffmpeg.encoders()
+    encoders = [target.encoder]
     if clip.kind is SourceKind.VIDEO and audio.keeps_audio(target, settings):
-        wanted += [audio.encoder_for(target.suffix, stream) for stream in read_container(clip.paths[0]).audio]
-    for encoder in wanted:
-        if encoder != "copy" and encoder not in there:
-            raise missing_encoder(encoder, there)
+        encoders += [audio.encoder_for(target.suffix, stream) for stream in read_container(clip.paths[0]).audio]
+    for encoder in encoders:
+        if encoder != "copy" and encoder not in available:
+            raise missing_encoder(encoder, available)
     if target.hardware != "none":
         _try_hardware(target)
 
 
 def _try_hardware(target: OutputFormat) -> None:
-    """Encode a few grey frames: that ffmpeg has a hardware encoder does not mean that the machine has the hardware."""
+    """Encode a few grey frames: ffmpeg may have a hardware encoder whose hardware the machine lacks."""
     args = [*target.device_options, "-f", "lavfi", "-i", "color=gray:size=256x256:rate=25", "-frames:v", "3"]
     filters = ",".join([f"format={target.pixel_format}", *target.device_filters])
     try:

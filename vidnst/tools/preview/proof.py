@@ -23,7 +23,7 @@ from vidnst.farm.workers import pick_device
 from vidnst.frames import Pixels, State
 from vidnst.media.images import write_image
 from vidnst.media.input.frame_reader import fit_size
-from vidnst.media.output.preflight import check_file, check_picture_name
+from vidnst.media.output.preflight import check_file, check_image_name
 from vidnst.rendering.prepare import read_features
 from vidnst.rendering.styles.style_spec import StylePicture, read_styles
 from vidnst.style.minimize import StepReport
@@ -110,7 +110,7 @@ def proof(
     path, report_path = Path(output), Path(report) if report is not None else Path(output).with_suffix(".json")
     config = with_settings(resolve_config(config, preset=preset), {"input.size": size})
     configs = _axis_configs(config, axes or {})
-    check_picture_name(path)
+    check_image_name(path)
     styles = read_styles([str(text) for text in texts])
     style_sets = (styles,) if together else tuple((_without_placement(one),) for one in styles)
     preview_source = single_frames.open_source(source, config, on_event=on_event)

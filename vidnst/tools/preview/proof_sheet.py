@@ -119,7 +119,7 @@ def draw_sheet(
     columns = ["source", "style", *heads] if key else ["source", *heads]
     sheet = draw_table(tiles, columns=columns, rows=rows, title=_title(plan))
     first_row, first_column = (0, 2) if key else (1, 1)
-    places = [place for row_places in sheet.places[first_row:] for place in row_places[first_column:]]
+    places = [place for row_places in sheet.boxes[first_row:] for place in row_places[first_column:]]
     return sheet.pixels, [place for place in places if place is not None]
 
 

@@ -72,7 +72,7 @@ def unrest(frames: list[Any]) -> float:
 
 @pytest.mark.parametrize("method", ["ecc", "homography"])
 @pytest.mark.parametrize("edges", ["crop", "fill"])
-def test_a_shaken_burst_comes_to_rest(
+def test_shaken_burst_is_stabilised(
     tmp_path: Path, method: Literal["ecc", "homography"], edges: Literal["crop", "fill"]
 ) -> None:
     frames = shaken(7)
@@ -83,7 +83,7 @@ def test_a_shaken_burst_comes_to_rest(
     assert unrest(inner) < unrest(frames) / 6
 
 
-def test_the_middle_frame_is_the_one_that_stays(tmp_path: Path) -> None:
+def test_middle_frame_is_the_reference(tmp_path: Path) -> None:
     frames = shaken(5)
     settings = InputConfig(registration="ecc", registration_edges="fill")
     _, still = adjusted(burst(tmp_path / "b", frames), [Shot(0, 5)], settings)
@@ -91,7 +91,7 @@ def test_the_middle_frame_is_the_one_that_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("longest", [None, 100])
-def test_a_crop_shows_only_real_pixels_on_even_sides(tmp_path: Path, longest: int | None) -> None:
+def test_crop_has_real_pixels_and_even_sides(tmp_path: Path, longest: int | None) -> None:
     """Each frame has a bright green edge: what lies beyond it would show as green."""
     frames = [cv2.copyMakeBorder(frame, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=GREEN) for frame in shaken(6)]
     clip = burst(tmp_path / "b", frames)
@@ -109,7 +109,7 @@ def test_a_crop_shows_only_real_pixels_on_even_sides(tmp_path: Path, longest: in
     assert max((frame[..., 1] - frame[..., 0]).max() for frame in inside) < 20
 
 
-def test_filling_keeps_the_size_and_leaves_no_hole(tmp_path: Path) -> None:
+def test_fill_keeps_size_and_leaves_no_holes(tmp_path: Path) -> None:
     """Where a frame has nothing, the wide scene itself is seen, from other frames."""
     frames = shaken(9)
     clip = burst(tmp_path / "b", frames)
@@ -126,7 +126,7 @@ def test_filling_keeps_the_size_and_leaves_no_hole(tmp_path: Path) -> None:
         assert np.percentile(off, 99) < 20
 
 
-def test_a_filled_frame_is_the_same_in_whatever_order_frames_are_asked_for(tmp_path: Path) -> None:
+def test_filled_frame_is_independent_of_read_order(tmp_path: Path) -> None:
     clip = burst(tmp_path / "b", shaken(12))
     settings = InputConfig(registration="homography", registration_edges="fill")
     found, in_order = adjusted(clip, everything(clip), settings)
@@ -136,7 +136,7 @@ def test_a_filled_frame_is_the_same_in_whatever_order_frames_are_asked_for(tmp_p
         assert np.array_equal(cache.get(0, index), in_order[index])
 
 
-def test_a_frame_without_texture_moves_like_its_neighbour_and_is_told(tmp_path: Path) -> None:
+def test_flat_frame_moves_like_its_neighbour(tmp_path: Path) -> None:
     frames = shaken(7)
     frames[5] = np.full_like(frames[5], 90)
     clip = burst(tmp_path / "b", frames)
@@ -146,7 +146,7 @@ def test_a_frame_without_texture_moves_like_its_neighbour_and_is_told(tmp_path: 
     assert (still[5] == 90).all()
 
 
-def test_where_nothing_can_be_registered_nothing_moves(tmp_path: Path) -> None:
+def test_unregistrable_shot_does_not_move(tmp_path: Path) -> None:
     clip = burst(tmp_path / "b", [np.full((48, 64, 3), level, np.uint8) for level in (60, 80, 100)])
     found, still = adjusted(clip, everything(clip), InputConfig(registration="homography"))
     assert found.unregistered == (0, 2)
@@ -154,7 +154,7 @@ def test_where_nothing_can_be_registered_nothing_moves(tmp_path: Path) -> None:
     assert found.size(clip, None) == (64, 48)
 
 
-def test_a_crop_that_leaves_too_little_is_one_sentence(tmp_path: Path) -> None:
+def test_too_small_crop_is_an_error(tmp_path: Path) -> None:
     wide = scene((480, 160))
     frames = [wide[:, at : at + 200].copy() for at in (0, 85, 170, 255)]
     for frame in frames:
@@ -167,7 +167,7 @@ def test_a_crop_that_leaves_too_little_is_one_sentence(tmp_path: Path) -> None:
     ).moves
 
 
-def test_each_shot_has_a_reference_of_its_own_and_all_have_one_crop(tmp_path: Path) -> None:
+def test_shots_have_own_references_and_common_crop(tmp_path: Path) -> None:
     frames = shaken(5, seed=1) + [np.ascontiguousarray(frame[::-1]) for frame in shaken(5, seed=2)]
     clip = burst(tmp_path / "b", frames)
     found, still = adjusted(clip, [Shot(0, 5), Shot(5, 10)], InputConfig(registration="homography"))
@@ -187,7 +187,7 @@ def flickering(folder: Path, kind: Any = np.uint8, *, count: int = 20, step: flo
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_flicker_goes_from_files_of_8_and_16_bits(tmp_path: Path, kind: Any) -> None:
+def test_deflicker_of_8_and_16_bit_files(tmp_path: Path, kind: Any) -> None:
     clip = flickering(tmp_path / "b", kind)
     raw = [brightness(frame.pixels) for frame in FrameReader(clip)]
     _, steady = adjusted(clip, everything(clip), InputConfig(deflicker=15))
@@ -197,7 +197,7 @@ def test_flicker_goes_from_files_of_8_and_16_bits(tmp_path: Path, kind: Any) -> 
     assert after[-1] - after[0] == pytest.approx(0.02 * 19, abs=0.2)
 
 
-def test_brightness_is_not_evened_out_across_a_cut(tmp_path: Path) -> None:
+def test_deflicker_does_not_cross_cuts(tmp_path: Path) -> None:
     frames = [scene((96, 64)) // 3] * 6 + [scene((96, 64))] * 6
     clip = burst(tmp_path / "b", frames)
     found, same = adjusted(clip, [Shot(0, 6), Shot(6, 12)], InputConfig(deflicker=9))
@@ -206,14 +206,14 @@ def test_brightness_is_not_evened_out_across_a_cut(tmp_path: Path) -> None:
     assert found.frames != joined.frames
 
 
-def test_a_clip_that_does_not_flicker_is_not_touched(tmp_path: Path) -> None:
+def test_clip_without_flicker_is_unchanged(tmp_path: Path) -> None:
     frames = [np.roll(scene((96, 64)), 3 * number, axis=1) for number in range(8)]
     clip = burst(tmp_path / "b", frames)
     _, same = adjusted(clip, everything(clip), InputConfig(deflicker=5))
     assert all(np.array_equal(a, b) for a, b in zip(same, frames, strict=True))
 
 
-def test_both_at_once_and_made_smaller(tmp_path: Path) -> None:
+def test_deflicker_and_registration_with_resize(tmp_path: Path) -> None:
     light = [1.0, 0.8, 1.15, 0.9, 1.1, 0.85, 1.0]
     frames = [np.rint(frame * factor).astype(np.uint8) for frame, factor in zip(shaken(7), light, strict=True)]
     clip = burst(tmp_path / "b", frames)
@@ -224,7 +224,7 @@ def test_both_at_once_and_made_smaller(tmp_path: Path) -> None:
     assert unrest(still) < unrest(small) / 3
 
 
-def test_adjustments_are_the_same_after_a_way_through_json(tmp_path: Path) -> None:
+def test_adjustments_json_round_trip(tmp_path: Path) -> None:
     frames = shaken(5)
     frames[4][:] = 90
     clip = burst(tmp_path / "b", frames)
@@ -236,7 +236,7 @@ def test_adjustments_are_the_same_after_a_way_through_json(tmp_path: Path) -> No
     )
 
 
-def test_progress_is_told_frame_by_frame_over_all_shots(tmp_path: Path) -> None:
+def test_progress_counts_frames_of_all_shots(tmp_path: Path) -> None:
     clip = burst(tmp_path / "b", [scene((64, 48))] * 6)
     told: list[int] = []
     find_adjustments(
@@ -245,7 +245,7 @@ def test_progress_is_told_frame_by_frame_over_all_shots(tmp_path: Path) -> None:
     assert told == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_damaged_frame_is_that_of_the_one_before_when_that_is_wanted(tmp_path: Path) -> None:
+def test_damaged_frame_is_repeated_if_requested(tmp_path: Path) -> None:
     clip = burst(tmp_path / "b", shaken(5))
     clip.paths[3].write_bytes(b"no picture")
     with pytest.raises(SourceError, match="does not decode"):
@@ -254,7 +254,8 @@ def test_a_damaged_frame_is_that_of_the_one_before_when_that_is_wanted(tmp_path:
     assert found[3].matrix == pytest.approx(found[2].matrix, abs=0.05)
 
 
-def test_a_real_burst_shakes_less(shared: Callable[[str], Path]) -> None:
+@pytest.mark.slow
+def test_real_burst_is_stabilised(shared: Callable[[str], Path]) -> None:
     clip = probe(shared("frames/burst"))
     raw = [frame.pixels for frame in FrameReader(clip)]
     found, still = adjusted(clip, everything(clip), InputConfig(registration="ecc"))
