@@ -79,7 +79,7 @@ def test_every_folder_is_a_room() -> None:
     assert {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"} == FLOOR.keys()
 
 
-@pytest.mark.parametrize("module", MODULES.keys() - PUBLIC)
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - PUBLIC))
 def test_module_imports_lower_rooms_only(module: str) -> None:
     room = room_of(module)
     for name in imports(MODULES[module]):
