@@ -21,8 +21,7 @@ from vidnst.motion.gpu.blend import blend_on_device
 from vidnst.motion.gpu.upload import upload
 from vidnst.motion.opencv_threads import set_opencv_threads
 from vidnst.motion.quality_gate import Neighbour, quality_problem, thumbnail_luma
-from vidnst.motion.raft.flow import Raft
-from vidnst.motion.raft.weights import build_raft
+from vidnst.motion.raft import Raft, build_raft
 from vidnst.style.guidance import Guidance, blend_with_source
 from vidnst.style.losses.objective import WarmStart
 from vidnst.style.memory.modes import MemoryMode

@@ -162,7 +162,7 @@ def read_raft(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, 
     """Read RAFT's weights, downloading them if they are nowhere; None if the settings need no flow from RAFT."""
     if config.motion.method != "raft" or config.schedule.kind == "independent":
         return None
-    from vidnst.motion.raft.weights import load_raft_weights, resolve_raft_weights
+    from vidnst.motion.raft import load_raft_weights, resolve_raft_weights
 
     def report(done: int, total: int | None) -> None:
         on_event(Stage("weights", done, total))

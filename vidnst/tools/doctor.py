@@ -133,7 +133,7 @@ def _slim() -> Check:
 
 
 def _raft_weights() -> Check:
-    from vidnst.motion.raft.weights import resolve_raft_weights, verify_raft
+    from vidnst.motion.raft import resolve_raft_weights, verify_raft
 
     report = verify_raft(resolve_raft_weights(None, download=False))
     return Check("raft", True, f"{report.source} ({report.network})")

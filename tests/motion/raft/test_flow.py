@@ -14,8 +14,7 @@ from torchvision.models.optical_flow.raft import CorrBlock
 
 from vidnst.config import MotionConfig
 from vidnst.motion.flow import Flow
-from vidnst.motion.raft.flow import Raft
-from vidnst.motion.raft.weights import build_raft
+from vidnst.motion.raft import Raft, build_raft
 from vidnst.motion.warp import warp
 
 HEIGHT, WIDTH = 90, 150

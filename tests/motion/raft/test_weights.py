@@ -17,7 +17,7 @@ from torchvision.models.optical_flow import raft_large, raft_small
 
 from vidnst import weights_file
 from vidnst.errors import WeightsError
-from vidnst.motion.raft.weights import (
+from vidnst.motion.raft import (
     build_raft,
     load_raft_weights,
     raft_size,

@@ -24,7 +24,7 @@ def weights(
     verbose: opt.Verbose = False,
 ) -> None:
     """Locate, verify and describe the weights of the backbone or of RAFT; download VGG19's."""
-    from vidnst.motion.raft.weights import resolve_raft_weights, verify_raft
+    from vidnst.motion.raft import resolve_raft_weights, verify_raft
     from vidnst.style.network.weights import resolve_weights, verify_weights
 
     with progress.download_bar() as on_progress:

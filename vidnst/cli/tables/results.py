@@ -13,7 +13,7 @@ from vidnst.cli.tables.basics import to_plain, write_json, write_json_line, writ
 
 if TYPE_CHECKING:  # they bring numpy and torch
     from vidnst.frames import ClipInfo
-    from vidnst.motion.raft.weights import RaftReport
+    from vidnst.motion.raft import RaftReport
     from vidnst.style.network.weights import WeightsReport
     from vidnst.tools.doctor import Check
 
