@@ -1,4 +1,7 @@
-"""Independent tasks run in threads, with their results in order and in bounded memory. Standard library only."""
+"""Independent tasks run in threads, with their results in order and in bounded memory. Standard library only.
+
+Tasks are pure and hold what they need, so results do not depend on the number of threads.
+"""
 
 import os
 from collections import deque

@@ -1,4 +1,8 @@
-"""Decides what follows from failures: another attempt, quarantine for a worker, or the end of a component or run."""
+"""Decides what follows from failures: another attempt, quarantine for a worker, or the end of a component or run.
+
+A node fails once per worker. What fails for good is given up with everything that reads it, and the rest continues.
+In a batch, only failures of the machine (disk, workers) end more than one clip.
+"""
 
 import logging
 from collections.abc import Callable, Mapping

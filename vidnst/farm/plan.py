@@ -2,6 +2,14 @@
 
 A plan is an iterator of nodes in an order in which every node comes after all it needs. It is generated as the
 scheduler's front moves, so a feature film costs no more memory than a clip. Shots are separate components of the graph.
+
+With `keys`, only key frames wait for each other, and a pass reads nothing but the pass before it, so all frames of a
+pass are parallel and the result does not depend on who rendered what when. Key frames get the most work, since all
+frames around them build on them; the first pass paints, the later ones are short and bring neighbours into line. The
+gaps between key frames are evened out, so no last group is tiny and the last frame is a key frame.
+
+Each pass follows the one before by two frames (`Node.rank`), so frames are finished one after the other and the
+window moves steadily.
 """
 
 from collections import Counter, deque

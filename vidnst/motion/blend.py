@@ -1,4 +1,13 @@
-"""The starting picture of a warm frame: finished states, warped to the frame and blended."""
+"""The starting picture of a warm frame: finished states, warped to the frame and blended.
+
+Inside this module pictures are `(3, H, W)`: OpenCV remaps single channels twice as fast, and torch wants that order.
+Validity that is checked pixel by pixel has ragged borders, along which blended states alternate; pass by pass that
+grew into rows of dots around everything that moves, so the borders of validity are smoothed. Detail is restored only
+where states were averaged.
+
+With `motion.follow_light` the temporal residual is free in what the source's change of luma explains, with a fitted
+share per channel, and in what changes smoothly over the picture; texture is held.
+"""
 
 import itertools
 from collections.abc import Sequence

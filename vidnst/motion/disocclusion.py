@@ -1,4 +1,8 @@
-"""The initial colours of disoccluded areas, for which no stylized pixels can be warped from neighbouring frames."""
+"""The initial colours of disoccluded areas, for which no stylized pixels can be warped from neighbouring frames.
+
+What comes into view has no stylized past. It starts as the content in the colours of the stylized rest, and gets full
+optimizer steps while the rest is only touched up: started from the bare content it stayed grey for many frames.
+"""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,10 @@
-"""Turns nodes into jobs and stores their results: what the scheduler asks of a render."""
+"""Turns nodes into jobs and stores their results: what the scheduler asks of a render.
+
+State is not the deliverable: warm starts read the optimizer's result, rounded once to 16 bits, and never the 8-bit
+frame that is made from it. A dependent node reads the same 16 bits whether they were just made or come from disk, so
+a resumed run gives the same bytes. With noise in the start, equal noise in every frame keeps still things still, so
+the seed does not depend on the frame.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import partial

@@ -1,4 +1,8 @@
-"""The source's frames as they are rendered: decoded, resized, adjusted, filtered."""
+"""The source's frames as they are rendered: decoded, resized, adjusted, filtered.
+
+Adjustments are applied as frames are read, so nothing after this module knows of deflicker and registration. A crop
+decides the size of the render. The adjustments are kept in the run's plan, so a resumed run applies the same.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager

@@ -1,4 +1,7 @@
-"""A lock on a folder that a dead process never holds."""
+"""A lock on a folder that a dead process never holds.
+
+Readers take a shared lock for microseconds only, for which a writer waits, so watching a run never disturbs it.
+"""
 
 import fcntl
 import os

@@ -2,6 +2,9 @@
 
 A stylizing job carries it along with its pixels. Standard library and numpy only. A render whose styles apply
 everywhere and all the time needs none.
+
+Where no style applies, the state is the source; the soft edge is made only in the frame that is shown, never in what
+warm starts read.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,9 @@
-"""The starting picture of a warm frame: `vidnst.motion.blend` on a device, without light and static areas."""
+"""The starting picture of a warm frame: `vidnst.motion.blend` on a device, without light and static areas.
+
+The numbers are those of the CPU but for OpenCV's rounding of places to 1/32 of a pixel. Integers travel to the
+device, nothing waits for it afterwards, and only operations of a fixed order take part (no atomics, cuDNN or cuBLAS),
+so the bytes do not depend on the moment.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

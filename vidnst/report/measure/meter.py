@@ -1,6 +1,9 @@
 """Measures how steady a clip is while it streams by: frames go in one after the other, numbers come out at the end.
 
 No files and no network here; `vidnst.rendering.measure_output` brings the frames and the losses.
+
+A measurement estimates its own flow on the source's frames, at a size that no setting of a render changes, and gives
+every number of the output next to the source's.
 """
 
 from collections import deque

@@ -1,6 +1,9 @@
 """The backbones as tables of layers: VGG19, and slim with a quarter of its channels.
 
 Standard library only, so that layers can be checked and costs estimated without loading torch.
+
+A backbone is such a table and a file of filters with the same names, so losses, presets and workers do not know which
+one they use. A run records the backbone and the hash of its filters; nothing is ever swapped silently.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,7 @@
-"""Resolution of the `auto` precision: bfloat16 on devices that multiply it faster than float32."""
+"""Resolution of the `auto` precision: bfloat16 on devices that multiply it faster than float32.
+
+Only feature maps are ever bfloat16; pixels, textures, losses and their gradients are float32.
+"""
 
 import torch
 

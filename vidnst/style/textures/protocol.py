@@ -1,4 +1,8 @@
-"""The interface of a texture statistic, and the helpers that statistics share."""
+"""The interface of a texture statistic, and the helpers that statistics share.
+
+A texture is a few tensors whose shapes depend on channels alone. Relative distances are scaled so that photographs
+are as far from paintings as by Gram matrices, and a style weight means the same with each statistic.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, TypeAlias

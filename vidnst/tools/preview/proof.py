@@ -1,4 +1,7 @@
-"""Paints a proof sheet: chosen frames in several styles and settings, small and side by side, before a long render."""
+"""Paints a proof sheet: chosen frames in several styles and settings, small and side by side, before a long render.
+
+A cell is what a render makes of its frame when it starts cold: the same worker, job, seed and effects.
+"""
 
 import json
 import math
