@@ -9,7 +9,8 @@ from vidnst.errors import VidnstError
 from vidnst.events import OnEvent, RunStarted, Warned
 from vidnst.farm.interfaces import Component, NodeEvent
 from vidnst.farm.plan import Node, StateId, by_shot
-from vidnst.rendering.node_jobs import RenderHost, Reporter
+from vidnst.rendering.node_jobs import RenderHost
+from vidnst.rendering.node_reporter import Reporter
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.shot_memory import ShotMemory
 from vidnst.rendering.source_frames import CACHE_BYTES, report_repeated

@@ -16,18 +16,6 @@ from numpy.typing import NDArray
 
 from vidnst.config import Role
 from vidnst.errors import DiskFullError, NumericalError, SourceError, VidnstError
-from vidnst.events import (
-    FrameDone,
-    NodeFailed,
-    NodeGivenUp,
-    NodeStarted,
-    OnEvent,
-    Suspected,
-    WorkerDied,
-    WorkerQuarantined,
-    WorkerReinstated,
-)
-from vidnst.farm.interfaces import NodeEvent, NodeEventKind
 from vidnst.farm.jobs import FlowJob, Job, Refused, Shared, SkipJob, Stylized, StylizeJob
 from vidnst.farm.plan import FlowId, Node, NodeId, StartState, StateId
 from vidnst.frames import Pixels, State, to_bits
@@ -39,7 +27,7 @@ from vidnst.motion.quality_gate import thumbnail_luma
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.shot_memory import ShotMemory
 from vidnst.rendering.styles.guidance_builder import GuidanceBuilder
-from vidnst.runs import DoneRecord, NodeResult, RunStore, Writer
+from vidnst.runs import DoneRecord, NodeResult, Writer
 
 _REDUCED_STEP = 0.25
 """Factor on the optimiser's step after NaN: what made Adam diverge at the full step does not at a quarter of it."""
@@ -301,51 +289,3 @@ def node_seed(seed: int, node: StateId) -> int:
     The frame does not enter: equal noise in every frame keeps still things still.
     """
     return int(np.random.SeedSequence([seed, node.pass_index]).generate_state(1)[0])
-
-
-class Reporter:
-    """Passes the scheduler's events on to the run's log and to the caller."""
-
-    def __init__(self, store: RunStore, on_event: OnEvent, *, frames_done: int) -> None:
-        self._store = store
-        self._on_event = on_event
-        self.frames_done = frames_done
-
-    def __call__(self, event: NodeEvent) -> None:
-        """Handle an event of the scheduler."""
-        node = str(event.node.id)
-        match event.kind:
-            case NodeEventKind.STARTED:
-                self._on_event(NodeStarted(node, event.node.role, event.worker, event.attempt))
-            case NodeEventKind.DONE if isinstance(event.result, Stylized):
-                self._report_suspect(node, event.result)
-                if event.node.final:
-                    self._frame_done(event)
-            case NodeEventKind.FAILED:
-                self._store.record("failed", node=node, worker=event.worker, attempt=event.attempt, error=event.error)
-                self._on_event(NodeFailed(node, event.worker, event.attempt, event.error))
-            case NodeEventKind.DIED:
-                self._store.record("died", node=node, worker=event.worker, attempt=event.attempt, error=event.error)
-                self._on_event(WorkerDied(event.worker, node))
-            case NodeEventKind.GIVEN_UP:  # the host has recorded it
-                root = None if event.because is None else str(event.because)
-                self._on_event(NodeGivenUp(node, event.error, root))
-            case NodeEventKind.QUARANTINED:
-                self._store.record("set_aside", worker=event.worker, node=node, error=event.error)
-                self._on_event(WorkerQuarantined(event.worker, event.error))
-            case NodeEventKind.REINSTATED:
-                self._store.record("taken_back", worker=event.worker, node=node)
-                self._on_event(WorkerReinstated(event.worker))
-            case _:
-                pass
-
-    def _report_suspect(self, node: str, result: Stylized) -> None:
-        if wrong := result.suspect or result.mended:
-            self._on_event(Suspected(node, wrong, mended=not result.suspect))
-
-    def _frame_done(self, event: NodeEvent) -> None:
-        self.frames_done += 1
-        result: Stylized = event.result
-        losses = dict(result.losses)
-        frame = event.node.id.frame
-        self._on_event(FrameDone(frame, event.worker, losses, result.evaluations, result.seconds, self.frames_done))
