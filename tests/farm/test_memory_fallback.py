@@ -14,12 +14,12 @@ from vidnst.errors import ScarceMemoryError
 from vidnst.farm import memory_fallback
 from vidnst.farm.memory_fallback import (
     MemoryLadder,
-    climb,
-    given_memory,
-    memory_limit,
-    out_of_memory,
+    gpu_memory_limit,
+    is_out_of_memory,
+    limit_memory,
     size_that_fits,
-    too_large,
+    too_large_error,
+    try_modes,
 )
 from vidnst.style.memory.footprint import Footprint, estimate_footprint
 from vidnst.style.memory.modes import MemoryMode, fallback_modes
@@ -44,7 +44,7 @@ GPU = torch.device("cuda")
     ],
 )
 def test_what_says_that_there_is_no_memory_is_known_from_other_errors(error: Exception, is_it: bool) -> None:
-    assert out_of_memory(error) is is_it
+    assert is_out_of_memory(error) is is_it
 
 
 def test_the_first_rung_is_tried_again_with_free_caches_and_then_the_next() -> None:
@@ -56,7 +56,7 @@ def test_the_first_rung_is_tried_again_with_free_caches_and_then_the_next() -> N
             raise MemoryError(f"first {len(said)}\nsecond")
         return "painted"
 
-    found = climb(paint, LADDER, free=lambda: said.append("free"))
+    found = try_modes(paint, LADDER, free=lambda: said.append("free"))
     assert found == ("painted", LADDER[2], "first 1")
     assert said == [LADDER[0], "free", LADDER[0], "free", LADDER[1], "free", LADDER[2]]
 
@@ -79,7 +79,7 @@ def test_what_a_failed_attempt_held_is_gone_before_caches_are_freed() -> None:
     seen: list[list[bool]] = []
     gc.disable()
     try:
-        climb(paint, LADDER, free=lambda: seen.append([ref() is None for ref in held]))
+        try_modes(paint, LADDER, free=lambda: seen.append([ref() is None for ref in held]))
     finally:
         gc.enable()
     assert seen
@@ -94,14 +94,14 @@ def test_other_errors_pass_and_the_last_rung_ends_it() -> None:
         raise MemoryError
 
     with pytest.raises(ValueError, match="something else"):
-        climb(wrong, LADDER, free=lambda: None)
+        try_modes(wrong, LADDER, free=lambda: None)
     with pytest.raises(ScarceMemoryError, match="MemoryError"):
-        climb(large, LADDER[:1], free=lambda: None)
+        try_modes(large, LADDER[:1], free=lambda: None)
 
 
 def test_a_worker_may_take_its_share_less_what_cuda_takes_and_no_more_than_it_is_told() -> None:
     def limit(*, raft: bool = False, **farm: object) -> float:
-        return memory_limit(build_config({"farm": farm}).farm, 8 * GIB, raft=raft) / GIB
+        return gpu_memory_limit(build_config({"farm": farm}).farm, 8 * GIB, raft=raft) / GIB
 
     assert limit() == 8
     assert limit(raft=True) == 8
@@ -133,14 +133,14 @@ def test_a_gpu_gives_a_process_no_more_than_its_workers_may_take(
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", asked.append)
     config = build_config({"farm": farm})
-    assert given_memory(config, GPU) == memory_limit(config.farm, 8 * GIB, raft=False)
+    assert limit_memory(config, GPU) == gpu_memory_limit(config.farm, 8 * GIB, raft=False)
     assert asked == [pytest.approx(fraction)]
 
 
 def test_a_cpu_enforces_nothing() -> None:
     cpu = torch.device("cpu")
-    assert given_memory(build_config({}), cpu) is None
-    assert given_memory(build_config({"farm": {"memory_gib": 0.5}}), cpu) == GIB // 2
+    assert limit_memory(build_config({}), cpu) is None
+    assert limit_memory(build_config({"farm": {"memory_gib": 0.5}}), cpu) == GIB // 2
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def above(limit: int | None, memory_mode: MemoryMode = LADDER[0], **farm: object) -> tuple[list[int], str]:
     config = build_config({"farm": farm})
-    rungs, why = MemoryLadder(config, limit).above(memory_mode, width=10, height=10)
+    rungs, why = MemoryLadder(config, limit).modes_from(memory_mode, width=10, height=10)
     return [fallback_modes(config, smaller=True).index(rung) for rung in rungs], why
 
 
@@ -181,14 +181,14 @@ def test_reckoning_alone_makes_no_frame_smaller() -> None:
 @pytest.mark.usefixtures("steps")
 def test_where_maps_are_bfloat16_anyway_a_rung_that_adds_only_that_is_left_out() -> None:
     config = build_config({})
-    rungs, _ = MemoryLadder(config, None, half=True).above(LADDER[0], width=10, height=10)
+    rungs, _ = MemoryLadder(config, None, bfloat16=True).modes_from(LADDER[0], width=10, height=10)
     assert rungs == (LADDER[0], *LADDER[2:5])
-    assert MemoryLadder(config, None, half=True).above(LADDER[1], width=10, height=10)[0] == LADDER[1:5]
+    assert MemoryLadder(config, None, bfloat16=True).modes_from(LADDER[1], width=10, height=10)[0] == LADDER[1:5]
 
 
 def test_a_shot_that_was_begun_smaller_goes_on_so_whatever_is_allowed_now() -> None:
     small = fallback_modes(build_config({}), smaller=True)[-1]
-    assert MemoryLadder(build_config({}), None).above(small, width=9, height=9) == ((small,), "")
+    assert MemoryLadder(build_config({}), None).modes_from(small, width=9, height=9) == ((small,), "")
 
 
 def test_the_size_that_would_fit_does_by_reckoning_and_is_smaller_than_what_failed() -> None:
@@ -199,7 +199,7 @@ def test_the_size_that_would_fit_does_by_reckoning_and_is_smaller_than_what_fail
     assert size_that_fits(config, LADDER[0], None, width=1920, height=1080) == 1344
     assert size_that_fits(config, LADDER[0], 1 << 50, width=1920, height=1080) == 1344
     assert size_that_fits(config, LADDER[0], 0, width=1920, height=1080) == 16
-    error = too_large(config, LADDER[-1], None, "CUDA out of memory", width=1920, height=1080)
+    error = too_large_error(config, LADDER[-1], None, "CUDA out of memory", width=1920, height=1080)
     assert str(error) == (
         f"a frame of 1920x1080 does not fit into memory, not with {LADDER[-1].describe()} either (CUDA out of memory); "
         "render it at --size 1344, with fewer workers at once, or let such shots be painted smaller with "

@@ -16,7 +16,7 @@ from vidnst.config.loader import build_config
 from vidnst.errors import FarmError
 from vidnst.farm.jobs import FlowJob, Stylized, StylizeJob
 from vidnst.farm.plan import FlowId, StateId
-from vidnst.farm.workers import FlowWorkerFactory, StyleWorker, StyleWorkerFactory, blends_there
+from vidnst.farm.workers import FlowWorkerFactory, StyleWorker, StyleWorkerFactory, blends_on_device
 from vidnst.frames import to_16_bits, to_bits, to_float
 from vidnst.motion.blend import WarmSource, blend
 from vidnst.motion.flow import Flow
@@ -83,7 +83,7 @@ def test_a_warm_frame_begins_where_its_start_is(worker: StyleWorker) -> None:
 def test_a_renewed_frame_begins_nearer_to_its_content(worker: StyleWorker) -> None:
     begun = [
         worker.run(
-            StylizeJob(StateId(1), pixels(1), (WarmSource(to_16_bits(pixels(2)), still()),), 1, 0, renew=share)
+            StylizeJob(StateId(1), pixels(1), (WarmSource(to_16_bits(pixels(2)), still()),), 1, 0, content_share=share)
         ).state
         for share in (0.0, 0.5, 1.0)
     ]
@@ -119,10 +119,10 @@ def wandering() -> tuple[WarmSource, ...]:
 def test_what_is_blended_where_a_gpu_would_is_what_opencv_blends(
     worker: StyleWorker, renew: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = StylizeJob(StateId(1), pixels(1), wandering(), 1, 0, renew=renew)
+    first = StylizeJob(StateId(1), pixels(1), wandering(), 1, 0, content_share=renew)
     later = replace(first, iterations=3)
     usual = [worker.run(job) for job in (first, later)]
-    monkeypatch.setattr("vidnst.farm.workers.blends_there", lambda device, motion: True)
+    monkeypatch.setattr("vidnst.farm.workers.blends_on_device", lambda device, motion: True)
     monkeypatch.setattr("vidnst.farm.workers.blend", None)  # nothing asks for it
     found = [worker.run(job) for job in (first, later)]
     off = [np.abs(to_float(one.state) - to_float(other.state)) for one, other in zip(found, usual, strict=True)]
@@ -135,10 +135,10 @@ def test_what_is_blended_where_a_gpu_would_is_what_opencv_blends(
 def test_a_gpu_blends_but_for_what_only_opencv_can() -> None:
     gpu, cpu, plain = torch.device("cuda"), torch.device("cpu"), RenderConfig().motion
     assert not plain.reads_sources
-    assert blends_there(gpu, plain)
-    assert not blends_there(cpu, plain)
-    assert not blends_there(gpu, build_config({"motion": {"follow_light": True}}).motion)
-    assert not blends_there(gpu, build_config({"motion": {"static_lock": 2.0}}).motion)
+    assert blends_on_device(gpu, plain)
+    assert not blends_on_device(cpu, plain)
+    assert not blends_on_device(gpu, build_config({"motion": {"follow_light": True}}).motion)
+    assert not blends_on_device(gpu, build_config({"motion": {"static_lock": 2.0}}).motion)
 
 
 @pytest.mark.cuda
@@ -147,7 +147,7 @@ def test_a_worker_on_a_gpu_paints_what_one_on_a_cpu_does_and_the_same_every_time
     if not torch.cuda.is_available():
         pytest.skip("needs an NVIDIA GPU")
     starts = tuple(replace(start, source=to_bits(start.state, 8)) for start in wandering())
-    job = StylizeJob(StateId(1), pixels(1), starts, 3, 0, renew=0.2)
+    job = StylizeJob(StateId(1), pixels(1), starts, 3, 0, content_share=0.2)
     look = {"losses": SMALL, "optimize": {"iterations": 4, "scales": 1}, "motion": {"follow_light": follow_light}}
     made = {
         device: StyleWorkerFactory(
@@ -177,10 +177,10 @@ def test_what_is_known_of_a_start_is_not_looked_at_again(worker: StyleWorker, mo
     results, looks = [], []
     for painted in ((), (None, known[1]), known):
         looked.clear()
-        results.append(worker.run(glimpsed(painted=painted)))
+        results.append(worker.run(glimpsed(state_thumbnails=painted)))
         looks.append(looked.count(np.uint16))
     assert looks[0] - looks[2] == 2 * (looks[1] - looks[2]) > 0  # a frame that looks wrong is looked at twice
-    assert len({(result.state.tobytes(), result.suspect, result.mended) for result in results}) == 1
+    assert len({(result.state.tobytes(), result.suspect, result.repaired) for result in results}) == 1
 
 
 def test_a_result_brings_its_glimpse_where_somebody_compares(worker: StyleWorker) -> None:
