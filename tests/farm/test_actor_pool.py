@@ -70,7 +70,7 @@ def next_outcome(pool: RayPool) -> Outcome:
     return outcome
 
 
-def test_workers_are_processes_of_their_own_that_read_the_factorys_arrays(pool: RayPool) -> None:
+def test_workers_are_processes_and_read_the_factory(pool: RayPool) -> None:
     assert pool.workers(Lane.STYLE) == ("style-0", "style-1")
     assert pool.workers(Lane.FLOW) == ("flow-0",)
     pids = {name: outcome_of(pool, name, Echo("pid")).value for name in ("style-0", "style-1", "flow-0")}
@@ -78,14 +78,14 @@ def test_workers_are_processes_of_their_own_that_read_the_factorys_arrays(pool: 
     assert outcome_of(pool, "style-1", Echo("table")).value == 1_000_000
 
 
-def test_arrays_go_there_and_back_unchanged(pool: RayPool) -> None:
+def test_arrays_are_returned_unchanged(pool: RayPool) -> None:
     frame = np.random.default_rng(0).integers(0, 65536, (360, 640, 3), np.uint16)
     outcome = outcome_of(pool, "style-0", Echo("", frame))
     np.testing.assert_array_equal(outcome.value, frame)
     assert outcome.value.dtype == np.uint16
 
 
-def test_errors_arrive_as_they_were_raised(pool: RayPool) -> None:
+def test_worker_errors_keep_their_type(pool: RayPool) -> None:
     numerical = outcome_of(pool, "style-0", Echo("nan"))
     assert type(numerical.error) is NumericalError
     assert numerical.error.remedy == "lower the step"
@@ -96,11 +96,11 @@ def test_errors_arrive_as_they_were_raised(pool: RayPool) -> None:
     assert "in run" in other.error.__notes__[0]  # the traceback over there, for those who ask for it
 
 
-def test_waiting_for_nothing_ends_with_nothing(pool: RayPool) -> None:
+def test_wait_without_jobs_returns_nothing(pool: RayPool) -> None:
     assert pool.wait(0.01) == []
 
 
-def test_a_worker_whose_process_ends_is_replaced_under_its_name(pool: RayPool) -> None:
+def test_dead_worker_is_replaced_under_its_name(pool: RayPool) -> None:
     before = outcome_of(pool, "style-1", Echo("pid")).value
     outcome = outcome_of(pool, "style-1", Echo("exit"))
     assert outcome.died
@@ -109,7 +109,7 @@ def test_a_worker_whose_process_ends_is_replaced_under_its_name(pool: RayPool) -
     assert outcome_of(pool, "style-1", Echo("pid")).value != before
 
 
-def test_a_second_job_lies_ready_behind_the_first_and_their_outcomes_come_in_order(pool: RayPool) -> None:
+def test_prefetched_jobs_end_in_order(pool: RayPool) -> None:
     for worker in ("style-0", "style-1"):
         pool.submit(worker, Echo("sleep", 0.2))
         pool.submit(worker, Echo("", worker))
@@ -120,7 +120,7 @@ def test_a_second_job_lies_ready_behind_the_first_and_their_outcomes_come_in_ord
     assert found == {"style-0": [0.2, "style-0"], "style-1": [0.2, "style-1"]}
 
 
-def test_what_lay_ready_at_an_actor_that_dies_has_no_outcome(pool: RayPool) -> None:
+def test_prefetched_job_of_dead_actor_has_no_outcome(pool: RayPool) -> None:
     pool.submit("style-1", Echo("exit"))
     pool.submit("style-1", Echo("", "behind"))
     outcomes: list[Outcome] = []
@@ -130,7 +130,7 @@ def test_what_lay_ready_at_an_actor_that_dies_has_no_outcome(pool: RayPool) -> N
     assert outcome_of(pool, "style-1", Echo("", "later")).value == "later"
 
 
-def test_an_actor_of_two_hands_has_two_jobs_at_once(session: RaySession) -> None:
+def test_concurrent_actor_runs_two_jobs_at_once(session: RaySession) -> None:
     teams = {
         Lane.STYLE: WorkerGroup(EchoFactory(), 1, cpus=0, concurrency=2),
         Lane.FLOW: WorkerGroup(EchoFactory(), 1, cpus=0),
@@ -179,7 +179,7 @@ def test_killed_actor_costs_one_attempt_and_nothing_else(session: RaySession) ->
     assert totals.died == len(recorder.of(NodeEventKind.DIED)) == 1
 
 
-def test_more_gpus_than_there_are_is_an_error_that_says_how_many_there_are(session: RaySession) -> None:
+def test_too_few_gpus_is_an_error_with_their_number(session: RaySession) -> None:
     wanted = int(session.gpus) + 2
     with pytest.raises(
         FarmError, match=rf"{wanted} workers with 1 GPU each do not fit: there are {session.gpus:g} GPUs"
@@ -187,12 +187,12 @@ def test_more_gpus_than_there_are_is_an_error_that_says_how_many_there_are(sessi
         RayPool(session, {Lane.STYLE: WorkerGroup(EchoFactory(), wanted, gpus=1.0)})
 
 
-def test_more_cpu_slots_than_there_are_is_an_error_and_no_silent_wait(session: RaySession) -> None:
+def test_too_few_cpu_slots_is_an_error(session: RaySession) -> None:
     with pytest.raises(FarmError, match=r"need 1000 CPU slots and Ray has"):
         RayPool(session, {Lane.STYLE: WorkerGroup(EchoFactory(), 1000)})
 
 
-def test_workers_that_find_no_room_are_an_error_after_a_while(session: RaySession) -> None:
+def test_workers_without_resources_time_out(session: RaySession) -> None:
     crowd = {Lane.STYLE: WorkerGroup(EchoFactory(), 1, cpus=session.cpus)}
     occupied = RayPool(session, {Lane.STYLE: WorkerGroup(EchoFactory(), 1, cpus=1)})
     with pytest.raises(FarmError, match="0 of 1 workers started within 2 seconds"):
@@ -200,17 +200,17 @@ def test_workers_that_find_no_room_are_an_error_after_a_while(session: RaySessio
     occupied.close()
 
 
-def test_what_a_factory_raises_arrives_as_it_was(session: RaySession) -> None:
+def test_factory_error_keeps_its_type(session: RaySession) -> None:
     with pytest.raises(WeightsError, match="another network"):
         RayPool(session, {Lane.STYLE: WorkerGroup(EchoFactory(mood="refuse"), 1, cpus=0)})
 
 
-def test_workers_that_die_while_they_start_are_an_error_and_no_endless_trying(session: RaySession) -> None:
+def test_workers_that_die_at_the_start_are_an_error(session: RaySession) -> None:
     with pytest.raises(FarmError, match="worker style-0 died 3 times while it started"):
         RayPool(session, {Lane.STYLE: WorkerGroup(EchoFactory(mood="exit"), 1, cpus=0)})
 
 
-def test_workers_share_gpus_by_whole_fractions() -> None:
+def test_default_workers_fit_on_the_gpus() -> None:
     assert default_workers(gpus=0) == 0
     assert default_workers(gpus=4) == 4
     assert default_workers(gpus=2, gpus_per_worker=0.1) == 20
@@ -239,7 +239,7 @@ def said_about(address: str) -> str:
     return said
 
 
-def test_a_cluster_that_is_not_there_is_an_error_that_says_what_to_do() -> None:
+def test_unreachable_cluster_is_an_error_with_a_remedy() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
@@ -250,7 +250,7 @@ def test_a_cluster_that_is_not_there_is_an_error_that_says_what_to_do() -> None:
 
 
 @pytest.mark.slow
-def test_something_else_at_the_address_is_an_error_and_no_endless_wait() -> None:
+def test_silent_address_is_an_error_after_a_timeout() -> None:
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
@@ -341,7 +341,7 @@ def processes_of(session_id: int) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_stopping_the_driver_leaves_no_process_behind_and_stdout_clean(how: signal.Signals, tmp_path: Path) -> None:
+def test_stopped_driver_leaves_no_process(how: signal.Signals, tmp_path: Path) -> None:
     out = tmp_path / "stdout"  # a pipe would be held open by Ray's agents
     with out.open("w") as stdout:
         command = [sys.executable, "-c", STOPPABLE]

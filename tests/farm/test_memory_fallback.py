@@ -43,11 +43,11 @@ GPU = torch.device("cuda")
         (ValueError("out of memory"), False),
     ],
 )
-def test_what_says_that_there_is_no_memory_is_known_from_other_errors(error: Exception, is_it: bool) -> None:
+def test_out_of_memory_errors_are_recognised(error: Exception, is_it: bool) -> None:
     assert is_out_of_memory(error) is is_it
 
 
-def test_the_first_rung_is_tried_again_with_free_caches_and_then_the_next() -> None:
+def test_first_mode_is_retried_with_free_caches() -> None:
     said: list[Any] = []
 
     def paint(memory_mode: MemoryMode) -> str:
@@ -61,7 +61,7 @@ def test_the_first_rung_is_tried_again_with_free_caches_and_then_the_next() -> N
     assert said == [LADDER[0], "free", LADDER[0], "free", LADDER[1], "free", LADDER[2]]
 
 
-def test_what_a_failed_attempt_held_is_gone_before_caches_are_freed() -> None:
+def test_failed_attempt_frees_its_tensors() -> None:
     held: list[weakref.ref[torch.Tensor]] = []
 
     def deep() -> None:
@@ -86,7 +86,7 @@ def test_what_a_failed_attempt_held_is_gone_before_caches_are_freed() -> None:
     assert all(all(gone) for gone in seen)
 
 
-def test_other_errors_pass_and_the_last_rung_ends_it() -> None:
+def test_other_errors_pass_and_the_last_mode_is_final() -> None:
     def wrong(_: MemoryMode) -> None:
         raise ValueError("something else")
 
@@ -99,7 +99,7 @@ def test_other_errors_pass_and_the_last_rung_ends_it() -> None:
         try_modes(large, LADDER[:1], free=lambda: None)
 
 
-def test_a_worker_may_take_its_share_less_what_cuda_takes_and_no_more_than_it_is_told() -> None:
+def test_gpu_memory_limit_by_share_and_setting() -> None:
     def limit(*, raft: bool = False, **farm: object) -> float:
         return gpu_memory_limit(build_config({"farm": farm}).farm, 8 * GIB, raft=raft) / GIB
 
@@ -125,7 +125,7 @@ def test_a_worker_may_take_its_share_less_what_cuda_takes_and_no_more_than_it_is
         ({"memory_gib": 6, "workers": 3, "executor": "inline"}, 1.0),
     ],
 )
-def test_a_gpu_gives_a_process_no_more_than_its_workers_may_take(
+def test_gpu_limit_is_enforced_for_the_process(
     farm: dict[str, Any], fraction: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[float] = []
@@ -137,7 +137,7 @@ def test_a_gpu_gives_a_process_no_more_than_its_workers_may_take(
     assert asked == [pytest.approx(fraction)]
 
 
-def test_a_cpu_enforces_nothing() -> None:
+def test_cpu_limit_is_not_enforced() -> None:
     cpu = torch.device("cpu")
     assert limit_memory(build_config({}), cpu) is None
     assert limit_memory(build_config({"farm": {"memory_gib": 0.5}}), cpu) == GIB // 2
@@ -160,7 +160,7 @@ def above(limit: int | None, memory_mode: MemoryMode = LADDER[0], **farm: object
 
 
 @pytest.mark.usefixtures("steps")
-def test_a_shot_begins_with_the_first_rung_that_fits_by_reckoning() -> None:
+def test_ladder_begins_with_the_first_mode_that_fits() -> None:
     assert above(None) == ([0, 1, 2, 3, 4], "")
     assert above(101_000) == ([0, 1, 2, 3, 4], "")
     rungs, why = above(100_999)
@@ -172,26 +172,26 @@ def test_a_shot_begins_with_the_first_rung_that_fits_by_reckoning() -> None:
 
 
 @pytest.mark.usefixtures("steps")
-def test_reckoning_alone_makes_no_frame_smaller() -> None:
+def test_estimate_alone_makes_no_frame_smaller() -> None:
     assert above(1)[0] == [4]
     assert above(1, may_shrink=True)[0] == [4, 5, 6]
     assert above(None, may_shrink=True)[0] == [0, 1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.usefixtures("steps")
-def test_where_maps_are_bfloat16_anyway_a_rung_that_adds_only_that_is_left_out() -> None:
+def test_ladder_skips_bfloat16_where_maps_are_anyway() -> None:
     config = build_config({})
     rungs, _ = MemoryLadder(config, None, bfloat16=True).modes_from(LADDER[0], width=10, height=10)
     assert rungs == (LADDER[0], *LADDER[2:5])
     assert MemoryLadder(config, None, bfloat16=True).modes_from(LADDER[1], width=10, height=10)[0] == LADDER[1:5]
 
 
-def test_a_shot_that_was_begun_smaller_goes_on_so_whatever_is_allowed_now() -> None:
+def test_resumed_shot_keeps_a_mode_not_allowed_now() -> None:
     small = fallback_modes(build_config({}), smaller=True)[-1]
     assert MemoryLadder(build_config({}), None).modes_from(small, width=9, height=9) == ((small,), "")
 
 
-def test_the_size_that_would_fit_does_by_reckoning_and_is_smaller_than_what_failed() -> None:
+def test_error_suggests_a_size_that_fits() -> None:
     config = build_config({})
     took = estimate_footprint(config)
     room_ = took.fixed + round(took.per_pixel * 640 * 360)

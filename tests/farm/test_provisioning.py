@@ -30,7 +30,7 @@ def test_each_gpu_gets_its_workers() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_what_the_user_decided_stays(workers: int) -> None:
+def test_settings_of_the_user_win(workers: int) -> None:
     farm = FarmConfig.model_validate({"workers": workers, "threads": 2})
     staff = choose_worker_counts(farm, width=9, cores=8, gpus=0)
     assert (staff.style, staff.threads) == (workers, 2)
@@ -55,21 +55,19 @@ def test_cores_are_never_shared_out_twice(width: int, cores: int) -> None:
 
 
 @given(share=st.floats(0.01, 1))
-def test_a_pair_of_workers_fits_on_a_gpu_where_one_stylizing_worker_did(share: float) -> None:
+def test_pair_of_workers_shares_one_workers_gpu_part(share: float) -> None:
     style, flow = share_gpu(share, raft=True)
     assert 0 < flow < style
     assert style + flow == pytest.approx(share, abs=1e-4)
     assert share_gpu(share, raft=False) == (share, 0)
 
 
-def test_without_gpus_none_is_shared() -> None:
+def test_no_gpu_is_not_shared() -> None:
     assert share_gpu(0.0, raft=True) == (0, 0)
 
 
 @pytest.mark.parametrize("grows", [False, True])
-def test_on_a_cluster_that_grows_workers_are_asked_for_that_do_not_fit_yet(
-    grows: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_growing_cluster_gets_workers_that_do_not_fit_yet(grows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {}
 
     class Session:
@@ -100,6 +98,6 @@ def test_on_a_cluster_that_grows_workers_are_asked_for_that_do_not_fit_yet(
     assert asked["start_timeout_seconds"] == (1800 if grows else 300)
 
 
-def test_growing_without_a_number_of_workers_is_refused() -> None:
+def test_growing_cluster_needs_a_number_of_workers() -> None:
     with pytest.raises(ConfigError, match="set workers"):
         build_config({"farm": {"grows": True}})
