@@ -113,11 +113,11 @@ def test_prefetched_jobs_end_in_order(pool: RayPool) -> None:
     for worker in ("style-0", "style-1"):
         pool.submit(worker, Echo("sleep", 0.2))
         pool.submit(worker, Echo("", worker))
-    found: dict[str, list[Any]] = {"style-0": [], "style-1": []}
-    while sum(map(len, found.values())) < 4:
+    values: dict[str, list[Any]] = {"style-0": [], "style-1": []}
+    while sum(map(len, values.values())) < 4:
         for outcome in pool.wait(5):
-            found[outcome.worker].append(outcome.value)
-    assert found == {"style-0": [0.2, "style-0"], "style-1": [0.2, "style-1"]}
+            values[outcome.worker].append(outcome.value)
+    assert values == {"style-0": [0.2, "style-0"], "style-1": [0.2, "style-1"]}
 
 
 def test_prefetched_job_of_dead_actor_has_no_outcome(pool: RayPool) -> None:
@@ -224,8 +224,8 @@ def child(script: str, **options: Any) -> subprocess.Popen[str]:
     )
 
 
-def said_about(address: str) -> str:
-    """What somebody reads who gives that address."""
+def error_of(address: str) -> str:
+    """Return the message of a connection to an address in a new process."""
     script = (
         "from vidnst.farm.ray.connection import RaySession\n"
         "from vidnst.errors import FarmError\n"
@@ -233,20 +233,20 @@ def said_about(address: str) -> str:
         "except FarmError as error: print(error)\n"
     )
     with child(script) as process:
-        said, errors = process.communicate(timeout=90)
+        output, errors = process.communicate(timeout=90)
     assert process.returncode == 0
     assert "Traceback" not in errors
-    return said
+    return output
 
 
 def test_unreachable_cluster_is_an_error_with_a_remedy() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
-        said = said_about(address)
-    assert f"no Ray cluster could be joined at {address}" in said
-    assert "refused" in said
-    assert "--address" in said
+        output = error_of(address)
+    assert f"no Ray cluster could be joined at {address}" in output
+    assert "refused" in output
+    assert "--address" in output
 
 
 @pytest.mark.slow
@@ -254,8 +254,8 @@ def test_silent_address_is_an_error_after_a_timeout() -> None:
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
-        said = said_about(f"127.0.0.1:{mute.getsockname()[1]}")
-    assert "no answer within 15 seconds" in said
+        output = error_of(f"127.0.0.1:{mute.getsockname()[1]}")
+    assert "no answer within 15 seconds" in output
 
 
 LOGGING = """
@@ -325,7 +325,7 @@ def processes_of(session_id: int) -> list[str]:
 
     Also aside are Ray's two agents, which notice only after a minute that their raylet was killed.
     """
-    found = []
+    names = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             name, _, rest = path.read_text().rpartition(")")
@@ -334,8 +334,8 @@ def processes_of(session_id: int) -> list[str]:
         state, _, _, session = rest.split()[:4]
         agent = "ray::Dashboard" in name or "ray::RuntimeEnv" in name
         if int(session) == session_id and state != "Z" and not agent:
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""How much memory a worker may take, and how it climbs where that is too little."""
+"""The memory limit of a worker, and the fallback to memory modes."""
 
 import gc
 import weakref
@@ -48,30 +48,30 @@ def test_out_of_memory_errors_are_recognised(error: Exception, is_it: bool) -> N
 
 
 def test_first_mode_is_retried_with_free_caches() -> None:
-    said: list[Any] = []
+    calls: list[Any] = []
 
     def paint(memory_mode: MemoryMode) -> str:
-        said.append(memory_mode)
+        calls.append(memory_mode)
         if memory_mode != LADDER[2]:
-            raise MemoryError(f"first {len(said)}\nsecond")
+            raise MemoryError(f"first {len(calls)}\nsecond")
         return "painted"
 
-    found = try_modes(paint, LADDER, free=lambda: said.append("free"))
-    assert found == ("painted", LADDER[2], "first 1")
-    assert said == [LADDER[0], "free", LADDER[0], "free", LADDER[1], "free", LADDER[2]]
+    result = try_modes(paint, LADDER, free=lambda: calls.append("free"))
+    assert result == ("painted", LADDER[2], "first 1")
+    assert calls == [LADDER[0], "free", LADDER[0], "free", LADDER[1], "free", LADDER[2]]
 
 
 def test_failed_attempt_frees_its_tensors() -> None:
-    held: list[weakref.ref[torch.Tensor]] = []
+    tensors: list[weakref.ref[torch.Tensor]] = []
 
     def deep() -> None:
         tensor = torch.zeros(3)
-        held.append(weakref.ref(tensor))
+        tensors.append(weakref.ref(tensor))
         raise torch.OutOfMemoryError("no more")
 
     def paint(memory_mode: MemoryMode) -> int:
         local = torch.zeros(5)
-        held.append(weakref.ref(local))
+        tensors.append(weakref.ref(local))
         if memory_mode == LADDER[0]:
             deep()
         return 1
@@ -79,7 +79,7 @@ def test_failed_attempt_frees_its_tensors() -> None:
     seen: list[list[bool]] = []
     gc.disable()
     try:
-        try_modes(paint, LADDER, free=lambda: seen.append([ref() is None for ref in held]))
+        try_modes(paint, LADDER, free=lambda: seen.append([ref() is None for ref in tensors]))
     finally:
         gc.enable()
     assert seen
@@ -145,44 +145,44 @@ def test_cpu_limit_is_not_enforced() -> None:
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each rung of the ladder takes a hundred bytes a pixel less than the one before, from a thousand."""
+    """Each mode of the ladder takes a hundred bytes a pixel less than the one before, from a thousand."""
 
-    def reckoned(config: RenderConfig, memory_mode: MemoryMode = LADDER[0]) -> Footprint:
+    def estimate(config: RenderConfig, memory_mode: MemoryMode = LADDER[0]) -> Footprint:
         return Footprint(1000.0 - 100 * fallback_modes(config, smaller=True).index(memory_mode), 1000)
 
-    monkeypatch.setattr(memory_fallback, "estimate_footprint", reckoned)
+    monkeypatch.setattr(memory_fallback, "estimate_footprint", estimate)
 
 
-def above(limit: int | None, memory_mode: MemoryMode = LADDER[0], **farm: object) -> tuple[list[int], str]:
+def modes_from(limit: int | None, memory_mode: MemoryMode = LADDER[0], **farm: object) -> tuple[list[int], str]:
     config = build_config({"farm": farm})
-    rungs, why = MemoryLadder(config, limit).modes_from(memory_mode, width=10, height=10)
-    return [fallback_modes(config, smaller=True).index(rung) for rung in rungs], why
+    modes, why = MemoryLadder(config, limit).modes_from(memory_mode, width=10, height=10)
+    return [fallback_modes(config, smaller=True).index(mode) for mode in modes], why
 
 
 @pytest.mark.usefixtures("steps")
 def test_ladder_begins_with_the_first_mode_that_fits() -> None:
-    assert above(None) == ([0, 1, 2, 3, 4], "")
-    assert above(101_000) == ([0, 1, 2, 3, 4], "")
-    rungs, why = above(100_999)
-    assert rungs == [1, 2, 3, 4]
+    assert modes_from(None) == ([0, 1, 2, 3, 4], "")
+    assert modes_from(101_000) == ([0, 1, 2, 3, 4], "")
+    modes, why = modes_from(100_999)
+    assert modes == [1, 2, 3, 4]
     assert why == "a frame of 10x10 takes some 0.00 GiB of memory, and there are 0.00 GiB"
-    assert above(81_000)[0] == [2, 3, 4]
-    assert above(101_000, LADDER[3]) == ([3, 4], "")
-    assert above(71_000, LADDER[3]) == ([3, 4], "")
+    assert modes_from(81_000)[0] == [2, 3, 4]
+    assert modes_from(101_000, LADDER[3]) == ([3, 4], "")
+    assert modes_from(71_000, LADDER[3]) == ([3, 4], "")
 
 
 @pytest.mark.usefixtures("steps")
 def test_estimate_alone_makes_no_frame_smaller() -> None:
-    assert above(1)[0] == [4]
-    assert above(1, may_shrink=True)[0] == [4, 5, 6]
-    assert above(None, may_shrink=True)[0] == [0, 1, 2, 3, 4, 5, 6]
+    assert modes_from(1)[0] == [4]
+    assert modes_from(1, may_shrink=True)[0] == [4, 5, 6]
+    assert modes_from(None, may_shrink=True)[0] == [0, 1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.usefixtures("steps")
 def test_ladder_skips_bfloat16_where_maps_are_anyway() -> None:
     config = build_config({})
-    rungs, _ = MemoryLadder(config, None, bfloat16=True).modes_from(LADDER[0], width=10, height=10)
-    assert rungs == (LADDER[0], *LADDER[2:5])
+    modes, _ = MemoryLadder(config, None, bfloat16=True).modes_from(LADDER[0], width=10, height=10)
+    assert modes == (LADDER[0], *LADDER[2:5])
     assert MemoryLadder(config, None, bfloat16=True).modes_from(LADDER[1], width=10, height=10)[0] == LADDER[1:5]
 
 

@@ -1,4 +1,4 @@
-"""Components that are held back, on pools whose time is virtual."""
+"""Paused components, on pools in virtual time."""
 
 import pytest
 from support.fake_workers import CHAIN, DigestHost, VirtualPool

@@ -1,4 +1,4 @@
-"""What every schedule promises: order, uses, roles, separate shots; and which states survive a session."""
+"""Invariants of every schedule: order, uses, roles, separate shots, and the states that need not run again."""
 
 import tracemalloc
 from collections import Counter
@@ -107,13 +107,13 @@ def test_refined_flow_composes_the_two_it_needs(schedule: ScheduleConfig, counts
 @given(st.integers(1, 60), st.integers(1, 9), st.booleans())
 def test_keys_are_evenly_spread_within_the_spacing(count: int, spacing: int, loop: bool) -> None:
     shot = Shot(7, 7 + count)
-    found = key_frames(shot, spacing=spacing, loop=loop)
-    assert found[0] == 7
-    closed = [*found, shot.end] if loop else found
+    key_places = key_frames(shot, spacing=spacing, loop=loop)
+    assert key_places[0] == 7
+    closed = [*key_places, shot.end] if loop else key_places
     gaps = [right - left for left, right in pairwise(closed)]
     assert all(1 <= gap <= spacing for gap in gaps)
     assert not gaps or max(gaps) - min(gaps) <= 1
-    assert loop or found[-1] == shot.end - 1
+    assert loop or key_places[-1] == shot.end - 1
 
 
 @given(st.integers(2, 40), st.integers(1, 9), st.integers(0, 3), st.booleans())
@@ -142,13 +142,13 @@ def test_pass_reads_frame_and_neighbours_of_pass_before(count: int, spacing: int
 @given(st.integers(3, 40), st.integers(1, 9))
 def test_nearer_key_weighs_more_in_between(count: int, spacing: int) -> None:
     shot = Shot(0, count)
-    found = key_frames(shot, spacing=spacing)
+    key_places = key_frames(shot, spacing=spacing)
     for node in keys(shot, spacing=spacing, passes=0):
         if node.role is Role.BETWEEN:
             left, right = node.sources
             frame = node.id.frame
-            assert left.state.frame == max(key for key in found if key < frame)
-            assert right.state.frame == min(key for key in found if key > frame)
+            assert left.state.frame == max(key for key in key_places if key < frame)
+            assert right.state.frame == min(key for key in key_places if key > frame)
             assert left.weight + right.weight == pytest.approx(1)
             assert (left.weight > right.weight) == (frame - left.state.frame < right.state.frame - frame)
 

@@ -1,4 +1,4 @@
-"""Nodes that lie ready at workers which will soon be free, on pools whose time is virtual."""
+"""Prefetching nodes to workers that will soon be free, on pools in virtual time."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""How many workers a render gets."""
+"""The number of workers, and starting them."""
 
 from typing import Any
 
@@ -32,8 +32,8 @@ def test_each_gpu_gets_its_workers() -> None:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_settings_of_the_user_win(workers: int) -> None:
     farm = FarmConfig.model_validate({"workers": workers, "threads": 2})
-    staff = choose_worker_counts(farm, width=9, cores=8, gpus=0)
-    assert (staff.style, staff.threads) == (workers, 2)
+    counts = choose_worker_counts(farm, width=9, cores=8, gpus=0)
+    assert (counts.style, counts.threads) == (workers, 2)
 
 
 @given(
@@ -49,9 +49,9 @@ def test_a_resumed_run_keeps_its_threads(width: int, cores: int, threads: int, w
 
 @given(width=st.integers(1, 10_000), cores=st.integers(1, 256))
 def test_cores_are_never_shared_out_twice(width: int, cores: int) -> None:
-    staff = choose_worker_counts(FarmConfig(), width=width, cores=cores, gpus=0)
-    assert staff.threads is not None
-    assert 1 <= staff.style * staff.threads <= cores
+    counts = choose_worker_counts(FarmConfig(), width=width, cores=cores, gpus=0)
+    assert counts.threads is not None
+    assert 1 <= counts.style * counts.threads <= cores
 
 
 @given(share=st.floats(0.01, 1))
@@ -81,8 +81,8 @@ def test_growing_cluster_gets_workers_that_do_not_fit_yet(grows: bool, monkeypat
         def __exit__(self, *_: object) -> None: ...
 
     class Pool:
-        def __init__(self, session: Session, crews: Any, **options: Any) -> None:
-            asked.update(options, crews=crews)
+        def __init__(self, session: Session, groups: Any, **options: Any) -> None:
+            asked.update(options, groups=groups)
 
         def close(self) -> None: ...
 
@@ -93,7 +93,7 @@ def test_growing_cluster_gets_workers_that_do_not_fit_yet(grows: bool, monkeypat
     with provisioning.start_workers(config.farm, width=9):
         pass
     assert asked["grows"] is grows
-    style = asked["crews"][Lane.STYLE]
+    style = asked["groups"][Lane.STYLE]
     assert (style.count, style.gpus) == (4, 1.0 if grows else 0.0)
     assert asked["start_timeout_seconds"] == (1800 if grows else 300)
 

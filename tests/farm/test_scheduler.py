@@ -1,4 +1,4 @@
-"""The scheduler on pools whose time is virtual: order, windows, failures, and nothing done twice."""
+"""The scheduler on pools in virtual time: order, windows, failures, and nothing done twice."""
 
 import tracemalloc
 from collections.abc import Iterator

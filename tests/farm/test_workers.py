@@ -1,4 +1,4 @@
-"""What one actor does, called without Ray."""
+"""The stylizing and flow workers, without Ray."""
 
 import pickle
 import threading
@@ -115,9 +115,9 @@ def wandering() -> tuple[WarmSource, ...]:
     return tuple(starts)
 
 
-@pytest.mark.parametrize("renew", [0.0, 0.5])
-def test_blend_on_device_equals_opencv(worker: StyleWorker, renew: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = StylizeJob(StateId(1), pixels(1), wandering(), 1, 0, content_share=renew)
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_blend_on_device_equals_opencv(worker: StyleWorker, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = StylizeJob(StateId(1), pixels(1), wandering(), 1, 0, content_share=share)
     later = replace(first, iterations=3)
     usual = [worker.run(job) for job in (first, later)]
     monkeypatch.setattr("vidnst.farm.workers.blends_on_device", lambda device, motion: True)
@@ -158,7 +158,7 @@ def test_gpu_worker_equals_cpu_worker_and_itself(follow_light: bool) -> None:
     assert np.abs(to_float(one) - to_float(cpu)).mean() < 0.02
 
 
-def glimpsed(**known: object) -> StylizeJob:
+def checked_job(**known: object) -> StylizeJob:
     sources = tuple(thumbnail_luma(pixels(seed)) for seed in (12, 13))
     return replace(StylizeJob(StateId(1), pixels(1), wandering(), 1, 0, source_thumbnails=sources), **known)  # type: ignore[arg-type]
 
@@ -175,14 +175,14 @@ def test_known_thumbnails_are_not_computed_again(worker: StyleWorker, monkeypatc
     results, looks = [], []
     for painted in ((), (None, known[1]), known):
         looked.clear()
-        results.append(worker.run(glimpsed(state_thumbnails=painted)))
+        results.append(worker.run(checked_job(state_thumbnails=painted)))
         looks.append(looked.count(np.uint16))
     assert looks[0] - looks[2] == 2 * (looks[1] - looks[2]) > 0  # a frame that looks wrong is looked at twice
     assert len({(result.state.tobytes(), result.suspect, result.repaired) for result in results}) == 1
 
 
 def test_result_has_a_thumbnail_if_it_is_checked(worker: StyleWorker) -> None:
-    result = worker.run(glimpsed())
+    result = worker.run(checked_job())
     assert result.thumbnail_luma is not None
     np.testing.assert_array_equal(result.thumbnail_luma, thumbnail_luma(result.state))
     assert worker.run(StylizeJob(StateId(1), pixels(1), wandering(), 1, 0)).thumbnail_luma is None

@@ -1,7 +1,6 @@
 """Settings of glibc's memory allocator."""
 
 import ctypes
-import sys
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 """glibc's numbers of these settings, see `man 3 mallopt`."""
@@ -16,8 +15,6 @@ def keep_freed_memory() -> None:
     system, which has to fill every page with zeros again: 15 % of the time at 1280x720. The kept blocks take up to
     16 % more memory, since blocks of other sizes do not fit into the gaps; so this is for worker processes only.
     """
-    if not sys.platform.startswith("linux"):
-        return
     libc = ctypes.CDLL(None)
     if hasattr(libc, "gnu_get_libc_version"):
         libc.mallopt(_MMAP_MAX, 0)
