@@ -176,7 +176,7 @@ def test_killed_actor_costs_one_attempt_and_nothing_else(session: RaySession) ->
     pool.close()
     assert not pids
     assert set(host.kept) == set(host.truth)
-    assert totals.died == len(recorder.of(NodeEventKind.DIED)) == 1
+    assert totals[NodeEventKind.DIED] == len(recorder.of(NodeEventKind.DIED)) == 1
 
 
 def test_too_few_gpus_is_an_error_with_their_number(session: RaySession) -> None:

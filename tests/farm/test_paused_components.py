@@ -29,7 +29,7 @@ def test_paused_component_hands_out_no_nodes(schedule: ScheduleConfig) -> None:
         for number, (plan, host) in enumerate(zip(plans, hosts, strict=True))
     ]
     totals = run_plan(components, pool, listener=listen, clock=pool.clock)
-    assert totals.done == sum(len(host.kept) for host in hosts)
+    assert totals[NodeEventKind.DONE] == sum(len(host.kept) for host in hosts)
     assert own[0] < 5
     assert own[-1] >= 45
     assert not [moment for moment in own if 5 <= moment < 45]
