@@ -127,11 +127,11 @@ class Suspected:
     name: ClassVar[str] = "suspected"
     node: str
     why: str
-    mended: bool
+    repaired: bool
     """True if it looks right now; else it is kept as it is, and listed."""
 
     def __str__(self) -> str:
-        now = "rendered again, it looks right" if self.mended else "rendered again, it still does; it is kept"
+        now = "rendered again, it looks right" if self.repaired else "rendered again, it still does; it is kept"
         return f"node {self.node} looks wrong ({self.why}): {now}"
 
 

@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 from support import fake_workers
-from support.fake_workers import CHAIN, DigestHost, Echo, EchoFactory, Recorder, SlowDigests, plan_of_shots
+from support.fake_workers import (
+    CHAIN,
+    DigestHost,
+    DigestWorker,
+    Echo,
+    EchoFactory,
+    Recorder,
+    SlowDigests,
+    plan_of_shots,
+)
 
 from vidnst.errors import FarmError, NumericalError, WeightsError
 from vidnst.farm.interfaces import Component, NodeEventKind
@@ -61,23 +70,22 @@ def next_outcome(pool: RayPool) -> Outcome:
     return outcome
 
 
-def test_workers_are_processes_of_their_own_that_read_the_factorys_arrays(pool: RayPool) -> None:
+def test_workers_are_processes_and_read_the_factory(pool: RayPool) -> None:
     assert pool.workers(Lane.STYLE) == ("style-0", "style-1")
     assert pool.workers(Lane.FLOW) == ("flow-0",)
     pids = {name: outcome_of(pool, name, Echo("pid")).value for name in ("style-0", "style-1", "flow-0")}
-    assert pids == pool.pids()
     assert len({*pids.values(), os.getpid()}) == 4
     assert outcome_of(pool, "style-1", Echo("table")).value == 1_000_000
 
 
-def test_arrays_go_there_and_back_unchanged(pool: RayPool) -> None:
+def test_arrays_are_returned_unchanged(pool: RayPool) -> None:
     frame = np.random.default_rng(0).integers(0, 65536, (360, 640, 3), np.uint16)
     outcome = outcome_of(pool, "style-0", Echo("", frame))
     np.testing.assert_array_equal(outcome.value, frame)
     assert outcome.value.dtype == np.uint16
 
 
-def test_errors_arrive_as_they_were_raised(pool: RayPool) -> None:
+def test_worker_errors_keep_their_type(pool: RayPool) -> None:
     numerical = outcome_of(pool, "style-0", Echo("nan"))
     assert type(numerical.error) is NumericalError
     assert numerical.error.remedy == "lower the step"
@@ -88,12 +96,12 @@ def test_errors_arrive_as_they_were_raised(pool: RayPool) -> None:
     assert "in run" in other.error.__notes__[0]  # the traceback over there, for those who ask for it
 
 
-def test_waiting_for_nothing_ends_with_nothing(pool: RayPool) -> None:
+def test_wait_without_jobs_returns_nothing(pool: RayPool) -> None:
     assert pool.wait(0.01) == []
 
 
-def test_a_worker_whose_process_ends_is_replaced_under_its_name(pool: RayPool) -> None:
-    before = pool.pids()["style-1"]
+def test_dead_worker_is_replaced_under_its_name(pool: RayPool) -> None:
+    before = outcome_of(pool, "style-1", Echo("pid")).value
     outcome = outcome_of(pool, "style-1", Echo("exit"))
     assert outcome.died
     assert not outcome.lost
@@ -101,18 +109,18 @@ def test_a_worker_whose_process_ends_is_replaced_under_its_name(pool: RayPool) -
     assert outcome_of(pool, "style-1", Echo("pid")).value != before
 
 
-def test_a_second_job_lies_ready_behind_the_first_and_their_outcomes_come_in_order(pool: RayPool) -> None:
+def test_prefetched_jobs_end_in_order(pool: RayPool) -> None:
     for worker in ("style-0", "style-1"):
         pool.submit(worker, Echo("sleep", 0.2))
         pool.submit(worker, Echo("", worker))
-    found: dict[str, list[Any]] = {"style-0": [], "style-1": []}
-    while sum(map(len, found.values())) < 4:
+    values: dict[str, list[Any]] = {"style-0": [], "style-1": []}
+    while sum(map(len, values.values())) < 4:
         for outcome in pool.wait(5):
-            found[outcome.worker].append(outcome.value)
-    assert found == {"style-0": [0.2, "style-0"], "style-1": [0.2, "style-1"]}
+            values[outcome.worker].append(outcome.value)
+    assert values == {"style-0": [0.2, "style-0"], "style-1": [0.2, "style-1"]}
 
 
-def test_what_lay_ready_at_an_actor_that_dies_has_no_outcome(pool: RayPool) -> None:
+def test_prefetched_job_of_dead_actor_has_no_outcome(pool: RayPool) -> None:
     pool.submit("style-1", Echo("exit"))
     pool.submit("style-1", Echo("", "behind"))
     outcomes: list[Outcome] = []
@@ -122,7 +130,7 @@ def test_what_lay_ready_at_an_actor_that_dies_has_no_outcome(pool: RayPool) -> N
     assert outcome_of(pool, "style-1", Echo("", "later")).value == "later"
 
 
-def test_an_actor_of_two_hands_has_two_jobs_at_once(session: RaySession) -> None:
+def test_concurrent_actor_runs_two_jobs_at_once(session: RaySession) -> None:
     teams = {
         Lane.STYLE: WorkerGroup(EchoFactory(), 1, cpus=0, concurrency=2),
         Lane.FLOW: WorkerGroup(EchoFactory(), 1, cpus=0),
@@ -139,33 +147,39 @@ def test_an_actor_of_two_hands_has_two_jobs_at_once(session: RaySession) -> None
         pool.close()
 
 
-def test_an_actor_killed_in_mid_run_costs_one_attempt_and_nothing_else(session: RaySession) -> None:
+def test_killed_actor_costs_one_attempt_and_nothing_else(session: RaySession) -> None:
+    class DigestOrPid(DigestWorker):
+        def run(self, task: Any) -> Any:
+            return os.getpid() if task == "pid" else super().run(task)
+
     shots = [Shot(0, 8), Shot(8, 16)]
     host = DigestHost(plan_of_shots(CHAIN, shots))
-    teams = {Lane.STYLE: WorkerGroup(SlowDigests(), 2, cpus=1), Lane.FLOW: WorkerGroup(SlowDigests(), 1, cpus=0)}
-    pool = RayPool(session, teams)
-    killed: list[int] = []
+    groups = {
+        Lane.STYLE: WorkerGroup(lambda: DigestOrPid(seconds=0.05), 2, cpus=1),
+        Lane.FLOW: WorkerGroup(SlowDigests(), 1, cpus=0),
+    }
+    pool = RayPool(session, groups)
+    for worker in pool.workers(Lane.STYLE):
+        pool.submit(worker, "pid")
+    pids: dict[str, int] = {}
+    while len(pids) < 2:
+        pids |= {outcome.worker: outcome.value for outcome in pool.wait(5)}
     recorder = Recorder()
 
     def listen(event: Any) -> None:
         recorder(event)
-        if (
-            event.kind is NodeEventKind.STARTED
-            and event.node.id.frame == 4
-            and event.worker in pool.pids()
-            and not killed
-        ):
-            killed.append(pool.pids()[event.worker])
-            os.kill(killed[0], signal.SIGKILL)
+        if event.kind is NodeEventKind.STARTED and event.node.id.frame == 4 and event.worker in pids:
+            os.kill(pids[event.worker], signal.SIGKILL)
+            pids.clear()
 
     totals = run_plan((Component(nodes, host) for nodes in by_shot(CHAIN, shots)), pool, listener=listen)
     pool.close()
-    assert killed
+    assert not pids
     assert set(host.kept) == set(host.truth)
-    assert totals.died == len(recorder.of(NodeEventKind.DIED)) == 1
+    assert totals[NodeEventKind.DIED] == len(recorder.of(NodeEventKind.DIED)) == 1
 
 
-def test_more_gpus_than_there_are_is_an_error_that_says_how_many_there_are(session: RaySession) -> None:
+def test_too_few_gpus_is_an_error_with_their_number(session: RaySession) -> None:
     wanted = int(session.gpus) + 2
     with pytest.raises(
         FarmError, match=rf"{wanted} workers with 1 GPU each do not fit: there are {session.gpus:g} GPUs"
@@ -173,30 +187,30 @@ def test_more_gpus_than_there_are_is_an_error_that_says_how_many_there_are(sessi
         RayPool(session, {Lane.STYLE: WorkerGroup(EchoFactory(), wanted, gpus=1.0)})
 
 
-def test_more_cpu_slots_than_there_are_is_an_error_and_no_silent_wait(session: RaySession) -> None:
+def test_too_few_cpu_slots_is_an_error(session: RaySession) -> None:
     with pytest.raises(FarmError, match=r"need 1000 CPU slots and Ray has"):
         RayPool(session, {Lane.STYLE: WorkerGroup(EchoFactory(), 1000)})
 
 
-def test_workers_that_find_no_room_are_an_error_after_a_while(session: RaySession) -> None:
+def test_workers_without_resources_time_out(session: RaySession) -> None:
     crowd = {Lane.STYLE: WorkerGroup(EchoFactory(), 1, cpus=session.cpus)}
     occupied = RayPool(session, {Lane.STYLE: WorkerGroup(EchoFactory(), 1, cpus=1)})
-    with pytest.raises(FarmError, match="0 of 1 workers came up within 2 seconds"):
+    with pytest.raises(FarmError, match="0 of 1 workers started within 2 seconds"):
         RayPool(session, crowd, start_timeout_seconds=2)
     occupied.close()
 
 
-def test_what_a_factory_raises_arrives_as_it_was(session: RaySession) -> None:
+def test_factory_error_keeps_its_type(session: RaySession) -> None:
     with pytest.raises(WeightsError, match="another network"):
         RayPool(session, {Lane.STYLE: WorkerGroup(EchoFactory(mood="refuse"), 1, cpus=0)})
 
 
-def test_workers_that_die_while_they_start_are_an_error_and_no_endless_trying(session: RaySession) -> None:
+def test_workers_that_die_at_the_start_are_an_error(session: RaySession) -> None:
     with pytest.raises(FarmError, match="worker style-0 died 3 times while it started"):
         RayPool(session, {Lane.STYLE: WorkerGroup(EchoFactory(mood="exit"), 1, cpus=0)})
 
 
-def test_workers_share_gpus_by_whole_fractions() -> None:
+def test_default_workers_fit_on_the_gpus() -> None:
     assert default_workers(gpus=0) == 0
     assert default_workers(gpus=4) == 4
     assert default_workers(gpus=2, gpus_per_worker=0.1) == 20
@@ -210,8 +224,8 @@ def child(script: str, **options: Any) -> subprocess.Popen[str]:
     )
 
 
-def said_about(address: str) -> str:
-    """What somebody reads who gives that address."""
+def error_of(address: str) -> str:
+    """Return the message of a connection to an address in a new process."""
     script = (
         "from vidnst.farm.ray.connection import RaySession\n"
         "from vidnst.errors import FarmError\n"
@@ -219,29 +233,29 @@ def said_about(address: str) -> str:
         "except FarmError as error: print(error)\n"
     )
     with child(script) as process:
-        said, errors = process.communicate(timeout=90)
+        output, errors = process.communicate(timeout=90)
     assert process.returncode == 0
     assert "Traceback" not in errors
-    return said
+    return output
 
 
-def test_a_cluster_that_is_not_there_is_an_error_that_says_what_to_do() -> None:
+def test_unreachable_cluster_is_an_error_with_a_remedy() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
-        said = said_about(address)
-    assert f"no Ray cluster could be joined at {address}" in said
-    assert "refused" in said
-    assert "--address" in said
+        output = error_of(address)
+    assert f"no Ray cluster could be joined at {address}" in output
+    assert "refused" in output
+    assert "--address" in output
 
 
 @pytest.mark.slow
-def test_something_else_at_the_address_is_an_error_and_no_endless_wait() -> None:
+def test_silent_address_is_an_error_after_a_timeout() -> None:
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
-        said = said_about(f"127.0.0.1:{mute.getsockname()[1]}")
-    assert "no answer within 15 seconds" in said
+        output = error_of(f"127.0.0.1:{mute.getsockname()[1]}")
+    assert "no answer within 15 seconds" in output
 
 
 LOGGING = """
@@ -311,7 +325,7 @@ def processes_of(session_id: int) -> list[str]:
 
     Also aside are Ray's two agents, which notice only after a minute that their raylet was killed.
     """
-    found = []
+    names = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             name, _, rest = path.read_text().rpartition(")")
@@ -320,14 +334,14 @@ def processes_of(session_id: int) -> list[str]:
         state, _, _, session = rest.split()[:4]
         agent = "ray::Dashboard" in name or "ray::RuntimeEnv" in name
         if int(session) == session_id and state != "Z" and not agent:
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_stopping_the_driver_leaves_no_process_behind_and_stdout_clean(how: signal.Signals, tmp_path: Path) -> None:
+def test_stopped_driver_leaves_no_process(how: signal.Signals, tmp_path: Path) -> None:
     out = tmp_path / "stdout"  # a pipe would be held open by Ray's agents
     with out.open("w") as stdout:
         command = [sys.executable, "-c", STOPPABLE]

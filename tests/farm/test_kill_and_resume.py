@@ -58,9 +58,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return frames
 
 
-def test_killed_at_random_moments_and_resumed_gives_the_same_bytes_and_does_nothing_twice(
-    tmp_path: Path, undisturbed: dict[str, bytes]
-) -> None:
+def test_killed_runs_resume_to_the_same_bytes(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     moments = random.Random(5)
     for nodes in (0, 4, 9, 11):
         kill_after(tmp_path / "run", nodes, moments.uniform(0, 0.02))
@@ -107,9 +105,7 @@ killable_render.main(folder)
 
 
 @pytest.mark.parametrize("place", ["write", "record_done", "release"])
-def test_killed_while_results_wait_to_be_written_a_run_makes_those_again_and_no_others(
-    place: str, tmp_path: Path, undisturbed: dict[str, bytes]
-) -> None:
+def test_only_unwritten_results_are_made_again(place: str, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     command = [sys.executable, "-c", KILLED_WHILE_RESULTS_WAIT, place, str(tmp_path / "run")]
     paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     killed = subprocess.run(command, capture_output=True, check=False, env=paths, timeout=60)
@@ -122,7 +118,7 @@ def test_killed_while_results_wait_to_be_written_a_run_makes_those_again_and_no_
     assert done_in(tmp_path / "run") == Counter({f"{frame}.0": 1 for frame in range(FRAMES)})
 
 
-def test_a_deleted_frame_is_rendered_again_with_the_same_bytes(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+def test_deleted_frame_is_rendered_to_the_same_bytes(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     finish(tmp_path / "run")
     (tmp_path / "run" / "frames" / "00000040.png").unlink()
     finish(tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Memory that is freed stays with a process that paints."""
+"""The memory allocator's settings."""
 
 import subprocess
 import sys

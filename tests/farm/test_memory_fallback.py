@@ -1,4 +1,4 @@
-"""How much memory a worker may take, and how it climbs where that is too little."""
+"""The memory limit of a worker, and the fallback to memory modes."""
 
 import gc
 import weakref
@@ -14,12 +14,12 @@ from vidnst.errors import ScarceMemoryError
 from vidnst.farm import memory_fallback
 from vidnst.farm.memory_fallback import (
     MemoryLadder,
-    climb,
-    given_memory,
-    memory_limit,
-    out_of_memory,
+    gpu_memory_limit,
+    is_out_of_memory,
+    limit_memory,
     size_that_fits,
-    too_large,
+    too_large_error,
+    try_modes,
 )
 from vidnst.style.memory.footprint import Footprint, estimate_footprint
 from vidnst.style.memory.modes import MemoryMode, fallback_modes
@@ -43,35 +43,35 @@ GPU = torch.device("cuda")
         (ValueError("out of memory"), False),
     ],
 )
-def test_what_says_that_there_is_no_memory_is_known_from_other_errors(error: Exception, is_it: bool) -> None:
-    assert out_of_memory(error) is is_it
+def test_out_of_memory_errors_are_recognised(error: Exception, is_it: bool) -> None:
+    assert is_out_of_memory(error) is is_it
 
 
-def test_the_first_rung_is_tried_again_with_free_caches_and_then_the_next() -> None:
-    said: list[Any] = []
+def test_first_mode_is_retried_with_free_caches() -> None:
+    calls: list[Any] = []
 
     def paint(memory_mode: MemoryMode) -> str:
-        said.append(memory_mode)
+        calls.append(memory_mode)
         if memory_mode != LADDER[2]:
-            raise MemoryError(f"first {len(said)}\nsecond")
+            raise MemoryError(f"first {len(calls)}\nsecond")
         return "painted"
 
-    found = climb(paint, LADDER, free=lambda: said.append("free"))
-    assert found == ("painted", LADDER[2], "first 1")
-    assert said == [LADDER[0], "free", LADDER[0], "free", LADDER[1], "free", LADDER[2]]
+    result = try_modes(paint, LADDER, free=lambda: calls.append("free"))
+    assert result == ("painted", LADDER[2], "first 1")
+    assert calls == [LADDER[0], "free", LADDER[0], "free", LADDER[1], "free", LADDER[2]]
 
 
-def test_what_a_failed_attempt_held_is_gone_before_caches_are_freed() -> None:
-    held: list[weakref.ref[torch.Tensor]] = []
+def test_failed_attempt_frees_its_tensors() -> None:
+    tensors: list[weakref.ref[torch.Tensor]] = []
 
     def deep() -> None:
         tensor = torch.zeros(3)
-        held.append(weakref.ref(tensor))
+        tensors.append(weakref.ref(tensor))
         raise torch.OutOfMemoryError("no more")
 
     def paint(memory_mode: MemoryMode) -> int:
         local = torch.zeros(5)
-        held.append(weakref.ref(local))
+        tensors.append(weakref.ref(local))
         if memory_mode == LADDER[0]:
             deep()
         return 1
@@ -79,14 +79,14 @@ def test_what_a_failed_attempt_held_is_gone_before_caches_are_freed() -> None:
     seen: list[list[bool]] = []
     gc.disable()
     try:
-        climb(paint, LADDER, free=lambda: seen.append([ref() is None for ref in held]))
+        try_modes(paint, LADDER, free=lambda: seen.append([ref() is None for ref in tensors]))
     finally:
         gc.enable()
     assert seen
     assert all(all(gone) for gone in seen)
 
 
-def test_other_errors_pass_and_the_last_rung_ends_it() -> None:
+def test_other_errors_pass_and_the_last_mode_is_final() -> None:
     def wrong(_: MemoryMode) -> None:
         raise ValueError("something else")
 
@@ -94,14 +94,14 @@ def test_other_errors_pass_and_the_last_rung_ends_it() -> None:
         raise MemoryError
 
     with pytest.raises(ValueError, match="something else"):
-        climb(wrong, LADDER, free=lambda: None)
+        try_modes(wrong, LADDER, free=lambda: None)
     with pytest.raises(ScarceMemoryError, match="MemoryError"):
-        climb(large, LADDER[:1], free=lambda: None)
+        try_modes(large, LADDER[:1], free=lambda: None)
 
 
-def test_a_worker_may_take_its_share_less_what_cuda_takes_and_no_more_than_it_is_told() -> None:
+def test_gpu_memory_limit_by_share_and_setting() -> None:
     def limit(*, raft: bool = False, **farm: object) -> float:
-        return memory_limit(build_config({"farm": farm}).farm, 8 * GIB, raft=raft) / GIB
+        return gpu_memory_limit(build_config({"farm": farm}).farm, 8 * GIB, raft=raft) / GIB
 
     assert limit() == 8
     assert limit(raft=True) == 8
@@ -125,7 +125,7 @@ def test_a_worker_may_take_its_share_less_what_cuda_takes_and_no_more_than_it_is
         ({"memory_gib": 6, "workers": 3, "executor": "inline"}, 1.0),
     ],
 )
-def test_a_gpu_gives_a_process_no_more_than_its_workers_may_take(
+def test_gpu_limit_is_enforced_for_the_process(
     farm: dict[str, Any], fraction: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[float] = []
@@ -133,65 +133,65 @@ def test_a_gpu_gives_a_process_no_more_than_its_workers_may_take(
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", asked.append)
     config = build_config({"farm": farm})
-    assert given_memory(config, GPU) == memory_limit(config.farm, 8 * GIB, raft=False)
+    assert limit_memory(config, GPU) == gpu_memory_limit(config.farm, 8 * GIB, raft=False)
     assert asked == [pytest.approx(fraction)]
 
 
-def test_a_cpu_enforces_nothing() -> None:
+def test_cpu_limit_is_not_enforced() -> None:
     cpu = torch.device("cpu")
-    assert given_memory(build_config({}), cpu) is None
-    assert given_memory(build_config({"farm": {"memory_gib": 0.5}}), cpu) == GIB // 2
+    assert limit_memory(build_config({}), cpu) is None
+    assert limit_memory(build_config({"farm": {"memory_gib": 0.5}}), cpu) == GIB // 2
 
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each rung of the ladder takes a hundred bytes a pixel less than the one before, from a thousand."""
+    """Each mode of the ladder takes a hundred bytes a pixel less than the one before, from a thousand."""
 
-    def reckoned(config: RenderConfig, memory_mode: MemoryMode = LADDER[0]) -> Footprint:
+    def estimate(config: RenderConfig, memory_mode: MemoryMode = LADDER[0]) -> Footprint:
         return Footprint(1000.0 - 100 * fallback_modes(config, smaller=True).index(memory_mode), 1000)
 
-    monkeypatch.setattr(memory_fallback, "estimate_footprint", reckoned)
+    monkeypatch.setattr(memory_fallback, "estimate_footprint", estimate)
 
 
-def above(limit: int | None, memory_mode: MemoryMode = LADDER[0], **farm: object) -> tuple[list[int], str]:
+def modes_from(limit: int | None, memory_mode: MemoryMode = LADDER[0], **farm: object) -> tuple[list[int], str]:
     config = build_config({"farm": farm})
-    rungs, why = MemoryLadder(config, limit).above(memory_mode, width=10, height=10)
-    return [fallback_modes(config, smaller=True).index(rung) for rung in rungs], why
+    modes, why = MemoryLadder(config, limit).modes_from(memory_mode, width=10, height=10)
+    return [fallback_modes(config, smaller=True).index(mode) for mode in modes], why
 
 
 @pytest.mark.usefixtures("steps")
-def test_a_shot_begins_with_the_first_rung_that_fits_by_reckoning() -> None:
-    assert above(None) == ([0, 1, 2, 3, 4], "")
-    assert above(101_000) == ([0, 1, 2, 3, 4], "")
-    rungs, why = above(100_999)
-    assert rungs == [1, 2, 3, 4]
+def test_ladder_begins_with_the_first_mode_that_fits() -> None:
+    assert modes_from(None) == ([0, 1, 2, 3, 4], "")
+    assert modes_from(101_000) == ([0, 1, 2, 3, 4], "")
+    modes, why = modes_from(100_999)
+    assert modes == [1, 2, 3, 4]
     assert why == "a frame of 10x10 takes some 0.00 GiB of memory, and there are 0.00 GiB"
-    assert above(81_000)[0] == [2, 3, 4]
-    assert above(101_000, LADDER[3]) == ([3, 4], "")
-    assert above(71_000, LADDER[3]) == ([3, 4], "")
+    assert modes_from(81_000)[0] == [2, 3, 4]
+    assert modes_from(101_000, LADDER[3]) == ([3, 4], "")
+    assert modes_from(71_000, LADDER[3]) == ([3, 4], "")
 
 
 @pytest.mark.usefixtures("steps")
-def test_reckoning_alone_makes_no_frame_smaller() -> None:
-    assert above(1)[0] == [4]
-    assert above(1, may_shrink=True)[0] == [4, 5, 6]
-    assert above(None, may_shrink=True)[0] == [0, 1, 2, 3, 4, 5, 6]
+def test_estimate_alone_makes_no_frame_smaller() -> None:
+    assert modes_from(1)[0] == [4]
+    assert modes_from(1, may_shrink=True)[0] == [4, 5, 6]
+    assert modes_from(None, may_shrink=True)[0] == [0, 1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.usefixtures("steps")
-def test_where_maps_are_bfloat16_anyway_a_rung_that_adds_only_that_is_left_out() -> None:
+def test_ladder_skips_bfloat16_where_maps_are_anyway() -> None:
     config = build_config({})
-    rungs, _ = MemoryLadder(config, None, half=True).above(LADDER[0], width=10, height=10)
-    assert rungs == (LADDER[0], *LADDER[2:5])
-    assert MemoryLadder(config, None, half=True).above(LADDER[1], width=10, height=10)[0] == LADDER[1:5]
+    modes, _ = MemoryLadder(config, None, bfloat16=True).modes_from(LADDER[0], width=10, height=10)
+    assert modes == (LADDER[0], *LADDER[2:5])
+    assert MemoryLadder(config, None, bfloat16=True).modes_from(LADDER[1], width=10, height=10)[0] == LADDER[1:5]
 
 
-def test_a_shot_that_was_begun_smaller_goes_on_so_whatever_is_allowed_now() -> None:
+def test_resumed_shot_keeps_a_mode_not_allowed_now() -> None:
     small = fallback_modes(build_config({}), smaller=True)[-1]
-    assert MemoryLadder(build_config({}), None).above(small, width=9, height=9) == ((small,), "")
+    assert MemoryLadder(build_config({}), None).modes_from(small, width=9, height=9) == ((small,), "")
 
 
-def test_the_size_that_would_fit_does_by_reckoning_and_is_smaller_than_what_failed() -> None:
+def test_error_suggests_a_size_that_fits() -> None:
     config = build_config({})
     took = estimate_footprint(config)
     room_ = took.fixed + round(took.per_pixel * 640 * 360)
@@ -199,7 +199,7 @@ def test_the_size_that_would_fit_does_by_reckoning_and_is_smaller_than_what_fail
     assert size_that_fits(config, LADDER[0], None, width=1920, height=1080) == 1344
     assert size_that_fits(config, LADDER[0], 1 << 50, width=1920, height=1080) == 1344
     assert size_that_fits(config, LADDER[0], 0, width=1920, height=1080) == 16
-    error = too_large(config, LADDER[-1], None, "CUDA out of memory", width=1920, height=1080)
+    error = too_large_error(config, LADDER[-1], None, "CUDA out of memory", width=1920, height=1080)
     assert str(error) == (
         f"a frame of 1920x1080 does not fit into memory, not with {LADDER[-1].describe()} either (CUDA out of memory); "
         "render it at --size 1344, with fewer workers at once, or let such shots be painted smaller with "

@@ -1,4 +1,4 @@
-"""Components that are held back, on pools whose time is virtual."""
+"""Paused components, on pools in virtual time."""
 
 import pytest
 from support.fake_workers import CHAIN, DigestHost, VirtualPool
@@ -13,7 +13,7 @@ KEYS = ScheduleConfig(kind="keys")
 
 
 @pytest.mark.parametrize("schedule", [CHAIN, KEYS], ids=["chain", "keys"])
-def test_a_component_that_is_held_hands_out_nothing_and_others_keep_all_workers(schedule: ScheduleConfig) -> None:
+def test_paused_component_hands_out_no_nodes(schedule: ScheduleConfig) -> None:
     plans = [list(next(by_shot(schedule, [Shot(0, 40)]))) for _ in range(7)]
     hosts = [DigestHost(plan) for plan in plans]
     pool = VirtualPool(4, 2, cost=lambda node: 0.1 if node.lane is Lane.FLOW else 1.0)
@@ -29,14 +29,14 @@ def test_a_component_that_is_held_hands_out_nothing_and_others_keep_all_workers(
         for number, (plan, host) in enumerate(zip(plans, hosts, strict=True))
     ]
     totals = run_plan(components, pool, listener=listen, clock=pool.clock)
-    assert totals.done == sum(len(host.kept) for host in hosts)
+    assert totals[NodeEventKind.DONE] == sum(len(host.kept) for host in hosts)
     assert own[0] < 5
     assert own[-1] >= 45
     assert not [moment for moment in own if 5 <= moment < 45]
     assert len([moment for moment in others if 6 <= moment < 45]) > 0.95 * 39 * pool.styles
 
 
-def test_where_all_is_held_the_run_waits_and_goes_on() -> None:
+def test_run_waits_while_all_components_are_paused() -> None:
     plan = list(next(by_shot(CHAIN, [Shot(0, 9)])))
     host = DigestHost(plan)
     pool = VirtualPool(2, 1)
@@ -45,7 +45,7 @@ def test_where_all_is_held_the_run_waits_and_goes_on() -> None:
     assert len(host.kept) == len(plan)
 
 
-def test_an_iterator_that_has_nothing_for_now_is_asked_again() -> None:
+def test_exhausted_iterator_is_asked_again() -> None:
     plans = [list(next(by_shot(CHAIN, [Shot(0, 8)]))) for _ in range(3)]
     hosts = [DigestHost(plan) for plan in plans]
     pool = VirtualPool(2, 1)

@@ -1,4 +1,4 @@
-"""What every schedule promises: order, uses, roles, separate shots; and which states survive a session."""
+"""Invariants of every schedule: order, uses, roles, separate shots, and the states that need not run again."""
 
 import tracemalloc
 from collections import Counter
@@ -83,9 +83,7 @@ def test_roles_say_what_a_node_reads(schedule: ScheduleConfig, counts: list[int]
 
 
 @given(schedules, lengths)
-def test_every_flow_of_a_source_is_between_its_frame_and_the_node_s(
-    schedule: ScheduleConfig, counts: list[int]
-) -> None:
+def test_flow_of_a_start_joins_its_frame_and_the_nodes(schedule: ScheduleConfig, counts: list[int]) -> None:
     for node in plan_of_shots(schedule, shots_of(counts)):
         for source in node.sources:
             if source.flow is None:
@@ -96,9 +94,7 @@ def test_every_flow_of_a_source_is_between_its_frame_and_the_node_s(
 
 
 @given(schedules, lengths)
-def test_a_flow_that_needs_two_others_goes_along_the_first_and_then_the_second(
-    schedule: ScheduleConfig, counts: list[int]
-) -> None:
+def test_refined_flow_composes_the_two_it_needs(schedule: ScheduleConfig, counts: list[int]) -> None:
     for node in plan_of_shots(schedule, shots_of(counts)):
         if isinstance(node.id, FlowId) and node.needs:
             first, second = node.needs
@@ -109,17 +105,15 @@ def test_a_flow_that_needs_two_others_goes_along_the_first_and_then_the_second(
 
 
 @given(st.integers(1, 60), st.integers(1, 9), st.booleans())
-def test_keys_are_evenly_spread_and_no_two_neighbours_are_further_apart_than_the_spacing(
-    count: int, spacing: int, loop: bool
-) -> None:
+def test_keys_are_evenly_spread_within_the_spacing(count: int, spacing: int, loop: bool) -> None:
     shot = Shot(7, 7 + count)
-    found = key_frames(shot, spacing=spacing, loop=loop)
-    assert found[0] == 7
-    closed = [*found, shot.end] if loop else found
+    key_places = key_frames(shot, spacing=spacing, loop=loop)
+    assert key_places[0] == 7
+    closed = [*key_places, shot.end] if loop else key_places
     gaps = [right - left for left, right in pairwise(closed)]
     assert all(1 <= gap <= spacing for gap in gaps)
     assert not gaps or max(gaps) - min(gaps) <= 1
-    assert loop or found[-1] == shot.end - 1
+    assert loop or key_places[-1] == shot.end - 1
 
 
 @given(st.integers(2, 40), st.integers(1, 9), st.integers(0, 3), st.booleans())
@@ -135,9 +129,7 @@ def test_only_the_keys_wait_for_each_other(count: int, spacing: int, passes: int
 
 
 @given(st.integers(2, 40), st.integers(1, 9), st.integers(1, 3), st.booleans())
-def test_a_pass_reads_its_own_frame_and_both_neighbours_of_the_pass_before_and_nothing_else(
-    count: int, spacing: int, passes: int, loop: bool
-) -> None:
+def test_pass_reads_frame_and_neighbours_of_pass_before(count: int, spacing: int, passes: int, loop: bool) -> None:
     for node in keys(Shot(0, count), spacing=spacing, passes=passes, loop=loop):
         if node.role is not Role.RELAX:
             continue
@@ -148,15 +140,15 @@ def test_a_pass_reads_its_own_frame_and_both_neighbours_of_the_pass_before_and_n
 
 
 @given(st.integers(3, 40), st.integers(1, 9))
-def test_an_in_between_starts_from_the_keys_around_it_the_nearer_one_counting_more(count: int, spacing: int) -> None:
+def test_nearer_key_weighs_more_in_between(count: int, spacing: int) -> None:
     shot = Shot(0, count)
-    found = key_frames(shot, spacing=spacing)
+    key_places = key_frames(shot, spacing=spacing)
     for node in keys(shot, spacing=spacing, passes=0):
         if node.role is Role.BETWEEN:
             left, right = node.sources
             frame = node.id.frame
-            assert left.state.frame == max(key for key in found if key < frame)
-            assert right.state.frame == min(key for key in found if key > frame)
+            assert left.state.frame == max(key for key in key_places if key < frame)
+            assert right.state.frame == min(key for key in key_places if key > frame)
             assert left.weight + right.weight == pytest.approx(1)
             assert (left.weight > right.weight) == (frame - left.state.frame < right.state.frame - frame)
 
@@ -188,7 +180,7 @@ def test_by_shot_gives_each_shot_a_plan_of_its_own(schedule: ScheduleConfig, cou
     assert [{node.shot for node in part} for part in parts] == [{number} for number in range(len(counts))]
 
 
-def test_a_plan_of_keys_for_a_hundred_hours_begins_at_once() -> None:
+def test_plan_of_keys_for_a_hundred_hours_begins_at_once() -> None:
     assert next(keys(Shot(0, 8 * 10**6 + 1))).uses == 10  # seven in-betweens, a key, and two nodes of the first pass
 
 
@@ -198,7 +190,7 @@ def test_uses_are_counted_right_far_into_a_long_shot() -> None:
     assert all(node.uses == needed[node.id] for node in nodes[:4_000])
 
 
-def test_keys_go_before_all_else_and_every_state_after_those_it_reads() -> None:
+def test_rank_puts_keys_first_and_states_after_needs() -> None:
     nodes = sorted((node for node in keys(Shot(0, 40)) if node.role is not Role.FLOW), key=lambda node: node.rank)
     first = [node.role in (Role.COLD, Role.KEY) for node in nodes]
     assert first == sorted(first, reverse=True)
@@ -206,7 +198,7 @@ def test_keys_go_before_all_else_and_every_state_after_those_it_reads() -> None:
     assert all(places[need] < place for place, node in enumerate(nodes) for need in node.states)
 
 
-def test_a_frame_is_finished_long_before_the_first_pass_comes_to_the_end() -> None:
+def test_rank_finishes_frames_before_the_first_pass_ends() -> None:
     nodes = sorted((node for node in keys(Shot(0, 400)) if node.role is not Role.FLOW), key=lambda node: node.rank)
     frames = [node.id.frame for node in nodes if node.final]
     assert frames == sorted(frames)
@@ -223,7 +215,7 @@ def test_a_plan_for_a_hundred_hours_begins_at_once() -> None:
     assert [str(node.id) for node in nodes] == ["0.0", "1<0", "1.0", "2<1", "2.0"]
 
 
-def test_a_flow_ranks_before_the_state_that_needs_it_and_both_after_earlier_frames() -> None:
+def test_flow_ranks_just_before_the_state_that_needs_it() -> None:
     nodes = list(chain(Shot(0, 4)))
     assert sorted(nodes, key=lambda node: node.rank) == nodes
 
@@ -237,23 +229,23 @@ def after(nodes: list[Node], finished: set[int], stored: set[int]) -> set[int]:
     return {state.frame for state in done}
 
 
-def test_a_chain_goes_on_from_its_last_stored_state() -> None:
+def test_chain_resumes_from_its_last_stored_state() -> None:
     nodes = list(chain(Shot(0, 6)))
     assert after(nodes, {0, 1, 2}, {2}) == {0, 1, 2}
 
 
-def test_a_deleted_frame_is_made_again_from_the_nearest_stored_state_and_nothing_else_is() -> None:
+def test_deleted_frame_reruns_from_nearest_stored_state() -> None:
     nodes = list(chain(Shot(0, 8)))
     assert after(nodes, set(range(8)) - {5}, {2, 7}) == {0, 1, 2, 6, 7}
 
 
-def test_a_lost_state_that_is_read_again_sends_a_chain_back_to_the_last_one_that_is_there() -> None:
+def test_lost_state_sends_a_chain_back_to_a_stored_one() -> None:
     nodes = list(chain(Shot(0, 6)))
     assert after(nodes, {0, 1, 2, 3}, {1}) == {0, 1}
     assert after(nodes, {0, 1, 2, 3}, set()) == set()
 
 
-def test_finding_what_is_settled_keeps_no_nodes() -> None:
+def test_finished_states_keeps_no_nodes() -> None:
     def bytes_for(frames: int) -> int:
         nodes = keys(Shot(0, frames), passes=7)
         tracemalloc.start()
@@ -268,7 +260,9 @@ def test_finding_what_is_settled_keeps_no_nodes() -> None:
 
 
 @given(schedules, lengths, st.data())
-def test_what_runs_again_finds_all_it_reads(schedule: ScheduleConfig, counts: list[int], data: st.DataObject) -> None:
+def test_nodes_that_run_again_can_read_their_needs(
+    schedule: ScheduleConfig, counts: list[int], data: st.DataObject
+) -> None:
     nodes = plan_of_shots(schedule, shots_of(counts))
     states = [node.id for node in nodes if isinstance(node.id, StateId)]
     finished = set(data.draw(st.lists(st.sampled_from(states))))

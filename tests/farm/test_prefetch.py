@@ -1,4 +1,4 @@
-"""Nodes that lie ready at workers which will soon be free, on pools whose time is virtual."""
+"""Prefetching nodes to workers that will soon be free, on pools in virtual time."""
 
 from collections.abc import Sequence
 
@@ -32,7 +32,7 @@ def seconds_of(shots: Sequence[Shot], workers: int, *, transit: float) -> float:
 
 @pytest.mark.parametrize("shots", [[Shot(0, 120)], SHOTS], ids=["one shot", "four shots"])
 @pytest.mark.parametrize("workers", [1, 2, 3, 4])
-def test_what_nodes_take_on_their_way_is_hidden_behind_other_nodes(
+def test_prefetch_hides_the_transfer_of_nodes(
     workers: int, shots: Sequence[Shot], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quarter of what most nodes take."""
@@ -49,14 +49,14 @@ def test_one_worker_does_not_wait_between_short_nodes() -> None:
     assert pool.now == pytest.approx(50 * 0.1 + 2 * 0.05)  # the second is on its way when the pace is known
 
 
-def test_behind_a_long_node_none_lies_ready() -> None:
+def test_nothing_is_prefetched_behind_a_long_node() -> None:
     nodes = list(independent(Shot(0, 9)))
     pool = VirtualPool(1, 1, cost=lambda node: 5.0, transit=1.0)
     run_plan([Component(nodes, DigestHost(nodes))], pool, clock=pool.clock)
     assert pool.now == pytest.approx(9 * 6.0)
 
 
-def test_a_node_is_told_of_as_started_when_its_worker_comes_to_it_and_takes_the_seconds_from_then() -> None:
+def test_prefetched_node_starts_when_its_worker_runs_it() -> None:
     nodes = list(independent(Shot(0, 12)))
     pool, recorder = VirtualPool(1, 1, cost=lambda node: 0.1), Recorder()
     moments: list[float] = []
@@ -72,7 +72,7 @@ def test_a_node_is_told_of_as_started_when_its_worker_comes_to_it_and_takes_the_
 
 
 @pytest.mark.parametrize("lost", [frozenset(), frozenset({"style-0"})], ids=["comes back", "is lost"])
-def test_what_lay_ready_at_a_worker_that_dies_is_made_elsewhere_and_has_not_failed(lost: frozenset[str]) -> None:
+def test_prefetched_node_of_dead_worker_has_not_failed(lost: frozenset[str]) -> None:
     nodes = list(independent(Shot(0, 30)))
     deaths = {(StateId(frame), 1): "die" for frame in (6, 7)}
     pool = VirtualPool(2, 1, cost=lambda node: 0.1, moods=deaths, absence=0.3, lost=lost)
@@ -87,7 +87,7 @@ def test_what_lay_ready_at_a_worker_that_dies_is_made_elsewhere_and_has_not_fail
     assert len(asked) > 32, "nothing lay ready at a worker that died, so nothing was tested"
 
 
-def test_a_chain_has_nothing_to_lay_ready_and_runs_as_ever() -> None:
+def test_chain_has_nothing_to_prefetch() -> None:
     nodes = list(next(by_shot(CHAIN, [Shot(0, 20)])))
     pool = VirtualPool(1, 1, cost=lambda node: 0.1 if isinstance(node.id, StateId) else 0.01)
     host = DigestHost(nodes)

@@ -1,4 +1,4 @@
-"""How many workers a render gets."""
+"""The number of workers, and starting them."""
 
 from typing import Any
 
@@ -30,10 +30,10 @@ def test_each_gpu_gets_its_workers() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_what_the_user_decided_stays(workers: int) -> None:
+def test_settings_of_the_user_win(workers: int) -> None:
     farm = FarmConfig.model_validate({"workers": workers, "threads": 2})
-    staff = choose_worker_counts(farm, width=9, cores=8, gpus=0)
-    assert (staff.style, staff.threads) == (workers, 2)
+    counts = choose_worker_counts(farm, width=9, cores=8, gpus=0)
+    assert (counts.style, counts.threads) == (workers, 2)
 
 
 @given(
@@ -49,27 +49,25 @@ def test_a_resumed_run_keeps_its_threads(width: int, cores: int, threads: int, w
 
 @given(width=st.integers(1, 10_000), cores=st.integers(1, 256))
 def test_cores_are_never_shared_out_twice(width: int, cores: int) -> None:
-    staff = choose_worker_counts(FarmConfig(), width=width, cores=cores, gpus=0)
-    assert staff.threads is not None
-    assert 1 <= staff.style * staff.threads <= cores
+    counts = choose_worker_counts(FarmConfig(), width=width, cores=cores, gpus=0)
+    assert counts.threads is not None
+    assert 1 <= counts.style * counts.threads <= cores
 
 
 @given(share=st.floats(0.01, 1))
-def test_a_pair_of_workers_fits_on_a_gpu_where_one_stylizing_worker_did(share: float) -> None:
+def test_pair_of_workers_shares_one_workers_gpu_part(share: float) -> None:
     style, flow = share_gpu(share, raft=True)
     assert 0 < flow < style
     assert style + flow == pytest.approx(share, abs=1e-4)
     assert share_gpu(share, raft=False) == (share, 0)
 
 
-def test_without_gpus_none_is_shared() -> None:
+def test_no_gpu_is_not_shared() -> None:
     assert share_gpu(0.0, raft=True) == (0, 0)
 
 
 @pytest.mark.parametrize("grows", [False, True])
-def test_on_a_cluster_that_grows_workers_are_asked_for_that_do_not_fit_yet(
-    grows: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_growing_cluster_gets_workers_that_do_not_fit_yet(grows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {}
 
     class Session:
@@ -83,8 +81,8 @@ def test_on_a_cluster_that_grows_workers_are_asked_for_that_do_not_fit_yet(
         def __exit__(self, *_: object) -> None: ...
 
     class Pool:
-        def __init__(self, session: Session, crews: Any, **options: Any) -> None:
-            asked.update(options, crews=crews)
+        def __init__(self, session: Session, groups: Any, **options: Any) -> None:
+            asked.update(options, groups=groups)
 
         def close(self) -> None: ...
 
@@ -95,11 +93,11 @@ def test_on_a_cluster_that_grows_workers_are_asked_for_that_do_not_fit_yet(
     with provisioning.start_workers(config.farm, width=9):
         pass
     assert asked["grows"] is grows
-    style = asked["crews"][Lane.STYLE]
+    style = asked["groups"][Lane.STYLE]
     assert (style.count, style.gpus) == (4, 1.0 if grows else 0.0)
     assert asked["start_timeout_seconds"] == (1800 if grows else 300)
 
 
-def test_growing_without_a_number_of_workers_is_refused() -> None:
+def test_growing_cluster_needs_a_number_of_workers() -> None:
     with pytest.raises(ConfigError, match="set workers"):
         build_config({"farm": {"grows": True}})

@@ -35,7 +35,7 @@ def next_outcome(pool: InlinePool) -> Outcome:
     return outcome
 
 
-def test_shots_rendered_by_slow_failing_and_dying_workers_come_out_right() -> None:
+def test_slow_failing_and_dying_workers_give_right_values() -> None:
     shots = [Shot(0, 12), Shot(12, 20), Shot(20, 21), Shot(21, 40)]
     moods: dict[tuple[NodeId, int], str] = {}
     for frame in (0, 5, 13, 20, 39):
@@ -54,7 +54,7 @@ def test_shots_rendered_by_slow_failing_and_dying_workers_come_out_right() -> No
     assert all(event.seconds >= 0.002 for event in recorder.of(NodeEventKind.DONE))
 
 
-def test_workers_are_made_in_their_own_thread_at_the_first_job_and_anew_after_a_death() -> None:
+def test_worker_is_made_in_its_thread_and_after_a_death() -> None:
     made: list[str] = []
 
     def factory() -> DigestWorker:
@@ -70,7 +70,7 @@ def test_workers_are_made_in_their_own_thread_at_the_first_job_and_anew_after_a_
     assert made == ["style-1", "style-1"]
 
 
-def test_an_error_while_a_worker_is_made_is_the_outcome_of_its_job() -> None:
+def test_factory_error_is_the_outcome_of_the_job() -> None:
     def factory() -> DigestWorker:
         raise WeightsError("truncated")
 
@@ -97,7 +97,7 @@ def test_closing_does_not_wait_for_a_job() -> None:
     release.set()
 
 
-def test_cancelling_does_not_wait_for_workers_that_are_busy() -> None:
+def test_cancelling_does_not_wait_for_busy_workers() -> None:
     release = threading.Event()
     stop = threading.Event()
 
@@ -114,7 +114,7 @@ def test_cancelling_does_not_wait_for_workers_that_are_busy() -> None:
     release.set()
 
 
-def test_waiting_for_nothing_ends_with_nothing() -> None:
+def test_wait_without_jobs_returns_nothing() -> None:
     pool = pool_of(DigestWorker)
     assert pool.wait(0.01) == []
     assert pool.workers(Lane.STYLE) == ("style-0", "style-1")
@@ -122,7 +122,7 @@ def test_waiting_for_nothing_ends_with_nothing() -> None:
     pool.close()
 
 
-def test_two_hands_take_up_two_jobs_and_outcomes_come_in_the_order_of_jobs() -> None:
+def test_concurrent_jobs_end_in_the_order_of_jobs() -> None:
     both = threading.Barrier(2, timeout=20)
     second_done = threading.Event()
 
@@ -145,7 +145,7 @@ def test_two_hands_take_up_two_jobs_and_outcomes_come_in_the_order_of_jobs() -> 
     assert values == [0, 1]
 
 
-def test_what_lies_ready_when_the_pool_is_closed_is_not_begun() -> None:
+def test_closed_pool_starts_no_queued_job() -> None:
     begun: list[int] = []
     at_work, go_on = threading.Event(), threading.Event()
 

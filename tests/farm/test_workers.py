@@ -1,4 +1,4 @@
-"""What one actor does, called without Ray."""
+"""The stylizing and flow workers, without Ray."""
 
 import pickle
 import threading
@@ -16,7 +16,7 @@ from vidnst.config.loader import build_config
 from vidnst.errors import FarmError
 from vidnst.farm.jobs import FlowJob, Stylized, StylizeJob
 from vidnst.farm.plan import FlowId, StateId
-from vidnst.farm.workers import FlowWorkerFactory, StyleWorker, StyleWorkerFactory, blends_there
+from vidnst.farm.workers import FlowWorkerFactory, StyleWorker, StyleWorkerFactory, blends_on_device
 from vidnst.frames import to_16_bits, to_bits, to_float
 from vidnst.motion.blend import WarmSource, blend
 from vidnst.motion.flow import Flow
@@ -46,7 +46,7 @@ def worker() -> StyleWorker:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_zero_iterations_pass_the_frame_through_exactly(dtype: type) -> None:
+def test_zero_iterations_return_the_frame_exactly(dtype: type) -> None:
     frame = pixels(1, dtype)
     done = StyleWorkerFactory(RenderConfig(), None, [])().run(StylizeJob(StateId(0), frame, (), 0, 0))
     assert done.evaluations == 0
@@ -58,7 +58,7 @@ def test_all_eight_bit_levels_survive_sixteen_bits() -> None:
     np.testing.assert_array_equal(to_bits(to_16_bits(levels), 8), levels)
 
 
-def test_a_cold_frame_is_changed_and_its_losses_are_told(worker: StyleWorker) -> None:
+def test_cold_frame_is_changed_and_has_losses(worker: StyleWorker) -> None:
     done = worker.run(StylizeJob(StateId(0), pixels(1), (), 4, 0))
     assert done.state.dtype == np.uint16
     assert done.state.shape == (HEIGHT, WIDTH, 3)
@@ -67,12 +67,12 @@ def test_a_cold_frame_is_changed_and_its_losses_are_told(worker: StyleWorker) ->
     assert not np.array_equal(to_bits(done.state, 8), pixels(1))
 
 
-def test_the_same_job_gives_the_same_bytes(worker: StyleWorker) -> None:
+def test_same_job_gives_the_same_bytes(worker: StyleWorker) -> None:
     job = StylizeJob(StateId(3), pixels(1), (WarmSource(to_16_bits(pixels(2)), still()),), 3, 5)
     np.testing.assert_array_equal(worker.run(job).state, worker.run(job).state)
 
 
-def test_a_warm_frame_begins_where_its_start_is(worker: StyleWorker) -> None:
+def test_warm_frame_begins_at_its_start(worker: StyleWorker) -> None:
     before = to_16_bits(pixels(2))
     cold = worker.run(StylizeJob(StateId(1), pixels(1), (), 2, 0)).state
     warm = worker.run(StylizeJob(StateId(1), pixels(1), (WarmSource(before, still()),), 2, 0)).state
@@ -80,10 +80,10 @@ def test_a_warm_frame_begins_where_its_start_is(worker: StyleWorker) -> None:
     assert off[0] < 0.5 * off[1]
 
 
-def test_a_renewed_frame_begins_nearer_to_its_content(worker: StyleWorker) -> None:
+def test_content_share_moves_the_start_to_the_content(worker: StyleWorker) -> None:
     begun = [
         worker.run(
-            StylizeJob(StateId(1), pixels(1), (WarmSource(to_16_bits(pixels(2)), still()),), 1, 0, renew=share)
+            StylizeJob(StateId(1), pixels(1), (WarmSource(to_16_bits(pixels(2)), still()),), 1, 0, content_share=share)
         ).state
         for share in (0.0, 0.5, 1.0)
     ]
@@ -92,7 +92,7 @@ def test_a_renewed_frame_begins_nearer_to_its_content(worker: StyleWorker) -> No
     np.testing.assert_allclose(to_float(begun[2]), to_float(pixels(1)), atol=1e-4)
 
 
-def test_what_has_just_come_into_view_is_painted_and_the_rest_touched_up(worker: StyleWorker) -> None:
+def test_disoccluded_pixels_get_full_steps(worker: StyleWorker) -> None:
     flow = still()
     flow.valid[:, : WIDTH // 2] = 0
     starts = (WarmSource(to_16_bits(pixels(1)), flow),)
@@ -115,14 +115,12 @@ def wandering() -> tuple[WarmSource, ...]:
     return tuple(starts)
 
 
-@pytest.mark.parametrize("renew", [0.0, 0.5])
-def test_what_is_blended_where_a_gpu_would_is_what_opencv_blends(
-    worker: StyleWorker, renew: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = StylizeJob(StateId(1), pixels(1), wandering(), 1, 0, renew=renew)
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_blend_on_device_equals_opencv(worker: StyleWorker, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = StylizeJob(StateId(1), pixels(1), wandering(), 1, 0, content_share=share)
     later = replace(first, iterations=3)
     usual = [worker.run(job) for job in (first, later)]
-    monkeypatch.setattr("vidnst.farm.workers.blends_there", lambda device, motion: True)
+    monkeypatch.setattr("vidnst.farm.workers.blends_on_device", lambda device, motion: True)
     monkeypatch.setattr("vidnst.farm.workers.blend", None)  # nothing asks for it
     found = [worker.run(job) for job in (first, later)]
     off = [np.abs(to_float(one.state) - to_float(other.state)) for one, other in zip(found, usual, strict=True)]
@@ -132,22 +130,22 @@ def test_what_is_blended_where_a_gpu_would_is_what_opencv_blends(
     np.testing.assert_array_equal(worker.run(later).state, found[1].state)
 
 
-def test_a_gpu_blends_but_for_what_only_opencv_can() -> None:
+def test_gpu_blends_unless_only_opencv_can() -> None:
     gpu, cpu, plain = torch.device("cuda"), torch.device("cpu"), RenderConfig().motion
     assert not plain.reads_sources
-    assert blends_there(gpu, plain)
-    assert not blends_there(cpu, plain)
-    assert not blends_there(gpu, build_config({"motion": {"follow_light": True}}).motion)
-    assert not blends_there(gpu, build_config({"motion": {"static_lock": 2.0}}).motion)
+    assert blends_on_device(gpu, plain)
+    assert not blends_on_device(cpu, plain)
+    assert not blends_on_device(gpu, build_config({"motion": {"follow_light": True}}).motion)
+    assert not blends_on_device(gpu, build_config({"motion": {"static_lock": 2.0}}).motion)
 
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("follow_light", [False, True])
-def test_a_worker_on_a_gpu_paints_what_one_on_a_cpu_does_and_the_same_every_time(follow_light: bool) -> None:
+def test_gpu_worker_equals_cpu_worker_and_itself(follow_light: bool) -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs an NVIDIA GPU")
     starts = tuple(replace(start, source=to_bits(start.state, 8)) for start in wandering())
-    job = StylizeJob(StateId(1), pixels(1), starts, 3, 0, renew=0.2)
+    job = StylizeJob(StateId(1), pixels(1), starts, 3, 0, content_share=0.2)
     look = {"losses": SMALL, "optimize": {"iterations": 4, "scales": 1}, "motion": {"follow_light": follow_light}}
     made = {
         device: StyleWorkerFactory(
@@ -160,12 +158,12 @@ def test_a_worker_on_a_gpu_paints_what_one_on_a_cpu_does_and_the_same_every_time
     assert np.abs(to_float(one) - to_float(cpu)).mean() < 0.02
 
 
-def glimpsed(**known: object) -> StylizeJob:
+def checked_job(**known: object) -> StylizeJob:
     sources = tuple(thumbnail_luma(pixels(seed)) for seed in (12, 13))
     return replace(StylizeJob(StateId(1), pixels(1), wandering(), 1, 0, source_thumbnails=sources), **known)  # type: ignore[arg-type]
 
 
-def test_what_is_known_of_a_start_is_not_looked_at_again(worker: StyleWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known_thumbnails_are_not_computed_again(worker: StyleWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[type] = []
 
     def looking(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -177,20 +175,20 @@ def test_what_is_known_of_a_start_is_not_looked_at_again(worker: StyleWorker, mo
     results, looks = [], []
     for painted in ((), (None, known[1]), known):
         looked.clear()
-        results.append(worker.run(glimpsed(painted=painted)))
+        results.append(worker.run(checked_job(state_thumbnails=painted)))
         looks.append(looked.count(np.uint16))
     assert looks[0] - looks[2] == 2 * (looks[1] - looks[2]) > 0  # a frame that looks wrong is looked at twice
-    assert len({(result.state.tobytes(), result.suspect, result.mended) for result in results}) == 1
+    assert len({(result.state.tobytes(), result.suspect, result.repaired) for result in results}) == 1
 
 
-def test_a_result_brings_its_glimpse_where_somebody_compares(worker: StyleWorker) -> None:
-    result = worker.run(glimpsed())
+def test_result_has_a_thumbnail_if_it_is_checked(worker: StyleWorker) -> None:
+    result = worker.run(checked_job())
     assert result.thumbnail_luma is not None
     np.testing.assert_array_equal(result.thumbnail_luma, thumbnail_luma(result.state))
     assert worker.run(StylizeJob(StateId(1), pixels(1), wandering(), 1, 0)).thumbnail_luma is None
 
 
-def test_where_no_style_pulls_the_state_is_the_source_and_the_edge_is_shown_soft(worker: StyleWorker) -> None:
+def test_unstyled_region_is_source_with_a_soft_edge(worker: StyleWorker) -> None:
     bare = np.zeros((HEIGHT, WIDTH), np.uint8)
     bare[:, 20:32], bare[:, 32:] = 128, 255
     guidance = Guidance((RegionGuidance((StyleMix(1.0, ((0, 1.0),)),), 255 - bare), RegionGuidance((), bare)))
@@ -206,13 +204,13 @@ def test_where_no_style_pulls_the_state_is_the_source_and_the_edge_is_shown_soft
     assert worker.run(StylizeJob(StateId(0), pixels(1), (), 2, 0)).shown is None
 
 
-def test_read_only_arrays_are_welcome(worker: StyleWorker) -> None:
+def test_read_only_arrays_are_accepted(worker: StyleWorker) -> None:
     frame, before = pixels(1), to_16_bits(pixels(2))
     frame.flags.writeable = before.flags.writeable = False
     worker.run(StylizeJob(StateId(0), frame, (WarmSource(before, still()),), 1, 0))
 
 
-def test_a_flow_worker_finds_the_motion() -> None:
+def test_flow_worker_estimates_the_motion() -> None:
     noise = np.random.default_rng(3).integers(0, 256, (12, 16, 3), np.uint8)
     reference = np.kron(noise, np.ones((8, 8, 1), np.uint8))
     config = RenderConfig().motion
@@ -221,7 +219,7 @@ def test_a_flow_worker_finds_the_motion() -> None:
     assert np.median(pair.backward.vectors_px[20:-20, 20:-20, 0]) == pytest.approx(4, abs=0.2)
 
 
-def test_a_flow_over_a_far_distance_is_refined_from_two_shorter_ones() -> None:
+def test_distant_flow_is_refined_from_two_shorter_ones() -> None:
     noise = np.random.default_rng(3).integers(0, 256, (24, 64, 3), np.uint8)
     wide = cv2.resize(noise, (512, 192), interpolation=cv2.INTER_CUBIC)
     frames = [np.ascontiguousarray(wide[:, 16 * step : 16 * step + 256]) for step in range(3)]
@@ -244,7 +242,7 @@ def raft_factory() -> FlowWorkerFactory:
     return FlowWorkerFactory(build_config({"motion": {"method": "raft"}}).motion, weights, "cpu", threads=1)
 
 
-def test_a_raft_worker_is_the_same_wherever_its_factory_has_travelled(raft_factory: FlowWorkerFactory) -> None:
+def test_pickled_raft_factory_gives_the_same_flow(raft_factory: FlowWorkerFactory) -> None:
     job = FlowJob(FlowId(1, 0), pixels(1), pixels(2))
     made = (raft_factory, pickle.loads(pickle.dumps(raft_factory)))
     here, there = (factory().run(job).forward for factory in made)
@@ -253,7 +251,7 @@ def test_a_raft_worker_is_the_same_wherever_its_factory_has_travelled(raft_facto
     np.testing.assert_array_equal(here.valid, there.valid)
 
 
-def test_the_method_decides_and_raft_is_not_replaced_in_silence(raft_factory: FlowWorkerFactory) -> None:
+def test_method_decides_and_raft_needs_weights(raft_factory: FlowWorkerFactory) -> None:
     job = FlowJob(FlowId(1, 0), pixels(1), pixels(2))
     dis = RenderConfig().motion
     by_dis = FlowWorkerFactory(dis)().run(job).forward
@@ -263,22 +261,20 @@ def test_the_method_decides_and_raft_is_not_replaced_in_silence(raft_factory: Fl
         replace(raft_factory, raft=None)().run(job)
 
 
-def test_raft_on_a_gpu_that_is_not_there_is_an_error(
-    raft_factory: FlowWorkerFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_raft_on_a_missing_gpu_is_an_error(raft_factory: FlowWorkerFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(FarmError, match="sees no GPU"):
         replace(raft_factory, device="cuda")()
 
 
-def test_asking_for_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_gpu_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     config = build_config({"farm": {"device": "cuda"}})
     with pytest.raises(FarmError, match="sees no GPU"):
         StyleWorkerFactory(config, None, [])()
 
 
-def test_workers_take_no_more_threads_than_they_are_given() -> None:
+def test_workers_use_the_given_number_of_threads() -> None:
     before = cv2.getNumThreads(), torch.get_num_threads()
     try:
         for factory in (FlowWorkerFactory(RenderConfig().motion), StyleWorkerFactory(RenderConfig(), None, [])):
@@ -292,7 +288,7 @@ def test_workers_take_no_more_threads_than_they_are_given() -> None:
         torch.set_num_threads(before[1])
 
 
-def test_two_threads_paint_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_of_a_worker_optimise_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     made_by = StyleWorkerFactory(
         build_config({"losses": SMALL}), random_features("relu2_2"), [(pixels(9), 1.0)], threads=1
     )

@@ -238,7 +238,7 @@ def test_suspect_frame_is_retried_for_any_worker_count(
     assert len(seeds) == 4
     assert len(set(seeds)) == 2
     suspects = [event for event in events if isinstance(event, Suspected)]
-    assert [(event.node, event.mended) for event in suspects] == [("6.1", not lasting)] * 2
+    assert [(event.node, event.repaired) for event in suspects] == [("6.1", not lasting)] * 2
     measured = json.loads((tmp_path / "out1.vidnst" / "measure.json").read_text())
     assert list(measured["suspects"]) == (["6"] if lasting else [])
     assert len([warning for warning in warnings_in(events) if "looks wrong" in warning]) == 2 * lasting

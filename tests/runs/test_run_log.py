@@ -50,7 +50,7 @@ def test_given_up_nodes_fail_their_frames_until_they_are_done() -> None:
 
 
 def test_suspects_are_frames_as_they_are_now() -> None:
-    log = log_of(done("1.0", suspect="flat"), done("2.0", suspect="black"), done("3.0", mended="noisy"))
+    log = log_of(done("1.0", suspect="flat"), done("2.0", suspect="black"), done("3.0", repaired="noisy"))
     assert log.suspects == {1: "flat", 2: "black"}
     assert "frame 3" in log.warnings[0].text
     log.add(done("1.0"))

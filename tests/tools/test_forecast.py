@@ -221,7 +221,7 @@ def test_forecast_names_the_memory_mode_that_fits(
     pixels = 768 * 1024
     there = (1 << 20) + per_pixel * pixels
     if gpu:
-        monkeypatch.setattr(memory_and_disk, "gpus_of", lambda: [there])
+        monkeypatch.setattr(memory_and_disk, "gpu_memory_sizes", lambda: [there])
     else:
         request_ = replace(request_, config=with_settings(CONFIG, {"farm.memory_gib": there / 2**30}))
     found = forecast(request_, timed=False)

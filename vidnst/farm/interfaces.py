@@ -109,19 +109,3 @@ class NodeEvent:
 
 
 Listener: TypeAlias = Callable[[NodeEvent], None]
-
-
-@dataclass(frozen=True, slots=True)
-class RunTotals:
-    """The numbers of nodes that ended in each way."""
-
-    done: int = 0
-    """Finished in this session, flows included."""
-    skipped: int = 0
-    """Finished in an earlier session."""
-    failed: int = 0
-    """Attempts that ended with an error."""
-    died: int = 0
-    """Attempts that ended with their worker's process."""
-    given_up: int = 0
-    """States that failed for good or read one that did, and flows that failed for good."""

@@ -1,4 +1,4 @@
-"""What travels between the scheduler and the workers. Knows neither Ray nor torch."""
+"""Jobs, results, workers and pools: what travels between the scheduler and the workers. Imports no Ray or torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,15 +18,16 @@ from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A value that many jobs read, handed to workers once: by `SharingPool.share`."""
+    """A value that many jobs read and workers fetch once, made by `SharingPool.share`."""
 
     key: str
     """Equal for equal values."""
-    held: Any
+    payload: Any
+    """The value, or the pool's reference to it."""
 
     def get(self) -> Any:
-        """The value, where a worker is."""
-        return self.held
+        """Return the value, in a worker's process."""
+        return self.payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,42 +42,43 @@ class StylizeJob:
     """Loss evaluations; 0 passes the content through."""
     seed: int
     hold: float = 1.0
-    """Factor on the pull toward the starts."""
+    """Factor on the temporal loss, which pulls the frame toward its starts."""
     rate: float = 1.0
-    """Share of full steps for what comes from the starts."""
+    """Factor on the step size where pixels come from the starts."""
     step_scale: float = 1.0
     """Factor on the step size: below 1 when an attempt with the full step gave NaN."""
-    renew: float = 0.0
-    """Share of the content in what a warm start begins at: styles have changed since."""
+    content_share: float = 0.0
+    """Share of the content in the initial image of a warm start, above 0 if styles have changed since."""
     guidance: Guidance | None = None
-    """Which styles pull where; None lets all pull everywhere."""
+    """The weights of styles by region; None applies all styles everywhere."""
     source_thumbnails: tuple[NDArray[np.float32] | None, ...] | None = None
-    """Of the source of each start, see `thumbnail_luma`; None for the frame itself. No glimpses: the result is taken
-    unseen."""
-    painted: tuple[NDArray[np.float32] | None, ...] = ()
-    """Glimpses of the states of the starts, where they are known; what is missing is looked at again."""
+    """`thumbnail_luma` of each start's source frame, None for the frame itself; without them the result is not
+    checked."""
+    state_thumbnails: tuple[NDArray[np.float32] | None, ...] = ()
+    """`thumbnail_luma` of each start's state; None if it is to be computed."""
     style_set: Shared | None = None
     """Factory of the worker that can run the job, for a `MultiStyleWorker`; None for a worker of one style set."""
     memory_mode: MemoryMode = NO_SAVINGS
-    """The least that is to be done to save memory."""
+    """The first memory mode to try."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlowJob:
-    """Find the flows between two frames, both ways."""
+    """Estimate the flows between two frames, both ways."""
 
     node: FlowId
     frame: Pixels
     reference: Pixels
     through: tuple[FlowPair, FlowPair] | None = None
-    """From `frame` to a frame between and from there to `reference`: what to refine; None starts from nothing."""
+    """The flows from `frame` to a frame between and from there to `reference`, to be refined; None starts from
+    zero."""
     style_set: Shared | None = None
     """As a `StylizeJob`'s."""
 
 
 @dataclass(frozen=True, slots=True)
 class SkipJob:
-    """Do nothing: what this node gives is of no use any more. The answer is None."""
+    """Do nothing, since the node's result is not needed any more. The result is None."""
 
     node: NodeId
 
@@ -93,7 +95,7 @@ Job: TypeAlias = StylizeJob | FlowJob | SkipJob
 
 @dataclass(frozen=True, slots=True)
 class Stylized:
-    """What a stylizing job gives back."""
+    """The result of a `StylizeJob`."""
 
     state: State
     losses: Mapping[str, float]
@@ -102,75 +104,74 @@ class Stylized:
     seconds: float
     """Seconds of computing, without transport."""
     shown: State | None = None
-    """What the viewer is to see, where that is not the state: the source shows through in parts."""
+    """The frame that the viewer sees, if it is not the state: regions without style blended with the source."""
     suspect: str = ""
-    """Why the result looks wrong; empty where it does not."""
-    mended: str = ""
-    """Why the result looked wrong before it was made again."""
+    """The quality problem of the result; empty if it has none."""
+    repaired: str = ""
+    """The quality problem of the first attempt, if the second has none."""
     memory_mode: MemoryMode = NO_SAVINGS
-    """What was done to save memory."""
     shortage: str = ""
-    """Why that was more than the job asked for; empty where it was not."""
+    """Why the memory mode is not the job's; empty if it is."""
     thumbnail_luma: NDArray[np.float32] | None = None
-    """Of the state, where the job has glimpses to compare it with."""
+    """The state's, if the job has thumbnails to compare it with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a job: exactly one of `value` and `error` is set. With `back` it is of no job, and neither is."""
+    """How a job ended: exactly one of `value` and `error` is set. With `back` it belongs to no job, and neither is."""
 
     worker: str
     value: Any = None
     error: BaseException | None = None
     died: bool = False
-    """The worker's process is gone; the pool has started, or will start, another under the same name."""
+    """The worker's process ended; the pool replaces it under the same name."""
     away: bool = False
-    """With `died`: the other is not there yet. The worker takes no jobs until an outcome says that it is `back`, and
-    what lay ready behind this one is gone with no outcome of its own."""
+    """With `died`: the replacement has not started yet. The worker takes no jobs until an outcome says that it is
+    `back`, and its prefetched jobs are dropped without outcomes."""
     back: bool = False
     lost: bool = False
-    """With `died`: nothing replaces the worker, it takes no more jobs, and what lay ready is gone. Also told of one
-    that was `away`."""
+    """With `died`: the worker is not replaced and takes no more jobs, and its prefetched jobs are dropped. Also
+    reported of a worker that was `away`."""
 
 
 class WorkerDiedError(Exception):
-    """A worker's process ended in the middle of a job; also what a worker raises to be treated as dead."""
+    """A worker's process ended in the middle of a job; a worker may raise it to count as dead."""
 
 
 class Worker(Protocol):
-    """A plain object that runs jobs, one at a time, in an actor's process or in this one."""
+    """A plain object that runs jobs, in an actor's process or in this one."""
 
     def run(self, job: Any) -> Any:
-        """Run `job` and return its result; errors are raised."""
+        """Run `job` and return its result."""
 
 
 WorkerFactory: TypeAlias = Callable[[], Worker]
-"""Makes a worker where it is to live. Must be picklable for Ray."""
+"""Makes a worker, in the process where it runs. Must be picklable for Ray."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerGroup:
-    """The workers of one lane, all alike, and what each of them holds."""
+    """The equal workers of one lane, and the resources of each."""
 
     factory: WorkerFactory
     count: int
     cpus: float = 1.0
-    """CPU slots of each; Ray also gives its OpenMP that many threads. 0 competes with nobody."""
+    """CPU slots of each; Ray also sets the number of OpenMP threads to it. 0 does not reserve any."""
     gpus: float = 0.0
     """GPUs of each, or a share of one."""
     concurrency: int = 1
-    """Jobs that each takes up at once. It paints one after the other, but while it paints one, another arrives, is
-    looked at, or goes back."""
+    """Jobs that each has in work at once. It optimises one after the other, but meanwhile others are uploaded, checked
+    or returned."""
 
 
 class Pool(Protocol):
-    """Workers with names, each at one job at a time; what it gets beside that lies ready behind it."""
+    """Named workers, each with a queue of jobs."""
 
     def workers(self, lane: Lane) -> Sequence[str]:
         """Names of the workers of a lane, in a fixed order."""
 
     def submit(self, worker: str, job: Any) -> None:
-        """Give a job to a worker, which runs it after those that it has; outcomes come in the order of jobs."""
+        """Add a job to a worker's queue; outcomes come in the order of jobs."""
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
         """Block until a worker has an outcome, or the time is up (then an empty list)."""
@@ -180,7 +181,7 @@ class Pool(Protocol):
 
 
 class SharingPool(Pool, Protocol):
-    """A pool whose workers can be handed values that many jobs read."""
+    """A pool that shares values with its workers."""
 
     def share(self, key: str, value: Any) -> Shared:
-        """Lay a value where every worker can take it; it goes when nobody holds what is given back."""
+        """Make a value available to all workers, as long as the result is referenced."""

@@ -1,4 +1,4 @@
-"""How much memory a stylizing worker may take, how one notices that it was too little, and what is done then."""
+"""The memory limit of a stylizing worker, and the out-of-memory fallback to modes that save memory."""
 
 import gc
 import logging
@@ -16,82 +16,81 @@ from vidnst.style.memory.footprint import estimate_footprint
 from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, fallback_modes
 from vidnst.style.network.precision import with_bfloat16
 
-_T = TypeVar("_T")
-
-logger = logging.getLogger(__name__)
-
 FLOW_GPU_SHARE = 0.1
-"""Share of a stylizing worker's part of a GPU that a flow worker takes which needs one: flow is some percent of the
-work."""
+"""The part of a stylizing worker's share of a GPU that a flow worker takes if it needs one: flow is some percent of
+the work."""
 _CONTEXT_BYTES = 512 << 20
-"""What CUDA and its libraries take of a GPU for each process, beside all that is allocated."""
-_SIGNS = (
+"""GPU memory that CUDA and its libraries take for each process, in addition to all allocations."""
+_OUT_OF_MEMORY_MESSAGES = (
     "can't allocate memory",
     "not enough memory",
     "out of memory",
     "bad_alloc",
     "STATUS_ALLOC_FAILED",
     "could not create a memory object",
-    "could not create a primitive",  # these three are oneDNN's, which does not tell it from other reasons
+    "could not create a primitive",  # these three are oneDNN's, which reports other failures in the same words
     "could not execute a primitive",
-    "unable to find an engine to execute this computation",  # cuDNN's word for no room for any algorithm's workspace
+    "unable to find an engine to execute this computation",  # cuDNN: no algorithm's workspace fits
 )
-"""What is in the messages of libraries that have no exception of their own for it."""
-_ENFORCED = re.compile(r"^\[enforce fail at [^\]]*\] [^.]*\. ")
-"""Where in its source torch has found it."""
-_STEP = 16
-"""Sizes that would fit are multiples of it."""
-_LONGEST = 160
-"""Characters of an error that are told."""
+"""Parts of the messages of libraries that have no exception class for it."""
+_TORCH_LOCATION = re.compile(r"^\[enforce fail at [^\]]*\] [^.]*\. ")
+"""The place in torch's source code at the start of a message."""
+_SIZE_STEP_PX = 16
+"""Suggested sizes are multiples of it."""
+_MAX_MESSAGE_CHARS = 160
+
+_T = TypeVar("_T")
+
+logger = logging.getLogger(__name__)
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is no memory for something: on a GPU, or on a CPU."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """True if an error says that an allocation failed, on a GPU or a CPU."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY_MESSAGES)
 
 
-def memory_limit(farm: FarmConfig, total: int, *, raft: bool) -> int:
-    """Bytes that a stylizing worker may allocate on its GPU.
+def gpu_memory_limit(farm: FarmConfig, total_bytes: int, *, raft: bool) -> int:
+    """Number of bytes that a stylizing worker may allocate on its GPU.
 
     Args:
-        total: of the GPU.
+        total_bytes: memory of the GPU.
         raft: whether flow workers take a part of the GPU, too.
     """
     share = farm.gpus_per_worker
-    limit = float(total)
+    limit = float(total_bytes)
     if share < 1:
-        limit = max(total * share * (1 - FLOW_GPU_SHARE * raft) - _CONTEXT_BYTES, total * share / 2)
+        limit = max(total_bytes * share * (1 - FLOW_GPU_SHARE * raft) - _CONTEXT_BYTES, total_bytes * share / 2)
     return round(limit if farm.memory_gib is None else min(limit, farm.memory_gib * 2**30))
 
 
-def given_memory(config: RenderConfig, device: torch.device) -> int | None:
-    """Bytes that a worker may take of its device; None where nobody says. Of a GPU, no more will be had from here on.
+def limit_memory(config: RenderConfig, device: torch.device) -> int | None:
+    """Number of bytes that a worker may allocate on its device; None if there is no limit. Enforced on a GPU.
 
-    Workers that are threads of one process share what it may take.
+    Workers that are threads of one process share the process's limit.
     """
     farm = config.farm
     if device.type != "cuda":
         return None if farm.memory_gib is None else round(farm.memory_gib * 2**30)
-    total = int(torch.cuda.get_device_properties(device).total_memory)
-    limit = memory_limit(farm, total, raft=config.motion.method == "raft")
+    total_bytes = int(torch.cuda.get_device_properties(device).total_memory)
+    limit = gpu_memory_limit(farm, total_bytes, raft=config.motion.method == "raft")
     workers = (farm.workers or max(1, int(1 / farm.gpus_per_worker + 1e-9))) if farm.executor == "inline" else 1
-    torch.cuda.set_per_process_memory_fraction(min(1.0, limit * workers / total))  # also back to all of it
+    torch.cuda.set_per_process_memory_fraction(min(1.0, limit * workers / total_bytes))  # also back to all of it
     return limit
 
 
-def room_left(limit: int | None, device: torch.device) -> int | None:
-    """Bytes that a frame could have now, with what this process holds in reserve; None where that is not known."""
+def available_memory(limit: int | None, device: torch.device) -> int | None:
+    """Number of bytes that a frame could use now, the process's cached blocks included; None if it is unknown."""
     if device.type != "cuda":
         return limit
     free, _ = torch.cuda.mem_get_info()
-    room = int(free) + int(torch.cuda.memory_reserved())
-    return room if limit is None else min(limit, room)
+    available = int(free) + int(torch.cuda.memory_reserved())
+    return available if limit is None else min(limit, available)
 
 
 def free_caches(device: torch.device) -> None:
-    """Give back what is held but not needed."""
+    """Free memory that is cached but not in use."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -99,117 +98,119 @@ def free_caches(device: torch.device) -> None:
 
 @dataclass(frozen=True, slots=True)
 class MemoryLadder:
-    """The ways to save memory that a worker may take, for one configuration."""
+    """The memory modes that a worker may fall back to, for one configuration."""
 
     config: RenderConfig
     limit: int | None
-    """Bytes that there are; None where that is not known."""
-    half: bool = False
-    """Whether maps are bfloat16 anyway, so that a rung which adds only that is no gain. The ladder is the same on all
-    devices: a run's records name its rungs."""
+    """Bytes that may be used; None if unknown."""
+    bfloat16: bool = False
+    """Whether feature maps are bfloat16 in any mode, so that a mode which adds only that gains nothing. The order of
+    modes is the same on all devices, since a run's log names them."""
 
-    def above(self, memory_mode: MemoryMode, *, width: int, height: int) -> tuple[tuple[MemoryMode, ...], str]:
-        """Those to try for a frame, and why not the first of them all, where that is reckoned only.
+    def modes_from(self, memory_mode: MemoryMode, *, width: int, height: int) -> tuple[tuple[MemoryMode, ...], str]:
+        """The modes to try for a frame, and why the first is not `memory_mode`, if the estimate says so.
+
+        Modes that would not fit by estimate are left out; but an estimate alone makes no frame smaller.
 
         Args:
-            memory_mode: the first that may be tried; nothing less is.
-            width, height: of the frame.
-
-        Returns:
-            What would take more than there is by reckoning is left out; but reckoning alone makes no frame smaller.
+            memory_mode: the first that may be tried.
+            width, height: size of the frame in pixels.
         """
         allowed = fallback_modes(self.config, smaller=self.config.farm.may_shrink)
-        if memory_mode not in allowed:  # a run goes on as it began, whatever is allowed now
+        if memory_mode not in allowed:  # a resumed run keeps its mode, whatever is allowed now
             return (memory_mode,), ""
-        rungs = tuple(
-            rung for rung in allowed[allowed.index(memory_mode) :] if rung == memory_mode or not self._is_vain(rung)
+        modes = tuple(
+            mode
+            for mode in allowed[allowed.index(memory_mode) :]
+            if mode == memory_mode or not self._gains_nothing(mode)
         )
-        whole = [rung for rung in rungs if rung.scale == 1]
-        if self.limit is None or not whole:
-            return rungs, ""
-        first = first_fitting(whole, self._reckoned, self.limit, width=width, height=height) or whole[-1]
+        full_size = [mode for mode in modes if mode.scale == 1]
+        if self.limit is None or not full_size:
+            return modes, ""
+        config = with_bfloat16(self.config) if self.bfloat16 else self.config
+        first = first_fitting(full_size, config, self.limit, width=width, height=height) or full_size[-1]
         if first == memory_mode:
-            return rungs, ""
-        taken = estimate_footprint(self._reckoned, memory_mode).bytes_at(width, height)
-        why = f"a frame of {width}x{height} takes some {_gib(taken)} of memory, and there are {_gib(self.limit)}"
-        return rungs[rungs.index(first) :], why
+            return modes, ""
+        needed = estimate_footprint(config, memory_mode).bytes_at(width, height)
+        why = f"a frame of {width}x{height} takes some {_gib(needed)} of memory, and there are {_gib(self.limit)}"
+        return modes[modes.index(first) :], why
 
-    def _is_vain(self, rung: MemoryMode) -> bool:
-        return self.half and rung.bfloat16 and replace(rung, bfloat16=False) in fallback_modes(self.config)
-
-    @property
-    def _reckoned(self) -> RenderConfig:
-        return with_bfloat16(self.config) if self.half else self.config
+    def _gains_nothing(self, mode: MemoryMode) -> bool:
+        return self.bfloat16 and mode.bfloat16 and replace(mode, bfloat16=False) in fallback_modes(self.config)
 
 
 def first_fitting(
-    rungs: Sequence[MemoryMode], config: RenderConfig, limit: int, *, width: int, height: int
+    modes: Sequence[MemoryMode], config: RenderConfig, limit: int, *, width: int, height: int
 ) -> MemoryMode | None:
-    """The first of these with which a frame fits into so many bytes, by reckoning."""
-    return next((rung for rung in rungs if estimate_footprint(config, rung).bytes_at(width, height) <= limit), None)
+    """The first of some modes in which a frame fits into `limit` bytes, by estimate."""
+    return next((mode for mode in modes if estimate_footprint(config, mode).bytes_at(width, height) <= limit), None)
 
 
-def climb(
-    paint: Callable[[MemoryMode], _T], rungs: Sequence[MemoryMode], *, free: Callable[[], None]
+def try_modes(
+    paint: Callable[[MemoryMode], _T], modes: Sequence[MemoryMode], *, free: Callable[[], None]
 ) -> tuple[_T, MemoryMode, str]:
-    """What `paint` gives with the first of some ways to save memory that is enough.
+    """Call `paint` with one mode after the other until memory suffices.
 
     Args:
-        paint: is tried with the first rung, with the same again after `free`, and then with one after the other.
-        free: called after each failure, when nothing of what has failed is held any more.
+        paint: called with the first mode, after `free` with the same again, and then with the next ones.
+        free: called after each failure, when nothing that the failed attempt allocated is referenced any more.
 
     Returns:
-        Its result, the rung, and what the first failure said, where there was one.
+        The result, the mode, and the message of the first failure; empty if there was none.
 
     Raises:
-        ScarceMemoryError: none is enough. What else `paint` raises passes through.
+        ScarceMemoryError: no mode suffices. Other errors of `paint` pass through.
     """
-    why = ""
-    for memory_mode in (rungs[0], *rungs):
+    first_message = ""
+    for mode in (modes[0], *modes):
         try:
-            return paint(memory_mode), memory_mode, why
+            return paint(mode), mode, first_message
         except Exception as error:
-            if not out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
-            why = why or _short(error)
-            logger.info("out of memory with memory mode %s: %s", memory_mode.describe(), _short(error))
-            traceback.clear_frames(error.__traceback__)  # they hold tensors, and who raised may hold them
+            message = _short_message(error)
+            first_message = first_message or message
+            logger.info("out of memory, saving %s: %s", mode.describe(), message)
+            traceback.clear_frames(error.__traceback__)  # they hold tensors, and the caller may hold them
         free()
-    raise ScarceMemoryError(why)
+    raise ScarceMemoryError(first_message)
 
 
-def too_large(
-    config: RenderConfig, last: MemoryMode, room: int | None, why: str, *, width: int, height: int
+def too_large_error(
+    config: RenderConfig, last: MemoryMode, available: int | None, message: str, *, width: int, height: int
 ) -> ScarceMemoryError:
-    """What to tell of a frame that fits in no way, with a size that would.
+    """The error for a frame that fits in no mode, with a size that would.
 
     Args:
-        last: the last way that was tried.
-        room: bytes that there are; None where that is not known.
-        why: what the first failure said.
+        last: the last mode that was tried.
+        available: available bytes; None if unknown.
+        message: the first failure's.
     """
-    spared = f", not with {last.describe()} either" if last != NO_SAVINGS else ""
-    size = size_that_fits(config, last, room, width=width, height=height)
+    tried = f", not with {last.describe()} either" if last != NO_SAVINGS else ""
+    size = size_that_fits(config, last, available, width=width, height=height)
     shrink = "" if config.farm.may_shrink else ", or let such shots be painted smaller with farm.may_shrink=true"
     return ScarceMemoryError(
-        f"a frame of {width}x{height} does not fit into memory{spared} ({why})",
+        f"a frame of {width}x{height} does not fit into memory{tried} ({message})",
         f"render it at --size {size}, with fewer workers at once{shrink}",
     )
 
 
-def size_that_fits(config: RenderConfig, memory_mode: MemoryMode, room: int | None, *, width: int, height: int) -> int:
-    """A longest side with which a frame fits by reckoning, and that has at most half the pixels: this did not fit."""
-    half = max(_STEP, int(max(width, height) * 0.5**0.5) // _STEP * _STEP)
-    if room is None:
+def size_that_fits(
+    config: RenderConfig, memory_mode: MemoryMode, available: int | None, *, width: int, height: int
+) -> int:
+    """A longest side at which a frame fits by estimate, with at most half the pixels of the size that did not fit."""
+    half = max(_SIZE_STEP_PX, int(max(width, height) * 0.5**0.5) // _SIZE_STEP_PX * _SIZE_STEP_PX)
+    if available is None:
         return half
-    return min(half, estimate_footprint(config, memory_mode).longest_side_px(room, width, height) or _STEP)
+    longest = estimate_footprint(config, memory_mode).longest_side_px(available, width, height)
+    return min(half, longest or _SIZE_STEP_PX)
 
 
-def _gib(amount: int) -> str:
-    return f"{amount / 2**30:.2f} GiB"
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / 2**30:.2f} GiB"
 
 
-def _short(error: BaseException) -> str:
+def _short_message(error: BaseException) -> str:
     text = next(iter(str(error).strip().splitlines()), "")
-    text = _ENFORCED.sub("", text)[:_LONGEST].rstrip(". ")
+    text = _TORCH_LOCATION.sub("", text)[:_MAX_MESSAGE_CHARS].rstrip(". ")
     return text or type(error).__name__

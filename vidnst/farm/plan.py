@@ -1,7 +1,7 @@
-"""Plans: which nodes a render has and what each of them needs. Pure data and pure functions.
+"""Plans: the nodes of a render and what each of them needs. Pure data and pure functions.
 
-A plan is an iterator of nodes in an order in which every node comes after all it needs. It is generated as the
-scheduler's front moves, so a feature film costs no more memory than a clip. Shots are separate components of the graph.
+A plan is an iterator of nodes in which every node comes after all it needs. It is generated while the scheduler's
+window moves, so a feature film takes no more memory than a clip. Shots are separate components of the graph.
 
 With `keys`, only key frames wait for each other, and a pass reads nothing but the pass before it, so all frames of a
 pass are parallel and the result does not depend on who rendered what when. Key frames get the most work, since all
@@ -27,7 +27,7 @@ _LAG_FRAMES = 2
 
 
 class Lane(StrEnum):
-    """Which kind of worker runs a node."""
+    """The kind of worker that runs a node."""
 
     STYLE = "style"
     FLOW = "flow"
@@ -45,7 +45,7 @@ class StateId:
 
     def describe(self) -> str:
         """The node in words, for messages."""
-        return f"frame {self.frame}" + (f" in pass {self.pass_index}" if self.pass_index else "")
+        return f"frame {self.frame}" + (f" (pass {self.pass_index})" if self.pass_index else "")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -63,7 +63,7 @@ class FlowId:
 
     def describe(self) -> str:
         """The node in words, for messages."""
-        return f"the motion from frame {self.frame} to frame {self.reference}"
+        return f"the flow from frame {self.frame} to frame {self.reference}"
 
 
 NodeId: TypeAlias = StateId | FlowId
@@ -75,14 +75,14 @@ class StartState:
 
     state: StateId
     flow: FlowId | None = None
-    """The flow that fetches it; None where it is the frame's own."""
+    """The flow that warps it to the frame; None if it is the frame's own."""
     weight: float = 1.0
-    """Share in the blend of all that are valid at a place."""
+    """Share in the blend of all starts that are valid at a pixel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One piece of work."""
+    """One piece of work: the stylization of a frame, or a pair of flows."""
 
     id: NodeId
     role: Role
@@ -91,12 +91,12 @@ class Node:
     frames: tuple[int, ...]
     """Source frames it reads; the first is the one whose pixel grid it works on."""
     needs: tuple[NodeId, ...] = ()
-    """Nodes whose results it reads. All of them come earlier in the plan. A flow that needs others is refined from
-    what they give one after the other."""
+    """Nodes whose results it reads. All of them come earlier in the plan. A flow that needs two others is refined from
+    their composition."""
     sources: tuple[StartState, ...] = ()
-    """What a warm start is made of; its states and flows are among `needs`."""
+    """The states that a warm start blends; they and their flows are among `needs`."""
     uses: int = 0
-    """How many nodes of the plan need this one: after that many its result may be forgotten."""
+    """Number of nodes of the plan that need this one: after that many its result may be released."""
     final: bool = False
     """Whether its result is what the viewer sees of the frame."""
 
@@ -107,12 +107,12 @@ class Node:
 
     @property
     def rank(self) -> tuple[int, int, bool]:
-        """The scheduler's preference among ready nodes: keys, which the rest waits for, then what is early in time.
+        """The scheduler's priority among ready nodes: key frames, which others wait for, then what is early in time.
 
-        Each pass lags behind the one before by as many frames as make what it reads come first. So frames are finished
-        one after the other, and the scheduler's window moves on steadily: were all of a window taken pass by pass, keys
-        and flows for the next one would come all at once, and workers would wait for them. A flow goes before what
-        needs it.
+        Each pass lags behind the one before by as many frames as it reads ahead. So frames are finished one after the
+        other, and the scheduler's window moves steadily: if a whole window were taken pass by pass, the keys and flows
+        of the next one would come all at once, and workers would wait for them. A flow goes before the node that needs
+        it.
         """
         if not isinstance(self.id, StateId):
             return (0, self.id.frame, False)
@@ -127,13 +127,13 @@ class Node:
 
 
 def independent(shot: Shot, *, number: int = 0) -> Iterator[Node]:
-    """Each frame from its own content: all parallel, nothing steady. `number` is the shot's."""
+    """Plan each frame from its own content: all parallel, but not temporally stable. `number` is the shot's."""
     for frame in range(shot.start, shot.end):
         yield Node(StateId(frame), Role.COLD, number, (frame,), final=True)
 
 
 def chain(shot: Shot, *, number: int = 0) -> Iterator[Node]:
-    """Each frame from the state of the one before, warped; sequential. `number` is the shot's."""
+    """Plan each frame from the warped state of the one before; sequential. `number` is the shot's."""
     for frame in range(shot.start, shot.end):
         uses = int(frame < shot.end - 1)
         if frame == shot.start:
@@ -145,14 +145,14 @@ def chain(shot: Shot, *, number: int = 0) -> Iterator[Node]:
 
 
 def keys(shot: Shot, *, number: int = 0, spacing: int = 8, passes: int = 2, loop: bool = False) -> Iterator[Node]:
-    """Keys one after the other, in-betweens from the two keys around them, then passes in which each frame reads its
+    """Plan keys one after the other, the frames between two keys from both, then passes in which each frame reads its
     own state and its neighbours' of the pass before. Only the keys are sequential.
 
     Args:
         shot: its frames.
         number: the shot's.
-        spacing: the most frames from one key to the next.
-        passes: how many times all frames are gone over.
+        spacing: largest distance between keys, in frames.
+        passes: number of passes over all frames.
         loop: whether the first frame follows the last.
     """
     loop = loop and len(shot) > 1
@@ -163,10 +163,10 @@ def keys(shot: Shot, *, number: int = 0, spacing: int = 8, passes: int = 2, loop
 
 
 def key_frames(shot: Shot, *, spacing: int, loop: bool = False) -> tuple[int, ...]:
-    """Frames of a shot that are keys: the first, the last, and others between them, at most `spacing` apart.
+    """Return the key frames of a shot: the first, the last, and others between them, at most `spacing` apart.
 
-    The gaps are as equal as whole frames allow, so no last group is tiny. In a loop the first frame follows the last,
-    which then need not be a key.
+    The gaps are as equal as whole frames allow, so that the last one is not tiny. In a loop the first frame follows the
+    last, which then need not be a key.
     """
     length = len(shot) if loop else len(shot) - 1
     groups = -(-length // spacing)
@@ -175,7 +175,7 @@ def key_frames(shot: Shot, *, spacing: int, loop: bool = False) -> tuple[int, ..
 
 
 class _KeyPlan:
-    """Writes the nodes of one shot of `keys`, each after all it needs and as early as that allows."""
+    """Generates the nodes of one shot of `keys`, each after all it needs and as early as that allows."""
 
     def __init__(self, shot: Shot, number: int, keys: Sequence[int], passes: int, loop: bool) -> None:
         self._shot = shot
@@ -183,12 +183,12 @@ class _KeyPlan:
         self._keys = keys
         self._passes = passes
         self._loop = loop
-        # In a loop the first frames of a pass read the last ones of the pass before: they are written at the end.
+        # In a loop the first frames of a pass read the last ones of the pass before: they come at the end.
         self._relaxed = [shot.start + (pass_index if loop else 0) for pass_index in range(passes + 1)]
-        """For each pass the frame up to which it is written."""
+        """For each pass the next frame to generate."""
 
     def nodes(self) -> Iterator[Node]:
-        """All of them, `uses` not counted."""
+        """Generate all nodes, with `uses` not counted yet."""
         first, end = self._keys[0], self._shot.end
         yield Node(StateId(first), Role.COLD, self._number, (first,), final=not self._passes)
         for left, right in pairwise(self._keys):
@@ -205,9 +205,9 @@ class _KeyPlan:
             yield from self._close()
 
     def _flows(self, left: int, right: int) -> Iterator[Node]:
-        """Between neighbours, from the left key to every frame, and from every frame to the right key.
+        """The flows between neighbours, from the left key to every frame, and from every frame to the right key.
 
-        Those between far frames are refined from what two shorter ones give one after the other.
+        Flows between distant frames are refined from the composition of two shorter ones.
         """
         follower = self._frame(right)
         for place in range(left + 1, right + 1):
@@ -223,7 +223,7 @@ class _KeyPlan:
 
     def _key(self, left: int, right: int) -> Node:
         sources = [StartState(StateId(left), FlowId(right, left))]
-        if self._loop and right == self._keys[-1]:  # the last key must suit the first, which follows it, as well
+        if self._loop and right == self._keys[-1]:  # the first key follows the last, which must suit it
             sources.append(StartState(StateId(self._keys[0]), FlowId(self._keys[0], right)))
         return _warm(StateId(right), Role.KEY, self._number, sources, final=not self._passes)
 
@@ -238,16 +238,16 @@ class _KeyPlan:
             yield _warm(StateId(frame), Role.BETWEEN, self._number, sources, final=not self._passes)
 
     def _relax_to(self, last: int) -> Iterator[Node]:
-        """Relaxed frames that can be written when all frames up to `last` are there."""
-        whole = not self._loop and last == self._shot.end - 1
+        """The nodes of all passes that can be generated once all frames up to `last` have been."""
+        is_end = not self._loop and last == self._shot.end - 1
         for pass_index in range(1, self._passes + 1):
-            stop = last + 1 if whole else last + 1 - pass_index
+            stop = last + 1 if is_end else last + 1 - pass_index
             for frame in range(self._relaxed[pass_index], stop):
                 yield self._relax(frame, pass_index)
             self._relaxed[pass_index] = max(stop, self._relaxed[pass_index])
 
     def _close(self) -> Iterator[Node]:
-        """The rest of a loop, pass by pass."""
+        """The other nodes of a loop, pass by pass."""
         start, end = self._shot.start, self._shot.end
         for pass_index in range(1, self._passes + 1):
             for frame in (*range(start, min(start + pass_index, end)), *range(self._relaxed[pass_index], end)):
@@ -265,7 +265,7 @@ class _KeyPlan:
         return _warm(StateId(frame, pass_index), Role.RELAX, self._number, sources, final=final)
 
     def _frame(self, place: int) -> int:
-        """The frame at a place in time: after the last one comes the first, in a loop."""
+        """The frame at a position in time: in a loop the first comes after the last."""
         return place if place < self._shot.end else self._shot.start
 
 
@@ -279,7 +279,7 @@ def _warm(state: StateId, role: Role, shot: int, sources: Sequence[StartState], 
 
 
 def _with_uses(nodes: Iterable[Node], horizon: int | None) -> Iterator[Node]:
-    """The nodes with their uses counted. A node is used by the `horizon` nodes after it at most; None: by any."""
+    """Count the uses of nodes. A node may be used by the `horizon` nodes after it; None for any later node."""
     uses: Counter[NodeId] = Counter()
     ahead: deque[Node] = deque()
     for node in nodes:
@@ -292,12 +292,12 @@ def _with_uses(nodes: Iterable[Node], horizon: int | None) -> Iterator[Node]:
 
 
 def _counted(node: Node, uses: Counter[NodeId]) -> Node:
-    count = uses.pop(node.id, 0)  # `replace` would take half of the time that a plan takes
+    count = uses.pop(node.id, 0)  # `replace` would take half of the time of a plan
     return Node(node.id, node.role, node.shot, node.frames, node.needs, node.sources, count, node.final)
 
 
 def plan_shot(schedule: ScheduleConfig, shot: Shot, *, number: int = 0) -> Iterator[Node]:
-    """The plan of one shot: each node after all it needs. `number` is the shot's."""
+    """Plan one shot by its schedule: each node after all it needs. `number` is the shot's."""
     match schedule.kind:
         case "keys":
             looped = schedule.loop
@@ -309,30 +309,30 @@ def plan_shot(schedule: ScheduleConfig, shot: Shot, *, number: int = 0) -> Itera
 
 
 def by_shot(schedule: ScheduleConfig, shots: Sequence[Shot]) -> Iterator[Iterator[Node]]:
-    """The plans of all shots: the components that a scheduler runs side by side."""
+    """Plan all shots, each a component that the scheduler runs independently of others."""
     for number, shot in enumerate(shots):
         yield plan_shot(closed(schedule, shots), shot, number=number)
 
 
 def closed(schedule: ScheduleConfig, shots: Sequence[Shot]) -> ScheduleConfig:
-    """The schedule as it holds for these shots: only a clip of one shot can be a loop, others begin with a cut."""
+    """Return the schedule without `loop` if there are several shots: such a clip begins with a cut."""
     return schedule.model_copy(update={"loop": schedule.loop and len(shots) == 1})
 
 
 def finished_states(
     nodes: Iterable[Node], *, finished: Callable[[Node], bool], stored: Callable[[NodeId], bool]
 ) -> set[StateId]:
-    """States of one component that need no more work, given what an earlier session left.
+    """Return the states of one component that need not run, given the results of earlier sessions.
 
-    A node runs again if it is not finished, or if its state is gone and a node that runs again reads it; so a frame
-    that was deleted is rendered anew from the last state that is still there, and nothing more.
+    A node runs again if it is not finished, or if its state is lost and a node that runs again reads it. So a frame
+    that was deleted is rendered from the last stored state before it, and nothing else runs.
 
     Args:
         nodes: the component's plan, in its order.
-        finished: whether an earlier session finished the node and its lasting result is there.
-        stored: whether the node's result can be read back.
+        finished: returns whether an earlier session finished the node and its frame still exists.
+        stored: returns whether the node's state can be loaded.
     """
-    # Flows lead to no states, and of a node no more is kept than is asked for: a plan may be long.
+    # Flows need no states, and a plan may be long: only what the loop below reads is kept of each node.
     states = [(node.id, node.states, finished(node)) for node in nodes if isinstance(node.id, StateId)]
     read_again: set[StateId] = set()
     done: set[StateId] = set()
@@ -342,5 +342,5 @@ def finished_states(
             done.add(state)
         else:
             read_again.update(needs)
-        read_again.discard(state)  # what reads it has been seen
+        read_again.discard(state)  # all its readers come later in the plan
     return done

@@ -1,6 +1,7 @@
 """Admitted nodes, and the priority queues of those that are ready to run."""
 
 import heapq
+from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -31,63 +32,45 @@ class Urgency(IntEnum):
     LATER = 2
 
 
+@dataclass(slots=True, eq=False)
 class AdmittedNode:
     """A node in its component's window: admitted, and not yet read by all its dependants."""
 
-    __slots__ = (
-        "awaits_flows",
-        "cause",
-        "component",
-        "dependants",
-        "failed_on",
-        "failures",
-        "last_error",
-        "needed",
-        "node",
-        "pending_needs",
-        "pending_states",
-        "raised_on",
-        "started",
-        "status",
-        "stored",
-        "unread",
-        "unstarted_states",
-        "urgency",
-        "uses_left",
-        "value",
-    )
+    node: Node
+    component: "ComponentWindow"
+    uses_left: int = field(init=False)
+    needed: bool = field(init=False)
+    """True for a state, and for a flow that an unfinished node reads."""
+    status: Status = Status.WAITING
+    dependants: list["AdmittedNode"] = field(default_factory=list)
+    """Admitted nodes that read this one and are not done."""
+    pending_needs: int = 0
+    """Needs that are not finished."""
+    pending_states: int = 0
+    """Needs that are states and not finished."""
+    unstarted_states: int = 0
+    """Needs that are states and not even started."""
+    awaits_flows: bool = False
+    """Counted in `ReadyQueue.awaiting_flows`."""
+    urgency: Urgency = Urgency.LATER
+    unread: bool = False
+    """True for a flow that runs or is finished, and of which no reader has started."""
+    started: bool = False
+    stored: bool = False
+    """True if an earlier session finished it and its value is not loaded yet."""
+    value: Any = None
+    failures: int = 0
+    failed_on: set[str] = field(default_factory=set)
+    """Workers on which it failed."""
+    raised_on: set[str] = field(default_factory=set)
+    """Those of them whose process survived, and which would fail again."""
+    last_error: BaseException | None = None
+    cause: tuple[NodeId, str] | None = None
+    """If it is given up: the node that failed for good, and its error."""
 
-    def __init__(self, node: Node, component: "ComponentWindow") -> None:
-        self.node = node
-        self.component = component
-        self.status = Status.WAITING
-        self.uses_left = node.uses
-        self.dependants: list[AdmittedNode] = []
-        """Admitted nodes that read this one and are not done."""
-        self.pending_needs = 0
-        """Needs that are not finished."""
-        self.pending_states = 0
-        """Needs that are states and not finished."""
-        self.unstarted_states = 0
-        """Needs that are states and not even started."""
-        self.awaits_flows = False
-        """Counted in `ReadyQueue.awaiting_flows`."""
+    def __post_init__(self) -> None:
+        self.uses_left = self.node.uses
         self.needed = not self.on_demand
-        self.urgency = Urgency.LATER
-        self.unread = False
-        """True for a flow that runs or is finished, and of which no reader has started."""
-        self.started = False
-        self.stored = False
-        """True if an earlier session finished it and its value is not loaded yet."""
-        self.value: Any = None
-        self.failures = 0
-        self.failed_on: set[str] = set()
-        """Workers on which it failed."""
-        self.raised_on: set[str] = set()
-        """Those of them whose process survived, and which would fail again."""
-        self.last_error: BaseException | None = None
-        self.cause: tuple[NodeId, str] | None = None
-        """If it is given up: the node that failed for good, and its error."""
 
     @property
     def on_demand(self) -> bool:

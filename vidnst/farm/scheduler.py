@@ -2,14 +2,14 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from vidnst.errors import CancelledError, FarmError, ScarceMemoryError, SourceError, VidnstError
 from vidnst.farm.component_window import ComponentWindow, default_window
 from vidnst.farm.failure_policy import FailurePolicy, ends_run, error_line
-from vidnst.farm.interfaces import Component, Listener, NodeEvent, NodeEventKind, RunTotals
+from vidnst.farm.interfaces import Component, Listener, NodeEvent, NodeEventKind
 from vidnst.farm.jobs import Outcome, Pool
 from vidnst.farm.pending_commits import PendingCommits
 from vidnst.farm.plan import Lane
@@ -32,7 +32,7 @@ def run_plan(
     cancelled: Callable[[], bool] | None = None,
     clock: Callable[[], float] = time.monotonic,
     eager: Callable[[int], bool] | None = None,
-) -> RunTotals:
+) -> Counter[NodeEventKind]:
     """Run all nodes of all components on the workers of `pool`; the caller closes it.
 
     A component is opened when stylizing workers would otherwise have nothing to do, so chains run side by side, and no
@@ -55,6 +55,9 @@ def run_plan(
         eager: called with the number of open components; returns whether to open the next one although the workers
             have enough to do.
 
+    Returns:
+        The number of events of each kind.
+
     Raises:
         CancelledError: `cancelled` returned true, or KeyboardInterrupt was raised.
         FarmError: a lane that the plan needs has no workers, or they are all lost or quarantined, or they fail at
@@ -75,9 +78,9 @@ def run_plan(
     return run.totals
 
 
-def _stopped(totals: RunTotals) -> CancelledError:
+def _stopped(totals: Counter[NodeEventKind]) -> CancelledError:
     return CancelledError(
-        f"stopped with {totals.done + totals.skipped} pieces of work finished",
+        f"stopped with {totals[NodeEventKind.DONE] + totals[NodeEventKind.SKIPPED]} pieces of work finished",
         "give the same command again to go on from there",
     )
 
@@ -95,7 +98,7 @@ class _Run:
         clock: Callable[[], float],
         eager: Callable[[int], bool] | None,
     ) -> None:
-        self.totals = RunTotals()
+        self.totals: Counter[NodeEventKind] = Counter()
         self._components = iter(components)
         self._pool = pool
         self._window = window
@@ -104,7 +107,7 @@ class _Run:
         self._rosters = {lane: WorkerRoster(pool.workers(lane)) for lane in Lane}
         self._lane = {name: lane for lane, roster in self._rosters.items() for name in roster.names}
         self._handed_out = WorkerQueues(clock)
-        self._uncommitted = PendingCommits(self._report_done)
+        self._uncommitted = PendingCommits(self._emit)
         self.policy = FailurePolicy(self._rosters, attempts=attempts, report=self._report)
         self._open = 0
         self._polled: list[ComponentWindow] = []
@@ -161,7 +164,11 @@ class _Run:
             if described is None:
                 return
             component = ComponentWindow(
-                described, self._ready, window=self._window, on_skipped=self._skip, on_given_up=self._report_given_up
+                described,
+                self._ready,
+                window=self._window,
+                on_skipped=self._report_skipped,
+                on_given_up=self._report_given_up,
             )
             self.policy.add_host(component.host)
             self._open += 1
@@ -265,11 +272,9 @@ class _Run:
         entry.failures += 1
         entry.failed_on.add(outcome.worker)
         entry.last_error = error
-        if outcome.died:
-            kind, self.totals = NodeEventKind.DIED, replace(self.totals, died=self.totals.died + 1)
-        else:
-            kind, self.totals = NodeEventKind.FAILED, replace(self.totals, failed=self.totals.failed + 1)
+        if not outcome.died:
             entry.raised_on.add(outcome.worker)
+        kind = NodeEventKind.DIED if outcome.died else NodeEventKind.FAILED
         self._report(kind, entry, worker=outcome.worker, attempt=entry.failures, seconds=seconds, error=line)
         if isinstance(error, SourceError):
             self._give_up_component(entry, error)
@@ -298,26 +303,23 @@ class _Run:
             component.closed = True
             self._open -= 1
 
+    def _report_skipped(self, entry: AdmittedNode) -> None:
+        self._report(NodeEventKind.SKIPPED, entry)
+
     def _report_given_up(self, entry: AdmittedNode) -> None:
         assert entry.cause is not None
         root, error = entry.cause
         because = None if root == entry.id else root
         entry.component.host.give_up(entry.node, error, because)
-        self.totals = replace(self.totals, given_up=self.totals.given_up + 1)
         self._report(NodeEventKind.GIVEN_UP, entry, error=error, because=because)
 
-    def _report_done(self, event: NodeEvent) -> None:
-        self.totals = replace(self.totals, done=self.totals.done + 1)
+    def _report(self, kind: NodeEventKind, entry: AdmittedNode, **facts: Any) -> None:
+        self._emit(NodeEvent(kind, entry.node, entry.component.host, **facts))
+
+    def _emit(self, event: NodeEvent) -> None:
+        self.totals[event.kind] += 1
         if self._listener is not None:
             self._listener(event)
-
-    def _skip(self, entry: AdmittedNode) -> None:
-        self.totals = replace(self.totals, skipped=self.totals.skipped + 1)
-        self._report(NodeEventKind.SKIPPED, entry)
-
-    def _report(self, kind: NodeEventKind, entry: AdmittedNode, **facts: Any) -> None:
-        if self._listener is not None:
-            self._listener(NodeEvent(kind, entry.node, entry.component.host, **facts))
 
 
 def _error_of(outcome: Outcome) -> BaseException:

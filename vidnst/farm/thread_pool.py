@@ -1,4 +1,4 @@
-"""A pool of threads in this process: for debugging, for tests, and for hosts without Ray."""
+"""A pool of threads in this process: for debugging, for tests, and for machines without Ray."""
 
 import queue
 import threading
@@ -11,20 +11,22 @@ from vidnst.farm.plan import Lane
 
 
 class InlinePool:
-    """Workers that live in daemon threads, one for each hand, and are made there, each when its first job comes.
+    """Workers in daemon threads. Each is made in its thread when its first job comes.
 
-    A worker that raises `WorkerDiedError` counts as dead: it is dropped, and a fresh one is made for the next job.
-    An error while a worker is made is the outcome of the job that it was made for.
+    A worker that raises `WorkerDiedError` counts as dead: it is dropped, and a new one is made for the next job. An
+    error while a worker is made is the outcome of the job that it is made for.
 
     Args:
-        teams: the workers of each lane. What they hold of cores and GPUs does not matter here.
+        groups: the workers of each lane. Their shares of cores and GPUs are ignored.
     """
 
-    def __init__(self, teams: Mapping[Lane, WorkerGroup]) -> None:
+    def __init__(self, groups: Mapping[Lane, WorkerGroup]) -> None:
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-        self._names = {lane: [f"{lane}-{number}" for number in range(team.count)] for lane, team in teams.items()}
-        self._desks = {
-            name: _Desk(name, teams[lane], self._outcomes) for lane, names in self._names.items() for name in names
+        self._names = {lane: [f"{lane}-{number}" for number in range(group.count)] for lane, group in groups.items()}
+        self._workers = {
+            name: _ThreadedWorker(name, groups[lane], self._outcomes)
+            for lane, names in self._names.items()
+            for name in names
         }
         self._closed = False
 
@@ -33,13 +35,13 @@ class InlinePool:
         return tuple(self._names.get(lane, ()))
 
     def submit(self, worker: str, job: Any) -> None:
-        """Give a job to a worker, which runs it after those that it has, even if it dies in one of them."""
+        """Add a job to a worker's queue; it is run even if the worker dies in a job before it."""
         if self._closed:
             raise RuntimeError("the pool is closed")
-        self._desks[worker].lay(job)
+        self._workers[worker].submit(job)
 
     def share(self, key: str, value: Any) -> Shared:
-        """A value for workers: in this process, the value itself."""
+        """Make a value available to all workers."""
         return Shared(key, value)
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
@@ -53,32 +55,32 @@ class InlinePool:
         return outcomes
 
     def close(self) -> None:
-        """Stop all workers, without waiting for what they are doing: a thread in a job ends after it."""
+        """Stop all workers without waiting for them: a thread ends after the job that it runs."""
         self._closed = True
-        for desk in self._desks.values():
-            desk.close()
+        for worker in self._workers.values():
+            worker.close()
 
 
 _STOP = object()
 
 
-class _Desk:
-    """One worker, its jobs, and the threads that take them up; outcomes leave in the order in which jobs came."""
+class _ThreadedWorker:
+    """One worker, its queue of jobs, and the threads that run them; outcomes leave in the order of jobs."""
 
-    def __init__(self, name: str, team: WorkerGroup, outcomes: "queue.SimpleQueue[Outcome]") -> None:
+    def __init__(self, name: str, group: WorkerGroup, outcomes: "queue.SimpleQueue[Outcome]") -> None:
         self._name = name
-        self._factory = team.factory
+        self._factory = group.factory
         self._outcomes = outcomes
         self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._threads = [threading.Thread(name=name, target=self._run, daemon=True) for _ in range(team.concurrency)]
-        self._taking = threading.Lock()
-        self._making = threading.Lock()
-        self._told = threading.Condition()
-        self._taken = self._left = 0
+        self._threads = [threading.Thread(name=name, target=self._run, daemon=True) for _ in range(group.concurrency)]
+        self._take_lock = threading.Lock()
+        self._make_lock = threading.Lock()
+        self._turn = threading.Condition()
+        self._taken = self._finished = 0
         self._closed = False
         self._worker: Worker | None = None
 
-    def lay(self, job: Any) -> None:
+    def submit(self, job: Any) -> None:
         """Add a job."""
         self._jobs.put(job)
         for thread in self._threads:
@@ -86,36 +88,36 @@ class _Desk:
                 thread.start()
 
     def close(self) -> None:
-        """Have the threads end after what they are at."""
+        """Let the threads end after the jobs that they run."""
         self._closed = True
         for _ in self._threads:
             self._jobs.put(_STOP)
 
     def _run(self) -> None:
         while True:
-            with self._taking:
+            with self._take_lock:
                 if (job := self._jobs.get()) is _STOP or self._closed:
                     return
                 number, self._taken = self._taken, self._taken + 1
             outcome = self._outcome(job)
             del job  # or it would stay in memory until the next one comes
-            with self._told:
-                self._told.wait_for(partial(self._is_next, number))
+            with self._turn:
+                self._turn.wait_for(partial(self._is_next, number))
                 self._outcomes.put(outcome)
-                self._left += 1
-                self._told.notify_all()
+                self._finished += 1
+                self._turn.notify_all()
             del outcome
 
     def _is_next(self, number: int) -> bool:
-        return self._left == number
+        return self._finished == number
 
     def _outcome(self, job: Any) -> Outcome:
         try:
-            with self._making:
+            with self._make_lock:
                 worker = self._worker = self._worker or self._factory()
             return Outcome(self._name, value=worker.run(job))
         except WorkerDiedError as error:
             self._worker = None
             return Outcome(self._name, error=error, died=True)
-        except BaseException as error:  # whatever a worker raises belongs to the scheduler
+        except BaseException as error:  # the scheduler handles whatever a worker raises
             return Outcome(self._name, error=error)

@@ -1,4 +1,4 @@
-"""What one actor does: stylize frames, or find flows. Plain classes that a test can call; no Ray here."""
+"""The workers that stylize frames and estimate flows: plain classes that tests can call. Imports no Ray."""
 
 import threading
 import time
@@ -13,7 +13,14 @@ from torch import Tensor
 from vidnst.config import MotionConfig, RenderConfig
 from vidnst.errors import FarmError, ScarceMemoryError
 from vidnst.farm.jobs import FlowJob, Shared, Stylized, StylizeJob
-from vidnst.farm.memory_fallback import MemoryLadder, climb, free_caches, given_memory, room_left, too_large
+from vidnst.farm.memory_fallback import (
+    MemoryLadder,
+    available_memory,
+    free_caches,
+    limit_memory,
+    too_large_error,
+    try_modes,
+)
 from vidnst.frames import Pixels, State, to_16_bits, to_float_planes
 from vidnst.motion.blend import blend
 from vidnst.motion.flow import FlowPair, compose_pairs, estimate_pair
@@ -33,15 +40,15 @@ from vidnst.style.tensors import from_pixels, to_state
 
 @dataclass(frozen=True)
 class StyleWorkerFactory:
-    """Makes a stylizing worker where it is to live; travels there with all it needs, so no file is read there."""
+    """Makes a stylizing worker in its process; carries everything it needs, so that no file is read there."""
 
     config: RenderConfig
     features: Mapping[str, NDArray[np.float32]] | Shared | None
-    """Weights of the network by name; None where no frame is to be optimised."""
+    """Weights of the network by name; None if no frame is optimised."""
     styles: Sequence[tuple[Pixels, float]]
-    """Style pictures with their weights."""
+    """Style images with their weights."""
     threads: int | None = None
-    """Threads of torch and OpenCV on a CPU; None leaves them as they are."""
+    """Threads of torch and OpenCV on a CPU; None does not set them."""
 
     def __call__(self) -> "StyleWorker":
         device = pick_device(self.config.farm.device)
@@ -49,11 +56,11 @@ class StyleWorkerFactory:
             _use_threads(self.threads)
         if self.features is None:
             return StyleWorker(None, device, MemoryLadder(self.config, None))
-        half = resolve_precision(self.config, device) != self.config
-        rungs = MemoryLadder(self.config, given_memory(self.config, device), half)
+        bfloat16 = resolve_precision(self.config, device) != self.config
+        ladder = MemoryLadder(self.config, limit_memory(self.config, device), bfloat16)
         features = self.features.get() if isinstance(self.features, Shared) else self.features
         stylizer = Stylizer(features, self.styles, self.config, device=device)
-        return StyleWorker(stylizer, device, rungs)
+        return StyleWorker(stylizer, device, ladder)
 
 
 def _use_threads(count: int) -> None:
@@ -62,10 +69,10 @@ def _use_threads(count: int) -> None:
 
 
 def pick_device(wanted: str) -> torch.device:
-    """The device a worker computes on.
+    """Return the device for a setting of `farm.device`.
 
     Raises:
-        FarmError: CUDA was asked for and torch sees none.
+        FarmError: it is cuda and torch sees no GPU.
     """
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
@@ -73,8 +80,8 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device("cuda" if available and wanted != "cpu" else "cpu")
 
 
-def gpus_of() -> list[int]:
-    """Bytes of memory of each GPU that torch sees."""
+def gpu_memory_sizes() -> list[int]:
+    """Return the bytes of memory of each GPU that torch sees."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return [int(torch.cuda.get_device_properties(number).total_memory) for number in range(count)]
 
@@ -82,57 +89,64 @@ def gpus_of() -> list[int]:
 class StyleWorker:
     """Holds a network on one device and stylizes one frame at a time.
 
+    Several threads may call `run`: one optimises while the others upload or check their frames.
+
     Args:
-        rungs: what it may do where a frame does not fit into memory.
+        stylizer: None if no frame is optimised.
+        ladder: the memory modes to fall back to.
     """
 
-    def __init__(self, stylizer: Stylizer | None, device: torch.device, rungs: MemoryLadder) -> None:
+    def __init__(self, stylizer: Stylizer | None, device: torch.device, ladder: MemoryLadder) -> None:
         self._stylizer = stylizer
         self._device = device
-        self._rungs = rungs
-        self._motion = rungs.config.motion
-        self._painting = threading.Lock()
-        """Held while a frame is painted: there may be several threads, but there is one device."""
+        self._ladder = ladder
+        self._motion = ladder.config.motion
+        self._device_lock = threading.Lock()
 
     def run(self, job: StylizeJob, *, on_step: OnStep | None = None, every_step: bool = False) -> Stylized:
-        """Stylize a frame, and once again with another seed where it looks wrong.
+        """Stylize a frame, and once more with another seed if the result has a quality problem.
 
         Args:
-            on_step, every_step: who watches, and how closely: see `Stylizer.stylize`.
+            on_step, every_step: see `Stylizer.stylize`.
 
         Raises:
             NumericalError: the optimisation gave NaN or infinity.
-            ScarceMemoryError: the frame does not fit into memory, whatever is done.
+            ScarceMemoryError: the frame does not fit into memory in any mode.
         """
         began = time.perf_counter()
         if job.iterations == 0 or self._stylizer is None:
             return Stylized(to_16_bits(job.content), {}, 0, time.perf_counter() - began, memory_mode=job.memory_mode)
-        result = _seen(job, self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step))
-        if wrong := quality_problem_of(job, result.thumbnail_luma):
-            job = replace(job, seed=_other_seed(job.seed), memory_mode=result.memory_mode)
-            before = result
-            result = _seen(job, self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step))
-            still = quality_problem_of(job, result.thumbnail_luma)
-            shortage = before.shortage or result.shortage
-            result = replace(result, suspect=still, mended="" if still else wrong, shortage=shortage)
+        result = self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step)
+        if problem := quality_problem_of(job, result.thumbnail_luma):
+            shortage = result.shortage
+            job = replace(job, seed=_retry_seed(job.seed), memory_mode=result.memory_mode)
+            result = self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step)
+            suspect = quality_problem_of(job, result.thumbnail_luma)
+            repaired = "" if suspect else problem
+            result = replace(result, suspect=suspect, repaired=repaired, shortage=shortage or result.shortage)
         return replace(result, seconds=time.perf_counter() - began)
 
     def _stylize(self, stylizer: Stylizer, job: StylizeJob, *, on_step: OnStep | None, every_step: bool) -> Stylized:
-        """The frame, painted with the least saving of memory that is enough, from the job's own on."""
+        """Optimise the frame in the first memory mode that suffices, beginning with the job's."""
         height, width = job.content.shape[:2]
-        rungs, reckoned = self._rungs.above(job.memory_mode, width=width, height=height)
+        modes, estimate = self._ladder.modes_from(job.memory_mode, width=width, height=height)
 
         def paint(memory_mode: MemoryMode) -> Stylized:
             return self._paint(stylizer, job, memory_mode, on_step=on_step, every_step=every_step)
 
         try:
-            with self._painting:
-                result, memory_mode, why = climb(paint, rungs, free=lambda: free_caches(self._device))
+            with self._device_lock:
+                result, memory_mode, failure = try_modes(paint, modes, free=lambda: free_caches(self._device))
         except ScarceMemoryError as error:
-            room = room_left(self._rungs.limit, self._device)
-            raise too_large(self._rungs.config, rungs[-1], room, error.what, width=width, height=height) from None
+            available = available_memory(self._ladder.limit, self._device)
+            raise too_large_error(
+                self._ladder.config, modes[-1], available, error.what, width=width, height=height
+            ) from None
         return replace(
-            result, memory_mode=memory_mode, shortage=(why or reckoned) if memory_mode != job.memory_mode else ""
+            result,
+            memory_mode=memory_mode,
+            shortage=(failure or estimate) if memory_mode != job.memory_mode else "",
+            thumbnail_luma=None if job.source_thumbnails is None else thumbnail_luma(result.state),
         )
 
     def _paint(
@@ -151,98 +165,94 @@ class StyleWorker:
             memory_mode=memory_mode,
         )
         state = to_state(result.image)
-        shown = None if job.guidance is None else _shown(state, job.content, job.guidance)
+        shown = None if job.guidance is None else _blend_unstyled(state, job.content, job.guidance)
         return Stylized(state, result.losses, result.evaluations, 0.0, shown)
 
     def _content(self, job: StylizeJob) -> Tensor:
-        """The same numbers by either way: a CPU need not send them anywhere."""
+        """The content on the worker's device; `upload` gives the same numbers as `from_pixels`."""
         return upload(job.content, self._device) if self._device.type == "cuda" else from_pixels(job.content)
 
     def _start(self, job: StylizeJob, content: Tensor) -> WarmStart | None:
         if not job.starts:
             return None
-        if blends_there(self._device, self._motion):
-            begun = blend_on_device(content, job.starts)
-            picture = torch.lerp(begun.picture, content, job.renew) if job.renew > 0 else begun.picture
-            return WarmStart(picture, begun.valid, hold=job.hold, rate=job.rate)
-        return self._blended_here(job)
+        if blends_on_device(self._device, self._motion):
+            blended = blend_on_device(content, job.starts)
+            share = job.content_share
+            picture = torch.lerp(blended.picture, content, share) if share > 0 else blended.picture
+            return WarmStart(picture, blended.valid, hold=job.hold, rate=job.rate)
+        return self._blend_on_cpu(job)
 
-    def _blended_here(self, job: StylizeJob) -> WarmStart:
-        """A start that OpenCV has blended, on the CPU."""
-        follow, still = self._motion.follow_light, self._motion.static_lock
-        begun = blend(job.content, job.starts, follow_light=follow, static_levels=still)
-        light, stands, before = (
+    def _blend_on_cpu(self, job: StylizeJob) -> WarmStart:
+        follow, levels = self._motion.follow_light, self._motion.static_lock
+        blended = blend(job.content, job.starts, follow_light=follow, static_levels=levels)
+        light, static, source = (
             None if map_ is None else self._to_device(map_)
-            for map_ in (begun.luma_change, begun.static, begun.warped_source)
+            for map_ in (blended.luma_change, blended.static, blended.warped_source)
         )
-        first = begun.picture
-        if job.renew > 0:
-            first = (1 - np.float32(job.renew)) * first + np.float32(job.renew) * to_float_planes(job.content)
-        picture, mask = self._to_device(first), self._to_device(begun.valid)
-        return WarmStart(picture, mask, light, stands, before, hold=job.hold, rate=job.rate)
+        first = blended.picture
+        if job.content_share > 0:
+            share = np.float32(job.content_share)
+            first = (1 - share) * first + share * to_float_planes(job.content)
+        picture, mask = self._to_device(first), self._to_device(blended.valid)
+        return WarmStart(picture, mask, light, static, source, hold=job.hold, rate=job.rate)
 
     def _to_device(self, channels: NDArray[np.float32]) -> Tensor:
         """`(H, W)` or `(C, H, W)` to `(1, C, H, W)`."""
         return torch.from_numpy(channels.reshape(1, -1, *channels.shape[-2:])).to(self._device)
 
 
-def blends_there(device: torch.device, motion: MotionConfig) -> bool:
-    """Whether starts are blended on the worker's device rather than on the CPU with OpenCV.
+def blends_on_device(device: torch.device, motion: MotionConfig) -> bool:
+    """True if starts are blended on the worker's device rather than on the CPU with OpenCV.
 
-    On a CPU OpenCV is faster; light and what stands still are followed by it alone.
+    On a CPU OpenCV is faster; changing light and static parts are handled by it alone.
     """
     return device.type == "cuda" and not motion.reads_sources
 
 
-def _seen(job: StylizeJob, result: Stylized) -> Stylized:
-    """The same with its glimpse, where the job has some to compare it with."""
-    return result if job.source_thumbnails is None else replace(result, thumbnail_luma=thumbnail_luma(result.state))
-
-
-def quality_problem_of(job: StylizeJob, painted: NDArray[np.float32] | None) -> str:
-    """What is wrong with a result by what its job reads; empty where nothing is, or nobody wants to know.
+def quality_problem_of(job: StylizeJob, state_thumbnail: NDArray[np.float32] | None) -> str:
+    """Compare a result with the starts of its job; returns its quality problem, empty if it has none.
 
     Args:
-        painted: its glimpse.
+        state_thumbnail: the result's `thumbnail_luma`; None does not check it.
     """
-    if job.source_thumbnails is None or painted is None:
+    if job.source_thumbnails is None or state_thumbnail is None:
         return ""
-    known = job.painted or (None,) * len(job.starts)
-    others = [
-        Neighbour(thumbnail_luma(start.state) if seen is None else seen, source, start.flow)
-        for start, source, seen in zip(job.starts, job.source_thumbnails, known, strict=True)
+    known = job.state_thumbnails or (None,) * len(job.starts)
+    neighbours = [
+        Neighbour(thumbnail_luma(start.state) if thumbnail is None else thumbnail, source, start.flow)
+        for start, source, thumbnail in zip(job.starts, job.source_thumbnails, known, strict=True)
         if start.flow is not None and source is not None
     ]
-    return quality_problem(painted, thumbnail_luma(job.content), others)
+    return quality_problem(state_thumbnail, thumbnail_luma(job.content), neighbours)
 
 
-def _other_seed(seed: int) -> int:
+def _retry_seed(seed: int) -> int:
     return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
 
 
-def _shown(state: State, source: Pixels, guidance: Guidance) -> State | None:
-    """What the viewer sees of a frame, where regions without style end softly.
+def _blend_unstyled(state: State, source: Pixels, guidance: Guidance) -> State | None:
+    """Blend the source into a frame at the soft edges of regions without style; None if there are none.
 
-    Warm starts do not read it: laid over the source again and again, pass by pass, the edge would become all source.
+    Warm starts read the unblended state: blended again in pass after pass, the edge would become all source.
     """
-    bare = guidance.unstyled
-    if bare is None or not ((bare > 0) & (bare < 255)).any():
+    unstyled = guidance.unstyled
+    if unstyled is None or not ((unstyled > 0) & (unstyled < 255)).any():
         return None
-    return blend_with_source(state, source, bare)
+    return blend_with_source(state, source, unstyled)
 
 
 class FlowWorker:
-    """Finds optical flows, with OpenCV or with a network on one device."""
+    """Estimates optical flows, with OpenCV or with RAFT on one device."""
 
     def __init__(self, config: MotionConfig, raft: Raft | None = None) -> None:
         self._config = config
         self._raft = raft
 
     def run(self, job: FlowJob) -> FlowPair:
-        """The flows between the job's frame and its reference.
+        """Estimate the flows between the job's frame and its reference.
 
         Raises:
-            FarmError: RAFT is asked for, and the worker was made without it.
+            FarmError: the method is raft, and the worker has no weights.
         """
         config = self._config
         if self._raft is not None:
@@ -255,23 +265,23 @@ class FlowWorker:
 
 @dataclass(frozen=True)
 class FlowWorkerFactory:
-    """Makes a flow worker where it is to live; travels there with all it needs, so no file is read there."""
+    """Makes a flow worker in its process; carries everything it needs, so that no file is read there."""
 
     config: MotionConfig
     raft: Mapping[str, NDArray[np.float32]] | Shared | None = None
-    """RAFT's weights by name; None where the method is another, or no flow is to be found."""
+    """RAFT's weights by name; None if the method is another, or no flow is estimated."""
     device: str = "auto"
-    """What RAFT computes on: auto, cpu or cuda."""
+    """The device of RAFT: auto, cpu or cuda."""
     threads: int | None = None
-    """Threads of torch and OpenCV on a CPU; None leaves them as they are."""
+    """Threads of torch and OpenCV on a CPU; None does not set them."""
 
     def __call__(self) -> FlowWorker:
         config = self.config
-        by_network = config.method != "dis" and self.raft is not None
-        device = pick_device(self.device if by_network else "cpu")
+        uses_raft = config.method != "dis" and self.raft is not None
+        device = pick_device(self.device if uses_raft else "cpu")
         if self.threads is not None and device.type == "cpu":
             _use_threads(self.threads)
-        if self.raft is None or not by_network:
+        if self.raft is None or not uses_raft:
             return FlowWorker(config)
         network = build_raft(self.raft.get() if isinstance(self.raft, Shared) else self.raft, device)
         return FlowWorker(config, Raft(network, config, device=device))

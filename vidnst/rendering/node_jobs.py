@@ -158,10 +158,10 @@ class RenderHost:
             hold=work.hold * (1 - change),
             rate=work.rate + (1 - work.rate) * change,
             step_scale=_REDUCED_STEP if retries_nan else 1.0,
-            renew=change if node.role in (Role.KEY, Role.WARM) else 0.0,  # passes start from renewed states
+            content_share=change if node.role in (Role.KEY, Role.WARM) else 0.0,  # passes start from renewed states
             guidance=self._guidance(node.shot, node.id.frame) if self._guidance else None,
             source_thumbnails=tuple(self._thumbnail(node, start) for start in node.sources) if gated else None,
-            painted=tuple(self._state_thumbnails.get(start.state) for start in node.sources) if gated else (),
+            state_thumbnails=tuple(self._state_thumbnails.get(start.state) for start in node.sources) if gated else (),
             memory_mode=self._shot_memory.mode_of(node.shot),
             style_set=self._style_sets[0],
         )
@@ -279,7 +279,7 @@ def _write_png(path: Path, *, shown: State, bits: Literal[8, 16]) -> None:
 
 
 def _quality_facts(result: Stylized) -> dict[str, str]:
-    facts = {"suspect": result.suspect, "mended": result.mended}
+    facts = {"suspect": result.suspect, "repaired": result.repaired}
     return {name: problem for name, problem in facts.items() if problem}
 
 

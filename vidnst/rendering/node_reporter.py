@@ -44,17 +44,17 @@ class Reporter:
                 root = None if event.because is None else str(event.because)
                 self._on_event(NodeGivenUp(node, event.error, root))
             case NodeEventKind.QUARANTINED:
-                self._store.record("set_aside", worker=event.worker, node=node, error=event.error)
+                self._store.record("quarantined", worker=event.worker, node=node, error=event.error)
                 self._on_event(WorkerQuarantined(event.worker, event.error))
             case NodeEventKind.REINSTATED:
-                self._store.record("taken_back", worker=event.worker, node=node)
+                self._store.record("reinstated", worker=event.worker, node=node)
                 self._on_event(WorkerReinstated(event.worker))
             case _:
                 pass
 
     def _report_suspect(self, node: str, result: Stylized) -> None:
-        if wrong := result.suspect or result.mended:
-            self._on_event(Suspected(node, wrong, mended=not result.suspect))
+        if wrong := result.suspect or result.repaired:
+            self._on_event(Suspected(node, wrong, repaired=not result.suspect))
 
     def _frame_done(self, event: NodeEvent) -> None:
         self.frames_done += 1

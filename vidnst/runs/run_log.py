@@ -157,7 +157,7 @@ class RunLog:
                     self.repeated_frames.add(index)
             case "warned":
                 self.warnings.append(Note(time, _text(event.get("message"))))
-            case "set_aside":
+            case "quarantined":
                 text = f"{_text(event.get('worker'))} was set aside: {_text(event.get('error'))}"
                 self.warnings.append(Note(time, text))
             case "writing" | "unwritten":
@@ -267,7 +267,7 @@ class RunLog:
             self.suspects[index] = _text(problem)
         elif final:
             self.suspects.pop(index, None)
-        if problem := event.get("mended"):
+        if problem := event.get("repaired"):
             text = f"frame {index} looked wrong at first, and right when it was rendered again: {_text(problem)}"
             self.warnings.append(Note(time, text))
 

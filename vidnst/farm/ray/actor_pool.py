@@ -1,7 +1,6 @@
 """A pool of Ray actors, on this machine or on a cluster."""
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,12 +15,12 @@ from vidnst.farm.ray.connection import RaySession
 from vidnst.farm.ray.errors import original_error, process_end, start_error
 from vidnst.openmp import set_openmp_defaults
 
-_DEATHS = 3
-"""Deaths in a row, without any outcome between them, after which a worker is not replaced."""
+_MAX_DEATHS = 3
+"""Deaths in a row, with no outcome between them, after which a worker is not replaced."""
 
 
 def default_workers(*, gpus: float, gpus_per_worker: float = 1.0) -> int:
-    """As many workers as fit on the GPUs: none where there is no GPU, which leaves the number to the caller.
+    """Return the number of workers that fit on the GPUs, 0 without a GPU.
 
     A worker's share is always of one GPU, so 0.6 of a GPU means one worker on each.
     """
@@ -31,25 +30,25 @@ def default_workers(*, gpus: float, gpus_per_worker: float = 1.0) -> int:
 class RayPool:
     """Workers in actors, one process each.
 
-    The factory of each lane goes into Ray's object store once, with the weights and styles that it holds, and every
-    actor reads it from there. A worker whose process ends is replaced under its name, and gets no jobs until the new
-    one has come up: where its node is gone, there may be room for it only later, or never. Results are read-only.
+    The factory of each lane is put into Ray's object store once, and every actor reads it from there. A worker whose
+    process ends is replaced under its name, and gets no jobs until the replacement has started: if its machine is
+    gone, there may be resources for it only later, or never. Results are read-only.
 
     Args:
-        session: the Ray to use; it outlives the pool.
-        teams: the workers of each lane.
-        start_timeout_seconds: how long all of them together may take to come up, with what they load.
-        grows: whether the cluster makes room for what does not fit yet.
+        session: the connection to Ray; it outlives the pool.
+        groups: the workers of each lane.
+        start_timeout_seconds: how long all workers together may take to start.
+        grows: whether the cluster adds machines for workers that do not fit yet.
 
     Raises:
-        FarmError: there are not enough GPUs or CPU slots, or the workers do not come up.
-        VidnstError: what a factory raised, as it was (weights, style).
+        FarmError: there are not enough GPUs or CPU slots, or the workers do not start.
+        VidnstError: raised by a factory.
     """
 
     def __init__(
         self,
         session: RaySession,
-        teams: Mapping[Lane, WorkerGroup],
+        groups: Mapping[Lane, WorkerGroup],
         *,
         start_timeout_seconds: float = 300.0,
         grows: bool = False,
@@ -57,19 +56,19 @@ class RayPool:
         import ray
 
         if not grows:
-            _check_resources(session, teams.values())
+            _check_resources(session, groups.values())
         self._ray = ray
         self._timeout = start_timeout_seconds
-        self._names = {lane: [f"{lane}-{number}" for number in range(team.count)] for lane, team in teams.items()}
-        self._teams = {name: teams[lane] for lane, names in self._names.items() for name in names}
-        factories = {lane: ray.put(team.factory) for lane, team in teams.items()}
+        self._names = {lane: [f"{lane}-{number}" for number in range(group.count)] for lane, group in groups.items()}
+        self._groups = {name: groups[lane] for lane, names in self._names.items() for name in names}
+        factories = {lane: ray.put(group.factory) for lane, group in groups.items()}
         self._factories = {name: factories[lane] for lane, names in self._names.items() for name in names}
         self._actors: dict[str, Any] = {}
-        self._pids: dict[str, int] = {}
-        self._deaths = dict.fromkeys(self._teams, 0)
+        self._started: set[str] = set()
+        self._deaths = dict.fromkeys(self._groups, 0)
         self._jobs: dict[Any, str] = {}
-        self._greetings: dict[Any, tuple[str, float]] = {}
-        """Replacements that have not come up yet, and until when they may take."""
+        self._starting: dict[Any, tuple[str, float]] = {}
+        """Workers and deadlines of replacements that have not started yet, by the reference to `start`."""
         try:
             self._start_all()
         except BaseException:
@@ -81,17 +80,17 @@ class RayPool:
         return tuple(self._names.get(lane, ()))
 
     def submit(self, worker: str, job: Any) -> None:
-        """Give a job to a worker, which runs it after those that it has; what it reads travels there meanwhile."""
+        """Add a job to a worker's queue; its frames are transferred while the worker runs the job before."""
         self._jobs[self._actors[worker].run.remote(job)] = worker
 
     def share(self, key: str, value: Any) -> Shared:
-        """A value for workers: put into Ray's object store once, and gone with the last reference to it."""
-        return _InStore(key, [self._ray.put(value)])
+        """Put a value into Ray's object store, where it stays until the result is not referenced any more."""
+        return _ObjectStoreValue(key, [self._ray.put(value)])
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
         """Block until a worker has an outcome, or the time is up (then an empty list)."""
         first = {worker: reference for reference, worker in reversed(self._jobs.items())}
-        references = [*first.values(), *self._greetings]  # an actor's death is to be met at the job that it was at
+        references = [*first.values(), *self._starting]  # of a dead actor, the outcome of its first job is needed
         if not references:
             time.sleep(timeout_seconds)
             return []
@@ -101,59 +100,55 @@ class RayPool:
         outcomes = [
             self._outcome(self._jobs.pop(reference), reference)
             if reference in self._jobs
-            else self._greeted(self._greetings.pop(reference)[0], reference)
+            else self._restarted(self._starting.pop(reference)[0], reference)
             for reference in ready
         ]
         return outcomes + self._overdue()
 
     def close(self) -> None:
-        """Stop all workers, without waiting for what they are doing."""
+        """Stop all workers without waiting for their jobs."""
         for name in list(self._actors):
             self._kill(name)
         self._jobs.clear()
-        self._greetings.clear()
-
-    def pids(self) -> dict[str, int]:
-        """Process of each worker that has come up, on whichever node it is."""
-        return dict(self._pids)
+        self._starting.clear()
 
     def _start_all(self) -> None:
         deadline = time.monotonic() + self._timeout
-        waiting = {self._spawn(name): name for name in self._teams}
+        waiting = {self._spawn(name): name for name in self._groups}
         while waiting:
             left = max(0.0, deadline - time.monotonic())
             ready, _ = self._ray.wait(list(waiting), num_returns=1, timeout=left, fetch_local=False)
             if not ready:
                 raise FarmError(
-                    f"{len(self._teams) - len(waiting)} of {len(self._teams)} workers came up within "
+                    f"{len(self._groups) - len(waiting)} of {len(self._groups)} workers started within "
                     f"{self._timeout:.0f} seconds",
-                    "look with `ray status` for what they wait, or ask for fewer with --workers",
+                    "see with `ray status` what they wait for, or ask for fewer with --workers",
                 )
             name = waiting.pop(ready[0])
             outcome = self._outcome(name, ready[0])
             if outcome.lost:
                 raise FarmError(
-                    f"worker {name} died {_DEATHS} times while it started: {outcome.error}",
+                    f"worker {name} died {_MAX_DEATHS} times while it started: {outcome.error}",
                     "look at the memory of the machine and at Ray's logs, or ask for fewer workers with --workers",
                 ) from outcome.error
             if outcome.died:
-                (again,) = (reference for reference, (of, _) in self._greetings.items() if of == name)
-                del self._greetings[again]
-                waiting[again] = name
+                (restart,) = (reference for reference, (other, _) in self._starting.items() if other == name)
+                del self._starting[restart]
+                waiting[restart] = name
             elif outcome.error is not None:
                 raise start_error(name, outcome.error)
             else:
-                self._pids[name] = outcome.value
+                self._started.add(name)
 
     def _spawn(self, name: str) -> Any:
-        """Make the actor of a worker; returns the reference to its greeting, which comes once it is ready to work."""
-        team = self._teams[name]
+        """Create the actor of a worker; returns the reference to the result of its `start`."""
+        group = self._groups[name]
         # Ray's own restarts would hide deaths from the scheduler, which gives the node to another worker instead.
-        options = {"num_cpus": team.cpus, "num_gpus": team.gpus, "max_restarts": 0, "max_task_retries": 0}
-        options["max_concurrency"] = team.concurrency
+        options = {"num_cpus": group.cpus, "num_gpus": group.gpus, "max_restarts": 0, "max_task_retries": 0}
+        options["max_concurrency"] = group.concurrency
         log_level = logging.getLogger("vidnst").getEffectiveLevel()
         self._actors[name] = self._ray.remote(_Actor).options(**options).remote([self._factories[name]], log_level)
-        return self._actors[name].greet.remote()
+        return self._actors[name].start.remote()
 
     def _outcome(self, name: str, reference: Any) -> Outcome:
         errors = self._ray.exceptions
@@ -163,64 +158,64 @@ class RayPool:
             self._deaths[name] = 0
             return Outcome(name, error=original_error(error))
         except errors.RayError as error:
-            return self._bury(name, process_end(name, error))
+            return self._replace(name, process_end(name, error))
         self._deaths[name] = 0
         return Outcome(name, value=value)
 
-    def _bury(self, name: str, error: WorkerDiedError) -> Outcome:
-        """Replace a worker that died, unless it does nothing else.
+    def _replace(self, name: str, error: WorkerDiedError) -> Outcome:
+        """Replace a worker that died, unless it died too often in a row.
 
-        One that comes up may die once more: a frame that kills it as often as it is tried is no fault of its own.
+        A worker that had started may die once more: a frame that kills it in every attempt is not its fault.
         """
-        comes_up = name in self._pids
+        has_started = name in self._started
         self._kill(name)
         self._deaths[name] += 1
-        lost = self._deaths[name] >= _DEATHS + comes_up
+        lost = self._deaths[name] >= _MAX_DEATHS + has_started
         if not lost:
-            self._greetings[self._spawn(name)] = (name, time.monotonic() + self._timeout)
+            self._starting[self._spawn(name)] = (name, time.monotonic() + self._timeout)
         return Outcome(name, error=error, died=True, away=not lost, lost=lost)
 
     def _kill(self, name: str) -> None:
-        self._pids.pop(name, None)
-        self._greetings = {ref: due for ref, due in self._greetings.items() if due[0] != name}
+        self._started.discard(name)
+        self._starting = {ref: due for ref, due in self._starting.items() if due[0] != name}
         self._jobs = {ref: worker for ref, worker in self._jobs.items() if worker != name}
         if (actor := self._actors.pop(name, None)) is not None:
             with suppress(Exception):  # it may be gone, and Ray with it
                 self._ray.kill(actor)
 
-    def _greeted(self, name: str, reference: Any) -> Outcome:
-        """What a replacement has to say that was waited for: it is back, or has died in its turn."""
+    def _restarted(self, name: str, reference: Any) -> Outcome:
+        """The outcome of a replacement's start: it is back, or died as well."""
         deaths = self._deaths[name]
         outcome = self._outcome(name, reference)
         if outcome.died:
             return outcome
-        self._deaths[name] = deaths  # that it comes up does not yet say that it can work
+        self._deaths[name] = deaths  # a start alone does not show that it can run jobs
         if outcome.error is None:
-            self._pids[name] = outcome.value
-        return Outcome(name, back=True)  # what else is wrong with it, its next job will tell
+            self._started.add(name)
+        return Outcome(name, back=True)  # any other error comes back with its next job
 
     def _overdue(self) -> list[Outcome]:
-        """Workers whose replacement does not come up, because its node is gone for instance: they are lost."""
+        """The outcomes of workers whose replacement does not start, for instance because their machine is gone."""
         now = time.monotonic()
         outcomes = []
-        for name in [name for name, due in self._greetings.values() if due < now]:
+        for name in [name for name, due in self._starting.values() if due < now]:
             self._kill(name)
             error = WorkerDiedError(f"worker {name} died and did not come back within {self._timeout:.0f} seconds")
             outcomes.append(Outcome(name, error=error, died=True, lost=True))
         return outcomes
 
 
-class _InStore(Shared):
+class _ObjectStoreValue(Shared):
     """A value in Ray's object store."""
 
     def get(self) -> Any:
         import ray
 
-        return ray.get(self.held[0])
+        return ray.get(self.payload[0])
 
 
 class _Actor:
-    """What lives in an actor's process."""
+    """Makes and runs a worker in an actor's process."""
 
     def __init__(self, factory: list[Any], log_level: int) -> None:
         set_openmp_defaults()  # the worker's factory brings torch
@@ -228,37 +223,36 @@ class _Actor:
         logging.getLogger("vidnst").setLevel(log_level)
         self._factory = factory  # a reference in a list: Ray would resolve a bare one where its errors kill the actor
         self._worker: Worker | None = None
-        self._making = threading.Lock()
+        self._make_lock = threading.Lock()
 
-    def greet(self) -> int:
-        """Make the worker, here and not before, so that what goes wrong arrives as it is; returns the process."""
+    def start(self) -> None:
+        """Make the worker; not in the constructor, since an error there would kill the actor."""
         self._made()
-        return os.getpid()
 
     def run(self, job: Any) -> Any:
         """Run one job."""
         return self._made().run(job)
 
     def _made(self) -> Worker:
-        with self._making:
+        with self._make_lock:
             if self._worker is None:
                 import ray
 
                 factory: WorkerFactory = ray.get(self._factory[0])
-                keep_freed_memory()  # this process paints, and nothing else
+                keep_freed_memory()  # this process does nothing but run jobs
                 self._worker = factory()
         return self._worker
 
 
-def _check_resources(session: RaySession, teams: Iterable[WorkerGroup]) -> None:
-    teams = list(teams)
-    for team in teams:
-        if team.gpus and team.count > default_workers(gpus=session.gpus, gpus_per_worker=team.gpus):
+def _check_resources(session: RaySession, groups: Iterable[WorkerGroup]) -> None:
+    groups = list(groups)
+    for group in groups:
+        if group.gpus and group.count > default_workers(gpus=session.gpus, gpus_per_worker=group.gpus):
             raise FarmError(
-                f"{team.count} workers with {team.gpus:g} GPU each do not fit: there are {session.gpus:g} GPUs",
+                f"{group.count} workers with {group.gpus:g} GPU each do not fit: there are {session.gpus:g} GPUs",
                 "ask for fewer with --workers, share GPUs with farm.gpus_per_worker, or use --set farm.device=cpu",
             )
-    slots = sum(team.count * team.cpus for team in teams)
+    slots = sum(group.count * group.cpus for group in groups)
     if slots > session.cpus:
         raise FarmError(
             f"the workers need {slots:g} CPU slots and Ray has {session.cpus:g}",

@@ -1,4 +1,4 @@
-"""The connection to Ray: on this machine or to a cluster, made within seconds or refused with a reason."""
+"""The connection to Ray on this machine or to a cluster, which succeeds or fails within seconds."""
 
 import logging
 import os
@@ -26,14 +26,14 @@ ray.shutdown()
 
 
 class RaySession:
-    """A connection to Ray: one that is there already, a cluster, or a Ray of our own on this machine.
-
-    Args:
-        address: a cluster (`host:port`, `ray://host:port`, or `auto`); none takes RAY_ADDRESS, and where that is not
-            set either, starts Ray here. `local` starts Ray here in any case.
-        cpus: CPU slots that a Ray started here offers at least (it offers the cores that there are, or more).
+    """A connection to Ray: to the one of this process, to a cluster, or to a Ray started on this machine.
 
     With the logger `vidnst` at DEBUG, the output of workers and Ray's warnings are shown.
+
+    Args:
+        address: a cluster (`host:port`, `ray://host:port`, or `auto`); None takes RAY_ADDRESS, and without it starts
+            Ray here. `local` starts Ray here in any case.
+        cpus: CPU slots that a Ray started here offers at least; it offers the number of cores if that is more.
 
     Raises:
         FarmError: the cluster cannot be reached within about 20 seconds, or Ray does not start.
@@ -66,20 +66,20 @@ class RaySession:
             _probe(address)
             _start(address, **quiet)
         self.joined = not (self._owned and address == "local")
-        """Whether this Ray was there before."""
+        """True if this Ray was running before."""
 
     @property
     def gpus(self) -> float:
-        """GPUs of all nodes, busy or not."""
+        """The number of GPUs of all machines, busy or not."""
         return self._resource("GPU")
 
     @property
     def cpus(self) -> float:
-        """CPU slots of all nodes, busy or not."""
+        """The number of CPU slots of all machines, busy or not."""
         return self._resource("CPU")
 
     def close(self) -> None:
-        """Disconnect; a Ray that was started here ends with all its processes, one that was there goes on."""
+        """Disconnect; a Ray that was started here ends with all its processes."""
         import ray
 
         if self._owned:
@@ -108,7 +108,7 @@ def _start(address: str, **options: Any) -> None:
     try:
         with _own_signals():
             ray.init(address=address, **options)
-    except (Exception, SystemExit) as error:  # after losing a cluster in mid-join Ray calls sys.exit
+    except (Exception, SystemExit) as error:  # if a cluster is lost while it is joined, Ray calls sys.exit
         ray.shutdown()
         if address == "local":
             remedy = "look at the free memory and at /dev/shm, or render without Ray: --set farm.executor=inline"
@@ -118,7 +118,7 @@ def _start(address: str, **options: Any) -> None:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep this process's signal handlers: Ray puts its own for SIGTERM, which ends a render without a clean stop."""
+    """Keep this process's signal handlers: Ray's for SIGTERM would end a render without a clean stop."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -5,9 +5,9 @@ from typing import Any
 
 from vidnst.config import RenderConfig
 from vidnst.farm.component_window import default_window
-from vidnst.farm.memory_fallback import first_fitting, memory_limit
+from vidnst.farm.memory_fallback import first_fitting, gpu_memory_limit
 from vidnst.farm.provisioning import WorkerCounts
-from vidnst.farm.workers import gpus_of, pick_device
+from vidnst.farm.workers import gpu_memory_sizes, pick_device
 from vidnst.rendering.prepare import CheckedRequest
 from vidnst.rendering.run_setup import disk_bytes
 from vidnst.rendering.source_frames import cached_frames
@@ -78,9 +78,9 @@ def estimate_needs(
     needs = []
     if checked.config.stylizes:
         if workers.threads is None or (target is None and config.farm.device == "auto"):
-            smallest = min(gpus_of(), default=None) if target is None else target.gpu_bytes
+            smallest = min(gpu_memory_sizes(), default=None) if target is None else target.gpu_bytes
             raft = config.motion.method == "raft"
-            limit = None if smallest is None else memory_limit(config.farm, smallest, raft=raft)
+            limit = None if smallest is None else gpu_memory_limit(config.farm, smallest, raft=raft)
             needs.append(_worker_need("GPU memory of a worker", config, limit, size)[0])
         if workers.threads is not None:
             given = config.farm.memory_gib

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from vidnst.config import RenderConfig
 from vidnst.errors import ConfigError
 from vidnst.farm.provisioning import WorkerCounts, choose_worker_counts
-from vidnst.farm.workers import gpus_of, pick_device
+from vidnst.farm.workers import gpu_memory_sizes, pick_device
 from vidnst.parallel import local_cores
 from vidnst.tools.forecast.render_plan import RenderPlan
 
@@ -50,7 +50,7 @@ def count_workers(plan: RenderPlan, target: TargetMachines | None) -> WorkerCoun
         return choose_worker_counts(farm, width=plan.concurrency, cores=count * threads, gpus=gpus, threads=threads)
     gpus = 0.0
     if plan.checked.config.stylizes and pick_device(farm.device).type == "cuda":
-        gpus = 1.0 if farm.executor == "inline" else float(len(gpus_of()))
+        gpus = 1.0 if farm.executor == "inline" else float(len(gpu_memory_sizes()))
     return choose_worker_counts(farm, width=plan.concurrency, cores=local_cores(), gpus=gpus)
 
 
