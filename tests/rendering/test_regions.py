@@ -23,7 +23,7 @@ from vidnst.runs.request import Request, load_request
 from vidnst.tools.forecast.render_plan import describe_render
 
 WIDTH, HEIGHT, FRAMES = 96, 64, 6
-SETTINGS = quick_settings(losses=TWO_LAYERS, optimize={"iterations": 16}, schedule={"passes": 2}, farm={"workers": 2})
+SETTINGS = quick_settings(losses=TWO_LAYERS, optimize={"iterations": 16}, farm={"workers": 2})
 
 
 def blocks(seed: int, tint: tuple[int, int, int]) -> NDArray[np.uint8]:
