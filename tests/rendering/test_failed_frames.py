@@ -172,7 +172,7 @@ def test_redo_renders_missing_states_first(
         raise DiskFullError("no space left", "make room")
 
     with monkeypatch.context() as patch:
-        patch.setattr("vidnst.media.output.encode.encode", fail)
+        patch.setattr("vidnst.rendering.pipeline.encode", fail)
         with pytest.raises(DiskFullError):
             vidnst.render(burst, style=style, output=tmp_path / "out", config=config("chain", keep_frames=False))
         folder, events = tmp_path / "out.vidnst", list[Event]()

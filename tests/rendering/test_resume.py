@@ -113,7 +113,7 @@ def test_resume_does_not_replace_foreign_output(
         raise DiskFullError("no space left", "make room")
 
     with monkeypatch.context() as patch:
-        patch.setattr("vidnst.media.output.encode.encode", fail)
+        patch.setattr("vidnst.rendering.pipeline.encode", fail)
         with pytest.raises(DiskFullError):
             vidnst.render(burst, style=style, output=tmp_path / "out", config=config)
     (tmp_path / "out").mkdir()
@@ -127,7 +127,7 @@ def test_resume_does_not_replace_foreign_output(
 def test_stopped_run_resumes_from_its_folder_alone(
     burst: Path, style: Path, undisturbed: Path, config: RenderConfig, tmp_path: Path
 ) -> None:
-    with pytest.raises(CancelledError, match=r"go on with: vidnst resume .*out\.vidnst"):
+    with pytest.raises(CancelledError, match=r"continue with: vidnst resume .*out\.vidnst"):
         vidnst.render(burst, style=style, output=tmp_path / "out", config=config, **stop_after(3))
     folder = tmp_path / "out.vidnst"
     assert 3 <= len(frame_files(folder)) < FRAMES
