@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torchvision.models.optical_flow import raft_small
 
 from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config
 from vidnst.errors import FarmError
-from vidnst.farm.jobs import FlowJob, Stylized, StylizeJob
+from vidnst.farm.jobs import FlowJob, StylizeJob
 from vidnst.farm.plan import FlowId, StateId
 from vidnst.farm.workers import FlowWorkerFactory, StyleWorker, StyleWorkerFactory, blends_on_device
 from vidnst.frames import to_16_bits, to_bits, to_float
@@ -23,6 +24,7 @@ from vidnst.motion.flow import Flow
 from vidnst.motion.quality_gate import thumbnail_luma
 from vidnst.style.guidance import Guidance, RegionGuidance, StyleMix
 from vidnst.style.network.random_filters import random_features
+from vidnst.style.stylizer import Stylizer, StylizeResult
 
 HEIGHT, WIDTH = 48, 64
 SMALL = {"style_layers": {"relu1_1": 1, "relu2_1": 1}, "content_layers": {"relu2_2": 1}}
@@ -293,19 +295,19 @@ def test_threads_of_a_worker_optimise_in_turn(monkeypatch: pytest.MonkeyPatch) -
         build_config({"losses": SMALL}), random_features("relu2_2"), [(pixels(9), 1.0)], threads=1
     )
     worker = made_by()
-    inside: list[StylizeJob] = []
+    inside: list[int] = []
     most: list[int] = []
     first_in, go_on = threading.Event(), threading.Event()
 
-    def paint(self: StyleWorker, stylizer: object, job: StylizeJob, *rest: object, **watching: object) -> Stylized:
-        inside.append(job)
+    def stylize(stylizer: Stylizer, content: Tensor, **options: object) -> StylizeResult:
+        inside.append(1)
         most.append(len(inside))
         first_in.set()
         go_on.wait(20)
-        inside.remove(job)
-        return Stylized(to_16_bits(job.content), {}, 1, 0.0)
+        inside.pop()
+        return StylizeResult(content, {}, 1)
 
-    monkeypatch.setattr(StyleWorker, "_paint", paint)
+    monkeypatch.setattr(Stylizer, "stylize", stylize)
     jobs = [StylizeJob(StateId(number), pixels(number), (), 1, 0) for number in range(2)]
     threads = [threading.Thread(target=worker.run, args=[job]) for job in jobs]
     for thread in threads:

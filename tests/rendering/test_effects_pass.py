@@ -267,7 +267,7 @@ def test_effects_keep_bytes_for_any_thread_count(
     threads: int, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def made(name: str, count: int) -> dict[str, bytes]:
-        monkeypatch.setattr(effects_pass, "_threads", lambda: count)
+        monkeypatch.setattr(effects_pass, "local_cores", lambda: count)
         after = ["superpixels:30"] if threads == 3 else ["palette:7"]
         config = settings(0, filters={"after": after}, input={"shots": [2, 4]})
         return png_files(render(source, None, tmp_path / name, config) / "finished")

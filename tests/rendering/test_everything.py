@@ -110,6 +110,7 @@ def beginning(place: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return png_files(output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [

@@ -416,7 +416,7 @@ def test_output_does_not_overlap_if_space_is_scarce(
 ) -> None:
     function = {
         "disk": "vidnst.rendering.overlapped_output.free_bytes",
-        "memory": "vidnst.runs.disk_space.host_bytes",
+        "memory": "vidnst.rendering.overlapped_output.host_bytes",
     }[scarce]
     monkeypatch.setattr(function, lambda *_: 1 << 20)
     render(media, tmp_path / "o.mp4", quick_config(SETTINGS))

@@ -14,6 +14,7 @@ from support.renders import TWO_LAYERS, quick_config, quick_settings, stop_after
 
 import vidnst
 from vidnst.config import OutputConfig
+from vidnst.config.style import Style
 from vidnst.errors import CancelledError, ConfigError, RunError, VidnstError
 from vidnst.events import Event
 from vidnst.media.images import read_image
@@ -23,7 +24,7 @@ from vidnst.runs.request import Request, load_request
 from vidnst.tools.forecast.render_plan import describe_render
 
 WIDTH, HEIGHT, FRAMES = 96, 64, 6
-SETTINGS = quick_settings(losses=TWO_LAYERS, optimize={"iterations": 16}, schedule={"passes": 2}, farm={"workers": 2})
+SETTINGS = quick_settings(losses=TWO_LAYERS, optimize={"iterations": 16}, farm={"workers": 2})
 
 
 def blocks(seed: int, tint: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -194,7 +195,7 @@ def test_stopped_run_resumes_to_same_bytes_from_any_folder(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out.vidnst" / "masks" / "west" / "00000004.png").unlink()
     request = load_request(tmp_path / "out.vidnst", {})
-    assert request.styles[1] == f"{blue}:1@5#west"
+    assert request.styles[1] == Style(str(blue), 1, "5", (), "west")
     run(request)
     assert frames_and_masks(tmp_path / "out.vidnst") == frames_and_masks(tmp_path / "whole.vidnst")
 

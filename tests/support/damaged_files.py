@@ -22,6 +22,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -292,6 +293,8 @@ def _resident_bytes() -> int:
 def render_many(count: int, seed: int, folder: Path) -> list[tuple[str, Outcome]]:
     """Render damaged files; return the name and damage of each with its outcome."""
     cv2.setNumThreads(1)  # forks need a process with one thread
+    for name in ("vidnst.__main__", "vidnst.cli.app", "vidnst.rendering.pipeline", "vidnst.farm.workers"):
+        import_module(name)  # once, not in every fork
     files = damaged(originals(folder / "originals"), folder / "damaged", count=count, seed=seed)
     return [(f"{path.name} ({what})", render(path, folder)) for what, path in files]
 

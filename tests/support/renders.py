@@ -20,6 +20,7 @@ QUICK: Settings = {
     "model": {"weights": "random"},
     "losses": ONE_LAYER,
     "optimize": {"iterations": 4, "scales": 1},
+    "schedule": {"passes": 2},
     "farm": {"executor": "inline", "threads": 1},
     "output": {"keep_frames": True, "measure": False, "report": False},
 }

@@ -1,0 +1,1 @@
+"""Rendering as a plan of nodes: its order, and the workers that run it."""

@@ -1,0 +1,1 @@
+"""Files and pixels: probing, decoding, adjusting, effects, drawing and encoding."""

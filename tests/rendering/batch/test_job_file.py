@@ -12,8 +12,8 @@ from vidnst.errors import ConfigError
 from vidnst.rendering.batch.job_file import read_jobs
 
 
-def write_job_file(folder: Path, entry: dict[str, Any], **defaults: Any) -> Path:
-    path = folder / "jobs.yaml"
+def write_job_file(where: Path, entry: dict[str, Any], **defaults: Any) -> Path:
+    path = where / "jobs.yaml"
     path.write_text(json.dumps({"defaults": defaults, "jobs": [entry]}))
     return path
 

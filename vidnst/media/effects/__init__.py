@@ -1,0 +1,1 @@
+"""Effects on single frames and their chains: colours, palettes, superpixels, photo transfer."""

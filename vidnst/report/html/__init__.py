@@ -1,0 +1,1 @@
+"""HTML pages of reports and of the dashboard."""
