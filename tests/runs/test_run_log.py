@@ -83,7 +83,7 @@ def test_memory_modes_are_those_of_shots_and_of_present_nodes() -> None:
     assert log.node_memory_modes == {"4.0": half}
 
 
-def test_spent_evaluations_include_repetitions_and_results_do_not() -> None:
+def test_spent_evaluations_include_repetitions() -> None:
     log = log_of(done("0.0", evaluations=9, seconds=1.5), done("0.0", evaluations=8, seconds=2.0))
     assert (log.evaluations, log.result_evaluations) == (17, 8)
     assert (log.frames[0].seconds, log.node_seconds) == (3.5, 3.5)

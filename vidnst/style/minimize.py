@@ -85,7 +85,7 @@ def minimize(
     """
     picture = start.detach().clamp(0, 1)
     optimizer: Optimizer = Adam() if config.optimizer == "adam" else LBFGS(history=config.history)
-    record = _Record(picture, evaluations, on_step)
+    record = _Progress(picture, evaluations, on_step)
     if read_every is None:
         read_every = 1 if picture.device.type == "cpu" else _READ_EVERY
     for count in range(1, evaluations + 1):
@@ -122,7 +122,7 @@ def _decay(done: int, limit: int, final: float, steady: float) -> float:
     return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
 
 
-class _Record:
+class _Progress:
     """The losses and the best picture so far, on the device until they are read."""
 
     def __init__(self, picture: Tensor, limit: int, on_step: OnStep | None) -> None:

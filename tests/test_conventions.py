@@ -1,0 +1,50 @@
+"""Conventions of the code that no linter checks."""
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = sorted((ROOT / "vidnst").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+
+MAX_NAME_LENGTH = 60
+MAX_MODULE_LINES = 350
+
+SPEAKS = ("vidnst/__main__.py", "vidnst/cli/")
+"""Where the package may print."""
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def nodes_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text("utf-8"))))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=name_of)
+def test_names_of_tests_are_short(path: Path) -> None:
+    functions = (node.name for node in nodes_of(path) if isinstance(node, ast.FunctionDef))
+    too_long = [name for name in functions if name.startswith("test_") and len(name) > MAX_NAME_LENGTH]
+    assert not too_long
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=name_of)
+def test_modules_have_docstrings_and_are_short(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert ast.get_docstring(ast.parse(text)), "no docstring"
+    assert text.count("\n") <= MAX_MODULE_LINES
+
+
+def test_class_names_are_unique() -> None:
+    names = Counter(node.name for path in PACKAGE for node in nodes_of(path) if isinstance(node, ast.ClassDef))
+    assert not [name for name, count in names.items() if count > 1]
+
+
+@pytest.mark.parametrize("path", [path for path in PACKAGE if not name_of(path).startswith(SPEAKS)], ids=name_of)
+def test_only_the_command_line_prints(path: Path) -> None:
+    calls = (node.func for node in nodes_of(path) if isinstance(node, ast.Call))
+    assert not any(isinstance(function, ast.Name) and function.id == "print" for function in calls)
