@@ -460,7 +460,7 @@ def test_what_cannot_be_compared_is_refused_in_one_sentence(media: Path, tmp_pat
         (MeasureRequest(tmp_path / "narrow", burst), OutputError, "40x48 pixels, .* proportions .*64x48"),
         (MeasureRequest(tmp_path / "gone.mp4", burst), OutputError, "no .*gone.mp4"),
         (MeasureRequest(tmp_path / "short", tmp_path / "gone.mp4"), SourceError, "no .*gone.mp4"),
-        (MeasureRequest(tmp_path / "short"), SourceError, "no run folder beside .*add --source"),
+        (MeasureRequest(tmp_path / "short"), SourceError, "no run folder next to .*add --source"),
         (MeasureRequest(tmp_path / "short", burst, start="9"), RangeError, "9"),
         (MeasureRequest(burst, burst, styles=("gone.png",)), StyleError, "gone.png"),
     ):

@@ -46,7 +46,7 @@ class FarmConfig(Section):
 
 
 class OutputConfig(Section):
-    """How the output is encoded, and what is written next to it."""
+    """The encoding of the output, and the files that are written next to it."""
 
     codec: Literal["auto", "h264", "h265", "av1", "vp9", "prores", "ffv1", "gif", "webp", "apng", "png"] = "auto"
     """auto: from the output's suffix (.mp4 h264, .webm vp9, .mov prores, .mkv ffv1, .gif, .webp, .apng, folder png)."""

@@ -9,7 +9,7 @@ from vidnst.config.base import REGION_NAME, Rate, Section
 
 
 class InputConfig(Section):
-    """What is read from the source, and how it is adjusted before stylization."""
+    """The part of the source that is read, and its adjustments before stylization."""
 
     size: int | None = Field(None, ge=16, le=16384)
     """Longest side of the rendered frames, in pixels; None keeps the source's size. Never enlarges."""
@@ -20,7 +20,7 @@ class InputConfig(Section):
     fps: Rate = Field(Fraction(25), gt=0, le=1000)
     """Frames per second of picture sequences; a video has its own time stamps."""
     on_bad_frame: Literal["error", "repeat"] = "error"
-    """What to do about a frame that does not decode: stop, or repeat the previous frame and record it."""
+    """The reaction to a frame that does not decode: stop, or repeat the previous frame and record it."""
     shots: Literal["auto", "none", "content", "adaptive"] | tuple[int, ...] = "auto"
     """Detector of cuts, or the first frame of each new shot. auto: adaptive for video, none for pictures."""
     deflicker: int | None = Field(None, ge=3, le=10_000)

@@ -68,7 +68,7 @@ class Component:
 
 
 class NodeEventKind(StrEnum):
-    """What can happen to a node."""
+    """The events of a node."""
 
     SKIPPED = "skipped"
     """An earlier session finished it."""

@@ -111,7 +111,7 @@ class Stylized:
     """The quality problem of the first attempt, if the second has none."""
     memory_mode: MemoryMode = NO_SAVINGS
     shortage: str = ""
-    """Why the memory mode is not the job's; empty if it is."""
+    """The reason why the memory mode is not the job's; empty if it is."""
     thumbnail_luma: NDArray[np.float32] | None = None
     """The state's, if the job has thumbnails to compare it with."""
 

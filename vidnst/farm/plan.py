@@ -98,7 +98,7 @@ class Node:
     uses: int = 0
     """Number of nodes of the plan that need this one: after that many its result may be released."""
     final: bool = False
-    """Whether its result is what the viewer sees of the frame."""
+    """True if its result is what the viewer sees of the frame."""
 
     @property
     def lane(self) -> Lane:

@@ -17,7 +17,7 @@ from vidnst.farm.workers import pick_device
 from vidnst.parallel import local_cores
 
 _START_SECONDS = 300.0
-"""How long all workers together may take to start."""
+"""Time within which all workers together must start."""
 _GROWING_START_SECONDS = 1800.0
 """The same on a cluster that grows: hosts must be started first, and fetch an image."""
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # each knows the other
 
 
 class Status(IntEnum):
-    """How far a node has come."""
+    """The progress of a node."""
 
     WAITING = 0
     READY = 1

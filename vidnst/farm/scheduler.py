@@ -17,7 +17,7 @@ from vidnst.farm.ready_queue import AdmittedNode, ReadyQueue
 from vidnst.farm.worker_roster import WorkerQueues, WorkerRoster
 
 _POLL_SECONDS = 0.2
-"""How long a cancellation may go unnoticed."""
+"""Time for which a cancellation may go unnoticed."""
 
 logger = logging.getLogger(__name__)
 

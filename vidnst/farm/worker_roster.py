@@ -149,7 +149,7 @@ class WorkerQueues:
         self._clock = clock
         self._queues: dict[str, deque[AdmittedNode]] = {}
         self._began: dict[str, float] = {}
-        """When each worker began to run its first node."""
+        """The times at which workers began to run their first nodes."""
 
     def __bool__(self) -> bool:
         """True if any worker has a node."""

@@ -243,7 +243,9 @@ def _source(request: MeasureRequest, record: RunRecord | None) -> str | Path | S
     if request.source is not None:
         return request.source
     if record is None:
-        raise SourceError(f"there is no run folder beside {request.output}, so its source is not known", "add --source")
+        raise SourceError(
+            f"there is no run folder next to {request.output}, so its source is not known", "add --source"
+        )
     return record.request.source
 
 

@@ -83,7 +83,7 @@ class RunListing:
     is_run: bool = False
     """True if the folder itself is the run."""
     errors: tuple[str, ...] = ()
-    """Why parts of it cannot be read."""
+    """The reasons why parts of it cannot be read."""
 
 
 def find_runs(folder: Path) -> RunListing:

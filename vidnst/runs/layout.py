@@ -30,7 +30,7 @@ MANIFEST, PLAN, LOG, MEASURE, REPORT = "run.json", "plan.json", "events.jsonl", 
 _RECORDS = (MANIFEST, PLAN, LOG, MEASURE, REPORT)
 _LOCK = "lock"
 FOLDERS = ("state", "frames", "masks", "before", "finished")
-"""Where states and frames are."""
+"""The folders of states and frames."""
 _OWN_NAMES = frozenset({*_RECORDS, _LOCK, *FOLDERS})
 
 FrameFolder = Literal["frames", "before", "finished"]

@@ -1,4 +1,4 @@
-"""What a run planned before its first node, as `plan.json` keeps it for later sessions."""
+"""The plan of a run, as `plan.json` keeps it for later sessions."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -89,7 +89,7 @@ class RunPlan(BaseModel):
     threads: int | None = Field(default=None, gt=0, le=_MAX_THREADS)
     """Threads of each CPU worker: other numbers round sums differently."""
     adjustments: Adjustments | None = None
-    """What is done to each frame of the source before it is rendered."""
+    """The adjustments of the source's frames before they are rendered."""
     colours: ColourSample | None = None
     """The source's colours, where style images are given them."""
 

@@ -65,7 +65,7 @@ class FrameSummary:
     """Final value of each term in the last pass; empty before it."""
     seconds: float = 0.0
     evaluations: int = 0
-    """Of the loss."""
+    """Evaluations of the loss."""
 
 
 class RunLog:
@@ -89,9 +89,9 @@ class RunLog:
         self.repeated_frames: set[int] = set()
         """Frames of the source that do not decode."""
         self.node_memory_modes: dict[str, object] = {}
-        """How memory was saved in those done nodes that needed to, as JSON values of `MemoryMode`."""
+        """The memory modes of finished nodes that saved memory, as JSON values of `MemoryMode`."""
         self.shot_memory_modes: dict[int, list[object]] = {}
-        """How memory was saved in shots that needed to, in the order in which they came to it, as JSON values."""
+        """The memory modes of shots that saved memory, as JSON values, in the order in which they were reached."""
         self.complete = False
         """True if nothing is left to do: the output is in its place, and measured where that was wanted."""
         self.output_being_written: str | None = None
@@ -99,9 +99,9 @@ class RunLog:
 
         self.sessions = 0
         self.stage = ""
-        """What the last session does besides rendering."""
+        """The work of the last session besides rendering."""
         self.session_end: SessionEnd = ""
-        """How the last session ended; empty while it runs, and where it was killed."""
+        """The end of the last session; empty while it runs, and if it was killed."""
         self.end_message = ""
         """The sentence with which the last session ended; empty where it gave none."""
         self.workers: dict[str, WorkerSummary] = {}

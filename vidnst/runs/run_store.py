@@ -51,15 +51,15 @@ class DoneRecord:
 
     node: Node
     worker: str
-    """Who finished it."""
+    """The worker that finished it."""
     attempt: int
     """In which attempt, from 1."""
     losses: Mapping[str, float]
     """Final value of each term."""
     evaluations: int
-    """Of the loss."""
+    """Evaluations of the loss."""
     seconds: float
-    """Of computing."""
+    """Seconds of computing."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Anything else worth keeping, as JSON values."""
 
@@ -165,7 +165,7 @@ class RunStore:
 
     @property
     def plan(self) -> RunPlan | None:
-        """What was planned; None before that.
+        """The plan of the run; None before it is made.
 
         Raises:
             RunError: the file is damaged.

@@ -48,7 +48,7 @@ class RunStatus:
     holder: str = ""
     """Process and host that work on it."""
     stage: str = ""
-    """What it is doing besides rendering."""
+    """The work besides rendering."""
     source: str = ""
     output: str = ""
     frames: int | None = None

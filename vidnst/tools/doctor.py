@@ -26,7 +26,7 @@ class Check:
     ok: bool
     found: str
     remedy: str = ""
-    """What to do if it is not ok."""
+    """The remedy if it is not ok."""
 
 
 def checks(weights: str | None = None, *, raft: bool = False) -> Iterator[Check]:

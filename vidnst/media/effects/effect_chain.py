@@ -16,7 +16,7 @@ from vidnst.media.effects.palette import apply_palette, extract_palette
 from vidnst.media.effects.superpixels import flatten_cells, segment_first, segment_next
 
 EffectState: TypeAlias = Mapping[str, NDArray[Any]]
-"""What an effect leaves for the next frame of the shot."""
+"""The values that an effect hands to the next frame of the shot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class ReportImages:
     sheet: Mapping[int, bytes]
     """JPEG files."""
     missing: str
-    """Why some images, or all, are missing; empty if none is."""
+    """The reason why some images, or all, are missing; empty if none is."""
 
 
 def read_images(

@@ -70,7 +70,7 @@ class ReportFacts:
     sheet: tuple[Thumbnail, ...] = ()
     styles: tuple[Thumbnail, ...] = ()
     missing: str = ""
-    """Why some images, or all, are missing."""
+    """The reason why some images, or all, are missing."""
     rows: tuple[NumberRow, ...] = ()
     losses: tuple[ReportChart, ...] = ()
     steadiness: tuple[ReportChart, ...] = ()

@@ -55,9 +55,9 @@ class ClipPair:
     shots: Sequence[Shot]
     """The shots of the source's range that the output shows, in order, without gaps."""
     on_bad_frame: Literal["error", "repeat"]
-    """What happens to source frames that do not decode."""
+    """The reaction to source frames that do not decode."""
     adjustments: Adjustments | None = None
-    """What was done to the source's frames before they were rendered."""
+    """The adjustments of the source's frames before they were rendered."""
     losses: LossFunction = no_losses
 
     def __post_init__(self) -> None:

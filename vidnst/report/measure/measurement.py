@@ -28,7 +28,7 @@ class PairMeasurement:
     """The warping error between a frame and the one `gap` frames before it, in the same shot."""
 
     gap: int
-    """How many frames apart the two are."""
+    """The gap between the two in frames."""
     valid_share: float
     """Share of pixels with a valid flow, 0 to 1."""
     output: float
