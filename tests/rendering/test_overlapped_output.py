@@ -166,7 +166,7 @@ def test_frames_are_encoded_and_measured_while_rendering(
     media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overlapped: list[bool]
 ) -> None:
     fed, measured = threading.Event(), threading.Event()
-    run, keep = ffmpeg.run, Meter.keep
+    run, collect = ffmpeg.run, Meter.collect
 
     def running(arguments: Sequence[str], *, feed: Iterable[bytes], **options: Any) -> None:
         def feeding() -> Iterator[bytes]:
@@ -176,12 +176,12 @@ def test_frames_are_encoded_and_measured_while_rendering(
 
         run(arguments, feed=feeding(), **options)
 
-    def keeping(meter: Meter, row: Any) -> None:
-        keep(meter, row)
+    def collecting(meter: Meter, row: Any) -> None:
+        collect(meter, row)
         measured.set()
 
     monkeypatch.setattr(ffmpeg, "run", running)
-    monkeypatch.setattr(Meter, "keep", keeping)
+    monkeypatch.setattr(Meter, "collect", collecting)
     seen: list[bool] = []
 
     def listen(event: Event) -> None:
@@ -202,13 +202,13 @@ def test_overlapped_measurement_keeps_opencv_threads(
     sections: dict[str, Any], media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overlapped: list[bool]
 ) -> None:
     threads, measured, seen = cv2.getNumThreads(), threading.Event(), set[int]()
-    keep = Meter.keep
+    collect = Meter.collect
 
-    def keeping(meter: Meter, row: Any) -> None:
-        keep(meter, row)
+    def collecting(meter: Meter, row: Any) -> None:
+        collect(meter, row)
         measured.set()
 
-    monkeypatch.setattr(Meter, "keep", keeping)
+    monkeypatch.setattr(Meter, "collect", collecting)
     farm = {"executor": "inline" if "schedule" in sections else "ray", "threads": 3}
 
     def listen(event: Event) -> None:
@@ -398,13 +398,13 @@ def test_overlapped_output_is_dropped_if_frames_are_redone(
 def test_output_does_not_overlap_if_frames_are_not_final(
     name: str, sections: dict[str, Any], media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    follow, listeners = OverlappedOutput.following, list[tuple[object, object]]()
+    follow, listeners = OverlappedOutput.follow, list[tuple[object, object]]()
 
     def following(output: OverlappedOutput, frames: Collection[int], on_event: OnEvent) -> OnEvent:
         listeners.append((on_event, follow(output, frames, on_event)))
         return listeners[-1][1]
 
-    monkeypatch.setattr(OverlappedOutput, "following", following)
+    monkeypatch.setattr(OverlappedOutput, "follow", following)
     render(media, tmp_path / name, quick_config(SETTINGS, sections, output={"measure": False}))
     assert all(original is listener for original, listener in listeners), "frames are followed to encode them"
     assert (tmp_path / name).exists()

@@ -134,23 +134,23 @@ def test_frames_to_be_rendered_again_are_not_started(
 
 def killed_at(moment: str, patch: pytest.MonkeyPatch) -> None:
     """Stand for a kill: when a need for memory is `known`, all is `rendered`, or the other frames are `forgotten`."""
-    even_out, take = ShotMemory.even_out, ShotMemory.take
+    even_out, note_result = ShotMemory.even_out, ShotMemory.note_result
 
     def ending(shot_memory: ShotMemory, *arguments: Any, **options: Any) -> Any:
-        if moment == "rendered" and shot_memory._spoilt:
+        if moment == "rendered" and any(map(shot_memory.is_uneven, range(2))):
             raise SystemExit("killed")
         if even_out(shot_memory, *arguments, **options) and moment == "forgotten":
             raise SystemExit("killed")
         return set()
 
-    def taking(shot_memory: ShotMemory, *arguments: Any) -> Any:
-        taken = take(shot_memory, *arguments)
-        if taken and moment == "known":  # before the node that has made it known is in the log
+    def noting(shot_memory: ShotMemory, *arguments: Any) -> Any:
+        facts = note_result(shot_memory, *arguments)
+        if facts and moment == "known":  # before the node that has made it known is in the log
             raise SystemExit("killed")
-        return taken
+        return facts
 
     patch.setattr(ShotMemory, "even_out", ending)
-    patch.setattr(ShotMemory, "take", taking)
+    patch.setattr(ShotMemory, "note_result", noting)
 
 
 @pytest.mark.parametrize(

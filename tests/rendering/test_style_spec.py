@@ -116,5 +116,5 @@ def test_frame_numbers_seconds_and_timecodes_agree(painting: str, clip: ClipInfo
 def test_short_moving_style_is_noted_to_loop(tmp_path: Path, clip: ClipInfo) -> None:
     write_pictures(tmp_path / "styles", [numbered_picture(index) for index in range(2)])
     (note,) = notes([str(tmp_path / "styles")], clip)
-    assert "styles has 2 frames for 5: it is played round" in note
+    assert "styles has 2 frames for 5: it is played in a loop" in note
     assert notes([str(tmp_path / "styles")], clip, end=2) == []
