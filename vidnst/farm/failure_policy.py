@@ -20,7 +20,7 @@ _HOPELESS_NODES = 9
 """Nodes of one host that fail for good in a row, without a success in the lane, before the host is abandoned."""
 _HOPELESS_HOSTS = 3
 """Abandoned hosts in a row after which the workers are held responsible."""
-_REMEDY = "look after the machine or the cluster and give the same command again; all that is finished is kept"
+_REMEDY = "check the machine or the cluster and give the same command again; everything that is finished is kept"
 
 logger = logging.getLogger(__name__)
 

@@ -97,17 +97,30 @@ def start_workers(
     Raises:
         FarmError: the workers cannot be started.
     """
-    if inline or farm.executor == "inline":
-        gpu = pick_device(farm.device).type == "cuda"
-        counts = choose_worker_counts(farm, width=width, cores=local_cores(), gpus=float(gpu), threads=threads)
-        inline_groups = {
-            Lane.STYLE: WorkerGroup(MultiStyleWorker, counts.style, concurrency=_concurrency(gpu)),
-            Lane.FLOW: WorkerGroup(MultiStyleWorker, counts.flow),
-        }
-        with closing(InlinePool(inline_groups)) as pool:
-            _log_started(counts, "threads of this process")
-            yield pool, counts
-        return
+    inline = inline or farm.executor == "inline"
+    started = _start_threads(farm, width, threads) if inline else _start_actors(farm, width, threads, raft)
+    with started as (pool, counts):
+        cpus = "on GPUs" if counts.threads is None else f"of {counts.threads} threads each"
+        logger.info("started %d stylizing workers %s and %d flow workers", counts.style, cpus, counts.flow)
+        yield pool, counts
+
+
+@contextmanager
+def _start_threads(farm: FarmConfig, width: int, threads: int | None) -> Iterator[tuple[SharingPool, WorkerCounts]]:
+    gpu = pick_device(farm.device).type == "cuda"
+    counts = choose_worker_counts(farm, width=width, cores=local_cores(), gpus=float(gpu), threads=threads)
+    groups = {
+        Lane.STYLE: WorkerGroup(MultiStyleWorker, counts.style, concurrency=_concurrency(gpu)),
+        Lane.FLOW: WorkerGroup(MultiStyleWorker, counts.flow),
+    }
+    with closing(InlinePool(groups)) as pool:
+        yield pool, counts
+
+
+@contextmanager
+def _start_actors(
+    farm: FarmConfig, width: int, threads: int | None, raft: bool
+) -> Iterator[tuple[SharingPool, WorkerCounts]]:
     slots = (farm.workers or 1) * (farm.threads or threads or 1)
     with RaySession(address=farm.address, cpus=slots) as session:
         gpus = 0.0 if farm.device == "cpu" else session.gpus
@@ -130,11 +143,5 @@ def start_workers(
             Lane.FLOW: WorkerGroup(MultiStyleWorker, counts.flow, cpus=0, gpus=flow_share),
         }
         seconds = _GROWING_START_SECONDS if grows else _START_SECONDS
-        with closing(RayPool(session, groups, start_timeout_seconds=seconds, grows=grows)) as ray_pool:
-            _log_started(counts, "Ray actors")
-            yield ray_pool, counts
-
-
-def _log_started(counts: WorkerCounts, kind: str) -> None:
-    threads = "on GPUs" if counts.threads is None else f"of {counts.threads} threads each"
-    logger.info("started %d stylizing workers %s and %d flow workers as %s", counts.style, threads, counts.flow, kind)
+        with closing(RayPool(session, groups, start_timeout_seconds=seconds, grows=grows)) as pool:
+            yield pool, counts

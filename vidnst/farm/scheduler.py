@@ -81,7 +81,7 @@ def run_plan(
 def _stopped(totals: Counter[NodeEventKind]) -> CancelledError:
     return CancelledError(
         f"stopped with {totals[NodeEventKind.DONE] + totals[NodeEventKind.SKIPPED]} pieces of work finished",
-        "give the same command again to go on from there",
+        "give the same command again to resume",
     )
 
 
