@@ -25,8 +25,8 @@ JOB_FIELDS = {
 
 
 def _read(file: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / file).read_text("utf-8"))
-    return found
+    content: dict[str, Any] = yaml.safe_load((ROOT / file).read_text("utf-8"))
+    return content
 
 
 def _cluster(file: str) -> dict[str, Any]:
@@ -94,8 +94,8 @@ def test_services_run_on_the_two_local_images() -> None:
 def test_files_have_no_site_specific_paths_or_addresses(file: str) -> None:
     text = (ROOT / file).read_text("utf-8")
     assert not re.search(r"/(?:home|Users|work|mnt|srv)/", text)
-    found = set(re.findall(r"\b\d+\.\d+\.\d+\.\d+\b", text))
-    assert found <= {"127.0.0.1", "0.0.0.0"}
+    addresses = set(re.findall(r"\b\d+\.\d+\.\d+\.\d+\b", text))
+    assert addresses <= {"127.0.0.1", "0.0.0.0"}
 
 
 def test_compose_needs_token_and_binds_to_localhost() -> None:

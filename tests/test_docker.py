@@ -92,7 +92,7 @@ def test_base_images_are_versioned(dockerfile: str) -> None:
     bases = [rest.split()[0] for rest in _values(dockerfile, "FROM")]
     assert bases
     for base in bases:
-        image = re.sub(r"\$\{(\w+)\}", lambda found: arguments[found[1]], base)
+        image = re.sub(r"\$\{(\w+)\}", lambda match: arguments[match[1]], base)
         _, colon, tag = image.partition(":")
         assert colon, f"{image} has no tag"
         assert re.match(r"\d", tag), f"{image} names no version"
@@ -146,9 +146,9 @@ def test_container_user_is_not_root_and_can_write(dockerfile: str) -> None:
 
 def test_gpu_image_requests_compute_and_video_drivers() -> None:
     environment = " ".join(_values("docker/Dockerfile", "ENV"))
-    found = re.search(r"NVIDIA_DRIVER_CAPABILITIES=(\S+)", environment)
-    assert found
-    assert set(found[1].split(",")) == {"compute", "video", "utility"}
+    match = re.search(r"NVIDIA_DRIVER_CAPABILITIES=(\S+)", environment)
+    assert match
+    assert set(match[1].split(",")) == {"compute", "video", "utility"}
 
 
 def test_images_differ_only_in_gpu_support() -> None:

@@ -69,8 +69,8 @@ def test_closing_early_drops_tasks_not_begun() -> None:
         return number
 
     with ThreadPoolExecutor(1) as pool:
-        with closing(ordered_results((lambda n=n: piece(n) for n in range(9)), pool, ahead=8)) as found:
-            assert next(found) == 0
+        with closing(ordered_results((lambda n=n: piece(n) for n in range(9)), pool, ahead=8)) as results:
+            assert next(results) == 0
         go.set()
     assert len(done) <= 2  # the first, and the one that was being done
 

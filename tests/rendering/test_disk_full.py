@@ -58,7 +58,7 @@ def test_full_disk_keeps_finished_frames(
     if when == "before encoding":  # nothing is encoded earlier, which would need no space then
         monkeypatch.setattr(overlapped_output, "free_bytes", lambda path: 0)
     config, run = quick_config(SETTINGS), run_folder(small_disk / name)
-    undisturbed = _undisturbed(burst, style, config, tmp_path / "whole" / name)
+    undisturbed = _undisturbed(burst, style, config, tmp_path / "undisturbed" / name)
     done = 0
 
     def listen(event: Event) -> None:

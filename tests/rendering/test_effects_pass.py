@@ -223,7 +223,7 @@ import os, signal
 from vidnst.__main__ import main
 from vidnst.runs.image_folder import ImageFolder
 
-whole = ImageFolder.{method}
+original = ImageFolder.{method}
 
 def die(self, *args):
     {before}
@@ -246,7 +246,7 @@ def test_killed_effects_resume_to_same_bytes(
     path = write_settings(tmp_path / "settings.yaml", SETTINGS | ALL)
     arguments = ["render", str(source), "--style", str(blue_style), "-o", str(tmp_path / "out")]
     arguments += ["--config", str(path)]
-    call = "whole(self, *args)"
+    call = "original(self, *args)"
     script = KILLED.format(method=method, place=place, before=call if first else "pass", after="" if first else call)
     killed = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
@@ -339,7 +339,7 @@ def test_useless_effect_without_render_is_warned_of(source: Path, tmp_path: Path
 
 
 def test_bad_frame_is_repeated_and_warned_of_once(tmp_path: Path) -> None:
-    intact = media.write_video(tmp_path / "whole.mp4", CLIP.all_pixels(), options=("-g", "1"))
+    intact = media.write_video(tmp_path / "intact.mp4", CLIP.all_pixels(), options=("-g", "1"))
     broken = media.damage_packets(intact, tmp_path / "broken.mp4", [3])
     config = settings(
         0, filters={"before": ["superpixels:30"], "after": ["palette:4"]}, input={"on_bad_frame": "repeat"}
@@ -350,7 +350,6 @@ def test_bad_frame_is_repeated_and_warned_of_once(tmp_path: Path) -> None:
     assert len(png_files(run / "finished")) == 6
 
 
-@pytest.mark.slow
 def test_command_line_sets_every_effect(source: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "vidnst", "render", str(source), "-o", str(tmp_path / "out"), "--iterations", "0"]
     command += ["--filter", "superpixels:40", "--filter", "palette:3", "--filter-before", "palette:9", "--photo"]

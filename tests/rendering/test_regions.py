@@ -189,7 +189,7 @@ def test_stopped_run_resumes_to_same_bytes_from_any_folder(
     write_pictures(tmp_path / "styles", [blocks(seed, (60, 80, 190)) for seed in range(3)])
     styles = [f"{red}:2@0#west", f"{os.path.relpath(blue)}@5#west", str(tmp_path / "styles")]
     config = quick_config(SETTINGS, regions={"masks": {"west": "left.png"}})
-    vidnst.render(muted_burst, style=styles, output=tmp_path / "whole", config=config)
+    vidnst.render(muted_burst, style=styles, output=tmp_path / "undisturbed", config=config)
     with pytest.raises(CancelledError):
         vidnst.render(muted_burst, style=styles, output=tmp_path / "out", config=config, **stop_after(2))
     monkeypatch.chdir(tmp_path)
@@ -197,7 +197,7 @@ def test_stopped_run_resumes_to_same_bytes_from_any_folder(
     request = load_request(tmp_path / "out.vidnst", {})
     assert request.styles[1] == Style(str(blue), 1, "5", (), "west")
     run(request)
-    assert frames_and_masks(tmp_path / "out.vidnst") == frames_and_masks(tmp_path / "whole.vidnst")
+    assert frames_and_masks(tmp_path / "out.vidnst") == frames_and_masks(tmp_path / "undisturbed.vidnst")
 
 
 def test_changed_time_region_or_mask_refuses_resume(
@@ -274,10 +274,10 @@ def test_a_measurement_counts_styles_where_and_when_they_hold(
     styles = [f"{red}@0#west", f"{blue}@5#west", str(blue)]
     vidnst.render(muted_burst, style=styles, output=tmp_path / "out", config=config)
     events: list[Event] = []
-    found = measure_output(MeasureRequest(tmp_path / "out"), on_event=events.append)
+    measured = measure_output(MeasureRequest(tmp_path / "out"), on_event=events.append)
     recorded = measure_output(MeasureRequest(tmp_path / "out.vidnst"))
     assert not warnings_in(events)
-    assert found.losses["style"] == pytest.approx(recorded.losses["style"], rel=0.05)
+    assert measured.losses["style"] == pytest.approx(recorded.losses["style"], rel=0.05)
     shutil.rmtree(tmp_path / "out.vidnst" / "masks")
     without = measure_output(MeasureRequest(tmp_path / "out"), on_event=events.append)
     (warning,) = warnings_in(events)

@@ -383,7 +383,6 @@ def test_real_allocator_limit_saves_memory(
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
 
 
-@pytest.mark.slow
 def test_real_allocator_limit_below_all_modes_is_reported(
     render_in_limited_memory: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.media import write_pictures
+from support.media import write_pictures, write_style
 from support.moving_clip import MovingClip
+from support.renders import TWO_LAYERS, quick_config, quick_settings
 
 import vidnst
 from vidnst.cli.tables.measurement import write_measurement
 from vidnst.config import RenderConfig
-from vidnst.config.loader import build_config
 from vidnst.errors import BadFrameError, CancelledError, OutputError, RangeError, RunError, SourceError, StyleError
 from vidnst.events import Event, Measured, RunFinished, Stage, Warned
 from vidnst.farm.plan import StateId, plan_shot
@@ -237,12 +237,7 @@ def test_meter_refuses_unexpected_frames() -> None:
         meter.add(5, small, small[:8])
 
 
-LOOK: dict[str, Any] = {
-    "losses": {"style_layers": {"relu1_1": 1, "relu2_1": 1}, "content_layers": {"relu2_1": 1}},
-    "optimize": {"iterations": 4, "scales": 1},
-    "model": {"weights": "random"},
-    "farm": {"executor": "inline", "threads": 1},
-}
+SETTINGS = quick_settings(losses=TWO_LAYERS, output={"keep_frames": False, "measure": True})
 
 
 @pytest.fixture(scope="module")
@@ -251,47 +246,46 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("media")
     clip = MovingClip(count=6, width=64, height=48, pan_px=(1, 0), square_px=12, square_step_px=(2, 0))
     write_pictures(folder / "burst", clip.all_pixels())
-    blocks = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
-    write_pictures(folder, [np.kron(blocks, np.ones((8, 8, 1), np.uint8))], "style.png")
+    write_style(folder / "style.png")
     return folder
 
 
 @pytest.fixture(scope="module")
 def rendered(media: Path) -> tuple[Path, list[Event]]:
-    """An output whose run kept its frames, and what was told."""
-    config = build_config({**LOOK, "output": {"keep_frames": True}})
+    """An output whose run kept its frames, and the events of the render."""
+    config = quick_config(SETTINGS, output={"keep_frames": True})
     return render(media, media / "out", config)
 
 
 def render(media: Path, output: Path, config: RenderConfig) -> tuple[Path, list[Event]]:
-    told: list[Event] = []
+    events: list[Event] = []
     vidnst.render(
-        media / "burst", style=media / "style.png", output=output, config=config, overwrite=True, on_event=told.append
+        media / "burst", style=media / "style.png", output=output, config=config, overwrite=True, on_event=events.append
     )
-    return output, told
+    return output, events
 
 
 def test_render_writes_a_measurement_with_a_row_per_frame(rendered: tuple[Path, list[Event]]) -> None:
-    output, told = rendered
+    output, events = rendered
     found = json.loads((output.with_name("out.vidnst") / "measure.json").read_text())
     assert [row["frame"] for row in found["rows"]] == list(range(6))
     assert all(set(row["losses"]) == {"content", "style"} for row in found["rows"])
-    nodes = (node.id for node in plan_shot(RenderConfig().schedule, Shot(0, 6)) if isinstance(node.id, StateId))
+    nodes = (node.id for node in plan_shot(quick_config(SETTINGS).schedule, Shot(0, 6)) if isinstance(node.id, StateId))
     log = (output.with_name("out.vidnst") / "events.jsonl").read_text().splitlines()
     done = [event for event in map(json.loads, log) if event["kind"] == "done"]
     assert {event["node"] for event in done} == {str(node) for node in nodes}
     assert found["evaluations"] == sum(event["evaluations"] for event in done)
-    event = next(event for event in told if isinstance(event, Measured))
+    event = next(event for event in events if isinstance(event, Measured))
     assert event.error == found["errors"][0]["lai"]["output"]
     assert event.losses == found["losses"]
-    assert isinstance(told[-1], RunFinished)
+    assert isinstance(events[-1], RunFinished)
     assert "warping error" in str(event)
 
 
 def test_an_output_beside_its_run_folder_needs_nothing_else(rendered: tuple[Path, list[Event]]) -> None:
-    output, told = rendered
+    output, events = rendered
     found = measure_output(MeasureRequest(output))
-    event = next(event for event in told if isinstance(event, Measured))
+    event = next(event for event in events if isinstance(event, Measured))
     assert found.error().output == pytest.approx(event.error, rel=1e-6)
     # Evaluated anew on 8-bit frames, and recorded by the optimiser: the same losses.
     for name in ("content", "style"):
@@ -299,15 +293,15 @@ def test_an_output_beside_its_run_folder_needs_nothing_else(rendered: tuple[Path
 
 
 def test_run_folder_is_measured_by_kept_frames_and_losses(rendered: tuple[Path, list[Event]]) -> None:
-    output, told = rendered
+    output, events = rendered
     found = measure_output(MeasureRequest(output.with_name("out.vidnst")))
-    event = next(event for event in told if isinstance(event, Measured))
+    event = next(event for event in events if isinstance(event, Measured))
     assert found.losses == event.losses
     assert found.error().output == event.error
 
 
 def test_a_run_folder_without_frames_is_measured_by_its_output(media: Path, tmp_path: Path) -> None:
-    output, _ = render(media, tmp_path / "out.mkv", build_config(LOOK))
+    output, _ = render(media, tmp_path / "out.mkv", quick_config(SETTINGS))
     assert not (tmp_path / "out.mkv.vidnst" / "frames").exists()
     assert (tmp_path / "out.mkv.vidnst" / "measure.json").is_file()
     found = measure_output(MeasureRequest(tmp_path / "out.mkv.vidnst"))
@@ -333,11 +327,11 @@ def test_a_frozen_clip_is_steady_and_its_content_loss_says_why(
 
 
 def test_transcodes_and_unwanted_measurements_are_skipped(media: Path, tmp_path: Path) -> None:
-    through = build_config({**LOOK, "optimize": {"iterations": 0}})
-    unasked = build_config({**LOOK, "optimize": {"iterations": 1}, "output": {"measure": False}})
+    through = quick_config(SETTINGS, optimize={"iterations": 0})
+    unasked = quick_config(SETTINGS, optimize={"iterations": 1}, output={"measure": False})
     for name, config in (("through", through), ("unasked", unasked)):
-        _, told = render(media, tmp_path / name, config)
-        assert not any(isinstance(event, Measured) for event in told)
+        _, events = render(media, tmp_path / name, config)
+        assert not any(isinstance(event, Measured) for event in events)
         assert not (tmp_path / f"{name}.vidnst" / "measure.json").exists()
 
 
@@ -346,26 +340,26 @@ def test_failed_measurement_is_a_warning(media: Path, tmp_path: Path, monkeypatc
         raise BadFrameError("frame 3 does not decode")
 
     monkeypatch.setattr("vidnst.rendering.pipeline.measure_render", fail)
-    output, told = render(media, tmp_path / "out", build_config(LOOK))
+    output, events = render(media, tmp_path / "out", quick_config(SETTINGS))
     assert len(list(output.iterdir())) == 6
-    assert any(isinstance(event, Warned) and "frame 3" in event.message for event in told)
-    assert isinstance(told[-1], RunFinished)
+    assert any(isinstance(event, Warned) and "frame 3" in event.message for event in events)
+    assert isinstance(events[-1], RunFinished)
     assert not (tmp_path / "out.vidnst" / "frames").exists()
 
 
 def test_stop_during_measurement_leaves_a_finished_render(media: Path, tmp_path: Path) -> None:
-    told: list[Event] = []
-    config = build_config(LOOK)
+    events: list[Event] = []
+    config = quick_config(SETTINGS)
     vidnst.render(
         media / "burst",
         style=media / "style.png",
         output=tmp_path / "out",
         config=config,
-        on_event=told.append,
-        cancelled=lambda: getattr(told[-1], "stage", "") == "measuring" if told else False,
+        on_event=events.append,
+        cancelled=lambda: getattr(events[-1], "stage", "") == "measuring" if events else False,
     )
-    assert any(isinstance(event, Warned) and "stopped" in event.message for event in told)
-    assert isinstance(told[-1], RunFinished)
+    assert any(isinstance(event, Warned) and "stopped" in event.message for event in events)
+    assert isinstance(events[-1], RunFinished)
 
 
 def test_measurement_does_not_depend_on_threads(
@@ -374,10 +368,10 @@ def test_measurement_does_not_depend_on_threads(
     found = []
     for cores in (1, 2, 7):
         monkeypatch.setattr("vidnst.parallel.local_cores", lambda cores=cores: cores)
-        told: list[Event] = []
-        measured = measure_output(MeasureRequest(rendered[0].with_name("out.vidnst")), on_event=told.append)
+        events: list[Event] = []
+        measured = measure_output(MeasureRequest(rendered[0].with_name("out.vidnst")), on_event=events.append)
         found.append(json.dumps(measured.to_dict()))
-        done = [event.done for event in told if isinstance(event, Stage) and event.stage == "measuring"]
+        done = [event.done for event in events if isinstance(event, Stage) and event.stage == "measuring"]
         assert done == list(range(7))
     assert found[0] == found[1] == found[2]
 
@@ -398,10 +392,10 @@ def test_undecodable_frame_is_named_after_those_before_it(
     found = {name: probe(tmp_path / name) for name in written}
     for path in written[bad][3:5]:
         path.write_bytes(path.read_bytes()[:200])
-    told: list[Event] = []
+    events: list[Event] = []
     with pytest.raises(BadFrameError, match=rf"frame 3 .*{bad}/0003\.png does not decode"):
-        streamed(found["source"], found["output"], on_event=told.append)
-    assert [event.done for event in told if isinstance(event, Stage)] == [0, 1, 2, 3]
+        streamed(found["source"], found["output"], on_event=events.append)
+    assert [event.done for event in events if isinstance(event, Stage)] == [0, 1, 2, 3]
 
 
 def test_few_frames_are_in_memory_and_none_is_begun_after_a_stop(

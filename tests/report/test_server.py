@@ -19,9 +19,9 @@ import pytest
 from numpy.typing import NDArray
 from support.browser import page_after_scripts
 from support.media import numbered_pictures, read_index, write_pictures
+from support.renders import quick_config
 
 import vidnst
-from vidnst.config.loader import build_config
 from vidnst.errors import ConfigError, RunError
 from vidnst.report.server.access import AccessGuard, open_inside
 from vidnst.report.server.server import Server, serve
@@ -35,14 +35,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run that kept its frames."""
     folder = tmp_path_factory.mktemp("runs")
     write_pictures(folder / "in", numbered_pictures(3, (96, 64)))
-    config = build_config(
-        {
-            "model": {"backbone": "slim"},
-            "optimize": {"iterations": 1},
-            "schedule": {"kind": "independent"},
-            "farm": {"executor": "inline", "threads": 1, "workers": 1},
-            "output": {"keep_frames": True},
-        }
+    config = quick_config(
+        optimize={"iterations": 1},
+        schedule={"kind": "independent"},
+        farm={"workers": 1},
+        output={"measure": True, "report": True},
     )
     output = folder / "out<b>.mp4"
     vidnst.render(folder / "in", style=folder / "in" / "0000.png", output=output, config=config)
@@ -106,14 +103,7 @@ def test_it_shows_numbers_pictures_and_the_report(runs: Path) -> None:
 @pytest.mark.parametrize("name", ["out.mp4", "frames_of_it"])
 def test_run_without_frames_is_shown_by_its_output(name: str, tmp_path: Path) -> None:
     write_pictures(tmp_path / "in", numbered_pictures(9, (96, 64)))
-    config = build_config(
-        {
-            "optimize": {"iterations": 0},
-            "input": {"start": "2"},
-            "farm": {"executor": "inline"},
-            "output": {"measure": False, "report": False},
-        }
-    )
+    config = quick_config(optimize={"iterations": 0}, input={"start": "2"}, output={"keep_frames": False})
     vidnst.render(tmp_path / "in", style=[], output=tmp_path / name, config=config)
     folder = tmp_path / f"{name}.vidnst"
     assert not list(folder.rglob("*.png"))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from safetensors.torch import save_file
 from support import media
+from support.renders import quick_config
 
 from vidnst.cli.commands.render_options import mask_settings
 from vidnst.config import RenderConfig
@@ -135,25 +136,20 @@ def test_any_region_text_is_a_mask_or_a_config_error(text: str) -> None:
         load_config(options=mask_settings([text]))
 
 
-QUICK = {
-    "model": {"backbone": "slim"},
-    "losses": {"style_layers": {"relu1_1": 1}, "content_layers": {"relu1_1": 1}},
-    "optimize": {"iterations": 1},
-    "schedule": {"kind": "independent"},
-    "input": {"deflicker": 3, "registration": "ecc", "registration_edges": "fill"},
-    "colour": {"transfer": "moments"},
-    "farm": {"executor": "inline", "threads": 1, "workers": 1},
-    "output": {"keep_frames": True, "measure": False},
-}
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of a small render with all that a plan may keep."""
     folder = tmp_path_factory.mktemp("run")
     media.write_pictures(folder / "burst", media.numbered_pictures(3))
     media.write_pictures(folder, [media.numbered_picture(9)], "style{:.0f}.png")
-    request = Request(str(folder / "burst"), (str(folder / "style0.png"),), folder / "out.mkv", build_config(QUICK))
+    config = quick_config(
+        optimize={"iterations": 1},
+        schedule={"kind": "independent"},
+        input={"deflicker": 3, "registration": "ecc", "registration_edges": "fill"},
+        colour={"transfer": "moments"},
+        farm={"workers": 1},
+    )
+    request = Request(str(folder / "burst"), (str(folder / "style0.png"),), folder / "out.mkv", config)
     run(request)
     return folder / "out.mkv.vidnst"
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 from support.media import numbered_pictures, write_pictures
+from support.renders import quick_config
 
 import vidnst
-from vidnst.config import RenderConfig
-from vidnst.config.loader import build_config
 from vidnst.errors import CancelledError, RunError
 from vidnst.runs import LogReader, RunLog, holds_run, lock_holder
 from vidnst.runs.discovery import find_runs, read_batch
@@ -21,23 +20,11 @@ from vidnst.runs.folder_lock import FolderLock
 from vidnst.runs.status import RunMonitor
 
 
-def quick(**output: object) -> RenderConfig:
-    return build_config(
-        {
-            "model": {"backbone": "slim"},
-            "optimize": {"iterations": 2},
-            "schedule": {"kind": "independent"},
-            "farm": {"executor": "inline", "threads": 1, "workers": 1},
-            "output": {"measure": False, **output},
-        }
-    )
-
-
 def render(folder: Path, *, name: str = "out.mp4", stop_after: int | None = None, frames: int = 4) -> Path:
     write_pictures(folder / "in", numbered_pictures(frames, (64, 48)))
     write_pictures(folder / "style", numbered_pictures(1, (64, 48), first=9))
     seen: list[str] = []
-    config = quick(keep_frames=True)
+    config = quick_config(optimize={"iterations": 2}, schedule={"kind": "independent"}, farm={"workers": 1})
     vidnst.render(
         folder / "in",
         style=folder / "style" / "0000.png",
@@ -135,7 +122,7 @@ def test_running_render_has_a_holder_and_a_remaining_time(tmp_path: Path) -> Non
 
 def test_warnings_from_before_the_log_are_recorded(tmp_path: Path) -> None:
     write_pictures(tmp_path / "in", numbered_pictures(2, (64, 48)))
-    config = quick().model_copy(update={"input": build_config({"input": {"size": 1000}}).input})
+    config = quick_config(optimize={"iterations": 2}, schedule={"kind": "independent"}, input={"size": 1000})
     vidnst.render(tmp_path / "in", style=tmp_path / "in" / "0000.png", output=tmp_path / "o.mp4", config=config)
     assert any(
         "is not enlarged to size 1000" in note.text for note in RunMonitor().status(tmp_path / "o.mp4.vidnst").warnings

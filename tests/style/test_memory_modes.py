@@ -203,6 +203,7 @@ def test_recomputed_maps_give_the_same_bytes(
     assert plain.losses == saving.losses
 
 
+@pytest.mark.slow
 def test_bfloat16_maps_give_nearly_the_same_picture(slim: Features, painting: Picture, content: Tensor) -> None:
     made = Stylizer(slim, [(painting, 1.0)], config())
     full, half = (

@@ -69,23 +69,23 @@ class Outcome:
     @property
     def faults(self) -> list[str]:
         """Faults in how it ended; none for an output, or for one sentence and the exit status of a bad source."""
-        found = []
+        faults = []
         if self.seconds > MAX_SECONDS:
-            found.append(f"{self.seconds:.0f} s")
+            faults.append(f"{self.seconds:.0f} s")
         if self.grown_bytes > MAX_GROWTH_BYTES:
-            found.append(f"{self.grown_bytes >> 20} MiB")
+            faults.append(f"{self.grown_bytes >> 20} MiB")
         if self.children:
-            found.append(f"{self.children} children left")
+            faults.append(f"{self.children} children left")
         if "Traceback" in self.printed:
-            found.append("traceback")
+            faults.append("traceback")
         if self.status not in (0, 3, 6):
-            found.append(f"status {self.status}")
+            faults.append(f"status {self.status}")
         last = [line for line in self.printed.splitlines() if line.strip()][-1:]
         if self.status and not all(line.startswith("vidnst: ") and line.endswith(".") for line in last or [""]):
-            found.append("no sentence")
+            faults.append("no sentence")
         if (self.status == 0) != self.has_output:
-            found.append("output and status do not agree")
-        return found
+            faults.append("output and status do not agree")
+        return faults
 
 
 def originals(folder: Path) -> list[Path]:

@@ -76,8 +76,8 @@ def is_upright(pixels: NDArray[Any]) -> bool:
     height, width = pixels.shape[:2]
     h, w = height // 8, width // 8
     scale = np.iinfo(pixels.dtype).max / 255
-    found = (pixels[h, w], pixels[h, -w - 1], pixels[-h - 1, w], pixels[-h - 1, -w - 1])
-    return all(np.abs(f / scale - c).max() < 40 for f, c in zip(found, _CORNERS, strict=True))
+    colours = (pixels[h, w], pixels[h, -w - 1], pixels[-h - 1, w], pixels[-h - 1, -w - 1])
+    return all(np.abs(colour / scale - corner).max() < 40 for colour, corner in zip(colours, _CORNERS, strict=True))
 
 
 def numbered_pictures(count: int, size: tuple[int, int] = SIZE, *, first: int = 0) -> list[Picture]:

@@ -71,7 +71,7 @@ def png_files(folder: Path) -> dict[str, bytes]:
 
 
 def logged_events(run: Path, kind: str) -> list[dict[str, Any]]:
-    """Return the whole lines of one kind in a run's event log."""
+    """Return the complete lines of one kind in a run's event log."""
     lines = (run / "events.jsonl").read_text().splitlines(keepends=True)
     events = [json.loads(line) for line in lines if line.endswith("\n")]
     return [event for event in events if event["kind"] == kind]
