@@ -89,9 +89,7 @@ def slow(real, here):
         global calls
         time.sleep(0.02)
         calls += here
-        if here and calls == 4:
-            while not writers[0]._queue:
-                time.sleep(0.001)
+        if here and calls >= 4 and writers[0]._queue:  # on a busy machine it may be empty at the fourth call
             print(len(writers[0]._waiting), flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
         return real(store, *args, **options)
