@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -59,8 +60,8 @@ def adjusted(clip: ClipInfo, shots: list[Shot], settings: InputConfig) -> tuple[
     """What is found, and all frames with it, in order."""
     found = find_adjustments(clip, shots, settings)
     size = found.size(clip, settings.size)
-    cache = FrameCache(clip, shots, size=size, adjuster=Adjuster(found, clip, size))
-    frames = [cache.get(number, index) for number, shot in enumerate(shots) for index in range(shot.start, shot.end)]
+    with closing(FrameCache(clip, shots, size=size, adjuster=Adjuster(found, clip, size))) as cache:
+        frames = [cache.get(number, index) for number, shot in enumerate(shots) for index in range(shot.start, shot.end)]
     assert {frame.shape for frame in frames} == {(size[1], size[0], 3)}
     return found, frames
 
@@ -131,9 +132,10 @@ def test_filled_frame_is_independent_of_read_order(tmp_path: Path) -> None:
     settings = InputConfig(registration="homography", registration_edges="fill")
     found, in_order = adjusted(clip, everything(clip), settings)
     size = (clip.width, clip.height)
-    cache = FrameCache(clip, everything(clip), size=size, adjuster=Adjuster(found, clip, size), frames=4)
-    for index in (11, 3, 0, 7, 11, 2):
-        assert np.array_equal(cache.get(0, index), in_order[index])
+    adjuster = Adjuster(found, clip, size)
+    with closing(FrameCache(clip, everything(clip), size=size, adjuster=adjuster, frames=4)) as cache:
+        for index in (11, 3, 0, 7, 11, 2):
+            assert np.array_equal(cache.get(0, index), in_order[index])
 
 
 def test_flat_frame_moves_like_its_neighbour(tmp_path: Path) -> None:
