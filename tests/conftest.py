@@ -59,6 +59,12 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
+def without_packaged_vgg19(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine where the package with VGG19's filters is not installed."""
+    monkeypatch.setattr("vidnst.style.network.packaged.DISTRIBUTION", "absent-from-this-machine")
+
+
+@pytest.fixture
 def without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on devices without fast bfloat16, so that estimates and memory modes are the same on every machine."""
     monkeypatch.setattr("vidnst.style.network.precision.supports_bfloat16", lambda device: False)

@@ -157,7 +157,7 @@ def measure(
         source: what it was rendered from; None takes it from the run folder.
         style: style pictures for the losses; none takes those of the run.
         backbone: the network that evaluates losses; None takes the run's.
-        weights: its weights, a file or `random`; None takes the run's.
+        weights: its weights, a file, `torchvision` or `random`; None takes the run's.
         start: first frame of the range that the output shows: a number, seconds or a timecode.
         end: end of the range, exclusive.
         fps: frames per second of a source of pictures.

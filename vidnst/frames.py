@@ -166,6 +166,11 @@ class Shot:
         if not 0 <= self.start < self.end:
             raise ValueError(f"a shot needs 0 <= start < end, got {self.start}..{self.end}")
 
+    @property
+    def indices(self) -> range:
+        """The frames' numbers."""
+        return range(self.start, self.end)
+
     def __len__(self) -> int:
         return self.end - self.start
 

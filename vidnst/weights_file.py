@@ -76,12 +76,33 @@ def find_weights_file(
     Raises:
         WeightsError: the named file does not exist, or there is none in any place; names the places tried.
     """
+    named = find_named_file(source, spec)
+    return named or find_torch_file(source, download=download, on_progress=on_progress)
+
+
+def find_named_file(source: WeightsSource, spec: str | None) -> Path | None:
+    """Find the file that `spec` names, or else the environment variable; None if neither names one.
+
+    Raises:
+        WeightsError: the named file does not exist.
+    """
     for value, origin in ((spec, source.option), (os.environ.get(source.environment), source.environment)):
         if value:
             path = Path(value).expanduser()
             if not path.is_file():
                 raise WeightsError(f"{origin} names {path}, where there is no file", source.remedy)
             return path
+    return None
+
+
+def find_torch_file(
+    source: WeightsSource, *, download: bool = True, on_progress: DownloadProgress | None = None
+) -> Path:
+    """Find one of torchvision's files in torch's cache, or download the first into it.
+
+    Raises:
+        WeightsError: there is none; names the places tried.
+    """
     paths = [cache_path(url) for url in source.urls]
     for path in paths:
         if path.is_file():

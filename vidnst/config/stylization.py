@@ -22,7 +22,8 @@ class ModelConfig(Section):
     backbone: Literal["vgg19", "slim"] = "vgg19"
     """vgg19: the network of the papers; slim: bundled, distilled from VGG19, with a quarter of its channels."""
     weights: str | None = None
-    """Weights file, or `random` for seeded, calibrated random filters; None searches the usual places."""
+    """Weights file, `torchvision` for torchvision's VGG19, or `random` for seeded, calibrated random filters; None
+    takes VIDNST_WEIGHTS, or else what is installed with vidnst."""
     pooling: Literal["max", "average"] = "max"
     """Downsampling between the blocks of VGG19."""
     padding: Literal["zeros", "replicate", "reflect"] = "zeros"

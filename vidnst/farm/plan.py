@@ -128,13 +128,13 @@ class Node:
 
 def independent(shot: Shot, *, number: int = 0) -> Iterator[Node]:
     """Plan each frame from its own content: all parallel, but not temporally stable. `number` is the shot's."""
-    for frame in range(shot.start, shot.end):
+    for frame in shot.indices:
         yield Node(StateId(frame), Role.COLD, number, (frame,), final=True)
 
 
 def chain(shot: Shot, *, number: int = 0) -> Iterator[Node]:
     """Plan each frame from the warped state of the one before; sequential. `number` is the shot's."""
-    for frame in range(shot.start, shot.end):
+    for frame in shot.indices:
         uses = int(frame < shot.end - 1)
         if frame == shot.start:
             yield Node(StateId(frame), Role.COLD, number, (frame,), uses=uses, final=True)

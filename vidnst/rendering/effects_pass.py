@@ -166,7 +166,7 @@ class _EffectsPass:
 
     def run(self, on_event: OnEvent, cancelled: Cancelled | None) -> None:
         """Apply the chain to the frames that earlier sessions have not finished."""
-        self._done = sum(self.folder.has(index) for shot in self.source.shots for index in range(shot.start, shot.end))
+        self._done = sum(self.folder.has(index) for shot in self.source.shots for index in shot.indices)
         if self._done == self._total:
             return
         on_event(Stage(self.stage, self._done, self._total))
@@ -204,7 +204,7 @@ class _EffectsPass:
     def _pieces(self) -> Iterator[Callable[[], object]]:
         """Yield work that can run in parallel: whole shots if their frames depend on each other, else single frames."""
         for number, shot in enumerate(self.source.shots):
-            missing = [index for index in range(shot.start, shot.end) if not self.folder.has(index)]
+            missing = [index for index in shot.indices if not self.folder.has(index)]
             if not missing:
                 continue
             chain = self._learned(number, shot)

@@ -49,7 +49,7 @@ class MeasureRequest:
     backbone: Literal["vgg19", "slim"] | None = None
     """The network that evaluates losses; None takes the run's."""
     weights: str | None = None
-    """Its weights: a file, or `random`."""
+    """Its weights: a file, `torchvision`, or `random`."""
     start: str | None = None
     """First frame of the range in the source that the output shows: a number, seconds or a timecode."""
     end: str | None = None

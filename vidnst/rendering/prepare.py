@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from vidnst.rendering.styles.style_spec import StylePicture, read_styles, timeli
 from vidnst.rendering.styles.timeline import TimedStyle
 from vidnst.runs import Look, Manifest, StyleRecord
 from vidnst.runs.request import Request
-from vidnst.style.network.backbones import last_layer, stride_px
+from vidnst.style.network.backbones import WEIGHTS_NAMES, last_layer, stride_px
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +104,10 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     for note in timeline_warnings(styles, timeline, clip, start, end):
         on_event(Warned(note))
     masks = find_masks(config, timeline, clip, start=start, end=end, size=size) if config.stylizes else ()
-    features = read_features(config, on_event=on_event) if config.stylizes else None
+    weights = find_weights(config, on_event=on_event) if config.stylizes else None
+    features = _load(weights, config) if weights is not None else None
     raft = read_raft(config, on_event=on_event) if config.stylizes else None
-    manifest = _manifest(request, clip, styles, mask_marks(masks), features, raft)
+    manifest = _manifest(request, clip, styles, mask_marks(masks), weights, features, raft)
     return CheckedRequest(request, clip, start, end, width, height, styles, features, raft, manifest, timeline, masks)
 
 
@@ -147,15 +148,24 @@ def _check_sizes(styles: Sequence[StylePicture], config: RenderConfig, size: tup
 
 
 def read_features(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, NDArray[np.float32]]:
-    """Read the backbone's filters up to the deepest layer that the losses use; download VGG19's if they are nowhere."""
-    from vidnst.style.network.weights import load_features, resolve_weights
+    """Find and read the backbone's filters up to the deepest layer that the losses use."""
+    return _load(find_weights(config, on_event=on_event), config)
+
+
+def find_weights(config: RenderConfig, *, on_event: OnEvent = ignore) -> Path | Literal["random"]:
+    """Find the backbone's filters; download VGG19's if they are nowhere."""
+    from vidnst.style.network.weights import resolve_weights
 
     def report(done: int, total: int | None) -> None:
         on_event(Stage("weights", done, total))
 
-    backbone = config.model.backbone
-    found = resolve_weights(config.model.weights, backbone=backbone, on_progress=report)
-    return load_features(found, last_layer(config), backbone=backbone)
+    return resolve_weights(config.model.weights, backbone=config.model.backbone, on_progress=report)
+
+
+def _load(weights: Path | Literal["random"], config: RenderConfig) -> dict[str, NDArray[np.float32]]:
+    from vidnst.style.network.weights import load_features
+
+    return load_features(weights, last_layer(config), backbone=config.model.backbone)
 
 
 def read_raft(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, NDArray[np.float32]] | None:
@@ -175,6 +185,7 @@ def _manifest(
     clip: ClipInfo,
     styles: Sequence[StylePicture],
     masks: dict[str, str],
+    weights: Path | Literal["random"] | None,
     features: Mapping[str, NDArray[np.float32]] | None,
     raft: Mapping[str, NDArray[np.float32]] | None,
 ) -> Manifest:
@@ -196,7 +207,8 @@ def _manifest(
         config=_portable_config(config),
         look=look,
         sources=tuple(_absolute(part) for part in sources),
-        weights=_absolute(spec) if spec not in (None, "random") else spec,
+        weights=_absolute(spec) if spec not in (None, *WEIGHTS_NAMES) else spec,
+        weights_title=_weights_title(weights),
         raft_weights=_absolute(raft_spec) if raft_spec is not None else None,
         output=_absolute(request.output),
     )
@@ -207,6 +219,14 @@ def _portable_config(config: RenderConfig) -> dict[str, Any]:
     values = config.model_dump(mode="json")
     values["regions"]["masks"] = absolute_masks(config)
     return values
+
+
+def _weights_title(weights: Path | Literal["random"] | None) -> str:
+    if weights is None:
+        return "none"
+    from vidnst.style.network.weights import weights_title
+
+    return weights_title(weights)
 
 
 def _weights_fingerprint(weights: Mapping[str, NDArray[np.float32]] | None) -> str:

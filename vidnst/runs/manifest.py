@@ -65,7 +65,9 @@ class Manifest(_Record):
     sources: tuple[str, ...]
     """The source as the user named it; several where they named several files."""
     weights: str | None = None
-    """Path of the network's weights."""
+    """The network's weights as the user named them: the absolute path of a file, `random`, `torchvision`, or None."""
+    weights_title: str = ""
+    """What they turned out to be: a package with its version, a file, `random`, or `none`."""
     raft_weights: str | None = None
     """Path of RAFT's weights."""
     output: str

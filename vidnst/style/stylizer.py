@@ -284,8 +284,7 @@ def stylize(
         content: `(3, H, W)` or `(1, 3, H, W)` float32 sRGB in RGB order, in [0, 1].
         style: a picture like `content` of any size, or several with their weights.
         config: all settings; None takes the defaults.
-        features: VGG19's filters; None loads those that `config.model.weights` names, and may download VGG19's
-            548 MB: see `resolve_weights`.
+        features: VGG19's filters; None loads those that `config.model.weights` names: see `resolve_weights`.
         device: device of all computations; None takes a GPU if there is one.
         on_step: called with the progress from time to time; may raise to cancel.
 

@@ -120,9 +120,11 @@ def _ray() -> Check:
 
 
 def _weights(spec: str | None) -> Check:
-    from vidnst.style.network.weights import resolve_weights
+    from vidnst.style.network.weights import resolve_weights, verify_weights, weights_title
 
-    return Check("weights", True, str(resolve_weights(spec, download=False)))
+    found = resolve_weights(spec, download=False)
+    report = verify_weights(found)
+    return Check("weights", True, f"{weights_title(found)}, {report.fingerprint[:12]}, down to {report.deepest_layer}")
 
 
 def _slim() -> Check:

@@ -41,7 +41,7 @@ Preset = Annotated[str | None, look("A bundled preset: see `vidnst presets`.")]
 SettingsFile = Annotated[Path | None, look("Settings from a YAML file.")]
 Assignments = Annotated[list[str] | None, look("Any setting: key.sub=value; repeatable.", "--set", metavar="KEY=VALUE")]
 Network = Annotated[Backbone | None, look("The network: vgg19, or slim, which is bundled.")]
-Weights = Annotated[str | None, look("The backbone's weights: a file, or `random`.")]
+Weights = Annotated[str | None, look("The backbone's weights: a file, `torchvision`, or `random`.")]
 
 Start = Annotated[str | None, clip("First frame: a number, seconds (1.5s) or a timecode.")]
 End = Annotated[str | None, clip("End of the range (exclusive), written like --start.")]

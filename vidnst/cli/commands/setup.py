@@ -9,24 +9,31 @@ import typer
 
 from vidnst.cli import progress
 from vidnst.cli.commands import options as opt
-from vidnst.cli.tables.results import write_checks, write_weights
+from vidnst.cli.tables.results import write_checks, write_weights, write_weights_list
 from vidnst.errors import ConfigError
 
 
 def weights(
-    path: Annotated[str | None, typer.Argument(help="A weights file to verify; default: the usual places.")] = None,
+    path: Annotated[
+        str | None, typer.Argument(help="A weights file to verify; default: list all that are here.")
+    ] = None,
     fetch: Annotated[
-        bool, typer.Option("--fetch", help="Download torchvision's VGG19 (548 MB; RAFT: 21 MB) if it is missing.")
+        bool, typer.Option("--fetch", help="Download torchvision's VGG19 (548 MB; with --raft: RAFT, 21 MB), too.")
     ] = False,
     raft: Annotated[bool, typer.Option("--raft", help="RAFT's weights, for motion.method=raft, not VGG19's.")] = False,
     backbone: Annotated[opt.Backbone, typer.Option(help="The network of the weights.")] = "vgg19",
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Locate, verify and describe the weights of the backbone or of RAFT; download VGG19's."""
+    """List, verify and describe the weights of the backbones or of RAFT."""
     from vidnst.motion.raft import resolve_raft_weights, verify_raft
-    from vidnst.style.network.weights import resolve_weights, verify_weights
+    from vidnst.style.network.weights import installed_weights, resolve_weights, verify_weights
 
+    if path is None and backbone == "vgg19" and not (raft or fetch):
+        write_weights_list(installed_weights(), as_json=as_json)
+        return
+    if fetch and path is None and not raft and backbone == "vgg19":
+        path = "torchvision"
     with progress.download_bar() as on_progress:
         if raft:
             raft_file = resolve_raft_weights(path, download=fetch, on_progress=on_progress)

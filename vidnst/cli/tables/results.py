@@ -88,3 +88,16 @@ def write_weights(report: "WeightsReport | RaftReport", *, as_json: bool, after_
         return
     notes: dict[str, str] = values.pop("notes", {})
     write_pairs([*values.items(), *notes.items()])
+
+
+def write_weights_list(found: "Iterable[tuple[str, WeightsReport]]", *, as_json: bool) -> None:
+    """Write what each weights file on this machine contains, and how to ask for it."""
+    rows = [{"use": use, **dataclasses.asdict(report)} for use, report in found]
+    if as_json:
+        write_json(rows)
+        return
+    for number, row in enumerate(rows):
+        notes: dict[str, str] = row.pop("notes")
+        licence = {name: text for name, text in notes.items() if name in ("package", "licence")}
+        sys.stdout.write("\n" if number else "")
+        write_pairs([*row.items(), *licence.items()])

@@ -113,7 +113,7 @@ def tracked_masks(masks: Sequence[Mask], config: RenderConfig) -> list[Mask]:
 
 def are_tracked(masks: Sequence[Mask], shot: Shot, folder: Path) -> bool:
     """Return True if the run folder has the masks of all frames of a shot."""
-    frames = range(shot.start, shot.end)
+    frames = shot.indices
     return all(RunLayout(folder).mask(mask.region, index).is_file() for mask in masks for index in frames)
 
 

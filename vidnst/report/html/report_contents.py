@@ -149,7 +149,7 @@ def _facts(record: RunRecord, manifest: Manifest, log: RunLog) -> tuple[tuple[st
         ("run folder", str(record.folder.absolute())),
         *((f"style {number}", str(style.path)) for number, style in enumerate(look.styles[:12], start=1)),
         ("network", look.backbone),
-        ("weights", manifest.weights or "the usual places"),
+        ("weights", manifest.weights_title or manifest.weights or "the usual places"),
         ("fingerprint of the weights", look.weights),
         ("RAFT's weights", "" if look.flow_weights == "none" else look.flow_weights),
         ("sessions", str(log.sessions)),

