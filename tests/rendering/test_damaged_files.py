@@ -38,7 +38,7 @@ def test_damaged_files_end_in_output_or_one_error() -> None:
 @linux
 @pytest.mark.slow
 def test_many_damaged_files_end_in_output_or_one_error() -> None:
-    _check(200, 1, 2, 3)
+    _check(60, 1, 2, 3)
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:

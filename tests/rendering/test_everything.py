@@ -16,7 +16,7 @@ from support.renders import png_files, run_folder, write_settings
 import vidnst
 from vidnst.config.loader import build_config
 
-FRAMES = 12
+FRAMES = 8
 KINDS = ("gram", "moments", "mmd_linear", "mmd_polynomial", "mmd_gaussian", "wasserstein", "sliced")
 
 
@@ -53,7 +53,7 @@ def everything(place: Path) -> dict[str, Any]:
             "edges_weight": 0.5,
             "edges_cells": {2: 1, 4: 1},
         },
-        "optimize": {"iterations": 10, "init": "blend", "match_init": True, "stop_at_loss": 0.01, "seed": 3},
+        "optimize": {"iterations": 6, "init": "blend", "match_init": True, "stop_at_loss": 0.01, "seed": 3},
         "schedule": {"spacing": 4, "passes": 3, "loop": True},
         "motion": {"follow_light": True, "static_lock": 2},
         "colour": {"keep": "luminance", "transfer": "optimal"},

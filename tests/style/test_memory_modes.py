@@ -207,7 +207,7 @@ def test_recomputed_maps_give_the_same_bytes(
 def test_bfloat16_maps_give_nearly_the_same_picture(slim: Features, painting: Picture, content: Tensor) -> None:
     made = Stylizer(slim, [(painting, 1.0)], config())
     full, half = (
-        made.stylize(content, iterations=30, memory_mode=memory_mode).image
+        made.stylize(content, iterations=12, memory_mode=memory_mode).image
         for memory_mode in (MemoryMode(), MemoryMode(bfloat16=True))
     )
     assert half.dtype == torch.float32
