@@ -151,7 +151,7 @@ def test_ready_nodes_run_in_the_order_of_time() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_frames_finish_steadily_and_workers_hardly_wait(workers: int) -> None:
-    """Keys take as long as on a GPU beside the other nodes, and there is a flow worker for each stylizing one."""
+    """Keys take as long as on a GPU, compared with other nodes, and each stylizing worker has a flow worker."""
 
     def cost(node: Node) -> float:
         return {Role.FLOW: 0.03, Role.COLD: 0.2, Role.KEY: 0.25, Role.BETWEEN: 0.02}.get(node.role, 0.03)

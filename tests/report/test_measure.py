@@ -287,7 +287,7 @@ def test_an_output_beside_its_run_folder_needs_nothing_else(rendered: tuple[Path
     found = measure_output(MeasureRequest(output))
     event = next(event for event in events if isinstance(event, Measured))
     assert found.error().output == pytest.approx(event.error, rel=1e-6)
-    # Evaluated anew on 8-bit frames, and recorded by the optimiser: the same losses.
+    # Evaluated again on 8-bit frames, and recorded by the optimiser: the same losses.
     for name in ("content", "style"):
         assert found.losses[name] == pytest.approx(event.losses[name], rel=0.02)
 

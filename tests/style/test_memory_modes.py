@@ -370,7 +370,7 @@ def test_auto_precision_follows_the_device(
 @pytest.mark.parametrize("backbone", ["slim", "vgg19"])
 def test_footprint_never_grows_along_the_fallback_modes(backbone: str) -> None:
     wanted = config(model={"backbone": backbone}, optimize={"optimizer": "lbfgs"})
-    reckoned = [estimate_footprint(wanted, rung).bytes_at(3840, 2160) for rung in fallback_modes(wanted, smaller=True)]
-    assert reckoned == sorted(reckoned, reverse=True)
-    assert len(reckoned) > 6
-    assert reckoned[-1] < reckoned[0] / 8
+    estimates = [estimate_footprint(wanted, rung).bytes_at(3840, 2160) for rung in fallback_modes(wanted, smaller=True)]
+    assert estimates == sorted(estimates, reverse=True)
+    assert len(estimates) > 6
+    assert estimates[-1] < estimates[0] / 8

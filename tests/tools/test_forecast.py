@@ -190,11 +190,11 @@ def test_footprint_equals_tensors_saved_for_backward(pooling: str, padding: str)
 def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each rung of the ladder takes a hundred bytes a pixel less than the one before, from a thousand."""
 
-    def reckoned(config: RenderConfig, memory_mode: MemoryMode = NO_SAVINGS) -> Footprint:
+    def estimate(config: RenderConfig, memory_mode: MemoryMode = NO_SAVINGS) -> Footprint:
         return Footprint(1000.0 - 100 * fallback_modes(config, smaller=True).index(memory_mode), 1 << 20)
 
-    monkeypatch.setattr(memory_and_disk, "estimate_footprint", reckoned)
-    monkeypatch.setattr("vidnst.farm.memory_fallback.estimate_footprint", reckoned)
+    monkeypatch.setattr(memory_and_disk, "estimate_footprint", estimate)
+    monkeypatch.setattr("vidnst.farm.memory_fallback.estimate_footprint", estimate)
 
 
 @pytest.mark.usefixtures("_steps")

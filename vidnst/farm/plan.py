@@ -19,7 +19,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TypeAlias
 
-from vidnst.config import Role, ScheduleConfig
+from vidnst.config import RenderConfig, Role, ScheduleConfig
 from vidnst.frames import Shot
 
 _LAG_FRAMES = 2
@@ -300,8 +300,7 @@ def plan_shot(schedule: ScheduleConfig, shot: Shot, *, number: int = 0) -> Itera
     """Plan one shot by its schedule: each node after all it needs. `number` is the shot's."""
     match schedule.kind:
         case "keys":
-            looped = schedule.loop
-            return keys(shot, number=number, spacing=schedule.spacing, passes=schedule.passes, loop=looped)
+            return keys(shot, number=number, **schedule.model_dump(include={"spacing", "passes", "loop"}))
         case "chain":
             return chain(shot, number=number)
         case "independent":
@@ -317,6 +316,11 @@ def by_shot(schedule: ScheduleConfig, shots: Sequence[Shot]) -> Iterator[Iterato
 def closed(schedule: ScheduleConfig, shots: Sequence[Shot]) -> ScheduleConfig:
     """Return the schedule without `loop` if there are several shots: such a clip begins with a cut."""
     return schedule.model_copy(update={"loop": schedule.loop and len(shots) == 1})
+
+
+def evaluations(config: RenderConfig, node: Node) -> int:
+    """Return the most evaluations of the loss that a node takes; flows take little and count as nothing."""
+    return config.evaluations(node.role, node.id.pass_index) if isinstance(node.id, StateId) else 0
 
 
 def finished_states(

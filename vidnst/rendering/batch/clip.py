@@ -5,9 +5,9 @@ from itertools import accumulate
 from typing import Any
 
 from vidnst.farm.interfaces import Component
-from vidnst.farm.plan import Node, NodeId, StateId
+from vidnst.farm.plan import Node, NodeId, StateId, evaluations
 from vidnst.rendering.batch.job_states import JobState
-from vidnst.rendering.batch.tail_balancing import cost, extent
+from vidnst.rendering.batch.tail_balancing import extent
 from vidnst.rendering.clip_render import ClipRender
 from vidnst.rendering.node_jobs import RenderHost
 from vidnst.rendering.prepared_render import PreparedRender
@@ -29,7 +29,7 @@ class BatchHost(RenderHost):
 
     def store(self, node: Node, result: Any, *, worker: str, attempt: int) -> Any:
         """Have a result stored, and return the value that dependants get."""
-        self.work_done += cost(self._config, node)
+        self.work_done += evaluations(self._config, node)
         return super().store(node, result, worker=worker, attempt=attempt)
 
     def is_durable(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
@@ -39,7 +39,7 @@ class BatchHost(RenderHost):
     def give_up(self, node: Node, error: str, because: NodeId | None) -> None:
         """Record that a node failed for good, or reads one that did."""
         self._settle(node.id)
-        self.work_done += cost(self._config, node)
+        self.work_done += evaluations(self._config, node)
         super().give_up(node, error, because)
 
     def _settle(self, node: NodeId) -> bool:

@@ -172,7 +172,7 @@ def _sources(text: str, base: Path, place: str, number: int) -> list[str]:
         return [whole]
     found = sorted(glob.glob(text, root_dir=base, recursive=True))
     if not found:
-        raise ConfigError(f"{place}: sources[{number}] = {text!r} fits no file in {base}", "mend the pattern")
+        raise ConfigError(f"{place}: sources[{number}] = {text!r} fits no file in {base}", "correct the pattern")
     return [os.path.abspath(base / name) for name in found]
 
 
@@ -205,7 +205,7 @@ def _inside(folder: Path, name: str) -> Path:
     home = Path(os.path.realpath(folder))
     real = Path(os.path.realpath(path))
     if Path(os.path.abspath(folder)) not in path.parents or (home not in real.parents):
-        raise ConfigError(f"the output {name!r} lies outside of the output folder {folder}", "mend the template")
+        raise ConfigError(f"the output {name!r} lies outside of the output folder {folder}", "correct the template")
     return path
 
 
@@ -244,5 +244,5 @@ def _explain(path: Path, error: ValidationError) -> ConfigError:
         return ConfigError(f"{path}: {place} is missing", "add it")
     message = first["msg"].removeprefix("Value error, ")
     return ConfigError(
-        f"{path}: {place} = {str(first['input'])[:100]!r}: {message[:1].lower()}{message[1:]}", "mend it"
+        f"{path}: {place} = {str(first['input'])[:100]!r}: {message[:1].lower()}{message[1:]}", "correct it"
     )

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from vidnst.config import RenderConfig
-from vidnst.farm.plan import Node, NodeId, StateId
+from vidnst.farm.plan import Node, NodeId, StateId, evaluations
 
 _MARGIN = 1.25
 """Factor by which chains begin early: workers are seldom free at the very moment."""
@@ -25,18 +25,13 @@ class Extent:
     """Work in the longest chain of nodes that wait for each other."""
 
 
-def cost(config: RenderConfig, node: Node) -> int:
-    """Return the most evaluations that a node takes; flows take little and count as nothing."""
-    return config.evaluations(node.role, node.id.pass_index) if isinstance(node.id, StateId) else 0
-
-
 def extent(nodes: Iterable[Node], config: RenderConfig, done: Collection[NodeId]) -> Extent:
     """Return the work left in a shot's plan, of which the nodes in `done` are finished."""
     ends: dict[NodeId, float] = {}
     work = 0.0
     for node in nodes:
         if isinstance(node.id, StateId):
-            own = 0 if node.id in done else cost(config, node)
+            own = 0 if node.id in done else evaluations(config, node)
             ends[node.id] = own + max((ends.get(need, 0.0) for need in node.needs), default=0.0)
             work += own
     return Extent(work, max(ends.values(), default=0.0))

@@ -7,10 +7,9 @@ from typing import Any
 
 from vidnst.errors import VidnstError
 from vidnst.events import OnEvent, ignore
-from vidnst.farm.plan import Node, by_shot
+from vidnst.farm.plan import Node, by_shot, evaluations
 from vidnst.frames import Shot
 from vidnst.rendering.batch.job_file import ClipSpec, read_jobs
-from vidnst.rendering.batch.tail_balancing import cost
 from vidnst.rendering.prepare import CheckedRequest, check_request, study_frames
 from vidnst.rendering.run_setup import find_shots_of
 from vidnst.rendering.styles.timeline import check_shots
@@ -38,7 +37,7 @@ class RenderPlan:
     @property
     def evaluations(self) -> int:
         """Most evaluations of the loss; frames that settle take fewer."""
-        return sum(cost(self.checked.config, node) for node in self.nodes)
+        return sum(evaluations(self.checked.config, node) for node in self.nodes)
 
     @property
     def concurrency(self) -> int:

@@ -8,14 +8,13 @@ from statistics import fmean
 
 from vidnst.config import Role
 from vidnst.farm.jobs import FlowJob, StylizeJob
-from vidnst.farm.plan import FlowId, Node, NodeId, StateId
+from vidnst.farm.plan import FlowId, Node, NodeId, StateId, evaluations
 from vidnst.farm.provisioning import WorkerCounts
 from vidnst.farm.workers import FlowWorker, FlowWorkerFactory, StyleWorkerFactory
 from vidnst.frames import Pixels, Shot, to_16_bits, to_bits
 from vidnst.media.images import encode_png
 from vidnst.motion.blend import WarmSource, blend
 from vidnst.parallel import local_cores
-from vidnst.rendering.batch.tail_balancing import cost
 from vidnst.rendering.prepare import CheckedRequest
 from vidnst.rendering.source_frames import source_frames
 from vidnst.style.pyramid import relight_pass, scale_sizes, split_evaluations
@@ -146,7 +145,7 @@ def estimate_seconds(
         elif not node.sources:
             durations[node.id] = cold
         else:
-            warm = timings.fixed + (cost(config, node) - 1) * timings.evaluation
+            warm = timings.fixed + (evaluations(config, node) - 1) * timings.evaluation
             durations[node.id] = warm + relighting * (len(node.sources) == 1)
         ends[node.id] = durations[node.id] + max((ends.get(need, 0.0) for need in node.needs), default=0.0)
     style = sum(seconds for key, seconds in durations.items() if isinstance(key, StateId))
