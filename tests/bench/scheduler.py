@@ -22,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from vidnst.config import ScheduleConfig
 from vidnst.farm.interfaces import Component
 from vidnst.farm.jobs import Outcome
-from vidnst.farm.plan import Lane, Node, NodeId, by_shot
+from vidnst.farm.plan import Lane, Node, NodeId
 from vidnst.farm.scheduler import run_plan
+from vidnst.farm.schedules import by_shot
 from vidnst.frames import Shot
 
 SHOT = 240

@@ -9,7 +9,8 @@ import pytest
 
 from vidnst.config import OutputConfig, RenderConfig
 from vidnst.config.loader import load_config, preset_folder, preset_names, preset_summary, read_yaml
-from vidnst.farm.plan import StateId, plan_shot
+from vidnst.farm.plan import StateId
+from vidnst.farm.schedules import plan_shot
 from vidnst.frames import Shot
 from vidnst.media.output.formats import choose_format
 from vidnst.style.distill.distillation import DistillSettings

@@ -28,10 +28,11 @@ from support.fake_workers import (
 from vidnst.errors import FarmError, NumericalError, WeightsError
 from vidnst.farm.interfaces import Component, NodeEventKind
 from vidnst.farm.jobs import Outcome, WorkerGroup
-from vidnst.farm.plan import Lane, by_shot
+from vidnst.farm.plan import Lane
 from vidnst.farm.ray.actor_pool import RayPool, default_workers
 from vidnst.farm.ray.connection import RaySession
 from vidnst.farm.scheduler import run_plan
+from vidnst.farm.schedules import by_shot
 from vidnst.frames import Shot
 
 pytestmark = pytest.mark.ray

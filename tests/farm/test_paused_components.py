@@ -5,8 +5,9 @@ from support.fake_workers import CHAIN, DigestHost, VirtualPool
 
 from vidnst.config import ScheduleConfig
 from vidnst.farm.interfaces import Component, NodeEvent, NodeEventKind
-from vidnst.farm.plan import Lane, by_shot
+from vidnst.farm.plan import Lane
 from vidnst.farm.scheduler import run_plan
+from vidnst.farm.schedules import by_shot
 from vidnst.frames import Shot
 
 KEYS = ScheduleConfig(kind="keys")

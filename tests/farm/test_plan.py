@@ -10,18 +10,8 @@ from hypothesis import strategies as st
 from support.fake_workers import plan_of_shots
 
 from vidnst.config import Role, ScheduleConfig
-from vidnst.farm.plan import (
-    FlowId,
-    Lane,
-    Node,
-    NodeId,
-    StateId,
-    by_shot,
-    chain,
-    finished_states,
-    key_frames,
-    keys,
-)
+from vidnst.farm.plan import FlowId, Lane, Node, NodeId, StateId, finished_states
+from vidnst.farm.schedules import by_shot, chain, key_frames, keys
 from vidnst.frames import Shot
 
 lengths = st.lists(st.integers(1, 12), min_size=1, max_size=6)

@@ -8,8 +8,9 @@ from support.fake_workers import CHAIN, DigestHost, Recorder, VirtualPool
 from vidnst.config import Role, ScheduleConfig
 from vidnst.farm import worker_roster
 from vidnst.farm.interfaces import Component, NodeEventKind
-from vidnst.farm.plan import Lane, Node, StateId, by_shot, independent
+from vidnst.farm.plan import Lane, Node, StateId
 from vidnst.farm.scheduler import run_plan
+from vidnst.farm.schedules import by_shot, independent
 from vidnst.frames import Shot
 
 SHOTS = [Shot(0, 20), Shot(20, 60), Shot(60, 75), Shot(75, 120)]

@@ -14,19 +14,9 @@ from support.fake_workers import CHAIN, DigestHost, Recorder, Task, VirtualPool,
 from vidnst.config import RenderConfig, Role
 from vidnst.errors import BadFrameError, CancelledError, DiskFullError, FarmError, NumericalError, WeightsError
 from vidnst.farm.interfaces import Component, NodeEvent, NodeEventKind
-from vidnst.farm.plan import (
-    FlowId,
-    Lane,
-    Node,
-    NodeId,
-    StateId,
-    by_shot,
-    chain,
-    finished_states,
-    independent,
-    keys,
-)
+from vidnst.farm.plan import FlowId, Lane, Node, NodeId, StateId, finished_states
 from vidnst.farm.scheduler import run_plan
+from vidnst.farm.schedules import by_shot, chain, independent, keys
 from vidnst.frames import Shot
 
 Moods: TypeAlias = dict[tuple[NodeId, int], str]

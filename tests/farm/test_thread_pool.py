@@ -11,8 +11,9 @@ from vidnst.config import Role
 from vidnst.errors import CancelledError, WeightsError
 from vidnst.farm.interfaces import Component, NodeEventKind
 from vidnst.farm.jobs import Outcome, WorkerGroup
-from vidnst.farm.plan import Lane, Node, NodeId, StateId, by_shot, independent
+from vidnst.farm.plan import Lane, Node, NodeId, StateId
 from vidnst.farm.scheduler import run_plan
+from vidnst.farm.schedules import by_shot, independent
 from vidnst.farm.thread_pool import InlinePool
 from vidnst.frames import Shot
 

@@ -27,7 +27,8 @@ import vidnst
 from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, DiskFullError, OutputError, RunError
 from vidnst.events import Event, RunStarted
-from vidnst.farm.plan import StateId, plan_shot
+from vidnst.farm.plan import StateId
+from vidnst.farm.schedules import plan_shot
 from vidnst.frames import Shot
 from vidnst.rendering.pipeline import run
 from vidnst.runs import RunStore

@@ -19,7 +19,8 @@ from vidnst.cli.tables.measurement import write_measurement
 from vidnst.config import RenderConfig
 from vidnst.errors import BadFrameError, CancelledError, OutputError, RangeError, RunError, SourceError, StyleError
 from vidnst.events import Event, Measured, RunFinished, Stage, Warned
-from vidnst.farm.plan import StateId, plan_shot
+from vidnst.farm.plan import StateId
+from vidnst.farm.schedules import plan_shot
 from vidnst.frames import ClipInfo, Shot
 from vidnst.media.input.probe import probe
 from vidnst.rendering.measure_output import MeasureRequest, measure_output

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from vidnst.errors import DiskFullError, OutputError
-from vidnst.farm.plan import Node, StateId, chain
+from vidnst.farm.plan import Node, StateId
+from vidnst.farm.schedules import chain
 from vidnst.frames import Shot
 from vidnst.runs import DoneRecord, Look, Manifest, NodeResult, RunStore, Writer
 from vidnst.runs.async_writer import WriteBudget, _start_threads

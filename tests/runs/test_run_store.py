@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from vidnst.errors import DiskFullError, OutputError, RunError
-from vidnst.farm.plan import Node, StateId, chain
+from vidnst.farm.plan import Node, StateId
+from vidnst.farm.schedules import chain
 from vidnst.frames import Shot
 from vidnst.runs import DoneRecord, Look, Manifest, RunPlan, RunStore, StyleRecord, holds_run
 

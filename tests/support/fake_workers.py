@@ -16,7 +16,8 @@ from vidnst.config import ScheduleConfig
 from vidnst.errors import BadFrameError, NumericalError, ScarceMemoryError, WeightsError
 from vidnst.farm.interfaces import NodeEvent
 from vidnst.farm.jobs import Outcome, WorkerDiedError
-from vidnst.farm.plan import Lane, Node, NodeId, by_shot
+from vidnst.farm.plan import Lane, Node, NodeId
+from vidnst.farm.schedules import by_shot
 from vidnst.frames import Shot
 
 

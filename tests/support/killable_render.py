@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from vidnst.config import ScheduleConfig
 from vidnst.farm.interfaces import Component
 from vidnst.farm.jobs import WorkerDiedError, WorkerGroup
-from vidnst.farm.plan import FlowId, Lane, Node, NodeId, StateId, by_shot
+from vidnst.farm.plan import FlowId, Lane, Node, NodeId, StateId
 from vidnst.farm.scheduler import run_plan
+from vidnst.farm.schedules import by_shot
 from vidnst.farm.thread_pool import InlinePool
 from vidnst.frames import Shot
 from vidnst.runs import DoneRecord, Look, Manifest, NodeResult, RunStore, Writer, holds_run

@@ -17,8 +17,8 @@ from vidnst.cli import app as commands
 from vidnst.config import RenderConfig, Role
 from vidnst.config.loader import build_config, with_settings
 from vidnst.errors import ConfigError
-from vidnst.farm.plan import by_shot
 from vidnst.farm.provisioning import WorkerCounts
+from vidnst.farm.schedules import by_shot
 from vidnst.frames import Shot
 from vidnst.rendering.pipeline import run
 from vidnst.rendering.prepare import check_request

@@ -8,7 +8,8 @@ from itertools import compress
 from vidnst.errors import VidnstError
 from vidnst.events import OnEvent, RunStarted, Warned
 from vidnst.farm.interfaces import Component, NodeEvent
-from vidnst.farm.plan import Node, StateId, by_shot
+from vidnst.farm.plan import Node, StateId
+from vidnst.farm.schedules import by_shot
 from vidnst.rendering.node_jobs import RenderHost
 from vidnst.rendering.node_reporter import Reporter
 from vidnst.rendering.prepared_render import PreparedRender

@@ -13,7 +13,7 @@ from vidnst.config.style import Style
 from vidnst.config.timecode import frame_range
 from vidnst.errors import OutputError, SourceError, VidnstError
 from vidnst.events import Cancelled, Measured, OnEvent, Stage, Warned, ignore
-from vidnst.farm.plan import closed, key_frames
+from vidnst.farm.schedules import closed, key_frames
 from vidnst.frames import ClipInfo, Pixels, Shot, shot_number
 from vidnst.media.input.probe import probe, probe_images
 from vidnst.media.input.shots import find_shots

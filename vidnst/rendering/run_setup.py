@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from vidnst.errors import RunError
 from vidnst.events import Cancelled, OnEvent, Stage, ignore
 from vidnst.farm.component_window import default_window
-from vidnst.farm.plan import by_shot
+from vidnst.farm.schedules import by_shot
 from vidnst.frames import Shot
 from vidnst.media.adjust.adjustments import Adjustments
 from vidnst.media.input.shots import find_shots

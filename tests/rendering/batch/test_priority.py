@@ -10,7 +10,7 @@ from support.worker_utilization import TimelessPool, driven_by
 
 from vidnst.events import Event, JobChanged
 from vidnst.farm.jobs import StylizeJob
-from vidnst.farm.plan import by_shot
+from vidnst.farm.schedules import by_shot
 from vidnst.frames import Shot
 from vidnst.rendering.batch.job_file import read_jobs
 from vidnst.rendering.batch.run import run_batch

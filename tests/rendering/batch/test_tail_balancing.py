@@ -1,7 +1,8 @@
 """The start of the last clips of a batch."""
 
 from vidnst.config import RenderConfig, Role
-from vidnst.farm.plan import StateId, chain, keys
+from vidnst.farm.plan import StateId
+from vidnst.farm.schedules import chain, keys
 from vidnst.frames import Shot
 from vidnst.rendering.batch.tail_balancing import extent, is_near
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from vidnst.errors import VidnstError
 from vidnst.events import OnEvent, ignore
-from vidnst.farm.plan import Node, by_shot, evaluations
+from vidnst.farm.plan import Node, evaluations
+from vidnst.farm.schedules import by_shot
 from vidnst.frames import Shot
 from vidnst.rendering.batch.job_file import ClipSpec, read_jobs
 from vidnst.rendering.prepare import CheckedRequest, check_request, study_frames

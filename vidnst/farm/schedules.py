@@ -1,0 +1,207 @@
+"""The schedules: generators of a shot's plan, in which every node comes after all it needs.
+
+With `keys`, only key frames wait for each other, and a pass reads nothing but the pass before it, so all frames of a
+pass are parallel and the result does not depend on who rendered what when. Key frames get the most work, since all
+frames around them build on them; the first pass paints, the later ones are short and bring neighbours into line. The
+gaps between key frames are evened out, so no last group is tiny and the last frame is a key frame.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+from vidnst.config import Role, ScheduleConfig
+from vidnst.farm.plan import FlowId, Node, NodeId, StartState, StateId
+from vidnst.frames import Shot
+
+
+def independent(shot: Shot, *, number: int = 0) -> Iterator[Node]:
+    """Plan each frame from its own content: all parallel, but not temporally stable. `number` is the shot's."""
+    for frame in shot.indices:
+        yield Node(StateId(frame), Role.COLD, number, (frame,), final=True)
+
+
+def chain(shot: Shot, *, number: int = 0) -> Iterator[Node]:
+    """Plan each frame from the warped state of the one before; sequential. `number` is the shot's."""
+    for frame in shot.indices:
+        uses = int(frame < shot.end - 1)
+        if frame == shot.start:
+            yield Node(StateId(frame), Role.COLD, number, (frame,), uses=uses, final=True)
+            continue
+        flow = FlowId(frame, frame - 1)
+        yield Node(flow, Role.FLOW, number, (frame, frame - 1), uses=1)
+        yield _warm(StateId(frame), Role.WARM, number, [StartState(StateId(frame - 1), flow)], uses=uses, final=True)
+
+
+def keys(shot: Shot, *, number: int = 0, spacing: int = 8, passes: int = 2, loop: bool = False) -> Iterator[Node]:
+    """Plan keys one after the other, the frames between two keys from both, then passes in which each frame reads its
+    own state and its neighbours' of the pass before. Only the keys are sequential.
+
+    Args:
+        shot: its frames.
+        number: the shot's.
+        spacing: largest distance between keys, in frames.
+        passes: number of passes over all frames.
+        loop: whether the first frame follows the last.
+    """
+    loop = loop and len(shot) > 1
+    passes = passes if len(shot) > 1 else 0
+    writer = _KeyPlan(shot, number, key_frames(shot, spacing=spacing, loop=loop), passes, loop)
+    horizon = None if loop else (passes + 4) * (2 * spacing + passes + 2)
+    return _with_uses(writer.nodes(), horizon)
+
+
+def key_frames(shot: Shot, *, spacing: int, loop: bool = False) -> tuple[int, ...]:
+    """Return the key frames of a shot: the first, the last, and others between them, at most `spacing` apart.
+
+    The gaps are as equal as whole frames allow, so that the last one is not tiny. In a loop the first frame follows the
+    last, which then need not be a key.
+    """
+    length = len(shot) if loop else len(shot) - 1
+    groups = -(-length // spacing)
+    count = groups if loop else groups + 1
+    return tuple(shot.start + (group * length) // max(1, groups) for group in range(count))
+
+
+class _KeyPlan:
+    """Generates the nodes of one shot of `keys`, each after all it needs and as early as that allows."""
+
+    def __init__(self, shot: Shot, number: int, keys: Sequence[int], passes: int, loop: bool) -> None:
+        self._shot = shot
+        self._number = number
+        self._keys = keys
+        self._passes = passes
+        self._loop = loop
+        # In a loop the first frames of a pass read the last ones of the pass before: they come at the end.
+        self._relaxed = [shot.start + (pass_index if loop else 0) for pass_index in range(passes + 1)]
+        """For each pass the next frame to generate."""
+
+    def nodes(self) -> Iterator[Node]:
+        """Generate all nodes, with `uses` not counted yet."""
+        first, end = self._keys[0], self._shot.end
+        yield Node(StateId(first), Role.COLD, self._number, (first,), final=not self._passes)
+        for left, right in pairwise(self._keys):
+            yield from self._flows(left, right)
+            if self._loop and right == self._keys[-1]:
+                yield from self._flows(right, end)
+            yield self._key(left, right)
+            yield from self._betweens(left, right)
+            yield from self._relax_to(right)
+        if self._loop:
+            if len(self._keys) == 1:
+                yield from self._flows(first, end)
+            yield from self._betweens(self._keys[-1], end)
+            yield from self._close()
+
+    def _flows(self, left: int, right: int) -> Iterator[Node]:
+        """The flows between neighbours, from the left key to every frame, and from every frame to the right key.
+
+        Flows between distant frames are refined from the composition of two shorter ones.
+        """
+        follower = self._frame(right)
+        for place in range(left + 1, right + 1):
+            step = FlowId(self._frame(place), place - 1)
+            yield self._flow(step)
+            if place > left + 1:
+                yield self._flow(FlowId(self._frame(place), left), step, FlowId(place - 1, left))
+        for place in range(right - 2, left, -1):
+            yield self._flow(FlowId(follower, place), FlowId(follower, place + 1), FlowId(place + 1, place))
+
+    def _flow(self, flow: FlowId, *through: FlowId) -> Node:
+        return Node(flow, Role.FLOW, self._number, (flow.frame, flow.reference), through)
+
+    def _key(self, left: int, right: int) -> Node:
+        sources = [StartState(StateId(left), FlowId(right, left))]
+        if self._loop and right == self._keys[-1]:  # the first key follows the last, which must suit it
+            sources.append(StartState(StateId(self._keys[0]), FlowId(self._keys[0], right)))
+        return _warm(StateId(right), Role.KEY, self._number, sources, final=not self._passes)
+
+    def _betweens(self, left: int, right: int) -> Iterator[Node]:
+        follower = self._frame(right)
+        for frame in range(left + 1, right):
+            far = (frame - left) / (right - left)
+            sources = [
+                StartState(StateId(left), FlowId(frame, left), 1 - far),
+                StartState(StateId(follower), FlowId(follower, frame), far),
+            ]
+            yield _warm(StateId(frame), Role.BETWEEN, self._number, sources, final=not self._passes)
+
+    def _relax_to(self, last: int) -> Iterator[Node]:
+        """The nodes of all passes that can be generated once all frames up to `last` have been."""
+        is_end = not self._loop and last == self._shot.end - 1
+        for pass_index in range(1, self._passes + 1):
+            stop = last + 1 if is_end else last + 1 - pass_index
+            for frame in range(self._relaxed[pass_index], stop):
+                yield self._relax(frame, pass_index)
+            self._relaxed[pass_index] = max(stop, self._relaxed[pass_index])
+
+    def _close(self) -> Iterator[Node]:
+        """The other nodes of a loop, pass by pass."""
+        start, end = self._shot.start, self._shot.end
+        for pass_index in range(1, self._passes + 1):
+            for frame in (*range(start, min(start + pass_index, end)), *range(self._relaxed[pass_index], end)):
+                yield self._relax(frame, pass_index)
+
+    def _relax(self, frame: int, pass_index: int) -> Node:
+        sources = [StartState(StateId(frame, pass_index - 1))]
+        if frame > self._shot.start or self._loop:
+            before = frame - 1 if frame > self._shot.start else self._shot.end - 1
+            sources.append(StartState(StateId(before, pass_index - 1), FlowId(frame, before)))
+        if frame < self._shot.end - 1 or self._loop:
+            after = self._frame(frame + 1)
+            sources.append(StartState(StateId(after, pass_index - 1), FlowId(after, frame)))
+        final = pass_index == self._passes
+        return _warm(StateId(frame, pass_index), Role.RELAX, self._number, sources, final=final)
+
+    def _frame(self, place: int) -> int:
+        """The frame at a position in time: in a loop the first comes after the last."""
+        return place if place < self._shot.end else self._shot.start
+
+
+def _warm(state: StateId, role: Role, shot: int, sources: Sequence[StartState], *, uses: int = 0, final: bool) -> Node:
+    needs: dict[NodeId, None] = {}
+    for source in sources:
+        needs[source.state] = None
+        if source.flow is not None:
+            needs[source.flow] = None
+    return Node(state, role, shot, (state.frame,), tuple(needs), tuple(sources), uses=uses, final=final)
+
+
+def _with_uses(nodes: Iterable[Node], horizon: int | None) -> Iterator[Node]:
+    """Count the uses of nodes. A node may be used by the `horizon` nodes after it; None for any later node."""
+    uses: Counter[NodeId] = Counter()
+    ahead: deque[Node] = deque()
+    for node in nodes:
+        uses.update(node.needs)
+        ahead.append(node)
+        if horizon is not None and len(ahead) > horizon:
+            yield _counted(ahead.popleft(), uses)
+    while ahead:
+        yield _counted(ahead.popleft(), uses)
+
+
+def _counted(node: Node, uses: Counter[NodeId]) -> Node:
+    count = uses.pop(node.id, 0)  # `replace` would take half of the time of a plan
+    return Node(node.id, node.role, node.shot, node.frames, node.needs, node.sources, count, node.final)
+
+
+def plan_shot(schedule: ScheduleConfig, shot: Shot, *, number: int = 0) -> Iterator[Node]:
+    """Plan one shot by its schedule: each node after all it needs. `number` is the shot's."""
+    match schedule.kind:
+        case "keys":
+            return keys(shot, number=number, **schedule.model_dump(include={"spacing", "passes", "loop"}))
+        case "chain":
+            return chain(shot, number=number)
+        case "independent":
+            return independent(shot, number=number)
+
+
+def by_shot(schedule: ScheduleConfig, shots: Sequence[Shot]) -> Iterator[Iterator[Node]]:
+    """Plan all shots, each a component that the scheduler runs independently of others."""
+    for number, shot in enumerate(shots):
+        yield plan_shot(closed(schedule, shots), shot, number=number)
+
+
+def closed(schedule: ScheduleConfig, shots: Sequence[Shot]) -> ScheduleConfig:
+    """Return the schedule without `loop` if there are several shots: such a clip begins with a cut."""
+    return schedule.model_copy(update={"loop": schedule.loop and len(shots) == 1})
