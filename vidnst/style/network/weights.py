@@ -51,8 +51,8 @@ _SOURCE = WeightsSource(
     "random needs no file",
 )
 _REMEDIES = {
-    "vgg19": "leave --weights out to take the VGG19 that is installed with vidnst, or give torchvision's "
-    "vgg19-dcbb9e9d.pth or a file made from it",
+    "vgg19": "leave --weights out to take the VGG19 that is installed with vidnst, give torchvision's "
+    "vgg19-dcbb9e9d.pth or a file made from it, or add --backbone slim if it belongs to slim",
     "slim": "leave --weights out to take the file that ships with vidnst, make one with vidnst distill, or add "
     "--backbone vgg19 if it belongs to VGG19",
 }
