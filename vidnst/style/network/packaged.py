@@ -7,6 +7,7 @@ file is used; the package is never imported.
 
 import hashlib
 import importlib.metadata
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def package_notes(path: Path) -> dict[str, str]:
         distribution = importlib.metadata.distribution(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
         return {}
-    if not path.is_file() or not path.samefile(str(distribution.locate_file(_FILE))):
+    if os.path.realpath(path) != os.path.realpath(str(distribution.locate_file(_FILE))):
         return {}
     return {"package": f"{DISTRIBUTION} {distribution.version}", "licence": LICENCE}
 
@@ -120,7 +121,7 @@ class PaletteFilters(Mapping[str, Tensor]):
         if tensor.dtype != dtype or tuple(tensor.shape) != shape or tensor.layout != torch.strided:
             found = f"{tensor.dtype} {tuple(tensor.shape)}"
             raise WeightsError(f"{self._path} is not usable: its {name} is {found}, not {dtype} {shape}", self._remedy)
-        return tensor
+        return tensor.detach()
 
 
 def _key(layer: ConvLayer, part: str) -> str:
