@@ -37,8 +37,6 @@ COMMON = (
     "farm.threads=1",
     "output.measure=false",
 )
-USUAL = ("losses.content_layers={relu3_4: 1}",)
-"""As in the preset draft: the deepest layer that slim has learned."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,6 @@ EXHIBITS = [
         "Content",
         "`losses.content_layers` `{relu4_2: 1}`, `{relu3_1: 1, relu3_4: 1}`",
         on("losses.content_layers={relu3_1: 1, relu3_4: 1}"),
-        on("losses.content_layers={relu4_2: 1}"),
     ),
     Exhibit("edges", "Content", "`losses.edges_weight` 0, 3", on("losses.edges_weight=3")),
     Exhibit("tv", "Content", "`losses.tv_weight` 2, 60", on("losses.tv_weight=60")),
@@ -257,9 +254,8 @@ def rendered_into(setup: GalleryRender, folder: Path) -> Path:
     output = folder / hashlib.sha256(repr(setup).encode()).hexdigest()[:16]
     if not output.exists():
         spans = (f"input.start={first}", f"input.end={last + 1}")
-        usual = () if setup.preset else USUAL
         settings = (re.sub("<(.*)>", lambda found: str(mask(found[1], folder)), text) for text in setup.settings)
-        config = load_config(preset=setup.preset, assignments=(*COMMON, *spans, *usual, *settings))
+        config = load_config(preset=setup.preset, assignments=(*COMMON, *spans, *settings))
         styles = [style_path(name, folder) for name in setup.styles]
         vidnst.render(SAMPLES / setup.source, style=styles, output=output, config=config)
     return output
@@ -341,7 +337,7 @@ SHEETS = {
 
 def draw_sheets(folder: Path, into: Path) -> None:
     """Draw what proof, evolve and compare make."""
-    config = load_config(assignments=(*COMMON, *USUAL, *STEADY))
+    config = load_config(assignments=(*COMMON, *STEADY))
     clip, style = SAMPLES / "timelapse.mp4", SAMPLES / "styles" / "swirls.jpg"
     axes = {"losses.style_weight": [3, 15, 75], "styles.scale": [0.6, 1, 1.6]}
     vidnst.proof(clip, style=style, output=folder / "proof.png", config=config, axes=axes, frames=[34], size=200)

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import json
 import os
 import re
 import urllib.request
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
+from safetensors.numpy import save
 from torch import Tensor
 
 from vidnst.atomic_write import part_path
@@ -237,6 +239,18 @@ def checked_tensor(path: Path, name: str, tensor: Tensor, shape: tuple[int, ...]
     if not np.isfinite(array).all():
         raise WeightsError(f"{path} is damaged: its {name} holds NaN or infinity", remedy)
     return array
+
+
+def encode_safetensors(arrays: Mapping[str, NDArray[np.floating]], metadata: Mapping[str, str]) -> bytes:
+    """Encode arrays as a safetensors file, reproducible to the byte."""
+    data = save(dict(arrays), metadata=dict(metadata))
+    # The library writes the metadata in random order, so the header is rewritten in sorted order.
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors must begin at a multiple of eight
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def weights_fingerprint(arrays: Mapping[str, NDArray[np.float32]]) -> str:

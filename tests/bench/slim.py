@@ -1,8 +1,8 @@
-"""Compare slim with VGG19: `python tests/bench/slim.py --weights VGG19 --content PICTURE --style PICTURE ...`.
+"""Compare slim with VGG19: `python tests/bench/slim.py --content PICTURE --style PICTURE ...`.
 
 Each style is transferred three times with equal evaluations: with VGG19, with slim, and with random filters of slim's
-size. All results are judged by VGG19's relative style loss, which is 0 for the style picture itself. The last line is
-the time of an evaluation at 256x144, VGG19's over slim's.
+size. All results are judged by VGG19's relative losses: the style loss is 0 for the style picture itself, the content
+loss is 0 for the content. The last line is the time of an evaluation at 256x144, VGG19's over slim's.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from vidnst.style.stylizer import Stylizer
 from vidnst.style.tensors import from_pixels
 
 SPEED_SIZE = (256, 144)
+TERMS = ("style", "content")
 
 
 def stylizer(model: dict[str, str], style: Pixels, optimize: dict[str, Any]) -> Stylizer:
@@ -43,13 +44,13 @@ def shrunk(pixels: Pixels, longest: int) -> Pixels:
 
 
 def compare(models: dict[str, dict[str, str]], content: Pixels, style: Pixels, iterations: int) -> list[Any]:
-    """Stylize with each network; returns VGG19's style losses, and the pictures."""
+    """Stylize with each network; returns VGG19's losses, and the pictures."""
     photo = from_pixels(content)
     judge = stylizer(models["VGG19"], style, {})
     losses, pictures = [], []
     for model in models.values():
         made = stylizer(model, style, {"iterations": iterations, "tolerance": 0}).stylize(photo).image
-        losses.append(judge.evaluate(photo, made)["style"])
+        losses.append(judge.evaluate(photo, made))
         pictures.append((made[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
     return [losses, pictures]
 
@@ -68,7 +69,7 @@ def seconds(model: dict[str, str], style: Pixels, iterations: int) -> float:
 def main() -> None:
     """Print the table, and draw the sheet if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--weights", required=True, help="VGG19's weights")
+    parser.add_argument("--weights", help="VGG19's weights; default: those installed with vidnst")
     parser.add_argument("--slim", help="slim's weights; default: the bundled ones")
     parser.add_argument("--content", type=Path, required=True)
     parser.add_argument("--style", type=Path, action="append", required=True)
@@ -80,22 +81,23 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     slim = {"backbone": "slim"} | ({"weights": options.slim} if options.slim else {})
     models = {
-        "VGG19": {"weights": options.weights},
+        "VGG19": {"weights": options.weights} if options.weights else {},
         "slim": slim,
         "random": {"backbone": "slim", "weights": "random"},
     }
     content = shrunk(read_image(options.content), options.longest)
     rows = []
     say = sys.stdout.write
-    say(
-        "| style | by VGG19 | by slim | by random filters | slim / VGG19 | slim / random |\n|---|---|---|---|---|---|\n"
-    )
+    heads = ("style", *(f"{term} loss by {name}" for term in TERMS for name in models))
+    ratios = tuple(f"{term}, slim / {name}" for term in TERMS for name in ("VGG19", "random"))
+    say(f"| {' | '.join(heads + ratios)} |\n|{'---|' * len(heads + ratios)}\n")
     for path in options.style:
         style = read_image(path)
         losses, pictures = compare(models, content, style, options.iterations)
+        numbers = [f"{found[term]:.4f}" for term in TERMS for found in losses]
         teacher, own, random = losses
-        numbers = " | ".join(f"{value:.4f}" for value in losses)
-        say(f"| {path.stem} | {numbers} | {own / teacher:.2f} | {own / random:.3f} |\n")
+        numbers += [f"{own[term] / other[term]:.3f}" for term in TERMS for other in (teacher, random)]
+        say(f"| {path.stem} | {' | '.join(numbers)} |\n")
         sys.stdout.flush()
         small = cv2.resize(style, content.shape[1::-1], interpolation=cv2.INTER_AREA)
         rows.append(np.hstack([content, np.asarray(small, np.uint8), *pictures]))

@@ -127,3 +127,23 @@ def test_unit_network_has_mean_1_and_equal_maps(pooling: Any, features: Features
         assert maps.mean().item() == pytest.approx(1, rel=1e-4)
         before = plain(small, names)[name]
         torch.testing.assert_close(maps * before.mean(), before, rtol=1e-3, atol=1e-4)
+
+
+def test_low_rank_and_heads_equal_their_products(features: Features, photo: Tensor) -> None:
+    first, second = VGG19_BACKBONE.up_to("relu1_2")
+    generator = np.random.default_rng(4)
+    reduced, expand = (generator.standard_normal(shape).astype(np.float32) for shape in ((5, 64, 3, 3), (64, 5, 1, 1)))
+    head, offset = generator.standard_normal((7, 64, 1, 1)).astype(np.float32), np.arange(7, dtype=np.float32)
+    parts = {key: features[key] for key in (first.weight_key, first.bias_key, second.bias_key)}
+    parts |= {second.weight_key: reduced, second.expand_key: expand}
+    parts |= dict(zip(second.head_keys, (head, offset), strict=True))
+    whole = parts | {second.weight_key: np.einsum("or,rixy->oixy", expand[..., 0, 0], reduced)}
+    plain = {key: whole[key] for key in (first.weight_key, first.bias_key, second.weight_key, second.bias_key)}
+    maps = VGG19(plain, last_layer="relu1_2")(photo, ["relu1_2"])["relu1_2"]
+    expected = torch.einsum("hc,ncyx->nhyx", torch.from_numpy(head[..., 0, 0]), maps)
+    expected = expected + torch.arange(7.0).view(1, -1, 1, 1)
+    found = VGG19(parts, last_layer="relu1_2")(photo, ["relu1_2"])["relu1_2"]
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-2)
+    unit = VGG19(parts, last_layer="relu1_2")
+    unit.scale_to_unit_means([photo])
+    assert float(unit(photo, ["relu1_2"])["relu1_2"].abs().mean()) == pytest.approx(1, rel=0.05)

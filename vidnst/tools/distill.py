@@ -31,8 +31,6 @@ _LONGEST_SIDE_PX = 1280
 _CHECKPOINT_STEPS = 200
 _MAX_CHECKPOINT_BYTES = 2**28
 _RESTART_REMEDY = "start over with --restart, or give another -o"
-_AVERAGED_CROPS = 64
-"""Crops over which the exported filters' mean activations are taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ def distill(
         _restore(distillation, checkpoint, notes)
     _train(distillation, checkpoint, notes, on_event, cancelled or (lambda: False))
     correlations = head_correlations(distillation.student, distillation.teacher, [image.pixels for image in held_out])
-    features = slim_features(distillation.student, crops.batch(0, _AVERAGED_CROPS), seed=settings.seed)
+    features = slim_features(distillation.student)
     card = {
         **notes,
         "teacher_file": Path(weights).name,

@@ -79,8 +79,8 @@ def distill(
     held_out: Annotated[
         list[str] | None, typer.Option(help="Names (patterns) of pictures for evaluation only; repeatable.")
     ] = None,
-    learn_to: Annotated[str, typer.Option(help="Deepest layer to train; deeper ones are random.")] = "relu3_4",
-    steps: Annotated[int, typer.Option(help="Training steps.", min=1)] = 8000,
+    learn_to: Annotated[str, typer.Option(help="Deepest layer to train; the file ends there.")] = "relu5_1",
+    steps: Annotated[int, typer.Option(help="Training steps.", min=1)] = 1500,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="Any setting of the training; repeatable.", metavar="KEY=VALUE")
     ] = None,

@@ -1,9 +1,9 @@
 """Distillation of slim from VGG19.
 
 This is Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", applied to feature maps.
-Every layer of the student must predict the teacher's layer through a projection head, a 1x1 convolution, on crops of
-pictures and on crops that are being stylized. The latter act as adversarial examples: style transfer moves pictures to
-where the student's Gram matrices match, and there the student must agree with its teacher, too.
+Every layer of the student must predict the teacher's layer, through a projection head where it has fewer channels, on
+crops of pictures and on crops that are being stylized (`canvas.py`). What counts in the end is that a render's losses
+mean the same to both, so the relational loss compares the distances that they see.
 """
 
 import math
@@ -17,17 +17,26 @@ from torch import Tensor
 
 from vidnst.config import STYLE_LAYERS
 from vidnst.errors import ConfigError, NumericalError, RunError
+from vidnst.style.distill.canvas import Canvas
 from vidnst.style.distill.crops import Crops
 from vidnst.style.distill.initialise import initialise_student
-from vidnst.style.distill.student import Student, gram_distance, grams, relational_loss, relative_error
+from vidnst.style.distill.student import (
+    Student,
+    content_distance,
+    gram_distance,
+    grams,
+    relational_loss,
+    relative_error,
+)
 from vidnst.style.network.vgg import VGG19
 
 _WARMUP_STEPS = 100
 _VARIANCE_BATCHES = 4
 """Batches over which the variances of the teacher's channels are computed."""
-_STYLIZE_RATE = 0.03
-"""Root mean square of a stylizing step, in units of the full range."""
-_INITIAL_BATCH, _CANVAS_BATCH, _VARIANCE_BATCH, _RENEWAL_BATCH = 2**32, 2**33, 2**34, 2**35
+_CALIBRATION_CROPS = 8
+_INITIAL_CROPS = 96
+_CONTENT_LAYER = "relu4_2"
+_INITIAL_BATCH, _VARIANCE_BATCH = 2**32, 2**34
 """Batch numbers beyond those of the training steps."""
 
 
@@ -35,32 +44,31 @@ _INITIAL_BATCH, _CANVAS_BATCH, _VARIANCE_BATCH, _RENEWAL_BATCH = 2**32, 2**33, 2
 class DistillSettings:
     """Settings of the training; the same on the same pictures give the same student on the same machine."""
 
-    learn_to: str = "relu3_4"
+    learn_to: str = "relu5_1"
     """The deepest layer that is trained."""
-    steps: int = 8000
-    fresh: int = 8
+    steps: int = 1500
+    fresh: int = 2
     """Crops of pictures in each training step."""
-    painted: int = 4
-    """Crops in each training step that are being stylized, each together with the crop that is its style."""
-    life_steps: int = 60
+    painted: int = 2
+    """Crops in each training step that are being stylized, each together with its style and its content."""
+    life_steps: int = 100
     """Steps for which a crop is stylized before it is replaced."""
-    crop_px: int = 64
+    crop_px: int = 96
     """Side of the crops."""
-    rate: float = 3e-3
+    rate: float = 5e-4
     """Peak learning rate of Adam, after a warm-up and before a cosine decay to zero."""
-    style_weight: float = 1.0
-    """Weight of the error of the style layers, doubled for that of the third block, the hardest to learn."""
-    other_weight: float = 0.5
-    """Weight of the error of all layers but the style layers and the last one."""
-    last_weight: float = 0.5
-    """Weight of the error of the last layer, the input of the random layers."""
-    quiet: float = 0.05
+    used_weight: float = 1.0
+    """Weight of the error of the maps of the default style and content layers."""
+    other_weight: float = 0.25
+    """Weight of the error of the maps of all other layers."""
+    quiet: float = 0.2
     """Variance of a channel over its layer's mean below which its error counts less. A larger value favours the strong
     channels, which dominate the Gram matrices; a smaller one favours the channels' correlations."""
-    gram_weight: float = 0.5
+    gram_weight: float = 1.0
     """Weight of the relative distance between predicted and true Gram matrices."""
-    judgement_weight: float = 0.1
-    """Weight of the relational loss: the disagreement of student and teacher about the distances of textures."""
+    judgement_weight: float = 0.05
+    """Weight of the relational loss: the disagreement of student and teacher about distances of textures and contents.
+    """
     seed: int = 0
 
 
@@ -102,16 +110,18 @@ class Distillation:
         self.settings = settings
         self.step = 0
         self.teacher = VGG19(teacher, last_layer=settings.learn_to)
+        first = crops.batch(_INITIAL_BATCH, _INITIAL_CROPS)
+        # So that one learning rate suits all layers.
+        self.teacher.scale_to_unit_means([crop[None] for crop in first[:_CALIBRATION_CROPS]])
         self.student = Student(settings.learn_to)
         self._names = [conv.name for conv in self.student.conv_layers]
-        # Textures are compared at the style layers, and at the last layer, on behalf of the deeper ones.
-        self._textures = [name for name in self._names if name in STYLE_LAYERS or name == settings.learn_to]
+        self._textures = [name for name in self._names if name in STYLE_LAYERS]
+        self._content = _CONTENT_LAYER if _CONTENT_LAYER in self._names else settings.learn_to
         self._crops = crops
         self._adam = torch.optim.Adam(self.student.parameters(), lr=settings.rate, betas=(0.9, 0.99))
-        initialise_student(self.student, self.teacher, teacher, crops.batch(_INITIAL_BATCH, 4 * settings.fresh))
+        initialise_student(self.student, self.teacher, first)
         self._variances = self._measure_variances()
-        self._canvas = crops.batch(_CANVAS_BATCH, 2 * settings.painted)
-        """The crops that are being stylized, followed by their styles."""
+        self._canvas = Canvas(crops, count=settings.painted, life_steps=settings.life_steps)
 
     def advance(self) -> TrainingStep:
         """Do one training step.
@@ -121,8 +131,8 @@ class Distillation:
         """
         for group in self._adam.param_groups:
             group["lr"] = self._rate()
-        self._renew_canvas()
-        x = torch.cat([self._canvas, self._crops.batch(self.step, self.settings.fresh)])
+        self._canvas.renew(self.step)
+        x = torch.cat([self._canvas.pictures, self._crops.batch(self.step, self.settings.fresh)])
         with torch.no_grad():
             true = self.teacher(x, self._names)
         own = self.student(x)
@@ -133,7 +143,10 @@ class Distillation:
             )
         self._adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        self._stylize_canvas({name: grams(own[name].detach()) for name in self._textures})
+        with torch.no_grad():
+            targets = {name: self.student.predicted_gram(name, own[name]) for name in self._textures}
+            content = self.student.prediction(self._content, own[self._content])
+        self._canvas.paint(self.student, self.step, targets, (self._content, content))
         self._adam.step()
         self.step += 1
         return TrainingStep(self.step, float(loss.detach()), {name: float(error) for name, error in errors.items()})
@@ -146,7 +159,7 @@ class Distillation:
     def _measure_variances(self) -> dict[str, Tensor]:
         columns: dict[str, list[Tensor]] = {name: [] for name in self._names}
         for batch in range(_VARIANCE_BATCHES):
-            x = self._crops.batch(_VARIANCE_BATCH + batch, 2 * self.settings.painted + self.settings.fresh)
+            x = self._crops.batch(_VARIANCE_BATCH + batch, 3 * self.settings.painted + self.settings.fresh)
             for name, maps in self.teacher(x, self._names).items():
                 columns[name].append(maps.transpose(0, 1).flatten(1))
         return {name: torch.cat(parts, 1).var(1) for name, parts in columns.items()}
@@ -160,16 +173,21 @@ class Distillation:
         parts = [self._weight(name) * error for name, error in errors.items()]
         pairs = self._pairs(next(iter(own.values())).shape[0])
         for name in self._textures:
-            true_gram, own_gram = grams(true[name]), grams(own[name])
-            predicted_gram = self.student.predicted_gram(name, own_gram, own[name].mean((2, 3)))
+            true_gram, predicted_gram = grams(true[name]), self.student.predicted_gram(name, own[name])
             parts.append(self.settings.gram_weight * gram_distance(predicted_gram, true_gram).mean())
-            parts.append(self.settings.judgement_weight * relational_loss(own_gram, true_gram, pairs))
+            distances = [gram_distance(all_[pairs[0]], all_[pairs[1]]) for all_ in (predicted_gram, true_gram)]
+            parts.append(self.settings.judgement_weight * relational_loss(*distances))
+        if painted := self.settings.painted:
+            distances = [
+                content_distance(all_[self._content][:painted], all_[self._content][2 * painted : 3 * painted])
+                for all_ in (predicted, true)
+            ]
+            parts.append(self.settings.judgement_weight * relational_loss(*distances))
         return torch.stack(parts).sum(), {name: error.detach() for name, error in errors.items()}
 
     def _weight(self, name: str) -> float:
-        if name in STYLE_LAYERS:
-            return self.settings.style_weight * (2 if name == "relu3_1" else 1)
-        return self.settings.last_weight if name == self.settings.learn_to else self.settings.other_weight
+        used = name in (*self._textures, self._content)
+        return self.settings.used_weight if used else self.settings.other_weight
 
     def _pairs(self, count: int) -> tuple[Tensor, Tensor]:
         """Indices of crops to compare: each stylized crop and its style, and each crop and the next."""
@@ -178,33 +196,9 @@ class Distillation:
         second = torch.cat([torch.arange(painted, 2 * painted), torch.arange(count).roll(-1)])
         return first, second
 
-    def _renew_canvas(self) -> None:
-        """Replace crops that were stylized long enough, one by one, so that all ages are present."""
-        settings = self.settings
-        for index in range(settings.painted):
-            age = self.step + index * settings.life_steps // settings.painted
-            if age % settings.life_steps == 0:
-                fresh = self._crops.batch(_RENEWAL_BATCH + self.step * settings.painted + index, 2)
-                self._canvas[index], self._canvas[settings.painted + index] = fresh[0], fresh[1]
-
-    def _stylize_canvas(self, own_grams: Mapping[str, Tensor]) -> None:
-        """Move each crop of the canvas a step toward its style, by the student's Gram matrices of the whole batch."""
-        painted = self.settings.painted
-        if not painted:
-            return
-        x = self._canvas[:painted].clone().requires_grad_()
-        maps = self.student(x)
-        distances = [
-            gram_distance(grams(maps[name]), own_grams[name][painted : 2 * painted]) for name in self._textures
-        ]
-        (gradient,) = torch.autograd.grad(torch.stack(distances).sum(), x)
-        size = gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        moved = x.detach() - _STYLIZE_RATE * (gradient / (size + 1e-12)).clamp(-3, 3)
-        self._canvas[:painted] = moved.clamp(0, 1)
-
     def state(self) -> dict[str, Tensor]:
         """The checkpoint: all that the next step depends on besides settings and pictures, as tensors by name."""
-        state = {"step": torch.tensor(self.step), "canvas": self._canvas}
+        state = {"step": torch.tensor(self.step), **self._canvas.state()}
         state |= {f"student.{name}": value for name, value in self.student.state_dict().items()}
         for index, moments in self._adam.state_dict()["state"].items():
             state |= {f"adam.{index}.{name}": value for name, value in moments.items()}
@@ -226,7 +220,7 @@ class Distillation:
                     moments.setdefault(int(index), {})[moment] = value
             groups = self._adam.state_dict()["param_groups"]
             self._adam.load_state_dict({"state": moments, "param_groups": groups})
-            self._canvas.copy_(state["canvas"])
+            self._canvas.restore(state)
             self.step = int(state["step"])
         except (KeyError, ValueError, RuntimeError) as error:
             raise RunError("the checkpoint belongs to another student", "start again with --restart") from error

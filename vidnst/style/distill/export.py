@@ -6,16 +6,13 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save
 from torch import Tensor
 
-from vidnst.style.distill.student import Student, bias_of
-from vidnst.style.network.backbones import SLIM_BACKBONE
-from vidnst.style.network.random_filters import random_features
+from vidnst.style.distill.student import Student
+from vidnst.weights_file import encode_safetensors
 
-_ACTIVE_SHARE = 0.85
-"""Share of positions at which a channel of the random layers is above zero. On top of learned filters they should pass
-on most of their input: with the share for random filters alone (0.6), strokes and content get lost."""
+_SMALLEST_SCALE = 1e-5
+"""Directions of a head that are weaker than this share of the strongest are rounding errors."""
 LICENCE = (
     "The teacher's filters are VGG19 by K. Simonyan and A. Zisserman, Visual Geometry Group, University of Oxford, "
     "CC BY 4.0; these are derived from them and come under the same licence"
@@ -23,50 +20,52 @@ LICENCE = (
 
 
 @torch.no_grad()
-def slim_features(student: Student, x: Tensor, *, seed: int) -> dict[str, NDArray[np.float32]]:
-    """All of slim's filters: the student's down to its last layer, and below that random ones calibrated on top of it.
+def slim_features(student: Student) -> dict[str, NDArray[np.float32]]:
+    """Slim's filters, down to the last layer that the student learned; float32, exact in half precision.
 
-    The learned layers are scaled to a mean activation of 1, like the random ones; the next layer is scaled back (ReLU
-    is homogeneous), so nothing else changes.
+    Heads are reduced: see `compact_head`.
+    """
+    features: dict[str, Tensor] = {}
+    for conv, module, head in student.layers():
+        features[conv.weight_key], features[conv.bias_key] = module.weight, module.bias
+        if module.expand is not None:
+            features[conv.expand_key] = module.expand.weight
+        if head is not None:
+            compact = compact_head(head.weight.flatten(1), head.bias)
+            features |= dict(zip(conv.head_keys, compact, strict=True))
+    return {name: values.half().float().contiguous().numpy() for name, values in features.items()}
+
+
+def compact_head(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Reduce a projection head to as few channels as keep all distances of its predictions.
+
+    A head predicts the teacher's map W f + b from the student's f. Content and Gram losses see only inner products of
+    such predictions, and those are the same for (W^T W)^1/2 f + r with one constant channel: r solves
+    (W^T W)^1/2 r = W^T b, and the constant's square is |b|^2 - |r|^2. So slim's losses are those of the predicted
+    VGG19, at the cost of a 1x1 convolution to K + 1 channels.
 
     Args:
-        student: a trained one.
-        x: `(N, 3, H, W)` float32 sRGB in [0, 1], pictures over which activations are averaged.
-        seed: of the random filters.
+        weight: `(C, K)`.
+        bias: `(C,)`.
 
     Returns:
-        Filters named like torchvision's, float32 with values that are exact in half precision.
+        Filters `(K + 1, K, 1, 1)`, symmetric but for the last row, which is zero, and biases `(K + 1,)`.
     """
-    means = {name: float(maps.mean()) for name, maps in student(x).items()}
-    learned: dict[str, NDArray[np.float32]] = {}
-    before = 1.0
-    for conv, module, _ in student.layers():
-        after = 1 / max(means[conv.name], 1e-6)
-        learned[conv.weight_key] = _half(module.weight * (after / before))
-        learned[conv.bias_key] = _half(bias_of(module) * after)
-        before = after
-    active = dict.fromkeys((conv.name for conv in SLIM_BACKBONE.layers), _ACTIVE_SHARE)
-    features = random_features(
-        SLIM_BACKBONE.layers[-1].name, seed, backbone=SLIM_BACKBONE, learned=learned, active=active
-    )
-    return {name: values.astype(np.float16).astype(np.float32) for name, values in features.items()}
-
-
-def _half(values: Tensor) -> NDArray[np.float32]:
-    return values.half().float().contiguous().numpy()
+    weight, bias = weight.double(), bias.double()
+    squared, axes = torch.linalg.eigh(weight.T @ weight)
+    scales = squared.clamp(min=0).sqrt()
+    kept = scales > _SMALLEST_SCALE * scales.max()
+    root = (axes * scales) @ axes.T
+    offset = axes @ torch.where(kept, (axes.T @ (weight.T @ bias)) / scales.clamp(min=1e-30), 0.0)
+    constant = (bias.square().sum() - offset.square().sum()).clamp(min=0).sqrt()
+    rows = torch.cat([root, torch.zeros_like(root[:1])])
+    return rows[..., None, None].float(), torch.cat([offset, constant[None]]).float()
 
 
 def to_safetensors(features: Mapping[str, NDArray[np.float32]], card: Mapping[str, str]) -> bytes:
     """Encode filters in half precision as a safetensors file with `card` as metadata, reproducible to the byte."""
     halves = {name: values.astype(np.float16) for name, values in features.items()}
-    data = save(halves, metadata={"network": "slim", **card, "licence": LICENCE})
-    # The library writes the metadata in random order, so the header is rewritten in sorted order.
-    end = 8 + int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:end])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)  # tensors must begin at a multiple of eight
-    return len(text).to_bytes(8, "little") + text + data[end:]
+    return encode_safetensors(halves, {"network": "slim", **card, "licence": LICENCE})
 
 
 def card_text(file: str, fingerprint: str, notes: Mapping[str, str]) -> str:
@@ -86,14 +85,15 @@ def card_text(file: str, fingerprint: str, notes: Mapping[str, str]) -> str:
 
 _CARD = """# {file}
 
-VGG19's order of layers with a quarter of its channels (16, 16, 32, 32, 64 four times, 128 five times),
-down to relu5_1: a sixteenth of the arithmetic, half precision. For style transfer with `--backbone slim`; it
-classifies nothing.
+VGG19's layers down to relu5_1 with a seventh of its arithmetic, in half precision: 24, 56 and 144 channels instead of
+64, 128 and 256 in the first three blocks, and from the third on convolutions of low rank (40, 80 and 160). Where a
+layer has fewer channels, it has a head, a 1x1 convolution, whose results have the inner products of the teacher's maps
+as the student predicts them. For style transfer with `--backbone slim`; it classifies nothing.
 
 - **Filters**: SHA-256 {fingerprint}
-- **Teacher**: {teacher_file}, whose filters down to {learn_to} have the SHA-256 {teacher}. Down to {learn_to} every
-  layer was trained to predict the teacher's through a 1x1 projection head (not included), on crops of pictures and on
-  crops that were being stylized. Deeper layers are random, calibrated on top of them.
+- **Teacher**: {teacher_file}, whose filters down to {learn_to} have the SHA-256 {teacher}. Every
+  layer down to {learn_to} was fitted to the teacher's by least squares, then trained to predict its maps, on crops of
+  pictures and on crops that were being stylized.
 - **Command**, on {threads} threads: `{command}`
 - **Settings**: `{settings}`
 - **Trained on** {learned_from}

@@ -1,20 +1,18 @@
-"""Initialisation of a student from its teacher's most informative channels, like the pruning of a network.
+"""Initialisation of a student from its teacher: its most informative channels, and convolutions of low rank.
 
-In each layer the channels are selected from which the others can best be predicted (greedy column subset selection).
-The student's filters are fitted, layer by layer, to these channels before their ReLU, as pruned networks are repaired
-(Luo et al. 2017, "ThiNet"), and so are the projection heads. All fits are linear least squares.
+Where a layer of the student has fewer channels, those are selected from which all others can best be predicted (greedy
+column subset selection). The student's filters are fitted, layer by layer, to these channels before their ReLU, from
+the student's own maps below, as pruned networks are repaired (Luo et al. 2017, "ThiNet"). A convolution of low rank is
+the fit's projection on the principal directions of its responses (Zhang, Zou, He & Sun 2016, "Accelerating Very Deep
+Convolutional Networks for Classification and Detection"; deviation: the ReLU is left out of the fit). All fits are
+linear least squares.
 """
 
-from collections.abc import Mapping
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from vidnst.style.distill.student import Student, bias_of
-from vidnst.style.network.backbones import VGG19_BACKBONE
+from vidnst.style.distill.student import Student, StudentConv
 from vidnst.style.network.vgg import VGG19
 
 _RIDGE = 1e-3
@@ -24,38 +22,64 @@ _POSITIONS = 40_000
 
 
 @torch.no_grad()
-def initialise_student(
-    student: Student, teacher: VGG19, features: Mapping[str, NDArray[np.float32]], x: Tensor
-) -> None:
+def initialise_student(student: Student, teacher: VGG19, x: Tensor) -> None:
     """Fit a student's initial filters and heads.
 
     Args:
         student: changed in place.
-        teacher: the network of `features`.
-        features: the teacher's filters.
+        teacher: at least as deep.
         x: `(N, 3, H, W)` float32 sRGB in [0, 1], pictures to fit on.
     """
     names = [conv.name for conv in student.conv_layers]
     true = teacher(x, names)
     teacher_input = own = (x - teacher.mean) / teacher.deviation
     block = 0
-    for (conv, module, head), full in zip(student.layers(), VGG19_BACKBONE.up_to(names[-1]), strict=True):
+    for (conv, module, head), (_, full) in zip(student.layers(), teacher.layers(), strict=False):
         if conv.block != block:
             teacher_input, own = functional.max_pool2d(teacher_input, 2), functional.max_pool2d(own, 2)
             block = conv.block
-        chosen = select_channels(true[conv.name], conv.outputs)
-        keys = (full.weight_key, full.bias_key)
-        weight, bias = (torch.from_numpy(np.array(features[key], np.float32)) for key in keys)
-        wanted = functional.conv2d(teacher_input, weight[chosen], bias[chosen], padding=1)
-        matrix, offset = _least_squares(
-            functional.unfold(own, 3, padding=1).transpose(0, 1).flatten(1), _channels(wanted)
-        )
-        module.weight.copy_(matrix.view(module.weight.shape))
-        bias_of(module).copy_(offset)
+        wanted = functional.conv2d(teacher_input, full.weight, full.bias, padding=1)
+        if conv.outputs < wanted.shape[1]:
+            wanted = wanted[:, select_channels(true[conv.name], conv.outputs)]
+        if own.shape[1] < full.weight.shape[1] or own.shape[1] == 3:
+            fit_convolution(module, functional.unfold(own, 3, padding=1), wanted)
+        else:  # combining the teacher's own filters is enough, and all inputs would be too many for a fit
+            fit_convolution(
+                module, functional.conv2d(own, full.weight, padding=1).flatten(2), wanted, filters=full.weight
+            )
         own, teacher_input = functional.relu(module(own)), true[conv.name]
-        matrix, offset = _least_squares(_channels(own), _channels(teacher_input))
-        head.weight.copy_(matrix[..., None, None])
-        bias_of(head).copy_(offset)
+        if head is not None:
+            matrix, offset = _least_squares(_channels(own), _channels(teacher_input))
+            head.weight.copy_(matrix[..., None, None])
+            head.bias.copy_(offset)
+
+
+def fit_convolution(module: StudentConv, inputs: Tensor, wanted: Tensor, *, filters: Tensor | None = None) -> None:
+    """Fit a convolution to the responses `(N, M, h, w)` that are wanted.
+
+    Args:
+        inputs: `(N, K, h w)`: the patches that it sees, or the responses of `filters` to them.
+        filters: `(K, C, 3, 3)`.
+    """
+    flat, targets = inputs.transpose(0, 1).flatten(1), _channels(wanted)
+    matrix, offset = _least_squares(flat, targets)
+    if module.expand is not None:
+        stride = max(1, flat.shape[1] // _POSITIONS)
+        axes = _principal_axes(matrix @ flat[:, ::stride], module.weight.shape[0])
+        module.expand.weight.copy_(axes[..., None, None])
+        offset = offset + (matrix - axes @ (axes.T @ matrix)) @ flat[:, ::stride].mean(1)
+        matrix = axes.T @ matrix
+    if filters is not None:
+        matrix = matrix @ filters.flatten(1)
+    module.weight.copy_(matrix.reshape(module.weight.shape))
+    module.bias.copy_(offset)
+
+
+def _principal_axes(responses: Tensor, count: int) -> Tensor:
+    """The `(M, count)` orthonormal directions in which responses `(M, P)` vary most."""
+    _, axes = torch.linalg.eigh(torch.cov(responses.double()))
+    chosen: Tensor = axes[:, -count:].float()
+    return chosen
 
 
 def select_channels(maps: Tensor, count: int) -> list[int]:

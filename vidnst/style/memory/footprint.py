@@ -78,7 +78,7 @@ def estimate_footprint(config: RenderConfig, memory_mode: MemoryMode = NO_SAVING
     terms = _TERM_PICTURES * 3 * _FLOAT_BYTES
     network = differences + max(terms + forward, backward)
     pictures = (_PERMANENT_PICTURES + steps) * 3 * _FLOAT_BYTES + targets
-    filters = sum(9 * conv.inputs * conv.outputs * (_FLOAT_BYTES + half * _BFLOAT16_BYTES) for conv in convs)
+    filters = sum(conv.filter_values * (_FLOAT_BYTES + half * _BFLOAT16_BYTES) for conv in convs)
     fixed = filters + _FIXED_BYTES
     area = memory_mode.scale**2
     full_size = _FULL_SIZE_PICTURES * 3 * _FLOAT_BYTES if memory_mode.scale < 1 else 0
@@ -95,6 +95,13 @@ def _values(conv: ConvLayer) -> float:
     return conv.outputs / float(4**conv.block)
 
 
+def _head_values(config: RenderConfig, conv: ConvLayer) -> float:
+    """Values in the results of a convolution's head per pixel of the picture, if a loss uses them."""
+    losses = config.losses
+    used = losses.style_layers.get(conv.name, 0) > 0 or losses.content_layers.get(conv.name, 0) > 0
+    return (conv.outputs + 1) / float(4**conv.block) if conv.head and used else 0.0
+
+
 def _padded_values(config: RenderConfig, conv: ConvLayer) -> float:
     """Values in the padded copy of a convolution's input per pixel of the picture, if there is one."""
     return 0.0 if config.model.padding == "zeros" else conv.inputs / float(4**conv.block)
@@ -104,7 +111,7 @@ def _stored(config: RenderConfig, convs: tuple[ConvLayer, ...], value_bytes: int
     """Bytes per pixel of all maps, and the peak during the backward pass."""
     stored = peak = 0.0
     for conv, following in zip(convs, (*convs[1:], None), strict=True):
-        stored += value_bytes * (_values(conv) + _padded_values(config, conv))
+        stored += value_bytes * (_values(conv) + _padded_values(config, conv) + _head_values(config, conv))
         peak = max(peak, stored + _GRADIENT_COPIES * _values(conv) * value_bytes)
         if following is not None and following.block > conv.block:
             # The pooling's result, and the indices of its maxima.
@@ -117,7 +124,7 @@ def _recomputed(config: RenderConfig, convs: tuple[ConvLayer, ...], value_bytes:
     inputs = 3.0 * value_bytes
     peak = inside = 0.0
     for conv, following in zip(convs, (*convs[1:], None), strict=True):
-        inside += value_bytes * (_values(conv) + _padded_values(config, conv))
+        inside += value_bytes * (_values(conv) + _padded_values(config, conv) + _head_values(config, conv))
         peak = max(peak, inputs + inside + _GRADIENT_COPIES * _values(conv) * value_bytes)
         pooled = following is not None and following.block > conv.block
         if pooled or _is_split(config, conv):

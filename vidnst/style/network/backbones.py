@@ -1,4 +1,4 @@
-"""The backbones as tables of layers: VGG19, and slim with a quarter of its channels.
+"""The backbones as tables of layers: VGG19, and slim, an approximation of it with a seventh of its arithmetic.
 
 Standard library only, so that layers can be checked and costs estimated without loading torch.
 
@@ -15,7 +15,10 @@ from vidnst.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class ConvLayer:
-    """One 3x3 convolution with the ReLU after it."""
+    """One 3x3 convolution with the ReLU after it.
+
+    One of low rank is a 3x3 convolution to `rank` channels and a 1x1 convolution from there to all outputs.
+    """
 
     name: str
     """Name of its ReLU: `relu4_2`."""
@@ -27,11 +30,20 @@ class ConvLayer:
     """Output channels."""
     block: int
     """From 0: the number of poolings before it."""
+    rank: int = 0
+    """Channels between the two parts of a convolution of low rank; 0 if it has full rank."""
+    head: bool = False
+    """True if maps leave the network through a head: a 1x1 convolution to one channel more."""
 
     @property
     def weight_key(self) -> str:
-        """Key of its filters in torchvision's files: `(outputs, inputs, 3, 3)`."""
+        """Key of its filters in torchvision's files: `(outputs, inputs, 3, 3)`, or `(rank, inputs, 3, 3)`."""
         return f"features.{self.index}.weight"
+
+    @property
+    def expand_key(self) -> str:
+        """Key of the second part of a convolution of low rank: `(outputs, rank, 1, 1)`."""
+        return f"features.{self.index}.expand.weight"
 
     @property
     def bias_key(self) -> str:
@@ -39,9 +51,32 @@ class ConvLayer:
         return f"features.{self.index}.bias"
 
     @property
+    def head_keys(self) -> tuple[str, str]:
+        """Keys of its head: filters `(outputs + 1, outputs, 1, 1)` and biases `(outputs + 1,)`."""
+        return f"features.{self.index}.head.weight", f"features.{self.index}.head.bias"
+
+    @property
     def stride_px(self) -> int:
         """Pixels of the picture between two neighbouring positions of its map."""
         return 1 << self.block
+
+    @property
+    def filter_values(self) -> int:
+        """Number of its filters' values, and of multiply-adds at each position of its map."""
+        if self.rank:
+            return self.rank * (9 * self.inputs + self.outputs)
+        return 9 * self.inputs * self.outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Equal convolutions between two poolings; the fields are those of `ConvLayer`."""
+
+    outputs: int
+    count: int
+    """Number of convolutions."""
+    rank: int = 0
+    head: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +89,15 @@ class Backbone:
     """From the shallowest."""
 
     @classmethod
-    def from_blocks(cls, title: str, blocks: Iterable[tuple[int, int]]) -> "Backbone":
-        """Build the table from each block's channels and number of convolutions, with a 2x2 pooling between blocks."""
+    def from_blocks(cls, title: str, blocks: Iterable[Block]) -> "Backbone":
+        """Build the table from blocks, with a 2x2 pooling after each."""
         layers: list[ConvLayer] = []
         index, inputs = 0, 3
-        for block, (outputs, count) in enumerate(blocks):
-            for number in range(1, count + 1):
-                layers.append(ConvLayer(f"relu{block + 1}_{number}", index, inputs, outputs, block))
-                index, inputs = index + 2, outputs  # convolution, ReLU
+        for number, block in enumerate(blocks):
+            for conv in range(1, block.count + 1):
+                name = f"relu{number + 1}_{conv}"
+                layers.append(ConvLayer(name, index, inputs, block.outputs, number, block.rank, block.head))
+                index, inputs = index + 2, block.outputs  # convolution, ReLU
             index += 1  # pooling
         return cls(title, tuple(layers))
 
@@ -80,14 +116,25 @@ class Backbone:
         respect to the picture costs the same again, so a step of the optimizer costs about twice this.
         """
         return sum(
-            2 * 9 * layer.inputs * layer.outputs * (height // layer.stride_px) * (width // layer.stride_px)
+            2 * layer.filter_values * (height // layer.stride_px) * (width // layer.stride_px)
             for layer in self.up_to(last_layer)
         )
 
 
-VGG19_BACKBONE = Backbone.from_blocks("VGG19", ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4)))
-SLIM_BACKBONE = Backbone.from_blocks("slim", ((16, 2), (32, 2), (64, 4), (128, 4), (128, 1)))
-"""A quarter of VGG19's channels and a sixteenth of its arithmetic, down to relu5_1."""
+VGG19_BACKBONE = Backbone.from_blocks(
+    "VGG19", (Block(64, 2), Block(128, 2), Block(256, 4), Block(512, 4), Block(512, 4))
+)
+SLIM_BACKBONE = Backbone.from_blocks(
+    "slim",
+    (
+        Block(24, 2, head=True),
+        Block(56, 2, head=True),
+        Block(144, 4, rank=40, head=True),
+        Block(512, 4, rank=80),
+        Block(512, 1, rank=160),
+    ),
+)
+"""Fewer channels where maps are large, and convolutions of low rank where they are small."""
 BACKBONES = {"vgg19": VGG19_BACKBONE, "slim": SLIM_BACKBONE}
 """By the values of `model.backbone`."""
 

@@ -7,7 +7,6 @@ average. Filters of white noise would respond to the finest grain alone, and rep
 """
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -41,8 +40,6 @@ def random_features(
     seed: int = 0,
     *,
     backbone: Backbone = VGG19_BACKBONE,
-    learned: Mapping[str, NDArray[np.float32]] | None = None,
-    active: Mapping[str, float] | None = None,
 ) -> dict[str, NDArray[np.float32]]:
     """Draw filters down to `last_layer`, named and shaped like torchvision's, float32.
 
@@ -52,14 +49,11 @@ def random_features(
     Args:
         last_layer: the deepest layer.
         seed: of all random numbers.
-        backbone: the number of filters in each layer.
-        learned: filters of the upper layers that are not random, used as they are.
-        active: share of positions at which a channel of a random layer is above zero, by the layer's name.
+        backbone: the number of filters in each layer; all are of full rank.
 
     Raises:
         ConfigError: the backbone has no such layer.
     """
-    learned, active = learned or {}, active or {}
     generator = np.random.default_rng(seed)
     picture = torch.from_numpy(colour_noise(generator, _SIDE_PX))
     mean, deviation = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
@@ -69,13 +63,8 @@ def random_features(
     for conv in backbone.up_to(last_layer):
         if conv.block != block:
             maps, block = functional.max_pool2d(maps, 2), conv.block
-        if conv.weight_key in learned:
-            features[conv.weight_key], features[conv.bias_key] = learned[conv.weight_key], learned[conv.bias_key]
-            maps = _convolve(maps, features[conv.weight_key], features[conv.bias_key])
-        else:
-            features[conv.weight_key], features[conv.bias_key], maps = _calibrated(
-                _draw_filters(generator, conv), maps, active.get(conv.name, _ACTIVE_SHARE)
-            )
+        drawn = _draw_filters(generator, conv)
+        features[conv.weight_key], features[conv.bias_key], maps = _calibrated(drawn, maps)
     return features
 
 
@@ -109,16 +98,14 @@ def _draw_filters(generator: np.random.Generator, conv: ConvLayer) -> NDArray[np
     return filters
 
 
-def _calibrated(
-    filters: NDArray[np.float64], maps: Tensor, active: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32], Tensor]:
+def _calibrated(filters: NDArray[np.float64], maps: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32], Tensor]:
     """Calibrate filters so that every channel is 1 on average over `maps`.
 
     Returns:
         The filters, the biases, and the maps of the calibrated layer.
     """
     responses = functional.conv2d(maps, torch.from_numpy(filters), padding=1)[0].flatten(1)
-    threshold = responses.quantile(1 - active, dim=1)
+    threshold = responses.quantile(1 - _ACTIVE_SHARE, dim=1)
     mean = (responses - threshold[:, None]).relu().mean(1)
     scaled = _rounded(filters / mean.numpy()[:, None, None, None])
     bias = _rounded((-threshold / mean).numpy())

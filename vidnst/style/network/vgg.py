@@ -1,6 +1,6 @@
 """VGG19's convolutional part, frozen, with any numbers of channels, and no deeper than needed."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from typing import Literal, TypeAlias
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vidnst.errors import ConfigError, WeightsError
-from vidnst.style.network.backbones import VGG19_BACKBONE, deepest, stride_px
+from vidnst.style.network.backbones import VGG19_BACKBONE, ConvLayer, deepest, stride_px
 from vidnst.style.tensors import resize, size_of_area
 
 MEAN = (0.485, 0.456, 0.406)
@@ -31,7 +31,9 @@ class VGG19(nn.Module):
 
     Args:
         features: `features.N.weight` and `features.N.bias`, float32, at least down to `last_layer`; they decide the
-            number of channels of each layer.
+            number of channels of each layer. With `features.N.expand.weight` a convolution is of low rank. With
+            `features.N.head.weight` and `features.N.head.bias`, the maps that are returned are the results of this
+            linear map of the layer's channels.
         last_layer: deepest layer that will be requested; nothing below it is built.
         pooling: max, as it was trained, or average, which Gatys 2015 found to give smoother pictures.
         padding: values beyond the border: zeros, as it was trained, the border's own values repeated, or the picture
@@ -61,15 +63,13 @@ class VGG19(nn.Module):
         self._pool = functional.max_pool2d if pooling == "max" else functional.avg_pool2d
         self._layers = VGG19_BACKBONE.up_to(last_layer)
         self._convs = nn.ModuleList()
+        self._heads = nn.ModuleDict()
         for conv in self._layers:
             if conv.weight_key not in features or conv.bias_key not in features:
                 raise WeightsError(f"{last_layer} needs {conv.weight_key}, which these weights lack")
-            outputs, inputs = features[conv.weight_key].shape[:2]
-            module = nn.Conv2d(inputs, outputs, 3, padding=int(padding == "zeros"), device="meta")
-            # A copy: arrays from an object store are read-only, of which torch warns.
-            module.weight = nn.Parameter(torch.from_numpy(np.array(features[conv.weight_key], np.float32)))
-            module.bias = nn.Parameter(torch.from_numpy(np.array(features[conv.bias_key], np.float32)))
-            self._convs.append(module)
+            self._convs.append(_convolution(features, conv, padding=int(padding == "zeros")))
+            if set(conv.head_keys) <= features.keys():
+                self._heads[conv.name] = Pointwise(*(_parameter(features[key]) for key in conv.head_keys))
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1))
         self.register_buffer("factor", 1 / self.deviation)  # with offset: one pass over the picture instead of two
@@ -79,7 +79,7 @@ class VGG19(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
-        """The maps of `layers`, each `(1, C, H / 2^b, W / 2^b)` float32 after its ReLU.
+        """The maps of `layers`, each `(1, C, H / 2^b, W / 2^b)` after its ReLU, and its head if it has one.
 
         Args:
             x: `(1, 3, H, W)` float32 sRGB in RGB order, in [0, 1]; normalised by the network.
@@ -126,8 +126,14 @@ class VGG19(nn.Module):
             # Maps are the ReLU's results, and nothing later writes to them.
             x = functional.relu_(module(x if self._padding == "zeros" else _padded(x, self._padding == "reflect")))
             if name in layers:
-                maps[name] = x
+                maps[name] = self._heads[name](x) if name in self._heads else x
         return self._pool(x, 2) if pooled else x, maps
+
+    def layers(self) -> Iterator[tuple[ConvLayer, nn.Conv2d]]:
+        """Each convolution with its module, from the shallowest; all must be of full rank."""
+        for conv, module in zip(self._layers, self._convs, strict=True):
+            assert isinstance(module, nn.Conv2d)
+            yield conv, module
 
     @property
     def pads_with_zeros(self) -> bool:
@@ -143,6 +149,7 @@ class VGG19(nn.Module):
         """A copy whose maps are bfloat16; pictures and their gradients stay float32."""
         copy = deepcopy(self)
         copy._convs.to(torch.bfloat16)
+        copy._heads.to(torch.bfloat16)
         return copy
 
     @torch.no_grad()
@@ -161,14 +168,17 @@ class VGG19(nn.Module):
         for picture in pictures:
             size = size_of_area(picture.shape[2], picture.shape[3], _CALIBRATION_AREA_PX, self.smallest_side_px)
             for name, maps in self(resize(picture, *size), names).items():
-                sums[name] += float(maps.mean(dtype=torch.float64))
+                sums[name] += float(maps.abs().mean(dtype=torch.float64))  # a head's results may be negative
         before = 1.0  # ReLU, pooling and padding are homogeneous: each layer's filters undo the division before them
         for conv, module in zip(self._layers, self._convs, strict=True):
-            assert isinstance(module, nn.Conv2d)
-            assert module.bias is not None
             mean = max(sums[conv.name] / len(pictures), _SMALLEST_MEAN)
-            module.weight.mul_(before / mean)
-            module.bias.div_(mean)
+            if conv.name in self._heads:  # their results, not the maps below them, are to have a mean of 1
+                for values in self._heads[conv.name].parameters():
+                    values.div_(mean)
+                mean = 1.0
+            weight, bias = _last_parameters(module)
+            weight.mul_(before / mean)
+            bias.div_(mean)
             before = mean
 
     def _smallest_side_px(self, layer: str) -> int:
@@ -186,6 +196,48 @@ class VGG19(nn.Module):
                 f"a picture of {width}x{height} is too small for layer {last}, which needs {needed} pixels a side",
                 "render larger frames, or leave out the deep layers in losses.style_layers",
             )
+
+
+class Pointwise(nn.Module):
+    """A 1x1 convolution of channels-last maps, as a matrix product: torch's own takes twice as long on a CPU.
+
+    Args:
+        weight: `(outputs, inputs, 1, 1)`.
+        bias: `(outputs,)`.
+    """
+
+    def __init__(self, weight: nn.Parameter, bias: nn.Parameter) -> None:
+        super().__init__()
+        self.weight, self.bias = weight, bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(N, inputs, H, W)` to `(N, outputs, H, W)`."""
+        return functional.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+
+
+def _convolution(features: Mapping[str, NDArray[np.float32]], conv: ConvLayer, *, padding: int) -> nn.Module:
+    weight, bias = _parameter(features[conv.weight_key]), _parameter(features[conv.bias_key])
+    outputs, inputs = weight.shape[:2]
+    low_rank = conv.expand_key in features
+    module = nn.Conv2d(inputs, outputs, 3, padding=padding, bias=not low_rank, device="meta")
+    module.weight = weight
+    if low_rank:
+        return nn.Sequential(module, Pointwise(_parameter(features[conv.expand_key]), bias))
+    module.bias = bias
+    return module
+
+
+def _last_parameters(module: nn.Module) -> tuple[Tensor, Tensor]:
+    """The weight and bias by which a convolution's results can be scaled."""
+    last = module[-1] if isinstance(module, nn.Sequential) else module
+    assert isinstance(last, nn.Conv2d | Pointwise)
+    assert last.bias is not None
+    return last.weight, last.bias
+
+
+def _parameter(values: NDArray[np.float32]) -> nn.Parameter:
+    """A copy, since arrays from an object store are read-only, of which torch warns."""
+    return nn.Parameter(torch.from_numpy(np.array(values, np.float32)))
 
 
 def _padded(x: Tensor, reflect: bool) -> Tensor:

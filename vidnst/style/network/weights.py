@@ -198,7 +198,15 @@ def _checked(path: Path, tensors: Mapping[str, Tensor], layers: tuple[ConvLayer,
     if layers[0].weight_key not in tensors:
         raise WeightsError(f"{path} belongs to another network: it has no {layers[0].weight_key}", remedy)
     for layer in layers:
-        shapes = {layer.weight_key: (layer.outputs, layer.inputs, 3, 3), layer.bias_key: (layer.outputs,)}
+        shapes: dict[str, tuple[int, ...]] = {
+            layer.weight_key: (layer.rank or layer.outputs, layer.inputs, 3, 3),
+            layer.bias_key: (layer.outputs,),
+        }
+        if layer.rank:
+            shapes[layer.expand_key] = (layer.outputs, layer.rank, 1, 1)
+        head_weight, head_bias = layer.head_keys
+        if layer.head and head_weight in tensors:
+            shapes |= {head_weight: (layer.outputs + 1, layer.outputs, 1, 1), head_bias: (layer.outputs + 1,)}
         for name, shape in shapes.items():
             if name not in tensors:
                 raise WeightsError(f"{layer.name} needs {name}, which {path} lacks", remedy)
