@@ -11,11 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from vidnst.config import RenderConfig
 from vidnst.config.loader import load_config
 from vidnst.frames import Pixels
+from vidnst.media.draw.contact_sheet import SheetTile, draw_table
+from vidnst.media.draw.text import ImageBuffer
 from vidnst.media.images import read_image, write_image
 from vidnst.media.input.frame_reader import fit_size
 from vidnst.style.network.backbones import last_layer
@@ -49,24 +50,20 @@ def draw_cell(content: Pixels, style: Pixels, config: RenderConfig, path: Path) 
     path.with_suffix(".json").write_text(json.dumps(losses))
 
 
-def draw_sheet(contents: dict[str, Pixels], styles: dict[str, Pixels], folder: Path) -> NDArray[np.uint8]:
+def draw_sheet(contents: dict[str, Pixels], styles: dict[str, Pixels], folder: Path) -> ImageBuffer:
     """Contents in the first column, styles in the first row, and the cells that exist."""
-    height, width = next(iter(contents.values())).shape[:2]
-    blank = np.full((height, width, 3), 255, np.uint8)
-    rows = [[blank, *(framed(style, width, height) for style in styles.values())]]
+    width = max(content.shape[1] for content in contents.values())
+    rows = [[None, *(SheetTile(fitted(style, width)) for style in styles.values())]]
     for name, content in contents.items():
         cells = [folder / f"{name}-{style}.png" for style in styles]
-        rows.append([content, *(read_image(cell) if cell.exists() else blank for cell in cells)])
-    return np.vstack([np.hstack(row) for row in rows]).astype(np.uint8)
+        rows.append([SheetTile(content), *(SheetTile(read_image(cell)) if cell.exists() else None for cell in cells)])
+    return draw_table(rows).pixels
 
 
-def framed(pixels: Pixels, width: int, height: int) -> Pixels:
-    """A picture as large as fits into a cell, on white."""
-    scale = min(width / pixels.shape[1], height / pixels.shape[0])
-    size = fit_size(pixels.shape[1], pixels.shape[0], int(max(pixels.shape[:2]) * scale))
-    cell = np.full((height, width, 3), 255, np.uint8)
-    cell[: size[1], : size[0]] = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)[:height, :width]
-    return cell
+def fitted(pixels: Pixels, width: int) -> Pixels:
+    """A picture at the width of a cell, and at most as high as wide."""
+    size = fit_size(pixels.shape[1], pixels.shape[0], width)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def main() -> None:
