@@ -34,7 +34,7 @@ PUBLIC = {"vidnst", "vidnst.api", "vidnst.__main__"}
 OUTSIDE = {
     "torch": (
         *("vidnst.style", "vidnst.motion.raft", "vidnst.motion.gpu", "vidnst.weights_file", "vidnst.determinism"),
-        *("vidnst.farm.workers", "vidnst.farm.memory_fallback"),
+        *("vidnst.farm.workers", "vidnst.farm.network_work", "vidnst.farm.memory_fallback"),
         *("vidnst.tools.bench", "vidnst.tools.doctor", "vidnst.tools.distill"),
     ),
     "torchvision": ("vidnst.motion.raft", "vidnst.tools.doctor"),

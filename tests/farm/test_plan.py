@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from support.fake_workers import plan_of_shots
 
 from vidnst.config import Role, ScheduleConfig
-from vidnst.farm.plan import FlowId, Lane, Node, NodeId, StateId, finished_states
-from vidnst.farm.schedules import by_shot, chain, key_frames, keys
+from vidnst.config.temporal import TrainingConfig
+from vidnst.farm.plan import FlowId, Lane, NetworkId, Node, NodeId, StateId, finished_nodes
+from vidnst.farm.schedules import by_shot, chain, key_frames, keys, training_pairs, training_plan
 from vidnst.frames import Shot
 
 lengths = st.lists(st.integers(1, 12), min_size=1, max_size=6)
@@ -20,6 +21,7 @@ schedules = st.one_of(
     st.builds(
         ScheduleConfig, kind=st.just("keys"), spacing=st.integers(1, 7), passes=st.integers(0, 4), loop=st.booleans()
     ),
+    st.builds(ScheduleConfig, kind=st.just("network"), passes=st.integers(0, 4), loop=st.booleans()),
 )
 
 
@@ -67,9 +69,60 @@ def test_shots_share_no_node_and_read_no_frame_of_another(schedule: ScheduleConf
 def test_roles_say_what_a_node_reads(schedule: ScheduleConfig, counts: list[int]) -> None:
     for node in plan_of_shots(schedule, shots_of(counts)):
         assert isinstance(node.id, FlowId) == (node.role is Role.FLOW) == (node.lane is Lane.FLOW)
-        assert bool(node.states) == (node.role not in (Role.FLOW, Role.COLD))
+        assert bool(node.stored_needs) == (node.role not in (Role.FLOW, Role.COLD, Role.PAINT))
         assert node.frames[0] == node.id.frame
-        assert set(node.states) == {source.state for source in node.sources}
+        assert set(node.stored_needs) == {source.state for source in node.sources}
+
+
+trainings = st.builds(
+    TrainingConfig,
+    steps=st.integers(1, 300),
+    stage_steps=st.just(10),
+    pairs=st.integers(1, 5),
+    apart=st.integers(1, 7),
+)
+
+
+@given(trainings, lengths)
+def test_stages_of_a_training_follow_each_other(training: TrainingConfig, counts: list[int]) -> None:
+    shots = shots_of(counts)
+    nodes = list(training_plan(shots, training))
+    stages = [node for node in nodes if node.role is Role.TRAIN]
+    assert [node.id for node in stages] == [NetworkId(3, stage) for stage in range(1, training.stages + 1)]
+    assert sum(training.steps_of(stage) for stage in range(1, training.stages + 1)) == training.steps
+    assert [node.stored_needs for node in stages] == [(), *((node.id,) for node in stages[:-1])]
+    seen: Counter[NodeId] = Counter()
+    for node in nodes:
+        assert seen.keys() >= set(node.needs)
+        seen[node.id] += 1
+    needed = Counter(need for node in nodes for need in node.needs)
+    assert all(seen[node.id] == 1 and node.uses == needed[node.id] for node in nodes)
+
+
+@given(trainings, lengths)
+def test_pairs_of_a_training_are_near_and_far_and_within_shots(training: TrainingConfig, counts: list[int]) -> None:
+    shots = shots_of(counts)
+    for node in training_plan(shots, training):
+        flows = [need for need in node.needs if isinstance(need, FlowId)]
+        read = {frame for flow in flows for frame in (flow.frame, flow.reference)}
+        assert node.role is Role.FLOW or read <= set(node.frames)
+        for flow in flows:
+            shot = next(shot for shot in shots if shot.start <= flow.frame < shot.end)
+            assert shot.start <= flow.reference < flow.frame
+            assert flow.frame - flow.reference in (1, min(training.apart, len(shot) - 1))
+
+
+@given(st.integers(1, 60))
+def test_a_training_reads_all_parts_of_a_clip(count: int) -> None:
+    pairs = [training_pairs([Shot(5, 5 + count)], TrainingConfig(), stage) for stage in range(1, 11)]
+    fourths = {(frame - 5) * 4 // count for stage in pairs for pair in stage for frame in pair}
+    assert len(fourths) == min(4, count)
+
+
+def test_flows_of_a_training_do_not_wait_for_the_window() -> None:
+    nodes = list(training_plan([Shot(0, 100)], TrainingConfig(steps=64)))
+    assert {node.window_frame for node in nodes if isinstance(node.id, FlowId)} == {None}
+    assert {node.window_frame for node in nodes if node.role is Role.TRAIN} == {0}
 
 
 @given(schedules, lengths)
@@ -126,7 +179,7 @@ def test_pass_reads_frame_and_neighbours_of_pass_before(count: int, spacing: int
         assert isinstance(node.id, StateId)
         around = {node.id.frame + step for step in (-1, 0, 1)}
         around = {frame % count for frame in around} if loop else {frame for frame in around if 0 <= frame < count}
-        assert set(node.states) == {StateId(frame, node.id.pass_index - 1) for frame in around}
+        assert set(node.stored_needs) == {StateId(frame, node.id.pass_index - 1) for frame in around}
 
 
 @given(st.integers(3, 40), st.integers(1, 9))
@@ -148,7 +201,7 @@ def test_in_a_loop_the_first_frame_follows_the_last(count: int, spacing: int, pa
     nodes = list(keys(Shot(0, count), spacing=spacing, passes=passes, loop=True))
     assert FlowId(0, count - 1) in {node.id for node in nodes}
     first = next(node for node in nodes if node.id == StateId(0, 1))
-    assert StateId(count - 1) in first.states
+    assert StateId(count - 1) in first.stored_needs
 
 
 def test_a_clip_of_several_shots_is_no_loop() -> None:
@@ -185,7 +238,7 @@ def test_rank_puts_keys_first_and_states_after_needs() -> None:
     first = [node.role in (Role.COLD, Role.KEY) for node in nodes]
     assert first == sorted(first, reverse=True)
     places = {node.id: place for place, node in enumerate(nodes)}
-    assert all(places[need] < place for place, node in enumerate(nodes) for need in node.states)
+    assert all(places[need] < place for place, node in enumerate(nodes) for need in node.stored_needs)
 
 
 def test_rank_finishes_frames_before_the_first_pass_ends() -> None:
@@ -211,7 +264,7 @@ def test_flow_ranks_just_before_the_state_that_needs_it() -> None:
 
 
 def after(nodes: list[Node], finished: set[int], stored: set[int]) -> set[int]:
-    done = finished_states(
+    done = finished_nodes(
         nodes,
         finished=lambda node: node.id.frame in finished,
         stored=lambda name: isinstance(name, StateId) and name.frame in stored,
@@ -235,12 +288,12 @@ def test_lost_state_sends_a_chain_back_to_a_stored_one() -> None:
     assert after(nodes, {0, 1, 2, 3}, set()) == set()
 
 
-def test_finished_states_keeps_no_nodes() -> None:
+def test_finished_nodes_keeps_no_nodes() -> None:
     def bytes_for(frames: int) -> int:
         nodes = keys(Shot(0, frames), passes=7)
         tracemalloc.start()
         try:
-            finished_states(nodes, finished=lambda node: False, stored=lambda name: False)
+            finished_nodes(nodes, finished=lambda node: False, stored=lambda name: False)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -257,11 +310,11 @@ def test_nodes_that_run_again_can_read_their_needs(
     states = [node.id for node in nodes if isinstance(node.id, StateId)]
     finished = set(data.draw(st.lists(st.sampled_from(states))))
     stored = set(data.draw(st.lists(st.sampled_from(states))))
-    done = finished_states(nodes, finished=lambda node: node.id in finished, stored=lambda name: name in stored)
+    done = finished_nodes(nodes, finished=lambda node: node.id in finished, stored=lambda name: name in stored)
     assert done <= finished
     for node in nodes:
         if node.role is not Role.FLOW and node.id not in done:
-            assert all(state not in done or state in stored for state in node.states)
+            assert all(state not in done or state in stored for state in node.stored_needs)
 
 
 def test_frames_of_a_shot_must_be_in_order() -> None:

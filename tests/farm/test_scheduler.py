@@ -14,7 +14,7 @@ from support.fake_workers import CHAIN, DigestHost, Recorder, Task, VirtualPool,
 from vidnst.config import RenderConfig, Role
 from vidnst.errors import BadFrameError, CancelledError, DiskFullError, FarmError, NumericalError, WeightsError
 from vidnst.farm.interfaces import Component, NodeEvent, NodeEventKind
-from vidnst.farm.plan import FlowId, Lane, Node, NodeId, StateId, finished_states
+from vidnst.farm.plan import FlowId, Lane, Node, NodeId, StateId, finished_nodes
 from vidnst.farm.scheduler import run_plan
 from vidnst.farm.schedules import by_shot, chain, independent, keys
 from vidnst.frames import Shot
@@ -51,7 +51,7 @@ def finished_before(data: st.DataObject, nodes: list[Node]) -> tuple[set[StateId
     states = [node.id for node in nodes if isinstance(node.id, StateId)]
     some = st.lists(st.sampled_from(states)).map(set) if states else st.just(set())
     finished, stored = data.draw(some), data.draw(some)
-    done = finished_states(nodes, finished=lambda node: node.id in finished, stored=lambda name: name in stored)
+    done = finished_nodes(nodes, finished=lambda node: node.id in finished, stored=lambda name: name in stored)
     return done, set(stored)
 
 

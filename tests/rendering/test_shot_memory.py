@@ -61,13 +61,13 @@ class LimitedMemory:
         """Frame and first memory mode of each job."""
         self.attempts: list[tuple[int, MemoryMode]] = []
         """Frame and memory mode of each attempt."""
-        run = StyleWorker.run
+        run = StyleWorker.stylize
 
         def run_job(worker: StyleWorker, job: StylizeJob, **options: Any) -> Stylized:
             self.jobs.append((job.node.frame, job.memory_mode))
             return run(worker, job, **options)
 
-        monkeypatch.setattr(StyleWorker, "run", run_job)
+        monkeypatch.setattr(StyleWorker, "stylize", run_job)
         wrap_stylizer(monkeypatch, self._stylize)
 
     def _stylize(self, job: StylizeJob, memory_mode: MemoryMode, seed: int, attempt: Stylize) -> StylizeResult:

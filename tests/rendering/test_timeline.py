@@ -12,9 +12,8 @@ from vidnst.rendering.styles.timeline import (
     check_timeline,
     never_shown,
     style_mixes,
-    style_shares,
 )
-from vidnst.style.guidance import StyleMix
+from vidnst.style.guidance import StyleMix, style_shares
 
 
 def seen(entries: list[TimedStyle], seconds: float, *, shot: int = 0, region: str = REST) -> tuple[StyleMix, ...]:

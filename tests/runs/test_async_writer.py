@@ -145,7 +145,7 @@ def test_state_is_deleted_after_its_readers_or_never_written(store: RunStore, mo
     assert disk.calls[4][0] == "delete"
     assert "0.0" in disk.calls[4][1]
     assert states_in(store) == ["3.0.npy"]
-    assert store.finished_states(NODES) == {StateId(0), StateId(1), StateId(2), StateId(3)}
+    assert store.finished_nodes(NODES) == {StateId(0), StateId(1), StateId(2), StateId(3)}
 
 
 def test_released_state_that_is_made_again_is_kept(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +239,7 @@ def test_error_reaches_every_caller_and_keeps_earlier_results(store: RunStore, m
         writer.release(StateId(0))
     assert done_in(store) == ["0.0", "1.0", "2.0"]
     assert not list(store.folder.rglob(".*part*"))
-    assert store.finished_states(NODES) == {StateId(0), StateId(1), StateId(2)}
+    assert store.finished_nodes(NODES) == {StateId(0), StateId(1), StateId(2)}
     with Writer(store, budget=budget) as writer:
         for node in NODES[3:]:
             writer.keep(result(node))

@@ -79,7 +79,7 @@ def test_reopened_run_has_its_finished_nodes(folder: Path) -> None:
         assert [store.finished(node) for node in nodes] == [True, True, False, False]
         np.testing.assert_array_equal(store.read_state(StateId(1), width=7, height=5), picture(1))
         assert store.manifest == manifest_of()
-        assert store.finished_states(chain(Shot(0, 4))) == {StateId(0), StateId(1)}
+        assert store.finished_nodes(chain(Shot(0, 4))) == {StateId(0), StateId(1)}
 
 
 def test_files_without_an_event_do_not_count(folder: Path) -> None:
@@ -109,7 +109,7 @@ def test_released_states_are_deleted_and_stay_finished(folder: Path) -> None:
         store.release([StateId(0)])
         assert not store.layout.state(StateId(0)).exists()
     with RunStore.open(folder) as store:
-        assert store.finished_states(nodes) == {StateId(0), StateId(1)}
+        assert store.finished_nodes(nodes) == {StateId(0), StateId(1)}
         assert [store.has_state(StateId(frame)) for frame in (0, 1)] == [False, True]
 
 

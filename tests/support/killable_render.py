@@ -95,7 +95,7 @@ def main(folder: Path) -> None:
         store.check_same(MANIFEST)
         done: set[StateId] = set()
         for nodes in by_shot(CHAIN, SHOTS):
-            done |= store.finished_states(nodes)
+            done |= store.finished_nodes(nodes)
         pool = InlinePool({Lane.STYLE: WorkerGroup(SumWorker, 2), Lane.FLOW: WorkerGroup(SumWorker, 1)})
         with Writer(store) as writer:
             host = StoreHost(store, writer, done)

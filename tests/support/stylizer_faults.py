@@ -29,7 +29,7 @@ def wrap_stylizer(
     Args:
         wrapper: gets the job, the memory mode and the seed of the attempt, and a function that makes it.
     """
-    run, stylize = StyleWorker.run, Stylizer.stylize
+    run, stylize = StyleWorker.stylize, Stylizer.stylize
 
     def run_job(worker: StyleWorker, job: StylizeJob, **options: Any) -> Any:
         _current.job = job
@@ -39,7 +39,7 @@ def wrap_stylizer(
         attempt = partial(stylize, stylizer, content, **options)
         return wrapper(_current.job, options["memory_mode"], options["seed"], attempt)
 
-    patch.setattr(StyleWorker, "run", run_job)
+    patch.setattr(StyleWorker, "stylize", run_job)
     patch.setattr(Stylizer, "stylize", stylize_frame)
 
 

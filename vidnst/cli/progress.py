@@ -203,7 +203,9 @@ class _Lines:
                 self._write(str(event))
             case events.Stage(stage="filtering" | "finishing" | "encoding" | "measuring", done=0):
                 self._write(event.stage)
-            case events.Stage(stage="cells" | "evaluations") if time.monotonic() - self._last >= _LINE_SECONDS:
+            case events.Stage(stage="cells" | "evaluations" | "training") if (
+                time.monotonic() - self._last >= _LINE_SECONDS
+            ):
                 self._write(f"{event.stage}: {event.done} of {event.total}")
             case _:
                 pass

@@ -4,7 +4,7 @@ import difflib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -22,6 +22,10 @@ _logger = logging.getLogger(__name__)
 
 Settings: TypeAlias = RenderConfig | Mapping[str, Any]
 """A complete configuration, or values by dotted key or section."""
+
+
+Engine: TypeAlias = Literal["optimize", "network"]
+"""What paints frames."""
 
 
 def preset_folder() -> Path:
@@ -46,6 +50,7 @@ def load_config(
     *,
     preset: str | None = None,
     file: Path | None = None,
+    engine: Engine | None = None,
     stability: float | None = None,
     assignments: Iterable[str] = (),
     options: Mapping[str, Any] | None = None,
@@ -55,6 +60,8 @@ def load_config(
     Args:
         preset: name of a bundled preset.
         file: a YAML file of the same structure.
+        engine: optimize: the pixels of each frame are optimised; network: a network that is trained on the clip paints
+            them.
         stability: position of the dial from 0, boiling, to 1, locked: see `stability_settings`.
         assignments: `key.sub=value` texts, the value read as YAML.
         options: values by dotted key; None means not given.
@@ -67,8 +74,11 @@ def load_config(
         _merge(values, _read_preset(preset))
     if file is not None:
         _merge(values, read_yaml(file))
+    if engine is not None:
+        _merge(values, {"schedule": {"kind": "network" if engine == "network" else "keys"}})
     if stability is not None:
-        _merge(values, stability_settings(stability))
+        network = values.get("schedule", {}).get("kind") == "network"
+        _merge(values, stability_settings(stability, network=network))
     for assignment in assignments:
         key, sign, text = assignment.partition("=")
         if not sign or not key:

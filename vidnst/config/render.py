@@ -10,7 +10,7 @@ from vidnst.config.stylization import LossConfig, ModelConfig, OptimizeConfig, S
 from vidnst.config.temporal import MotionConfig, Role, ScheduleConfig
 
 _NOT_IN_LOOK: dict[str, Any] = {
-    "model": {"backbone", "weights"},
+    "model": {"backbone", "weights", "network"},
     "motion": {"raft_weights"},
     "regions": {"masks"},
     "farm": True,

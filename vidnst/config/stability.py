@@ -12,7 +12,7 @@ _MOST_PASSES = 14
 _LOCK_LEVELS = 4.0
 
 
-def stability_settings(dial: float) -> dict[str, Any]:
+def stability_settings(dial: float, *, network: bool = False) -> dict[str, Any]:
     """Return the settings for a position of the stability dial, as nested values of a configuration.
 
     At 0 every frame is rendered on its own, and strokes boil. Higher positions raise the temporal weight and the number
@@ -23,23 +23,34 @@ def stability_settings(dial: float) -> dict[str, Any]:
 
     Args:
         dial: from 0 to 1.
+        network: whether a network paints the frames, which then need fewer passes: none at 0, 2 at 0.5, 4 at 1.
 
     Raises:
         ConfigError: `dial` is outside this range.
     """
     if not 0 <= dial <= 1:
         raise ConfigError(f"stability {dial:g} is not between 0 and 1", "0 boils, 0.5 is the default, 1 is locked")
+    if network:
+        return {"losses": _weight(dial), "schedule": {"kind": "network", "passes": round(4 * dial)}, **_lock(dial)}
     if dial == 0:
         return {"schedule": {"kind": "independent"}}
     defaults = ScheduleConfig()
     passes = max(2, round(_MOST_PASSES * dial))
-    weight = round(_MIDDLE_WEIGHT * 2 ** (_OCTAVES * (dial - 0.5)), 3)
+    losses = _weight(dial)
     settle = {
         "share": min(1.0, defaults.settle.share * ((defaults.passes - 1) / (passes - 1))),
-        "rate": defaults.settle.rate * min(1.0, _MIDDLE_WEIGHT / weight),
+        "rate": defaults.settle.rate * min(1.0, _MIDDLE_WEIGHT / losses["temporal_weight"]),
     }
     return {
-        "losses": {"temporal_weight": weight},
+        "losses": losses,
         "schedule": {"kind": "keys", "passes": passes, "settle": settle},
-        "motion": {"static_lock": _LOCK_LEVELS} if dial == 1 else {},
+        **_lock(dial),
     }
+
+
+def _weight(dial: float) -> dict[str, float]:
+    return {"temporal_weight": round(_MIDDLE_WEIGHT * 2 ** (_OCTAVES * (dial - 0.5)), 3)}
+
+
+def _lock(dial: float) -> dict[str, Any]:
+    return {"motion": {"static_lock": _LOCK_LEVELS} if dial == 1 else {}}

@@ -20,10 +20,13 @@ class ModelConfig(Section):
     """The feature network."""
 
     backbone: Literal["vgg19", "slim"] = "vgg19"
-    """vgg19: the network of the papers; slim: bundled, distilled from VGG19, with a quarter of its channels."""
+    """vgg19: the network of the papers; slim: bundled, an approximation of it with a seventh of the arithmetic."""
     weights: str | None = None
     """Weights file, `torchvision` for torchvision's VGG19, or `random` for seeded, calibrated random filters; None
     takes VIDNST_WEIGHTS, or else what is installed with vidnst."""
+    network: str | None = None
+    """File of a transform network that paints the frames, made by `vidnst train`; None trains one where the schedule's
+    kind is network."""
     pooling: Literal["max", "average"] = "max"
     """Downsampling between the blocks of VGG19."""
     padding: Literal["zeros", "replicate", "reflect"] = "zeros"
@@ -79,7 +82,7 @@ class LossConfig(Section):
     """Weight of the source's content."""
     style_weight: Weight = 15.0
     """Weight of the style pictures' textures and colours."""
-    tv_weight: Weight = 2.0
+    tv_weight: Weight = 6.0
     """Weight of smoothness (mean squared difference of neighbouring pixels)."""
     temporal_weight: Weight = 60.0
     """Weight of a warm-started frame's initial picture, where it is valid."""

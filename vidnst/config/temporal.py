@@ -1,11 +1,14 @@
 """Sections that relate frames to each other: the schedule, and optical flow."""
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from vidnst.config.base import Positive, Section, Weight
+
+_NETWORK_PASSES = 2
 
 
 class Role(StrEnum):
@@ -21,6 +24,10 @@ class Role(StrEnum):
     """Stylizes a frame from the warped and blended states of the key frames around it."""
     RELAX = "relax"
     """Continues a frame from its own state and its neighbours' states, all of the previous pass."""
+    TRAIN = "train"
+    """Trains the clip's transform network for some steps."""
+    PAINT = "paint"
+    """Paints a frame with the clip's trained transform network."""
     FLOW = "flow"
     """Computes the optical flow between two source frames in both directions."""
 
@@ -61,19 +68,50 @@ class SettleConfig(WarmConfig):
     rate: float = Field(0.1, gt=0, le=1)
 
 
+class TrainingConfig(Section):
+    """The training of a clip's transform network."""
+
+    steps: int = Field(320, ge=1, le=100_000)
+    """Steps of the training, each on one frame."""
+    stage_steps: int = Field(16, ge=1, le=1000)
+    """Steps from one checkpoint to the next, on the same few frames."""
+    pairs: int = Field(2, ge=1, le=16)
+    """Pairs of frames that a stage learns from."""
+    apart: int = Field(5, ge=1, le=64)
+    """Distance of every second pair, in frames; the others are neighbours."""
+    crop: int = Field(640, ge=64)
+    """Longest side in pixels of the crops that are learned from; smaller frames are used whole."""
+    rate: Positive = 3e-3
+    """Largest step of Adam."""
+    alone: float = Field(0.3, ge=0, le=1)
+    """Share of the steps before the temporal loss holds the two frames of a pair to each other."""
+    own_statistics: float = Field(0.6, ge=0, le=1)
+    """Share of the steps in which maps are normalised by each frame's own statistics; after that, and when frames are
+    painted, by those of the whole training."""
+
+    @property
+    def stages(self) -> int:
+        """Number of stages."""
+        return -(-self.steps // self.stage_steps)
+
+    def steps_of(self, stage: int) -> int:
+        """Return the steps of a stage, from 1."""
+        return min(self.stage_steps, self.steps - (stage - 1) * self.stage_steps)
+
+
 class ScheduleConfig(Section):
     """The order in which frames are rendered, and what each of them starts from."""
 
-    kind: Literal["keys", "chain", "independent"] = "keys"
+    kind: Literal["keys", "chain", "independent", "network"] = "keys"
     """keys: a key frame every few frames, the others from the keys around them, then passes over all frames, each
     together with its neighbours. chain: each frame from the previous one, warped. independent: each frame from its own
-    content."""
+    content. network: a network that is trained on the clip paints every frame in one pass, then passes as in keys."""
     spacing: int = Field(8, ge=1, le=256)
     """keys: maximum distance in frames between two keys."""
     passes: int = Field(7, ge=0, le=32)
-    """keys: number of passes over all frames."""
+    """keys, network: number of passes over all frames. A network's frames need fewer: 2, unless it is given."""
     loop: bool = False
-    """keys: the first frame follows the last."""
+    """keys, network: the first frame follows the last."""
     key: WarmConfig = WarmConfig()
     """keys: a key after the first."""
     between: BetweenConfig = BetweenConfig()
@@ -84,6 +122,8 @@ class ScheduleConfig(Section):
     """keys: a frame in the last pass. From the first pass to the last, `hold` and `rate` change in equal ratios."""
     warm: WarmConfig = WarmConfig()
     """chain: a frame after the first."""
+    training: TrainingConfig = TrainingConfig()
+    """network: the training of the clip's network."""
 
     def work(self, role: Role, pass_index: int = 0) -> WarmConfig:
         """Return the work for a node of a role; a cold node gets full steps and all evaluations."""
@@ -95,10 +135,17 @@ class ScheduleConfig(Section):
         by_role = {Role.KEY: self.key, Role.BETWEEN: self.between, Role.RELAX: self.relax, Role.WARM: self.warm}
         return by_role.get(role, WarmConfig(share=1, rate=1))
 
+    @model_validator(mode="before")
+    @classmethod
+    def _network_needs_few_passes(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("kind") == "network":
+            return {"passes": _NETWORK_PASSES, **values}
+        return values
+
     @model_validator(mode="after")
     def _loop_needs_keys(self) -> Self:
-        if self.loop and self.kind != "keys":
-            raise ValueError(f"loop requires kind keys; {self.kind} cannot connect the last frame to the first")
+        if self.loop and self.kind not in ("keys", "network"):
+            raise ValueError(f"loop needs keys or network; {self.kind} cannot connect the last frame to the first")
         return self
 
 

@@ -169,7 +169,7 @@ class ComponentWindow:
             return True
         while self._frames[0][2].status is Status.FINISHED:
             heapq.heappop(self._frames)
-        return node.id.frame < self._frames[0][0] + self._window
+        return node.window_frame is None or node.window_frame < self._frames[0][0] + self._window
 
     def _admit(self, node: Node) -> None:
         entry = AdmittedNode(node, self)

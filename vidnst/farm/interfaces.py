@@ -14,7 +14,7 @@ class Host(Protocol):
     def is_done(self, node: Node) -> bool:
         """True if an earlier session finished the node, so that it need not run. Asked once per node, in plan order.
 
-        `vidnst.farm.plan.finished_states` gives consistent answers: a node that is not done reads only results that
+        `vidnst.farm.plan.finished_nodes` gives consistent answers: a node that is not done reads only results that
         are computed in this session or that `load` can return.
         """
 

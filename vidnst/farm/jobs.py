@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.errors import VidnstError
-from vidnst.farm.plan import FlowId, Lane, NodeId, StateId
+from vidnst.farm.plan import FlowId, Lane, NetworkId, NodeId, StateId
 from vidnst.frames import Pixels, State
 from vidnst.motion.blend import WarmSource
 from vidnst.motion.flow import FlowPair
@@ -77,6 +77,47 @@ class FlowJob:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingPair:
+    """Two frames of a stage, by their places among its frames, and the flows between them, both ways."""
+
+    later: int
+    earlier: int
+    flows: FlowPair
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """Do a stage of the training of a clip's transform network."""
+
+    node: NetworkId
+    state: NDArray[np.float32] | None
+    """`Training.state` after the stage before; None for the first."""
+    frames: tuple[Pixels, ...]
+    guidances: tuple[Guidance | None, ...]
+    """Of each frame, as a `StylizeJob`'s."""
+    pairs: tuple[TrainingPair, ...]
+    """Empty in a shot of one frame."""
+    seed: int
+    style_set: Shared | None = None
+    """As a `StylizeJob`'s."""
+    memory_mode: MemoryMode = NO_SAVINGS
+
+
+@dataclass(frozen=True, slots=True)
+class PaintJob:
+    """Paint one frame with a transform network."""
+
+    node: StateId
+    content: Pixels
+    network: Shared
+    """`TransformNetwork.to_vector`."""
+    guidance: Guidance | None = None
+    style_set: Shared | None = None
+    """As a `StylizeJob`'s."""
+    memory_mode: MemoryMode = NO_SAVINGS
+
+
+@dataclass(frozen=True, slots=True)
 class SkipJob:
     """Do nothing, since the node's result is not needed any more. The result is None."""
 
@@ -90,7 +131,7 @@ class Refused:
     error: VidnstError
 
 
-Job: TypeAlias = StylizeJob | FlowJob | SkipJob
+Job: TypeAlias = StylizeJob | FlowJob | TrainJob | PaintJob | SkipJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +155,18 @@ class Stylized:
     """The reason why the memory mode is not the job's; empty if it is."""
     thumbnail_luma: NDArray[np.float32] | None = None
     """The state's, if the job has thumbnails to compare it with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The result of a `TrainJob`."""
+
+    state: NDArray[np.float32]
+    """`Training.state`, or after the last stage `TransformNetwork.to_vector`."""
+    losses: Mapping[str, float]
+    """Mean of each term over the stage."""
+    evaluations: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

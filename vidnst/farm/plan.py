@@ -49,16 +49,37 @@ class FlowId:
 
     frame: int
     reference: int
+    stage: int = 0
+    """The stage of a training that reads it; 0 for a flow that warm starts read."""
 
     def __str__(self) -> str:
-        return f"{self.frame}<{self.reference}"
+        return f"{self.frame}<{self.reference}" + (f"@{self.stage}" if self.stage else "")
 
     def describe(self) -> str:
         """The node in words, for messages."""
         return f"the flow from frame {self.frame} to frame {self.reference}"
 
 
-NodeId: TypeAlias = StateId | FlowId
+@dataclass(frozen=True, slots=True, order=True)
+class NetworkId:
+    """A clip's transform network after a stage of its training."""
+
+    frame: int
+    """The first frame of the clip's range."""
+    stage: int
+    """From 1."""
+
+    def __str__(self) -> str:
+        return f"network.{self.stage}"
+
+    def describe(self) -> str:
+        """The node in words, for messages."""
+        return f"stage {self.stage} of the network's training"
+
+
+StoredId: TypeAlias = StateId | NetworkId
+"""A node whose result is stored in the run folder while others may read it."""
+NodeId: TypeAlias = StoredId | FlowId
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +95,7 @@ class StartState:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One piece of work: the stylization of a frame, or a pair of flows."""
+    """One piece of work: the stylization of a frame, a pair of flows, or a stage of a training."""
 
     id: NodeId
     role: Role
@@ -108,43 +129,58 @@ class Node:
         """
         if not isinstance(self.id, StateId):
             return (0, self.id.frame, False)
-        if self.role not in (Role.BETWEEN, Role.RELAX):
+        if self.role not in (Role.BETWEEN, Role.PAINT, Role.RELAX):
             return (0, self.id.frame, True)
         return (1, self.id.frame + _LAG_FRAMES * self.id.pass_index, True)
 
     @property
-    def states(self) -> tuple[StateId, ...]:
-        """The states it starts from."""
-        return tuple(need for need in self.needs if isinstance(need, StateId))
+    def window_frame(self) -> int | None:
+        """The frame at which it enters the scheduler's window; None if it may enter at any time.
+
+        A training reads frames of the whole shot, so its flows do not wait for the window.
+        """
+        return None if isinstance(self.id, FlowId) and self.id.stage else self.id.frame
+
+    @property
+    def stored_needs(self) -> tuple[StoredId, ...]:
+        """The states that it starts from, and the network that it continues or paints with."""
+        return tuple(need for need in self.needs if not isinstance(need, FlowId))
 
 
 def evaluations(config: RenderConfig, node: Node) -> int:
-    """Return the most evaluations of the loss that a node takes; flows take little and count as nothing."""
+    """Return the most evaluations of the loss that a node takes; flows take little and count as nothing.
+
+    A step of a training counts as one, and so does painting a frame with a network, which takes less.
+    """
+    if node.role is Role.PAINT:
+        return 1
+    if isinstance(node.id, NetworkId):
+        return config.schedule.training.steps_of(node.id.stage)
     return config.evaluations(node.role, node.id.pass_index) if isinstance(node.id, StateId) else 0
 
 
-def finished_states(
+def finished_nodes(
     nodes: Iterable[Node], *, finished: Callable[[Node], bool], stored: Callable[[NodeId], bool]
-) -> set[StateId]:
-    """Return the states of one component that need not run, given the results of earlier sessions.
+) -> set[StoredId]:
+    """Return the nodes of one component that need not run, given the results of earlier sessions; flows are left out.
 
-    A node runs again if it is not finished, or if its state is lost and a node that runs again reads it. So a frame
+    A node runs again if it is not finished, or if its result is lost and a node that runs again reads it. So a frame
     that was deleted is rendered from the last stored state before it, and nothing else runs.
 
     Args:
         nodes: the component's plan, in its order.
         finished: returns whether an earlier session finished the node and its frame still exists.
-        stored: returns whether the node's state can be loaded.
+        stored: returns whether the node's result can be loaded.
     """
-    # Flows need no states, and a plan may be long: only what the loop below reads is kept of each node.
-    states = [(node.id, node.states, finished(node)) for node in nodes if isinstance(node.id, StateId)]
-    read_again: set[StateId] = set()
-    done: set[StateId] = set()
-    while states:
-        state, needs, is_finished = states.pop()
-        if is_finished and (state not in read_again or stored(state)):
-            done.add(state)
+    # Flows need no results, and a plan may be long: only what the loop below reads is kept of each node.
+    results = [(node.id, node.stored_needs, finished(node)) for node in nodes if not isinstance(node.id, FlowId)]
+    read_again: set[StoredId] = set()
+    done: set[StoredId] = set()
+    while results:
+        result, needs, is_finished = results.pop()
+        if is_finished and (result not in read_again or stored(result)):
+            done.add(result)
         else:
             read_again.update(needs)
-        read_again.discard(state)  # all its readers come later in the plan
+        read_again.discard(result)  # all its readers come later in the plan
     return done

@@ -6,7 +6,7 @@ from enum import IntEnum
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vidnst.farm.plan import Lane, Node, NodeId, StateId
+from vidnst.farm.plan import FlowId, Lane, Node, NodeId
 
 if TYPE_CHECKING:  # each knows the other
     from vidnst.farm.component_window import ComponentWindow
@@ -79,8 +79,8 @@ class AdmittedNode:
 
     @property
     def is_state(self) -> bool:
-        """True if its result is a state."""
-        return isinstance(self.node.id, StateId)
+        """True if its result is a state, or a network that frames wait for like a state."""
+        return not isinstance(self.node.id, FlowId)
 
     @property
     def id(self) -> NodeId:

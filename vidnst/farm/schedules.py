@@ -11,8 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from vidnst.config import Role, ScheduleConfig
-from vidnst.farm.plan import FlowId, Node, NodeId, StartState, StateId
-from vidnst.frames import Shot
+from vidnst.config.temporal import TrainingConfig
+from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, StartState, StateId
+from vidnst.frames import Shot, shot_number
+
+_GOLDEN_RATIO = 0.6180339887498949
 
 
 def independent(shot: Shot, *, number: int = 0) -> Iterator[Node]:
@@ -63,6 +66,66 @@ def key_frames(shot: Shot, *, spacing: int, loop: bool = False) -> tuple[int, ..
     return tuple(shot.start + (group * length) // max(1, groups) for group in range(count))
 
 
+def painted(shot: Shot, *, number: int = 0, passes: int = 2, loop: bool = False) -> Iterator[Node]:
+    """Plan a painting of each frame by the clip's network, then passes as in `keys`; all frames are parallel.
+
+    Args:
+        shot: its frames.
+        number: the shot's.
+        passes: number of passes over all frames.
+        loop: whether the first frame follows the last.
+    """
+    loop = loop and len(shot) > 1
+    passes = passes if len(shot) > 1 else 0
+    return _with_uses(_painted(shot, number, passes, loop), None if loop else (passes + 2) * (passes + 3))
+
+
+def _painted(shot: Shot, number: int, passes: int, loop: bool) -> Iterator[Node]:
+    following = _Passes(shot, number, passes, loop)
+    for frame in shot.indices:
+        if passes and frame > shot.start:
+            yield _flow(number, FlowId(frame, frame - 1))
+        yield Node(StateId(frame), Role.PAINT, number, (frame,), final=not passes)
+        yield from following.up_to(frame)
+    if loop and passes:
+        yield _flow(number, FlowId(shot.start, shot.end - 1))
+        yield from following.close()
+
+
+def training_plan(shots: Sequence[Shot], training: TrainingConfig) -> Iterator[Node]:
+    """Plan the training of a clip's network: stages, one after the other, each with the flows between its frames.
+
+    Stages are checkpoints: an interrupted training continues after the last one that is done.
+    """
+    before: tuple[NodeId, ...] = ()
+    for stage in range(1, training.stages + 1):
+        pairs = training_pairs(shots, training, stage)
+        flows = [FlowId(later, earlier, stage) for earlier, later in pairs if later > earlier]
+        for flow in flows:
+            yield Node(flow, Role.FLOW, shot_number(shots, flow.frame), (flow.frame, flow.reference), uses=1)
+        network = NetworkId(shots[0].start, stage)
+        frames = tuple(sorted({frame for pair in pairs for frame in pair}))
+        uses = int(stage < training.stages)
+        yield Node(network, Role.TRAIN, 0, frames, (*before, *flows), uses=uses, final=False)
+        before = (network,)
+
+
+def training_pairs(shots: Sequence[Shot], training: TrainingConfig, stage: int) -> list[tuple[int, int]]:
+    """Return the pairs of frames that a stage learns from, the earlier frame first; a shot of one frame has it twice.
+
+    Multiples of the golden ratio spread the pairs evenly over the clip, whatever their number.
+    """
+    first, end = shots[0].start, shots[-1].end
+    pairs: set[tuple[int, int]] = set()
+    for place in range((stage - 1) * training.pairs, stage * training.pairs):
+        frame = first + int(place * _GOLDEN_RATIO % 1 * (end - first))
+        shot = shots[shot_number(shots, frame)]
+        apart = min(training.apart if place % 2 else 1, len(shot) - 1)
+        earlier = min(frame, shot.end - 1 - apart)
+        pairs.add((earlier, earlier + apart))
+    return sorted(pairs)
+
+
 class _KeyPlan:
     """Generates the nodes of one shot of `keys`, each after all it needs and as early as that allows."""
 
@@ -70,76 +133,84 @@ class _KeyPlan:
         self._shot = shot
         self._number = number
         self._keys = keys
-        self._passes = passes
+        self._final = not passes
         self._loop = loop
-        # In a loop the first frames of a pass read the last ones of the pass before: they come at the end.
-        self._relaxed = [shot.start + (pass_index if loop else 0) for pass_index in range(passes + 1)]
-        """For each pass the next frame to generate."""
+        self._passes = _Passes(shot, number, passes, loop)
 
     def nodes(self) -> Iterator[Node]:
         """Generate all nodes, with `uses` not counted yet."""
         first, end = self._keys[0], self._shot.end
-        yield Node(StateId(first), Role.COLD, self._number, (first,), final=not self._passes)
+        yield Node(StateId(first), Role.COLD, self._number, (first,), final=self._final)
         for left, right in pairwise(self._keys):
             yield from self._flows(left, right)
             if self._loop and right == self._keys[-1]:
                 yield from self._flows(right, end)
             yield self._key(left, right)
             yield from self._betweens(left, right)
-            yield from self._relax_to(right)
+            yield from self._passes.up_to(right)
         if self._loop:
             if len(self._keys) == 1:
                 yield from self._flows(first, end)
             yield from self._betweens(self._keys[-1], end)
-            yield from self._close()
+            yield from self._passes.close()
 
     def _flows(self, left: int, right: int) -> Iterator[Node]:
         """The flows between neighbours, from the left key to every frame, and from every frame to the right key.
 
         Flows between distant frames are refined from the composition of two shorter ones.
         """
-        follower = self._frame(right)
+        follower = _in_loop(self._shot, right)
         for place in range(left + 1, right + 1):
-            step = FlowId(self._frame(place), place - 1)
-            yield self._flow(step)
+            step = FlowId(_in_loop(self._shot, place), place - 1)
+            yield _flow(self._number, step)
             if place > left + 1:
-                yield self._flow(FlowId(self._frame(place), left), step, FlowId(place - 1, left))
+                yield _flow(self._number, FlowId(_in_loop(self._shot, place), left), step, FlowId(place - 1, left))
         for place in range(right - 2, left, -1):
-            yield self._flow(FlowId(follower, place), FlowId(follower, place + 1), FlowId(place + 1, place))
-
-    def _flow(self, flow: FlowId, *through: FlowId) -> Node:
-        return Node(flow, Role.FLOW, self._number, (flow.frame, flow.reference), through)
+            yield _flow(self._number, FlowId(follower, place), FlowId(follower, place + 1), FlowId(place + 1, place))
 
     def _key(self, left: int, right: int) -> Node:
         sources = [StartState(StateId(left), FlowId(right, left))]
         if self._loop and right == self._keys[-1]:  # the first key follows the last, which must suit it
             sources.append(StartState(StateId(self._keys[0]), FlowId(self._keys[0], right)))
-        return _warm(StateId(right), Role.KEY, self._number, sources, final=not self._passes)
+        return _warm(StateId(right), Role.KEY, self._number, sources, final=self._final)
 
     def _betweens(self, left: int, right: int) -> Iterator[Node]:
-        follower = self._frame(right)
+        follower = _in_loop(self._shot, right)
         for frame in range(left + 1, right):
             far = (frame - left) / (right - left)
             sources = [
                 StartState(StateId(left), FlowId(frame, left), 1 - far),
                 StartState(StateId(follower), FlowId(follower, frame), far),
             ]
-            yield _warm(StateId(frame), Role.BETWEEN, self._number, sources, final=not self._passes)
+            yield _warm(StateId(frame), Role.BETWEEN, self._number, sources, final=self._final)
 
-    def _relax_to(self, last: int) -> Iterator[Node]:
+
+class _Passes:
+    """Generates the nodes of the passes over a shot, in which each frame reads its neighbours of the pass before."""
+
+    def __init__(self, shot: Shot, number: int, passes: int, loop: bool) -> None:
+        self._shot = shot
+        self._number = number
+        self._passes = passes
+        self._loop = loop
+        # In a loop the first frames of a pass read the last ones of the pass before: they come at the end.
+        self._next = [shot.start + (pass_index if loop else 0) for pass_index in range(passes + 1)]
+        """For each pass the next frame to generate."""
+
+    def up_to(self, last: int) -> Iterator[Node]:
         """The nodes of all passes that can be generated once all frames up to `last` have been."""
         is_end = not self._loop and last == self._shot.end - 1
         for pass_index in range(1, self._passes + 1):
             stop = last + 1 if is_end else last + 1 - pass_index
-            for frame in range(self._relaxed[pass_index], stop):
+            for frame in range(self._next[pass_index], stop):
                 yield self._relax(frame, pass_index)
-            self._relaxed[pass_index] = max(stop, self._relaxed[pass_index])
+            self._next[pass_index] = max(stop, self._next[pass_index])
 
-    def _close(self) -> Iterator[Node]:
+    def close(self) -> Iterator[Node]:
         """The other nodes of a loop, pass by pass."""
         start, end = self._shot.start, self._shot.end
         for pass_index in range(1, self._passes + 1):
-            for frame in (*range(start, min(start + pass_index, end)), *range(self._relaxed[pass_index], end)):
+            for frame in (*range(start, min(start + pass_index, end)), *range(self._next[pass_index], end)):
                 yield self._relax(frame, pass_index)
 
     def _relax(self, frame: int, pass_index: int) -> Node:
@@ -148,14 +219,19 @@ class _KeyPlan:
             before = frame - 1 if frame > self._shot.start else self._shot.end - 1
             sources.append(StartState(StateId(before, pass_index - 1), FlowId(frame, before)))
         if frame < self._shot.end - 1 or self._loop:
-            after = self._frame(frame + 1)
+            after = _in_loop(self._shot, frame + 1)
             sources.append(StartState(StateId(after, pass_index - 1), FlowId(after, frame)))
         final = pass_index == self._passes
         return _warm(StateId(frame, pass_index), Role.RELAX, self._number, sources, final=final)
 
-    def _frame(self, place: int) -> int:
-        """The frame at a position in time: in a loop the first comes after the last."""
-        return place if place < self._shot.end else self._shot.start
+
+def _in_loop(shot: Shot, place: int) -> int:
+    """The frame at a position in time: in a loop the first comes after the last."""
+    return place if place < shot.end else shot.start
+
+
+def _flow(shot: int, flow: FlowId, *through: FlowId) -> Node:
+    return Node(flow, Role.FLOW, shot, (flow.frame, flow.reference), through)
 
 
 def _warm(state: StateId, role: Role, shot: int, sources: Sequence[StartState], *, uses: int = 0, final: bool) -> Node:
@@ -194,12 +270,19 @@ def plan_shot(schedule: ScheduleConfig, shot: Shot, *, number: int = 0) -> Itera
             return chain(shot, number=number)
         case "independent":
             return independent(shot, number=number)
+        case "network":
+            return painted(shot, number=number, passes=schedule.passes, loop=schedule.loop)
 
 
 def by_shot(schedule: ScheduleConfig, shots: Sequence[Shot]) -> Iterator[Iterator[Node]]:
     """Plan all shots, each a component that the scheduler runs independently of others."""
     for number, shot in enumerate(shots):
         yield plan_shot(closed(schedule, shots), shot, number=number)
+
+
+def training_of(schedule: ScheduleConfig, shots: Sequence[Shot]) -> Iterator[Node]:
+    """Plan the training that comes before all shots; empty if no network paints them."""
+    return training_plan(shots, schedule.training) if schedule.kind == "network" else iter(())
 
 
 def closed(schedule: ScheduleConfig, shots: Sequence[Shot]) -> ScheduleConfig:

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from vidnst.config import MotionConfig, RenderConfig
 from vidnst.errors import FarmError, ScarceMemoryError
-from vidnst.farm.jobs import FlowJob, Shared, Stylized, StylizeJob
+from vidnst.farm.jobs import FlowJob, PaintJob, Shared, Stylized, StylizeJob, Trained, TrainJob
 from vidnst.farm.memory_fallback import (
     MemoryLadder,
     available_memory,
@@ -21,7 +22,8 @@ from vidnst.farm.memory_fallback import (
     too_large_error,
     try_modes,
 )
-from vidnst.frames import Pixels, State, to_16_bits, to_float_planes
+from vidnst.farm.network_work import paint_frame, train_stage
+from vidnst.frames import Pixels, to_16_bits, to_float_planes
 from vidnst.motion.blend import blend
 from vidnst.motion.flow import FlowPair, compose_pairs, estimate_pair
 from vidnst.motion.gpu.blend import blend_on_device
@@ -29,13 +31,15 @@ from vidnst.motion.gpu.upload import upload
 from vidnst.motion.opencv_threads import set_opencv_threads
 from vidnst.motion.quality_gate import Neighbour, quality_problem, thumbnail_luma
 from vidnst.motion.raft import Raft, build_raft
-from vidnst.style.guidance import Guidance, blend_with_source
+from vidnst.style.guidance import blend_unstyled
 from vidnst.style.losses.objective import WarmStart
 from vidnst.style.memory.modes import MemoryMode
 from vidnst.style.minimize import OnStep
 from vidnst.style.network.precision import resolve_precision
 from vidnst.style.stylizer import Stylizer
 from vidnst.style.tensors import from_pixels, to_state
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,32 @@ class StyleWorker:
         self._motion = ladder.config.motion
         self._device_lock = threading.Lock()
 
-    def run(self, job: StylizeJob, *, on_step: OnStep | None = None, every_step: bool = False) -> Stylized:
+    def run(self, job: StylizeJob | TrainJob | PaintJob) -> Stylized | Trained:
+        """Stylize a frame, do a stage of a training, or paint a frame with a network.
+
+        Raises:
+            NumericalError: the optimisation or the training gave NaN or infinity.
+            ScarceMemoryError: the frame does not fit into memory in any mode.
+        """
+        if isinstance(job, StylizeJob):
+            return self.stylize(job)
+        assert self._stylizer is not None
+        stylizer, height, width = (
+            self._stylizer,
+            *(job.content if isinstance(job, PaintJob) else job.frames[0]).shape[:2],
+        )
+        if isinstance(job, PaintJob):
+            with self._device_lock:
+                return paint_frame(stylizer, job)
+        training = self._ladder.config.schedule.training
+        return self._with_memory(
+            lambda mode: train_stage(stylizer, job, training, mode),
+            job.memory_mode,
+            width=min(width, training.crop),
+            height=min(height, training.crop),
+        )[0]
+
+    def stylize(self, job: StylizeJob, *, on_step: OnStep | None = None, every_step: bool = False) -> Stylized:
         """Stylize a frame, and once more with another seed if the result has a quality problem.
 
         Args:
@@ -129,25 +158,28 @@ class StyleWorker:
     def _stylize(self, stylizer: Stylizer, job: StylizeJob, *, on_step: OnStep | None, every_step: bool) -> Stylized:
         """Optimise the frame in the first memory mode that suffices, beginning with the job's."""
         height, width = job.content.shape[:2]
-        modes, estimate = self._ladder.modes_from(job.memory_mode, width=width, height=height)
 
         def paint(memory_mode: MemoryMode) -> Stylized:
             return self._paint(stylizer, job, memory_mode, on_step=on_step, every_step=every_step)
 
+        result, memory_mode, shortage = self._with_memory(paint, job.memory_mode, width=width, height=height)
+        thumbnail = None if job.source_thumbnails is None else thumbnail_luma(result.state)
+        return replace(result, memory_mode=memory_mode, shortage=shortage, thumbnail_luma=thumbnail)
+
+    def _with_memory(
+        self, work: Callable[[MemoryMode], _Result], wanted: MemoryMode, *, width: int, height: int
+    ) -> tuple[_Result, MemoryMode, str]:
+        """Do work in the first memory mode that suffices; the text says why it is not the one that was wanted."""
+        modes, estimate = self._ladder.modes_from(wanted, width=width, height=height)
         try:
             with self._device_lock:
-                result, memory_mode, failure = try_modes(paint, modes, free=lambda: free_caches(self._device))
+                result, memory_mode, failure = try_modes(work, modes, free=lambda: free_caches(self._device))
         except ScarceMemoryError as error:
             available = available_memory(self._ladder.limit, self._device)
             raise too_large_error(
                 self._ladder.config, modes[-1], available, error.what, width=width, height=height
             ) from None
-        return replace(
-            result,
-            memory_mode=memory_mode,
-            shortage=(failure or estimate) if memory_mode != job.memory_mode else "",
-            thumbnail_luma=None if job.source_thumbnails is None else thumbnail_luma(result.state),
-        )
+        return result, memory_mode, (failure or estimate) if memory_mode != wanted else ""
 
     def _paint(
         self, stylizer: Stylizer, job: StylizeJob, memory_mode: MemoryMode, *, on_step: OnStep | None, every_step: bool
@@ -165,7 +197,7 @@ class StyleWorker:
             memory_mode=memory_mode,
         )
         state = to_state(result.image)
-        shown = None if job.guidance is None else _blend_unstyled(state, job.content, job.guidance)
+        shown = None if job.guidance is None else blend_unstyled(state, job.content, job.guidance)
         return Stylized(state, result.losses, result.evaluations, 0.0, shown)
 
     def _content(self, job: StylizeJob) -> Tensor:
@@ -228,17 +260,6 @@ def quality_problem_of(job: StylizeJob, state_thumbnail: NDArray[np.float32] | N
 
 def _retry_seed(seed: int) -> int:
     return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
-
-
-def _blend_unstyled(state: State, source: Pixels, guidance: Guidance) -> State | None:
-    """Blend the source into a frame at the soft edges of regions without style; None if there are none.
-
-    Warm starts read the unblended state: blended again in pass after pass, the edge would become all source.
-    """
-    unstyled = guidance.unstyled
-    if unstyled is None or not ((unstyled > 0) & (unstyled < 255)).any():
-        return None
-    return blend_with_source(state, source, unstyled)
 
 
 class FlowWorker:

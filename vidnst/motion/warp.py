@@ -55,6 +55,15 @@ def warp_planes(planes: NDArray[np.float32], grid: SamplingGrid) -> NDArray[np.f
     return np.clip(warped, 0, 1, out=warped)
 
 
+def crop_flow(flow: Flow, height: int, width: int, window: tuple[slice, slice]) -> Flow:
+    """Return a flow between the same windows of two pictures of a size; vectors out of the window are invalid."""
+    vectors_px, valid = resize_flow(flow, height, width)
+    vectors_px = np.ascontiguousarray(vectors_px[window])
+    x, y = target_positions(vectors_px)
+    inside = (x >= 0) & (x <= x.shape[1] - 1) & (y >= 0) & (y <= y.shape[0] - 1)
+    return Flow(vectors_px, np.where(inside, np.rint(valid[window] * 255), 0).astype(np.uint8))
+
+
 def resize_flow(flow: Flow, height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return a flow's vectors `(height, width, 2)` in pixels of that size, and its validity as float32 in [0, 1]."""
     valid = flow.valid.astype(np.float32) / np.float32(255)

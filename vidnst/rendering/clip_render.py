@@ -1,15 +1,15 @@
 """Renders the frames of one clip through the scheduler, alone or together with other clips."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from itertools import compress
 
 from vidnst.errors import VidnstError
 from vidnst.events import OnEvent, RunStarted, Warned
 from vidnst.farm.interfaces import Component, NodeEvent
-from vidnst.farm.plan import Node, StateId
-from vidnst.farm.schedules import by_shot
+from vidnst.farm.plan import NetworkId, Node, StateId, StoredId
+from vidnst.farm.schedules import by_shot, training_of
 from vidnst.rendering.node_jobs import RenderHost
 from vidnst.rendering.node_reporter import Reporter
 from vidnst.rendering.prepared_render import PreparedRender
@@ -25,7 +25,8 @@ class ClipRender:
     """The frames of one clip, from when its render is prepared until all of them are in the run folder.
 
     The scheduler takes the shots one by one. When all are finished, a shot that ran out of memory halfway, and so came
-    out uneven, is given to it once more: that is another round.
+    out uneven, is given to it once more: that is another round. Where a network paints the frames, the first round is
+    its training.
 
     Args:
         render: the clip's render.
@@ -42,7 +43,10 @@ class ClipRender:
         self._shot_memory = ShotMemory(render.config, render.store, self._on_event)
         self._shot_memory.even_out(self.plans())
         self._done, self.frames_finished = finished_before(render)
-        self._queue_shots(range(len(render.shots)))
+        self.is_training = self._network is not None and not self.is_rendered and not self._is_trained
+        """True in the round in which the clip's network is trained; frames are painted in the next."""
+        self._queue(self._training if self.is_training else self.plans)
+        self._styles: StyleCache
         self._reporter: Reporter
         self._writer: Writer
 
@@ -93,6 +97,7 @@ class ClipRender:
             follow: given the frames that are finished and a listener, returns the listener to use from now on.
         """
         render, store = self.render, self.render.store
+        self._styles = styles
         frames = self._resources.enter_context(
             render.source.open(
                 on_repeated=lambda index: report_repeated(store, self._on_event, index), cache_bytes=cache_bytes
@@ -111,10 +116,16 @@ class ClipRender:
             guidance=guidance,
             style_sets=styles.of(render),
         )
+        if self._network is not None and not self.is_training and not self.is_rendered:
+            self._use_network()
         self._report_start(workers)
         if follow is not None:
             self._on_event = follow(self.frames_finished, self._on_event)
-        self._reporter = Reporter(store, self._on_event, frames_done=len(self.frames_finished))
+        self._report_to_caller()
+
+    def _report_to_caller(self) -> None:
+        stages, done = self.render.schedule.training.stages, len(self.frames_finished)
+        self._reporter = Reporter(self.render.store, self._on_event, frames_done=done, stages=stages)
 
     def _report_start(self, workers: Sequence[str]) -> None:
         render = self.render
@@ -143,17 +154,22 @@ class ClipRender:
         return Component(self._waiting.popleft(), self.host, order, paused)
 
     def begin_round(self) -> Collection[int]:
-        """Queue the shots that came out uneven for another round, and return them; call it when all are finished."""
+        """Queue shots for another round, and return them: all after the training, later those that came out uneven.
+
+        Call it when all of this round is finished.
+        """
         assert self.host is not None
         if self.host.dropped:
             return ()
         self.flush()
+        if self.is_training:
+            return self._begin_painting()
         uneven = self._shot_memory.even_out(self.plans(), without=self.host.failed_shots)
         if uneven:
             self._done, self.frames_finished = finished_before(self.render)
             self.host.begin_round(self._done)
-            self._queue_shots(uneven)
-            self._reporter = Reporter(self.render.store, self._on_event, frames_done=len(self.frames_finished))
+            self._queue(lambda: self.plans(uneven))
+            self._report_to_caller()
         return uneven
 
     def flush(self) -> None:
@@ -173,13 +189,48 @@ class ClipRender:
         """Free what only rendering needs."""
         self._resources.close()
 
-    def _queue_shots(self, shots: Collection[int]) -> None:
-        self._waiting = deque(self.plans(shots))
+    def _queue(self, components: Callable[[], Iterable[Iterator[Node]]]) -> None:
+        """Make a round of components, each a plan."""
+        self._waiting = deque(components())
+
+    @property
+    def _network(self) -> NetworkId | None:
+        """The trained network; None if none paints the frames."""
+        if self.render.schedule.kind != "network":
+            return None
+        return NetworkId(self.render.start, self.render.schedule.training.stages)
+
+    @property
+    def _is_trained(self) -> bool:
+        assert self._network is not None
+        if self.render.checked.network is not None:
+            return True
+        return self._network in self._done and self.render.store.has_state(self._network)
+
+    def _training(self) -> list[Iterator[Node]]:
+        return [training_of(self.render.schedule, self.render.shots)]
+
+    def _begin_painting(self) -> Collection[int]:
+        assert self.host is not None
+        if self.host.given_up:
+            return ()
+        self.is_training = False
+        self._use_network()
+        self.render.store.record("stage", stage="rendering")
+        self._queue(self.plans)
+        return range(len(self.render.shots))
+
+    def _use_network(self) -> None:
+        assert self.host is not None
+        assert self._network is not None
+        given = self.render.checked.network
+        vector = self.render.store.read_network(self._network) if given is None else given.vector
+        self.host.use_network(self._styles.share_network(vector))
 
 
-def finished_before(render: PreparedRender) -> tuple[set[StateId], list[int]]:
-    """Return the states that need no more work, and the frames whose final state is among them."""
-    done: set[StateId] = set()
+def finished_before(render: PreparedRender) -> tuple[set[StoredId], list[int]]:
+    """Return the nodes that need no more work, and the frames whose final state is among them."""
+    done: set[StoredId] = set()
     finals: list[StateId] = []
 
     def note_finals(nodes: Iterator[Node]) -> Iterator[Node]:
@@ -188,6 +239,7 @@ def finished_before(render: PreparedRender) -> tuple[set[StateId], list[int]]:
                 finals.append(node.id)
             yield node
 
+    done |= render.store.finished_nodes(training_of(render.schedule, render.shots))
     for nodes in by_shot(render.schedule, render.shots):
-        done |= render.store.finished_states(note_finals(nodes))
+        done |= render.store.finished_nodes(note_finals(nodes))
     return done, [state.frame for state in finals if state in done]

@@ -6,6 +6,7 @@ from vidnst.events import (
     NodeGivenUp,
     NodeStarted,
     OnEvent,
+    Stage,
     Suspected,
     WorkerDied,
     WorkerQuarantined,
@@ -13,14 +14,16 @@ from vidnst.events import (
 )
 from vidnst.farm.interfaces import NodeEvent, NodeEventKind
 from vidnst.farm.jobs import Stylized
+from vidnst.farm.plan import NetworkId
 from vidnst.runs import RunStore
 
 
 class Reporter:
     """Passes the scheduler's events on to the run's log and to the caller."""
 
-    def __init__(self, store: RunStore, on_event: OnEvent, *, frames_done: int) -> None:
+    def __init__(self, store: RunStore, on_event: OnEvent, *, frames_done: int, stages: int) -> None:
         self._store = store
+        self._stages = stages
         self._on_event = on_event
         self.frames_done = frames_done
 
@@ -30,6 +33,8 @@ class Reporter:
         match event.kind:
             case NodeEventKind.STARTED:
                 self._on_event(NodeStarted(node, event.node.role, event.worker, event.attempt))
+            case NodeEventKind.DONE if isinstance(event.node.id, NetworkId):
+                self._on_event(Stage("training", event.node.id.stage, self._stages))
             case NodeEventKind.DONE if isinstance(event.result, Stylized):
                 self._report_suspect(node, event.result)
                 if event.node.final:

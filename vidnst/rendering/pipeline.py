@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vidnst.errors import CancelledError
 from vidnst.events import Cancelled, Event, OnEvent, RunFinished, Stage, Warned, ignore
 from vidnst.farm.component_window import default_window
-from vidnst.farm.plan import Lane
+from vidnst.farm.plan import Lane, NetworkId
 from vidnst.farm.scheduler import run_plan
 from vidnst.media.output.encode import encode
 from vidnst.rendering.effects_pass import finish_frames
@@ -23,6 +27,9 @@ from vidnst.report.write_report import report_run, reported_failure
 from vidnst.runs import RunLog
 from vidnst.runs.redo import report_suspects
 from vidnst.runs.request import Request
+
+if TYPE_CHECKING:  # it brings torch
+    from vidnst.rendering.clip_render import ClipRender
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +116,39 @@ def stylize_frames(
         SourceError: a source frame cannot be read; shots without such a frame are finished.
         VidnstError: another error that ended the render.
     """
-    from vidnst.farm.provisioning import start_workers
     from vidnst.rendering.clip_render import ClipRender
-    from vidnst.rendering.style_cache import StyleCache
 
     clip = ClipRender(render)
-    if clip.is_rendered:
-        return
+    if not clip.is_rendered:
+        _run_rounds(clip, cancelled, overlapped)
+
+
+def train_network(render: PreparedRender, cancelled: Cancelled | None = None) -> NDArray[np.float32]:
+    """Train the network of a clip that the run folder does not hold yet, and return it.
+
+    Raises:
+        FramesFailedError: the training failed.
+        VidnstError: another error that ended it.
+    """
+    from vidnst.rendering.clip_render import ClipRender
+
+    clip = ClipRender(render)
+    if clip.is_training:
+        _run_rounds(clip, cancelled, training_only=True)
+    return render.store.read_network(NetworkId(render.start, render.schedule.training.stages))
+
+
+def _run_rounds(
+    clip: "ClipRender",
+    cancelled: Cancelled | None,
+    overlapped: OverlappedOutput | None = None,
+    *,
+    training_only: bool = False,
+) -> None:
+    from vidnst.farm.provisioning import start_workers
+    from vidnst.rendering.style_cache import StyleCache
+
+    render = clip.render
     farm, schedule = render.config.farm, render.schedule
     with (
         closing(clip),
@@ -143,6 +176,9 @@ def stylize_frames(
             except CancelledError:
                 if not clip.has_ended:
                     raise
+            if training_only:
+                clip.flush()
+                break
             if not clip.begin_round():
                 break
     if clip.failure is not None:

@@ -5,14 +5,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.config import RenderConfig, ScheduleConfig
 from vidnst.config.timecode import frame_range
-from vidnst.errors import CancelledError
+from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
 from vidnst.frames import ClipInfo, Shot
 from vidnst.media.adjust.adjustments import Adjustments, find_adjustments
@@ -22,11 +22,14 @@ from vidnst.media.input.masks import Mask
 from vidnst.media.input.probe import probe
 from vidnst.media.output.preflight import check_output
 from vidnst.rendering.styles.regions import absolute_masks, find_masks, mask_marks
-from vidnst.rendering.styles.style_spec import StylePicture, read_styles, timeline_of, timeline_warnings
+from vidnst.rendering.styles.style_spec import StylePicture, needs_guidance, read_styles, timeline_of, timeline_warnings
 from vidnst.rendering.styles.timeline import TimedStyle
 from vidnst.runs import Look, Manifest, StyleRecord
 from vidnst.runs.request import Request
 from vidnst.style.network.backbones import WEIGHTS_NAMES, last_layer, stride_px
+
+if TYPE_CHECKING:  # it brings torch
+    from vidnst.style.transform.network_file import NetworkFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class CheckedRequest:
     """The network's weights by name; None if nothing is stylized."""
     raft: Mapping[str, NDArray[np.float32]] | None
     """RAFT's weights by name; None if the flow is not RAFT's."""
+    network: "NetworkFile | None"
+    """The transform network that was given."""
     manifest: Manifest
     """The render's identity, and how to repeat it."""
     timeline: tuple[TimedStyle, ...] = ()
@@ -100,6 +105,7 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     styles = read_styles(request.styles) if config.stylizes or request.styles else ()
     if config.stylizes:
         _check_sizes(styles, config, size)
+        _check_trainable(styles, config)
     timeline = timeline_of(styles, clip)
     for note in timeline_warnings(styles, timeline, clip, start, end):
         on_event(Warned(note))
@@ -107,8 +113,11 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     weights = find_weights(config, on_event=on_event) if config.stylizes else None
     features = _load(weights, config) if weights is not None else None
     raft = read_raft(config, on_event=on_event) if config.stylizes else None
-    manifest = _manifest(request, clip, styles, mask_marks(masks), weights, features, raft)
-    return CheckedRequest(request, clip, start, end, width, height, styles, features, raft, manifest, timeline, masks)
+    network = _read_network(styles, config) if config.stylizes else None
+    manifest = _manifest(request, clip, styles, mask_marks(masks), weights, features, raft, network)
+    return CheckedRequest(
+        request, clip, start, end, width, height, styles, features, raft, network, manifest, timeline, masks
+    )
 
 
 def study_frames(
@@ -145,6 +154,45 @@ def _check_sizes(styles: Sequence[StylePicture], config: RenderConfig, size: tup
     shapes = [(style.pixels.shape[0], style.pixels.shape[1]) for style in styles]
     check_scales(shapes, config.styles, height=size[1], width=size[0], smallest_side_px=least)
     check_edge_cells(config.losses, height=size[1], width=size[0])
+
+
+def _check_trainable(styles: Sequence[StylePicture], config: RenderConfig) -> None:
+    """Make sure that a network can learn the styles.
+
+    Raises:
+        ConfigError: one of them is a clip.
+    """
+    if config.schedule.kind == "network" and any(style.clip is not None for style in styles):
+        raise ConfigError(
+            "a style that is a clip changes from frame to frame, and a network learns one picture of each style",
+            "use a picture, or --schedule keys",
+        )
+
+
+def _read_network(styles: Sequence[StylePicture], config: RenderConfig) -> "NetworkFile | None":
+    """Read the transform network that was given.
+
+    Raises:
+        ConfigError: no frame would be painted by it, or it has another number of styles.
+        WeightsError: the file cannot be used.
+    """
+    if config.model.network is None:
+        return None
+    if config.schedule.kind != "network":
+        raise ConfigError(
+            f"model.network {config.model.network} needs schedule.kind network, not {config.schedule.kind}",
+            "add --engine network, or leave the network out",
+        )
+    from vidnst.style.transform.network_file import read_network_file
+
+    network = read_network_file(Path(config.model.network).expanduser())
+    wanted = len(styles) if needs_guidance(styles, config) else 1
+    if network.styles != wanted:
+        raise ConfigError(
+            f"{config.model.network} has learned {network.styles} styles, and this render needs {wanted}",
+            "give the styles that it was trained with, or train one with these",
+        )
+    return network
 
 
 def read_features(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, NDArray[np.float32]]:
@@ -188,6 +236,7 @@ def _manifest(
     weights: Path | Literal["random"] | None,
     features: Mapping[str, NDArray[np.float32]] | None,
     raft: Mapping[str, NDArray[np.float32]] | None,
+    network: "NetworkFile | None",
 ) -> Manifest:
     config = request.config
     marks = tuple(StyleRecord(fingerprint=style.fingerprint, **asdict(style.style)) for style in styles)
@@ -199,6 +248,7 @@ def _manifest(
         backbone=config.model.backbone,
         weights=_weights_fingerprint(features),
         flow_weights=_weights_fingerprint(raft),
+        network="none" if network is None else network.fingerprint,
     )
     sources = [request.source] if isinstance(request.source, (str, Path)) else request.source
     spec, raft_spec = config.model.weights, config.motion.raft_weights
@@ -210,6 +260,7 @@ def _manifest(
         weights=_absolute(spec) if spec not in (None, *WEIGHTS_NAMES) else spec,
         weights_title=_weights_title(weights),
         raft_weights=_absolute(raft_spec) if raft_spec is not None else None,
+        network=_absolute(config.model.network) if config.model.network is not None else None,
         output=_absolute(request.output),
     )
 

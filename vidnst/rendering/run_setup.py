@@ -132,7 +132,7 @@ def _most_states(checked: CheckedRequest) -> int:
     schedule, farm = checked.schedule, checked.config.farm
     if schedule.kind == "independent":
         return 0
-    passes = max(1, schedule.passes) if schedule.kind == "keys" else 1
+    passes = max(1, schedule.passes) if schedule.kind in ("keys", "network") else 1
     if checked.config.output.keep_frames:
         return checked.frames * passes
     if schedule.kind == "chain":

@@ -5,6 +5,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vidnst.farm.jobs import Shared, SharingPool
 from vidnst.farm.workers import FlowWorkerFactory, StyleWorkerFactory
 from vidnst.lru_cache import LruCache
@@ -42,6 +45,10 @@ class StyleCache:
             self._share(style, lambda: StyleWorkerFactory(config, features, pictures, threads)),
             self._share(flow, lambda: FlowWorkerFactory(config.motion, raft, device, threads)),
         )
+
+    def share_network(self, network: NDArray[np.float32]) -> Shared:
+        """Return a trained transform network as workers get it."""
+        return self._share(f"network {digest(network.tobytes())}", lambda: network)
 
     def _weights(self, kind: str, fingerprint: str, weights: Any) -> Shared | None:
         return None if weights is None else self._share(f"{kind} {fingerprint}", lambda: weights)

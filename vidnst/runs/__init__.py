@@ -9,6 +9,7 @@ from vidnst.runs.manifest import Look, Manifest, StyleRecord
 from vidnst.runs.plan_record import RunPlan
 from vidnst.runs.run_log import RunLog
 from vidnst.runs.run_store import DoneRecord, RunStore
+from vidnst.runs.stored_arrays import StoredArray
 
 __all__ = [
     "DoneRecord",
@@ -20,6 +21,7 @@ __all__ = [
     "RunLog",
     "RunPlan",
     "RunStore",
+    "StoredArray",
     "StyleRecord",
     "Writer",
     "check_free_space",

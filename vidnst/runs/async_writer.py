@@ -13,12 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vidnst.errors import OutputError
-from vidnst.farm.plan import NodeId, StateId
+from vidnst.farm.plan import FlowId, NodeId
 from vidnst.runs.run_store import DoneRecord, RunStore
+from vidnst.runs.stored_arrays import StoredArray
 
 _MAX_WAITING_BYTES = 256 << 20
 _MIN_RESULT_BYTES = 4 << 20
@@ -58,8 +56,8 @@ class NodeResult:
     """A finished node, and what is kept of it."""
 
     done: DoneRecord
-    state: NDArray[np.uint16] | None = None
-    """`(H, W, 3)` uint16, if other nodes read it."""
+    state: StoredArray | None = None
+    """A frame's state, or a network, if other nodes read it."""
     write_frame: Callable[[Path], object] | None = None
     """Writes the finished frame to the path it is given; called in another thread."""
     size_bytes: int = 0
@@ -124,7 +122,7 @@ class Writer:
 
     def release(self, node: NodeId) -> None:
         """Delete the state of a node, if it has one, after everything that was submitted before is written."""
-        if isinstance(node, StateId):
+        if not isinstance(node, FlowId):
             with self._changed:
                 if self._error is None:
                     self._queue.append(node)
@@ -227,7 +225,7 @@ class Writer:
             node = task.done.node.id
             if released.get(node, -1) < position:
                 released.pop(node, None)  # it was released before it was made again
-                if isinstance(node, StateId) and task.state is not None:
+                if not isinstance(node, FlowId) and task.state is not None:
                     states[node] = task.state
             if task.write_frame is not None:
                 frames[node.frame] = task.write_frame

@@ -51,6 +51,8 @@ class Look(_Record):
     """Fingerprint of the network's weights."""
     flow_weights: str = "none"
     """Fingerprint of RAFT's weights; `none` if flow is estimated without a network."""
+    network: str = "none"
+    """Fingerprint of the transform network that was given; `none` if there is none, or it is trained on the clip."""
 
 
 class Manifest(_Record):
@@ -70,6 +72,8 @@ class Manifest(_Record):
     """What they turned out to be: a package with its version, a file, `random`, or `none`."""
     raft_weights: str | None = None
     """Path of RAFT's weights."""
+    network: str | None = None
+    """Path of the transform network that was given."""
     output: str
 
     @classmethod
@@ -100,6 +104,7 @@ class Manifest(_Record):
             *_other_bytes("source", self.look.source, other.look.source, Path(other.sources[0]).name),
             *self._network_changes(other),
             *self._flow_changes(other),
+            *_other_bytes("network", self.look.network, other.look.network, Path(other.network or "").name),
         ]
 
     def _network_changes(self, other: "Manifest") -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vidnst.errors import ConfigError, FramesFailedError, RangeError
 from vidnst.events import OnEvent, Warned, ignore
-from vidnst.farm.plan import Node, NodeId, StateId
+from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, StateId, StoredId
 from vidnst.runs import RunLog, RunStore
 
 _MAX_FRAMES = 1 << 24
@@ -63,14 +63,14 @@ def redo_frames(
     """
     if outside := sorted(frame for frame in frames if not start <= frame < end):
         raise RangeError(f"frame {outside[0]} cannot be redone: the run has frames {start} to {end - 1}")
-    chosen, marked, without_state = set(frames), set[StateId](), 0
+    chosen, marked, without_state = set(frames), set[StoredId](), 0
     for plan in plans:
         nodes = list(plan)
-        before = store.finished_states(nodes)
+        before = store.finished_nodes(nodes)
         dependents = dependents_of_frames(nodes, chosen)
         store.forget(dependents, frames=chosen)
         marked |= dependents
-        without_state += len(before - store.finished_states(nodes) - dependents)
+        without_state += len(before - store.finished_nodes(nodes) - dependents)
     store.forget_finished(chosen)
     text = f"frames {format_frame_list(chosen)} are rendered again, {len(marked)} nodes with all that depend on them"
     if without_state:
@@ -78,17 +78,17 @@ def redo_frames(
     on_event(Warned(text))
 
 
-def dependents_of_frames(nodes: Iterable[Node], frames: Collection[int]) -> set[StateId]:
+def dependents_of_frames(nodes: Iterable[Node], frames: Collection[int]) -> set[StoredId]:
     """The states of frames, and those that read them directly or through others, of a plan in its order."""
     states = [node for node in nodes if isinstance(node.id, StateId)]
     return with_dependents(states, {node.id for node in states if node.id.frame in frames})
 
 
-def with_dependents(nodes: Iterable[Node], roots: Collection[NodeId]) -> set[StateId]:
-    """Some states of a plan in its order, and those that read them directly or through others."""
-    dependents: set[StateId] = set()
+def with_dependents(nodes: Iterable[Node], roots: Collection[NodeId]) -> set[StoredId]:
+    """Some nodes of a plan in its order, and those that read them directly or through others; flows are left out."""
+    dependents: set[StoredId] = set()
     for node in nodes:
-        if isinstance(node.id, StateId) and (node.id in roots or not dependents.isdisjoint(node.states)):
+        if not isinstance(node.id, FlowId) and (node.id in roots or not dependents.isdisjoint(node.stored_needs)):
             dependents.add(node.id)
     return dependents
 
@@ -103,6 +103,13 @@ def frames_failed(
         folder: the run folder.
         frames: number of frames of the whole run.
     """
+    if training := next((node for node in given_up if isinstance(node, NetworkId)), None):
+        error, _ = given_up[training]
+        return FramesFailedError(
+            f"no frame of {frames} is painted because {training.describe()} failed: {error}",
+            f"retry it with: vidnst retry {shlex.quote(str(folder))}",
+            frames=(),
+        )
     missing = sorted({node.frame for node in given_up if isinstance(node, StateId)})
     failed = [(node, error) for node, (error, because) in given_up.items() if because is None]
     root, error = failed[0] if failed else next((node, error) for node, (error, _) in given_up.items())

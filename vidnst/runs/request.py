@@ -47,7 +47,11 @@ def load_request(folder: Path, farm: Mapping[str, Any]) -> Request:
     check_run(folder)
     manifest = Manifest.read(folder)
     values = dict(manifest.config)
-    replaced = {"farm": farm, "model": {"weights": manifest.weights}, "motion": {"raft_weights": manifest.raft_weights}}
+    replaced = {
+        "farm": farm,
+        "model": {"weights": manifest.weights, "network": manifest.network},
+        "motion": {"raft_weights": manifest.raft_weights},
+    }
     for section, settings in replaced.items():
         recorded = values.get(section, {})
         if not isinstance(recorded, Mapping):

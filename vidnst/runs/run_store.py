@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from vidnst.atomic_write import remove_parts, translate_os_errors, write_all_atomically, write_bytes_atomically
 from vidnst.errors import OutputError, RunError
-from vidnst.farm.plan import Node, NodeId, StateId, finished_states
+from vidnst.farm.plan import NetworkId, Node, NodeId, StateId, StoredId, finished_nodes
 from vidnst.runs.event_log import EventLog
 from vidnst.runs.folder_lock import FolderLock
 from vidnst.runs.layout import (
@@ -40,6 +40,7 @@ from vidnst.runs.layout import (
 from vidnst.runs.manifest import Manifest
 from vidnst.runs.plan_record import RunPlan
 from vidnst.runs.run_log import RunLog
+from vidnst.runs.stored_arrays import StoredArray, check_array, read_network_file, read_state_file, save_array
 
 _MAX_REDO_NODES = 10_000
 """Nodes that one line of the log names: it must not grow without bounds."""
@@ -192,14 +193,14 @@ class RunStore:
     def write(
         self,
         *,
-        states: Mapping[StateId, NDArray[np.uint16]] | None = None,
+        states: Mapping[StoredId, StoredArray] | None = None,
         frames: Mapping[int, Callable[[Path], object]] | None = None,
         threads: Executor | None = None,
     ) -> None:
         """Write results of nodes; no file is renamed to its final name before all are on the disk.
 
         Args:
-            states: `(H, W, 3)` uint16 each.
+            states: frames' states and networks.
             frames: by index in the source, a function that writes the finished image to the path that it is given (a
                 temporary name that ends in `.png`).
             threads: writes the files in parallel; None writes them one after the other in this thread.
@@ -208,10 +209,9 @@ class RunStore:
             DiskFullError: no space is left. OutputError: the files cannot be written for another reason.
         """
         states, frames = states or {}, frames or {}
-        for pixels in states.values():
-            if pixels.dtype != np.uint16 or pixels.ndim != 3:
-                raise ValueError(f"a state is (H, W, 3) uint16, got {pixels.shape} {pixels.dtype}")
-        state_files = {self.layout.state(state): partial(_save, pixels=pixels) for state, pixels in states.items()}
+        for node, values in states.items():
+            check_array(node, values)
+        state_files = {self.layout.state(node): partial(save_array, values=values) for node, values in states.items()}
         frame_files = {self.layout.frame(index): write for index, write in frames.items()}
         write_all_atomically({**state_files, **frame_files}, threads=threads)
         self._states.update(path.name for path in state_files)
@@ -230,22 +230,12 @@ class RunStore:
         return state_name(state) in self._states
 
     def read_state(self, state: StateId, *, width: int, height: int) -> NDArray[np.uint16]:
-        """Read a state as it was written: `(height, width, 3)` uint16.
+        """Read a state as it was written; see `stored_arrays.read_state_file`."""
+        return read_state_file(self.layout.state(state), width=width, height=height)
 
-        Raises:
-            RunError: it is missing, cut off, or of another size or type.
-        """
-        path = self.layout.state(state)
-        try:
-            pixels = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: its size is checked before it is read
-            if pixels.shape != (height, width, 3) or pixels.dtype != np.uint16:
-                raise ValueError(f"it holds {pixels.shape} {pixels.dtype}")
-        except Exception as error:  # numpy fails in a dozen ways on a header that it did not write
-            raise RunError(
-                f"the state {path} cannot be read: {error}",
-                "delete that file and give the same command again; what depends on it is rendered again",
-            ) from error
-        return np.array(pixels)
+    def read_network(self, network: NetworkId) -> NDArray[np.float32]:
+        """Read what a stage of a training left; see `stored_arrays.read_network_file`."""
+        return read_network_file(self.layout.state(network))
 
     def release(self, nodes: Iterable[NodeId]) -> None:
         """Delete states that no node will read any more; flows have no files."""
@@ -264,7 +254,7 @@ class RunStore:
         self._events.extend([("done", done.to_dict()) for done in nodes])
         self._done.update(str(done.node.id) for done in nodes)
 
-    def forget(self, nodes: Iterable[StateId], *, frames: Iterable[int]) -> None:
+    def forget(self, nodes: Iterable[StoredId], *, frames: Iterable[int]) -> None:
         """Mark nodes as unfinished, so that they are made again; their old states stay until they are replaced.
 
         Args:
@@ -299,9 +289,9 @@ class RunStore:
             return False
         return not node.final or frame_name(node.id.frame) in self._frames
 
-    def finished_states(self, nodes: Iterable[Node]) -> set[StateId]:
-        """States of one component (a shot's plan, in its order) that need no more work: see `plan.finished_states`."""
-        return finished_states(nodes, finished=self.finished, stored=self.has_state) if self._done else set()
+    def finished_nodes(self, nodes: Iterable[Node]) -> set[StoredId]:
+        """Nodes of one component (a shot's plan, in its order) that need no more work: see `plan.finished_nodes`."""
+        return finished_nodes(nodes, finished=self.finished, stored=self.has_state) if self._done else set()
 
     @contextmanager
     def writing_output(self, output: Path) -> Iterator[None]:
@@ -337,8 +327,3 @@ class RunStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _save(part: Path, *, pixels: NDArray[np.uint16]) -> None:
-    with part.open("wb") as file:
-        np.save(file, pixels, allow_pickle=False)

@@ -7,7 +7,7 @@ Where no style applies, the state is the source; the soft edge is made only in t
 warm starts read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,6 +36,11 @@ class RegionGuidance:
     """`(H, W)`, how much of each pixel belongs to the region, 255 for all of it; None for the whole frame. The guides
     of a frame sum to 255 everywhere."""
 
+    @property
+    def style_shares(self) -> dict[int, float]:
+        """The share of each style in the mixes, by its number; they sum to 1."""
+        return style_shares(self.mixes)
+
 
 @dataclass(frozen=True, slots=True)
 class StyleFrame:
@@ -60,6 +65,26 @@ class Guidance:
         guides = [region.guide for region in self.regions if not region.mixes and region.guide is not None]
         total = np.asarray(sum(guide.astype(np.uint16) for guide in guides), np.uint16) if guides else None
         return None if total is None or not total.any() else np.minimum(total, 255).astype(np.uint8)
+
+
+def style_shares(mixes: Sequence[StyleMix]) -> dict[int, float]:
+    """Return the share of each style in mixes, by its number; the shares sum to 1."""
+    shares: dict[int, float] = {}
+    for mix in mixes:
+        for style, part in mix.styles:
+            shares[style] = shares.get(style, 0.0) + mix.share * part
+    return shares
+
+
+def blend_unstyled(state: State, source: Pixels, guidance: Guidance) -> State | None:
+    """Blend the source into a frame at the soft edges of regions without style; None if there are none.
+
+    Warm starts read the unblended state: blended again in pass after pass, the edge would become all source.
+    """
+    unstyled = guidance.unstyled
+    if unstyled is None or not ((unstyled > 0) & (unstyled < 255)).any():
+        return None
+    return blend_with_source(state, source, unstyled)
 
 
 def blend_with_source(state: State, source: Pixels, unstyled: NDArray[np.uint8]) -> State:

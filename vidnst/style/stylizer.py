@@ -162,6 +162,41 @@ class Stylizer:
             losses = Objective(setup.network, content, styles, self._config.losses)(picture)
         return {name: float(loss) for name, loss in losses.items()}
 
+    @property
+    def style_count(self) -> int:
+        """Number of styles."""
+        return len(self._styles)
+
+    def unstyled(self, guidance: Guidance | None, height: int, width: int) -> Tensor | None:
+        """`(1, 1, H, W)` bool, where the content stays as it is; None for nowhere."""
+        return self._setup(NO_SAVINGS).targets.unstyled(guidance, height, width)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of all computations."""
+        return self._device
+
+    def objective(
+        self,
+        content: Tensor,
+        *,
+        start: WarmStart | None = None,
+        guidance: Guidance | None = None,
+        memory_mode: MemoryMode = NO_SAVINGS,
+    ) -> Objective:
+        """The losses of pictures of one content: see `stylize` for the arguments, which must be on the device."""
+        setup = self._setup(memory_mode)
+        target = setup.targets.at(guidance, *content.shape[-2:])
+        return Objective(
+            setup.network,
+            content,
+            target.styles,
+            self._config.losses,
+            start=start,
+            unstyled=target.unstyled,
+            memory_mode=setup.memory_mode,
+        )
+
     def _setup(self, memory_mode: MemoryMode) -> _ModeSetup:
         """The setup of a memory mode, made once; ConfigError if a statistic cannot be summed over its tiles."""
         bfloat16 = memory_mode.bfloat16 or self._config.model.precision == "bfloat16"

@@ -9,7 +9,7 @@ import typer
 from vidnst.cli import progress
 from vidnst.cli.commands import options as opt
 from vidnst.cli.tables.measurement import write_measurement
-from vidnst.cli.tables.results import write_clip
+from vidnst.cli.tables.results import write_clip, write_network
 
 
 def measure(
@@ -61,7 +61,13 @@ def measure(
 
 
 def probe(source: opt.Source, fps: opt.Fps = "25", as_json: opt.Json = False, verbose: opt.Verbose = False) -> None:
-    """Show what SOURCE contains: size, frames, rate, time stamps, colour, audio."""
+    """Show what SOURCE contains: size, frames, rate, time stamps, colour, audio; or what a network has learned."""
+    if len(source) == 1 and source[0].endswith(".safetensors"):
+        from vidnst.style.transform.network_file import read_network_file
+
+        path = Path(source[0])
+        write_network(read_network_file(path), path, as_json=as_json)
+        return
     from vidnst.config.loader import build_config
     from vidnst.media.input import probe as probing
 

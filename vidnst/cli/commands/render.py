@@ -1,5 +1,7 @@
-"""Commands that render one clip: render, resume, retry."""
+"""Commands that work on one clip: render, resume, retry, train."""
 
+import shlex
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +10,7 @@ import typer
 from vidnst.cli import progress
 from vidnst.cli.commands import options as opt
 from vidnst.cli.commands.render_options import RenderOptions, takes_options
-from vidnst.cli.tables.results import write_plan, write_result
+from vidnst.cli.tables.results import write_network, write_plan, write_result
 from vidnst.errors import ConfigError
 from vidnst.events import Warned
 
@@ -54,6 +56,37 @@ def render(
         write_plan(describe_render(request), as_json=as_json)
         return
     _run(request, overwrite=overwrite, restart=restart, redo=frames, as_json=as_json)
+
+
+@takes_options
+def train(
+    source: opt.Source,
+    chosen: RenderOptions,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Train a network on SOURCE that paints other clips in its style: see --network.
+
+    The output is a .safetensors file. The same command continues a training that was stopped.
+    """
+    if chosen.output is None:
+        raise ConfigError("no output was given", "add -o LOOK.safetensors")
+    config = chosen.settings({"schedule.kind": "network", "model.network": None})
+    from vidnst.runs.request import Request
+    from vidnst.tools import train as tool
+
+    sources: str | list[str] = source[0] if len(source) == 1 else source
+    request = Request(sources, tuple(chosen.style or ()), chosen.output, config)
+    command = shlex.join(["vidnst", *sys.argv[1:]])
+    with progress.running(as_json=as_json) as (on_event, cancelled):
+        network = tool.train(
+            tool.TrainRequest(request, chosen.output, command),
+            overwrite=overwrite,
+            on_event=on_event,
+            cancelled=cancelled,
+        )
+    write_network(network, chosen.output, as_json=as_json)
 
 
 def resume(

@@ -29,6 +29,9 @@ _KEYS = {name: f"{section}.{name}" for section, names in _SECTIONS.items() for n
     "register_edges": "input.registration_edges",
     "style_scale": "styles.scale",
     "schedule": "schedule.kind",
+    "passes": "schedule.passes",
+    "train": "schedule.training.steps",
+    "network": "model.network",
     "photo": "photo.enabled",
     "filters": "filters.after",
     "filters_before": "filters.before",
@@ -48,21 +51,31 @@ class StyleOptions:
     backbone: opt.Network = None
     weights: opt.Weights = None
 
-    def settings(self, more: Mapping[str, Any] | None = None, *, stability: float | None = None) -> "RenderConfig":
+    def settings(self, more: Mapping[str, Any] | None = None) -> "RenderConfig":
         """Return the configuration that the options and `more` settings, by dotted key, add up to.
 
         Raises:
             ConfigError: a preset, a key or a value is wrong.
         """
+        return self._load(more or {})
+
+    def _load(
+        self,
+        more: Mapping[str, Any],
+        *,
+        engine: Literal["optimize", "network"] | None = None,
+        stability: float | None = None,
+    ) -> "RenderConfig":
         from vidnst.config.loader import load_config
 
         options = {_KEYS[name]: getattr(self, name) for name in self.given() if name in _KEYS}
         return load_config(
             preset=self.preset,
             file=self.config,
+            engine=engine,
             stability=stability,
             assignments=self.assignments or (),
-            options=options | dict(more or {}),
+            options=options | dict(more),
         )
 
     def given(self) -> list[str]:
@@ -126,6 +139,15 @@ class RenderOptions(StyleOptions):
         Literal["keys", "chain", "independent"] | None,
         opt.look("What frames start from: the key frames around them, the previous frame, or their own content."),
     ] = None
+    engine: Annotated[
+        Literal["optimize", "network"] | None,
+        opt.look("optimize: each frame's pixels. network: train a small network on the clip, which paints them fast."),
+    ] = None
+    network: Annotated[
+        str | None, opt.look("A network that `vidnst train` made, with --engine network: none is trained then.")
+    ] = None
+    passes: Annotated[int | None, opt.look("Passes over all frames that make them steady; 0 makes none.")] = None
+    train: Annotated[int | None, opt.look("Steps of a network's training.", metavar="STEPS")] = None
     stability: Annotated[
         float | None,
         opt.look("Stability from 0 (boils) through 0.5 (default) to 1 (locked, for a tripod).", metavar="0..1"),
@@ -154,7 +176,7 @@ class RenderOptions(StyleOptions):
     work_dir: Annotated[Path | None, opt.out("The run folder; default: next to the output.")] = None
     keep_frames: Annotated[bool, opt.out("Keep states and frames after the encode.")] = False
 
-    def settings(self, more: Mapping[str, Any] | None = None, *, stability: float | None = None) -> "RenderConfig":
+    def settings(self, more: Mapping[str, Any] | None = None) -> "RenderConfig":
         """Return the configuration of the render; see `StyleOptions.settings`."""
         options = mask_settings(self.region or ())
         if self.style_loss:
@@ -162,7 +184,9 @@ class RenderOptions(StyleOptions):
         colour = "matched" if self.keep_colours and self.colour is None else self.colour
         if colour is not None:
             options["colour.keep" if colour in ("luminance", "matched") else "colour.transfer"] = colour
-        return super().settings(options | dict(more or {}), stability=self.stability)
+        if self.engine == "network" and self.schedule is not None:
+            raise ConfigError("--engine network has an order of its own", "leave out --schedule")
+        return self._load(options | dict(more or {}), engine=self.engine, stability=self.stability)
 
 
 def mask_settings(texts: Sequence[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # they bring numpy and torch
     from vidnst.frames import ClipInfo
     from vidnst.motion.raft import RaftReport
     from vidnst.style.network.weights import WeightsReport
+    from vidnst.style.transform.network_file import NetworkFile
     from vidnst.tools.doctor import Check
 
 _MAX_VALUE_CHARACTERS = 400
@@ -78,6 +79,15 @@ def write_checks(checks: "Iterable[Check]", *, as_json: bool) -> bool:
     if as_json:
         write_json(rows)
     return all_ok
+
+
+def write_network(network: "NetworkFile", path: Path, *, as_json: bool) -> None:
+    """Write what a transform network has learned."""
+    values = {"file": str(path), "styles_learned": network.styles, "fingerprint": network.fingerprint}
+    if as_json:
+        write_json_line(values | {"notes": dict(network.notes)})
+    else:
+        write_pairs([*values.items(), *network.notes.items()])
 
 
 def write_weights(report: "WeightsReport | RaftReport", *, as_json: bool, after_events: bool = False) -> None:

@@ -1,11 +1,11 @@
 """A clip of a batch: its render, its job, and how much work is left."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import accumulate
 from typing import Any
 
 from vidnst.farm.interfaces import Component
-from vidnst.farm.plan import Node, NodeId, StateId, evaluations
+from vidnst.farm.plan import FlowId, Node, NodeId, StateId, evaluations
 from vidnst.rendering.batch.job_states import JobState
 from vidnst.rendering.batch.tail_balancing import extent
 from vidnst.rendering.clip_render import ClipRender
@@ -19,7 +19,7 @@ class BatchHost(RenderHost):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.settled: set[NodeId] = set()
-        """States to which nothing more will happen in this round."""
+        """States, or stages of a training, to which nothing more will happen in this round."""
         self.work_done = 0.0
         """Evaluations that are over."""
 
@@ -43,7 +43,7 @@ class BatchHost(RenderHost):
         super().give_up(node, error, because)
 
     def _settle(self, node: NodeId) -> bool:
-        if isinstance(node, StateId):
+        if not isinstance(node, FlowId):
             self.settled.add(node)
         return True
 
@@ -76,19 +76,23 @@ class BatchClip(ClipRender):
     @property
     def is_settled(self) -> bool:
         """True if nothing more will happen to any state in this round."""
-        return self.host is not None and len(self.host.settled) == self._states
+        expected = self.render.schedule.training.stages if self.is_training else self._states
+        return self.host is not None and len(self.host.settled) == expected
 
     def next_component(self, order: int | Callable[[], int] = 0, paused: Callable[[], bool] | None = None) -> Component:
         """Hand out the next shot; its nodes wait while the job is paused."""
         return super().next_component(order, paused or self._is_paused)
 
     def begin_round(self) -> Collection[int]:
-        """Queue the shots that came out uneven for another round, and return them."""
-        uneven = super().begin_round()
-        if uneven:
-            assert self.host is not None
-            self.host.settled.difference_update(node.id for nodes in self.plans(uneven) for node in nodes)
-        return uneven
+        """Queue shots for another round, and return them."""
+        assert self.host is not None
+        was_training = self.is_training
+        shots = super().begin_round()
+        if was_training and not self.is_training:
+            self.host.settled.clear()
+        else:
+            self.host.settled.difference_update(node.id for nodes in self.plans(shots) for node in nodes)
+        return shots
 
     def end(self, message: str = "", *, failed: bool = False) -> None:
         """Free everything and unlock the run folder, whose log says what ended the work early, if anything did."""
@@ -97,9 +101,9 @@ class BatchClip(ClipRender):
             self.render.recorder.end("failed" if failed else "stopped", message)
         self.render.close()
 
-    def _queue_shots(self, shots: Collection[int]) -> None:
-        super()._queue_shots(shots)
-        extents = [extent(nodes, self.render.config, self._done) for nodes in self.plans(shots)]
+    def _queue(self, components: Callable[[], Iterable[Iterator[Node]]]) -> None:
+        super()._queue(components)
+        extents = [extent(nodes, self.render.config, self._done) for nodes in components()]
         self._work += sum(shot.work for shot in extents)
         self._longest_paths = list(accumulate((shot.path for shot in reversed(extents)), max, initial=0.0))[::-1]
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from vidnst.config import RenderConfig
-from vidnst.farm.plan import Node, NodeId, StateId, evaluations
+from vidnst.farm.plan import FlowId, Node, NodeId, evaluations
 
 _MARGIN = 1.25
 """Factor by which chains begin early: workers are seldom free at the very moment."""
@@ -30,7 +30,7 @@ def extent(nodes: Iterable[Node], config: RenderConfig, done: Collection[NodeId]
     ends: dict[NodeId, float] = {}
     work = 0.0
     for node in nodes:
-        if isinstance(node.id, StateId):
+        if not isinstance(node.id, FlowId):
             own = 0 if node.id in done else evaluations(config, node)
             ends[node.id] = own + max((ends.get(need, 0.0) for need in node.needs), default=0.0)
             work += own

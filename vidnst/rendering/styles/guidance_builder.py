@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.config import RenderConfig
 from vidnst.errors import RunError
 from vidnst.events import Cancelled, OnEvent, ignore
 from vidnst.frames import ClipInfo, Pixels, Shot
@@ -16,10 +15,10 @@ from vidnst.rendering.prepare import CheckedRequest
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.source_frames import SourceFrames
 from vidnst.rendering.styles.regions import Guides, RegionSource, are_tracked, find_masks, follow_masks, tracked_masks
-from vidnst.rendering.styles.style_spec import StylePicture, clip_seconds, timeline_of
-from vidnst.rendering.styles.timeline import REST, TimedStyle, check_shots, style_mixes, style_shares
+from vidnst.rendering.styles.style_spec import StylePicture, clip_seconds, needs_guidance, timeline_of
+from vidnst.rendering.styles.timeline import REST, TimedStyle, check_shots, style_mixes
 from vidnst.runs import RunStore
-from vidnst.style.guidance import Guidance, RegionGuidance, StyleFrame
+from vidnst.style.guidance import Guidance, RegionGuidance, StyleFrame, style_shares
 
 Recolour = Callable[[Pixels], Pixels]
 
@@ -156,9 +155,3 @@ def recalled_guidance(
         raise RunError("the tracked masks were not kept", "render with --keep-frames to keep them")
     guides = Guides(masks, source, folder or Path()) if masks else None
     return GuidanceBuilder(styles, timeline, clip, guides, recolour=recolour)
-
-
-def needs_guidance(styles: Sequence[StylePicture], config: RenderConfig) -> bool:
-    """Return True if a style holds only somewhere or at some time, or moves."""
-    somewhere = any(style.at or style.shots or style.region or style.clip for style in styles)
-    return somewhere or bool(config.regions.masks)

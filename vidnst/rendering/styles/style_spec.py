@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vidnst.config import RenderConfig
 from vidnst.config.style import Style, as_style, exists
 from vidnst.config.timecode import moment_seconds
 from vidnst.errors import ConfigError, SourceError, StyleError
@@ -161,3 +162,9 @@ def timeline_warnings(
 def clip_seconds(clip: ClipInfo) -> list[Fraction]:
     """Return the time of each frame of a clip, from its first frame."""
     return [at - clip.pts_seconds[0] for at in clip.pts_seconds]
+
+
+def needs_guidance(styles: Sequence[StylePicture], config: RenderConfig) -> bool:
+    """Return True if a style holds only somewhere or at some time, or moves."""
+    somewhere = any(style.at or style.shots or style.region or style.clip for style in styles)
+    return somewhere or bool(config.regions.masks)

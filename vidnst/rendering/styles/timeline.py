@@ -103,15 +103,6 @@ def style_mixes(timeline: Sequence[TimedStyle], region: str, *, seconds: Fractio
     return tuple(StyleMix(weight / total, styles) for styles, weight in mixes)
 
 
-def style_shares(mixes: Sequence[StyleMix]) -> dict[int, float]:
-    """Return the share of each style in mixes, by its number; the shares sum to 1."""
-    shares: dict[int, float] = {}
-    for mix in mixes:
-        for style, part in mix.styles:
-            shares[style] = shares.get(style, 0.0) + mix.share * part
-    return shares
-
-
 def never_shown(timeline: Sequence[TimedStyle], times: Sequence[Fraction]) -> list[TimedStyle]:
     """Return the styles with moments that no frame shows, given the frames' times in ascending seconds."""
     hidden: list[TimedStyle] = []

@@ -1,6 +1,7 @@
 """The objective: the weighted sum of the losses of a picture against its content, styles and warm start."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -119,10 +120,7 @@ class Objective:
             guides=[guide for guide, _ in regions],
             content={layer: ContentTarget(of_layer, config.scale) for layer, of_layer in maps.items()},
         )
-        weights = {name: getattr(config, f"{name}_weight") for name in TERMS[1:]}
-        weights["temporal"] *= 1.0 if start is None else start.hold
-        # A term without weight is reported, but left out of the sum, so that no gradient is computed for it.
-        self._weights = {name: weight for name, weight in weights.items() if weight}
+        self._all_weights = {name: getattr(config, f"{name}_weight") for name in TERMS[1:]}
         self._style_distances = [
             (style.share * kind_share * layer_share, (kind, layer, region), distance_to(style.textures[kind][layer]))
             for kind, kind_share in kinds.items()
@@ -149,6 +147,19 @@ class Objective:
         if torch.is_grad_enabled() and not total.requires_grad:  # no term with a weight depends on the picture
             total = total + picture.sum() * 0
         return {"total": total, **values}
+
+    def with_start(self, start: WarmStart | None) -> "Objective":
+        """The same objective with another start, without computing the content's maps again."""
+        other = copy(self)
+        other._start = start
+        return other
+
+    @property
+    def _weights(self) -> dict[str, float]:
+        """The weight of each term; one without is reported, but left out of the sum, so that it has no gradient."""
+        hold = 1.0 if self._start is None else self._start.hold
+        weights = self._all_weights | {"temporal": self._all_weights["temporal"] * hold}
+        return {name: weight for name, weight in weights.items() if weight}
 
     def _content_term(self, statistics: Statistics) -> Tensor:
         return self._sum([(share, statistics[CONTENT, layer, 0][0]) for layer, share in self._content_shares.items()])

@@ -124,6 +124,8 @@ class _StageClock:
 
     def __call__(self, event: Event) -> None:
         match event:
+            case Stage(stage="training"):  # a part of stylizing
+                pass
             case Stage() if self.workers:  # all stages before the workers' start are start-up
                 self._enter(event.stage)
             case RunStarted():

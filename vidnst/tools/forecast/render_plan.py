@@ -8,7 +8,7 @@ from typing import Any
 from vidnst.errors import VidnstError
 from vidnst.events import OnEvent, ignore
 from vidnst.farm.plan import Node, evaluations
-from vidnst.farm.schedules import by_shot
+from vidnst.farm.schedules import by_shot, training_of
 from vidnst.frames import Shot
 from vidnst.rendering.batch.job_file import ClipSpec, read_jobs
 from vidnst.rendering.prepare import CheckedRequest, check_request, study_frames
@@ -55,7 +55,9 @@ def plan_render(request: Request, *, on_event: OnEvent = ignore) -> RenderPlan:
     checked = check_request(request, overwrite=True, on_event=on_event)
     shots = find_shots_of(checked, on_event)
     check_shots(checked.timeline, len(shots))
-    return RenderPlan(checked, shots, [node for shot in by_shot(checked.schedule, shots) for node in shot])
+    training = training_of(checked.schedule, shots) if checked.network is None else ()
+    plans = (training, *by_shot(checked.schedule, shots))
+    return RenderPlan(checked, shots, [node for nodes in plans for node in nodes])
 
 
 def describe_render(request: Request) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from vidnst.config import Role
-from vidnst.farm.jobs import FlowJob, StylizeJob
-from vidnst.farm.plan import FlowId, Node, NodeId, StateId, evaluations
+from vidnst.farm.jobs import FlowJob, PaintJob, Shared, StylizeJob
+from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, StateId, evaluations
 from vidnst.farm.provisioning import WorkerCounts
 from vidnst.farm.workers import FlowWorker, FlowWorkerFactory, StyleWorkerFactory
 from vidnst.frames import Pixels, Shot, to_16_bits, to_bits
@@ -18,9 +18,12 @@ from vidnst.parallel import local_cores
 from vidnst.rendering.prepare import CheckedRequest
 from vidnst.rendering.source_frames import source_frames
 from vidnst.style.pyramid import relight_pass, scale_sizes, split_evaluations
+from vidnst.style.transform.network import TransformNetwork
 
 _TIMED_EVALUATIONS = 12
 """Evaluations with their gradients. A frame's last evaluation has none, since no step follows it."""
+_PASSES_OF_A_STEP = 3.7
+"""Painting, its gradient, which takes as long as two more, and a neighbour in seven steps of ten."""
 _MEASURED_FLOWS = 3.5
 """Pairs of flows that measuring a frame costs on one core, approximately: three of the source's, without what only the
 second of a pair takes, reading two pictures, warping and comparing."""
@@ -41,6 +44,8 @@ class WorkTimings:
     """A pair of flows."""
     frame: float
     """Reading a frame from the source, and writing and encoding it."""
+    painting: float = 0.0
+    """Painting a frame with a network; 0 if no frame is."""
     relights: bool = False
     """True if the light changes so much that both sources of a frame with a single start are also stylized small."""
 
@@ -64,7 +69,7 @@ def time_work(checked: CheckedRequest, shots: Sequence[Shot], workers: WorkerCou
         worker = factory()
 
         def seconds(count: int, *starts: WarmSource) -> float:
-            return worker.run(StylizeJob(StateId(0), content, starts, iterations=count, seed=0)).seconds
+            return worker.stylize(StylizeJob(StateId(0), content, starts, iterations=count, seed=0)).seconds
 
         seconds(2, *starts)  # loads kernels and allocates memory, also those of a gradient
         return seconds(1, *starts), seconds(1 + _TIMED_EVALUATIONS, *starts), seconds(1)
@@ -76,7 +81,16 @@ def time_work(checked: CheckedRequest, shots: Sequence[Shot], workers: WorkerCou
     evaluation = max(1e-9, (more - fixed) / _TIMED_EVALUATIONS)
     writing = _shortest_seconds(lambda: encode_png(to_bits(to_16_bits(content), 8)))
     relights = checked.config.motion.follow_light and _relights(sample, checked)
-    return WorkTimings(evaluation, fixed, cold, flow, sample.read_seconds + 2 * writing, relights)
+    frame = sample.read_seconds + 2 * writing
+    return WorkTimings(evaluation, fixed, cold, flow, frame, _painting_seconds(checked, factory, content), relights)
+
+
+def _painting_seconds(checked: CheckedRequest, factory: StyleWorkerFactory, content: Pixels) -> float:
+    """Time the painting of a frame with an untrained network, which takes as long as with a trained one."""
+    if checked.schedule.kind != "network":
+        return 0.0
+    worker, job = factory(), PaintJob(StateId(0), content, Shared("", TransformNetwork().to_vector()))
+    return _shortest_seconds(lambda: worker.run(job))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,31 +146,38 @@ def estimate_seconds(
 ) -> float:
     """Estimate a render's time: the longest of all stylizing, all flow, and the longest chain of dependent nodes.
 
-    On a CPU stylizing and flow share the cores (None: this machine's). The coarse scales of a cold frame cost in
-    proportion to their areas.
+    The training of a network comes before all that, stage after stage. On a CPU stylizing and flow share the cores
+    (None: this machine's). The coarse scales of a cold frame cost in proportion to their areas.
     """
     config = checked.config
     cold, relighting = cold_seconds(checked, timings), _relighting_seconds(checked, timings)
     durations: dict[NodeId, float] = {}
     ends: dict[NodeId, float] = {}
     for node in nodes:
-        if not isinstance(node.id, StateId):
+        if isinstance(node.id, FlowId):
             durations[node.id] = timings.flow
+        elif isinstance(node.id, NetworkId):
+            durations[node.id] = evaluations(config, node) * _training_step_seconds(checked, timings)
+        elif node.role is Role.PAINT:
+            durations[node.id] = timings.painting
         elif not node.sources:
             durations[node.id] = cold
         else:
             warm = timings.fixed + (evaluations(config, node) - 1) * timings.evaluation
             durations[node.id] = warm + relighting * (len(node.sources) == 1)
+        if isinstance(node.id, NetworkId):
+            continue
         ends[node.id] = durations[node.id] + max((ends.get(need, 0.0) for need in node.needs), default=0.0)
+    training = sum(seconds for key, seconds in durations.items() if isinstance(key, NetworkId))
     style = sum(seconds for key, seconds in durations.items() if isinstance(key, StateId))
-    flow = sum(durations.values()) - style
+    flow = sum(durations.values()) - style - training
     bounds = [style / workers.style, flow / workers.flow, max(ends.values(), default=0.0)]
     cores = local_cores() if cores is None else cores
     if workers.threads is not None:
         at_once = cores // workers.threads
         bounds.append((style + flow) / max(1, min(at_once, workers.style + workers.flow)))
     measuring = _MEASURED_FLOWS * timings.flow * config.output.measure / cores
-    return max(bounds) + (checked.frames) * (timings.frame + measuring)
+    return training + max(bounds) + (checked.frames) * (timings.frame + measuring)
 
 
 def cold_seconds(checked: CheckedRequest, timings: WorkTimings) -> float:
@@ -165,6 +186,13 @@ def cold_seconds(checked: CheckedRequest, timings: WorkTimings) -> float:
     evaluations = split_evaluations(checked.config.evaluations(Role.COLD), len(sizes))
     scales = zip(evaluations, sizes[-len(evaluations) :], strict=True)
     return sum(_scale_seconds(checked, timings, count, size) for count, size in scales)
+
+
+def _training_step_seconds(checked: CheckedRequest, timings: WorkTimings) -> float:
+    """Estimate the seconds of a training step: an evaluation, the network's gradient, and often a second painting."""
+    training = checked.config.schedule.training
+    crop = min(checked.width, training.crop) * min(checked.height, training.crop)
+    return (timings.evaluation + _PASSES_OF_A_STEP * timings.painting) * crop / (checked.width * checked.height)
 
 
 def _relighting_seconds(checked: CheckedRequest, timings: WorkTimings) -> float:

@@ -33,10 +33,10 @@ from vidnst.media.input.probe import probe
 from vidnst.media.input.shots import find_shots
 from vidnst.parallel import local_cores
 from vidnst.rendering.effects_pass import coloured
-from vidnst.rendering.node_jobs import node_seed
-from vidnst.rendering.styles.guidance_builder import GuidanceBuilder, needs_guidance
+from vidnst.rendering.job_builder import node_seed
+from vidnst.rendering.styles.guidance_builder import GuidanceBuilder
 from vidnst.rendering.styles.regions import Guides, RegionSource, find_masks
-from vidnst.rendering.styles.style_spec import StylePicture, timeline_of
+from vidnst.rendering.styles.style_spec import StylePicture, needs_guidance, timeline_of
 from vidnst.rendering.styles.timeline import check_shots
 from vidnst.style.guidance import Guidance
 from vidnst.style.minimize import OnStep
@@ -220,7 +220,7 @@ def stylize_cold(
     """
     pictures = [(style.pixels, style.weight) for style in styles]
     worker = StyleWorkerFactory(config, features, pictures, threads)()
-    return worker.run(job, on_step=on_step, every_step=every_step)
+    return worker.stylize(job, on_step=on_step, every_step=every_step)
 
 
 def finish_frame(stylized: Stylized, source: Pixels, config: RenderConfig, *, bits: Literal[8, 16] = 8) -> Pixels:

@@ -1,0 +1,159 @@
+"""The work of a stylizing worker with transform networks: a stage of a training, and the painting of a frame."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidnst.config.temporal import TrainingConfig
+from vidnst.determinism import deterministic_cudnn
+from vidnst.farm.jobs import PaintJob, Stylized, Trained, TrainingPair, TrainJob
+from vidnst.frames import Pixels
+from vidnst.motion.blend import WarmSource, blend
+from vidnst.motion.flow import Flow
+from vidnst.motion.warp import crop_flow
+from vidnst.style.guidance import Guidance, RegionGuidance, blend_unstyled
+from vidnst.style.losses.objective import WarmStart
+from vidnst.style.memory.modes import MemoryMode
+from vidnst.style.stylizer import Stylizer
+from vidnst.style.tensors import from_pixels, to_state
+from vidnst.style.transform.network import TransformNetwork
+from vidnst.style.transform.training import PairedFrame, Sample, Training
+
+Window = tuple[slice, slice]
+"""Rows and columns of a frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class _TrainingFrame:
+    """A crop of a frame, as the training reads it."""
+
+    pixels: Pixels
+    content: Tensor
+    shares: Tensor | None
+    guidance: Guidance | None
+
+
+def train_stage(stylizer: Stylizer, job: TrainJob, plan: TrainingConfig, memory_mode: MemoryMode) -> Trained:
+    """Do a stage of a training.
+
+    Raises:
+        NumericalError: a loss is NaN or infinite.
+        RunError: the state belongs to another network.
+    """
+    began = time.perf_counter()
+    stage, steps = job.node.stage, plan.steps_of(job.node.stage)
+    training = Training(stylizer, plan, styles=_style_count(stylizer, job.guidances[0]), seed=job.seed)
+    if job.state is not None:
+        training.restore(job.state, (stage - 1) * plan.stage_steps)
+    losses = training.train(_samples(stylizer, job, plan.crop), steps, memory_mode=replace(memory_mode, scale=1))
+    state = training.network.to_vector() if stage == plan.stages else training.state()
+    return Trained(state, losses, steps, time.perf_counter() - began)
+
+
+def paint_frame(stylizer: Stylizer, job: PaintJob) -> Stylized:
+    """Paint a frame with a network; regions without style show the source.
+
+    Raises:
+        RunError: the network has another number of styles.
+    """
+    began = time.perf_counter()
+    network = TransformNetwork(styles=_style_count(stylizer, job.guidance))
+    network.load_vector(job.network.get())
+    network = network.to(stylizer.device).eval()
+    height, width = job.content.shape[:2]
+    content = from_pixels(job.content, stylizer.device)
+    with torch.no_grad(), deterministic_cudnn():
+        painted = network.paint(content, _shares(stylizer, job.guidance, height, width))
+        unstyled = stylizer.unstyled(job.guidance, height, width)
+        state = to_state(painted if unstyled is None else torch.where(unstyled, content, painted))
+    shown = None if job.guidance is None else blend_unstyled(state, job.content, job.guidance)
+    seconds = time.perf_counter() - began
+    return Stylized(state, {}, 0, seconds, shown, memory_mode=job.memory_mode)
+
+
+def _style_count(stylizer: Stylizer, guidance: Guidance | None) -> int:
+    """A network without guidance learns all styles as one, with the weights that they have everywhere."""
+    return 1 if guidance is None else stylizer.style_count
+
+
+def _samples(stylizer: Stylizer, job: TrainJob, crop_px: int) -> list[Sample]:
+    height, width = job.frames[0].shape[:2]
+    generator = np.random.default_rng((job.seed, job.node.stage))
+    samples: list[Sample] = []
+    for pair in job.pairs:
+        window = _window(generator, height, width, crop_px)
+        samples += _samples_of_pair(stylizer, job, pair, window)
+    if not job.pairs:
+        frame = _frame(stylizer, job, 0, _window(generator, height, width, crop_px))
+        samples.append(Sample(frame.content, frame.shares, frame.guidance))
+    return samples
+
+
+def _samples_of_pair(stylizer: Stylizer, job: TrainJob, pair: TrainingPair, window: Window) -> list[Sample]:
+    """Each frame of a pair as a sample that is held to the other."""
+    later, earlier = (_frame(stylizer, job, place, window) for place in (pair.later, pair.earlier))
+    height, width = job.frames[0].shape[:2]
+    forward, backward = (crop_flow(flow, height, width, window) for flow in pair.flows)
+    return [
+        Sample(
+            own.content,
+            own.shares,
+            own.guidance,
+            PairedFrame(other.content, other.shares, _warp_to(own.pixels, flow, stylizer.device)),
+        )
+        for own, other, flow in ((later, earlier, forward), (earlier, later, backward))
+    ]
+
+
+def _frame(stylizer: Stylizer, job: TrainJob, place: int, window: Window) -> _TrainingFrame:
+    pixels = job.frames[place][window].copy()
+    guidance = _cropped(job.guidances[place], window)
+    shares = _shares(stylizer, guidance, *pixels.shape[:2])
+    return _TrainingFrame(pixels, from_pixels(pixels, stylizer.device), shares, guidance)
+
+
+def _window(generator: np.random.Generator, height: int, width: int, crop_px: int) -> Window:
+    """A random window of at most `crop_px` a side."""
+    sides = [(min(side, crop_px), side) for side in (height, width)]
+    starts = [int(generator.integers(side - cropped + 1)) for cropped, side in sides]
+    rows, columns = (slice(start, start + cropped) for start, (cropped, _) in zip(starts, sides, strict=True))
+    return rows, columns
+
+
+def _cropped(guidance: Guidance | None, window: Window) -> Guidance | None:
+    if guidance is None:
+        return None
+    regions = tuple(
+        RegionGuidance(region.mixes, None if region.guide is None else np.ascontiguousarray(region.guide[window]))
+        for region in guidance.regions
+    )
+    return replace(guidance, regions=regions)
+
+
+def _warp_to(frame: Pixels, flow: Flow, device: torch.device) -> Callable[[Tensor], WarmStart]:
+    """From the painting of the flow's reference to the start of the frame."""
+
+    def warp(painted: Tensor) -> WarmStart:
+        blended = blend(frame, [WarmSource(to_state(painted), flow)])
+        picture, valid = (torch.from_numpy(array).to(device) for array in (blended.picture, blended.valid))
+        return WarmStart(picture[None], valid[None, None])
+
+    return warp
+
+
+def _shares(stylizer: Stylizer, guidance: Guidance | None, height: int, width: int) -> Tensor | None:
+    """The share of each style at every pixel, `(1, S, H, W)`, or `(1, S, 1, 1)` without regions."""
+    if guidance is None:
+        return None
+    if all(region.guide is None for region in guidance.regions):
+        height = width = 1
+    shares = np.zeros((1, stylizer.style_count, height, width), np.float32)
+    for region in guidance.regions:
+        part = np.float32(1) if region.guide is None else region.guide.astype(np.float32) / 255
+        for style, share in region.style_shares.items():
+            shares[0, style] += part * np.float32(share)
+    return torch.from_numpy(shares).to(stylizer.device)

@@ -1,0 +1,194 @@
+"""Turns nodes of a plan into the jobs that workers run, with the source frames and the results that they read.
+
+With noise in the start, equal noise in every frame keeps still things still, so the seed does not depend on the frame.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidnst.config import RenderConfig, Role
+from vidnst.farm.jobs import FlowJob, Job, PaintJob, Shared, StylizeJob, TrainingPair, TrainJob
+from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, StartState, StateId
+from vidnst.frames import Pixels, Shot, shot_number
+from vidnst.lru_cache import LruCache
+from vidnst.media.input.frame_cache import FrameCache
+from vidnst.motion.blend import WarmSource
+from vidnst.motion.quality_gate import thumbnail_luma
+from vidnst.rendering.shot_memory import ShotMemory
+from vidnst.rendering.styles.guidance_builder import GuidanceBuilder
+from vidnst.style.guidance import Guidance
+
+_REDUCED_STEP = 0.25
+"""Factor on the optimiser's step after NaN: what made Adam diverge at the full step does not at a quarter of it."""
+_THUMBNAILS_KEPT = 1024
+"""Small source frames that are remembered: some 20 MB."""
+_LEAST_WEIGHT = 0.01
+"""Weight of a start in another style, so that one remains even if all are."""
+
+
+class JobBuilder:
+    """Makes the jobs of one clip.
+
+    Args:
+        config: the render's settings.
+        frames: the source's frames.
+        shots: the shots of the range.
+        shot_memory: says how each shot saves memory.
+        guidance: says which styles apply where in a frame; None applies all of them everywhere.
+        style_sets: what workers need to run stylizing jobs and flow jobs.
+    """
+
+    def __init__(
+        self,
+        config: RenderConfig,
+        frames: FrameCache,
+        shots: Sequence[Shot],
+        *,
+        shot_memory: ShotMemory,
+        guidance: GuidanceBuilder | None,
+        style_sets: tuple[Shared, Shared],
+    ) -> None:
+        self._config = config
+        self._frames = frames
+        self._shots = shots
+        self._shot_memory = shot_memory
+        self._guidance = guidance
+        self._style_sets = style_sets
+        self._source_thumbnails = LruCache[int, NDArray[np.float32]](_THUMBNAILS_KEPT)
+        self.state_thumbnails: dict[NodeId, NDArray[np.float32]] = {}
+        """Thumbnails of states that this session painted and that will be read again."""
+        self.network: Shared | None = None
+        """The clip's network, once it is trained, where frames are painted by one."""
+
+    def build(self, node: Node, inputs: Mapping[NodeId, Any], *, retries_nan: bool) -> Job:
+        """Return the job of a node.
+
+        Args:
+            inputs: the result of each of `node.needs`.
+            retries_nan: whether the attempt before gave NaN.
+
+        Raises:
+            SourceError: a source frame cannot be read.
+        """
+        frames = [self._source(shot_number(self._shots, frame), frame) for frame in node.frames]
+        if isinstance(node.id, FlowId):
+            return self._flow_job(node.id, frames, tuple(inputs[need] for need in node.needs))
+        if isinstance(node.id, NetworkId):
+            return self._train_job(node, node.id, frames, inputs)
+        if node.role is Role.PAINT:
+            return self._paint_job(node, node.id, frames[0])
+        return self._stylize_job(node, frames[0], inputs, retries_nan=retries_nan)
+
+    def _flow_job(self, flow: FlowId, frames: Sequence[Pixels], through: Sequence[Any]) -> FlowJob:
+        shorter_flows = (through[0], through[1]) if through else None
+        return FlowJob(flow, frames[0], frames[1], shorter_flows, style_set=self._style_sets[1])
+
+    def _train_job(
+        self, node: Node, network: NetworkId, frames: Sequence[Pixels], inputs: Mapping[NodeId, Any]
+    ) -> TrainJob:
+        places = {frame: place for place, frame in enumerate(node.frames)}
+        flows = [need for need in node.needs if isinstance(need, FlowId)]
+        return TrainJob(
+            network,
+            next((inputs[need] for need in node.needs if isinstance(need, NetworkId)), None),
+            tuple(frames),
+            tuple(self._guidance_of(shot_number(self._shots, frame), frame) for frame in node.frames),
+            tuple(TrainingPair(places[flow.frame], places[flow.reference], inputs[flow]) for flow in flows),
+            seed=self._config.optimize.seed,
+            style_set=self._style_sets[0],
+            memory_mode=self._shot_memory.mode_of(node.shot),
+        )
+
+    def _paint_job(self, node: Node, state: StateId, content: Pixels) -> PaintJob:
+        assert self.network is not None
+        return PaintJob(
+            state,
+            content,
+            self.network,
+            self._guidance_of(node.shot, state.frame),
+            style_set=self._style_sets[0],
+            memory_mode=self._shot_memory.mode_of(node.shot),
+        )
+
+    def _guidance_of(self, shot: int, frame: int) -> Guidance | None:
+        return self._guidance(shot, frame) if self._guidance else None
+
+    def _stylize_job(
+        self, node: Node, content: Pixels, inputs: Mapping[NodeId, Any], *, retries_nan: bool
+    ) -> StylizeJob:
+        assert isinstance(node.id, StateId)
+        kind = (node.role, node.id.pass_index)
+        work = self._config.schedule.work(*kind)
+        change = self._style_change(node)
+        gated = self._config.farm.gate and self._config.stylizes
+        return StylizeJob(
+            node.id,
+            content,
+            tuple(self._warm_source(node, start, inputs) for start in node.sources),
+            iterations=self._config.evaluations(*kind),
+            seed=node_seed(self._config.optimize.seed, node.id),
+            hold=work.hold * (1 - change),
+            rate=work.rate + (1 - work.rate) * change,
+            step_scale=_REDUCED_STEP if retries_nan else 1.0,
+            content_share=change if node.role in (Role.KEY, Role.WARM) else 0.0,  # passes start from renewed states
+            guidance=self._guidance_of(node.shot, node.id.frame),
+            source_thumbnails=tuple(self._thumbnail(node, start) for start in node.sources) if gated else None,
+            state_thumbnails=tuple(self.state_thumbnails.get(start.state) for start in node.sources) if gated else (),
+            memory_mode=self._shot_memory.mode_of(node.shot),
+            style_set=self._style_sets[0],
+        )
+
+    def _thumbnail(self, node: Node, start: StartState) -> NDArray[np.float32] | None:
+        """Return the source of a start, small; None if other styles apply there, so that the two need not look alike.
+
+        The frame has been read for the flow, so it need not be decoded again.
+        """
+        if start.flow is None or self._style_distance(node, start) > 0:
+            return None
+        frame = start.state.frame
+        return self._source_thumbnails.get(frame, lambda: thumbnail_luma(self._source(node.shot, frame)))
+
+    def _source(self, shot: int, frame: int) -> Pixels:
+        return self._frames.get(shot, frame)
+
+    def _style_change(self, node: Node) -> float:
+        """Return how far the node's styles are from those of its starts, from 0 to 1.
+
+        The more they differ, the less the node is held to its starts.
+        """
+        if self._guidance is None or node.role is Role.RELAX:  # a pass starts from the frame's own state
+            return 0.0
+        parts = [(self._weight(node, start), self._style_distance(node, start)) for start in node.sources]
+        return sum(weight * distance for weight, distance in parts) / (sum(weight for weight, _ in parts) or 1.0)
+
+    def _weight(self, node: Node, start: StartState) -> float:
+        """Return a start's weight in the blend: the lower, the farther its styles are from the node's."""
+        if self._guidance is None:
+            return start.weight
+        return start.weight * max(_LEAST_WEIGHT, 1 - self._style_distance(node, start))
+
+    def _style_distance(self, node: Node, start: StartState) -> float:
+        if self._guidance is None:
+            return 0.0
+        return self._guidance.distance(node.shot, node.id.frame, start.state.frame)
+
+    def _warm_source(self, node: Node, start: StartState, inputs: Mapping[NodeId, Any]) -> WarmSource:
+        """Return a start with its pixels, and with the flow of the pair that lies on the node's frame."""
+        flow = pixels = None
+        if start.flow is not None:
+            pair = inputs[start.flow]
+            flow = pair.forward if start.flow.frame == node.id.frame else pair.backward
+            if self._config.motion.reads_sources:
+                pixels = self._source(node.shot, start.state.frame)
+        return WarmSource(inputs[start.state], flow, self._weight(node, start), pixels)
+
+
+def node_seed(seed: int, node: StateId) -> int:
+    """Return the seed of a node's noise.
+
+    The frame does not enter: equal noise in every frame keeps still things still.
+    """
+    return int(np.random.SeedSequence([seed, node.pass_index]).generate_state(1)[0])
