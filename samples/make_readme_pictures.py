@@ -1,6 +1,6 @@
 """Draw README's pictures with vidnst itself.
 
-    python samples/make_readme_pictures.py --weights FILE       a frame of the sample clip after each style
+    python samples/make_readme_pictures.py                      a frame of the sample clip after each style
     python samples/make_readme_pictures.py --draft OUTPUT.mp4   frames of what README's first command gives
 
 The first sheet shows the source, then each result with its style in the corner: default settings but for the size. The
@@ -43,7 +43,7 @@ def with_corner(picture: Pixels, style: Pixels) -> Pixels:
     return result
 
 
-def sheet(weights: str, index: int) -> NDArray[np.uint8]:
+def sheet(weights: str | None, index: int) -> NDArray[np.uint8]:
     """Source and results, two by two."""
     config = vidnst.RenderConfig.model_validate({"model": {"weights": weights}})
     content = frame(index)
@@ -68,7 +68,7 @@ def draft_sheet(output: Path) -> NDArray[np.uint8]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--weights", default="random", help="VGG19 weights: a file, or `random`")
+    parser.add_argument("--weights", help="VGG19 weights: a file; default: those installed with vidnst")
     parser.add_argument("--frame", type=int, default=34)
     parser.add_argument("--draft", type=Path, help="draw frames of this output of README's first command instead")
     parser.add_argument("--output", type=Path, help="default: where README shows it")
