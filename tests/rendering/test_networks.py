@@ -118,12 +118,17 @@ def test_redone_frame_is_painted_by_the_same_network(clip: Path, style: Path, tm
     assert sorted(again) == ["2.1", "3.0", "3.1", "4.1"]
 
 
-def test_damaged_network_is_named(clip: Path, style: Path, tmp_path: Path) -> None:
+def test_damaged_network_is_named_and_trained_again(clip: Path, style: Path, tmp_path: Path) -> None:
     vidnst.render(clip, style=style, output=tmp_path / "out", config=quick_config(SETTINGS))
     folder = tmp_path / "out.vidnst"
-    (folder / "state" / "network.5.npy").write_bytes(b"nothing")
+    before, network = frame_files(folder), folder / "state" / "network.5.npy"
+    network.write_bytes(b"nothing")
     with pytest.raises(RunError, match=r"network\.5\.npy cannot be read.*delete that file"):
         run(load_request(folder, {}), redo=(3,), overwrite=True)
+    network.unlink()
+    run(load_request(folder, {}), redo=(3,), overwrite=True)
+    assert frame_files(folder) == before
+    assert Counter(done_nodes(folder))["network.5"] == 2
 
 
 def test_a_shot_of_one_frame_is_learned_alone(clip: Path, style: Path, tmp_path: Path) -> None:

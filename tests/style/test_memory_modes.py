@@ -117,12 +117,12 @@ def test_tiles_with_full_context_have_the_exact_gradient(
     tiled = Objective(network, content, targets, wanted.losses, memory_mode=MemoryMode(tile_px=240), seed=5)
     for _ in range(2):  # shifted in another way each time
         found, others = gradient(tiled, picture)
-        assert off(found, whole) < 1e-3
+        assert off(found, whole) < 1e-3  # rounding: with 96 pixels of context it is no less
         assert others == pytest.approx(terms, rel=1e-4)
 
 
 @pytest.mark.parametrize("kind", ADDITIVE)
-def test_tiles_with_the_default_halo_are_within_2_percent(
+def test_tiles_with_the_default_halo_have_nearly_the_gradient(
     kind: str, slim: Features, content: Tensor, regions: Any
 ) -> None:
     wanted = config(losses={"style_kinds": {kind: 1.0}})
@@ -132,7 +132,7 @@ def test_tiles_with_the_default_halo_are_within_2_percent(
     found, others = gradient(
         Objective(network, content, targets, wanted.losses, memory_mode=MemoryMode(tile_px=SIDE)), picture
     )
-    assert 0 < off(found, whole) < 0.02
+    assert 0 < off(found, whole) < 0.015
     assert others == pytest.approx(terms, rel=1e-3)
 
 

@@ -15,7 +15,7 @@ from vidnst.frames import Pixels
 from vidnst.motion.blend import WarmSource, blend
 from vidnst.motion.flow import Flow
 from vidnst.motion.warp import crop_flow
-from vidnst.style.guidance import Guidance, RegionGuidance, blend_unstyled
+from vidnst.style.guidance import Guidance, RegionGuidance, blend_unstyled, style_shares
 from vidnst.style.losses.objective import WarmStart
 from vidnst.style.memory.modes import MemoryMode
 from vidnst.style.stylizer import Stylizer
@@ -58,7 +58,7 @@ def paint_frame(stylizer: Stylizer, job: PaintJob) -> Stylized:
     """Paint a frame with a network; regions without style show the source.
 
     Raises:
-        RunError: the network has another number of styles.
+        ValueError: the network has another number of styles.
     """
     began = time.perf_counter()
     network = TransformNetwork(styles=_style_count(stylizer, job.guidance))
@@ -154,6 +154,6 @@ def _shares(stylizer: Stylizer, guidance: Guidance | None, height: int, width: i
     shares = np.zeros((1, stylizer.style_count, height, width), np.float32)
     for region in guidance.regions:
         part = np.float32(1) if region.guide is None else region.guide.astype(np.float32) / 255
-        for style, share in region.style_shares.items():
+        for style, share in style_shares(region.mixes).items():
             shares[0, style] += part * np.float32(share)
     return torch.from_numpy(shares).to(stylizer.device)

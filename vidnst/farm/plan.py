@@ -137,13 +137,13 @@ class Node:
     def window_frame(self) -> int | None:
         """The frame at which it enters the scheduler's window; None if it may enter at any time.
 
-        A training reads frames of the whole shot, so its flows do not wait for the window.
+        A training reads frames of the whole clip, so its flows do not wait for the window.
         """
         return None if isinstance(self.id, FlowId) and self.id.stage else self.id.frame
 
     @property
     def stored_needs(self) -> tuple[StoredId, ...]:
-        """The states that it starts from, and the network that it continues or paints with."""
+        """The states that it starts from, or the network that it continues."""
         return tuple(need for need in self.needs if not isinstance(need, FlowId))
 
 

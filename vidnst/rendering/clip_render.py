@@ -205,7 +205,7 @@ class ClipRender:
         assert self._network is not None
         if self.render.checked.network is not None:
             return True
-        return self._network in self._done and self.render.store.has_state(self._network)
+        return self._network in self._done
 
     def _training(self) -> list[Iterator[Node]]:
         return [training_of(self.render.schedule, self.render.shots)]

@@ -149,14 +149,7 @@ class RenderHost:
         return result.state
 
     def _store_network(self, node: Node, result: Trained, *, worker: str, attempt: int) -> None:
-        record = DoneRecord(
-            node,
-            worker=worker,
-            attempt=attempt,
-            losses=result.losses,
-            evaluations=result.evaluations,
-            seconds=result.seconds,
-        )
+        record = _record(node, result, worker=worker, attempt=attempt)
         self._writer.keep(NodeResult(record, state=result.state, size_bytes=result.state.nbytes))
 
     def _store_state(self, node: Node, result: Stylized, *, worker: str, attempt: int) -> None:
@@ -164,15 +157,8 @@ class RenderHost:
         memory_mode = self._shot_memory.note_result(node, result)
         if node.uses and result.thumbnail_luma is not None:
             self._jobs.state_thumbnails[node.id] = result.thumbnail_luma
-        record = DoneRecord(
-            node,
-            worker=worker,
-            attempt=attempt,
-            losses=result.losses,
-            evaluations=result.evaluations,
-            seconds=result.seconds,
-            facts={**_quality_facts(result), **memory_mode},
-        )
+        facts = {**_quality_facts(result), **memory_mode}
+        record = _record(node, result, worker=worker, attempt=attempt, facts=facts)
         self._writer.keep(
             NodeResult(
                 record,
@@ -207,6 +193,20 @@ class RenderHost:
 
 def _write_png(path: Path, *, shown: State, bits: Literal[8, 16]) -> None:
     path.write_bytes(encode_png(to_bits(shown, bits), bits=bits))
+
+
+def _record(
+    node: Node, result: Stylized | Trained, *, worker: str, attempt: int, facts: Mapping[str, Any] | None = None
+) -> DoneRecord:
+    return DoneRecord(
+        node,
+        worker=worker,
+        attempt=attempt,
+        losses=result.losses,
+        evaluations=result.evaluations,
+        seconds=result.seconds,
+        facts=facts or {},
+    )
 
 
 def _quality_facts(result: Stylized) -> dict[str, str]:

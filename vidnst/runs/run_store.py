@@ -284,9 +284,11 @@ class RunStore:
         return bool(self._done or self._states or self._frames)
 
     def finished(self, node: Node) -> bool:
-        """True if the log says that the node is done, and its frame, where it has one, is in the folder."""
+        """True if the log says that the node is done, and what it leaves for good, a frame or a network, is there."""
         if str(node.id) not in self._done:
             return False
+        if isinstance(node.id, NetworkId) and not node.uses:  # the last stage, which frames are painted with
+            return self.has_state(node.id)
         return not node.final or frame_name(node.id.frame) in self._frames
 
     def finished_nodes(self, nodes: Iterable[Node]) -> set[StoredId]:

@@ -36,11 +36,6 @@ class RegionGuidance:
     """`(H, W)`, how much of each pixel belongs to the region, 255 for all of it; None for the whole frame. The guides
     of a frame sum to 255 everywhere."""
 
-    @property
-    def style_shares(self) -> dict[int, float]:
-        """The share of each style in the mixes, by its number; they sum to 1."""
-        return style_shares(self.mixes)
-
 
 @dataclass(frozen=True, slots=True)
 class StyleFrame:

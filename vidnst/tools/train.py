@@ -13,7 +13,7 @@ from vidnst.rendering.pipeline import train_network
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.run_setup import prepare_render
 from vidnst.rendering.styles.style_spec import needs_guidance
-from vidnst.runs.layout import RunLayout, clear
+from vidnst.runs.layout import RunLayout, clear, run_folder_of
 from vidnst.runs.request import Request
 from vidnst.style.transform.network_file import NetworkFile, encode_network, read_network_file
 
@@ -54,7 +54,7 @@ def train(
     """
     if request.output.suffix != _SUFFIX:
         raise OutputError(f"{request.output} does not end in {_SUFFIX}", "give such a name with -o")
-    folder = request.output.with_name(f"{request.output.name}.vidnst")
+    folder = run_folder_of(request.output)
     check_file(request.output, overwrite=overwrite)
     frames = request.output.with_name(f"{request.output.stem}-frames")  # a name for frames, of which none is painted
     render = prepare_render(

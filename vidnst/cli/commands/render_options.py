@@ -141,7 +141,7 @@ class RenderOptions(StyleOptions):
     ] = None
     engine: Annotated[
         Literal["optimize", "network"] | None,
-        opt.look("optimize: each frame's pixels. network: train a small network on the clip, which paints them fast."),
+        opt.look("optimize: each frame's pixels. network: train a small network on the clip, which paints them."),
     ] = None
     network: Annotated[
         str | None, opt.look("A network that `vidnst train` made, with --engine network: none is trained then.")

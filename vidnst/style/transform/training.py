@@ -155,6 +155,6 @@ class Training:
             self._adam.state[parameter] = {"step": torch.tensor(float(step))}
         for name in _MOMENTS:
             for parameter in parameters:
-                values = torch.from_numpy(np.array(next(moments))).view(parameter.shape).to(parameter.device)
-                self._adam.state[parameter][name] = values.contiguous(memory_format=torch.preserve_format)
+                values = torch.from_numpy(np.array(next(moments))).view(parameter.shape)
+                self._adam.state[parameter][name] = values.to(parameter.device)
         self.step = step
