@@ -24,8 +24,8 @@ _ALIGNED_PX = 16
 picture."""
 HALO_PX = 64
 """Context on each side of a core. The gradient then deviates from that of the whole picture by 0.12 % (VGG19) or 0.15 %
-(slim), norm over norm; with 32 pixels by 8.1 % and 9.5 %, with 48 by 2.5 %, and with 80 by less than 0.001 %. Measured at
-512x288 in tiles of 256 pixels, on a photograph with 30 % noise."""
+(slim), norm over norm; with 32 pixels by 8.1 % and 9.5 %, with 48 by 2.5 %, and with 80 by less than 0.001 %. Measured
+at 512x288 in tiles of 256 pixels, on a photograph with 30 % noise."""
 
 
 @dataclass(frozen=True, slots=True)
