@@ -3,7 +3,7 @@
     python samples/make_gallery.py                 all of it, into samples/gallery
     python samples/make_gallery.py --only colour   the exhibits whose names contain a text
 
-Drafts with the bundled backbone, in some three minutes of one core; the seeds are fixed. The page is
+Drafts with the bundled backbone, in some twenty minutes of one core; the seeds are fixed. The page is
 samples/gallery/README.md.
 """
 
@@ -112,7 +112,7 @@ EXHIBITS = [
         on("losses.content_layers={relu3_1: 1, relu3_4: 1}"),
     ),
     Exhibit("edges", "Content", "`losses.edges_weight` 0, 3", on("losses.edges_weight=3")),
-    Exhibit("tv", "Content", "`losses.tv_weight` 2, 60", on("losses.tv_weight=60")),
+    Exhibit("tv", "Content", "`losses.tv_weight` 6, 60", on("losses.tv_weight=60")),
     Exhibit("optimizer", "Optimisation", "`--optimizer` adam, lbfgs", on("optimize.optimizer=lbfgs")),
     Exhibit("scales-of-frame", "Optimisation", "`optimize.scales` 2, 1", on("optimize.scales=1")),
     Exhibit("init-noise", "Optimisation", "`--init` content, noise", on("optimize.init=noise")),
