@@ -1,10 +1,10 @@
 """Draw README's pictures with vidnst itself.
 
-    python samples/make_readme_pictures.py                      a frame of the sample clip after each style
+    python samples/make_readme_pictures.py                      the samples in each of their styles
     python samples/make_readme_pictures.py --draft OUTPUT.mp4   frames of what README's first command gives
 
-The first sheet shows the source, then each result with its style in the corner: default settings but for the size. The
-second shows frames of the clip above the same frames of the command's output.
+The first sheet has contents in its rows and styles in its columns: default settings but for the size. The second
+shows frames of the clip above the same frames of the command's output.
 """
 
 import argparse
@@ -13,46 +13,53 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 import vidnst
 from vidnst.frames import Pixels
+from vidnst.media.draw.contact_sheet import SheetTile, draw_table
 from vidnst.media.images import read_image, write_image
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.probe import probe
 from vidnst.style.tensors import from_pixels, to_state
 
 SAMPLES = Path(__file__).resolve().parent
-SIZE = (384, 216)
+SIZE = (320, 180)
 STYLES = ("swirls", "mosaic", "woodcut")
+BAY_FRAMES = (34, 72)
 DRAFT_FRAMES = (10, 40, 70)
 
 
-def frame(index: int) -> Pixels:
-    """A frame of the sample clip, in the sheet's size."""
+def contents() -> list[Pixels]:
+    """Pictures of the samples, in the size of a cell: the bay in the evening and at night, and the boat."""
     with FrameReader(probe(SAMPLES / "timelapse.mp4"), size=SIZE) as reader:
-        return reader.read(index).pixels
+        bay = [reader.read(index).pixels for index in BAY_FRAMES]
+    boat = read_image(SAMPLES / "burst" / "IMG_0001.jpg")
+    height = boat.shape[1] * SIZE[1] // SIZE[0]
+    top = (boat.shape[0] - height) // 2
+    return [*bay, np.asarray(cv2.resize(boat[top : top + height], SIZE, interpolation=cv2.INTER_AREA), np.uint8)]
 
 
-def with_corner(picture: Pixels, style: Pixels) -> Pixels:
-    """A picture with its style in the lower right corner."""
-    width, height = SIZE[0] // 4, SIZE[1] // 3
-    small = cv2.resize(style, (width, height), interpolation=cv2.INTER_AREA)
-    framed = cv2.copyMakeBorder(small, 2, 0, 2, 0, cv2.BORDER_CONSTANT, value=(255, 255, 255))
-    result = picture.copy()
-    result[-framed.shape[0] :, -framed.shape[1] :] = framed
-    return result
-
-
-def sheet(weights: str | None, index: int) -> NDArray[np.uint8]:
-    """Source and results, two by two."""
+def sheet(weights: str | None) -> Pixels:
+    """Contents in the first column, styles in the first row, results in the rest."""
     config = vidnst.RenderConfig.model_validate({"model": {"weights": weights}})
-    content = frame(index)
-    cells = [content]
-    for name in STYLES:
-        style = read_image(SAMPLES / "styles" / f"{name}.jpg")
-        result = vidnst.stylize(from_pixels(content), from_pixels(style), config=config)
-        cells.append(with_corner((to_state(result.reshape(1, *result.shape[-3:])) >> 8).astype(np.uint8), style))
-    return np.vstack([np.hstack(cells[:2]), np.hstack(cells[2:])]).astype(np.uint8)
+    styles = [read_image(SAMPLES / "styles" / f"{name}.jpg") for name in STYLES]
+    rows: list[list[SheetTile | None]] = [[None, *(SheetTile(as_high_as_cells(style)) for style in styles)]]
+    for content in contents():
+        results = [vidnst.stylize(from_pixels(content), from_pixels(style), config=config) for style in styles]
+        rows.append([SheetTile(content), *(SheetTile(to_pixels(result)) for result in results)])
+    return draw_table(rows).pixels
+
+
+def as_high_as_cells(style: Pixels) -> Pixels:
+    """A style as high as a cell."""
+    width = style.shape[1] * SIZE[1] // style.shape[0]
+    return np.asarray(cv2.resize(style, (width, SIZE[1]), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def to_pixels(picture: Tensor) -> Pixels:
+    """A result as 8-bit pixels."""
+    return (to_state(picture.reshape(1, *picture.shape[-3:])) >> 8).astype(np.uint8)
 
 
 def draft_sheet(output: Path) -> NDArray[np.uint8]:
@@ -69,11 +76,10 @@ def draft_sheet(output: Path) -> NDArray[np.uint8]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--weights", help="VGG19 weights: a file; default: those installed with vidnst")
-    parser.add_argument("--frame", type=int, default=34)
     parser.add_argument("--draft", type=Path, help="draw frames of this output of README's first command instead")
     parser.add_argument("--output", type=Path, help="default: where README shows it")
     arguments = parser.parse_args()
     output = arguments.output or SAMPLES / "readme" / ("styles.jpg" if arguments.draft is None else "draft.jpg")
     output.parent.mkdir(exist_ok=True)
-    drawn = sheet(arguments.weights, arguments.frame) if arguments.draft is None else draft_sheet(arguments.draft)
+    drawn = sheet(arguments.weights) if arguments.draft is None else draft_sheet(arguments.draft)
     write_image(output, drawn)
