@@ -3,8 +3,8 @@
     python samples/make_gallery.py                 all of it, into samples/gallery
     python samples/make_gallery.py --only colour   the exhibits whose names contain a text
 
-Drafts with the bundled backbone, in some twenty minutes of one core; the seeds are fixed. The page is
-samples/gallery/README.md.
+Drafts with the bundled backbone, in half an hour beside two other jobs on two cores; the seeds are fixed. The
+page is samples/gallery/README.md.
 """
 
 import argparse

@@ -13,10 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 import vidnst
-from vidnst.frames import Pixels
+from vidnst.frames import Pixels, to_bits
 from vidnst.media.draw.contact_sheet import SheetTile, draw_table
 from vidnst.media.images import read_image, write_image
 from vidnst.media.input.frame_reader import FrameReader
@@ -47,7 +46,7 @@ def sheet(weights: str | None) -> Pixels:
     rows: list[list[SheetTile | None]] = [[None, *(SheetTile(as_high_as_cells(style)) for style in styles)]]
     for content in contents():
         results = [vidnst.stylize(from_pixels(content), from_pixels(style), config=config) for style in styles]
-        rows.append([SheetTile(content), *(SheetTile(to_pixels(result)) for result in results)])
+        rows.append([SheetTile(content), *(SheetTile(to_bits(to_state(result), 8)) for result in results)])
     return draw_table(rows).pixels
 
 
@@ -55,11 +54,6 @@ def as_high_as_cells(style: Pixels) -> Pixels:
     """A style as high as a cell."""
     width = style.shape[1] * SIZE[1] // style.shape[0]
     return np.asarray(cv2.resize(style, (width, SIZE[1]), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def to_pixels(picture: Tensor) -> Pixels:
-    """A result as 8-bit pixels."""
-    return (to_state(picture.reshape(1, *picture.shape[-3:])) >> 8).astype(np.uint8)
 
 
 def draft_sheet(output: Path) -> NDArray[np.uint8]:

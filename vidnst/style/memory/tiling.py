@@ -3,7 +3,7 @@
 Tiles have cores that cover a picture once, each with a halo around it. A sum over parts stores only one part's graph,
 however large the tensor is: it is gradient checkpointing along the picture instead of along the layers.
 
-The halo leaves 0.7 % of the gradient out (VGG19), and tiles move at every evaluation, so nothing settles at their
+Halos leave little of the gradient out (see `HALO_PX`), and tiles move at every evaluation, so nothing settles at their
 borders.
 """
 
