@@ -43,7 +43,7 @@ SETTINGS = quick_settings(
     schedule={"kind": "network", "passes": 1, "training": TRAINING},
     farm={"workers": 1},
 )
-STAGES = [f"network.{stage}" for stage in range(1, 6)]
+STAGES = [f"network.{stage}" for stage in range(1, 7)]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_training_comes_before_frames_and_is_logged(right: Path) -> None:
     nodes = done_nodes(right)
     assert nodes[: len(STAGES)] == STAGES
     assert sorted(nodes[len(STAGES) :]) == sorted(f"{frame}.{step}" for frame in range(FRAMES) for step in (0, 1))
-    losses = [event["losses"]["total"] for event in logged_events(right, "done")[: len(STAGES)]]
+    losses = [event["losses"]["total"] for event in logged_events(right, "done")[1 : len(STAGES)]]
     assert losses[-1] < losses[0]
 
 
@@ -78,7 +78,7 @@ def test_progress_of_the_training_is_told(clip: Path, style: Path, tmp_path: Pat
     events: list[Event] = []
     vidnst.render(clip, style=style, output=tmp_path / "out", config=quick_config(SETTINGS), on_event=events.append)
     told = [event for event in events if isinstance(event, Stage) and event.stage == "training"]
-    assert [(event.done, event.total) for event in told] == [(stage, 5) for stage in range(1, 6)]
+    assert [(event.done, event.total) for event in told] == [(stage, 6) for stage in range(1, 7)]
     stages = [event["stage"] for event in logged_events(tmp_path / "out.vidnst", "stage")]
     assert stages.index("training") < stages.index("rendering") < stages.index("encoding")
 
@@ -121,14 +121,14 @@ def test_redone_frame_is_painted_by_the_same_network(clip: Path, style: Path, tm
 def test_damaged_network_is_named_and_trained_again(clip: Path, style: Path, tmp_path: Path) -> None:
     vidnst.render(clip, style=style, output=tmp_path / "out", config=quick_config(SETTINGS))
     folder = tmp_path / "out.vidnst"
-    before, network = frame_files(folder), folder / "state" / "network.5.npy"
+    before, network = frame_files(folder), folder / "state" / "network.6.npy"
     network.write_bytes(b"nothing")
-    with pytest.raises(RunError, match=r"network\.5\.npy cannot be read.*delete that file"):
+    with pytest.raises(RunError, match=r"network\.6\.npy cannot be read.*delete that file"):
         run(load_request(folder, {}), redo=(3,), overwrite=True)
     network.unlink()
     run(load_request(folder, {}), redo=(3,), overwrite=True)
     assert frame_files(folder) == before
-    assert Counter(done_nodes(folder))["network.5"] == 2
+    assert Counter(done_nodes(folder))["network.6"] == 2
 
 
 def test_a_shot_of_one_frame_is_learned_alone(clip: Path, style: Path, tmp_path: Path) -> None:

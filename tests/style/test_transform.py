@@ -15,6 +15,8 @@ from vidnst.errors import RunError, WeightsError
 from vidnst.style.losses.objective import WarmStart
 from vidnst.style.network.random_filters import random_features
 from vidnst.style.stylizer import Stylizer
+from vidnst.style.transform.colour_map import ColourMoments, colour_map
+from vidnst.style.transform.local_contrast import local_contrast
 from vidnst.style.transform.network import CONTEXT_PX, ClipNorm, TransformNetwork, enlarge
 from vidnst.style.transform.network_file import encode_network, read_network_file
 from vidnst.style.transform.training import PairedFrame, Sample, Training
@@ -49,9 +51,36 @@ def test_result_has_the_frames_size_and_range(height: int, width: int) -> None:
     assert 0 <= float(found.min()) < float(found.max()) <= 1
 
 
-def test_untrained_network_shows_the_content_in_half_contrast() -> None:
-    x = picture(0)
-    assert torch.allclose(TransformNetwork()(x).logit(), x.clamp(1 / 255, 254 / 255).logit() / 2, atol=1e-4)
+def test_untrained_network_shows_the_frame_in_the_styles_colours() -> None:
+    network, x = TransformNetwork(), picture(0)
+    assert torch.allclose(network(x), x.clamp(1 / 64, 63 / 64), atol=1e-5)
+    goal = ColourMoments.of([0.4 + 0.2 * picture(1).square()])
+    network.match_colours(ColourMoments.of([x]), [goal])
+    found = ColourMoments.of([network(x).detach()])
+    torch.testing.assert_close(found.mean, goal.mean, rtol=0, atol=1e-4)
+    torch.testing.assert_close(found.covariance, goal.covariance, rtol=0.02, atol=1e-4)
+
+
+def test_mixed_colours_are_those_of_all_pixels() -> None:
+    one, other = picture(1), 0.5 * picture(2)
+    found = ColourMoments.mixed([ColourMoments.of([one]), ColourMoments.of([other])], [0.5, 0.5])
+    expected = ColourMoments.of([one, other])
+    torch.testing.assert_close(found.mean, expected.mean)
+    torch.testing.assert_close(found.covariance, expected.covariance)
+
+
+def test_colours_of_one_level_are_mapped_to_the_goals_mean() -> None:
+    flat = torch.full((1, 3, 4, 4), 0.25)
+    goal = ColourMoments.of([picture(1)])
+    values = colour_map(ColourMoments.of([flat]), goal)
+    torch.testing.assert_close(values[:, :3].sum(1) * 0.25 + values[:, 3], goal.mean.float())
+
+
+def test_local_contrast_makes_faint_texture_visible() -> None:
+    strong, faint = picture(0, 64, 64), 0.5 + 0.1 * (picture(0, 64, 64) - 0.5)
+    found = [float(local_contrast(x).std()) for x in (strong, faint)]
+    assert found[0] < 2.5 * found[1]
+    assert float(local_contrast(torch.full((1, 3, 64, 64), 0.3)).abs().max()) < 1e-4
 
 
 def test_same_seed_gives_the_same_network() -> None:

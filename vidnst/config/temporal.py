@@ -91,12 +91,16 @@ class TrainingConfig(Section):
 
     @property
     def stages(self) -> int:
-        """Number of stages."""
-        return -(-self.steps // self.stage_steps)
+        """Number of stages: one that measures the clip, and those with steps."""
+        return 1 - (-self.steps // self.stage_steps)
+
+    def steps_before(self, stage: int) -> int:
+        """Return the number of steps done when a stage, from 1, begins."""
+        return max(0, stage - 2) * self.stage_steps
 
     def steps_of(self, stage: int) -> int:
-        """Return the steps of a stage, from 1."""
-        return min(self.stage_steps, self.steps - (stage - 1) * self.stage_steps)
+        """Return the steps of a stage, from 1; the first has none."""
+        return 0 if stage == 1 else min(self.stage_steps, self.steps - self.steps_before(stage))
 
 
 class ScheduleConfig(Section):

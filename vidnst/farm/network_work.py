@@ -20,6 +20,7 @@ from vidnst.style.losses.objective import WarmStart
 from vidnst.style.memory.modes import MemoryMode
 from vidnst.style.stylizer import Stylizer
 from vidnst.style.tensors import from_pixels, to_state
+from vidnst.style.transform.colour_map import ColourMoments
 from vidnst.style.transform.network import TransformNetwork
 from vidnst.style.transform.training import PairedFrame, Sample, Training
 
@@ -45,13 +46,34 @@ def train_stage(stylizer: Stylizer, job: TrainJob, plan: TrainingConfig, memory_
         RunError: the state belongs to another network.
     """
     began = time.perf_counter()
-    stage, steps = job.node.stage, plan.steps_of(job.node.stage)
-    training = Training(stylizer, plan, styles=_style_count(stylizer, job.guidances[0]), seed=job.seed)
-    if job.state is not None:
-        training.restore(job.state, (stage - 1) * plan.stage_steps)
-    losses = training.train(_samples(stylizer, job, plan.crop), steps, memory_mode=replace(memory_mode, scale=1))
+    stage = job.node.stage
+    if job.state is None:
+        training, losses = _measured(stylizer, job, plan), {}
+    else:
+        training = Training(stylizer, plan, styles=_style_count(stylizer, job.guidances[0]), seed=job.seed)
+        training.restore(job.state, plan.steps_before(stage))
+        samples = _samples(stylizer, job, plan.crop)
+        losses = training.train(samples, plan.steps_of(stage), memory_mode=replace(memory_mode, scale=1))
     state = training.network.to_vector() if stage == plan.stages else training.state()
-    return Trained(state, losses, steps, time.perf_counter() - began)
+    return Trained(state, losses, plan.steps_of(stage), time.perf_counter() - began)
+
+
+def _measured(stylizer: Stylizer, job: TrainJob, plan: TrainingConfig) -> Training:
+    """A training before its first step: the network knows the clip's colours and statistics."""
+    training = Training(stylizer, plan, styles=_style_count(stylizer, job.guidances[0]), seed=job.seed)
+    network = training.network
+    own = ColourMoments.of(from_pixels(pixels) for pixels in job.frames)
+    goals = [ColourMoments.of([from_pixels(pixels)]) for pixels, _ in stylizer.styles]
+    if job.guidances[0] is None:
+        weights = np.array([weight for _, weight in stylizer.styles])
+        goals = [ColourMoments.mixed(goals, (weights / weights.sum()).tolist())]
+    network.match_colours(own, goals)
+    generator = np.random.default_rng(job.seed)
+    height, width = job.frames[0].shape[:2]
+    windows = [_window(generator, height, width, plan.crop) for _ in job.frames]
+    frames = [_frame(stylizer, job, place, window) for place, window in enumerate(windows)]
+    network.measure([(frame.content, frame.shares) for frame in frames])
+    return training
 
 
 def paint_frame(stylizer: Stylizer, job: PaintJob) -> Stylized:
@@ -77,26 +99,26 @@ def paint_frame(stylizer: Stylizer, job: PaintJob) -> Stylized:
 
 def _style_count(stylizer: Stylizer, guidance: Guidance | None) -> int:
     """A network without guidance learns all styles as one, with the weights that they have everywhere."""
-    return 1 if guidance is None else stylizer.style_count
+    return 1 if guidance is None else len(stylizer.styles)
 
 
 def _samples(stylizer: Stylizer, job: TrainJob, crop_px: int) -> list[Sample]:
+    """Crops of the frames: of pairs, or of single frames where there are none."""
     height, width = job.frames[0].shape[:2]
     generator = np.random.default_rng((job.seed, job.node.stage))
     samples: list[Sample] = []
     for pair in job.pairs:
-        window = _window(generator, height, width, crop_px)
-        samples += _samples_of_pair(stylizer, job, pair, window)
-    if not job.pairs:
-        frame = _frame(stylizer, job, 0, _window(generator, height, width, crop_px))
+        samples += _samples_of_pair(stylizer, job, pair, _window(generator, height, width, crop_px))
+    for place in () if job.pairs else range(len(job.frames)):
+        frame = _frame(stylizer, job, place, _window(generator, height, width, crop_px))
         samples.append(Sample(frame.content, frame.shares, frame.guidance))
     return samples
 
 
 def _samples_of_pair(stylizer: Stylizer, job: TrainJob, pair: TrainingPair, window: Window) -> list[Sample]:
-    """Each frame of a pair as a sample that is held to the other."""
-    later, earlier = (_frame(stylizer, job, place, window) for place in (pair.later, pair.earlier))
+    """A crop of each frame of a pair as a sample that is held to the other."""
     height, width = job.frames[0].shape[:2]
+    later, earlier = (_frame(stylizer, job, place, window) for place in (pair.later, pair.earlier))
     forward, backward = (crop_flow(flow, height, width, window) for flow in pair.flows)
     return [
         Sample(
@@ -151,7 +173,7 @@ def _shares(stylizer: Stylizer, guidance: Guidance | None, height: int, width: i
         return None
     if all(region.guide is None for region in guidance.regions):
         height = width = 1
-    shares = np.zeros((1, stylizer.style_count, height, width), np.float32)
+    shares = np.zeros((1, len(stylizer.styles), height, width), np.float32)
     for region in guidance.regions:
         part = np.float32(1) if region.guide is None else region.guide.astype(np.float32) / 255
         for style, share in style_shares(region.mixes).items():

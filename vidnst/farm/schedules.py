@@ -13,9 +13,11 @@ from itertools import pairwise
 from vidnst.config import Role, ScheduleConfig
 from vidnst.config.temporal import TrainingConfig
 from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, StartState, StateId
-from vidnst.frames import Shot, shot_number
+from vidnst.frames import Shot, shot_number, spread_over
 
 _GOLDEN_RATIO = 0.6180339887498949
+_MEASURED_FRAMES = 8
+"""Frames from which a network takes the colours and the statistics of a clip."""
 
 
 def independent(shot: Shot, *, number: int = 0) -> Iterator[Node]:
@@ -95,19 +97,21 @@ def _painted(shot: Shot, number: int, passes: int, loop: bool) -> Iterator[Node]
 def training_plan(shots: Sequence[Shot], training: TrainingConfig) -> Iterator[Node]:
     """Plan the training of a clip's network: stages, one after the other, each with the flows between its frames.
 
-    Stages are checkpoints: an interrupted training continues after the last one that is done.
+    Stages are checkpoints: an interrupted training continues after the last one that is done. The first measures frames
+    all over the clip, and needs no flow.
     """
-    before: tuple[NodeId, ...] = ()
-    for stage in range(1, training.stages + 1):
+    start = shots[0].start
+    frames = tuple(spread_over(start, shots[-1].end, _MEASURED_FRAMES))
+    yield Node(NetworkId(start, 1), Role.TRAIN, 0, frames, uses=int(training.stages > 1), final=False)
+    for stage in range(2, training.stages + 1):
         pairs = training_pairs(shots, training, stage)
         flows = [FlowId(later, earlier, stage) for earlier, later in pairs if later > earlier]
         for flow in flows:
             yield Node(flow, Role.FLOW, shot_number(shots, flow.frame), (flow.frame, flow.reference), uses=1)
-        network = NetworkId(shots[0].start, stage)
         frames = tuple(sorted({frame for pair in pairs for frame in pair}))
+        needs: tuple[NodeId, ...] = (NetworkId(start, stage - 1), *flows)
         uses = int(stage < training.stages)
-        yield Node(network, Role.TRAIN, 0, frames, (*before, *flows), uses=uses, final=False)
-        before = (network,)
+        yield Node(NetworkId(start, stage), Role.TRAIN, 0, frames, needs, uses=uses, final=False)
 
 
 def training_pairs(shots: Sequence[Shot], training: TrainingConfig, stage: int) -> list[tuple[int, int]]:

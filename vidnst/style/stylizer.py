@@ -79,7 +79,7 @@ class Stylizer:
             network.scale_to_unit_means([from_pixels(pixels) for pixels, _ in styles])
         self._network = network.to(self._device)
         self._bfloat16_network: VGG19 | None = None
-        self._styles = styles
+        self.styles = styles
         self._setups: dict[tuple[bool, bool, int | None], _ModeSetup] = {}
         self._setup(NO_SAVINGS)
 
@@ -162,11 +162,6 @@ class Stylizer:
             losses = Objective(setup.network, content, styles, self._config.losses)(picture)
         return {name: float(loss) for name, loss in losses.items()}
 
-    @property
-    def style_count(self) -> int:
-        """Number of styles."""
-        return len(self._styles)
-
     def unstyled(self, guidance: Guidance | None, height: int, width: int) -> Tensor | None:
         """`(1, 1, H, W)` bool, where the content stays as it is; None for nowhere."""
         return self._setup(NO_SAVINGS).targets.unstyled(guidance, height, width)
@@ -208,7 +203,7 @@ class Stylizer:
             if bfloat16:
                 network = self._bfloat16_network = self._bfloat16_network or network.to_bfloat16()
             targets = StyleTargets(
-                self._styles,
+                self.styles,
                 network=network,
                 layers=tuple(terms.shares(losses.style_layers)),
                 kinds=[kind for kind, weight in losses.style_kinds.items() if weight > 0],
@@ -254,7 +249,7 @@ class Stylizer:
         sizes = scale_sizes(self._config, *content.shape[-2:])
         budget = split_evaluations(iterations, len(sizes))
         sizes = sizes[-len(budget) :]
-        picture = initial_image(resize(content, *sizes[0]), self._styles, self._config.optimize, seed=options.seed)
+        picture = initial_image(resize(content, *sizes[0]), self.styles, self._config.optimize, seed=options.seed)
         done = 0
         for size, evaluations in zip(sizes, budget, strict=True):
             at_scale = replace(options, on_step=_over_all_scales(options.on_step, done, iterations))
