@@ -164,6 +164,16 @@ def test_pairs_are_held_to_each_other_after_the_first_part(stylizer: Stylizer) -
     assert training.train(samples, 5)["temporal"] > 0
 
 
+def test_hold_is_a_factor_on_the_temporal_weight(stylizer: Stylizer) -> None:
+    totals: list[float] = []
+    for hold in (0.0, 1.0, 3.0):
+        training = Training(stylizer, TrainingConfig(steps=8, alone=0, hold=hold), seed=3)
+        losses = training.train([Sample(picture(0), pair=paired(1))], 1)
+        totals.append((losses["total"] - totals[0]) if totals else losses["total"])
+    assert totals[2] == pytest.approx(3 * totals[1], rel=1e-3)
+    assert totals[1] > 0
+
+
 def test_checkpoint_of_another_network_is_refused(stylizer: Stylizer) -> None:
     other = Training(stylizer, TrainingConfig(steps=8), styles=2)
     with pytest.raises(RunError, match="another network"):

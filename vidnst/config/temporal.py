@@ -85,6 +85,8 @@ class TrainingConfig(Section):
     """Largest step of Adam."""
     alone: float = Field(0.3, ge=0, le=1)
     """Share of the steps before the temporal loss holds the two frames of a pair to each other."""
+    hold: Weight = 3.0
+    """Factor on losses.temporal_weight. Larger ones make frames without passes more stable, with fainter strokes."""
     own_statistics: float = Field(0.6, ge=0, le=1)
     """Share of the steps in which maps are normalised by each frame's own statistics; after that, and when frames are
     painted, by those of the whole training."""

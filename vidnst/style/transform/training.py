@@ -11,7 +11,7 @@ bytes.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -118,7 +118,8 @@ class Training:
             return None
         with torch.no_grad():
             network = self.network.train(self._uses_own_statistics())
-            return sample.pair.warp(network(sample.pair.content, sample.pair.shares))
+            start = sample.pair.warp(network(sample.pair.content, sample.pair.shares))
+            return replace(start, hold=self._plan.hold)
 
     def _uses_own_statistics(self) -> bool:
         return self.step < self._plan.own_statistics * self._plan.steps
