@@ -3,7 +3,7 @@
     python samples/make_gallery.py                 all of it, into samples/gallery
     python samples/make_gallery.py --only colour   the exhibits whose names contain a text
 
-Drafts with the bundled backbone, in half an hour beside two other jobs on two cores; the seeds are fixed. The
+Drafts with the bundled backbone; the seeds are fixed. It took half an hour on two cores that had two other jobs. The
 page is samples/gallery/README.md.
 """
 

@@ -28,6 +28,8 @@ State: TypeAlias = NDArray[np.uint16]
 
 LUMA_WEIGHTS = np.array([0.2126, 0.7152, 0.0722], np.float32)
 """Rec. 709 weights of R, G and B: of luma for gamma-encoded values, of luminance for linear light."""
+LEAST_VARIANCE = 1e-5
+"""Least variance along a colour direction, of values in [0, 1]: less is noise, which would be amplified."""
 
 
 def to_float(pixels: Pixels) -> NDArray[np.float32]:
@@ -80,6 +82,23 @@ def upper_8_bits(pixels: Pixels) -> NDArray[np.uint8]:
 def luma(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     """Compute the `(H, W)` float32 Rec. 709 luma of a gamma-encoded `(H, W, 3)` float32 picture, in its range."""
     return np.asarray(picture @ LUMA_WEIGHTS, np.float32)
+
+
+def linear_colour_map(own: NDArray[np.float64], goal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The `(3, 3)` map that turns colours of covariance `own` into ones of `goal`, and moves them the least.
+
+    It is A^(-1/2) (A^(1/2) B A^(1/2))^(1/2) A^(-1/2) for the covariances A and B (Pitie & Kokaram 2007, "The linear
+    Monge-Kantorovitch linear colour mapping for example-based colour transfer"). Deviation: `LEAST_VARIANCE` is added
+    to both.
+    """
+    own, goal = (covariance + LEAST_VARIANCE * np.eye(3) for covariance in (own, goal))
+    root, inverse = _matrix_power(own, 0.5), _matrix_power(own, -0.5)
+    return np.asarray(inverse @ _matrix_power(root @ goal @ root, 0.5) @ inverse, np.float64)
+
+
+def _matrix_power(matrix: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
+    values, vectors = np.linalg.eigh(matrix)
+    return np.asarray((vectors * np.maximum(values, 1e-12) ** exponent) @ vectors.T, np.float64)
 
 
 @dataclass(frozen=True, slots=True)

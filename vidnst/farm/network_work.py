@@ -65,8 +65,7 @@ def _measured(stylizer: Stylizer, job: TrainJob, plan: TrainingConfig) -> Traini
     own = ColourMoments.of(from_pixels(pixels) for pixels in job.frames)
     goals = [ColourMoments.of([from_pixels(pixels)]) for pixels, _ in stylizer.styles]
     if job.guidances[0] is None:
-        weights = np.array([weight for _, weight in stylizer.styles])
-        goals = [ColourMoments.mixed(goals, (weights / weights.sum()).tolist())]
+        goals = [ColourMoments.mixed(goals, [weight for _, weight in stylizer.styles])]
     network.match_colours(own, goals)
     generator = np.random.default_rng(job.seed)
     height, width = job.frames[0].shape[:2]
@@ -103,15 +102,15 @@ def _style_count(stylizer: Stylizer, guidance: Guidance | None) -> int:
 
 
 def _samples(stylizer: Stylizer, job: TrainJob, crop_px: int) -> list[Sample]:
-    """Crops of the frames: of pairs, or of single frames where there are none."""
+    """Crops of the pairs, or of a frame where there are none."""
     height, width = job.frames[0].shape[:2]
     generator = np.random.default_rng((job.seed, job.node.stage))
+    if not job.pairs:
+        frame = _frame(stylizer, job, 0, _window(generator, height, width, crop_px))
+        return [Sample(frame.content, frame.shares, frame.guidance)]
     samples: list[Sample] = []
     for pair in job.pairs:
         samples += _samples_of_pair(stylizer, job, pair, _window(generator, height, width, crop_px))
-    for place in () if job.pairs else range(len(job.frames)):
-        frame = _frame(stylizer, job, place, _window(generator, height, width, crop_px))
-        samples.append(Sample(frame.content, frame.shares, frame.guidance))
     return samples
 
 

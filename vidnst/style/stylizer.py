@@ -80,6 +80,7 @@ class Stylizer:
         self._network = network.to(self._device)
         self._bfloat16_network: VGG19 | None = None
         self.styles = styles
+        """Pictures with their weights."""
         self._setups: dict[tuple[bool, bool, int | None], _ModeSetup] = {}
         self._setup(NO_SAVINGS)
 

@@ -12,14 +12,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.frames import LUMA_WEIGHTS, luma
+from vidnst.frames import LEAST_VARIANCE, LUMA_WEIGHTS, linear_colour_map, luma
 from vidnst.media.effects.colour_space import FloatImage, sample_pixels
 
 _QUANTILES = 257
 _SAMPLE = 4096
 _ROTATIONS = 24
-_LEAST_VARIANCE = 1e-5
-"""Least variance along a colour direction, of values in [0, 1]: less is noise, which would be amplified."""
 
 Transfer = Literal["histogram", "moments", "optimal"]
 
@@ -82,7 +80,7 @@ def match_luma(style: FloatImage, colours: ColourSample) -> FloatImage:
     result.
     """
     target, own = colours.sample @ LUMA_WEIGHTS, luma(style)
-    spread = float(target.std()) / max(float(own.std()), _LEAST_VARIANCE)
+    spread = float(target.std()) / max(float(own.std()), LEAST_VARIANCE)
     grey = np.clip((own - own.mean()) * spread + target.mean(), 0, 1)
     return np.repeat(grey[..., None], 3, axis=-1).astype(np.float32)
 
@@ -129,15 +127,5 @@ def _match_axes(
 
 
 def _match_moments(colours: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Apply A^(-1/2) (A^(1/2) B A^(1/2))^(1/2) A^(-1/2) for covariances A of the style and B of the source."""
-    own = np.cov(colours.T) + _LEAST_VARIANCE * np.eye(3)
-    goal = np.cov(target.T) + _LEAST_VARIANCE * np.eye(3)
-    root = _matrix_power(own, 0.5)
-    inverse = _matrix_power(own, -0.5)
-    linear = inverse @ _matrix_power(root @ goal @ root, 0.5) @ inverse
+    linear = linear_colour_map(np.cov(colours.T), np.cov(target.T))
     return np.asarray((colours - colours.mean(0)) @ linear.T + target.mean(0), np.float64)
-
-
-def _matrix_power(matrix: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
-    values, vectors = np.linalg.eigh(matrix)
-    return np.asarray((vectors * np.maximum(values, 1e-12) ** exponent) @ vectors.T, np.float64)

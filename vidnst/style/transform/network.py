@@ -86,15 +86,14 @@ class ClipNorm(nn.Module):
         return self._normalise(x, *(shares[0, :, 0, 0] @ of_styles for of_styles in (self.scale, self.shift)))
 
     def _normalise(self, x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
-        own = self.training and x[:, 0].numel() > 1
-        mean, variance, share = self.mean, self.variance, 0.0
+        """Normalise by the picture's statistics or by the averages, which move by `share` of the former."""
+        own = self.training and x[:, 0].numel() > 1  # a single value has no variance
+        share = 0.0
         if own and (torch.is_grad_enabled() or self.is_measuring):
             self.count += 1
             share = 1 / float(self.count)  # a plain mean at first
             share = share if self.is_measuring else max(_MOMENTUM, share)
-        elif own:
-            mean, variance = mean.clone(), variance.clone()
-        return functional.batch_norm(x, mean, variance, scale, shift, own, share, _EPSILON)
+        return functional.batch_norm(x, self.mean, self.variance, scale, shift, own, share, _EPSILON)
 
     @staticmethod
     def _mixed(of_styles: Tensor, shares: Tensor, x: Tensor) -> Tensor:
@@ -164,30 +163,19 @@ class TransformNetwork(nn.Module):
             shares: `(N, S, H, W)` in [0, 1], the share of each style at every pixel, or `(N, S, 1, 1)` if they are
                 equal everywhere; None if there is one style.
         """
-        return self.paint(x, shares, tile_px=max(x.shape[-2:]) + STRIDE_PX)
+        return self.paint(x, shares, tile_px=None)
 
-    def paint(self, x: Tensor, shares: Tensor | None = None, *, tile_px: int = _TILE_PX) -> Tensor:
+    def paint(self, x: Tensor, shares: Tensor | None = None, *, tile_px: int | None = _TILE_PX) -> Tensor:
         """Paint as `forward` does, in tiles of at most `tile_px` a side, which need less memory and leave no seams.
 
         Args:
             x, shares: as in `forward`.
-            tile_px: a multiple of the stride.
+            tile_px: a multiple of the stride; None paints the whole frame at once.
         """
         shares = x.new_ones(1, 1, 1, 1) if shares is None else _padded(shares)
         coloured = self._coloured(_padded(x), shares)
         maps = torch.cat([2 * coloured - 1, local_contrast(coloured)], 1).contiguous(memory_format=torch.channels_last)
-        height, width = maps.shape[-2:]
-        if max(height, width) <= tile_px:
-            change = self._change(maps, shares)
-        else:
-            change = torch.empty_like(coloured)
-            for top in range(0, height, tile_px):
-                for left in range(0, width, tile_px):
-                    rows, columns = _with_context(top, tile_px, height), _with_context(left, tile_px, width)
-                    tile_shares = shares if shares.shape[-2:] == (1, 1) else shares[..., rows, columns]
-                    tile = self._change(maps[..., rows, columns], tile_shares)
-                    tile = tile[..., top - rows.start :, left - columns.start :][..., :tile_px, :tile_px]
-                    change[..., top : top + tile_px, left : left + tile_px] = tile
+        change = self._change(maps, shares) if tile_px is None else self._change_in_tiles(maps, shares, tile_px)
         result = torch.sigmoid(change + coloured.clamp(_LOGIT_LIMIT, 1 - _LOGIT_LIMIT).logit())
         return result[..., : x.shape[-2], : x.shape[-1]]
 
@@ -206,6 +194,18 @@ class TransformNetwork(nn.Module):
         maps = functional.relu(self.up[1](torch.cat([maps, halves], 1), shares))
         maps = functional.relu(self.full(torch.cat([enlarge(maps), inputs], 1), shares))
         change: Tensor = self.last(maps)
+        return change
+
+    def _change_in_tiles(self, inputs: Tensor, shares: Tensor, tile_px: int) -> Tensor:
+        height, width = inputs.shape[-2:]
+        change = torch.empty_like(inputs[:, :3])
+        for top in range(0, height, tile_px):
+            for left in range(0, width, tile_px):
+                rows, columns = _with_context(top, tile_px, height), _with_context(left, tile_px, width)
+                tile_shares = shares if shares.shape[-2:] == (1, 1) else shares[..., rows, columns]
+                tile = self._change(inputs[..., rows, columns], tile_shares)
+                tile = tile[..., top - rows.start :, left - columns.start :][..., :tile_px, :tile_px]
+                change[..., top : top + tile_px, left : left + tile_px] = tile
         return change
 
     @torch.no_grad()
