@@ -35,7 +35,8 @@ OUTSIDE = {
     "torch": (
         *("vidnst.style", "vidnst.motion.raft", "vidnst.motion.gpu", "vidnst.weights_file", "vidnst.determinism"),
         *("vidnst.farm.workers", "vidnst.farm.network_work", "vidnst.farm.memory_fallback"),
-        *("vidnst.tools.bench", "vidnst.tools.doctor", "vidnst.tools.distill"),
+        *("vidnst.tools.bench", "vidnst.tools.doctor", "vidnst.tools.distill", "vidnst.tools.pretrain"),
+        "vidnst.tools.checkpoints",
     ),
     "torchvision": ("vidnst.motion.raft", "vidnst.tools.doctor"),
     "ray": ("vidnst.farm.ray",),

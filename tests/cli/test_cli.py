@@ -362,16 +362,17 @@ def test_missing_weights_and_the_backbone_of_a_resumed_run(
     warning, error = result.err.splitlines()
     assert "is not installed, so torchvision's VGG19 is looked for" in warning
     assert all(word in error for word in ("--weights", "VIDNST_WEIGHTS", "vgg19-dcbb9e9d.pth", "--backbone slim"))
-    result = vidnst(*command, "--preset", "draft", "--keep-frames")
+    draft = (*command, "--preset", "draft", "--train", 2)
+    result = vidnst(*draft, "--keep-frames")
     assert result.status == 0, result.err
     run = json.loads((tmp_path / "out.vidnst" / "run.json").read_text())
     assert (run["look"]["backbone"], run["config"]["model"]["backbone"]) == ("slim", "slim")
     assert len(run["look"]["weights"]) == 64
     assert run["weights_title"] == "slim, bundled"
-    result = vidnst(*command, "--preset", "draft", "--backbone", "vgg19", "--weights", "random", "--overwrite")
+    result = vidnst(*draft, "--backbone", "vgg19", "--weights", "random", "--overwrite")
     assert result.status == 8
     assert_one_sentence(result, "model.backbone: slim -> vgg19", "--restart")
-    result = vidnst(*command, "--preset", "draft", "--weights", "random", "--overwrite")
+    result = vidnst(*draft, "--weights", "random", "--overwrite")
     assert result.status == 8
     assert_one_sentence(result, "weights", "other bytes", "--restart")
     assert vidnst("resume", tmp_path / "out.vidnst", "--overwrite").status == 0

@@ -156,3 +156,26 @@ def test_edges_cells_survive_json() -> None:
     config = load_config(assignments=["losses.edges_cells={2: 1, 16: 3}"])
     assert config.losses.edges_cells == {2: 1, 16: 3}
     assert RenderConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+def test_engines_are_short_for_several_settings() -> None:
+    config = load_config(engine="instant")
+    assert (config.schedule.kind, config.schedule.passes, config.schedule.training.steps) == ("network", 0, 0)
+    assert config.model.backbone == "slim"
+    network = load_config(engine="network").schedule
+    assert (network.passes, network.relax.share, network.settle.share) == (4, 0.04, 0.0134)
+    given = load_config(engine="network", options={"schedule.passes": 1, "schedule.relax.share": 0.1}).schedule
+    assert (given.passes, given.relax.share, given.settle.share) == (1, 0.1, 0.0134)
+    assert load_config(engine="instant", options={"model.backbone": "vgg19"}).model.backbone == "vgg19"
+
+
+def test_settings_of_one_render_do_not_reach_the_next() -> None:
+    changes = {"schedule.training.steps": 7, "model.backbone": "vgg19"}
+    assert load_config(engine="instant", options=changes).schedule.training.steps == 7
+    assert load_config(engine="instant").schedule.training.steps == 0
+    assert load_config(engine="instant").model.backbone == "slim"
+
+
+def test_noise_cannot_paint_without_training() -> None:
+    with pytest.raises(ConfigError, match="give steps, or start pretrained"):
+        load_config(engine="network", assignments=["schedule.training.steps=0"])

@@ -9,7 +9,7 @@ import pytest
 
 from vidnst.config import OutputConfig, RenderConfig
 from vidnst.config.loader import load_config, preset_folder, preset_names, preset_summary, read_yaml
-from vidnst.farm.plan import StateId
+from vidnst.farm.plan import evaluations
 from vidnst.farm.schedules import plan_shot
 from vidnst.frames import Shot
 from vidnst.media.output.formats import choose_format
@@ -73,15 +73,15 @@ def test_presets_contain_only_explained_changes(name: str) -> None:
 
 def test_work_of_draft_default_and_film() -> None:
     draft, default, film = (work_of_a_second(load_config(preset=name)) for name in ("draft", "default", "film"))
-    assert draft * 3 <= default <= film / 1.9
+    assert draft * 10 <= default
+    assert default <= film / 1.9
     assert load_config(preset="draft").input.size is not None
     assert load_config(preset="film").input.size is None
 
 
 def work_of_a_second(config: RenderConfig) -> int:
-    """Evaluations of the loss for 25 frames."""
-    states = (node for node in plan_shot(config.schedule, Shot(0, 25)) if isinstance(node.id, StateId))
-    return sum(config.evaluations(node.role, node.id.pass_index) for node in states)
+    """Evaluations of the loss for 25 frames, without the training of a network."""
+    return sum(evaluations(config, node) for node in plan_shot(config.schedule, Shot(0, 25)))
 
 
 def test_draft_keeps_the_weights_of_default() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from support.command_line import Vidnst
 from support.media import numbered_pictures, write_picture, write_pictures, write_video
@@ -26,8 +27,11 @@ import vidnst
 from vidnst.config.style import Style
 from vidnst.errors import CancelledError, ConfigError, FramesFailedError, NumericalError, OutputError, RunError
 from vidnst.events import Event, Stage
+from vidnst.farm import workers
+from vidnst.farm.jobs import Trained
 from vidnst.frames import to_float
 from vidnst.media.images import read_image
+from vidnst.rendering import pipeline
 from vidnst.rendering.batch.run import run_batch
 from vidnst.rendering.pipeline import run
 from vidnst.runs.request import Request, load_request
@@ -87,6 +91,41 @@ def test_same_bytes_for_any_worker_count(clip: Path, style: Path, right: Path, t
     config = quick_config(SETTINGS, farm={"workers": 3})
     vidnst.render(clip, style=style, output=tmp_path / "out", config=config)
     assert frame_files(tmp_path / "out.vidnst") == frame_files(right)
+
+
+def test_all_sessions_train_with_the_same_threads(
+    clip: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    train_stage = workers.train_stage
+
+    def record(*args: Any) -> Trained:
+        threads.append(torch.get_num_threads())
+        return train_stage(*args)
+
+    monkeypatch.setattr(workers, "train_stage", record)
+    config, output, before = quick_config(SETTINGS, farm={"threads": None}), tmp_path / "out", torch.get_num_threads()
+    monkeypatch.setattr(pipeline, "local_cores", lambda: 3)
+    with pytest.raises(CancelledError):
+        vidnst.render(
+            clip, style=style, output=output, config=config, cancelled=lambda: len(stages_done(tmp_path)) >= 2
+        )
+    monkeypatch.setattr(pipeline, "local_cores", lambda: 1)
+    vidnst.render(clip, style=style, output=output, config=config)
+    assert set(threads) == {3}
+    assert torch.get_num_threads() == before
+
+
+def test_instant_only_measures_the_clip(clip: Path, style: Path, tmp_path: Path) -> None:
+    instant = {"schedule": {"passes": 0, "training": {"start": "pretrained", "steps": 0}}}
+    for count in (1, 3):
+        config = quick_config(SETTINGS, instant, farm={"workers": count})
+        vidnst.render(clip, style=style, output=tmp_path / str(count), config=config)
+    folders = [tmp_path / f"{count}.vidnst" for count in (1, 3)]
+    assert sorted(done_nodes(folders[0])) == sorted(["network.1", *(f"{frame}.0" for frame in range(FRAMES))])
+    assert frame_files(folders[0]) == frame_files(folders[1])
+    painted, wanted = np.stack(shown(folders[0])), to_float(read_image(style))
+    assert np.allclose(painted.mean((0, 1, 2)), wanted.mean((0, 1)), atol=0.15)
 
 
 @pytest.mark.parametrize("stop_frames", [0, 3])

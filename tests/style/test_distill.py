@@ -11,7 +11,7 @@ from torch.nn import functional
 from vidnst.config import VGG19_LAYERS, RenderConfig
 from vidnst.errors import ConfigError, RunError, SourceError
 from vidnst.style.distill.crops import Crops
-from vidnst.style.distill.distillation import Distillation, DistillSettings, with_assignments
+from vidnst.style.distill.distillation import Distillation, DistillSettings
 from vidnst.style.distill.evaluate import head_correlations
 from vidnst.style.distill.export import compact_head, slim_features
 from vidnst.style.distill.initialise import fit_convolution, select_channels
@@ -92,15 +92,6 @@ def test_student_is_initialised_from_its_teacher(teacher: Features) -> None:
     assert lesson.step == 1
     assert list(lesson.errors) == ["relu1_1", "relu1_2", "relu2_1"]
     assert all(0 < error < 0.8 for error in lesson.errors.values())
-
-
-def test_assignments_change_settings() -> None:
-    found = with_assignments(SETTINGS, ["rate=0.5", "painted=7", "learn_to=relu1_1"])
-    assert found == replace(SETTINGS, rate=0.5, painted=7, learn_to="relu1_1")
-    with pytest.raises(ConfigError, match="no distillation setting 'rat'"):
-        with_assignments(SETTINGS, ["rat=1"])
-    with pytest.raises(ConfigError, match="not a number"):
-        with_assignments(SETTINGS, ["rate=fast"])
 
 
 def test_the_loss_falls(teacher: Features) -> None:

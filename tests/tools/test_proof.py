@@ -12,7 +12,7 @@ from support.media import numbered_pictures, painting, photo, positions_of, read
 from support.renders import still_config
 
 import vidnst
-from vidnst.config.loader import parse_values, with_settings
+from vidnst.config.loader import load_config, parse_values, with_settings
 from vidnst.errors import CancelledError, ConfigError, OutputError, RangeError, StyleError, VidnstError
 from vidnst.events import Event, Stage
 from vidnst.style.tensors import from_pixels
@@ -61,6 +61,15 @@ def test_cell_equals_render_of_cold_frame(source: Path, styles: list[Path], tmp_
     rendered = vidnst.render(source, style=styles, output=tmp_path / "out.png", config=config)
     (cell,) = found.cells
     assert np.array_equal(cell.pixels, read_picture(rendered.output))
+
+
+def test_instant_cell_equals_instant_render(source: Path, styles: list[Path], tmp_path: Path) -> None:
+    config = load_config(engine="instant", options={"farm.executor": "inline", "farm.threads": 1})
+    found = proof_of(source, styles, tmp_path / "p.png", config=config, together=True, size=96)
+    vidnst.render(source, style=styles, output=tmp_path / "out.png", config=config)
+    (cell,) = found.cells
+    assert np.array_equal(cell.pixels, read_picture(tmp_path / "out.png"))
+    assert cell.evaluations == 0
 
 
 def test_report_has_place_and_losses_of_every_cell(source: Path, styles: list[Path], tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ from vidnst.cli.commands.measure_and_probe import measure, probe
 from vidnst.cli.commands.plan import plan
 from vidnst.cli.commands.preview import compare, evolve, proof
 from vidnst.cli.commands.render import render, resume, retry, train
-from vidnst.cli.commands.setup import distill, doctor, presets, weights
+from vidnst.cli.commands.setup import distill, doctor, presets, pretrain, weights
 from vidnst.cli.commands.status_report_serve import report, serve, status
 
 _COMMANDS = (
     *(render, resume, plan, batch, retry, train, proof, evolve, compare),
-    *(measure, status, report, serve, probe, weights, doctor, presets, bench, distill),
+    *(measure, status, report, serve, probe, weights, doctor, presets, bench, distill, pretrain),
 )
 
 app = typer.Typer(

@@ -3,6 +3,7 @@
 import difflib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -24,8 +25,16 @@ Settings: TypeAlias = RenderConfig | Mapping[str, Any]
 """A complete configuration, or values by dotted key or section."""
 
 
-Engine: TypeAlias = Literal["optimize", "network"]
+Engine: TypeAlias = Literal["optimize", "network", "instant"]
 """What paints frames."""
+_ENGINES: dict[Engine, dict[str, Any]] = {
+    "optimize": {"schedule": {"kind": "keys"}},
+    "network": {"schedule": {"kind": "network"}},
+    "instant": {
+        "schedule": {"kind": "network", "passes": 0, "training": {"start": "pretrained", "steps": 0}},
+        "model": {"backbone": "slim"},  # nothing asks VGG19, which takes seconds to load
+    },
+}
 
 
 def preset_folder() -> Path:
@@ -61,7 +70,7 @@ def load_config(
         preset: name of a bundled preset.
         file: a YAML file of the same structure.
         engine: optimize: the pixels of each frame are optimised; network: a network that is trained on the clip paints
-            them.
+            them; instant: the network that ships paints them, without training or passes.
         stability: position of the dial from 0, boiling, to 1, locked: see `stability_settings`.
         assignments: `key.sub=value` texts, the value read as YAML.
         options: values by dotted key; None means not given.
@@ -75,7 +84,7 @@ def load_config(
     if file is not None:
         _merge(values, read_yaml(file))
     if engine is not None:
-        _merge(values, {"schedule": {"kind": "network" if engine == "network" else "keys"}})
+        _merge(values, deepcopy(_ENGINES[engine]))
     if stability is not None:
         network = values.get("schedule", {}).get("kind") == "network"
         _merge(values, stability_settings(stability, network=network))

@@ -23,7 +23,7 @@ def stability_settings(dial: float, *, network: bool = False) -> dict[str, Any]:
 
     Args:
         dial: from 0 to 1.
-        network: whether a network paints the frames, which then need fewer passes: none at 0, 2 at 0.5, 4 at 1.
+        network: whether a network paints the frames, which then need fewer passes: none at 0, 4 at 0.5, 8 at 1.
 
     Raises:
         ConfigError: `dial` is outside this range.
@@ -31,7 +31,7 @@ def stability_settings(dial: float, *, network: bool = False) -> dict[str, Any]:
     if not 0 <= dial <= 1:
         raise ConfigError(f"stability {dial:g} is not between 0 and 1", "0 boils, 0.5 is the default, 1 is locked")
     if network:
-        return {"losses": _weight(dial), "schedule": {"kind": "network", "passes": round(4 * dial)}, **_lock(dial)}
+        return {"losses": _weight(dial), "schedule": {"kind": "network", "passes": round(8 * dial)}, **_lock(dial)}
     if dial == 0:
         return {"schedule": {"kind": "independent"}}
     defaults = ScheduleConfig()

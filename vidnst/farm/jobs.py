@@ -98,6 +98,8 @@ class TrainJob:
     pairs: tuple[TrainingPair, ...]
     """Empty in a shot of one frame."""
     seed: int
+    threads: int = 1
+    """Threads on a CPU. Stages follow each other, so a training uses the cores of workers that wait for it."""
     style_set: Shared | None = None
     """As a `StylizeJob`'s."""
     memory_mode: MemoryMode = NO_SAVINGS

@@ -22,6 +22,7 @@ from vidnst.style.stylizer import Stylizer
 from vidnst.style.tensors import from_pixels, to_state
 from vidnst.style.transform.colour_map import ColourMoments
 from vidnst.style.transform.network import TransformNetwork
+from vidnst.style.transform.pretrained import PRETRAINED_FILE, read_pretrained
 from vidnst.style.transform.training import PairedFrame, Sample, Training
 
 Window = tuple[slice, slice]
@@ -60,7 +61,8 @@ def train_stage(stylizer: Stylizer, job: TrainJob, plan: TrainingConfig, memory_
 
 def _measured(stylizer: Stylizer, job: TrainJob, plan: TrainingConfig) -> Training:
     """A training before its first step: the network knows the clip's colours and statistics."""
-    training = Training(stylizer, plan, styles=_style_count(stylizer, job.guidances[0]), seed=job.seed)
+    start = _pretrained(stylizer, job) if plan.start == "pretrained" else None
+    training = Training(stylizer, plan, styles=_style_count(stylizer, job.guidances[0]), seed=job.seed, start=start)
     network = training.network
     own = ColourMoments.of(from_pixels(pixels) for pixels in job.frames)
     goals = [ColourMoments.of([from_pixels(pixels)]) for pixels, _ in stylizer.styles]
@@ -94,6 +96,15 @@ def paint_frame(stylizer: Stylizer, job: PaintJob) -> Stylized:
     shown = None if job.guidance is None else blend_unstyled(state, job.content, job.guidance)
     seconds = time.perf_counter() - began
     return Stylized(state, {}, 0, seconds, shown, memory_mode=job.memory_mode)
+
+
+def _pretrained(stylizer: Stylizer, job: TrainJob) -> TransformNetwork:
+    """The network that ships, with what it predicts for the styles."""
+    height, width = job.frames[0].shape[:2]
+    guided = job.guidances[0] is not None
+    return read_pretrained(PRETRAINED_FILE).for_styles(
+        stylizer.styles, height, width, stylizer.styles_config, guided=guided
+    )
 
 
 def _style_count(stylizer: Stylizer, guidance: Guidance | None) -> int:

@@ -102,7 +102,8 @@ def training_plan(shots: Sequence[Shot], training: TrainingConfig) -> Iterator[N
     """
     start = shots[0].start
     frames = tuple(spread_over(start, shots[-1].end, _MEASURED_FRAMES))
-    yield Node(NetworkId(start, 1), Role.TRAIN, 0, frames, uses=1, final=False)
+    uses = int(training.stages > 1)
+    yield Node(NetworkId(start, 1), Role.TRAIN, 0, frames, uses=uses, final=False)
     for stage in range(2, training.stages + 1):
         pairs = training_pairs(shots, training, stage)
         flows = [FlowId(later, earlier, stage) for earlier, later in pairs if later > earlier]

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -72,6 +73,18 @@ def _use_threads(count: int) -> None:
     set_opencv_threads(count)
 
 
+@contextmanager
+def _threads_on_cpu(count: int, device: torch.device) -> Iterator[None]:
+    """Compute with another number of threads inside the block, if on a CPU."""
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def pick_device(wanted: str) -> torch.device:
     """Return the device for a setting of `farm.device`.
 
@@ -125,12 +138,13 @@ class StyleWorker:
             with self._device_lock:
                 return paint_frame(stylizer, job)
         training = self._ladder.config.schedule.training
-        return self._with_memory(
-            lambda mode: train_stage(stylizer, job, training, mode),
-            job.memory_mode,
-            width=min(width, training.crop),
-            height=min(height, training.crop),
-        )[0]
+        with _threads_on_cpu(job.threads, self._device):
+            return self._with_memory(
+                lambda mode: train_stage(stylizer, job, training, mode),
+                job.memory_mode,
+                width=min(width, training.crop),
+                height=min(height, training.crop),
+            )[0]
 
     def stylize(self, job: StylizeJob, *, on_step: OnStep | None = None, every_step: bool = False) -> Stylized:
         """Stylize a frame, and once more with another seed if the result has a quality problem.

@@ -39,6 +39,7 @@ class JobBuilder:
         shot_memory: says how each shot saves memory.
         guidance: says which styles apply where in a frame; None applies all of them everywhere.
         style_sets: what workers need to run stylizing jobs and flow jobs.
+        training_threads: threads that train a network on a CPU.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class JobBuilder:
         shot_memory: ShotMemory,
         guidance: GuidanceBuilder | None,
         style_sets: tuple[Shared, Shared],
+        training_threads: int,
     ) -> None:
         self._config = config
         self._frames = frames
@@ -57,6 +59,7 @@ class JobBuilder:
         self._shot_memory = shot_memory
         self._guidance = guidance
         self._style_sets = style_sets
+        self._training_threads = training_threads
         self._source_thumbnails = LruCache[int, NDArray[np.float32]](_THUMBNAILS_KEPT)
         self.state_thumbnails: dict[NodeId, NDArray[np.float32]] = {}
         """Thumbnails of states that this session painted and that will be read again."""
@@ -98,6 +101,7 @@ class JobBuilder:
             tuple(self._guidance_of(shot_number(self._shots, frame), frame) for frame in node.frames),
             tuple(TrainingPair(places[flow.frame], places[flow.reference], inputs[flow]) for flow in flows),
             seed=self._config.optimize.seed,
+            threads=self._training_threads,
             style_set=self._style_sets[0],
             memory_mode=self._shot_memory.mode_of(node.shot),
         )

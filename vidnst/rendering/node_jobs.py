@@ -64,8 +64,15 @@ class RenderHost:
         self._writer = writer
         self._done = done
         self._shot_memory = shot_memory
+        plan = render.store.plan
         self._jobs = JobBuilder(
-            render.config, frames, render.shots, shot_memory=shot_memory, guidance=guidance, style_sets=style_sets
+            render.config,
+            frames,
+            render.shots,
+            shot_memory=shot_memory,
+            guidance=guidance,
+            style_sets=style_sets,
+            training_threads=(plan and plan.training_threads) or 1,
         )
         self.given_up: dict[NodeId, tuple[str, NodeId | None]] = {}
         """Nodes that failed for good or read a failed one: the error, and the node that failed if it is another."""

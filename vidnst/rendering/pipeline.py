@@ -17,11 +17,12 @@ from vidnst.farm.component_window import default_window
 from vidnst.farm.plan import Lane, NetworkId
 from vidnst.farm.scheduler import run_plan
 from vidnst.media.output.encode import encode
+from vidnst.parallel import local_cores
 from vidnst.rendering.effects_pass import finish_frames
 from vidnst.rendering.measure_output import measure_render, measured_event
 from vidnst.rendering.overlapped_output import OverlappedOutput
 from vidnst.rendering.prepared_render import PreparedRender
-from vidnst.rendering.run_setup import prepare_render, record_threads, recorded_threads
+from vidnst.rendering.run_setup import prepare_render, record_threads, record_training_threads, recorded_threads
 from vidnst.report.measure.measurement import Measurement
 from vidnst.report.write_report import report_run, reported_failure
 from vidnst.runs import RunLog
@@ -161,6 +162,7 @@ def _run_rounds(
         ) as (pool, workers),
     ):
         record_threads(render.store, workers.threads)
+        record_training_threads(render, local_cores())
         follow = overlapped.follow if overlapped else None
         clip.open(StyleCache(pool, workers.threads), workers=pool.workers(Lane.STYLE), follow=follow)
         while True:

@@ -248,7 +248,7 @@ def _manifest(
         backbone=config.model.backbone,
         weights=_weights_fingerprint(features),
         flow_weights=_weights_fingerprint(raft),
-        network="none" if network is None else network.fingerprint,
+        network=_network_fingerprint(network, config),
     )
     sources = [request.source] if isinstance(request.source, (str, Path)) else request.source
     spec, raft_spec = config.model.weights, config.motion.raft_weights
@@ -263,6 +263,17 @@ def _manifest(
         network=_absolute(config.model.network) if config.model.network is not None else None,
         output=_absolute(request.output),
     )
+
+
+def _network_fingerprint(network: "NetworkFile | None", config: RenderConfig) -> str:
+    """Return the fingerprint of the network that paints the frames, or that its training starts from."""
+    if network is not None:
+        return network.fingerprint
+    if config.schedule.kind != "network" or config.schedule.training.start != "pretrained":
+        return "none"
+    from vidnst.style.transform.pretrained import PRETRAINED_FILE, read_pretrained
+
+    return read_pretrained(PRETRAINED_FILE).fingerprint
 
 
 def _portable_config(config: RenderConfig) -> dict[str, Any]:

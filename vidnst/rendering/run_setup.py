@@ -222,3 +222,10 @@ def record_threads(store: RunStore, threads: int | None) -> None:
     """Keep the number of threads of each CPU worker for later sessions."""
     if recorded_threads(store) != threads:
         store.update_plan(threads=threads)
+
+
+def record_training_threads(render: PreparedRender, threads: int) -> None:
+    """Keep the threads that train the clip's network on a CPU, unless an earlier session or farm.threads chose them."""
+    trains = render.schedule.kind == "network" and render.checked.network is None
+    if trains and render.store.plan and render.store.plan.training_threads is None:
+        render.store.update_plan(training_threads=render.config.farm.threads or threads)

@@ -88,6 +88,8 @@ class RunPlan(BaseModel):
     """The shots of the range, in order, without gaps."""
     threads: int | None = Field(default=None, gt=0, le=_MAX_THREADS)
     """Threads of each CPU worker: other numbers round sums differently."""
+    training_threads: int | None = Field(default=None, gt=0, le=_MAX_THREADS)
+    """Threads that train the clip's network on a CPU: as many as there are cores, but in a batch those of a worker."""
     adjustments: Adjustments | None = None
     """The adjustments of the source's frames before they are rendered."""
     colours: ColourSample | None = None

@@ -81,6 +81,7 @@ class Stylizer:
         self._bfloat16_network: VGG19 | None = None
         self.styles = styles
         """Pictures with their weights."""
+        self.styles_config = config.styles
         self._setups: dict[tuple[bool, bool, int | None], _ModeSetup] = {}
         self._setup(NO_SAVINGS)
 

@@ -53,6 +53,7 @@ def plan(
         for name, request in requests:
             try:
                 target = parse_target(request.config, gpu_gib=gpu_memory)
+                request = chosen.timed(request, on_event)
                 forecasts.append(forecast(request, target=target, timed=timed, on_event=on_event))
             except VidnstError as error:
                 if name is None:

@@ -8,7 +8,7 @@ import typer
 
 from vidnst.cli import progress
 from vidnst.cli.commands import options as opt
-from vidnst.cli.commands.render_options import StyleOptions, takes_options
+from vidnst.cli.commands.render_options import ProofOptions, StyleOptions, takes_options
 from vidnst.cli.tables.results import write_result
 from vidnst.errors import ConfigError
 
@@ -16,7 +16,7 @@ from vidnst.errors import ConfigError
 @takes_options
 def proof(
     source: opt.Source,
-    chosen: StyleOptions,
+    chosen: ProofOptions,
     output: Annotated[Path, opt.out("The sheet, a picture.", "--output", "-o")] = Path("proof.png"),
     axis: Annotated[
         list[str] | None,

@@ -50,6 +50,8 @@ def render(
     frames = () if redo is None else parse_frame_list(redo)
     sources: str | list[str] = source[0] if len(source) == 1 else source
     request = Request(sources, tuple(chosen.style or ()), chosen.output, config, chosen.work_dir)
+    with progress.showing_progress(as_json=as_json) as on_event:
+        request = chosen.timed(request, on_event)
     if dry_run:
         from vidnst.tools.forecast.render_plan import describe_render
 
@@ -81,7 +83,7 @@ def train(
     command = shlex.join(["vidnst", *sys.argv[1:]])
     with progress.running(as_json=as_json) as (on_event, cancelled):
         network = tool.train(
-            tool.TrainRequest(request, chosen.output, command),
+            tool.TrainRequest(chosen.timed(request, on_event), chosen.output, command),
             overwrite=overwrite,
             on_event=on_event,
             cancelled=cancelled,

@@ -12,6 +12,8 @@ from vidnst.errors import ConfigError
 
 if TYPE_CHECKING:  # it brings pydantic
     from vidnst.config import RenderConfig
+    from vidnst.events import OnEvent
+    from vidnst.runs.request import Request
 
 Colour = Literal["luminance", "matched", "histogram", "moments", "optimal"]
 
@@ -30,7 +32,6 @@ _KEYS = {name: f"{section}.{name}" for section, names in _SECTIONS.items() for n
     "style_scale": "styles.scale",
     "schedule": "schedule.kind",
     "passes": "schedule.passes",
-    "train": "schedule.training.steps",
     "network": "model.network",
     "photo": "photo.enabled",
     "filters": "filters.after",
@@ -63,7 +64,7 @@ class StyleOptions:
         self,
         more: Mapping[str, Any],
         *,
-        engine: Literal["optimize", "network"] | None = None,
+        engine: Literal["optimize", "network", "instant"] | None = None,
         stability: float | None = None,
     ) -> "RenderConfig":
         from vidnst.config.loader import load_config
@@ -82,6 +83,20 @@ class StyleOptions:
         """Return the names of the options that were given."""
         values = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
         return [name for name, value, default in values if value != default and value != []]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProofOptions(StyleOptions):
+    """Options of `vidnst proof` that select style, settings and network."""
+
+    engine: Annotated[
+        Literal["optimize", "instant"] | None,
+        opt.look("optimize: each picture's pixels. instant: the network that ships paints them, in a second."),
+    ] = None
+
+    def settings(self, more: Mapping[str, Any] | None = None) -> "RenderConfig":
+        """Return the configuration of the sheet; see `StyleOptions.settings`."""
+        return self._load(more or {}, engine=self.engine)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,14 +155,19 @@ class RenderOptions(StyleOptions):
         opt.look("What frames start from: the key frames around them, the previous frame, or their own content."),
     ] = None
     engine: Annotated[
-        Literal["optimize", "network"] | None,
-        opt.look("optimize: each frame's pixels. network: train a small network on the clip, which paints them."),
+        Literal["optimize", "network", "instant"] | None,
+        opt.look(
+            "optimize: each frame's pixels. network: train a small network on the clip, which paints them. instant: the"
+            " network that ships, without training."
+        ),
     ] = None
     network: Annotated[
         str | None, opt.look("A network that `vidnst train` made, with --engine network: none is trained then.")
     ] = None
     passes: Annotated[int | None, opt.look("Passes over all frames that make them steady; 0 makes none.")] = None
-    train: Annotated[int | None, opt.look("Steps of a network's training.", metavar="STEPS")] = None
+    train: Annotated[
+        str | None, opt.look("Steps of a network's training, or the time they may take here.", metavar="STEPS|30s")
+    ] = None
     stability: Annotated[
         float | None,
         opt.look("Stability from 0 (boils) through 0.5 (default) to 1 (locked, for a tripod).", metavar="0..1"),
@@ -184,9 +204,31 @@ class RenderOptions(StyleOptions):
         colour = "matched" if self.keep_colours and self.colour is None else self.colour
         if colour is not None:
             options["colour.keep" if colour in ("luminance", "matched") else "colour.transfer"] = colour
-        if self.engine == "network" and self.schedule is not None:
-            raise ConfigError("--engine network has an order of its own", "leave out --schedule")
+        if self.train is not None and self.train.isdecimal():
+            options["schedule.training.steps"] = int(self.train)
+        if self.engine in ("network", "instant") and self.schedule is not None:
+            raise ConfigError(f"--engine {self.engine} has an order of its own", "leave out --schedule")
         return self._load(options | dict(more or {}), engine=self.engine, stability=self.stability)
+
+    def timed(self, request: "Request", on_event: "OnEvent") -> "Request":
+        """Return the request with the training steps that fit into the time of --train; unchanged if that is no time.
+
+        Raises:
+            ConfigError: --train is neither a number of steps nor a time, or nothing is trained.
+            VidnstError: whatever a render would be refused for before it starts.
+        """
+        if self.train is not None and request.config.schedule.kind != "network":
+            raise ConfigError("--train has no effect: no network paints the frames", "add --engine network")
+        if self.train is None or self.train.isdecimal():
+            return request
+        from vidnst.config.timecode import parse_seconds
+        from vidnst.tools.forecast.training_time import with_training_time
+
+        try:
+            seconds = float(parse_seconds(self.train))
+        except ConfigError as error:
+            raise ConfigError(f"--train {self.train!r} is neither steps nor a time", "write 500, or 30s") from error
+        return with_training_time(request, seconds, on_event=on_event)
 
 
 def mask_settings(texts: Sequence[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Commands that prepare for renders: weights, doctor, presets, distill."""
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -92,8 +93,9 @@ def distill(
     verbose: opt.Verbose = False,
 ) -> None:
     """Train the small network `slim` to reproduce the features of VGG19; the same command resumes after a stop."""
-    from vidnst.style.distill.distillation import DistillSettings, with_assignments
+    from vidnst.style.distill.distillation import DistillSettings
     from vidnst.tools import distill as tool
+    from vidnst.tools.training_settings import with_assignments
 
     settings = with_assignments(DistillSettings(learn_to=learn_to, steps=steps, seed=seed), assignments or ())
     request = tool.DistillRequest(
@@ -109,3 +111,46 @@ def distill(
     with progress.running(as_json=as_json) as (on_event, cancelled):
         report = tool.distill(request, restart=restart, on_event=on_event, cancelled=cancelled)
     write_weights(report, as_json=as_json, after_events=True)
+
+
+def pretrain(
+    contents: Annotated[
+        list[str], typer.Option("--contents", help="Pictures to paint: a folder, a glob, a clip; repeatable.")
+    ],
+    styles: Annotated[list[str], typer.Option("--styles", help="Pictures to paint them like; repeatable.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, .safetensors.")],
+    weights: Annotated[str | None, typer.Option(help="VGG19 weights; default: the usual places.")] = None,
+    held_out: Annotated[
+        list[str] | None, typer.Option(help="Names (patterns) of pictures that are left out; repeatable.")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Training steps.", min=1)] = 2000,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Any setting of the training; repeatable.", metavar="KEY=VALUE")
+    ] = None,
+    clip_frames: Annotated[int, typer.Option(help="Frames taken from each clip.", min=1)] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.", min=0)] = 0,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.", min=1)] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Do not resume from a checkpoint.")] = False,
+    as_json: opt.Json = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Train the network of `--engine instant`, which paints any style; the same command resumes after a stop."""
+    from vidnst.style.transform.pretraining import PretrainSettings
+    from vidnst.tools import pretrain as tool
+    from vidnst.tools.training_settings import with_assignments
+
+    settings = with_assignments(PretrainSettings(steps=steps, seed=seed), assignments or ())
+    request = tool.PretrainRequest(
+        tuple(contents),
+        tuple(styles),
+        output,
+        settings,
+        weights,
+        held_out=tuple(held_out or ()),
+        clip_frames=clip_frames,
+        threads=threads,
+        command=shlex.join(["vidnst", *sys.argv[1:]]),
+    )
+    with progress.running(as_json=as_json) as (on_event, cancelled):
+        network = tool.pretrain(request, restart=restart, on_event=on_event, cancelled=cancelled)
+    typer.echo(json.dumps({"path": str(output), "sha256": network.fingerprint}) if as_json else f"{output}")

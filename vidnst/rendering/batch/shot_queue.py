@@ -9,7 +9,7 @@ from vidnst.rendering.batch.clip import BatchClip
 from vidnst.rendering.batch.job_states import JobState
 from vidnst.rendering.batch.stages import BatchState
 from vidnst.rendering.batch.tail_balancing import is_near
-from vidnst.rendering.run_setup import record_threads, recorded_threads
+from vidnst.rendering.run_setup import record_threads, record_training_threads, recorded_threads
 from vidnst.rendering.source_frames import CACHE_BYTES
 from vidnst.rendering.style_cache import StyleCache
 
@@ -98,6 +98,7 @@ class ShotQueue:
 
     def _begin_rendering(self, clip: BatchClip) -> None:
         sharing = max(1, min(len(self.workers), len(self.state.jobs.by_name)), len(self.state.rendering) + 1)
+        record_training_threads(clip.render, self.state.jobs.threads or 1)  # other clips keep the other cores busy
         clip.open(self._styles, workers=self.workers, cache_bytes=CACHE_BYTES // sharing)
         store = clip.render.store
         before, now = recorded_threads(store), self.state.jobs.threads

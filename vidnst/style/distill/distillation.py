@@ -7,8 +7,8 @@ mean the same to both, so the relational loss compares the distances that they s
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidnst.config import STYLE_LAYERS
-from vidnst.errors import ConfigError, NumericalError, RunError
+from vidnst.errors import NumericalError, RunError
 from vidnst.style.distill.canvas import Canvas
 from vidnst.style.distill.crops import Crops
 from vidnst.style.distill.initialise import initialise_student
@@ -70,20 +70,6 @@ class DistillSettings:
     """Weight of the relational loss: the disagreement of student and teacher about distances of textures and contents.
     """
     seed: int = 0
-
-
-def with_assignments(settings: DistillSettings, assignments: Iterable[str]) -> DistillSettings:
-    """Settings changed by texts like `rate=0.001`; ConfigError for an unknown name or an invalid value."""
-    kinds = {name: type(value) for name, value in asdict(settings).items()}
-    for assignment in assignments:
-        name, _, text = assignment.partition("=")
-        if name not in kinds:
-            raise ConfigError(f"there is no distillation setting {name!r}", f"use one of {', '.join(kinds)}")
-        try:
-            settings = replace(settings, **{name: kinds[name](text)})
-        except ValueError as error:
-            raise ConfigError(f"--set {assignment!r} is not a number", f"write {name}=1, for example") from error
-    return settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,10 +67,20 @@ class Training:
         plan: the whole training.
         styles: number of styles.
         seed: of the network's first parameters, and of the order of samples.
+        start: the network to start from; None draws one.
     """
 
-    def __init__(self, stylizer: Stylizer, plan: TrainingConfig, *, styles: int = 1, seed: int = 0) -> None:
-        self.network = TransformNetwork(styles=styles, seed=seed).to(stylizer.device)
+    def __init__(
+        self,
+        stylizer: Stylizer,
+        plan: TrainingConfig,
+        *,
+        styles: int = 1,
+        seed: int = 0,
+        start: TransformNetwork | None = None,
+    ) -> None:
+        network = TransformNetwork(styles=styles, seed=seed) if start is None else start
+        self.network = network.to(stylizer.device)
         self.step = 0
         self._stylizer = stylizer
         self._plan = plan

@@ -19,12 +19,10 @@ from vidnst.rendering.prepare import CheckedRequest
 from vidnst.rendering.source_frames import source_frames
 from vidnst.style.pyramid import relight_pass, scale_sizes, split_evaluations
 from vidnst.style.transform.network import TransformNetwork
+from vidnst.tools.forecast.training_time import training_step_seconds
 
 _TIMED_EVALUATIONS = 12
 """Evaluations with their gradients. A frame's last evaluation has none, since no step follows it."""
-_PASSES_OF_A_STEP = 6.4
-"""Painting with its gradient, and a neighbour in seven steps of ten, over painting alone: measured on a core, 5.8 at
-256x144 and 7.0 at 640x360."""
 _MEASURED_FLOWS = 3.5
 """Pairs of flows that measuring a frame costs on one core, approximately: three of the source's, without what only the
 second of a pair takes, reading two pictures, warping and comparing."""
@@ -47,6 +45,8 @@ class WorkTimings:
     """Reading a frame from the source, and writing and encoding it."""
     painting: float = 0.0
     """Painting a frame with a network; 0 if no frame is."""
+    training_step: float = 0.0
+    """A step of the network's training, with all the cores; 0 if none is trained."""
     relights: bool = False
     """True if the light changes so much that both sources of a frame with a single start are also stylized small."""
 
@@ -75,15 +75,20 @@ def time_work(checked: CheckedRequest, shots: Sequence[Shot], workers: WorkerCou
         seconds(2, *starts)  # loads kernels and allocates memory, also those of a gradient
         return seconds(1, *starts), seconds(1 + _TIMED_EVALUATIONS, *starts), seconds(1)
 
-    # As many at once as the render will run, since they share caches and memory; a GPU is not shared.
-    at_once = 1 if workers.threads is None else max(1, min(workers.style, local_cores() // workers.threads))
-    with ThreadPoolExecutor(at_once) as pool:
-        fixed, more, cold = (fmean(seconds) for seconds in zip(*pool.map(time_starts, range(at_once)), strict=True))
-    evaluation = max(1e-9, (more - fixed) / _TIMED_EVALUATIONS)
+    evaluation = fixed = cold = 0.0
+    if checked.schedule.kind != "network" or checked.schedule.passes:
+        # As many at once as the render will run, since they share caches and memory; a GPU is not shared.
+        at_once = 1 if workers.threads is None else max(1, min(workers.style, local_cores() // workers.threads))
+        with ThreadPoolExecutor(at_once) as pool:
+            fixed, more, cold = (fmean(seconds) for seconds in zip(*pool.map(time_starts, range(at_once)), strict=True))
+        evaluation = max(1e-9, (more - fixed) / _TIMED_EVALUATIONS)
     writing = _shortest_seconds(lambda: encode_png(to_bits(to_16_bits(content), 8)))
     relights = checked.config.motion.follow_light and _relights(sample, checked)
     frame = sample.read_seconds + 2 * writing
-    return WorkTimings(evaluation, fixed, cold, flow, frame, _painting_seconds(checked, factory, content), relights)
+    painting = _painting_seconds(checked, factory, content)
+    is_trained = checked.schedule.kind == "network" and checked.network is None and checked.schedule.training.steps > 0
+    step = training_step_seconds(checked, content, reference, pair) if is_trained else 0.0
+    return WorkTimings(evaluation, fixed, cold, flow, frame, painting, step, relights)
 
 
 def _painting_seconds(checked: CheckedRequest, factory: StyleWorkerFactory, content: Pixels) -> float:
@@ -158,7 +163,7 @@ def estimate_seconds(
         if isinstance(node.id, FlowId):
             durations[node.id] = timings.flow
         elif isinstance(node.id, NetworkId):
-            durations[node.id] = evaluations(config, node) * _training_step_seconds(checked, timings)
+            durations[node.id] = evaluations(config, node) * timings.training_step
         elif node.role is Role.PAINT:
             durations[node.id] = timings.painting
         elif not node.sources:
@@ -187,13 +192,6 @@ def cold_seconds(checked: CheckedRequest, timings: WorkTimings) -> float:
     evaluations = split_evaluations(checked.config.evaluations(Role.COLD), len(sizes))
     scales = zip(evaluations, sizes[-len(evaluations) :], strict=True)
     return sum(_scale_seconds(checked, timings, count, size) for count, size in scales)
-
-
-def _training_step_seconds(checked: CheckedRequest, timings: WorkTimings) -> float:
-    """Estimate the seconds of a training step: an evaluation, the network's gradient, and often a second painting."""
-    training = checked.config.schedule.training
-    crop = min(checked.width, training.crop) * min(checked.height, training.crop)
-    return (timings.evaluation + _PASSES_OF_A_STEP * timings.painting) * crop / (checked.width * checked.height)
 
 
 def _relighting_seconds(checked: CheckedRequest, timings: WorkTimings) -> float:

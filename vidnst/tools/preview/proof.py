@@ -1,6 +1,7 @@
 """Paints a proof sheet: chosen frames in several styles and settings, small and side by side, before a long render.
 
-A cell is what a render makes of its frame when it starts cold: the same worker, job, seed and effects.
+A cell is what a render makes of its frame when it starts cold: the same worker, job, seed and effects. With the
+engine `instant` the pretrained network paints it.
 """
 
 import json
@@ -220,6 +221,8 @@ def _paint_cells(
 
     def paint(number: int) -> Stylized:
         config = cells[number].config
+        if config.schedule.is_instant:
+            return single_frames.paint_instantly(jobs[number], config, weights[number], styles[number], counts.threads)
         return single_frames.stylize_cold(
             jobs[number], config, weights[number], styles[number], counts.threads, check_cancelled
         )

@@ -19,8 +19,8 @@ from vidnst.config.loader import with_settings
 from vidnst.config.timecode import frame_range, parse_position
 from vidnst.errors import ConfigError, RangeError
 from vidnst.events import OnEvent, Stage, Warned, ignore
-from vidnst.farm.jobs import Stylized, StylizeJob
-from vidnst.farm.plan import StateId
+from vidnst.farm.jobs import PaintJob, Shared, Stylized, StylizeJob, Trained, TrainJob
+from vidnst.farm.plan import NetworkId, StateId
 from vidnst.farm.provisioning import WorkerCounts, choose_worker_counts
 from vidnst.farm.workers import StyleWorkerFactory, pick_device
 from vidnst.frames import ClipInfo, Pixels, Shot, from_float, shot_number, spread_over, to_bits, to_float
@@ -221,6 +221,26 @@ def stylize_cold(
     pictures = [(style.pixels, style.weight) for style in styles]
     worker = StyleWorkerFactory(config, features, pictures, threads)()
     return worker.stylize(job, on_step=on_step, every_step=every_step)
+
+
+def paint_instantly(
+    job: StylizeJob,
+    config: RenderConfig,
+    features: Mapping[str, NDArray[np.float32]],
+    styles: Sequence[StylePicture],
+    threads: int | None,
+) -> Stylized:
+    """Paint a frame with the pretrained network, which measures this frame alone; else as `stylize_cold`."""
+    pictures = [(style.pixels, style.weight) for style in styles]
+    worker = StyleWorkerFactory(config, features, pictures, threads)()
+    training = TrainJob(
+        NetworkId(0, 1), None, (job.content,), (job.guidance,), (), seed=config.optimize.seed, threads=threads or 1
+    )
+    network = worker.run(training)
+    assert isinstance(network, Trained)
+    painted = worker.run(PaintJob(job.node, job.content, Shared("", network.state), job.guidance))
+    assert isinstance(painted, Stylized)
+    return painted
 
 
 def finish_frame(stylized: Stylized, source: Pixels, config: RenderConfig, *, bits: Literal[8, 16] = 8) -> Pixels:
