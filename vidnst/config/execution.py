@@ -15,7 +15,7 @@ class FarmConfig(Section):
     workers: int | None = Field(None, ge=1, le=4096)
     """Number of stylizing workers; None: one per GPU, or as many as suit the plan and the cores."""
     threads: int | None = Field(None, ge=1, le=1024)
-    """CPU threads of each worker; None divides the cores among the workers, and trains a network with all of them."""
+    """CPU threads of each worker; None divides the cores among them, and the training of a single clip takes all."""
     gpus_per_worker: float = Field(1.0, gt=0, le=1)
     """Share of a GPU that a worker reserves."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -84,7 +84,7 @@ def load_config(
     if file is not None:
         _merge(values, read_yaml(file))
     if engine is not None:
-        _merge(values, deepcopy(_ENGINES[engine]))
+        _merge(values, _ENGINES[engine])
     if stability is not None:
         network = values.get("schedule", {}).get("kind") == "network"
         _merge(values, stability_settings(stability, network=network))
@@ -231,11 +231,12 @@ def _read_preset(name: str) -> dict[str, Any]:
 
 
 def _merge(values: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    """Put a layer over the values, as copies: what is changed later must not reach the layer."""
     for key, value in layer.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict) and not _is_table(key):
             _merge(values[key], value)
         else:
-            values[key] = value
+            values[key] = deepcopy(value)
 
 
 def _assign(values: dict[str, Any], key: str, value: Any) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from vidnst.config import OptimizeConfig, RenderConfig, Role
+from vidnst.config import OptimizeConfig, RenderConfig, Role, StylesConfig
 from vidnst.config.loader import Settings, resolve_config
 from vidnst.determinism import deterministic_cudnn
 from vidnst.frames import Pixels
@@ -81,9 +81,13 @@ class Stylizer:
         self._bfloat16_network: VGG19 | None = None
         self.styles = styles
         """Pictures with their weights."""
-        self.styles_config = config.styles
         self._setups: dict[tuple[bool, bool, int | None], _ModeSetup] = {}
         self._setup(NO_SAVINGS)
+
+    @property
+    def styles_config(self) -> StylesConfig:
+        """Scales and rotations of the styles."""
+        return self._config.styles
 
     def stylize(
         self,

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vidnst.atomic_write import write_atomically
-from vidnst.errors import CancelledError, RunError
+from vidnst.errors import CancelledError, OutputError, RunError
 from vidnst.events import Cancelled, OnEvent, TrainingStepDone
 from vidnst.weights_file import open_weights, read_metadata
 
@@ -65,6 +65,18 @@ class Checkpoint:
     def save(self, training: Resumable) -> None:
         """Write the file."""
         write_atomically(self._path, lambda part: save_file(training.state(), part, metadata=self._notes))
+
+
+def check_output(output: Path) -> None:
+    """Make sure that a network's file can be written.
+
+    Raises:
+        OutputError: it does not end in .safetensors, or its folder is missing.
+    """
+    if output.suffix != ".safetensors":
+        raise OutputError(f"{output} does not end in .safetensors", "give such a name with -o")
+    if not output.absolute().parent.is_dir():
+        raise OutputError(f"there is no folder {output.parent} to write {output.name} into", "make it first")
 
 
 def train_with_checkpoints(

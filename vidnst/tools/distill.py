@@ -10,14 +10,13 @@ from pathlib import Path
 import torch
 
 from vidnst.atomic_write import write_bytes_atomically
-from vidnst.errors import OutputError
 from vidnst.events import Cancelled, OnEvent, ignore
 from vidnst.style.distill.crops import Crops
 from vidnst.style.distill.distillation import Distillation, DistillSettings
 from vidnst.style.distill.evaluate import head_correlations
 from vidnst.style.distill.export import card_text, slim_features, to_safetensors
 from vidnst.style.network.weights import Features, WeightsReport, load_features, resolve_weights, verify_weights
-from vidnst.tools.checkpoints import Checkpoint, train_with_checkpoints
+from vidnst.tools.checkpoints import Checkpoint, check_output, train_with_checkpoints
 from vidnst.tools.training_images import NamedImage, images_digest, read_images
 from vidnst.weights_file import weights_fingerprint
 
@@ -56,7 +55,7 @@ def distill(
         VidnstError: an image, the teacher or the output cannot be used, or the checkpoint is of another student.
         CancelledError: `cancelled` returned True; the same request resumes.
     """
-    _check_output(request.output)
+    check_output(request.output)
     if request.threads is not None:
         torch.set_num_threads(request.threads)
     training, held_out = read_images(
@@ -94,13 +93,6 @@ def distill(
     text = card_text(request.output.name, report.fingerprint, report.notes)
     write_bytes_atomically(request.output.with_suffix(".md"), text.encode())
     return report
-
-
-def _check_output(output: Path) -> None:
-    if output.suffix != ".safetensors":
-        raise OutputError(f"{output} does not end in .safetensors", "give such a name with -o")
-    if not output.absolute().parent.is_dir():
-        raise OutputError(f"there is no folder {output.parent} to write {output.name} into", "make it first")
 
 
 def _checkpoint_notes(request: DistillRequest, teacher: Features, images: Sequence[NamedImage]) -> dict[str, str]:

@@ -11,7 +11,7 @@ import torch
 
 from vidnst.atomic_write import write_bytes_atomically
 from vidnst.config import LossConfig
-from vidnst.errors import OutputError, SourceError
+from vidnst.errors import SourceError
 from vidnst.events import Cancelled, OnEvent, ignore
 from vidnst.media.draw.drawn_styles import drawn_style
 from vidnst.style.network.backbones import deepest
@@ -19,11 +19,10 @@ from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import SLIM_FILE, load_features, resolve_weights
 from vidnst.style.transform.pretrained import PretrainedNetwork, encode_pretrained, read_pretrained
 from vidnst.style.transform.pretraining import Pretraining, PretrainSettings
-from vidnst.tools.checkpoints import Checkpoint, train_with_checkpoints
+from vidnst.tools.checkpoints import Checkpoint, check_output, train_with_checkpoints
 from vidnst.tools.training_images import NamedImage, images_digest, read_images
 from vidnst.weights_file import weights_fingerprint
 
-_SUFFIX = ".safetensors"
 _SHOWN = ("style", "content")
 """Losses that are shown during the training."""
 
@@ -64,10 +63,7 @@ def pretrain(
         VidnstError: a picture or the output cannot be used, or the checkpoint is of another network.
         CancelledError: `cancelled` returned True; the same request resumes.
     """
-    if request.output.suffix != _SUFFIX or not request.output.absolute().parent.is_dir():
-        raise OutputError(
-            f"{request.output} cannot be written", f"give a name ending in {_SUFFIX} in a folder there is"
-        )
+    check_output(request.output)
     if request.threads is not None:
         torch.set_num_threads(request.threads)
     contents, styles = (

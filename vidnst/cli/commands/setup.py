@@ -1,4 +1,4 @@
-"""Commands that prepare for renders: weights, doctor, presets, distill."""
+"""Commands that prepare for renders: weights, doctor, presets, distill, pretrain."""
 
 import json
 import shlex

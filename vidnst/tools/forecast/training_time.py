@@ -36,8 +36,10 @@ def with_training_time(request: Request, seconds: float, *, on_event: OnEvent = 
     if holds_run(request.folder):
         earlier = load_request(request.folder, {}).config
         return replace(request, config=with_settings(request.config, {_STEPS: earlier.schedule.training.steps}))
-    no_video = replace(request, output=request.output.with_suffix(""))  # the output may be a network
-    checked = check_request(no_video, overwrite=True, on_event=on_event)
+    frames_only = replace(
+        request, output=request.output.with_name(f"{request.output.stem}-frames")
+    )  # -o may be a network
+    checked = check_request(frames_only, overwrite=True, on_event=on_event)
     on_event(Stage("timing"))
     shot = Shot(checked.start, checked.end)
     middle = shot.start + (len(shot) - 1) // 2

@@ -22,7 +22,7 @@ from vidnst.events import OnEvent, Stage, Warned, ignore
 from vidnst.farm.jobs import PaintJob, Shared, Stylized, StylizeJob, Trained, TrainJob
 from vidnst.farm.plan import NetworkId, StateId
 from vidnst.farm.provisioning import WorkerCounts, choose_worker_counts
-from vidnst.farm.workers import StyleWorkerFactory, pick_device
+from vidnst.farm.workers import StyleWorker, StyleWorkerFactory, pick_device
 from vidnst.frames import ClipInfo, Pixels, Shot, from_float, shot_number, spread_over, to_bits, to_float
 from vidnst.media.adjust.adjustments import Adjuster, find_adjustments
 from vidnst.media.effects.colour_space import shrink_image
@@ -218,8 +218,7 @@ def stylize_cold(
         ConfigError: the picture is too small for the layers.
         NumericalError: NaN or infinity during the optimisation.
     """
-    pictures = [(style.pixels, style.weight) for style in styles]
-    worker = StyleWorkerFactory(config, features, pictures, threads)()
+    worker = _worker(config, features, styles, threads)
     return worker.stylize(job, on_step=on_step, every_step=every_step)
 
 
@@ -231,8 +230,7 @@ def paint_instantly(
     threads: int | None,
 ) -> Stylized:
     """Paint a frame with the pretrained network, which measures this frame alone; else as `stylize_cold`."""
-    pictures = [(style.pixels, style.weight) for style in styles]
-    worker = StyleWorkerFactory(config, features, pictures, threads)()
+    worker = _worker(config, features, styles, threads)
     training = TrainJob(
         NetworkId(0, 1), None, (job.content,), (job.guidance,), (), seed=config.optimize.seed, threads=threads or 1
     )
@@ -241,6 +239,15 @@ def paint_instantly(
     painted = worker.run(PaintJob(job.node, job.content, Shared("", network.state), job.guidance))
     assert isinstance(painted, Stylized)
     return painted
+
+
+def _worker(
+    config: RenderConfig,
+    features: Mapping[str, NDArray[np.float32]],
+    styles: Sequence[StylePicture],
+    threads: int | None,
+) -> StyleWorker:
+    return StyleWorkerFactory(config, features, [(style.pixels, style.weight) for style in styles], threads)()
 
 
 def finish_frame(stylized: Stylized, source: Pixels, config: RenderConfig, *, bits: Literal[8, 16] = 8) -> Pixels:
