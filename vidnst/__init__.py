@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vidnst.errors import FramesFailedError as FramesFailedError
     from vidnst.errors import VidnstError as VidnstError
     from vidnst.rendering.pipeline import RenderResult as RenderResult
-    from vidnst.style.stylizer import stylize as stylize
+    from vidnst.style.stylize import stylize as stylize
     from vidnst.tools.preview.compare import compare as compare
     from vidnst.tools.preview.evolve import evolve as evolve
     from vidnst.tools.preview.proof import proof as proof
@@ -40,7 +40,7 @@ _HOMES = {
     "Style": "vidnst.config.style",
     **dict.fromkeys(("CancelledError", "FramesFailedError", "VidnstError"), "vidnst.errors"),
     "RenderResult": "vidnst.rendering.pipeline",
-    "stylize": "vidnst.style.stylizer",
+    "stylize": "vidnst.style.stylize",
     "compare": "vidnst.tools.preview.compare",
     "evolve": "vidnst.tools.preview.evolve",
     "proof": "vidnst.tools.preview.proof",

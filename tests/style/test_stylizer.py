@@ -22,7 +22,8 @@ from vidnst.style.network.backbones import VGG19_BACKBONE, last_layer
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import load_features
 from vidnst.style.pyramid import relight_pass, split_evaluations
-from vidnst.style.stylizer import Stylizer, stylize
+from vidnst.style.stylize import stylize
+from vidnst.style.stylizer import Stylizer
 from vidnst.style.targets.style_targets import StyleTargets
 from vidnst.style.tensors import from_pixels, resize, size_of_area, state_bits, to_state
 

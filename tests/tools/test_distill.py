@@ -22,7 +22,7 @@ from vidnst.style.network.backbones import SLIM_BACKBONE, last_layer
 from vidnst.style.network.random_filters import random_features
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import SLIM_FILE, load_features, resolve_weights, verify_weights
-from vidnst.style.stylizer import stylize
+from vidnst.style.stylize import stylize
 from vidnst.tools.distill import DistillRequest, distill
 from vidnst.tools.training_images import read_images
 from vidnst.weights_file import read_metadata, weights_fingerprint

@@ -192,6 +192,13 @@ class MotionConfig(Section):
     """Forward-backward check: tolerated squared mismatch at rest, in square pixels at the flow's own size."""
     follow_light: bool = False
     """Let strokes follow changes of light in place, instead of holding them at their old brightness."""
+    light_share: float | None = Field(None, ge=0, le=1)
+    """Share of the slow, large-scale change of the source's luma and colour that the result shows: frames are painted
+    in the mean light of their shot, then lit. 0 leaves the light even; None paints each frame in its own light."""
+
+    renew_at: float | None = Field(None, ge=1)
+    """Staleness from which a place is painted again: how many times farther its strokes are from showing the frame
+    than a fresh painting's, by content features. None never renews what stands still."""
     static_lock: float = Field(0.0, ge=0, le=64)
     """Largest difference between two source frames, in levels of 255, at which a pixel counts as static; static pixels
     stay static in the result, too. 0 locks nothing."""

@@ -47,6 +47,8 @@ class StylizeJob:
     """Factor on the step size where pixels come from the starts."""
     step_scale: float = 1.0
     """Factor on the step size: below 1 when an attempt with the full step gave NaN."""
+    renew_at: float | None = None
+    """Staleness from which a place is freed of its start; None holds it however stale it is."""
     content_share: float = 0.0
     """Share of the content in the initial image of a warm start, above 0 if styles have changed since."""
     guidance: Guidance | None = None
@@ -148,6 +150,8 @@ class Stylized:
     """Seconds of computing, without transport."""
     shown: State | None = None
     """The frame that the viewer sees, if it is not the state: regions without style blended with the source."""
+    staleness: float | None = None
+    """Mean staleness of a frame that was freed of its start where that was stale; None for others."""
     suspect: str = ""
     """The quality problem of the result; empty if it has none."""
     repaired: str = ""

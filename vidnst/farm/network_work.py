@@ -95,7 +95,7 @@ def paint_frame(stylizer: Stylizer, job: PaintJob) -> Stylized:
         state = to_state(painted if unstyled is None else torch.where(unstyled, content, painted))
     shown = None if job.guidance is None else blend_unstyled(state, job.content, job.guidance)
     seconds = time.perf_counter() - began
-    return Stylized(state, {}, 0, seconds, shown, memory_mode=job.memory_mode)
+    return Stylized(state, {}, 0, seconds, shown=shown, memory_mode=job.memory_mode)
 
 
 def _pretrained(stylizer: Stylizer, job: TrainJob) -> TransformNetwork:

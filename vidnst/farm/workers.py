@@ -212,7 +212,7 @@ class StyleWorker:
         )
         state = to_state(result.image)
         shown = None if job.guidance is None else blend_unstyled(state, job.content, job.guidance)
-        return Stylized(state, result.losses, result.evaluations, 0.0, shown)
+        return Stylized(state, result.losses, result.evaluations, 0.0, staleness=result.staleness, shown=shown)
 
     def _content(self, job: StylizeJob) -> Tensor:
         """The content on the worker's device; `upload` gives the same numbers as `from_pixels`."""
@@ -225,22 +225,23 @@ class StyleWorker:
             blended = blend_on_device(content, job.starts)
             share = job.content_share
             picture = torch.lerp(blended.picture, content, share) if share > 0 else blended.picture
-            return WarmStart(picture, blended.valid, hold=job.hold, rate=job.rate)
+            return WarmStart(picture, blended.valid, hold=job.hold, rate=job.rate, renew_at=job.renew_at)
         return self._blend_on_cpu(job)
 
     def _blend_on_cpu(self, job: StylizeJob) -> WarmStart:
         follow, levels = self._motion.follow_light, self._motion.static_lock
+        even = self._motion.light_share is not None  # then all frames have one light, and no start must be relit
         blended = blend(job.content, job.starts, follow_light=follow, static_levels=levels)
         light, static, source = (
             None if map_ is None else self._to_device(map_)
-            for map_ in (blended.luma_change, blended.static, blended.warped_source)
+            for map_ in (blended.luma_change, blended.static, None if even else blended.warped_source)
         )
         first = blended.picture
         if job.content_share > 0:
             share = np.float32(job.content_share)
             first = (1 - share) * first + share * to_float_planes(job.content)
         picture, mask = self._to_device(first), self._to_device(blended.valid)
-        return WarmStart(picture, mask, light, static, source, hold=job.hold, rate=job.rate)
+        return WarmStart(picture, mask, light, static, source, hold=job.hold, rate=job.rate, renew_at=job.renew_at)
 
     def _to_device(self, channels: NDArray[np.float32]) -> Tensor:
         """`(H, W)` or `(C, H, W)` to `(1, C, H, W)`."""

@@ -171,9 +171,15 @@ def slope_per_100(series: Sequence[Sequence[float]]) -> float | None:
     Returns:
         The slope in the values' unit; None if no series has two values.
     """
+    return trend_per_100([list(enumerate(values)) for values in series])
+
+
+def trend_per_100(series: Sequence[Sequence[tuple[int, float]]]) -> float | None:
+    """Fit the change per 100 steps as `slope_per_100`, to pairs of a step and its value."""
     numerator, denominator = 0.0, 0.0
-    for values in series:
-        steps = np.arange(len(values)) - (len(values) - 1) / 2
-        numerator += float(steps @ np.asarray(values, np.float64)) if len(values) else 0.0
+    for points in series:
+        steps, values = np.array(points, np.float64).reshape(-1, 2).T
+        steps = steps - steps.mean() if len(steps) else steps
+        numerator += float(steps @ values)
         denominator += float(steps @ steps)
     return 100 * numerator / denominator if denominator else None

@@ -17,6 +17,7 @@ from vidnst.lru_cache import LruCache
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.motion.blend import WarmSource
 from vidnst.motion.quality_gate import thumbnail_luma
+from vidnst.rendering.lighting import Lighting
 from vidnst.rendering.shot_memory import ShotMemory
 from vidnst.rendering.styles.guidance_builder import GuidanceBuilder
 from vidnst.style.guidance import Guidance
@@ -39,6 +40,7 @@ class JobBuilder:
         shot_memory: says how each shot saves memory.
         guidance: says which styles apply where in a frame; None applies all of them everywhere.
         style_sets: what workers need to run stylizing jobs and flow jobs.
+        lighting: takes the light of the day out of the frames; None leaves them in their own light.
         training_threads: threads that train a network on a CPU.
     """
 
@@ -51,6 +53,7 @@ class JobBuilder:
         shot_memory: ShotMemory,
         guidance: GuidanceBuilder | None,
         style_sets: tuple[Shared, Shared],
+        lighting: Lighting | None = None,
         training_threads: int,
     ) -> None:
         self._config = config
@@ -59,6 +62,7 @@ class JobBuilder:
         self._shot_memory = shot_memory
         self._guidance = guidance
         self._style_sets = style_sets
+        self._lighting = lighting
         self._training_threads = training_threads
         self._source_thumbnails = LruCache[int, NDArray[np.float32]](_THUMBNAILS_KEPT)
         self.state_thumbnails: dict[NodeId, NDArray[np.float32]] = {}
@@ -98,7 +102,7 @@ class JobBuilder:
             network,
             next((inputs[need] for need in node.needs if isinstance(need, NetworkId)), None),
             tuple(frames),
-            tuple(self._guidance_of(shot_number(self._shots, frame), frame) for frame in node.frames),
+            tuple(self.guidance_of(shot_number(self._shots, frame), frame) for frame in node.frames),
             tuple(TrainingPair(places[flow.frame], places[flow.reference], inputs[flow]) for flow in flows),
             seed=self._config.optimize.seed,
             threads=self._training_threads,
@@ -112,12 +116,13 @@ class JobBuilder:
             state,
             content,
             self.network,
-            self._guidance_of(node.shot, state.frame),
+            self.guidance_of(node.shot, state.frame),
             style_set=self._style_sets[0],
             memory_mode=self._shot_memory.mode_of(node.shot),
         )
 
-    def _guidance_of(self, shot: int, frame: int) -> Guidance | None:
+    def guidance_of(self, shot: int, frame: int) -> Guidance | None:
+        """Return the styles that apply in a frame, by region; None if all of them apply everywhere."""
         return self._guidance(shot, frame) if self._guidance else None
 
     def _stylize_job(
@@ -137,8 +142,9 @@ class JobBuilder:
             hold=work.hold * (1 - change),
             rate=work.rate + (1 - work.rate) * change,
             step_scale=_REDUCED_STEP if retries_nan else 1.0,
+            renew_at=self._config.motion.renew_at if node.role in (Role.KEY, Role.WARM) else None,
             content_share=change if node.role in (Role.KEY, Role.WARM) else 0.0,  # passes start from renewed states
-            guidance=self._guidance_of(node.shot, node.id.frame),
+            guidance=self.guidance_of(node.shot, node.id.frame),
             source_thumbnails=tuple(self._thumbnail(node, start) for start in node.sources) if gated else None,
             state_thumbnails=tuple(self.state_thumbnails.get(start.state) for start in node.sources) if gated else (),
             memory_mode=self._shot_memory.mode_of(node.shot),
@@ -156,7 +162,8 @@ class JobBuilder:
         return self._source_thumbnails.get(frame, lambda: thumbnail_luma(self._source(node.shot, frame)))
 
     def _source(self, shot: int, frame: int) -> Pixels:
-        return self._frames.get(shot, frame)
+        pixels = self._frames.get(shot, frame)
+        return pixels if self._lighting is None else self._lighting.evened(shot, frame, pixels)
 
     def _style_change(self, node: Node) -> float:
         """Return how far the node's styles are from those of its starts, from 0 to 1.

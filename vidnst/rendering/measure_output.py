@@ -99,7 +99,8 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
         losses=losses,
     )
     meter = Meter(shots, keys=key_frames_of(config, shots), flow_size=request.flow_size)
-    return pair.measure(meter, evaluations=log.result_evaluations if log else None, on_event=on_event)
+    evaluations, staleness = (log.result_evaluations, log.staleness) if log else (None, None)
+    return pair.measure(meter, evaluations=evaluations, staleness=staleness, on_event=on_event)
 
 
 def measure_render(
@@ -119,9 +120,15 @@ def measure_render(
     log = RunLog.read(render.store.folder)
     recorded, evaluations = log.final_losses(LOSSES), log.result_evaluations
     if meter is not None:
-        return meter.result(evaluations=evaluations, losses=recorded)
+        return meter.result(evaluations=evaluations, losses=recorded, staleness=log.staleness)
     pair = _render_pair(render, _probe_output(render.final_frames()), _recorded(recorded))
-    return pair.measure(_meter(render), evaluations=evaluations, on_event=render.recorder, cancelled=cancelled)
+    return pair.measure(
+        _meter(render),
+        evaluations=evaluations,
+        staleness=log.staleness,
+        on_event=render.recorder,
+        cancelled=cancelled,
+    )
 
 
 def measure_coming(render: PreparedRender, coming: PendingFrames, *, on_frame: Callable[[], object]) -> Meter:

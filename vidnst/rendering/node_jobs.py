@@ -5,7 +5,7 @@ frame that is made from it. A dependent node reads the same 16 bits whether they
 a resumed run gives the same bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -19,11 +19,12 @@ from vidnst.farm.jobs import (
     Stylized,
     Trained,
 )
-from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, StoredId
+from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, StateId, StoredId
 from vidnst.frames import State, to_bits
 from vidnst.media.images import encode_png
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.rendering.job_builder import JobBuilder
+from vidnst.rendering.lighting import Lighting
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.shot_memory import ShotMemory
 from vidnst.rendering.styles.guidance_builder import GuidanceBuilder
@@ -65,6 +66,8 @@ class RenderHost:
         self._done = done
         self._shot_memory = shot_memory
         plan = render.store.plan
+        self._frames = frames
+        self._lighting = Lighting.of(render)
         self._jobs = JobBuilder(
             render.config,
             frames,
@@ -72,6 +75,7 @@ class RenderHost:
             shot_memory=shot_memory,
             guidance=guidance,
             style_sets=style_sets,
+            lighting=self._lighting,
             training_threads=(plan and plan.training_threads) or 1,
         )
         self.given_up: dict[NodeId, tuple[str, NodeId | None]] = {}
@@ -160,20 +164,30 @@ class RenderHost:
         self._writer.keep(NodeResult(record, state=result.state, size_bytes=result.state.nbytes))
 
     def _store_state(self, node: Node, result: Stylized, *, worker: str, attempt: int) -> None:
-        shown = result.state if result.shown is None else result.shown
         memory_mode = self._shot_memory.note_result(node, result)
         if node.uses and result.thumbnail_luma is not None:
             self._jobs.state_thumbnails[node.id] = result.thumbnail_luma
         facts = {**_quality_facts(result), **memory_mode}
         record = _record(node, result, worker=worker, attempt=attempt, facts=facts)
+        write = partial(_write_png, show=self._shown(node, result), bits=self._config.frame_bits)
         self._writer.keep(
             NodeResult(
                 record,
                 state=result.state if node.uses else None,
-                write_frame=partial(_write_png, shown=shown, bits=self._config.frame_bits) if node.final else None,
-                size_bytes=result.state.nbytes + (0 if result.shown is None else result.shown.nbytes),
+                write_frame=write if node.final else None,
+                size_bytes=result.state.nbytes * (1 + (result.shown is not None) + (self._lighting is not None)),
             )
         )
+
+    def _shown(self, node: Node, result: Stylized) -> Callable[[], State]:
+        """Return what makes the picture that the viewer sees, in the thread that writes it."""
+        shown = result.state if result.shown is None else result.shown
+        if self._lighting is None or not node.final:
+            return lambda: shown
+        assert isinstance(node.id, StateId)
+        frame = node.id.frame
+        source, guidance = self._frames.get(node.shot, frame), self._jobs.guidance_of(node.shot, frame)
+        return partial(self._lighting.lit, node.shot, frame, result.state, source, guidance)
 
     def is_durable(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
         """Return True if a node is in the run folder and its log, or never will be since the clip has ended."""
@@ -198,8 +212,8 @@ class RenderHost:
             self._writer.release(node)
 
 
-def _write_png(path: Path, *, shown: State, bits: Literal[8, 16]) -> None:
-    path.write_bytes(encode_png(to_bits(shown, bits), bits=bits))
+def _write_png(path: Path, *, show: Callable[[], State], bits: Literal[8, 16]) -> None:
+    path.write_bytes(encode_png(to_bits(show(), bits), bits=bits))
 
 
 def _record(
@@ -216,6 +230,6 @@ def _record(
     )
 
 
-def _quality_facts(result: Stylized) -> dict[str, str]:
-    facts = {"suspect": result.suspect, "repaired": result.repaired}
-    return {name: problem for name, problem in facts.items() if problem}
+def _quality_facts(result: Stylized) -> dict[str, Any]:
+    facts = {"suspect": result.suspect, "repaired": result.repaired, "staleness": result.staleness}
+    return {name: value for name, value in facts.items() if value}

@@ -12,6 +12,7 @@ from vidnst.media.input.shots import find_shots
 from vidnst.media.output.preflight import check_output
 from vidnst.parallel import local_cores
 from vidnst.rendering.effects_pass import colour_styles, filter_source
+from vidnst.rendering.lighting import study_daylight
 from vidnst.rendering.prepare import CheckedRequest, check_request, study_frames
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.source_frames import source_frames
@@ -59,6 +60,7 @@ def prepare_render(
             adjustments = study_source(checked, store, shots, recorder, cancelled)
             decoded = source_frames(checked, shots, adjustments)
             source = filter_source(checked, decoded, store, recorder, cancelled)
+            study_daylight(checked, source, store, recorder, cancelled)
             styles = colour_styles(checked, source, store)
             follow_regions(checked, source, store, recorder, cancelled)
     except BaseException:

@@ -57,11 +57,19 @@ def _colours(value: Any) -> "ColourSample":
     return ColourSample.from_json(value)
 
 
+def _daylight(value: Any) -> "Daylight":
+    from vidnst.media.adjust.daylight import Daylight
+
+    return Daylight.from_json(value)
+
+
 if TYPE_CHECKING:  # these bring OpenCV and scikit-image, which few plans need
     from vidnst.media.adjust.adjustments import Adjustments
+    from vidnst.media.adjust.daylight import Daylight
     from vidnst.media.effects.colour_transfer import ColourSample
 else:
     Adjustments = Annotated[Any, _parser(_adjustments), PlainSerializer(lambda value: value.to_json())]
+    Daylight = Annotated[Any, _parser(_daylight), PlainSerializer(lambda value: value.to_json())]
     ColourSample = Annotated[Any, _parser(_colours), PlainSerializer(lambda value: value.to_json())]
 
 _Shot = Annotated[Shot, _parser(_shot), PlainSerializer(lambda shot: [shot.start, shot.end])]
@@ -92,6 +100,8 @@ class RunPlan(BaseModel):
     """Threads that train the clip's network on a CPU: as many as there are cores, but in a batch those of a worker."""
     adjustments: Adjustments | None = None
     """The adjustments of the source's frames before they are rendered."""
+    daylight: Daylight | None = None
+    """The light of the day, where it is taken out of the frames that are painted."""
     colours: ColourSample | None = None
     """The source's colours, where style images are given them."""
 

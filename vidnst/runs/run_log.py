@@ -4,13 +4,13 @@ import os
 import sys
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from vidnst.runs.event_log import read_events
 from vidnst.runs.layout import RunLayout
+from vidnst.runs.summaries import FrameSummary, Note, WorkerSummary
 
 _PACE_FRAMES = 200
 """Frames that a pace is taken from, the last ones."""
@@ -25,47 +25,6 @@ _MAX_TIME = float(1 << 37)
 """Seconds since 1970, in the year 6325: `datetime` reads no time much later."""
 
 SessionEnd = Literal["", "finished", "stopped", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A failure or a warning."""
-
-    time: float
-    """Seconds since 1970."""
-    text: str
-    node: str = ""
-    worker: str = ""
-
-
-@dataclass(slots=True)
-class WorkerSummary:
-    """The work of one worker in one session."""
-
-    nodes: int = 0
-    frames: int = 0
-    """Finished ones."""
-    seconds: float = 0.0
-    """Spent on nodes that were done."""
-    failures: int = 0
-    last_seen: float = 0.0
-    """Time of its last event, seconds since 1970."""
-
-    @property
-    def nodes_per_second(self) -> float | None:
-        """Nodes for each second of computing; None before the first."""
-        return self.nodes / self.seconds if self.seconds > 0 else None
-
-
-@dataclass(slots=True)
-class FrameSummary:
-    """The work on one frame, over all its passes and repetitions."""
-
-    losses: dict[str, float] = field(default_factory=dict)
-    """Final value of each term in the last pass; empty before it."""
-    seconds: float = 0.0
-    evaluations: int = 0
-    """Evaluations of the loss."""
 
 
 class RunLog:
@@ -228,6 +187,12 @@ class RunLog:
             if frame.losses
         }
 
+    @property
+    def staleness(self) -> dict[int, float]:
+        """The staleness of the frames of which it is known, by their index."""
+        found = ((index, frame.staleness) for index, frame in sorted(self.frames.items()))
+        return {index: value for index, value in found if value is not None}
+
     def was_writing(self, output: Path) -> bool:
         """True if the run was ended while it moved this output into its place, or before it had finished after that.
 
@@ -255,6 +220,7 @@ class RunLog:
         frame = self.frames.get(index) or self.frames.setdefault(index, FrameSummary())
         frame.seconds += seconds
         frame.evaluations += evaluations
+        frame.staleness = finite(event.get("staleness")) or frame.staleness
         self._add_quality(event, index, time, final=final)
         if final:
             frame.losses = _losses(event.get("losses"))

@@ -11,7 +11,7 @@ from vidnst.errors import RunError
 from vidnst.runs import LogReader, Manifest, RunLayout, RunLog, RunPlan, holds_run, lock_holder
 from vidnst.runs.disk_space import folder_bytes
 from vidnst.runs.layout import is_regular_file, run_name
-from vidnst.runs.run_log import Note
+from vidnst.runs.summaries import Note
 
 _SHOWN_NOTES = 8
 RunState = Literal["waiting", "running", "stopped", "finished", "failed", "damaged"]

@@ -52,6 +52,8 @@ class StylizeResult:
     Empty if nothing was evaluated."""
     evaluations: int
     """Evaluations of the loss, over all scales."""
+    staleness: float | None = None
+    """Mean `staleness` of a picture whose start was freed where it was stale; None for others."""
 
 
 def minimize(

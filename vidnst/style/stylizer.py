@@ -1,7 +1,8 @@
 """The stylizer: it holds the network and the style targets, and stylizes one picture after another."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,12 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidnst.config import OptimizeConfig, RenderConfig, Role, StylesConfig
-from vidnst.config.loader import Settings, resolve_config
 from vidnst.determinism import deterministic_cudnn
 from vidnst.frames import Pixels
 from vidnst.style.guidance import Guidance
 from vidnst.style.initial_image import initial_image
 from vidnst.style.losses import terms
+from vidnst.style.losses.feature_queries import FeatureExtractor
 from vidnst.style.losses.laplacian import check_edge_cells
 from vidnst.style.losses.objective import Objective, WarmStart
 from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, check_additive
@@ -23,11 +24,11 @@ from vidnst.style.minimize import OnStep, StylizeResult, minimize
 from vidnst.style.network.backbones import last_layer
 from vidnst.style.network.precision import resolve_precision
 from vidnst.style.network.vgg import VGG19
-from vidnst.style.network.weights import load_features, resolve_weights
-from vidnst.style.pyramid import relight_pass, scale_sizes, split_evaluations
+from vidnst.style.pyramid import relight_pass, renewal_pass, scale_sizes, split_evaluations
+from vidnst.style.staleness import release, staleness
 from vidnst.style.targets.frame_targets import FrameTargets
 from vidnst.style.targets.style_targets import StyleTargets
-from vidnst.style.tensors import from_pixels, resize, to_state
+from vidnst.style.tensors import from_pixels, resize
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +226,36 @@ class Stylizer:
         return max(min(height, least), round(height * scale)), max(min(width, least), round(width * scale))
 
     def _warm(self, content: Tensor, start: WarmStart, iterations: int, options: _Options) -> StylizeResult:
-        start, relight_evaluations = self._relit(start, content, options)
+        start, before = self._relit(start, content, options)
+        stale_of, least = None, start.renew_at
+        if least is not None:
+            stale_of, evaluations = self._staleness(content, options)
+            freed = release(stale_of(start.picture), least)
+            freed = functional.interpolate(freed, content.shape[-2:], mode="bilinear", align_corners=False)
+            start, before = start.released(freed), before + evaluations
         options = replace(options, step_scale=options.step_scale * start.step_share(), every_step=False)
         result = self._optimize(start.picture, content, iterations, options, start=start)
-        return replace(result, evaluations=relight_evaluations + result.evaluations)
+        stale = None if stale_of is None else float(stale_of(result.image).mean())
+        return replace(result, evaluations=before + result.evaluations, staleness=stale)
+
+    def _staleness(self, content: Tensor, options: _Options) -> tuple[Callable[[Tensor], Tensor], int]:
+        """A function that gives the staleness of pictures of a content, and the evaluations that it took to make.
+
+        The fresh painting that it compares them with is small, so it costs a fraction of the frame.
+        """
+        size, evaluations = renewal_pass(self._config, *content.shape[-2:])
+        small = resize(content, *size)
+        fresh = self._optimize(small, small, evaluations, replace(options, on_step=None, every_step=False))
+        shares = terms.shares(self._config.losses.content_layers)
+        maps_of = partial(FeatureExtractor(options.setup.network, options.setup.memory_mode).maps, layers=tuple(shares))
+        with torch.no_grad():
+            content_maps, fresh_maps = maps_of(small), maps_of(fresh.image)
+
+        def stale(picture: Tensor) -> Tensor:
+            with torch.no_grad():
+                return staleness(maps_of(resize(picture, *size)), fresh_maps, content_maps, shares)
+
+        return stale, fresh.evaluations
 
     def _relit(self, start: WarmStart, content: Tensor, options: _Options) -> tuple[WarmStart, int]:
         """Give a warm start the light of its frame; returns it with the evaluations that this took.
@@ -302,45 +329,3 @@ def _over_all_scales(on_step: OnStep | None, done: int, limit: int) -> OnStep | 
     if on_step is None:
         return None
     return lambda report: on_step(replace(report, evaluation=done + report.evaluation, limit=limit))
-
-
-def stylize(
-    content: Tensor,
-    style: Tensor | Sequence[tuple[Tensor, float]],
-    *,
-    preset: str | None = None,
-    config: Settings | None = None,
-    features: Mapping[str, NDArray[np.float32]] | None = None,
-    device: torch.device | str | None = None,
-    on_step: OnStep | None = None,
-) -> Tensor:
-    """Stylize one picture with the style of another, or of several.
-
-    Args:
-        content: `(3, H, W)` or `(1, 3, H, W)` float32 sRGB in RGB order, in [0, 1].
-        style: a picture like `content` of any size, or several with their weights.
-        config: all settings; None takes the defaults.
-        features: VGG19's filters; None loads those that `config.model.weights` names: see `resolve_weights`.
-        device: device of all computations; None takes a GPU if there is one.
-        on_step: called with the progress from time to time; may raise to cancel.
-
-    Returns:
-        A picture shaped like `content`, on the CPU.
-
-    Raises:
-        WeightsError: no usable weights.
-        ConfigError: the picture is too small for the layers.
-        NumericalError: a loss is NaN or infinite.
-    """
-    config = resolve_config(config, preset=preset)
-    if features is None:
-        backbone = config.model.backbone
-        path = resolve_weights(config.model.weights, backbone=backbone)
-        features = load_features(path, last_layer(config), backbone=backbone)
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    pairs = [(style, 1.0)] if isinstance(style, Tensor) else list(style)
-    styles = [(to_state(picture.reshape(1, *picture.shape[-3:])), weight) for picture, weight in pairs]
-    stylizer = Stylizer(features, styles, config, device=device)
-    result = stylizer.stylize(content.reshape(1, *content.shape[-3:]), on_step=on_step)
-    return result.image.reshape(content.shape).cpu()

@@ -23,6 +23,7 @@ _SECTIONS = {
     "losses": ("content_weight", "style_weight"),
     "optimize": ("iterations", "optimizer", "init", "seed"),
     "schedule": ("loop",),
+    "motion": ("light_share",),
     "farm": ("workers", "address", "executor"),
     "output": ("keep_frames",),
 }
@@ -171,6 +172,10 @@ class RenderOptions(StyleOptions):
     stability: Annotated[
         float | None,
         opt.look("Stability from 0 (boils) through 0.5 (default) to 1 (locked, for a tripod).", metavar="0..1"),
+    ] = None
+    light_share: Annotated[
+        float | None,
+        opt.look("Share of the day's change of light that the result shows: for time-lapses.", metavar="0..1"),
     ] = None
     loop: Annotated[bool, opt.look("Let the first frame follow the last, for a loop without a jump.")] = False
     keep_colours: Annotated[bool, opt.look("Keep the source's colours: short for --colour matched.")] = False

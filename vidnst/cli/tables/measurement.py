@@ -24,6 +24,9 @@ def write_measurement(measurement: "Measurement", *, as_json: bool, per_frame: b
         console.print(f"mean {name} loss {value:.4g}", highlight=False)
     if not measurement.losses:
         console.print("style and content loss are unknown: add --style, because a frozen clip is stable, too")
+    if stale := measurement.staleness:
+        trend = "" if stale.slope is None else f", {stale.slope:+.3g} per 100 frames"
+        console.print(f"staleness of key frames {stale.mean:.3g}{trend}; 1 is a fresh painting", highlight=False)
     if measurement.evaluations is not None:
         console.print(f"{measurement.evaluations} loss evaluations", highlight=False)
     if per_frame:

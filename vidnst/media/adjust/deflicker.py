@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.frames import LUMA_WEIGHTS, Pixels, to_float
+from vidnst.media.adjust.local_regression import fit_lines
 
 LONGEST_SIDE = 256
 """Size in pixels at which brightness is measured; a mean needs no more."""
@@ -34,9 +35,7 @@ def brightness(pixels: Pixels) -> float:
 
 
 def smooth_brightness(stops: Sequence[float], window: int) -> NDArray[np.float64]:
-    """Smooth brightness over time by robust local regression (LOESS with lines and bisquare weights, Cleveland 1979).
-
-    Lines, unlike means, keep the slope of a sunset up to the first and last frame; a single flash has no influence.
+    """Smooth brightness over time by robust local regression, see `fit_lines`.
 
     Args:
         stops: brightness of each frame of one shot.
@@ -48,32 +47,7 @@ def smooth_brightness(stops: Sequence[float], window: int) -> NDArray[np.float64
     values = np.asarray(stops, np.float64)
     if len(values) < 3:
         return values.copy()
-    trust = np.ones(len(values))
-    trend = values
-    for _ in range(_ROUNDS):
-        trend = _fit_lines(values, trust, min(window, len(values)))
-        residual = np.abs(values - trend)
-        if residual.max() < _INVISIBLE_STOPS:
-            break
-        spread = max(6 * float(np.median(residual)), _INVISIBLE_STOPS)
-        trust = np.maximum(1e-6, (1 - np.minimum(residual / spread, 1) ** 2) ** 2)
-    return trend
-
-
-def _fit_lines(values: NDArray[np.float64], trust: NDArray[np.float64], window: int) -> NDArray[np.float64]:
-    """Evaluate at each frame a line fitted to the `window` frames nearest to it."""
-    count = len(values)
-    trend = np.empty(count)
-    for index in range(count):
-        first = min(max(0, index - window // 2), count - window)
-        near = np.arange(first, first + window, dtype=np.float64) - index
-        weights = (1 - (np.abs(near) / (np.abs(near).max() + 1)) ** 3) ** 3 * trust[first : first + window]
-        weights = weights / weights.sum()
-        part = values[first : first + window]
-        middle, level = weights @ near, weights @ part
-        slope = (weights * (near - middle)) @ part / ((weights * (near - middle)) @ near)
-        trend[index] = level - slope * middle
-    return trend
+    return fit_lines(values, min(window, len(values)), rounds=_ROUNDS, invisible=_INVISIBLE_STOPS)
 
 
 def exposure_gains(stops: Sequence[float], window: int) -> tuple[float, ...]:

@@ -14,6 +14,9 @@ _STEADINESS = (
     ("mean luma, levels of 255", ("luma_output", "luma_source"), "A slope that the source lacks is drift."),
     ("sharpness, variance of the Laplacian", ("sharpness_output", "sharpness_source"), "What a blurred frame lacks."),
 )
+_STALE = (
+    "How many times farther a frame is from its source than a fresh painting of it: 1 is fresh, a rise is staleness."
+)
 _OUTLIER_DEVIATIONS, _OUTLIER_SHARE = 8.0, 1.4
 _MIN_VALUES, _MAX_OUTLIERS = 8, 12
 _TITLES = {"tv": "total variation", "total": "weighted total"}
@@ -50,6 +53,10 @@ def steadiness_charts(measure: Mapping[str, Any]) -> tuple[ReportChart, ...]:
     rows = [row for row in _mappings(measure.get("rows")) if isinstance(row.get("frame"), int)]
     rows.sort(key=lambda row: int(row["frame"]))
     charts = []
+    if stale := _values(rows, "staleness"):
+        charts.append(
+            ReportChart("staleness of key frames", (Series("result", stale),), tuple(outliers(stale)), _STALE)
+        )
     for title, keys, note in _STEADINESS:
         values = [_values(rows, key) for key in keys]
         if values[0]:
@@ -104,6 +111,9 @@ def number_rows(measure: Mapping[str, Any]) -> tuple[NumberRow, ...]:
     rows.append(_row("flicker of still pixels, levels", measure.get("flicker")))
     rows.append(_row("drift of brightness per 100 frames, levels", measure.get("drift")))
     rows.append(_row("sharpness", measure.get("sharpness")))
+    stale = measure.get("staleness")
+    for key, name in (("mean", "staleness of key frames"), ("slope", "trend of staleness per 100 frames")):
+        rows.append(_row(name, {"output": stale.get(key)} if isinstance(stale, Mapping) else None))
     return tuple(row for row in rows if row.output is not None)
 
 

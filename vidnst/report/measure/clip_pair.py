@@ -70,6 +70,7 @@ class ClipPair:
         meter: Meter,
         *,
         evaluations: int | None = None,
+        staleness: Mapping[int, float] | None = None,
         on_event: OnEvent = ignore,
         cancelled: Cancelled | None = None,
     ) -> Measurement:
@@ -78,6 +79,7 @@ class ClipPair:
         Args:
             meter: one for the same shots.
             evaluations: loss evaluations that the render took, where known.
+            staleness: of frames by their index, where known.
             on_event: receives the progress.
             cancelled: asked after each frame; True stops the measurement.
 
@@ -93,7 +95,7 @@ class ClipPair:
                     raise CancelledError("the measurement was stopped")
                 meter.collect(row)
                 on_event(Stage("measuring", done, total))
-        return meter.result(evaluations=evaluations)
+        return meter.result(evaluations=evaluations, staleness=staleness)
 
     def measure_frames(
         self, meter: Meter, *, pending: PendingFrames | None = None

@@ -63,6 +63,9 @@ class FrameMeasurement:
     """Warping errors, one for each gap that stays within the shot."""
     losses: dict[str, float] = field(default_factory=dict)
     """Style and content loss, where known."""
+    staleness: float | None = None
+    """How many times farther the frame is from its source than a fresh painting of it; known of key frames that were
+    renewed where they were stale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,15 @@ class KeyFrameErrors:
 
 
 @dataclass(frozen=True, slots=True)
+class Staleness:
+    """How stale the frames are whose staleness is known; 1 is as fresh as a frame that was painted alone."""
+
+    mean: float
+    slope: float | None
+    """Change per 100 frames, one slope for all shots; None if no shot has two such frames."""
+
+
+@dataclass(frozen=True, slots=True)
 class ShotMeasurement:
     """The numbers of one shot."""
 
@@ -155,6 +167,8 @@ class Measurement:
     """None where no key frames are known."""
     losses: dict[str, float]
     """Mean style and content loss; empty where unknown. A frozen or blurred clip is steady, and shows here."""
+    staleness: Staleness | None
+    """None where it is not known of any frame."""
     evaluations: int | None
     """Loss evaluations that the render took; None where its log is missing."""
     shots: tuple[ShotMeasurement, ...]
@@ -186,6 +200,6 @@ def _to_json(value: Any) -> Any:
         return value.to_dict()
     if isinstance(value, tuple):
         return [_to_json(item) for item in value]
-    if isinstance(value, GapErrors | ShotMeasurement):
+    if isinstance(value, GapErrors | ShotMeasurement | Staleness):
         return {name: _to_json(getattr(value, name)) for name in value.__dataclass_fields__}
     return value

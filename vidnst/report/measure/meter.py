@@ -26,6 +26,7 @@ from vidnst.motion.metrics import (
     luma_levels,
     slope_per_100,
     static_pixels,
+    trend_per_100,
 )
 from vidnst.report.measure.measurement import (
     Comparison,
@@ -35,6 +36,7 @@ from vidnst.report.measure.measurement import (
     Measurement,
     PairMeasurement,
     ShotMeasurement,
+    Staleness,
 )
 
 GAPS = (1, 5, 15)
@@ -130,17 +132,24 @@ class Meter:
         return self._shot
 
     def result(
-        self, *, evaluations: int | None = None, losses: Mapping[int, Mapping[str, float]] | None = None
+        self,
+        *,
+        evaluations: int | None = None,
+        losses: Mapping[int, Mapping[str, float]] | None = None,
+        staleness: Mapping[int, float] | None = None,
     ) -> Measurement:
         """Sum up all frames that were collected, at least one.
 
         Args:
             evaluations: that the render took, where known; only passed on.
             losses: of frames by their index, instead of those that came with them.
+            staleness: of frames by their index, where it is known.
         """
         rows = self._rows
         if losses is not None:
             rows = [replace(row, losses=dict(losses.get(row.frame, {}))) for row in rows]
+        if staleness:
+            rows = [replace(row, staleness=staleness.get(row.frame)) for row in rows]
         shots = [list(group) for _, group in groupby(rows, key=lambda row: row.shot)]
         names = sorted({name for row in rows for name in row.losses})
         return Measurement(
@@ -158,6 +167,7 @@ class Meter:
             ),
             keys=_key_errors(rows) if self._keys else None,
             losses={name: fmean(row.losses[name] for row in rows if name in row.losses) for name in names},
+            staleness=_staleness(shots),
             evaluations=evaluations,
             shots=tuple(self._shot_numbers(shot) for shot in shots),
             rows=tuple(rows),
@@ -265,6 +275,12 @@ def _drift(shots: Sequence[Sequence[FrameMeasurement]]) -> Comparison:
 
 def _drift_difference(shots: Sequence[Sequence[FrameMeasurement]]) -> float | None:
     return slope_per_100([[row.luma_output - row.luma_source for row in rows] for rows in shots])
+
+
+def _staleness(shots: Sequence[Sequence[FrameMeasurement]]) -> Staleness | None:
+    known = [[(row.frame, row.staleness) for row in rows if row.staleness is not None] for rows in shots]
+    mean = _mean(value for points in known for _, value in points)
+    return None if mean is None else Staleness(mean, trend_per_100(known))
 
 
 def _key_errors(rows: Sequence[FrameMeasurement]) -> KeyFrameErrors:

@@ -48,6 +48,13 @@ class WarmStart:
     """Factor on the weight of the temporal term."""
     rate: float = 0.4
     """Share of full steps for valid pixels."""
+    renew_at: float | None = None
+    """Staleness from which a place is freed of the picture; None holds it however stale it is."""
+
+    def released(self, freed: Tensor) -> "WarmStart":
+        """The start without its hold where `freed`, `(1, 1, H, W)` in [0, 1], is 1."""
+        still = None if self.still is None else self.still * (1 - freed)
+        return replace(self, mask=self.mask * (1 - freed), still=still, renew_at=None)
 
     def step_share(self) -> Tensor:
         """Share of a full step for each pixel, `(1, 1, H, W)`.

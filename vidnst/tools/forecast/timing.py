@@ -17,7 +17,7 @@ from vidnst.motion.blend import WarmSource, blend
 from vidnst.parallel import local_cores
 from vidnst.rendering.prepare import CheckedRequest
 from vidnst.rendering.source_frames import source_frames
-from vidnst.style.pyramid import relight_pass, scale_sizes, split_evaluations
+from vidnst.style.pyramid import relight_pass, renewal_pass, scale_sizes, split_evaluations
 from vidnst.style.transform.network import TransformNetwork
 from vidnst.tools.forecast.training_time import training_step_seconds
 
@@ -83,7 +83,8 @@ def time_work(checked: CheckedRequest, shots: Sequence[Shot], workers: WorkerCou
             fixed, more, cold = (fmean(seconds) for seconds in zip(*pool.map(time_starts, range(at_once)), strict=True))
         evaluation = max(1e-9, (more - fixed) / _TIMED_EVALUATIONS)
     writing = _shortest_seconds(lambda: encode_png(to_bits(to_16_bits(content), 8)))
-    relights = checked.config.motion.follow_light and _relights(sample, checked)
+    motion = checked.config.motion
+    relights = motion.follow_light and motion.light_share is None and _relights(sample, checked)
     frame = sample.read_seconds + 2 * writing
     painting = _painting_seconds(checked, factory, content)
     is_trained = checked.schedule.kind == "network" and checked.network is None and checked.schedule.training.steps > 0
@@ -156,7 +157,7 @@ def estimate_seconds(
     (None: this machine's). The coarse scales of a cold frame cost in proportion to their areas.
     """
     config = checked.config
-    cold, relighting = cold_seconds(checked, timings), _relighting_seconds(checked, timings)
+    cold, small = cold_seconds(checked, timings), _small_paintings_seconds(checked, timings)
     durations: dict[NodeId, float] = {}
     ends: dict[NodeId, float] = {}
     for node in nodes:
@@ -170,7 +171,7 @@ def estimate_seconds(
             durations[node.id] = cold
         else:
             warm = timings.fixed + (evaluations(config, node) - 1) * timings.evaluation
-            durations[node.id] = warm + relighting * (len(node.sources) == 1)
+            durations[node.id] = warm + small * (len(node.sources) == 1)
         if isinstance(node.id, NetworkId):
             continue
         ends[node.id] = durations[node.id] + max((ends.get(need, 0.0) for need in node.needs), default=0.0)
@@ -194,10 +195,17 @@ def cold_seconds(checked: CheckedRequest, timings: WorkTimings) -> float:
     return sum(_scale_seconds(checked, timings, count, size) for count, size in scales)
 
 
-def _relighting_seconds(checked: CheckedRequest, timings: WorkTimings) -> float:
-    """Estimate the seconds for stylizing both sources of a frame small, where light is followed from a single state."""
+def _small_paintings_seconds(checked: CheckedRequest, timings: WorkTimings) -> float:
+    """Estimate the seconds for the small paintings of a frame that starts from a single state.
+
+    Two are of its sources, where light is followed; one tells where the state is stale.
+    """
     size, evaluations = relight_pass(checked.config, checked.height, checked.width)
-    return 2 * timings.relights * _scale_seconds(checked, timings, evaluations, size)
+    seconds = 2 * timings.relights * _scale_seconds(checked, timings, evaluations, size)
+    if checked.config.motion.renew_at is None:
+        return seconds
+    size, evaluations = renewal_pass(checked.config, checked.height, checked.width)
+    return seconds + _scale_seconds(checked, timings, evaluations, size)
 
 
 def _scale_seconds(checked: CheckedRequest, timings: WorkTimings, evaluations: int, size: tuple[int, int]) -> float:

@@ -1,0 +1,134 @@
+"""Taking the light of the day out of frames, and putting a share of it back into painted ones.
+
+Both are power curves, whose exponents vary smoothly over the frame, so nothing clips, black and white stay, and strokes
+keep their contrast. The coarse grid of the light follows the edges of the source by a guided filter (He, Sun and Tang
+2010, "Guided Image Filtering", in the fast form of He and Sun 2015): no halos along roofs.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vidnst.frames import Pixels, State, from_float, luma, to_16_bits, to_float
+from vidnst.media.adjust.daylight import Grid
+
+_WORKING_PX = 192
+"""Longest side at which maps of the light are computed."""
+_RADIUS_SHARE = 1 / 12
+"""Radius of the guided filter, as a share of the longest side: two cells of the light's grid."""
+_EDGE = 0.001
+"""Variance of luma within the filter's window from which an edge is followed."""
+_DARKEST, _BRIGHTEST = 0.02, 0.98
+"""Bounds of a light whose logarithm is taken."""
+_STEEPEST = 8.0
+"""Largest exponent of a curve, and the inverse of the least."""
+_ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The range of each channel, `(3,)` in [0, 1], within which the light of painted frames stays."""
+
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+
+
+class _Guide:
+    """Makes coarse maps follow the edges of a picture.
+
+    Args:
+        luma: `(H, W)` float32 in [0, 1].
+    """
+
+    def __init__(self, luma_map: NDArray[np.float32]) -> None:
+        self._full = luma_map
+        height, width = luma_map.shape
+        scale = min(1.0, _WORKING_PX / max(height, width))
+        self._size = max(1, round(width * scale)), max(1, round(height * scale))
+        radius = max(1, round(max(self._size) * _RADIUS_SHARE))
+        self._window = (2 * radius + 1,) * 2
+        self._small = self.shrink(luma_map)
+        self._mean = self._blur(self._small)
+        self._variance = self._blur(self._small**2) - self._mean**2
+
+    def shrink(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scale a full or coarse map to the working size."""
+        larger = picture.shape[1] >= self._size[0]
+        scaled = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA if larger else cv2.INTER_LINEAR)
+        return np.asarray(scaled, np.float32)
+
+    def _blur(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(cv2.blur(picture, self._window, borderType=cv2.BORDER_REFLECT), np.float32)
+
+    def _fit(self, small: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Slope and offset of the lines that give `(h, w, 3)` from the guide."""
+        mean = self._blur(small)
+        covariance = self._blur(small * self._small[..., None]) - mean * self._mean[..., None]
+        slope = covariance / (self._variance + np.float32(_EDGE))[..., None]
+        return self._blur(slope), self._blur(mean - slope * self._mean[..., None])
+
+    def follow(self, small: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Filter a map at the working size."""
+        slope, offset = self._fit(small)
+        return slope * self._small[..., None] + offset
+
+    def enlarge(self, small: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Filter a map at the working size, to the size of the picture."""
+        height, width = self._full.shape
+        slope, offset = (cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR) for part in self._fit(small))
+        return np.asarray(slope * self._full[..., None] + offset, np.float32)
+
+
+def even_light(pixels: Pixels, light: Grid, wanted: Grid) -> State:
+    """Change the light of a frame to another.
+
+    Args:
+        pixels: `(H, W, 3)` uint8 or uint16 sRGB, RGB order.
+        light: the light of the frame.
+        wanted: the light to give it.
+
+    Returns:
+        `(H, W, 3)` uint16.
+    """
+    picture = to_float(pixels)
+    guide = _Guide(luma(picture))
+    exponents = np.log(np.clip(wanted, _DARKEST, _BRIGHTEST)) / np.log(np.clip(light, _DARKEST, _BRIGHTEST))
+    return _bend(picture, guide, guide.shrink(exponents.astype(np.float32)))
+
+
+def add_light(painted: Pixels, source: Pixels, change: Grid, *, share: float, palette: Palette) -> State:
+    """Add a share of a change of light to a painted frame, so that its local means change by as much.
+
+    Args:
+        painted: `(H, W, 3)` uint8 or uint16 sRGB, RGB order.
+        source: the frame that was painted, whose edges the change follows.
+        change: the light of the frame minus that in which it was painted; in [-1, 1].
+        share: the share of the change, from 0 to 1.
+        palette: bounds of the local means; no mean is moved outside of them.
+
+    Returns:
+        `(H, W, 3)` uint16.
+    """
+    picture = to_float(painted)
+    guide = _Guide(luma(to_float(source)))
+    small = np.clip(guide.shrink(picture), 1e-4, 1)
+    before = _bounded(guide.follow(small))
+    moved = before + np.float32(share) * guide.follow(guide.shrink(change))
+    low, high = np.minimum(before, palette.low), np.maximum(before, palette.high)
+    goal = np.log(_bounded(np.clip(moved, low, high)))
+    exponents = np.ones_like(before)
+    for _ in range(_ROUNDS):  # the mean of powers is not the power of the mean
+        now = np.log(_bounded(guide.follow(small**exponents)))
+        exponents = np.clip(exponents * goal / now, 1 / _STEEPEST, _STEEPEST)
+    return _bend(picture, guide, exponents)
+
+
+def _bounded(light: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.clip(light, _DARKEST, _BRIGHTEST)
+
+
+def _bend(picture: NDArray[np.float32], guide: _Guide, exponents: NDArray[np.float32]) -> State:
+    steepness = np.clip(guide.enlarge(exponents), 1 / _STEEPEST, _STEEPEST)
+    return to_16_bits(from_float(np.power(picture, steepness), 16))
