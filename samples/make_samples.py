@@ -1,4 +1,4 @@
-"""Draw the samples: a time-lapse clip, a burst of pictures and three styles.
+"""Draw the samples: three time-lapse clips, a burst of pictures and three styles.
 
     python samples/make_samples.py                  everything, into the folder of this script
     python samples/make_samples.py mosaic burst     some of it
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from studio import burst, mosaic, swirls, timelapse, woodcut
+from studio import burst, garden, mosaic, street, swirls, timelapse, woodcut
 from studio.movie import shore_sound, write_mp4
 from studio.texture import Picture, write_jpeg
 
@@ -26,6 +26,20 @@ def make_timelapse(into: Path, seed: int) -> list[Path]:
     path = into / "timelapse.mp4"
     sound = shore_sound(np.random.default_rng(seed), seconds=timelapse.FRAMES / timelapse.RATE)
     write_mp4(path, timelapse.frames(seed), sound, rate=timelapse.RATE, crf=22)
+    return [path]
+
+
+def make_street(into: Path, seed: int) -> list[Path]:
+    """A street from afternoon to night: 84 frames of 640x360, silent."""
+    path = into / "street.mp4"
+    write_mp4(path, street.frames(seed), None, rate=street.RATE, crf=22)
+    return [path]
+
+
+def make_garden(into: Path, seed: int) -> list[Path]:
+    """Flowers that open before a wall, from morning to evening: 84 frames of 640x360, silent."""
+    path = into / "garden.mp4"
+    write_mp4(path, garden.frames(seed), None, rate=garden.RATE, crf=26)
     return [path]
 
 
@@ -49,6 +63,8 @@ def _make_style(name: str, paint: Callable[[int], Picture]) -> Callable[[Path, i
 
 SAMPLES: dict[str, tuple[Callable[[Path, int], list[Path]], int]] = {
     "timelapse": (make_timelapse, 7),
+    "street": (make_street, 2),
+    "garden": (make_garden, 5),
     "burst": (make_burst, 11),
     "swirls": (_make_style("swirls", swirls.paint), 3),
     "mosaic": (_make_style("mosaic", mosaic.paint), 3),

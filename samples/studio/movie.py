@@ -3,7 +3,7 @@
 import subprocess
 import tempfile
 import wave
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 from .texture import Picture, to_bytes
 
 _SOUND_RATE = 48_000
+
+
+def moments(count: int, last: int) -> Iterator[float]:
+    """The moments that `count` frames show of a clip tuned in `last` frames: from 0 to `last - 1`, evenly spaced."""
+    for index in range(count):
+        yield index * (last - 1) / max(count - 1, 1)
 
 
 def shore_sound(rng: np.random.Generator, *, seconds: float) -> NDArray[np.int16]:
@@ -45,13 +51,13 @@ def write_wave(path: Path, sound: NDArray[np.int16]) -> None:
         file.writeframes(sound.astype("<i2").tobytes())
 
 
-def write_mp4(path: Path, frames: Iterable[Picture], sound: NDArray[np.int16], *, rate: int, crf: int) -> None:
+def write_mp4(path: Path, frames: Iterable[Picture], sound: NDArray[np.int16] | None, *, rate: int, crf: int) -> None:
     """Write H.264 with AAC sound, tagged BT.709.
 
     Args:
         path: the file, replaced if it exists.
         frames: pictures of one size, both sides even.
-        sound: `(samples, 2)` int16 at 48 kHz.
+        sound: `(samples, 2)` int16 at 48 kHz, None for a silent file.
         rate: frames per second.
         crf: constant rate factor of x264, lower is better and larger.
 
@@ -62,8 +68,10 @@ def write_mp4(path: Path, frames: Iterable[Picture], sound: NDArray[np.int16], *
     pictures = iter(frames)
     first = next(pictures)
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
-        write_wave(Path(folder, "sound.wav"), sound)
-        command = _command(path, first.shape[:2], str(Path(folder, "sound.wav")), rate=rate, crf=crf)
+        heard = None if sound is None else Path(folder, "sound.wav")
+        if heard is not None and sound is not None:
+            write_wave(heard, sound)
+        command = _command(path, first.shape[:2], heard, rate=rate, crf=crf)
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log) as ffmpeg:
             assert ffmpeg.stdin is not None
             try:
@@ -78,14 +86,14 @@ def write_mp4(path: Path, frames: Iterable[Picture], sound: NDArray[np.int16], *
             raise RuntimeError(f"ffmpeg could not write {path}: {log.read(500).decode(errors='replace').strip()}")
 
 
-def _command(path: Path, size: tuple[int, ...], sound: str, *, rate: int, crf: int) -> list[str]:
+def _command(path: Path, size: tuple[int, ...], sound: Path | None, *, rate: int, crf: int) -> list[str]:
     height, width = size
     colour = "scale=out_color_matrix=bt709:out_range=tv,"
     colour += "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
     return [
         *(imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error"),
         *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate), "-i", "-"),
-        *("-i", sound, "-map", "0:v", "-map", "1:a"),
+        *([] if sound is None else ["-i", str(sound), "-map", "0:v", "-map", "1:a"]),
         *("-vf", colour, "-c:v", "libx264", "-preset", "slow", "-tune", "animation"),
         *("-crf", str(crf), "-pix_fmt", "yuv420p", "-threads", "1"),
         *(

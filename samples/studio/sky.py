@@ -1,8 +1,10 @@
 """A sky with clouds that drift and change, and the sun behind them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .texture import Field, Picture, grid, look_up, mix, ramp, smoothstep, tileable_noise
 
@@ -31,6 +33,38 @@ class Light:
     ambient: Picture
     direct: Picture
     sun_xy: tuple[float, float]
+
+
+def between(hours: Sequence[float], table: ArrayLike, hour: float) -> Picture:
+    """What a table with one entry for each of `hours` says of `hour`, linear between its entries."""
+    columns = np.moveaxis(np.asarray(table, np.float32), 0, -1)
+    flat = [np.interp(hour, hours, column) for column in columns.reshape(-1, len(hours))]
+    return np.asarray(flat, np.float32).reshape(columns.shape[:-1])
+
+
+@dataclass(frozen=True, slots=True)
+class LightTable:
+    """How the light of `Light` changes over the hours; each attribute has one entry for each of `hours`."""
+
+    hours: Sequence[float]
+    sky: ArrayLike
+    cloud_lit: ArrayLike
+    cloud_shade: ArrayLike
+    sun: ArrayLike
+    ambient: ArrayLike
+    direct: ArrayLike
+
+    def at(self, hour: float, sun_xy: tuple[float, float]) -> Light:
+        """The light at `hour`, linear between the hours of the table, with the sun at `sun_xy`."""
+        return Light(
+            sky=between(self.hours, self.sky, hour),
+            cloud_lit=between(self.hours, self.cloud_lit, hour),
+            cloud_shade=between(self.hours, self.cloud_shade, hour),
+            sun=between(self.hours, self.sun, hour),
+            ambient=between(self.hours, self.ambient, hour),
+            direct=between(self.hours, self.direct, hour),
+            sun_xy=sun_xy,
+        )
 
 
 class Clouds:

@@ -110,6 +110,14 @@ def halve(picture: ArrayLike) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(large, (width // 2, height // 2), interpolation=cv2.INTER_AREA), np.float32)
 
 
+def as_taken(picture: Picture, exposure: float) -> Picture:
+    """The picture as a camera would hand it over: exposed, a little darker in the corners."""
+    height, width = picture.shape[:2]
+    x, y = grid((height, width))
+    edge = ((x / width - 0.5) ** 2 + (y / height - 0.5) ** 2)[..., None]
+    return np.asarray(np.clip(picture * exposure * (1.04 - 0.42 * edge), 0, 1), np.float32)
+
+
 def to_bytes(picture: Picture) -> NDArray[np.uint8]:
     """The picture as `(H, W, 3)` uint8, clipped and rounded."""
     return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)

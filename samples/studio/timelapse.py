@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from .coast import PASTURE, ROCK, Grass, Layer, hills, lamp_glow, lighthouse, pines
-from .sky import Clouds, Light, paint_sky, sun_through
-from .texture import Picture, grid, hex_colours, mix, smoothstep
+from .movie import moments
+from .sky import Clouds, Light, LightTable, paint_sky, sun_through
+from .texture import Picture, as_taken, grid, hex_colours, mix, smoothstep
 from .water import Water
 
 SIZE = (360, 640)
@@ -15,39 +16,25 @@ RATE = 24
 _HORIZON = 0.58
 _SUN_X = 0.60
 
-_HOURS = np.array([0.0, 0.40, 0.68, 1.0])
-_SKY = (
-    hex_colours("3f6fae", "8db4cf", "f2dcb0"),
-    hex_colours("34538f", "a59aa6", "fbc07a"),
-    hex_colours("222d63", "8a5878", "f8814a"),
-    hex_colours("0c1233", "2f2c5c", "a2586a"),
+_LIGHT = LightTable(
+    hours=(0.0, 0.40, 0.68, 1.0),
+    sky=(
+        hex_colours("3f6fae", "8db4cf", "f2dcb0"),
+        hex_colours("34538f", "a59aa6", "fbc07a"),
+        hex_colours("222d63", "8a5878", "f8814a"),
+        hex_colours("0c1233", "2f2c5c", "a2586a"),
+    ),
+    cloud_lit=hex_colours("fff6e4", "ffd9a3", "ff9668", "7c4d66"),
+    cloud_shade=hex_colours("93a0b4", "80748c", "54405f", "1a1c3a"),
+    sun=hex_colours("fff3cf", "ffdc90", "ff9a55", "c85a50"),
+    ambient=((0.55, 0.60, 0.70), (0.45, 0.44, 0.56), (0.26, 0.24, 0.38), (0.10, 0.11, 0.21)),
+    direct=((0.95, 0.84, 0.62), (0.95, 0.64, 0.36), (0.70, 0.34, 0.22), (0.06, 0.05, 0.08)),
 )
-_CLOUD_LIT = hex_colours("fff6e4", "ffd9a3", "ff9668", "7c4d66")
-_CLOUD_SHADE = hex_colours("93a0b4", "80748c", "54405f", "1a1c3a")
-_SUN = hex_colours("fff3cf", "ffdc90", "ff9a55", "c85a50")
-_AMBIENT = np.array([(0.55, 0.60, 0.70), (0.45, 0.44, 0.56), (0.26, 0.24, 0.38), (0.10, 0.11, 0.21)], np.float32)
-_DIRECT = np.array([(0.95, 0.84, 0.62), (0.95, 0.64, 0.36), (0.70, 0.34, 0.22), (0.06, 0.05, 0.08)], np.float32)
 
 
 def light_at(hour: float) -> Light:
     """The light at `hour`: 0 is late afternoon, about 0.75 sunset, 1 dusk."""
-
-    def at(table: Picture) -> Picture:
-        columns = np.moveaxis(np.asarray(table, np.float32), 0, -1)
-        flat = [np.interp(hour, _HOURS, column) for column in columns.reshape(-1, len(_HOURS))]
-        return np.asarray(flat, np.float32).reshape(columns.shape[:-1])
-
-    height, width = SIZE
-    sun_y = height * (0.23 + 0.47 * hour)
-    return Light(
-        sky=at(np.stack(_SKY)),
-        cloud_lit=at(_CLOUD_LIT),
-        cloud_shade=at(_CLOUD_SHADE),
-        sun=at(_SUN),
-        ambient=at(_AMBIENT),
-        direct=at(_DIRECT),
-        sun_xy=(width * _SUN_X + 14 * hour, sun_y),
-    )
+    return _LIGHT.at(hour, (SIZE[1] * _SUN_X + 14 * hour, SIZE[0] * (0.23 + 0.47 * hour)))
 
 
 class Bay:
@@ -97,11 +84,11 @@ class Bay:
             pines(rng, SIZE, trees),
         ]
 
-    def at(self, index: int) -> Picture:
-        """Frame `index` of the clip: `(360, 640, 3)` float32, RGB in [0, 1]."""
-        hour = index / (FRAMES - 1)
+    def at(self, moment: float) -> Picture:
+        """The picture at `moment`, 0 to `FRAMES - 1`: `(360, 640, 3)` float32, RGB in [0, 1]."""
+        hour = moment / (FRAMES - 1)
         light = light_at(hour)
-        weather = {"drift": 0.0019 * index, "cover": 0.12 + 0.22 * np.sin(2.6 * hour + 0.6)}
+        weather = {"drift": 0.0019 * moment, "cover": 0.12 + 0.22 * np.sin(2.6 * hour + 0.6)}
         horizon = float(self._horizon)
         up = float(smoothstep(horizon + 8, horizon - 14, light.sun_xy[1]))
         sunshine = up * sun_through(self._clouds, light, SIZE, horizon, **weather)
@@ -110,7 +97,7 @@ class Bay:
         for layer in [*self._far, *self._near]:
             picture = layer.over(picture, light, sunshine)
         evening = float(smoothstep(0.55, 0.85, hour))
-        beam = lamp_glow(SIZE, self._lamp, on=evening, turn=0.42 * index)
+        beam = lamp_glow(SIZE, self._lamp, on=evening, turn=0.42 * moment)
         picture = mix(picture, hex_colours("ffe7b0")[0], np.clip(beam, 0, 1))
         picture = self._lit_windows(picture, evening)
 
@@ -119,7 +106,7 @@ class Bay:
         below = self._water.paint(
             picture,
             horizon,
-            time=index / 11,
+            time=moment / 11,
             depth=depth,
             sun=light.sun,
             sun_x=light.sun_xy[0],
@@ -128,8 +115,8 @@ class Bay:
         rows = np.arange(SIZE[0], dtype=np.float32)[:, None]
         shores = np.max([layer.alpha for layer in self._near], axis=0) * (rows >= horizon)
         picture = mix(below, picture * 0.9, shores)
-        picture = self._grass.at(index / 7).over(picture, light, 0.6 * sunshine)
-        return self._developed(picture, 1 + 0.16 * (sunshine - 0.4 * up))
+        picture = self._grass.at(moment / 7).over(picture, light, 0.6 * sunshine)
+        return as_taken(picture, 1 + 0.16 * (sunshine - 0.4 * up))
 
     def _lit_windows(self, picture: Picture, evening: float) -> Picture:
         x, y = grid(SIZE)
@@ -139,16 +126,9 @@ class Bay:
             picture = mix(picture, hex_colours("ffc869")[0], np.clip(1.2 * glow * evening, 0, 1))
         return picture
 
-    @staticmethod
-    def _developed(picture: Picture, exposure: float) -> Picture:
-        """The picture as a camera would hand it over: exposed, a little darker in the corners."""
-        x, y = grid(SIZE)
-        edge = ((x / SIZE[1] - 0.5) ** 2 + (y / SIZE[0] - 0.5) ** 2)[..., None]
-        return np.asarray(np.clip(picture * exposure * (1.04 - 0.42 * edge), 0, 1), np.float32)
 
-
-def frames(seed: int) -> Iterator[Picture]:
-    """The clip's frames, in order."""
+def frames(seed: int, count: int = FRAMES) -> Iterator[Picture]:
+    """The clip in `count` frames, in order; more of them show the same evening in smaller steps."""
     bay = Bay(seed)
-    for index in range(FRAMES):
-        yield bay.at(index)
+    for moment in moments(count, FRAMES):
+        yield bay.at(moment)
