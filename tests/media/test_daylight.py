@@ -117,7 +117,7 @@ def test_light_put_back_whole_restores_the_frame() -> None:
     light = light_of(frames)
     evened = even_light(frames[39], light.at(39), light.mean)
     lit = add_light(evened, evened, light.at(39) - light.mean, share=1, palette=ANY_PAINT)
-    assert np.abs(to_float(lit) - to_float(frames[39])).mean() < 0.015
+    assert np.abs(to_float(lit) - to_float(frames[39])).mean() < 0.03
 
 
 def test_light_stays_within_the_palette() -> None:

@@ -114,3 +114,13 @@ def test_gain_and_inverse_cancel(gain: float) -> None:
     ramp = np.repeat(np.arange(65536, dtype=np.uint16)[None, :, None], 3, axis=2)
     back = apply_exposure(apply_exposure(ramp, gain), 1 / gain)
     assert np.abs(back.astype(int) - ramp).max() <= 4
+
+
+def test_exposure_steps_at_dusk_are_evened_out() -> None:
+    dusk = -0.02 * np.arange(240)
+    steps = np.floor(np.arange(240) / 40) / 3
+    stops = dusk + steps + np.random.default_rng(1).normal(0, 0.03, 240)
+    smooth = smooth_brightness(list(stops), 25)
+    assert np.abs(np.diff(stops)).max() > 0.3
+    assert np.abs(np.diff(smooth)).max() < 0.03
+    assert np.abs(np.diff(smooth, 2)).max() < 0.02

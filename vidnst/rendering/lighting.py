@@ -90,7 +90,7 @@ class Lighting:
             guidance: the styles of its regions; None applies all styles everywhere.
         """
         light = self._daylight.shots[shot]
-        shown = add_light(state, source, light.at(index) - light.mean, share=self._share, palette=self._palette)
+        shown = add_light(state, source, light.at(index) - light.reference, share=self._share, palette=self._palette)
         unstyled = None if guidance is None else guidance.unstyled
         return shown if unstyled is None else blend_with_source(shown, source, unstyled)
 

@@ -17,6 +17,8 @@ _RELIGHT_EVALUATIONS = 150
 _RENEWAL_SHARE = 0.2
 """Evaluations of a small fresh painting, as a share of a cold frame's: after these it shows its content as well as it
 ever will, at a tenth of the cost of a key frame."""
+_LEAST_RENEWAL = 8
+"""With fewer it would be the content itself."""
 
 
 def relight_pass(config: RenderConfig, height: int, width: int) -> tuple[tuple[int, int], int]:
@@ -28,7 +30,7 @@ def relight_pass(config: RenderConfig, height: int, width: int) -> tuple[tuple[i
 def renewal_pass(config: RenderConfig, height: int, width: int) -> tuple[tuple[int, int], int]:
     """Height and width, and the evaluations, of the fresh painting that tells how stale a warm start is."""
     size = scale_sizes(config, height, width, least=2)[0]
-    return size, max(1, round(config.optimize.iterations * _RENEWAL_SHARE))
+    return size, max(_LEAST_RENEWAL, round(config.optimize.iterations * _RENEWAL_SHARE))
 
 
 def scale_sizes(config: RenderConfig, height: int, width: int, *, least: int = 1) -> list[tuple[int, int]]:

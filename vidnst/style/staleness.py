@@ -15,6 +15,8 @@ _WINDOW = 3
 """Side of the window over which distances are averaged, in positions of a map."""
 _FLOOR = 0.25
 """Part of the fresh painting's mean distance that is added everywhere, since a ratio of small numbers says nothing."""
+_LEAST_FLOOR = 0.01
+"""Distance that is added at least: a hundredth of the content's own energy."""
 _FULL_RELEASE = 1.6
 """Staleness, as a multiple of the least that is released, from which a place is painted without any hold."""
 
@@ -39,8 +41,8 @@ def staleness(picture: Maps, fresh: Maps, content: Maps, shares: Mapping[str, fl
         assert isinstance(total, Tensor)
         distances.append(total)
     own, reference = distances
-    floor = _FLOOR * reference.mean()
-    return (own + floor) / (reference + floor).clamp(min=torch.finfo(own.dtype).tiny)
+    floor = _FLOOR * reference.mean() + _LEAST_FLOOR
+    return (own + floor) / (reference + floor)
 
 
 def _distance(maps: Tensor, content: Tensor) -> Tensor:

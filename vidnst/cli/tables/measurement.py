@@ -51,6 +51,8 @@ def _summary(measurement: "Measurement") -> Table:
             add(f"error, {errors.gap} {frames} apart, {name}", numbers)
     share = "" if measurement.static_share is None else f" ({measurement.static_share:.0%} of all)"
     add(f"flicker of static pixels{share}, levels", measurement.flicker)
+    add("strokes that follow the source's movement, correlation", measurement.follow, ratio=False)
+    add("strokes that stick to the screen, correlation", measurement.screen, ratio=False)
     add("drift of brightness per 100 frames, levels", measurement.drift, ratio=False)
     add("sharpness", measurement.sharpness)
     if keys := measurement.keys:

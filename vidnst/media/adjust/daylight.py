@@ -51,6 +51,14 @@ class ShotLight:
         """The mean light of the shot."""
         return np.asarray(self.samples.mean(axis=0), np.float32)
 
+    @property
+    def reference(self) -> Grid:
+        """The light in which paint is shown as it is: halfway from the mean to the brightest.
+
+        Paint that is darkened keeps its colours better than paint that is brightened.
+        """
+        return np.asarray((self.mean + self.samples.max(axis=0)) / 2, np.float32)
+
     def at(self, index: int) -> Grid:
         """Return the light of a frame, by cubic interpolation (Catmull and Rom 1974), linear beyond the samples."""
         position = (index - self.start + 0.5) / self.step - 0.5

@@ -1,8 +1,9 @@
 """Taking the light of the day out of frames, and putting a share of it back into painted ones.
 
-Both are power curves, whose exponents vary smoothly over the frame, so nothing clips, black and white stay, and strokes
-keep their contrast. The coarse grid of the light follows the edges of the source by a guided filter (He, Sun and Tang
-2010, "Guided Image Filtering", in the fast form of He and Sun 2015): no halos along roofs.
+Both are curves that vary smoothly over the frame, and neither clips. The light is taken out by powers, which open the
+shadows of a night, and put back by a factor: on the paint where it gets darker, as in the shade, on what it lacks to
+white where it gets brighter. The coarse grid of the light follows the edges of the source by a guided filter (He, Sun
+and Tang 2010, "Guided Image Filtering", in the fast form of He and Sun 2015): no halos along roofs.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ _DARKEST, _BRIGHTEST = 0.02, 0.98
 """Bounds of a light whose logarithm is taken."""
 _STEEPEST = 8.0
 """Largest exponent of a curve, and the inverse of the least."""
-_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,8 @@ def even_light(pixels: Pixels, light: Grid, wanted: Grid) -> State:
     picture = to_float(pixels)
     guide = _Guide(luma(picture))
     exponents = np.log(np.clip(wanted, _DARKEST, _BRIGHTEST)) / np.log(np.clip(light, _DARKEST, _BRIGHTEST))
-    return _bend(picture, guide, guide.shrink(exponents.astype(np.float32)))
+    steepness = np.clip(guide.enlarge(guide.shrink(exponents.astype(np.float32))), 1 / _STEEPEST, _STEEPEST)
+    return to_16_bits(from_float(np.power(picture, steepness), 16))
 
 
 def add_light(painted: Pixels, source: Pixels, change: Grid, *, share: float, palette: Palette) -> State:
@@ -113,22 +114,14 @@ def add_light(painted: Pixels, source: Pixels, change: Grid, *, share: float, pa
     """
     picture = to_float(painted)
     guide = _Guide(luma(to_float(source)))
-    small = np.clip(guide.shrink(picture), 1e-4, 1)
+    small = guide.shrink(picture)
     before = _bounded(guide.follow(small))
     moved = before + np.float32(share) * guide.follow(guide.shrink(change))
-    low, high = np.minimum(before, palette.low), np.maximum(before, palette.high)
-    goal = np.log(_bounded(np.clip(moved, low, high)))
-    exponents = np.ones_like(before)
-    for _ in range(_ROUNDS):  # the mean of powers is not the power of the mean
-        now = np.log(_bounded(guide.follow(small**exponents)))
-        exponents = np.clip(exponents * goal / now, 1 / _STEEPEST, _STEEPEST)
-    return _bend(picture, guide, exponents)
+    goal = _bounded(np.clip(moved, np.minimum(before, palette.low), np.maximum(before, palette.high)))
+    darker, brighter = np.minimum(goal / before, 1), np.minimum((1 - goal) / (1 - before), 1)
+    shaded = picture * np.maximum(guide.enlarge(darker), 0)
+    return to_16_bits(from_float(1 - (1 - shaded) * np.clip(guide.enlarge(brighter), 0, 1), 16))
 
 
 def _bounded(light: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.clip(light, _DARKEST, _BRIGHTEST)
-
-
-def _bend(picture: NDArray[np.float32], guide: _Guide, exponents: NDArray[np.float32]) -> State:
-    steepness = np.clip(guide.enlarge(exponents), 1 / _STEEPEST, _STEEPEST)
-    return to_16_bits(from_float(np.power(picture, steepness), 16))

@@ -109,6 +109,8 @@ def number_rows(measure: Mapping[str, Any]) -> tuple[NumberRow, ...]:
         apart = "neighbours" if gap == 1 else f"{gap} frames apart"
         rows.append(_row(f"warping error, {apart}", errors.get("lai")))
     rows.append(_row("flicker of still pixels, levels", measure.get("flicker")))
+    rows.append(_row("strokes that follow the source's movement, correlation", measure.get("follow")))
+    rows.append(_row("strokes that stick to the screen, correlation", measure.get("screen")))
     rows.append(_row("drift of brightness per 100 frames, levels", measure.get("drift")))
     rows.append(_row("sharpness", measure.get("sharpness")))
     stale = measure.get("staleness")

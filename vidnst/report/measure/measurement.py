@@ -3,6 +3,9 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+STROKE_GAP = 5
+"""Distance in frames over which the movement of strokes is measured: enough for strokes to move by their width."""
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -61,6 +64,15 @@ class FrameMeasurement:
     flicker_source: float | None = None
     pairs: tuple[PairMeasurement, ...] = ()
     """Warping errors, one for each gap that stays within the shot."""
+    moving_area: float | None = None
+    """Share of pixels, 0 to 1, at which the source moves with a valid flow since `STROKE_GAP` frames before; None where
+    hardly any do."""
+    follow_output: float | None = None
+    """Correlation of the fine detail there along the source's flow."""
+    follow_source: float | None = None
+    screen_output: float | None = None
+    """Correlation of the fine detail there at the same place."""
+    screen_source: float | None = None
     losses: dict[str, float] = field(default_factory=dict)
     """Style and content loss, where known."""
     staleness: float | None = None
@@ -163,6 +175,10 @@ class Measurement:
     """Slope of output minus source: the drift that the rendering adds."""
     sharpness: Comparison
     """Mean variance of the luma's Laplacian, levels squared: what a blurred clip lacks."""
+    follow: Comparison
+    """Mean correlation of fine detail along the source's flow, where the source moves: 1 where strokes move with it."""
+    screen: Comparison
+    """The same at the same place: 1 where strokes stick to the screen."""
     keys: KeyFrameErrors | None
     """None where no key frames are known."""
     losses: dict[str, float]

@@ -13,9 +13,12 @@ from itertools import groupby, pairwise
 from statistics import fmean
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vidnst.config import MotionConfig
 from vidnst.frames import Pixels, Shot, to_float
-from vidnst.motion.flow import estimate_flow
+from vidnst.motion.flow import Flow, estimate_flow
 from vidnst.motion.metrics import (
     ClipErrors,
     FlowSampler,
@@ -28,7 +31,9 @@ from vidnst.motion.metrics import (
     static_pixels,
     trend_per_100,
 )
+from vidnst.motion.stroke_motion import stroke_motion
 from vidnst.report.measure.measurement import (
+    STROKE_GAP,
     Comparison,
     FrameMeasurement,
     GapErrors,
@@ -159,7 +164,9 @@ class Meter:
             flow_size=min(self._flow_size, max(self._size)),
             errors=tuple(_gap_errors(rows, gap) for gap in self._gaps),
             static_share=_mean(row.static_share for row in rows),
-            flicker=Comparison(_flicker(rows, "flicker_output"), _flicker(rows, "flicker_source")),
+            flicker=_weighted(rows, "flicker", "static_share"),
+            follow=_weighted(rows, "follow", "moving_area"),
+            screen=_weighted(rows, "screen", "moving_area"),
             drift=_drift(shots),
             drift_difference=_drift_difference(shots),
             sharpness=Comparison(
@@ -200,6 +207,7 @@ class _FrameTask:
 
     def __call__(self) -> FrameMeasurement:
         output, source = luma_levels(self.frame.output), luma_levels(self.frame.source)
+        flows = {gap: self._flow(before) for gap, before in self.past.items() if gap in self.gaps}
         return FrameMeasurement(
             frame=self.index,
             shot=self.shot,
@@ -209,7 +217,8 @@ class _FrameTask:
             sharpness_output=laplacian_variance(output),
             sharpness_source=laplacian_variance(source),
             **self._flicker(),
-            pairs=self._pairs(),
+            **self._strokes(output, source, flows),
+            pairs=self._pairs(flows),
             losses=self.losses,
         )
 
@@ -224,14 +233,29 @@ class _FrameTask:
             "flicker_source": flicker_levels(now.source, before.source, static),
         }
 
-    def _pairs(self) -> tuple[PairMeasurement, ...]:
+    def _flow(self, before: _FramePair) -> Flow:
+        return estimate_flow(self.frame.source, before.source, MotionConfig(size=self.flow_size))
+
+    def _strokes(
+        self, output: NDArray[np.float32], source: NDArray[np.float32], flows: Mapping[int, Flow]
+    ) -> dict[str, float]:
+        if STROKE_GAP not in flows:
+            return {}
+        before, flow = self.past[STROKE_GAP], flows[STROKE_GAP]
+        rendered = stroke_motion(output, luma_levels(before.output), flow)
+        own = stroke_motion(source, luma_levels(before.source), flow)
+        if rendered is None or own is None:
+            return {}
+        values = {"follow_output": rendered.follow, "screen_output": rendered.screen}
+        return {**values, "follow_source": own.follow, "screen_source": own.screen, "moving_area": own.area}
+
+    def _pairs(self, flows: Mapping[int, Flow]) -> tuple[PairMeasurement, ...]:
         output, source = to_float(self.frame.output), to_float(self.frame.source)
         rows = []
         for gap in self.gaps:
             if gap in self.past:
                 before = self.past[gap]
-                flow = estimate_flow(self.frame.source, before.source, MotionConfig(size=self.flow_size))
-                error = FlowSampler.from_flow(flow, *source.shape[:2]).pair_error
+                error = FlowSampler.from_flow(flows[gap], *source.shape[:2]).pair_error
                 rendered, own = error(output, to_float(before.output)), error(source, to_float(before.source))
                 rows.append(PairMeasurement(gap, rendered.valid_share, rendered.mean_squared, own.mean_squared))
         return tuple(rows)
@@ -261,11 +285,16 @@ def _error(errors: ClipErrors, name: str) -> float:
     return float(getattr(errors, name))
 
 
-def _flicker(rows: Sequence[FrameMeasurement], name: str) -> float | None:
-    """The mean over all static pixels of the clip: each frame is weighted by its number of them."""
-    weighted = [(row.static_share or 0.0, getattr(row, name)) for row in rows if getattr(row, name) is not None]
-    total = sum(share for share, _ in weighted)
-    return sum(share * value for share, value in weighted) / total if total else None
+def _weighted(rows: Sequence[FrameMeasurement], name: str, area: str) -> Comparison:
+    """The mean over all pixels of the clip that count: each frame is weighted by its number of them."""
+
+    def mean(whose: str) -> float | None:
+        values = [(getattr(row, area) or 0.0, getattr(row, f"{name}_{whose}")) for row in rows]
+        weighted = [(share, value) for share, value in values if value is not None]
+        total = sum(share for share, _ in weighted)
+        return sum(share * value for share, value in weighted) / total if total else None
+
+    return Comparison(mean("output"), mean("source"))
 
 
 def _drift(shots: Sequence[Sequence[FrameMeasurement]]) -> Comparison:
