@@ -7,7 +7,6 @@ not how it is lit.
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
