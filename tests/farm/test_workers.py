@@ -206,6 +206,23 @@ def test_unstyled_region_is_source_with_a_soft_edge(worker: StyleWorker) -> None
     assert worker.run(StylizeJob(StateId(0), pixels(1), (), 2, 0)).shown is None
 
 
+def test_stale_frame_is_painted_again_without_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vidnst.farm.workers._MAX_STALENESS", 1.3)
+    config = build_config({"losses": SMALL | {"temporal_weight": 1000}, "optimize": {"iterations": 80, "scales": 1}})
+    blocks = np.kron(pixels(9)[:6, :8], np.ones((8, 8, 1), np.uint8))
+    worker = StyleWorkerFactory(config, random_features("relu2_2"), [(blocks, 1.0)], threads=1)()
+    content, other = (np.kron(pixels(seed)[:12, :16], np.ones((4, 4, 1), np.uint8)) for seed in (1, 2))
+    start = WarmSource(to_16_bits(other), still(), source=other)
+    held_on = StylizeJob(
+        StateId(1), content, (start,), 80, 0, renew_at=100.0, source_thumbnails=(thumbnail_luma(other),)
+    )
+    found = worker.run(held_on)
+    assert "shows an earlier frame" in found.repaired
+    assert not found.suspect
+    assert found.staleness is not None
+    assert found.staleness < 1.3
+
+
 def test_read_only_arrays_are_accepted(worker: StyleWorker) -> None:
     frame, before = pixels(1), to_16_bits(pixels(2))
     frame.flags.writeable = before.flags.writeable = False

@@ -42,6 +42,11 @@ from vidnst.style.tensors import from_pixels, to_state
 
 _Result = TypeVar("_Result")
 
+_MAX_STALENESS = 1.5
+"""Staleness from which a frame is painted once more. Key frames of time-lapses reach 1.1."""
+_RENEW_ALL = 0.5
+"""Staleness that everything exceeds: then nothing of the start is held."""
+
 
 @dataclass(frozen=True)
 class StyleWorkerFactory:
@@ -160,11 +165,13 @@ class StyleWorker:
         if job.iterations == 0 or self._stylizer is None:
             return Stylized(to_16_bits(job.content), {}, 0, time.perf_counter() - began, memory_mode=job.memory_mode)
         result = self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step)
-        if problem := quality_problem_of(job, result.thumbnail_luma):
+        if problem := quality_problem_of(job, result):
             shortage = result.shortage
             job = replace(job, seed=_retry_seed(job.seed), memory_mode=result.memory_mode)
+            if is_stale(result):
+                job = replace(job, content_share=1.0, renew_at=_RENEW_ALL)
             result = self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step)
-            suspect = quality_problem_of(job, result.thumbnail_luma)
+            suspect = quality_problem_of(job, result)
             repaired = "" if suspect else problem
             result = replace(result, suspect=suspect, repaired=repaired, shortage=shortage or result.shortage)
         return replace(result, seconds=time.perf_counter() - began)
@@ -256,21 +263,24 @@ def blends_on_device(device: torch.device, motion: MotionConfig) -> bool:
     return device.type == "cuda" and not motion.reads_sources
 
 
-def quality_problem_of(job: StylizeJob, state_thumbnail: NDArray[np.float32] | None) -> str:
-    """Compare a result with the starts of its job; returns its quality problem, empty if it has none.
+def is_stale(result: Stylized) -> bool:
+    """True if a frame is known to show an earlier one."""
+    return result.staleness is not None and result.staleness > _MAX_STALENESS
 
-    Args:
-        state_thumbnail: the result's `thumbnail_luma`; None does not check it.
-    """
-    if job.source_thumbnails is None or state_thumbnail is None:
+
+def quality_problem_of(job: StylizeJob, result: Stylized) -> str:
+    """Compare a result with the starts of its job, and with its own content; returns its problem, empty without one."""
+    if job.source_thumbnails is None or result.thumbnail_luma is None:
         return ""
+    if is_stale(result):
+        return f"it shows an earlier frame: {result.staleness:.2g} times as far from its source as a fresh painting"
     known = job.state_thumbnails or (None,) * len(job.starts)
     neighbours = [
         Neighbour(thumbnail_luma(start.state) if thumbnail is None else thumbnail, source, start.flow)
         for start, source, thumbnail in zip(job.starts, job.source_thumbnails, known, strict=True)
         if start.flow is not None and source is not None
     ]
-    return quality_problem(state_thumbnail, thumbnail_luma(job.content), neighbours)
+    return quality_problem(result.thumbnail_luma, thumbnail_luma(job.content), neighbours)
 
 
 def _retry_seed(seed: int) -> int:
