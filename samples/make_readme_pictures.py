@@ -2,9 +2,12 @@
 
     python samples/make_readme_pictures.py                      the samples in each of their styles
     python samples/make_readme_pictures.py --draft OUTPUT.mp4   frames of what README's first command gives
+    python samples/make_readme_pictures.py --day OUTPUT.mp4     frames of the time-lapse, rendered with that preset
 
 The first sheet has contents in its rows and styles in its columns: default settings but for the size. The second
-shows frames of the clip above the same frames of the command's output.
+shows frames of the clip above the same frames of the command's output. The third shows every twelfth frame of the
+time-lapse, painted alone, and in the render: `vidnst render samples/timelapse.mp4 --style samples/styles/swirls.jpg
+--preset timelapse --backbone slim --size 320 -o OUTPUT.mp4`.
 """
 
 import argparse
@@ -67,13 +70,34 @@ def draft_sheet(output: Path) -> NDArray[np.uint8]:
     return np.vstack(rows).astype(np.uint8)
 
 
+def day_sheet(output: Path) -> NDArray[np.uint8]:
+    """Rows of the time-lapse's frames, of the same frames painted alone, and of those of a render of it."""
+    made, indices = probe(output), range(0, 84, 12)
+    style = from_pixels(read_image(SAMPLES / "styles" / "swirls.jpg"))
+    columns = []
+    with FrameReader(probe(SAMPLES / "timelapse.mp4"), size=SIZE) as source, FrameReader(made, size=SIZE) as rendered:
+        for index in indices:
+            content = source.read(index).pixels
+            config = {"model": {"backbone": "slim"}}
+            alone = vidnst.stylize(from_pixels(content), style, preset="timelapse", config=config)
+            columns.append(np.vstack([content, to_bits(to_state(alone), 8), rendered.read(index).pixels]))
+    sheet = np.hstack(columns).astype(np.uint8)
+    return np.asarray(cv2.resize(sheet, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--weights", help="VGG19 weights: a file; default: those installed with vidnst")
     parser.add_argument("--draft", type=Path, help="draw frames of this output of README's first command instead")
+    parser.add_argument("--day", type=Path, help="draw frames of this render of the time-lapse instead")
     parser.add_argument("--output", type=Path, help="default: where README shows it")
     arguments = parser.parse_args()
-    output = arguments.output or SAMPLES / "readme" / ("styles.jpg" if arguments.draft is None else "draft.jpg")
+    name = "draft.jpg" if arguments.draft else "day.jpg" if arguments.day else "styles.jpg"
+    output = arguments.output or SAMPLES / "readme" / name
     output.parent.mkdir(exist_ok=True)
-    drawn = sheet(arguments.weights) if arguments.draft is None else draft_sheet(arguments.draft)
-    write_image(output, drawn)
+    if arguments.draft:
+        write_image(output, draft_sheet(arguments.draft))
+    elif arguments.day:
+        write_image(output, day_sheet(arguments.day))
+    else:
+        write_image(output, sheet(arguments.weights))

@@ -148,6 +148,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         input={"deflicker": 3, "registration": "ecc", "registration_edges": "fill"},
         colour={"transfer": "moments"},
         farm={"workers": 1},
+        motion={"light_share": 0.5},
     )
     request = Request(str(folder / "burst"), (str(folder / "style0.png"),), folder / "out.mkv", config)
     run(request)
@@ -192,8 +193,9 @@ NONSENSE: tuple[Any, ...] = (
 
 @pytest.mark.parametrize(
     "place",
-    ["start", "end", "width", "height", "rate", "schedule", "shots", "threads", "adjustments", "colours"]
+    ["start", "end", "width", "height", "rate", "schedule", "shots", "threads", "adjustments", "daylight", "colours"]
     + [f"adjustments.{key}" for key in ("start", "edges", "crop", "gains", "matrices", "unregistered")]
+    + [f"daylight.0.{key}" for key in ("start", "step", "shape", "samples")]
     + ["colours.sample"],
 )
 def test_a_plan_with_nonsense_in_it_is_a_run_error_or_harmless(place: str, finished: Path) -> None:
@@ -204,7 +206,7 @@ def test_a_plan_with_nonsense_in_it_is_a_run_error_or_harmless(place: str, finis
             inner = plan
             *above, last = place.split(".")
             for key in above:
-                inner = inner[key]
+                inner = inner[int(key) if key.isdecimal() else key]
             inner[last] = value
             (finished / "plan.json").write_text(json.dumps(plan))
             refusals = []

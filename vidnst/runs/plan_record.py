@@ -113,6 +113,8 @@ class RunPlan(BaseModel):
         adjustments = self.adjustments
         if adjustments and (adjustments.start, len(adjustments.frames)) != (self.start, self.end - self.start):
             raise ValueError("its adjustments are not of its frames")
+        if self.daylight and [light.start for light in self.daylight.shots] != [shot.start for shot in self.shots]:
+            raise ValueError("its daylight is not of its shots")
         return self
 
     @classmethod
