@@ -131,3 +131,10 @@ def test_light_of_one_frame_is_its_own(style: Path, tmp_path: Path) -> None:
         vidnst.render(source, style=style, output=output, config=config(share))
     difference = to_float(frames_of(plain)[0]) - to_float(frames_of(lit)[0])
     assert np.abs(difference).max() < 2 / 255
+
+
+def test_network_engine_follows_the_day(source: Path, style: Path, tmp_path: Path) -> None:
+    instant = {"kind": "network", "passes": 0, "training": {"start": "pretrained", "steps": 0}}
+    lit = config(0.6, schedule=instant, **SLIM_BACKBONE)
+    vidnst.render(source, style=style, output=tmp_path / "out.mp4", config=lit)
+    assert swing(frames_of(tmp_path / "out.mp4")) / swing(evening()) == pytest.approx(0.6, abs=0.12)
