@@ -16,7 +16,7 @@ _FLOOR = 0.25
 """Part of the fresh painting's mean distance that is added everywhere, since a ratio of small numbers says nothing."""
 _LEAST_FLOOR = 0.01
 """Distance that is added at least: a hundredth of the content's own energy."""
-_FULL_RELEASE = 1.6
+_FULL_RELEASE = 1.3
 """Staleness, as a multiple of the least that is released, from which a place is painted without any hold."""
 
 Maps = Mapping[str, Tensor]
