@@ -4,7 +4,7 @@
 
 A still picture is darkened to half its brightness and back over 12 frames, with a little noise, and rendered three
 times at equal settings but for what is named: every frame on its own; with the time-lapse preset's `keys`; and the same
-without following the light. Printed are, in levels of 255: how far the mean brightness of a frame is from that of the
+without following the light; all in the light of their frames, held as hard as that preset once did. Printed are, in levels of 255: how far the mean brightness of a frame is from that of the
 same frame rendered on its own (worst frame, and mean), how much the mean brightness swings, and how much the texture
 moves: what is left between neighbouring frames after each one's mean and contrast are made equal.
 """
@@ -67,6 +67,7 @@ def main(picture: str, style: str, weights: str = "random", width: str = "96", p
     for name, settings in RENDERS.items():
         out = folder / name.replace(" ", "_").replace(",", "")
         common = [f"model.weights={weights}", "input.deflicker=null", "farm.executor=inline", "farm.workers=1"]
+        common += ["motion.light_share=null", "motion.renew_at=null", "losses.temporal_weight=300"]
         config = load_config(preset="timelapse", assignments=[*common, *settings])
         vidnst.render(source, style=style, output=out, config=config, overwrite=True, restart=True)
         found[name] = read(out)
