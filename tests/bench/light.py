@@ -4,9 +4,10 @@
 
 A still picture is darkened to half its brightness and back over 12 frames, with a little noise, and rendered three
 times at equal settings but for what is named: every frame on its own; with the time-lapse preset's `keys`; and the same
-without following the light; all in the light of their frames, held as hard as that preset once did. Printed are, in levels of 255: how far the mean brightness of a frame is from that of the
-same frame rendered on its own (worst frame, and mean), how much the mean brightness swings, and how much the texture
-moves: what is left between neighbouring frames after each one's mean and contrast are made equal.
+without following the light. All are painted in the light of their frames, and held as hard as that preset once did.
+Printed are, in levels of 255: how far the mean brightness of a frame is from that of the same frame rendered on its own
+(worst frame, and mean), how much the mean brightness swings, and how much the texture moves: what is left between
+neighbouring frames after each one's mean and contrast are made equal.
 """
 
 import itertools

@@ -10,6 +10,7 @@ from vidnst.events import OnEvent, RunStarted, Warned
 from vidnst.farm.interfaces import Component, NodeEvent
 from vidnst.farm.plan import NetworkId, Node, StateId, StoredId
 from vidnst.farm.schedules import by_shot, training_of
+from vidnst.rendering.lighting import Lighting
 from vidnst.rendering.node_jobs import RenderHost
 from vidnst.rendering.node_reporter import Reporter
 from vidnst.rendering.prepared_render import PreparedRender
@@ -114,6 +115,7 @@ class ClipRender:
             done=self._done,
             shot_memory=self._shot_memory,
             guidance=guidance,
+            lighting=Lighting.of(render, cache_bytes=cache_bytes),
             style_sets=styles.of(render),
         )
         if self._network is not None and not self.is_training and not self.is_rendered:

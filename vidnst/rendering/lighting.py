@@ -68,12 +68,16 @@ class Lighting:
         self._evened = LruCache[int, Pixels](capacity)
 
     @classmethod
-    def of(cls, render: PreparedRender) -> "Lighting | None":
-        """Return the lighting of a render; None if its frames are painted in their own light."""
+    def of(cls, render: PreparedRender, *, cache_bytes: int) -> "Lighting | None":
+        """Return the lighting of a render; None if its frames are painted in their own light.
+
+        Args:
+            cache_bytes: memory for evened frames.
+        """
         plan, share = render.store.plan, render.config.motion.light_share
         if plan is None or plan.daylight is None or share is None:
             return None
-        capacity = max(1, cached_frames(*render.size) // 2)
+        capacity = cached_frames(*render.size, cache_bytes=cache_bytes // 2)  # of 16 bits, twice as large
         return cls(plan.daylight, share, [style.pixels for style in render.styles], capacity=capacity)
 
     def evened(self, shot: int, index: int, pixels: Pixels) -> Pixels:

@@ -45,6 +45,7 @@ class RenderHost:
         done: states that earlier sessions finished.
         shot_memory: says how each shot saves memory.
         guidance: says which styles apply where in a frame; None applies all of them everywhere.
+        lighting: takes the light of the day out of frames and puts it back; None paints frames in their own light.
         style_sets: what workers need to run the clip's stylizing jobs and its flow jobs.
     """
 
@@ -57,6 +58,7 @@ class RenderHost:
         done: set[StoredId],
         shot_memory: ShotMemory,
         guidance: GuidanceBuilder | None,
+        lighting: Lighting | None,
         style_sets: tuple[Shared, Shared],
     ) -> None:
         self._config = render.config
@@ -67,7 +69,7 @@ class RenderHost:
         self._shot_memory = shot_memory
         plan = render.store.plan
         self._frames = frames
-        self._lighting = Lighting.of(render)
+        self._lighting = lighting
         self._jobs = JobBuilder(
             render.config,
             frames,
@@ -75,7 +77,7 @@ class RenderHost:
             shot_memory=shot_memory,
             guidance=guidance,
             style_sets=style_sets,
-            lighting=self._lighting,
+            lighting=lighting,
             training_threads=(plan and plan.training_threads) or 1,
         )
         self.given_up: dict[NodeId, tuple[str, NodeId | None]] = {}
