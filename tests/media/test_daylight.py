@@ -66,23 +66,51 @@ def test_single_frame_has_a_light() -> None:
     assert np.array_equal(light.at(0), light.mean)
 
 
+@pytest.mark.parametrize("count", [2, 3, 5, 8, 9, 13])
+def test_light_of_short_shots_follows_them(count: int) -> None:
+    frames = evening(count)
+    light = light_of(frames)
+    evened = [levels(even_light(frame, light.at(index), light.mean)) for index, frame in enumerate(frames)]
+    assert np.ptp(evened) < 0.12 * np.ptp([levels(frame) for frame in frames])
+
+
+def test_light_stays_within_what_was_measured() -> None:
+    frames = [pixels(scene(0.7 if index < 8 else 0.3)) for index in range(16)]
+    means = light_of(frames).samples.mean(axis=(1, 2, 3))
+    assert 0.28 < means.min() < means.max() < 0.72
+
+
+def test_bright_places_are_evened_without_hard_edges() -> None:
+    ramp = np.linspace(0.9, 1, WIDTH)[None, :, None] * np.ones((HEIGHT, 1, 3))
+    bright, wanted = np.full((14, 24, 3), 0.97, np.float32), np.full((14, 24, 3), 0.6, np.float32)
+    evened = to_float(even_light(pixels(ramp), bright, wanted))[HEIGHT // 2, :, 0]
+    assert np.abs(np.diff(evened)).max() < 0.01
+    assert evened.max() < 0.7
+
+
+def test_noise_of_a_night_is_not_blown_up() -> None:
+    night = pixels(scene(0.03, spread=0.008))
+    evened = to_float(even_light(night, measure_light(night), np.full((14, 24, 3), 0.4, np.float32)))
+    assert evened.std() < 6 * to_float(night).std()
+
+
 def test_light_passes_through_its_samples() -> None:
     samples = np.random.default_rng(1).uniform(0.2, 0.8, (5, 2, 3, 3)).astype(np.float32)
-    light = ShotLight(10, 3, samples)
+    light = ShotLight(10, 15, samples)
     for number in range(5):
         assert np.allclose(light.at(10 + 3 * number + 1), samples[number], atol=1e-6)
 
 
 def test_daylight_survives_json_exactly() -> None:
-    found = Daylight((light_of(evening(30)), ShotLight(30, 4, light_of(evening(12)).samples)))
+    found = Daylight((light_of(evening(30)), ShotLight(30, 12, light_of(evening(12)).samples)))
     back = Daylight.from_json(json.loads(json.dumps(found.to_json())))
     for one, two in zip(found.shots, back.shots, strict=True):
-        assert (one.start, one.step) == (two.start, two.step)
+        assert (one.start, one.frames) == (two.start, two.frames)
         assert np.array_equal(one.samples, two.samples)
 
 
 @pytest.mark.parametrize(
-    "change", [{"start": -1}, {"step": 0}, {"shape": [0, 3]}, {"shape": [99, 99]}, {"samples": [2.0] * 1008}]
+    "change", [{"start": -1}, {"frames": 0}, {"shape": [0, 3]}, {"shape": [99, 99]}, {"samples": [2.0] * 1008}]
 )
 def test_damaged_daylight_is_refused(change: dict[str, Any]) -> None:
     (values,) = Daylight((light_of(evening(8)),)).to_json()

@@ -195,7 +195,7 @@ NONSENSE: tuple[Any, ...] = (
     "place",
     ["start", "end", "width", "height", "rate", "schedule", "shots", "threads", "adjustments", "daylight", "colours"]
     + [f"adjustments.{key}" for key in ("start", "edges", "crop", "gains", "matrices", "unregistered")]
-    + [f"daylight.0.{key}" for key in ("start", "step", "shape", "samples")]
+    + [f"daylight.0.{key}" for key in ("start", "frames", "shape", "samples")]
     + ["colours.sample"],
 )
 def test_a_plan_with_nonsense_in_it_is_a_run_error_or_harmless(place: str, finished: Path) -> None:

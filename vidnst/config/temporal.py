@@ -196,7 +196,7 @@ class MotionConfig(Section):
     """Share of the slow, large-scale change of the source's luma and colour that the result shows: frames are painted
     in the mean light of their shot, then lit. 0 leaves the light even; None paints each frame in its own light."""
 
-    renew_at: float | None = Field(None, ge=1)
+    renew_at: float | None = Field(None, ge=1, le=100)
     """Staleness from which a place is painted again: how many times farther its strokes are from showing the frame
     than a fresh painting's, by content features. None never renews what stands still."""
     static_lock: float = Field(0.0, ge=0, le=64)

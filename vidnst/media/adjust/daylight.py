@@ -5,8 +5,10 @@ painted as if the light stood still, and be given a share of it afterwards (`rel
 part of it: flashes, flicker, lamps, the shadow of a cloud.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -23,14 +25,16 @@ _CELLS = 24
 """Cells along the longer side of a frame."""
 _CELL_PX = 6
 """Side of a cell at the size at which its median is taken."""
-_SHORTEST_STEP = 4
-"""Fewest frames from one sample in time to the next: the median over them ignores a flash."""
-_MOST_STEPS = 128
-"""Most samples in time of a shot, which bound memory and the size of plan.json."""
-_WINDOW_FRAMES = 48
+_STEP = 4
+"""Frames from one sample in time to the next: the median over them ignores a flash."""
+_FEW_SAMPLES = 32
+"""Samples of a short shot, closer to each other than `_STEP`; one for each frame of the shortest."""
+_MOST_SAMPLES = 128
+"""Most samples of a shot, which bound memory and the size of plan.json."""
+_WINDOW_FRAMES = 24
 """Frames over which the light is smoothed: what is faster is not the day."""
 _LEAST_WINDOW = 6
-"""Fewest samples over which the light is smoothed, in long shots."""
+"""Fewest samples over which the light is smoothed."""
 _ROUNDS = 3
 _DIGITS = 4
 
@@ -41,10 +45,10 @@ class ShotLight:
 
     start: int
     """The shot's first frame, an index of the whole source."""
-    step: int
-    """Frames from one sample to the next; the first lies half a step after `start`."""
+    frames: int
+    """Number of its frames."""
     samples: NDArray[np.float32]
-    """`(T, rows, columns, 3)`, as `Grid`."""
+    """`(T, rows, columns, 3)`, as `Grid`: each is the light in the middle of one of the shot's T parts."""
 
     @property
     def mean(self) -> Grid:
@@ -61,12 +65,12 @@ class ShotLight:
 
     def at(self, index: int) -> Grid:
         """Return the light of a frame, by cubic interpolation (Catmull and Rom 1974), linear beyond the samples."""
-        position = (index - self.start + 0.5) / self.step - 0.5
         last = len(self.samples) - 1
         if last == 0:
             return np.asarray(self.samples[0], np.float32)
-        before = min(max(int(np.floor(position)), 0), last - 1)
-        share = np.float32(position - before)
+        middles = [(first + end - 1) / 2 for first, end in pairwise(part_bounds(self.frames, len(self.samples)))]
+        before = min(max(bisect_right(middles, index - self.start) - 1, 0), last - 1)
+        share = np.float32((index - self.start - middles[before]) / (middles[before + 1] - middles[before]))
         one, two = self.samples[before], self.samples[before + 1]
         if not 0 <= share <= 1:
             return np.asarray(np.clip(one + share * (two - one), 0, 1), np.float32)
@@ -91,7 +95,7 @@ class Daylight:
         return [
             {
                 "start": shot.start,
-                "step": shot.step,
+                "frames": shot.frames,
                 "shape": list(shot.samples.shape[1:3]),
                 "samples": [round(float(value), _DIGITS) for value in shot.samples.reshape(-1)],
             }
@@ -104,18 +108,23 @@ class Daylight:
         return cls(tuple(_parse_shot(shot) for shot in values))
 
 
+def part_bounds(frames: int, parts: int) -> list[int]:
+    """Return where each part of a shot begins, and the end: parts as equal as whole frames allow."""
+    return [part * frames // parts for part in range(parts + 1)]
+
+
 def _parse_shot(values: Mapping[str, Any]) -> ShotLight:
-    start, step, shape = values["start"], values["step"], values["shape"]
-    if not (type(start) is int and start >= 0 and type(step) is int and step >= 1):
+    start, frames, shape = values["start"], values["frames"], values["shape"]
+    if not (type(start) is int and start >= 0 and type(frames) is int and frames >= 1):
         raise ValueError("invalid frames of a light")
     if not (
         isinstance(shape, list | tuple) and len(shape) == 2 and all(type(n) is int and 1 <= n <= _CELLS for n in shape)
     ):
         raise ValueError("invalid cells of a light")
     samples = np.array(values["samples"], np.float32).reshape(-1, *shape, 3)
-    if not 1 <= len(samples) <= _MOST_STEPS or not ((samples >= 0) & (samples <= 1)).all():
+    if not 1 <= len(samples) <= min(frames, _MOST_SAMPLES) or not ((samples >= 0) & (samples <= 1)).all():
         raise ValueError("invalid samples of a light")
-    return ShotLight(start, step, samples)
+    return ShotLight(start, frames, samples)
 
 
 def measure_light(pixels: Pixels) -> Grid:
@@ -149,14 +158,14 @@ def find_daylight(
     """
     done, found = 0, list[ShotLight]()
     for number, shot in enumerate(shots):
-        step = max(_SHORTEST_STEP, -(-len(shot) // _MOST_STEPS))
+        count = min(len(shot), max(_FEW_SAMPLES, min(_MOST_SAMPLES, len(shot) // _STEP)))
         medians = list[Grid]()
-        for first in range(shot.start, shot.end, step):
-            group = range(first, min(first + step, shot.end))
+        for first, end in pairwise(part_bounds(len(shot), count)):
+            group = range(shot.start + first, shot.start + end)
             medians.append(_median(measure_light(read(number, index)) for index in group))
             done += len(group)
             on_progress(done)
-        found.append(ShotLight(shot.start, step, _smooth(np.stack(medians), step)))
+        found.append(ShotLight(shot.start, len(shot), _smooth(np.stack(medians), len(shot) / count)))
     return Daylight(tuple(found))
 
 
@@ -164,13 +173,11 @@ def _median(grids: Iterable[Grid]) -> Grid:
     return np.asarray(np.median(np.stack(list(grids)), axis=0), np.float32)
 
 
-def _smooth(samples: NDArray[np.float32], step: int) -> NDArray[np.float32]:
-    """Smooth over time by robust local lines; `(T, rows, columns, 3)`, rounded as JSON keeps it."""
+def _smooth(samples: NDArray[np.float32], step: float) -> NDArray[np.float32]:
+    """Smooth `(T, rows, columns, 3)` over time by robust local lines, within the range of what was measured."""
     count, series = len(samples), samples.reshape(len(samples), -1).astype(np.float64)
     window = max(_LEAST_WINDOW, round(_WINDOW_FRAMES / step))
-    if count < 3:
-        trend = np.broadcast_to(series.mean(axis=0), series.shape)
-    else:
+    if count >= 3:
         trend = fit_lines(series, min(window, count), rounds=_ROUNDS, invisible=1 / 512)
-    rounded = np.round(np.clip(trend, 0, 1), _DIGITS).reshape(samples.shape)
-    return np.asarray(rounded, np.float32)
+        series = np.clip(trend, series.min(axis=0), series.max(axis=0))
+    return np.asarray(np.round(series, _DIGITS).reshape(samples.shape), np.float32)

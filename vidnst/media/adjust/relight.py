@@ -1,8 +1,8 @@
 """Taking the light of the day out of frames, and putting a share of it back into painted ones.
 
-Both are curves that vary smoothly over the frame, and neither clips. The light is taken out by powers, which open the
-shadows of a night, and put back by a factor: on the paint where it gets darker, as in the shade, on what it lacks to
-white where it gets brighter. The coarse grid of the light follows the edges of the source by a guided filter (He, Sun
+Both are curves that vary smoothly over the frame, and neither clips. What must get darker is multiplied, as by shade.
+What must get brighter is raised to a power below 1 in sources, which opens the shadows of a night; in paint, what it
+lacks to white is multiplied. The coarse grid of the light follows the edges of the source by a guided filter (He, Sun
 and Tang 2010, "Guided Image Filtering", in the fast form of He and Sun 2015): no halos along roofs.
 """
 
@@ -23,8 +23,8 @@ _EDGE = 0.001
 """Variance of luma within the filter's window from which an edge is followed."""
 _DARKEST, _BRIGHTEST = 0.02, 0.98
 """Bounds of a light whose logarithm is taken."""
-_STEEPEST = 8.0
-"""Largest exponent of a curve, and the inverse of the least."""
+_LEAST_EXPONENT = 0.4
+"""Least power by which shadows are opened: smaller ones show the noise of a night."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,11 @@ def even_light(pixels: Pixels, light: Grid, wanted: Grid) -> State:
     """
     picture = to_float(pixels)
     guide = _Guide(luma(picture))
-    exponents = np.log(np.clip(wanted, _DARKEST, _BRIGHTEST)) / np.log(np.clip(light, _DARKEST, _BRIGHTEST))
-    steepness = np.clip(guide.enlarge(guide.shrink(exponents.astype(np.float32))), 1 / _STEEPEST, _STEEPEST)
-    return to_16_bits(from_float(np.power(picture, steepness), 16))
+    light, wanted = _bounded(light), _bounded(wanted)
+    exponents = np.clip(np.log(wanted) / np.log(light), _LEAST_EXPONENT, 1).astype(np.float32)
+    opened = np.power(picture, np.clip(guide.enlarge(guide.shrink(exponents)), _LEAST_EXPONENT, 1))
+    shade = guide.enlarge(guide.shrink(np.minimum(wanted / light, 1).astype(np.float32)))
+    return to_16_bits(from_float(opened * np.clip(shade, 0, 1), 16))
 
 
 def add_light(painted: Pixels, source: Pixels, change: Grid, *, share: float, palette: Palette) -> State:

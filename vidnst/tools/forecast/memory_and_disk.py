@@ -73,8 +73,8 @@ def estimate_needs(
     window = config.farm.window or default_window(workers.style, groups=checked.schedule.spacing)
     per_pixel = float(min(checked.frames, window) * _NODE_BYTES)
     frames = min(checked.frames, cached_frames(*size))
-    # The cache of decoded frames is of fixed size: it holds more of smaller frames.
-    fixed = _WORKER_BYTES + frames * size[0] * size[1] * 3
+    # The cache of decoded frames is of fixed size: it holds more of smaller frames; that of evened ones is as large.
+    fixed = _WORKER_BYTES + frames * size[0] * size[1] * 3 * (1 + (checked.config.motion.light_share is not None))
     needs = []
     if checked.config.stylizes:
         if workers.threads is None or (target is None and config.farm.device == "auto"):
