@@ -7,7 +7,7 @@
 The first sheet has contents in its rows and styles in its columns: default settings but for the size. The second
 shows frames of the clip above the same frames of the command's output. The third shows every twelfth frame of the
 time-lapse, painted alone, and in the render: `vidnst render samples/timelapse.mp4 --style samples/styles/swirls.jpg
---preset timelapse --backbone slim --size 320 -o OUTPUT.mp4`.
+--preset timelapse --backbone slim --size 256 -o OUTPUT.mp4`.
 """
 
 import argparse
@@ -73,16 +73,16 @@ def draft_sheet(output: Path) -> NDArray[np.uint8]:
 def day_sheet(output: Path) -> NDArray[np.uint8]:
     """Rows of the time-lapse's frames, of the same frames painted alone, and of those of a render of it."""
     made, indices = probe(output), range(0, 84, 12)
+    size = made.width, made.height
     style = from_pixels(read_image(SAMPLES / "styles" / "swirls.jpg"))
     columns = []
-    with FrameReader(probe(SAMPLES / "timelapse.mp4"), size=SIZE) as source, FrameReader(made, size=SIZE) as rendered:
+    with FrameReader(probe(SAMPLES / "timelapse.mp4"), size=size) as source, FrameReader(made) as rendered:
         for index in indices:
             content = source.read(index).pixels
             config = {"model": {"backbone": "slim"}}
             alone = vidnst.stylize(from_pixels(content), style, preset="timelapse", config=config)
             columns.append(np.vstack([content, to_bits(to_state(alone), 8), rendered.read(index).pixels]))
-    sheet = np.hstack(columns).astype(np.uint8)
-    return np.asarray(cv2.resize(sheet, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.hstack(columns).astype(np.uint8)
 
 
 if __name__ == "__main__":
