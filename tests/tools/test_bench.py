@@ -53,7 +53,11 @@ def row_of(found: dict[str, Any], what: str) -> dict[str, Any]:
     return dict(row)
 
 
-def test_renders_are_timed_by_stage_and_leave_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renders_are_timed_by_stage_and_leave_no_files(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # torch makes this folder when it is first asked for an optimiser, which may be here.
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("inductor")))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     first = bench(*QUICK, "--preset", "draft", "--workers", "1,2", "--frames", 4, *INLINE)
     (preset,) = first["presets"]
