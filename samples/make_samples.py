@@ -39,7 +39,7 @@ def make_street(into: Path, seed: int) -> list[Path]:
 def make_garden(into: Path, seed: int) -> list[Path]:
     """Flowers that open before a wall, from morning to evening: 84 frames of 640x360, silent."""
     path = into / "garden.mp4"
-    write_mp4(path, garden.frames(seed), None, rate=garden.RATE, crf=26)
+    write_mp4(path, garden.frames(seed), None, rate=garden.RATE, crf=31)
     return [path]
 
 

@@ -64,7 +64,7 @@ def _psnr(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
 def test_samples_are_small() -> None:
     shown = ("readme", "gallery")
     media = [path for path in SAMPLES.rglob("*") if path.suffix in (".mp4", ".jpg") and path.parent.name not in shown]
-    assert sum(path.stat().st_size for path in media) < 3_000_000
+    assert sum(path.stat().st_size for path in media) < 2_500_000
     assert (SAMPLES / "timelapse.mp4").stat().st_size < 1_000_000
     for day in DAYS:
         assert (SAMPLES / f"{day}.mp4").stat().st_size < 700_000

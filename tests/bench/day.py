@@ -3,8 +3,8 @@
 Give run folders of one source that kept their frames (`--keep-frames`). Some frames are also painted alone, with the
 settings of the first run, a cold start and the light of the frame. Each run becomes a row: how much the mean luma
 swings, as a share of the source's; how unevenly it does (the mean absolute second difference over the source's); the
-content loss of the painted frames over that of the same frames painted alone, of the last one and the slope per 100
-frames; the flicker where the source is still, and the warping error. `--sheet FILE` draws the frames.
+content loss of the painted frames over that of the same frames painted alone, its value in the last frame and its
+slope per 100 frames; the flicker where the source is still, and the warping error. `--sheet FILE` draws the frames.
 """
 
 import argparse

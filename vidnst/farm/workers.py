@@ -44,8 +44,6 @@ _Result = TypeVar("_Result")
 
 _MAX_STALENESS = 1.5
 """Staleness from which a frame is painted once more. Key frames of time-lapses reach 1.1."""
-_RENEW_ALL = 0.5
-"""Staleness that everything exceeds: then nothing of the start is held."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,7 @@ class StyleWorker:
             )[0]
 
     def stylize(self, job: StylizeJob, *, on_step: OnStep | None = None, every_step: bool = False) -> Stylized:
-        """Stylize a frame, and once more with another seed if the result has a quality problem.
+        """Stylize a frame; if the result has a quality problem, once more with another seed, and cold if it is stale.
 
         Args:
             on_step, every_step: see `Stylizer.stylize`.
@@ -167,10 +165,10 @@ class StyleWorker:
         result = self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step)
         if problem := quality_problem_of(job, result):
             shortage = result.shortage
-            job = replace(job, seed=_retry_seed(job.seed), memory_mode=result.memory_mode)
+            again = replace(job, seed=_retry_seed(job.seed), memory_mode=result.memory_mode)
             if is_stale(result):
-                job = replace(job, content_share=1.0, renew_at=_RENEW_ALL)
-            result = self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step)
+                again = replace(again, starts=())
+            result = self._stylize(self._stylizer, again, on_step=on_step, every_step=every_step)
             suspect = quality_problem_of(job, result)
             repaired = "" if suspect else problem
             result = replace(result, suspect=suspect, repaired=repaired, shortage=shortage or result.shortage)

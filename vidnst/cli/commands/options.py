@@ -51,6 +51,17 @@ Workers = Annotated[int | None, work("Number of stylizing workers; default: one 
 Address = Annotated[str | None, work("Ray cluster to join (else RAY_ADDRESS, else Ray starts here).")]
 Executor = Annotated[Literal["ray", "inline"] | None, work("Ray actors, or threads of this process.")]
 
+TrainingFile = Annotated[Path, typer.Option("--output", "-o", help="The file to write, .safetensors.")]
+TrainingSettings = Annotated[
+    list[str] | None, typer.Option("--set", help="Any setting of the training; repeatable.", metavar="KEY=VALUE")
+]
+TrainingSteps = Annotated[int, typer.Option(help="Training steps.", min=1)]
+ClipFrames = Annotated[int, typer.Option(help="Frames taken from each clip.", min=1)]
+Seed = Annotated[int, typer.Option(help="Seed of all random numbers.", min=0)]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all cores.", min=1)]
+RestartTraining = Annotated[bool, typer.Option("--restart", help="Do not resume from a checkpoint.")]
+"""Options of the commands that train the networks that ship."""
+
 Overwrite = Annotated[bool, out("Replace an existing output.")]
 
 

@@ -3,7 +3,6 @@
 import json
 import shlex
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -75,20 +74,18 @@ def distill(
     images: Annotated[
         list[str], typer.Option("--images", help="Training pictures: a folder, a glob, a clip; repeatable.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, .safetensors.")],
+    output: opt.TrainingFile,
     teacher: Annotated[str | None, typer.Option(help="VGG19 weights; default: the usual places.")] = None,
     held_out: Annotated[
         list[str] | None, typer.Option(help="Names (patterns) of pictures for evaluation only; repeatable.")
     ] = None,
     learn_to: Annotated[str, typer.Option(help="Deepest layer to train; the file ends there.")] = "relu5_1",
-    steps: Annotated[int, typer.Option(help="Training steps.", min=1)] = 1500,
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="Any setting of the training; repeatable.", metavar="KEY=VALUE")
-    ] = None,
-    clip_frames: Annotated[int, typer.Option(help="Frames taken from each clip.", min=1)] = 8,
-    seed: Annotated[int, typer.Option(help="Seed of all random numbers.", min=0)] = 0,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.", min=1)] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Do not resume from a checkpoint.")] = False,
+    steps: opt.TrainingSteps = 1500,
+    assignments: opt.TrainingSettings = None,
+    clip_frames: opt.ClipFrames = 8,
+    seed: opt.Seed = 0,
+    threads: opt.Threads = None,
+    restart: opt.RestartTraining = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
 ) -> None:
@@ -118,19 +115,17 @@ def pretrain(
         list[str], typer.Option("--contents", help="Pictures to paint: a folder, a glob, a clip; repeatable.")
     ],
     styles: Annotated[list[str], typer.Option("--styles", help="Pictures to paint them like; repeatable.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, .safetensors.")],
+    output: opt.TrainingFile,
     weights: Annotated[str | None, typer.Option(help="VGG19 weights; default: the usual places.")] = None,
     held_out: Annotated[
         list[str] | None, typer.Option(help="Names (patterns) of pictures that are left out; repeatable.")
     ] = None,
-    steps: Annotated[int, typer.Option(help="Training steps.", min=1)] = 2000,
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="Any setting of the training; repeatable.", metavar="KEY=VALUE")
-    ] = None,
-    clip_frames: Annotated[int, typer.Option(help="Frames taken from each clip.", min=1)] = 8,
-    seed: Annotated[int, typer.Option(help="Seed of all random numbers.", min=0)] = 0,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.", min=1)] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Do not resume from a checkpoint.")] = False,
+    steps: opt.TrainingSteps = 2000,
+    assignments: opt.TrainingSettings = None,
+    clip_frames: opt.ClipFrames = 8,
+    seed: opt.Seed = 0,
+    threads: opt.Threads = None,
+    restart: opt.RestartTraining = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
 ) -> None:

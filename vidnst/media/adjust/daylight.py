@@ -2,7 +2,7 @@
 
 A time-lapse changes its light without changing what it shows. The change is measured here, so that frames can be
 painted as if the light stood still, and be given a share of it afterwards (`relight`). Whatever is fast or small is not
-part of it: flashes, flicker, lamps, the shadow of a cloud.
+part of it: flashes, flicker, lamps.
 """
 
 from bisect import bisect_right
