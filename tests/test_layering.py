@@ -44,6 +44,7 @@ OUTSIDE = {
     "skimage": ("vidnst.media.effects",),
     "scipy": ("vidnst.media.effects",),
     "imageio_ffmpeg": ("vidnst.media",),
+    "av": ("vidnst.media.input.stream_reader",),
     "scenedetect": ("vidnst.media",),
     "rich": ("vidnst.cli",),
     "typer": ("vidnst.cli",),
@@ -110,7 +111,7 @@ def test_nothing_heavy_loads_for_help(arguments: list[str]) -> None:
         "    runpy.run_module('vidnst', run_name='__main__')\n"
         "except SystemExit as exit:\n"
         "    assert not exit.code, exit.code\n"
-        "heavy = {'torch', 'torchvision', 'ray', 'cv2', 'numpy', 'scenedetect', 'skimage', 'scipy'}\n"
+        "heavy = {'torch', 'torchvision', 'ray', 'cv2', 'numpy', 'scenedetect', 'skimage', 'scipy', 'av'}\n"
         "heavy &= set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

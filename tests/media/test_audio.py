@@ -10,9 +10,10 @@ from support import media
 
 from vidnst.config import OutputConfig
 from vidnst.errors import OutputError
-from vidnst.media.input.container import AudioStream, read_container
+from vidnst.media.input.container import read_container
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.probe import probe
+from vidnst.media.input.stream_facts import AudioStream
 from vidnst.media.output.audio import encoder_for, output_options
 from vidnst.media.output.encode import encode
 
@@ -146,8 +147,8 @@ def headers(path: Path, *words: str) -> set[str]:
 
 
 def test_bitrates_follow_the_channels() -> None:
-    six = output_options(".webm", [AudioStream(1, "ac3", "5.1(side)")])
+    six = output_options(".webm", [AudioStream(index=1, codec="ac3", layout="5.1(side)")])
     assert six[six.index("-b:a:0") + 1] == "480k"
-    one = output_options(".mp4", [AudioStream(1, "pcm_s16le", "mono")])
+    one = output_options(".mp4", [AudioStream(index=1, codec="pcm_s16le", layout="mono")])
     assert one[one.index("-b:a:0") + 1] == "128k"
-    assert encoder_for(".mkv", AudioStream(1, "adpcm_ms", "stereo")) == "flac"
+    assert encoder_for(".mkv", AudioStream(index=1, codec="adpcm_ms", layout="stereo")) == "flac"

@@ -13,6 +13,7 @@ from typing import IO
 import imageio_ffmpeg
 
 from vidnst.errors import CancelledError, DiskFullError, EncoderError, VidnstError
+from vidnst.media.child_process import run_child
 
 PROTOCOL_OPTIONS = ("-protocol_whitelist", "file,pipe")
 """Input options that keep playlists and other containers from accessing the network."""
@@ -20,7 +21,6 @@ PROTOCOL_OPTIONS = ("-protocol_whitelist", "file,pipe")
 _BASE = ("-nostdin", "-hide_banner")
 _TAIL_LINES = 40
 _MAX_OUTPUT_BYTES = 256 << 20
-_MAX_ERROR_BYTES = 1 << 20
 _POLL_SECONDS = 0.1
 _DISK_FULL_MESSAGE = "No space left on device"
 
@@ -72,39 +72,8 @@ def run_and_capture(
     Only the first megabyte of the standard error is kept.
     """
     command = [str(executable()), *_BASE, *map(str, args)]
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    ) as process:
-        timer = threading.Timer(seconds or 0, process.kill)
-        timer.daemon = True
-        if seconds is not None:
-            timer.start()
-        chunks: list[bytes] = []
-        error_reader = threading.Thread(target=_drain_errors, args=(process, chunks), daemon=True)
-        error_reader.start()
-        try:
-            assert process.stdout is not None
-            out = process.stdout.read(max_bytes)
-            if len(out) == max_bytes:
-                process.kill()
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            error_reader.join()
-            process.wait()
-            timer.cancel()
-    return process.returncode, out, b"".join(chunks).decode(errors="replace")
-
-
-def _drain_errors(process: subprocess.Popen[bytes], chunks: list[bytes]) -> None:
-    """Drain the standard error of a process, so that it never blocks, and keep the beginning."""
-    assert process.stderr is not None
-    kept_bytes = 0
-    while block := process.stderr.read(1 << 16):
-        if kept_bytes < _MAX_ERROR_BYTES:
-            chunks.append(block)
-            kept_bytes += len(block)
+    result = run_child(command, max_bytes=max_bytes, seconds=seconds)
+    return result.status, result.output, result.error_output
 
 
 def run(

@@ -9,9 +9,10 @@ from pathlib import Path
 from vidnst.errors import SourceError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg, images
-from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, PacketTimes, read_container, read_packet_times
+from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, read_container
 from vidnst.media.input.frame_rate import find_constant_rate, standard_rate
 from vidnst.media.input.limits import check_animation, check_frame_count
+from vidnst.media.input.packet_times import PacketTimes, read_packet_times
 from vidnst.media.input.video_capture import VideoCapture
 
 _DEFAULT_RATE = Fraction(25)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from vidnst.config import OutputConfig
-from vidnst.media.input.container import AudioStream
+from vidnst.media.input.stream_facts import AudioStream
 from vidnst.media.output.formats import OutputFormat, OutputKind
 
 _PCM_MOV = {f"pcm_{kind}{end}" for kind in ("s16", "s24", "s32", "f32", "f64") for end in ("le", "be")}

@@ -13,7 +13,8 @@ from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg, images
-from vidnst.media.input.container import INPUT_OPTIONS, AudioStream, ContainerInfo, read_container
+from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, read_container
+from vidnst.media.input.stream_facts import AudioStream
 from vidnst.media.output import audio, png_stream
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
 from vidnst.media.output.preflight import check_replaceable

@@ -1,0 +1,240 @@
+"""Reads what a media file holds with PyAV. This file is the program of a child process: nothing imports it.
+
+    python -P stream_reader.py REQUEST
+
+REQUEST is a JSON object: `command` (facts or packets), `path` (a file URL), `formats` (the demuxers that may open it),
+`memory_bytes` and the command's arguments. The answer on standard output is one line of JSON, which has `error` if the
+file cannot be read; packets follow it as 64-bit numbers. C code reads hostile files here: a crash, a hang and a flood
+of memory end with this process.
+"""
+
+import json
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Stream
+from av.video.frame import VideoFrame
+
+_MAX_STREAMS = 512
+_MAX_TAGS = 256
+_MAX_KEY = 200
+_MAX_VALUE = 4000
+_MAX_CHAPTERS = 10_000
+_MAX_FIRST_PACKETS = 400
+"""Packets of the video in which a first frame is looked for."""
+_MAX_DECODED_PIXELS = 2 * 89_478_485
+"""As `limits.MAX_PIXELS`, which the parent enforces: a larger frame is not decoded here."""
+_RAW_SIDE_DATA = {
+    "DISPLAYMATRIX": 36,
+    "MASTERING_DISPLAY_METADATA": 88,
+    "CONTENT_LIGHT_LEVEL": 8,
+}
+"""Side data whose bytes are handed on, and how many of them."""
+_WRITE_RECORDS = 1 << 14
+_NO_PTS = -(2**63)
+_GEN_PTS = 0x1  # AVFMT_FLAG_GENPTS
+
+
+def main() -> None:
+    """Answer the request in the first argument."""
+    request = json.loads(sys.argv[1])
+    _limit_memory(request["memory_bytes"])
+    try:
+        with _open(request) as container:
+            if request["command"] == "packets":
+                _write_packets(container, set(request["streams"]))
+            else:
+                _write_line(_facts(container))
+    except (FFmpegError, MemoryError, OSError, ValueError) as error:
+        _write_line({"error": type(error).__name__, "text": str(error)[:_MAX_VALUE]})
+
+
+def _limit_memory(count: int) -> None:
+    with suppress(ImportError, ValueError, OSError):  # Windows has no such limits
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (count, count))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _open(request: Mapping[str, Any]) -> InputContainer:
+    av.logging.set_level(av.logging.ERROR)  # so that an error's text has libavformat's reason
+    container: InputContainer = av.open(
+        request["path"],
+        options={"format_whitelist": request["formats"], "protocol_whitelist": "file", "threads": "1"},
+        metadata_errors="replace",
+    )
+    av.logging.set_level(None)
+    # PyAV asks for made-up time stamps where the file has none; what is made up must not look like a fact.
+    container.flags &= ~_GEN_PTS
+    return container
+
+
+def _write_line(answer: Mapping[str, Any]) -> None:
+    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+
+
+def _facts(container: InputContainer) -> dict[str, Any]:
+    streams = [_stream(container.streams[number]) for number in range(min(len(container.streams), _MAX_STREAMS))]
+    main_video = next((stream for stream in streams if _may_be_shown(stream)), None)
+    return {
+        "container": container.format.name,
+        "flags": container.format.flags,
+        "start": container.start_time,
+        "duration": container.duration,
+        "metadata": _tags(container.metadata),
+        "chapters": [_chapter(chapter) for chapter in container.chapters()[:_MAX_CHAPTERS]],
+        "streams": streams,
+        "main_video": main_video and main_video["index"],
+        "first_frame": _first_frame(container, main_video) if main_video else None,
+    }
+
+
+def _may_be_shown(stream: Mapping[str, Any]) -> bool:
+    return bool(stream["kind"] == "video" and stream.get("width") and "attached_pic" not in stream["dispositions"])
+
+
+def _tags(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key[:_MAX_KEY]: value[:_MAX_VALUE] for key, value in list(tags.items())[:_MAX_TAGS]}
+
+
+def _ratio(value: Fraction | None) -> list[int] | None:
+    return [value.numerator, value.denominator] if value else None
+
+
+def _chapter(chapter: Mapping[str, Any]) -> dict[str, Any]:
+    base = chapter["time_base"] or Fraction(0)
+    return {
+        "start": _ratio(chapter["start"] * base) or [0, 1],
+        "end": _ratio(chapter["end"] * base) or [0, 1],
+        "metadata": _tags(chapter["metadata"]),
+    }
+
+
+def _stream(stream: Any) -> dict[str, Any]:
+    context = stream.codec_context
+    facts = {
+        "index": stream.index,
+        "kind": str(stream.type),
+        "codec": context.codec.canonical_name if context else getattr(stream, "name", None) or "",
+        "codec_tag": getattr(stream, "codec_tag", "") or "",
+        "decodable": context is not None,
+        "time_base": _ratio(stream.time_base),
+        "start": stream.start_time,
+        "duration": stream.duration,
+        "frames": stream.frames,
+        "dispositions": [flag.name for flag in type(stream.disposition) if flag in stream.disposition],
+        "metadata": _tags(stream.metadata),
+    }
+    if facts["kind"] == "attachment":
+        return facts | {"mime_type": stream.mimetype or "", "size_bytes": len(stream.data)}
+    if context is None:
+        return facts
+    if facts["kind"] == "video":
+        return facts | _video(stream)
+    return facts | _audio(stream) if facts["kind"] == "audio" else facts
+
+
+def _video(stream: Any) -> dict[str, Any]:
+    context = stream.codec_context
+    components = context.format.components if context.format else ()
+    return {
+        "width": context.width,
+        "height": context.height,
+        "pixel_format": context.pix_fmt or "",
+        "bit_depths": [component.bits for component in components if not component.is_alpha],
+        "has_alpha": any(component.is_alpha for component in components),
+        "matrix": context.colorspace,
+        "primaries": context.color_primaries,
+        "transfer": context.color_trc,
+        "range": context.color_range,
+        "field_order": context.field_order,
+        "sample_aspect": _ratio(stream.sample_aspect_ratio or context.sample_aspect_ratio),
+        "average_rate": _ratio(stream.average_rate),
+        "base_rate": _ratio(stream.base_rate),
+    }
+
+
+def _audio(stream: Any) -> dict[str, Any]:
+    context = stream.codec_context
+    return {
+        "layout": context.layout.name if context.channels else "",
+        "channels": context.channels,
+        "sample_rate": context.sample_rate or 0,
+        "sample_format": context.format.name if context.format else "",
+    }
+
+
+def _first_frame(container: InputContainer, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Decode the first frame, with which PyAV gives the side data of the stream, too."""
+    if facts["width"] * facts["height"] > _MAX_DECODED_PIXELS:
+        return None
+    stream = container.streams[facts["index"]]
+    stream.codec_context.thread_count = 1
+    for number, packet in enumerate(container.demux(stream)):
+        with suppress(FFmpegError):
+            for frame in packet.decode():
+                assert isinstance(frame, VideoFrame)
+                return _frame(frame)
+        if number >= _MAX_FIRST_PACKETS:
+            break
+    return None
+
+
+def _frame(frame: VideoFrame) -> dict[str, Any]:
+    side_data: Iterable[Any] = frame.side_data  # typed as a mapping of names, but it iterates over the values
+    names = {data.type.name: data for data in side_data}
+    raw = {
+        name: bytes(names[name])[:size].hex()
+        for name, size in _RAW_SIDE_DATA.items()
+        if name in names and len(bytes(names[name])) >= size
+    }
+    return {
+        "width": frame.width,
+        "height": frame.height,
+        "pixel_format": frame.format.name,
+        "interlaced": bool(frame.interlaced_frame),
+        "matrix": int(frame.colorspace),
+        "primaries": int(frame.color_primaries),
+        "transfer": int(frame.color_trc),
+        "range": int(frame.color_range),
+        "side_data": sorted(names),
+        "raw": raw,
+    }
+
+
+def _write_packets(container: InputContainer, indices: set[int]) -> None:
+    streams = [stream for stream in container.streams if stream.index in indices]
+    _write_line({"time_bases": {str(stream.index): _ratio(stream.time_base) for stream in streams}})
+    records = array("q")
+    for record in _packets(container, streams):
+        records.extend(record)
+        if len(records) >= _WRITE_RECORDS:
+            sys.stdout.buffer.write(records.tobytes())
+            del records[:]
+    sys.stdout.buffer.write(records.tobytes())
+
+
+def _packets(container: InputContainer, streams: list[Stream]) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yield stream, presentation time, decoding time, duration (all in ticks) and flags of every packet, in order.
+
+    The flags are 1 for a key frame and 2 for what only serves to decode others.
+    """
+    with suppress(FFmpegError):  # what was read before the damage counts
+        for packet in container.demux(streams):
+            if packet.size:
+                flags = int(packet.is_keyframe) | int(packet.is_discard) << 1
+                pts = _NO_PTS if packet.pts is None else packet.pts
+                dts = _NO_PTS if packet.dts is None else packet.dts
+                yield packet.stream_index, pts, dts, max(0, packet.duration or 0), flags
+
+
+if __name__ == "__main__":
+    main()
