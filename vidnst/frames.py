@@ -152,10 +152,17 @@ class ClipInfo:
     """tv (limited), pc (full); None if the file does not tell."""
     rotation_degrees: int = 0
     """Rotation in the container, already applied to width and height."""
+    orientation: int = 1
+    """EXIF's number, 1 to 8, of the turn and flip in the container, already applied to width and height."""
     audio_codec: str | None = None
     """Codec of the first audio stream; None without audio."""
     bad_frames: tuple[int, ...] = ()
     """Frames that do not decode; they are counted and have time stamps like all others."""
+    decoder_seconds: tuple[Fraction, ...] = ()
+    """Time stamps of the frames that decode as the decoder gives them, where `pts_seconds` repairs or joins them; empty
+    where both have the same distances."""
+    notes: tuple[str, ...] = ()
+    """What is remarkable about the source, for the user: sentences without a full stop."""
 
     @property
     def frame_count(self) -> int:

@@ -179,7 +179,7 @@ def stored_times(path: Path) -> tuple[list[Fraction], list[Fraction]]:
     """Start and duration of every frame of an animation, as the file says."""
     if path.suffix == ".webp":  # PyAV has no demuxer for it
         return read_webp_times(path)[:2]
-    stored = read_packet_times(path, read_container(path).video_index)
+    stored = read_packet_times(path, read_container(path))
     return [at * stored.time_base for at in stored.pts], [at * stored.time_base for at in stored.durations]
 
 

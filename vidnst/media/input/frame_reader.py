@@ -165,12 +165,14 @@ class _VideoSource:
         bad = set(clip.bad_frames)
         self._good = [index for index in range(clip.frame_count) if index not in bad]
         self._seconds = [float(pts) for pts in clip.pts_seconds]
+        clock = clip.decoder_seconds or [clip.pts_seconds[index] for index in self._good]
+        self._expected = [float(at) for at in clock]  # for each good frame
         self._capture: VideoCapture | None = None
         self._open()
 
     def _open(self) -> None:
         self.close()
-        self._capture = VideoCapture(self._clip.paths[0])
+        self._capture = VideoCapture(self._clip.paths[0], orientation=self._clip.orientation)
         self._count = 0  # frames grabbed so far; the current one is self._good[self._count - 1]
         self._shift: float | None = None  # offset from the decoder's clock to the clip's
         self._timed = True
@@ -209,11 +211,13 @@ class _VideoSource:
             return False
         self._count += 1
         seconds_now = self._capture.seconds
-        expected = self._seconds[self._good[self._count - 1]]
+        expected = self._expected[self._count - 1]
         if self._shift is None:
             self._shift = expected - seconds_now
             return True
-        if seconds_now <= before:  # raw H.264 and B-frames in AVI have no time stamps: frames can only be counted
+        if (
+            seconds_now <= before and not self._clip.decoder_seconds
+        ):  # raw H.264 and B-frames in AVI have no time stamps: frames can only be counted
             self._timed = False
         if self._timed and abs(seconds_now + self._shift - expected) > _TOLERANCE_SECONDS:
             raise BadFrameError(
@@ -229,7 +233,7 @@ class _VideoSource:
         OpenCV computes positions from the mean rate, so that it lands anywhere if the rate varies.
         """
         assert self._capture is not None
-        if self._clip.bad_frames or (self._shift is None and not self._grab()):
+        if self._clip.bad_frames or self._clip.decoder_seconds or (self._shift is None and not self._grab()):
             return
         assert self._shift is not None
         if self._capture.seek(max(0, position - 8)) and self._capture.grab():

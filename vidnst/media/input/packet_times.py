@@ -1,20 +1,28 @@
 """Time stamps of the packets of a file. Nothing is decoded here."""
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from vidnst.errors import SourceError
-from vidnst.media.input.container import ask_reader
+from vidnst.media.input.container import ContainerInfo, ask_reader
+from vidnst.media.input.jumps import PacketRecord, find_offsets, find_pieces
 from vidnst.media.input.limits import MAX_FRAMES, check_frame_count
 from vidnst.media.input.stream_facts_parser import parse_ratio
 
 _FIELDS = 5
 """Numbers of a packet in the child's answer: stream, pts, dts, duration, flags."""
 _LINE_BYTES = 1 << 16
+_MOST_PACKETS_PER_FRAME = 4
 _NO_PTS = -(2**63)
 _DISCARD = 2
+_SIZE_STREAM = -1
+"""Stream number of the records that tell the size of a decoded frame: width, height, 0, presentation time."""
+_FEWEST_SECONDS = 300
+_BYTES_PER_SECOND = 2 << 20
+"""Slowest reading of a file that is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +35,112 @@ class PacketTimes:
     """Presentation times in ticks, on the file's own clock."""
     durations: tuple[int, ...]
     """Durations in ticks; 0 if unknown."""
+    pieces: tuple[int, ...] = ()
+    """The piece of each packet, from 0, if the file's clock jumps; empty if it does not."""
+    offsets: tuple[Fraction, ...] = ()
+    """What to add to the times of each piece, in ticks, so that all follow each other; empty if the clock does not
+    jump."""
 
 
-def read_packet_times(path: Path, video_index: int) -> PacketTimes:
-    """Read the time stamps of all packets of one stream, in ticks of the file's clock.
+@dataclass(frozen=True, slots=True)
+class JoinedTimes:
+    """How the pieces of a file whose clock jumps follow each other."""
+
+    pieces: tuple[int, ...]
+    """The piece of each packet of the video and of all audio streams, in the order of the file."""
+    offsets_seconds: tuple[Fraction, ...]
+    """What to add to the times of each piece."""
+
+
+def read_packet_times(path: Path, info: ContainerInfo) -> PacketTimes:
+    """Read the time stamps of all packets of a file's video, in ticks of its clock.
 
     Packets that only serve to decode others (before the start of an edit list) and packets without a time stamp are
     left out.
 
     Raises:
-        SourceError: the stream cannot be read.
+        SourceError: the stream cannot be read, or has frames of another size than the header says.
     """
-    max_bytes = MAX_FRAMES * _FIELDS * 8 + _LINE_BYTES
-    answer, data = ask_reader(path, "packets", max_bytes=max_bytes, streams=[video_index])
+    video = info.video_index
+    streams = clocked_streams(info) if info.may_jump else [video]
+    records, time_bases = _read_records(path, streams, sizes_of=info)
+    joined = _join(records, time_bases, video) if info.may_jump else None
+    time_base = time_bases[video]
+    pts, durations, pieces = [], [], []
+    for number, record in enumerate(records):
+        if record.stream == video and record.is_shown and record.pts is not None:
+            pts.append(record.pts)
+            durations.append(record.duration)
+            pieces.append(joined.pieces[number] if joined else 0)
+    check_frame_count(str(path), len(pts))
+    if joined is None:
+        return PacketTimes(time_base, tuple(pts), tuple(durations))
+    offsets = tuple(offset / time_base for offset in joined.offsets_seconds)
+    return PacketTimes(time_base, tuple(pts), tuple(durations), tuple(pieces), offsets)
+
+
+def read_joined_times(path: Path, info: ContainerInfo) -> JoinedTimes | None:
+    """Find out how the pieces of a file follow each other; None if its clock does not jump.
+
+    Raises:
+        SourceError: the file cannot be read.
+    """
+    if not info.may_jump:
+        return None
+    records, time_bases = _read_records(path, clocked_streams(info))
+    return _join(records, time_bases, info.video_index)
+
+
+def clocked_streams(info: ContainerInfo) -> list[int]:
+    """Return the indices of the streams that show whether a file's clock jumps: the video and all audio."""
+    return sorted([info.video_index, *(stream.index for stream in info.audio)])
+
+
+def _join(records: list[PacketRecord], time_bases: dict[int, Fraction], video: int) -> JoinedTimes | None:
+    pieces = find_pieces(records, time_bases)
+    if max(pieces, default=0) == 0:
+        return None
+    offsets = find_offsets(records, pieces, video=video, seconds_per_tick=time_bases)
+    return JoinedTimes(tuple(pieces), tuple(offsets))
+
+
+def _read_records(
+    path: Path, streams: Sequence[int], *, sizes_of: ContainerInfo | None = None
+) -> tuple[list[PacketRecord], dict[int, Fraction]]:
+    """Read the packets of streams, and check the size of the frames that depend on no other, if a video is given."""
+    max_bytes = MAX_FRAMES * _FIELDS * 8 * (1 if len(streams) == 1 else _MOST_PACKETS_PER_FRAME) + _LINE_BYTES
+    answer, data = ask_reader(
+        path,
+        "packets",
+        max_bytes=max_bytes,
+        seconds=_FEWEST_SECONDS + path.stat().st_size / _BYTES_PER_SECOND,
+        streams=streams,
+        decode=None if sizes_of is None else sizes_of.video_index,
+    )
     try:
-        time_base = parse_ratio(answer["time_bases"][str(video_index)])
+        time_bases = {index: parse_ratio(answer["time_bases"][str(index)]) or Fraction(1, 1000) for index in streams}
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise SourceError(f"the video stream of {path} cannot be read", "check the file") from error
-    records = array("q")
-    records.frombytes(data[: len(data) // (8 * _FIELDS) * 8 * _FIELDS])
-    check_frame_count(str(path), len(records) // _FIELDS)
-    pts, durations = [], []
-    for at, duration, flags in zip(records[1::_FIELDS], records[3::_FIELDS], records[4::_FIELDS], strict=True):
-        if not flags & _DISCARD and at != _NO_PTS:
-            pts.append(at)
-            durations.append(duration)
-    return PacketTimes(time_base or Fraction(1, 1000), tuple(pts), tuple(durations))
+        raise SourceError(f"the streams of {path} cannot be read", "check the file") from error
+    numbers = array("q")
+    numbers.frombytes(data[: len(data) // (8 * _FIELDS) * 8 * _FIELDS])
+    columns = [numbers[field::_FIELDS] for field in range(_FIELDS)]
+    records = []
+    for stream, pts, dts, duration, flags in zip(*columns, strict=True):
+        if stream in time_bases:
+            records.append(PacketRecord(stream, _stamp(pts), _stamp(dts), max(0, duration), not flags & _DISCARD))
+        elif stream == _SIZE_STREAM and sizes_of and (pts, dts) != (sizes_of.width, sizes_of.height):
+            raise size_error(path, (pts, dts), (sizes_of.width, sizes_of.height))
+    return records, time_bases
+
+
+def size_error(path: Path, found: tuple[int, int], wanted: tuple[int, int]) -> SourceError:
+    """Return the error for frames of another size than the header says."""
+    sizes = [f"{width}x{height}" for width, height in (found, wanted)]
+    return SourceError(
+        f"{path} has frames of {sizes[0]} pixels, but its header says {sizes[1]}",
+        "convert it to one size, or cut it where the size changes",
+    )
+
+
+def _stamp(ticks: int) -> int | None:
+    return None if ticks == _NO_PTS else ticks

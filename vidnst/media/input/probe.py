@@ -3,24 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 
 from vidnst.errors import SourceError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg, images
 from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, read_container
-from vidnst.media.input.frame_rate import find_constant_rate, standard_rate
+from vidnst.media.input.decoded_timing import time_frames
 from vidnst.media.input.limits import check_animation, check_frame_count
-from vidnst.media.input.packet_times import PacketTimes, read_packet_times
+from vidnst.media.input.packet_times import read_packet_times, size_error
 from vidnst.media.input.video_capture import VideoCapture
-
-_DEFAULT_RATE = Fraction(25)
-"""Rate of files that have neither time stamps nor a rate."""
+from vidnst.media.orientation import swaps_sides
 
 _ANIMATIONS = frozenset({"gif", "apng"})
-_RECORDING_CONTAINERS = frozenset({"mpegts", "mpegtsraw", "mpeg", "mpegvideo", "h264", "hevc"})
-"""Containers of recordings, which often start in the middle of a group of pictures."""
 
 
 def probe(
@@ -109,11 +104,17 @@ def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None)
         SourceError: the file is missing, not a video, or nothing in it decodes.
     """
     info = read_container(path)
-    packet_times = read_packet_times(path, info.video_index)
+    packet_times = read_packet_times(path, info)
     if info.container in _ANIMATIONS:
         check_animation(str(path), len(packet_times.pts), info.width, info.height)
-    decoded = _decode_all(path, packet_times.time_base, on_progress)
-    timing = _timing(decoded, packet_times, info, path)
+    decoded = _decode_all(path, info, packet_times.time_base, on_progress)
+    timing = time_frames(
+        decoded.ticks,
+        packet_times,
+        info,
+        name=path.name,
+        reports_errors=lambda: _reports_errors(path, info),
+    )
     return ClipInfo(
         source=str(path),
         kind=SourceKind.VIDEO,
@@ -130,8 +131,11 @@ def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None)
         colour_matrix=info.colour_matrix,
         colour_range=info.colour_range,
         rotation_degrees=info.rotation_degrees,
+        orientation=info.video.orientation,
         audio_codec=info.audio[0].codec if info.audio else None,
         bad_frames=timing.bad,
+        decoder_seconds=timing.decoder_seconds,
+        notes=timing.notes,
     )
 
 
@@ -142,28 +146,26 @@ class _DecodedFrames:
     ticks: list[int]
     """Time stamps on the decoder's clock, which starts with the stream."""
     width: int
+    """Upright."""
     height: int
+    """Upright."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Timing:
-    rate: Fraction
-    pts_seconds: tuple[Fraction, ...]
-    last_duration_seconds: Fraction
-    variable: bool
-    bad: tuple[int, ...] = ()
-
-
-def _decode_all(path: Path, tick_seconds: Fraction, on_progress: Callable[[int], None] | None) -> _DecodedFrames:
+def _decode_all(
+    path: Path, info: ContainerInfo, tick_seconds: Fraction, on_progress: Callable[[int], None] | None
+) -> _DecodedFrames:
     ticks: list[int] = []
-    width = height = 0
-    with VideoCapture(path) as capture:
+    width, height = info.width, info.height
+    if swaps_sides(info.video.orientation):
+        width, height = height, width
+    with VideoCapture(path, orientation=info.video.orientation) as capture:
         while capture.grab():
             if not ticks:
                 pixels = capture.retrieve()
                 if pixels is None:
                     break
-                height, width = pixels.shape[:2]
+                if pixels.shape[:2] != (height, width):
+                    raise size_error(path, (pixels.shape[1], pixels.shape[0]), (width, height))
             ticks.append(capture.ticks(tick_seconds))
             check_frame_count(str(path), len(ticks))
             if on_progress and len(ticks) % 100 == 0:
@@ -173,62 +175,8 @@ def _decode_all(path: Path, tick_seconds: Fraction, on_progress: Callable[[int],
     return _DecodedFrames(ticks, width, height)
 
 
-def _timing(decoded: _DecodedFrames, packet_times: PacketTimes, info: ContainerInfo, path: Path) -> _Timing:
-    if any(later <= earlier for earlier, later in pairwise(decoded.ticks)):
-        return _constant_timing(len(decoded.ticks), info)
-    shift = _shift(decoded.ticks, packet_times.pts)
-    shown = [tick + shift for tick in decoded.ticks]
-    missing = _undecoded(shown, packet_times, info, path)
-    ticks = sorted({*shown, *missing})
-    tick = packet_times.time_base
-    pts = tuple(number * tick for number in ticks)
-    durations = zip(packet_times.pts, packet_times.durations, strict=True)
-    last = tick * max((duration for at, duration in durations if at == ticks[-1]), default=0)
-    bad = tuple(index for index, at in enumerate(ticks) if at in missing)
-    if len(pts) == 1:
-        rate = standard_rate(info.rates[0]) if info.rates else 1 / last if last else _DEFAULT_RATE
-        return _Timing(rate, pts, last or 1 / rate, variable=False, bad=bad)
-    constant = find_constant_rate(pts, tick_seconds=tick, hints=info.rates)
-    if constant is not None:
-        even = tuple(pts[0] + number / constant for number in range(len(pts)))
-        return _Timing(constant, even, 1 / constant, variable=False, bad=bad)
-    last = last or pts[-1] - pts[-2]
-    return _Timing(len(pts) / (pts[-1] - pts[0] + last), pts, last, variable=True, bad=bad)
-
-
-def _constant_timing(count: int, info: ContainerInfo) -> _Timing:
-    """Return times at the header's rate, for a file without usable time stamps (raw H.264, B-frames in AVI)."""
-    rate = standard_rate(info.rates[0]) if info.rates else _DEFAULT_RATE
-    return _Timing(rate, tuple(number / rate for number in range(count)), 1 / rate, variable=False)
-
-
-def _shift(decoded: Sequence[int], packet_times: Sequence[int]) -> int:
-    """Find the offset from the decoder's clock to the file's that puts every decoded frame on a packet.
-
-    The decoder's clock starts with the first packet, even if that does not decode. If the container declares another
-    start, the first decoded frame is matched with one of the first packets.
-    """
-    packet_ticks = set(packet_times)
-    if not packet_ticks:
-        return 0
-    first = min(packet_ticks)
-    for shift in (first, *(start - decoded[0] for start in sorted(packet_ticks)[:64])):
-        if all(tick + shift in packet_ticks for tick in decoded):
-            return shift
-    return first - decoded[0]
-
-
-def _undecoded(shown: Sequence[int], packet_times: PacketTimes, info: ContainerInfo, path: Path) -> set[int]:
-    """Return the time stamps of frames that are in the file but did not decode.
-
-    Some packets are not shown (hidden reference frames), so missing frames count only if ffmpeg, decoding the same
-    file, also reports errors.
-    """
-    missing = set(packet_times.pts) - set(shown)
-    if info.container in _RECORDING_CONTAINERS or (packet_times.pts and packet_times.pts[0] in shown):
-        missing = {at for at in missing if at > shown[0]}  # earlier frames refer to frames that were cut off
-    if not missing:
-        return set()
+def _reports_errors(path: Path, info: ContainerInfo) -> bool:
+    """Return whether ffmpeg reports errors when it decodes the video."""
     args = ["-loglevel", "error", *INPUT_OPTIONS, "-i", ffmpeg.file_url(path)]
     _, _, errors = ffmpeg.run_and_capture([*args, "-map", f"0:{info.video_index}", "-f", "null", "-"])
-    return missing if errors.strip() else set()
+    return bool(errors.strip())

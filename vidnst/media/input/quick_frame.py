@@ -29,8 +29,8 @@ def read_quick_frame(path: Path, number: int) -> Pixels:
         if not 0 <= number < len(image_paths):
             raise _no_frame(path, number)
         return images.read_image(image_paths[number])
-    read_container(path)  # checks the size, and refuses playlists
-    with VideoCapture(path) as capture:
+    info = read_container(path)  # checks the size, and refuses playlists
+    with VideoCapture(path, orientation=info.video.orientation) as capture:
         if not (0 <= number < MAX_QUICK_FRAMES and all(capture.grab() for _ in range(number + 1))):
             raise _no_frame(path, number)
         pixels = capture.retrieve()

@@ -9,6 +9,7 @@ of memory end with this process.
 """
 
 import json
+import math
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +20,7 @@ from typing import Any
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.stream import Stream
+from av.packet import Packet
 from av.video.frame import VideoFrame
 
 _MAX_STREAMS = 512
@@ -39,6 +40,9 @@ _RAW_SIDE_DATA = {
 """Side data whose bytes are handed on, and how many of them."""
 _WRITE_RECORDS = 1 << 14
 _NO_PTS = -(2**63)
+_SIZE_STREAM = -1
+"""Stream number of a record that tells the size of a decoded frame."""
+_CHECK_SECONDS = 0.5
 _GEN_PTS = 0x1  # AVFMT_FLAG_GENPTS
 
 
@@ -49,7 +53,7 @@ def main() -> None:
     try:
         with _open(request) as container:
             if request["command"] == "packets":
-                _write_packets(container, set(request["streams"]))
+                _write_packets(container, set(request["streams"]), request["decode"])
             else:
                 _write_line(_facts(container))
     except (FFmpegError, MemoryError, OSError, ValueError) as error:
@@ -210,30 +214,62 @@ def _frame(frame: VideoFrame) -> dict[str, Any]:
     }
 
 
-def _write_packets(container: InputContainer, indices: set[int]) -> None:
+def _write_packets(container: InputContainer, indices: set[int], decoded: int | None) -> None:
     streams = [stream for stream in container.streams if stream.index in indices]
     _write_line({"time_bases": {str(stream.index): _ratio(stream.time_base) for stream in streams}})
+    sizes = _Sizes(container.streams[decoded]) if decoded is not None else None
     records = array("q")
-    for record in _packets(container, streams):
-        records.extend(record)
-        if len(records) >= _WRITE_RECORDS:
-            sys.stdout.buffer.write(records.tobytes())
-            del records[:]
-    sys.stdout.buffer.write(records.tobytes())
-
-
-def _packets(container: InputContainer, streams: list[Stream]) -> Iterator[tuple[int, int, int, int, int]]:
-    """Yield stream, presentation time, decoding time, duration (all in ticks) and flags of every packet, in order.
-
-    The flags are 1 for a key frame and 2 for what only serves to decode others.
-    """
     with suppress(FFmpegError):  # what was read before the damage counts
         for packet in container.demux(streams):
             if packet.size:
-                flags = int(packet.is_keyframe) | int(packet.is_discard) << 1
-                pts = _NO_PTS if packet.pts is None else packet.pts
-                dts = _NO_PTS if packet.dts is None else packet.dts
-                yield packet.stream_index, pts, dts, max(0, packet.duration or 0), flags
+                records.extend(_record(packet))
+            if sizes and packet.stream_index == decoded:
+                records.extend(sizes.check(packet))
+            if len(records) >= _WRITE_RECORDS:
+                sys.stdout.buffer.write(records.tobytes())
+                del records[:]
+    sys.stdout.buffer.write(records.tobytes())
+
+
+def _record(packet: "Packet[Any]") -> tuple[int, int, int, int, int]:
+    """Return stream, presentation time, decoding time, duration (all in ticks) and flags of a packet.
+
+    The flags are 1 for a key frame and 2 for what only serves to decode others.
+    """
+    flags = int(packet.is_keyframe) | int(packet.is_discard) << 1
+    pts = _NO_PTS if packet.pts is None else packet.pts
+    dts = _NO_PTS if packet.dts is None else packet.dts
+    return packet.stream_index, pts, dts, max(0, packet.duration or 0), flags
+
+
+class _Sizes:
+    """Decodes key frames, at most two for a second of video, since the size may change where one starts."""
+
+    def __init__(self, stream: Any) -> None:
+        self._context = stream.codec_context
+        self._tick = float(stream.time_base or 0)
+        self._last_seconds = -math.inf
+        self._size: tuple[int, int] | None = None
+        if self._context is not None:
+            self._context.thread_count = 1
+
+    def check(self, packet: "Packet[Any]") -> Iterator[int]:
+        """Yield a record with the size of each frame that has another one than the frame before it."""
+        if self._context is None or (packet.size and not self._is_due(packet)):
+            return
+        with suppress(FFmpegError):
+            for frame in self._context.decode(packet if packet.size else None):
+                if (frame.width, frame.height) != self._size:
+                    self._size = frame.width, frame.height
+                    yield from (_SIZE_STREAM, frame.width, frame.height, 0, frame.pts or 0)
+
+    def _is_due(self, packet: "Packet[Any]") -> bool:
+        at = packet.dts if packet.pts is None else packet.pts
+        seconds = self._last_seconds + _CHECK_SECONDS if at is None else at * self._tick
+        if not packet.is_keyframe or abs(seconds - self._last_seconds) < _CHECK_SECONDS:
+            return False
+        self._last_seconds = seconds
+        return True
 
 
 if __name__ == "__main__":

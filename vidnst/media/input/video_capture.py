@@ -3,13 +3,14 @@
 import os
 from fractions import Fraction
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.errors import SourceError
+from vidnst.media.orientation import make_upright
 
 # OpenCV's decoders would report damaged files on standard error; -8 is AV_LOG_QUIET.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -24,17 +25,20 @@ damaged group of pictures has some 250 of them."""
 class VideoCapture:
     """Decodes a video file frame by frame.
 
+    Args:
+        orientation: EXIF's number of what makes stored frames upright, from `VideoStream.orientation`.
+
     Raises:
         SourceError: the file cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, orientation: int = 1) -> None:
+        self._orientation = orientation
         self._capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise SourceError(f"{path} cannot be opened as a video", "check the file")
-        # Its default has changed between versions (opencv#26795).
-        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        # OpenCV turns frames, but does not flip them.
+        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
 
     def grab(self) -> bool:
         """Advance to the next frame that decodes; False at the end."""
@@ -45,7 +49,8 @@ class VideoCapture:
         done, pixels = self._capture.retrieve()
         if not done or pixels is None or pixels.ndim != 3 or pixels.dtype != np.uint8:
             return None
-        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+        rgb = cast("NDArray[np.uint8]", cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+        return cast("NDArray[np.uint8]", make_upright(rgb, self._orientation))
 
     @property
     def seconds(self) -> float:
