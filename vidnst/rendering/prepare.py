@@ -103,7 +103,9 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     if config.input.crops:  # to even sides, even if there is nothing to crop
         width, height = max(2, width // 2 * 2), max(2, height // 2 * 2)
     size = (width, height)
-    check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite, size=size)
+    lacks = check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite, size=size)
+    for note in lacks:
+        on_event(Warned(note))
     styles = read_styles(request.styles) if config.stylizes or request.styles else ()
     if config.stylizes:
         _check_sizes(styles, config, size)

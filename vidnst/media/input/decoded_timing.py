@@ -62,7 +62,8 @@ def time_frames(
         if repaired is None:
             return _constant_timing(decoded, packet_times, info, name)
         shown, wrong = list(repaired[0]), repaired[1]
-        notes += [_repair_note(wrong, shown, tick, name)] if wrong else []
+        if len(wrong) > max(packet_times.pieces, default=0):  # where parts meet, one stamp may be a guess
+            notes.append(_repair_note(wrong, shown, tick, name))
     if missing and not reports_errors():
         missing = set()
     is_original = not wrong and not packet_times.offsets
@@ -122,7 +123,8 @@ def _constant_timing(decoded: Sequence[int], packet_times: PacketTimes, info: Co
 
 def _join_note(packet_times: PacketTimes, name: str) -> str:
     jumps = len(packet_times.offsets) - 1
-    return f"the clock of {name} jumps {jumps} {'time' if jumps == 1 else 'times'}; its parts are joined without gaps"
+    how_often = "once" if jumps == 1 else f"{jumps} times"
+    return f"the clock of {name} jumps {how_often}; its parts are joined without gaps"
 
 
 def _repair_note(wrong: Sequence[int], shown: Sequence[Stamp | None], tick: Fraction, name: str) -> str:

@@ -43,6 +43,7 @@ _NO_PTS = -(2**63)
 _SIZE_STREAM = -1
 """Stream number of a record that tells the size of a decoded frame."""
 _CHECK_SECONDS = 0.5
+_TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT
 _GEN_PTS = 0x1  # AVFMT_FLAG_GENPTS
 
 
@@ -76,8 +77,10 @@ def _open(request: Mapping[str, Any]) -> InputContainer:
         metadata_errors="replace",
     )
     av.logging.set_level(None)
-    # PyAV asks for made-up time stamps where the file has none; what is made up must not look like a fact.
-    container.flags &= ~_GEN_PTS
+    # PyAV asks for made-up time stamps where the file has none; what is made up must not look like a fact. Recordings
+    # (VOB) stamp only the first frame of a pack, and the others follow from their order.
+    if not container.format.flags & _TS_DISCONT:
+        container.flags &= ~_GEN_PTS
     return container
 
 

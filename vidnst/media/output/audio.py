@@ -29,16 +29,25 @@ def encoder_for(suffix: str, stream: AudioStream) -> str:
     return "copy" if stream.codec in _COPIED[suffix] else _ENCODERS[suffix]
 
 
+def reencoder_for(suffix: str) -> str:
+    """Return the encoder for what a container does not hold as it is."""
+    return _ENCODERS[suffix]
+
+
 def keeps_audio(target: OutputFormat, settings: OutputConfig) -> bool:
     """Return whether the output contains the source's audio."""
     return settings.audio == "keep" and target.kind is OutputKind.VIDEO and target.suffix in _COPIED
 
 
-def output_options(suffix: str, streams: Sequence[AudioStream]) -> list[str]:
-    """Return ffmpeg's output options for the streams, in this order."""
+def output_options(suffix: str, streams: Sequence[AudioStream], encoders: Sequence[str] | None = None) -> list[str]:
+    """Return ffmpeg's output options for the streams, in this order.
+
+    Args:
+        encoders: `copy` or an encoder for each; None is what `encoder_for` returns.
+    """
     options: list[str] = []
     for number, stream in enumerate(streams):
-        encoder = encoder_for(suffix, stream)
+        encoder = encoders[number] if encoders else encoder_for(suffix, stream)
         options += [f"-c:a:{number}", encoder]
         if encoder in _KILOBITS_PER_CHANNEL:
             channels = min(8, _channels(stream.layout))

@@ -13,19 +13,21 @@ from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg, images
-from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, read_container
+from vidnst.media.input.container import ContainerInfo, read_container
 from vidnst.media.input.stream_facts import AudioStream
-from vidnst.media.output import audio, png_stream
+from vidnst.media.output import audio, audio_input, png_stream
+from vidnst.media.output.audio_input import as_seconds
+from vidnst.media.output.audio_plan import AudioPlan, plan_audio
+from vidnst.media.output.colour_tags import colour_filters
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
+from vidnst.media.output.metadata import metadata_options
 from vidnst.media.output.preflight import check_replaceable
+from vidnst.media.output.timecode import output_timecode, timecode_options
 from vidnst.media.output.verify import verify_output
 
 FrameProgress = Callable[[int], None]
 Cancelled = Callable[[], bool]
 
-_HIGH_DEFINITION_LINES = 576
-_SDR_MATRICES = frozenset({"bt709", "smpte170m", "bt470bg"})
-_SCALER = "accurate_rnd+full_chroma_int+full_chroma_inp"
 _CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
 _EPSILON = Fraction(1, 1000)
 """Share of a frame that the decimals given to ffmpeg may be off."""
@@ -146,21 +148,23 @@ class _FfmpegEncode:
     def run(self, on_progress: FrameProgress | None, cancelled: Cancelled | None) -> None:
         self.part.unlink(missing_ok=True)
         source = read_container(self.clip.paths[0]) if self.clip.kind is SourceKind.VIDEO else None
-        streams = source.audio if source and audio.keeps_audio(self.target, self.settings) else ()
+        sound = AudioPlan()
+        if source and audio.keeps_audio(self.target, self.settings):
+            sound = plan_audio(self.clip.paths[0], source, self.target.suffix)
         palette = self.part.with_name(f"{self.part.stem}.palette.png") if self.target.codec == "gif" else None
         try:
             if palette:
                 args = [*self._frame_input(), "-vf", "palettegen", "-frames:v", "1"]
                 args += ["-update", "1", "-y", ffmpeg.file_url(palette)]
                 ffmpeg.run(args, feed=self._input_stream(), cancelled=cancelled)
-            args = self._arguments(source, streams, palette)
+            args = self._arguments(source, sound, palette)
             ffmpeg.run(args, feed=self._input_stream(), on_progress=on_progress, cancelled=cancelled)
         finally:
             if palette:
                 palette.unlink(missing_ok=True)
         with self.part.open("rb") as file:
             os.fsync(file.fileno())
-        verify_output(self.part, *self.times, size=self.size, audio_streams=len(streams), cancelled=cancelled)
+        verify_output(self.part, *self.times, size=self.size, audio_streams=len(sound.streams), cancelled=cancelled)
 
     def _input_stream(self) -> Iterator[bytes]:
         frames = png_stream.read_png_frames(self.frames, self.size, to_8_bits=not self.target.high_bit_depth)
@@ -172,25 +176,27 @@ class _FfmpegEncode:
         rate = f"{self.clip.rate.numerator}/{self.clip.rate.denominator}"
         return [*ffmpeg.PROTOCOL_OPTIONS, "-f", "image2pipe", "-framerate", rate, "-c:v", "png", "-i", "pipe:0"]
 
-    def _arguments(
-        self, source: ContainerInfo | None, streams: Sequence[AudioStream], palette: Path | None
-    ) -> list[str]:
+    def _arguments(self, source: ContainerInfo | None, sound: AudioPlan, palette: Path | None) -> list[str]:
+        streams = sound.streams
         video_delay, audio_delay = self._delays(source, streams)
-        args = [*self.target.device_options, "-itsoffset", _seconds(video_delay), *self._frame_input()]
+        args = [*self.target.device_options, "-itsoffset", as_seconds(video_delay), *self._frame_input()]
         if source is not None and self.target.kind is OutputKind.VIDEO:
-            args += [*self._range_options(source), "-itsoffset", _seconds(audio_delay)]
-            args += [*INPUT_OPTIONS, "-i", ffmpeg.file_url(self.clip.paths[0]), "-map", "0:v:0"]
+            source_input = audio_input.source_input(self.clip.paths[0], source, streams)
+            args += [*source_input.options(*self._range(source), audio_delay), "-map", "0:v:0"]
             args += [word for stream in streams for word in ("-map", f"1:{stream.index}")]
             args += ["-map_metadata", "1", "-map_chapters", "1"]
             args += [word for tag in _CONTAINER_TAGS for word in ("-metadata", f"{tag}=")]
+            timecode, _ = output_timecode(source, self.target, self.clip, start=self.start)
+            args += timecode_options(timecode)
         if palette:
             args += [*ffmpeg.PROTOCOL_OPTIONS, "-f", "png_pipe", "-i", ffmpeg.file_url(palette)]
             args += ["-lavfi", "[0:v][1:v]paletteuse"]
         else:
             args += ["-vf", ",".join(self._filters(source))]
         args += ["-c:v", self.target.encoder, *self.target.options, *self._timing_options(video_delay)]
+        args += metadata_options(source, self.target)
         if streams:
-            args += audio.output_options(self.target.suffix, streams)
+            args += audio.output_options(self.target.suffix, streams, sound.encoders)
             args += ["-max_interleave_delta", str(self._max_interleave_microseconds())]
             if self.start:
                 args += ["-copypriorss", "0"]  # copying would start at the source's key frame before the range
@@ -220,23 +226,13 @@ class _FfmpegEncode:
         video_start = Fraction(math.ceil(delay * self.clip.rate - _EPSILON)) / self.clip.rate
         return video_start, max(Fraction(0), video_start - delay)
 
-    def _range_options(self, source: ContainerInfo) -> list[str]:
-        """Return input options that cut the source's audio and chapters to the range."""
-        range_start = self.clip.pts_seconds[self.start] - source.start_seconds if self.start else Fraction(0)
-        options = ["-ss", _seconds(range_start)] if self.start else []
-        if self.end < self.clip.frame_count:
-            options += ["-t", _seconds(self.clip.pts_seconds[self.end] - source.start_seconds - range_start)]
-        return options
+    def _range(self, source: ContainerInfo) -> tuple[Fraction, Fraction | None]:
+        """Return where the range begins and ends on the source's clock; None is the end of the file."""
+        begin = self.clip.pts_seconds[self.start] if self.start else source.start_seconds
+        return begin, self.clip.pts_seconds[self.end] if self.end < self.clip.frame_count else None
 
     def _filters(self, source: ContainerInfo | None) -> list[str]:
-        filters = [f"format={self.target.pixel_format}"]
-        if self.target.yuv:
-            matrix = _colour_matrix(self.clip, self.size[1])
-            # Players assume BT.709 for untagged HD while ffmpeg converts with BT.601; `-colorspace` alone leaves
-            # primaries and transfer unknown.
-            filters = [f"scale=out_color_matrix={matrix}:out_range=tv:flags={_SCALER}", *filters]
-            transfer = "bt709" if matrix == "bt709" else "smpte170m"
-            filters += [f"setparams=colorspace={matrix}:color_primaries={matrix}:color_trc={transfer}:range=tv"]
+        filters = colour_filters(self.target, self.clip, source.video if source else None, height=self.size[1])
         if source is not None and source.sample_aspect != 1:
             aspect = 1 / source.sample_aspect if source.rotation_degrees % 180 else source.sample_aspect
             filters += [f"setsar={aspect.numerator}/{aspect.denominator}"]
@@ -253,7 +249,7 @@ class _FfmpegEncode:
             # In these containers the packet that is stored last determines the duration of the last frame, and with
             # B-frames that packet is another frame's; a key frame at the end stores the last frame last.
             at = pts[-1] - pts[0] + delay - Fraction(1, 2000)
-            options += ["-force_key_frames", _seconds(max(Fraction(0), at))]
+            options += ["-force_key_frames", as_seconds(max(Fraction(0), at))]
             if self.target.encoder == "libx265":  # otherwise frames before a key frame may be stored after it
                 options += ["-forced-idr", "1"]
         if self.target.codec == "av1":  # SVT-AV1 gives all packets the mean duration
@@ -262,18 +258,3 @@ class _FfmpegEncode:
         if self.target.codec == "apng":
             options += ["-final_delay", f"{last.limit_denominator(1000)}"]
         return options
-
-
-def _colour_matrix(clip: ClipInfo, height: int) -> str:
-    """Return the YUV matrix of an output: the source's if it is one of SDR, else the default for `height`.
-
-    Frames are RGB, converted from the source's matrix (BT.601 if untagged, as OpenCV does).
-    """
-    if clip.colour_matrix in _SDR_MATRICES:
-        return str(clip.colour_matrix)
-    return "bt709" if height >= _HIGH_DEFINITION_LINES else "smpte170m"
-
-
-def _seconds(value: Fraction) -> str:
-    """Format decimal seconds to a microsecond for ffmpeg."""
-    return f"{round(value * 1_000_000) / 1_000_000:.6f}"

@@ -10,9 +10,11 @@ from vidnst.errors import EncoderError, OutputError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg
 from vidnst.media.images import IMAGE_SUFFIXES, not_an_image_name
-from vidnst.media.input.container import read_container
+from vidnst.media.input.container import ContainerInfo, read_container
 from vidnst.media.output import audio
+from vidnst.media.output.audio_plan import plan_audio
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format, missing_encoder
+from vidnst.media.output.timecode import output_timecode
 
 _LONGEST_SIDES = {"libx264": 16384, "libwebp": 16383, "libwebp_anim": 16383, "gif": 65535}
 """Longest side in pixels that an encoder or its format supports."""
@@ -28,13 +30,16 @@ def check_output(
     end: int | None = None,
     overwrite: bool = False,
     size: tuple[int, int] | None = None,
-) -> None:
+) -> tuple[str, ...]:
     """Check, before anything is rendered, that the output can be written.
 
     Args:
         start, end: the frames to be rendered.
         overwrite: True to allow replacing an existing output.
         size: width and height of the rendered frames; None is the clip's size.
+
+    Returns:
+        What the output will lack, as sentences without a full stop.
 
     Raises:
         OutputError: the output exists, is the source, cannot be written, or its suffix does not fit the codec.
@@ -53,8 +58,14 @@ def check_output(
     check_file(output, overwrite=overwrite, inputs=clip.paths, folder=target.kind is OutputKind.FOLDER)
     if target.codec == "gif" and min(map(clip.frame_duration_seconds, range(start, stop))) < _GIF_FASTEST_SECONDS:
         raise OutputError(f"{output.name} cannot show more than 100 frames a second", "choose webp, apng or a video")
+    source = read_container(clip.paths[0]) if clip.kind is SourceKind.VIDEO else None
     if target.encoder:
-        _check_encoders(target, clip, settings)
+        _check_encoders(target, source, settings)
+    notes: list[str] = []
+    if source and audio.keeps_audio(target, settings):
+        notes += plan_audio(clip.paths[0], source, target.suffix).notes
+    _, timecode_note = output_timecode(source, target, clip, start=start)
+    return (*notes, timecode_note) if timecode_note else tuple(notes)
 
 
 def check_file(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] = (), folder: bool = False) -> None:
@@ -102,11 +113,11 @@ def check_replaceable(folder: Path) -> None:
         raise OutputError(f"{folder} contains other files than frames: {sorted(others)[0]}", "choose another name")
 
 
-def _check_encoders(target: OutputFormat, clip: ClipInfo, settings: OutputConfig) -> None:
+def _check_encoders(target: OutputFormat, source: ContainerInfo | None, settings: OutputConfig) -> None:
     available = ffmpeg.encoders()
     encoders = [target.encoder]
-    if clip.kind is SourceKind.VIDEO and audio.keeps_audio(target, settings):
-        encoders += [audio.encoder_for(target.suffix, stream) for stream in read_container(clip.paths[0]).audio]
+    if source and audio.keeps_audio(target, settings):
+        encoders += [audio.encoder_for(target.suffix, stream) for stream in source.audio]
     for encoder in encoders:
         if encoder != "copy" and encoder not in available:
             raise missing_encoder(encoder, available)
