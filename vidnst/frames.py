@@ -161,6 +161,8 @@ class ClipInfo:
     decoder_seconds: tuple[Fraction, ...] = ()
     """Time stamps of the frames that decode as the decoder gives them, where `pts_seconds` repairs or joins them; empty
     where both have the same distances."""
+    parts: int = 1
+    """Number of recordings that were joined byte by byte into the file."""
     notes: tuple[str, ...] = ()
     """What is remarkable about the source, for the user: sentences without a full stop."""
 

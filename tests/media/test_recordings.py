@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support import media
 
@@ -68,3 +69,79 @@ def test_late_sound_of_a_range_ends_with_the_pictures(output: str, tmp_path: Pat
     sound = read_container(trip.output).audio[0]
     assert sound.duration_seconds is not None
     assert float((sound.start_seconds or 0) + sound.duration_seconds) == pytest.approx(35 / 25, abs=0.05)
+
+
+def join(path: Path, *parts: Path) -> Path:
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+def write_parts(folder: Path, name: str, *, late: float = 0) -> tuple[Path, Path]:
+    """Write two recordings of two and one seconds, whose clocks start at 0 and 90 s, with a flash and a beep each."""
+    first = write_recording(folder / f"first_{name}", KINDS[name], flash=10, count=50, sound_late_seconds=late)
+    second = write_recording(
+        folder / f"second_{name}", KINDS[name], flash=15, count=30, sound_late_seconds=late, clock_seconds=90
+    )
+    return first, second
+
+
+def beeps(path: Path) -> list[float]:
+    """Return when each beep begins, in seconds from the container's start."""
+    filters = "aresample=async=1:first_pts=0,aresample=48000"
+    raw = media.run_ffmpeg("-i", path, "-map", "0:a:0", "-af", filters, "-ac", "1", "-f", "s16le", "pipe:1")
+    loud = np.abs(np.frombuffer(raw, np.int16).astype(np.int32)) > 3000
+    found = np.flatnonzero(loud) / 48000
+    return [float(at) for number, at in enumerate(found) if number == 0 or at - found[number - 1] > 0.3]
+
+
+def flashes(path: Path) -> list[float]:
+    """Return when each bright frame is shown, in seconds from the container's start."""
+    begin = read_container(path).start_seconds
+    return [float(frame.pts_seconds - begin) for frame in FrameReader(probe(path)) if frame.pixels.mean() > 128]
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.m2ts", "a.vob"])
+@pytest.mark.parametrize("order", ["forward", "backward", "twice"])
+def test_joined_recordings_play_on(name: str, order: str, tmp_path: Path, transcode: Callable) -> None:
+    first, second = write_parts(tmp_path, name, late=0.2)
+    parts = {"forward": (first, second), "backward": (second, first), "twice": (first, first)}[order]
+    counts = [probe(part).frame_count for part in parts]
+    path = join(tmp_path / name, *parts)
+    clip = probe(path)
+    assert (clip.parts, clip.rate, clip.variable_rate) == (2, 25, False)
+    assert abs(clip.frame_count - sum(counts)) <= 1  # a VOB repeats its last frame, if nothing follows
+    assert float(clip.duration_seconds) == pytest.approx(clip.frame_count / 25)
+    assert any("joined without gaps" in note for note in clip.notes)
+    trip = transcode(path, "o.mp4")
+    assert len(flashes(trip.output)) == 2
+    assert beeps(trip.output) == pytest.approx(flashes(trip.output), abs=AUDIO_FRAME_SECONDS)
+
+
+def test_range_over_the_join_is_in_step(tmp_path: Path, transcode: Callable) -> None:
+    path = join(tmp_path / "a.ts", *write_parts(tmp_path, "a.ts"))
+    trip = transcode(path, "o.mkv", start=30, end=75)
+    assert flashes(trip.output) == [pytest.approx(1.4, abs=0.01)]
+    assert beeps(trip.output) == pytest.approx(flashes(trip.output), abs=AUDIO_FRAME_SECONDS)
+    assert probe(trip.output).frame_count == 45
+
+
+def test_three_parts_are_joined(tmp_path: Path) -> None:
+    first, second = write_parts(tmp_path, "a.ts")
+    clip = probe(join(tmp_path / "a.ts", second, first, second))
+    assert (clip.parts, clip.frame_count, clip.variable_rate) == (3, 110, False)
+    assert [note for note in clip.notes if "jumps 2 times" in note]
+
+
+def test_pause_of_a_second_is_no_join(tmp_path: Path) -> None:
+    first = write_recording(tmp_path / "first.ts", TS, count=25)
+    second = write_recording(tmp_path / "second.ts", TS, count=25, clock_seconds=2)
+    clip = probe(join(tmp_path / "a.ts", first, second))
+    assert (clip.parts, clip.frame_count) == (1, 50)
+    assert float(clip.duration_seconds) == pytest.approx(3, abs=0.1)
+
+
+def test_language_of_joined_sound_is_kept(tmp_path: Path, transcode: Callable) -> None:
+    options = (*TS, "-metadata:s:a", "language=deu")
+    first = write_recording(tmp_path / "first.ts", options, count=25)
+    path = join(tmp_path / "a.ts", first, write_recording(tmp_path / "second.ts", options, clock_seconds=60))
+    assert read_container(transcode(path, "o.mp4").output).audio[0].language == "deu"

@@ -62,7 +62,7 @@ def time_frames(
         if repaired is None:
             return _constant_timing(decoded, packet_times, info, name)
         shown, wrong = list(repaired[0]), repaired[1]
-        if len(wrong) > max(packet_times.pieces, default=0):  # where parts meet, one stamp may be a guess
+        if len(wrong) > max(1, len(packet_times.offsets)) * info.may_jump:  # OpenCV has none for the end of a VOB
             notes.append(_repair_note(wrong, shown, tick, name))
     if missing and not reports_errors():
         missing = set()
@@ -169,7 +169,10 @@ def _align(
         The joined time of each frame in ticks, None if there is no packet for it; and those of packets without a frame.
         Packets before the first frame of a piece do not count: they refer to frames that were cut off.
     """
-    shift = _shift(decoded, packet_times.pts)
+    shift = min(packet_times.pts)
+    known = set(packet_times.pts)
+    if 2 * sum(tick + shift in known for tick in decoded) < len(decoded):  # OpenCV invents stamps where parts meet
+        shift = _shift(decoded, packet_times.pts)
     planned = sorted((piece, pts) for piece, pts in zip(packet_times.pieces, packet_times.pts, strict=True))
     places: dict[int, list[int]] = {}
     for place, (_, pts) in enumerate(planned):

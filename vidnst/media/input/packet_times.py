@@ -1,8 +1,8 @@
 """Time stamps of the packets of a file. Nothing is decoded here."""
 
 from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,6 +20,8 @@ _NO_PTS = -(2**63)
 _DISCARD = 2
 _SIZE_STREAM = -1
 """Stream number of the records that tell the size of a decoded frame: width, height, 0, presentation time."""
+_LONGEST_DELAY_SECONDS = 30
+"""Longest time that a frame waits for those that are shown before it."""
 _FEWEST_SECONDS = 300
 _BYTES_PER_SECOND = 2 << 20
 """Slowest reading of a file that is waited for."""
@@ -43,13 +45,15 @@ class PacketTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class JoinedTimes:
-    """How the pieces of a file whose clock jumps follow each other."""
+class PartStart:
+    """Where a part of a stream starts in a file whose clock jumps."""
 
-    pieces: tuple[int, ...]
-    """The piece of each packet of the video and of all audio streams, in the order of the file."""
-    offsets_seconds: tuple[Fraction, ...]
-    """What to add to the times of each piece."""
+    packet: int
+    """Number of the first packet among those of the stream."""
+    offset: int
+    """Ticks to add to its times."""
+    until: int | None
+    """The tick, after adding, at which the next part begins; None for the last one."""
 
 
 def read_packet_times(path: Path, info: ContainerInfo) -> PacketTimes:
@@ -71,24 +75,49 @@ def read_packet_times(path: Path, info: ContainerInfo) -> PacketTimes:
         if record.stream == video and record.is_shown and record.pts is not None:
             pts.append(record.pts)
             durations.append(record.duration)
-            pieces.append(joined.pieces[number] if joined else 0)
+            pieces.append(joined[0][number] if joined else 0)
     check_frame_count(str(path), len(pts))
     if joined is None:
         return PacketTimes(time_base, tuple(pts), tuple(durations))
-    offsets = tuple(offset / time_base for offset in joined.offsets_seconds)
+    offsets = tuple(offset / time_base for offset in joined[1])
     return PacketTimes(time_base, tuple(pts), tuple(durations), tuple(pieces), offsets)
 
 
-def read_joined_times(path: Path, info: ContainerInfo) -> JoinedTimes | None:
-    """Find out how the pieces of a file follow each other; None if its clock does not jump.
+def read_part_starts(path: Path, info: ContainerInfo) -> Mapping[int, tuple[PartStart, ...]]:
+    """Find out how the parts of every audio stream follow each other, in step with the video.
+
+    Returns:
+        The parts by the stream's index; nothing if the file's clock does not jump.
 
     Raises:
         SourceError: the file cannot be read.
     """
-    if not info.may_jump:
-        return None
     records, time_bases = _read_records(path, clocked_streams(info))
-    return _join(records, time_bases, info.video_index)
+    joined = _join(records, time_bases, info.video_index)
+    if joined is None:
+        return {}
+    pieces, offsets = joined
+    return {
+        stream.index: _part_starts(
+            [(record, piece) for record, piece in zip(records, pieces, strict=True) if record.stream == stream.index],
+            [round(offset / time_bases[stream.index]) for offset in offsets],
+        )
+        for stream in info.audio
+    }
+
+
+def _part_starts(packets: Sequence[tuple[PacketRecord, int]], offsets: Sequence[int]) -> tuple[PartStart, ...]:
+    parts: list[PartStart] = []
+    before = -1
+    for number, (record, piece) in enumerate(packets):
+        if piece != before:
+            offset = offsets[piece]
+            begin = None if record.pts is None else record.pts + offset
+            if parts:
+                parts[-1] = replace(parts[-1], until=begin)
+            parts.append(PartStart(number, offset, None))
+            before = piece
+    return tuple(parts)
 
 
 def clocked_streams(info: ContainerInfo) -> list[int]:
@@ -96,12 +125,14 @@ def clocked_streams(info: ContainerInfo) -> list[int]:
     return sorted([info.video_index, *(stream.index for stream in info.audio)])
 
 
-def _join(records: list[PacketRecord], time_bases: dict[int, Fraction], video: int) -> JoinedTimes | None:
+def _join(
+    records: list[PacketRecord], time_bases: dict[int, Fraction], video: int
+) -> tuple[list[int], list[Fraction]] | None:
+    """Return the piece of every packet, and the seconds to add to each; None if there is only one piece."""
     pieces = find_pieces(records, time_bases)
     if max(pieces, default=0) == 0:
         return None
-    offsets = find_offsets(records, pieces, video=video, seconds_per_tick=time_bases)
-    return JoinedTimes(tuple(pieces), tuple(offsets))
+    return pieces, find_offsets(records, pieces, video=video, seconds_per_tick=time_bases)
 
 
 def _read_records(
@@ -130,7 +161,25 @@ def _read_records(
             records.append(PacketRecord(stream, _stamp(pts), _stamp(dts), max(0, duration), not flags & _DISCARD))
         elif stream == _SIZE_STREAM and sizes_of and (pts, dts) != (sizes_of.width, sizes_of.height):
             raise size_error(path, (pts, dts), (sizes_of.width, sizes_of.height))
-    return records, time_bases
+    return _without_invented(records, time_bases), time_bases
+
+
+def _without_invented(records: Sequence[PacketRecord], time_bases: Mapping[int, Fraction]) -> list[PacketRecord]:
+    """Correct presentation times that are far from the decoding time.
+
+    Where a packet has none, libavformat makes one up from the packets after it, whose clock may be another.
+    """
+    delays: dict[int, int] = {}
+    corrected = []
+    for record in records:
+        if record.pts is not None and record.dts is not None:
+            delay = record.pts - record.dts
+            if abs(delay) * time_bases[record.stream] > _LONGEST_DELAY_SECONDS and record.stream in delays:
+                record = replace(record, pts=record.dts + delays[record.stream])
+            else:
+                delays[record.stream] = delay
+        corrected.append(record)
+    return corrected
 
 
 def size_error(path: Path, found: tuple[int, int], wanted: tuple[int, int]) -> SourceError:

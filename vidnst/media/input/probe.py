@@ -135,6 +135,7 @@ def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None)
         audio_codec=info.audio[0].codec if info.audio else None,
         bad_frames=timing.bad,
         decoder_seconds=timing.decoder_seconds,
+        parts=max(1, len(packet_times.offsets)),
         notes=timing.notes,
     )
 

@@ -2,10 +2,10 @@
 
     python -P stream_reader.py REQUEST
 
-REQUEST is a JSON object: `command` (facts or packets), `path` (a file URL), `formats` (the demuxers that may open it),
-`memory_bytes` and the command's arguments. The answer on standard output is one line of JSON, which has `error` if the
-file cannot be read; packets follow it as 64-bit numbers. C code reads hostile files here: a crash, a hang and a flood
-of memory end with this process.
+REQUEST is a JSON object: `command` (facts, packets or join), `path` (a file URL), `formats` (the demuxers that may open
+it), `memory_bytes`, and what the command needs. The answer on standard output is one line of JSON, which has `error` if
+the file cannot be read; packets follow it as 64-bit numbers. C code reads hostile files here: a crash, a hang and much
+memory end with this process.
 """
 
 import json
@@ -55,6 +55,8 @@ def main() -> None:
         with _open(request) as container:
             if request["command"] == "packets":
                 _write_packets(container, set(request["streams"]), request["decode"])
+            elif request["command"] == "join":
+                _join(container, request)
             else:
                 _write_line(_facts(container))
     except (FFmpegError, MemoryError, OSError, ValueError) as error:
@@ -243,6 +245,36 @@ def _record(packet: "Packet[Any]") -> tuple[int, int, int, int, int]:
     pts = _NO_PTS if packet.pts is None else packet.pts
     dts = _NO_PTS if packet.dts is None else packet.dts
     return packet.stream_index, pts, dts, max(0, packet.duration or 0), flags
+
+
+def _join(container: InputContainer, request: Mapping[str, Any]) -> None:
+    """Copy one stream to a new file, its times joined.
+
+    `starts` has a list for each part: the number of the stream's packet with which it starts, the ticks to add, and the
+    tick at which the next part begins (null for the last), from which on packets are left out.
+    """
+    stream = container.streams[request["stream"]]
+    starts = request["starts"]
+    first: int | None = None
+    last_dts = -math.inf
+    part = 0
+    with av.open(request["output"], "w", format=request["format"]) as output:
+        target: Any = output.add_stream_from_template(stream)
+        packets = (packet for packet in container.demux(stream) if packet.size)
+        for number, packet in enumerate(packets):
+            while part + 1 < len(starts) and number >= starts[part + 1][0]:
+                part += 1
+            _, offset, until = starts[part]
+            if packet.pts is None or (until is not None and packet.pts + offset >= until):
+                continue
+            packet.pts += offset
+            packet.dts = packet.pts if packet.dts is None else packet.dts + offset
+            if packet.dts <= last_dts:
+                continue
+            first, last_dts = packet.pts if first is None else first, packet.dts
+            packet.stream = target
+            output.mux(packet)
+    _write_line({"first": first})
 
 
 class _Sizes:

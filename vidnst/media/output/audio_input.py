@@ -7,6 +7,8 @@ from pathlib import Path
 
 from vidnst.media import ffmpeg
 from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo
+from vidnst.media.input.joined_audio import write_joined_audio
+from vidnst.media.input.packet_times import read_part_starts
 from vidnst.media.input.stream_facts import AudioStream
 
 
@@ -51,6 +53,35 @@ def source_input(path: Path, info: ContainerInfo, streams: Sequence[AudioStream]
         earliest_seconds=min(starts, default=info.start_seconds),
         drops_gap=info.may_jump,
     )
+
+
+def joined_inputs(path: Path, info: ContainerInfo, streams: Sequence[AudioStream], folder: Path) -> list[AudioInput]:
+    """Write each stream of a source whose clock jumps to a file in `folder`, and return the inputs for them.
+
+    Raises:
+        SourceError: a stream cannot be read.
+    """
+    starts = read_part_starts(path, info)
+    inputs = []
+    for stream in streams:
+        target = folder / f"{stream.index}.joined"
+        begin = write_joined_audio(path, stream, starts[stream.index], target)
+        inputs.append(AudioInput(target, (0,), start_seconds=begin, earliest_seconds=begin, drops_gap=False))
+    return inputs
+
+
+def map_options(streams: Sequence[AudioStream], *, joined: bool) -> list[str]:
+    """Return the output options that choose the streams: of input 1, or if joined of the inputs after it.
+
+    Joined streams get the tags and dispositions of those in the source, which stays input 1.
+    """
+    if not joined:
+        return [word for stream in streams for word in ("-map", f"1:{stream.index}")]
+    options: list[str] = []
+    for number, stream in enumerate(streams):
+        options += ["-map", f"{number + 2}:a:0", f"-map_metadata:s:a:{number}", f"1:s:{stream.index}"]
+        options += [f"-disposition:a:{number}", "+".join(sorted(stream.dispositions)) or "0"]
+    return options
 
 
 def as_seconds(value: Fraction) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vidnst.media import ffmpeg
 from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo
+from vidnst.media.input.joined_audio import UNJOINABLE_CODECS
 from vidnst.media.input.stream_facts import AudioStream
 from vidnst.media.output import audio
 
@@ -27,7 +28,7 @@ class AudioPlan:
     """What is lost, as sentences without a full stop."""
 
 
-def plan_audio(path: Path, info: ContainerInfo, suffix: str) -> AudioPlan:
+def plan_audio(path: Path, info: ContainerInfo, suffix: str, *, joined: bool = False) -> AudioPlan:
     """Decide for every audio track: copied where the container holds its codec, else encoded, else dropped.
 
     A track is tried where it is not clear from the facts: the first seconds are copied, or decoded and encoded.
@@ -35,9 +36,14 @@ def plan_audio(path: Path, info: ContainerInfo, suffix: str) -> AudioPlan:
     Args:
         path: the source.
         suffix: that of the output.
+        joined: whether the source is of several recordings, joined byte by byte.
     """
     streams, encoders, notes = [], [], []
     for number, stream in enumerate(info.audio, start=1):
+        if joined and stream.codec in UNJOINABLE_CODECS:
+            what = f"audio track {number} of {path.name} (codec {stream.codec})"
+            notes.append(f"{what} is dropped, since the parts of a joined recording cannot be told apart in it")
+            continue
         encoder = _usable_encoder(path, stream, suffix)
         if encoder is None:
             codec = f"codec {stream.codec}" if stream.codec else "a codec that is not known"

@@ -3,6 +3,7 @@
 import math
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,8 +16,8 @@ from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg, images
 from vidnst.media.input.container import ContainerInfo, read_container
 from vidnst.media.input.stream_facts import AudioStream
-from vidnst.media.output import audio, audio_input, png_stream
-from vidnst.media.output.audio_input import as_seconds
+from vidnst.media.output import audio, png_stream
+from vidnst.media.output.audio_input import AudioInput, as_seconds, joined_inputs, map_options, source_input
 from vidnst.media.output.audio_plan import AudioPlan, plan_audio
 from vidnst.media.output.colour_tags import colour_filters
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
@@ -150,15 +151,16 @@ class _FfmpegEncode:
         source = read_container(self.clip.paths[0]) if self.clip.kind is SourceKind.VIDEO else None
         sound = AudioPlan()
         if source and audio.keeps_audio(self.target, self.settings):
-            sound = plan_audio(self.clip.paths[0], source, self.target.suffix)
+            sound = plan_audio(self.clip.paths[0], source, self.target.suffix, joined=self.clip.parts > 1)
         palette = self.part.with_name(f"{self.part.stem}.palette.png") if self.target.codec == "gif" else None
         try:
             if palette:
                 args = [*self._frame_input(), "-vf", "palettegen", "-frames:v", "1"]
                 args += ["-update", "1", "-y", ffmpeg.file_url(palette)]
                 ffmpeg.run(args, feed=self._input_stream(), cancelled=cancelled)
-            args = self._arguments(source, sound, palette)
-            ffmpeg.run(args, feed=self._input_stream(), on_progress=on_progress, cancelled=cancelled)
+            with tempfile.TemporaryDirectory() as folder:
+                args = self._arguments(source, sound, palette, self._joined_inputs(source, sound, Path(folder)))
+                ffmpeg.run(args, feed=self._input_stream(), on_progress=on_progress, cancelled=cancelled)
         finally:
             if palette:
                 palette.unlink(missing_ok=True)
@@ -176,14 +178,27 @@ class _FfmpegEncode:
         rate = f"{self.clip.rate.numerator}/{self.clip.rate.denominator}"
         return [*ffmpeg.PROTOCOL_OPTIONS, "-f", "image2pipe", "-framerate", rate, "-c:v", "png", "-i", "pipe:0"]
 
-    def _arguments(self, source: ContainerInfo | None, sound: AudioPlan, palette: Path | None) -> list[str]:
+    def _joined_inputs(self, source: ContainerInfo | None, sound: AudioPlan, folder: Path) -> list[AudioInput]:
+        """Return the inputs of the audio if it must be joined first, one for each stream; else none."""
+        if source is None or self.clip.parts == 1:
+            return []
+        return joined_inputs(self.clip.paths[0], source, sound.streams, folder)
+
+    def _arguments(
+        self,
+        source: ContainerInfo | None,
+        sound: AudioPlan,
+        palette: Path | None,
+        joined: Sequence[AudioInput] = (),
+    ) -> list[str]:
         streams = sound.streams
         video_delay, audio_delay = self._delays(source, streams)
         args = [*self.target.device_options, "-itsoffset", as_seconds(video_delay), *self._frame_input()]
         if source is not None and self.target.kind is OutputKind.VIDEO:
-            source_input = audio_input.source_input(self.clip.paths[0], source, streams)
-            args += [*source_input.options(*self._range(source), audio_delay), "-map", "0:v:0"]
-            args += [word for stream in streams for word in ("-map", f"1:{stream.index}")]
+            begin, end = self._range(source)
+            inputs = [source_input(self.clip.paths[0], source, streams), *joined]
+            args += [word for each in inputs for word in each.options(begin, end, audio_delay)]
+            args += ["-map", "0:v:0", *map_options(streams, joined=bool(joined))]
             args += ["-map_metadata", "1", "-map_chapters", "1"]
             args += [word for tag in _CONTAINER_TAGS for word in ("-metadata", f"{tag}=")]
             timecode, _ = output_timecode(source, self.target, self.clip, start=self.start)

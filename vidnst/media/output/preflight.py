@@ -63,7 +63,7 @@ def check_output(
         _check_encoders(target, source, settings)
     notes: list[str] = []
     if source and audio.keeps_audio(target, settings):
-        notes += plan_audio(clip.paths[0], source, target.suffix).notes
+        notes += plan_audio(clip.paths[0], source, target.suffix, joined=clip.parts > 1).notes
     _, timecode_note = output_timecode(source, target, clip, start=start)
     return (*notes, timecode_note) if timecode_note else tuple(notes)
 
