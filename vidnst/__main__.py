@@ -4,13 +4,19 @@ import logging
 import sys
 import traceback
 
+from vidnst.cli.streams import end_streams, protect_streams
 from vidnst.errors import VidnstError
+from vidnst.formatting import printable
 from vidnst.openmp import set_openmp_defaults
+
+_SHOWN_CHARACTERS = 200
+"""Of a path in a message."""
 
 
 def main() -> None:
     """Run `vidnst`; never returns."""
     set_openmp_defaults()
+    protect_streams()
     from vidnst.cli.app import app
 
     try:
@@ -18,11 +24,19 @@ def main() -> None:
     except VidnstError as error:
         if logging.getLogger("vidnst").isEnabledFor(logging.DEBUG):
             traceback.print_exc()
-        print(f"vidnst: {error}", file=sys.stderr)  # noqa: T201
+        print(f"vidnst: {printable(str(error))}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)
+    except OSError as error:  # a path that cannot exist or be read, such as one with a name that is too long
+        if logging.getLogger("vidnst").isEnabledFor(logging.DEBUG):
+            traceback.print_exc()
+        where = f" {str(error.filename)[:_SHOWN_CHARACTERS]}" if error.filename is not None else ""
+        print(f"vidnst: cannot access{printable(where)}: {error.strerror or error}.", file=sys.stderr)  # noqa: T201
+        sys.exit(VidnstError.exit_code)
     except KeyboardInterrupt:
         print("vidnst: stopped.", file=sys.stderr)  # noqa: T201
         sys.exit(130)
+    finally:
+        end_streams()
 
 
 if __name__ == "__main__":

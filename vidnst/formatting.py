@@ -1,6 +1,24 @@
 """Numbers, durations and sizes as text for messages, tables and pages. What is unknown (None) becomes a dash."""
 
+import re
+
 _UNKNOWN = "-"
+
+_LONE_BYTE = re.compile("[\udc80-\udcff]")
+"""A byte of a file name that is not UTF-8, as Python keeps it (PEP 383)."""
+
+
+def printable(text: str) -> str:
+    """Return a text on one line that no terminal obeys: control characters, and bytes that are not UTF-8, as escapes.
+
+    Names of files may hold both. A byte becomes `\\xe9`, a line feed `\\n`.
+    """
+    if text.isprintable():
+        return text
+    with_bytes = _LONE_BYTE.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", text)
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in with_bytes
+    )
 
 
 def format_number(value: float | None) -> str:

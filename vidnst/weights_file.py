@@ -21,6 +21,7 @@ from torch import Tensor
 
 from vidnst.atomic_write import part_path
 from vidnst.errors import WeightsError
+from vidnst.utf8_path import utf8_path
 
 _BLOCK_BYTES = 2**20
 _TIMEOUT_SECONDS = 30.0
@@ -199,12 +200,13 @@ def open_weights(path: Path, *, network: str, max_bytes: int, remedy: str) -> It
         raise WeightsError(f"{path} is {size_bytes / 2**30:.1f} GiB, more than any {network}", remedy)
     try:
         if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
+            with utf8_path(path) as name, safe_open(name, framework="pt") as file:
                 yield _Tensors(file)
             return
         # Memory-mapped, only the tensors in use are read; torchvision's VGG19 has the older format, which cannot be.
         mapped = zipfile.is_zipfile(path)
-        values = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with utf8_path(path) as name:
+            values = torch.load(name, map_location="cpu", weights_only=True, mmap=mapped)
     except WeightsError:
         raise
     except Exception as error:  # torch and safetensors fail on a malformed file in a dozen ways
@@ -218,7 +220,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     """Read the metadata of a safetensors file that `open_weights` accepted; empty for other formats."""
     if path.suffix != ".safetensors":
         return {}
-    with safe_open(path, framework="pt") as file:
+    with utf8_path(path) as name, safe_open(name, framework="pt") as file:
         return dict(file.metadata() or {})
 
 
@@ -243,7 +245,9 @@ def checked_tensor(path: Path, name: str, tensor: Tensor, shape: tuple[int, ...]
 
 def encode_safetensors(arrays: Mapping[str, NDArray[np.floating]], metadata: Mapping[str, str]) -> bytes:
     """Encode arrays as a safetensors file, reproducible to the byte."""
-    data = save(dict(arrays), metadata=dict(metadata))
+    # Notes may name files whose names are not UTF-8, which the format cannot hold.
+    notes = {key: value.encode(errors="backslashreplace").decode() for key, value in metadata.items()}
+    data = save(dict(arrays), metadata=notes)
     # The library writes the metadata in random order, so the header is rewritten in sorted order.
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])

@@ -24,7 +24,7 @@ from vidnst import events
 from vidnst.cli.process import stop_on_signal
 from vidnst.cli.tables.basics import write_json_line
 from vidnst.events import Cancelled, Event, OnEvent
-from vidnst.formatting import format_clock
+from vidnst.formatting import format_clock, printable
 
 _LINE_SECONDS = 10.0
 
@@ -160,7 +160,7 @@ class _Bars:
             case events.NodeStarted():
                 self._worker(event)
             case _ if _is_message(event):
-                self.progress.console.print(f"vidnst: {event}", markup=False, highlight=False)
+                self.progress.console.print(f"vidnst: {printable(str(event))}", markup=False, highlight=False)
             case events.TrainingStepDone():
                 self._stage(events.Stage("steps", event.step, event.steps), note=f"loss {event.loss:.4g}")
             case _:
@@ -212,5 +212,5 @@ class _Lines:
 
     def _write(self, text: str) -> None:
         self._last = time.monotonic()
-        sys.stderr.write(f"vidnst: {text}\n")
+        sys.stderr.write(f"vidnst: {printable(text)}\n")
         sys.stderr.flush()

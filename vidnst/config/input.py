@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from vidnst.config.base import REGION_NAME, Rate, Section
+from vidnst.config.base import REGION_NAME, PathText, Rate, Section
 
 
 class InputConfig(Section):
@@ -53,7 +53,7 @@ RegionName = Annotated[str, Field(pattern=f"^{REGION_NAME}$", max_length=64)]
 class RegionsConfig(Section):
     """Regions of the frame that have their own styles, or none."""
 
-    masks: dict[RegionName, str] = {}
+    masks: dict[RegionName, PathText] = {}
     """Mask of each region, white inside: a picture, or a sequence or video with one for each frame."""
     feather: float = Field(0.02, ge=0, le=0.5)
     """Width of the transition at a region's edge, as a share of the longest side."""

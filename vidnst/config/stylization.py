@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from vidnst.config.base import Positive, Section, Weight
+from vidnst.config.base import PathText, Positive, Section, Weight
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 VGG19_LAYERS = tuple(
@@ -21,10 +21,10 @@ class ModelConfig(Section):
 
     backbone: Literal["vgg19", "slim"] = "vgg19"
     """vgg19: the network of the papers; slim: bundled, an approximation of it with a seventh of the arithmetic."""
-    weights: str | None = None
+    weights: PathText | None = None
     """Weights file, `torchvision` for torchvision's VGG19, or `random` for seeded, calibrated random filters; None
     takes VIDNST_WEIGHTS, or else what is installed with vidnst."""
-    network: str | None = None
+    network: PathText | None = None
     """File of a transform network that paints the frames, made by `vidnst train`; None trains one where the schedule's
     kind is network."""
     pooling: Literal["max", "average"] = "max"

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from vidnst.config.base import Positive, Section, Weight
+from vidnst.config.base import PathText, Positive, Section, Weight
 
 _NETWORK_PASSES = 4
 _NETWORK_SHARES = {"relax": 0.04, "settle": 0.0134}
@@ -180,7 +180,7 @@ class MotionConfig(Section):
 
     method: Literal["dis", "raft"] = "dis"
     """dis: OpenCV's, on CPUs; raft: a network (Teed and Deng 2020), meant for GPUs."""
-    raft_weights: str | None = None
+    raft_weights: PathText | None = None
     """Weights file of torchvision's raft_large or raft_small; None searches the usual places."""
     preset: Literal["ultrafast", "fast", "medium"] = "medium"
     """Quality preset of the DIS flow."""

@@ -9,6 +9,7 @@ from vidnst.farm.schedules import by_shot
 from vidnst.frames import Shot
 from vidnst.media.adjust.adjustments import Adjustments
 from vidnst.media.input.shots import find_shots
+from vidnst.media.output.name_limits import check_name_length
 from vidnst.media.output.preflight import check_output
 from vidnst.parallel import local_cores
 from vidnst.rendering.effects_pass import colour_styles, filter_source
@@ -45,6 +46,7 @@ def prepare_render(
     Raises:
         VidnstError: the first thing that is wrong, as the fitting subclass.
     """
+    check_name_length(request.output)
     recorder = EventRecorder(on_event)
     # A session that was killed while it wrote the output may have put it into place just before.
     is_own = not restart and RunLog.read(request.folder).was_writing(request.output)

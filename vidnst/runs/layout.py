@@ -120,7 +120,7 @@ def state_name(node: NodeId) -> str:
 
 def holds_run(folder: Path) -> bool:
     """True if the folder holds a run."""
-    return RunLayout(folder).manifest.is_file()
+    return os.path.isfile(RunLayout(folder).manifest)  # in contrast to pathlib's, False for a name that is too long
 
 
 def check_run(folder: Path) -> None:

@@ -1,11 +1,13 @@
 """The record of what a run renders: enough to resume it, and to find out whether a request is for the same render."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from vidnst.config.base import PathText
 from vidnst.config.style import Style
 from vidnst.errors import RunError
 from vidnst.runs.layout import RunLayout
@@ -20,7 +22,7 @@ class _Record(BaseModel):
 class StyleRecord(_Record):
     """A style of a run."""
 
-    path: str
+    path: PathText
     fingerprint: str
     weight: float
     at: str | None = None
@@ -64,17 +66,17 @@ class Manifest(_Record):
     config: dict[str, Any]
     """The resolved configuration, as JSON values."""
     look: Look
-    sources: tuple[str, ...]
+    sources: tuple[PathText, ...]
     """The source as the user named it; several where they named several files."""
-    weights: str | None = None
+    weights: PathText | None = None
     """The network's weights as the user named them: the absolute path of a file, `random`, `torchvision`, or None."""
-    weights_title: str = ""
+    weights_title: PathText = ""
     """What they turned out to be: a package with its version, a file, `random`, or `none`."""
-    raft_weights: str | None = None
+    raft_weights: PathText | None = None
     """Path of RAFT's weights."""
-    network: str | None = None
+    network: PathText | None = None
     """Path of the transform network that was given."""
-    output: str
+    output: PathText
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -87,13 +89,17 @@ class Manifest(_Record):
         try:
             if path.stat().st_size > _MAX_BYTES:
                 raise RunError(f"{path} is too large to be the record of a run", "start afresh with --restart")
-            return cls.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
+            return cls.model_validate(json.loads(path.read_bytes()))
+        except (OSError, ValueError, RecursionError) as error:
             reason = f"{error.strerror}" if isinstance(error, OSError) else str(error).splitlines()[0]
             raise RunError(
                 f"{path} cannot be read as the record of a run: {reason}",
                 "start afresh with --restart, or choose another folder with --work-dir",
             ) from error
+
+    def to_json(self) -> bytes:
+        """The contents of the file: ASCII, in which also names of files that are not UTF-8 survive."""
+        return json.dumps(self.model_dump(mode="json"), indent=2).encode()
 
     def changes(self, other: "Manifest") -> list[str]:
         """Describe each difference from `other` that changes the frames in a few words; empty if there is none."""

@@ -131,7 +131,7 @@ class RunStore:
             if holds_run(folder) and not restart:
                 raise RunError(f"the folder {folder} holds a run already", "resume it, or give --restart")
             clear(folder)
-            write_bytes_atomically(RunLayout(folder).manifest, manifest.model_dump_json(indent=2).encode())
+            write_bytes_atomically(RunLayout(folder).manifest, manifest.to_json())
             return cls(folder, manifest, lock)
         except BaseException:
             lock.release()

@@ -11,6 +11,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from vidnst.formatting import printable
+
 _MIN_COLUMN_WIDTH = 6
 
 
@@ -37,7 +39,7 @@ def write_json_line(values: Any) -> None:
 def write_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     """Write lines of name and value, never wrapped, so that they can be copied."""
     for key, value in pairs:
-        sys.stdout.write(f"{key:<24} {value}\n")
+        sys.stdout.write(f"{key:<24} {printable(str(value))}\n")
 
 
 def make_table(
@@ -57,4 +59,4 @@ def make_table(
 
 def safe_text(value: str) -> Text:
     """Return a text from an untrusted source without markup and without control characters for the terminal."""
-    return Text("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in value))
+    return Text(printable(value))

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vidnst.cli.tables.basics import safe_text, write_json
-from vidnst.formatting import format_clock, format_gigabytes
+from vidnst.formatting import format_clock, format_gigabytes, printable
 
 if TYPE_CHECKING:  # it brings numpy
     from vidnst.tools.forecast.forecast import DiskNeed, Forecast
@@ -42,7 +42,7 @@ def write_forecasts(forecasts: "Sequence[Forecast]", *, failed: Sequence[tuple[s
         _write_disk(disk)
     if any(forecast.remote for forecast in forecasts):
         sys.stdout.write("predicted for the described workers on other machines, without contacting them\n")
-    sys.stdout.write("".join(f"{name}: {error}\n" for name, error in failed))
+    sys.stdout.write("".join(f"{printable(name)}: {printable(error)}\n" for name, error in failed))
 
 
 def _table(forecasts: "Sequence[Forecast]", seconds: float | None) -> Table:
@@ -66,7 +66,7 @@ def _write_needs(forecast: "Forecast") -> None:
         available = unknown if need.available is None else f"{format_gigabytes(need.available)} available"
         saved = "" if need.reduced is None else f"; with {need.saving} {format_gigabytes(need.reduced, decimals=2)}"
         needed = format_gigabytes(need.needed, decimals=2)
-        sys.stdout.write(f"{forecast.source}: {need.what} {needed}, {available}{saved}\n")
+        sys.stdout.write(f"{printable(forecast.source)}: {need.what} {needed}, {available}{saved}\n")
         if not need.fits:
             remedy = f"it would fit with --size {need.fitting_size}" if need.fitting_size else "no size would fit"
             sys.stdout.write(f"  does not fit: {remedy}\n")
@@ -74,7 +74,7 @@ def _write_needs(forecast: "Forecast") -> None:
 
 def _write_disk(disk: "DiskNeed") -> None:
     sums = f"{format_gigabytes(disk.needed, decimals=2)}, {format_gigabytes(disk.free)} available"
-    sys.stdout.write(f"all {disk.clips} run folders on the disk of {disk.folder}: {sums}\n")
+    sys.stdout.write(f"all {disk.clips} run folders on the disk of {printable(str(disk.folder))}: {sums}\n")
     if not disk.fits:
         verdict = "fits only one after the other" if disk.fits_in_turn else "does not fit"
         least = f"{format_gigabytes(disk.least, decimals=2)} if each clip is finished before the next one begins"

@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from vidnst.cli.tables.basics import make_table, safe_text, write_json, write_json_line
-from vidnst.formatting import format_bytes, format_clock, format_number
+from vidnst.formatting import format_bytes, format_clock, format_number, printable
 
 if TYPE_CHECKING:  # they bring numpy
     from vidnst.runs.discovery import Batch
@@ -32,7 +32,8 @@ def write_jobs(rows: Iterable[dict[str, Any]], *, as_json: bool) -> None:
         counts = [str(row[key]) if row["error"] is None else "-" for key in ("frames", "nodes", "evaluations")]
         table.add_row(*map(safe_text, (Path(row["source"]).name, styles, row["preset"], row["name"], *counts)))
     Console().print(table)
-    sys.stdout.write("".join(f"{row['name']}: {row['error']}\n" for row in rows if row["error"] is not None))
+    errors = (f"{row['name']}: {row['error']}" for row in rows if row["error"] is not None)
+    sys.stdout.write("".join(f"{printable(error)}\n" for error in errors))
 
 
 def write_actions(actions: Iterable[tuple[str, list[str]]], *, as_json: bool) -> None:
@@ -41,7 +42,7 @@ def write_actions(actions: Iterable[tuple[str, list[str]]], *, as_json: bool) ->
         if as_json:
             write_json_line({"action": action, "jobs": names})
         else:
-            sys.stdout.write("".join(f"{action} {name}\n" for name in names))
+            sys.stdout.write("".join(f"{action} {printable(name)}\n" for name in names))
 
 
 def write_batch_summary(done: int, failed: int, cancelled: int) -> None:

@@ -14,6 +14,7 @@ from vidnst.media.input.container import ContainerInfo, read_container
 from vidnst.media.output import audio
 from vidnst.media.output.audio_plan import plan_audio
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format, missing_encoder
+from vidnst.media.output.name_limits import check_name_length
 from vidnst.media.output.timecode import output_timecode
 
 _LONGEST_SIDES = {"libx264": 16384, "libwebp": 16383, "libwebp_anim": 16383, "gif": 65535}
@@ -79,6 +80,7 @@ def check_file(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] 
     Raises:
         OutputError: the output exists, is an input or a folder, or cannot be written.
     """
+    check_name_length(output)
     if any(output.exists() and path.exists() and output.samefile(path) for path in inputs):
         raise OutputError(f"{output} is an input", "choose another name")
     if output.is_dir() and not folder:

@@ -201,6 +201,8 @@ def _template_fields(template: str) -> list[str]:
 
 def _inside(folder: Path, name: str) -> Path:
     """The path of an output, which must lie in the folder, whatever links are on the way."""
+    if "\0" in f"{folder}{name}":
+        raise ConfigError(f"the output {name!r} in {str(folder)!r} has a zero byte in its name", "leave it out")
     path = Path(os.path.abspath(folder / name))
     home = Path(os.path.realpath(folder))
     real = Path(os.path.realpath(path))
