@@ -157,17 +157,20 @@ def ask_reader(
     Raises:
         SourceError: the process took too long, crashed, or used too much memory.
     """
-    with utf8_path(path) as name:  # PyAV takes no other
-        request = {
-            "command": command,
-            "path": ffmpeg.file_url(Path(name)),
-            "formats": _FORMATS,
-            "memory_bytes": _READER_MEMORY_BYTES,
-            **arguments,
-        }
-        # -P: the script's folder must not hide modules of the standard library.
-        words: Sequence[str | Path] = [sys.executable, "-P", _READER, json.dumps(request)]
-        result = run_child(words, max_bytes=max_bytes, seconds=seconds)
+    try:
+        with utf8_path(path) as name:  # PyAV takes no other
+            request = {
+                "command": command,
+                "path": ffmpeg.file_url(Path(name)),
+                "formats": _FORMATS,
+                "memory_bytes": _READER_MEMORY_BYTES,
+                **arguments,
+            }
+            # -P: the script's folder must not hide modules of the standard library.
+            words: Sequence[str | Path] = [sys.executable, "-P", _READER, json.dumps(request)]
+            result = run_child(words, max_bytes=max_bytes, seconds=seconds)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be opened: {error.strerror or error}", "rename the file") from error
     if len(result.output) >= max_bytes:
         raise SourceError(f"{path} holds more than {max_bytes >> 20} MiB of tags or time stamps", "cut it into parts")
     line, _, rest = result.output.partition(b"\n")
