@@ -20,6 +20,8 @@ class SourceKind(StrEnum):
 
     VIDEO = "video"
     PICTURES = "pictures"
+    ANIMATION = "animation"
+    """One picture file with several frames: an animated WebP, PNG, GIF or AVIF, or a TIFF file with pages."""
 
 
 State: TypeAlias = NDArray[np.uint16]
@@ -129,7 +131,7 @@ class ClipInfo:
     """The source as named by the user."""
     kind: SourceKind
     paths: tuple[Path, ...]
-    """The one video file, or each picture in order."""
+    """The one file of a video or an animation, or each picture in order."""
     width: int
     """Pixels across, upright (rotation applied)."""
     height: int
@@ -156,6 +158,8 @@ class ClipInfo:
     """Codec of the first audio stream; None without audio."""
     bad_frames: tuple[int, ...] = ()
     """Frames that do not decode; they are counted and have time stamps like all others."""
+    notes: tuple[str, ...] = ()
+    """What the source holds that is not used, or may not be meant, a clause each."""
 
     @property
     def frame_count(self) -> int:

@@ -9,8 +9,9 @@ from vidnst.config import OutputConfig
 from vidnst.errors import EncoderError, OutputError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg
-from vidnst.media.images import IMAGE_SUFFIXES, not_an_image_name
+from vidnst.media.images import not_an_image_name
 from vidnst.media.input.container import read_container
+from vidnst.media.input.image_files import WRITABLE_SUFFIXES
 from vidnst.media.output import audio
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format, missing_encoder
 
@@ -68,6 +69,12 @@ def check_file(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] 
     Raises:
         OutputError: the output exists, is an input or a folder, or cannot be written.
     """
+    try:
+        output.exists()
+    except OSError as error:  # for example, the name is too long
+        raise OutputError(
+            f"{str(output)[:200]} cannot be written: {error.strerror}", "choose a shorter name"
+        ) from error
     if any(output.exists() and path.exists() and output.samefile(path) for path in inputs):
         raise OutputError(f"{output} is an input", "choose another name")
     if output.is_dir() and not folder:
@@ -89,7 +96,7 @@ def check_file(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] 
 
 def check_image_name(output: Path) -> None:
     """Raise OutputError unless a name is that of an image."""
-    if output.suffix.lower() not in IMAGE_SUFFIXES:
+    if output.suffix.lower() not in WRITABLE_SUFFIXES:
         raise not_an_image_name(output)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from vidnst.errors import CancelledError, OutputError, SourceError
-from vidnst.media.input.container import read_container, read_packet_times
+from vidnst.media.input.container import read_container
+from vidnst.media.input.picture_probe import probe_pictures
 from vidnst.media.input.probe import probe_video
 
 _REMEDY = "the finished frames are kept; resume to encode again, or take another format"
@@ -70,18 +71,11 @@ def _probe_output(path: Path, cancelled: Callable[[], bool] | None) -> _Content:
 
     try:
         if path.suffix.lower() == ".webp":  # OpenCV's ffmpeg cannot decode animated WebP
-            return _read_packets(path)
-        clip = probe_video(path, on_progress=stop_if_cancelled)
+            clip = probe_pictures([path], name=path.name, on_progress=stop_if_cancelled)
+        else:
+            clip = probe_video(path, on_progress=stop_if_cancelled)
     except SourceError as error:
         raise OutputError(f"the encoded file does not decode: {error.what}", _REMEDY) from error
     if clip.bad_frames:
         raise OutputError(f"frame {clip.bad_frames[0]} of {path.name} does not decode", _REMEDY)
     return clip.pts_seconds, clip.last_duration_seconds, (clip.width, clip.height)
-
-
-def _read_packets(path: Path) -> _Content:
-    info = read_container(path)
-    stored = read_packet_times(path, info.video_index)
-    pts = [at * stored.time_base for at in stored.pts]
-    last = stored.durations[-1] * stored.time_base if stored.durations else Fraction(0)
-    return pts, last, (info.width, info.height)
