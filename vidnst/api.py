@@ -214,7 +214,12 @@ def plan(
     return forecast(_request(source, style, output, preset, config, work_dir), timed=timed, on_event=on_event)
 
 
-def probe(source: Source, *, fps: int | str | Fraction = 25) -> ClipInfo:
+def probe(
+    source: Source,
+    *,
+    fps: int | str | Fraction = 25,
+    order: Literal["auto", "given", "name", "time"] = "auto",
+) -> ClipInfo:
     """Read what a source holds: size, frames, time stamps, colours, sound.
 
     >>> import vidnst
@@ -225,11 +230,12 @@ def probe(source: Source, *, fps: int | str | Fraction = 25) -> ClipInfo:
     Args:
         source: a video, a folder, a glob, a printf pattern, or several pictures.
         fps: frames per second of pictures.
+        order: order of pictures: by name, by time of capture, or as given.
 
     Raises:
         SourceError: it is missing or cannot be read.
     """
-    return probe_clip(source, fps=Fraction(fps))
+    return probe_clip(source, fps=Fraction(fps), order=order)
 
 
 def _request(

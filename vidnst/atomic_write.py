@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vidnst.errors import DiskFullError, OutputError
+from vidnst.file_names import derived_name
 
 _DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 _NEARLY_FULL_BYTES = 4 << 20
@@ -46,8 +47,9 @@ def part_path(path: Path) -> Path:
     """The temporary name, in the same folder, of a file or folder that is being written.
 
     It begins with a dot, contains `.part`, and keeps the suffix, by which image writers and ffmpeg choose the format.
+    A long name is cut and marked with a hash.
     """
-    return path.with_name(f".{path.stem}.part{path.suffix}")
+    return path.with_name(derived_name(path.stem, prefix=".", suffix=f".part{path.suffix}"))
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

@@ -20,6 +20,8 @@ class SourceKind(StrEnum):
 
     VIDEO = "video"
     PICTURES = "pictures"
+    ANIMATION = "animation"
+    """One picture file with several frames: an animated WebP, PNG, GIF or AVIF, or a TIFF file with pages."""
 
 
 State: TypeAlias = NDArray[np.uint16]
@@ -129,7 +131,7 @@ class ClipInfo:
     """The source as named by the user."""
     kind: SourceKind
     paths: tuple[Path, ...]
-    """The one video file, or each picture in order."""
+    """The one file of a video or an animation, or each picture in order."""
     width: int
     """Pixels across, upright (rotation applied)."""
     height: int
@@ -164,7 +166,7 @@ class ClipInfo:
     parts: int = 1
     """Number of recordings that were joined byte by byte into the file."""
     notes: tuple[str, ...] = ()
-    """What is remarkable about the source, for the user: sentences without a full stop."""
+    """What the source holds that is not used, may not be meant or was repaired: sentences without a full stop."""
 
     @property
     def frame_count(self) -> int:

@@ -18,6 +18,7 @@ from support import media
 from vidnst.errors import DiskFullError, OutputError, SourceError
 from vidnst.frames import to_bits
 from vidnst.media import images
+from vidnst.media.input import image_files, image_header
 
 
 def save(path: Path, pixels: np.ndarray) -> Path:
@@ -29,48 +30,48 @@ def save(path: Path, pixels: np.ndarray) -> Path:
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=30))
 def test_natural_order_of_numbers(numbers: list[int]) -> None:
     paths = [Path(f"shots/img{number}.png") for number in numbers]
-    ordered = sorted(paths, key=images.natural_sort_key)
+    ordered = sorted(paths, key=image_files.natural_sort_key)
     assert ordered == [Path(f"shots/img{number}.png") for number in sorted(numbers)]
 
 
 @given(st.lists(st.text(st.characters(blacklist_characters="/\0"), min_size=1, max_size=12), max_size=12), st.randoms())
 def test_natural_order_is_total(names: list[str], random: Random) -> None:
     paths = [Path(name) for name in names]
-    ordered = sorted(paths, key=images.natural_sort_key)
+    ordered = sorted(paths, key=image_files.natural_sort_key)
     random.shuffle(paths)
-    assert sorted(paths, key=images.natural_sort_key) == ordered
+    assert sorted(paths, key=image_files.natural_sort_key) == ordered
 
 
 def test_folder_lists_images_only_in_natural_order(tmp_path: Path) -> None:
     for name in ("img10.png", "img2.PNG", "IMG1.jpg", "notes.txt", "clip.mp4", ".hidden.png", "._img2.png"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "deeper").mkdir()
-    assert [path.name for path in images.list_images(tmp_path) or ()] == ["IMG1.jpg", "img2.PNG", "img10.png"]
+    assert [path.name for path in image_files.list_images(tmp_path) or ()] == ["IMG1.jpg", "img2.PNG", "img10.png"]
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no images in the folder"):
-        images.list_images(tmp_path)
+        image_files.list_images(tmp_path)
 
 
 def test_glob_lists_matching_images(tmp_path: Path) -> None:
     for name in ("a12.png", "a3.png", "b1.png", "a1.txt"):
         (tmp_path / name).write_bytes(b"")
-    assert [path.name for path in images.list_images(str(tmp_path / "a*")) or ()] == ["a3.png", "a12.png"]
+    assert [path.name for path in image_files.list_images(str(tmp_path / "a*")) or ()] == ["a3.png", "a12.png"]
     with pytest.raises(SourceError, match="no images that match"):
-        images.list_images(str(tmp_path / "c*.png"))
+        image_files.list_images(str(tmp_path / "c*.png"))
 
 
 def test_relative_glob(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a1.png").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
-    assert images.list_images("*.png") == (Path("a1.png"),)
+    assert image_files.list_images("*.png") == (Path("a1.png"),)
 
 
 def test_printf_pattern_lists_numbers(tmp_path: Path) -> None:
     for name in ("50%_0009.png", "50%_0010.png", "50%_00011.png", "50%_8.png", "other_0012.png"):
         (tmp_path / name).write_bytes(b"")
-    found = images.list_images(str(tmp_path / "50%%_%04d.png")) or ()
+    found = image_files.list_images(str(tmp_path / "50%%_%04d.png")) or ()
     assert [path.name for path in found] == ["50%_0009.png", "50%_0010.png", "50%_00011.png"]
 
 
@@ -78,18 +79,18 @@ def test_missing_number_of_printf_pattern_is_named(tmp_path: Path) -> None:
     for number in (3, 4, 6):
         (tmp_path / f"f{number:03d}.png").write_bytes(b"")
     with pytest.raises(SourceError, match=r"number 5 of .* is missing \(3 to 6 exist\)"):
-        images.list_images(str(tmp_path / "f%03d.png"))
+        image_files.list_images(str(tmp_path / "f%03d.png"))
 
 
 def test_existing_file_is_no_pattern(tmp_path: Path) -> None:
     odd = tmp_path / "what[1]%02d*.png"
     odd.write_bytes(b"")
-    assert images.list_images(str(odd)) == (odd,)
+    assert image_files.list_images(str(odd)) == (odd,)
 
 
 def test_missing_source_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"nowhere\.mp4"):
-        images.list_images(tmp_path / "nowhere.mp4")
+        image_files.list_images(tmp_path / "nowhere.mp4")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".webp", ".jpg"])
@@ -138,7 +139,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, kind: str, orientation: int
     path = tmp_path / f"a.{kind.lower()}"
     Image.fromarray(np.ascontiguousarray(undo[orientation])).save(path, kind, exif=exif, quality=95)
     read = images.read_image(path)
-    header = images.read_image_header(path)
+    header = image_header.read_image_header(path)
     assert (header.width, header.height) == (96, 64)
     assert read.shape == upright.shape
     assert media.is_upright(read)
@@ -230,7 +231,7 @@ def test_png_header_is_read_without_pixels(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
     height, width = media.numbered_picture(3, (96, 64)).shape[:2]
-    assert images.read_image_header(tmp_path / "a.png") == images.ImageHeader(width, height, 1, "PNG")
+    assert image_header.read_image_header(tmp_path / "a.png") == image_header.ImageHeader(width, height, 1, "PNG")
 
 
 def test_exif_after_png_pixels_is_applied(tmp_path: Path) -> None:
@@ -239,11 +240,11 @@ def test_exif_after_png_pixels_is_applied(tmp_path: Path) -> None:
     data, end = images.encode_png(media.numbered_picture(3, (96, 64))), chunk(b"IEND", b"")
     assert data.endswith(end)
     (tmp_path / "a.png").write_bytes(data.removesuffix(end) + chunk(b"eXIf", exif.tobytes()[6:]) + end)
-    assert images.read_image_header(tmp_path / "a.png").orientation == 6
+    assert image_header.read_image_header(tmp_path / "a.png").orientation == 6
     assert np.array_equal(images.read_image(tmp_path / "a.png"), np.rot90(media.numbered_picture(3, (96, 64)), -1))
 
 
 def test_truncated_png_is_refused_by_header(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(images.encode_png(media.numbered_picture(3, (96, 64)))[:-40])
     with pytest.raises(SourceError, match=r"a\.png is not a readable image"):
-        images.read_image_header(tmp_path / "a.png")
+        image_header.read_image_header(tmp_path / "a.png")

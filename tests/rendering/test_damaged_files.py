@@ -14,7 +14,7 @@ from support import damaged_files, media
 
 from vidnst.errors import SourceError
 from vidnst.media import ffmpeg, images
-from vidnst.media.input import limits, packet_times
+from vidnst.media.input import image_files, limits, packet_times
 from vidnst.media.input.probe import probe
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks, and reads /proc")
@@ -70,7 +70,7 @@ def test_too_large_animation_is_refused_before_decoding(tmp_path: Path, monkeypa
 def test_more_frames_than_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     video = media.write_video(tmp_path / "a.mp4", media.numbered_pictures(20))
     media.write_pictures(tmp_path / "burst", media.numbered_pictures(20))
-    for module in (limits, packet_times, images):
+    for module in (limits, packet_times, image_files):
         monkeypatch.setattr(module, "MAX_FRAMES", 19)
     for source in (video, tmp_path / "burst", tmp_path / "burst" / "%04d.png", tmp_path / "burst" / "*.png"):
         with pytest.raises(SourceError, match="more than 19 frames"):

@@ -31,7 +31,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support import media
+from support import media, stills
 
 MAX_SECONDS = 60
 MAX_GROWTH_BYTES = 2 << 30
@@ -113,7 +113,23 @@ def originals(folder: Path) -> list[Path]:
     for name in ("l.tif", "m.bmp", "n.webp"):
         pixels[0].save(folder / name)
     pixels[0].save(folder / "o.tif", compression="tiff_lzw")
-    return [*made, *(folder / name for name in ("i.png", "j.png", "k.jpg", "l.tif", "m.bmp", "n.webp", "o.tif"))]
+    pictures = (folder / name for name in ("i.png", "j.png", "k.jpg", "l.tif", "m.bmp", "n.webp", "o.tif"))
+    return [*made, *pictures, *_stills(folder, frames)]
+
+
+def _stills(folder: Path, frames: Sequence[media.Picture]) -> list[Path]:
+    """Write pictures of phones and animations."""
+    large = media.numbered_picture(1, (300, 200))
+    Image.fromarray(large).save(folder / "q.avif", "AVIF", speed=10)
+    return [
+        stills.write_heic(folder / "p.heic", large, orientation=6, tile_px=128),
+        folder / "q.avif",
+        stills.write_animation(folder / "r.webp", frames, "WEBP", duration=40),
+        stills.write_animation(folder / "s.png", frames, "PNG", duration=40),
+        stills.write_animation(folder / "t.png", frames, "GIF", duration=40),
+        stills.write_animation(folder / "u.avif", frames, "AVIF", duration=40, speed=10),
+        stills.write_animation(folder / "v.tif", frames, "TIFF", compression="tiff_adobe_deflate"),
+    ]
 
 
 def damaged(sources: Sequence[Path], folder: Path, *, count: int, seed: int) -> Iterator[tuple[str, Path]]:
@@ -129,7 +145,7 @@ def damaged(sources: Sequence[Path], folder: Path, *, count: int, seed: int) -> 
         kind = kinds[(number // len(sources) + number) % len(kinds)] if number % 12 else _playlist_of(source)
         data = kind(data, dice)
         if dice.random() < 0.1:
-            suffix = dice.choice([".mp4", ".png", ".jpg", ".gif", ".mkv", ".webp", ".tif"])
+            suffix = dice.choice([".mp4", ".png", ".jpg", ".gif", ".mkv", ".webp", ".tif", ".heic", ".avif"])
         path = folder / f"{number:03d}{suffix}"
         path.write_bytes(data)
         yield f"{source.name} {kind.__name__}", path
@@ -203,8 +219,9 @@ def _repeat(data: bytes, dice: random.Random) -> bytes:
 
 
 def _boxes(data: bytes, dice: random.Random) -> bytes:
-    """Replace a count or a length in an index of an MP4."""
-    names = [name for name in (b"stts", b"stsz", b"stco", b"stsc", b"mdhd", b"mvhd", b"tkhd", b"elst") if name in data]
+    """Replace a count or a length in an index of an MP4, HEIC or AVIF file."""
+    kinds = b"stts stsz stco stsc mdhd mvhd tkhd elst ispe iloc iinf ipma iref irot grid hvcC av1C pitm".split()
+    names = [name for name in kinds if name in data]
     if not names:
         return _flip_head(data, dice)
     at = data.index(dice.choice(names)) + dice.choice([-4, 4, 8, 12, 16, 20])

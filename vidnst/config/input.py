@@ -19,6 +19,8 @@ class InputConfig(Section):
     """End of the range (exclusive), written like `start`."""
     fps: Rate = Field(Fraction(25), gt=0, le=1000)
     """Frames per second of picture sequences; a video has its own time stamps."""
+    order: Literal["auto", "given", "name", "time"] = "auto"
+    """Order of pictures: by name, by time of capture, or as given. auto: given for files named singly, else name."""
     on_bad_frame: Literal["error", "repeat"] = "error"
     """The reaction to a frame that does not decode: stop, or repeat the previous frame and record it."""
     shots: Literal["auto", "none", "content", "adaptive"] | tuple[int, ...] = "auto"

@@ -92,7 +92,7 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     """
     config = request.config
     on_event(Stage("probing"))
-    clip = probe(request.source, fps=config.input.fps)
+    clip = probe(request.source, fps=config.input.fps, order=config.input.order)
     for note in clip.notes:
         on_event(Warned(note))
     start, end = frame_range(clip, config.input.start, config.input.end)

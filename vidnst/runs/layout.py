@@ -24,6 +24,7 @@ from vidnst.atomic_write import translate_os_errors
 from vidnst.config import RenderConfig
 from vidnst.errors import RunError
 from vidnst.farm.plan import NodeId
+from vidnst.file_names import derived_name
 
 _SUFFIX = ".vidnst"
 MANIFEST, PLAN, LOG, MEASURE, REPORT = "run.json", "plan.json", "events.jsonl", "measure.json", "report.html"
@@ -135,7 +136,7 @@ def check_run(folder: Path) -> None:
 
 def run_folder_of(output: Path) -> Path:
     """The run folder that belongs to an output: next to it, named after it."""
-    return output.with_name(output.name + _SUFFIX)
+    return output.with_name(derived_name(output.name, suffix=_SUFFIX))
 
 
 def locate_run(path: Path) -> Path | None:

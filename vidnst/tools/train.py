@@ -8,6 +8,7 @@ from pathlib import Path
 from vidnst.atomic_write import write_bytes_atomically
 from vidnst.errors import OutputError
 from vidnst.events import Cancelled, OnEvent, ignore
+from vidnst.file_names import derived_name
 from vidnst.media.output.preflight import check_file
 from vidnst.rendering.pipeline import train_network
 from vidnst.rendering.prepared_render import PreparedRender
@@ -56,7 +57,8 @@ def train(
         raise OutputError(f"{request.output} does not end in {_SUFFIX}", "give such a name with -o")
     folder = run_folder_of(request.output)
     check_file(request.output, overwrite=overwrite)
-    frames = request.output.with_name(f"{request.output.stem}-frames")  # a name for frames, of which none is painted
+    # A name for frames, of which none is painted.
+    frames = request.output.with_name(derived_name(request.output.stem, suffix="-frames"))
     render = prepare_render(
         replace(request.render, output=frames, work_dir=folder), overwrite=True, on_event=on_event, cancelled=cancelled
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from vidnst.events import OnEvent, Stage, ignore
 from vidnst.frames import Pixels, spread_over
-from vidnst.media.images import list_images
 from vidnst.media.input.frame_reader import FrameReader, fit_size
+from vidnst.media.input.image_files import list_images
 from vidnst.media.input.probe import probe
 
 _LONGEST_SIDE_PX = 1280

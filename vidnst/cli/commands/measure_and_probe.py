@@ -60,7 +60,13 @@ def measure(
     write_measurement(measurement, as_json=as_json, per_frame=per_frame)
 
 
-def probe(source: opt.Source, fps: opt.Fps = "25", as_json: opt.Json = False, verbose: opt.Verbose = False) -> None:
+def probe(
+    source: opt.Source,
+    fps: opt.Fps = "25",
+    order: opt.Order = None,
+    as_json: opt.Json = False,
+    verbose: opt.Verbose = False,
+) -> None:
     """Show what SOURCE contains: size, frames, rate, time stamps, colour, audio; or what a network has learned."""
     if len(source) == 1 and source[0].endswith(".safetensors"):
         from vidnst.style.transform.network_file import read_network_file
@@ -72,4 +78,5 @@ def probe(source: opt.Source, fps: opt.Fps = "25", as_json: opt.Json = False, ve
     from vidnst.media.input import probe as probing
 
     rate = build_config({"input": {"fps": fps}}).input.fps
-    write_clip(probing.probe(source[0] if len(source) == 1 else source, fps=rate), as_json=as_json)
+    sources = source[0] if len(source) == 1 else source
+    write_clip(probing.probe(sources, fps=rate, order=order or "auto"), as_json=as_json)

@@ -46,6 +46,10 @@ Weights = Annotated[str | None, look("The backbone's weights: a file, `torchvisi
 Start = Annotated[str | None, clip("First frame: a number, seconds (1.5s) or a timecode.")]
 End = Annotated[str | None, clip("End of the range (exclusive), written like --start.")]
 Fps = Annotated[str | None, clip("Frames per second of a picture sequence, also as a fraction.")]
+Order = Annotated[
+    Literal["given", "name", "time"] | None,
+    clip("Order of pictures: as given, by name, or by their time of capture (EXIF)."),
+]
 
 Workers = Annotated[int | None, work("Number of stylizing workers; default: one per GPU, or to suit the cores.")]
 Address = Annotated[str | None, work("Ray cluster to join (else RAY_ADDRESS, else Ray starts here).")]

@@ -68,7 +68,7 @@ def _requests(source: list[str], chosen: RenderOptions) -> "list[tuple[str | Non
     """Return what would be rendered; a job of a file has a name, and may fail without the others."""
     if any(Path(name).suffix.lower() in _JOB_FILE_SUFFIXES for name in source):
         return [pair for name in source for pair in _jobs(Path(name), chosen)]
-    from vidnst.media.images import is_image
+    from vidnst.media.input.image_files import is_image
     from vidnst.runs.request import Request
 
     config, styles, output = chosen.settings(), tuple(chosen.style or ()), chosen.output or _DEFAULT_OUTPUT

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # it brings pydantic
 Colour = Literal["luminance", "matched", "histogram", "moments", "optimal"]
 
 _SECTIONS = {
-    "input": ("size", "start", "end", "fps", "on_bad_frame", "deflicker"),
+    "input": ("size", "start", "end", "fps", "order", "on_bad_frame", "deflicker"),
     "model": ("backbone", "weights"),
     "losses": ("content_weight", "style_weight"),
     "optimize": ("iterations", "optimizer", "init", "seed"),
@@ -129,6 +129,7 @@ class RenderOptions(StyleOptions):
     start: opt.Start = None
     end: opt.End = None
     fps: opt.Fps = None
+    order: opt.Order = None
     on_bad_frame: Annotated[
         Literal["error", "repeat"] | None,
         opt.clip("For a frame that does not decode: stop, or repeat the previous frame."),

@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 
 from vidnst.errors import BadFrameError, SourceError
-from vidnst.frames import ClipInfo, Frame, Pixels, SourceKind
+from vidnst.frames import ClipInfo, Frame, Pixels, SourceKind, to_bits
 from vidnst.media import images
+from vidnst.media.input.animation import AnimationReader
+from vidnst.media.input.image_header import read_image_header
 from vidnst.media.input.video_capture import VideoCapture
 
 _SEEK_FRAMES = 300
@@ -135,7 +137,12 @@ class FrameReader:
 
 
 def _open(clip: ClipInfo) -> _FrameSource:
-    return _ImageSource(clip) if clip.kind is SourceKind.PICTURES else _VideoSource(clip)
+    sources: dict[SourceKind, Callable[[ClipInfo], _FrameSource]] = {
+        SourceKind.PICTURES: _ImageSource,
+        SourceKind.ANIMATION: _AnimationSource,
+        SourceKind.VIDEO: _VideoSource,
+    }
+    return sources[clip.kind](clip)
 
 
 class _ImageSource:
@@ -155,6 +162,28 @@ class _ImageSource:
 
     def close(self) -> None:
         pass
+
+
+class _AnimationSource:
+    def __init__(self, clip: ClipInfo) -> None:
+        self._clip = clip
+        self._reader = AnimationReader(clip.paths[0], read_image_header(clip.paths[0]))
+
+    def read(self, index: int) -> Pixels | None:
+        try:
+            pixels = self._reader.read(index)
+        except SourceError:
+            return None
+        if pixels.shape[:2] != (self._clip.height, self._clip.width):
+            return None
+        return to_bits(pixels, 16 if self._clip.bit_depth == 16 else 8)
+
+    def nearest_before(self, index: int) -> Pixels | None:
+        earlier = (self.read(number) for number in range(index - 1, -1, -1))
+        return next((pixels for pixels in earlier if pixels is not None), None)
+
+    def close(self) -> None:
+        self._reader.close()
 
 
 class _VideoSource:

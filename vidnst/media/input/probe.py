@@ -1,17 +1,21 @@
 """Probing: what a source contains, determined by decoding it once from end to end."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from vidnst.errors import SourceError
 from vidnst.frames import ClipInfo, SourceKind
-from vidnst.media import ffmpeg, images
+from vidnst.media import ffmpeg
+from vidnst.media.input.capture_order import PictureOrder, arrange_named
 from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, read_container
 from vidnst.media.input.decoded_timing import time_frames
+from vidnst.media.input.image_files import list_images
+from vidnst.media.input.image_header import is_still, read_image_header
 from vidnst.media.input.limits import check_animation, check_frame_count
 from vidnst.media.input.packet_times import read_packet_times, size_error
+from vidnst.media.input.picture_probe import probe_images, probe_pictures
 from vidnst.media.input.video_capture import VideoCapture
 from vidnst.media.orientation import swaps_sides
 
@@ -22,79 +26,61 @@ def probe(
     source: str | Path | Sequence[str | Path],
     *,
     fps: Fraction = Fraction(25),
+    order: PictureOrder = "auto",
     on_progress: Callable[[int], None] | None = None,
 ) -> ClipInfo:
-    """Decode every frame of a video, or read every image's header, and describe the source.
+    """Decode every frame of a video or an animation, or read every image's header, and describe the source.
 
     Args:
         source: a video, an image, a folder, a glob, a printf pattern (`img_%04d.png`), or several images.
-        fps: frames per second of images.
+        fps: frames per second of images, and of the pages of a TIFF file.
+        order: order of images; see `PictureOrder`.
         on_progress: called regularly with the number of frames probed so far.
 
     Raises:
         SourceError: the source is missing, not decodable, empty, of mixed sizes, or several videos.
     """
-    if isinstance(source, str | Path):
-        image_paths = images.list_images(source)
-        if image_paths is None:
-            return probe_video(Path(source).expanduser(), on_progress=on_progress)
-        return probe_images(image_paths, name=str(source), fps=fps, on_progress=on_progress)
-    parts = list(source)
-    if len(parts) == 1:
-        return probe(parts[0], fps=fps, on_progress=on_progress)
-    name = f"{parts[0]} and {len(parts) - 1} more"
-    return probe_images(_list_all(parts), name=name, fps=fps, on_progress=on_progress)
+    parts = [source] if isinstance(source, str | Path) else list(source)
+    if len(parts) != 1:
+        return _probe_named(parts, fps=fps, order=order, on_progress=on_progress)
+    image_paths = list_images(parts[0])
+    if image_paths is None:
+        path = Path(parts[0]).expanduser()
+        if not _is_picture(path):
+            return probe_video(path, on_progress=on_progress)
+        image_paths = (path,)
+    return probe_pictures(image_paths, name=str(parts[0]), fps=fps, order=order, on_progress=on_progress)
 
 
-def _list_all(parts: Sequence[str | Path]) -> tuple[Path, ...]:
+def _is_picture(path: Path) -> bool:
+    """Return whether a file without the suffix of an image is one: HEIC, AVIF, or a PNG called `.apng`."""
+    if is_still(path):
+        return True
+    if path.suffix.lower() != ".apng":
+        return False
+    try:
+        return read_image_header(path).frames == 1
+    except SourceError:
+        return False
+
+
+def _probe_named(
+    parts: Sequence[str | Path], *, fps: Fraction, order: PictureOrder, on_progress: Callable[[int], None] | None
+) -> ClipInfo:
+    """Probe files, folders and globs that were named one by one."""
     if not parts:
         raise SourceError("no source was given", "give a video or images")
-    image_paths: list[Path] = []
+    paths: list[Path] = []
     for part in parts:
-        paths = images.list_images(part)
-        if paths is None:
+        found = list_images(part)
+        if found is None:
             raise SourceError(f"{part} is not an image", "give one video, or several images")
-        image_paths += paths
-        check_frame_count(str(part), len(image_paths))
-    return tuple(sorted(image_paths, key=images.natural_sort_key))
-
-
-def probe_images(
-    paths: Sequence[Path],
-    *,
-    name: str,
-    fps: Fraction = Fraction(25),
-    on_progress: Callable[[int], None] | None = None,
-) -> ClipInfo:
-    """Describe an image sequence as a clip, each image shown for 1/fps seconds.
-
-    Raises:
-        SourceError: an image cannot be read, or has another size than the first.
-    """
-    first = images.read_image_header(paths[0])
-    for number, path in enumerate(paths[1:], start=2):
-        size = images.read_image_header(path)
-        if (size.width, size.height) != (first.width, first.height):
-            raise SourceError(
-                f"{paths[0]} has {first.width}x{first.height} pixels but {path} has {size.width}x{size.height}",
-                "give images of one size",
-            )
-        if on_progress and number % 100 == 0:
-            on_progress(number)
-    depth = images.read_image(paths[0]).dtype.itemsize * 8
-    return ClipInfo(
-        source=name,
-        kind=SourceKind.PICTURES,
-        paths=tuple(paths),
-        width=first.width,
-        height=first.height,
-        rate=fps,
-        pts_seconds=tuple(number / fps for number in range(len(paths))),
-        last_duration_seconds=1 / fps,
-        variable_rate=False,
-        bit_depth=depth,
-        video_codec=first.format.lower(),
-    )
+        paths += found
+        check_frame_count(str(part), len(paths))
+    name = f"{parts[0]} and {len(parts) - 1} more"
+    paths, note = arrange_named(paths, order)
+    clip = probe_images(paths, name=name, fps=fps, order=order, on_progress=on_progress)
+    return replace(clip, notes=(note, *clip.notes)) if note else clip
 
 
 def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None) -> ClipInfo:

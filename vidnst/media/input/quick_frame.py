@@ -5,7 +5,10 @@ from pathlib import Path
 from vidnst.errors import SourceError
 from vidnst.frames import Pixels
 from vidnst.media import images
+from vidnst.media.input.animation import AnimationReader
 from vidnst.media.input.container import read_container
+from vidnst.media.input.image_files import list_images
+from vidnst.media.input.image_header import ImageHeader, read_image_header
 from vidnst.media.input.video_capture import VideoCapture
 
 MAX_QUICK_FRAMES = 64
@@ -24,7 +27,9 @@ def read_quick_frame(path: Path, number: int) -> Pixels:
     Raises:
         SourceError: the output does not exist, cannot be read, or has no such frame.
     """
-    image_paths = images.list_images(path)
+    image_paths = list_images(path)
+    if image_paths is not None and len(image_paths) == 1 and (header := read_image_header(image_paths[0])).frames > 1:
+        return _read_animated(image_paths[0], header, number)
     if image_paths is not None:
         if not 0 <= number < len(image_paths):
             raise _no_frame(path, number)
@@ -37,6 +42,13 @@ def read_quick_frame(path: Path, number: int) -> Pixels:
     if pixels is None:
         raise SourceError(f"frame {number} of {path} does not decode", "check the file")
     return pixels
+
+
+def _read_animated(path: Path, header: ImageHeader, number: int) -> Pixels:
+    if not 0 <= number < min(header.frames, MAX_QUICK_FRAMES):
+        raise _no_frame(path, number)
+    with AnimationReader(path, header) as reader:
+        return reader.read(number)
 
 
 def _no_frame(path: Path, number: int) -> SourceError:

@@ -61,7 +61,8 @@ def find_shots(
         cuts = _check_cuts(method, clip)
     else:
         if method == "auto":
-            method = "adaptive" if clip.kind is SourceKind.VIDEO else "none"
+            is_sequence = clip.kind is SourceKind.PICTURES or clip.video_codec == "tiff"  # pages are shot one by one
+            method = "none" if is_sequence else "adaptive"
         cuts = _detect_cuts(clip, start, end, method, on_progress)
     edges = [start, *sorted({cut for cut in cuts if start < cut < end}), end]
     return [Shot(first, stop) for first, stop in pairwise(edges)]

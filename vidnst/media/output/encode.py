@@ -12,9 +12,11 @@ from pathlib import Path
 from vidnst.atomic_write import part_path, translate_os_errors
 from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError
+from vidnst.file_names import derived_name
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg, images
 from vidnst.media.input.container import ContainerInfo, read_container
+from vidnst.media.input.image_header import read_image_header
 from vidnst.media.input.stream_facts import AudioStream
 from vidnst.media.output import audio, png_stream
 from vidnst.media.output.audio_input import AudioInput, as_seconds, joined_inputs, map_options, source_input
@@ -63,7 +65,7 @@ def encode(
     """
     if len(frames) != end - start or not frames:
         raise ValueError(f"{len(frames)} frames for {start}..{end}")
-    first = images.read_image_header(frames[0])
+    first = read_image_header(frames[0])
     size = (first.width, first.height)
     target = choose_format(output, settings, frames=len(frames), width=size[0], height=size[1])
     if target.kind is OutputKind.IMAGE:
@@ -100,7 +102,7 @@ def encode_part(
             ffmpeg of a killed process may still write into it. The caller must remove it after an error.
         clip, start, end, settings, on_progress, cancelled: see `encode`, also for the errors.
     """
-    first = images.read_image_header(frames[0])
+    first = read_image_header(frames[0])
     size = (first.width, first.height)
     target = choose_format(part, settings, frames=len(frames), width=size[0], height=size[1])
     _FfmpegEncode(frames, part, target, settings, clip, start, end, size).run(on_progress, cancelled)
@@ -152,7 +154,7 @@ class _FfmpegEncode:
         sound = AudioPlan()
         if source and audio.keeps_audio(self.target, self.settings):
             sound = plan_audio(self.clip.paths[0], source, self.target.suffix, joined=self.clip.parts > 1)
-        palette = self.part.with_name(f"{self.part.stem}.palette.png") if self.target.codec == "gif" else None
+        palette = self._palette_path() if self.target.codec == "gif" else None
         try:
             if palette:
                 args = [*self._frame_input(), "-vf", "palettegen", "-frames:v", "1"]
@@ -167,6 +169,9 @@ class _FfmpegEncode:
         with self.part.open("rb") as file:
             os.fsync(file.fileno())
         verify_output(self.part, *self.times, size=self.size, audio_streams=len(sound.streams), cancelled=cancelled)
+
+    def _palette_path(self) -> Path:
+        return self.part.with_name(derived_name(self.part.stem, suffix=".palette.png"))
 
     def _input_stream(self) -> Iterator[bytes]:
         frames = png_stream.read_png_frames(self.frames, self.size, to_8_bits=not self.target.high_bit_depth)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from vidnst.config import OutputConfig
 from vidnst.errors import ConfigError, EncoderError, OutputError
-from vidnst.media.images import IMAGE_SUFFIXES as PICTURE_SUFFIXES
+from vidnst.media.input.image_files import WRITABLE_SUFFIXES as PICTURE_SUFFIXES
 
 _MPEG4 = (".mp4", ".m4v", ".mov", ".mkv")
 _VP9 = (".webm", ".mkv", ".mp4")
@@ -150,7 +150,10 @@ def choose_format(output: Path, settings: OutputConfig, *, frames: int, width: i
         ConfigError: the codec does not support the quality, speed, chroma or hardware.
     """
     suffix = output.suffix.lower()
-    if frames == 1 and settings.codec in ("auto", "png", "webp") and suffix in PICTURE_SUFFIXES:
+    # ffmpeg writes an APNG of one frame as a plain PNG, which is no animation to its readers.
+    is_picture = settings.codec in ("auto", "png", "webp") and suffix in PICTURE_SUFFIXES
+    is_png = settings.codec in ("auto", "apng") and suffix in CODECS["apng"].suffixes
+    if frames == 1 and (is_picture or is_png):
         return OutputFormat(output, OutputKind.IMAGE, "")
     name = _codec_name(output, suffix, settings)
     if name == "png":

@@ -9,8 +9,9 @@ from vidnst.config import OutputConfig
 from vidnst.errors import EncoderError, OutputError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg
-from vidnst.media.images import IMAGE_SUFFIXES, not_an_image_name
+from vidnst.media.images import not_an_image_name
 from vidnst.media.input.container import ContainerInfo, read_container
+from vidnst.media.input.image_files import WRITABLE_SUFFIXES
 from vidnst.media.output import audio
 from vidnst.media.output.audio_plan import plan_audio
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format, missing_encoder
@@ -102,7 +103,7 @@ def check_file(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] 
 
 def check_image_name(output: Path) -> None:
     """Raise OutputError unless a name is that of an image."""
-    if output.suffix.lower() not in IMAGE_SUFFIXES:
+    if output.suffix.lower() not in WRITABLE_SUFFIXES:
         raise not_an_image_name(output)
 
 

@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 from vidnst.errors import CancelledError, OutputError, SourceError
 from vidnst.media.input.container import read_container
+from vidnst.media.input.picture_probe import probe_pictures
 from vidnst.media.input.probe import probe_video
-from vidnst.media.output.animated_webp import read_webp_times
 
 _REMEDY = "the finished frames are kept; resume to encode again, or take another format"
 _CLOCK_SECONDS = {
@@ -70,10 +70,10 @@ def _probe_output(path: Path, cancelled: Callable[[], bool] | None) -> _Content:
             raise CancelledError("stopped while the output was verified")
 
     try:
-        if path.suffix.lower() == ".webp":
-            starts, durations, size = read_webp_times(path)
-            return starts, durations[-1], size
-        clip = probe_video(path, on_progress=stop_if_cancelled)
+        if path.suffix.lower() == ".webp":  # OpenCV's ffmpeg cannot decode animated WebP
+            clip = probe_pictures([path], name=path.name, on_progress=stop_if_cancelled)
+        else:
+            clip = probe_video(path, on_progress=stop_if_cancelled)
     except SourceError as error:
         raise OutputError(f"the encoded file does not decode: {error.what}", _REMEDY) from error
     if clip.bad_frames:

@@ -24,6 +24,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from vidnst.atomic_write import translate_os_errors, write_bytes_atomically
 from vidnst.errors import ConfigError, RunError
 from vidnst.events import JobChanged, OnEvent
+from vidnst.file_names import derived_name
 from vidnst.rendering.batch.job_file import ClipSpec
 from vidnst.runs.event_log import EventLog
 from vidnst.runs.folder_lock import FolderLock
@@ -85,7 +86,7 @@ class JobState:
 
 def state_folder(jobs: Path) -> Path:
     """Return the folder with the batch state of a job file."""
-    return jobs.with_suffix(".batch")
+    return jobs.with_name(derived_name(jobs.stem, suffix=".batch"))
 
 
 class JobStates:

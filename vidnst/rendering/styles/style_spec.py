@@ -13,9 +13,10 @@ from vidnst.config.style import Style, as_style, exists
 from vidnst.config.timecode import moment_seconds
 from vidnst.errors import ConfigError, SourceError, StyleError
 from vidnst.frames import ClipInfo, Pixels
-from vidnst.media.images import is_image, read_image
+from vidnst.media.images import read_image
 from vidnst.media.input.fingerprint import fingerprint
 from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.image_header import is_still, read_image_header
 from vidnst.media.input.probe import probe
 from vidnst.rendering.styles.timeline import REST, TimedStyle, check_timeline, never_shown
 
@@ -63,7 +64,7 @@ def read_styles(styles: Sequence[str | Style]) -> tuple[StylePicture, ...]:
 def _read_style(style: Style) -> StylePicture:
     path = Path(style.path)
     parts = (style.at, style.shots, style.region)
-    clip = None if exists(path) and path.is_file() and is_image(path) else _probe_clip(path)
+    clip = None if is_still(path) and not _moves(path) else _probe_clip(path)
     if clip is not None:
         pixels = _first_of(clip)
         return StylePicture(path, style.weight, pixels, fingerprint(clip.paths), *parts, clip)
@@ -74,6 +75,14 @@ def _read_style(style: Style) -> StylePicture:
     if _is_flat(pixels):
         raise StyleError(f"style picture {path} is of one colour", "take one with brush strokes or texture")
     return StylePicture(path, style.weight, pixels, fingerprint([path]), *parts)
+
+
+def _moves(path: Path) -> bool:
+    """Return whether an image file has several frames; one that cannot be read has not."""
+    try:
+        return read_image_header(path).frames > 1
+    except SourceError:
+        return False
 
 
 def _probe_clip(path: Path) -> ClipInfo | None:

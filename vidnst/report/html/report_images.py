@@ -10,8 +10,9 @@ from vidnst.errors import VidnstError
 from vidnst.frames import ClipInfo, Pixels, Shot, shot_number
 from vidnst.media.adjust.adjustments import Adjuster
 from vidnst.media.draw.thumbnails import encode_thumbnail
-from vidnst.media.images import is_image, read_image
+from vidnst.media.images import read_image
 from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.image_files import is_image
 from vidnst.media.input.probe import probe
 from vidnst.report.html.report_page import Pair, Thumbnail
 from vidnst.runs import Manifest, RunLayout
@@ -126,7 +127,8 @@ def _read_sources(
     if all(map(is_regular_file, filtered.values())):
         read: Callable[[int], Pixels] = lambda index: read_image(filtered[index])  # noqa: E731
     else:
-        read = _open_source(record, shots, clip or probe(record.request.source, fps=record.request.config.input.fps))
+        settings = record.request.config.input
+        read = _open_source(record, shots, clip or probe(record.request.source, fps=settings.fps, order=settings.order))
     return {index: encode_thumbnail(read(index), longest_side=_PAIR_PX, max_bytes=_PAIR_BYTES) for index in frames}
 
 

@@ -165,10 +165,6 @@ def check_comparable(source: ClipInfo, output: ClipInfo, start: int, end: int, *
     Raises:
         OutputError: it has another number of frames, or other proportions (give or take two pixels).
     """
-    if output.frame_count == 1 < end - start and output.paths[0].suffix.lower() == ".webp":
-        raise OutputError(
-            f"animated WebP ({output.source}) cannot be read", "measure another format, or the run folder"
-        )
     if output.frame_count != end - start:
         raise OutputError(
             f"{output.source} has {output.frame_count} frames, but the range of {source.source} has {end - start}"

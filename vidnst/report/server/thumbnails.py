@@ -85,7 +85,8 @@ class Thumbnails:
         if run not in self._sources:
             self._sources[run] = None  # a source that cannot be read is not tried again
             request = load_request(run, {})
-            self._sources[run] = probe(request.source, fps=request.config.input.fps)
+            settings = request.config.input
+            self._sources[run] = probe(request.source, fps=settings.fps, order=settings.order)
         clip = self._sources[run]
         if clip is None or index >= clip.frame_count:
             return None

@@ -11,6 +11,7 @@ from vidnst.events import OnEvent, Stage, Warned, ignore
 from vidnst.farm.jobs import FlowJob, Trained, TrainingPair, TrainJob
 from vidnst.farm.plan import FlowId, NetworkId
 from vidnst.farm.workers import FlowWorker, StyleWorkerFactory
+from vidnst.file_names import derived_name
 from vidnst.frames import Pixels, Shot
 from vidnst.motion.flow import FlowPair
 from vidnst.parallel import local_cores
@@ -37,7 +38,7 @@ def with_training_time(request: Request, seconds: float, *, on_event: OnEvent = 
         earlier = load_request(request.folder, {}).config
         return replace(request, config=with_settings(request.config, {_STEPS: earlier.schedule.training.steps}))
     frames_only = replace(
-        request, output=request.output.with_name(f"{request.output.stem}-frames")
+        request, output=request.output.with_name(derived_name(request.output.stem, suffix="-frames"))
     )  # -o may be a network
     checked = check_request(frames_only, overwrite=True, on_event=on_event)
     on_event(Stage("timing"))

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from vidnst.config import OutputConfig
+from vidnst.config import InputConfig, OutputConfig
 from vidnst.config.timecode import parse_position
 from vidnst.errors import CancelledError, ConfigError, SourceError
 from vidnst.events import Cancelled, OnEvent, RunFinished, Stage, Warned, ignore
@@ -179,7 +179,8 @@ def _source_column(
     """
     record = find_record(Path(output))
     on_event(Stage("probing"))
-    clip = probe(source, fps=record.request.config.input.fps) if record else probe(source)
+    settings = record.request.config.input if record else InputConfig()
+    clip = probe(source, fps=settings.fps, order=settings.order)
     first = parse_position(start, clip) if start is not None else _rendered_range(record)[0] if record else 0
     if first + total > clip.frame_count:
         raise SourceError(

@@ -17,6 +17,7 @@ from vidnst.config.loader import Settings, resolve_config
 from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import Cancelled, OnEvent, RunFinished, Stage, Warned, ignore
 from vidnst.farm.jobs import Stylized, StylizeJob
+from vidnst.file_names import derived_name, part_prefix
 from vidnst.frames import Pixels, to_bits
 from vidnst.media.draw.loss_chart import LossChart, LossCurve
 from vidnst.media.draw.text import ImageBuffer
@@ -125,7 +126,7 @@ def evolve(
     video_steps = choose_video_steps(job.iterations, every) if is_video_output(path) else ()
     outputs = _Outputs(path, video_steps, _still_paths(path, at, job.iterations))
     outputs.check(preview_source, styles, layout.size, rate, overwrite=overwrite)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.part", dir=path.absolute().parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=part_prefix(path.name), dir=path.absolute().parent) as folder:
         steps = outputs.recorded_steps
         recorder = StepRecorder(Path(folder), job.content, config, steps, on_event, cancelled or (lambda: False))
         stylized = _stylize(job, styles, config, recorder)
@@ -239,7 +240,9 @@ def _still_paths(output: Path, at: Sequence[int], limit: int) -> dict[int, Path]
                 f"step {step} is not one of the {limit} evaluations", "raise --iterations, or leave it out"
             )
     suffix = output.suffix if output.suffix and not is_video_output(output) else ".png"
-    return {step: output.with_name(f"{output.stem}_{step:06d}{suffix}") for step in sorted(set(at))}
+    return {
+        step: output.with_name(derived_name(output.stem, suffix=f"_{step:06d}{suffix}")) for step in sorted(set(at))
+    }
 
 
 def _stylize(job: StylizeJob, styles: Sequence[StylePicture], config: RenderConfig, recorder: StepRecorder) -> Stylized:

@@ -124,7 +124,7 @@ def open_source(
         ConfigError: a position cannot be parsed.
     """
     on_event(Stage("probing"))
-    clip = probe(source, fps=config.input.fps)
+    clip = probe(source, fps=config.input.fps, order=config.input.order)
     start, end = frame_range(clip, config.input.start, config.input.end)
     return PreviewSource(clip, start, end, config, on_event)
 

@@ -11,9 +11,11 @@ from typing import Literal, Self
 from vidnst.atomic_write import translate_os_errors
 from vidnst.config import OutputConfig
 from vidnst.events import Cancelled, OnEvent, Stage, ignore
+from vidnst.file_names import part_prefix
 from vidnst.frames import ClipInfo, Pixels, SourceKind
 from vidnst.media.draw.text import ImageBuffer
-from vidnst.media.images import IMAGE_SUFFIXES, encode_png
+from vidnst.media.images import encode_png
+from vidnst.media.input.image_files import WRITABLE_SUFFIXES
 from vidnst.media.output.encode import encode
 
 
@@ -34,7 +36,7 @@ class VideoWriter:
 
     def __enter__(self) -> Self:
         parent = self._output.absolute().parent
-        self._folder = Path(tempfile.mkdtemp(prefix=f".{self._output.name}.part", dir=parent))
+        self._folder = Path(tempfile.mkdtemp(prefix=part_prefix(self._output.name), dir=parent))
         return self
 
     def __exit__(
@@ -123,4 +125,4 @@ def drawn_clip(
 
 def is_video_output(output: Path) -> bool:
     """True unless the name is that of one picture; `.webp`, which may be either, counts as an animation."""
-    return output.suffix.lower() not in IMAGE_SUFFIXES - {".webp"}
+    return output.suffix.lower() not in WRITABLE_SUFFIXES - {".webp"}

@@ -1,0 +1,186 @@
+"""Photographs of phones: HEIC and AVIF, whole, upright, in their bit depth, wherever pictures are read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import media, stills
+
+from vidnst.errors import SourceError
+from vidnst.frames import SourceKind
+from vidnst.media import images
+from vidnst.media.input import image_header, limits
+from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.probe import probe
+
+LARGE = (1100, 724)
+
+
+def closeness(read: np.ndarray, wanted: np.ndarray) -> float:
+    """Mean difference in levels."""
+    assert read.shape == wanted.shape
+    return float(np.abs(read.astype(float) - wanted).mean())
+
+
+def write_avif(path: Path, pixels: np.ndarray, *, orientation: int = 1) -> Path:
+    turned = Image.fromarray(stills.stored(pixels, orientation))
+    turned.save(path, "AVIF", quality=95, subsampling="4:4:4", speed=10, exif=stills.exif(orientation=orientation))
+    return path
+
+
+def test_tiles_of_a_heic_photograph_are_put_together(tmp_path: Path) -> None:
+    wanted = media.numbered_picture(5, LARGE)
+    path = stills.write_heic(tmp_path / "IMG_1.HEIC", wanted, tile_px=512)
+    assert b"grid" in path.read_bytes()
+    clip = probe(path)
+    assert (clip.kind, clip.width, clip.height, clip.frame_count) == (SourceKind.PICTURES, *LARGE, 1)
+    assert closeness(FrameReader(clip).read(0).pixels, wanted) < 1
+
+
+def test_thumbnails_and_depth_are_not_the_picture(tmp_path: Path) -> None:
+    import pillow_heif
+
+    wanted = media.numbered_picture(5, (640, 480))
+    file = pillow_heif.from_pillow(Image.fromarray(wanted))
+    file.info["thumbnails"] = [128]
+    file.save(tmp_path / "a.heic", quality=-1, chroma=444)
+    assert len(pillow_heif.open_heif(tmp_path / "a.heic").info["thumbnails"]) == 1
+    assert closeness(images.read_image(tmp_path / "a.heic"), wanted) < 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("tile_px", [0, 256])
+def test_heic_is_upright(tmp_path: Path, orientation: int, tile_px: int) -> None:
+    wanted = media.numbered_picture(3, (360, 300))
+    path = stills.write_heic(tmp_path / "a.heic", wanted, orientation=orientation, tile_px=tile_px)
+    header = image_header.read_image_header(path)
+    assert (header.width, header.height) == (360, 300)
+    assert closeness(images.read_image(path), wanted) < 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_avif_is_upright(tmp_path: Path, orientation: int) -> None:
+    wanted = media.numbered_picture(3, (96, 64))
+    path = write_avif(tmp_path / "a.avif", wanted, orientation=orientation)
+    header = image_header.read_image_header(path)
+    assert (header.width, header.height) == (96, 64)
+    assert closeness(images.read_image(path), wanted) < 3
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_right_by_pixel(tmp_path: Path, kind: str, orientation: int) -> None:
+    wanted = media.numbered_picture(9, (96, 64))
+    path = tmp_path / "a"
+    options = {"JPEG": {"subsampling": 0}, "WEBP": {"lossless": True}}.get(kind, {})
+    turned = Image.fromarray(stills.stored(wanted, orientation))
+    turned.save(path, kind, quality=95, exif=stills.exif(orientation=orientation), **options)
+    read = images.read_image(path)
+    assert closeness(read, wanted) < (3 if kind in ("JPEG", "AVIF") else 1e-9)
+
+
+def test_exif_does_not_turn_a_heic_twice(tmp_path: Path) -> None:
+    wanted = media.numbered_picture(3, (96, 64))
+    path = stills.write_heic(tmp_path / "a.heic", wanted, orientation=6)
+    data = path.read_bytes()
+    assert b"irot" in data
+    assert b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06" in data  # EXIF says so, too
+    assert closeness(images.read_image(path), wanted) < 1
+
+
+def test_ten_bits_of_heic_are_kept(tmp_path: Path) -> None:
+    steps = np.linspace(0, 1023, 96).round().astype(np.uint16)
+    grey = np.broadcast_to(steps[None, :, None], (64, 96, 3))
+    path = stills.write_heic(tmp_path / "deep.heic", np.ascontiguousarray(grey * np.uint16(64)))
+    read = images.read_image(path)
+    assert read.dtype == np.uint16
+    assert np.abs(read.astype(float) - grey * (65535 / 1023)).max() < 3 * 64
+    assert read.max() == 65535
+    assert probe(path).bit_depth == 16
+
+
+def test_ten_bits_of_avif_are_kept(tmp_path: Path) -> None:
+    media.write_picture(tmp_path / "a.png", media.numbered_picture(7))
+    av1 = ("-c:v", "libaom-av1", "-still-picture", "1", "-cpu-used", "8", "-crf", "5", "-pix_fmt", "yuv444p10le")
+    media.run_ffmpeg("-i", tmp_path / "a.png", *av1, tmp_path / "a.avif")
+    read = images.read_image(tmp_path / "a.avif")
+    assert read.dtype == np.uint16
+    assert closeness(read / 257, media.numbered_picture(7)) < 4
+    assert media.read_index(read) == 7
+
+
+def test_transparency_of_heic_is_over_white(tmp_path: Path) -> None:
+    pixels = np.zeros((64, 96, 4), np.uint8)
+    pixels[:, 48:, 3] = 255
+    path = stills.write_heic(tmp_path / "a.heic", pixels)
+    read = images.read_image(path)
+    assert read[:, :44].min() > 250
+    assert read[:, 52:].max() < 5
+
+
+def test_bursts_of_heic_are_sequences(tmp_path: Path) -> None:
+    for number in (1, 2, 10):
+        stills.write_heic(tmp_path / f"IMG_{number}.HEIC", media.numbered_picture(number), tile_px=64)
+    for source in (tmp_path, tmp_path / "IMG_*.HEIC", [tmp_path / f"IMG_{number}.HEIC" for number in (1, 2, 10)]):
+        clip = probe(source)
+        assert [media.read_index(frame.pixels) for frame in FrameReader(clip)] == [1, 2, 10]
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.mp4", "photo"])
+def test_heic_is_known_by_its_content(tmp_path: Path, name: str) -> None:
+    wanted = media.numbered_picture(3, LARGE)
+    path = stills.write_heic(tmp_path / name, wanted, tile_px=512)
+    clip = probe(path)
+    assert (clip.kind, clip.width, clip.height) == (SourceKind.PICTURES, *LARGE)
+
+
+def test_jpeg_called_heic_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.heic"
+    Image.fromarray(media.numbered_picture(4)).save(path, "JPEG", quality=95)
+    assert media.read_index(images.read_image(path)) == 4
+
+
+def test_further_images_of_a_heic_are_named(tmp_path: Path) -> None:
+    path = stills.write_heic_of_several(tmp_path / "a.heic", media.numbered_pictures(3), primary=1)
+    clip = probe(path)
+    assert clip.frame_count == 1
+    assert media.read_index(FrameReader(clip).read(0).pixels) == 1
+    assert clip.notes == ("a.heic has 3 images, of which only the primary one is used",)
+
+
+def test_too_many_pixels_are_refused_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = stills.write_heic(tmp_path / "a.heic", media.numbered_picture(3))
+    monkeypatch.setattr(image_header, "MAX_PIXELS", 96 * 64 - 1)
+    monkeypatch.setattr("vidnst.media.input.image_pixels.decode_heif", None)
+    with pytest.raises(SourceError, match="more than 6143 pixels"):
+        images.read_image(path)
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".avif", ".webp", ".png"])
+def test_too_many_bytes_are_refused_before_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"\0" * 1000)
+    monkeypatch.setattr(image_header, "MAX_IMAGE_BYTES", 999)
+    with pytest.raises(SourceError, match="more than 999 bytes"):
+        images.read_image(path)
+    assert limits.MAX_IMAGE_BYTES > 999
+
+
+def test_size_that_differs_from_the_header_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = stills.write_heic(tmp_path / "a.heic", media.numbered_picture(3))
+    monkeypatch.setattr("vidnst.media.input.image_pixels.decode_heif", lambda _: np.zeros((32, 32, 3), np.uint8))
+    with pytest.raises(SourceError, match="96x64 pixels by its header but 32x32 decoded"):
+        images.read_image(path)
+
+
+@pytest.mark.parametrize("old", [b"ispe\x00\x00\x00\x00\x00\x00\x00\x60", b"grid"])
+def test_wrong_heic_headers_end_in_one_error(tmp_path: Path, old: bytes) -> None:
+    path = stills.write_heic(tmp_path / "a.heic", media.numbered_picture(3), tile_px=32)
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, old[:-1] + b"\x10"))
+    with pytest.raises(SourceError):
+        images.read_image(path)

@@ -1,0 +1,118 @@
+"""The image files that a source names: a folder, glob, printf pattern or file name, in natural order."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, pairwise
+from pathlib import Path
+
+from vidnst.errors import SourceError
+from vidnst.media.input.limits import MAX_FRAMES, check_frame_count
+
+WRITABLE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp"})
+"""Suffixes of images that can be written, in lower case."""
+IMAGE_SUFFIXES = WRITABLE_SUFFIXES | {".heic", ".heif", ".hif", ".avif"}
+"""Suffixes of images that can be read, in lower case."""
+
+_PRINTF = re.compile(r"%(?P<zero>0?)(?P<width>\d{0,2})d")
+_MAGIC = frozenset("*?[")
+
+_NaturalText = tuple[tuple[int, int, str], ...]
+
+
+def natural_sort_key(path: Path) -> tuple[tuple[_NaturalText, ...], _NaturalText, _NaturalText, str]:
+    """Return a sort key that puts img2 before img10: digits compare as numbers, letters case-insensitively.
+
+    Folders come first, then names without their suffix, so that `img (1).jpg`, a copy, follows `img.jpg`.
+    """
+    folders = tuple(_natural(part) for part in path.parent.parts)
+    return folders, _natural(path.stem), _natural(path.suffix), str(path)
+
+
+def _natural(text: str) -> _NaturalText:
+    parts = re.split(r"([0-9]+)", text.casefold())
+    return tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts)
+
+
+def is_image(path: Path) -> bool:
+    """Return whether a name is that of an image; hidden files (also macOS's `._` twins) are not."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def list_images(source: str | Path) -> tuple[Path, ...] | None:
+    """List the images of a folder, glob, printf pattern (`img_%04d.png`) or file name, in natural order.
+
+    Other files are ignored. Parts of a glob that exist are taken literally: `shoot [2024]/*.jpg`. Returns None if the
+    source is one file that is not an image.
+
+    Raises:
+        SourceError: there is no image, or a number is missing in a printf pattern.
+    """
+    try:
+        path = Path(source).expanduser()
+        if path.is_dir():
+            images = _bounded(filter(is_image, path.iterdir()), path)
+            return _not_empty(sorted(images, key=natural_sort_key), f"in the folder {path}")
+        if path.exists():
+            return (path,) if is_image(path) else None
+        if _PRINTF.search(path.name):
+            return _numbered(path)
+        if _MAGIC & set(str(path)):
+            return _glob(path)
+    except (OSError, ValueError, RuntimeError) as error:  # name too long, no such user, unsupported pattern
+        raise SourceError(f"{str(source)[:200]} cannot be accessed: {error}"[:500], "check the name") from error
+    raise SourceError(f"there is no {path}", "check the name")
+
+
+def _bounded(paths: Iterable[Path], where: Path) -> list[Path]:
+    """List the paths; raises SourceError if there are more than `MAX_FRAMES`."""
+    found = list(islice(paths, MAX_FRAMES + 1))
+    check_frame_count(str(where), len(found))
+    return found
+
+
+def _not_empty(paths: Sequence[Path], where: str) -> tuple[Path, ...]:
+    if not paths:
+        raise SourceError(f"there are no images {where}", f"images end with {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return tuple(paths)
+
+
+def _glob(pattern: Path) -> tuple[Path, ...]:
+    root = Path(pattern.anchor or ".")
+    parts = pattern.parts[1:] if pattern.anchor else pattern.parts
+    matching = (path for path in _expand(root, parts) if path.is_file() and is_image(path))
+    return _not_empty(sorted(_bounded(matching, pattern), key=natural_sort_key), f"that match {pattern}")
+
+
+def _expand(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+    """Yield the paths below a folder that match parts of a path, each literally where such a name exists."""
+    if not parts:
+        yield folder
+        return
+    part, *rest = parts
+    if (folder / part).exists():
+        yield from _expand(folder / part, rest)
+    elif "**" in part:
+        yield from folder.glob("/".join(parts))
+    else:
+        for path in folder.glob(part):
+            yield from _expand(path, rest)
+
+
+def _numbered(pattern: Path) -> tuple[Path, ...]:
+    match = _PRINTF.search(pattern.name)
+    assert match is not None
+    width = int(match["width"] or 1)
+    before, after = pattern.name[: match.start()].replace("%%", "%"), pattern.name[match.end() :].replace("%%", "%")
+    digits = rf"\d{{{width},}}" if match["zero"] else r"\d+"
+    name = re.compile(f"{re.escape(before)}({digits}){re.escape(after)}")
+    candidates = pattern.parent.iterdir() if pattern.parent.is_dir() else iter(())
+    matching = _bounded((path for path in candidates if name.fullmatch(path.name) and path.is_file()), pattern)
+    found = {int(hit[1]): path for path in matching if (hit := name.fullmatch(path.name))}
+    numbers = sorted(found)
+    for earlier, later in pairwise(numbers):
+        if later != earlier + 1:
+            raise SourceError(
+                f"number {earlier + 1} of {pattern} is missing ({numbers[0]} to {numbers[-1]} exist)",
+                "restore it, or give the folder or a glob to use the images that exist",
+            )
+    return _not_empty([found[number] for number in numbers], f"that match {pattern}")

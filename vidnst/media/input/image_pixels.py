@@ -1,0 +1,140 @@
+"""Pixels of image files: decoded by the reader that keeps their bit depth, as RGB over white, upright."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vidnst.errors import SourceError
+from vidnst.frames import Pixels
+from vidnst.media.input.decoder_noise import one_line, quiet_pillow
+from vidnst.media.input.heif import decode_heif, widen
+from vidnst.media.input.image_header import ImageHeader
+
+_ROWS_AT_ONCE = 256
+_AVIF_HEAD_BYTES = 1 << 16
+
+
+def decode_image(path: Path, header: ImageHeader) -> Pixels:
+    """Decode an image, the first frame if it has several.
+
+    Args:
+        header: what `read_image_header` says of the file; the decoded size must be the same.
+
+    Returns:
+        `(H, W, 3)` uint8 or uint16 RGB, over white, upright.
+
+    Raises:
+        SourceError: the file is damaged, or has neither 8 nor 16 bits per channel.
+    """
+    try:
+        pixels = _decode(path, header)
+    except Exception as error:  # the decoders raise a dozen types for untrusted bytes
+        raise SourceError(f"the image {path} does not decode ({one_line(error)})", "check the file") from error
+    if pixels is None:
+        raise SourceError(f"the image {path} does not decode", "check the file")
+    return finish_pixels(pixels, header, path)
+
+
+def finish_pixels(pixels: NDArray[Any], header: ImageHeader, path: Path) -> Pixels:
+    """Turn decoded pixels, `(H, W)`, RGB or RGBA, into `(H, W, 3)` RGB over white, upright.
+
+    Raises:
+        SourceError: they have neither 8 nor 16 bits per channel, or another size than the header says.
+    """
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise SourceError(f"the image {path} has {pixels.dtype} channels", "save it with 8 or 16 bits per channel")
+    upright = cast(Pixels, np.ascontiguousarray(apply_orientation(over_white(pixels), header)))
+    height, width = upright.shape[:2]
+    if (width, height) != (header.width, header.height):
+        raise SourceError(
+            f"the image {path} has {header.width}x{header.height} pixels by its header but {width}x{height} decoded",
+            "check the file",
+        )
+    return upright
+
+
+def _decode(path: Path, header: ImageHeader) -> NDArray[Any] | None:
+    """Decode to `(H, W)`, RGB or RGBA in the file's bit depth."""
+    if header.format == "HEIF":
+        return decode_heif(path)
+    if header.format == "GIF" or (header.format == "AVIF" and _avif_depth(path) == 8):
+        with quiet_pillow(), Image.open(path) as image:
+            return pillow_pixels(image)
+    if header.format == "TIFF":
+        check_tiff(path)
+    data = np.fromfile(path, np.uint8)
+    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)  # keeps 16 bits and transparency
+    if pixels is None:
+        return None
+    if header.format == "AVIF" and pixels.dtype == np.uint16:
+        pixels = widen(cast(NDArray[np.uint16], pixels), _avif_depth(path))
+    return from_opencv(pixels)
+
+
+def check_tiff(path: Path, page: int = 0) -> None:
+    """Decode a page of a TIFF file with Pillow, which notices damage that OpenCV shows in black.
+
+    Raises:
+        Exception: the page does not decode.
+    """
+    with quiet_pillow(), Image.open(path) as image:
+        image.seek(page)
+        image.load()
+
+
+def from_opencv(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Reorder OpenCV's BGR or BGRA to RGB or RGBA; grey stays."""
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        return pixels.reshape(pixels.shape[:2])
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+
+
+def pillow_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """Decode the current frame of a Pillow image to `(H, W, 3)` RGB or `(H, W, 4)` RGBA."""
+    opaque = image.mode in ("RGB", "L") and "transparency" not in image.info
+    return np.asarray(image.convert("RGB" if opaque else "RGBA"))
+
+
+def _avif_depth(path: Path) -> int:
+    """Return the bits per channel in the first AV1 configuration of an AVIF file: 8, 10 or 12."""
+    with path.open("rb") as file:
+        head = file.read(_AVIF_HEAD_BYTES)
+    at = head.find(b"av1C")
+    if at < 0 or len(head) < at + 7:
+        return 8
+    is_high, is_twelve = head[at + 6] >> 6 & 1, head[at + 6] >> 5 & 1  # AV1-ISOBMFF 2.3.3
+    return (12 if is_twelve else 10) if is_high else 8
+
+
+def over_white(pixels: NDArray[Any]) -> Pixels:
+    """Convert `(H, W)`, `(H, W, 3)` RGB or `(H, W, 4)` RGBA to `(H, W, 3)` RGB over white."""
+    if pixels.ndim == 2:
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]
+    if pixels.shape[2] == 3:
+        return pixels
+    max_level = int(np.iinfo(pixels.dtype).max)
+    if (pixels[..., 3] == max_level).all():
+        return pixels[..., :3]
+    blended = np.empty_like(pixels[..., :3])
+    for first in range(0, len(pixels), _ROWS_AT_ONCE):  # 64-bit sums of a large image at once would take gigabytes
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        alpha = pixels[rows, :, 3:].astype(np.uint64)
+        blended[rows] = (pixels[rows, :, :3] * alpha + max_level * (max_level - alpha) + max_level // 2) // max_level
+    return blended
+
+
+def apply_orientation(pixels: Pixels, header: ImageHeader) -> Pixels:
+    """Apply the EXIF orientation, except to TIFF: OpenCV does so itself, even with IMREAD_UNCHANGED."""
+    if header.format == "TIFF":
+        return pixels
+    if header.orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if header.orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if header.orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels
