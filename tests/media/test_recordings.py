@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from support import media
 
+from vidnst.config import OutputConfig
 from vidnst.media.input.container import read_container
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.probe import probe
+from vidnst.media.output.preflight import check_output
 
 AUDIO_FRAME_SECONDS = 0.032
 """The longest frame of the codecs here, AC-3 at 48 kHz."""
@@ -145,3 +147,12 @@ def test_language_of_joined_sound_is_kept(tmp_path: Path, transcode: Callable) -
     first = write_recording(tmp_path / "first.ts", options, count=25)
     path = join(tmp_path / "a.ts", first, write_recording(tmp_path / "second.ts", options, clock_seconds=60))
     assert read_container(transcode(path, "o.mp4").output).audio[0].language == "deu"
+
+
+def test_sound_that_cannot_be_joined_is_named(tmp_path: Path, transcode: Callable) -> None:
+    options = (*TS[:-1], "pcm_bluray", "-mpegts_m2ts_mode", "1", "-ar", "48000")
+    first = write_recording(tmp_path / "first.m2ts", options, count=25)
+    path = join(tmp_path / "a.m2ts", first, write_recording(tmp_path / "b.m2ts", options, count=25, clock_seconds=60))
+    (note,) = check_output(tmp_path / "o.mp4", OutputConfig(), clip=probe(path))
+    assert note == "audio track 1 of a.m2ts (codec pcm_bluray) is dropped, since its parts cannot be joined"
+    assert read_container(transcode(path, "o.mp4").output).audio == ()

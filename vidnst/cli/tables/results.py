@@ -52,6 +52,7 @@ def write_clip(clip: "ClipInfo", *, as_json: bool) -> None:
     """Write what a source contains."""
     values = {field.name: getattr(clip, field.name) for field in dataclasses.fields(clip)}
     stamps = values.pop("pts_seconds")
+    del values["decoder_seconds"]
     summary = values | {"frame_count": clip.frame_count, "duration_seconds": clip.duration_seconds}
     if as_json:
         lists = {"paths": [str(path) for path in clip.paths], "pts_seconds": [str(stamp) for stamp in stamps]}
@@ -61,6 +62,7 @@ def write_clip(clip: "ClipInfo", *, as_json: bool) -> None:
     summary["rate"] = f"{clip.rate} ({float(clip.rate):.3f} frames per second)"
     summary["duration_seconds"] = f"{float(clip.duration_seconds):.3f}"
     summary["last_duration_seconds"] = f"{float(clip.last_duration_seconds):.3f}"
+    summary["notes"] = ". ".join(clip.notes) or None
     summary["first and last frame at"] = f"{float(stamps[0]):.3f} s, {float(stamps[-1]):.3f} s"
     write_pairs(summary.items())
 

@@ -132,8 +132,8 @@ def _stream(stream: Any) -> dict[str, Any]:
     facts = {
         "index": stream.index,
         "kind": str(stream.type),
-        "codec": context.codec.canonical_name if context else getattr(stream, "name", None) or "",
-        "codec_tag": getattr(stream, "codec_tag", "") or "",
+        "codec": context.codec.canonical_name if context else _text(stream, "name"),
+        "codec_tag": _text(stream, "codec_tag"),
         "decodable": context is not None,
         "time_base": _ratio(stream.time_base),
         "start": stream.start_time,
@@ -143,12 +143,20 @@ def _stream(stream: Any) -> dict[str, Any]:
         "metadata": _tags(stream.metadata),
     }
     if facts["kind"] == "attachment":
-        return facts | {"mime_type": stream.mimetype or "", "size_bytes": len(stream.data)}
+        return facts | {"mime_type": _text(stream, "mimetype"), "size_bytes": len(stream.data)}
     if context is None:
         return facts
     if facts["kind"] == "video":
         return facts | _video(stream)
     return facts | _audio(stream) if facts["kind"] == "audio" else facts
+
+
+def _text(stream: Any, name: str) -> str:
+    """Return a property, empty if there is none; PyAV raises for a tag that is no ASCII, as those of Blu-ray are."""
+    try:
+        return str(getattr(stream, name, "") or "")
+    except UnicodeDecodeError:
+        return ""
 
 
 def _video(stream: Any) -> dict[str, Any]:

@@ -40,9 +40,9 @@ def plan_audio(path: Path, info: ContainerInfo, suffix: str, *, joined: bool = F
     """
     streams, encoders, notes = [], [], []
     for number, stream in enumerate(info.audio, start=1):
-        if joined and stream.codec in UNJOINABLE_CODECS:
-            what = f"audio track {number} of {path.name} (codec {stream.codec})"
-            notes.append(f"{what} is dropped, since the parts of a joined recording cannot be told apart in it")
+        if joined and (stream.codec in UNJOINABLE_CODECS or stream.start_seconds is None):
+            what = f"audio track {number} of {path.name} (codec {stream.codec or 'not known'})"
+            notes.append(f"{what} is dropped, since its parts cannot be joined")
             continue
         encoder = _usable_encoder(path, stream, suffix)
         if encoder is None:
