@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support import media, stills
+from support import avif_boxes, media, stills
 
 from vidnst.errors import SourceError
 from vidnst.frames import SourceKind
@@ -108,6 +108,28 @@ def test_ten_bits_of_avif_are_kept(tmp_path: Path) -> None:
     assert read.dtype == np.uint16
     assert closeness(read / 257, media.numbered_picture(7)) < 4
     assert media.read_index(read) == 7
+
+
+@pytest.mark.parametrize("ten_bits", [False, True])
+@pytest.mark.parametrize("turns", [0, 1, 2])
+def test_tiles_of_an_avif_photograph_are_put_together(tmp_path: Path, ten_bits: bool, turns: int) -> None:
+    wanted = media.numbered_picture(11, (320, 192))
+    cells = [wanted[y : y + 96, x : x + 160] for y in (0, 96) for x in (0, 160)]
+    tiles = [avif_boxes.encode_tile(tmp_path, np.ascontiguousarray(cell), ten_bits=ten_bits) for cell in cells]
+    path = avif_boxes.write_grid(
+        tmp_path / "a.avif",
+        tiles,
+        columns=2,
+        tile_size=(160, 96),
+        size=(320, 192),
+        quarter_turns=turns,
+        ten_bits=ten_bits,
+    )
+    clip = probe(path)
+    assert (clip.width, clip.height) == ((192, 320) if turns % 2 else (320, 192))
+    assert clip.bit_depth == (16 if ten_bits else 8)
+    read = FrameReader(clip).read(0).pixels / (257 if ten_bits else 1)
+    assert closeness(read, np.rot90(wanted, turns)) < 4
 
 
 def test_transparency_of_heic_is_over_white(tmp_path: Path) -> None:
