@@ -171,6 +171,24 @@ def test_further_images_of_a_heic_are_named(tmp_path: Path) -> None:
     assert clip.notes == ("a.heic has 3 images, of which only the primary one is used",)
 
 
+@pytest.mark.parametrize(("transfer", "named"), [(16, True), (18, True), (13, False), (1, False)])
+def test_light_of_hdr_photographs_is_named(tmp_path: Path, transfer: int, named: bool) -> None:
+    path = stills.write_heic(tmp_path / "a.heic", media.numbered_picture(1))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"colrnclx")
+    data[at + 10 : at + 12] = transfer.to_bytes(2, "big")
+    path.write_bytes(data)
+    assert probe(path).notes == (
+        ("a.heic is HDR (PQ or HLG), and is shown as if it were SDR: convert it first",) * named
+    )
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0II*\0\xff\xff\xff\xff", b"\0" * 40, b"MM"])
+def test_damaged_exif_of_heic_does_not_count(tmp_path: Path, exif: bytes) -> None:
+    path = stills.write_heic(tmp_path / "a.heic", media.numbered_picture(1), metadata=exif)
+    assert media.read_index(images.read_image(path)) == 1
+
+
 def test_too_many_pixels_are_refused_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = stills.write_heic(tmp_path / "a.heic", media.numbered_picture(3))
     monkeypatch.setattr(image_header, "MAX_PIXELS", 96 * 64 - 1)
