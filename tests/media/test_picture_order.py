@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from support import media, stills
 
 from vidnst import file_names
@@ -10,6 +11,7 @@ from vidnst.atomic_write import part_path
 from vidnst.errors import SourceError
 from vidnst.media.input import image_files
 from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.image_header import read_image_header
 from vidnst.media.input.probe import probe
 from vidnst.runs.layout import run_folder_of
 
@@ -73,6 +75,15 @@ def test_time_of_heic_is_read(tmp_path: Path) -> None:
         data = stills.exif(taken=NOON.format(second))
         stills.write_heic(tmp_path / name, media.numbered_picture(second), metadata=data)
     assert names(probe(tmp_path, order="time").paths) == ["b.heic", "a.heic"]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF"])
+def test_time_of_other_formats_is_read(tmp_path: Path, kind: str) -> None:
+    for name, second in (("a.png", 5), ("b.png", 3)):
+        data = stills.exif(taken=NOON.format(second), fraction="5")
+        Image.fromarray(media.numbered_picture(second)).save(tmp_path / name, kind, exif=data)
+    assert names(probe(tmp_path, order="time").paths) == ["b.png", "a.png"]
+    assert str(read_image_header(tmp_path / "b.png").taken) == "2024-05-01 12:00:03.500000"
 
 
 @pytest.mark.parametrize("taken", ["", "0000:00:00 00:00:00", "yesterday"])

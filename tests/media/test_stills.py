@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support import media, stills
+from support import avif_boxes, media, stills
 
 from vidnst.errors import SourceError
 from vidnst.frames import SourceKind
@@ -110,6 +110,28 @@ def test_ten_bits_of_avif_are_kept(tmp_path: Path) -> None:
     assert media.read_index(read) == 7
 
 
+@pytest.mark.parametrize("ten_bits", [False, True])
+@pytest.mark.parametrize("turns", [0, 1, 2])
+def test_tiles_of_an_avif_photograph_are_put_together(tmp_path: Path, ten_bits: bool, turns: int) -> None:
+    wanted = media.numbered_picture(11, (320, 192))
+    cells = [wanted[y : y + 96, x : x + 160] for y in (0, 96) for x in (0, 160)]
+    tiles = [avif_boxes.encode_tile(tmp_path, np.ascontiguousarray(cell), ten_bits=ten_bits) for cell in cells]
+    path = avif_boxes.write_grid(
+        tmp_path / "a.avif",
+        tiles,
+        columns=2,
+        tile_size=(160, 96),
+        size=(320, 192),
+        quarter_turns=turns,
+        ten_bits=ten_bits,
+    )
+    clip = probe(path)
+    assert (clip.width, clip.height) == ((192, 320) if turns % 2 else (320, 192))
+    assert clip.bit_depth == (16 if ten_bits else 8)
+    read = FrameReader(clip).read(0).pixels / (257 if ten_bits else 1)
+    assert closeness(read, np.rot90(wanted, turns)) < 4
+
+
 def test_transparency_of_heic_is_over_white(tmp_path: Path) -> None:
     pixels = np.zeros((64, 96, 4), np.uint8)
     pixels[:, 48:, 3] = 255
@@ -147,6 +169,24 @@ def test_further_images_of_a_heic_are_named(tmp_path: Path) -> None:
     assert clip.frame_count == 1
     assert media.read_index(FrameReader(clip).read(0).pixels) == 1
     assert clip.notes == ("a.heic has 3 images, of which only the primary one is used",)
+
+
+@pytest.mark.parametrize(("transfer", "named"), [(16, True), (18, True), (13, False), (1, False)])
+def test_light_of_hdr_photographs_is_named(tmp_path: Path, transfer: int, named: bool) -> None:
+    path = stills.write_heic(tmp_path / "a.heic", media.numbered_picture(1))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"colrnclx")
+    data[at + 10 : at + 12] = transfer.to_bytes(2, "big")
+    path.write_bytes(data)
+    assert probe(path).notes == (
+        ("a.heic is HDR (PQ or HLG), and is shown as if it were SDR: convert it first",) * named
+    )
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0II*\0\xff\xff\xff\xff", b"\0" * 40, b"MM"])
+def test_damaged_exif_of_heic_does_not_count(tmp_path: Path, exif: bytes) -> None:
+    path = stills.write_heic(tmp_path / "a.heic", media.numbered_picture(1), metadata=exif)
+    assert media.read_index(images.read_image(path)) == 1
 
 
 def test_too_many_pixels_are_refused_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"miaf"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _MOST_BRANDS_BYTES = 256
+_HEAD_BYTES = 1 << 16
+_HDR_TRANSFERS = frozenset({16, 18})  # PQ and HLG (ITU-T H.273)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,18 @@ def iso_image_brand(path: Path) -> str:
     if major in _AVIF_BRANDS or (major in _HEIF_BRANDS and compatible & _AVIF_BRANDS):
         return "AVIF"
     return "HEIF" if major in _HEIF_BRANDS else ""
+
+
+def is_hdr(path: Path) -> bool:
+    """Return whether a HEIC or AVIF file says that its light is coded as PQ or HLG.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    at = head.find(b"colrnclx")
+    return at >= 0 and int.from_bytes(head[at + 10 : at + 12], "big") in _HDR_TRANSFERS
 
 
 def read_heif_header(path: Path) -> HeifHeader:

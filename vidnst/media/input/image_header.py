@@ -2,6 +2,7 @@
 
 import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from PIL import Image
 
 from vidnst.errors import SourceError
 from vidnst.media.input.decoder_noise import one_line, quiet_pillow
-from vidnst.media.input.heif import iso_image_brand, read_heif_header
+from vidnst.media.input.heif import is_hdr, iso_image_brand, read_heif_header
 from vidnst.media.input.image_files import is_image
 from vidnst.media.input.limits import MAX_IMAGE_BYTES, MAX_PIXELS
 from vidnst.media.input.tiff_pages import list_pages
@@ -39,6 +40,8 @@ class ImageHeader:
     """Time of capture: EXIF's DateTimeOriginal with SubSecTimeOriginal."""
     others: int = 0
     """Further images in a HEIC file, which are not read."""
+    hdr: bool = False
+    """True if the light is coded as PQ or HLG, which is read as if it were sRGB."""
 
 
 def is_still(path: Path) -> bool:
@@ -59,7 +62,9 @@ def read_image_header(path: Path) -> ImageHeader:
         raise SourceError(f"{path} is not a file", "give an image file")
     try:
         check_image_bytes(path)
-        header = _read_heif(path) if iso_image_brand(path) == "HEIF" else _read_with_pillow(path)
+        brand = iso_image_brand(path)
+        header = _read_heif(path) if brand == "HEIF" else _read_with_pillow(path)
+        header = replace(header, hdr=bool(brand) and is_hdr(path))
     except FileNotFoundError as error:
         raise SourceError(f"there is no image {path}", "check the name") from error
     except SourceError:
@@ -82,7 +87,7 @@ def check_image_bytes(path: Path) -> None:
 def _read_heif(path: Path) -> ImageHeader:
     found = read_heif_header(path)
     exif = Image.Exif()
-    if found.exif:
+    with suppress(Exception):  # damaged EXIF does not count, nor does EXIF's orientation
         exif.load(found.exif)
     return ImageHeader(found.width, found.height, 1, "HEIF", taken=_taken(exif), others=found.others)
 

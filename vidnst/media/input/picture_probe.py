@@ -59,7 +59,7 @@ def probe_images(
     """
     first = read_image_header(paths[0])
     taken = [first.taken]
-    partial = [(paths[0], first)] if first.frames > 1 or first.others else []
+    partial = [(paths[0], first)] if _is_partial(first) else []
     for number, path in enumerate(paths[1:], start=2):
         header = read_image_header(path)
         if (header.width, header.height) != (first.width, first.height):
@@ -68,7 +68,7 @@ def probe_images(
                 "give images of one size",
             )
         taken.append(header.taken)
-        if header.frames > 1 or header.others:
+        if _is_partial(header):
             partial.append((path, header))
         if on_progress and number % 100 == 0:
             on_progress(number)
@@ -93,16 +93,22 @@ def probe_images(
     )
 
 
+def _is_partial(header: ImageHeader) -> bool:
+    return header.frames > 1 or header.others > 0 or header.hdr
+
+
 def _unused(partial: Sequence[tuple[Path, ImageHeader]]) -> list[str]:
-    """Return notes on files of which only one image is used."""
+    """Return notes on files that are not used as they are."""
     notes = []
     for path, header in partial[:_MOST_NAMED]:
         if header.frames > 1:
             notes.append(f"{path.name} has {header.frames} frames, of which only the first is used in a sequence")
-        else:
+        if header.hdr:
+            notes.append(f"{path.name} is HDR (PQ or HLG), and is shown as if it were SDR: convert it first")
+        if header.others:
             notes.append(f"{path.name} has {header.others + 1} images, of which only the primary one is used")
     if len(partial) > _MOST_NAMED:
-        notes.append(f"{len(partial) - _MOST_NAMED} more pictures have several images, of which only one is used")
+        notes.append(f"{len(partial) - _MOST_NAMED} more pictures are HDR, or have several images of which one is used")
     return notes
 
 
