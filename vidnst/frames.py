@@ -6,13 +6,34 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 """`(H, W, 3)` sRGB in RGB order, uint8 in 0..255 or uint16 in 0..65535."""
+
+
+AlphaPlane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+"""`(H, W)` straight alpha; 0 is transparent, the largest value of the type is opaque."""
+
+Rgb: TypeAlias = tuple[int, int, int]
+"""A colour: red, green and blue of 0 to 255, sRGB."""
+
+WHITE: Rgb = (255, 255, 255)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """How a video is decoded, which decides how its frames are counted."""
+
+    library: Literal["opencv", "libav"] = "opencv"
+    """libav's decoders, in a child process, keep more than 8 bits and alpha."""
+    stream: int = 0
+    """Index of the video among all streams of the file, for libav."""
+    name: str = ""
+    """Name of libav's decoder; empty for the usual one."""
 
 
 class SourceKind(StrEnum):
@@ -143,7 +164,7 @@ class ClipInfo:
     variable_rate: bool
     """True if frames have different durations."""
     bit_depth: int
-    """Bits per channel as decoded: 8, or 16 for 16-bit pictures."""
+    """Bits per channel as decoded: 8, or 16 for pictures and videos with more than 8."""
     video_codec: str | None = None
     pixel_format: str | None = None
     colour_matrix: str | None = None
@@ -156,6 +177,9 @@ class ClipInfo:
     """Codec of the first audio stream; None without audio."""
     bad_frames: tuple[int, ...] = ()
     """Frames that do not decode; they are counted and have time stamps like all others."""
+    stored_bits: int = 8
+    """Bits per channel in the file, 8 to 16."""
+    decoder: Decoder = Decoder()
 
     @property
     def frame_count(self) -> int:

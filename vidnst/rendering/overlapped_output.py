@@ -214,7 +214,7 @@ class OverlappedOutput:
         ):
             return False
         pixels = width * height
-        raw = render.frames * pixels * 3 * settings.bits // 8  # no painting compresses to more
+        raw = render.frames * pixels * 3 * settings.picture_bits // 8  # no painting compresses to more
         try:
             self._part = _part(render.request.output, render.store.folder)
             room = free_bytes(self._part.parent)

@@ -3,7 +3,7 @@
 import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,7 @@ from vidnst.media.input.fingerprint import fingerprint
 from vidnst.media.input.frame_reader import fit_size
 from vidnst.media.input.masks import Mask
 from vidnst.media.input.probe import probe
+from vidnst.media.output.bit_depth import resolve_bits
 from vidnst.media.output.preflight import check_output
 from vidnst.rendering.styles.regions import absolute_masks, find_masks, mask_marks
 from vidnst.rendering.styles.style_spec import StylePicture, needs_guidance, read_styles, timeline_of, timeline_warnings
@@ -101,6 +102,10 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     if config.input.crops:  # to even sides, even if there is nothing to crop
         width, height = max(2, width // 2 * 2), max(2, height // 2 * 2)
     size = (width, height)
+    request, notes = _resolved(request, clip, end - start, size)
+    config = request.config
+    for note in notes:
+        on_event(Warned(note))
     check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite, size=size)
     styles = read_styles(request.styles) if config.stylizes or request.styles else ()
     if config.stylizes:
@@ -118,6 +123,12 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     return CheckedRequest(
         request, clip, start, end, width, height, styles, features, raft, network, manifest, timeline, masks
     )
+
+
+def _resolved(request: Request, clip: ClipInfo, frames: int, size: tuple[int, int]) -> tuple[Request, tuple[str, ...]]:
+    """Return the request with what its output settings left to the source, and notes on what is lost."""
+    output, notes = resolve_bits(request.output, request.config.output, clip, frames=frames, size=size)
+    return replace(request, config=request.config.model_copy(update={"output": output})), notes
 
 
 def study_frames(

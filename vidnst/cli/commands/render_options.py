@@ -194,6 +194,10 @@ class RenderOptions(StyleOptions):
     filters_before: Annotated[
         list[str] | None, opt.look("The same, before stylization; repeatable.", "--filter-before", metavar="NAME[:N]")
     ] = None
+    bits: Annotated[
+        Literal["auto", "most", "8", "10", "12", "16"] | None,
+        opt.out("Bits per channel of the output; auto: as the source, where the codec has them."),
+    ] = None
     seed: Annotated[int | None, opt.look("Seed of all random numbers.")] = None
     workers: opt.Workers = None
     address: opt.Address = None
@@ -209,6 +213,8 @@ class RenderOptions(StyleOptions):
         colour = "matched" if self.keep_colours and self.colour is None else self.colour
         if colour is not None:
             options["colour.keep" if colour in ("luminance", "matched") else "colour.transfer"] = colour
+        if self.bits is not None:
+            options["output.bits"] = int(self.bits) if self.bits.isdecimal() else self.bits
         if self.train is not None and self.train.isdecimal():
             options["schedule.training.steps"] = int(self.train)
         if self.engine in ("network", "instant") and self.schedule is not None:

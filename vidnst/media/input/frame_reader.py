@@ -11,7 +11,7 @@ import numpy as np
 from vidnst.errors import BadFrameError, SourceError
 from vidnst.frames import ClipInfo, Frame, Pixels, SourceKind
 from vidnst.media import images
-from vidnst.media.input.video_capture import VideoCapture
+from vidnst.media.input.capture import Capture, open_capture
 
 _SEEK_FRAMES = 300
 """Shorter gaps are decoded: about as fast as a seek, which decodes from a key frame as well."""
@@ -74,7 +74,7 @@ class FrameReader:
         self._last: Frame | None = None
 
     def read(self, index: int) -> Frame:
-        """Read frame `index` of the clip, `(height, width, 3)` RGB; uint8, or uint16 if the clip has 16 bits.
+        """Read frame `index` of the clip, `(height, width, 3)` RGB; uint8, or uint16 if the clip's bit depth is 16.
 
         Raises:
             BadFrameError: it does not decode and the policy is `error`, or no frame before it decodes.
@@ -165,12 +165,12 @@ class _VideoSource:
         bad = set(clip.bad_frames)
         self._good = [index for index in range(clip.frame_count) if index not in bad]
         self._seconds = [float(pts) for pts in clip.pts_seconds]
-        self._capture: VideoCapture | None = None
+        self._capture: Capture | None = None
         self._open()
 
     def _open(self) -> None:
         self.close()
-        self._capture = VideoCapture(self._clip.paths[0])
+        self._capture = open_capture(self._clip)
         self._count = 0  # frames grabbed so far; the current one is self._good[self._count - 1]
         self._shift: float | None = None  # offset from the decoder's clock to the clip's
         self._timed = True

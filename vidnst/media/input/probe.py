@@ -1,19 +1,20 @@
 """Probing: what a source contains, determined by decoding it once from end to end."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
 from vidnst.errors import SourceError
-from vidnst.frames import ClipInfo, SourceKind
+from vidnst.frames import ClipInfo, Decoder, SourceKind
 from vidnst.media import ffmpeg, images
+from vidnst.media.input.capture import choose_decoder, open_file
 from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, read_container
 from vidnst.media.input.frame_rate import find_constant_rate, standard_rate
 from vidnst.media.input.limits import check_animation, check_frame_count
 from vidnst.media.input.packet_times import PacketTimes, read_packet_times
-from vidnst.media.input.video_capture import VideoCapture
 
 _DEFAULT_RATE = Fraction(25)
 """Rate of files that have neither time stamps nor a rate."""
@@ -98,6 +99,7 @@ def probe_images(
         last_duration_seconds=1 / fps,
         variable_rate=False,
         bit_depth=depth,
+        stored_bits=depth,
         video_codec=first.format.lower(),
     )
 
@@ -112,7 +114,8 @@ def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None)
     packet_times = read_packet_times(path, info.video_index)
     if info.container in _ANIMATIONS:
         check_animation(str(path), len(packet_times.pts), info.width, info.height)
-    decoded = _decode_all(path, packet_times.time_base, on_progress)
+    decoder = choose_decoder(info)
+    decoded = _decode_all(path, info, decoder, packet_times.time_base, on_progress)
     timing = _timing(decoded, packet_times, info, path)
     return ClipInfo(
         source=str(path),
@@ -124,7 +127,7 @@ def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None)
         pts_seconds=timing.pts_seconds,
         last_duration_seconds=timing.last_duration_seconds,
         variable_rate=timing.variable,
-        bit_depth=8,
+        bit_depth=decoded.bit_depth,
         video_codec=info.video_codec,
         pixel_format=info.pixel_format,
         colour_matrix=info.colour_matrix,
@@ -132,6 +135,8 @@ def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None)
         rotation_degrees=info.rotation_degrees,
         audio_codec=info.audio[0].codec if info.audio else None,
         bad_frames=timing.bad,
+        stored_bits=max(8, min(16, info.video.bit_depth)),
+        decoder=decoder,
     )
 
 
@@ -143,6 +148,7 @@ class _DecodedFrames:
     """Time stamps on the decoder's clock, which starts with the stream."""
     width: int
     height: int
+    bit_depth: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,23 +160,29 @@ class _Timing:
     bad: tuple[int, ...] = ()
 
 
-def _decode_all(path: Path, tick_seconds: Fraction, on_progress: Callable[[int], None] | None) -> _DecodedFrames:
+def _decode_all(
+    path: Path,
+    info: ContainerInfo,
+    decoder: Decoder,
+    tick_seconds: Fraction,
+    on_progress: Callable[[int], None] | None,
+) -> _DecodedFrames:
     ticks: list[int] = []
-    width = height = 0
-    with VideoCapture(path) as capture:
+    width = height = depth = 0
+    with closing(open_file(path, decoder, rotation_degrees=info.rotation_degrees)) as capture:
         while capture.grab():
             if not ticks:
                 pixels = capture.retrieve()
                 if pixels is None:
                     break
-                height, width = pixels.shape[:2]
+                height, width, depth = *pixels.shape[:2], pixels.itemsize * 8
             ticks.append(capture.ticks(tick_seconds))
             check_frame_count(str(path), len(ticks))
             if on_progress and len(ticks) % 100 == 0:
                 on_progress(len(ticks))
     if not ticks:
         raise SourceError(f"no frame of {path} decodes", "check the file, or convert it to H.264")
-    return _DecodedFrames(ticks, width, height)
+    return _DecodedFrames(ticks, width, height, depth)
 
 
 def _timing(decoded: _DecodedFrames, packet_times: PacketTimes, info: ContainerInfo, path: Path) -> _Timing:

@@ -25,6 +25,7 @@ Cancelled = Callable[[], bool]
 
 _HIGH_DEFINITION_LINES = 576
 _SDR_MATRICES = frozenset({"bt709", "smpte170m", "bt470bg"})
+_ZIMG_MATRICES = {"bt709": "709", "smpte170m": "170m", "bt470bg": "470bg"}
 _SCALER = "accurate_rnd+full_chroma_int+full_chroma_inp"
 _CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
 _EPSILON = Fraction(1, 1000)
@@ -234,13 +235,21 @@ class _FfmpegEncode:
             matrix = _colour_matrix(self.clip, self.size[1])
             # Players assume BT.709 for untagged HD while ffmpeg converts with BT.601; `-colorspace` alone leaves
             # primaries and transfer unknown.
-            filters = [f"scale=out_color_matrix={matrix}:out_range=tv:flags={_SCALER}", *filters]
+            filters = [*self._rgb_to_yuv(matrix), *filters]
             transfer = "bt709" if matrix == "bt709" else "smpte170m"
             filters += [f"setparams=colorspace={matrix}:color_primaries={matrix}:color_trc={transfer}:range=tv"]
         if source is not None and source.sample_aspect != 1:
             aspect = 1 / source.sample_aspect if source.rotation_degrees % 180 else source.sample_aspect
             filters += [f"setsar={aspect.numerator}/{aspect.denominator}"]
         return [*filters, *self.target.device_filters]
+
+    def _rgb_to_yuv(self, matrix: str) -> list[str]:
+        """Return the filters from RGB to YUV: zimg's for 16-bit frames, which swscale lightens by 2/1023."""
+        subsampled = "444" not in self.target.pixel_format
+        odd = bool(self.size[0] % 2 or self.size[1] % 2)  # zimg subsamples even sides only
+        if self.settings.picture_bits == 8 or (subsampled and odd) or not ffmpeg.has_filter("zscale"):
+            return [f"scale=out_color_matrix={matrix}:out_range=tv:flags={_SCALER}"]
+        return ["format=gbrp16le", f"zscale=matrix={_ZIMG_MATRICES[matrix]}:range=limited:filter=bicubic"]
 
     def _timing_options(self, delay: Fraction) -> list[str]:
         """Return options that keep each frame's time stamp and duration."""

@@ -1,0 +1,140 @@
+"""Decoded pictures, as `stream_decoder` sends them, to RGB with 8 or 16 bits over a background, and to their alpha."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidnst.frames import AlphaPlane, Pixels, Rgb, from_float
+from vidnst.media.input.colour_names import MATRICES
+from vidnst.media.input.limits import MAX_PIXELS
+from vidnst.media.input.yuv import LUMA_SHARES, rgb_from_yuv
+
+_WIDE_PRIMARIES = 9  # BT.2020
+_MAX_PADDING_BYTES = 4096
+"""Most bytes at the end of a row that are no pixels."""
+_ROWS_AT_ONCE = 256
+"""Rows converted at once: floating-point copies of a large frame would take gigabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureHeader:
+    """What a decoded picture is like, as its decoder describes it."""
+
+    is_yuv: bool
+    """True for planes of YUV 4:4:4 with 16 bits, then alpha as stored; False for packed RGB or RGBA."""
+    width: int
+    height: int
+    bits: int
+    """Bits per channel in the file, 8 to 16."""
+    has_alpha: bool
+    matrix: int
+    """Code points of ITU-T H.273."""
+    primaries: int
+    full_range: bool
+    line_bytes: tuple[int, ...]
+    """Length of a row in each plane, with padding."""
+
+    @classmethod
+    def parse(cls, answer: Mapping[str, Any]) -> Self:
+        """Parse a decoder's answer.
+
+        Raises:
+            ValueError, KeyError, TypeError: it makes no sense.
+        """
+        width, height, lines = int(answer["width"]), int(answer["height"]), tuple(map(int, answer["line_bytes"]))
+        if not (0 < width * height <= MAX_PIXELS and all(0 < line <= 8 * width + _MAX_PADDING_BYTES for line in lines)):
+            raise ValueError("a picture that is too large")
+        return cls(
+            is_yuv=answer["kind"] == "yuv",
+            width=width,
+            height=height,
+            bits=int(answer["bits"]),
+            has_alpha=bool(answer["alpha"]),
+            matrix=int(answer["matrix"]),
+            primaries=int(answer["primaries"]),
+            full_range=bool(answer["full_range"]),
+            line_bytes=lines,
+        )
+
+    @property
+    def kind(self) -> type[np.uint8] | type[np.uint16]:
+        """The type of its pixels."""
+        return np.uint16 if self.bits > 8 else np.uint8
+
+
+def rgb_pixels(header: PictureHeader, planes: Sequence[bytes], background: Rgb) -> Pixels:
+    """Convert a picture to `(H, W, 3)` RGB over a background: uint16 if it has more than 8 bits, else uint8."""
+    if not header.is_yuv:
+        packed = _packed(header, planes[0])
+        pixels = cast(Pixels, np.ascontiguousarray(packed[..., :3]))
+        return over_background(pixels, cast(AlphaPlane, packed[..., 3]), background) if header.has_alpha else pixels
+    pixels = _from_yuv(header, planes)
+    return over_background(pixels, _stored_alpha(header, 3, planes[3]), background) if header.has_alpha else pixels
+
+
+def alpha_plane(header: PictureHeader, planes: Sequence[bytes]) -> AlphaPlane:
+    """Return `(H, W)` alpha, for which alone the decoder was asked: uint16 if it has more than 8 bits, else uint8."""
+    if header.is_yuv:
+        return _stored_alpha(header, 0, planes[0])
+    return cast(AlphaPlane, np.ascontiguousarray(_packed(header, planes[0])[..., 3]))
+
+
+def over_background(pixels: Pixels, alpha: AlphaPlane, background: Rgb) -> Pixels:
+    """Lay `(H, W, 3)` pixels of straight alpha over a plain colour, rounded to nearest.
+
+    Args:
+        alpha: `(H, W)`, of the type of the pixels; its largest value is opaque.
+        background: red, green and blue, 0 to 255.
+    """
+    largest = int(np.iinfo(pixels.dtype).max)
+    if (alpha == largest).all():
+        return pixels
+    below = np.array(background, np.uint64) * np.uint64(largest // 255)
+    result = np.empty_like(pixels)
+    for rows in _blocks(len(pixels)):
+        share = alpha[rows, :, None].astype(np.uint64)
+        result[rows] = (pixels[rows] * share + below * (largest - share) + largest // 2) // largest
+    return result
+
+
+def _from_yuv(header: PictureHeader, planes: Sequence[bytes]) -> Pixels:
+    name = MATRICES.get(header.matrix, "")
+    if name not in LUMA_SHARES:  # untagged: as OpenCV does, but for what must be BT.2020
+        name = "bt2020nc" if header.primaries == _WIDE_PRIMARIES else "smpte170m"
+    stored = np.stack([_samples(header, number, planes[number], np.uint16) for number in range(3)])
+    bits = 16 if header.bits > 8 else 8
+    result: NDArray[Any] = np.empty((header.height, header.width, 3), header.kind)
+    for rows in _blocks(header.height):
+        rgb = rgb_from_yuv(stored[:, rows], name, full_range=header.full_range, bits=header.bits)
+        result[rows] = from_float(rgb, bits)
+    return cast(Pixels, result)
+
+
+def _packed(header: PictureHeader, plane: bytes) -> NDArray[Any]:
+    channels = 4 if header.has_alpha else 3
+    samples = _samples(header, 0, plane, header.kind, channels=channels)
+    return samples.reshape(header.height, header.width, channels)
+
+
+def _stored_alpha(header: PictureHeader, number: int, plane: bytes) -> AlphaPlane:
+    stored = _samples(header, number, plane, header.kind)
+    if header.bits in (8, 16):
+        return cast(AlphaPlane, stored)
+    largest = (1 << header.bits) - 1
+    levels = (np.minimum(stored, largest).astype(np.uint32) * 65535 + largest // 2) // largest
+    return cast(AlphaPlane, levels.astype(np.uint16))
+
+
+def _samples(
+    header: PictureHeader, number: int, plane: bytes, kind: type[np.uint8] | type[np.uint16], *, channels: int = 1
+) -> NDArray[Any]:
+    """Return the samples of a plane without the padding at the end of its rows."""
+    rows: NDArray[Any] = np.frombuffer(plane, np.uint8).reshape(header.height, header.line_bytes[number])
+    return np.ascontiguousarray(rows[:, : header.width * channels * np.dtype(kind).itemsize]).view(kind)
+
+
+def _blocks(rows: int) -> Iterator[slice]:
+    return (slice(first, first + _ROWS_AT_ONCE) for first in range(0, rows, _ROWS_AT_ONCE))
