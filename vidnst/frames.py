@@ -180,6 +180,12 @@ class ClipInfo:
     stored_bits: int = 8
     """Bits per channel in the file, 8 to 16."""
     decoder: Decoder = Decoder()
+    has_alpha: bool = False
+    """True if a pixel of a frame is transparent."""
+    background: Rgb = WHITE
+    """The colour that transparent pixels are laid over when frames are read."""
+    plane: Literal["colour", "alpha"] = "colour"
+    """What is read: the colours over the background, or alpha as three equal channels."""
 
     @property
     def frame_count(self) -> int:

@@ -61,6 +61,9 @@ class OutputConfig(Section):
     bits: Literal["auto", "most", 8, 10, 12, 16] = "auto"
     """Bits per channel: of the source as far as the codec has them (auto), or the codec's usual maximum (most).
     `resolve_bits` puts a number in their place when the source is known; without a source they are 8."""
+    alpha: Literal["auto", "keep", "drop"] = "auto"
+    """Transparency of the source: kept if the output can hold it (auto), kept or refused, or laid over the background.
+    `resolve_alpha` puts keep or drop in the place of auto when the source is known."""
     audio: Literal["keep", "none"] = "keep"
     keep_frames: bool = False
     """Keep states and frames in the run folder after the encode has been verified."""
@@ -78,3 +81,8 @@ class OutputConfig(Section):
     def picture_bits(self) -> Literal[8, 16]:
         """Bits per channel of a stored frame: 16 if more than 8 are coded."""
         return 8 if self.coded_bits == 8 else 16
+
+    @property
+    def keeps_alpha(self) -> bool:
+        """True if the source's transparency is kept; False as long as the source is not known."""
+        return self.alpha == "keep"

@@ -17,14 +17,14 @@ from PIL import Image
 
 from vidnst.atomic_write import write_bytes_atomically
 from vidnst.errors import OutputError, SourceError
-from vidnst.frames import Pixels, to_bits
+from vidnst.frames import WHITE, AlphaPlane, Pixels, Rgb, to_bits
+from vidnst.media.input.alpha import alpha_bits, over_background
 from vidnst.media.input.limits import MAX_FRAMES, MAX_IMAGE_BYTES, MAX_PIXELS, check_frame_count
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp"})
 """Suffixes of image files, in lower case."""
 
 _ORIENTATION = 0x0112  # EXIF tag
-_ROWS_AT_ONCE = 256
 _PRINTF = re.compile(r"%(?P<zero>0?)(?P<width>\d{0,2})d")
 
 
@@ -40,6 +40,8 @@ class ImageHeader:
     """EXIF orientation, 1 to 8."""
     format: str
     """JPEG, PNG, TIFF, WEBP, ..."""
+    has_alpha: bool = False
+    """True if it declares transparency; all of its pixels may still be opaque."""
 
 
 def natural_sort_key(path: Path) -> tuple[tuple[tuple[int, int, str], ...], str]:
@@ -134,6 +136,7 @@ def read_image_header(path: Path) -> ImageHeader:
                 exif = Image.Image.getexif(image) if _ends_with_pixels(path, image) else image.getexif()
                 orientation = int(exif.get(_ORIENTATION, 1))
                 kind = image.format or ""
+                has_alpha = image.has_transparency_data
     except FileNotFoundError as error:
         raise SourceError(f"there is no image {path}", "check the name") from error
     except Image.DecompressionBombError as error:
@@ -145,7 +148,7 @@ def read_image_header(path: Path) -> ImageHeader:
     orientation = orientation if 1 <= orientation <= 8 else 1
     if orientation >= 5 and kind != "TIFF":  # Pillow returns the upright size for TIFF files only
         width, height = height, width
-    return ImageHeader(width, height, orientation, kind)
+    return ImageHeader(width, height, orientation, kind, has_alpha)
 
 
 def _ends_with_pixels(path: Path, image: Image.Image) -> bool:
@@ -170,17 +173,33 @@ def _too_large(path: Path) -> SourceError:
     return SourceError(f"the image {path} has more than {MAX_PIXELS} pixels", "make it smaller")
 
 
-def read_image(path: Path, *, bits: Literal[8, 16] | None = None) -> Pixels:
+def read_image(path: Path, *, bits: Literal[8, 16] | None = None, background: Rgb = WHITE) -> Pixels:
     """Read an image as `(H, W, 3)` sRGB in RGB order, upright by its EXIF orientation.
 
-    Grey becomes three equal channels, transparency is composited over white, and colour profiles are not applied.
+    Grey becomes three equal channels, transparency is laid over the background, and colour profiles are not applied.
 
     Args:
         bits: 8 for uint8, 16 for uint16; None keeps the file's bit depth.
+        background: the colour under transparent pixels.
 
     Raises:
         SourceError: the file does not exist, is not an image, is damaged or too large, or has not 8 or 16 bits.
     """
+    pixels, header = _decode(path)
+    upright = cast(Pixels, np.ascontiguousarray(_apply_orientation(_to_rgb(pixels, background), header)))
+    return to_bits(upright, bits) if bits else upright
+
+
+def read_image_alpha(path: Path) -> AlphaPlane | None:
+    """Read the alpha of an image, `(H, W)` uint8 or uint16, upright; None if it has none. Raises like `read_image`."""
+    pixels, header = _decode(path)
+    if pixels.ndim == 2 or pixels.shape[2] != 4:
+        return None
+    return cast(AlphaPlane, np.ascontiguousarray(_apply_orientation(pixels[..., 3], header)))
+
+
+def _decode(path: Path) -> tuple[NDArray[Any], ImageHeader]:
+    """Decode an image as it is stored: `(H, W)`, `(H, W, 3)` BGR or `(H, W, 4)` BGRA; raises like `read_image`."""
     header = read_image_header(path)
     if path.stat().st_size > MAX_IMAGE_BYTES:
         raise SourceError(f"the image {path} has more than {MAX_IMAGE_BYTES} bytes", "save it with compression")
@@ -193,30 +212,19 @@ def read_image(path: Path, *, bits: Literal[8, 16] | None = None) -> Pixels:
         raise SourceError(f"the image {path} does not decode", "check the file")
     if pixels.dtype not in (np.uint8, np.uint16):
         raise SourceError(f"the image {path} has {pixels.dtype} channels", "save it with 8 or 16 bits per channel")
-    upright = cast(Pixels, np.ascontiguousarray(_apply_orientation(_to_rgb(pixels), header)))
-    return to_bits(upright, bits) if bits else upright
+    return pixels, header
 
 
-def _to_rgb(pixels: NDArray[Any]) -> Pixels:
-    """Convert `(H, W)`, `(H, W, 3)` BGR or `(H, W, 4)` BGRA to `(H, W, 3)` RGB over white."""
+def _to_rgb(pixels: NDArray[Any], background: Rgb) -> Pixels:
+    """Convert `(H, W)`, `(H, W, 3)` BGR or `(H, W, 4)` BGRA to `(H, W, 3)` RGB over a background."""
     if pixels.ndim == 2 or pixels.shape[2] == 1:
         return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]
     if pixels.shape[2] == 3:
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
-    max_level = int(np.iinfo(pixels.dtype).max)
-    if (pixels[..., 3] == max_level).all():
-        return pixels[..., 2::-1]
-    over_white = np.empty_like(pixels[..., :3])
-    for first in range(0, len(pixels), _ROWS_AT_ONCE):  # 64-bit sums of a large image at once would take gigabytes
-        rows = slice(first, first + _ROWS_AT_ONCE)
-        alpha = pixels[rows, :, 3:].astype(np.uint64)
-        over_white[rows] = (
-            pixels[rows, :, 2::-1] * alpha + max_level * (max_level - alpha) + max_level // 2
-        ) // max_level
-    return over_white
+    return over_background(pixels[..., 2::-1], pixels[..., 3], background)
 
 
-def _apply_orientation(pixels: Pixels, header: ImageHeader) -> Pixels:
+def _apply_orientation(pixels: NDArray[Any], header: ImageHeader) -> NDArray[Any]:
     """Apply the EXIF orientation, except to TIFF: OpenCV does so itself, even with IMREAD_UNCHANGED."""
     if header.format == "TIFF":
         return pixels
@@ -229,10 +237,10 @@ def _apply_orientation(pixels: Pixels, header: ImageHeader) -> Pixels:
     return pixels
 
 
-def encode_png(pixels: Pixels, *, bits: Literal[8, 16] = 8) -> bytes:
-    """Encode `(H, W, 3)` RGB as a PNG file with 8 or 16 bits per channel."""
+def encode_png(pixels: Pixels, *, bits: Literal[8, 16] = 8, alpha: AlphaPlane | None = None) -> bytes:
+    """Encode `(H, W, 3)` RGB, and `(H, W)` alpha if given, as a PNG file with 8 or 16 bits per channel."""
     # OpenCV's default level and strategy take half the time of an explicit level, for files of the same size.
-    return _encode(to_bits(pixels, bits), ".png", [])
+    return _encode(to_bits(pixels, bits), ".png", [], alpha)
 
 
 def write_png(path: Path, pixels: Pixels, *, bits: Literal[8, 16] = 8) -> None:
@@ -253,10 +261,10 @@ def not_an_image_name(path: Path) -> OutputError:
     return OutputError(f"{path} is not the name of an image", f"use one of {', '.join(sorted(IMAGE_SUFFIXES))}")
 
 
-def write_image(path: Path, pixels: Pixels) -> None:
+def write_image(path: Path, pixels: Pixels, alpha: AlphaPlane | None = None) -> None:
     """Write an image in the format of its suffix: PNG and TIFF keep 16 bits, all others have 8.
 
-    JPEG is written at quality 95 without chroma subsampling, WebP at quality 95.
+    JPEG is written at quality 95 without chroma subsampling, WebP at quality 95. PNG, TIFF and WebP take alpha.
 
     Raises:
         DiskFullError, OutputError: see `write_png`; also if the suffix is not that of an image.
@@ -270,11 +278,14 @@ def write_image(path: Path, pixels: Pixels) -> None:
     elif suffix == ".webp":
         options = [cv2.IMWRITE_WEBP_QUALITY, 95]
     keeps_16_bits = suffix in (".png", ".tif", ".tiff")
-    write_bytes_atomically(path, _encode(pixels if keeps_16_bits else to_bits(pixels, 8), suffix, options))
+    write_bytes_atomically(path, _encode(pixels if keeps_16_bits else to_bits(pixels, 8), suffix, options, alpha))
 
 
-def _encode(pixels: Pixels, suffix: str, options: Sequence[int]) -> bytes:
-    done, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
+def _encode(pixels: Pixels, suffix: str, options: Sequence[int], alpha: AlphaPlane | None = None) -> bytes:
+    stored = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    if alpha is not None:
+        stored = np.dstack([stored, alpha_bits(alpha, pixels.itemsize * 8)])
+    done, data = cv2.imencode(suffix, stored, options)
     if not done:
         raise OutputError(f"an image of {pixels.shape[1]}x{pixels.shape[0]} pixels cannot be encoded as {suffix[1:]}")
     return data.tobytes()

@@ -19,9 +19,10 @@ from vidnst.media.adjust.adjustments import Adjustments, find_adjustments
 from vidnst.media.input.fingerprint import fingerprint
 from vidnst.media.input.frame_reader import fit_size
 from vidnst.media.input.masks import Mask
-from vidnst.media.input.probe import probe
+from vidnst.media.input.probe import probe_input
 from vidnst.media.output.bit_depth import resolve_bits
 from vidnst.media.output.preflight import check_output
+from vidnst.media.output.transparency import resolve_alpha
 from vidnst.rendering.styles.regions import absolute_masks, find_masks, mask_marks
 from vidnst.rendering.styles.style_spec import StylePicture, needs_guidance, read_styles, timeline_of, timeline_warnings
 from vidnst.rendering.styles.timeline import TimedStyle
@@ -93,7 +94,7 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     """
     config = request.config
     on_event(Stage("probing"))
-    clip = probe(request.source, fps=config.input.fps)
+    clip = probe_input(request.source, config.input)
     start, end = frame_range(clip, config.input.start, config.input.end)
     width, height = fit_size(clip.width, clip.height, config.input.size)
     if config.input.size is not None and config.input.size > max(clip.width, clip.height):
@@ -127,8 +128,10 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
 
 def _resolved(request: Request, clip: ClipInfo, frames: int, size: tuple[int, int]) -> tuple[Request, tuple[str, ...]]:
     """Return the request with what its output settings left to the source, and notes on what is lost."""
-    output, notes = resolve_bits(request.output, request.config.output, clip, frames=frames, size=size)
-    return replace(request, config=request.config.model_copy(update={"output": output})), notes
+    path, settings, background = request.output, request.config.output, request.config.input.background
+    output, alpha_notes = resolve_alpha(path, settings, clip, background=background, frames=frames, size=size)
+    output, notes = resolve_bits(path, output, clip, frames=frames, size=size)
+    return replace(request, config=request.config.model_copy(update={"output": output})), (*alpha_notes, *notes)
 
 
 def study_frames(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # it brings pydantic
 Colour = Literal["luminance", "matched", "histogram", "moments", "optimal"]
 
 _SECTIONS = {
-    "input": ("size", "start", "end", "fps", "on_bad_frame", "deflicker"),
+    "input": ("size", "start", "end", "fps", "on_bad_frame", "deflicker", "background"),
     "model": ("backbone", "weights"),
     "losses": ("content_weight", "style_weight"),
     "optimize": ("iterations", "optimizer", "init", "seed"),
@@ -139,6 +139,9 @@ class RenderOptions(StyleOptions):
     ] = None
     register_edges: Annotated[
         Literal["crop", "fill"] | None, opt.clip("Edges that registered frames do not share: cropped, or filled.")
+    ] = None
+    background: Annotated[
+        str | None, opt.clip("Colour under transparent pixels: white, black, grey, red, green, blue, or '#rrggbb'.")
     ] = None
     content_weight: Annotated[float | None, opt.look("Weight of the source's content.")] = None
     style_weight: Annotated[float | None, opt.look("Weight of the style.")] = None

@@ -4,7 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-from vidnst.frames import ClipInfo, Decoder, Pixels
+from vidnst.frames import WHITE, AlphaPlane, ClipInfo, Decoder, Pixels, Rgb
 from vidnst.media.input.container import ContainerInfo
 from vidnst.media.input.deep_capture import DeepCapture
 from vidnst.media.input.video_capture import VideoCapture
@@ -18,6 +18,9 @@ class Capture(Protocol):
 
     def retrieve(self) -> Pixels | None:
         """Return the grabbed frame as `(H, W, 3)` RGB, upright; None if it cannot be decoded."""
+
+    def alpha(self) -> AlphaPlane | None:
+        """Return the alpha of the grabbed frame, `(H, W)`, upright; None if it has none."""
 
     @property
     def seconds(self) -> float:
@@ -33,20 +36,39 @@ class Capture(Protocol):
         """Free the decoder."""
 
 
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""Decoders that read the alpha of WebM, which lies in an extra block of each packet; ffmpeg's own ones drop it."""
+
+
 def choose_decoder(info: ContainerInfo) -> Decoder:
-    """Choose OpenCV's decoder, or libav's for more than 8 bits per channel."""
-    return Decoder("libav", info.video_index) if info.video.bit_depth > 8 else Decoder()
+    """Choose OpenCV's decoder, or libav's for more than 8 bits per channel and for what may be transparent."""
+    may_be_transparent = info.video.has_alpha or info.pixel_format == "pal8"
+    if info.video.bit_depth <= 8 and not may_be_transparent:
+        return Decoder()
+    name = _ALPHA_DECODERS.get(info.video_codec, "") if info.video.has_alpha else ""
+    return Decoder("libav", info.video_index, name)
 
 
-def open_file(path: Path, decoder: Decoder, *, rotation_degrees: int) -> Capture:
+def open_file(path: Path, decoder: Decoder, *, rotation_degrees: int, background: Rgb = WHITE) -> Capture:
     """Open a file whose header `read_container` has checked.
+
+    Args:
+        decoder: of `choose_decoder`.
+        rotation_degrees: clockwise rotation that makes frames upright.
+        background: the colour that transparent pixels are laid over.
 
     Raises:
         SourceError: it cannot be opened.
     """
     if decoder.library == "opencv":
         return VideoCapture(path)
-    return DeepCapture(path, stream=decoder.stream, decoder=decoder.name, rotation_degrees=rotation_degrees)
+    return DeepCapture(
+        path,
+        stream=decoder.stream,
+        decoder=decoder.name,
+        rotation_degrees=rotation_degrees,
+        background=background,
+    )
 
 
 def open_capture(clip: ClipInfo) -> Capture:
@@ -55,4 +77,5 @@ def open_capture(clip: ClipInfo) -> Capture:
     Raises:
         SourceError: the file cannot be opened.
     """
-    return open_file(clip.paths[0], clip.decoder, rotation_degrees=clip.rotation_degrees)
+    path, turn = clip.paths[0], clip.rotation_degrees
+    return open_file(path, clip.decoder, rotation_degrees=turn, background=clip.background)

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Literal, Protocol, Self
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 from vidnst.errors import BadFrameError, SourceError
 from vidnst.frames import ClipInfo, Frame, Pixels, SourceKind
 from vidnst.media import images
+from vidnst.media.input.alpha import alpha_bits, three_channels
 from vidnst.media.input.capture import Capture, open_capture
 
 _SEEK_FRAMES = 300
@@ -144,10 +146,19 @@ class _ImageSource:
 
     def read(self, index: int) -> Pixels | None:
         try:
-            pixels = images.read_image(self._clip.paths[index], bits=16 if self._clip.bit_depth == 16 else 8)
+            pixels = self._read(self._clip.paths[index])
         except SourceError:
             return None
         return pixels if pixels.shape[:2] == (self._clip.height, self._clip.width) else None
+
+    def _read(self, path: Path) -> Pixels:
+        bits: Literal[8, 16] = 16 if self._clip.bit_depth == 16 else 8
+        if self._clip.plane == "alpha" and (alpha := images.read_image_alpha(path)) is not None:
+            return three_channels(alpha_bits(alpha, bits))
+        pixels = images.read_image(path, bits=bits, background=self._clip.background)
+        if self._clip.plane == "alpha":
+            pixels.fill(np.iinfo(pixels.dtype).max)
+        return pixels
 
     def nearest_before(self, index: int) -> Pixels | None:
         earlier = (self.read(number) for number in range(index - 1, -1, -1))
@@ -197,10 +208,17 @@ class _VideoSource:
             if not self._grab():
                 return None
         assert self._capture is not None
-        pixels = self._capture.retrieve()
+        pixels = self._retrieve()
         if pixels is None or pixels.shape[:2] != (self._clip.height, self._clip.width):
             return None
         return pixels
+
+    def _retrieve(self) -> Pixels | None:
+        assert self._capture is not None
+        if self._clip.plane == "colour":
+            return self._capture.retrieve()
+        alpha = self._capture.alpha()
+        return None if alpha is None else three_channels(alpha)
 
     def _grab(self) -> bool:
         assert self._capture is not None

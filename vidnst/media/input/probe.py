@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
+from vidnst.config import InputConfig
 from vidnst.errors import SourceError
-from vidnst.frames import ClipInfo, Decoder, SourceKind
+from vidnst.frames import WHITE, ClipInfo, Decoder, Rgb, SourceKind
 from vidnst.media import ffmpeg, images
 from vidnst.media.input.capture import choose_decoder, open_file
 from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, read_container
@@ -28,6 +31,7 @@ def probe(
     source: str | Path | Sequence[str | Path],
     *,
     fps: Fraction = Fraction(25),
+    background: Rgb = WHITE,
     on_progress: Callable[[int], None] | None = None,
 ) -> ClipInfo:
     """Decode every frame of a video, or read every image's header, and describe the source.
@@ -35,6 +39,7 @@ def probe(
     Args:
         source: a video, an image, a folder, a glob, a printf pattern (`img_%04d.png`), or several images.
         fps: frames per second of images.
+        background: the colour that transparent pixels are laid over when frames are read.
         on_progress: called regularly with the number of frames probed so far.
 
     Raises:
@@ -43,13 +48,21 @@ def probe(
     if isinstance(source, str | Path):
         image_paths = images.list_images(source)
         if image_paths is None:
-            return probe_video(Path(source).expanduser(), on_progress=on_progress)
-        return probe_images(image_paths, name=str(source), fps=fps, on_progress=on_progress)
+            clip = probe_video(Path(source).expanduser(), on_progress=on_progress)
+        else:
+            clip = probe_images(image_paths, name=str(source), fps=fps, on_progress=on_progress)
+        return replace(clip, background=background)
     parts = list(source)
     if len(parts) == 1:
-        return probe(parts[0], fps=fps, on_progress=on_progress)
+        return probe(parts[0], fps=fps, background=background, on_progress=on_progress)
     name = f"{parts[0]} and {len(parts) - 1} more"
-    return probe_images(_list_all(parts), name=name, fps=fps, on_progress=on_progress)
+    clip = probe_images(_list_all(parts), name=name, fps=fps, on_progress=on_progress)
+    return replace(clip, background=background)
+
+
+def probe_input(source: str | Path | Sequence[str | Path], settings: InputConfig) -> ClipInfo:
+    """Probe a source as the settings of a render say: see `probe`."""
+    return probe(source, fps=settings.fps, background=settings.background_rgb)
 
 
 def _list_all(parts: Sequence[str | Path]) -> tuple[Path, ...]:
@@ -78,8 +91,10 @@ def probe_images(
         SourceError: an image cannot be read, or has another size than the first.
     """
     first = images.read_image_header(paths[0])
+    has_alpha = first.has_alpha and _is_transparent(paths[0])
     for number, path in enumerate(paths[1:], start=2):
         size = images.read_image_header(path)
+        has_alpha = has_alpha or (size.has_alpha and _is_transparent(path))
         if (size.width, size.height) != (first.width, first.height):
             raise SourceError(
                 f"{paths[0]} has {first.width}x{first.height} pixels but {path} has {size.width}x{size.height}",
@@ -100,8 +115,18 @@ def probe_images(
         variable_rate=False,
         bit_depth=depth,
         stored_bits=depth,
+        has_alpha=has_alpha,
         video_codec=first.format.lower(),
     )
+
+
+def _is_transparent(path: Path) -> bool:
+    """Return whether a pixel of an image is transparent; not for one that does not decode, which reading will tell."""
+    try:
+        alpha = images.read_image_alpha(path)
+    except SourceError:
+        return False
+    return alpha is not None and bool(alpha.min() < np.iinfo(alpha.dtype).max)
 
 
 def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None) -> ClipInfo:
@@ -116,6 +141,9 @@ def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None)
         check_animation(str(path), len(packet_times.pts), info.width, info.height)
     decoder = choose_decoder(info)
     decoded = _decode_all(path, info, decoder, packet_times.time_base, on_progress)
+    if not decoded.has_alpha and info.video.bit_depth <= 8 and decoder.library != "opencv":
+        decoder = Decoder()  # all is opaque: nothing to lose
+        decoded = _decode_all(path, info, decoder, packet_times.time_base, on_progress)
     timing = _timing(decoded, packet_times, info, path)
     return ClipInfo(
         source=str(path),
@@ -137,6 +165,7 @@ def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None)
         bad_frames=timing.bad,
         stored_bits=max(8, min(16, info.video.bit_depth)),
         decoder=decoder,
+        has_alpha=decoded.has_alpha,
     )
 
 
@@ -149,6 +178,7 @@ class _DecodedFrames:
     width: int
     height: int
     bit_depth: int
+    has_alpha: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +198,7 @@ def _decode_all(
     on_progress: Callable[[int], None] | None,
 ) -> _DecodedFrames:
     ticks: list[int] = []
+    has_alpha = False
     width = height = depth = 0
     with closing(open_file(path, decoder, rotation_degrees=info.rotation_degrees)) as capture:
         while capture.grab():
@@ -178,11 +209,13 @@ def _decode_all(
                 height, width, depth = *pixels.shape[:2], pixels.itemsize * 8
             ticks.append(capture.ticks(tick_seconds))
             check_frame_count(str(path), len(ticks))
+            if not has_alpha and (alpha := capture.alpha()) is not None:
+                has_alpha = bool(alpha.min() < np.iinfo(alpha.dtype).max)
             if on_progress and len(ticks) % 100 == 0:
                 on_progress(len(ticks))
     if not ticks:
         raise SourceError(f"no frame of {path} decodes", "check the file, or convert it to H.264")
-    return _DecodedFrames(ticks, width, height, depth)
+    return _DecodedFrames(ticks, width, height, depth, has_alpha)
 
 
 def _timing(decoded: _DecodedFrames, packet_times: PacketTimes, info: ContainerInfo, path: Path) -> _Timing:

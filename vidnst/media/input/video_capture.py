@@ -47,6 +47,10 @@ class VideoCapture:
             return None
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
+    def alpha(self) -> None:
+        """Return None: OpenCV drops alpha."""
+        return None
+
     @property
     def seconds(self) -> float:
         """Time stamp of the grabbed frame on the decoder's clock, which starts with the stream."""

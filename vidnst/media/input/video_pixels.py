@@ -1,6 +1,6 @@
 """Decoded pictures, as `stream_decoder` sends them, to RGB with 8 or 16 bits over a background, and to their alpha."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.frames import AlphaPlane, Pixels, Rgb, from_float
+from vidnst.media.input.alpha import over_background, row_blocks
 from vidnst.media.input.colour_names import MATRICES
 from vidnst.media.input.limits import MAX_PIXELS
 from vidnst.media.input.yuv import LUMA_SHARES, rgb_from_yuv
@@ -15,8 +16,6 @@ from vidnst.media.input.yuv import LUMA_SHARES, rgb_from_yuv
 _WIDE_PRIMARIES = 9  # BT.2020
 _MAX_PADDING_BYTES = 4096
 """Most bytes at the end of a row that are no pixels."""
-_ROWS_AT_ONCE = 256
-"""Rows converted at once: floating-point copies of a large frame would take gigabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +81,6 @@ def alpha_plane(header: PictureHeader, planes: Sequence[bytes]) -> AlphaPlane:
     return cast(AlphaPlane, np.ascontiguousarray(_packed(header, planes[0])[..., 3]))
 
 
-def over_background(pixels: Pixels, alpha: AlphaPlane, background: Rgb) -> Pixels:
-    """Lay `(H, W, 3)` pixels of straight alpha over a plain colour, rounded to nearest.
-
-    Args:
-        alpha: `(H, W)`, of the type of the pixels; its largest value is opaque.
-        background: red, green and blue, 0 to 255.
-    """
-    largest = int(np.iinfo(pixels.dtype).max)
-    if (alpha == largest).all():
-        return pixels
-    below = np.array(background, np.uint64) * np.uint64(largest // 255)
-    result = np.empty_like(pixels)
-    for rows in _blocks(len(pixels)):
-        share = alpha[rows, :, None].astype(np.uint64)
-        result[rows] = (pixels[rows] * share + below * (largest - share) + largest // 2) // largest
-    return result
-
-
 def _from_yuv(header: PictureHeader, planes: Sequence[bytes]) -> Pixels:
     name = MATRICES.get(header.matrix, "")
     if name not in LUMA_SHARES:  # untagged: as OpenCV does, but for what must be BT.2020
@@ -107,7 +88,7 @@ def _from_yuv(header: PictureHeader, planes: Sequence[bytes]) -> Pixels:
     stored = np.stack([_samples(header, number, planes[number], np.uint16) for number in range(3)])
     bits = 16 if header.bits > 8 else 8
     result: NDArray[Any] = np.empty((header.height, header.width, 3), header.kind)
-    for rows in _blocks(header.height):
+    for rows in row_blocks(header.height):
         rgb = rgb_from_yuv(stored[:, rows], name, full_range=header.full_range, bits=header.bits)
         result[rows] = from_float(rgb, bits)
     return cast(Pixels, result)
@@ -134,7 +115,3 @@ def _samples(
     """Return the samples of a plane without the padding at the end of its rows."""
     rows: NDArray[Any] = np.frombuffer(plane, np.uint8).reshape(header.height, header.line_bytes[number])
     return np.ascontiguousarray(rows[:, : header.width * channels * np.dtype(kind).itemsize]).view(kind)
-
-
-def _blocks(rows: int) -> Iterator[slice]:
-    return (slice(first, first + _ROWS_AT_ONCE) for first in range(0, rows, _ROWS_AT_ONCE))

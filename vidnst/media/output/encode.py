@@ -3,7 +3,8 @@
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,12 +14,14 @@ from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg, images
+from vidnst.media.input.alpha import AlphaPlanes, alpha_bits, uncovered
 from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, read_container
 from vidnst.media.input.stream_facts import AudioStream
 from vidnst.media.output import audio, png_stream
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
 from vidnst.media.output.preflight import check_replaceable
 from vidnst.media.output.verify import verify_output
+from vidnst.media.output.webp_blending import stop_blending
 
 FrameProgress = Callable[[int], None]
 Cancelled = Callable[[], bool]
@@ -43,6 +46,7 @@ def encode(
     start: int,
     end: int,
     settings: OutputConfig,
+    alpha: AlphaPlanes | None = None,
     on_progress: FrameProgress | None = None,
     cancelled: Cancelled | None = None,
 ) -> None:
@@ -50,6 +54,8 @@ def encode(
 
     Args:
         frames: one PNG, 8- or 16-bit RGB, for each frame `start <= index < end` of the source.
+        settings: with `alpha: keep` if `alpha` is given.
+        alpha: the alpha of the frames; None if they are opaque.
         on_progress: called with the number of encoded frames.
         cancelled: polled regularly; True stops.
 
@@ -65,14 +71,15 @@ def encode(
     size = (first.width, first.height)
     target = choose_format(output, settings, frames=len(frames), width=size[0], height=size[1])
     if target.kind is OutputKind.IMAGE:
-        images.write_image(output, images.read_image(frames[0]))
+        _write_image(frames[0], output, alpha, clip)
     elif target.kind is OutputKind.FOLDER:
-        _write_folder(frames, output, start, on_progress, cancelled)
+        merged = png_stream.read_png_frames(frames, size, alpha=alpha, background=clip.background) if alpha else None
+        _write_folder(frames, output, start, on_progress, cancelled, merged)
     else:
         part = part_path(output)
         try:
             with translate_os_errors(output.parent):
-                _FfmpegEncode(frames, part, target, settings, clip, start, end, size).run(on_progress, cancelled)
+                _FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha).run(on_progress, cancelled)
                 part.replace(output)
         finally:
             part.unlink(missing_ok=True)
@@ -86,6 +93,7 @@ def encode_part(
     start: int,
     end: int,
     settings: OutputConfig,
+    alpha: AlphaPlanes | None = None,
     on_progress: FrameProgress | None = None,
     cancelled: Cancelled | None = None,
 ) -> None:
@@ -96,16 +104,31 @@ def encode_part(
             request raises is raised here.
         part: temporary name of the result, with the output's suffix. An existing file is removed first, since the
             ffmpeg of a killed process may still write into it. The caller must remove it after an error.
-        clip, start, end, settings, on_progress, cancelled: see `encode`, also for the errors.
+        clip, start, end, settings, alpha, on_progress, cancelled: see `encode`, also for the errors.
     """
     first = images.read_image_header(frames[0])
     size = (first.width, first.height)
     target = choose_format(part, settings, frames=len(frames), width=size[0], height=size[1])
-    _FfmpegEncode(frames, part, target, settings, clip, start, end, size).run(on_progress, cancelled)
+    _FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha).run(on_progress, cancelled)
+
+
+def _write_image(frame: Path, output: Path, alpha: AlphaPlanes | None, clip: ClipInfo) -> None:
+    pixels = images.read_image(frame)
+    if alpha is None:
+        images.write_image(output, pixels)
+        return
+    with closing(alpha()) as planes:
+        plane = alpha_bits(next(planes), pixels.itemsize * 8)
+    images.write_image(output, uncovered(pixels, plane, clip.background), plane)
 
 
 def _write_folder(
-    frames: Sequence[Path], output: Path, start: int, on_progress: FrameProgress | None, cancelled: Cancelled | None
+    frames: Sequence[Path],
+    output: Path,
+    start: int,
+    on_progress: FrameProgress | None,
+    cancelled: Cancelled | None,
+    merged: Generator[bytes, None, None] | None = None,
 ) -> None:
     part = part_path(output)
     try:
@@ -115,7 +138,11 @@ def _write_folder(
             for number, path in enumerate(frames):
                 if cancelled and cancelled():
                     raise CancelledError("stopped while the frames were copied")
-                shutil.copyfile(path, part / f"{start + number:06d}.png")
+                name = part / f"{start + number:06d}.png"
+                if merged is None:
+                    shutil.copyfile(path, name)
+                else:
+                    name.write_bytes(next(merged))
                 if on_progress:
                     on_progress(number + 1)
             if output.exists():
@@ -123,6 +150,8 @@ def _write_folder(
                 shutil.rmtree(output)
             part.replace(output)
     finally:
+        if merged is not None:
+            merged.close()
         shutil.rmtree(part, ignore_errors=True)
 
 
@@ -138,6 +167,7 @@ class _FfmpegEncode:
     start: int
     end: int
     size: tuple[int, int]
+    alpha: AlphaPlanes | None
 
     @property
     def times(self) -> tuple[tuple[Fraction, ...], Fraction]:
@@ -159,12 +189,20 @@ class _FfmpegEncode:
         finally:
             if palette:
                 palette.unlink(missing_ok=True)
+        if self.alpha and self.target.codec == "webp":
+            stop_blending(self.part)
         with self.part.open("rb") as file:
             os.fsync(file.fileno())
         verify_output(self.part, *self.times, size=self.size, audio_streams=len(streams), cancelled=cancelled)
 
     def _input_stream(self) -> Iterator[bytes]:
-        frames = png_stream.read_png_frames(self.frames, self.size, to_8_bits=not self.target.high_bit_depth)
+        frames = png_stream.read_png_frames(
+            self.frames,
+            self.size,
+            to_8_bits=not self.target.high_bit_depth,
+            alpha=self.alpha,
+            background=self.clip.background,
+        )
         return png_stream.to_matroska(frames, self.size, *self.times) if self.clip.variable_rate else frames
 
     def _frame_input(self) -> list[str]:
@@ -249,7 +287,8 @@ class _FfmpegEncode:
         odd = bool(self.size[0] % 2 or self.size[1] % 2)  # zimg subsamples even sides only
         if self.settings.picture_bits == 8 or (subsampled and odd) or not ffmpeg.has_filter("zscale"):
             return [f"scale=out_color_matrix={matrix}:out_range=tv:flags={_SCALER}"]
-        return ["format=gbrp16le", f"zscale=matrix={_ZIMG_MATRICES[matrix]}:range=limited:filter=bicubic"]
+        planes = "gbrap16le" if self.alpha else "gbrp16le"
+        return [f"format={planes}", f"zscale=matrix={_ZIMG_MATRICES[matrix]}:range=limited:filter=bicubic"]
 
     def _timing_options(self, delay: Fraction) -> list[str]:
         """Return options that keep each frame's time stamp and duration."""

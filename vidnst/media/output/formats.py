@@ -133,6 +133,8 @@ class OutputFormat:
     options: tuple[str, ...] = ()
     """Output options for the video stream."""
     hardware: str = "none"
+    alpha: bool = False
+    """True if it has an alpha channel that is used."""
 
     @property
     def suffix(self) -> str:
@@ -142,7 +144,7 @@ class OutputFormat:
     @property
     def high_bit_depth(self) -> bool:
         """True if more than 8 bits per channel are coded."""
-        return self.pixel_format.endswith(("10le", "12le", "16le", "48be"))
+        return self.pixel_format.endswith(("10le", "12le", "16le", "48be", "64be"))
 
     @property
     def device_options(self) -> list[str]:
@@ -173,10 +175,10 @@ def choose_format(output: Path, settings: OutputConfig, *, frames: int, width: i
     """
     suffix = output.suffix.lower()
     if frames == 1 and settings.codec in ("auto", "png", "webp") and suffix in PICTURE_SUFFIXES:
-        return _checked_bits(OutputFormat(output, OutputKind.IMAGE, ""), settings)
+        return _checked_bits(OutputFormat(output, OutputKind.IMAGE, "", alpha=settings.keeps_alpha), settings)
     name = _codec_name(output, suffix, settings)
     if name == "png":
-        return _checked_bits(OutputFormat(output, OutputKind.FOLDER, "png"), settings)
+        return _checked_bits(OutputFormat(output, OutputKind.FOLDER, "png", alpha=settings.keeps_alpha), settings)
     codec = CODECS[name]
     if suffix not in codec.suffixes:
         raise OutputError(
@@ -191,6 +193,7 @@ def choose_format(output: Path, settings: OutputConfig, *, frames: int, width: i
         pixel_format=_pixel_format(name, codec, settings, chroma),
         options=_options(name, codec, settings, chroma, suffix),
         hardware=settings.hardware,
+        alpha=settings.keeps_alpha,
     )
     return _checked_bits(target, settings)
 
@@ -200,6 +203,8 @@ def supported_bits(target: OutputFormat) -> tuple[int, ...]:
     if target.kind in (OutputKind.IMAGE, OutputKind.FOLDER):
         return (8, 16) if target.suffix in ("", *_DEEP_PICTURES) else (8,)
     codec = CODECS[target.codec]
+    if target.alpha and target.codec == "vp9":
+        return (8,)  # libvpx does not decode its alpha with more
     if target.hardware == "none" or target.codec == "prores":
         return codec.bits
     return (8,) if target.codec == "h264" else (8, 10)
@@ -250,7 +255,8 @@ def _chroma(name: str, codec: Codec, settings: OutputConfig, *, odd: bool) -> st
     if settings.chroma is None:
         if not codec.chroma:
             return ""
-        return "444" if odd and name in _EVEN_UNLESS_444 else codec.chroma[0]
+        full = (odd and name in _EVEN_UNLESS_444) or (name == "prores" and settings.keeps_alpha)
+        return "444" if full else codec.chroma[0]
     if name == "ffv1":
         return settings.chroma
     if settings.chroma not in codec.chroma:
@@ -266,10 +272,11 @@ def _chroma(name: str, codec: Codec, settings: OutputConfig, *, odd: bool) -> st
 def _pixel_format(name: str, codec: Codec, settings: OutputConfig, chroma: str) -> str:
     bits = settings.coded_bits
     depth = f"{bits}le" if bits > 8 else ""
+    a = "a" if settings.keeps_alpha else ""
     if name == "ffv1" and not chroma:
-        return f"gbrp{depth}" if depth else "bgr0"
+        return f"gbr{a}p{depth}" if depth else "bgra" if a else "bgr0"
     if name == "apng":
-        return "rgb48be" if depth else "rgb24"
+        return ("rgba64be" if a else "rgb48be") if depth else ("rgba" if a else "rgb24")
     if name == "webp":
         return "bgra"  # libwebp converts it to its own 4:2:0
     if name == "gif":
@@ -282,7 +289,7 @@ def _pixel_format(name: str, codec: Codec, settings: OutputConfig, chroma: str) 
         if chroma != "420":
             raise ConfigError(f"output.bits: {settings.hardware} has {bits} with 420 only", "leave output.chroma out")
         return "p010le"
-    return f"yuv{chroma}p{'10le' if name == 'prores' else depth}"
+    return f"yuv{a}{chroma}p{'10le' if name == 'prores' else depth}"
 
 
 def _options(name: str, codec: Codec, settings: OutputConfig, chroma: str, suffix: str) -> tuple[str, ...]:
