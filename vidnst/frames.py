@@ -25,6 +25,25 @@ WHITE: Rgb = (255, 255, 255)
 
 
 @dataclass(frozen=True, slots=True)
+class HdrInfo:
+    """What makes a video HDR, and the display that it was graded on."""
+
+    transfer: Literal["smpte2084", "arib-std-b67"]
+    """PQ or HLG, by ffmpeg's names."""
+    peak_nits: float = 1000.0
+    """Brightest light in cd/m2; 1000 if the file does not tell."""
+    wide: bool = True
+    """True for primaries of BT.2020, False for BT.709."""
+    primaries: tuple[Fraction, ...] | None = None
+    """CIE xy of the display's red, green, blue and white, eight numbers; None if the file does not tell."""
+    min_luminance: Fraction = Fraction(0)
+    max_luminance: Fraction = Fraction(1000)
+    """Of that display, in cd/m2."""
+    content_light: tuple[int, int] | None = None
+    """Largest light of a pixel and largest mean light of a frame, in cd/m2; None if the file does not tell."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decoder:
     """How a video is decoded, which decides how its frames are counted."""
 
@@ -180,6 +199,8 @@ class ClipInfo:
     stored_bits: int = 8
     """Bits per channel in the file, 8 to 16."""
     decoder: Decoder = Decoder()
+    hdr: HdrInfo | None = None
+    """What makes it HDR; frames are read tone-mapped then. None for SDR."""
     has_alpha: bool = False
     """True if a pixel of a frame is transparent."""
     background: Rgb = WHITE

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support import media
+from support.hdr import write_hdr
 from support.renders import frame_files, quick_config, run_folder, warnings_in
 
 import vidnst
@@ -144,3 +145,20 @@ def test_registered_frames_keep_their_transparency(tmp_path: Path) -> None:
     assert clip.width < 240  # cropped
     edges = [int((plane[100] > 127).sum()) for plane in planes]
     assert max(edges) - min(edges) <= 1  # the same place of the scene
+
+
+def test_an_hdr_source_is_named_and_painted_as_sdr(tmp_path: Path) -> None:
+    source = write_hdr(tmp_path / "s.mp4", "smpte2084", [0.2, 0.4, 0.5, 0.6, 0.7])
+    output, events = render(tmp_path, source, "o.mp4", output={"codec": "h265", "speed": "ultrafast"})
+    assert any("tone-mapped to SDR" in note for note in notes_before_painting(events))
+    assert probe(output).hdr is None
+    assert pixel_format(output) == "yuv420p10le"
+
+
+def test_a_painting_of_hdr_may_be_hdr(tmp_path: Path) -> None:
+    source = write_hdr(tmp_path / "s.mp4", "smpte2084", [0.2, 0.4, 0.5, 0.6, 0.7])
+    options = {"codec": "h265", "speed": "ultrafast", "hdr": "keep"}
+    output, _ = render(tmp_path, source, "o.mp4", output=options, optimize={"iterations": 0})
+    found, wanted = (FrameReader(probe(path)).read(1).pixels / 65535 for path in (output, source))
+    assert probe(output).hdr is not None
+    assert np.abs(found - wanted)[16, 8::16].max() < 0.02

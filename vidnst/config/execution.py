@@ -61,6 +61,8 @@ class OutputConfig(Section):
     bits: Literal["auto", "most", 8, 10, 12, 16] = "auto"
     """Bits per channel: of the source as far as the codec has them (auto), or the codec's usual maximum (most).
     `resolve_bits` puts a number in their place when the source is known; without a source they are 8."""
+    hdr: Literal["tone-map", "keep"] = "tone-map"
+    """HDR sources (PQ, HLG): tone-mapped to SDR, or written with their transfer and BT.2020 (H.265, AV1)."""
     alpha: Literal["auto", "keep", "drop"] = "auto"
     """Transparency of the source: kept if the output can hold it (auto), kept or refused, or laid over the background.
     `resolve_alpha` puts keep or drop in the place of auto when the source is known."""

@@ -21,6 +21,7 @@ from vidnst.media.input.frame_reader import fit_size
 from vidnst.media.input.masks import Mask
 from vidnst.media.input.probe import probe_input
 from vidnst.media.output.bit_depth import resolve_bits
+from vidnst.media.output.hdr_output import resolve_hdr
 from vidnst.media.output.preflight import check_output
 from vidnst.media.output.transparency import resolve_alpha
 from vidnst.rendering.styles.regions import absolute_masks, find_masks, mask_marks
@@ -130,8 +131,10 @@ def _resolved(request: Request, clip: ClipInfo, frames: int, size: tuple[int, in
     """Return the request with what its output settings left to the source, and notes on what is lost."""
     path, settings, background = request.output, request.config.output, request.config.input.background
     output, alpha_notes = resolve_alpha(path, settings, clip, background=background, frames=frames, size=size)
+    output, hdr_notes = resolve_hdr(path, output, clip, frames=frames, size=size)
     output, notes = resolve_bits(path, output, clip, frames=frames, size=size)
-    return replace(request, config=request.config.model_copy(update={"output": output})), (*alpha_notes, *notes)
+    config = request.config.model_copy(update={"output": output})
+    return replace(request, config=config), (*alpha_notes, *hdr_notes, *notes)
 
 
 def study_frames(

@@ -25,7 +25,7 @@ _SECTIONS = {
     "schedule": ("loop",),
     "motion": ("light_share",),
     "farm": ("workers", "address", "executor"),
-    "output": ("keep_frames",),
+    "output": ("keep_frames", "hdr"),
 }
 _KEYS = {name: f"{section}.{name}" for section, names in _SECTIONS.items() for name in names} | {
     "register": "input.registration",
@@ -200,6 +200,10 @@ class RenderOptions(StyleOptions):
     bits: Annotated[
         Literal["auto", "most", "8", "10", "12", "16"] | None,
         opt.out("Bits per channel of the output; auto: as the source, where the codec has them."),
+    ] = None
+    hdr: Annotated[
+        Literal["tone-map", "keep"] | None,
+        opt.out("HDR sources: tone-mapped to SDR, or kept in H.265 and AV1."),
     ] = None
     seed: Annotated[int | None, opt.look("Seed of all random numbers.")] = None
     workers: opt.Workers = None

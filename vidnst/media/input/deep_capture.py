@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.errors import SourceError
-from vidnst.frames import WHITE, AlphaPlane, Pixels, Rgb
+from vidnst.frames import WHITE, AlphaPlane, HdrInfo, Pixels, Rgb
 from vidnst.media import ffmpeg
 from vidnst.media.input.container import INPUT_OPTIONS
 from vidnst.media.input.video_pixels import PictureHeader, alpha_plane, rgb_pixels
@@ -39,17 +40,26 @@ class DeepCapture:
         decoder: name of the decoder; empty for the usual one.
         rotation_degrees: clockwise rotation that makes frames upright.
         background: the colour that transparent pixels are laid over.
+        hdr: what makes the video HDR: its frames are tone-mapped, to 16 bits.
 
     Raises:
         SourceError: the file cannot be opened.
     """
 
     def __init__(
-        self, path: Path, *, stream: int, decoder: str = "", rotation_degrees: int = 0, background: Rgb = WHITE
+        self,
+        path: Path,
+        *,
+        stream: int,
+        decoder: str = "",
+        rotation_degrees: int = 0,
+        background: Rgb = WHITE,
+        hdr: HdrInfo | None = None,
     ) -> None:
         self._path = path
         self._turns = -(rotation_degrees // 90) % 4
         self._background = background
+        self._hdr = hdr
         self._ticks = 0
         request = {
             "path": ffmpeg.file_url(path),
@@ -90,8 +100,8 @@ class DeepCapture:
 
     def retrieve(self) -> Pixels | None:
         """Return the grabbed frame as `(H, W, 3)` RGB, upright: uint16 above 8 bits; None if it cannot be converted."""
-        convert = self._picture("picture", lambda header, planes: rgb_pixels(header, planes, self._background))
-        return cast(Pixels | None, convert)
+        convert = partial(rgb_pixels, background=self._background, hdr=self._hdr)
+        return cast(Pixels | None, self._picture("picture", convert))
 
     def alpha(self) -> AlphaPlane | None:
         """Return the alpha of the grabbed frame, `(H, W)`, upright: uint16 above 8 bits; None if it has none."""

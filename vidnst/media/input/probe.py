@@ -13,7 +13,7 @@ from vidnst.config import InputConfig
 from vidnst.errors import SourceError
 from vidnst.frames import WHITE, ClipInfo, Decoder, Rgb, SourceKind
 from vidnst.media import ffmpeg, images
-from vidnst.media.input.capture import choose_decoder, open_file
+from vidnst.media.input.capture import choose_decoder, open_file, read_hdr
 from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, read_container
 from vidnst.media.input.frame_rate import find_constant_rate, standard_rate
 from vidnst.media.input.limits import check_animation, check_frame_count
@@ -141,7 +141,8 @@ def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None)
         check_animation(str(path), len(packet_times.pts), info.width, info.height)
     decoder = choose_decoder(info)
     decoded = _decode_all(path, info, decoder, packet_times.time_base, on_progress)
-    if not decoded.has_alpha and info.video.bit_depth <= 8 and decoder.library != "opencv":
+    hdr = read_hdr(info)
+    if not decoded.has_alpha and hdr is None and info.video.bit_depth <= 8 and decoder.library != "opencv":
         decoder = Decoder()  # all is opaque: nothing to lose
         decoded = _decode_all(path, info, decoder, packet_times.time_base, on_progress)
     timing = _timing(decoded, packet_times, info, path)
@@ -165,6 +166,7 @@ def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None)
         bad_frames=timing.bad,
         stored_bits=max(8, min(16, info.video.bit_depth)),
         decoder=decoder,
+        hdr=hdr,
         has_alpha=decoded.has_alpha,
     )
 
@@ -200,7 +202,7 @@ def _decode_all(
     ticks: list[int] = []
     has_alpha = False
     width = height = depth = 0
-    with closing(open_file(path, decoder, rotation_degrees=info.rotation_degrees)) as capture:
+    with closing(open_file(path, decoder, rotation_degrees=info.rotation_degrees, hdr=read_hdr(info))) as capture:
         while capture.grab():
             if not ticks:
                 pixels = capture.retrieve()

@@ -6,7 +6,7 @@ from pathlib import Path
 from vidnst.errors import SourceError
 from vidnst.frames import Pixels
 from vidnst.media import images
-from vidnst.media.input.capture import choose_decoder, open_file
+from vidnst.media.input.capture import choose_decoder, open_file, read_hdr
 from vidnst.media.input.container import read_container
 
 MAX_QUICK_FRAMES = 64
@@ -31,7 +31,8 @@ def read_quick_frame(path: Path, number: int) -> Pixels:
             raise _no_frame(path, number)
         return images.read_image(image_paths[number])
     info = read_container(path)  # checks the size, and refuses playlists
-    with closing(open_file(path, choose_decoder(info), rotation_degrees=info.rotation_degrees)) as capture:
+    turn, hdr = info.rotation_degrees, read_hdr(info)
+    with closing(open_file(path, choose_decoder(info), rotation_degrees=turn, hdr=hdr)) as capture:
         if not (0 <= number < MAX_QUICK_FRAMES and all(capture.grab() for _ in range(number + 1))):
             raise _no_frame(path, number)
         pixels = capture.retrieve()

@@ -7,9 +7,10 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.frames import AlphaPlane, Pixels, Rgb, from_float
-from vidnst.media.input.alpha import over_background, row_blocks
+from vidnst.frames import AlphaPlane, HdrInfo, Pixels, Rgb, from_float, to_float
+from vidnst.media.input.alpha import alpha_bits, over_background, row_blocks
 from vidnst.media.input.colour_names import MATRICES
+from vidnst.media.input.hdr import to_sdr
 from vidnst.media.input.limits import MAX_PIXELS
 from vidnst.media.input.yuv import LUMA_SHARES, rgb_from_yuv
 
@@ -64,14 +65,23 @@ class PictureHeader:
         return np.uint16 if self.bits > 8 else np.uint8
 
 
-def rgb_pixels(header: PictureHeader, planes: Sequence[bytes], background: Rgb) -> Pixels:
-    """Convert a picture to `(H, W, 3)` RGB over a background: uint16 if it has more than 8 bits, else uint8."""
-    if not header.is_yuv:
+def rgb_pixels(header: PictureHeader, planes: Sequence[bytes], background: Rgb, hdr: HdrInfo | None = None) -> Pixels:
+    """Convert a picture to `(H, W, 3)` sRGB over a background: uint16 above 8 bits and for HDR, else uint8.
+
+    Args:
+        hdr: what makes it HDR, so that it is tone-mapped; None for SDR.
+    """
+    if header.is_yuv:
+        pixels = _from_yuv(header, planes, hdr)
+        alpha = _stored_alpha(header, 3, planes[3]) if header.has_alpha else None
+    else:
         packed = _packed(header, planes[0])
         pixels = cast(Pixels, np.ascontiguousarray(packed[..., :3]))
-        return over_background(pixels, cast(AlphaPlane, packed[..., 3]), background) if header.has_alpha else pixels
-    pixels = _from_yuv(header, planes)
-    return over_background(pixels, _stored_alpha(header, 3, planes[3]), background) if header.has_alpha else pixels
+        pixels = pixels if hdr is None else _tone_mapped(pixels, hdr)
+        alpha = cast(AlphaPlane, packed[..., 3]) if header.has_alpha else None
+    if alpha is None:
+        return pixels
+    return over_background(pixels, alpha_bits(alpha, pixels.itemsize * 8), background)
 
 
 def alpha_plane(header: PictureHeader, planes: Sequence[bytes]) -> AlphaPlane:
@@ -81,16 +91,24 @@ def alpha_plane(header: PictureHeader, planes: Sequence[bytes]) -> AlphaPlane:
     return cast(AlphaPlane, np.ascontiguousarray(_packed(header, planes[0])[..., 3]))
 
 
-def _from_yuv(header: PictureHeader, planes: Sequence[bytes]) -> Pixels:
+def _tone_mapped(pixels: Pixels, hdr: HdrInfo) -> Pixels:
+    result = np.empty(pixels.shape, np.uint16)
+    for rows in row_blocks(len(pixels)):
+        result[rows] = from_float(to_sdr(to_float(pixels[rows]), hdr), 16)
+    return result
+
+
+def _from_yuv(header: PictureHeader, planes: Sequence[bytes], hdr: HdrInfo | None) -> Pixels:
     name = MATRICES.get(header.matrix, "")
     if name not in LUMA_SHARES:  # untagged: as OpenCV does, but for what must be BT.2020
-        name = "bt2020nc" if header.primaries == _WIDE_PRIMARIES else "smpte170m"
+        name = "bt2020nc" if header.primaries == _WIDE_PRIMARIES or hdr is not None else "smpte170m"
     stored = np.stack([_samples(header, number, planes[number], np.uint16) for number in range(3)])
-    bits = 16 if header.bits > 8 else 8
-    result: NDArray[Any] = np.empty((header.height, header.width, 3), header.kind)
+    bits = 16 if header.bits > 8 or hdr is not None else 8
+    kind = np.uint16 if bits == 16 else np.uint8
+    result: NDArray[Any] = np.empty((header.height, header.width, 3), kind)
     for rows in row_blocks(header.height):
         rgb = rgb_from_yuv(stored[:, rows], name, full_range=header.full_range, bits=header.bits)
-        result[rows] = from_float(rgb, bits)
+        result[rows] = from_float(rgb if hdr is None else to_sdr(rgb, hdr), bits)
     return cast(Pixels, result)
 
 

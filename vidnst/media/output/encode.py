@@ -7,18 +7,20 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 from vidnst.atomic_write import part_path, translate_os_errors
 from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError
-from vidnst.frames import ClipInfo, SourceKind
+from vidnst.frames import ClipInfo, HdrInfo, SourceKind
 from vidnst.media import ffmpeg, images
 from vidnst.media.input.alpha import AlphaPlanes, alpha_bits, uncovered
 from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, read_container
 from vidnst.media.input.stream_facts import AudioStream
 from vidnst.media.output import audio, png_stream
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
+from vidnst.media.output.hdr_output import hdr_pixels, metadata_options
 from vidnst.media.output.preflight import check_replaceable
 from vidnst.media.output.verify import verify_output
 from vidnst.media.output.webp_blending import stop_blending
@@ -28,7 +30,7 @@ Cancelled = Callable[[], bool]
 
 _HIGH_DEFINITION_LINES = 576
 _SDR_MATRICES = frozenset({"bt709", "smpte170m", "bt470bg"})
-_ZIMG_MATRICES = {"bt709": "709", "smpte170m": "170m", "bt470bg": "470bg"}
+_ZIMG_MATRICES = {"bt709": "709", "smpte170m": "170m", "bt470bg": "470bg", "bt2020nc": "2020_ncl"}
 _SCALER = "accurate_rnd+full_chroma_int+full_chroma_inp"
 _CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
 _EPSILON = Fraction(1, 1000)
@@ -170,6 +172,10 @@ class _FfmpegEncode:
     alpha: AlphaPlanes | None
 
     @property
+    def _hdr(self) -> HdrInfo | None:
+        return self.clip.hdr if self.settings.hdr == "keep" else None
+
+    @property
     def times(self) -> tuple[tuple[Fraction, ...], Fraction]:
         """Time stamps of the frames, and the duration of the last one."""
         return self.clip.pts_seconds[self.start : self.end], self.clip.frame_duration_seconds(self.end - 1)
@@ -202,6 +208,7 @@ class _FfmpegEncode:
             to_8_bits=not self.target.high_bit_depth,
             alpha=self.alpha,
             background=self.clip.background,
+            convert=partial(hdr_pixels, hdr=self._hdr) if self._hdr else None,
         )
         return png_stream.to_matroska(frames, self.size, *self.times) if self.clip.variable_rate else frames
 
@@ -227,7 +234,8 @@ class _FfmpegEncode:
             args += ["-lavfi", "[0:v][1:v]paletteuse"]
         else:
             args += ["-vf", ",".join(self._filters(source))]
-        args += ["-c:v", self.target.encoder, *self.target.options, *self._timing_options(video_delay)]
+        args += ["-c:v", self.target.encoder, *self.target.options, *self._hdr_options()]
+        args += self._timing_options(video_delay)
         if streams:
             args += audio.output_options(self.target.suffix, streams)
             args += ["-max_interleave_delta", str(self._max_interleave_microseconds())]
@@ -270,23 +278,28 @@ class _FfmpegEncode:
     def _filters(self, source: ContainerInfo | None) -> list[str]:
         filters = [f"format={self.target.pixel_format}"]
         if self.target.yuv:
-            matrix = _colour_matrix(self.clip, self.size[1])
+            matrix = "bt2020nc" if self._hdr else _colour_matrix(self.clip, self.size[1])
             # Players assume BT.709 for untagged HD while ffmpeg converts with BT.601; `-colorspace` alone leaves
             # primaries and transfer unknown.
             filters = [*self._rgb_to_yuv(matrix), *filters]
-            transfer = "bt709" if matrix == "bt709" else "smpte170m"
-            filters += [f"setparams=colorspace={matrix}:color_primaries={matrix}:color_trc={transfer}:range=tv"]
+            transfer, primaries = "bt709" if matrix == "bt709" else "smpte170m", matrix
+            if self._hdr:
+                transfer, primaries = self._hdr.transfer, "bt2020" if self._hdr.wide else "bt709"
+            filters += [f"setparams=colorspace={matrix}:color_primaries={primaries}:color_trc={transfer}:range=tv"]
         if source is not None and source.sample_aspect != 1:
             aspect = 1 / source.sample_aspect if source.rotation_degrees % 180 else source.sample_aspect
             filters += [f"setsar={aspect.numerator}/{aspect.denominator}"]
         return [*filters, *self.target.device_filters]
+
+    def _hdr_options(self) -> list[str]:
+        return metadata_options(self.target.codec, self._hdr) if self._hdr else []
 
     def _rgb_to_yuv(self, matrix: str) -> list[str]:
         """Return the filters from RGB to YUV: zimg's for 16-bit frames, which swscale lightens by 2/1023."""
         subsampled = "444" not in self.target.pixel_format
         odd = bool(self.size[0] % 2 or self.size[1] % 2)  # zimg subsamples even sides only
         if self.settings.picture_bits == 8 or (subsampled and odd) or not ffmpeg.has_filter("zscale"):
-            return [f"scale=out_color_matrix={matrix}:out_range=tv:flags={_SCALER}"]
+            return [f"scale=out_color_matrix={'bt2020' if self._hdr else matrix}:out_range=tv:flags={_SCALER}"]
         planes = "gbrap16le" if self.alpha else "gbrp16le"
         return [f"format={planes}", f"zscale=matrix={_ZIMG_MATRICES[matrix]}:range=limited:filter=bicubic"]
 
@@ -317,6 +330,8 @@ def _colour_matrix(clip: ClipInfo, height: int) -> str:
 
     Frames are RGB, converted from the source's matrix (BT.601 if untagged, as OpenCV does).
     """
+    if clip.hdr is not None:  # tone-mapped, with primaries of BT.709
+        return "bt709"
     if clip.colour_matrix in _SDR_MATRICES:
         return str(clip.colour_matrix)
     return "bt709" if height >= _HIGH_DEFINITION_LINES else "smpte170m"

@@ -1,7 +1,7 @@
 """PNG files as a byte stream for ffmpeg: concatenated at a constant rate, else in Matroska with time stamps."""
 
 import struct
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from fractions import Fraction
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from vidnst.errors import OutputError
-from vidnst.frames import WHITE, AlphaPlane, Rgb
+from vidnst.frames import WHITE, AlphaPlane, Pixels, Rgb
 from vidnst.media.images import encode_png, read_image
 from vidnst.media.input.alpha import AlphaPlanes, alpha_bits, uncovered
 from vidnst.parallel import ordered_results, thread_count
@@ -35,6 +35,7 @@ def read_png_frames(
     to_8_bits: bool = False,
     alpha: AlphaPlanes | None = None,
     background: Rgb = WHITE,
+    convert: Callable[[Pixels], Pixels] | None = None,
 ) -> Generator[bytes, None, None]:
     """Yield the bytes of PNG files in order, as for the `image2pipe` demuxer, prefetched in threads.
 
@@ -45,6 +46,7 @@ def read_png_frames(
         to_8_bits: convert 16-bit images to 8 bits, rounded; ffmpeg's conversion brightens them by half a level.
         alpha: the alpha of the frames, which is added; None adds none.
         background: the colour that lies under transparent pixels of the files.
+        convert: maps the pixels of each frame to 16 bits, such as to HDR; not together with alpha.
 
     Raises:
         OutputError: a file is missing, not a PNG, or of another size.
@@ -54,6 +56,8 @@ def read_png_frames(
         path = paths[position]
         data = _png(path, size)
         bits: Literal[8, 16] = 16 if data[_PNG_DEPTH_OFFSET] == 16 and not to_8_bits else 8
+        if convert is not None:
+            return encode_png(convert(read_image(path)), bits=16)
         if plane is not None:
             plane = alpha_bits(plane, bits)
             return encode_png(uncovered(read_image(path, bits=bits), plane, background), bits=bits, alpha=plane)
