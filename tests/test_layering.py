@@ -44,7 +44,7 @@ OUTSIDE = {
     "skimage": ("vidnst.media.effects",),
     "scipy": ("vidnst.media.effects",),
     "imageio_ffmpeg": ("vidnst.media",),
-    "av": ("vidnst.media.input.stream_reader",),
+    "av": ("vidnst.media.input.stream_reader", "vidnst.media.input.stream_decoder"),
     "scenedetect": ("vidnst.media",),
     "rich": ("vidnst.cli",),
     "typer": ("vidnst.cli",),

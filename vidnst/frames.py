@@ -6,13 +6,53 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 """`(H, W, 3)` sRGB in RGB order, uint8 in 0..255 or uint16 in 0..65535."""
+
+
+AlphaPlane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+"""`(H, W)` straight alpha; 0 is transparent, the largest value of the type is opaque."""
+
+Rgb: TypeAlias = tuple[int, int, int]
+"""A colour: red, green and blue of 0 to 255, sRGB."""
+
+WHITE: Rgb = (255, 255, 255)
+
+
+@dataclass(frozen=True, slots=True)
+class HdrInfo:
+    """What makes a video HDR, and the display that it was graded on."""
+
+    transfer: Literal["smpte2084", "arib-std-b67"]
+    """PQ or HLG, by ffmpeg's names."""
+    peak_nits: float = 1000.0
+    """Brightest light in cd/m2; 1000 if the file does not tell."""
+    wide: bool = True
+    """True for primaries of BT.2020, False for BT.709."""
+    primaries: tuple[Fraction, ...] | None = None
+    """CIE xy of the display's red, green, blue and white, eight numbers; None if the file does not tell."""
+    min_luminance: Fraction = Fraction(0)
+    max_luminance: Fraction = Fraction(1000)
+    """Of that display, in cd/m2."""
+    content_light: tuple[int, int] | None = None
+    """Largest light of a pixel and largest mean light of a frame, in cd/m2; None if the file does not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """How a video is decoded, which decides how its frames are counted."""
+
+    library: Literal["opencv", "libav"] = "opencv"
+    """libav's decoders, in a child process, keep more than 8 bits and alpha."""
+    stream: int = 0
+    """Index of the video among all streams of the file, for libav."""
+    name: str = ""
+    """Name of libav's decoder; empty for the usual one."""
 
 
 class SourceKind(StrEnum):
@@ -145,7 +185,7 @@ class ClipInfo:
     variable_rate: bool
     """True if frames have different durations."""
     bit_depth: int
-    """Bits per channel as decoded: 8, or 16 for 16-bit pictures."""
+    """Bits per channel as decoded: 8, or 16 for pictures and videos with more than 8."""
     video_codec: str | None = None
     pixel_format: str | None = None
     colour_matrix: str | None = None
@@ -167,6 +207,17 @@ class ClipInfo:
     """Number of recordings that were joined byte by byte into the file."""
     notes: tuple[str, ...] = ()
     """What the source holds that is not used, may not be meant or was repaired: sentences without a full stop."""
+    stored_bits: int = 8
+    """Bits per channel in the file, 8 to 16."""
+    decoder: Decoder = Decoder()
+    hdr: HdrInfo | None = None
+    """What makes it HDR; frames are read tone-mapped then. None for SDR."""
+    has_alpha: bool = False
+    """True if a pixel of a frame is transparent."""
+    background: Rgb = WHITE
+    """The colour that transparent pixels are laid over when frames are read."""
+    plane: Literal["colour", "alpha"] = "colour"
+    """What is read: the colours over the background, or alpha as three equal channels."""
 
     @property
     def frame_count(self) -> int:

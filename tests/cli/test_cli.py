@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 from support.command_line import CommandResult, Vidnst
+from support.hdr import write_hdr
 from support.media import write_burst, write_style
 from torchvision.models.optical_flow import raft_small
 
@@ -298,6 +299,14 @@ def test_probe_describes_the_source(vidnst: Vidnst, burst: Path) -> None:
     assert (found["width"], found["height"], found["frame_count"]) == (64, 48, 3)
     assert found["rate"] == "24000/1001"
     assert "IMG_0.png" in vidnst("probe", burst).out
+
+
+def test_probe_tells_bits_transparency_and_hdr(vidnst: Vidnst, tmp_path: Path) -> None:
+    source = write_hdr(tmp_path / "s.mp4", "smpte2084", [0.4, 0.5], metadata=True)
+    found = json.loads(vidnst("probe", source, "--json").out)
+    assert (found["stored_bits"], found["has_alpha"]) == (10, False)
+    assert found["hdr"]["transfer"] == "smpte2084"
+    assert "smpte2084, peak 1000 cd/m2" in vidnst("probe", source).out
 
 
 @pytest.mark.usefixtures("without_packaged_vgg19")

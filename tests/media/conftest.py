@@ -12,6 +12,7 @@ from vidnst.frames import ClipInfo
 from vidnst.media.images import write_png
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.probe import probe
+from vidnst.media.output.bit_depth import resolve_bits
 from vidnst.media.output.encode import encode
 from vidnst.media.output.preflight import check_output
 
@@ -35,22 +36,24 @@ def transcode(tmp_path: Path) -> Callable[..., Trip]:
         *,
         start: int = 0,
         end: int | None = None,
-        bits: Literal[8, 16] = 8,
+        bits: Literal["auto", "most", 8, 10, 12, 16] = 8,
+        frame_bits: Literal[8, 16] | None = None,
         size: tuple[int, int] | None = None,
         **settings: Any,
     ) -> Trip:
         clip = source if isinstance(source, ClipInfo) else probe(source)
         stop = clip.frame_count if end is None else end
-        config = OutputConfig(bits=bits, **settings)
         output = tmp_path / "out" / name
         output.parent.mkdir(exist_ok=True)
+        shown = size or (clip.width, clip.height)
+        config, _ = resolve_bits(output, OutputConfig(bits=bits, **settings), clip, frames=stop - start, size=shown)
         check_output(output, config, clip=clip, start=start, end=stop, size=size)
         folder = tmp_path / "it's 100%d [finished]"
         folder.mkdir(exist_ok=True)
         paths = []
         for frame in FrameReader(clip, start=start, end=stop, size=size):
             paths.append(folder / f"{frame.index:06d}.png")
-            write_png(paths[-1], frame.pixels, bits=bits)
+            write_png(paths[-1], frame.pixels, bits=frame_bits or config.picture_bits)
         encode(paths, output, clip=clip, start=start, end=stop, settings=config)
         assert list(output.parent.iterdir()) == [output]
         return Trip(clip, paths, output)

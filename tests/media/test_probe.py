@@ -99,12 +99,14 @@ def test_odd_sizes_stay(tmp_path: Path) -> None:
     assert np.array_equal(FrameReader(clip).read(2).pixels, media.numbered_picture(2, (61, 47)))
 
 
-def test_ten_bit_video_decodes_to_eight(tmp_path: Path) -> None:
+def test_ten_bit_video_decodes_to_sixteen(tmp_path: Path) -> None:
     codec = ("-c:v", "prores_ks", "-pix_fmt", "yuv422p10le")
     clip = probe(media.write_video(tmp_path / "t.mov", media.numbered_pictures(3), codec=codec))
-    assert clip.bit_depth == 8
+    assert clip.bit_depth == 16
     assert clip.pixel_format == "yuv422p10le"
-    assert FrameReader(clip).read(0).pixels.dtype == np.uint8
+    pixels = FrameReader(clip).read(0).pixels
+    assert pixels.dtype == np.uint16
+    assert np.abs(pixels / 257 - media.numbered_picture(0)).mean() < 2
 
 
 def test_cover_image_is_not_the_video(tmp_path: Path) -> None:

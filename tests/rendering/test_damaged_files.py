@@ -62,7 +62,7 @@ def test_too_large_animation_is_refused_before_decoding(tmp_path: Path, monkeypa
     path = media.write_video(tmp_path / "a.gif", media.numbered_pictures(6), codec=())
     assert probe(path).frame_count == 6
     monkeypatch.setattr(limits, "MAX_ANIMATION_PIXELS", 6 * 96 * 64 - 1)
-    monkeypatch.setattr("vidnst.media.input.probe.VideoCapture", None)
+    monkeypatch.setattr("vidnst.media.input.probe.open_file", None)
     with pytest.raises(SourceError, match=rf"6 frames of 96x64, together more than {6 * 96 * 64 - 1} pixels"):
         probe(path)
 

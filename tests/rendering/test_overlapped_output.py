@@ -133,7 +133,7 @@ def part_files(output: Path) -> list[Path]:
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "keys in two shots": ("burst", "o.mp4", {"schedule": {"kind": "keys", "spacing": 3}, "input": {"shots": [CUT]}}),
     "two chains": ("burst", "o.mp4", {"schedule": {"kind": "chain"}, "input": {"shots": [CUT]}}),
-    "16 bits": ("burst", "o.mov", {"output": {"bits": 16}}),
+    "16 bits": ("burst", "o.mov", {"output": {"bits": 10}}),
     "sound": ("beep.mkv", "o.mp4", {"output": {"keep_frames": False}}),
     "two passes of the encoder": ("burst", "o.gif", {}),
     "no iterations": ("beep.mkv", "o.mp4", {"optimize": {"iterations": 0}}),

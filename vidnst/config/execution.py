@@ -58,8 +58,14 @@ class OutputConfig(Section):
     """Hardware encoder, if ffmpeg and the machine support it."""
     chroma: Literal["420", "422", "444"] | None = None
     """Chroma subsampling; None: 4:2:0 (4:4:4 if a side is odd, 4:2:2 for ProRes, RGB for FFV1)."""
-    bits: Literal[8, 16] = 8
-    """Bits per channel of PNG frames."""
+    bits: Literal["auto", "most", 8, 10, 12, 16] = "auto"
+    """Bits per channel: of the source as far as the codec has them (auto), or the codec's usual maximum (most).
+    `resolve_bits` puts a number in their place when the source is known; without a source they are 8."""
+    hdr: Literal["tone-map", "keep"] = "tone-map"
+    """HDR sources (PQ, HLG): tone-mapped to SDR, or written with their transfer and BT.2020 (H.265, AV1)."""
+    alpha: Literal["auto", "keep", "drop"] = "auto"
+    """Transparency of the source: kept if the output can hold it (auto), kept or refused, or laid over the background.
+    `resolve_alpha` puts keep or drop in the place of auto when the source is known."""
     audio: Literal["keep", "none"] = "keep"
     keep_frames: bool = False
     """Keep states and frames in the run folder after the encode has been verified."""
@@ -67,3 +73,18 @@ class OutputConfig(Section):
     """Measure the stability of the result and write it to `measure.json` in the run folder."""
     report: bool = True
     """Write `report.html` into the run folder: pictures, curves, settings and warnings in one file."""
+
+    @property
+    def coded_bits(self) -> Literal[8, 10, 12, 16]:
+        """Bits per channel that are coded; 8 as long as the source is not known."""
+        return 8 if self.bits == "auto" or self.bits == "most" else self.bits
+
+    @property
+    def picture_bits(self) -> Literal[8, 16]:
+        """Bits per channel of a stored frame: 16 if more than 8 are coded."""
+        return 8 if self.coded_bits == 8 else 16
+
+    @property
+    def keeps_alpha(self) -> bool:
+        """True if the source's transparency is kept; False as long as the source is not known."""
+        return self.alpha == "keep"

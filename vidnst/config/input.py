@@ -7,6 +7,16 @@ from pydantic import Field, field_validator
 
 from vidnst.config.base import REGION_NAME, PathText, Rate, Section
 
+COLOURS = {
+    "white": "#ffffff",
+    "black": "#000000",
+    "grey": "#808080",
+    "red": "#ff0000",
+    "green": "#008000",
+    "blue": "#0000ff",
+}
+"""Names of colours, as in CSS."""
+
 
 class InputConfig(Section):
     """The part of the source that is read, and its adjustments before stylization."""
@@ -29,6 +39,8 @@ class InputConfig(Section):
     """Window in frames over which brightness is smoothed within each shot; None leaves it unchanged."""
     registration: Literal["none", "ecc", "homography"] = "none"
     """Registration of hand-held frames to the middle frame of their shot: by intensity (ecc) or by features."""
+    background: str = Field("white", pattern=f"^({'|'.join(COLOURS)}|#[0-9A-Fa-f]{{6}})$")
+    """Colour under transparent pixels: white, black, grey, red, green, blue, or #rrggbb."""
     registration_edges: Literal["crop", "fill"] = "crop"
     """Edges that registered frames do not share: cropped, which makes the picture smaller, or filled."""
 
@@ -37,6 +49,12 @@ class InputConfig(Section):
     def _plain_number(cls, value: object) -> object:
         """Accept `start: 20`, which YAML reads as a number, as a frame number."""
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @property
+    def background_rgb(self) -> tuple[int, int, int]:
+        """Red, green and blue of the background, 0 to 255."""
+        digits = COLOURS.get(self.background, self.background)[1:]
+        return int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)
 
     @property
     def adjusts(self) -> bool:

@@ -64,7 +64,7 @@ class RenderConfig(Section):
     @property
     def frame_bits(self) -> Literal[8, 16]:
         """Bits per channel of a stylized frame in the run folder; 16 if effects follow, to avoid rounding twice."""
-        return 16 if self.finishes else self.output.bits
+        return 16 if self.finishes else self.output.picture_bits
 
     def look(self) -> dict[str, Any]:
         """Return the *look*: all settings that decide the bytes of a frame, as plain JSON values.
@@ -72,4 +72,4 @@ class RenderConfig(Section):
         The backbone and the paths of weights and masks are left out, because the run's manifest lists them separately,
         with fingerprints of the files' contents. Of `output` only the bits of a stored frame count.
         """
-        return self.model_dump(mode="json", exclude=_NOT_IN_LOOK) | {"output": {"bits": self.output.bits}}
+        return self.model_dump(mode="json", exclude=_NOT_IN_LOOK) | {"output": {"bits": self.output.picture_bits}}

@@ -54,6 +54,19 @@ def encoders() -> frozenset[str]:
     return frozenset(line.split()[1] for line in listing.splitlines() if len(line.split()) > 1)
 
 
+@cache
+def has_filter(name: str) -> bool:
+    """Return whether this ffmpeg has a filter: the static ones have nearly all, those of some systems lack some.
+
+    Raises:
+        EncoderError: ffmpeg does not run.
+    """
+    status, out, err = run_and_capture(["-filters"])
+    if status:
+        raise EncoderError(f"{executable()} does not list its filters: {err.strip()[-300:]}")
+    return any(line.split()[1:2] == [name] for line in out.decode(errors="replace").splitlines())
+
+
 def file_url(path: Path) -> str:
     """Return the file URL of a path, so that ffmpeg takes no name for an option, a URL or a list."""
     return f"file:{path.absolute()}"

@@ -5,35 +5,43 @@ from pathlib import Path
 from typing import Literal
 
 import cv2
+import numpy as np
 
 from vidnst.atomic_write import write_bytes_atomically
 from vidnst.errors import OutputError
-from vidnst.frames import Pixels, to_bits
+from vidnst.frames import WHITE, AlphaPlane, Pixels, Rgb, to_bits
+from vidnst.media.input.alpha import alpha_bits
 from vidnst.media.input.image_files import WRITABLE_SUFFIXES
 from vidnst.media.input.image_header import read_image_header
-from vidnst.media.input.image_pixels import decode_image
+from vidnst.media.input.image_pixels import decode_alpha, decode_image
 
 
-def read_image(path: Path, *, bits: Literal[8, 16] | None = None) -> Pixels:
+def read_image(path: Path, *, bits: Literal[8, 16] | None = None, background: Rgb = WHITE) -> Pixels:
     """Read an image as `(H, W, 3)` sRGB in RGB order, upright by its EXIF orientation.
 
-    Of several frames it is the first one. Grey becomes three equal channels, transparency is composited over white, and
-    colour profiles are not applied.
+    Of several frames it is the first one. Grey becomes three equal channels, transparency is laid over the background,
+    and colour profiles are not applied.
 
     Args:
         bits: 8 for uint8, 16 for uint16; None keeps the file's bit depth.
+        background: the colour under transparent pixels.
 
     Raises:
         SourceError: the file does not exist, is not an image, is damaged or too large, or has not 8 or 16 bits.
     """
-    pixels = decode_image(path, read_image_header(path))
+    pixels = decode_image(path, read_image_header(path), background=background)
     return to_bits(pixels, bits) if bits else pixels
 
 
-def encode_png(pixels: Pixels, *, bits: Literal[8, 16] = 8) -> bytes:
-    """Encode `(H, W, 3)` RGB as a PNG file with 8 or 16 bits per channel."""
+def read_image_alpha(path: Path) -> AlphaPlane | None:
+    """Read the alpha of an image, `(H, W)` uint8 or uint16, upright; None if it has none. Raises like `read_image`."""
+    return decode_alpha(path, read_image_header(path))
+
+
+def encode_png(pixels: Pixels, *, bits: Literal[8, 16] = 8, alpha: AlphaPlane | None = None) -> bytes:
+    """Encode `(H, W, 3)` RGB, and `(H, W)` alpha if given, as a PNG file with 8 or 16 bits per channel."""
     # OpenCV's default level and strategy take half the time of an explicit level, for files of the same size.
-    return _encode(to_bits(pixels, bits), ".png", [])
+    return _encode(to_bits(pixels, bits), ".png", [], alpha)
 
 
 def write_png(path: Path, pixels: Pixels, *, bits: Literal[8, 16] = 8) -> None:
@@ -54,10 +62,10 @@ def not_an_image_name(path: Path) -> OutputError:
     return OutputError(f"{path} is not the name of an image", f"use one of {', '.join(sorted(WRITABLE_SUFFIXES))}")
 
 
-def write_image(path: Path, pixels: Pixels) -> None:
+def write_image(path: Path, pixels: Pixels, alpha: AlphaPlane | None = None) -> None:
     """Write an image in the format of its suffix: PNG and TIFF keep 16 bits, all others have 8.
 
-    JPEG is written at quality 95 without chroma subsampling, WebP at quality 95.
+    JPEG is written at quality 95 without chroma subsampling, WebP at quality 95. PNG, TIFF and WebP take alpha.
 
     Raises:
         DiskFullError, OutputError: see `write_png`; also if the suffix is not that of an image.
@@ -72,11 +80,14 @@ def write_image(path: Path, pixels: Pixels) -> None:
     elif suffix == ".webp":
         options = [cv2.IMWRITE_WEBP_QUALITY, 95]
     keeps_16_bits = suffix in (".png", ".tif", ".tiff")
-    write_bytes_atomically(path, _encode(pixels if keeps_16_bits else to_bits(pixels, 8), suffix, options))
+    write_bytes_atomically(path, _encode(pixels if keeps_16_bits else to_bits(pixels, 8), suffix, options, alpha))
 
 
-def _encode(pixels: Pixels, suffix: str, options: Sequence[int]) -> bytes:
-    done, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
+def _encode(pixels: Pixels, suffix: str, options: Sequence[int], alpha: AlphaPlane | None = None) -> bytes:
+    stored = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    if alpha is not None:
+        stored = np.dstack([stored, alpha_bits(alpha, pixels.itemsize * 8)])
+    done, data = cv2.imencode(suffix, stored, options)
     if not done:
         raise OutputError(f"an image of {pixels.shape[1]}x{pixels.shape[0]} pixels cannot be encoded as {suffix[1:]}")
     return data.tobytes()

@@ -1,10 +1,10 @@
 """The eight orientations of stored pictures, by EXIF's numbers: what turns and flips them upright."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
-
-from vidnst.frames import Pixels
+from numpy.typing import NDArray
 
 _CLOCKWISE_DEGREES = {1: 0, 2: 0, 3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
 _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -37,9 +37,9 @@ def clockwise_degrees(orientation: int) -> int:
     return _CLOCKWISE_DEGREES[orientation]
 
 
-def make_upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Flip and turn a stored picture, `(H, W, 3)` uint8 or uint16."""
+def make_upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Flip and turn a stored picture, `(H, W)` or `(H, W, 3)`, uint8 or uint16."""
     if is_mirrored(orientation):
-        pixels = cv2.flip(pixels, 1)  # type: ignore[assignment]
+        pixels = cv2.flip(pixels, 1)
     degrees = clockwise_degrees(orientation)
-    return cv2.rotate(pixels, _ROTATIONS[degrees]) if degrees else pixels  # type: ignore[return-value]
+    return cv2.rotate(pixels, _ROTATIONS[degrees]) if degrees else pixels

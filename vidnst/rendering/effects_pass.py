@@ -96,7 +96,7 @@ def finish_frames(render: PreparedRender, cancelled: Cancelled | None = None) ->
         render.recorder(Warned("colour and photo change nothing if optimize.iterations is 0: nothing is rendered"))
     folder, chain = ImageFolder(store.folder, "finished"), finishing_chain(config)
     effects = _EffectsPass(
-        "finishing", render.source, folder, chain, config.output.bits, config.motion, store.layout.frame
+        "finishing", render.source, folder, chain, config.output.picture_bits, config.motion, store.layout.frame
     )
     effects.run(render.recorder, cancelled)
 

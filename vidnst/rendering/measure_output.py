@@ -16,7 +16,7 @@ from vidnst.events import Cancelled, Measured, OnEvent, Stage, Warned, ignore
 from vidnst.farm.schedules import closed, key_frames
 from vidnst.frames import ClipInfo, Pixels, Shot, shot_number
 from vidnst.media.input.picture_probe import probe_images
-from vidnst.media.input.probe import probe
+from vidnst.media.input.probe import probe, probe_input
 from vidnst.media.input.shots import find_shots
 from vidnst.rendering.effects_pass import coloured
 from vidnst.rendering.prepare import read_features
@@ -77,7 +77,7 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
     record = find_record(request.output)
     config = _settings(request, record)
     on_event(Stage("probing"))
-    clip = probe(_source(request, record), fps=config.input.fps, order=config.input.order)
+    clip = probe_input(_source(request, record), config.input)
     start, end = frame_range(clip, config.input.start, config.input.end)
     kept = record.frames(start, end) if record and holds_run(request.output) else []
     output = _probe_output(kept or _subject(request.output, record))

@@ -18,6 +18,7 @@ from vidnst.media.output.formats import OutputKind, choose_format
 from vidnst.rendering.measure_output import measure_coming
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.run_setup import disk_bytes
+from vidnst.rendering.source_alpha import source_alpha
 from vidnst.report.measure.clip_pair import PendingFrames
 from vidnst.report.measure.meter import Meter
 from vidnst.runs.disk_space import file_system, free_bytes, host_bytes
@@ -214,7 +215,7 @@ class OverlappedOutput:
         ):
             return False
         pixels = width * height
-        raw = render.frames * pixels * 3 * settings.bits // 8  # no painting compresses to more
+        raw = render.frames * pixels * 3 * settings.picture_bits // 8  # no painting compresses to more
         try:
             self._part = _part(render.request.output, render.store.folder)
             room = free_bytes(self._part.parent)
@@ -235,6 +236,7 @@ class OverlappedOutput:
                 start=render.start,
                 end=render.end,
                 settings=render.config.output,
+                alpha=source_alpha(render),
                 on_progress=self._count_encoded,
                 cancelled=lambda: self._frames.closed,
             )

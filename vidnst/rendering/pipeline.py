@@ -23,6 +23,7 @@ from vidnst.rendering.measure_output import measure_render, measured_event
 from vidnst.rendering.overlapped_output import OverlappedOutput
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.run_setup import prepare_render, record_threads, record_training_threads, recorded_threads
+from vidnst.rendering.source_alpha import source_alpha
 from vidnst.report.measure.measurement import Measurement
 from vidnst.report.write_report import report_run, reported_failure
 from vidnst.runs import RunLog
@@ -225,6 +226,7 @@ def encode_output(
             start=render.start,
             end=render.end,
             settings=render.config.output,
+            alpha=source_alpha(render),
             on_progress=report,
             cancelled=cancelled,
         )

@@ -3,7 +3,7 @@
 import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,8 +19,11 @@ from vidnst.media.adjust.adjustments import Adjustments, find_adjustments
 from vidnst.media.input.fingerprint import fingerprint
 from vidnst.media.input.frame_reader import fit_size
 from vidnst.media.input.masks import Mask
-from vidnst.media.input.probe import probe
+from vidnst.media.input.probe import probe_input
+from vidnst.media.output.bit_depth import resolve_bits
+from vidnst.media.output.hdr_output import resolve_hdr
 from vidnst.media.output.preflight import check_output
+from vidnst.media.output.transparency import resolve_alpha
 from vidnst.rendering.styles.regions import absolute_masks, find_masks, mask_marks
 from vidnst.rendering.styles.style_spec import StylePicture, needs_guidance, read_styles, timeline_of, timeline_warnings
 from vidnst.rendering.styles.timeline import TimedStyle
@@ -92,7 +95,7 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     """
     config = request.config
     on_event(Stage("probing"))
-    clip = probe(request.source, fps=config.input.fps, order=config.input.order)
+    clip = probe_input(request.source, config.input)
     for note in clip.notes:
         on_event(Warned(note))
     start, end = frame_range(clip, config.input.start, config.input.end)
@@ -103,8 +106,10 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     if config.input.crops:  # to even sides, even if there is nothing to crop
         width, height = max(2, width // 2 * 2), max(2, height // 2 * 2)
     size = (width, height)
+    request, notes = _resolved(request, clip, end - start, size)
+    config = request.config
     lacks = check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite, size=size)
-    for note in lacks:
+    for note in (*notes, *lacks):
         on_event(Warned(note))
     styles = read_styles(request.styles) if config.stylizes or request.styles else ()
     if config.stylizes:
@@ -122,6 +127,16 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     return CheckedRequest(
         request, clip, start, end, width, height, styles, features, raft, network, manifest, timeline, masks
     )
+
+
+def _resolved(request: Request, clip: ClipInfo, frames: int, size: tuple[int, int]) -> tuple[Request, tuple[str, ...]]:
+    """Return the request with what its output settings left to the source, and notes on what is lost."""
+    path, settings, background = request.output, request.config.output, request.config.input.background
+    output, alpha_notes = resolve_alpha(path, settings, clip, background=background, frames=frames, size=size)
+    output, hdr_notes = resolve_hdr(path, output, clip, frames=frames, size=size)
+    output, notes = resolve_bits(path, output, clip, frames=frames, size=size)
+    config = request.config.model_copy(update={"output": output})
+    return replace(request, config=config), (*alpha_notes, *hdr_notes, *notes)
 
 
 def study_frames(

@@ -120,7 +120,7 @@ def check_disk(checked: CheckedRequest, size: tuple[int, int]) -> None:
 def disk_bytes(checked: CheckedRequest, size: tuple[int, int]) -> int:
     """Return how many bytes the run folder may come to hold with frames of this width and height."""
     config = checked.config
-    more_bits = config.output.bits * config.finishes + checked.clip.bit_depth * bool(config.filters.before)
+    more_bits = config.output.picture_bits * config.finishes + checked.clip.bit_depth * bool(config.filters.before)
     return required_bytes(
         frames=checked.frames,
         width=size[0],

@@ -18,14 +18,14 @@ if TYPE_CHECKING:  # it brings pydantic
 Colour = Literal["luminance", "matched", "histogram", "moments", "optimal"]
 
 _SECTIONS = {
-    "input": ("size", "start", "end", "fps", "order", "on_bad_frame", "deflicker"),
+    "input": ("size", "start", "end", "fps", "order", "on_bad_frame", "deflicker", "background"),
     "model": ("backbone", "weights"),
     "losses": ("content_weight", "style_weight"),
     "optimize": ("iterations", "optimizer", "init", "seed"),
     "schedule": ("loop",),
     "motion": ("light_share",),
     "farm": ("workers", "address", "executor"),
-    "output": ("keep_frames",),
+    "output": ("keep_frames", "hdr"),
 }
 _KEYS = {name: f"{section}.{name}" for section, names in _SECTIONS.items() for name in names} | {
     "register": "input.registration",
@@ -141,6 +141,9 @@ class RenderOptions(StyleOptions):
     register_edges: Annotated[
         Literal["crop", "fill"] | None, opt.clip("Edges that registered frames do not share: cropped, or filled.")
     ] = None
+    background: Annotated[
+        str | None, opt.clip("Colour under transparent pixels: white, black, grey, red, green, blue, or '#rrggbb'.")
+    ] = None
     content_weight: Annotated[float | None, opt.look("Weight of the source's content.")] = None
     style_weight: Annotated[float | None, opt.look("Weight of the style.")] = None
     style_loss: Annotated[
@@ -195,6 +198,14 @@ class RenderOptions(StyleOptions):
     filters_before: Annotated[
         list[str] | None, opt.look("The same, before stylization; repeatable.", "--filter-before", metavar="NAME[:N]")
     ] = None
+    bits: Annotated[
+        Literal["auto", "most", "8", "10", "12", "16"] | None,
+        opt.out("Bits per channel of the output; auto: as the source, where the codec has them."),
+    ] = None
+    hdr: Annotated[
+        Literal["tone-map", "keep"] | None,
+        opt.out("HDR sources: tone-mapped to SDR, or kept in H.265 and AV1."),
+    ] = None
     seed: Annotated[int | None, opt.look("Seed of all random numbers.")] = None
     workers: opt.Workers = None
     address: opt.Address = None
@@ -210,6 +221,8 @@ class RenderOptions(StyleOptions):
         colour = "matched" if self.keep_colours and self.colour is None else self.colour
         if colour is not None:
             options["colour.keep" if colour in ("luminance", "matched") else "colour.transfer"] = colour
+        if self.bits is not None:
+            options["output.bits"] = int(self.bits) if self.bits.isdecimal() else self.bits
         if self.train is not None and self.train.isdecimal():
             options["schedule.training.steps"] = int(self.train)
         if self.engine in ("network", "instant") and self.schedule is not None:

@@ -1,5 +1,6 @@
 """The building blocks of all tables and of JSON output."""
 
+import dataclasses
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,8 @@ def to_plain(value: object) -> Any:
         return value.value
     if isinstance(value, (Fraction, Path)):
         return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 

@@ -48,17 +48,21 @@ def _shortened(value: object) -> str:
     return text if len(text) <= _MAX_VALUE_CHARACTERS else f"{text[: _MAX_VALUE_CHARACTERS - 3]}..."
 
 
+_HOW_IT_IS_READ = frozenset({"decoder", "background", "plane"})
+
+
 def write_clip(clip: "ClipInfo", *, as_json: bool) -> None:
     """Write what a source contains."""
     values = {field.name: getattr(clip, field.name) for field in dataclasses.fields(clip)}
     stamps = values.pop("pts_seconds")
-    del values["decoder_seconds"]
+    values = {name: value for name, value in values.items() if name not in _HOW_IT_IS_READ}
     summary = values | {"frame_count": clip.frame_count, "duration_seconds": clip.duration_seconds}
     if as_json:
         lists = {"paths": [str(path) for path in clip.paths], "pts_seconds": [str(stamp) for stamp in stamps]}
         write_json(summary | lists)
         return
     summary["paths"] = clip.paths[0] if len(clip.paths) == 1 else f"{clip.paths[0]} ... {clip.paths[-1]}"
+    summary["hdr"] = None if clip.hdr is None else f"{clip.hdr.transfer}, peak {clip.hdr.peak_nits:g} cd/m2"
     summary["rate"] = f"{clip.rate} ({float(clip.rate):.3f} frames per second)"
     summary["duration_seconds"] = f"{float(clip.duration_seconds):.3f}"
     summary["last_duration_seconds"] = f"{float(clip.last_duration_seconds):.3f}"

@@ -5,7 +5,7 @@ whenever a frame is read.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -72,6 +72,10 @@ class Adjustments:
     def unregistered(self) -> tuple[int, ...]:
         """Indices of the frames that could not be registered."""
         return tuple(self.start + number for number, frame in enumerate(self.frames) if not frame.registered)
+
+    def without_gains(self) -> "Adjustments":
+        """Return adjustments that move frames alike and leave their brightness."""
+        return replace(self, frames=tuple(replace(frame, gain=1.0) for frame in self.frames))
 
     def size(self, clip: ClipInfo, longest_side: int | None) -> tuple[int, int]:
         """Return width and height in pixels of the rendered frames, with `longest_side` as in `fit_size`."""

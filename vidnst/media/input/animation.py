@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vidnst.errors import SourceError
-from vidnst.frames import Pixels
+from vidnst.frames import WHITE, AlphaPlane, Pixels, Rgb
 from vidnst.media.input.apng import ApngFrames
 from vidnst.media.input.decoder_noise import one_line, quiet_pillow
 from vidnst.media.input.image_header import ImageHeader, check_image_bytes
-from vidnst.media.input.image_pixels import check_tiff, finish_pixels, from_opencv, pillow_pixels
+from vidnst.media.input.image_pixels import check_tiff, finish_alpha, finish_pixels, from_opencv, pillow_pixels
 from vidnst.media.input.tiff_pages import list_pages
 
 _UNTIMED_SECONDS = Fraction(1, 10)
@@ -41,19 +41,31 @@ class AnimationReader:
     Args:
         path: a file with several frames.
         header: what `read_image_header` says of it.
+        background: the colour under transparent pixels.
     """
 
-    def __init__(self, path: Path, header: ImageHeader) -> None:
+    def __init__(self, path: Path, header: ImageHeader, *, background: Rgb = WHITE) -> None:
         self._path = path
         self._header = header
+        self._background = background
         self._frames: _FrameDecoder | None = None
+        self._decoded: tuple[int, NDArray[Any]] | None = None
 
     def read(self, index: int) -> Pixels:
-        """Read a frame: `(H, W, 3)` uint8 or uint16 RGB, over white, upright.
+        """Read a frame: `(H, W, 3)` uint8 or uint16 RGB, over the background, upright.
 
         Raises:
             SourceError: it does not decode, or has another size than the header says.
         """
+        return finish_pixels(self._decode(index), self._header, self._path, background=self._background)
+
+    def alpha(self, index: int) -> AlphaPlane | None:
+        """Read the alpha of a frame, `(H, W)`, upright; None if it has none. Raises like `read`."""
+        return finish_alpha(self._decode(index), self._header, self._path)
+
+    def _decode(self, index: int) -> NDArray[Any]:
+        if self._decoded is not None and self._decoded[0] == index:
+            return self._decoded[1]
         try:
             if self._frames is None:
                 self._frames = self._open()
@@ -63,7 +75,8 @@ class AnimationReader:
         except Exception as error:  # the decoders raise a dozen types for untrusted bytes
             what = f"frame {index} of {self._path} does not decode ({one_line(error)})"
             raise SourceError(what, "check the file") from error
-        return finish_pixels(pixels, self._header, self._path)
+        self._decoded = index, pixels
+        return pixels
 
     def seconds(self, index: int) -> Fraction:
         """Return the duration of frame `index`, which was read last."""
@@ -81,7 +94,7 @@ class AnimationReader:
         """Free the decoder; the next read opens it again."""
         if self._frames is not None:
             self._frames.close()
-        self._frames = None
+        self._frames = self._decoded = None
 
     def __del__(self) -> None:
         self.close()

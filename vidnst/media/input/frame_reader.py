@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Literal, Protocol, Self
 
 import cv2
@@ -11,9 +12,10 @@ import numpy as np
 from vidnst.errors import BadFrameError, SourceError
 from vidnst.frames import ClipInfo, Frame, Pixels, SourceKind, to_bits
 from vidnst.media import images
+from vidnst.media.input.alpha import alpha_bits, three_channels
 from vidnst.media.input.animation import AnimationReader
+from vidnst.media.input.capture import Capture, open_capture
 from vidnst.media.input.image_header import read_image_header
-from vidnst.media.input.video_capture import VideoCapture
 
 _SEEK_FRAMES = 300
 """Shorter gaps are decoded: about as fast as a seek, which decodes from a key frame as well."""
@@ -76,7 +78,7 @@ class FrameReader:
         self._last: Frame | None = None
 
     def read(self, index: int) -> Frame:
-        """Read frame `index` of the clip, `(height, width, 3)` RGB; uint8, or uint16 if the clip has 16 bits.
+        """Read frame `index` of the clip, `(height, width, 3)` RGB; uint8, or uint16 if the clip's bit depth is 16.
 
         Raises:
             BadFrameError: it does not decode and the policy is `error`, or no frame before it decodes.
@@ -151,10 +153,19 @@ class _ImageSource:
 
     def read(self, index: int) -> Pixels | None:
         try:
-            pixels = images.read_image(self._clip.paths[index], bits=16 if self._clip.bit_depth == 16 else 8)
+            pixels = self._read(self._clip.paths[index])
         except SourceError:
             return None
         return pixels if pixels.shape[:2] == (self._clip.height, self._clip.width) else None
+
+    def _read(self, path: Path) -> Pixels:
+        bits: Literal[8, 16] = 16 if self._clip.bit_depth == 16 else 8
+        if self._clip.plane == "alpha" and (alpha := images.read_image_alpha(path)) is not None:
+            return three_channels(alpha_bits(alpha, bits))
+        pixels = images.read_image(path, bits=bits, background=self._clip.background)
+        if self._clip.plane == "alpha":
+            pixels.fill(np.iinfo(pixels.dtype).max)
+        return pixels
 
     def nearest_before(self, index: int) -> Pixels | None:
         earlier = (self.read(number) for number in range(index - 1, -1, -1))
@@ -167,16 +178,22 @@ class _ImageSource:
 class _AnimationSource:
     def __init__(self, clip: ClipInfo) -> None:
         self._clip = clip
-        self._reader = AnimationReader(clip.paths[0], read_image_header(clip.paths[0]))
+        self._reader = AnimationReader(clip.paths[0], read_image_header(clip.paths[0]), background=clip.background)
 
     def read(self, index: int) -> Pixels | None:
+        bits: Literal[8, 16] = 16 if self._clip.bit_depth == 16 else 8
         try:
             pixels = self._reader.read(index)
+            alpha = self._reader.alpha(index) if self._clip.plane == "alpha" else None
         except SourceError:
             return None
         if pixels.shape[:2] != (self._clip.height, self._clip.width):
             return None
-        return to_bits(pixels, 16 if self._clip.bit_depth == 16 else 8)
+        if alpha is not None:
+            return three_channels(alpha_bits(alpha, bits))
+        if self._clip.plane == "alpha":
+            pixels = np.full_like(pixels, np.iinfo(pixels.dtype).max)
+        return to_bits(pixels, bits)
 
     def nearest_before(self, index: int) -> Pixels | None:
         earlier = (self.read(number) for number in range(index - 1, -1, -1))
@@ -196,12 +213,12 @@ class _VideoSource:
         self._seconds = [float(pts) for pts in clip.pts_seconds]
         clock = clip.decoder_seconds or [clip.pts_seconds[index] for index in self._good]
         self._expected = [float(at) for at in clock]  # for each good frame
-        self._capture: VideoCapture | None = None
+        self._capture: Capture | None = None
         self._open()
 
     def _open(self) -> None:
         self.close()
-        self._capture = VideoCapture(self._clip.paths[0], orientation=self._clip.orientation)
+        self._capture = open_capture(self._clip)
         self._count = 0  # frames grabbed so far; the current one is self._good[self._count - 1]
         self._shift: float | None = None  # offset from the decoder's clock to the clip's
         self._timed = True
@@ -228,10 +245,17 @@ class _VideoSource:
             if not self._grab():
                 return None
         assert self._capture is not None
-        pixels = self._capture.retrieve()
+        pixels = self._retrieve()
         if pixels is None or pixels.shape[:2] != (self._clip.height, self._clip.width):
             return None
         return pixels
+
+    def _retrieve(self) -> Pixels | None:
+        assert self._capture is not None
+        if self._clip.plane == "colour":
+            return self._capture.retrieve()
+        alpha = self._capture.alpha()
+        return None if alpha is None else three_channels(alpha)
 
     def _grab(self) -> bool:
         assert self._capture is not None

@@ -40,6 +40,8 @@ class ImageHeader:
     """Time of capture: EXIF's DateTimeOriginal with SubSecTimeOriginal."""
     others: int = 0
     """Further images in a HEIC file, which are not read."""
+    has_alpha: bool = False
+    """True if it declares transparency; all of its pixels may still be opaque."""
     hdr: bool = False
     """True if the light is coded as PQ or HLG, which is read as if it were sRGB."""
 
@@ -100,6 +102,7 @@ def _read_with_pillow(path: Path) -> ImageHeader:
         orientation = int(exif.get(_ORIENTATION, 1))
         kind = image.format or ""
         header = ImageHeader(width, height, orientation if 1 <= orientation <= 8 else 1, kind, taken=_taken(exif))
+        header = replace(header, has_alpha=image.has_transparency_data)
         if kind in _ANIMATED:
             header = replace(header, frames=_count_frames(image))
     if kind == "TIFF":  # whose size Pillow returns upright

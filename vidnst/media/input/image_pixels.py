@@ -1,4 +1,4 @@
-"""Pixels of image files: decoded by the reader that keeps their bit depth, as RGB over white, upright."""
+"""Pixels of image files: decoded by the reader that keeps their bit depth, as RGB over a background, upright."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -9,45 +9,56 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vidnst.errors import SourceError
-from vidnst.frames import Pixels
+from vidnst.frames import WHITE, AlphaPlane, Pixels, Rgb
+from vidnst.media.input.alpha import over_background
 from vidnst.media.input.decoder_noise import one_line, quiet_pillow
 from vidnst.media.input.heif import decode_heif, widen
 from vidnst.media.input.image_header import ImageHeader
 
-_ROWS_AT_ONCE = 256
 _AVIF_HEAD_BYTES = 1 << 16
 
 
-def decode_image(path: Path, header: ImageHeader) -> Pixels:
+def decode_image(path: Path, header: ImageHeader, *, background: Rgb = WHITE) -> Pixels:
     """Decode an image, the first frame if it has several.
 
     Args:
         header: what `read_image_header` says of the file; the decoded size must be the same.
+        background: the colour under transparent pixels.
 
     Returns:
-        `(H, W, 3)` uint8 or uint16 RGB, over white, upright.
+        `(H, W, 3)` uint8 or uint16 RGB, upright.
 
     Raises:
         SourceError: the file is damaged, or has neither 8 nor 16 bits per channel.
     """
-    try:
-        pixels = _decode(path, header)
-    except Exception as error:  # the decoders raise a dozen types for untrusted bytes
-        raise SourceError(f"the image {path} does not decode ({one_line(error)})", "check the file") from error
-    if pixels is None:
-        raise SourceError(f"the image {path} does not decode", "check the file")
-    return finish_pixels(pixels, header, path)
+    return finish_pixels(_decode(path, header), header, path, background=background)
 
 
-def finish_pixels(pixels: NDArray[Any], header: ImageHeader, path: Path) -> Pixels:
-    """Turn decoded pixels, `(H, W)`, RGB or RGBA, into `(H, W, 3)` RGB over white, upright.
+def decode_alpha(path: Path, header: ImageHeader) -> AlphaPlane | None:
+    """Decode the alpha of an image, `(H, W)`, upright; None if it has none. Raises like `decode_image`."""
+    return finish_alpha(_decode(path, header), header, path)
+
+
+def finish_pixels(pixels: NDArray[Any], header: ImageHeader, path: Path, *, background: Rgb = WHITE) -> Pixels:
+    """Turn decoded pixels, `(H, W)`, RGB or RGBA, into `(H, W, 3)` RGB over a background, upright.
 
     Raises:
         SourceError: they have neither 8 nor 16 bits per channel, or another size than the header says.
     """
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise SourceError(f"the image {path} has {pixels.dtype} channels", "save it with 8 or 16 bits per channel")
-    upright = cast(Pixels, np.ascontiguousarray(apply_orientation(over_white(pixels), header)))
+    return cast(Pixels, _checked(pixels, _to_rgb(pixels, background), header, path))
+
+
+def finish_alpha(pixels: NDArray[Any], header: ImageHeader, path: Path) -> AlphaPlane | None:
+    """Take the alpha, `(H, W)`, upright, from decoded pixels; None if they have none. Raises like `finish_pixels`."""
+    if pixels.ndim == 2 or pixels.shape[2] != 4:
+        return None
+    return cast(AlphaPlane, _checked(pixels, pixels[..., 3], header, path))
+
+
+def _checked(decoded: NDArray[Any], pixels: NDArray[Any], header: ImageHeader, path: Path) -> NDArray[Any]:
+    if decoded.dtype not in (np.uint8, np.uint16):
+        raise SourceError(f"the image {path} has {decoded.dtype} channels", "save it with 8 or 16 bits per channel")
+    upright = np.ascontiguousarray(apply_orientation(pixels, header))
     height, width = upright.shape[:2]
     if (width, height) != (header.width, header.height):
         raise SourceError(
@@ -57,8 +68,22 @@ def finish_pixels(pixels: NDArray[Any], header: ImageHeader, path: Path) -> Pixe
     return upright
 
 
-def _decode(path: Path, header: ImageHeader) -> NDArray[Any] | None:
-    """Decode to `(H, W)`, RGB or RGBA in the file's bit depth."""
+def _decode(path: Path, header: ImageHeader) -> NDArray[Any]:
+    """Decode to `(H, W)`, RGB or RGBA in the file's bit depth.
+
+    Raises:
+        SourceError: the file does not decode.
+    """
+    try:
+        pixels = _decode_by_format(path, header)
+    except Exception as error:  # the decoders raise a dozen types for untrusted bytes
+        raise SourceError(f"the image {path} does not decode ({one_line(error)})", "check the file") from error
+    if pixels is None:
+        raise SourceError(f"the image {path} does not decode", "check the file")
+    return pixels
+
+
+def _decode_by_format(path: Path, header: ImageHeader) -> NDArray[Any] | None:
     if header.format == "HEIF":
         return decode_heif(path)
     if header.format == "GIF" or (header.format == "AVIF" and _avif_depth(path) == 8):
@@ -110,24 +135,16 @@ def _avif_depth(path: Path) -> int:
     return (12 if is_twelve else 10) if is_high else 8
 
 
-def over_white(pixels: NDArray[Any]) -> Pixels:
-    """Convert `(H, W)`, `(H, W, 3)` RGB or `(H, W, 4)` RGBA to `(H, W, 3)` RGB over white."""
+def _to_rgb(pixels: NDArray[Any], background: Rgb) -> NDArray[Any]:
+    """Convert `(H, W)`, `(H, W, 3)` RGB or `(H, W, 4)` RGBA to `(H, W, 3)` RGB over a background."""
     if pixels.ndim == 2:
-        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]
-    if pixels.shape[2] == 3:
-        return pixels
-    max_level = int(np.iinfo(pixels.dtype).max)
-    if (pixels[..., 3] == max_level).all():
+        return np.repeat(pixels[..., None], 3, axis=2)
+    if pixels.shape[2] == 3 or pixels.dtype not in (np.uint8, np.uint16):
         return pixels[..., :3]
-    blended = np.empty_like(pixels[..., :3])
-    for first in range(0, len(pixels), _ROWS_AT_ONCE):  # 64-bit sums of a large image at once would take gigabytes
-        rows = slice(first, first + _ROWS_AT_ONCE)
-        alpha = pixels[rows, :, 3:].astype(np.uint64)
-        blended[rows] = (pixels[rows, :, :3] * alpha + max_level * (max_level - alpha) + max_level // 2) // max_level
-    return blended
+    return over_background(cast(Pixels, pixels[..., :3]), cast(AlphaPlane, pixels[..., 3]), background)
 
 
-def apply_orientation(pixels: Pixels, header: ImageHeader) -> Pixels:
+def apply_orientation(pixels: NDArray[Any], header: ImageHeader) -> NDArray[Any]:
     """Apply the EXIF orientation, except to TIFF: OpenCV does so itself, even with IMREAD_UNCHANGED."""
     if header.format == "TIFF":
         return pixels

@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from vidnst.errors import SourceError
-from vidnst.frames import ClipInfo, SourceKind
+from vidnst.frames import AlphaPlane, ClipInfo, SourceKind
 from vidnst.media import images
 from vidnst.media.input.animation import AnimationReader
 from vidnst.media.input.capture_order import PictureOrder, by_capture_time, disagreement
@@ -59,6 +61,7 @@ def probe_images(
     """
     first = read_image_header(paths[0])
     taken = [first.taken]
+    has_alpha = _is_transparent(paths[0], first)
     partial = [(paths[0], first)] if _is_partial(first) else []
     for number, path in enumerate(paths[1:], start=2):
         header = read_image_header(path)
@@ -68,6 +71,7 @@ def probe_images(
                 "give images of one size",
             )
         taken.append(header.taken)
+        has_alpha = has_alpha or _is_transparent(path, header)
         if _is_partial(header):
             partial.append((path, header))
         if on_progress and number % 100 == 0:
@@ -88,6 +92,8 @@ def probe_images(
         last_duration_seconds=1 / fps,
         variable_rate=False,
         bit_depth=depth,
+        stored_bits=depth,
+        has_alpha=has_alpha,
         video_codec=first.format.lower(),
         notes=tuple(filter(None, notes)),
     )
@@ -120,9 +126,9 @@ def _probe_frames(path: Path, header: ImageHeader, *, name: str, fps: Fraction, 
         depth = reader.read(0).dtype.itemsize * 8
         if header.format == "TIFF":
             _check_pages(path)
+        durations, has_alpha = _read_frames(reader, header.frames, on_progress)
+        if header.format == "TIFF":
             durations = [1 / fps] * header.frames
-        else:
-            durations = _read_durations(reader, header.frames, on_progress)
     timing = _timing(durations, _TICK_SECONDS.get(header.format, _FINE_TICK_SECONDS))
     pts, rate, variable = timing
     return ClipInfo(
@@ -136,6 +142,8 @@ def _probe_frames(path: Path, header: ImageHeader, *, name: str, fps: Fraction, 
         last_duration_seconds=durations[-1] if variable else 1 / rate,
         variable_rate=variable,
         bit_depth=depth,
+        stored_bits=depth,
+        has_alpha=has_alpha,
         video_codec=header.format.lower(),
     )
 
@@ -153,14 +161,30 @@ def _check_pages(path: Path) -> None:
             )
 
 
-def _read_durations(reader: AnimationReader, frames: int, on_progress: _Progress) -> list[Fraction]:
-    durations = []
+def _read_frames(reader: AnimationReader, frames: int, on_progress: _Progress) -> tuple[list[Fraction], bool]:
+    """Decode all frames; returns their durations, and whether one is transparent somewhere."""
+    durations, has_alpha = [], False
     for index in range(frames):
         reader.read(index)
         durations.append(reader.seconds(index))
+        has_alpha = has_alpha or _has_holes(reader.alpha(index))
         if on_progress and index % 100 == 99:
             on_progress(index + 1)
-    return durations
+    return durations, has_alpha
+
+
+def _is_transparent(path: Path, header: ImageHeader) -> bool:
+    """Return whether a pixel of an image is transparent; not for one that does not decode, which reading will tell."""
+    if not (header.has_alpha or header.format in ("HEIF", "AVIF")):
+        return False
+    try:
+        return _has_holes(images.read_image_alpha(path))
+    except SourceError:
+        return False
+
+
+def _has_holes(alpha: AlphaPlane | None) -> bool:
+    return alpha is not None and bool(alpha.min() < np.iinfo(alpha.dtype).max)
 
 
 def _timing(durations: Sequence[Fraction], tick: Fraction) -> tuple[tuple[Fraction, ...], Fraction, bool]:

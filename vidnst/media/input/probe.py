@@ -1,13 +1,18 @@
 """Probing: what a source contains, determined by decoding it once from end to end."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
+from vidnst.config import InputConfig
 from vidnst.errors import SourceError
-from vidnst.frames import ClipInfo, SourceKind
+from vidnst.frames import WHITE, ClipInfo, Decoder, Rgb, SourceKind
 from vidnst.media import ffmpeg
+from vidnst.media.input.capture import choose_decoder, open_file, read_hdr
 from vidnst.media.input.capture_order import PictureOrder, arrange_named
 from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, read_container
 from vidnst.media.input.decoded_timing import time_frames
@@ -16,7 +21,6 @@ from vidnst.media.input.image_header import is_still, read_image_header
 from vidnst.media.input.limits import check_animation, check_frame_count
 from vidnst.media.input.packet_times import read_packet_times, size_error
 from vidnst.media.input.picture_probe import probe_images, probe_pictures
-from vidnst.media.input.video_capture import VideoCapture
 from vidnst.media.orientation import swaps_sides
 
 _ANIMATIONS = frozenset({"gif", "apng"})
@@ -27,6 +31,7 @@ def probe(
     *,
     fps: Fraction = Fraction(25),
     order: PictureOrder = "auto",
+    background: Rgb = WHITE,
     on_progress: Callable[[int], None] | None = None,
 ) -> ClipInfo:
     """Decode every frame of a video or an animation, or read every image's header, and describe the source.
@@ -35,11 +40,28 @@ def probe(
         source: a video, an image, a folder, a glob, a printf pattern (`img_%04d.png`), or several images.
         fps: frames per second of images, and of the pages of a TIFF file.
         order: order of images; see `PictureOrder`.
+        background: the colour that transparent pixels are laid over when frames are read.
         on_progress: called regularly with the number of frames probed so far.
 
     Raises:
         SourceError: the source is missing, not decodable, empty, of mixed sizes, or several videos.
     """
+    clip = _probe(source, fps=fps, order=order, on_progress=on_progress)
+    return replace(clip, background=background)
+
+
+def probe_input(source: str | Path | Sequence[str | Path], settings: InputConfig) -> ClipInfo:
+    """Probe a source as the settings of a render say: see `probe`."""
+    return probe(source, fps=settings.fps, order=settings.order, background=settings.background_rgb)
+
+
+def _probe(
+    source: str | Path | Sequence[str | Path],
+    *,
+    fps: Fraction,
+    order: PictureOrder,
+    on_progress: Callable[[int], None] | None,
+) -> ClipInfo:
     parts = [source] if isinstance(source, str | Path) else list(source)
     if len(parts) != 1:
         return _probe_named(parts, fps=fps, order=order, on_progress=on_progress)
@@ -93,7 +115,12 @@ def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None)
     packet_times = read_packet_times(path, info)
     if info.container in _ANIMATIONS:
         check_animation(str(path), len(packet_times.pts), info.width, info.height)
-    decoded = _decode_all(path, info, packet_times.time_base, on_progress)
+    decoder = choose_decoder(info)
+    decoded = _decode_all(path, info, decoder, packet_times.time_base, on_progress)
+    hdr = read_hdr(info)
+    if not decoded.has_alpha and hdr is None and info.video.bit_depth <= 8 and decoder.library != "opencv":
+        decoder = Decoder()  # all is opaque: nothing to lose
+        decoded = _decode_all(path, info, decoder, packet_times.time_base, on_progress)
     timing = time_frames(
         decoded.ticks,
         packet_times,
@@ -111,7 +138,7 @@ def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None)
         pts_seconds=timing.pts_seconds,
         last_duration_seconds=timing.last_duration_seconds,
         variable_rate=timing.variable,
-        bit_depth=8,
+        bit_depth=decoded.bit_depth,
         video_codec=info.video_codec,
         pixel_format=info.pixel_format,
         colour_matrix=info.colour_matrix,
@@ -123,6 +150,10 @@ def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None)
         decoder_seconds=timing.decoder_seconds,
         parts=max(1, len(packet_times.offsets)),
         notes=timing.notes,
+        stored_bits=max(8, min(16, info.video.bit_depth)),
+        decoder=decoder,
+        hdr=hdr,
+        has_alpha=decoded.has_alpha,
     )
 
 
@@ -136,16 +167,24 @@ class _DecodedFrames:
     """Upright."""
     height: int
     """Upright."""
+    bit_depth: int
+    has_alpha: bool = False
 
 
 def _decode_all(
-    path: Path, info: ContainerInfo, tick_seconds: Fraction, on_progress: Callable[[int], None] | None
+    path: Path,
+    info: ContainerInfo,
+    decoder: Decoder,
+    tick_seconds: Fraction,
+    on_progress: Callable[[int], None] | None,
 ) -> _DecodedFrames:
     ticks: list[int] = []
+    has_alpha = False
+    depth = 8
     width, height = info.width, info.height
     if swaps_sides(info.video.orientation):
         width, height = height, width
-    with VideoCapture(path, orientation=info.video.orientation) as capture:
+    with closing(open_file(path, decoder, orientation=info.video.orientation, hdr=read_hdr(info))) as capture:
         while capture.grab():
             if not ticks:
                 pixels = capture.retrieve()
@@ -153,13 +192,16 @@ def _decode_all(
                     break
                 if pixels.shape[:2] != (height, width):
                     raise size_error(path, (pixels.shape[1], pixels.shape[0]), (width, height))
+                depth = pixels.itemsize * 8
             ticks.append(capture.ticks(tick_seconds))
             check_frame_count(str(path), len(ticks))
+            if not has_alpha and (alpha := capture.alpha()) is not None:
+                has_alpha = bool(alpha.min() < np.iinfo(alpha.dtype).max)
             if on_progress and len(ticks) % 100 == 0:
                 on_progress(len(ticks))
     if not ticks:
         raise SourceError(f"no frame of {path} decodes", "check the file, or convert it to H.264")
-    return _DecodedFrames(ticks, width, height)
+    return _DecodedFrames(ticks, width, height, depth, has_alpha)
 
 
 def _reports_errors(path: Path, info: ContainerInfo) -> bool:

@@ -1,22 +1,23 @@
 """Quick access to a frame near the beginning of a clip, without probing all of it."""
 
+from contextlib import closing
 from pathlib import Path
 
 from vidnst.errors import SourceError
 from vidnst.frames import Pixels
 from vidnst.media import images
 from vidnst.media.input.animation import AnimationReader
+from vidnst.media.input.capture import choose_decoder, open_file, read_hdr
 from vidnst.media.input.container import read_container
 from vidnst.media.input.image_files import list_images
 from vidnst.media.input.image_header import ImageHeader, read_image_header
-from vidnst.media.input.video_capture import VideoCapture
 
 MAX_QUICK_FRAMES = 64
 """Number of frames of a video that can be read quickly."""
 
 
 def read_quick_frame(path: Path, number: int) -> Pixels:
-    """Read frame `number` of a rendered output, `(H, W, 3)` sRGB in RGB order: uint8, or uint16 for 16-bit images.
+    """Read frame `number` of a rendered output, `(H, W, 3)` sRGB in RGB order: uint8, or uint16 for more bits.
 
     Frames of a video are counted as they are decoded, which is right if all of them decode, as in a verified output.
 
@@ -35,7 +36,8 @@ def read_quick_frame(path: Path, number: int) -> Pixels:
             raise _no_frame(path, number)
         return images.read_image(image_paths[number])
     info = read_container(path)  # checks the size, and refuses playlists
-    with VideoCapture(path, orientation=info.video.orientation) as capture:
+    orientation, hdr = info.video.orientation, read_hdr(info)
+    with closing(open_file(path, choose_decoder(info), orientation=orientation, hdr=hdr)) as capture:
         if not (0 <= number < MAX_QUICK_FRAMES and all(capture.grab() for _ in range(number + 1))):
             raise _no_frame(path, number)
         pixels = capture.retrieve()

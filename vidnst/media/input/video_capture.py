@@ -57,6 +57,10 @@ class VideoCapture:
         rgb = cast("NDArray[np.uint8]", cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
         return cast("NDArray[np.uint8]", make_upright(rgb, self._orientation))
 
+    def alpha(self) -> None:
+        """Return None: OpenCV drops alpha."""
+        return None
+
     @property
     def seconds(self) -> float:
         """Time stamp of the grabbed frame on the decoder's clock, which starts with the stream."""

@@ -4,17 +4,20 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 from vidnst.atomic_write import part_path, translate_os_errors
 from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError
 from vidnst.file_names import derived_name
-from vidnst.frames import ClipInfo, SourceKind
+from vidnst.frames import ClipInfo, HdrInfo, SourceKind
 from vidnst.media import ffmpeg, images
+from vidnst.media.input.alpha import AlphaPlanes, alpha_bits, uncovered
 from vidnst.media.input.container import ContainerInfo, read_container
 from vidnst.media.input.image_header import read_image_header
 from vidnst.media.input.stream_facts import AudioStream
@@ -23,10 +26,12 @@ from vidnst.media.output.audio_input import AudioInput, as_seconds, joined_input
 from vidnst.media.output.audio_plan import AudioPlan, plan_audio
 from vidnst.media.output.colour_tags import colour_filters
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
+from vidnst.media.output.hdr_output import hdr_options, hdr_pixels
 from vidnst.media.output.metadata import metadata_options
 from vidnst.media.output.preflight import check_replaceable
 from vidnst.media.output.timecode import output_timecode, timecode_options
 from vidnst.media.output.verify import verify_output
+from vidnst.media.output.webp_blending import stop_blending
 
 FrameProgress = Callable[[int], None]
 Cancelled = Callable[[], bool]
@@ -47,6 +52,7 @@ def encode(
     start: int,
     end: int,
     settings: OutputConfig,
+    alpha: AlphaPlanes | None = None,
     on_progress: FrameProgress | None = None,
     cancelled: Cancelled | None = None,
 ) -> None:
@@ -54,6 +60,8 @@ def encode(
 
     Args:
         frames: one PNG, 8- or 16-bit RGB, for each frame `start <= index < end` of the source.
+        settings: with `alpha: keep` if `alpha` is given.
+        alpha: the alpha of the frames; None if they are opaque.
         on_progress: called with the number of encoded frames.
         cancelled: polled regularly; True stops.
 
@@ -69,14 +77,15 @@ def encode(
     size = (first.width, first.height)
     target = choose_format(output, settings, frames=len(frames), width=size[0], height=size[1])
     if target.kind is OutputKind.IMAGE:
-        images.write_image(output, images.read_image(frames[0]))
+        _write_image(frames[0], output, alpha, clip)
     elif target.kind is OutputKind.FOLDER:
-        _write_folder(frames, output, start, on_progress, cancelled)
+        merged = png_stream.read_png_frames(frames, size, alpha=alpha, background=clip.background) if alpha else None
+        _write_folder(frames, output, start, on_progress, cancelled, merged)
     else:
         part = part_path(output)
         try:
             with translate_os_errors(output.parent):
-                _FfmpegEncode(frames, part, target, settings, clip, start, end, size).run(on_progress, cancelled)
+                _FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha).run(on_progress, cancelled)
                 part.replace(output)
         finally:
             part.unlink(missing_ok=True)
@@ -90,6 +99,7 @@ def encode_part(
     start: int,
     end: int,
     settings: OutputConfig,
+    alpha: AlphaPlanes | None = None,
     on_progress: FrameProgress | None = None,
     cancelled: Cancelled | None = None,
 ) -> None:
@@ -100,16 +110,31 @@ def encode_part(
             request raises is raised here.
         part: temporary name of the result, with the output's suffix. An existing file is removed first, since the
             ffmpeg of a killed process may still write into it. The caller must remove it after an error.
-        clip, start, end, settings, on_progress, cancelled: see `encode`, also for the errors.
+        clip, start, end, settings, alpha, on_progress, cancelled: see `encode`, also for the errors.
     """
     first = read_image_header(frames[0])
     size = (first.width, first.height)
     target = choose_format(part, settings, frames=len(frames), width=size[0], height=size[1])
-    _FfmpegEncode(frames, part, target, settings, clip, start, end, size).run(on_progress, cancelled)
+    _FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha).run(on_progress, cancelled)
+
+
+def _write_image(frame: Path, output: Path, alpha: AlphaPlanes | None, clip: ClipInfo) -> None:
+    pixels = images.read_image(frame)
+    if alpha is None:
+        images.write_image(output, pixels)
+        return
+    with closing(alpha()) as planes:
+        plane = alpha_bits(next(planes), pixels.itemsize * 8)
+    images.write_image(output, uncovered(pixels, plane, clip.background), plane)
 
 
 def _write_folder(
-    frames: Sequence[Path], output: Path, start: int, on_progress: FrameProgress | None, cancelled: Cancelled | None
+    frames: Sequence[Path],
+    output: Path,
+    start: int,
+    on_progress: FrameProgress | None,
+    cancelled: Cancelled | None,
+    merged: Generator[bytes, None, None] | None = None,
 ) -> None:
     part = part_path(output)
     try:
@@ -119,7 +144,11 @@ def _write_folder(
             for number, path in enumerate(frames):
                 if cancelled and cancelled():
                     raise CancelledError("stopped while the frames were copied")
-                shutil.copyfile(path, part / f"{start + number:06d}.png")
+                name = part / f"{start + number:06d}.png"
+                if merged is None:
+                    shutil.copyfile(path, name)
+                else:
+                    name.write_bytes(next(merged))
                 if on_progress:
                     on_progress(number + 1)
             if output.exists():
@@ -127,6 +156,8 @@ def _write_folder(
                 shutil.rmtree(output)
             part.replace(output)
     finally:
+        if merged is not None:
+            merged.close()
         shutil.rmtree(part, ignore_errors=True)
 
 
@@ -142,6 +173,11 @@ class _FfmpegEncode:
     start: int
     end: int
     size: tuple[int, int]
+    alpha: AlphaPlanes | None
+
+    @property
+    def _hdr(self) -> HdrInfo | None:
+        return self.clip.hdr if self.settings.hdr == "keep" else None
 
     @property
     def times(self) -> tuple[tuple[Fraction, ...], Fraction]:
@@ -166,6 +202,8 @@ class _FfmpegEncode:
         finally:
             if palette:
                 palette.unlink(missing_ok=True)
+        if self.alpha and self.target.codec == "webp":
+            stop_blending(self.part)
         with self.part.open("rb") as file:
             os.fsync(file.fileno())
         verify_output(self.part, *self.times, size=self.size, audio_streams=len(sound.streams), cancelled=cancelled)
@@ -174,7 +212,14 @@ class _FfmpegEncode:
         return self.part.with_name(derived_name(self.part.stem, suffix=".palette.png"))
 
     def _input_stream(self) -> Iterator[bytes]:
-        frames = png_stream.read_png_frames(self.frames, self.size, to_8_bits=not self.target.high_bit_depth)
+        frames = png_stream.read_png_frames(
+            self.frames,
+            self.size,
+            to_8_bits=not self.target.high_bit_depth,
+            alpha=self.alpha,
+            background=self.clip.background,
+            convert=partial(hdr_pixels, hdr=self._hdr) if self._hdr else None,
+        )
         return png_stream.to_matroska(frames, self.size, *self.times) if self.clip.variable_rate else frames
 
     def _frame_input(self) -> list[str]:
@@ -213,8 +258,8 @@ class _FfmpegEncode:
             args += ["-lavfi", "[0:v][1:v]paletteuse"]
         else:
             args += ["-vf", ",".join(self._filters(source))]
-        args += ["-c:v", self.target.encoder, *self.target.options, *self._timing_options(video_delay)]
-        args += metadata_options(source, self.target)
+        args += ["-c:v", self.target.encoder, *self.target.options, *self._hdr_options()]
+        args += [*self._timing_options(video_delay), *metadata_options(source, self.target)]
         if streams:
             args += audio.output_options(self.target.suffix, streams, sound.encoders)
             args += ["-max_interleave_delta", str(self._max_interleave_microseconds())]
@@ -252,11 +297,16 @@ class _FfmpegEncode:
         return begin, self.clip.pts_seconds[self.end] if self.end < self.clip.frame_count else None
 
     def _filters(self, source: ContainerInfo | None) -> list[str]:
-        filters = colour_filters(self.target, self.clip, source.video if source else None, height=self.size[1])
+        deep = self.settings.picture_bits > 8
+        tells = source.video if source else None
+        filters = colour_filters(self.target, self.clip, tells, size=self.size, deep=deep, hdr=self._hdr)
         if source is not None and source.sample_aspect != 1:
             aspect = 1 / source.sample_aspect if source.rotation_degrees % 180 else source.sample_aspect
             filters += [f"setsar={aspect.numerator}/{aspect.denominator}"]
         return [*filters, *self.target.device_filters]
+
+    def _hdr_options(self) -> list[str]:
+        return hdr_options(self.target.codec, self._hdr) if self._hdr else []
 
     def _timing_options(self, delay: Fraction) -> list[str]:
         """Return options that keep each frame's time stamp and duration."""

@@ -48,30 +48,52 @@ class Codec:
     default_speed: str = ""
     speeds: frozenset[str] | None = None
     """Names of presets; None if presets are numbers."""
-    ten_bit: bool = False
-    """True if YUV is coded with 10 bits."""
+    bits: tuple[int, ...] = (8,)
+    """Bits per channel that it may code; frames of 8 bits are always taken."""
 
 
 CODECS: Mapping[str, Codec] = MappingProxyType(
     {
-        "h264": Codec("libx264", _MPEG4, _ALL_CHROMA, "", (18, 51), "-preset", "medium", _X26X_SPEEDS),
+        "h264": Codec("libx264", _MPEG4, _ALL_CHROMA, "", (18, 51), "-preset", "medium", _X26X_SPEEDS, bits=(8, 10)),
         "h265": Codec(
-            "libx265", _MPEG4, _ALL_CHROMA, "-x265-params log-level=error", (20, 51), "-preset", "medium", _X26X_SPEEDS
+            "libx265",
+            _MPEG4,
+            _ALL_CHROMA,
+            "-x265-params log-level=error",
+            (20, 51),
+            "-preset",
+            "medium",
+            _X26X_SPEEDS,
+            bits=(8, 10, 12),
         ),
-        "av1": Codec("libsvtav1", (".mp4", ".m4v", ".mkv", ".webm"), ("420",), "", (24, 63), "-preset", "6"),
-        "vp9": Codec("libvpx-vp9", _VP9, _ALL_CHROMA, "-b:v 0 -deadline good -row-mt 1", (24, 63), "-cpu-used", "3"),
-        "prores": Codec("prores_ks", (".mov", ".mkv"), ("422", "444"), "-vendor apl0", ten_bit=True),
-        "ffv1": Codec("ffv1", (".mkv",), (), "-level 3 -g 1 -slices 4 -slicecrc 1", ten_bit=True),
+        "av1": Codec(
+            "libsvtav1", (".mp4", ".m4v", ".mkv", ".webm"), ("420",), "", (24, 63), "-preset", "6", bits=(8, 10)
+        ),
+        "vp9": Codec(
+            "libvpx-vp9",
+            _VP9,
+            _ALL_CHROMA,
+            "-b:v 0 -deadline good -row-mt 1",
+            (24, 63),
+            "-cpu-used",
+            "3",
+            bits=(8, 10, 12),
+        ),
+        "prores": Codec("prores_ks", (".mov", ".mkv"), ("422", "444"), "-vendor apl0", bits=(10,)),
+        "ffv1": Codec("ffv1", (".mkv",), (), "-level 3 -g 1 -slices 4 -slicecrc 1", bits=(8, 10, 12, 16)),
         "gif": Codec("gif", (".gif",), ()),
         # libwebp_anim compresses better, but merges equal frames and drops the duration of the last one.
         "webp": Codec("libwebp", (".webp",), (), "-quality 90 -loop 0"),
-        "apng": Codec("apng", (".apng", ".png"), (), "-pred mixed -plays 0"),
+        "apng": Codec("apng", (".apng", ".png"), (), "-pred mixed -plays 0", bits=(8, 16)),
     }
 )
 """Codecs by their names in the configuration."""
 
 _EVEN_UNLESS_444 = frozenset({"h264", "h265", "prores"})
 """Codecs whose encoders refuse odd sides with subsampled chroma, or (prores_ks) corrupt the last column."""
+
+_DEEP_PICTURES = frozenset({".png", ".tif", ".tiff"})
+"""Suffixes of pictures that may have 16 bits."""
 
 ANIMATIONS = frozenset({"gif", "webp", "apng"})
 
@@ -111,6 +133,8 @@ class OutputFormat:
     options: tuple[str, ...] = ()
     """Output options for the video stream."""
     hardware: str = "none"
+    alpha: bool = False
+    """True if it has an alpha channel that is used."""
 
     @property
     def suffix(self) -> str:
@@ -120,7 +144,7 @@ class OutputFormat:
     @property
     def high_bit_depth(self) -> bool:
         """True if more than 8 bits per channel are coded."""
-        return self.pixel_format.endswith(("10le", "16le", "48be"))
+        return self.pixel_format.endswith(("10le", "12le", "16le", "48be", "64be"))
 
     @property
     def device_options(self) -> list[str]:
@@ -154,17 +178,17 @@ def choose_format(output: Path, settings: OutputConfig, *, frames: int, width: i
     is_picture = settings.codec in ("auto", "png", "webp") and suffix in PICTURE_SUFFIXES
     is_png = settings.codec in ("auto", "apng") and suffix in CODECS["apng"].suffixes
     if frames == 1 and (is_picture or is_png):
-        return OutputFormat(output, OutputKind.IMAGE, "")
+        return _checked_bits(OutputFormat(output, OutputKind.IMAGE, "", alpha=settings.keeps_alpha), settings)
     name = _codec_name(output, suffix, settings)
     if name == "png":
-        return OutputFormat(output, OutputKind.FOLDER, "png")
+        return _checked_bits(OutputFormat(output, OutputKind.FOLDER, "png", alpha=settings.keeps_alpha), settings)
     codec = CODECS[name]
     if suffix not in codec.suffixes:
         raise OutputError(
             f"{output.name} cannot hold {name}", f"end it with {' or '.join(codec.suffixes)}, or choose another codec"
         )
     chroma = _chroma(name, codec, settings, odd=bool(width % 2 or height % 2))
-    return OutputFormat(
+    target = OutputFormat(
         path=output,
         kind=OutputKind.ANIMATION if name in ANIMATIONS else OutputKind.VIDEO,
         codec=name,
@@ -172,7 +196,32 @@ def choose_format(output: Path, settings: OutputConfig, *, frames: int, width: i
         pixel_format=_pixel_format(name, codec, settings, chroma),
         options=_options(name, codec, settings, chroma, suffix),
         hardware=settings.hardware,
+        alpha=settings.keeps_alpha,
     )
+    return _checked_bits(target, settings)
+
+
+def supported_bits(target: OutputFormat) -> tuple[int, ...]:
+    """Return the bits per channel that an output may have, ascending."""
+    if target.kind in (OutputKind.IMAGE, OutputKind.FOLDER):
+        return (8, 16) if target.suffix in ("", *_DEEP_PICTURES) else (8,)
+    codec = CODECS[target.codec]
+    if target.alpha and target.codec == "vp9":
+        return (8,)  # libvpx does not decode its alpha with more
+    if target.hardware == "none" or target.codec == "prores":
+        return codec.bits
+    return (8,) if target.codec == "h264" else (8, 10)
+
+
+def _checked_bits(target: OutputFormat, settings: OutputConfig) -> OutputFormat:
+    bits, supported = settings.coded_bits, supported_bits(target)
+    if bits != 8 and bits not in supported:
+        name = " ".join(filter(None, (target.codec or target.suffix[1:], target.hardware.replace("none", ""))))
+        raise ConfigError(
+            f"output.bits: {name} has {' or '.join(map(str, supported))} bits, not {bits}",
+            "choose one of these, or auto, or another codec",
+        )
+    return target
 
 
 def _codec_name(output: Path, suffix: str, settings: OutputConfig) -> str:
@@ -209,7 +258,8 @@ def _chroma(name: str, codec: Codec, settings: OutputConfig, *, odd: bool) -> st
     if settings.chroma is None:
         if not codec.chroma:
             return ""
-        return "444" if odd and name in _EVEN_UNLESS_444 else codec.chroma[0]
+        full = (odd and name in _EVEN_UNLESS_444) or (name == "prores" and settings.keeps_alpha)
+        return "444" if full else codec.chroma[0]
     if name == "ffv1":
         return settings.chroma
     if settings.chroma not in codec.chroma:
@@ -223,12 +273,13 @@ def _chroma(name: str, codec: Codec, settings: OutputConfig, *, odd: bool) -> st
 
 
 def _pixel_format(name: str, codec: Codec, settings: OutputConfig, chroma: str) -> str:
-    if name == "ffv1":
-        if chroma:
-            return f"yuv{chroma}p" + ("16le" if settings.bits == 16 else "")
-        return "gbrp16le" if settings.bits == 16 else "bgr0"
+    bits = settings.coded_bits
+    depth = f"{bits}le" if bits > 8 else ""
+    a = "a" if settings.keeps_alpha else ""
+    if name == "ffv1" and not chroma:
+        return f"gbr{a}p{depth}" if depth else "bgra" if a else "bgr0"
     if name == "apng":
-        return "rgb48be" if settings.bits == 16 else "rgb24"
+        return ("rgba64be" if a else "rgb48be") if depth else ("rgba" if a else "rgb24")
     if name == "webp":
         return "bgra"  # libwebp converts it to its own 4:2:0
     if name == "gif":
@@ -236,8 +287,12 @@ def _pixel_format(name: str, codec: Codec, settings: OutputConfig, chroma: str) 
     if settings.hardware in ("vaapi", "qsv", "amf"):
         if chroma != "420":
             raise ConfigError(f"output.chroma: {settings.hardware} has 420 only", "set output.hardware to none")
-        return "nv12"
-    return f"yuv{chroma}p" + ("10le" if codec.ten_bit else "")
+        return "p010le" if depth else "nv12"
+    if settings.hardware in ("nvenc", "videotoolbox") and depth and name != "prores":
+        if chroma != "420":
+            raise ConfigError(f"output.bits: {settings.hardware} has {bits} with 420 only", "leave output.chroma out")
+        return "p010le"
+    return f"yuv{a}{chroma}p{'10le' if name == 'prores' else depth}"
 
 
 def _options(name: str, codec: Codec, settings: OutputConfig, chroma: str, suffix: str) -> tuple[str, ...]:

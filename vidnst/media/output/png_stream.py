@@ -1,15 +1,18 @@
 """PNG files as a byte stream for ffmpeg: concatenated at a constant rate, else in Matroska with time stamps."""
 
 import struct
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from vidnst.errors import OutputError
+from vidnst.frames import WHITE, AlphaPlane, Pixels, Rgb
 from vidnst.media.images import encode_png, read_image
+from vidnst.media.input.alpha import AlphaPlanes, alpha_bits, uncovered
 from vidnst.parallel import ordered_results, thread_count
 
 TICKS_PER_SECOND = 1_000_000
@@ -26,7 +29,13 @@ _UNKNOWN_LENGTH = b"\x01" + b"\xff" * 7
 
 
 def read_png_frames(
-    paths: Sequence[Path], size: tuple[int, int], *, to_8_bits: bool = False
+    paths: Sequence[Path],
+    size: tuple[int, int],
+    *,
+    to_8_bits: bool = False,
+    alpha: AlphaPlanes | None = None,
+    background: Rgb = WHITE,
+    convert: Callable[[Pixels], Pixels] | None = None,
 ) -> Generator[bytes, None, None]:
     """Yield the bytes of PNG files in order, as for the `image2pipe` demuxer, prefetched in threads.
 
@@ -35,21 +44,39 @@ def read_png_frames(
             written yet, while those before it are yielded.
         size: width and height that each must have; ffmpeg would silently scale others.
         to_8_bits: convert 16-bit images to 8 bits, rounded; ffmpeg's conversion brightens them by half a level.
+        alpha: the alpha of the frames, which is added; None adds none.
+        background: the colour that lies under transparent pixels of the files.
+        convert: maps the pixels of each frame to 16 bits, such as to HDR; not together with alpha.
 
     Raises:
         OutputError: a file is missing, not a PNG, or of another size.
     """
 
-    def read(position: int) -> bytes:
+    def read(position: int, plane: AlphaPlane | None) -> bytes:
         path = paths[position]
         data = _png(path, size)
-        is_16_bit = data[_PNG_DEPTH_OFFSET] == 16
-        return encode_png(read_image(path, bits=8)) if is_16_bit and to_8_bits else data
+        bits: Literal[8, 16] = 16 if data[_PNG_DEPTH_OFFSET] == 16 and not to_8_bits else 8
+        if convert is not None:
+            return encode_png(convert(read_image(path)), bits=16)
+        if plane is not None:
+            plane = alpha_bits(plane, bits)
+            return encode_png(uncovered(read_image(path, bits=bits), plane, background), bits=bits, alpha=plane)
+        return encode_png(read_image(path, bits=8)) if data[_PNG_DEPTH_OFFSET] == 16 and to_8_bits else data
 
     threads = thread_count(size[0] * size[1] * _PIXEL_BYTES, _MEMORY_BYTES)
-    tasks = (partial(read, position) for position in range(len(paths)))
-    with ThreadPoolExecutor(threads) as pool, closing(ordered_results(tasks, pool, ahead=threads)) as chunks:
+    planes = alpha() if alpha else _no_planes()
+    tasks = (partial(read, position, next(planes)) for position in range(len(paths)))
+    with (
+        closing(planes),
+        ThreadPoolExecutor(threads) as pool,
+        closing(ordered_results(tasks, pool, ahead=threads)) as chunks,
+    ):
         yield from chunks
+
+
+def _no_planes() -> Generator[None, None, None]:
+    while True:
+        yield None
 
 
 def to_matroska(

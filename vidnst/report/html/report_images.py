@@ -13,7 +13,7 @@ from vidnst.media.draw.thumbnails import encode_thumbnail
 from vidnst.media.images import read_image
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.image_files import is_image
-from vidnst.media.input.probe import probe
+from vidnst.media.input.probe import probe, probe_input
 from vidnst.report.html.report_page import Pair, Thumbnail
 from vidnst.runs import Manifest, RunLayout
 from vidnst.runs.layout import is_regular_file
@@ -127,8 +127,7 @@ def _read_sources(
     if all(map(is_regular_file, filtered.values())):
         read: Callable[[int], Pixels] = lambda index: read_image(filtered[index])  # noqa: E731
     else:
-        settings = record.request.config.input
-        read = _open_source(record, shots, clip or probe(record.request.source, fps=settings.fps, order=settings.order))
+        read = _open_source(record, shots, clip or probe_input(record.request.source, record.request.config.input))
     return {index: encode_thumbnail(read(index), longest_side=_PAIR_PX, max_bytes=_PAIR_BYTES) for index in frames}
 
 

@@ -13,7 +13,7 @@ from vidnst.lru_cache import LruCache
 from vidnst.media.draw.thumbnails import encode_thumbnail
 from vidnst.media.images import read_image
 from vidnst.media.input.frame_reader import FrameReader
-from vidnst.media.input.probe import probe
+from vidnst.media.input.probe import probe_input
 from vidnst.media.input.quick_frame import read_quick_frame
 from vidnst.runs import Manifest, RunLayout, RunPlan, run_folder_of
 from vidnst.runs.layout import is_regular_file
@@ -85,8 +85,7 @@ class Thumbnails:
         if run not in self._sources:
             self._sources[run] = None  # a source that cannot be read is not tried again
             request = load_request(run, {})
-            settings = request.config.input
-            self._sources[run] = probe(request.source, fps=settings.fps, order=settings.order)
+            self._sources[run] = probe_input(request.source, request.config.input)
         clip = self._sources[run]
         if clip is None or index >= clip.frame_count:
             return None

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from vidnst.config import InputConfig, OutputConfig
+from vidnst.config import OutputConfig
 from vidnst.config.timecode import parse_position
 from vidnst.errors import CancelledError, ConfigError, SourceError
 from vidnst.events import Cancelled, OnEvent, RunFinished, Stage, Warned, ignore
@@ -20,7 +20,7 @@ from vidnst.media.draw.contact_sheet import ContactSheet, SheetTile, draw_table,
 from vidnst.media.images import write_image
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.media.input.frame_reader import FrameReader
-from vidnst.media.input.probe import probe
+from vidnst.media.input.probe import probe, probe_input
 from vidnst.media.output.preflight import check_file, check_output
 from vidnst.runs import holds_run
 from vidnst.runs.record import RunRecord, find_record
@@ -179,8 +179,7 @@ def _source_column(
     """
     record = find_record(Path(output))
     on_event(Stage("probing"))
-    settings = record.request.config.input if record else InputConfig()
-    clip = probe(source, fps=settings.fps, order=settings.order)
+    clip = probe_input(source, record.request.config.input) if record else probe(source)
     first = parse_position(start, clip) if start is not None else _rendered_range(record)[0] if record else 0
     if first + total > clip.frame_count:
         raise SourceError(

@@ -162,11 +162,11 @@ class StepRecorder:
         self.on_event(Stage("evaluations", report.evaluation, report.limit))
         if report.evaluation in self.recorded:
             state = to_state(resize(report.picture, *self.content.shape[:2]))
-            self._write(report.evaluation, to_bits(state, self.config.output.bits))
+            self._write(report.evaluation, to_bits(state, self.config.output.picture_bits))
 
     def finish(self, stylized: Stylized) -> None:
         """Replace the picture of the last step by the finished picture."""
-        bits = self.config.output.bits
+        bits = self.config.output.picture_bits
         self._write(stylized.evaluations, single_frames.finish_frame(stylized, self.content, self.config, bits=bits))
 
     def read(self, step: int) -> Pixels:
@@ -178,7 +178,7 @@ class StepRecorder:
         write_image(path, self.read(step))
 
     def _write(self, step: int, pixels: Pixels) -> None:
-        write_temporary_png(self._path(step), pixels, bits=self.config.output.bits)
+        write_temporary_png(self._path(step), pixels, bits=self.config.output.picture_bits)
 
     def _path(self, step: int) -> Path:
         return self.folder / f"{step:06d}.png"
