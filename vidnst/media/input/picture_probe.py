@@ -126,9 +126,10 @@ def _probe_frames(path: Path, header: ImageHeader, *, name: str, fps: Fraction, 
         depth = reader.read(0).dtype.itemsize * 8
         if header.format == "TIFF":
             _check_pages(path)
-        durations, has_alpha = _read_frames(reader, header.frames, on_progress)
-        if header.format == "TIFF":
             durations = [1 / fps] * header.frames
+            has_alpha = header.has_alpha and any(_has_holes(_alpha_of(reader, page)) for page in range(header.frames))
+        else:
+            durations, has_alpha = _read_frames(reader, header.frames, on_progress)
     timing = _timing(durations, _TICK_SECONDS.get(header.format, _FINE_TICK_SECONDS))
     pts, rate, variable = timing
     return ClipInfo(
@@ -181,6 +182,14 @@ def _is_transparent(path: Path, header: ImageHeader) -> bool:
         return _has_holes(images.read_image_alpha(path))
     except SourceError:
         return False
+
+
+def _alpha_of(reader: AnimationReader, index: int) -> AlphaPlane | None:
+    """Read the alpha of a frame; None for one that does not decode."""
+    try:
+        return reader.alpha(index)
+    except SourceError:
+        return None
 
 
 def _has_holes(alpha: AlphaPlane | None) -> bool:
