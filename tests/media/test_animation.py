@@ -242,6 +242,18 @@ def test_sixteen_bits_of_apng_are_kept(tmp_path: Path, alpha: bool) -> None:
         np.testing.assert_array_equal(frame.pixels, wanted)
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_own_apng_comes_back(tmp_path: Path, transcode: Callable[..., Any], bits: int) -> None:
+    source = media.write_video(tmp_path / "s.mkv", media.numbered_pictures(8), pts_seconds=media.UNEVEN_PTS)
+    trip = transcode(source, "o.apng", bits=bits)
+    clip = probe(trip.output)
+    assert (clip.kind, clip.frame_count, clip.bit_depth) == (SourceKind.ANIMATION, 8, bits)
+    wanted = [at - trip.clip.pts_seconds[0] for at in trip.clip.pts_seconds]
+    assert max(abs(one - two) for one, two in zip(clip.pts_seconds, wanted, strict=True)) <= Fraction(1, 1000)
+    assert abs(clip.last_duration_seconds - trip.clip.last_duration_seconds) <= Fraction(1, 1000)
+    assert indices_of(trip.output) == list(range(8))
+
+
 def test_pages_of_unequal_sizes_are_refused(tmp_path: Path) -> None:
     frames = [*media.numbered_pictures(2), media.numbered_picture(2, (64, 96))]
     path = stills.write_animation(tmp_path / "a.tif", frames, "TIFF")

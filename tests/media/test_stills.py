@@ -224,3 +224,18 @@ def test_wrong_heic_headers_end_in_one_error(tmp_path: Path, old: bytes) -> None
     path.write_bytes(data.replace(old, old[:-1] + b"\x10"))
     with pytest.raises(SourceError):
         images.read_image(path)
+
+
+@pytest.mark.parametrize("kind", ["HEIC", "AVIF", "WEBP", "JPEG", "PNG", "TIFF", "BMP", "GIF"])
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
+def test_pictures_cut_short_are_refused(tmp_path: Path, kind: str, share: float) -> None:
+    path, pixels = tmp_path / "a.png", media.numbered_picture(1, (640, 420))
+    if kind == "HEIC":
+        stills.write_heic(path, pixels, tile_px=256)
+    else:
+        Image.fromarray(pixels).save(path, kind)
+    data = path.read_bytes()
+    assert images.read_image(path).shape == pixels.shape
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(SourceError, match=r"a\.png"):
+        images.read_image(path)

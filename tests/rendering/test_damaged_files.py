@@ -32,7 +32,7 @@ def _check(count: int, *seeds: int) -> None:
 
 @linux
 def test_damaged_files_end_in_output_or_one_error() -> None:
-    _check(15, 4)
+    _check(24, 4)
 
 
 @linux

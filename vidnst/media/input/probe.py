@@ -75,13 +75,16 @@ def _probe(
 
 
 def _is_picture(path: Path) -> bool:
-    """Return whether a file without the suffix of an image is one: HEIC, AVIF, or a PNG called `.apng`."""
+    """Return whether a file without the suffix of an image is one: HEIC, AVIF, or a PNG called `.apng`.
+
+    OpenCV's ffmpeg reads PNG animations, too, but with 8 bits, without transparency and without the last duration.
+    """
     if is_still(path):
         return True
     if path.suffix.lower() != ".apng":
         return False
     try:
-        return read_image_header(path).frames == 1
+        return read_image_header(path).format == "PNG"
     except SourceError:
         return False
 
