@@ -4,7 +4,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg, images
 from vidnst.media.input.container import INPUT_OPTIONS, AudioStream, ContainerInfo, read_container
 from vidnst.media.output import audio, png_stream
+from vidnst.media.output.animation_times import ChosenFrames, shown_frames
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
 from vidnst.media.output.preflight import check_replaceable
 from vidnst.media.output.verify import verify_output
@@ -70,7 +71,8 @@ def encode(
         part = part_path(output)
         try:
             with translate_os_errors(output.parent):
-                _FfmpegEncode(frames, part, target, settings, clip, start, end, size).run(on_progress, cancelled)
+                encoding = _FfmpegEncode(frames, part, target, settings, clip, start, end, size)
+                encoding.as_shown().run(on_progress, cancelled)
                 part.replace(output)
         finally:
             part.unlink(missing_ok=True)
@@ -99,7 +101,8 @@ def encode_part(
     first = images.read_image_header(frames[0])
     size = (first.width, first.height)
     target = choose_format(part, settings, frames=len(frames), width=size[0], height=size[1])
-    _FfmpegEncode(frames, part, target, settings, clip, start, end, size).run(on_progress, cancelled)
+    encoding = _FfmpegEncode(frames, part, target, settings, clip, start, end, size)
+    encoding.as_shown().run(on_progress, cancelled)
 
 
 def _write_folder(
@@ -136,6 +139,22 @@ class _FfmpegEncode:
     start: int
     end: int
     size: tuple[int, int]
+    final_delay: bool = False
+    """True if the duration of an animation's last frame must be given to the muxer."""
+
+    def as_shown(self) -> "_FfmpegEncode":
+        """Return the encoding of the frames that browsers show of an animation; itself if these are all."""
+        shown = shown_frames(self.target.codec, *self.times)
+        if shown is None:
+            return self
+        clip = replace(
+            self.clip,
+            variable_rate=True,
+            pts_seconds=shown.pts_seconds,
+            last_duration_seconds=shown.last_duration_seconds,
+        )
+        frames = ChosenFrames(self.frames, shown.indices)
+        return replace(self, frames=frames, clip=clip, start=0, end=len(frames), final_delay=True)
 
     @property
     def times(self) -> tuple[tuple[Fraction, ...], Fraction]:
@@ -258,6 +277,8 @@ class _FfmpegEncode:
         if self.target.codec == "av1":  # SVT-AV1 gives all packets the mean duration
             ticks = round(last * png_stream.TICKS_PER_SECOND)
             options += ["-bsf:v", f"setts=duration=if(eq(N\\,{len(pts) - 1})\\,{ticks}/1000000/TB\\,DURATION)"]
+        if self.target.codec == "gif" and self.final_delay:
+            options += ["-final_delay", str(round(last * 100))]
         if self.target.codec == "apng":
             options += ["-final_delay", f"{last.limit_denominator(1000)}"]
         return options

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
 from vidnst.config import OutputConfig
@@ -12,12 +11,12 @@ from vidnst.media import ffmpeg
 from vidnst.media.images import IMAGE_SUFFIXES, not_an_image_name
 from vidnst.media.input.container import read_container
 from vidnst.media.output import audio
+from vidnst.media.output.animation_times import shown_frames_note
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format, missing_encoder
 from vidnst.media.output.name_limits import check_name_length
 
 _LONGEST_SIDES = {"libx264": 16384, "libwebp": 16383, "libwebp_anim": 16383, "gif": 65535}
 """Longest side in pixels that an encoder or its format supports."""
-_GIF_FASTEST_SECONDS = Fraction(1, 100)
 
 
 def check_output(
@@ -52,10 +51,19 @@ def check_output(
             f"render smaller, with --size {longest}, or choose another format",
         )
     check_file(output, overwrite=overwrite, inputs=clip.paths, folder=target.kind is OutputKind.FOLDER)
-    if target.codec == "gif" and min(map(clip.frame_duration_seconds, range(start, stop))) < _GIF_FASTEST_SECONDS:
-        raise OutputError(f"{output.name} cannot show more than 100 frames a second", "choose webp, apng or a video")
     if target.encoder:
         _check_encoders(target, clip, settings)
+
+
+def output_note(output: Path, settings: OutputConfig, *, clip: ClipInfo, start: int, end: int) -> str | None:
+    """Return a sentence about frames that the output does not show; None if it shows all, as nearly all formats do.
+
+    Args:
+        output, settings, clip, start, end: as for `check_output`, which has accepted them.
+    """
+    target = choose_format(output, settings, frames=end - start, width=clip.width, height=clip.height)
+    times = clip.pts_seconds[start:end], clip.frame_duration_seconds(end - 1)
+    return shown_frames_note(output, target.codec, *times)
 
 
 def check_file(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] = (), folder: bool = False) -> None:
