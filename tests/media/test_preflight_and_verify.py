@@ -1,6 +1,5 @@
 """Everything that is wrong with an output is said before rendering, and with a remedy."""
 
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -140,12 +139,6 @@ def test_missing_hardware_is_detected_before_rendering(tmp_path: Path, clip: Cli
         pytest.skip("this ffmpeg is built without AMF")
     with pytest.raises(EncoderError, match="h264_amf does not work on this machine"):
         check_output(tmp_path / "o.mp4", settings, clip=clip)
-
-
-def test_gif_refuses_rates_that_it_cannot_show(tmp_path: Path, clip: ClipInfo) -> None:
-    fast = replace(clip, pts_seconds=(Fraction(0), Fraction(1, 120), Fraction(1, 60)))
-    with pytest.raises(OutputError, match="100 frames a second"):
-        check_output(tmp_path / "o.gif", OutputConfig(), clip=fast)
 
 
 def test_verification_detects_deviations(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from vidnst.config.stylization import LossConfig, ModelConfig, OptimizeConfig, S
 from vidnst.config.temporal import MotionConfig, Role, ScheduleConfig
 
 _NOT_IN_LOOK: dict[str, Any] = {
+    "input": {"on_bad_frame"},
     "model": {"backbone", "weights", "network"},
     "motion": {"raft_weights"},
     "regions": {"masks"},
@@ -70,6 +71,7 @@ class RenderConfig(Section):
         """Return the *look*: all settings that decide the bytes of a frame, as plain JSON values.
 
         The backbone and the paths of weights and masks are left out, because the run's manifest lists them separately,
-        with fingerprints of the files' contents. Of `output` only the bits of a stored frame count.
+        with fingerprints of the files' contents. Of `output` only the bits of a stored frame count. Whether a frame
+        that does not decode is repeated changes no frame that was painted without it.
         """
         return self.model_dump(mode="json", exclude=_NOT_IN_LOOK) | {"output": {"bits": self.output.picture_bits}}

@@ -24,10 +24,11 @@ from vidnst.media.output.bit_depth import resolve_bits
 from vidnst.media.output.hdr_output import resolve_hdr
 from vidnst.media.output.preflight import check_output
 from vidnst.media.output.transparency import resolve_alpha
+from vidnst.rendering.source_check import check_frames_decode, check_masks_decode, with_bad_pictures
 from vidnst.rendering.styles.regions import absolute_masks, find_masks, mask_marks
 from vidnst.rendering.styles.style_spec import StylePicture, needs_guidance, read_styles, timeline_of, timeline_warnings
 from vidnst.rendering.styles.timeline import TimedStyle
-from vidnst.runs import Look, Manifest, StyleRecord
+from vidnst.runs import Look, Manifest, StyleRecord, holds_run
 from vidnst.runs.request import Request
 from vidnst.style.network.backbones import WEIGHTS_NAMES, last_layer, stride_px
 
@@ -99,6 +100,10 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     for note in clip.notes:
         on_event(Warned(note))
     start, end = frame_range(clip, config.input.start, config.input.end)
+    is_new = not holds_run(request.folder)  # an earlier session has decoded the pictures already
+    if is_new:
+        clip = with_bad_pictures(clip, start, end, on_event)
+    check_frames_decode(clip, start, end, config.input, on_event)
     width, height = fit_size(clip.width, clip.height, config.input.size)
     if config.input.size is not None and config.input.size > max(clip.width, clip.height):
         note = f"{clip.source} is not enlarged to size {config.input.size}; it is rendered at {width}x{height}"
@@ -119,6 +124,7 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     for note in timeline_warnings(styles, timeline, clip, start, end):
         on_event(Warned(note))
     masks = find_masks(config, timeline, clip, start=start, end=end, size=size) if config.stylizes else ()
+    check_masks_decode(masks if is_new else (), start, end)
     weights = find_weights(config, on_event=on_event) if config.stylizes else None
     features = _load(weights, config) if weights is not None else None
     raft = read_raft(config, on_event=on_event) if config.stylizes else None

@@ -96,6 +96,7 @@ def open_run(checked: CheckedRequest, *, restart: bool, redo: bool = False) -> R
                 raise
         else:
             if not store.complete or checked.config.output.keep_frames:
+                store.adopt(checked.manifest)
                 return store
             store.close()
             if redo:

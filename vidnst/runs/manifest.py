@@ -13,6 +13,8 @@ from vidnst.errors import RunError
 from vidnst.runs.layout import RunLayout
 
 _MAX_BYTES = 64 << 20
+_NOT_COMPARED = frozenset({"input.on_bad_frame"})
+"""Settings that older records list, although they leave finished frames as they are."""
 
 
 class _Record(BaseModel):
@@ -136,7 +138,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 def _config_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     before, after = dict(_flat(old)), dict(_flat(new))
-    for key in sorted(before.keys() | after.keys()):
+    for key in sorted((before.keys() | after.keys()) - _NOT_COMPARED):
         if before.get(key) != after.get(key) or (key in before) != (key in after):
             yield f"{key}: {_word(before, key)} -> {_word(after, key)}"
 

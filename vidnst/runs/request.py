@@ -31,12 +31,13 @@ class Request:
         return self.work_dir or run_folder_of(self.output)
 
 
-def load_request(folder: Path, farm: Mapping[str, Any]) -> Request:
+def load_request(folder: Path, farm: Mapping[str, Any], *, on_bad_frame: str | None = None) -> Request:
     """Load the request of an earlier run from its folder.
 
     Args:
         folder: a run folder, or the output that it was for.
         farm: settings of the `farm` section that replace those of the run.
+        on_bad_frame: another `input.on_bad_frame`; None keeps the run's.
 
     Raises:
         RunError: there is no run, or its manifest is damaged.
@@ -49,6 +50,7 @@ def load_request(folder: Path, farm: Mapping[str, Any]) -> Request:
     values = dict(manifest.config)
     replaced = {
         "farm": farm,
+        "input": {} if on_bad_frame is None else {"on_bad_frame": on_bad_frame},
         "model": {"weights": manifest.weights, "network": manifest.network},
         "motion": {"raft_weights": manifest.raft_weights},
     }

@@ -164,6 +164,14 @@ class RunStore:
                 "start afresh with --restart, keep both with another --work-dir, or undo the change",
             )
 
+    def adopt(self, manifest: Manifest) -> None:
+        """Record the settings of the input that a manifest of the same frames has, for later sessions."""
+        config = self.manifest.config | {"input": manifest.config["input"]}
+        adopted = self.manifest.model_copy(update={"config": config, "look": manifest.look})
+        if adopted != self.manifest:
+            write_bytes_atomically(self.layout.manifest, adopted.to_json())
+            self.manifest = adopted
+
     @property
     def plan(self) -> RunPlan | None:
         """The plan of the run; None before it is made.

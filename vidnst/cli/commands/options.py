@@ -45,6 +45,9 @@ Weights = Annotated[str | None, look("The backbone's weights: a file, `torchvisi
 
 Start = Annotated[str | None, clip("First frame: a number, seconds (1.5s) or a timecode.")]
 End = Annotated[str | None, clip("End of the range (exclusive), written like --start.")]
+OnBadFrame = Annotated[
+    Literal["error", "repeat"] | None, clip("For a frame that does not decode: stop, or repeat the previous frame.")
+]
 Fps = Annotated[str | None, clip("Frames per second of a picture sequence, also as a fraction.")]
 Order = Annotated[
     Literal["given", "name", "time"] | None,

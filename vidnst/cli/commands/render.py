@@ -96,6 +96,7 @@ def resume(
     workers: _NewWorkers = None,
     address: _NewAddress = None,
     executor: opt.Executor = None,
+    on_bad_frame: opt.OnBadFrame = None,
     redo: _Redo = None,
     overwrite: opt.Overwrite = False,
     as_json: opt.Json = False,
@@ -106,7 +107,8 @@ def resume(
     from vidnst.runs.request import load_request
 
     frames = () if redo is None else parse_frame_list(redo)
-    request = load_request(run, opt.farm_settings(workers=workers, address=address, executor=executor))
+    farm = opt.farm_settings(workers=workers, address=address, executor=executor)
+    request = load_request(run, farm, on_bad_frame=on_bad_frame)
     _run(request, overwrite=overwrite, redo=frames, as_json=as_json)
 
 
@@ -115,6 +117,7 @@ def retry(
     workers: _NewWorkers = None,
     address: _NewAddress = None,
     executor: opt.Executor = None,
+    on_bad_frame: opt.OnBadFrame = None,
     overwrite: opt.Overwrite = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
@@ -124,7 +127,8 @@ def retry(
     from vidnst.runs.redo import format_frame_list
     from vidnst.runs.request import load_request
 
-    request = load_request(run, opt.farm_settings(workers=workers, address=address, executor=executor))
+    farm = opt.farm_settings(workers=workers, address=address, executor=executor)
+    request = load_request(run, farm, on_bad_frame=on_bad_frame)
     log = RunLog.read(request.folder)
     failed = log.failed_frames
     if log.complete:

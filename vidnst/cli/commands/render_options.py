@@ -130,10 +130,7 @@ class RenderOptions(StyleOptions):
     end: opt.End = None
     fps: opt.Fps = None
     order: opt.Order = None
-    on_bad_frame: Annotated[
-        Literal["error", "repeat"] | None,
-        opt.clip("For a frame that does not decode: stop, or repeat the previous frame."),
-    ] = None
+    on_bad_frame: opt.OnBadFrame = None
     deflicker: Annotated[int | None, opt.clip("Frames over which brightness is smoothed: for time-lapses.")] = None
     register: Annotated[
         Literal["none", "ecc", "homography"] | None, opt.clip("Align hand-held frames: by brightness, or by features.")

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from vidnst.media.input.container import ContainerInfo, read_container
 from vidnst.media.input.image_header import read_image_header
 from vidnst.media.input.stream_facts import AudioStream
 from vidnst.media.output import audio, png_stream
+from vidnst.media.output.animation_times import ChosenFrames, chosen_planes, shown_frames
 from vidnst.media.output.audio_input import AudioInput, as_seconds, joined_inputs, map_options, source_input
 from vidnst.media.output.audio_plan import AudioPlan, plan_audio
 from vidnst.media.output.colour_tags import colour_filters
@@ -85,7 +86,8 @@ def encode(
         part = part_path(output)
         try:
             with translate_os_errors(output.parent):
-                _FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha).run(on_progress, cancelled)
+                encoding = _FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha)
+                encoding.as_shown().run(on_progress, cancelled)
                 part.replace(output)
         finally:
             part.unlink(missing_ok=True)
@@ -115,7 +117,8 @@ def encode_part(
     first = read_image_header(frames[0])
     size = (first.width, first.height)
     target = choose_format(part, settings, frames=len(frames), width=size[0], height=size[1])
-    _FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha).run(on_progress, cancelled)
+    encoding = _FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha)
+    encoding.as_shown().run(on_progress, cancelled)
 
 
 def _write_image(frame: Path, output: Path, alpha: AlphaPlanes | None, clip: ClipInfo) -> None:
@@ -174,6 +177,23 @@ class _FfmpegEncode:
     end: int
     size: tuple[int, int]
     alpha: AlphaPlanes | None
+    final_delay: bool = False
+    """True if the duration of an animation's last frame must be given to the muxer."""
+
+    def as_shown(self) -> "_FfmpegEncode":
+        """Return the encoding of the frames that browsers show of an animation; itself if these are all."""
+        shown = shown_frames(self.target.codec, *self.times)
+        if shown is None:
+            return self
+        clip = replace(
+            self.clip,
+            variable_rate=True,
+            pts_seconds=shown.pts_seconds,
+            last_duration_seconds=shown.last_duration_seconds,
+        )
+        frames = ChosenFrames(self.frames, shown.indices)
+        alpha = chosen_planes(self.alpha, shown.indices) if self.alpha else None
+        return replace(self, frames=frames, alpha=alpha, clip=clip, start=0, end=len(frames), final_delay=True)
 
     @property
     def _hdr(self) -> HdrInfo | None:
@@ -325,6 +345,8 @@ class _FfmpegEncode:
         if self.target.codec == "av1":  # SVT-AV1 gives all packets the mean duration
             ticks = round(last * png_stream.TICKS_PER_SECOND)
             options += ["-bsf:v", f"setts=duration=if(eq(N\\,{len(pts) - 1})\\,{ticks}/1000000/TB\\,DURATION)"]
+        if self.target.codec == "gif" and self.final_delay:
+            options += ["-final_delay", str(round(last * 100))]
         if self.target.codec == "apng":
             options += ["-final_delay", f"{last.limit_denominator(1000)}"]
         return options

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
 from vidnst.config import OutputConfig
@@ -13,6 +12,7 @@ from vidnst.media.images import not_an_image_name
 from vidnst.media.input.container import ContainerInfo, read_container
 from vidnst.media.input.image_files import WRITABLE_SUFFIXES
 from vidnst.media.output import audio
+from vidnst.media.output.animation_times import shown_frames_note
 from vidnst.media.output.audio_plan import plan_audio
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format, missing_encoder
 from vidnst.media.output.name_limits import check_name_length
@@ -20,7 +20,6 @@ from vidnst.media.output.timecode import output_timecode
 
 _LONGEST_SIDES = {"libx264": 16384, "libwebp": 16383, "libwebp_anim": 16383, "gif": 65535}
 """Longest side in pixels that an encoder or its format supports."""
-_GIF_FASTEST_SECONDS = Fraction(1, 100)
 
 
 def check_output(
@@ -58,8 +57,6 @@ def check_output(
             f"render smaller, with --size {longest}, or choose another format",
         )
     check_file(output, overwrite=overwrite, inputs=clip.paths, folder=target.kind is OutputKind.FOLDER)
-    if target.codec == "gif" and min(map(clip.frame_duration_seconds, range(start, stop))) < _GIF_FASTEST_SECONDS:
-        raise OutputError(f"{output.name} cannot show more than 100 frames a second", "choose webp, apng or a video")
     source = read_container(clip.paths[0]) if clip.kind is SourceKind.VIDEO else None
     if target.encoder:
         _check_encoders(target, source, settings)
@@ -67,7 +64,8 @@ def check_output(
     if source and audio.keeps_audio(target, settings):
         notes += plan_audio(clip.paths[0], source, target.suffix, joined=clip.parts > 1).notes
     _, timecode_note = output_timecode(source, target, clip, start=start)
-    return (*notes, timecode_note) if timecode_note else tuple(notes)
+    times = clip.pts_seconds[start:stop], clip.frame_duration_seconds(stop - 1)
+    return (*notes, *filter(None, (timecode_note, shown_frames_note(output, target.codec, *times))))
 
 
 def check_file(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] = (), folder: bool = False) -> None:
