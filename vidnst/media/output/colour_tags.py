@@ -22,9 +22,9 @@ def colour_filters(target: OutputFormat, clip: ClipInfo, source: VideoStream | N
         height: of the output, in pixels.
     """
     filters = [f"format={target.pixel_format}"]
-    primaries, transfer = _told(source)
+    primaries, transfer = kept_tags(source)
     if target.yuv:
-        matrix = _colour_matrix(clip, height)
+        matrix = output_matrix(clip, height)
         # Players assume BT.709 for untagged HD while ffmpeg converts with BT.601; `-colorspace` alone leaves primaries
         # and transfer unknown.
         filters = [f"scale=out_color_matrix={matrix}:out_range=tv:flags={_SCALER}", *filters]
@@ -37,14 +37,14 @@ def colour_filters(target: OutputFormat, clip: ClipInfo, source: VideoStream | N
     return filters
 
 
-def _told(source: VideoStream | None) -> tuple[str | None, str | None]:
+def kept_tags(source: VideoStream | None) -> tuple[str | None, str | None]:
     """Return the primaries and the transfer that the source tells, if it is SDR."""
     if source is None or source.colour_transfer in _HDR_TRANSFERS:
         return None, None
     return source.colour_primaries, source.colour_transfer
 
 
-def _colour_matrix(clip: ClipInfo, height: int) -> str:
+def output_matrix(clip: ClipInfo, height: int) -> str:
     """Return the YUV matrix of an output: the source's if it is one of SDR, else the default for `height`.
 
     Frames are RGB, converted from the source's matrix (BT.601 if untagged, as OpenCV does).

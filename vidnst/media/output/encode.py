@@ -20,16 +20,18 @@ from vidnst.media.output import audio, png_stream
 from vidnst.media.output.audio_input import AudioInput, as_seconds, joined_inputs, map_options, source_input
 from vidnst.media.output.audio_plan import AudioPlan, plan_audio
 from vidnst.media.output.colour_tags import colour_filters
+from vidnst.media.output.copied_content import CopiedContent, copied_content
+from vidnst.media.output.dry_mux import TriedStreams, try_streams
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
 from vidnst.media.output.metadata import metadata_options
 from vidnst.media.output.preflight import check_replaceable
+from vidnst.media.output.stream_copy import CopiedRange
 from vidnst.media.output.timecode import output_timecode, timecode_options
-from vidnst.media.output.verify import verify_output
+from vidnst.media.output.verify import verify_output, verify_streams
 
 FrameProgress = Callable[[int], None]
 Cancelled = Callable[[], bool]
 
-_CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
 _EPSILON = Fraction(1, 1000)
 """Share of a frame that the decimals given to ffmpeg may be off."""
 _MAX_BUFFERED_FRAMES = 256
@@ -153,13 +155,18 @@ class _FfmpegEncode:
         if source and audio.keeps_audio(self.target, self.settings):
             sound = plan_audio(self.clip.paths[0], source, self.target.suffix, joined=self.clip.parts > 1)
         palette = self.part.with_name(f"{self.part.stem}.palette.png") if self.target.codec == "gif" else None
+        tried = TriedStreams()
+        if source and self.target.kind is OutputKind.VIDEO:
+            begin = self.clip.pts_seconds[self.start]
+            tried = try_streams(self.clip.paths[0], source, self.target, begin, joined=self.clip.parts > 1)
         try:
             if palette:
                 args = [*self._frame_input(), "-vf", "palettegen", "-frames:v", "1"]
                 args += ["-update", "1", "-y", ffmpeg.file_url(palette)]
                 ffmpeg.run(args, feed=self._input_stream(), cancelled=cancelled)
             with tempfile.TemporaryDirectory() as folder:
-                args = self._arguments(source, sound, palette, self._joined_inputs(source, sound, Path(folder)))
+                joined = self._joined_inputs(source, sound, Path(folder))
+                args = self._arguments(source, sound, palette, tried, Path(folder), joined)
                 ffmpeg.run(args, feed=self._input_stream(), on_progress=on_progress, cancelled=cancelled)
         finally:
             if palette:
@@ -167,6 +174,7 @@ class _FfmpegEncode:
         with self.part.open("rb") as file:
             os.fsync(file.fileno())
         verify_output(self.part, *self.times, size=self.size, audio_streams=len(sound.streams), cancelled=cancelled)
+        verify_streams(self.part, [decision.stream for decision in tried.kept])
 
     def _input_stream(self) -> Iterator[bytes]:
         frames = png_stream.read_png_frames(self.frames, self.size, to_8_bits=not self.target.high_bit_depth)
@@ -189,33 +197,48 @@ class _FfmpegEncode:
         source: ContainerInfo | None,
         sound: AudioPlan,
         palette: Path | None,
+        tried: TriedStreams,
+        folder: Path,
         joined: Sequence[AudioInput] = (),
     ) -> list[str]:
-        streams = sound.streams
+        streams, copied = sound.streams, CopiedContent()
         video_delay, audio_delay = self._delays(source, streams)
         args = [*self.target.device_options, "-itsoffset", as_seconds(video_delay), *self._frame_input()]
         if source is not None and self.target.kind is OutputKind.VIDEO:
             begin, end = self._range(source)
             inputs = [source_input(self.clip.paths[0], source, streams), *joined]
             args += [word for each in inputs for word in each.options(begin, end, audio_delay)]
-            args += ["-map", "0:v:0", *map_options(streams, joined=bool(joined))]
-            args += ["-map_metadata", "1", "-map_chapters", "1"]
-            args += [word for tag in _CONTAINER_TAGS for word in ("-metadata", f"{tag}=")]
+            copied = copied_content(
+                self.clip.paths[0],
+                source,
+                tried.kept,
+                self._copied_range(video_delay),
+                suffix=self.target.suffix,
+                folder=folder,
+                first_input=1 + len(inputs),
+            )
+            args += [*copied.inputs, "-map", "0:v:0", *map_options(streams, joined=bool(joined)), *copied.maps]
             timecode, _ = output_timecode(source, self.target, self.clip, start=self.start)
             args += timecode_options(timecode)
         if palette:
             args += [*ffmpeg.PROTOCOL_OPTIONS, "-f", "png_pipe", "-i", ffmpeg.file_url(palette)]
             args += ["-lavfi", "[0:v][1:v]paletteuse"]
         else:
-            args += ["-vf", ",".join(self._filters(source))]
-        args += ["-c:v", self.target.encoder, *self.target.options, *self._timing_options(video_delay)]
+            args += ["-filter:v:0", ",".join(self._filters(source))]
+        args += ["-c:v:0", self.target.encoder, *self.target.options, *self._timing_options(video_delay)]
         args += metadata_options(source, self.target)
+        if streams or tried.kept:
+            args += ["-max_interleave_delta", str(self._max_interleave_microseconds())]
         if streams:
             args += audio.output_options(self.target.suffix, streams, sound.encoders)
-            args += ["-max_interleave_delta", str(self._max_interleave_microseconds())]
             if self.start:
-                args += ["-copypriorss", "0"]  # copying would start at the source's key frame before the range
-        return [*args, "-y", ffmpeg.file_url(self.part)]
+                args += ["-copypriorss:a", "0"]  # copying would start at the source's key frame before the range
+        return [*args, *copied.options, "-y", ffmpeg.file_url(self.part)]
+
+    def _copied_range(self, video_delay: Fraction) -> CopiedRange:
+        pts = self.clip.pts_seconds
+        end = pts[self.end] if self.end < self.clip.frame_count else None
+        return CopiedRange(pts[self.start], end, video_delay)
 
     def _max_interleave_microseconds(self) -> int:
         """Return the microseconds by which audio may precede video before the muxer writes it out of order.
@@ -269,7 +292,7 @@ class _FfmpegEncode:
                 options += ["-forced-idr", "1"]
         if self.target.codec == "av1":  # SVT-AV1 gives all packets the mean duration
             ticks = round(last * png_stream.TICKS_PER_SECOND)
-            options += ["-bsf:v", f"setts=duration=if(eq(N\\,{len(pts) - 1})\\,{ticks}/1000000/TB\\,DURATION)"]
+            options += ["-bsf:v:0", f"setts=duration=if(eq(N\\,{len(pts) - 1})\\,{ticks}/1000000/TB\\,DURATION)"]
         if self.target.codec == "apng":
             options += ["-final_delay", f"{last.limit_denominator(1000)}"]
         return options

@@ -1,0 +1,40 @@
+"""Reads what a source holds, and says for an output what is kept, changed or dropped."""
+
+from pathlib import Path
+
+from vidnst.config import OutputConfig
+from vidnst.frames import ClipInfo, SourceKind
+from vidnst.media.input.container import read_container
+from vidnst.media.input.picture_facts import read_picture_facts
+from vidnst.media.output.audio import keeps_audio
+from vidnst.media.output.audio_plan import AudioPlan, plan_audio
+from vidnst.media.output.dry_mux import try_streams
+from vidnst.media.output.fate_table import image_rows, video_rows
+from vidnst.media.output.fates import FateRow
+from vidnst.media.output.formats import choose_format
+
+
+def find_fates(
+    output: Path, settings: OutputConfig, clip: ClipInfo, *, start: int, end: int, size: tuple[int, int]
+) -> tuple[FateRow, ...]:
+    """Return the rows of the table for an output. What is copied is tried with a second or two of it.
+
+    Args:
+        start, end: the frames to be rendered.
+        size: width and height of the rendered frames.
+
+    Raises:
+        SourceError: the source cannot be read.
+        OutputError: the suffix is unknown, or does not fit the codec.
+        ConfigError: the codec does not support the settings.
+        EncoderError: the encoder of the video does not work.
+    """
+    target = choose_format(output, settings, frames=end - start, width=size[0], height=size[1])
+    if clip.kind is SourceKind.PICTURES:
+        return image_rows(clip, read_picture_facts(clip.paths[start]), target, settings, size=size)
+    info = read_container(clip.paths[0])
+    tried = try_streams(clip.paths[0], info, target, clip.pts_seconds[start])
+    sound = AudioPlan()
+    if keeps_audio(target, settings):
+        sound = plan_audio(clip.paths[0], info, target.suffix)
+    return video_rows(clip, info, target, settings, tried, sound, start=start, size=size)

@@ -1,0 +1,134 @@
+"""What becomes of the properties of a source's pictures: size, orientation, times, bits, colours, transparency."""
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from types import MappingProxyType
+
+from vidnst.frames import ClipInfo
+from vidnst.media.input.stream_facts import VideoStream
+from vidnst.media.orientation import clockwise_degrees, is_mirrored
+from vidnst.media.output.colour_tags import kept_tags, output_matrix
+from vidnst.media.output.fates import Fate, FateRow
+from vidnst.media.output.formats import OutputFormat, OutputKind
+
+_HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
+_SIDE_DATA: Mapping[str, str] = MappingProxyType(
+    {
+        "A53_CC": "closed captions",
+        "SPHERICAL": "spherical projection",
+        "STEREO3D": "stereoscopic layout",
+        "DOVI_METADATA": "Dolby Vision",
+        "DOVI_RPU_BUFFER": "Dolby Vision",
+        "DYNAMIC_HDR_PLUS": "HDR10+",
+        "DYNAMIC_HDR_VIVID": "HDR Vivid",
+        "ICC_PROFILE": "ICC profile",
+        "AFD": "active format description",
+        "FILM_GRAIN_PARAMS": "film grain",
+    }
+)
+"""Names for users of what comes with frames; the rest is of use to decoders only."""
+_PLAIN_PRIMARIES = frozenset({None, "bt709", "smpte170m", "bt470bg"})
+"""Primaries close to those of sRGB."""
+_ASPECT_HOLDERS = frozenset({"gif", "apng"})
+_GIF_TICK = Fraction(1, 100)
+
+
+def size_row(clip: ClipInfo, size: tuple[int, int]) -> FateRow:
+    """Return the row of the size, upright; settings ask for any other size."""
+    value = f"{clip.width}x{clip.height}"
+    if size == (clip.width, clip.height):
+        return FateRow("size", value, Fate.KEPT)
+    return FateRow("size", value, Fate.CHANGED, f"to {size[0]}x{size[1]}", asked=True)
+
+
+def orientation_row(orientation: int) -> FateRow | None:
+    """Return the row of an EXIF orientation; None if frames are stored upright."""
+    if orientation == 1:
+        return None
+    parts = ["mirrored"] if is_mirrored(orientation) else []
+    if degrees := clockwise_degrees(orientation):
+        parts.append(f"turned by {degrees} degrees")
+    return FateRow("orientation", ", ".join(parts), Fate.KEPT, "frames are upright")
+
+
+def times_row(clip: ClipInfo, target: OutputFormat) -> FateRow:
+    """Return the row of the frame rate or of varying time stamps."""
+    value = "time stamps vary" if clip.variable_rate else f"{float(clip.rate):.6g} frames per second"
+    if target.kind is OutputKind.IMAGE or clip.frame_count == 1:
+        return FateRow("times", value, Fate.DROPPED, "the output is one picture", asked=True)
+    if target.kind is OutputKind.FOLDER:
+        why = "pictures in a folder have numbers, not times"
+        return FateRow("times", value, Fate.DROPPED, why, asked=not clip.variable_rate)
+    if target.codec == "gif" and any(pts % _GIF_TICK for pts in _distances(clip)):
+        return FateRow("times", value, Fate.CHANGED, "rounded to hundredths of a second")
+    return FateRow("times", value, Fate.KEPT)
+
+
+def _distances(clip: ClipInfo) -> Iterator[Fraction]:
+    return (pts - clip.pts_seconds[0] for pts in clip.pts_seconds)
+
+
+def aspect_row(aspect: Fraction, target: OutputFormat) -> FateRow | None:
+    """Return the row of pixels that are not square; None if they are."""
+    if aspect == 1:
+        return None
+    value = f"{aspect.numerator}:{aspect.denominator}"
+    if target.kind is OutputKind.VIDEO or target.codec in _ASPECT_HOLDERS:
+        return FateRow("pixel aspect", value, Fate.KEPT)
+    return FateRow("pixel aspect", value, Fate.DROPPED, "pictures are shown with square pixels; they look distorted")
+
+
+def bits_row(stored: int, read: int, written: int) -> FateRow:
+    """Return the row of the bits per channel.
+
+    Args:
+        stored: bits in the source.
+        read: bits with which it is read and painted.
+        written: bits that are coded.
+    """
+    left = min(stored, read, written)
+    if left >= stored:
+        return FateRow("bit depth", f"{stored} bits", Fate.KEPT)
+    return FateRow("bit depth", f"{stored} bits", Fate.CHANGED, f"to {left} bits")
+
+
+def colour_rows(clip: ClipInfo, video: VideoStream, target: OutputFormat, *, height: int) -> Iterator[FateRow]:
+    """Yield the rows of colour tags, HDR and what comes with single frames; `height` is that of the output."""
+    told = (video.colour_primaries, video.colour_transfer, video.colour_matrix)
+    is_hdr = video.colour_transfer in _HDR_TRANSFERS
+    if any(told):
+        primaries, transfer = kept_tags(video)
+        value = "/".join(part or "-" for part in told)
+        if target.kind is not OutputKind.VIDEO:
+            is_plain = told[0] in _PLAIN_PRIMARIES and not is_hdr
+            how = "taken for sRGB, as all pictures are"
+            yield FateRow("colours", value, Fate.KEPT if is_plain else Fate.CHANGED, how)
+        elif (primaries, transfer) != told[:2]:
+            yield FateRow("colours", value, Fate.CHANGED, "taken for SDR, and tagged so")
+        elif target.yuv and video.colour_matrix not in (None, matrix := output_matrix(clip, height)):
+            yield FateRow("colours", value, Fate.KEPT, f"converted to the matrix {matrix}")
+        else:
+            yield FateRow("colours", value, Fate.KEPT)
+    if video.mastering_display or video.content_light or is_hdr:
+        kinds = [str(video.colour_transfer)] * is_hdr + ["mastering display"] * bool(video.mastering_display)
+        kinds += ["content light level"] * bool(video.content_light)
+        yield FateRow("HDR", ", ".join(kinds), Fate.DROPPED, "frames are painted as SDR")
+    for name in dict.fromkeys(_SIDE_DATA[part] for part in sorted(video.side_data) if part in _SIDE_DATA):
+        yield FateRow(name, "", Fate.DROPPED, "frames are painted and coded again, without it")
+
+
+def alpha_row(has_alpha: bool, *, kept: bool) -> FateRow | None:
+    """Return the row of transparency; None if the source has none."""
+    if not has_alpha:
+        return None
+    if kept:
+        return FateRow("transparency", "", Fate.KEPT)
+    return FateRow("transparency", "", Fate.DROPPED, "frames are opaque")
+
+
+def interlacing_row(video: VideoStream) -> FateRow:
+    """Return the row of how frames were scanned."""
+    if not video.is_interlaced:
+        return FateRow("scan", "progressive", Fate.KEPT)
+    order = {"tt": "top field first", "tb": "top field first"}.get(video.field_order or "", "bottom field first")
+    return FateRow("scan", f"interlaced, {order}", Fate.CHANGED, "both fields are painted as one progressive frame")
