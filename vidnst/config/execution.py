@@ -61,6 +61,8 @@ class OutputConfig(Section):
     bits: Literal[8, 16] = 8
     """Bits per channel of PNG frames."""
     audio: Literal["keep", "none"] = "keep"
+    strict: bool = False
+    """Refuse to start if the output would change or drop something that the source holds."""
     keep_frames: bool = False
     """Keep states and frames in the run folder after the encode has been verified."""
     measure: bool = True

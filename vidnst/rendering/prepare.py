@@ -20,6 +20,8 @@ from vidnst.media.input.fingerprint import fingerprint
 from vidnst.media.input.frame_reader import fit_size
 from vidnst.media.input.masks import Mask
 from vidnst.media.input.probe import probe
+from vidnst.media.output.fates import FateRow, check_strict, notable
+from vidnst.media.output.output_fates import find_fates
 from vidnst.media.output.preflight import check_output
 from vidnst.rendering.styles.regions import absolute_masks, find_masks, mask_marks
 from vidnst.rendering.styles.style_spec import StylePicture, needs_guidance, read_styles, timeline_of, timeline_warnings
@@ -59,6 +61,8 @@ class CheckedRequest:
     """The times and shots in which the styles hold."""
     masks: tuple[Mask, ...] = ()
     """The regions' masks."""
+    fates: tuple[FateRow, ...] = ()
+    """What becomes of each thing that the source holds."""
 
     @property
     def config(self) -> RenderConfig:
@@ -81,11 +85,19 @@ class CheckedRequest:
         return self.config.output.measure and self.config.changes_pictures
 
 
-def check_request(request: Request, *, overwrite: bool = False, on_event: OnEvent = ignore) -> CheckedRequest:
+def check_request(
+    request: Request, *, overwrite: bool = False, frames_only: bool = False, on_event: OnEvent = ignore
+) -> CheckedRequest:
     """Probe the source, read styles and weights, check the output.
 
     If registration crops the frames, the size is that of frames that need no crop: the crop is known only when all
     frames have been studied.
+
+    Args:
+        request: source, styles, output and settings.
+        overwrite: True if the output may exist.
+        frames_only: True if frames are wanted, but no output: then nothing is said of what becomes of the source.
+        on_event: hears of the progress.
 
     Raises:
         VidnstError: the first thing that is wrong, as the fitting subclass.
@@ -103,9 +115,8 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     if config.input.crops:  # to even sides, even if there is nothing to crop
         width, height = max(2, width // 2 * 2), max(2, height // 2 * 2)
     size = (width, height)
-    lacks = check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite, size=size)
-    for note in lacks:
-        on_event(Warned(note))
+    check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite, size=size)
+    fates = () if frames_only else _find_fates(request, clip, start, end, size, on_event)
     styles = read_styles(request.styles) if config.stylizes or request.styles else ()
     if config.stylizes:
         _check_sizes(styles, config, size)
@@ -120,8 +131,25 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     network = _read_network(styles, config) if config.stylizes else None
     manifest = _manifest(request, clip, styles, mask_marks(masks), weights, features, raft, network)
     return CheckedRequest(
-        request, clip, start, end, width, height, styles, features, raft, network, manifest, timeline, masks
+        request, clip, start, end, width, height, styles, features, raft, network, manifest, timeline, masks, fates
     )
+
+
+def _find_fates(
+    request: Request, clip: ClipInfo, start: int, end: int, size: tuple[int, int], on_event: OnEvent
+) -> tuple[FateRow, ...]:
+    """Find out and report what the output will not keep of the source.
+
+    Raises:
+        OutputError: there is such a thing, and the settings are strict.
+    """
+    settings = request.config.output
+    fates = find_fates(request.output, settings, clip, start=start, end=end, size=size)
+    if settings.strict:
+        check_strict(fates, str(request.output))
+    for note in notable(fates):
+        on_event(Warned(note))
+    return fates
 
 
 def study_frames(

@@ -58,7 +58,11 @@ def train(
     check_file(request.output, overwrite=overwrite)
     frames = request.output.with_name(f"{request.output.stem}-frames")  # a name for frames, of which none is painted
     render = prepare_render(
-        replace(request.render, output=frames, work_dir=folder), overwrite=True, on_event=on_event, cancelled=cancelled
+        replace(request.render, output=frames, work_dir=folder),
+        overwrite=True,
+        frames_only=True,
+        on_event=on_event,
+        cancelled=cancelled,
     )
     with render.store, render.recorder.watching():
         vector = train_network(render, cancelled)

@@ -63,8 +63,6 @@ _SUBTITLE_ENCODERS = {".mkv": "srt", ".mp4": "mov_text", ".m4v": "mov_text", ".m
 _COVERS = {".mkv": {"mjpeg", "png"}, ".mp4": {"mjpeg", "png", "bmp"}, ".m4v": {"mjpeg", "png", "bmp"}}
 CHAPTERS = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm"})
 """Containers that have chapters."""
-_CHAPTER_TAGS = frozenset({"", "text"})
-"""Tags of the data tracks that carry the chapters of MP4 and QuickTime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +108,15 @@ def name_of(target: OutputFormat) -> str:
 
 
 def _is_own_track(stream: StreamInfo, info: ContainerInfo) -> bool:
-    """Return whether a data track carries the time code or the chapters, which are written in another way."""
+    """Return whether a data track carries the time code or the chapters, which are written in another way.
+
+    ffmpeg calls the chapter tracks of MP4 and QuickTime `bin_data`, as it does the measurements of action cameras,
+    whose tracks are called so (`GoPro MET`).
+    """
     if stream.kind is not StreamKind.DATA:
         return False
-    if stream.codec_tag == "tmcd":
-        return info.timecode is not None
-    return bool(info.chapters) and stream.codec == "bin_data" and stream.codec_tag in _CHAPTER_TAGS
+    is_measured = "met" in stream.tag("handler_name").lower()
+    return bool(stream.tag("timecode")) or (bool(info.chapters) and stream.codec == "bin_data" and not is_measured)
 
 
 def _decide(stream: StreamInfo, target: OutputFormat) -> StreamDecision:
