@@ -33,8 +33,9 @@ def find_fates(
     if clip.kind is SourceKind.PICTURES:
         return image_rows(clip, read_picture_facts(clip.paths[start]), target, settings, size=size)
     info = read_container(clip.paths[0])
-    tried = try_streams(clip.paths[0], info, target, clip.pts_seconds[start])
+    joined = clip.parts > 1
+    tried = try_streams(clip.paths[0], info, target, clip.pts_seconds[start], joined=joined)
     sound = AudioPlan()
     if keeps_audio(target, settings):
-        sound = plan_audio(clip.paths[0], info, target.suffix)
+        sound = plan_audio(clip.paths[0], info, target.suffix, joined=joined)
     return video_rows(clip, info, target, settings, tried, sound, start=start, size=size)
