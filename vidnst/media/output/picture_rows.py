@@ -29,7 +29,6 @@ _SIDE_DATA: Mapping[str, str] = MappingProxyType(
 """Names for users of what comes with frames; the rest is of use to decoders only."""
 _PLAIN_PRIMARIES = frozenset({None, "bt709", "smpte170m", "bt470bg"})
 """Primaries close to those of sRGB."""
-_ASPECT_HOLDERS = frozenset({"gif", "apng"})
 _GIF_TICK = Fraction(1, 100)
 
 
@@ -73,7 +72,7 @@ def aspect_row(aspect: Fraction, target: OutputFormat) -> FateRow | None:
     if aspect == 1:
         return None
     value = f"{aspect.numerator}:{aspect.denominator}"
-    if target.kind is OutputKind.VIDEO or target.codec in _ASPECT_HOLDERS:
+    if target.kind is OutputKind.VIDEO or target.codec == "apng":
         return FateRow("pixel aspect", value, Fate.KEPT)
     return FateRow("pixel aspect", value, Fate.DROPPED, "pictures are shown with square pixels; they look distorted")
 
