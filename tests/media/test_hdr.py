@@ -111,7 +111,7 @@ def test_mastering_metadata_decides_the_peak(tmp_path: Path) -> None:
 
 def transcode(clip: ClipInfo, output: Path, **settings: Any) -> str:
     size, frames = (clip.width, clip.height), clip.frame_count
-    config, notes = resolve_hdr(output, OutputConfig(**settings), clip, frames=frames, size=size)
+    config, how = resolve_hdr(output, OutputConfig(**settings), clip, frames=frames, size=size)
     config, more = resolve_bits(output, config, clip, frames=frames, size=size)
     folder = output.parent / "finished"
     folder.mkdir()
@@ -119,7 +119,7 @@ def transcode(clip: ClipInfo, output: Path, **settings: Any) -> str:
         write_png(folder / f"{frame.index}.png", frame.pixels, bits=config.picture_bits)
     paths = [folder / f"{index}.png" for index in range(frames)]
     encode(paths, output, clip=clip, start=0, end=frames, settings=config)
-    return " ".join((*notes, *more))
+    return f"{how} {more}"
 
 
 def tags_of(path: Path) -> tuple[int, int, int, str]:
@@ -182,6 +182,6 @@ def test_outputs_without_hdr_refuse_to_keep_it(tmp_path: Path, name: str, settin
 
 def test_sdr_sources_have_no_hdr_to_keep(tmp_path: Path) -> None:
     clip = probe(media.write_video(tmp_path / "s.mp4", media.numbered_pictures(2)))
-    settings, notes = resolve_hdr(Path("o.mp4"), OutputConfig(hdr="keep"), clip, frames=2, size=(96, 64))
+    settings, note = resolve_hdr(Path("o.mp4"), OutputConfig(hdr="keep"), clip, frames=2, size=(96, 64))
     assert settings.hdr == "tone-map"
-    assert "is not HDR" in notes[0]
+    assert "is not HDR" in note

@@ -143,7 +143,7 @@ def transcode(source: Path, output: Path, *, frames: int | None = None, **settin
     clip = probe(source, background=BLUE)
     stop = frames or clip.frame_count
     size = (clip.width, clip.height)
-    config, notes = resolve_alpha(output, OutputConfig(**settings), clip, background="blue", frames=stop, size=size)
+    config, how = resolve_alpha(output, OutputConfig(**settings), clip, background="blue", frames=stop, size=size)
     config, more = resolve_bits(output, config, clip, frames=stop, size=size)
     folder = output.parent / "finished"
     folder.mkdir()
@@ -158,7 +158,7 @@ def transcode(source: Path, output: Path, *, frames: int | None = None, **settin
 
     alpha = planes if config.keeps_alpha else None
     encode(paths, output, clip=clip, start=0, end=stop, settings=config, alpha=alpha)
-    return clip, " ".join((*notes, *more))
+    return clip, f"{how} {more}"
 
 
 KEPT: dict[str, tuple[dict[str, Any], int]] = {
@@ -239,7 +239,7 @@ def test_transparency_is_kept_in_one_picture(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "words"),
     [
-        ("o.mp4", {}, "o.mp4 (libx264) cannot hold it; it is laid over blue"),
+        ("o.mp4", {}, "laid over blue (--background), since o.mp4 (libx264) cannot hold it"),
         ("o.mkv", {"codec": "av1"}, "cannot hold it"),
         ("o.mp4", {"codec": "vp9"}, "as WebM can"),
         ("o.webm", {"bits": 10}, "with 10 bits"),
@@ -249,17 +249,18 @@ def test_transparency_is_kept_in_one_picture(tmp_path: Path, name: str) -> None:
 def test_lost_transparency_is_named(tmp_path: Path, name: str, settings: dict[str, Any], words: str) -> None:
     clip = probe(write_clip(tmp_path / "s.mov", *SOURCES["q.mov"]))
     arguments: dict[str, Any] = {"background": "blue", "frames": 3, "size": (64, 32)}
-    config, notes = resolve_alpha(Path(name), OutputConfig(**settings), clip, **arguments)
+    config, how = resolve_alpha(Path(name), OutputConfig(**settings), clip, **arguments)
     assert config.alpha == "drop"
-    assert words in " ".join(notes)
+    assert words in how
     with pytest.raises(ConfigError, match=r"output\.alpha"):
         resolve_alpha(Path(name), OutputConfig(alpha="keep", **settings), clip, **arguments)
-    assert resolve_alpha(Path(name), OutputConfig(alpha="drop", **settings), clip, **arguments)[1] == ()
+    dropped = resolve_alpha(Path(name), OutputConfig(alpha="drop", **settings), clip, **arguments)
+    assert dropped[1] == "laid over blue (--background)"
 
 
 def test_vp9_with_alpha_has_eight_bits(tmp_path: Path) -> None:
     _, notes = transcode(write_clip(tmp_path / "s.mov", *SOURCES["p.mov"]), tmp_path / "o.webm", quality=4)
-    assert "keeps 8" in notes
+    assert "to 8 bits" in notes
     assert probe(tmp_path / "o.webm").has_alpha
 
 

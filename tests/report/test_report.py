@@ -85,6 +85,7 @@ def test_a_render_leaves_a_report_that_needs_nothing_but_itself(tmp_path: Path) 
     page = Page(text)
     assert "3 of 3 frames" in page.words
     assert "finished" in page.words
+    assert "What became of the source" in page.words
     assert page.tags.count("input") == 3
     assert all(source.startswith("data:image/jpeg;base64,") for source in page.values("src"))
     assert not page.values("href")

@@ -67,6 +67,8 @@ class OutputConfig(Section):
     """Transparency of the source: kept if the output can hold it (auto), kept or refused, or laid over the background.
     `resolve_alpha` puts keep or drop in the place of auto when the source is known."""
     audio: Literal["keep", "none"] = "keep"
+    strict: bool = False
+    """Refuse to start if the output would change or drop something that the source holds."""
     keep_frames: bool = False
     """Keep states and frames in the run folder after the encode has been verified."""
     measure: bool = True

@@ -1,11 +1,9 @@
 """Reads and checks everything a render needs, before any time is spent on painting."""
 
-import importlib.metadata
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +14,21 @@ from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
 from vidnst.frames import ClipInfo, Shot
 from vidnst.media.adjust.adjustments import Adjustments, find_adjustments
-from vidnst.media.input.fingerprint import fingerprint
 from vidnst.media.input.frame_reader import fit_size
 from vidnst.media.input.masks import Mask
 from vidnst.media.input.probe import probe_input
-from vidnst.media.output.bit_depth import resolve_bits
-from vidnst.media.output.hdr_output import resolve_hdr
+from vidnst.media.output.fates import FateRow, check_strict, notable
+from vidnst.media.output.output_fates import find_fates
 from vidnst.media.output.preflight import check_output
-from vidnst.media.output.transparency import resolve_alpha
+from vidnst.media.output.resolved_output import ResolvedOutput, resolve_output
+from vidnst.rendering.manifest_builder import build_manifest
 from vidnst.rendering.source_check import check_frames_decode, check_masks_decode, with_bad_pictures
-from vidnst.rendering.styles.regions import absolute_masks, find_masks, mask_marks
+from vidnst.rendering.styles.regions import find_masks, mask_marks
 from vidnst.rendering.styles.style_spec import StylePicture, needs_guidance, read_styles, timeline_of, timeline_warnings
 from vidnst.rendering.styles.timeline import TimedStyle
-from vidnst.runs import Look, Manifest, StyleRecord, holds_run
+from vidnst.runs import Manifest, holds_run
 from vidnst.runs.request import Request
-from vidnst.style.network.backbones import WEIGHTS_NAMES, last_layer, stride_px
+from vidnst.style.network.backbones import last_layer, stride_px
 
 if TYPE_CHECKING:  # it brings torch
     from vidnst.style.transform.network_file import NetworkFile
@@ -63,6 +61,8 @@ class CheckedRequest:
     """The times and shots in which the styles hold."""
     masks: tuple[Mask, ...] = ()
     """The regions' masks."""
+    fates: tuple[FateRow, ...] = ()
+    """What becomes of each thing that the source holds."""
 
     @property
     def config(self) -> RenderConfig:
@@ -85,11 +85,65 @@ class CheckedRequest:
         return self.config.output.measure and self.config.changes_pictures
 
 
-def check_request(request: Request, *, overwrite: bool = False, on_event: OnEvent = ignore) -> CheckedRequest:
+def check_request(
+    request: Request, *, overwrite: bool = False, frames_only: bool = False, on_event: OnEvent = ignore
+) -> CheckedRequest:
     """Probe the source, read styles and weights, check the output.
 
     If registration crops the frames, the size is that of frames that need no crop: the crop is known only when all
     frames have been studied.
+
+    Args:
+        request: source, styles, output and settings.
+        overwrite: True if the output may exist.
+        frames_only: True if frames are wanted, but no output: then nothing is said of what becomes of the source.
+        on_event: hears of the progress.
+
+    Raises:
+        VidnstError: the first thing that is wrong, as the fitting subclass.
+    """
+    config = request.config
+    source = _check_source(request, on_event)
+    clip, start, end, size = source.clip, source.start, source.end, source.size
+    resolved = resolve_output(request.output, config, clip, frames=end - start, size=size)
+    config = config.model_copy(update={"output": resolved.settings})
+    request = replace(request, config=config)
+    check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite, size=size)
+    fates = () if frames_only else _find_fates(request, resolved, clip, start, end, size, on_event)
+    styles = read_styles(request.styles) if config.stylizes or request.styles else ()
+    if config.stylizes:
+        _check_sizes(styles, config, size)
+        _check_trainable(styles, config)
+    timeline = timeline_of(styles, clip)
+    for note in timeline_warnings(styles, timeline, clip, start, end):
+        on_event(Warned(note))
+    masks = find_masks(config, timeline, clip, start=start, end=end, size=size) if config.stylizes else ()
+    check_masks_decode(masks if source.is_new else (), start, end)
+    weights = find_weights(config, on_event=on_event) if config.stylizes else None
+    features = _load(weights, config) if weights is not None else None
+    raft = read_raft(config, on_event=on_event) if config.stylizes else None
+    network = _read_network(styles, config) if config.stylizes else None
+    manifest = build_manifest(request, clip, styles, mask_marks(masks), weights, features, raft, network)
+    return CheckedRequest(
+        request, clip, start, end, *size, styles, features, raft, network, manifest, timeline, masks, fates
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A source that has been probed and found to decode, and the range and size that are rendered."""
+
+    clip: ClipInfo
+    start: int
+    end: int
+    size: tuple[int, int]
+    """Width and height in pixels, before registration crops."""
+    is_new: bool
+    """False if there is a run already, which has checked single pictures."""
+
+
+def _check_source(request: Request, on_event: OnEvent) -> _Source:
+    """Probe the source, find range and size, and make sure that all frames decode.
 
     Raises:
         VidnstError: the first thing that is wrong, as the fitting subclass.
@@ -110,39 +164,29 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
         on_event(Warned(note))
     if config.input.crops:  # to even sides, even if there is nothing to crop
         width, height = max(2, width // 2 * 2), max(2, height // 2 * 2)
-    size = (width, height)
-    request, notes = _resolved(request, clip, end - start, size)
-    config = request.config
-    lacks = check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite, size=size)
-    for note in (*notes, *lacks):
-        on_event(Warned(note))
-    styles = read_styles(request.styles) if config.stylizes or request.styles else ()
-    if config.stylizes:
-        _check_sizes(styles, config, size)
-        _check_trainable(styles, config)
-    timeline = timeline_of(styles, clip)
-    for note in timeline_warnings(styles, timeline, clip, start, end):
-        on_event(Warned(note))
-    masks = find_masks(config, timeline, clip, start=start, end=end, size=size) if config.stylizes else ()
-    check_masks_decode(masks if is_new else (), start, end)
-    weights = find_weights(config, on_event=on_event) if config.stylizes else None
-    features = _load(weights, config) if weights is not None else None
-    raft = read_raft(config, on_event=on_event) if config.stylizes else None
-    network = _read_network(styles, config) if config.stylizes else None
-    manifest = _manifest(request, clip, styles, mask_marks(masks), weights, features, raft, network)
-    return CheckedRequest(
-        request, clip, start, end, width, height, styles, features, raft, network, manifest, timeline, masks
-    )
+    return _Source(clip, start, end, (width, height), is_new)
 
 
-def _resolved(request: Request, clip: ClipInfo, frames: int, size: tuple[int, int]) -> tuple[Request, tuple[str, ...]]:
-    """Return the request with what its output settings left to the source, and notes on what is lost."""
-    path, settings, background = request.output, request.config.output, request.config.input.background
-    output, alpha_notes = resolve_alpha(path, settings, clip, background=background, frames=frames, size=size)
-    output, hdr_notes = resolve_hdr(path, output, clip, frames=frames, size=size)
-    output, notes = resolve_bits(path, output, clip, frames=frames, size=size)
-    config = request.config.model_copy(update={"output": output})
-    return replace(request, config=config), (*alpha_notes, *hdr_notes, *notes)
+def _find_fates(
+    request: Request,
+    resolved: ResolvedOutput,
+    clip: ClipInfo,
+    start: int,
+    end: int,
+    size: tuple[int, int],
+    on_event: OnEvent,
+) -> tuple[FateRow, ...]:
+    """Find out and report what the output will not keep of the source.
+
+    Raises:
+        OutputError: there is such a thing, and the settings are strict.
+    """
+    fates = find_fates(request.output, resolved, clip, start=start, end=end, size=size)
+    if resolved.settings.strict:
+        check_strict(fates, str(request.output))
+    for note in (*resolved.notes, *notable(fates)):
+        on_event(Warned(note))
+    return fates
 
 
 def study_frames(
@@ -251,85 +295,3 @@ def read_raft(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, 
         on_event(Stage("weights", done, total))
 
     return load_raft_weights(resolve_raft_weights(config.motion.raft_weights, on_progress=report))
-
-
-def _manifest(
-    request: Request,
-    clip: ClipInfo,
-    styles: Sequence[StylePicture],
-    masks: dict[str, str],
-    weights: Path | Literal["random"] | None,
-    features: Mapping[str, NDArray[np.float32]] | None,
-    raft: Mapping[str, NDArray[np.float32]] | None,
-    network: "NetworkFile | None",
-) -> Manifest:
-    config = request.config
-    marks = tuple(StyleRecord(fingerprint=style.fingerprint, **asdict(style.style)) for style in styles)
-    look = Look(
-        config=config.look(),
-        source=fingerprint(clip.paths),
-        styles=marks,
-        masks=masks,
-        backbone=config.model.backbone,
-        weights=_weights_fingerprint(features),
-        flow_weights=_weights_fingerprint(raft),
-        network=_network_fingerprint(network, config),
-    )
-    sources = [request.source] if isinstance(request.source, (str, Path)) else request.source
-    spec, raft_spec = config.model.weights, config.motion.raft_weights
-    return Manifest(
-        versions={name: _version(name) for name in ("vidnst", "torch", "opencv-python", "numpy", "scikit-image")},
-        config=_portable_config(config),
-        look=look,
-        sources=tuple(_absolute(part) for part in sources),
-        weights=_absolute(spec) if spec not in (None, *WEIGHTS_NAMES) else spec,
-        weights_title=_weights_title(weights),
-        raft_weights=_absolute(raft_spec) if raft_spec is not None else None,
-        network=_absolute(config.model.network) if config.model.network is not None else None,
-        output=_absolute(request.output),
-    )
-
-
-def _network_fingerprint(network: "NetworkFile | None", config: RenderConfig) -> str:
-    """Return the fingerprint of the network that paints the frames, or that its training starts from."""
-    if network is not None:
-        return network.fingerprint
-    if config.schedule.kind != "network" or config.schedule.training.start != "pretrained":
-        return "none"
-    from vidnst.style.transform.pretrained import PRETRAINED_FILE, read_pretrained
-
-    return read_pretrained(PRETRAINED_FILE).fingerprint
-
-
-def _portable_config(config: RenderConfig) -> dict[str, Any]:
-    """Return the configuration as JSON values that mean the same from any working directory."""
-    values = config.model_dump(mode="json")
-    values["regions"]["masks"] = absolute_masks(config)
-    return values
-
-
-def _weights_title(weights: Path | Literal["random"] | None) -> str:
-    if weights is None:
-        return "none"
-    from vidnst.style.network.weights import weights_title
-
-    return weights_title(weights)
-
-
-def _weights_fingerprint(weights: Mapping[str, NDArray[np.float32]] | None) -> str:
-    if weights is None:
-        return "none"
-    from vidnst.weights_file import weights_fingerprint
-
-    return weights_fingerprint(weights)
-
-
-def _absolute(path: str | Path) -> str:
-    return os.path.abspath(path)
-
-
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:  # another build of the same library, or a checkout on the path
-        return "unknown"

@@ -30,6 +30,7 @@ def prepare_render(
     overwrite: bool = False,
     restart: bool = False,
     redo: Sequence[int] = (),
+    frames_only: bool = False,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
 ) -> PreparedRender:
@@ -40,6 +41,7 @@ def prepare_render(
         overwrite: replace an output that exists.
         restart: discard what an earlier session left.
         redo: frames of the source to render again.
+        frames_only: True if frames are wanted, but no output.
         on_event: hears of the progress.
         cancelled: asked several times a second; True stops the work.
 
@@ -50,7 +52,7 @@ def prepare_render(
     recorder = EventRecorder(on_event)
     # A session that was killed while it wrote the output may have put it into place just before.
     is_own = not restart and RunLog.read(request.folder).was_writing(request.output)
-    checked = check_request(request, overwrite=overwrite or is_own, on_event=recorder)
+    checked = check_request(request, overwrite=overwrite or is_own, frames_only=frames_only, on_event=recorder)
     store = open_run(checked, restart=restart, redo=bool(redo))
     try:
         with recorder.watching():
@@ -162,6 +164,7 @@ def plan_shots(checked: CheckedRequest, store: RunStore, on_event: OnEvent = ign
                 rate=checked.clip.rate,
                 schedule=checked.config.schedule.kind,
                 shots=tuple(find_shots_of(checked, on_event)),
+                fates=checked.fates,
             )
         )
     assert store.plan is not None

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 
 from vidnst.errors import RunError
 from vidnst.frames import ClipInfo, Shot
+from vidnst.media.output.fates import FateRow
 from vidnst.runs.layout import RunLayout
 
 _MAX_BYTES = 1 << 30
@@ -94,6 +95,8 @@ class RunPlan(BaseModel):
     """Kind of the schedule, as the configuration has it."""
     shots: tuple[_Shot, ...]
     """The shots of the range, in order, without gaps."""
+    fates: tuple[FateRow, ...] = ()
+    """What becomes of each thing that the source holds, for the report."""
     threads: int | None = Field(default=None, gt=0, le=_MAX_THREADS)
     """Threads of each CPU worker: other numbers round sums differently."""
     training_threads: int | None = Field(default=None, gt=0, le=_MAX_THREADS)

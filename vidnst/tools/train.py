@@ -60,7 +60,11 @@ def train(
     # A name for frames, of which none is painted.
     frames = request.output.with_name(derived_name(request.output.stem, suffix="-frames"))
     render = prepare_render(
-        replace(request.render, output=frames, work_dir=folder), overwrite=True, on_event=on_event, cancelled=cancelled
+        replace(request.render, output=frames, work_dir=folder),
+        overwrite=True,
+        frames_only=True,
+        on_event=on_event,
+        cancelled=cancelled,
     )
     with render.store, render.recorder.watching():
         vector = train_network(render, cancelled)

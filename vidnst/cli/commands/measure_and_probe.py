@@ -62,21 +62,42 @@ def measure(
 
 def probe(
     source: opt.Source,
-    fps: opt.Fps = "25",
+    output: Annotated[
+        Path | None,
+        opt.out("An output: what becomes of all that SOURCE holds? Default: an MP4 file.", "--output", "-o"),
+    ] = None,
+    size: Annotated[int | None, opt.clip("Longest side in pixels; never enlarges.")] = None,
+    start: opt.Start = None,
+    end: opt.End = None,
+    fps: opt.Fps = None,
     order: opt.Order = None,
+    preset: opt.Preset = None,
+    config: opt.SettingsFile = None,
+    assignments: opt.Assignments = None,
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Show what SOURCE contains: size, frames, rate, time stamps, colour, audio; or what a network has learned."""
+    """Show what SOURCE holds, and what an output keeps, changes or drops of it; or what a network has learned."""
     if len(source) == 1 and source[0].endswith(".safetensors"):
         from vidnst.style.transform.network_file import read_network_file
 
         path = Path(source[0])
         write_network(read_network_file(path), path, as_json=as_json)
         return
-    from vidnst.config.loader import build_config
+    from vidnst.config.loader import load_config
+    from vidnst.config.timecode import frame_range
     from vidnst.media.input import probe as probing
+    from vidnst.media.input.frame_reader import fit_size
+    from vidnst.media.output.output_fates import find_fates
+    from vidnst.media.output.resolved_output import resolve_output
 
-    rate = build_config({"input": {"fps": fps}}).input.fps
-    sources = source[0] if len(source) == 1 else source
-    write_clip(probing.probe(sources, fps=rate, order=order or "auto"), as_json=as_json)
+    given = {"input.fps": fps, "input.order": order, "input.size": size, "input.start": start, "input.end": end}
+    options = {key: value for key, value in given.items() if value is not None}
+    settings = load_config(preset=preset, file=config, assignments=assignments or (), options=options)
+    clip = probing.probe_input(source[0] if len(source) == 1 else source, settings.input)
+    target = output or Path("out.png" if clip.frame_count == 1 else "out.mp4")
+    first, stop = frame_range(clip, settings.input.start, settings.input.end)
+    shape = fit_size(clip.width, clip.height, settings.input.size)
+    resolved = resolve_output(target, settings, clip, frames=stop - first, size=shape)
+    fates = find_fates(target, resolved, clip, start=first, end=stop, size=shape)
+    write_clip(clip, fates, target, as_json=as_json)

@@ -25,7 +25,7 @@ _SECTIONS = {
     "schedule": ("loop",),
     "motion": ("light_share",),
     "farm": ("workers", "address", "executor"),
-    "output": ("keep_frames", "hdr"),
+    "output": ("strict", "keep_frames", "hdr"),
 }
 _KEYS = {name: f"{section}.{name}" for section, names in _SECTIONS.items() for name in names} | {
     "register": "input.registration",
@@ -208,6 +208,7 @@ class RenderOptions(StyleOptions):
     address: opt.Address = None
     executor: opt.Executor = None
     work_dir: Annotated[Path | None, opt.out("The run folder; default: next to the output.")] = None
+    strict: Annotated[bool, opt.out("Refuse to start if the output cannot keep all that the source holds.")] = False
     keep_frames: Annotated[bool, opt.out("Keep states and frames after the encode.")] = False
 
     def settings(self, more: Mapping[str, Any] | None = None) -> "RenderConfig":

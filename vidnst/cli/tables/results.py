@@ -3,16 +3,17 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from vidnst.cli.tables.basics import to_plain, write_json, write_json_line, write_pairs
+from vidnst.cli.tables.basics import make_table, to_plain, write_json, write_json_line, write_pairs
 
 if TYPE_CHECKING:  # they bring numpy and torch
     from vidnst.frames import ClipInfo
+    from vidnst.media.output.fates import FateRow
     from vidnst.motion.raft import RaftReport
     from vidnst.style.network.weights import WeightsReport
     from vidnst.style.transform.network_file import NetworkFile
@@ -51,15 +52,15 @@ def _shortened(value: object) -> str:
 _HOW_IT_IS_READ = frozenset({"decoder", "background", "plane"})
 
 
-def write_clip(clip: "ClipInfo", *, as_json: bool) -> None:
-    """Write what a source contains."""
+def write_clip(clip: "ClipInfo", fates: "Sequence[FateRow]", output: Path, *, as_json: bool) -> None:
+    """Write what a source contains, and what becomes of it in an output."""
     values = {field.name: getattr(clip, field.name) for field in dataclasses.fields(clip)}
     stamps = values.pop("pts_seconds")
     values = {name: value for name, value in values.items() if name not in _HOW_IT_IS_READ}
     summary = values | {"frame_count": clip.frame_count, "duration_seconds": clip.duration_seconds}
     if as_json:
         lists = {"paths": [str(path) for path in clip.paths], "pts_seconds": [str(stamp) for stamp in stamps]}
-        write_json(summary | lists)
+        write_json(summary | lists | {"output": output, "fates": [dataclasses.asdict(row) for row in fates]})
         return
     summary["paths"] = clip.paths[0] if len(clip.paths) == 1 else f"{clip.paths[0]} ... {clip.paths[-1]}"
     summary["hdr"] = None if clip.hdr is None else f"{clip.hdr.transfer}, peak {clip.hdr.peak_nits:g} cd/m2"
@@ -69,6 +70,10 @@ def write_clip(clip: "ClipInfo", *, as_json: bool) -> None:
     summary["notes"] = ". ".join(clip.notes) or None
     summary["first and last frame at"] = f"{float(stamps[0]):.3f} s, {float(stamps[-1]):.3f} s"
     write_pairs(summary.items())
+    rows = [(row.name, row.value, row.fate, row.how) for row in fates]
+    columns = ("source holds", "what", output.name, "how or why")
+    sys.stdout.write("\n")
+    Console().print(make_table(columns, rows, left=columns))
 
 
 def write_checks(checks: "Iterable[Check]", *, as_json: bool) -> bool:

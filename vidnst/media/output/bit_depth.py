@@ -6,13 +6,15 @@ from vidnst.config import OutputConfig
 from vidnst.frames import ClipInfo
 from vidnst.media.output.formats import OutputFormat, choose_format, supported_bits
 
+_RARELY_PLAYED = frozenset({"h264"})
+"""Codecs that hardly any player shows with more than 8 bits, so that they get more only if asked for."""
 _USUAL_MAXIMUM = {"h264": 8, "h265": 10, "vp9": 10}
 """Bits above which few players show a codec, where it has more."""
 
 
 def resolve_bits(
     output: Path, settings: OutputConfig, clip: ClipInfo, *, frames: int, size: tuple[int, int]
-) -> tuple[OutputConfig, tuple[str, ...]]:
+) -> tuple[OutputConfig, str]:
     """Put a number in the place of `auto` or `most` bits.
 
     Args:
@@ -20,7 +22,7 @@ def resolve_bits(
         size: its width and height in pixels.
 
     Returns:
-        The settings, and notes for the user on what is lost, or hard to play.
+        The settings, and how the bits are changed; empty if none is lost.
 
     Raises:
         OutputError: the suffix is unknown, or does not fit the codec.
@@ -33,9 +35,9 @@ def resolve_bits(
     elif settings.bits == "auto":
         bits = _fitting(target, wanted)
     else:
-        return settings, ()
-    notes = _notes(target, clip, wanted, bits)
-    return settings.model_copy(update={"bits": bits}), notes
+        return settings, f"to {settings.bits} bits" if settings.bits < wanted else ""
+    how = f"to {bits} bits{_remedy(target, wanted, bits)}" if bits < wanted else ""
+    return settings.model_copy(update={"bits": bits}), how
 
 
 def _most(target: OutputFormat) -> int:
@@ -47,23 +49,8 @@ def _fitting(target: OutputFormat, wanted: int) -> int:
     """Return the fewest bits that hold the wanted ones, or else the most; always 8 for a source of 8."""
     if wanted <= 8 or target.hardware != "none":
         return 8
-    supported = supported_bits(target)
+    supported = [bits for bits in supported_bits(target) if target.codec not in _RARELY_PLAYED or bits == 8]
     return next((bits for bits in supported if bits >= wanted), max(supported))
-
-
-def _notes(target: OutputFormat, clip: ClipInfo, wanted: int, bits: int) -> tuple[str, ...]:
-    name = target.path.name
-    notes = []
-    if bits < wanted:
-        notes.append(
-            f"{clip.source} has {wanted} bits per channel, and {name} keeps {bits}{_remedy(target, wanted, bits)}"
-        )
-    if target.codec == "h264" and bits > 8:
-        notes.append(
-            f"{name} is H.264 with {bits} bits, like its source, which many players cannot show;"
-            " --set output.codec=h265 is shown by more, --bits 8 by all"
-        )
-    return tuple(notes)
 
 
 def _remedy(target: OutputFormat, wanted: int, bits: int) -> str:

@@ -34,9 +34,9 @@ def colour_filters(
         hdr: the HDR that the frames were mapped back to; None for SDR.
     """
     filters = [f"format={target.pixel_format}"]
-    primaries, transfer = _told(source) if hdr is None else ("bt2020" if hdr.wide else "bt709", hdr.transfer)
+    primaries, transfer = kept_tags(source) if hdr is None else ("bt2020" if hdr.wide else "bt709", hdr.transfer)
     if target.yuv:
-        matrix = "bt2020nc" if hdr else _colour_matrix(clip, size[1])
+        matrix = "bt2020nc" if hdr else output_matrix(clip, size[1])
         # Players assume BT.709 for untagged HD while ffmpeg converts with BT.601; `-colorspace` alone leaves primaries
         # and transfer unknown.
         filters = [*_rgb_to_yuv(target, matrix, size, deep=deep), *filters]
@@ -60,14 +60,14 @@ def _rgb_to_yuv(target: OutputFormat, matrix: str, size: tuple[int, int], *, dee
     return [f"format={planes}", f"zscale=matrix={_ZIMG_MATRICES[matrix]}:range=limited:filter=bicubic"]
 
 
-def _told(source: VideoStream | None) -> tuple[str | None, str | None]:
+def kept_tags(source: VideoStream | None) -> tuple[str | None, str | None]:
     """Return the primaries and the transfer that the source tells, if it is SDR."""
     if source is None or source.colour_transfer in _HDR_TRANSFERS:
         return None, None
     return source.colour_primaries, source.colour_transfer
 
 
-def _colour_matrix(clip: ClipInfo, height: int) -> str:
+def output_matrix(clip: ClipInfo, height: int) -> str:
     """Return the YUV matrix of an output: the source's if it is one of SDR, else the default for `height`.
 
     Frames are RGB, converted from the source's matrix (BT.601 if untagged, as OpenCV does).

@@ -26,23 +26,23 @@ from vidnst.media.output.animation_times import ChosenFrames, chosen_planes, sho
 from vidnst.media.output.audio_input import AudioInput, as_seconds, joined_inputs, map_options, source_input
 from vidnst.media.output.audio_plan import AudioPlan, plan_audio
 from vidnst.media.output.colour_tags import colour_filters
+from vidnst.media.output.copied_content import CopiedContent, copied_content
+from vidnst.media.output.dry_mux import TriedStreams, try_streams
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
 from vidnst.media.output.hdr_output import hdr_options, hdr_pixels
 from vidnst.media.output.metadata import metadata_options
 from vidnst.media.output.preflight import check_replaceable
+from vidnst.media.output.stamp_options import interleave_options, stamp_options
+from vidnst.media.output.stream_copy import CopiedRange
 from vidnst.media.output.timecode import output_timecode, timecode_options
-from vidnst.media.output.verify import verify_output
+from vidnst.media.output.verify import verify_output, verify_streams
 from vidnst.media.output.webp_blending import stop_blending
 
 FrameProgress = Callable[[int], None]
 Cancelled = Callable[[], bool]
 
-_CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
 _EPSILON = Fraction(1, 1000)
 """Share of a frame that the decimals given to ffmpeg may be off."""
-_MAX_BUFFERED_FRAMES = 256
-"""More frames than any encoder buffers before its first packet."""
-_DEFAULT_INTERLEAVE_MICROSECONDS = 10_000_000
 
 
 def encode(
@@ -211,13 +211,18 @@ class _FfmpegEncode:
         if source and audio.keeps_audio(self.target, self.settings):
             sound = plan_audio(self.clip.paths[0], source, self.target.suffix, joined=self.clip.parts > 1)
         palette = self._palette_path() if self.target.codec == "gif" else None
+        tried = TriedStreams()
+        if source and self.target.kind is OutputKind.VIDEO:
+            begin = self.clip.pts_seconds[self.start]
+            tried = try_streams(self.clip.paths[0], source, self.target, begin, joined=self.clip.parts > 1)
         try:
             if palette:
                 args = [*self._frame_input(), "-vf", "palettegen", "-frames:v", "1"]
                 args += ["-update", "1", "-y", ffmpeg.file_url(palette)]
                 ffmpeg.run(args, feed=self._input_stream(), cancelled=cancelled)
             with tempfile.TemporaryDirectory() as folder:
-                args = self._arguments(source, sound, palette, self._joined_inputs(source, sound, Path(folder)))
+                joined = self._joined_inputs(source, sound, Path(folder))
+                args = self._arguments(source, sound, palette, tried, Path(folder), joined)
                 ffmpeg.run(args, feed=self._input_stream(), on_progress=on_progress, cancelled=cancelled)
         finally:
             if palette:
@@ -227,6 +232,7 @@ class _FfmpegEncode:
         with self.part.open("rb") as file:
             os.fsync(file.fileno())
         verify_output(self.part, *self.times, size=self.size, audio_streams=len(sound.streams), cancelled=cancelled)
+        verify_streams(self.part, [decision.stream for decision in tried.kept])
 
     def _palette_path(self) -> Path:
         return self.part.with_name(derived_name(self.part.stem, suffix=".palette.png"))
@@ -259,43 +265,50 @@ class _FfmpegEncode:
         source: ContainerInfo | None,
         sound: AudioPlan,
         palette: Path | None,
+        tried: TriedStreams,
+        folder: Path,
         joined: Sequence[AudioInput] = (),
     ) -> list[str]:
-        streams = sound.streams
+        streams, copied = sound.streams, CopiedContent()
         video_delay, audio_delay = self._delays(source, streams)
         args = [*self.target.device_options, "-itsoffset", as_seconds(video_delay), *self._frame_input()]
         if source is not None and self.target.kind is OutputKind.VIDEO:
             begin, end = self._range(source)
             inputs = [source_input(self.clip.paths[0], source, streams), *joined]
             args += [word for each in inputs for word in each.options(begin, end, audio_delay)]
-            args += ["-map", "0:v:0", *map_options(streams, joined=bool(joined))]
-            args += ["-map_metadata", "1", "-map_chapters", "1"]
-            args += [word for tag in _CONTAINER_TAGS for word in ("-metadata", f"{tag}=")]
+            copied = copied_content(
+                self.clip.paths[0],
+                source,
+                tried.kept,
+                self._copied_range(video_delay),
+                suffix=self.target.suffix,
+                folder=folder,
+                first_input=1 + len(inputs),
+            )
+            args += [*copied.inputs, "-map", "0:v:0", *map_options(streams, joined=bool(joined)), *copied.maps]
             timecode, _ = output_timecode(source, self.target, self.clip, start=self.start)
             args += timecode_options(timecode)
         if palette:
             args += [*ffmpeg.PROTOCOL_OPTIONS, "-f", "png_pipe", "-i", ffmpeg.file_url(palette)]
             args += ["-lavfi", "[0:v][1:v]paletteuse"]
         else:
-            args += ["-vf", ",".join(self._filters(source))]
-        args += ["-c:v", self.target.encoder, *self.target.options, *self._hdr_options()]
-        args += [*self._timing_options(video_delay), *metadata_options(source, self.target)]
+            args += ["-filter:v:0", ",".join(self._filters(source))]
+        args += ["-c:v:0", self.target.encoder, *self.target.options, *self._hdr_options()]
+        if self.clip.variable_rate:
+            args += stamp_options(self.target, *self.times, delay=video_delay, with_final_delay=self.final_delay)
+        args += ["-fps_mode", "passthrough", *metadata_options(source, self.target)]
+        if streams or tried.kept:
+            args += interleave_options(self.clip.pts_seconds[self.start : self.end])
         if streams:
             args += audio.output_options(self.target.suffix, streams, sound.encoders)
-            args += ["-max_interleave_delta", str(self._max_interleave_microseconds())]
             if self.start:
-                args += ["-copypriorss", "0"]  # copying would start at the source's key frame before the range
-        return [*args, "-y", ffmpeg.file_url(self.part)]
+                args += ["-copypriorss:a", "0"]  # copying would start at the source's key frame before the range
+        return [*args, *copied.options, "-y", ffmpeg.file_url(self.part)]
 
-    def _max_interleave_microseconds(self) -> int:
-        """Return the microseconds by which audio may precede video before the muxer writes it out of order.
-
-        ffmpeg's default of ten seconds is less than an encoder may buffer if frames last long; the order of packets
-        would then depend on chance.
-        """
-        pts = self.clip.pts_seconds[self.start : self.end]
-        buffered = max(later - at for at, later in zip(pts, pts[_MAX_BUFFERED_FRAMES:] or pts[-1:], strict=False))
-        return max(_DEFAULT_INTERLEAVE_MICROSECONDS, math.ceil(buffered * 1_000_000))
+    def _copied_range(self, video_delay: Fraction) -> CopiedRange:
+        pts = self.clip.pts_seconds
+        end = pts[self.end] if self.end < self.clip.frame_count else None
+        return CopiedRange(pts[self.start], end, video_delay)
 
     def _delays(self, source: ContainerInfo | None, streams: Sequence[AudioStream]) -> tuple[Fraction, Fraction]:
         """Return the delays of video and audio that preserve audio before the first frame of the source.
@@ -327,26 +340,3 @@ class _FfmpegEncode:
 
     def _hdr_options(self) -> list[str]:
         return hdr_options(self.target.codec, self._hdr) if self._hdr else []
-
-    def _timing_options(self, delay: Fraction) -> list[str]:
-        """Return options that keep each frame's time stamp and duration."""
-        if not self.clip.variable_rate:
-            return ["-fps_mode", "passthrough"]
-        pts, last = self.times
-        options = ["-fps_mode", "passthrough", "-enc_time_base", "demux"]
-        if self.target.suffix in (".mp4", ".m4v", ".mov"):
-            options += ["-video_track_timescale", "90000"]
-            # In these containers the packet that is stored last determines the duration of the last frame, and with
-            # B-frames that packet is another frame's; a key frame at the end stores the last frame last.
-            at = pts[-1] - pts[0] + delay - Fraction(1, 2000)
-            options += ["-force_key_frames", as_seconds(max(Fraction(0), at))]
-            if self.target.encoder == "libx265":  # otherwise frames before a key frame may be stored after it
-                options += ["-forced-idr", "1"]
-        if self.target.codec == "av1":  # SVT-AV1 gives all packets the mean duration
-            ticks = round(last * png_stream.TICKS_PER_SECOND)
-            options += ["-bsf:v", f"setts=duration=if(eq(N\\,{len(pts) - 1})\\,{ticks}/1000000/TB\\,DURATION)"]
-        if self.target.codec == "gif" and self.final_delay:
-            options += ["-final_delay", str(round(last * 100))]
-        if self.target.codec == "apng":
-            options += ["-final_delay", f"{last.limit_denominator(1000)}"]
-        return options

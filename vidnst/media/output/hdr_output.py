@@ -17,23 +17,23 @@ _KEEPING = frozenset({"h265", "av1"})
 
 def resolve_hdr(
     output: Path, settings: OutputConfig, clip: ClipInfo, *, frames: int, size: tuple[int, int]
-) -> tuple[OutputConfig, tuple[str, ...]]:
+) -> tuple[OutputConfig, str]:
     """Decide what becomes of HDR, and give an output that keeps it at least ten bits.
 
     Returns:
-        The settings, and notes for the user.
+        The settings, and what becomes of HDR, or a note that there is none; empty if nobody asks for any.
 
     Raises:
         ConfigError: HDR is to be kept, and the codec or its bits cannot.
     """
     if clip.hdr is None:
-        notes = (f"{clip.source} is not HDR (PQ or HLG), so there is none to keep",) if settings.hdr == "keep" else ()
-        return settings.model_copy(update={"hdr": "tone-map"}), notes
+        note = f"{clip.source} is not HDR (PQ or HLG), so there is none to keep" if settings.hdr == "keep" else ""
+        return settings.model_copy(update={"hdr": "tone-map"}), note
     name = TRANSFERS[clip.hdr.transfer]
     if settings.hdr == "tone-map":
         return settings, (
-            f"{clip.source} is HDR ({name}); it is tone-mapped to SDR (BT.709), from a peak of"
-            f" {clip.hdr.peak_nits:g} cd/m2; --hdr keep writes {name} as H.265 or AV1",
+            f"tone-mapped to SDR (BT.709), from a peak of {clip.hdr.peak_nits:g} cd/m2; --hdr keep writes {name} as"
+            " H.265 or AV1"
         )
     if settings.bits == 8:
         raise ConfigError("output.hdr: HDR needs at least 10 bits, not 8", "leave output.bits out")
@@ -45,7 +45,7 @@ def resolve_hdr(
             f"output.hdr: {target.encoder or target.path.name} cannot keep HDR",
             "take --set output.codec=h265 or av1, or --hdr tone-map",
         )
-    return settings, (f"{output.name} is {name} like its source: colours are painted as SDR and mapped back",)
+    return settings, "colours are painted as SDR and mapped back"
 
 
 def hdr_pixels(pixels: Pixels, hdr: HdrInfo) -> Pixels:

@@ -13,7 +13,7 @@ _KEEPING = ".webm, .mov, .mkv, .gif, .webp, .apng and a folder of PNG frames"
 
 def resolve_alpha(
     output: Path, settings: OutputConfig, clip: ClipInfo, *, background: str, frames: int, size: tuple[int, int]
-) -> tuple[OutputConfig, tuple[str, ...]]:
+) -> tuple[OutputConfig, str]:
     """Decide whether the transparency of a source is kept, in place of `auto`.
 
     Args:
@@ -22,27 +22,25 @@ def resolve_alpha(
         size: its width and height in pixels.
 
     Returns:
-        The settings with `keep` or `drop`, and notes for the user on what is lost.
+        The settings with `keep` or `drop`, and how transparency is changed; empty if it is kept, or there is none.
 
     Raises:
         OutputError: the suffix is unknown, or does not fit the codec.
         ConfigError: transparency is to be kept, and the format cannot hold it.
     """
-    if not clip.has_alpha or settings.alpha == "drop":
-        return settings.model_copy(update={"alpha": "drop"}), ()
+    if not clip.has_alpha:
+        return settings.model_copy(update={"alpha": "drop"}), ""
+    if settings.alpha == "drop":
+        return settings, f"laid over {background} (--background)"
     plain = settings.model_copy(update={"alpha": "drop"})
     target = choose_format(output, plain, frames=frames, width=size[0], height=size[1])
     kept = settings.model_copy(update={"alpha": "keep"})
     if obstacle := _obstacle(target, settings):
         if settings.alpha == "keep":
             raise ConfigError(f"output.alpha: {obstacle}", f"{_KEEPING} hold transparency, or take auto or drop")
-        return plain, (
-            f"{clip.source} has transparency, and {obstacle}; it is laid over {background} (--background);"
-            f" {_KEEPING} would keep it",
-        )
+        return plain, f"laid over {background} (--background), since {obstacle}; {_KEEPING} would keep it"
     choose_format(output, kept, frames=frames, width=size[0], height=size[1])
-    notes = (f"{output.name} is GIF, where a pixel is either opaque or transparent",) if target.codec == "gif" else ()
-    return kept, notes
+    return kept, "a pixel of a GIF is either opaque or transparent" if target.codec == "gif" else ""
 
 
 def _obstacle(target: OutputFormat, settings: OutputConfig) -> str:

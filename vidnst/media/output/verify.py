@@ -1,5 +1,6 @@
 """Verification of an encoded output before it is renamed."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,7 @@ from vidnst.errors import CancelledError, OutputError, SourceError
 from vidnst.media.input.container import read_container
 from vidnst.media.input.picture_probe import probe_pictures
 from vidnst.media.input.probe import probe_video
+from vidnst.media.input.stream_facts import StreamInfo
 
 _REMEDY = "the finished frames are kept; resume to encode again, or take another format"
 _CLOCK_SECONDS = {
@@ -62,6 +64,22 @@ def verify_output(
         raise OutputError(f"{path.name} is {float(longer):+.3f} s longer than planned", _REMEDY)
     if audio_streams and (streams := len(read_container(path).audio)) != audio_streams:
         raise OutputError(f"{path.name} has {streams} audio streams instead of {audio_streams}", _REMEDY)
+
+
+def verify_streams(path: Path, copied: Sequence[StreamInfo]) -> None:
+    """Compare the streams of an encoded file with those that were to be copied.
+
+    Raises:
+        OutputError: a stream is missing.
+    """
+    if not copied:
+        return
+    wanted = Counter((stream.kind, stream.is_cover) for stream in copied)
+    found = Counter((stream.kind, stream.is_cover) for stream in read_container(path).streams)
+    for (kind, is_cover), count in wanted.items():
+        if found[kind, is_cover] < count:
+            name = "cover" if is_cover else kind
+            raise OutputError(f"{path.name} has {found[kind, is_cover]} {name} streams instead of {count}", _REMEDY)
 
 
 def _probe_output(path: Path, cancelled: Callable[[], bool] | None) -> _Content:

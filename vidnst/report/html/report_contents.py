@@ -54,6 +54,7 @@ def gather_report(record: RunRecord, *, clip: ClipInfo | None = None, state: Run
             (key, to_yaml(value), to_yaml(default)) for key, value, default in changed_settings(manifest.config)
         ),
         commands=_commands(record.folder, manifest, state),
+        fates=record.plan.fates if record.plan else (),
         facts=_facts(record, manifest, log),
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vidnst.formatting import format_number
+from vidnst.media.output.fates import FateRow
 from vidnst.report.html.markup import Html, el, jpeg_url, page, read_asset
 from vidnst.report.html.svg_chart import Series, line_chart
 
@@ -83,6 +84,8 @@ class ReportFacts:
     """Settings that differ from the defaults: key, value, default."""
     commands: tuple[tuple[str, str], ...] = ()
     """Commands: what each does, and the command."""
+    fates: tuple[FateRow, ...] = ()
+    """What the output keeps, changes and drops of its source."""
     facts: tuple[tuple[str, str], ...] = ()
     """Source, output, versions, weights, and the like."""
 
@@ -111,6 +114,7 @@ def _parts(facts: ReportFacts) -> Iterator[Html]:
     yield from _section("How to repeat it", _commands(facts.commands))
     yield el("h2", "Settings that differ from the defaults")
     yield _settings(facts.settings)
+    yield from _section("What became of the source", _fates(facts.fates))
     yield from _section("What it was made of", _facts(facts.facts))
 
 
@@ -215,6 +219,22 @@ def _settings(settings: Sequence[tuple[str, str, str]]) -> Html:
     lines = [
         el("tr", el("th", el("code", key), scope="row"), el("td", value), el("td", usual, cls="soft"))
         for key, value, usual in settings
+    ]
+    return el("div", el("table", el("thead", head), el("tbody", lines)), cls="wide", tabindex=0)
+
+
+def _fates(rows: Sequence[FateRow]) -> Html | None:
+    if not rows:
+        return None
+    head = el("tr", *(el("th", name) for name in ("source holds", "what", "output", "how or why")))
+    lines = [
+        el(
+            "tr",
+            el("th", row.name, scope="row"),
+            *(el("td", text) for text in (row.value, row.fate, row.how)),
+            cls="bad" if row.is_notable else None,
+        )
+        for row in rows
     ]
     return el("div", el("table", el("thead", head), el("tbody", lines)), cls="wide", tabindex=0)
 

@@ -77,6 +77,7 @@ def describe_render(request: Request) -> dict[str, Any]:
         "rate": str(checked.clip.rate),
         "variable_rate": checked.clip.variable_rate,
         "audio": checked.clip.audio_codec,
+        "fates": [row.note for row in checked.fates],
         "schedule": checked.schedule.kind,
         "shots": [[shot.start, shot.end] for shot in plan.shots],
         "nodes": plan.nodes_by_role,

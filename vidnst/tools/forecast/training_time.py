@@ -40,7 +40,7 @@ def with_training_time(request: Request, seconds: float, *, on_event: OnEvent = 
     frames_only = replace(
         request, output=request.output.with_name(derived_name(request.output.stem, suffix="-frames"))
     )  # -o may be a network
-    checked = check_request(frames_only, overwrite=True, on_event=on_event)
+    checked = check_request(frames_only, overwrite=True, frames_only=True, on_event=on_event)
     on_event(Stage("timing"))
     shot = Shot(checked.start, checked.end)
     middle = shot.start + (len(shot) - 1) // 2

@@ -1,0 +1,239 @@
+"""Sources that hold all kinds of things, and what an output really holds of them, read with PyAV and Pillow alone."""
+
+import struct
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from support import media
+from vidnst.config import RenderConfig
+from vidnst.frames import AlphaPlane, ClipInfo
+from vidnst.media.images import write_png
+from vidnst.media.input.alpha import AlphaPlanes
+from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.probe import probe
+from vidnst.media.output.encode import encode
+from vidnst.media.output.fates import FateRow
+from vidnst.media.output.output_fates import find_fates
+from vidnst.media.output.resolved_output import resolve_output
+
+SIZE = (64, 48)
+FRAMES = 6
+OUTPUTS = ("o.mp4", "o.m4v", "o.mov", "o.mkv", "o.webm", "o.gif", "o.webp", "o.apng", "frames")
+UNEVEN = tuple(Fraction(ms, 1000) for ms in (0, 40, 133, 200, 207, 300))
+"""Times that GIF cannot hold."""
+TIMECODE = "01:02:03:04"
+
+ROWS: Mapping[str, Sequence[str]] = {
+    "bits": ["bit depth"],
+    "alpha": ["transparency"],
+    "sound": ["audio track 1", "audio track 2"],
+    "subtitles": ["subtitles 1"],
+    "chapters": ["chapters"],
+    "timecode": ["time code"],
+    "upright": ["orientation"],
+    "times": ["times"],
+    "aspect": ["pixel aspect"],
+    "HDR": ["HDR"],
+    "title": ["tags"],
+}
+"""Rows of the table that are about a feature, by the names that `read_features` gives."""
+
+_SRT = "1\n00:00:00,050 --> 00:00:00,150\nhello\n"
+_TAGS = """;FFMETADATA1
+title=Film
+[CHAPTER]
+TIMEBASE=1/1000
+START=0
+END=100
+title=A
+[CHAPTER]
+TIMEBASE=1/1000
+START=100
+END=240
+title=B
+"""
+_SOUND = ("-c:a", "aac", "-b:a", "64k")
+_MIRRORED_AND_TURNED = (0, 1 << 16, 1 << 16, 0)
+
+
+def write_sources(folder: Path) -> dict[str, Path]:
+    """Write small sources, each with several features."""
+    return {
+        "film": _write_film(folder),
+        "phone": _write_phone(folder),
+        "HDR": _write_hdr(folder),
+        "alpha": _write_alpha(folder),
+    }
+
+
+def _write_film(folder: Path) -> Path:
+    flat = media.write_video(folder / "flat.mp4", media.numbered_pictures(FRAMES, SIZE), sound=_SOUND)
+    (folder / "s.srt").write_text(_SRT)
+    (folder / "m.txt").write_text(_TAGS)
+    words = ["-i", flat, "-i", folder / "s.srt", "-i", folder / "m.txt", "-map", "0:v", "-map", "0:a", "-map", "0:a"]
+    words += ["-map", "1", "-map_metadata", "2", "-map_chapters", "2", "-c", "copy", "-c:s", "srt", "-aspect", "16:9"]
+    words += ["-metadata:s:s:0", "language=eng", "-metadata:s:a:1", "language=fra"]
+    media.run_ffmpeg(*words, folder / "film.mkv")
+    return folder / "film.mkv"
+
+
+def _write_phone(folder: Path) -> Path:
+    """An MP4 file that is stored transposed, with a time code."""
+    frames = [np.ascontiguousarray(frame.swapaxes(0, 1)) for frame in media.numbered_pictures(FRAMES, SIZE)]
+    path = media.write_video(folder / "phone.mov", frames, options=("-timecode", TIMECODE), sound=_SOUND)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40
+    a, b, c, d = _MIRRORED_AND_TURNED
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    return path
+
+
+def _write_hdr(folder: Path) -> Path:
+    tags = "colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:hdr10=1:max-cll=1000,400:log-level=error"
+    tags += ":master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+    codec = ("-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p10le", "-x265-params", tags)
+    options = ("-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc")
+    frames = media.numbered_pictures(FRAMES, SIZE)
+    return media.write_video(folder / "hdr.mkv", frames, codec=codec, pts_seconds=UNEVEN, options=options)
+
+
+def _write_alpha(folder: Path) -> Path:
+    path = folder / "alpha.mov"
+    flat = media.write_video(folder / "opaque.mkv", media.numbered_pictures(FRAMES, SIZE), codec=media.FFV1)
+    see_through = "format=rgba,colorchannelmixer=aa=0.5"
+    media.run_ffmpeg("-i", flat, "-vf", see_through, "-c:v", "png", "-pix_fmt", "rgba", path)
+    return path
+
+
+def convert(source: Path, output: Path, folder: Path) -> tuple[ClipInfo, tuple[FateRow, ...]]:
+    """Pass all frames of a source through the encoder as they are; return the clip and the table."""
+    clip = probe(source)
+    size = clip.width, clip.height
+    resolved = resolve_output(output, RenderConfig(), clip, frames=clip.frame_count, size=size)
+    settings = resolved.settings
+    rows = find_fates(output, resolved, clip, start=0, end=clip.frame_count, size=size)
+    paths = []
+    for frame in FrameReader(clip):
+        paths.append(folder / f"{frame.index:06d}.png")
+        write_png(paths[-1], frame.pixels, bits=settings.picture_bits)
+    alpha = _alpha_planes(clip) if settings.keeps_alpha else None
+    encode(paths, output, clip=clip, start=0, end=clip.frame_count, settings=settings, alpha=alpha)
+    return clip, rows
+
+
+def _alpha_planes(clip: ClipInfo) -> AlphaPlanes:
+    def read() -> Generator[AlphaPlane, None, None]:
+        for frame in FrameReader(replace(clip, plane="alpha")):
+            yield frame.pixels[..., 0]
+
+    return read
+
+
+def read_features(path: Path) -> dict[str, object]:
+    """Read what a file, or a folder of PNG files, really holds."""
+    if path.is_dir():
+        return _folder_features(path)
+    found = _picture_features(path) if path.suffix in (".webp", ".gif", ".apng") else _video_features(path)
+    return found if path.suffix == ".webp" else found | _stream_features(path)
+
+
+def _folder_features(path: Path) -> dict[str, object]:
+    files = sorted(path.glob("*.png"))
+    depth = files[0].read_bytes()[24]  # of IHDR
+    with Image.open(files[0]) as image:
+        upright = media.is_upright(np.asarray(image.convert("RGB")))
+        return {
+            "bits": depth,
+            "alpha": image.mode == "RGBA",
+            "upright": upright,
+            "title": bool(image.info.get("title")),
+        }
+
+
+def _picture_features(path: Path) -> dict[str, object]:
+    with Image.open(path) as image:
+        alphas, durations = [], []
+        for number in range(image.n_frames):
+            image.seek(number)
+            image.load()
+            alphas.append(int(np.asarray(image.convert("RGBA"))[..., 3].min()))
+            durations.append(Fraction(round(image.info["duration"] * 1000), 1_000_000))
+        upright = media.is_upright(np.asarray(image.convert("RGB")))
+    times = tuple(sum(durations[:number], Fraction(0)) for number in range(len(durations)))
+    return {"bits": 8, "alpha": min(alphas) < 255, "upright": upright, "times": times}
+
+
+def _video_features(path: Path) -> dict[str, object]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = list(container.decode(stream))
+        first = frames[0]
+        components = first.format.components
+        bits = max(part.bits for part in components)
+        has_alpha = any(part.is_alpha for part in components) or "alpha_mode" in stream.metadata
+        side_data = {entry.type.name for entry in first.side_data}
+        upright = media.is_upright(first.to_ndarray(format="rgb24")) and "DISPLAYMATRIX" not in side_data
+        times = tuple((frame.pts - first.pts) * frame.time_base for frame in frames)
+        is_hdr = first.color_trc == 16 and "MASTERING_DISPLAY_METADATA" in side_data
+    return {"bits": bits, "alpha": has_alpha, "upright": upright, "times": times, "HDR": is_hdr}
+
+
+def _stream_features(path: Path) -> dict[str, object]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        next(container.decode(stream))
+        tags = {key.lower(): value for part in (container, *container.streams) for key, value in part.metadata.items()}
+        found: dict[str, object] = {
+            "aspect": stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio or Fraction(1),
+            "sound": [part.metadata.get("language", "") for part in container.streams.audio],
+            "chapters": [chapter["metadata"]["title"] for chapter in container.chapters()],
+            "timecode": tags.get("timecode"),
+            "title": container.metadata.get("title"),
+        }
+        texts = [bytes(packet) for part in container.streams.subtitles for packet in _packets(path, part.index)]
+    return found | {"subtitles": any(b"hello" in text for text in texts)}
+
+
+def _packets(path: Path, index: int) -> list[av.Packet]:
+    with av.open(str(path)) as container:
+        return list(container.demux(container.streams[index]))
+
+
+def features_of(name: str) -> dict[str, object]:
+    """Return the features of a source that are worth keeping, as `read_features` finds them in a faithful output."""
+    even = tuple(Fraction(number, 25) for number in range(FRAMES))
+    common: dict[str, object] = {"upright": True, "times": even, "bits": 8}
+    if name == "film":
+        aspect = Fraction(16, 9) / Fraction(*SIZE)
+        chapters = ["A", "B"]
+        film = {"aspect": aspect, "sound": 2, "subtitles": True, "chapters": chapters, "title": "Film"}
+        return common | film
+    if name == "phone":
+        return common | {"timecode": TIMECODE, "sound": 1}
+    if name == "HDR":
+        return common | {"bits": 10, "HDR": True, "times": UNEVEN}
+    return common | {"alpha": True}
+
+
+def is_kept(feature: str, wanted: object, found: Mapping[str, object]) -> bool:
+    """Return whether a feature of the source is in the output."""
+    value = found.get(feature)
+    match feature:
+        case "sound":
+            return isinstance(value, list) and len(value) == wanted
+        case "aspect":  # Matroska has it as a size in whole pixels
+            return isinstance(value, Fraction) and isinstance(wanted, Fraction) and abs(value / wanted - 1) < 0.01
+        case "bits":
+            return isinstance(value, int) and isinstance(wanted, int) and value >= wanted
+        case "times":
+            pairs = zip(value, wanted, strict=True) if isinstance(value, tuple) and isinstance(wanted, tuple) else ()
+            differences = [abs(one - other) for one, other in pairs]
+            return bool(differences) and max(differences) <= Fraction(1, 1000)
+    return value == wanted
