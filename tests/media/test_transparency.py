@@ -158,7 +158,7 @@ def transcode(source: Path, output: Path, *, frames: int | None = None, **settin
 
     alpha = planes if config.keeps_alpha else None
     encode(paths, output, clip=clip, start=0, end=stop, settings=config, alpha=alpha)
-    return clip, f"{how} {more}"
+    return clip, " ".join(filter(None, (how, more)))
 
 
 KEPT: dict[str, tuple[dict[str, Any], int]] = {

@@ -167,7 +167,8 @@ def _picture_features(path: Path) -> dict[str, object]:
             durations.append(Fraction(round(image.info["duration"] * 1000), 1_000_000))
         upright = media.is_upright(np.asarray(image.convert("RGB")))
     times = tuple(sum(durations[:number], Fraction(0)) for number in range(len(durations)))
-    return {"bits": 8, "alpha": min(alphas) < 255, "upright": upright, "times": times}
+    depth = path.read_bytes()[24] if path.suffix == ".apng" else 8  # of IHDR
+    return {"bits": depth, "alpha": min(alphas) < 255, "upright": upright, "times": times}
 
 
 def _video_features(path: Path) -> dict[str, object]:
