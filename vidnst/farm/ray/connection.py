@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from vidnst.errors import FarmError
 from vidnst.farm.ray.errors import last_line
+from vidnst.farm.ray.temporary_folder import check_temporary_folder
 
 _JOIN_SECONDS = 15
 
@@ -58,6 +59,7 @@ class RaySession:
         if ray.is_initialized():
             pass
         elif address == "local":
+            check_temporary_folder()
             self._owned = True
             slots = max(os.cpu_count() or 1, cpus or 1)
             _start(address, num_cpus=slots, include_dashboard=False, **quiet)

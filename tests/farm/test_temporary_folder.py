@@ -1,0 +1,46 @@
+"""The folder of Ray's temporary files: one that its sockets cannot lie in is named before Ray starts."""
+
+import os
+
+import pytest
+
+from vidnst.errors import FarmError
+from vidnst.farm.ray.connection import RaySession
+from vidnst.farm.ray.temporary_folder import check_temporary_folder
+
+
+@pytest.fixture(autouse=True)
+def no_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_TMPDIR", "TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("variable", ["RAY_TMPDIR", "TMPDIR"])
+@pytest.mark.parametrize("folder", ["/" + "x" * 60, "/é" + "é" * 30, os.fsdecode(b"/tmp/caf\xe9")])
+def test_folder_that_sockets_cannot_lie_in_is_refused(
+    variable: str, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, folder)
+    with pytest.raises(FarmError, match=rf"by {variable}, is .*; set RAY_TMPDIR to another one"):
+        RaySession(address="local", cpus=1)
+
+
+def test_short_folder_and_none_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_temporary_folder()
+    monkeypatch.setenv("TMPDIR", "/" + "x" * 60)
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")
+    check_temporary_folder()
+
+
+def test_longest_folder_leaves_room_for_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private.utils import validate_socket_filepath
+
+    for length in range(20, 60):
+        folder = "/" + "x" * (length - 1)
+        monkeypatch.setenv("RAY_TMPDIR", folder)
+        try:
+            check_temporary_folder()
+        except FarmError:
+            break
+        validate_socket_filepath(f"{folder}/ray/session_2026-11-28_23-52-19_123456_4194304/sockets/plasma_store")
+    assert 30 < length < 45

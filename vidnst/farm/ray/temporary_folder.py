@@ -1,0 +1,51 @@
+"""The folder of a local Ray's temporary files, in which its sockets must have short paths."""
+
+import os
+import sys
+import tempfile
+
+from vidnst.errors import FarmError
+from vidnst.formatting import printable
+
+_LONGEST_SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
+"""Of a path in `sockaddr_un`, without the zero byte at its end."""
+_SOCKET = "/ray/session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+"""What Ray adds to the folder; process numbers have up to seven digits."""
+
+
+def check_temporary_folder() -> None:
+    """Make sure that a Ray that is started on this machine can open its sockets.
+
+    Ray takes RAY_TMPDIR, else on Linux TMPDIR, else /tmp.
+
+    Raises:
+        FarmError: the folder's path is too long, or not UTF-8.
+    """
+    names = ("RAY_TMPDIR", "TMPDIR") if sys.platform.startswith("linux") else ("RAY_TMPDIR",)
+    variable = next((name for name in names if name in os.environ), None)
+    if variable is None or sys.platform == "win32":
+        return
+    folder = os.environ[variable]
+    longest = _LONGEST_SOCKET_BYTES - len(_SOCKET)
+    if len(os.fsencode(folder)) > longest:
+        problem = f"longer than the {longest} bytes that leave room for the paths of its sockets"
+    elif not _is_utf8(folder):
+        problem = "not UTF-8"
+    else:
+        return
+    raise FarmError(
+        f"Ray does not start here: its folder of temporary files, {printable(folder)} by {variable}, is {problem}",
+        f"set RAY_TMPDIR to another one, such as {_suggestion()}, or render without Ray: --executor inline",
+    )
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _suggestion() -> str:
+    return "/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()
