@@ -1,4 +1,4 @@
-"""The folder of a local Ray's temporary files, in which its sockets must have short paths."""
+"""The folders of a local Ray: its temporary files, in which sockets must have short paths, and where it is started."""
 
 import os
 import sys
@@ -13,14 +13,20 @@ _SOCKET = "/ray/session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
 """What Ray adds to the folder; process numbers have up to seven digits."""
 
 
-def check_temporary_folder() -> None:
-    """Make sure that a Ray that is started on this machine can open its sockets.
+def check_folders() -> None:
+    """Make sure that a Ray that is started on this machine can open its sockets, and has text for its folders.
 
     Ray takes RAY_TMPDIR, else on Linux TMPDIR, else /tmp.
 
     Raises:
-        FarmError: the folder's path is too long, or not UTF-8.
+        FarmError: that folder's path is too long, or not UTF-8, or the working directory's is not.
     """
+    working = os.getcwd()
+    if not _is_utf8(working):
+        raise FarmError(
+            f"Ray does not start here: the working directory {printable(working)} is not UTF-8",
+            "run the command in another one, or render without Ray: --executor inline",
+        )
     names = ("RAY_TMPDIR", "TMPDIR") if sys.platform.startswith("linux") else ("RAY_TMPDIR",)
     variable = next((name for name in names if name in os.environ), None)
     if variable is None or sys.platform == "win32":
