@@ -14,6 +14,8 @@ from typing import Any, Self
 
 from vidnst.errors import FarmError
 from vidnst.farm.ray.errors import last_line
+from vidnst.farm.ray.folders import check_folders
+from vidnst.formatting import printable
 
 _JOIN_SECONDS = 15
 
@@ -58,6 +60,7 @@ class RaySession:
         if ray.is_initialized():
             pass
         elif address == "local":
+            check_folders()
             self._owned = True
             slots = max(os.cpu_count() or 1, cpus or 1)
             _start(address, num_cpus=slots, include_dashboard=False, **quiet)
@@ -106,7 +109,7 @@ def _start(address: str, **options: Any) -> None:
     import ray
 
     try:
-        with _own_signals():
+        with _own_signals(), _printable_entrypoint():
             ray.init(address=address, **options)
     except (Exception, SystemExit) as error:  # if a cluster is lost while it is joined, Ray calls sys.exit
         ray.shutdown()
@@ -128,6 +131,22 @@ def _own_signals() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _printable_entrypoint() -> Iterator[None]:
+    """Give Ray this process's command line in UTF-8: it keeps it for its dashboard, and fails at other file names."""
+    from ray._private import utils
+
+    own = getattr(utils, "get_entrypoint_name", None)
+    if own is None:
+        yield
+        return
+    utils.get_entrypoint_name = lambda: printable(own())
+    try:
+        yield
+    finally:
+        utils.get_entrypoint_name = own
 
 
 def _probe(address: str) -> None:

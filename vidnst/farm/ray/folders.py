@@ -1,0 +1,57 @@
+"""The folders of a local Ray: its temporary files, in which sockets must have short paths, and where it is started."""
+
+import os
+import sys
+import tempfile
+
+from vidnst.errors import FarmError
+from vidnst.formatting import printable
+
+_LONGEST_SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
+"""Of a path in `sockaddr_un`, without the zero byte at its end."""
+_SOCKET = "/ray/session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+"""What Ray adds to the folder; process numbers have up to seven digits."""
+
+
+def check_folders() -> None:
+    """Make sure that a Ray that is started on this machine can open its sockets, and has text for its folders.
+
+    Ray takes RAY_TMPDIR, else on Linux TMPDIR, else /tmp.
+
+    Raises:
+        FarmError: that folder's path is too long, or not UTF-8, or the working directory's is not.
+    """
+    working = os.getcwd()
+    if not _is_utf8(working):
+        raise FarmError(
+            f"Ray does not start here: the working directory {printable(working)} is not UTF-8",
+            "run the command in another one, or render without Ray: --executor inline",
+        )
+    names = ("RAY_TMPDIR", "TMPDIR") if sys.platform.startswith("linux") else ("RAY_TMPDIR",)
+    variable = next((name for name in names if name in os.environ), None)
+    if variable is None or sys.platform == "win32":
+        return
+    folder = os.environ[variable]
+    longest = _LONGEST_SOCKET_BYTES - len(_SOCKET)
+    if len(os.fsencode(folder)) > longest:
+        problem = f"longer than the {longest} bytes that leave room for the paths of its sockets"
+    elif not _is_utf8(folder):
+        problem = "not UTF-8"
+    else:
+        return
+    raise FarmError(
+        f"Ray does not start here: its folder of temporary files, {printable(folder)} by {variable}, is {problem}",
+        f"set RAY_TMPDIR to another one, such as {_suggestion()}, or render without Ray: --executor inline",
+    )
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _suggestion() -> str:
+    return "/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()
