@@ -156,6 +156,12 @@ class ClipInfo:
     """Codec of the first audio stream; None without audio."""
     bad_frames: tuple[int, ...] = ()
     """Frames that do not decode; they are counted and have time stamps like all others."""
+    numbers: tuple[int, ...] = ()
+    """Number of each picture of a numbered sequence, ascending; else empty."""
+    transform: str = "auto"
+    """What turns the values of EXR and DPX files into display values; see `InputConfig.transform`."""
+    notes: tuple[str, ...] = ()
+    """What the source holds that is not used, or may not be meant, a clause each."""
 
     @property
     def frame_count(self) -> int:

@@ -9,6 +9,7 @@ Run it as a script, in a small process with one thread: it forks, memory is coun
 started with vfork count the parent's memory once more.
 """
 
+import atexit
 import contextlib
 import os
 import random
@@ -32,6 +33,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from support import media
+from support.exr import from_pixels, write_exr, write_parts
 
 MAX_SECONDS = 60
 MAX_GROWTH_BYTES = 2 << 30
@@ -113,6 +115,15 @@ def originals(folder: Path) -> list[Path]:
     for name in ("l.tif", "m.bmp", "n.webp"):
         pixels[0].save(folder / name)
     pixels[0].save(folder / "o.tif", compression="tiff_lzw")
+    made += [
+        write_exr(folder / "p.exr", from_pixels(small)),
+        write_exr(folder / "q.exr", from_pixels(small), compression="PIZ_COMPRESSION", tile_px=32),
+        write_parts(
+            folder / "r.exr", {"depth": {"Z": from_pixels(small)[..., 0]}, "left": {"RGB": from_pixels(small)}}
+        ),
+        media.write_video(folder / "s.dpx", frames[:1], codec=("-pix_fmt", "gbrp10be")),
+        media.write_video(folder / "t.dpx", frames[:1], codec=("-pix_fmt", "rgb24")),
+    ]
     return [*made, *(folder / name for name in ("i.png", "j.png", "k.jpg", "l.tif", "m.bmp", "n.webp", "o.tif"))]
 
 
@@ -260,6 +271,7 @@ def _work(path: Path, output: Path, log: Path, answer: int) -> None:
 
         traceback.print_exc()
     sys.stderr.flush()
+    atexit._run_exitfuncs()  # the process is left by os._exit, which does not
     peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * 1024
     os.write(answer, struct.pack("<QQ", peak, _left_behind()))
     os._exit(status)

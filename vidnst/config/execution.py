@@ -60,6 +60,8 @@ class OutputConfig(Section):
     """Chroma subsampling; None: 4:2:0 (4:4:4 if a side is odd, 4:2:2 for ProRes, RGB for FFV1)."""
     bits: Literal[8, 16] = 8
     """Bits per channel of PNG frames."""
+    start_number: int | None = Field(None, ge=0, le=999_999_999)
+    """Number of the first frame in the names of PNG frames and image sequences; None keeps the source's numbers."""
     audio: Literal["keep", "none"] = "keep"
     keep_frames: bool = False
     """Keep states and frames in the run folder after the encode has been verified."""

@@ -6,7 +6,7 @@ import struct
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -15,17 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vidnst.atomic_write import write_bytes_atomically
+from vidnst.atomic_write import write_atomically, write_bytes_atomically
 from vidnst.errors import OutputError, SourceError
 from vidnst.frames import Pixels, to_bits
+from vidnst.media.exr import encode_exr
+from vidnst.media.input.frame_numbers import NumberPattern, check_complete
 from vidnst.media.input.limits import MAX_FRAMES, MAX_IMAGE_BYTES, MAX_PIXELS, check_frame_count
+from vidnst.media.scene_images import SCENE_SUFFIXES, is_scene_image, read_scene_header, read_scene_image
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp"}) | SCENE_SUFFIXES
 """Suffixes of image files, in lower case."""
+WRITABLE_SUFFIXES = IMAGE_SUFFIXES - {".dpx"}
+"""Suffixes of image files that can be written."""
 
 _ORIENTATION = 0x0112  # EXIF tag
 _ROWS_AT_ONCE = 256
-_PRINTF = re.compile(r"%(?P<zero>0?)(?P<width>\d{0,2})d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,16 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
-def list_images(source: str | Path) -> tuple[Path, ...] | None:
-    """List the images of a folder, glob, printf pattern (`img_%04d.png`) or file name, in natural order.
+def list_images(source: str | Path, *, gaps: bool = False) -> tuple[Path, ...] | None:
+    """List the images of a folder, glob, pattern (`img_%04d.png`, `img.####.exr`) or file name, in natural order.
 
     Other files are ignored. Returns None if the source is one file that is not an image.
 
+    Args:
+        gaps: True if numbers of a pattern may be missing.
+
     Raises:
-        SourceError: there is no image, or a number is missing in a printf pattern.
+        SourceError: there is no image, or a number is missing in a pattern.
     """
     try:
         path = Path(source).expanduser()
@@ -68,8 +75,8 @@ def list_images(source: str | Path) -> tuple[Path, ...] | None:
             return _not_empty(sorted(images, key=natural_sort_key), f"in the folder {path}")
         if path.exists():
             return (path,) if is_image(path) else None
-        if _PRINTF.search(path.name):
-            return _numbered(path)
+        if pattern := NumberPattern.parse(path):
+            return _numbered(path, pattern, gaps)
         if any(char in str(path) for char in "*?["):
             return _glob(path)
     except (OSError, ValueError, RuntimeError) as error:  # name too long, no such user, unsupported pattern
@@ -97,24 +104,11 @@ def _glob(pattern: Path) -> tuple[Path, ...]:
     return _not_empty(sorted(found, key=natural_sort_key), f"that match {pattern}")
 
 
-def _numbered(pattern: Path) -> tuple[Path, ...]:
-    match = _PRINTF.search(pattern.name)
-    assert match is not None
-    width = int(match["width"] or 1)
-    before, after = pattern.name[: match.start()].replace("%%", "%"), pattern.name[match.end() :].replace("%%", "%")
-    digits = rf"\d{{{width},}}" if match["zero"] else r"\d+"
-    name = re.compile(f"{re.escape(before)}({digits}){re.escape(after)}")
-    candidates = pattern.parent.iterdir() if pattern.parent.is_dir() else iter(())
-    matching = _bounded((path for path in candidates if name.fullmatch(path.name) and path.is_file()), pattern)
-    found = {int(hit[1]): path for path in matching if (hit := name.fullmatch(path.name))}
-    numbers = sorted(found)
-    for earlier, later in pairwise(numbers):
-        if later != earlier + 1:
-            raise SourceError(
-                f"number {earlier + 1} of {pattern} is missing ({numbers[0]} to {numbers[-1]} exist)",
-                "restore it, or give the folder or a glob to use the images that exist",
-            )
-    return _not_empty([found[number] for number in numbers], f"that match {pattern}")
+def _numbered(path: Path, pattern: NumberPattern, gaps: bool) -> tuple[Path, ...]:
+    found = pattern.files()
+    if not gaps:
+        check_complete(str(path), list(found))
+    return _not_empty(list(found.values()), f"that match {path}")
 
 
 def read_image_header(path: Path) -> ImageHeader:
@@ -123,6 +117,8 @@ def read_image_header(path: Path) -> ImageHeader:
     Raises:
         SourceError: the file does not exist, is not an image, or has more than `MAX_PIXELS`.
     """
+    if is_scene_image(path):
+        return ImageHeader(*read_scene_header(path))
     if path.exists() and not path.is_file():  # reading a pipe could block forever
         raise SourceError(f"{path} is not a file", "give an image file")
     try:
@@ -170,17 +166,21 @@ def _too_large(path: Path) -> SourceError:
     return SourceError(f"the image {path} has more than {MAX_PIXELS} pixels", "make it smaller")
 
 
-def read_image(path: Path, *, bits: Literal[8, 16] | None = None) -> Pixels:
+def read_image(path: Path, *, bits: Literal[8, 16] | None = None, transform: str = "auto") -> Pixels:
     """Read an image as `(H, W, 3)` sRGB in RGB order, upright by its EXIF orientation.
 
     Grey becomes three equal channels, transparency is composited over white, and colour profiles are not applied.
 
     Args:
         bits: 8 for uint8, 16 for uint16; None keeps the file's bit depth.
+        transform: what turns the values of an EXR or DPX file, which has 16 bits then, into display values; see
+            `scene_images.read_scene_image`.
 
     Raises:
         SourceError: the file does not exist, is not an image, is damaged or too large, or has not 8 or 16 bits.
     """
+    if is_scene_image(path):
+        return to_bits(read_scene_image(path, transform).pixels, bits or 16)
     header = read_image_header(path)
     if path.stat().st_size > MAX_IMAGE_BYTES:
         raise SourceError(f"the image {path} has more than {MAX_IMAGE_BYTES} bytes", "save it with compression")
@@ -250,21 +250,27 @@ def write_png(path: Path, pixels: Pixels, *, bits: Literal[8, 16] = 8) -> None:
 
 def not_an_image_name(path: Path) -> OutputError:
     """Return the error for an output that must be an image but has another suffix."""
-    return OutputError(f"{path} is not the name of an image", f"use one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return OutputError(f"{path} is not the name of an image", f"use one of {', '.join(sorted(WRITABLE_SUFFIXES))}")
 
 
-def write_image(path: Path, pixels: Pixels) -> None:
-    """Write an image in the format of its suffix: PNG and TIFF keep 16 bits, all others have 8.
+def write_image(path: Path, pixels: Pixels, *, transform: str = "auto") -> None:
+    """Write an image in the format of its suffix: PNG and TIFF keep 16 bits, EXR has half floats, all others 8 bits.
 
     JPEG is written at quality 95 without chroma subsampling, WebP at quality 95.
+
+    Args:
+        transform: what turns display values into those of an EXR file; see `scene_light.to_scene`.
 
     Raises:
         DiskFullError, OutputError: see `write_png`; also if the suffix is not that of an image.
     """
     suffix = path.suffix.lower()
     options: list[int] = []
-    if suffix not in IMAGE_SUFFIXES:
+    if suffix not in WRITABLE_SUFFIXES:
         raise not_an_image_name(path)
+    if suffix == ".exr":
+        write_atomically(path, lambda part: encode_exr(part, pixels, transform))
+        return
     if suffix in (".jpg", ".jpeg", ".jpe"):
         options = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     elif suffix == ".webp":

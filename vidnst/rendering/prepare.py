@@ -3,7 +3,7 @@
 import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,13 +14,16 @@ from vidnst.config import RenderConfig, ScheduleConfig
 from vidnst.config.timecode import frame_range
 from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
-from vidnst.frames import ClipInfo, Shot
+from vidnst.frames import ClipInfo, Shot, SourceKind
 from vidnst.media.adjust.adjustments import Adjustments, find_adjustments
 from vidnst.media.input.fingerprint import fingerprint
 from vidnst.media.input.frame_reader import fit_size
 from vidnst.media.input.masks import Mask
-from vidnst.media.input.probe import probe
+from vidnst.media.input.probe import probe_input
+from vidnst.media.output.frame_sequence import left_alone, sequence_files
 from vidnst.media.output.preflight import check_output
+from vidnst.media.scene_images import survey_scene
+from vidnst.media.scene_light import check_transform
 from vidnst.rendering.styles.regions import absolute_masks, find_masks, mask_marks
 from vidnst.rendering.styles.style_spec import StylePicture, needs_guidance, read_styles, timeline_of, timeline_warnings
 from vidnst.rendering.styles.timeline import TimedStyle
@@ -90,9 +93,11 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     Raises:
         VidnstError: the first thing that is wrong, as the fitting subclass.
     """
+    request = with_file_bits(request)
     config = request.config
+    check_transform(config.input.transform)
     on_event(Stage("probing"))
-    clip = probe(request.source, fps=config.input.fps)
+    clip = probe_input(request.source, config.input)
     start, end = frame_range(clip, config.input.start, config.input.end)
     width, height = fit_size(clip.width, clip.height, config.input.size)
     if config.input.size is not None and config.input.size > max(clip.width, clip.height):
@@ -102,6 +107,8 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
         width, height = max(2, width // 2 * 2), max(2, height // 2 * 2)
     size = (width, height)
     check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite, size=size)
+    for note in (*clip.notes, *_sequence_notes(request, clip, start, end, on_event)):
+        on_event(Warned(note))
     styles = read_styles(request.styles) if config.stylizes or request.styles else ()
     if config.stylizes:
         _check_sizes(styles, config, size)
@@ -118,6 +125,34 @@ def check_request(request: Request, *, overwrite: bool = False, on_event: OnEven
     return CheckedRequest(
         request, clip, start, end, width, height, styles, features, raft, network, manifest, timeline, masks
     )
+
+
+def with_file_bits(request: Request) -> Request:
+    """Return the request with frames of 16 bits if its output is an EXR file or a sequence of them."""
+    config = request.config
+    if request.output.suffix.lower() != ".exr" or config.output.bits == 16:
+        return request
+    output = config.output.model_copy(update={"bits": 16})
+    return replace(request, config=config.model_copy(update={"output": output}))
+
+
+def _sequence_notes(request: Request, clip: ClipInfo, start: int, end: int, on_event: OnEvent) -> list[str]:
+    """Describe what painting cannot keep of EXR and DPX frames, and files that an output leaves next to its own.
+
+    Raises:
+        SourceError: a frame of the range does not decode, and is not to be repeated.
+    """
+    paths, settings = clip.paths[start:end], request.config
+    notes = survey_scene(
+        paths if clip.kind is SourceKind.PICTURES else (),
+        clip.transform,
+        source=clip.source,
+        may_be_damaged=settings.input.on_bad_frame == "repeat",
+        on_progress=lambda done: on_event(Stage("probing", done, len(paths))),
+    )
+    files = sequence_files(request.output, settings.output, clip=clip, start=start, end=end)
+    others = left_alone(request.output, files) if files else None
+    return [*notes, others] if others else notes
 
 
 def study_frames(

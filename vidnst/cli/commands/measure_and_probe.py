@@ -72,4 +72,5 @@ def probe(source: opt.Source, fps: opt.Fps = "25", as_json: opt.Json = False, ve
     from vidnst.media.input import probe as probing
 
     rate = build_config({"input": {"fps": fps}}).input.fps
-    write_clip(probing.probe(source[0] if len(source) == 1 else source, fps=rate), as_json=as_json)
+    clip = probing.probe(source[0] if len(source) == 1 else source, fps=rate, missing="skip")
+    write_clip(clip, as_json=as_json)

@@ -144,7 +144,8 @@ class _ImageSource:
 
     def read(self, index: int) -> Pixels | None:
         try:
-            pixels = images.read_image(self._clip.paths[index], bits=16 if self._clip.bit_depth == 16 else 8)
+            bits: Literal[8, 16] = 16 if self._clip.bit_depth == 16 else 8
+            pixels = images.read_image(self._clip.paths[index], bits=bits, transform=self._clip.transform)
         except SourceError:
             return None
         return pixels if pixels.shape[:2] == (self._clip.height, self._clip.width) else None

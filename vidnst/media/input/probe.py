@@ -1,15 +1,17 @@
 """Probing: what a source contains, determined by decoding it once from end to end."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+from vidnst.config import InputConfig
 from vidnst.errors import SourceError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg, images
 from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, PacketTimes, read_container, read_packet_times
+from vidnst.media.input.frame_numbers import Missing, NumberPattern, number_images
 from vidnst.media.input.frame_rate import find_constant_rate, standard_rate
 from vidnst.media.input.limits import check_animation, check_frame_count
 from vidnst.media.input.video_capture import VideoCapture
@@ -26,28 +28,41 @@ def probe(
     source: str | Path | Sequence[str | Path],
     *,
     fps: Fraction = Fraction(25),
+    missing: Missing = "error",
+    transform: str = "auto",
     on_progress: Callable[[int], None] | None = None,
 ) -> ClipInfo:
     """Decode every frame of a video, or read every image's header, and describe the source.
 
     Args:
-        source: a video, an image, a folder, a glob, a printf pattern (`img_%04d.png`), or several images.
+        source: a video, an image, a folder, a glob, a pattern (`img_%04d.png`, `img.####.exr`), or several images.
         fps: frames per second of images.
+        missing: what becomes of missing numbers of a pattern.
+        transform: what turns the values of EXR and DPX files into display values when frames are read.
         on_progress: called regularly with the number of frames probed so far.
 
     Raises:
         SourceError: the source is missing, not decodable, empty, of mixed sizes, or several videos.
     """
     if isinstance(source, str | Path):
-        image_paths = images.list_images(source)
+        path = Path(source).expanduser()
+        image_paths = images.list_images(source, gaps=True)
         if image_paths is None:
-            return probe_video(Path(source).expanduser(), on_progress=on_progress)
-        return probe_images(image_paths, name=str(source), fps=fps, on_progress=on_progress)
-    parts = list(source)
-    if len(parts) == 1:
-        return probe(parts[0], fps=fps, on_progress=on_progress)
-    name = f"{parts[0]} and {len(parts) - 1} more"
-    return probe_images(_list_all(parts), name=name, fps=fps, on_progress=on_progress)
+            return replace(probe_video(path, on_progress=on_progress), transform=transform)
+        name, is_pattern = str(source), not path.exists() and NumberPattern.parse(path) is not None
+    else:
+        parts = list(source)
+        if len(parts) == 1:
+            return probe(parts[0], fps=fps, missing=missing, transform=transform, on_progress=on_progress)
+        name, is_pattern, image_paths = f"{parts[0]} and {len(parts) - 1} more", False, _list_all(parts)
+    found = number_images(image_paths, missing=missing, source=name, is_pattern=is_pattern)
+    clip = probe_images(found.paths, name=name, fps=fps, on_progress=on_progress)
+    return replace(clip, numbers=found.numbers, transform=transform, notes=(*clip.notes, *found.notes))
+
+
+def probe_input(source: str | Path | Sequence[str | Path], settings: InputConfig) -> ClipInfo:
+    """Probe a source as the settings of a render say: see `probe`."""
+    return probe(source, fps=settings.fps, missing=settings.missing, transform=settings.transform)
 
 
 def _list_all(parts: Sequence[str | Path]) -> tuple[Path, ...]:
@@ -76,7 +91,7 @@ def probe_images(
         SourceError: an image cannot be read, or has another size than the first.
     """
     first = images.read_image_header(paths[0])
-    for number, path in enumerate(paths[1:], start=2):
+    for number, path in enumerate(dict.fromkeys(paths[1:]), start=2):
         size = images.read_image_header(path)
         if (size.width, size.height) != (first.width, first.height):
             raise SourceError(

@@ -24,7 +24,7 @@ def read_quick_frame(path: Path, number: int) -> Pixels:
     Raises:
         SourceError: the output does not exist, cannot be read, or has no such frame.
     """
-    image_paths = images.list_images(path)
+    image_paths = images.list_images(path, gaps=True)
     if image_paths is not None:
         if not 0 <= number < len(image_paths):
             raise _no_frame(path, number)

@@ -16,6 +16,7 @@ from vidnst.media import ffmpeg, images
 from vidnst.media.input.container import INPUT_OPTIONS, AudioStream, ContainerInfo, read_container
 from vidnst.media.output import audio, png_stream
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
+from vidnst.media.output.frame_sequence import sequence_files, write_sequence
 from vidnst.media.output.preflight import check_replaceable
 from vidnst.media.output.verify import verify_output
 
@@ -63,9 +64,12 @@ def encode(
     size = (first.width, first.height)
     target = choose_format(output, settings, frames=len(frames), width=size[0], height=size[1])
     if target.kind is OutputKind.IMAGE:
-        images.write_image(output, images.read_image(frames[0]))
+        images.write_image(output, images.read_image(frames[0]), transform=clip.transform)
+    elif files := sequence_files(output, settings, clip=clip, start=start, end=end):
+        write_sequence(frames, output, files, transform=clip.transform, on_progress=on_progress, cancelled=cancelled)
     elif target.kind is OutputKind.FOLDER:
-        _write_folder(frames, output, start, on_progress, cancelled)
+        first_number = start if settings.start_number is None else settings.start_number
+        _write_folder(frames, output, first_number, on_progress, cancelled)
     else:
         part = part_path(output)
         try:

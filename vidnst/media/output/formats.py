@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 from vidnst.config import OutputConfig
 from vidnst.errors import ConfigError, EncoderError, OutputError
-from vidnst.media.images import IMAGE_SUFFIXES as PICTURE_SUFFIXES
+from vidnst.media.images import WRITABLE_SUFFIXES as PICTURE_SUFFIXES
+from vidnst.media.output.frame_sequence import sequence_pattern
 
 _MPEG4 = (".mp4", ".m4v", ".mov", ".mkv")
 _VP9 = (".webm", ".mkv", ".mp4")
@@ -27,6 +28,8 @@ class OutputKind(StrEnum):
     VIDEO = "video"
     ANIMATION = "animation"
     FOLDER = "folder"
+    SEQUENCE = "sequence"
+    """Numbered image files."""
     IMAGE = "image"
 
 
@@ -104,7 +107,7 @@ class OutputFormat:
     path: Path
     kind: OutputKind
     codec: str
-    """Name in the configuration; empty for an image."""
+    """Name in the configuration; empty for images."""
     encoder: str = ""
     """ffmpeg's encoder; empty if ffmpeg is not needed."""
     pixel_format: str = ""
@@ -150,6 +153,10 @@ def choose_format(output: Path, settings: OutputConfig, *, frames: int, width: i
         ConfigError: the codec does not support the quality, speed, chroma or hardware.
     """
     suffix = output.suffix.lower()
+    if sequence_pattern(output) is not None:
+        if settings.codec not in ("auto", suffix[1:]):
+            raise OutputError(f"{output.name} cannot hold {settings.codec}", "leave out the codec")
+        return OutputFormat(output, OutputKind.SEQUENCE, "")
     if frames == 1 and settings.codec in ("auto", "png", "webp") and suffix in PICTURE_SUFFIXES:
         return OutputFormat(output, OutputKind.IMAGE, "")
     name = _codec_name(output, suffix, settings)
@@ -186,7 +193,7 @@ def _codec_name(output: Path, suffix: str, settings: OutputConfig) -> str:
     if suffix in PICTURE_SUFFIXES:
         raise OutputError(
             f"{output.name} is one image, but there are several frames",
-            "give a name without suffix for a folder of PNG frames, or a video",
+            f"number them ({output.stem}_%04d{suffix}), or give a name without suffix for a folder of PNG frames",
         )
     raise OutputError(
         f"the name {output.name} does not determine a format",

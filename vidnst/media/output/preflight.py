@@ -9,10 +9,11 @@ from vidnst.config import OutputConfig
 from vidnst.errors import EncoderError, OutputError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg
-from vidnst.media.images import IMAGE_SUFFIXES, not_an_image_name
+from vidnst.media.images import WRITABLE_SUFFIXES, not_an_image_name
 from vidnst.media.input.container import read_container
 from vidnst.media.output import audio
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format, missing_encoder
+from vidnst.media.output.frame_sequence import check_sequence, sequence_files
 
 _LONGEST_SIDES = {"libx264": 16384, "libwebp": 16383, "libwebp_anim": 16383, "gif": 65535}
 """Longest side in pixels that an encoder or its format supports."""
@@ -50,6 +51,10 @@ def check_output(
             f"{output.name} cannot have {width}x{height} pixels: {target.encoder} supports {longest} per side",
             f"render smaller, with --size {longest}, or choose another format",
         )
+    if files := sequence_files(output, settings, clip=clip, start=start, end=stop):
+        check_folder_of(output)
+        check_sequence(output, files, overwrite=overwrite, inputs=clip.paths)
+        return
     check_file(output, overwrite=overwrite, inputs=clip.paths, folder=target.kind is OutputKind.FOLDER)
     if target.codec == "gif" and min(map(clip.frame_duration_seconds, range(start, stop))) < _GIF_FASTEST_SECONDS:
         raise OutputError(f"{output.name} cannot show more than 100 frames a second", "choose webp, apng or a video")
@@ -77,6 +82,11 @@ def check_file(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] 
             raise OutputError(f"{output} exists already", "choose another name, or replace it with --overwrite")
         if folder:
             check_replaceable(output)
+    check_folder_of(output)
+
+
+def check_folder_of(output: Path) -> None:
+    """Raise OutputError if the folder of an output does not exist, or cannot be written."""
     parent = output.absolute().parent
     if not parent.is_dir():
         raise OutputError(f"the folder {parent} of {output.name} does not exist", "create it, or choose another")
@@ -89,7 +99,7 @@ def check_file(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] 
 
 def check_image_name(output: Path) -> None:
     """Raise OutputError unless a name is that of an image."""
-    if output.suffix.lower() not in IMAGE_SUFFIXES:
+    if output.suffix.lower() not in WRITABLE_SUFFIXES:
         raise not_an_image_name(output)
 
 

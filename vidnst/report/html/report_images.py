@@ -12,7 +12,8 @@ from vidnst.media.adjust.adjustments import Adjuster
 from vidnst.media.draw.thumbnails import encode_thumbnail
 from vidnst.media.images import is_image, read_image
 from vidnst.media.input.frame_reader import FrameReader
-from vidnst.media.input.probe import probe
+from vidnst.media.input.probe import probe, probe_input
+from vidnst.media.scene_light import written_transform
 from vidnst.report.html.report_page import Pair, Thumbnail
 from vidnst.runs import Manifest, RunLayout
 from vidnst.runs.layout import is_regular_file
@@ -113,7 +114,7 @@ def _read_results(record: RunRecord, frames: Iterable[int], start: int) -> dict[
     files = {index: layout.find_frame(index) for index in frames}
     if any(files.values()):
         return {index: _encode_result(read_image(path)) for index, path in files.items() if path}
-    clip = probe(record.request.output)
+    clip = probe(record.output_source(), transform=written_transform(record.request.config.input.transform))
     with FrameReader(clip) as reader:
         within = [index for index in files if 0 <= index - start < clip.frame_count]
         return {index: _encode_result(reader.read(index - start).pixels) for index in within}
@@ -126,7 +127,7 @@ def _read_sources(
     if all(map(is_regular_file, filtered.values())):
         read: Callable[[int], Pixels] = lambda index: read_image(filtered[index])  # noqa: E731
     else:
-        read = _open_source(record, shots, clip or probe(record.request.source, fps=record.request.config.input.fps))
+        read = _open_source(record, shots, clip or probe_input(record.request.source, record.request.config.input))
     return {index: encode_thumbnail(read(index), longest_side=_PAIR_PX, max_bytes=_PAIR_BYTES) for index in frames}
 
 

@@ -13,7 +13,7 @@ from vidnst.lru_cache import LruCache
 from vidnst.media.draw.thumbnails import encode_thumbnail
 from vidnst.media.images import read_image
 from vidnst.media.input.frame_reader import FrameReader
-from vidnst.media.input.probe import probe
+from vidnst.media.input.probe import probe_input
 from vidnst.media.input.quick_frame import read_quick_frame
 from vidnst.runs import Manifest, RunLayout, RunPlan, run_folder_of
 from vidnst.runs.layout import is_regular_file
@@ -48,9 +48,9 @@ class Thumbnails:
         if any(map(_has_entries, (layout.finished, layout.frames))):  # this one has not been rendered yet
             return None
         with suppress(VidnstError, OSError):
-            output, start = _output(run)
-            if (anywhere or run_folder_of(output) == Path(os.path.abspath(run))) and is_file_or_folder(output):
-                return self._thumbnail("output", output, index - start)
+            output, file, number = _output(run, index)
+            if (anywhere or run_folder_of(output) == Path(os.path.abspath(run))) and is_file_or_folder(file):
+                return self._thumbnail("output", file, number)
         return None
 
     def source(self, run: Path, index: int) -> bytes | None:
@@ -85,7 +85,7 @@ class Thumbnails:
         if run not in self._sources:
             self._sources[run] = None  # a source that cannot be read is not tried again
             request = load_request(run, {})
-            self._sources[run] = probe(request.source, fps=request.config.input.fps)
+            self._sources[run] = probe_input(request.source, request.config.input)
         clip = self._sources[run]
         if clip is None or index >= clip.frame_count:
             return None
@@ -104,8 +104,8 @@ def _has_entries(folder: Path) -> bool:
         return True
 
 
-def _output(run: Path) -> tuple[Path, int]:
-    """The output of a run, and the frame of the source that is its first.
+def _output(run: Path, index: int) -> tuple[Path, Path, int]:
+    """The output of a run, the file that shows frame `index` of the source, and the frame's position in it.
 
     Raises:
         RunError: its records are damaged, or it has planned nothing.
@@ -113,4 +113,8 @@ def _output(run: Path) -> tuple[Path, int]:
     plan = RunPlan.read(run)
     if plan is None:
         raise RunError(f"{run} has planned nothing")
-    return Path(Manifest.read(run).output), plan.start
+    output = Path(Manifest.read(run).output)
+    files = plan.output_files(output)
+    if files and plan.start <= index < plan.end:
+        return output, files[index - plan.start], 0
+    return output, output, index - plan.start

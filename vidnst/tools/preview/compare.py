@@ -20,8 +20,9 @@ from vidnst.media.draw.contact_sheet import ContactSheet, SheetTile, draw_table,
 from vidnst.media.images import write_image
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.media.input.frame_reader import FrameReader
-from vidnst.media.input.probe import probe
+from vidnst.media.input.probe import probe, probe_input
 from vidnst.media.output.preflight import check_file, check_output
+from vidnst.media.scene_light import written_transform
 from vidnst.runs import holds_run
 from vidnst.runs.record import RunRecord, find_record
 from vidnst.tools.preview.video_writer import VideoWriter, drawn_clip, is_video_output
@@ -155,7 +156,7 @@ def _open_clip(path: Path) -> ClipInfo:
     kept_frames = record.frames(*_rendered_range(record))
     if kept_frames:
         return probe(kept_frames, fps=record.plan.rate if record.plan else Fraction(25))
-    return probe(record.request.output)
+    return probe(record.output_source(), transform=written_transform(record.request.config.input.transform))
 
 
 def _rendered_range(record: RunRecord) -> tuple[int, int]:
@@ -179,7 +180,7 @@ def _source_column(
     """
     record = find_record(Path(output))
     on_event(Stage("probing"))
-    clip = probe(source, fps=record.request.config.input.fps) if record else probe(source)
+    clip = probe_input(source, record.request.config.input) if record else probe(source)
     first = parse_position(start, clip) if start is not None else _rendered_range(record)[0] if record else 0
     if first + total > clip.frame_count:
         raise SourceError(

@@ -29,7 +29,7 @@ from vidnst.media.effects.colour_space import shrink_image
 from vidnst.media.effects.colour_transfer import sample_colours
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.media.input.frame_reader import fit_size
-from vidnst.media.input.probe import probe
+from vidnst.media.input.probe import probe_input
 from vidnst.media.input.shots import find_shots
 from vidnst.parallel import local_cores
 from vidnst.rendering.effects_pass import coloured
@@ -124,7 +124,7 @@ def open_source(
         ConfigError: a position cannot be parsed.
     """
     on_event(Stage("probing"))
-    clip = probe(source, fps=config.input.fps)
+    clip = probe_input(source, config.input)
     start, end = frame_range(clip, config.input.start, config.input.end)
     return PreviewSource(clip, start, end, config, on_event)
 
