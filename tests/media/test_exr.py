@@ -10,6 +10,7 @@ import OpenEXR
 import pytest
 from support import media
 from support.exr import from_pixels, read_values, to_display, to_linear, write_exr, write_parts
+from support.processes import wait_until
 
 from vidnst.errors import SourceError
 from vidnst.media.exr import read_exr, read_exr_header
@@ -20,6 +21,14 @@ from vidnst.media.scene_images import survey_scene
 
 HALVES = np.arange(0x3C01, dtype=np.uint16).view(np.float16)
 """Every half float from 0 to 1."""
+
+
+def is_running(process: int) -> bool:
+    """Tell whether a process runs; one that has ended but that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def survey(*paths: Path, transform: str = "auto") -> list[str]:
@@ -223,6 +232,19 @@ def test_opencv_reads_what_is_written(tmp_path: Path) -> None:
     subprocess.run(command, check=True, env=os.environ | {"OPENCV_IO_ENABLE_OPENEXR": "1"})
     wanted = from_pixels(media.numbered_picture(9)).astype(np.float32)
     assert np.array_equal(np.load(tmp_path / "a.npy")[..., ::-1], wanted)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("end", ["pass", "os.kill(os.getpid(), 9)"])
+def test_the_child_ends_with_its_process(end: str, tmp_path: Path) -> None:
+    path = write_exr(tmp_path / "a.exr", np.zeros((4, 4, 3), np.float16))
+    script = (
+        "import os, sys; from pathlib import Path; from vidnst.media.images import read_image\n"
+        "from vidnst.media.input.picture_process import PICTURE_PROCESS\n"
+        f"read_image(Path(sys.argv[1])); print(PICTURE_PROCESS._process.pid, flush=True); {end}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
+    assert wait_until(lambda: not is_running(int(done.stdout)), timeout_seconds=30)
 
 
 def test_one_child_serves_all_files(tmp_path: Path) -> None:

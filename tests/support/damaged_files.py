@@ -9,7 +9,6 @@ Run it as a script, in a small process with one thread: it forks, memory is coun
 started with vfork count the parent's memory once more.
 """
 
-import atexit
 import contextlib
 import os
 import random
@@ -252,6 +251,7 @@ def render(path: Path, folder: Path) -> Outcome:
 
 def _work(path: Path, output: Path, log: Path, answer: int) -> None:
     from vidnst.__main__ import main
+    from vidnst.media.input.picture_process import PICTURE_PROCESS
 
     os.setpgid(0, 0)
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))
@@ -271,7 +271,7 @@ def _work(path: Path, output: Path, log: Path, answer: int) -> None:
 
         traceback.print_exc()
     sys.stderr.flush()
-    atexit._run_exitfuncs()  # the process is left by os._exit, which does not
+    PICTURE_PROCESS.close()  # as at the exit of a process; this one is left by os._exit
     peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * 1024
     os.write(answer, struct.pack("<QQ", peak, _left_behind()))
     os._exit(status)

@@ -48,7 +48,8 @@ def write_exr(
         display: left, top, right and bottom (inclusive) of the display window; None is the data window.
         attributes: further attributes of the header.
     """
-    channels = {"RGB": np.ascontiguousarray(values)} if isinstance(values, np.ndarray) else dict(values)
+    given = {"RGB": values} if isinstance(values, np.ndarray) else values
+    channels = {name: np.ascontiguousarray(plane) for name, plane in given.items()}
     height, width = next(iter(channels.values())).shape[:2]
     header: dict[str, Any] = {"compression": getattr(OpenEXR, compression), "type": OpenEXR.scanlineimage, **attributes}
     if tile_px is not None:
