@@ -12,6 +12,7 @@ from support.exr import to_display
 from vidnst.errors import SourceError
 from vidnst.media.images import read_image, read_image_header
 from vidnst.media.input.limits import MAX_PIXELS
+from vidnst.media.scene_images import survey_scene
 
 TRANSFER_AT, WIDTH_AT, HEIGHT_AT = 801, 772, 776
 LOGARITHMIC, LINEAR = 3, 2
@@ -86,6 +87,13 @@ def test_claimed_giant_size_is_refused_before_decoding(tmp_path: Path) -> None:
     for read in (read_image_header, read_image):
         with pytest.raises(SourceError, match=str(MAX_PIXELS)):
             read(path)
+
+
+def test_alpha_is_left_out_and_said(tmp_path: Path) -> None:
+    paths = [write_dpx(tmp_path / f"{name}.dpx", ramp(16), name) for name in ("rgba", "rgb24")]
+    with_alpha, without = (survey_scene([path], "auto", source="x", may_be_damaged=False) for path in paths)
+    assert "alpha is not read" in with_alpha[0]
+    assert without == []
 
 
 @pytest.mark.parametrize("length", [0, 3, 800, 2048, 2500])

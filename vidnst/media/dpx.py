@@ -15,6 +15,8 @@ from vidnst.media.input.picture_process import PICTURE_PROCESS
 _MAGIC = {b"SDPX": ">", b"XPDS": "<"}
 _HEADER_BYTES = 808
 _SIZE_AT, _FIRST_ELEMENT_AT = 772, 800
+_WITH_ALPHA = frozenset({51, 52})
+"""Descriptors of RGBA and ABGR."""
 _LOGARITHMIC, _LINEAR = frozenset({1, 3}), 2
 """Transfer characteristics: printing density, logarithmic; linear."""
 
@@ -25,6 +27,7 @@ class DpxHeader:
 
     width: int
     height: int
+    alpha: bool
     transform: str
     """`cineon` for logarithmic values, `srgb` for linear ones, `none` for video's or unknown ones."""
 
@@ -46,12 +49,12 @@ def read_dpx_header(path: Path) -> DpxHeader:
     if order is None or len(head) < _HEADER_BYTES:
         raise SourceError(f"{path} is not a readable image (no DPX header)", "check the file")
     width, height = struct.unpack_from(f"{order}II", head, _SIZE_AT)
-    _, transfer = struct.unpack_from("BB", head, _FIRST_ELEMENT_AT)
+    descriptor, transfer = struct.unpack_from("BB", head, _FIRST_ELEMENT_AT)
     if not (width and height):
         raise SourceError(f"{path} is not a readable image ({width}x{height} pixels)", "check the file")
     check_frame_pixels(f"the image {path}", width, height)
     transform = "cineon" if transfer in _LOGARITHMIC else "srgb" if transfer == _LINEAR else "none"
-    return DpxHeader(width, height, transform)
+    return DpxHeader(width, height, descriptor in _WITH_ALPHA, transform)
 
 
 def read_dpx(path: Path) -> NDArray[Any]:

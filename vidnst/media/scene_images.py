@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from vidnst.errors import SourceError
-from vidnst.media.dpx import read_dpx, read_dpx_header
+from vidnst.errors import BadFrameError, SourceError
+from vidnst.media.dpx import DpxHeader, read_dpx, read_dpx_header
 from vidnst.media.exr import REC709_CHROMATICITIES, ExrHeader, read_exr, read_exr_header
 from vidnst.media.scene_light import OCIO_PREFIX, DisplayFrame, to_display
 
@@ -96,20 +96,20 @@ def survey_scene(
         on_progress: called with the number of files seen so far.
 
     Raises:
-        SourceError: a file does not decode, and none may be damaged.
+        BadFrameError: a file does not decode, and none may be damaged.
     """
     found = _Found()
-    headers: list[ExrHeader] = []
+    headers: list[ExrHeader | DpxHeader] = []
     for number, path in enumerate(dict.fromkeys(paths), start=1):
         if not is_scene_image(path):
             continue
         try:
             found.add(read_scene_image(path, transform))
-            if path.suffix.lower() == ".exr":
-                headers.append(read_exr_header(path))
-        except SourceError:
+            headers.append(read_exr_header(path) if path.suffix.lower() == ".exr" else read_dpx_header(path))
+        except SourceError as error:
             if not may_be_damaged:
-                raise
+                remedy = "repair the source, or repeat the frame before it with --on-bad-frame repeat"
+                raise BadFrameError(error.what, remedy) from error
         if on_progress:
             on_progress(number)
     return [f"{source}: {note}" for note in (*_range_notes(found), *_header_notes(headers, transform))]
@@ -133,10 +133,11 @@ def _share(counts: Sequence[int], found: _Found) -> str:
     return f"{len(counts)} of {found.frames} frames {verb} pixels ({share} of all)"
 
 
-def _header_notes(headers: Sequence[ExrHeader], transform: str) -> list[str]:
+def _header_notes(every: Sequence[ExrHeader | DpxHeader], transform: str) -> list[str]:
     notes = []
-    if any(header.alpha for header in headers):
+    if any(header.alpha for header in every):
         notes.append("alpha is not read; colours are painted as they are over black")
+    headers = [header for header in every if isinstance(header, ExrHeader)]
     if any(header.crops for header in headers):
         notes.append("pixels outside of the display window (overscan) are left out")
     if any(header.unused for header in headers):
