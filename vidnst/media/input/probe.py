@@ -45,8 +45,8 @@ def probe(
         SourceError: the source is missing, not decodable, empty, of mixed sizes, or several videos.
     """
     if isinstance(source, str | Path):
-        path = Path(source).expanduser()
         image_paths = images.list_images(source, gaps=True)
+        path = Path(source).expanduser()
         if image_paths is None:
             return replace(probe_video(path, on_progress=on_progress), transform=transform)
         name, is_pattern = str(source), not path.exists() and NumberPattern.parse(path) is not None
