@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from support import media
@@ -14,11 +15,17 @@ from support.renders import quick_config, run_folder, stop_after, warnings_in
 from vidnst.errors import BadFrameError, CancelledError, ConfigError, OutputError, SourceError
 from vidnst.events import Event
 from vidnst.media.images import read_image
+from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.masks import open_mask
 from vidnst.media.input.probe import probe
+from vidnst.rendering.batch.job_file import read_jobs
+from vidnst.rendering.batch.stages import frames_finished_before
 from vidnst.rendering.measure_output import MeasureRequest, measure_output
 from vidnst.rendering.pipeline import run
+from vidnst.report.server.thumbnails import Thumbnails
 from vidnst.runs import RunPlan
 from vidnst.runs.request import Request, load_request
+from vidnst.runs.status import RunMonitor
 
 
 def request(source: Path, output: Path, style: Path | None = None, **sections: Any) -> Request:
@@ -175,3 +182,42 @@ def test_missing_extra_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Monke
     write_shot(tmp_path / "in", (1,))
     with pytest.raises(ConfigError, match=r"pip install 'vidnst\[ocio\]'"):
         run(request(tmp_path / "in", tmp_path / "o_%d.exr", input={"transform": "ocio:ACES2065-1"}))
+
+
+def test_batch_knows_finished_sequences(tmp_path: Path) -> None:
+    write_shot(tmp_path / "in", (5, 6))
+    media.write_style(tmp_path / "style.png")
+    quick = quick_config(optimize={"iterations": 0}).model_dump(mode="json")
+    entry = {"sources": ["in/shot_####.exr"], "styles": ["style.png"]}
+    defaults = {"set": quick, "folder": "out", "output": "a.####.exr"}
+    jobs = tmp_path / "jobs.yaml"
+    jobs.write_text(json.dumps({"defaults": defaults, "jobs": [entry]}))
+    [clip] = read_jobs(jobs).clips
+    assert frames_finished_before(clip) is None
+    (tmp_path / "out").mkdir()
+    run(clip.request)
+    assert names(tmp_path / "out", "a.*.exr") == ["a.0005.exr", "a.0006.exr"]
+    assert frames_finished_before(clip) == 2
+    (tmp_path / "out" / "a.0006.exr").unlink()
+    assert frames_finished_before(clip) is None
+
+
+def test_server_shows_the_files_of_a_finished_sequence(tmp_path: Path) -> None:
+    write_shot(tmp_path / "in", (5, 6))
+    output = tmp_path / "o_%d.exr"
+    config = quick_config(optimize={"iterations": 0}, output={"keep_frames": False})
+    run(Request(str(tmp_path / "in"), (), output, config))
+    assert not (run_folder(output) / "frames").exists()
+    assert RunMonitor().status(run_folder(output)).shown_frame == 0
+    shown = Thumbnails().result(run_folder(output), 1)
+    assert shown is not None
+    pixels = cv2.cvtColor(cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    assert media.read_index(pixels) == 6
+
+
+def test_masks_hold_shares_not_light(tmp_path: Path) -> None:
+    write_exr(tmp_path / "mask.exr", np.full((64, 96, 3), 0.5, np.float16))
+    source = probe(write_shot(tmp_path / "in", (1,))[0])
+    mask = open_mask("sky", str(tmp_path / "mask.exr"), source, start=0, end=1, size=(96, 64))
+    with FrameReader(mask.clip) as reader:
+        assert abs(int(reader.read(0).pixels[0, 0, 0]) - 32768) < 2

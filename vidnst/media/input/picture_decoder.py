@@ -61,7 +61,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "a name in its header is damaged"
     text = error.strerror if isinstance(error, FFmpegError) else str(error)
-    return " ".join(str(text).split())[:_MAX_TEXT].rstrip(".") or type(error).__name__
+    line = "".join(letter if letter.isprintable() else " " for letter in str(text))  # it may hold a damaged name
+    return " ".join(line.split())[:_MAX_TEXT].rstrip(".") or type(error).__name__
 
 
 def _limit_memory(count: int) -> None:
@@ -74,7 +75,7 @@ def _limit_memory(count: int) -> None:
 
 def _read_exr(request: Mapping[str, Any], limits: Mapping[str, int]) -> tuple[dict[str, Any], Planes | None]:
     path = request["path"]
-    parts = OpenEXR.File(path, header_only=True, num_threads=0).parts
+    parts = OpenEXR.File(path, header_only=True).parts
     if len(parts) > limits["channels"]:
         raise _RefusedError(f"it has {len(parts)} parts")
     number, names = _find_picture([part.header for part in parts], limits)
@@ -177,7 +178,7 @@ def _exr_channels(
         return planes
     if 4 * sum(_samples(part.header) for part in parts) > limits["decoded_bytes"]:
         raise _RefusedError("it has too many channels in several parts")
-    channels = OpenEXR.File(path, separate_channels=True, num_threads=0).parts[number].channels
+    channels = OpenEXR.File(path, separate_channels=True).parts[number].channels
     found = [channels[name].pixels for name in wanted]
     if any(plane.shape != shape or plane.dtype not in (np.float16, np.float32) for plane in found):
         raise _RefusedError("its channels hold whole numbers, not light")
