@@ -218,6 +218,10 @@ class ClipInfo:
     """The colour that transparent pixels are laid over when frames are read."""
     plane: Literal["colour", "alpha"] = "colour"
     """What is read: the colours over the background, or alpha as three equal channels."""
+    numbers: tuple[int, ...] = ()
+    """Number of each picture of a numbered sequence, ascending; else empty."""
+    transform: str = "auto"
+    """What turns the values of EXR and DPX files into display values; see `InputConfig.transform`."""
 
     @property
     def frame_count(self) -> int:

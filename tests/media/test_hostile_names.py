@@ -9,9 +9,10 @@ from support.media import numbered_pictures, read_index, write_pictures, write_v
 
 from vidnst.config import OutputConfig
 from vidnst.errors import OutputError, SourceError
-from vidnst.media.images import list_images, read_image, write_image
+from vidnst.media.images import read_image, write_image
 from vidnst.media.input.fingerprint import fingerprint
 from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.image_files import list_images
 from vidnst.media.input.probe import probe
 from vidnst.media.input.quick_frame import read_quick_frame
 from vidnst.media.output.encode import encode

@@ -32,6 +32,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from support import media, stills
+from support.exr import from_pixels, write_exr, write_parts
 
 MAX_SECONDS = 60
 MAX_GROWTH_BYTES = 2 << 30
@@ -113,6 +114,15 @@ def originals(folder: Path) -> list[Path]:
     for name in ("l.tif", "m.bmp", "n.webp"):
         pixels[0].save(folder / name)
     pixels[0].save(folder / "o.tif", compression="tiff_lzw")
+    made += [
+        write_exr(folder / "w.exr", from_pixels(small)),
+        write_exr(folder / "x.exr", from_pixels(small), compression="PIZ_COMPRESSION", tile_px=32),
+        write_parts(
+            folder / "y.exr", {"depth": {"Z": from_pixels(small)[..., 0]}, "left": {"RGB": from_pixels(small)}}
+        ),
+        media.write_video(folder / "z.dpx", frames[:1], codec=("-pix_fmt", "gbrp10be")),
+        media.write_video(folder / "z2.dpx", frames[:1], codec=("-pix_fmt", "rgb24")),
+    ]
     pictures = (folder / name for name in ("i.png", "j.png", "k.jpg", "l.tif", "m.bmp", "n.webp", "o.tif"))
     return [*made, *pictures, *_stills(folder, frames)]
 
@@ -258,6 +268,7 @@ def render(path: Path, folder: Path) -> Outcome:
 
 def _work(path: Path, output: Path, log: Path, answer: int) -> None:
     from vidnst.__main__ import main
+    from vidnst.media.input.picture_process import PICTURE_PROCESS
 
     os.setpgid(0, 0)
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))
@@ -277,6 +288,7 @@ def _work(path: Path, output: Path, log: Path, answer: int) -> None:
 
         traceback.print_exc()
     sys.stderr.flush()
+    PICTURE_PROCESS.close()  # as at the exit of a process; this one is left by os._exit
     peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * 1024
     os.write(answer, struct.pack("<QQ", peak, _left_behind()))
     os._exit(status)

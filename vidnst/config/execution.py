@@ -66,6 +66,8 @@ class OutputConfig(Section):
     alpha: Literal["auto", "keep", "drop"] = "auto"
     """Transparency of the source: kept if the output can hold it (auto), kept or refused, or laid over the background.
     `resolve_alpha` puts keep or drop in the place of auto when the source is known."""
+    start_number: int | None = Field(None, ge=0, le=999_999_999)
+    """Number of the first frame in the names of PNG frames and image sequences; None keeps the source's numbers."""
     audio: Literal["keep", "none"] = "keep"
     strict: bool = False
     """Refuse to start if the output would change or drop something that the source holds."""

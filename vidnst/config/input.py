@@ -31,6 +31,13 @@ class InputConfig(Section):
     """Frames per second of picture sequences; a video has its own time stamps."""
     order: Literal["auto", "given", "name", "time"] = "auto"
     """Order of pictures: by name, by time of capture, or as given. auto: given for files named singly, else name."""
+    missing: Literal["error", "repeat", "skip"] = "error"
+    """Missing numbers of a pattern (`shot_%04d.exr`): an error, the previous image again, or left out of the output,
+    too."""
+    transform: str = Field("auto", pattern=r"^(auto|srgb|cineon|none|ocio:.{1,200})$")
+    """Values of EXR and DPX files. srgb: linear light, Rec. 709 primaries; cineon: logarithmic; none: display values;
+    ocio:NAME: a colour space of OpenColorIO's ACES configuration; auto: srgb for EXR, DPX as its header says. Written
+    EXR files have such values, too, but linear light in place of cineon."""
     on_bad_frame: Literal["error", "repeat"] = "error"
     """The reaction to a frame that does not decode: stop, or repeat the previous frame and record it."""
     shots: Literal["auto", "none", "content", "adaptive"] | tuple[int, ...] = "auto"

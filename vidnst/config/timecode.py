@@ -89,4 +89,5 @@ def _outside(text: str, clip: ClipInfo) -> RangeError:
 
 
 def _limits(clip: ClipInfo) -> str:
-    return f"it has frames 0 to {clip.frame_count - 1}, {float(clip.duration_seconds):.3f} s"
+    named = f" (numbers {clip.numbers[0]} to {clip.numbers[-1]})" if clip.numbers and clip.numbers[0] else ""
+    return f"it has frames 0 to {clip.frame_count - 1}{named}, {float(clip.duration_seconds):.3f} s"

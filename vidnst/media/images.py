@@ -7,16 +7,20 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from vidnst.atomic_write import write_bytes_atomically
+from vidnst.atomic_write import write_atomically, write_bytes_atomically
 from vidnst.errors import OutputError
 from vidnst.frames import WHITE, AlphaPlane, Pixels, Rgb, to_bits
+from vidnst.media.exr import encode_exr
 from vidnst.media.input.alpha import alpha_bits
 from vidnst.media.input.image_files import WRITABLE_SUFFIXES
 from vidnst.media.input.image_header import read_image_header
 from vidnst.media.input.image_pixels import decode_alpha, decode_image
+from vidnst.media.scene_images import is_scene_image, read_scene_image
 
 
-def read_image(path: Path, *, bits: Literal[8, 16] | None = None, background: Rgb = WHITE) -> Pixels:
+def read_image(
+    path: Path, *, bits: Literal[8, 16] | None = None, background: Rgb = WHITE, transform: str = "auto"
+) -> Pixels:
     """Read an image as `(H, W, 3)` sRGB in RGB order, upright by its EXIF orientation.
 
     Of several frames it is the first one. Grey becomes three equal channels, transparency is laid over the background,
@@ -25,17 +29,21 @@ def read_image(path: Path, *, bits: Literal[8, 16] | None = None, background: Rg
     Args:
         bits: 8 for uint8, 16 for uint16; None keeps the file's bit depth.
         background: the colour under transparent pixels.
+        transform: what turns the values of an EXR or DPX file, which has 16 bits then, into display values; see
+            `scene_images.read_scene_image`.
 
     Raises:
         SourceError: the file does not exist, is not an image, is damaged or too large, or has not 8 or 16 bits.
     """
+    if is_scene_image(path):
+        return to_bits(read_scene_image(path, transform).pixels, bits or 16)
     pixels = decode_image(path, read_image_header(path), background=background)
     return to_bits(pixels, bits) if bits else pixels
 
 
 def read_image_alpha(path: Path) -> AlphaPlane | None:
     """Read the alpha of an image, `(H, W)` uint8 or uint16, upright; None if it has none. Raises like `read_image`."""
-    return decode_alpha(path, read_image_header(path))
+    return None if is_scene_image(path) else decode_alpha(path, read_image_header(path))
 
 
 def encode_png(pixels: Pixels, *, bits: Literal[8, 16] = 8, alpha: AlphaPlane | None = None) -> bytes:
@@ -62,10 +70,13 @@ def not_an_image_name(path: Path) -> OutputError:
     return OutputError(f"{path} is not the name of an image", f"use one of {', '.join(sorted(WRITABLE_SUFFIXES))}")
 
 
-def write_image(path: Path, pixels: Pixels, alpha: AlphaPlane | None = None) -> None:
-    """Write an image in the format of its suffix: PNG and TIFF keep 16 bits, all others have 8.
+def write_image(path: Path, pixels: Pixels, alpha: AlphaPlane | None = None, *, transform: str = "auto") -> None:
+    """Write an image in the format of its suffix: PNG and TIFF keep 16 bits, EXR has half floats, all others 8 bits.
 
     JPEG is written at quality 95 without chroma subsampling, WebP at quality 95. PNG, TIFF and WebP take alpha.
+
+    Args:
+        transform: what turns display values into those of an EXR file; see `scene_light.to_scene`.
 
     Raises:
         DiskFullError, OutputError: see `write_png`; also if the suffix is not that of an image.
@@ -75,6 +86,9 @@ def write_image(path: Path, pixels: Pixels, alpha: AlphaPlane | None = None) -> 
     options: list[int] = []
     if suffix not in WRITABLE_SUFFIXES:
         raise not_an_image_name(path)
+    if suffix == ".exr":
+        write_atomically(path, lambda part: encode_exr(part, pixels, transform))
+        return
     if suffix in (".jpg", ".jpeg", ".jpe"):
         options = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     elif suffix == ".webp":

@@ -18,6 +18,7 @@ from vidnst.frames import ClipInfo, Pixels, Shot, shot_number
 from vidnst.media.input.picture_probe import probe_images
 from vidnst.media.input.probe import probe, probe_input
 from vidnst.media.input.shots import find_shots
+from vidnst.media.scene_light import written_transform
 from vidnst.rendering.effects_pass import coloured
 from vidnst.rendering.prepare import read_features
 from vidnst.rendering.prepared_render import PreparedRender
@@ -80,7 +81,7 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
     clip = probe_input(_source(request, record), config.input)
     start, end = frame_range(clip, config.input.start, config.input.end)
     kept = record.frames(start, end) if record and holds_run(request.output) else []
-    output = _probe_output(kept or _subject(request.output, record))
+    output = _probe_output(kept or _subject(request.output, record), transform=config.input.transform)
     plan = record.plan_of(start, end) if record else None
     shots = list(plan.shots) if plan else _find_shots(clip, config, start, end, on_event)
     log = RunLog.read(record.folder) if record else None
@@ -274,14 +275,15 @@ def _find_shots(clip: ClipInfo, config: RenderConfig, start: int, end: int, on_e
     return find_shots(clip, start=start, end=end, method=config.input.shots)
 
 
-def _subject(output: Path, record: RunRecord | None) -> Path:
+def _subject(output: Path, record: RunRecord | None) -> Path | tuple[Path, ...]:
     """Return what is measured if there are no kept frames: the output itself, or a run folder's output."""
-    return record.request.output if record and holds_run(output) else output
+    own = record.output_source() if record else output
+    return own if holds_run(output) or isinstance(own, tuple) else output
 
 
-def _probe_output(output: Path | Sequence[Path]) -> ClipInfo:
+def _probe_output(output: Path | Sequence[Path], *, transform: str = "auto") -> ClipInfo:
     try:
-        return probe(output)
+        return probe(output, missing="skip", transform=written_transform(transform))
     except SourceError as error:
         raise OutputError(error.what, error.remedy) from error
 

@@ -12,15 +12,18 @@ from vidnst.config import RenderConfig, ScheduleConfig
 from vidnst.config.timecode import frame_range
 from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
-from vidnst.frames import ClipInfo, Shot
+from vidnst.frames import ClipInfo, Shot, SourceKind
 from vidnst.media.adjust.adjustments import Adjustments, find_adjustments
 from vidnst.media.input.frame_reader import fit_size
 from vidnst.media.input.masks import Mask
 from vidnst.media.input.probe import probe_input
 from vidnst.media.output.fates import FateRow, check_strict, notable
+from vidnst.media.output.frame_sequence import left_alone, sequence_files
 from vidnst.media.output.output_fates import find_fates
 from vidnst.media.output.preflight import check_output
 from vidnst.media.output.resolved_output import ResolvedOutput, resolve_output
+from vidnst.media.scene_images import survey_scene
+from vidnst.media.scene_light import check_transform
 from vidnst.rendering.manifest_builder import build_manifest
 from vidnst.rendering.source_check import check_frames_decode, check_masks_decode, with_bad_pictures
 from vidnst.rendering.styles.regions import find_masks, mask_marks
@@ -102,6 +105,7 @@ def check_request(
     Raises:
         VidnstError: the first thing that is wrong, as the fitting subclass.
     """
+    request = with_file_bits(request)
     config = request.config
     source = _check_source(request, on_event)
     clip, start, end, size = source.clip, source.start, source.end, source.size
@@ -109,6 +113,8 @@ def check_request(
     config = config.model_copy(update={"output": resolved.settings})
     request = replace(request, config=config)
     check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite, size=size)
+    for note in _sequence_notes(request, clip, start, end, on_event):
+        on_event(Warned(note))
     fates = () if frames_only else _find_fates(request, resolved, clip, start, end, size, on_event)
     styles = read_styles(request.styles) if config.stylizes or request.styles else ()
     if config.stylizes:
@@ -149,6 +155,7 @@ def _check_source(request: Request, on_event: OnEvent) -> _Source:
         VidnstError: the first thing that is wrong, as the fitting subclass.
     """
     config = request.config
+    check_transform(config.input.transform)
     on_event(Stage("probing"))
     clip = probe_input(request.source, config.input)
     for note in clip.notes:
@@ -187,6 +194,34 @@ def _find_fates(
     for note in (*resolved.notes, *notable(fates)):
         on_event(Warned(note))
     return fates
+
+
+def with_file_bits(request: Request) -> Request:
+    """Return the request with frames of 16 bits if its output is an EXR file or a sequence of them."""
+    config = request.config
+    if request.output.suffix.lower() != ".exr" or config.output.bits == 16:
+        return request
+    output = config.output.model_copy(update={"bits": 16})
+    return replace(request, config=config.model_copy(update={"output": output}))
+
+
+def _sequence_notes(request: Request, clip: ClipInfo, start: int, end: int, on_event: OnEvent) -> list[str]:
+    """Describe what painting cannot keep of EXR and DPX frames, and files that an output leaves next to its own.
+
+    Raises:
+        SourceError: a frame of the range does not decode, and is not to be repeated.
+    """
+    paths, settings = clip.paths[start:end], request.config
+    notes = survey_scene(
+        paths if clip.kind is SourceKind.PICTURES else (),
+        clip.transform,
+        source=clip.source,
+        may_be_damaged=settings.input.on_bad_frame == "repeat",
+        on_progress=lambda done: on_event(Stage("probing", done, len(paths))),
+    )
+    files = sequence_files(request.output, settings.output, clip=clip, start=start, end=end)
+    others = left_alone(request.output, files) if files else None
+    return [*notes, others] if others else notes
 
 
 def study_frames(

@@ -9,6 +9,7 @@ from vidnst.farm.schedules import by_shot
 from vidnst.frames import Shot
 from vidnst.media.adjust.adjustments import Adjustments
 from vidnst.media.input.shots import find_shots
+from vidnst.media.output.frame_sequence import sequence_numbers, sequence_pattern
 from vidnst.media.output.name_limits import check_name_length
 from vidnst.media.output.preflight import check_output
 from vidnst.parallel import local_cores
@@ -165,11 +166,21 @@ def plan_shots(checked: CheckedRequest, store: RunStore, on_event: OnEvent = ign
                 schedule=checked.config.schedule.kind,
                 shots=tuple(find_shots_of(checked, on_event)),
                 fates=checked.fates,
+                numbers=_output_numbers(checked),
             )
         )
     assert store.plan is not None
     store.plan.check(store.folder, checked.clip, checked.start, checked.end)
+    if store.plan.numbers != (numbers := _output_numbers(checked)):  # output settings may change between sessions
+        store.update_plan(numbers=numbers)
     return store.plan.shots
+
+
+def _output_numbers(checked: CheckedRequest) -> tuple[int, ...] | None:
+    """Return the numbers in the names of the output's files; None if it is not a sequence of image files."""
+    if sequence_pattern(checked.request.output) is None:
+        return None
+    return sequence_numbers(checked.clip, checked.start, checked.end, checked.config.output)
 
 
 def find_shots_of(checked: CheckedRequest, on_event: OnEvent = ignore) -> list[Shot]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 
 from vidnst.errors import RunError
 from vidnst.frames import ClipInfo, Shot
+from vidnst.media.input.frame_numbers import NumberPattern
 from vidnst.media.output.fates import FateRow
 from vidnst.runs.layout import RunLayout
 
@@ -108,6 +109,9 @@ class RunPlan(BaseModel):
     colours: ColourSample | None = None
     """The source's colours, where style images are given them."""
 
+    numbers: tuple[int, ...] | None = None
+    """Numbers in the names of the output's files, where it is a sequence of image files."""
+
     @model_validator(mode="after")
     def _check_cover(self) -> Self:
         edges = [(self.start, self.start), *((shot.start, shot.end) for shot in self.shots), (self.end, self.end)]
@@ -118,7 +122,14 @@ class RunPlan(BaseModel):
             raise ValueError("its adjustments are not of its frames")
         if self.daylight and [light.start for light in self.daylight.shots] != [shot.start for shot in self.shots]:
             raise ValueError("its daylight is not of its shots")
+        if self.numbers is not None and (len(self.numbers) != self.end - self.start or min(self.numbers) < 0):
+            raise ValueError("its numbers are not of its frames")
         return self
+
+    def output_files(self, output: Path) -> tuple[Path, ...] | None:
+        """Return the files of an output, in order; None if it is not a sequence of image files."""
+        pattern = NumberPattern.parse(output) if self.numbers is not None else None
+        return tuple(map(pattern.path, self.numbers or ())) if pattern else None
 
     @classmethod
     def read(cls, folder: Path) -> "RunPlan | None":

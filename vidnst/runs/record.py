@@ -22,6 +22,11 @@ class RunRecord:
         plan = self.plan
         return plan if plan is not None and (plan.start, plan.end) == (start, end) else None
 
+    def output_source(self) -> Path | tuple[Path, ...]:
+        """What holds the rendered frames: the output, or the files of one that is a sequence of image files."""
+        output = self.request.output
+        return (self.plan.output_files(output) if self.plan else None) or output
+
     def frames(self, start: int, end: int) -> list[Path]:
         """The frames of the range as the viewer sees them: all of them, or none where one is missing."""
         layout = RunLayout(self.folder)

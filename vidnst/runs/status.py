@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vidnst.errors import RunError
+from vidnst.media.input.frame_numbers import NumberPattern
 from vidnst.runs import LogReader, Manifest, RunLayout, RunLog, RunPlan, holds_run, lock_holder
 from vidnst.runs.disk_space import folder_bytes
 from vidnst.runs.layout import is_regular_file, run_name
@@ -162,7 +163,7 @@ def _read_status(folder: Path, cache: _RunCache) -> RunStatus:
     state, message = _state(log, holder)
     last = next((index for index in reversed(log.latest_frames) if layout.find_frame(index)), None)
     preview = last
-    if state == "finished" and last is None and frame_range is not None and is_file_or_folder(Path(manifest.output)):
+    if state == "finished" and last is None and frame_range is not None and _is_there(Path(manifest.output)):
         preview = preview_frame(*frame_range)
     pace, left = log.frames_per_second, None if frames is None else max(0, frames - len(log.done_frames))
     return RunStatus(
@@ -222,6 +223,12 @@ def modification_time_ns(path: Path) -> int:
 def preview_frame(start: int, end: int) -> int:
     """A frame of a range that shows what it is of, and is soon decoded: the middle one, or an earlier one."""
     return start + min(max(0, end - start - 1) // 2, _MAX_PREVIEW_FRAME)
+
+
+def _is_there(output: Path) -> bool:
+    """True if an output exists, or the first file of one that is a sequence of image files."""
+    pattern = NumberPattern.parse(output)
+    return is_file_or_folder(output) or (pattern is not None and pattern.has_files())
 
 
 def is_file_or_folder(path: Path) -> bool:

@@ -24,7 +24,10 @@ out = partial(option, "Output")
 
 Source = Annotated[
     list[str],
-    typer.Argument(help="A video, a folder, a glob, a printf pattern, or several pictures.", metavar="SOURCE"),
+    typer.Argument(
+        help="A video, a folder, a glob, a pattern (shot_%04d.exr, shot.####.exr), or several pictures.",
+        metavar="SOURCE",
+    ),
 ]
 Run = Annotated[Path, typer.Argument(help="A run folder, or the output that belongs to it.", metavar="RUN")]
 Verbose = Annotated[

@@ -18,16 +18,17 @@ if TYPE_CHECKING:  # it brings pydantic
 Colour = Literal["luminance", "matched", "histogram", "moments", "optimal"]
 
 _SECTIONS = {
-    "input": ("size", "start", "end", "fps", "order", "on_bad_frame", "deflicker", "background"),
+    "input": ("size", "start", "end", "fps", "order", "missing", "on_bad_frame", "deflicker", "background"),
     "model": ("backbone", "weights"),
     "losses": ("content_weight", "style_weight"),
     "optimize": ("iterations", "optimizer", "init", "seed"),
     "schedule": ("loop",),
     "motion": ("light_share",),
     "farm": ("workers", "address", "executor"),
-    "output": ("strict", "keep_frames", "hdr"),
+    "output": ("strict", "keep_frames", "hdr", "start_number"),
 }
 _KEYS = {name: f"{section}.{name}" for section, names in _SECTIONS.items() for name in names} | {
+    "input_transform": "input.transform",
     "register": "input.registration",
     "register_edges": "input.registration_edges",
     "style_scale": "styles.scale",
@@ -123,13 +124,27 @@ class RenderOptions(StyleOptions):
     ] = None
     output: Annotated[
         Path | None,
-        opt.out("The output: a video, an animation, a picture, or a folder for PNG frames.", "--output", "-o"),
+        opt.out(
+            "The output: a video, an animation, a picture, a folder for PNG frames, or a pattern: shot_%04d.exr.",
+            "--output",
+            "-o",
+        ),
     ] = None
     size: Annotated[int | None, opt.clip("Longest side in pixels; never enlarges.")] = None
     start: opt.Start = None
     end: opt.End = None
     fps: opt.Fps = None
     order: opt.Order = None
+    missing: Annotated[
+        Literal["error", "repeat", "skip"] | None,
+        opt.clip("For missing numbers of shot_%04d.exr: stop, repeat the image before, or leave them out."),
+    ] = None
+    input_transform: Annotated[
+        str | None,
+        opt.clip(
+            "Values of EXR and DPX frames: auto, srgb (linear light), cineon, none, or ocio:ACEScg.", metavar="NAME"
+        ),
+    ] = None
     on_bad_frame: opt.OnBadFrame = None
     deflicker: Annotated[int | None, opt.clip("Frames over which brightness is smoothed: for time-lapses.")] = None
     register: Annotated[
@@ -209,6 +224,9 @@ class RenderOptions(StyleOptions):
     executor: opt.Executor = None
     work_dir: Annotated[Path | None, opt.out("The run folder; default: next to the output.")] = None
     strict: Annotated[bool, opt.out("Refuse to start if the output cannot keep all that the source holds.")] = False
+    start_number: Annotated[
+        int | None, opt.out("Number of the first frame in file names; default: as in the source.")
+    ] = None
     keep_frames: Annotated[bool, opt.out("Keep states and frames after the encode.")] = False
 
     def settings(self, more: Mapping[str, Any] | None = None) -> "RenderConfig":

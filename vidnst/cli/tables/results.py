@@ -64,6 +64,7 @@ def write_clip(clip: "ClipInfo", fates: "Sequence[FateRow]", output: Path, *, as
         return
     summary["paths"] = clip.paths[0] if len(clip.paths) == 1 else f"{clip.paths[0]} ... {clip.paths[-1]}"
     summary["hdr"] = None if clip.hdr is None else f"{clip.hdr.transfer}, peak {clip.hdr.peak_nits:g} cd/m2"
+    summary["numbers"] = f"{clip.numbers[0]} to {clip.numbers[-1]}" if clip.numbers else ""
     summary["rate"] = f"{clip.rate} ({float(clip.rate):.3f} frames per second)"
     summary["duration_seconds"] = f"{float(clip.duration_seconds):.3f}"
     summary["last_duration_seconds"] = f"{float(clip.last_duration_seconds):.3f}"

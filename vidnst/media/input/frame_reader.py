@@ -162,7 +162,7 @@ class _ImageSource:
         bits: Literal[8, 16] = 16 if self._clip.bit_depth == 16 else 8
         if self._clip.plane == "alpha" and (alpha := images.read_image_alpha(path)) is not None:
             return three_channels(alpha_bits(alpha, bits))
-        pixels = images.read_image(path, bits=bits, background=self._clip.background)
+        pixels = images.read_image(path, bits=bits, background=self._clip.background, transform=self._clip.transform)
         if self._clip.plane == "alpha":
             pixels.fill(np.iinfo(pixels.dtype).max)
         return pixels

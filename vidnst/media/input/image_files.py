@@ -1,19 +1,19 @@
-"""The image files that a source names: a folder, glob, printf pattern or file name, in natural order."""
+"""The image files that a source names: a folder, glob, pattern of numbers or file name, in natural order."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 
 from vidnst.errors import SourceError
+from vidnst.media.input.frame_numbers import NumberPattern, check_complete
 from vidnst.media.input.limits import MAX_FRAMES, check_frame_count
 
-WRITABLE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp"})
+WRITABLE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp", ".exr"})
 """Suffixes of images that can be written, in lower case."""
-IMAGE_SUFFIXES = WRITABLE_SUFFIXES | {".heic", ".heif", ".hif", ".avif"}
+IMAGE_SUFFIXES = WRITABLE_SUFFIXES | {".heic", ".heif", ".hif", ".avif", ".dpx"}
 """Suffixes of images that can be read, in lower case."""
 
-_PRINTF = re.compile(r"%(?P<zero>0?)(?P<width>\d{0,2})d")
 _MAGIC = frozenset("*?[")
 
 _NaturalText = tuple[tuple[int, int, str], ...]
@@ -38,14 +38,17 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
-def list_images(source: str | Path) -> tuple[Path, ...] | None:
-    """List the images of a folder, glob, printf pattern (`img_%04d.png`) or file name, in natural order.
+def list_images(source: str | Path, *, gaps: bool = False) -> tuple[Path, ...] | None:
+    """List the images of a folder, glob, pattern (`img_%04d.png`, `img.####.exr`) or file name, in natural order.
 
     Other files are ignored. Parts of a glob that exist are taken literally: `shoot [2024]/*.jpg`. Returns None if the
     source is one file that is not an image.
 
+    Args:
+        gaps: True if numbers of a pattern may be missing.
+
     Raises:
-        SourceError: there is no image, or a number is missing in a printf pattern.
+        SourceError: there is no image, or a number is missing in a pattern.
     """
     try:
         path = Path(source).expanduser()
@@ -54,8 +57,8 @@ def list_images(source: str | Path) -> tuple[Path, ...] | None:
             return _not_empty(sorted(images, key=natural_sort_key), f"in the folder {path}")
         if path.exists():
             return (path,) if is_image(path) else None
-        if _PRINTF.search(path.name):
-            return _numbered(path)
+        if pattern := NumberPattern.parse(path):
+            return _numbered(path, pattern, gaps)
         if _MAGIC & set(str(path)):
             return _glob(path)
     except (OSError, ValueError, RuntimeError) as error:  # name too long, no such user, unsupported pattern
@@ -98,21 +101,8 @@ def _expand(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
             yield from _expand(path, rest)
 
 
-def _numbered(pattern: Path) -> tuple[Path, ...]:
-    match = _PRINTF.search(pattern.name)
-    assert match is not None
-    width = int(match["width"] or 1)
-    before, after = pattern.name[: match.start()].replace("%%", "%"), pattern.name[match.end() :].replace("%%", "%")
-    digits = rf"\d{{{width},}}" if match["zero"] else r"\d+"
-    name = re.compile(f"{re.escape(before)}({digits}){re.escape(after)}")
-    candidates = pattern.parent.iterdir() if pattern.parent.is_dir() else iter(())
-    matching = _bounded((path for path in candidates if name.fullmatch(path.name) and path.is_file()), pattern)
-    found = {int(hit[1]): path for path in matching if (hit := name.fullmatch(path.name))}
-    numbers = sorted(found)
-    for earlier, later in pairwise(numbers):
-        if later != earlier + 1:
-            raise SourceError(
-                f"number {earlier + 1} of {pattern} is missing ({numbers[0]} to {numbers[-1]} exist)",
-                "restore it, or give the folder or a glob to use the images that exist",
-            )
-    return _not_empty([found[number] for number in numbers], f"that match {pattern}")
+def _numbered(path: Path, pattern: NumberPattern, gaps: bool) -> tuple[Path, ...]:
+    found = pattern.files()
+    if not gaps:
+        check_complete(str(path), list(found))
+    return _not_empty(list(found.values()), f"that match {path}")

@@ -15,6 +15,7 @@ from vidnst.media.input.heif import is_hdr, iso_image_brand, read_heif_header
 from vidnst.media.input.image_files import is_image
 from vidnst.media.input.limits import MAX_IMAGE_BYTES, MAX_PIXELS
 from vidnst.media.input.tiff_pages import list_pages
+from vidnst.media.scene_images import is_scene_image, read_scene_header
 
 _ORIENTATION, _EXIF_IFD, _TAKEN, _TAKEN_FRACTION = 0x0112, 0x8769, 0x9003, 0x9291  # EXIF tags
 _EXIF_TIME = "%Y:%m:%d %H:%M:%S"
@@ -60,6 +61,8 @@ def read_image_header(path: Path) -> ImageHeader:
     Raises:
         SourceError: the file does not exist, is not an image, or has more than `MAX_PIXELS` or `MAX_IMAGE_BYTES`.
     """
+    if is_scene_image(path):
+        return ImageHeader(*read_scene_header(path))
     if path.exists() and not path.is_file():  # reading a pipe could block forever
         raise SourceError(f"{path} is not a file", "give an image file")
     try:

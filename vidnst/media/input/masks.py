@@ -52,7 +52,7 @@ def open_mask(region: str, path: str, source: ClipInfo, *, start: int, end: int,
     """
     name = f"the mask {path} of region {region}"
     try:
-        clip = probe(Path(path).expanduser())
+        clip = probe(Path(path).expanduser(), transform="none")  # masks hold shares, not light
     except SourceError as error:
         raise ConfigError(f"{name} cannot be used: {error.what}", error.remedy) from error
     mask_size = (clip.width, clip.height)

@@ -16,6 +16,7 @@ from vidnst.media.input.capture import choose_decoder, open_file, read_hdr
 from vidnst.media.input.capture_order import PictureOrder, arrange_named
 from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, read_container
 from vidnst.media.input.decoded_timing import time_frames
+from vidnst.media.input.frame_numbers import Missing, NumberedImages, NumberPattern, number_images
 from vidnst.media.input.image_files import list_images
 from vidnst.media.input.image_header import is_still, read_image_header
 from vidnst.media.input.limits import check_animation, check_frame_count
@@ -32,27 +33,38 @@ def probe(
     fps: Fraction = Fraction(25),
     order: PictureOrder = "auto",
     background: Rgb = WHITE,
+    missing: Missing = "error",
+    transform: str = "auto",
     on_progress: Callable[[int], None] | None = None,
 ) -> ClipInfo:
     """Decode every frame of a video or an animation, or read every image's header, and describe the source.
 
     Args:
-        source: a video, an image, a folder, a glob, a printf pattern (`img_%04d.png`), or several images.
+        source: a video, an image, a folder, a glob, a pattern (`img_%04d.png`, `img.####.exr`), or several images.
         fps: frames per second of images, and of the pages of a TIFF file.
         order: order of images; see `PictureOrder`.
         background: the colour that transparent pixels are laid over when frames are read.
+        missing: what becomes of missing numbers of a pattern.
+        transform: what turns the values of EXR and DPX files into display values when frames are read.
         on_progress: called regularly with the number of frames probed so far.
 
     Raises:
         SourceError: the source is missing, not decodable, empty, of mixed sizes, or several videos.
     """
-    clip = _probe(source, fps=fps, order=order, on_progress=on_progress)
-    return replace(clip, background=background)
+    clip = _probe(source, fps=fps, order=order, missing=missing, on_progress=on_progress)
+    return replace(clip, background=background, transform=transform)
 
 
 def probe_input(source: str | Path | Sequence[str | Path], settings: InputConfig) -> ClipInfo:
     """Probe a source as the settings of a render say: see `probe`."""
-    return probe(source, fps=settings.fps, order=settings.order, background=settings.background_rgb)
+    return probe(
+        source,
+        fps=settings.fps,
+        order=settings.order,
+        background=settings.background_rgb,
+        missing=settings.missing,
+        transform=settings.transform,
+    )
 
 
 def _probe(
@@ -60,18 +72,29 @@ def _probe(
     *,
     fps: Fraction,
     order: PictureOrder,
+    missing: Missing,
     on_progress: Callable[[int], None] | None,
 ) -> ClipInfo:
     parts = [source] if isinstance(source, str | Path) else list(source)
     if len(parts) != 1:
-        return _probe_named(parts, fps=fps, order=order, on_progress=on_progress)
-    image_paths = list_images(parts[0])
+        return _probe_named(parts, fps=fps, order=order, missing=missing, on_progress=on_progress)
+    image_paths = list_images(parts[0], gaps=True)
+    path = Path(parts[0]).expanduser()
     if image_paths is None:
-        path = Path(parts[0]).expanduser()
         if not _is_picture(path):
             return probe_video(path, on_progress=on_progress)
         image_paths = (path,)
-    return probe_pictures(image_paths, name=str(parts[0]), fps=fps, order=order, on_progress=on_progress)
+    numbered = NumberedImages(image_paths)
+    if order != "time":
+        is_pattern = not path.exists() and NumberPattern.parse(path) is not None
+        numbered = number_images(image_paths, missing=missing, source=str(parts[0]), is_pattern=is_pattern)
+    clip = probe_pictures(numbered.paths, name=str(parts[0]), fps=fps, order=order, on_progress=on_progress)
+    return _with_numbers(clip, numbered)
+
+
+def _with_numbers(clip: ClipInfo, numbered: NumberedImages) -> ClipInfo:
+    numbers = numbered.numbers if clip.kind is SourceKind.PICTURES else ()
+    return replace(clip, numbers=numbers, notes=(*clip.notes, *numbered.notes))
 
 
 def _is_picture(path: Path) -> bool:
@@ -90,21 +113,30 @@ def _is_picture(path: Path) -> bool:
 
 
 def _probe_named(
-    parts: Sequence[str | Path], *, fps: Fraction, order: PictureOrder, on_progress: Callable[[int], None] | None
+    parts: Sequence[str | Path],
+    *,
+    fps: Fraction,
+    order: PictureOrder,
+    missing: Missing,
+    on_progress: Callable[[int], None] | None,
 ) -> ClipInfo:
     """Probe files, folders and globs that were named one by one."""
     if not parts:
         raise SourceError("no source was given", "give a video or images")
     paths: list[Path] = []
     for part in parts:
-        found = list_images(part)
+        found = list_images(part, gaps=True)
         if found is None:
             raise SourceError(f"{part} is not an image", "give one video, or several images")
         paths += found
         check_frame_count(str(part), len(paths))
     name = f"{parts[0]} and {len(parts) - 1} more"
     paths, note = arrange_named(paths, order)
-    clip = probe_images(paths, name=name, fps=fps, order=order, on_progress=on_progress)
+    numbered = NumberedImages(tuple(paths))
+    if order != "time":
+        numbered = number_images(paths, missing=missing, source=name, is_pattern=False)
+    clip = probe_images(numbered.paths, name=name, fps=fps, order=order, on_progress=on_progress)
+    clip = _with_numbers(clip, numbered)
     return replace(clip, notes=(note, *clip.notes)) if note else clip
 
 

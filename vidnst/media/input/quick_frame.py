@@ -28,7 +28,7 @@ def read_quick_frame(path: Path, number: int) -> Pixels:
     Raises:
         SourceError: the output does not exist, cannot be read, or has no such frame.
     """
-    image_paths = list_images(path)
+    image_paths = list_images(path, gaps=True)
     if image_paths is not None and len(image_paths) == 1 and (header := read_image_header(image_paths[0])).frames > 1:
         return _read_animated(image_paths[0], header, number)
     if image_paths is not None:

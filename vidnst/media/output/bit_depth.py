@@ -47,6 +47,8 @@ def _most(target: OutputFormat) -> int:
 
 def _fitting(target: OutputFormat, wanted: int) -> int:
     """Return the fewest bits that hold the wanted ones, or else the most; always 8 for a source of 8."""
+    if target.suffix == ".exr":
+        return 16
     if wanted <= 8 or target.hardware != "none":
         return 8
     supported = [bits for bits in supported_bits(target) if target.codec not in _RARELY_PLAYED or bits == 8]

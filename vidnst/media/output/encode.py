@@ -29,6 +29,7 @@ from vidnst.media.output.colour_tags import colour_filters
 from vidnst.media.output.copied_content import CopiedContent, copied_content
 from vidnst.media.output.dry_mux import TriedStreams, try_streams
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
+from vidnst.media.output.frame_sequence import sequence_files, write_sequence
 from vidnst.media.output.hdr_output import hdr_options, hdr_pixels
 from vidnst.media.output.metadata import metadata_options
 from vidnst.media.output.preflight import check_replaceable
@@ -79,9 +80,12 @@ def encode(
     target = choose_format(output, settings, frames=len(frames), width=size[0], height=size[1])
     if target.kind is OutputKind.IMAGE:
         _write_image(frames[0], output, alpha, clip)
+    elif files := sequence_files(output, settings, clip=clip, start=start, end=end):
+        write_sequence(frames, output, files, transform=clip.transform, on_progress=on_progress, cancelled=cancelled)
     elif target.kind is OutputKind.FOLDER:
         merged = png_stream.read_png_frames(frames, size, alpha=alpha, background=clip.background) if alpha else None
-        _write_folder(frames, output, start, on_progress, cancelled, merged)
+        first_number = start if settings.start_number is None else settings.start_number
+        _write_folder(frames, output, first_number, on_progress, cancelled, merged)
     else:
         part = part_path(output)
         try:
@@ -124,7 +128,7 @@ def encode_part(
 def _write_image(frame: Path, output: Path, alpha: AlphaPlanes | None, clip: ClipInfo) -> None:
     pixels = images.read_image(frame)
     if alpha is None:
-        images.write_image(output, pixels)
+        images.write_image(output, pixels, transform=clip.transform)
         return
     with closing(alpha()) as planes:
         plane = alpha_bits(next(planes), pixels.itemsize * 8)

@@ -10,8 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from vidnst.config import OutputConfig
-from vidnst.errors import ConfigError, EncoderError, OutputError
+from vidnst.errors import ConfigError, OutputError
 from vidnst.media.input.image_files import WRITABLE_SUFFIXES as PICTURE_SUFFIXES
+from vidnst.media.output.frame_sequence import sequence_pattern
 
 _MPEG4 = (".mp4", ".m4v", ".mov", ".mkv")
 _VP9 = (".webm", ".mkv", ".mp4")
@@ -27,6 +28,8 @@ class OutputKind(StrEnum):
     VIDEO = "video"
     ANIMATION = "animation"
     FOLDER = "folder"
+    SEQUENCE = "sequence"
+    """Numbered image files."""
     IMAGE = "image"
 
 
@@ -110,7 +113,7 @@ _BY_SUFFIX = {
 
 _VAAPI_DEVICE = "/dev/dri/renderD128"
 _HARDWARE = {"h264": "h264", "h265": "hevc", "av1": "av1", "vp9": "vp9", "prores": "prores"}
-_HARDWARE_QUALITY = {
+HARDWARE_QUALITY = {
     "nvenc": ("-rc", "vbr", "-b:v", "0", "-cq", "{}"),
     "vaapi": ("-rc_mode", "CQP", "-qp", "{}"),
     "qsv": ("-global_quality", "{}"),
@@ -126,7 +129,7 @@ class OutputFormat:
     path: Path
     kind: OutputKind
     codec: str
-    """Name in the configuration; empty for an image."""
+    """Name in the configuration; empty for images."""
     encoder: str = ""
     """ffmpeg's encoder; empty if ffmpeg is not needed."""
     pixel_format: str = ""
@@ -174,6 +177,10 @@ def choose_format(output: Path, settings: OutputConfig, *, frames: int, width: i
         ConfigError: the codec does not support the quality, speed, chroma or hardware.
     """
     suffix = output.suffix.lower()
+    if sequence_pattern(output) is not None:
+        if settings.codec not in ("auto", suffix[1:]):
+            raise OutputError(f"{output.name} cannot hold {settings.codec}", "leave out the codec")
+        return _checked_bits(OutputFormat(output, OutputKind.SEQUENCE, ""), settings)
     # ffmpeg writes an APNG of one frame as a plain PNG, which is no animation to its readers.
     is_picture = settings.codec in ("auto", "png", "webp") and suffix in PICTURE_SUFFIXES
     is_png = settings.codec in ("auto", "apng") and suffix in CODECS["apng"].suffixes
@@ -203,7 +210,9 @@ def choose_format(output: Path, settings: OutputConfig, *, frames: int, width: i
 
 def supported_bits(target: OutputFormat) -> tuple[int, ...]:
     """Return the bits per channel that an output may have, ascending."""
-    if target.kind in (OutputKind.IMAGE, OutputKind.FOLDER):
+    if target.suffix == ".exr":
+        return (16,)
+    if target.kind in (OutputKind.IMAGE, OutputKind.SEQUENCE, OutputKind.FOLDER):
         return (8, 16) if target.suffix in ("", *_DEEP_PICTURES) else (8,)
     codec = CODECS[target.codec]
     if target.alpha and target.codec == "vp9":
@@ -238,7 +247,7 @@ def _codec_name(output: Path, suffix: str, settings: OutputConfig) -> str:
     if suffix in PICTURE_SUFFIXES:
         raise OutputError(
             f"{output.name} is one image, but there are several frames",
-            "give a name without suffix for a folder of PNG frames, or a video",
+            f"number them ({output.stem}_%04d{suffix}), or give a name without suffix for a folder of PNG frames",
         )
     raise OutputError(
         f"the name {output.name} does not determine a format",
@@ -319,7 +328,7 @@ def _quality(name: str, codec: Codec, settings: OutputConfig) -> list[str]:
         raise ConfigError(f"output.quality: {quality} is above {name}'s maximum of {largest}", f"give 0 to {largest}")
     if settings.hardware == "none":
         return ["-crf", str(quality)]
-    return [word.format(quality) for word in _HARDWARE_QUALITY[settings.hardware]]
+    return [word.format(quality) for word in HARDWARE_QUALITY[settings.hardware]]
 
 
 def _speed(name: str, codec: Codec, settings: OutputConfig) -> list[str]:
@@ -336,13 +345,3 @@ def _speed(name: str, codec: Codec, settings: OutputConfig) -> list[str]:
     if codec.speeds is None and not settings.speed.isdecimal():
         raise ConfigError(f"output.speed: presets of {name} are numbers", "give a number, such as 6")
     return [codec.speed_option, settings.speed]
-
-
-def missing_encoder(encoder: str, available: frozenset[str]) -> EncoderError:
-    """Return the error for an encoder that this ffmpeg does not have."""
-    usable = sorted(codec.encoder for codec in CODECS.values() if codec.encoder in available)
-    hardware = sorted(name for name in available if name.endswith(tuple(f"_{kind}" for kind in _HARDWARE_QUALITY)))
-    return EncoderError(
-        f"this ffmpeg has no encoder {encoder}",
-        f"choose another codec; available are {', '.join(usable + hardware) or 'none'}",
-    )

@@ -103,7 +103,12 @@ def name_of(target: OutputFormat) -> str:
     """Name the kind of an output in a sentence, in the plural."""
     if target.kind is OutputKind.FOLDER:
         return "folders of pictures"
-    kinds = {OutputKind.VIDEO: "files", OutputKind.ANIMATION: "animations", OutputKind.IMAGE: "pictures"}
+    kinds = {
+        OutputKind.VIDEO: "files",
+        OutputKind.ANIMATION: "animations",
+        OutputKind.IMAGE: "pictures",
+        OutputKind.SEQUENCE: "pictures",
+    }
     return f"{target.suffix} {kinds[target.kind]}"
 
 

@@ -56,8 +56,8 @@ def times_row(clip: ClipInfo, target: OutputFormat, *, start: int, end: int) -> 
     value = "time stamps vary" if clip.variable_rate else f"{float(clip.rate):.6g} frames per second"
     if target.kind is OutputKind.IMAGE or clip.frame_count == 1:
         return FateRow("times", value, Fate.DROPPED, "the output is one picture", asked=True)
-    if target.kind is OutputKind.FOLDER:
-        why = "pictures in a folder have numbers, not times"
+    if target.kind in (OutputKind.FOLDER, OutputKind.SEQUENCE):
+        why = "numbered pictures have no times"
         return FateRow("times", value, Fate.DROPPED, why, asked=not clip.variable_rate)
     times = clip.pts_seconds[start:end], clip.frame_duration_seconds(end - 1)
     if note := shown_frames_note(target.path, target.codec, *times):

@@ -14,7 +14,8 @@ from vidnst.media.input.image_files import WRITABLE_SUFFIXES
 from vidnst.media.output import audio
 from vidnst.media.output.animation_times import shown_frames_note
 from vidnst.media.output.audio_plan import plan_audio
-from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format, missing_encoder
+from vidnst.media.output.formats import CODECS, HARDWARE_QUALITY, OutputFormat, OutputKind, choose_format
+from vidnst.media.output.frame_sequence import check_sequence, sequence_files
 from vidnst.media.output.name_limits import check_name_length
 from vidnst.media.output.timecode import output_timecode
 
@@ -56,6 +57,10 @@ def check_output(
             f"{output.name} cannot have {width}x{height} pixels: {target.encoder} supports {longest} per side",
             f"render smaller, with --size {longest}, or choose another format",
         )
+    if files := sequence_files(output, settings, clip=clip, start=start, end=stop):
+        check_folder_of(output)
+        check_sequence(output, files, overwrite=overwrite, inputs=clip.paths)
+        return ()
     check_file(output, overwrite=overwrite, inputs=clip.paths, folder=target.kind is OutputKind.FOLDER)
     source = read_container(clip.paths[0]) if clip.kind is SourceKind.VIDEO else None
     if target.encoder:
@@ -89,6 +94,11 @@ def check_file(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] 
             raise OutputError(f"{output} exists already", "choose another name, or replace it with --overwrite")
         if folder:
             check_replaceable(output)
+    check_folder_of(output)
+
+
+def check_folder_of(output: Path) -> None:
+    """Raise OutputError if the folder of an output does not exist, or cannot be written."""
     parent = output.absolute().parent
     if not parent.is_dir():
         raise OutputError(f"the folder {parent} of {output.name} does not exist", "create it, or choose another")
@@ -121,7 +131,7 @@ def _check_encoders(target: OutputFormat, source: ContainerInfo | None, settings
         encoders += [audio.encoder_for(target.suffix, stream) for stream in source.audio]
     for encoder in encoders:
         if encoder != "copy" and encoder not in available:
-            raise missing_encoder(encoder, available)
+            raise _missing_encoder(encoder, available)
     if target.hardware != "none":
         _try_hardware(target)
 
@@ -136,3 +146,13 @@ def _try_hardware(target: OutputFormat) -> None:
         raise EncoderError(
             f"{target.encoder} does not work on this machine: {error.what}", "set output.hardware to none"
         ) from error
+
+
+def _missing_encoder(encoder: str, available: frozenset[str]) -> EncoderError:
+    """Return the error for an encoder that this ffmpeg does not have."""
+    usable = sorted(codec.encoder for codec in CODECS.values() if codec.encoder in available)
+    hardware = sorted(name for name in available if name.endswith(tuple(f"_{kind}" for kind in HARDWARE_QUALITY)))
+    return EncoderError(
+        f"this ffmpeg has no encoder {encoder}",
+        f"choose another codec; available are {', '.join(usable + hardware) or 'none'}",
+    )

@@ -32,6 +32,7 @@ from vidnst.rendering.batch.clip import BatchClip
 from vidnst.rendering.batch.job_file import ClipSpec
 from vidnst.rendering.batch.job_states import JobState, JobStates, JobStatus
 from vidnst.rendering.pipeline import finish
+from vidnst.rendering.prepare import with_file_bits
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.run_setup import prepare_render
 from vidnst.rendering.style_cache import STYLES_KEPT, digest
@@ -209,18 +210,22 @@ def frames_finished_before(spec: ClipSpec) -> int | None:
     """
     request = spec.request
     folder, output = request.folder, request.output
+    if not holds_run(folder) or not RunLog.read(folder).complete:
+        return None
+    plan = RunPlan.read(folder)
+    files = plan.output_files(output) if plan else None
     exists = output.is_file() or (output.is_dir() and any(output.iterdir()))
-    if not exists or not holds_run(folder) or not RunLog.read(folder).complete:
+    if not (all(file.is_file() for file in files) if files else exists):
         return None
     if not _is_same(Manifest.read(folder), request):
         return None
-    plan = RunPlan.read(folder)
     return plan.end - plan.start if plan else 0
 
 
 def _is_same(manifest: Manifest, request: Request) -> bool:
     """Return True if a run is of this request, as far as that shows without opening its files."""
     recorded = [mark.style for mark in manifest.look.styles]
+    request = with_file_bits(request)
     return (
         recorded == [_absolute(as_style(style)) for style in request.styles]
         and manifest.sources == (os.path.abspath(str(request.source)),)

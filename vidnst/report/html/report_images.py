@@ -14,6 +14,7 @@ from vidnst.media.images import read_image
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.image_files import is_image
 from vidnst.media.input.probe import probe, probe_input
+from vidnst.media.scene_light import written_transform
 from vidnst.report.html.report_page import Pair, Thumbnail
 from vidnst.runs import Manifest, RunLayout
 from vidnst.runs.layout import is_regular_file
@@ -114,7 +115,7 @@ def _read_results(record: RunRecord, frames: Iterable[int], start: int) -> dict[
     files = {index: layout.find_frame(index) for index in frames}
     if any(files.values()):
         return {index: _encode_result(read_image(path)) for index, path in files.items() if path}
-    clip = probe(record.request.output)
+    clip = probe(record.output_source(), transform=written_transform(record.request.config.input.transform))
     with FrameReader(clip) as reader:
         within = [index for index in files if 0 <= index - start < clip.frame_count]
         return {index: _encode_result(reader.read(index - start).pixels) for index in within}

@@ -48,9 +48,9 @@ class Thumbnails:
         if any(map(_has_entries, (layout.finished, layout.frames))):  # this one has not been rendered yet
             return None
         with suppress(VidnstError, OSError):
-            output, start = _output(run)
-            if (anywhere or run_folder_of(output) == Path(os.path.abspath(run))) and is_file_or_folder(output):
-                return self._thumbnail("output", output, index - start)
+            output, file, number = _output(run, index)
+            if (anywhere or run_folder_of(output) == Path(os.path.abspath(run))) and is_file_or_folder(file):
+                return self._thumbnail("output", file, number)
         return None
 
     def source(self, run: Path, index: int) -> bytes | None:
@@ -104,8 +104,8 @@ def _has_entries(folder: Path) -> bool:
         return True
 
 
-def _output(run: Path) -> tuple[Path, int]:
-    """The output of a run, and the frame of the source that is its first.
+def _output(run: Path, index: int) -> tuple[Path, Path, int]:
+    """The output of a run, the file that shows frame `index` of the source, and the frame's position in it.
 
     Raises:
         RunError: its records are damaged, or it has planned nothing.
@@ -113,4 +113,8 @@ def _output(run: Path) -> tuple[Path, int]:
     plan = RunPlan.read(run)
     if plan is None:
         raise RunError(f"{run} has planned nothing")
-    return Path(Manifest.read(run).output), plan.start
+    output = Path(Manifest.read(run).output)
+    files = plan.output_files(output)
+    if files and plan.start <= index < plan.end:
+        return output, files[index - plan.start], 0
+    return output, output, index - plan.start

@@ -22,6 +22,7 @@ from vidnst.media.input.frame_cache import FrameCache
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.probe import probe, probe_input
 from vidnst.media.output.preflight import check_file, check_output
+from vidnst.media.scene_light import written_transform
 from vidnst.runs import holds_run
 from vidnst.runs.record import RunRecord, find_record
 from vidnst.tools.preview.video_writer import VideoWriter, drawn_clip, is_video_output
@@ -155,7 +156,7 @@ def _open_clip(path: Path) -> ClipInfo:
     kept_frames = record.frames(*_rendered_range(record))
     if kept_frames:
         return probe(kept_frames, fps=record.plan.rate if record.plan else Fraction(25))
-    return probe(record.request.output)
+    return probe(record.output_source(), transform=written_transform(record.request.config.input.transform))
 
 
 def _rendered_range(record: RunRecord) -> tuple[int, int]:

@@ -1,0 +1,112 @@
+"""OpenEXR files: headers, scene values, and writing of linear half floats."""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidnst.errors import OutputError, SourceError
+from vidnst.frames import Pixels, to_16_bits
+from vidnst.media.input.picture_process import PICTURE_PROCESS
+from vidnst.media.scene_light import to_scene
+
+REC709_CHROMATICITIES = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
+"""x and y of red, green, blue and white (ITU-R BT.709)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExrHeader:
+    """The facts of an EXR file's first picture."""
+
+    width: int
+    """Pixels across of the display window."""
+    height: int
+    """Pixels down, likewise."""
+    crops: bool
+    """True if the file has pixels outside of the display window."""
+    fills: bool
+    """True if the display window has areas without pixels, which are black."""
+    alpha: bool
+    layer: str
+    """Layer of the picture; empty if its channels have none."""
+    unused: int
+    """Number of channels that belong to no picture, or to another one."""
+    chromaticities: tuple[float, ...] | None
+    """x and y of red, green, blue and white; None if the file does not tell."""
+    pixel_aspect: float
+    """Width of a pixel divided by its height."""
+
+
+def read_exr_header(path: Path) -> ExrHeader:
+    """Read the header of an EXR file.
+
+    Raises:
+        SourceError: the file is missing or damaged, or has no picture that can be read, or one that is too large.
+    """
+    facts, _ = PICTURE_PROCESS.decode("exr", path, pixels=False)
+    data, display = facts["data_window"], facts["display_window"]
+    aspect = float(facts["pixel_aspect"])
+    return ExrHeader(
+        width=facts["width"],
+        height=facts["height"],
+        crops=_exceeds(data, display),
+        fills=_exceeds(display, data),
+        alpha=bool(facts["alpha"]),
+        layer=facts["layer"],
+        unused=facts["unused"],
+        chromaticities=tuple(facts["chromaticities"]) if facts["chromaticities"] else None,
+        pixel_aspect=aspect if math.isfinite(aspect) and aspect > 0 else 1.0,
+    )
+
+
+def _exceeds(one: list[int], other: list[int]) -> bool:
+    return one[0] < other[0] or one[1] < other[1] or one[2] > other[2] or one[3] > other[3]
+
+
+def read_exr(path: Path) -> NDArray[Any]:
+    """Read the picture of an EXR file in its whole display window, `(H, W, 3)` float16 or float32 RGB.
+
+    Areas outside of the data window are black. Alpha is left out: colours are as the file holds them, which is over
+    black.
+
+    Raises:
+        SourceError: see `read_exr_header`; also if the pixels do not decode.
+    """
+    _, planes = PICTURE_PROCESS.decode("exr", path, pixels=True)
+    if planes.dtype.kind != "f" or len(planes) not in (1, 3):
+        raise SourceError(f"the image {path} does not decode", "check the file")
+    return np.ascontiguousarray(np.broadcast_to(planes, (3, *planes.shape[1:])).transpose(1, 2, 0))
+
+
+def encode_exr(path: Path, pixels: Pixels, transform: str) -> None:
+    """Write display values as an EXR file of half floats, compressed with ZIP.
+
+    Args:
+        path: a temporary name, since the file is not written atomically.
+        pixels: `(H, W, 3)` uint8 or uint16 sRGB.
+        transform: see `scene_light.to_scene`.
+
+    Raises:
+        OutputError: the file cannot be written.
+        ConfigError: OpenColorIO is missing.
+    """
+    library = _library()
+    header: dict[str, Any] = {"compression": library.ZIP_COMPRESSION, "type": library.scanlineimage}
+    if transform in ("auto", "srgb", "cineon"):
+        header["chromaticities"] = REC709_CHROMATICITIES
+    values = to_scene(to_16_bits(pixels), transform)
+    try:
+        library.File(header, {"RGB": np.ascontiguousarray(values)}).write(str(path))
+    except RuntimeError as error:  # the library's only one, whatever is wrong
+        raise OutputError(f"{path} cannot be written as EXR ({error})", "check the folder and its disk") from error
+
+
+@lru_cache(maxsize=1)
+def _library() -> Any:
+    import OpenEXR  # only writing needs it in this process
+
+    return OpenEXR
