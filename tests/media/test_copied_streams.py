@@ -20,6 +20,7 @@ from vidnst.media.output.chapters import chapters_input, cut_chapters
 from vidnst.media.output.fates import Fate
 from vidnst.media.output.kept_streams import StreamDecision
 from vidnst.media.output.output_fates import find_fates
+from vidnst.media.output.resolved_output import ResolvedOutput
 from vidnst.media.output.stream_copy import CopiedRange
 
 FRAMES, RATE = 100, 25
@@ -156,9 +157,22 @@ def test_quicktime_gets_the_language_in_its_own_code(clip: ClipInfo, transcode: 
         assert [stream.metadata["language"] for stream in container.streams.subtitles] == ["eng", "ger"]
 
 
+@pytest.mark.parametrize(("name", "language"), [("o.mov", "ger"), ("o.mp4", "deu"), ("o.mkv", "deu")])
+def test_sound_keeps_language_and_title(name: str, language: str, tmp_path: Path, transcode: Callable) -> None:
+    flat = media.write_video(tmp_path / "v.mp4", media.numbered_pictures(4), sound=("-c:a", "aac"))
+    source = tmp_path / "s.mp4"
+    tags = ("-metadata:s:a:0", "language=deu", "-metadata:s:a:0", "title=Kommentar")
+    media.run_ffmpeg("-i", flat, "-c", "copy", *tags, source)
+    with av.open(str(transcode(source, name).output)) as container:
+        found = container.streams.audio[0].metadata
+        assert found["language"] == language
+        assert "Kommentar" in (found.get("title"), found.get("name"))
+
+
 def fates(clip: ClipInfo, name: str, **settings: object) -> dict[str, tuple[Fate, str]]:
     config = OutputConfig.model_validate(settings)
-    rows = find_fates(Path(name), config, clip, start=0, end=clip.frame_count, size=(clip.width, clip.height))
+    resolved = ResolvedOutput(config, config)
+    rows = find_fates(Path(name), resolved, clip, start=0, end=clip.frame_count, size=(clip.width, clip.height))
     return {row.name: (row.fate, row.how) for row in rows}
 
 

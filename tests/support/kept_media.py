@@ -219,7 +219,7 @@ def features_of(name: str) -> dict[str, object]:
     if name == "phone":
         return common | {"timecode": TIMECODE, "sound": 1}
     if name == "HDR":
-        return common | {"bits": 10, "HDR": True, "times": UNEVEN}
+        return {"bits": 10, "HDR": True, "times": UNEVEN}  # corners of other colours do not tell which way is up
     return common | {"alpha": True}
 
 

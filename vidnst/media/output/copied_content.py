@@ -5,10 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidnst.media.input.container import ContainerInfo
+from vidnst.media.input.stream_facts import AudioStream
 from vidnst.media.output.chapters import chapters_input, cut_chapters
 from vidnst.media.output.dry_mux import tag_options
 from vidnst.media.output.kept_streams import StreamDecision
-from vidnst.media.output.stream_copy import CopiedRange, copy_input, copy_maps, copy_options, extract_covers
+from vidnst.media.output.stream_copy import (
+    CopiedRange,
+    copy_input,
+    copy_maps,
+    copy_options,
+    extract_covers,
+    renamed_tags,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,7 @@ def copied_content(
     path: Path,
     source: ContainerInfo,
     kept: Sequence[StreamDecision],
+    sound: Sequence[AudioStream],
     part: CopiedRange,
     *,
     suffix: str,
@@ -38,6 +47,7 @@ def copied_content(
     Args:
         path: the source's file, which is input 1, too.
         kept: the streams that are copied.
+        sound: the audio of the output, in order.
         part: the rendered range.
         suffix: that of the output.
         folder: a folder for temporary files that ffmpeg reads.
@@ -50,8 +60,13 @@ def copied_content(
         inputs += chapters_input(chapters, folder / "chapters.txt")
     maps = [*copy_maps(kept, first_input, suffix), *tag_options(1, chapters=chapters_number)]
     covers = extract_covers(path, kept, suffix, folder)
-    options = [*_video_tags(source), *copy_options(kept, part, suffix, covers)]
+    options = [*_video_tags(source), *_sound_tags(sound, suffix), *copy_options(kept, part, suffix, covers)]
     return CopiedContent(tuple(inputs), tuple(maps), tuple(options))
+
+
+def _sound_tags(streams: Sequence[AudioStream], suffix: str) -> list[str]:
+    tags = [(number, tag) for number, stream in enumerate(streams) for tag in renamed_tags(stream, suffix)]
+    return [word for number, tag in tags for word in (f"-metadata:s:a:{number}", tag)]
 
 
 def _video_tags(source: ContainerInfo) -> list[str]:

@@ -284,6 +284,7 @@ class _FfmpegEncode:
                 self.clip.paths[0],
                 source,
                 tried.kept,
+                streams,
                 self._copied_range(video_delay),
                 suffix=self.target.suffix,
                 folder=folder,

@@ -132,9 +132,18 @@ def alpha_row(clip: ClipInfo, resolved: ResolvedOutput) -> FateRow | None:
     return FateRow("transparency", "", fate, resolved.alpha, asked=resolved.given.alpha == "drop")
 
 
-def interlacing_row(video: VideoStream) -> FateRow:
-    """Return the row of how frames were scanned."""
-    if not video.is_interlaced:
+def interlacing_row(video: VideoStream, deinterlace: str = "off") -> FateRow:
+    """Return the row of how frames were scanned.
+
+    Args:
+        video: the source's video.
+        deinterlace: `off`, `frame` or `field`: what is done with its fields.
+    """
+    if not video.is_interlaced and deinterlace == "off":
         return FateRow("scan", "progressive", Fate.KEPT)
-    order = {"tt": "top field first", "tb": "top field first"}.get(video.field_order or "", "bottom field first")
-    return FateRow("scan", f"interlaced, {order}", Fate.CHANGED, "both fields are painted as one progressive frame")
+    order = {"tt": ", top field first", "bb": ", bottom field first"}.get(video.field_order or "", "")
+    how = {
+        "frame": "to one progressive picture for each frame",
+        "field": "to a progressive picture for each field, at twice the rate",
+    }.get(deinterlace, "both fields are painted as one progressive frame")
+    return FateRow("scan", f"interlaced{order}", Fate.CHANGED, how)

@@ -116,7 +116,7 @@ def copy_options(
             options += [f"-tag:{name}", "0", f"-bsf:{name}", "setts=ts=0", f"-disposition:{name}", "attached_pic"]
         elif stream.kind is not StreamKind.ATTACHMENT:
             options += [f"-bsf:{name}", _cut(part)]
-        options += [word for text in _renamed(stream, suffix) for word in (f"-metadata:s:{name}", text)]
+        options += [word for text in renamed_tags(stream, suffix) for word in (f"-metadata:s:{name}", text)]
     codecs = {decision.stream.index: decision.stream.codec for decision in kept}
     for number, (index, file) in enumerate(covers.items(), start=counts.get(StreamKind.ATTACHMENT, 0)):
         ending, kind = _COVER_FILES[codecs[index]]
@@ -130,7 +130,8 @@ def language_in(suffix: str, language: str) -> str:
     return _QUICKTIME_LANGUAGES.get(language, language) if suffix == ".mov" else language
 
 
-def _renamed(stream: StreamInfo, suffix: str) -> list[str]:
+def renamed_tags(stream: StreamInfo, suffix: str) -> list[str]:
+    """Return the tags of a stream, as `key=value`, that ffmpeg would lose or the container wants otherwise."""
     language = language_in(suffix, stream.language)
     texts = [] if language == stream.language else [f"language={language}"]
     if stream.title and not stream.tag("title"):  # QuickTime's `name`, which no muxer writes
