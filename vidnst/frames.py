@@ -53,6 +53,10 @@ class Decoder:
     """Index of the video among all streams of the file, for libav."""
     name: str = ""
     """Name of libav's decoder; empty for the usual one."""
+    deinterlace: Literal["off", "frame", "field"] = "off"
+    """Interlaced frames as they are, or made progressive: one for each frame, or one for each field."""
+    top_field_first: bool | None = None
+    """The field that is shown first; None if each frame tells."""
 
 
 class SourceKind(StrEnum):

@@ -42,6 +42,8 @@ class InputConfig(Section):
     """The reaction to a frame that does not decode: stop, or repeat the previous frame and record it."""
     shots: Literal["auto", "none", "content", "adaptive"] | tuple[int, ...] = "auto"
     """Detector of cuts, or the first frame of each new shot. auto: adaptive for video, none for pictures."""
+    deinterlace: Literal["auto", "off", "frame", "field"] = "auto"
+    """Interlaced video is made progressive: one picture for each frame, or for each field, which doubles the rate."""
     deflicker: int | None = Field(None, ge=3, le=10_000)
     """Window in frames over which brightness is smoothed within each shot; None leaves it unchanged."""
     registration: Literal["none", "ecc", "homography"] = "none"

@@ -18,7 +18,18 @@ if TYPE_CHECKING:  # it brings pydantic
 Colour = Literal["luminance", "matched", "histogram", "moments", "optimal"]
 
 _SECTIONS = {
-    "input": ("size", "start", "end", "fps", "order", "missing", "on_bad_frame", "deflicker", "background"),
+    "input": (
+        "size",
+        "start",
+        "end",
+        "fps",
+        "order",
+        "missing",
+        "on_bad_frame",
+        "deinterlace",
+        "deflicker",
+        "background",
+    ),
     "model": ("backbone", "weights"),
     "losses": ("content_weight", "style_weight"),
     "optimize": ("iterations", "optimizer", "init", "seed"),
@@ -146,6 +157,10 @@ class RenderOptions(StyleOptions):
         ),
     ] = None
     on_bad_frame: opt.OnBadFrame = None
+    deinterlace: Annotated[
+        Literal["auto", "off", "frame", "field"] | None,
+        opt.clip("Interlaced video: a progressive picture for each frame, or for each field at twice the rate."),
+    ] = None
     deflicker: Annotated[int | None, opt.clip("Frames over which brightness is smoothed: for time-lapses.")] = None
     register: Annotated[
         Literal["none", "ecc", "homography"] | None, opt.clip("Align hand-held frames: by brightness, or by features.")

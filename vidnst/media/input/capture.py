@@ -2,13 +2,16 @@
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol, TypeAlias, cast
 
 from vidnst.frames import WHITE, AlphaPlane, ClipInfo, Decoder, HdrInfo, Pixels, Rgb
 from vidnst.media.input.container import ContainerInfo
 from vidnst.media.input.deep_capture import DeepCapture
 from vidnst.media.input.hdr import HLG, PQ
+from vidnst.media.input.scan import find_scan
 from vidnst.media.input.video_capture import VideoCapture
+
+Deinterlace: TypeAlias = Literal["auto", "off", "frame", "field"]
 
 
 class Capture(Protocol):
@@ -43,13 +46,23 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders that read the alpha of WebM, which lies in an extra block of each packet; ffmpeg's own ones drop it."""
 
 
-def choose_decoder(info: ContainerInfo) -> Decoder:
-    """Choose OpenCV's decoder, or libav's for more than 8 bits per channel, HDR, and what may be transparent."""
+def choose_decoder(path: Path, info: ContainerInfo, deinterlace: Deinterlace = "off") -> Decoder:
+    """Choose OpenCV's decoder, or libav's for more than 8 bits, HDR, interlaced frames, and what may be transparent.
+
+    libav's also makes frames progressive: `auto` does so for a video that is interlaced (`find_scan`), `frame` and
+    `field` for any.
+    """
     may_be_transparent = info.video.has_alpha or info.pixel_format == "pal8"
-    if info.video.bit_depth <= 8 and not may_be_transparent and read_hdr(info) is None:
+    interlaced, top_first = find_scan(path, info) if deinterlace != "off" else (False, None)
+    mode = ("frame" if interlaced else "off") if deinterlace == "auto" else deinterlace
+    is_plain = info.video.bit_depth <= 8 and not may_be_transparent and read_hdr(info) is None
+    # OpenCV 4.14 returns memory that nobody wrote for interlaced frames: its swscale refuses to convert them.
+    if mode == "off" and is_plain and not info.video.is_interlaced:
         return Decoder()
     name = _ALPHA_DECODERS.get(info.video_codec, "") if info.video.has_alpha else ""
-    return Decoder("libav", info.video_index, name)
+    if mode == "off":
+        return Decoder("libav", info.video_index, name)
+    return Decoder("libav", info.video_index, name, mode, top_first)
 
 
 def read_hdr(info: ContainerInfo) -> HdrInfo | None:
@@ -98,6 +111,8 @@ def open_file(
         path,
         stream=decoder.stream,
         decoder=decoder.name,
+        deinterlace=decoder.deinterlace,
+        top_field_first=decoder.top_field_first,
         orientation=orientation,
         background=background,
         hdr=hdr,

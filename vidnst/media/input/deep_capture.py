@@ -10,7 +10,7 @@ from contextlib import suppress
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ class DeepCapture:
         path: a file whose header `read_container` has checked.
         stream: index of the video stream among all streams.
         decoder: name of the decoder; empty for the usual one.
+        deinterlace: off, or one progressive frame for each frame or each field.
+        top_field_first: which field is shown first; None if each frame tells.
         orientation: EXIF's number, 1 to 8, of what makes frames upright.
         background: the colour that transparent pixels are laid over.
         hdr: what makes the video HDR: its frames are tone-mapped, to 16 bits.
@@ -53,6 +55,8 @@ class DeepCapture:
         *,
         stream: int,
         decoder: str = "",
+        deinterlace: Literal["off", "frame", "field"] = "off",
+        top_field_first: bool | None = None,
         orientation: int = 1,
         background: Rgb = WHITE,
         hdr: HdrInfo | None = None,
@@ -69,6 +73,8 @@ class DeepCapture:
             "threads": min(_MAX_THREADS, local_cores()),
             "stream": stream,
             "decoder": decoder,
+            "deinterlace": deinterlace,
+            "top_field_first": top_field_first,
         }
         self._process = subprocess.Popen(
             # -P: the script's folder must not hide modules of the standard library.

@@ -12,10 +12,11 @@ from vidnst.config import InputConfig
 from vidnst.errors import SourceError
 from vidnst.frames import WHITE, ClipInfo, Decoder, Rgb, SourceKind
 from vidnst.media import ffmpeg
-from vidnst.media.input.capture import choose_decoder, open_file, read_hdr
+from vidnst.media.input.capture import Deinterlace, choose_decoder, open_file, read_hdr
 from vidnst.media.input.capture_order import PictureOrder, arrange_named
 from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, read_container
 from vidnst.media.input.decoded_timing import time_frames
+from vidnst.media.input.fields import of_fields, with_double_rate
 from vidnst.media.input.frame_numbers import Missing, NumberedImages, NumberPattern, number_images
 from vidnst.media.input.image_files import list_images
 from vidnst.media.input.image_header import is_still, read_image_header
@@ -35,6 +36,7 @@ def probe(
     background: Rgb = WHITE,
     missing: Missing = "error",
     transform: str = "auto",
+    deinterlace: Deinterlace = "off",
     on_progress: Callable[[int], None] | None = None,
 ) -> ClipInfo:
     """Decode every frame of a video or an animation, or read every image's header, and describe the source.
@@ -46,12 +48,13 @@ def probe(
         background: the colour that transparent pixels are laid over when frames are read.
         missing: what becomes of missing numbers of a pattern.
         transform: what turns the values of EXR and DPX files into display values when frames are read.
+        deinterlace: how interlaced frames are made progressive: see `input.deinterlace`.
         on_progress: called regularly with the number of frames probed so far.
 
     Raises:
         SourceError: the source is missing, not decodable, empty, of mixed sizes, or several videos.
     """
-    clip = _probe(source, fps=fps, order=order, missing=missing, on_progress=on_progress)
+    clip = _probe(source, fps=fps, order=order, missing=missing, deinterlace=deinterlace, on_progress=on_progress)
     return replace(clip, background=background, transform=transform)
 
 
@@ -64,6 +67,7 @@ def probe_input(source: str | Path | Sequence[str | Path], settings: InputConfig
         background=settings.background_rgb,
         missing=settings.missing,
         transform=settings.transform,
+        deinterlace=settings.deinterlace,
     )
 
 
@@ -73,6 +77,7 @@ def _probe(
     fps: Fraction,
     order: PictureOrder,
     missing: Missing,
+    deinterlace: Deinterlace,
     on_progress: Callable[[int], None] | None,
 ) -> ClipInfo:
     parts = [source] if isinstance(source, str | Path) else list(source)
@@ -82,7 +87,7 @@ def _probe(
     path = Path(parts[0]).expanduser()
     if image_paths is None:
         if not _is_picture(path):
-            return probe_video(path, on_progress=on_progress)
+            return probe_video(path, deinterlace=deinterlace, on_progress=on_progress)
         image_paths = (path,)
     numbered = NumberedImages(image_paths)
     if order != "time":
@@ -140,8 +145,12 @@ def _probe_named(
     return replace(clip, notes=(note, *clip.notes)) if note else clip
 
 
-def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None) -> ClipInfo:
+def probe_video(
+    path: Path, *, deinterlace: Deinterlace = "off", on_progress: Callable[[int], None] | None = None
+) -> ClipInfo:
     """Decode a video from end to end and compare its frames with the time stamps of its packets.
+
+    With `deinterlace` field, the clip has a frame for each field.
 
     Raises:
         SourceError: the file is missing, not a video, or nothing in it decodes.
@@ -150,10 +159,13 @@ def probe_video(path: Path, *, on_progress: Callable[[int], None] | None = None)
     packet_times = read_packet_times(path, info)
     if info.container in _ANIMATIONS:
         check_animation(str(path), len(packet_times.pts), info.width, info.height)
-    decoder = choose_decoder(info)
+    decoder = choose_decoder(path, info, deinterlace)
+    if decoder.deinterlace == "field":
+        packet_times, info = of_fields(packet_times), with_double_rate(info)
     decoded = _decode_all(path, info, decoder, packet_times.time_base, on_progress)
     hdr = read_hdr(info)
-    if not decoded.has_alpha and hdr is None and info.video.bit_depth <= 8 and decoder.library != "opencv":
+    is_plain = hdr is None and info.video.bit_depth <= 8 and not info.video.is_interlaced
+    if is_plain and not decoded.has_alpha and decoder.library != "opencv" and decoder.deinterlace == "off":
         decoder = Decoder()  # all is opaque: nothing to lose
         decoded = _decode_all(path, info, decoder, packet_times.time_base, on_progress)
     timing = time_frames(

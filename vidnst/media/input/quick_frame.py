@@ -37,7 +37,7 @@ def read_quick_frame(path: Path, number: int) -> Pixels:
         return images.read_image(image_paths[number])
     info = read_container(path)  # checks the size, and refuses playlists
     orientation, hdr = info.video.orientation, read_hdr(info)
-    with closing(open_file(path, choose_decoder(info), orientation=orientation, hdr=hdr)) as capture:
+    with closing(open_file(path, choose_decoder(path, info), orientation=orientation, hdr=hdr)) as capture:
         if not (0 <= number < MAX_QUICK_FRAMES and all(capture.grab() for _ in range(number + 1))):
             raise _no_frame(path, number)
         pixels = capture.retrieve()

@@ -3,8 +3,9 @@
     python -P stream_decoder.py REQUEST
 
 REQUEST is a JSON object: `path` (a file URL), `formats` (the demuxers that may open it), `memory_bytes`, `threads`,
-`stream` (an index) and `decoder` (the name of another decoder than the usual one, or empty). The first line of the
-answer is a JSON object with the stream's `tick` and `start`, or `error`. Then each line on standard input is a command:
+`stream` (an index), `decoder` (the name of another decoder than the usual one, or empty), `deinterlace` (off, frame or
+field) and `top_field_first` (null if each frame tells). The first line of the answer is a JSON object with the stream's
+`tick` and `start`, or `error`. Then each line on standard input is a command:
 
     grab        advance to the next frame that decodes: {"ticks": ...}, or {} at the end
     picture     {"kind": "yuv", "rgb" or "none", ...} and the planes of the frame, with alpha if it has some
@@ -21,6 +22,8 @@ from contextlib import suppress
 from typing import Any
 
 import av
+import av.filter
+from av.error import BlockingIOError as NeedsInput
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
@@ -86,7 +89,11 @@ class _Decoder:
         self._context.thread_type = "AUTO"
         self.tick = self._stream.time_base
         self.start = self._stream.start_time or 0
-        self._frames = self._decode()
+        self._mode = request["deinterlace"]
+        self._parity = {True: "tff", False: "bff", None: "auto"}[request["top_field_first"]]
+        if self._mode == "field":  # the second field is shown between two ticks
+            self.tick, self.start = self.tick / 2, self.start * 2
+        self._frames = self._open_frames()
         self._frame: VideoFrame | None = None
 
     def _decode(self) -> Iterator[VideoFrame]:
@@ -105,21 +112,58 @@ class _Decoder:
             failed = 0 if frames else failed
             yield from frames
 
+    def _open_frames(self) -> Iterator[VideoFrame]:
+        return self._decode() if self._mode == "off" else self._progressive()
+
+    def _progressive(self) -> Iterator[VideoFrame]:
+        """Yield progressive frames of the same times, or of each field, whose second is halfway to the next frame."""
+        graph: Any = None
+        for frame in self._decode():
+            if graph is None:
+                graph = self._graph(frame)
+            graph.vpush(frame)
+            yield from _pulled(graph)
+        if graph is not None:
+            graph.vpush(None)
+            yield from _pulled(graph)
+
+    def _graph(self, frame: VideoFrame) -> Any:
+        graph = av.filter.Graph()
+        source = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=self._stream.time_base
+        )
+        bwdif = graph.add("bwdif", f"mode=send_{self._mode}:parity={self._parity}:deint=all")
+        sink = graph.add("buffersink")
+        source.link_to(bwdif)
+        bwdif.link_to(sink)
+        graph.configure()
+        return graph
+
     def grab(self) -> dict[str, Any]:
         self._frame = next(self._frames, None)
-        return {} if self._frame is None else {"ticks": self._frame.pts}
+        if self._frame is None:
+            return {}
+        at = self._frame.pts
+        if at is not None and self._mode != "off":  # the filter has a clock of its own
+            at = round(at * (self._frame.time_base or 0) / self.tick)
+        return {"ticks": at}
 
     def seek(self, frame: int) -> bool:
         rate = self._stream.average_rate
         if not rate:
             return False
         try:
-            self._container.seek(self.start + int(frame / rate / self.tick), stream=self._stream)
+            self._container.seek(self._seek_ticks(frame, rate), stream=self._stream)
         except (FFmpegError, OSError):
             return False
         self._context.flush_buffers()
-        self._frames = self._decode()
+        self._frames = self._open_frames()
         return True
+
+    def _seek_ticks(self, frame: int, rate: Any) -> int:
+        """Return the time of a frame in ticks of the stream."""
+        frames = frame / 2 if self._mode == "field" else frame
+        return (self._stream.start_time or 0) + int(frames / rate / self._stream.time_base)
 
     def picture(self) -> tuple[dict[str, Any], Sequence[Any]]:
         """Return the frame as three planes of 16 bits, for which the parent has the matrix, or as packed RGB."""
@@ -149,6 +193,12 @@ class _Decoder:
         # Read as it is stored, since swscale shifts it, so that the largest value would not be opaque.
         planes = [frame.planes[3]] if header["kind"] == "yuv" else _packed(frame, header)
         return header | {"line_bytes": [plane.line_size for plane in planes]}, planes
+
+
+def _pulled(graph: Any) -> Iterator[VideoFrame]:
+    with suppress(NeedsInput, EOFError):
+        while True:
+            yield graph.vpull()
 
 
 def _describe(frame: VideoFrame) -> dict[str, Any]:

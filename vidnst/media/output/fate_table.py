@@ -56,7 +56,7 @@ def video_rows(
         picture_rows.size_row(clip, size),
         picture_rows.orientation_row(video.orientation),
         picture_rows.aspect_row(aspect, target),
-        picture_rows.interlacing_row(video),
+        picture_rows.interlacing_row(video, clip.decoder.deinterlace),
         picture_rows.times_row(clip, target, start=start, end=end),
         picture_rows.bits_row(clip, resolved),
         *picture_rows.colour_rows(clip, video, target, resolved, height=size[1]),
