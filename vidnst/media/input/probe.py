@@ -161,7 +161,8 @@ def probe_video(
         check_animation(str(path), len(packet_times.pts), info.width, info.height)
     decoder = choose_decoder(path, info, deinterlace)
     if decoder.deinterlace == "field" and packet_times.offsets:
-        decoder = replace(decoder, deinterlace="frame")  # where a clock jumps, nobody knows when second fields are shown
+        # Where a clock jumps, nothing tells when second fields are shown.
+        decoder = replace(decoder, deinterlace="frame")
     if decoder.deinterlace == "field":
         packet_times, info = of_fields(packet_times), with_double_rate(info)
     decoded = _decode_all(path, info, decoder, packet_times.time_base, on_progress)
