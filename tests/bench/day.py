@@ -5,6 +5,8 @@ settings of the first run, a cold start and the light of the frame. Each run bec
 swings, as a share of the source's; how unevenly it does (the mean absolute second difference over the source's); the
 content loss of the painted frames over that of the same frames painted alone, its value in the last frame and its
 slope per 100 frames; the flicker where the source is still, and the warping error. `--sheet FILE` draws the frames.
+With `--lit` the frames that are painted alone are painted under the light of the first run and lit as it lights its
+own, so that the loss tells how stale the paint is, and nothing about the light.
 """
 
 import argparse
@@ -19,6 +21,7 @@ from vidnst.media.draw.contact_sheet import resize_image
 from vidnst.media.images import read_image, write_image
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.probe import probe
+from vidnst.rendering.lighting import Lighting
 from vidnst.rendering.measure_output import MeasureRequest, measure_output
 from vidnst.rendering.prepare import read_features
 from vidnst.runs.record import find_record
@@ -32,7 +35,7 @@ _THUMBNAIL_PX = 320
 class Alone:
     """Frames of a source painted one by one, and the content losses of pictures of them."""
 
-    def __init__(self, folder: Path, style: str, *, backbone: str, every: int) -> None:
+    def __init__(self, folder: Path, style: str, *, backbone: str, every: int, lit: bool) -> None:
         record = find_record(folder)
         assert record is not None
         config = record.request.config
@@ -43,12 +46,18 @@ class Alone:
         size = read_image(frames[0]).shape[1::-1]
         with FrameReader(clip, size=size) as reader:
             self.sources: dict[int, Pixels] = {frame.index: frame.pixels.copy() for frame in reader}
-        self._stylizer = Stylizer(read_features(config), [(read_image(Path(style)), 1.0)], config)
+        paint = read_image(Path(style))
+        self._stylizer = Stylizer(read_features(config), [(paint, 1.0)], config)
         self.chosen = [*range(0, len(self.sources) - 1, every), len(self.sources) - 1]
         self.painted: dict[int, Pixels] = {}
+        plan = record.plan_of(0, clip.frame_count)
+        daylight, share = plan.daylight if lit and plan else None, config.motion.light_share
+        lighting = Lighting(daylight, share, [paint], capacity=1) if daylight and share is not None else None
         for index in self.chosen:
-            result = self._stylizer.stylize(from_pixels(self.sources[index]))
-            self.painted[index] = to_bits(to_state(result.image), 8)
+            source = self.sources[index]
+            content = lighting.evened(0, index, source) if lighting else source
+            state = to_state(self._stylizer.stylize(from_pixels(content)).image)
+            self.painted[index] = to_bits(lighting.lit(0, index, state, source, None) if lighting else state, 8)
         self._losses = {index: self.content_loss(index, self.painted[index]) for index in self.chosen}
 
     def content_loss(self, index: int, picture: Pixels) -> float:
@@ -106,9 +115,10 @@ def main() -> None:
     parser.add_argument("--style", required=True, help="the style picture")
     parser.add_argument("--backbone", default="vgg19", choices=("vgg19", "slim"), help="the judge, and alone's network")
     parser.add_argument("--every", type=int, default=12, help="frames from one that is painted alone to the next")
+    parser.add_argument("--lit", action="store_true", help="paint alone under the light of the first run's shot")
     parser.add_argument("--sheet", type=Path, help="a picture of the painted frames")
     options = parser.parse_args()
-    alone = Alone(options.folders[0], options.style, backbone=options.backbone, every=options.every)
+    alone = Alone(options.folders[0], options.style, backbone=options.backbone, every=options.every, lit=options.lit)
     for cells in (COLUMNS, ["---"] * len(COLUMNS)):
         sys.stdout.write(f"| {' | '.join(cells)} |\n")
     for folder in options.folders:
