@@ -220,7 +220,7 @@ def features_of(name: str) -> dict[str, object]:
         return common | {"timecode": TIMECODE, "sound": 1}
     if name == "HDR":
         return {"bits": 10, "HDR": True, "times": UNEVEN}  # corners of other colours do not tell which way is up
-    return common | {"alpha": True}
+    return {"times": even, "bits": 8, "alpha": True}  # nor do corners over a background
 
 
 def is_kept(feature: str, wanted: object, found: Mapping[str, object]) -> bool:
