@@ -14,6 +14,7 @@ from vidnst.media.input.alpha import over_background
 from vidnst.media.input.decoder_noise import one_line, quiet_pillow
 from vidnst.media.input.heif import decode_heif, widen
 from vidnst.media.input.image_header import ImageHeader
+from vidnst.media.orientation import make_upright
 
 _AVIF_HEAD_BYTES = 1 << 16
 
@@ -146,12 +147,4 @@ def _to_rgb(pixels: NDArray[Any], background: Rgb) -> NDArray[Any]:
 
 def apply_orientation(pixels: NDArray[Any], header: ImageHeader) -> NDArray[Any]:
     """Apply the EXIF orientation, except to TIFF: OpenCV does so itself, even with IMREAD_UNCHANGED."""
-    if header.format == "TIFF":
-        return pixels
-    if header.orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if header.orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if header.orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return pixels
+    return pixels if header.format == "TIFF" else make_upright(pixels, header.orientation)
