@@ -12,6 +12,7 @@ from vidnst.errors import OutputError, SourceError
 from vidnst.media.images import read_image, write_image
 from vidnst.media.input.fingerprint import fingerprint
 from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.frame_numbers import NumberPattern
 from vidnst.media.input.image_files import list_images
 from vidnst.media.input.probe import probe
 from vidnst.media.input.quick_frame import read_quick_frame
@@ -72,7 +73,9 @@ def test_output_is_written_under_any_name(stem: str, suffix: str, tmp_path: Path
     check_file(output)
     count = 1 if suffix == ".png" else 3
     encode(frames[:count], output, clip=clip, start=0, end=count, settings=OutputConfig())
-    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "frames", output])
+    pattern = NumberPattern.parse(output) if suffix == ".png" else None
+    written = pattern.path(0) if pattern else output
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "frames", written])
     assert probe(output).frame_count == count
 
 

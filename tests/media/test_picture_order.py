@@ -50,7 +50,8 @@ def test_order_of_time_survives_a_counter_that_rolls_over(tmp_path: Path) -> Non
     assert clip.notes == ()
     by_name = probe(tmp_path)
     assert names(by_name.paths) == ["DSC_0001.jpg", "DSC_9998.jpg", "DSC_9999.jpg"]
-    (note,) = by_name.notes
+    note, gap = by_name.notes
+    assert "numbers 2 to 9997 of" in gap
     assert note.startswith("DSC_0001.jpg comes before DSC_9998.jpg but was taken after it: use --order time")
 
 
