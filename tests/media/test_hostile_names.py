@@ -11,8 +11,8 @@ from vidnst.config import OutputConfig
 from vidnst.errors import OutputError, SourceError
 from vidnst.media.images import read_image, write_image
 from vidnst.media.input.fingerprint import fingerprint
-from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.frame_numbers import NumberPattern
+from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.image_files import list_images
 from vidnst.media.input.probe import probe
 from vidnst.media.input.quick_frame import read_quick_frame

@@ -58,7 +58,7 @@ def test_a_ten_bit_source_gives_a_ten_bit_painting(tmp_path: Path, ten_bit: Path
 
 def test_lost_bits_are_named_before_painting(tmp_path: Path, ten_bit: Path) -> None:
     _, events = render(tmp_path, ten_bit, "o.gif")
-    assert any("has 10 bits per channel, and o.gif keeps 8" in note for note in notes_before_painting(events))
+    assert any("bit depth (10 bits): changed, to 8 bits" in note for note in notes_before_painting(events))
 
 
 def test_the_output_of_an_eight_bit_source_may_have_ten(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_painting_keeps_the_transparency_of_its_source(tmp_path: Path, clear: 
 
 def test_lost_transparency_is_named_before_painting(tmp_path: Path, clear: Path) -> None:
     output, events = render(tmp_path, clear, "o.mp4", input={"background": "#4060a0"})
-    assert any("it is laid over #4060a0" in note for note in notes_before_painting(events))
+    assert any("transparency: dropped, laid over #4060a0" in note for note in notes_before_painting(events))
     stored = read_image(min((run_folder(output) / "frames").glob("*.png")))
     assert stored.shape == (64, 96, 3)
 

@@ -100,7 +100,7 @@ def test_stopped_run_is_refused_with_other_policy_but_kept(tmp_path: Path, sourc
         with pytest.raises(BadFrameError, match=r"1 of 10 frames"):
             render(source, tmp_path / "out")
     assert frame_files(run_folder(tmp_path / "out")) == begun
-    assert frame_files(render(source, tmp_path / "out", REPEAT)).items() > begun.items()
+    assert frame_files(render(source, tmp_path / "out", REPEAT)).items() >= begun.items()
 
 
 def test_record_of_earlier_version_is_the_same_render(tmp_path: Path) -> None:
