@@ -186,7 +186,8 @@ def test_repeat_command_gives_same_settings_and_styles(tmp_path: Path) -> None:
     assert words[:3] == ["vidnst", "render", str(tmp_path / "in.mp4")]
     assert words[words.index("-o") + 1] == str(tmp_path / "out.mkv")
     assignments = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
-    assert load_config(assignments=assignments) == config
+    resolved = config.output.model_copy(update={"bits": 8, "alpha": "drop"})  # what auto means for this source
+    assert load_config(assignments=assignments) == config.model_copy(update={"output": resolved})
     assert {key for key, _, _ in changed_settings(manifest.config)} >= {"losses.style_layers", "input.end"}
     assert changed_settings(RenderConfig().model_dump(mode="json")) == []
 
