@@ -128,3 +128,21 @@ def test_times_of_fields_lie_between_frames() -> None:
     assert times.time_base == Fraction(1, 2000)
     assert times.pts == (0, 40, 80, 120, 160, 200)
     assert times.durations == (40,) * 6
+
+
+def test_later_interlaced_frames_are_found(tmp_path: Path) -> None:
+    """A progressive part followed by an interlaced one, as television is recorded."""
+    codec = ("-c:v", "mpeg2video", "-q:v", "2", "-g", "10")
+    still = [bar(0)] * 30
+    parts = [
+        media.write_video(tmp_path / "a.ts", still, rate=25, codec=codec),
+        write_interlaced(tmp_path / "b.ts", codec=codec),
+    ]
+    listing = tmp_path / "list.txt"
+    listing.write_text("".join(f"file '{part}'\n" for part in parts))
+    joined = tmp_path / "joined.mkv"
+    media.run_ffmpeg("-f", "concat", "-safe", "0", "-i", listing, "-c", "copy", joined)
+    assert not read_container(joined).video.is_interlaced
+    clip = probe(joined, deinterlace="auto")
+    assert (clip.decoder.library, clip.decoder.deinterlace) == ("libav", "frame")
+    assert probe(joined).decoder.library == "libav"

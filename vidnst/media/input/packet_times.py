@@ -19,7 +19,7 @@ _MOST_PACKETS_PER_FRAME = 4
 _NO_PTS = -(2**63)
 _DISCARD = 2
 _SIZE_STREAM = -1
-"""Stream number of the records that tell the size of a decoded frame: width, height, 0, presentation time."""
+"""Stream number of the records of decoded frames: width, height, 1 if interlaced, presentation time."""
 _LONGEST_DELAY_SECONDS = 30
 """Longest time that a frame waits for those that are shown before it."""
 _FEWEST_SECONDS = 300
@@ -42,6 +42,8 @@ class PacketTimes:
     offsets: tuple[Fraction, ...] = ()
     """What to add to the times of each piece, in ticks, so that all follow each other; empty if the clock does not
     jump."""
+    has_fields: bool = False
+    """True if a key frame is marked as interlaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def read_packet_times(path: Path, info: ContainerInfo) -> PacketTimes:
     """
     video = info.video_index
     streams = clocked_streams(info) if info.may_jump else [video]
-    records, time_bases = _read_records(path, streams, sizes_of=info)
+    records, time_bases, has_fields = _read_records(path, streams, sizes_of=info)
     joined = _join(records, time_bases, video) if info.may_jump else None
     time_base = time_bases[video]
     pts, durations, pieces = [], [], []
@@ -78,9 +80,9 @@ def read_packet_times(path: Path, info: ContainerInfo) -> PacketTimes:
             pieces.append(joined[0][number] if joined else 0)
     check_frame_count(str(path), len(pts))
     if joined is None:
-        return PacketTimes(time_base, tuple(pts), tuple(durations))
+        return PacketTimes(time_base, tuple(pts), tuple(durations), has_fields=has_fields)
     offsets = tuple(offset / time_base for offset in joined[1])
-    return PacketTimes(time_base, tuple(pts), tuple(durations), tuple(pieces), offsets)
+    return PacketTimes(time_base, tuple(pts), tuple(durations), tuple(pieces), offsets, has_fields)
 
 
 def read_part_starts(path: Path, info: ContainerInfo) -> Mapping[int, tuple[PartStart, ...]]:
@@ -92,7 +94,7 @@ def read_part_starts(path: Path, info: ContainerInfo) -> Mapping[int, tuple[Part
     Raises:
         SourceError: the file cannot be read.
     """
-    records, time_bases = _read_records(path, clocked_streams(info))
+    records, time_bases, _ = _read_records(path, clocked_streams(info))
     joined = _join(records, time_bases, info.video_index)
     if joined is None:
         return {}
@@ -137,8 +139,12 @@ def _join(
 
 def _read_records(
     path: Path, streams: Sequence[int], *, sizes_of: ContainerInfo | None = None
-) -> tuple[list[PacketRecord], dict[int, Fraction]]:
-    """Read the packets of streams, and check the size of the frames that depend on no other, if a video is given."""
+) -> tuple[list[PacketRecord], dict[int, Fraction], bool]:
+    """Read the packets of streams, and check the frames that depend on no other, if a video is given.
+
+    Returns:
+        The packets, seconds per tick of each stream, and whether a checked frame is interlaced.
+    """
     max_bytes = MAX_FRAMES * _FIELDS * 8 * (1 if len(streams) == 1 else _MOST_PACKETS_PER_FRAME) + _LINE_BYTES
     answer, data = ask_reader(
         path,
@@ -155,13 +161,15 @@ def _read_records(
     numbers = array("q")
     numbers.frombytes(data[: len(data) // (8 * _FIELDS) * 8 * _FIELDS])
     columns = [numbers[field::_FIELDS] for field in range(_FIELDS)]
-    records = []
+    records, has_fields = [], False
     for stream, pts, dts, duration, flags in zip(*columns, strict=True):
         if stream in time_bases:
             records.append(PacketRecord(stream, _stamp(pts), _stamp(dts), max(0, duration), not flags & _DISCARD))
-        elif stream == _SIZE_STREAM and sizes_of and (pts, dts) != (sizes_of.width, sizes_of.height):
-            raise size_error(path, (pts, dts), (sizes_of.width, sizes_of.height))
-    return _without_invented(records, time_bases), time_bases
+        elif stream == _SIZE_STREAM and sizes_of:
+            has_fields = has_fields or duration == 1
+            if (pts, dts) != (sizes_of.width, sizes_of.height):
+                raise size_error(path, (pts, dts), (sizes_of.width, sizes_of.height))
+    return _without_invented(records, time_bases), time_bases, has_fields
 
 
 def _without_invented(records: Sequence[PacketRecord], time_bases: Mapping[int, Fraction]) -> list[PacketRecord]:

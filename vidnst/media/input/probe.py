@@ -159,6 +159,8 @@ def probe_video(
     packet_times = read_packet_times(path, info)
     if info.container in _ANIMATIONS:
         check_animation(str(path), len(packet_times.pts), info.width, info.height)
+    if packet_times.has_fields:  # though the first frame may be progressive
+        info = replace(info, video=replace(info.video, is_interlaced=True))
     decoder = choose_decoder(path, info, deinterlace)
     if decoder.deinterlace == "field" and packet_times.offsets:
         # Where a clock jumps, nothing tells when second fields are shown.

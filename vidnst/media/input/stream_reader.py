@@ -292,19 +292,20 @@ class _Sizes:
         self._context = stream.codec_context
         self._tick = float(stream.time_base or 0)
         self._last_seconds = -math.inf
-        self._size: tuple[int, int] | None = None
+        self._kind: tuple[int, int, bool] | None = None
         if self._context is not None:
             self._context.thread_count = 1
 
     def check(self, packet: "Packet[Any]") -> Iterator[int]:
-        """Yield a record with the size of each frame that has another one than the frame before it."""
+        """Yield a record with size and scan of each frame that has others than the frame before it."""
         if self._context is None or (packet.size and not self._is_due(packet)):
             return
         with suppress(FFmpegError):
             for frame in self._context.decode(packet if packet.size else None):
-                if (frame.width, frame.height) != self._size:
-                    self._size = frame.width, frame.height
-                    yield from (_SIZE_STREAM, frame.width, frame.height, 0, frame.pts or 0)
+                kind = frame.width, frame.height, bool(frame.interlaced_frame)
+                if kind != self._kind:
+                    self._kind = kind
+                    yield from (_SIZE_STREAM, *kind, frame.pts or 0)
 
     def _is_due(self, packet: "Packet[Any]") -> bool:
         at = packet.dts if packet.pts is None else packet.pts
