@@ -279,3 +279,17 @@ def test_background_is_a_colour(text: str, rgb: tuple[int, int, int]) -> None:
 def test_other_words_are_no_background(text: str) -> None:
     with pytest.raises(ValueError, match="background"):
         InputConfig(background=text)
+
+
+@pytest.mark.parametrize("name", ["o_%04d.png", "o.####.tif", "o_%d.webp"])
+def test_numbered_files_keep_transparency(tmp_path: Path, name: str) -> None:
+    clip, how = transcode(write_clip(tmp_path / "s.mov", *SOURCES["q.mov"]), tmp_path / name)
+    assert how == ""
+    back = probe(tmp_path / name, background=BLUE)
+    assert (back.frame_count, back.has_alpha) == (clip.frame_count, True)
+    for plane in ("alpha", "colour"):
+        readers = [FrameReader(replace(one, plane=plane)) for one in (clip, back)]  # type: ignore[arg-type]
+        for index in range(clip.frame_count):
+            wanted, found = (reader.read(index).pixels.astype(int) for reader in readers)
+            error = np.abs(wanted - found)
+            assert error.mean() < 8 if name.endswith(".webp") and plane == "colour" else error.max() <= 1

@@ -2,10 +2,8 @@
 
 import math
 import os
-import shutil
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -13,11 +11,10 @@ from pathlib import Path
 
 from vidnst.atomic_write import part_path, translate_os_errors
 from vidnst.config import OutputConfig
-from vidnst.errors import CancelledError
 from vidnst.file_names import derived_name
 from vidnst.frames import ClipInfo, HdrInfo, SourceKind
-from vidnst.media import ffmpeg, images
-from vidnst.media.input.alpha import AlphaPlanes, alpha_bits, uncovered
+from vidnst.media import ffmpeg
+from vidnst.media.input.alpha import AlphaPlanes
 from vidnst.media.input.container import ContainerInfo, read_container
 from vidnst.media.input.image_header import read_image_header
 from vidnst.media.input.stream_facts import AudioStream
@@ -32,7 +29,7 @@ from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
 from vidnst.media.output.frame_sequence import sequence_files, write_sequence
 from vidnst.media.output.hdr_output import hdr_options, hdr_pixels
 from vidnst.media.output.metadata import metadata_options
-from vidnst.media.output.preflight import check_replaceable
+from vidnst.media.output.picture_files import write_folder, write_single_image
 from vidnst.media.output.stamp_options import interleave_options, stamp_options
 from vidnst.media.output.stream_copy import CopiedRange
 from vidnst.media.output.timecode import output_timecode, timecode_options
@@ -79,13 +76,22 @@ def encode(
     size = (first.width, first.height)
     target = choose_format(output, settings, frames=len(frames), width=size[0], height=size[1])
     if target.kind is OutputKind.IMAGE:
-        _write_image(frames[0], output, alpha, clip)
+        write_single_image(frames[0], output, alpha, clip)
     elif files := sequence_files(output, settings, clip=clip, start=start, end=end):
-        write_sequence(frames, output, files, transform=clip.transform, on_progress=on_progress, cancelled=cancelled)
+        write_sequence(
+            frames,
+            output,
+            files,
+            transform=clip.transform,
+            alpha=alpha,
+            background=clip.background,
+            on_progress=on_progress,
+            cancelled=cancelled,
+        )
     elif target.kind is OutputKind.FOLDER:
         merged = png_stream.read_png_frames(frames, size, alpha=alpha, background=clip.background) if alpha else None
         first_number = start if settings.start_number is None else settings.start_number
-        _write_folder(frames, output, first_number, on_progress, cancelled, merged)
+        write_folder(frames, output, first_number, on_progress, cancelled, merged)
     else:
         part = part_path(output)
         try:
@@ -123,49 +129,6 @@ def encode_part(
     target = choose_format(part, settings, frames=len(frames), width=size[0], height=size[1])
     encoding = _FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha)
     encoding.as_shown().run(on_progress, cancelled)
-
-
-def _write_image(frame: Path, output: Path, alpha: AlphaPlanes | None, clip: ClipInfo) -> None:
-    pixels = images.read_image(frame)
-    if alpha is None:
-        images.write_image(output, pixels, transform=clip.transform)
-        return
-    with closing(alpha()) as planes:
-        plane = alpha_bits(next(planes), pixels.itemsize * 8)
-    images.write_image(output, uncovered(pixels, plane, clip.background), plane)
-
-
-def _write_folder(
-    frames: Sequence[Path],
-    output: Path,
-    start: int,
-    on_progress: FrameProgress | None,
-    cancelled: Cancelled | None,
-    merged: Generator[bytes, None, None] | None = None,
-) -> None:
-    part = part_path(output)
-    try:
-        with translate_os_errors(output.parent):
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir()
-            for number, path in enumerate(frames):
-                if cancelled and cancelled():
-                    raise CancelledError("stopped while the frames were copied")
-                name = part / f"{start + number:06d}.png"
-                if merged is None:
-                    shutil.copyfile(path, name)
-                else:
-                    name.write_bytes(next(merged))
-                if on_progress:
-                    on_progress(number + 1)
-            if output.exists():
-                check_replaceable(output)
-                shutil.rmtree(output)
-            part.replace(output)
-    finally:
-        if merged is not None:
-            merged.close()
-        shutil.rmtree(part, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ def choose_format(output: Path, settings: OutputConfig, *, frames: int, width: i
     if sequence_pattern(output) is not None:
         if settings.codec not in ("auto", suffix[1:]):
             raise OutputError(f"{output.name} cannot hold {settings.codec}", "leave out the codec")
-        return _checked_bits(OutputFormat(output, OutputKind.SEQUENCE, ""), settings)
+        return _checked_bits(OutputFormat(output, OutputKind.SEQUENCE, "", alpha=settings.keeps_alpha), settings)
     # ffmpeg writes an APNG of one frame as a plain PNG, which is no animation to its readers.
     is_picture = settings.codec in ("auto", "png", "webp") and suffix in PICTURE_SUFFIXES
     is_png = settings.codec in ("auto", "apng") and suffix in CODECS["apng"].suffixes

@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import numpy as np
 from vidnst.atomic_write import part_path, translate_os_errors, write_bytes_atomically
 from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError, OutputError, SourceError
-from vidnst.frames import ClipInfo, Pixels, to_16_bits, to_bits
+from vidnst.frames import WHITE, AlphaPlane, ClipInfo, Pixels, Rgb, to_16_bits, to_bits
 from vidnst.media import images
 from vidnst.media.exr import read_exr
+from vidnst.media.input.alpha import AlphaPlanes, alpha_bits, over_background, uncovered
 from vidnst.media.input.frame_numbers import NumberPattern
 from vidnst.media.input.image_files import WRITABLE_SUFFIXES
 from vidnst.media.scene_light import to_scene
@@ -100,6 +102,8 @@ def write_sequence(
     files: Sequence[Path],
     *,
     transform: str,
+    alpha: AlphaPlanes | None = None,
+    background: Rgb = WHITE,
     on_progress: Callable[[int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> None:
@@ -110,6 +114,7 @@ def write_sequence(
         output: the pattern.
         files: names of the result, as many.
         transform: what turns display values into those of EXR files.
+        alpha: the transparency of the frames, which are laid over `background`; None if they are opaque.
         on_progress: called with the number of frames written.
         cancelled: polled after each frame; True stops.
 
@@ -122,12 +127,13 @@ def write_sequence(
         with translate_os_errors(output.parent):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            for done, (frame, file) in enumerate(zip(frames, files, strict=True), start=1):
-                if cancelled and cancelled():
-                    raise CancelledError("stopped while the frames were written")
-                _write_frame(frame, folder / file.name, transform)
-                if on_progress:
-                    on_progress(done)
+            with closing(alpha() if alpha else _opaque()) as planes:
+                for done, (frame, file, plane) in enumerate(zip(frames, files, planes, strict=False), start=1):
+                    if cancelled and cancelled():
+                        raise CancelledError("stopped while the frames were written")
+                    _write_frame(frame, folder / file.name, transform, plane, background)
+                    if on_progress:
+                        on_progress(done)
             if (count := sum(1 for _ in os.scandir(folder))) != len(files):
                 raise OutputError(f"{output.name} has {count} files instead of {len(files)}", _REMEDY)
             for file in files:
@@ -136,25 +142,35 @@ def write_sequence(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_frame(frame: Path, part: Path, transform: str) -> None:
-    pixels = images.read_image(frame)
-    suffix = part.suffix.lower()
-    if suffix == ".png":
+def _opaque() -> Generator[None, None, None]:
+    while True:
+        yield None
+
+
+def _write_frame(frame: Path, part: Path, transform: str, plane: AlphaPlane | None, background: Rgb) -> None:
+    shown = images.read_image(frame)
+    if plane is not None:
+        plane = alpha_bits(plane, shown.itemsize * 8)
+        pixels = uncovered(shown, plane, background)
+        images.write_image(part, pixels, plane)
+        shown = over_background(pixels, plane, background)
+    elif part.suffix.lower() == ".png":
         write_bytes_atomically(part, frame.read_bytes())
     else:
-        images.write_image(part, pixels, transform=transform)
+        images.write_image(part, shown, transform=transform)
     try:
-        same = _reads_back(part, suffix, pixels, transform)
+        same = _reads_back(part, shown, transform, background)
     except SourceError as error:
         raise OutputError(f"a written frame does not decode: {error.what}", _REMEDY) from error
     if not same:
         raise OutputError(f"{part.name} does not read back as it was written", _REMEDY)
 
 
-def _reads_back(part: Path, suffix: str, pixels: Pixels, transform: str) -> bool:
+def _reads_back(part: Path, pixels: Pixels, transform: str, background: Rgb) -> bool:
+    suffix = part.suffix.lower()
     if suffix == ".exr":
         return np.array_equal(read_exr(part), to_scene(to_16_bits(pixels), transform))
-    seen = images.read_image(part)
+    seen = images.read_image(part, background=background)
     if suffix in _LOSSLESS:
         return np.array_equal(seen, pixels if suffix in _DEEP else to_bits(pixels, 8))
     return seen.shape == pixels.shape

@@ -46,10 +46,8 @@ def resolve_alpha(
 def _obstacle(target: OutputFormat, settings: OutputConfig) -> str:
     """Say why a format cannot hold transparency; empty if it can."""
     name = target.path.name
-    if target.kind is OutputKind.IMAGE:
+    if target.kind in (OutputKind.IMAGE, OutputKind.SEQUENCE):
         return "" if target.suffix in _PICTURES else f"{name} cannot hold it"
-    if target.kind is OutputKind.SEQUENCE:
-        return f"{name} (numbered files) cannot hold it"
     if target.kind is OutputKind.FOLDER or target.codec in ("gif", "webp", "apng"):
         return ""
     if target.hardware != "none" or target.codec not in ("prores", "vp9", "ffv1"):
