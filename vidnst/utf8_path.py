@@ -4,8 +4,10 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from vidnst.errors import VidnstError
 
 _PLAIN_SUFFIX_CHARACTERS = 16
 
@@ -21,18 +23,33 @@ def utf8_path(path: Path) -> Iterator[str]:
         OSError: no link can be made.
     """
     own = str(path.absolute())
-    if _is_utf8(own):
+    if is_utf8(own):
         yield own
         return
     with tempfile.TemporaryDirectory(prefix="vidnst-") as folder:
-        if not _is_utf8(folder):
+        if not is_utf8(folder):
             raise OSError(errno.EILSEQ, "neither it nor the folder of temporary files (TMPDIR) has a UTF-8 name", own)
         link = os.path.join(folder, f"link{_plain_suffix(path)}")
         os.symlink(own, link)
         yield link
 
 
-def _is_utf8(text: str) -> bool:
+@contextmanager
+def linked(path: Path, error: type[VidnstError]) -> Iterator[str]:
+    """Yield the path of `utf8_path`; a link that cannot be made is an error of the given kind.
+
+    Raises:
+        VidnstError: no link can be made.
+    """
+    with ExitStack() as stack:
+        try:
+            name = stack.enter_context(utf8_path(path))
+        except OSError as reason:
+            raise error(f"{path} cannot be opened: {reason.strerror or reason}", "rename the file") from reason
+        yield name
+
+
+def is_utf8(text: str) -> bool:
     """Return whether a text has no bytes of a name that are not UTF-8, which Python keeps as lone surrogates."""
     try:
         text.encode()

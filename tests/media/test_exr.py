@@ -13,6 +13,7 @@ from support.exr import from_pixels, read_values, to_display, to_linear, write_e
 from support.processes import wait_until
 
 from vidnst.errors import SourceError
+from vidnst.frames import to_bits
 from vidnst.media.exr import read_exr, read_exr_header
 from vidnst.media.images import read_image, read_image_header, write_image
 from vidnst.media.input import limits, picture_process
@@ -253,3 +254,10 @@ def test_one_child_serves_all_files(tmp_path: Path) -> None:
     first = PICTURE_PROCESS._process
     read_image(path)
     assert PICTURE_PROCESS._process is first
+
+
+def test_names_that_are_not_utf8_are_written_and_read(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.exr")
+    write_image(path, to_bits(media.numbered_picture(2), 16))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert media.read_index(read_image(path)) == 2

@@ -1,6 +1,8 @@
 """OpenEXR files: headers, scene values, and writing of linear half floats."""
 
 import math
+import shutil
+import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +15,7 @@ from vidnst.errors import OutputError, SourceError
 from vidnst.frames import Pixels, to_16_bits
 from vidnst.media.input.picture_process import PICTURE_PROCESS
 from vidnst.media.scene_light import to_scene
+from vidnst.utf8_path import is_utf8
 
 REC709_CHROMATICITIES = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
 """x and y of red, green, blue and white (ITU-R BT.709)."""
@@ -99,8 +102,14 @@ def encode_exr(path: Path, pixels: Pixels, transform: str) -> None:
     if transform in ("auto", "srgb", "cineon"):
         header["chromaticities"] = REC709_CHROMATICITIES
     values = to_scene(to_16_bits(pixels), transform)
+    file = library.File(header, {"RGB": np.ascontiguousarray(values)})
     try:
-        library.File(header, {"RGB": np.ascontiguousarray(values)}).write(str(path))
+        if is_utf8(str(path)):
+            file.write(str(path))
+            return
+        with tempfile.TemporaryDirectory(prefix="vidnst-") as folder:  # OpenEXR takes no other names
+            file.write(f"{folder}/frame.exr")
+            shutil.copyfile(f"{folder}/frame.exr", path)
     except RuntimeError as error:  # the library's only one, whatever is wrong
         raise OutputError(f"{path} cannot be written as EXR ({error})", "check the folder and its disk") from error
 

@@ -6,6 +6,7 @@ import tempfile
 
 from vidnst.errors import FarmError
 from vidnst.formatting import printable
+from vidnst.utf8_path import is_utf8
 
 _LONGEST_SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 """Of a path in `sockaddr_un`, without the zero byte at its end."""
@@ -22,7 +23,7 @@ def check_folders() -> None:
         FarmError: that folder's path is too long, or not UTF-8, or the working directory's is not.
     """
     working = os.getcwd()
-    if not _is_utf8(working):
+    if not is_utf8(working):
         raise FarmError(
             f"Ray does not start here: the working directory {printable(working)} is not UTF-8",
             "run the command in another one, or render without Ray: --executor inline",
@@ -35,7 +36,7 @@ def check_folders() -> None:
     longest = _LONGEST_SOCKET_BYTES - len(_SOCKET)
     if len(os.fsencode(folder)) > longest:
         problem = f"longer than the {longest} bytes that leave room for the paths of its sockets"
-    elif not _is_utf8(folder):
+    elif not is_utf8(folder):
         problem = "not UTF-8"
     else:
         return
@@ -43,14 +44,6 @@ def check_folders() -> None:
         f"Ray does not start here: its folder of temporary files, {printable(folder)} by {variable}, is {problem}",
         f"set RAY_TMPDIR to another one, such as {_suggestion()}, or render without Ray: --executor inline",
     )
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _suggestion() -> str:

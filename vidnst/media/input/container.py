@@ -16,7 +16,7 @@ from vidnst.media.input.limits import check_frame_pixels
 from vidnst.media.input.stream_facts import AudioStream, Chapter, StreamInfo, StreamKind, VideoStream, find_tag
 from vidnst.media.input.stream_facts_parser import parse_chapter, parse_stream, parse_tags
 from vidnst.media.orientation import clockwise_degrees
-from vidnst.utf8_path import utf8_path
+from vidnst.utf8_path import linked
 
 _CONTAINERS = (
     "mov matroska avi mpegts mpegtsraw mpeg mpegvideo m4v h261 h263 h264 hevc vvc evc av1 obu ivf flv live_flv asf"
@@ -157,20 +157,17 @@ def ask_reader(
     Raises:
         SourceError: the process took too long, crashed, or used too much memory.
     """
-    try:
-        with utf8_path(path) as name:  # PyAV takes no other
-            request = {
-                "command": command,
-                "path": ffmpeg.file_url(Path(name)),
-                "formats": _FORMATS,
-                "memory_bytes": _READER_MEMORY_BYTES,
-                **arguments,
-            }
-            # -P: the script's folder must not hide modules of the standard library.
-            words: Sequence[str | Path] = [sys.executable, "-P", _READER, json.dumps(request)]
-            result = run_child(words, max_bytes=max_bytes, seconds=seconds)
-    except OSError as error:
-        raise SourceError(f"{path} cannot be opened: {error.strerror or error}", "rename the file") from error
+    with linked(path, SourceError) as name:
+        request = {
+            "command": command,
+            "path": ffmpeg.file_url(Path(name)),
+            "formats": _FORMATS,
+            "memory_bytes": _READER_MEMORY_BYTES,
+            **arguments,
+        }
+        # -P: the script's folder must not hide modules of the standard library.
+        words: Sequence[str | Path] = [sys.executable, "-P", _READER, json.dumps(request)]
+        result = run_child(words, max_bytes=max_bytes, seconds=seconds)
     if len(result.output) >= max_bytes:
         raise SourceError(f"{path} holds more than {max_bytes >> 20} MiB of tags or time stamps", "cut it into parts")
     line, _, rest = result.output.partition(b"\n")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from vidnst.errors import SourceError
 from vidnst.media.input.limits import MAX_IMAGE_BYTES, MAX_PIXELS
+from vidnst.utf8_path import linked
 
 _PROGRAM = Path(__file__).with_name("picture_decoder.py")
 _LIMITS = {
@@ -64,10 +65,9 @@ class PictureProcess:
                 raise SourceError(f"the image {path} has more than {MAX_IMAGE_BYTES} bytes", "save it with compression")
         except OSError as error:
             raise SourceError(f"there is no image {path}", "check the name") from error
-        request = {"kind": kind, "path": str(path.absolute()), "pixels": pixels, "alpha": alpha}
-        with self._lock:
+        with self._lock, linked(path, SourceError) as name:
             try:
-                header, planes = self._ask(request)
+                header, planes = self._ask({"kind": kind, "path": name, "pixels": pixels, "alpha": alpha})
             except (OSError, ValueError, LookupError, TypeError, MemoryError) as error:
                 took_long = self._timed_out
                 self.close()

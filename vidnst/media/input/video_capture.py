@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vidnst.errors import SourceError
 from vidnst.media.orientation import make_upright
-from vidnst.utf8_path import utf8_path
+from vidnst.utf8_path import linked
 
 # OpenCV's decoders would report damaged files on standard error; -8 is AV_LOG_QUIET.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -35,11 +35,8 @@ class VideoCapture:
 
     def __init__(self, path: Path, *, orientation: int = 1) -> None:
         self._orientation = orientation
-        try:
-            with utf8_path(path) as name:  # OpenCV's bindings crash at other names
-                self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
-        except OSError as error:
-            raise SourceError(f"{path} cannot be opened: {error.strerror or error}", "rename the file") from error
+        with linked(path, SourceError) as name:  # OpenCV's bindings crash at names that are not UTF-8
+            self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise SourceError(f"{path} cannot be opened as a video", "check the file")
         # OpenCV turns frames, but does not flip them.
