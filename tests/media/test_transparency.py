@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -293,3 +294,20 @@ def test_numbered_files_keep_transparency(tmp_path: Path, name: str) -> None:
             wanted, found = (reader.read(index).pixels.astype(int) for reader in readers)
             error = np.abs(wanted - found)
             assert error.mean() < 8 if name.endswith(".webp") and plane == "colour" else error.max() <= 1
+
+
+def test_small_changes_of_deep_alpha_are_verified_as_apng(tmp_path: Path) -> None:
+    pictures = [np.full((48, 64, 3), 90, np.uint8) for _ in range(5)]
+    for number, picture in enumerate(pictures):
+        picture[8:16, 8 * number : 8 * number + 8] = 200
+    pts = [Fraction(ms, 1000) for ms in (0, 40, 120, 240, 400)]
+    flat = media.write_video(tmp_path / "f.mkv", pictures, codec=media.FFV1, pts_seconds=pts)
+    source = tmp_path / "s.mkv"
+    see_through = (
+        "format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='if(lt(X,20),0,if(lt(X,40),128,255))',format=yuva444p10le"
+    )
+    media.run_ffmpeg("-i", flat, "-vf", see_through, "-c:v", "ffv1", "-fps_mode", "passthrough", source)
+    clip, how = transcode(source, tmp_path / "o.apng")
+    assert how == ""
+    found = probe(tmp_path / "o.apng")
+    assert (found.frame_count, found.bit_depth, found.has_alpha) == (clip.frame_count, 16, True)

@@ -13,6 +13,8 @@ from vidnst.media.input.probe import probe_video
 from vidnst.media.input.stream_facts import StreamInfo
 
 _REMEDY = "the finished frames are kept; resume to encode again, or take another format"
+_READ_AS_PICTURES = frozenset({".webp", ".apng"})
+"""Animations that libav does not decode: WebP, and PNG of 16 bits with transparency, whose frames are blended."""
 _CLOCK_SECONDS = {
     ".gif": Fraction(1, 100),
     ".webp": Fraction(1, 1000),
@@ -88,7 +90,7 @@ def _probe_output(path: Path, cancelled: Callable[[], bool] | None) -> _Content:
             raise CancelledError("stopped while the output was verified")
 
     try:
-        if path.suffix.lower() == ".webp":  # OpenCV's ffmpeg cannot decode animated WebP
+        if path.suffix.lower() in _READ_AS_PICTURES:
             clip = probe_pictures([path], name=path.name, on_progress=stop_if_cancelled)
         else:
             clip = probe_video(path, on_progress=stop_if_cancelled)
