@@ -185,7 +185,7 @@ class RunStore:
 
     def write_plan(self, plan: RunPlan) -> None:
         """Keep what is planned, for this session and later ones."""
-        write_bytes_atomically(self.layout.plan, plan.model_dump_json(exclude_none=True).encode())
+        write_bytes_atomically(self.layout.plan, json.dumps(plan.model_dump(mode="json", exclude_none=True)).encode())
         self._plan = plan
 
     def update_plan(self, **changes: Any) -> None:
