@@ -139,6 +139,12 @@ def test_primaries_of_aces_are_named(tmp_path: Path) -> None:
     ap1 = (0.713, 0.293, 0.165, 0.83, 0.128, 0.044, 0.32168, 0.33767)
     path = write_exr(tmp_path / "a.exr", np.zeros((4, 4, 3), np.float16), chromaticities=ap1)
     assert 'add --input-transform "ocio:ACEScg"' in survey(path)[0]
+
+
+def test_primaries_that_the_transform_converts_are_not_named(tmp_path: Path) -> None:
+    pytest.importorskip("PyOpenColorIO", reason="the extra ocio is not installed")
+    ap1 = (0.713, 0.293, 0.165, 0.83, 0.128, 0.044, 0.32168, 0.33767)
+    path = write_exr(tmp_path / "a.exr", np.zeros((4, 4, 3), np.float16), chromaticities=ap1)
     assert survey(path, transform="ocio:ACEScg") == []
 
 

@@ -473,8 +473,8 @@ def test_damaged_plan_is_named(rendered: tuple[Path, list[Event]], tmp_path: Pat
         "[",
         '{"start": "x"}',
         '{"start": 0, "end": 6}',
-        whole.replace('"shots":[[0,6]]', '"shots":[[4,2]]'),
-        whole.replace('"shots":[[0,6]]', '"shots":[[0,5]]'),
+        whole.replace('"shots": [[0, 6]]', '"shots": [[4, 2]]'),
+        whole.replace('"shots": [[0, 6]]', '"shots": [[0, 5]]'),
     ):
         assert text != whole
         (run / "plan.json").write_text(text)
