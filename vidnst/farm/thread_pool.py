@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from vidnst.farm.jobs import Outcome, Shared, Worker, WorkerDiedError, WorkerGroup
+from vidnst.farm.jobs import Outcome, Shared, Worker, WorkerDiedError, WorkerGroup, success
 from vidnst.farm.plan import Lane
 
 
@@ -115,7 +115,7 @@ class _ThreadedWorker:
         try:
             with self._make_lock:
                 worker = self._worker = self._worker or self._factory()
-            return Outcome(self._name, value=worker.run(job))
+            return success(self._name, worker.run(job))
         except WorkerDiedError as error:
             self._worker = None
             return Outcome(self._name, error=error, died=True)

@@ -171,7 +171,9 @@ def _run_rounds(
                 run_plan(
                     clip.components(),
                     pool,
-                    window=farm.window or default_window(workers.style, groups=schedule.spacing),
+                    window=farm.window
+                    or default_window(workers.style, groups=schedule.spacing, prefetch=workers.prefetch),
+                    prefetch=workers.prefetch,
                     attempts=farm.attempts,
                     listener=clip.report,
                     cancelled=lambda: clip.has_ended or (cancelled is not None and cancelled()),

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from vidnst.errors import FarmError
-from vidnst.farm.jobs import Outcome, Shared, Worker, WorkerDiedError, WorkerFactory, WorkerGroup
+from vidnst.farm.jobs import Outcome, Shared, Worker, WorkerDiedError, WorkerFactory, WorkerGroup, success
 from vidnst.farm.malloc import keep_freed_memory
 from vidnst.farm.plan import Lane
 from vidnst.farm.ray.connection import RaySession
@@ -160,7 +160,7 @@ class RayPool:
         except errors.RayError as error:
             return self._replace(name, process_end(name, error))
         self._deaths[name] = 0
-        return Outcome(name, value=value)
+        return success(name, value)
 
     def _replace(self, name: str, error: WorkerDiedError) -> Outcome:
         """Replace a worker that died, unless it died too often in a row.

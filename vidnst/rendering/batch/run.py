@@ -111,6 +111,8 @@ class _Batch:
         self._state = BatchState(jobs, on_event)
         self._shots: ShotQueue | None = None
         """None until there are workers."""
+        self._prefetch = 1
+        """Nodes that each worker is given ahead, once there are workers."""
         self._controlled = time.monotonic()
         self._stamp = _stamp(path)
 
@@ -163,7 +165,8 @@ class _Batch:
             schedule(
                 self._shots,
                 pool,
-                window=self._farm.window or default_window(len(self._shots.workers)),
+                window=self._farm.window or default_window(len(self._shots.workers), prefetch=self._prefetch),
+                prefetch=self._prefetch,
                 attempts=self._farm.attempts,
                 listener=self._report,
                 cancelled=self._tick,
@@ -176,6 +179,7 @@ class _Batch:
         _log.info("the batch renders on %d workers", len(names))
         self._state.prepare_ahead = min(_MOST_AHEAD, 2 + len(names))
         self._jobs.threads = workers.threads
+        self._prefetch = workers.prefetch
         self._jobs.write(now=True)
         return ShotQueue(self._state, StyleCache(pool, workers.threads), names)
 
