@@ -26,6 +26,7 @@ from vidnst.motion.blend import WarmSource, blend
 from vidnst.motion.flow import Flow
 from vidnst.motion.quality_gate import thumbnail_luma
 from vidnst.style.guidance import Guidance, RegionGuidance, StyleMix
+from vidnst.style.losses.objective import WarmStart
 from vidnst.style.network.random_filters import random_features
 from vidnst.style.stylizer import Stylizer, StylizeResult
 
@@ -125,7 +126,7 @@ def test_blend_on_device_equals_opencv(worker: StyleWorker, share: float, monkey
     first = StylizeJob(StateId(1), pixels(1), wandering(), 1, 0, content_share=share)
     later = replace(first, iterations=3)
     usual = [worker.run(job) for job in (first, later)]
-    monkeypatch.setattr("vidnst.farm.frame_transfer.blends_on_device", lambda device, motion: True)
+    monkeypatch.setattr("vidnst.farm.frame_transfer.blends_on_device", lambda device: True)
     monkeypatch.setattr("vidnst.farm.warm_start.blend", None)  # nothing asks for it
     found = [worker.run(job) for job in (first, later)]
     off = [np.abs(to_float(one.state) - to_float(other.state)) for one, other in zip(found, usual, strict=True)]
@@ -135,13 +136,35 @@ def test_blend_on_device_equals_opencv(worker: StyleWorker, share: float, monkey
     np.testing.assert_array_equal(worker.run(later).state, found[1].state)
 
 
-def test_gpu_blends_unless_only_opencv_can() -> None:
-    gpu, cpu, plain = torch.device("cuda"), torch.device("cpu"), RenderConfig().motion
-    assert not plain.reads_sources
-    assert blends_on_device(gpu, plain)
-    assert not blends_on_device(cpu, plain)
-    assert not blends_on_device(gpu, build_config({"motion": {"follow_light": True}}).motion)
-    assert not blends_on_device(gpu, build_config({"motion": {"static_lock": 2.0}}).motion)
+def test_gpu_blends_on_itself() -> None:
+    assert blends_on_device(torch.device("cuda"))
+    assert not blends_on_device(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("light_share", [None, 0.0])
+def test_light_on_device_equals_opencv(light_share: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways give the start the same maps, and the same source to be relit by, unless all frames have one light."""
+    config = build_config(
+        {"losses": SMALL, "motion": {"follow_light": True, "static_lock": 2.0, "light_share": light_share}}
+    )
+    worker = StyleWorkerFactory(config, random_features("relu2_2"), [(pixels(9), 1.0)], threads=1)()
+    (start, _) = wandering()
+    job = StylizeJob(StateId(1), pixels(1), (replace(start, source=pixels(4)),), 1, 0)
+    found: list[WarmStart] = []
+
+    def stylize(stylizer: Stylizer, content: Tensor, *, start: WarmStart, **options: object) -> StylizeResult:
+        found.append(start)
+        return StylizeResult(content, {}, 1)
+
+    monkeypatch.setattr(Stylizer, "stylize", stylize)
+    worker.run(job)
+    monkeypatch.setattr("vidnst.farm.frame_transfer.blends_on_device", lambda device: True)
+    worker.run(job)
+    usual, on_device = (start.tensors for start in found)
+    assert len(usual) == len(on_device) == (5 if light_share is None else 4)
+    for one, other in zip(usual, on_device, strict=True):
+        assert one.shape == other.shape
+        assert (one - other).abs().max() < 1e-4
 
 
 @pytest.mark.cuda

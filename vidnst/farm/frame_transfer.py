@@ -57,7 +57,7 @@ class FrameTransfer:
 
     def blend(self, job: StylizeJob) -> BlendedStart | None:
         """Blend a job's starts on the CPU; None if it has none, or if they are blended on the device."""
-        if not job.starts or blends_on_device(self._device, self._motion):
+        if not job.starts or blends_on_device(self._device):
             return None
         return blend_on_cpu(job, self._motion)
 
@@ -70,7 +70,7 @@ class FrameTransfer:
             if blended is not None:
                 start = to_warm_start(blended, job, self._device, even_light=self._motion.light_share is not None)
             elif job.starts:
-                start = start_on_device(content, job)
+                start = start_on_device(content, job, self._motion)
             arrived = self._copies.record_event() if self._copies else None
         return PreparedFrame(content, start, arrived)
 

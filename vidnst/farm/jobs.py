@@ -253,3 +253,14 @@ class SharingPool(Pool, Protocol):
 
     def share(self, key: str, value: Any) -> Shared:
         """Make a value available to all workers, as long as the result is referenced."""
+
+    def hold(self, *values: Any) -> tuple[Any, ...]:
+        """Return what stands for values in jobs: themselves where workers share this process's memory, else a
+        `Deferred` for each, which travels once to each machine."""
+
+    @property
+    def is_remote(self) -> bool:
+        """True if `hold` copies values."""
+
+    def settle(self) -> None:
+        """Drop all jobs, and wait until each worker that is away is back or lost."""

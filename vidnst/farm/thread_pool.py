@@ -29,6 +29,8 @@ class InlinePool:
             for name in names
         }
         self._closed = False
+        self._given = 0
+        """Jobs whose outcomes have not been returned."""
 
     def workers(self, lane: Lane) -> Sequence[str]:
         """Names of the workers of a lane, in a fixed order."""
@@ -39,10 +41,26 @@ class InlinePool:
         if self._closed:
             raise RuntimeError("the pool is closed")
         self._workers[worker].submit(job)
+        self._given += 1
 
     def share(self, key: str, value: Any) -> Shared:
         """Make a value available to all workers."""
         return Shared(key, value)
+
+    def hold(self, *values: Any) -> tuple[Any, ...]:
+        """Return the values, which workers can read as they are."""
+        return values
+
+    @property
+    def is_remote(self) -> bool:
+        """False: workers are threads."""
+        return False
+
+    def settle(self) -> None:
+        """Wait for all jobs, and drop their outcomes."""
+        while self._given:
+            self._outcomes.get()
+            self._given -= 1
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
         """Block until a worker has an outcome, or the time is up (then an empty list)."""
@@ -52,6 +70,7 @@ class InlinePool:
             return []
         while not self._outcomes.empty():  # the only reader is this thread
             outcomes.append(self._outcomes.get())
+        self._given -= len(outcomes)
         return outcomes
 
     def close(self) -> None:

@@ -14,20 +14,26 @@ from vidnst.motion.gpu.upload import to_device
 from vidnst.style.losses.objective import WarmStart
 
 
-def blends_on_device(device: torch.device, motion: MotionConfig) -> bool:
-    """True if starts are blended on the worker's device rather than on the CPU with OpenCV.
-
-    On a CPU OpenCV is faster; changing light and static parts are handled by it alone.
-    """
-    return device.type == "cuda" and not motion.reads_sources
+def blends_on_device(device: torch.device) -> bool:
+    """True if starts are blended on the worker's device rather than on the CPU with OpenCV, which is faster there."""
+    return device.type == "cuda"
 
 
-def start_on_device(content: Tensor, job: StylizeJob) -> WarmStart:
+def start_on_device(content: Tensor, job: StylizeJob, motion: MotionConfig) -> WarmStart:
     """Blend a job's starts on the device of its content."""
-    blended = blend_on_device(content, job.starts)
+    blended = blend_on_device(content, job.starts, follow_light=motion.follow_light, static_levels=motion.static_lock)
     share = job.content_share
     picture = torch.lerp(blended.picture, content, share) if share > 0 else blended.picture
-    return WarmStart(picture, blended.valid, hold=job.hold, rate=job.rate, renew_at=job.renew_at)
+    return WarmStart(
+        picture,
+        blended.valid,
+        blended.luma_change,
+        blended.static,
+        None if motion.light_share is not None else blended.warped_source,
+        hold=job.hold,
+        rate=job.rate,
+        renew_at=job.renew_at,
+    )
 
 
 def blend_on_cpu(job: StylizeJob, motion: MotionConfig) -> BlendedStart:
