@@ -104,6 +104,7 @@ def test_batch_goes_on_when_a_start_is_lost(tmp_path: Path, monkeypatch: pytest.
 def test_raylet_that_ends_takes_no_bytes_with_it(style: Path, tmp_path: Path) -> None:
     """Its states are large enough to lie in its object store."""
     burst = write_burst(tmp_path / "burst", FRAMES, size=(240, 160), cells=(12, 16))
+    (tmp_path / "undisturbed").mkdir()
     expected = frame_files(render(burst, style, tmp_path / "undisturbed")[0])
     begun: list[str] = []
     with two_nodes() as (cluster, second):
