@@ -1,5 +1,6 @@
 """The connection to Ray on this machine or to a cluster, which succeeds or fails within seconds."""
 
+import atexit
 import logging
 import os
 import signal
@@ -14,7 +15,8 @@ from typing import Any, Self
 
 from vidnst.errors import FarmError
 from vidnst.farm.ray.errors import last_line
-from vidnst.farm.ray.folders import check_folders
+from vidnst.farm.ray.folders import temporary_folder
+from vidnst.farm.ray.private_session import PrivateSession, forget_token
 from vidnst.formatting import printable
 
 _JOIN_SECONDS = 15
@@ -57,15 +59,14 @@ class RaySession:
             "logging_level": "WARNING" if verbose else "ERROR",
         }
         self._owned = False
+        self._private: PrivateSession | None = None
         if ray.is_initialized():
             pass
         elif address == "local":
-            check_folders()
-            self._owned = True
-            slots = max(os.cpu_count() or 1, cpus or 1)
-            _start(address, num_cpus=slots, include_dashboard=False, **quiet)
+            self._start_here(max(os.cpu_count() or 1, cpus or 1), **quiet)
         else:
             self._owned = True
+            forget_token()
             _probe(address)
             _start(address, **quiet)
         self.joined = not (self._owned and address == "local")
@@ -82,12 +83,28 @@ class RaySession:
         return self._resource("CPU")
 
     def close(self) -> None:
-        """Disconnect; a Ray that was started here ends with all its processes."""
+        """Disconnect; a Ray that was started here ends with all its processes, and its folder is removed."""
         import ray
 
-        if self._owned:
-            self._owned = False
-            ray.shutdown()
+        try:
+            if self._owned:
+                self._owned = False
+                ray.shutdown()
+        finally:
+            if self._private is not None:
+                atexit.unregister(self.close)
+                self._private.close()
+                self._private = None
+
+    def _start_here(self, slots: int, **options: Any) -> None:
+        self._owned = True
+        self._private = PrivateSession(temporary_folder())
+        atexit.register(self.close)
+        try:
+            _start("local", num_cpus=slots, **self._private.options, **options)
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
