@@ -6,6 +6,7 @@ A name is `.NAME.RANDOM.part` with the suffix of the final name, by which image 
 import os
 import re
 import secrets
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -58,6 +59,22 @@ class PartMaker:
         raise FileExistsError(f"no free name for {output}")
 
 
+def can_move(folder: Path, output: Path) -> bool:
+    """True if a file in a folder can be renamed to an output: a disk mounted twice looks like one, but is two."""
+    probe: Path | None = None
+    moved = False
+    try:
+        probe = PartMaker(folder).file(output)
+        probe.rename(output.parent / probe.name)
+        moved = True
+    except OSError:
+        pass
+    finally:
+        if probe is not None:
+            remove_part(output.parent / probe.name if moved else probe)
+    return moved
+
+
 def is_part_name(name: str) -> bool:
     """True if a name is one that a temporary file or folder gets."""
     return _PART.fullmatch(name) is not None
@@ -85,11 +102,18 @@ def remove_part(part: Path) -> None:
         part.rmdir()
 
 
-def remove_parts(folder: Path) -> None:
-    """Delete the temporary files and folders that a killed process left in a folder that only vidnst writes in."""
+def remove_parts(folder: Path, *, min_age_seconds: float = 0.0) -> None:
+    """Delete the temporary files and folders that a killed process left in a folder that only vidnst writes in.
+
+    Args:
+        min_age_seconds: younger ones stay, where other processes may be writing.
+    """
     for entry in list(os.scandir(folder)):
-        if is_part_name(entry.name) and not entry.is_symlink():
-            remove_part(Path(entry.path))
+        if not is_part_name(entry.name) or entry.is_symlink():
+            continue
+        with suppress(OSError):
+            if not min_age_seconds or time.time() - entry.stat().st_mtime > min_age_seconds:
+                remove_part(Path(entry.path))
 
 
 def _make_file(path: Path) -> None:

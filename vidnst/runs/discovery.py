@@ -110,8 +110,16 @@ def find_runs(folder: Path) -> RunListing:
 def _read_batch_runs(folder: Path) -> tuple[Batch, tuple[Path, ...]]:
     jobs = tuple(read_batch(folder))
     runs = (Path(os.path.abspath(folder.parent / job.run_folder)) for job in jobs if job.run_folder)
-    begun = tuple(run for run in dict.fromkeys(runs) if holds_run(run))
+    home = Path(os.path.realpath(folder.parent))  # a batch that was sent along must not lead elsewhere
+    begun = tuple(run for run in dict.fromkeys(runs) if _is_below(run, home) and holds_run(run))
     return Batch(folder.name, jobs, lock_holder(folder / "lock") or ""), begun
+
+
+def _is_below(run: Path, home: Path) -> bool:
+    try:
+        return Path(os.path.realpath(run)).is_relative_to(home)
+    except ValueError:  # a zero byte in the name
+        return False
 
 
 def _find_below(folder: Path) -> RunListing:

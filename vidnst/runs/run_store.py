@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from vidnst.atomic_write import translate_os_errors, write_all_atomically, write_bytes_atomically
 from vidnst.errors import OutputError, RunError
 from vidnst.farm.plan import NetworkId, Node, NodeId, StateId, StoredId, finished_nodes
-from vidnst.part_files import PartMaker, is_part_of, remove_part, remove_parts
-from vidnst.runs.disk_space import file_system
+from vidnst.part_files import PartMaker, can_move, is_part_of, remove_part, remove_parts
 from vidnst.runs.done_record import DoneRecord
 from vidnst.runs.event_log import EventLog
 from vidnst.runs.folder_lock import FolderLock
@@ -267,9 +266,9 @@ class RunStore:
     def part_maker(self, output: Path) -> PartMaker:
         """What makes the temporary files of an output, so that a later session removes those that a kill leaves.
 
-        They are in the run folder; for an output on another disk they are next to it, and the log names them.
+        They are in the run folder, if they can be moved from there; else they are next to it, and the log names them.
         """
-        if file_system(self.folder) == file_system(output.parent):
+        if can_move(self.folder, output):
             return PartMaker(self.folder)
         return PartMaker(announce=lambda part: self.record("part", durable=True, path=os.path.abspath(part)))
 

@@ -41,6 +41,8 @@ FINAL_STATES: tuple[JobStatus, ...] = ("done", "failed", "cancelled")
 _MAX_STATE_BYTES = 256 << 20
 _MAX_COMMAND_BYTES = 1 << 16
 _COMMAND_NAME = re.compile(r"[0-9]{20}-[0-9]{1,10}\.json")
+_PART_SECONDS = 60.0
+"""After that time nobody is still writing a command."""
 _WRITE_SECONDS = 1.0
 _WRITE_SECONDS_PER_JOB = 0.002
 """Added to the time between two writes for each job, so that thousands of jobs are not written all the time."""
@@ -120,7 +122,7 @@ class JobStates:
         control = _checked_control(self.folder)
         with translate_os_errors(self.folder):
             control.mkdir(parents=True, exist_ok=True)
-            remove_parts(control)
+            remove_parts(control, min_age_seconds=_PART_SECONDS)
         self._lock = FolderLock(self.folder / "lock")
         try:
             self._before = read_job_states(self.folder) or {}
