@@ -79,7 +79,9 @@ class ClipRender:
             return self.host.failure
         if self.host.source_error is not None:
             return self.host.source_error
-        return frames_failed(self.host.given_up, self.render.store.folder, frames=self.render.frames)
+        return frames_failed(
+            self.host.given_up, self.render.store.folder, self.render.request.output, frames=self.render.frames
+        )
 
     def open(
         self,

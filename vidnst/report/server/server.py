@@ -21,6 +21,7 @@ from vidnst.report.server.request_head import read_head
 from vidnst.report.server.snapshot import Snapshot
 from vidnst.report.server.thumbnails import Thumbnails
 from vidnst.runs import RunLayout
+from vidnst.runs.safe_files import is_file
 
 _CHUNK_BYTES = 1 << 18
 _ROUTE = re.compile(
@@ -169,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif route["kind"] == "full":
             layout, index = RunLayout(run), int(route["index"])
             finished = layout.frame(index, "finished")
-            path = finished if finished.is_file() else layout.frame(index)
+            path = finished if is_file(finished) else layout.frame(index)
             self._send_file("image/png", run, path.parent.name, path.name)
         else:
             data = self._thumbnail(run, route["kind"], int(route["index"]))
