@@ -18,6 +18,8 @@ from vidnst.farm.ray.folders import check_folders
 from vidnst.formatting import printable
 
 _JOIN_SECONDS = 15
+_KIND = "accelerator_type:"
+"""How the names of the resources begin by which Ray tells kinds of accelerators apart."""
 
 _PROBE = """
 import os, sys
@@ -80,6 +82,14 @@ class RaySession:
     def cpus(self) -> float:
         """The number of CPU slots of all machines, busy or not."""
         return self._resource("CPU")
+
+    @property
+    def gpu_kinds(self) -> tuple[str, ...]:
+        """The kinds of accelerators that Ray has found on the machines, by its names for them."""
+        import ray
+
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return tuple(sorted(name.removeprefix(_KIND) for name in resources if name.startswith(_KIND)))
 
     def close(self) -> None:
         """Disconnect; a Ray that was started here ends with all its processes."""
