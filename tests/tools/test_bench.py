@@ -27,7 +27,7 @@ MEBIBYTE = 1 << 20
 @pytest.fixture(autouse=True)
 def _known_roofline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measuring the rates takes seconds; tests/cli/test_cli.py does it."""
-    monkeypatch.setattr("vidnst.tools.bench.machine.measure_roofline", lambda device: Roofline(1e11, 1e10, None))
+    monkeypatch.setattr("vidnst.tools.bench.machine.measure_roofline", lambda device, maps: Roofline(1e11, 1e10, None))
 
 
 def bench(*arguments: object) -> Any:

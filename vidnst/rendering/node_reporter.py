@@ -8,6 +8,7 @@ from vidnst.events import (
     OnEvent,
     Stage,
     Suspected,
+    Warned,
     WorkerDied,
     WorkerQuarantined,
     WorkerReinstated,
@@ -15,6 +16,7 @@ from vidnst.events import (
 from vidnst.farm.interfaces import NodeEvent, NodeEventKind
 from vidnst.farm.jobs import Stylized
 from vidnst.farm.plan import NetworkId
+from vidnst.motion.flow import NotedFlowPair
 from vidnst.runs import RunStore
 
 
@@ -26,6 +28,7 @@ class Reporter:
         self._stages = stages
         self._on_event = on_event
         self.frames_done = frames_done
+        self._noted: set[str] = set()
 
     def __call__(self, event: NodeEvent) -> None:
         """Handle an event of the scheduler."""
@@ -39,6 +42,8 @@ class Reporter:
                 self._report_suspect(node, event.result)
                 if event.node.final:
                     self._frame_done(event)
+            case NodeEventKind.DONE if isinstance(event.result, NotedFlowPair):
+                self._note(event.result.note)
             case NodeEventKind.FAILED:
                 self._store.record("failed", node=node, worker=event.worker, attempt=event.attempt, error=event.error)
                 self._on_event(NodeFailed(node, event.worker, event.attempt, event.error))
@@ -56,6 +61,12 @@ class Reporter:
                 self._on_event(WorkerReinstated(event.worker))
             case _:
                 pass
+
+    def _note(self, text: str) -> None:
+        """Warn of something once, however many nodes it concerns."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self._on_event(Warned(text))
 
     def _report_suspect(self, node: str, result: Stylized) -> None:
         if wrong := result.suspect or result.repaired:

@@ -164,10 +164,12 @@ def _run_rounds(
             inline=not render.config.stylizes,  # passing frames through is not worth a process
         ) as (pool, workers),
     ):
+        for note in workers.notes:
+            render.recorder(Warned(note))
         record_threads(render.store, workers.threads)
         record_training_threads(render, local_cores())
         follow = overlapped.follow if overlapped else None
-        clip.open(StyleCache(pool, workers.threads), workers=pool.workers(Lane.STYLE), follow=follow)
+        clip.open(StyleCache(pool, workers), workers=pool.workers(Lane.STYLE), follow=follow)
         while True:
             try:
                 run_plan(

@@ -20,6 +20,8 @@ from vidnst.farm.ray.private_session import PrivateSession, forget_token
 from vidnst.formatting import printable
 
 _JOIN_SECONDS = 15
+_KIND = "accelerator_type:"
+"""How the names of the resources begin by which Ray tells kinds of accelerators apart."""
 
 _PROBE = """
 import os, sys
@@ -81,6 +83,14 @@ class RaySession:
     def cpus(self) -> float:
         """The number of CPU slots of all machines, busy or not."""
         return self._resource("CPU")
+
+    @property
+    def gpu_kinds(self) -> tuple[str, ...]:
+        """The kinds of accelerators that Ray has found on the machines, by its names for them."""
+        import ray
+
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return tuple(sorted(name.removeprefix(_KIND) for name in resources if name.startswith(_KIND)))
 
     def close(self) -> None:
         """Disconnect; a Ray that was started here ends with all its processes, and its folder is removed."""
