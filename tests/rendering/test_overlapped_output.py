@@ -325,6 +325,7 @@ def fail_ffmpeg(monkeypatch: pytest.MonkeyPatch, *, times: int) -> threading.Eve
         original(arguments, **options)
 
     monkeypatch.setattr(ffmpeg, "run", run)
+    monkeypatch.setattr("vidnst.rendering.run_setup.try_encoder", lambda *_, **__: None)
     return failed
 
 

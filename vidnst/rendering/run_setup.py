@@ -12,6 +12,7 @@ from vidnst.media.input.shots import find_shots
 from vidnst.media.output.frame_sequence import sequence_numbers, sequence_pattern
 from vidnst.media.output.name_limits import check_name_length
 from vidnst.media.output.preflight import check_output
+from vidnst.media.output.trial_encode import try_encoder
 from vidnst.parallel import local_cores
 from vidnst.rendering.effects_pass import colour_styles, filter_source
 from vidnst.rendering.lighting import study_daylight
@@ -56,6 +57,8 @@ def prepare_render(
     may_own = not restart and owns_output(request.folder, request.output)
     is_own = may_own and RunLog.read(request.folder).was_writing(request.output)
     checked = check_request(request, overwrite=overwrite or is_own, frames_only=frames_only, on_event=recorder)
+    if not frames_only:
+        try_output(checked, (checked.width, checked.height), cancelled)
     store = open_run(checked, restart=restart, redo=bool(redo))
     try:
         with recorder.watching():
@@ -112,6 +115,23 @@ def open_run(checked: CheckedRequest, *, restart: bool, redo: bool = False) -> R
         restart = True  # nothing is lost: a finished run keeps no frames, and one that failed at the start has none
     check_disk(checked, (checked.width, checked.height))
     return RunStore.create(folder, checked.manifest, restart=restart)
+
+
+def try_output(checked: CheckedRequest, size: tuple[int, int], cancelled: Cancelled | None = None) -> None:
+    """Encode a few frames of this size as the output will be encoded.
+
+    Raises:
+        EncoderError: the encoder fails.
+    """
+    try_encoder(
+        checked.request.output,
+        checked.config.output,
+        clip=checked.clip,
+        start=checked.start,
+        end=checked.end,
+        size=size,
+        cancelled=cancelled,
+    )
 
 
 def check_disk(checked: CheckedRequest, size: tuple[int, int]) -> None:
@@ -229,6 +249,7 @@ def study_source(
             overwrite=True,  # whether it may be replaced has been checked with the request
             size=(width, height),
         )
+        try_output(checked, (width, height), cancelled)
         check_disk(checked, (width, height))
     store.update_plan(width=width, height=height, adjustments=adjustments)
     return adjustments

@@ -102,7 +102,7 @@ def encode(
         try:
             with translate_os_errors(output.parent):
                 part = parts.file(output)
-                encoding = _FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha)
+                encoding = FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha)
                 encoding.as_shown().run(on_progress, cancelled)
                 part.replace(output)
         finally:
@@ -133,12 +133,12 @@ def encode_part(
     first = read_image_header(frames[0])
     size = (first.width, first.height)
     target = choose_format(part, settings, frames=len(frames), width=size[0], height=size[1])
-    encoding = _FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha)
+    encoding = FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha)
     encoding.as_shown().run(on_progress, cancelled)
 
 
 @dataclass(frozen=True, slots=True)
-class _FfmpegEncode:
+class FfmpegEncode:
     """One encoding by ffmpeg."""
 
     frames: Sequence[Path]
@@ -153,7 +153,7 @@ class _FfmpegEncode:
     final_delay: bool = False
     """True if the duration of an animation's last frame must be given to the muxer."""
 
-    def as_shown(self) -> "_FfmpegEncode":
+    def as_shown(self) -> "FfmpegEncode":
         """Return the encoding of the frames that browsers show of an animation; itself if these are all."""
         shown = shown_frames(self.target.codec, *self.times)
         if shown is None:
@@ -168,6 +168,11 @@ class _FfmpegEncode:
         alpha = chosen_planes(self.alpha, shown.indices) if self.alpha else None
         return replace(self, frames=frames, alpha=alpha, clip=clip, start=0, end=len(frames), final_delay=True)
 
+    def beginning(self, count: int) -> "FfmpegEncode":
+        """Return the encoding of the first `count` frames alone; itself if there are no more."""
+        frames = self.frames[:count]
+        return replace(self, frames=frames, end=self.start + len(frames))
+
     @property
     def _hdr(self) -> HdrInfo | None:
         return self.clip.hdr if self.settings.hdr == "keep" else None
@@ -178,15 +183,34 @@ class _FfmpegEncode:
         return self.clip.pts_seconds[self.start : self.end], self.clip.frame_duration_seconds(self.end - 1)
 
     def run(self, on_progress: FrameProgress | None, cancelled: Cancelled | None) -> None:
-        source = read_container(self.clip.paths[0]) if self.clip.kind is SourceKind.VIDEO else None
+        source = self._source()
         sound = AudioPlan()
         if source and audio.keeps_audio(self.target, self.settings):
             sound = plan_audio(self.clip.paths[0], source, self.target.suffix, joined=self.clip.parts > 1)
-        palette = self._palette_path() if self.target.codec == "gif" else None
         tried = TriedStreams()
         if source and self.target.kind is OutputKind.VIDEO:
             begin = self.clip.pts_seconds[self.start]
             tried = try_streams(self.clip.paths[0], source, self.target, begin, joined=self.clip.parts > 1)
+        self._write(source, sound, tried, on_progress, cancelled)
+        verify_output(self.part, *self.times, size=self.size, audio_streams=len(sound.streams), cancelled=cancelled)
+        verify_streams(self.part, [decision.stream for decision in tried.kept])
+
+    def write_pictures(self, cancelled: Cancelled | None = None) -> None:
+        """Encode the frames alone, without sound and streams that are copied, and do not verify the result."""
+        self._write(self._source(), AudioPlan(), TriedStreams(), None, cancelled)
+
+    def _source(self) -> ContainerInfo | None:
+        return read_container(self.clip.paths[0]) if self.clip.kind is SourceKind.VIDEO else None
+
+    def _write(
+        self,
+        source: ContainerInfo | None,
+        sound: AudioPlan,
+        tried: TriedStreams,
+        on_progress: FrameProgress | None,
+        cancelled: Cancelled | None,
+    ) -> None:
+        palette = self._palette_path() if self.target.codec == "gif" else None
         try:
             if palette:
                 args = [*self._frame_input(), "-vf", "palettegen", "-frames:v", "1"]
@@ -203,8 +227,6 @@ class _FfmpegEncode:
             stop_blending(self.part)
         with self.part.open("rb") as file:
             os.fsync(file.fileno())
-        verify_output(self.part, *self.times, size=self.size, audio_streams=len(sound.streams), cancelled=cancelled)
-        verify_streams(self.part, [decision.stream for decision in tried.kept])
 
     def _palette_path(self) -> Path:
         return self.part.with_name(derived_name(self.part.stem, suffix=".palette.png"))
@@ -312,4 +334,4 @@ class _FfmpegEncode:
         return [*filters, *self.target.device_filters]
 
     def _hdr_options(self) -> list[str]:
-        return hdr_options(self.target.codec, self._hdr) if self._hdr else []
+        return hdr_options(self.target.codec, self._hdr, self.size) if self._hdr else []
