@@ -20,9 +20,8 @@ from vidnst.events import (
 )
 from vidnst.farm.interfaces import NodeEvent, NodeEventKind
 from vidnst.farm.jobs import Stylized
-from vidnst.farm.plan import NetworkId
-from vidnst.motion.flow import NotedFlowPair
 from vidnst.farm.plan import FlowId, NetworkId, Node
+from vidnst.motion.flow import NotedFlowPair
 from vidnst.rendering.pace import Pace
 from vidnst.runs import RunStore
 
