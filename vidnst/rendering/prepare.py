@@ -84,6 +84,14 @@ class CheckedRequest:
         return self.config.schedule if self.config.stylizes else ScheduleConfig(kind="independent")
 
     @property
+    def has_independent_frames(self) -> bool:
+        """True if no frame depends on another, nor on which range of the source is rendered."""
+        config = self.config
+        needs_range = config.input.adjusts or config.reworks or config.motion.light_share is not None or self.masks
+        moves = any(style.at is not None or style.shots for style in self.timeline)
+        return self.schedule.kind == "independent" and not needs_range and not moves
+
+    @property
     def is_measured(self) -> bool:
         """True if the finished frames are measured."""
         return self.config.output.measure and self.config.changes_pictures

@@ -97,7 +97,7 @@ def open_run(checked: CheckedRequest, *, restart: bool, redo: bool = False) -> R
     if holds_run(folder) and not restart:
         store = RunStore.open(folder)
         try:
-            store.check_same(checked.manifest)
+            store.check_same(checked.manifest, any_range=checked.has_independent_frames and not store.complete)
         except RunError:
             store.close()
             if store.begun:
@@ -191,6 +191,8 @@ def plan_shots(checked: CheckedRequest, store: RunStore, on_event: OnEvent = ign
                 numbers=_output_numbers(checked),
             )
         )
+    elif checked.has_independent_frames and (store.plan.start, store.plan.end) != (checked.start, checked.end):
+        store.update_plan(start=checked.start, end=checked.end, shots=tuple(find_shots_of(checked, on_event)))
     assert store.plan is not None
     store.plan.check(store.folder, checked.clip, checked.start, checked.end)
     if store.plan.numbers != (numbers := _output_numbers(checked)):  # output settings may change between sessions

@@ -17,6 +17,7 @@ from vidnst.runs.safe_files import read_file
 _MAX_BYTES = 64 << 20
 _NOT_COMPARED = frozenset({"input.on_bad_frame"})
 """Settings that older records list, although they leave finished frames as they are."""
+_RANGE = frozenset({"input.start", "input.end"})
 
 
 def _path(text: str) -> str:
@@ -112,10 +113,15 @@ class Manifest(_Record):
         """The contents of the file: ASCII, in which also names of files that are not UTF-8 survive."""
         return json.dumps(self.model_dump(mode="json"), indent=2).encode()
 
-    def changes(self, other: "Manifest") -> list[str]:
-        """Describe each difference from `other` that changes the frames in a few words; empty if there is none."""
+    def changes(self, other: "Manifest", *, any_range: bool = False) -> list[str]:
+        """Describe each difference from `other` that changes the frames in a few words; empty if there is none.
+
+        Args:
+            any_range: True if another range of the source changes no frame.
+        """
+        ignored = _NOT_COMPARED | (_RANGE if any_range else frozenset())
         return [
-            *_config_changes(self.look.config, other.look.config),
+            *_config_changes(self.look.config, other.look.config, ignored),
             *_style_changes(self.look.styles, other.look.styles),
             *_mask_changes(self.look.masks, other.look.masks),
             *_other_bytes("source", self.look.source, other.look.source, Path(other.sources[0]).name),
@@ -153,9 +159,9 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def _config_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def _config_changes(old: Mapping[str, Any], new: Mapping[str, Any], ignored: frozenset[str]) -> Iterator[str]:
     before, after = dict(_flat(old)), dict(_flat(new))
-    for key in sorted((before.keys() | after.keys()) - _NOT_COMPARED):
+    for key in sorted((before.keys() | after.keys()) - ignored):
         if before.get(key) != after.get(key) or (key in before) != (key in after):
             yield f"{key}: {_word(before, key)} -> {_word(after, key)}"
 

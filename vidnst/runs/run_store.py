@@ -114,13 +114,16 @@ class RunStore:
             lock.release()
             raise
 
-    def check_same(self, manifest: Manifest) -> None:
+    def check_same(self, manifest: Manifest, *, any_range: bool = False) -> None:
         """Make sure that resuming the run as `manifest` says gives the frames that it began.
+
+        Args:
+            any_range: True if the run may go on with another range of its source, which changes none of its frames.
 
         Raises:
             RunError: it would not; the message names everything that is different.
         """
-        if changes := self.manifest.changes(manifest):
+        if changes := self.manifest.changes(manifest, any_range=any_range):
             raise RunError(
                 f"the run in {self.folder} is of another render: {'; '.join(changes)}",
                 "start afresh with --restart, keep both with another --work-dir, or undo the change",

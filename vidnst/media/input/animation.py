@@ -12,6 +12,7 @@ from vidnst.media.input.decoder_noise import one_line
 from vidnst.media.input.frame_decoders import FrameDecoder, open_decoder
 from vidnst.media.input.image_header import ImageHeader, check_image_bytes
 from vidnst.media.input.image_pixels import finish_alpha, finish_pixels
+from vidnst.media.input.incomplete import cut_short, is_cut_short
 
 _UNTIMED_SECONDS = Fraction(1, 10)
 """Duration of frames without one, as browsers and ffmpeg show them."""
@@ -57,6 +58,8 @@ class AnimationReader:
         except SourceError:
             raise
         except Exception as error:  # the decoders raise a dozen types for untrusted bytes
+            if is_cut_short(self._path):
+                raise cut_short(self._path) from error
             what = f"frame {index} of {self._path} does not decode ({one_line(error)})"
             raise SourceError(what, "check the file") from error
         self._decoded = index, pixels

@@ -13,6 +13,7 @@ from vidnst.errors import SourceError
 from vidnst.media.input.decoder_noise import one_line, quiet_pillow
 from vidnst.media.input.heif import is_hdr, iso_image_brand, read_heif_header
 from vidnst.media.input.image_files import is_image
+from vidnst.media.input.incomplete import cut_short, is_cut_short
 from vidnst.media.input.limits import MAX_IMAGE_BYTES, MAX_PIXELS
 from vidnst.media.input.still_process import STILL_PROCESSES, check_answer, is_read_in_child
 from vidnst.media.input.tiff_pages import list_pages
@@ -74,6 +75,8 @@ def read_image_header(path: Path) -> ImageHeader:
     except SourceError:
         raise
     except Exception as error:  # the readers raise a dozen types for untrusted bytes
+        if is_cut_short(path):
+            raise cut_short(path) from error
         raise SourceError(f"{path} is not a readable image ({one_line(error)})", "check the file") from error
     if header.width * header.height > MAX_PIXELS:
         raise _too_large(path)

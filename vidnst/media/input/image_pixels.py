@@ -14,6 +14,7 @@ from vidnst.media.input.alpha import over_background
 from vidnst.media.input.decoder_noise import one_line, quiet_pillow
 from vidnst.media.input.heif import decode_heif, widen
 from vidnst.media.input.image_header import ImageHeader
+from vidnst.media.input.incomplete import cut_short, is_cut_short
 from vidnst.media.input.still_process import STILL_PROCESSES, check_answer, is_read_in_child
 from vidnst.media.orientation import make_upright
 
@@ -81,6 +82,8 @@ def _decode(path: Path, header: ImageHeader) -> NDArray[Any]:
     except SourceError:
         raise
     except Exception as error:  # the decoders raise a dozen types for untrusted bytes
+        if is_cut_short(path):
+            raise cut_short(path) from error
         raise SourceError(f"the image {path} does not decode ({one_line(error)})", "check the file") from error
     if pixels is None:
         raise SourceError(f"the image {path} does not decode", "check the file")
