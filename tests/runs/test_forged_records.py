@@ -11,7 +11,7 @@ from support.renders import quick_config, run_folder
 import vidnst as api
 from vidnst.errors import RunError
 from vidnst.rendering.pipeline import run
-from vidnst.runs.layout import owns_output
+from vidnst.runs.layout import continue_command, owns_output
 from vidnst.runs.request import Request
 
 FRAMES = 2
@@ -67,3 +67,9 @@ def test_output_belongs_to_the_folder_next_to_it(tmp_path: Path) -> None:
     assert owns_output(tmp_path / "a_%04d.png.vidnst", tmp_path / "a_%04d.png")
     for folder in (tmp_path / "b.mp4.vidnst", tmp_path / "real" / "a.mp4.vidnst", tmp_path / "a.mp4"):
         assert not owns_output(folder, tmp_path / "a.mp4")
+
+
+def test_hints_confirm_an_output_that_lies_elsewhere(tmp_path: Path) -> None:
+    output = tmp_path / "a b.mp4"
+    assert continue_command("resume", run_folder(output), output) == f"vidnst resume '{run_folder(output)}'"
+    assert continue_command("retry", tmp_path / "work", output) == f"vidnst retry {tmp_path / 'work'} --overwrite"

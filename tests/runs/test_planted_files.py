@@ -162,7 +162,7 @@ def test_packed_arrays_of_a_pass_are_bounded(run: Path, monkeypatch: pytest.Monk
     images = ImageFolder(run, "finished")
     np.savez_compressed(images.folder / "0.npz", frame=np.array(3), values=np.zeros(1 << 20))
     assert images.read_state(0) is not None
-    monkeypatch.setattr("vidnst.runs.image_folder.MAX_IMAGE_BYTES", 1 << 20)
+    monkeypatch.setattr("vidnst.runs.image_folder._MAX_STATE_BYTES", 1 << 20)
     assert images.read_state(0) is None
 
 

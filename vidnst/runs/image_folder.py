@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from vidnst.atomic_write import translate_os_errors, write_atomically
 from vidnst.part_files import remove_parts
 from vidnst.runs.layout import FrameFolder, frame_name
-from vidnst.runs.safe_files import MAX_IMAGE_BYTES, check_folder, file_names, open_file
+from vidnst.runs.safe_files import check_folder, file_names, open_file
+
+_MAX_STATE_BYTES = 8 << 30
+"""A pass over frames keeps a few pictures of floats."""
 
 
 class ImageFolder:
@@ -62,7 +65,7 @@ class ImageFolder:
     def read_state(self, shot: int) -> tuple[int, dict[str, NDArray[Any]]] | None:
         """The frame of a shot that was written last, and what it left; None if that is unknown."""
         try:
-            with open_file(self._state_path(shot), max_bytes=MAX_IMAGE_BYTES) as file:
+            with open_file(self._state_path(shot), max_bytes=_MAX_STATE_BYTES) as file:
                 _check_members(file)
                 with np.load(file, allow_pickle=False) as arrays:
                     state = {name: arrays[name] for name in arrays.files}
@@ -77,6 +80,6 @@ class ImageFolder:
 def _check_members(file: BinaryIO) -> None:
     """Make sure that arrays are not larger than their file: one that came from elsewhere may be packed tightly."""
     with ZipFile(file) as archive:
-        if sum(member.file_size for member in archive.infolist()) > MAX_IMAGE_BYTES:
+        if sum(member.file_size for member in archive.infolist()) > _MAX_STATE_BYTES:
             raise ValueError("the arrays are too large")
     file.seek(0)

@@ -1,4 +1,4 @@
-"""The names in a run folder: where everything lies, which names are a run's own, and how a run is removed.
+"""The names in a run folder: where everything lies, and which names, and which output, are a run's own.
 
 run.json       what the run is of; written first, so a folder without it is no run
 plan.json      what was planned: range, size, shots, times

@@ -13,8 +13,8 @@ from typing import BinaryIO
 from vidnst.errors import RunError
 from vidnst.formatting import format_bytes
 
-MAX_IMAGE_BYTES = 4 << 30
-"""No frame, state or mask is larger."""
+MAX_IMAGE_BYTES = 2 << 30
+"""No frame, mask or state of a frame is larger: sources have at most 179 megapixels."""
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _SAFE = _NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
