@@ -3,8 +3,10 @@
 import json
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+import torch
 from support.command_line import Vidnst
 from support.fake_cards import ARCHITECTURES, GIB, OLD, OTHER, RECENT, show_cards, show_unseen_cards
 from support.renders import quick_settings, write_settings
@@ -14,6 +16,7 @@ from vidnst.config import FarmConfig
 from vidnst.errors import FarmError
 from vidnst.farm.local_gpus import check_gpus
 from vidnst.farm.workers import gpu_memory_sizes, pick_device
+from vidnst.style.stylize import stylize
 
 FRAMES = 3
 TOO_OLD = "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver."
@@ -92,6 +95,23 @@ def test_torch_for_cpus_is_named_next_to_a_card(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr("torch.version.cuda", None)
     with pytest.raises(FarmError, match="built for CPUs alone; install torch with CUDA"):
         pick_device("auto")
+
+
+def test_card_on_which_cuda_does_not_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    show_cards(monkeypatch, RECENT)
+
+    def broken(_: object) -> NoReturn:
+        raise RuntimeError("CUDA error: system not yet initialized\nCUDA kernel errors might be asynchronous")
+
+    monkeypatch.setattr("torch.cuda.get_device_properties", broken)
+    with pytest.raises(FarmError, match="number 0 cannot be used: CUDA error: system not yet initialized; restart"):
+        pick_device("auto")
+
+
+def test_single_picture_is_not_painted_by_the_cpu_instead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    show_unseen_cards(monkeypatch, tmp_path, why=TOO_OLD)
+    with pytest.raises(FarmError, match="too old"):
+        stylize(torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 32), config={"model": {"weights": "random"}})
 
 
 def test_unlike_and_idle_cards_are_said_once(monkeypatch: pytest.MonkeyPatch) -> None:

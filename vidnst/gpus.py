@@ -17,6 +17,7 @@ from vidnst.errors import FarmError
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _QUERY_SECONDS = 20
 _DEVICE_FILES = Path("/dev")
+_NO_START = "CUDA does not start"
 _REMEDY = "see `vidnst doctor`, or render on the CPU with --set farm.device=cpu"
 
 
@@ -42,7 +43,7 @@ def find_cards() -> list[Card]:
     with warnings.catch_warnings():  # torch warns of what is a card's problem here
         warnings.simplefilter("ignore")
         if torch.cuda.is_available():
-            return [_seen_card(number) for number in range(torch.cuda.device_count())]
+            return [_asked_card(number) for number in range(torch.cuda.device_count())]
         names = _unseen_cards()
         problem, remedy = _why_unseen() if names else ("", "")
     return [Card(name, problem=problem, remedy=remedy) for name in names]
@@ -85,6 +86,13 @@ def runs_code_for(capability: tuple[int, int], architectures: Sequence[str]) -> 
         if not bound and kind == "sm" and number // 10 == capability[0] and number <= own:
             return True
     return not architectures
+
+
+def _asked_card(number: int) -> Card:
+    try:
+        return _seen_card(number)
+    except (RuntimeError, AssertionError) as error:  # the driver lists it, and CUDA does not start on it
+        return Card(f"number {number}", problem=_first_sentence(error), remedy="restart its driver or the machine")
 
 
 def _seen_card(number: int) -> Card:
@@ -135,6 +143,10 @@ def _why_unseen() -> tuple[str, str]:
     try:
         torch.cuda.init()  # type: ignore[no-untyped-call]
     except (RuntimeError, AssertionError) as error:
-        first = next(iter(str(error).strip().splitlines()), "").split(". ")[0][:300].rstrip(". ")
-        return first or "CUDA does not start", remedy
-    return "CUDA does not start", remedy
+        return _first_sentence(error), remedy
+    return _NO_START, remedy
+
+
+def _first_sentence(error: BaseException) -> str:
+    text = next(iter(str(error).strip().splitlines()), "")
+    return text.split(". ")[0][:300].rstrip(". ") or _NO_START

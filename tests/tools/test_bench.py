@@ -186,6 +186,12 @@ def test_time_to_loss_row_reaches_reference(monkeypatch: pytest.MonkeyPatch) -> 
     assert reached["seconds"] > 0
 
 
+def test_share_is_of_the_rate_of_the_maps_precision() -> None:
+    assert Roofline(1e11, 1e10, 9e11).rate_of("bfloat16") == 9e11
+    assert Roofline(1e11, 1e10, 9e11).rate_of("float32") == 1e11
+    assert Roofline(1e11, 1e10, None).rate_of("bfloat16") == 1e11
+
+
 @pytest.mark.cuda
 def test_gpu_rates_and_peak_memory() -> None:
     if not torch.cuda.is_available():
