@@ -107,6 +107,21 @@ def test_compose_needs_token_and_binds_to_localhost() -> None:
     assert set(services) == set(_read(COMPOSE[1])["services"])
 
 
+def test_compose_limits_every_container() -> None:
+    for name, service in _read(COMPOSE[0])["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["pids_limit"] > 0
+        assert service["mem_limit"].startswith("${VIDNST_MEMORY:-")
+        assert service["shm_size"]
+        assert any(mount.startswith("/tmp:") and "size=" in mount for mount in service["tmpfs"])
+        assert not {"privileged", "cap_add", "network_mode", "pid", "ipc"} & set(service)
+    for service in _read(COMPOSE[1])["services"].values():
+        assert service["mem_limit"].startswith("${VIDNST_MEMORY:-")
+        assert not {"read_only", "cap_drop", "security_opt", "pids_limit", "privileged", "cap_add"} & set(service)
+
+
 @pytest.mark.parametrize("file", ["README.md", "docker/README.md", "docker/compose.yaml"])
 def test_token_is_made_before_ray_is_started(file: str) -> None:
     text = (ROOT / file).read_text("utf-8")

@@ -69,8 +69,9 @@ def answer(one: Listener) -> str:
     calls = {grpc_status(one.port, f"/ray.rpc.{service}") for service in _SERVICES} - {None, UNIMPLEMENTED}
     if calls:
         return "refused" if calls == {UNAUTHENTICATED} else "answered (gRPC)"
-    host = "127.0.0.1" if one.address in ("0.0.0.0", "::") else one.address
-    request = urllib.request.Request(f"http://{host}:{one.port}/api/job_agent/jobs/", data=b'{"entrypoint": "id"}')
+    if one.address not in ("127.0.0.1", "0.0.0.0", "::"):
+        return "not asked: it is no loopback address"
+    request = urllib.request.Request(f"http://127.0.0.1:{one.port}/api/job_agent/jobs/", data=b'{"entrypoint": "id"}')
     with suppress(OSError, HTTPException):
         try:
             urllib.request.urlopen(request, timeout=10).close()
