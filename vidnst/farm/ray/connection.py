@@ -193,9 +193,18 @@ def _probe(address: str) -> None:
     except (OSError, OverflowError) as error:
         raise _unreachable(address, str(error)) from error
     except subprocess.TimeoutExpired as error:
-        raise _unreachable(address, f"no answer within {_JOIN_SECONDS} seconds") from error
+        raise _not_joined(address, error.stderr, f"no answer within {_JOIN_SECONDS} seconds") from error
     except subprocess.CalledProcessError as error:
-        raise _unreachable(address, last_line(error.stderr.decode(errors="replace"))) from error
+        raise _not_joined(address, error.stderr, last_line(error.stderr.decode(errors="replace"))) from error
+
+
+def _not_joined(address: str, said: bytes | None, reason: str) -> FarmError:
+    if not any(word in (said or b"") for word in (b"InvalidAuthToken", b"AuthenticationError")):
+        return _unreachable(address, reason)
+    return FarmError(
+        f"the Ray cluster at {address} does not accept the token of this command",
+        "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to a file with the cluster's token",
+    )
 
 
 def _unreachable(address: str, reason: str) -> FarmError:
