@@ -269,6 +269,7 @@ def render(path: Path, folder: Path) -> Outcome:
 def _work(path: Path, output: Path, log: Path, answer: int) -> None:
     from vidnst.__main__ import main
     from vidnst.media.input.picture_process import PICTURE_PROCESS
+    from vidnst.media.input.still_process import STILL_PROCESSES
 
     os.setpgid(0, 0)
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))
@@ -288,6 +289,7 @@ def _work(path: Path, output: Path, log: Path, answer: int) -> None:
 
         traceback.print_exc()
     sys.stderr.flush()
+    STILL_PROCESSES.close()
     PICTURE_PROCESS.close()  # as at the exit of a process; this one is left by os._exit
     peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * 1024
     os.write(answer, struct.pack("<QQ", peak, _left_behind()))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vidnst.config import MotionConfig, RenderConfig
 from vidnst.errors import FarmError, ScarceMemoryError
 from vidnst.farm.device_turn import DeviceTurn
+from vidnst.farm.flow_fallback import estimate_in_memory
 from vidnst.farm.frame_check import is_stale, quality_problem_of, retry_seed
 from vidnst.farm.frame_transfer import FrameTransfer, LeavingPicture, PreparedFrame
 from vidnst.farm.jobs import FlowJob, PaintJob, Shared, Stylized, StylizeJob, Trained, TrainJob
@@ -27,8 +28,9 @@ from vidnst.farm.memory_fallback import (
     too_large_error,
     try_modes,
 )
-from vidnst.farm.network_work import paint_frame, train_stage
+from vidnst.farm.network_work import PaintingNetworks, paint_in_memory, train_stage
 from vidnst.frames import Pixels, to_16_bits
+from vidnst.gpus import check_cards, find_cards
 from vidnst.motion.blend import BlendedStart
 from vidnst.motion.flow import FlowPair, compose_pairs, estimate_pair
 from vidnst.motion.opencv_threads import set_opencv_threads
@@ -59,7 +61,7 @@ class StyleWorkerFactory:
     """Threads of torch and OpenCV on a CPU; None does not set them."""
 
     def __call__(self) -> "StyleWorker":
-        device = pick_device(self.config.farm.device)
+        device = torch.device("cpu") if self.features is None else pick_device(self.config.farm.device)
         if self.threads is not None and device.type == "cpu":
             _use_threads(self.threads)
         if self.features is None:
@@ -92,18 +94,17 @@ def pick_device(wanted: str) -> torch.device:
     """Return the device for a setting of `farm.device`.
 
     Raises:
-        FarmError: it is cuda and torch sees no GPU.
+        FarmError: it is cuda and there is no GPU, or a GPU that would be used cannot be.
     """
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
+    cards = [] if wanted == "cpu" else check_cards()
+    if wanted == "cuda" and not cards:
         raise FarmError("farm.device is cuda, but torch sees no GPU", "run `vidnst doctor`, or set farm.device=cpu")
-    return torch.device("cuda" if available and wanted != "cpu" else "cpu")
+    return torch.device("cuda" if cards else "cpu")
 
 
 def gpu_memory_sizes() -> list[int]:
     """Return the bytes of memory of each GPU that torch sees."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return [int(torch.cuda.get_device_properties(number).total_memory) for number in range(count)]
+    return [card.memory_bytes for card in find_cards() if card.memory_bytes is not None]
 
 
 class StyleWorker:
@@ -123,6 +124,7 @@ class StyleWorker:
         self._transfer = FrameTransfer(device, ladder.config.motion)
         self._turn = DeviceTurn()
         self._ready_frames = threading.BoundedSemaphore(_READY_FRAMES)
+        self._networks = PaintingNetworks(device)
 
     def run(self, job: StylizeJob | TrainJob | PaintJob) -> Stylized | Trained:
         """Stylize a frame, do a stage of a training, or paint a frame with a network.
@@ -140,7 +142,7 @@ class StyleWorker:
         )
         if isinstance(job, PaintJob):
             with self._turn.held(self._turn.place()) as stopwatch:
-                painted = paint_frame(stylizer, job)
+                painted = paint_in_memory(stylizer, job, self._networks)
             return replace(painted, device_seconds=stopwatch.seconds)
         training = self._ladder.config.schedule.training
         with _threads_on_cpu(job.threads, self._device):
@@ -292,14 +294,14 @@ class FlowWorker:
         self._raft = raft
 
     def run(self, job: FlowJob) -> FlowPair:
-        """Estimate the flows between the job's frame and its reference.
+        """Estimate the flows between the job's frame and its reference; a `NotedFlowPair` if memory was too small.
 
         Raises:
             FarmError: the method is raft, and the worker has no weights.
         """
         config = self._config
         if self._raft is not None:
-            return self._raft.estimate_pair(job.frame, job.reference)
+            return estimate_in_memory(self._raft, job.frame, job.reference, config)
         if config.method == "raft":
             raise FarmError("motion.method is raft, but no weights came with the flow worker", "set it to dis")
         guess = None if job.through is None else compose_pairs(*job.through)

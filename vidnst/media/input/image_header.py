@@ -13,7 +13,9 @@ from vidnst.errors import SourceError
 from vidnst.media.input.decoder_noise import one_line, quiet_pillow
 from vidnst.media.input.heif import is_hdr, iso_image_brand, read_heif_header
 from vidnst.media.input.image_files import is_image
+from vidnst.media.input.incomplete import cut_short, is_cut_short
 from vidnst.media.input.limits import MAX_IMAGE_BYTES, MAX_PIXELS
+from vidnst.media.input.still_process import STILL_PROCESSES, check_answer, is_read_in_child
 from vidnst.media.input.tiff_pages import list_pages
 from vidnst.media.scene_images import is_scene_image, read_scene_header
 
@@ -67,20 +69,39 @@ def read_image_header(path: Path) -> ImageHeader:
         raise SourceError(f"{path} is not a file", "give an image file")
     try:
         check_image_bytes(path)
-        brand = iso_image_brand(path)
-        header = _read_heif(path) if brand == "HEIF" else _read_with_pillow(path)
-        header = replace(header, hdr=bool(brand) and is_hdr(path))
+        header = _from_child(path) if is_read_in_child(path) else read_header_here(path)
     except FileNotFoundError as error:
         raise SourceError(f"there is no image {path}", "check the name") from error
     except SourceError:
         raise
-    except Image.DecompressionBombError as error:
-        raise _too_large(path) from error
     except Exception as error:  # the readers raise a dozen types for untrusted bytes
+        if is_cut_short(path):
+            raise cut_short(path) from error
         raise SourceError(f"{path} is not a readable image ({one_line(error)})", "check the file") from error
     if header.width * header.height > MAX_PIXELS:
         raise _too_large(path)
     return header
+
+
+def read_header_here(path: Path) -> ImageHeader:
+    """Read the header of an image other than EXR and DPX in this process.
+
+    Raises:
+        Exception: any of a dozen types, if it is damaged or too large.
+    """
+    brand = iso_image_brand(path)
+    try:
+        header = _read_heif(path) if brand == "HEIF" else _read_with_pillow(path)
+    except Image.DecompressionBombError as error:
+        raise _too_large(path) from error
+    return replace(header, hdr=bool(brand) and is_hdr(path))
+
+
+def _from_child(path: Path) -> ImageHeader:
+    answer, _ = STILL_PROCESSES.ask(path, {"command": "header"})
+    check_answer(answer, path)
+    taken = answer.pop("taken")
+    return ImageHeader(**answer, taken=datetime.fromisoformat(taken) if taken else None)
 
 
 def check_image_bytes(path: Path) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 from PIL import Image
 
 from vidnst.media.input.decoder_noise import quiet_pillow
-from vidnst.media.input.heif import read_heif_header
+from vidnst.media.input.heif import iso_image_brand, read_heif_header
 from vidnst.media.input.image_header import read_image_header
+from vidnst.media.input.still_process import STILL_PROCESSES, is_read_in_child
+from vidnst.media.scene_images import is_scene_image
 
 _ORIENTATION = 0x0112  # EXIF tag
 
@@ -30,12 +32,30 @@ def read_picture_facts(path: Path) -> PictureFacts:
     """
     header = read_image_header(path)
     try:
-        if header.format == "HEIF":
-            return PictureFacts(header.orientation, ("EXIF",) if read_heif_header(path).exif else ())
-        with quiet_pillow(), Image.open(path) as image:
-            return PictureFacts(header.orientation, _metadata(image))
+        return PictureFacts(header.orientation, tuple(_names(path)))
     except Exception:  # the readers raise a dozen types for untrusted bytes; the header has been read
         return PictureFacts(header.orientation, ())
+
+
+def _names(path: Path) -> list[str]:
+    if is_scene_image(path):
+        return []
+    if not is_read_in_child(path):
+        return read_metadata_here(path)
+    answer, _ = STILL_PROCESSES.ask(path, {"command": "metadata"})
+    return [str(name) for name in answer["names"]]
+
+
+def read_metadata_here(path: Path) -> list[str]:
+    """Return the kinds of metadata of an image, read in this process.
+
+    Raises:
+        Exception: any of a dozen types, if it is damaged.
+    """
+    if iso_image_brand(path) == "HEIF":
+        return ["EXIF"] if read_heif_header(path).exif else []
+    with quiet_pillow(), Image.open(path) as image:
+        return list(_metadata(image))
 
 
 def _metadata(image: Image.Image) -> tuple[str, ...]:

@@ -247,9 +247,9 @@ def _write_packets(container: InputContainer, indices: set[int], decoded: int | 
 def _record(packet: "Packet[Any]") -> tuple[int, int, int, int, int]:
     """Return stream, presentation time, decoding time, duration (all in ticks) and flags of a packet.
 
-    The flags are 1 for a key frame and 2 for what only serves to decode others.
+    The flags are 1 for a key frame, 2 for what only serves to decode others, and 4 for what is damaged or cut off.
     """
-    flags = int(packet.is_keyframe) | int(packet.is_discard) << 1
+    flags = int(packet.is_keyframe) | int(packet.is_discard) << 1 | int(packet.is_corrupt) << 2
     pts = _NO_PTS if packet.pts is None else packet.pts
     dts = _NO_PTS if packet.dts is None else packet.dts
     return packet.stream_index, pts, dts, max(0, packet.duration or 0), flags

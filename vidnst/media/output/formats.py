@@ -13,6 +13,7 @@ from vidnst.config import OutputConfig
 from vidnst.errors import ConfigError, OutputError
 from vidnst.media.input.image_files import WRITABLE_SUFFIXES as PICTURE_SUFFIXES
 from vidnst.media.output.frame_sequence import sequence_pattern
+from vidnst.media.output.x265 import x265_words
 
 _MPEG4 = (".mp4", ".m4v", ".mov", ".mkv")
 _VP9 = (".webm", ".mkv", ".mp4")
@@ -59,15 +60,7 @@ CODECS: Mapping[str, Codec] = MappingProxyType(
     {
         "h264": Codec("libx264", _MPEG4, _ALL_CHROMA, "", (18, 51), "-preset", "medium", _X26X_SPEEDS, bits=(8, 10)),
         "h265": Codec(
-            "libx265",
-            _MPEG4,
-            _ALL_CHROMA,
-            "-x265-params log-level=error",
-            (20, 51),
-            "-preset",
-            "medium",
-            _X26X_SPEEDS,
-            bits=(8, 10, 12),
+            "libx265", _MPEG4, _ALL_CHROMA, "", (20, 51), "-preset", "medium", _X26X_SPEEDS, bits=(8, 10, 12)
         ),
         "av1": Codec(
             "libsvtav1", (".mp4", ".m4v", ".mkv", ".webm"), ("420",), "", (24, 63), "-preset", "6", bits=(8, 10)
@@ -201,7 +194,7 @@ def choose_format(output: Path, settings: OutputConfig, *, frames: int, width: i
         codec=name,
         encoder=_encoder(name, codec, settings),
         pixel_format=_pixel_format(name, codec, settings, chroma),
-        options=_options(name, codec, settings, chroma, suffix),
+        options=_options(name, codec, settings, chroma, suffix, (width, height)),
         hardware=settings.hardware,
         alpha=settings.keeps_alpha,
     )
@@ -304,8 +297,12 @@ def _pixel_format(name: str, codec: Codec, settings: OutputConfig, chroma: str) 
     return f"yuv{a}{chroma}p{'10le' if name == 'prores' else depth}"
 
 
-def _options(name: str, codec: Codec, settings: OutputConfig, chroma: str, suffix: str) -> tuple[str, ...]:
+def _options(
+    name: str, codec: Codec, settings: OutputConfig, chroma: str, suffix: str, size: tuple[int, int]
+) -> tuple[str, ...]:
     options = codec.options.split() if settings.hardware == "none" else []
+    if name == "h265" and settings.hardware == "none":
+        options += ["-x265-params", ":".join(x265_words(*size))]
     options += _quality(name, codec, settings)
     options += _speed(name, codec, settings)
     if name == "prores":

@@ -21,6 +21,8 @@ from vidnst.media.output.timecode import output_timecode
 
 _LONGEST_SIDES = {"libx264": 16384, "libwebp": 16383, "libwebp_anim": 16383, "gif": 65535}
 """Longest side in pixels that an encoder or its format supports."""
+_SHORTEST_SIDES = {"libx265": 16, "libsvtav1": 16}
+"""Shortest side in pixels: below, x265 refuses, and SVT-AV1 writes outside of its memory."""
 
 
 def check_output(
@@ -56,6 +58,12 @@ def check_output(
         raise OutputError(
             f"{output.name} cannot have {width}x{height} pixels: {target.encoder} supports {longest} per side",
             f"render smaller, with --size {longest}, or choose another format",
+        )
+    if min(width, height) < _SHORTEST_SIDES.get(target.encoder, 1):
+        raise OutputError(
+            f"{output.name} cannot have {width}x{height} pixels: {target.encoder} needs"
+            f" {_SHORTEST_SIDES[target.encoder]} per side",
+            "render larger, or choose another codec",
         )
     if files := sequence_files(output, settings, clip=clip, start=start, end=stop):
         check_folder_of(output)
