@@ -16,7 +16,7 @@ from vidnst.rendering.node_reporter import Reporter
 from vidnst.rendering.pace import Pace
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.shot_memory import ShotMemory
-from vidnst.rendering.source_frames import CACHE_BYTES, report_repeated
+from vidnst.rendering.source_frames import CACHE_BYTES, cached_frames, report_repeated
 from vidnst.rendering.style_cache import StyleCache
 from vidnst.rendering.styles.guidance_builder import guidance_builder
 from vidnst.runs import Writer
@@ -121,6 +121,8 @@ class ClipRender:
             guidance=guidance,
             lighting=Lighting.of(render, cache_bytes=cache_bytes),
             style_sets=styles.of(render),
+            pool=styles.pool,
+            held_frames=cached_frames(*render.size, cache_bytes=cache_bytes),
         )
         if self._network is not None and not self.is_training and not self.is_rendered:
             self._use_network()
@@ -187,6 +189,20 @@ class ClipRender:
             self._report_to_caller()
         return uneven
 
+    def resume_round(self) -> None:
+        """Queue what is left of this round, after results were lost with a machine before they were stored.
+
+        The scheduler must have given up its components.
+        """
+        assert self.host is not None
+        self._writer.close()
+        self._writer = self._resources.enter_context(Writer(self.render.store))
+        self._done, self.frames_finished = finished_before(self.render)
+        self.host.resume(self._done, self._writer)
+        self._queue(self._round)
+        self._report_to_caller()
+        self._on_event(Warned("a machine was lost with results that were not stored yet; they are made again"))
+
     def flush(self) -> None:
         """Wait until all results so far are in the run folder."""
         self._writer.flush()
@@ -206,6 +222,7 @@ class ClipRender:
 
     def _queue(self, components: Callable[[], Iterable[Iterator[Node]]]) -> None:
         """Make a round of components, each a plan."""
+        self._round = components
         self._waiting = deque(components())
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.errors import CancelledError
+from vidnst.errors import CancelledError, LostValueError
 from vidnst.events import Cancelled, Event, OnEvent, RunFinished, Stage, Warned, ignore
 from vidnst.farm.component_window import default_window
 from vidnst.farm.plan import Lane, NetworkId
@@ -32,6 +32,10 @@ from vidnst.runs.request import Request
 
 if TYPE_CHECKING:  # it brings torch
     from vidnst.rendering.clip_render import ClipRender
+
+
+MOST_LOSSES = 10
+"""Times that a render goes on after results were lost: a cluster that loses machines faster than that is no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +174,15 @@ def _run_rounds(
         record_training_threads(render, local_cores())
         follow = overlapped.follow if overlapped else None
         clip.open(StyleCache(pool, workers), workers=pool.workers(Lane.STYLE), follow=follow)
+        losses = MOST_LOSSES
         while True:
             try:
                 run_plan(
                     clip.components(),
                     pool,
-                    window=farm.window or default_window(workers.style, groups=schedule.spacing),
+                    window=farm.window
+                    or default_window(workers.style, groups=schedule.spacing, prefetch=workers.prefetch),
+                    prefetch=workers.prefetch,
                     attempts=farm.attempts,
                     listener=clip.report,
                     cancelled=lambda: clip.has_ended or (cancelled is not None and cancelled()),
@@ -183,6 +190,12 @@ def _run_rounds(
             except CancelledError:
                 if not clip.has_ended:
                     raise
+            except LostValueError:
+                if (losses := losses - 1) < 0:
+                    raise
+                pool.settle()
+                clip.resume_round()
+                continue
             if training_only:
                 clip.flush()
                 break

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from vidnst.atomic_write import translate_os_errors, write_all_atomically, write_bytes_atomically
 from vidnst.errors import OutputError, RunError
+from vidnst.farm.deferred import Deferred, opened
 from vidnst.farm.plan import NetworkId, Node, NodeId, StateId, StoredId, finished_nodes
 from vidnst.part_files import PartMaker, can_move, is_part_of, remove_part, remove_parts
 from vidnst.runs.done_record import DoneRecord
@@ -166,25 +167,29 @@ class RunStore:
     def write(
         self,
         *,
-        states: Mapping[StoredId, StoredArray] | None = None,
+        states: Mapping[StoredId, StoredArray | Deferred] | None = None,
         frames: Mapping[int, Callable[[Path], object]] | None = None,
         threads: Executor | None = None,
     ) -> None:
         """Write results of nodes; no file is renamed to its final name before all are on the disk.
 
         Args:
-            states: frames' states and networks.
+            states: frames' states and networks, or references to them, which are opened as they are written.
             frames: by index in the source, a function that writes the finished image to the path that it is given (a
                 temporary name that ends in `.png`).
             threads: writes the files in parallel; None writes them one after the other in this thread.
 
         Raises:
             DiskFullError: no space is left. OutputError: the files cannot be written for another reason.
+            LostValueError: the machine that held a state is gone.
         """
         states, frames = states or {}, frames or {}
         for node, values in states.items():
-            check_array(node, values.ndim, values.dtype)
-        state_files = {self.layout.state(node): partial(save_array, values=values) for node, values in states.items()}
+            if not isinstance(values, Deferred):
+                check_array(node, values.ndim, values.dtype)
+        state_files = {
+            self.layout.state(node): partial(_save_state, node=node, values=values) for node, values in states.items()
+        }
         frame_files = {self.layout.frame(index): write for index, write in frames.items()}
         write_all_atomically({**state_files, **frame_files}, threads=threads)
         self._states.update(path.name for path in state_files)
@@ -308,3 +313,9 @@ class RunStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _save_state(path: Path, *, node: StoredId, values: StoredArray | Deferred) -> None:
+    array = opened(values)
+    check_array(node, array.ndim, array.dtype)
+    save_array(path, array)
