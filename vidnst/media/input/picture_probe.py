@@ -12,6 +12,7 @@ from vidnst.media import images
 from vidnst.media.input.animation import AnimationReader
 from vidnst.media.input.capture_order import PictureOrder, by_capture_time, disagreement
 from vidnst.media.input.frame_rate import find_constant_rate
+from vidnst.media.input.image_chroma import read_image_chroma
 from vidnst.media.input.image_header import ImageHeader, read_image_header
 from vidnst.media.input.limits import check_animation, check_frame_count
 from vidnst.media.input.tiff_pages import list_pages
@@ -93,6 +94,7 @@ def probe_images(
         variable_rate=False,
         bit_depth=depth,
         stored_bits=depth,
+        chroma=read_image_chroma(paths[0], first),
         has_alpha=has_alpha,
         video_codec=first.format.lower(),
         notes=tuple(filter(None, notes)),
@@ -144,6 +146,8 @@ def _probe_frames(path: Path, header: ImageHeader, *, name: str, fps: Fraction, 
         variable_rate=variable,
         bit_depth=depth,
         stored_bits=depth,
+        chroma=read_image_chroma(path, header),
+        plays=None if header.format == "TIFF" else header.plays,
         has_alpha=has_alpha,
         video_codec=header.format.lower(),
     )

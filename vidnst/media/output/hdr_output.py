@@ -13,6 +13,8 @@ from vidnst.media.input.hdr import PQ, TRANSFERS, to_hdr
 from vidnst.media.output.formats import choose_format
 
 _KEEPING = frozenset({"h265", "av1"})
+_WITHOUT_METADATA = "libaom-av1"
+"""An encoder that writes no mastering display."""
 
 
 def resolve_hdr(
@@ -44,6 +46,11 @@ def resolve_hdr(
         raise ConfigError(
             f"output.hdr: {target.encoder or target.path.name} cannot keep HDR",
             "take --set output.codec=h265 or av1, or --hdr tone-map",
+        )
+    if target.encoder == _WITHOUT_METADATA:
+        raise ConfigError(
+            f"output.chroma: {target.encoder}, which AV1 needs for {settings.chroma}, cannot keep HDR",
+            "leave output.chroma out, or take --set output.codec=h265",
         )
     return settings, "colours are painted as SDR and mapped back"
 
