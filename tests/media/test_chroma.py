@@ -182,6 +182,7 @@ def test_outputs_have_the_chroma_that_is_asked_for(name: str, tmp_path: Path) ->
         ("o_%d.png", {"chroma": "420"}, r"o_%d\.png has 444, not 420"),
         ("frames", {"chroma": "422"}, "frames has 444, not 422"),
         ("o_%d.webp", {"chroma": "444"}, "has 420, not 444"),
+        ("o.mp4", {"codec": "av1", "chroma": "444", "speed": "10"}, "av1 has no preset '10'; take one of 0, 1, 2"),
         ("o.mp4", {"codec": "av1", "chroma": "444", "hardware": "vaapi"}, "vaapi has 420 only"),
     ],
 )

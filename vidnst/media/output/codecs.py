@@ -37,7 +37,17 @@ class Codec:
     """Another encoder for the chroma subsamplings that the usual one lacks."""
 
 
-_LIBAOM = Codec("libaom-av1", _AV1, ("422", "444"), "-b:v 0 -row-mt 1", (24, 63), "-cpu-used", "6", bits=(8, 10))
+_LIBAOM = Codec(
+    "libaom-av1",
+    _AV1,
+    ("422", "444"),
+    "-b:v 0 -row-mt 1",
+    (24, 63),
+    "-cpu-used",
+    "6",
+    frozenset(map(str, range(9))),
+    bits=(8, 10),
+)
 
 CODECS: Mapping[str, Codec] = MappingProxyType(
     {
