@@ -10,6 +10,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 from support import kept_media, media
 
+from vidnst.frames import to_bits
+from vidnst.media.images import write_image
 from vidnst.media.output.fates import Fate, FateRow
 
 SIZE = (64, 48)
@@ -173,6 +175,16 @@ def test_metadata_of_any_file_of_a_burst_is_named(tmp_path: Path) -> None:
     exif[0x010F] = "Maker"
     Image.open(paths[1]).save(paths[1], exif=exif)
     assert convert(tmp_path / "p", tmp_path / "o.mkv")["EXIF"].fate is Fate.DROPPED
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_deepest_file_of_a_burst_decides_its_bits(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    for number, bits in enumerate((8, 16, 8)):
+        write_image(tmp_path / "p" / f"{number}.{suffix}", to_bits(media.numbered_picture(number), bits))
+    clip, rows = kept_media.table(tmp_path / "p", tmp_path / "o.mp4")
+    assert (clip.bit_depth, clip.stored_bits) == (16, 16)
+    assert {row.name: row.fate for row in rows}["bit depth"] is Fate.CHANGED
 
 
 def test_damaged_frames_are_named(tmp_path: Path) -> None:

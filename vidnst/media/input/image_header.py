@@ -18,6 +18,8 @@ from vidnst.media.input.tiff_pages import list_pages
 from vidnst.media.scene_images import is_scene_image, read_scene_header
 
 _ORIENTATION, _EXIF_IFD, _TAKEN, _TAKEN_FRACTION = 0x0112, 0x8769, 0x9003, 0x9291  # EXIF tags
+_BITS_PER_SAMPLE = 258  # a tag of TIFF
+_PNG_DEPTH_AT = 24
 _EXIF_TIME = "%Y:%m:%d %H:%M:%S"
 _ANIMATED = frozenset({"PNG", "WEBP", "GIF", "AVIF"})
 """Formats whose frames are shown one after the other. Pillow also counts the gain map of a JPEG as a frame."""
@@ -43,6 +45,8 @@ class ImageHeader:
     """Further images in a HEIC file, which are not read."""
     has_alpha: bool = False
     """True if it declares transparency; all of its pixels may still be opaque."""
+    deep: bool = False
+    """True if the header of a PNG or TIFF file tells more than 8 bits per channel."""
     plays: int = 0
     """How often an animation is shown; 0 for ever."""
     hdr: bool = False
@@ -107,7 +111,7 @@ def _read_with_pillow(path: Path) -> ImageHeader:
         orientation = int(exif.get(_ORIENTATION, 1))
         kind = image.format or ""
         header = ImageHeader(width, height, orientation if 1 <= orientation <= 8 else 1, kind, taken=_taken(exif))
-        header = replace(header, has_alpha=image.has_transparency_data)
+        header = replace(header, has_alpha=image.has_transparency_data, deep=_is_deep(path, image))
         if kind in _ANIMATED:
             header = replace(header, frames=_count_frames(image), plays=_count_plays(image))
     if kind == "TIFF":  # whose size Pillow returns upright
@@ -125,6 +129,15 @@ def _read_exif(path: Path, image: Image.Image) -> Image.Exif:
         return image.getexif()
     except Exception:  # damaged pixels, which decoding will tell
         return Image.Exif()
+
+
+def _is_deep(path: Path, image: Image.Image) -> bool:
+    if image.format == "TIFF":
+        return bool(max(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))) > 8)  # type: ignore[attr-defined]
+    if image.format != "PNG":
+        return False
+    with path.open("rb") as file:
+        return file.read(_PNG_DEPTH_AT + 1)[_PNG_DEPTH_AT] > 8
 
 
 def _count_frames(image: Image.Image) -> int:

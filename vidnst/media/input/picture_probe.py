@@ -63,6 +63,7 @@ def probe_images(
     first = read_image_header(paths[0])
     taken = [first.taken]
     has_alpha = _is_transparent(paths[0], first)
+    is_deep = first.deep
     partial = [(paths[0], first)] if _is_partial(first) else []
     for number, path in enumerate(paths[1:], start=2):
         header = read_image_header(path)
@@ -73,6 +74,7 @@ def probe_images(
             )
         taken.append(header.taken)
         has_alpha = has_alpha or _is_transparent(path, header)
+        is_deep = is_deep or header.deep
         if _is_partial(header):
             partial.append((path, header))
         if on_progress and number % 100 == 0:
@@ -81,7 +83,7 @@ def probe_images(
         paths = [paths[number] for number in by_capture_time(paths, taken)]
     notes = [disagreement(paths, taken)] if order != "time" else []
     notes += _unused(partial)
-    depth = images.read_image(paths[0]).dtype.itemsize * 8
+    depth = max(images.read_image(paths[0]).dtype.itemsize * 8, 16 if is_deep else 8)
     return ClipInfo(
         source=name,
         kind=SourceKind.PICTURES,
