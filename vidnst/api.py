@@ -16,6 +16,7 @@ from vidnst.frames import ClipInfo
 from vidnst.media.input.probe import probe as probe_clip
 from vidnst.rendering.measure_output import MeasureRequest, measure_output
 from vidnst.rendering.pipeline import RenderResult, run
+from vidnst.rendering.source_check import with_bad_pictures
 from vidnst.report.measure.measurement import Measurement
 from vidnst.report.measure.meter import FLOW_SIZE_PX
 from vidnst.runs.request import Request, resume_request
@@ -220,7 +221,7 @@ def probe(
     fps: int | str | Fraction = 25,
     order: Literal["auto", "given", "name", "time"] = "auto",
 ) -> ClipInfo:
-    """Read what a source holds: size, frames, time stamps, colours, sound.
+    """Read what a source holds: size, frames, time stamps, colours, sound. All frames are decoded.
 
     >>> import vidnst
     >>> clip = vidnst.probe("clip.mp4")
@@ -235,7 +236,8 @@ def probe(
     Raises:
         SourceError: it is missing or cannot be read.
     """
-    return probe_clip(source, fps=Fraction(fps), order=order)
+    clip = probe_clip(source, fps=Fraction(fps), order=order)
+    return with_bad_pictures(clip, 0, clip.frame_count)
 
 
 def _request(

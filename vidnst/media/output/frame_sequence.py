@@ -10,13 +10,12 @@ import numpy as np
 from vidnst.atomic_write import translate_os_errors, write_bytes_atomically
 from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError, OutputError, SourceError
-from vidnst.frames import WHITE, AlphaPlane, ClipInfo, Pixels, Rgb, to_16_bits, to_bits
+from vidnst.frames import WHITE, AlphaPlane, ClipInfo, Pixels, Rgb, to_bits
 from vidnst.media import images
-from vidnst.media.exr import read_exr
+from vidnst.media.exr import exr_values, read_exr
 from vidnst.media.input.alpha import AlphaPlanes, alpha_bits, over_background, uncovered
 from vidnst.media.input.frame_numbers import NumberPattern
 from vidnst.media.input.image_files import WRITABLE_SUFFIXES
-from vidnst.media.scene_light import to_scene
 from vidnst.part_files import PartMaker, remove_part
 
 _LOSSLESS = frozenset({".png", ".tif", ".tiff", ".bmp"})
@@ -150,28 +149,33 @@ def _opaque() -> Generator[None, None, None]:
 
 
 def _write_frame(frame: Path, part: Path, transform: str, plane: AlphaPlane | None, background: Rgb) -> None:
-    shown = images.read_image(frame)
+    pixels = shown = images.read_image(frame)
+    is_exr = part.suffix.lower() == ".exr"
     if plane is not None:
         plane = alpha_bits(plane, shown.itemsize * 8)
         pixels = uncovered(shown, plane, background)
-        images.write_image(part, pixels, plane)
+        images.write_image(part, pixels, plane, transform=transform)
         shown = over_background(pixels, plane, background)
     elif part.suffix.lower() == ".png":
         write_bytes_atomically(part, frame.read_bytes())
     else:
         images.write_image(part, shown, transform=transform)
     try:
-        same = _reads_back(part, shown, transform, background)
+        same = _exr_reads_back(part, pixels, plane, transform) if is_exr else _reads_back(part, shown, background)
     except SourceError as error:
         raise OutputError(f"a written frame does not decode: {error.what}", _REMEDY) from error
     if not same:
         raise OutputError(f"{part.name} does not read back as it was written", _REMEDY)
 
 
-def _reads_back(part: Path, pixels: Pixels, transform: str, background: Rgb) -> bool:
+def _exr_reads_back(part: Path, pixels: Pixels, alpha: AlphaPlane | None, transform: str) -> bool:
+    found = read_exr(part)
+    planes = found.colours if found.alpha is None else np.dstack([found.colours, found.alpha])
+    return np.array_equal(planes, exr_values(pixels, transform, alpha))
+
+
+def _reads_back(part: Path, pixels: Pixels, background: Rgb) -> bool:
     suffix = part.suffix.lower()
-    if suffix == ".exr":
-        return np.array_equal(read_exr(part), to_scene(to_16_bits(pixels), transform))
     seen = images.read_image(part, background=background)
     if suffix in _LOSSLESS:
         return np.array_equal(seen, pixels if suffix in _DEEP else to_bits(pixels, 8))
