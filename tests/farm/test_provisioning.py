@@ -109,3 +109,17 @@ def test_flow_workers_next_to_gpus_share_the_cores() -> None:
 def test_growing_cluster_needs_a_number_of_workers() -> None:
     with pytest.raises(ConfigError, match="set workers"):
         build_config({"farm": {"grows": True}})
+
+
+def test_gpu_worker_has_a_job_in_work_for_each_core_and_some_more() -> None:
+    counts = [choose_worker_counts(FarmConfig(), width=500, cores=cores, gpus=gpus) for cores, gpus in CORES_AND_GPUS]
+    assert [one.concurrency for one in counts] == [3, 9, 10, 5, 3]
+    assert all(one.prefetch == one.concurrency for one in counts)
+
+
+def test_cpu_worker_has_one_job_in_work() -> None:
+    counts = choose_worker_counts(FarmConfig(), width=500, cores=8, gpus=0)
+    assert (counts.concurrency, counts.prefetch) == (1, 1)
+
+
+CORES_AND_GPUS = [(2, 1.0), (8, 1.0), (64, 1.0), (16, 4.0), (8, 8.0)]

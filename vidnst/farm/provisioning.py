@@ -22,6 +22,11 @@ _START_SECONDS = 300.0
 _GROWING_START_SECONDS = 1800.0
 """The same on a cluster that grows: hosts must be started first, and fetch an image."""
 
+_MOST_HANDS = 10
+"""Most jobs that a worker has in work on a GPU: blending a start may take eight times as long as painting."""
+_LEAST_HANDS = 3
+"""One frame is painted, one comes and one leaves."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -33,10 +38,17 @@ class WorkerCounts:
     flow: int
     threads: int | None
     """Threads of each stylizing worker on a CPU; None on a GPU."""
+    concurrency: int = 1
+    """Jobs that each stylizing worker has in work at once: it paints one, and others are blended, sent or checked."""
     flow_threads: int | None = None
     """Threads of each flow worker next to GPUs, which would take all cores otherwise; None takes `threads`."""
     notes: tuple[str, ...] = ()
     """What the user should know about the GPUs."""
+
+    @property
+    def prefetch(self) -> int:
+        """Nodes that each stylizing worker is given ahead of the one that it paints."""
+        return max(1, self.concurrency)
 
 
 def choose_worker_counts(
@@ -57,8 +69,8 @@ def choose_worker_counts(
     """
     if gpus:
         style = farm.workers or max(1, default_workers(gpus=gpus, gpus_per_worker=farm.gpus_per_worker))
-        flow = max(1, min(style, cores))
-        return WorkerCounts(style, flow, None, flow_threads=max(1, cores // (2 * flow)))
+        flow, hands = max(1, min(style, cores)), min(_MOST_HANDS, max(_LEAST_HANDS, 1 + cores // style))
+        return WorkerCounts(style, flow, None, hands, flow_threads=max(1, cores // (2 * flow)))
     threads = threads or farm.threads
     style = farm.workers or max(1, min(width, cores // (threads or 1)))
     return WorkerCounts(style, max(1, min(style, cores // 2)), threads or max(1, cores // style))
@@ -76,15 +88,6 @@ def share_gpu(share: float, *, raft: bool) -> tuple[float, float]:
     """
     flow = round(share * FLOW_GPU_SHARE, 4) if raft else 0.0  # Ray counts in ten thousandths
     return round(share - flow, 4) if raft else share, flow
-
-
-def _concurrency(gpu: bool) -> int:
-    """Jobs that a stylizing worker takes up at once.
-
-    A GPU would stand still while one frame leaves and the next arrives. On a CPU the transfer is short compared with
-    the optimisation, and each thread that optimises keeps working memory of its own.
-    """
-    return 2 if gpu else 1
 
 
 @contextmanager
@@ -120,7 +123,7 @@ def _start_threads(farm: FarmConfig, width: int, threads: int | None) -> Iterato
     counts = choose_worker_counts(farm, width=width, cores=local_cores(), gpus=float(gpu), threads=threads)
     counts = replace(counts, flow_threads=None, notes=notes)  # threads of one process share its settings
     groups = {
-        Lane.STYLE: WorkerGroup(MultiStyleWorker, counts.style, concurrency=_concurrency(gpu)),
+        Lane.STYLE: WorkerGroup(MultiStyleWorker, counts.style, concurrency=counts.concurrency),
         Lane.FLOW: WorkerGroup(MultiStyleWorker, counts.flow),
     }
     with closing(InlinePool(groups)) as pool:
@@ -150,7 +153,7 @@ def _start_actors(
                 counts.style,
                 float(counts.threads or 1),
                 style_share,
-                _concurrency(style_share > 0),
+                counts.concurrency,
             ),
             Lane.FLOW: WorkerGroup(MultiStyleWorker, counts.flow, cpus=0, gpus=flow_share),
         }

@@ -27,6 +27,7 @@ def run_plan(
     pool: Pool,
     *,
     window: int | None = None,
+    prefetch: int = 1,
     attempts: int = 3,
     listener: Listener | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -36,7 +37,7 @@ def run_plan(
     """Run all nodes of all components on the workers of `pool`; the caller closes it.
 
     A component is opened when stylizing workers would otherwise have nothing to do, so chains run side by side, and no
-    more components are open than there are such workers; but see `eager`.
+    more components are open than there are such workers, unless they take several short nodes at once; but see `eager`.
 
     A node fails for good after `attempts` failures, or once it has ended with an error on every worker (on a single
     one: twice), or twice with NaN. Then it is given up with all nodes that read it; the others still run. An error of
@@ -48,6 +49,7 @@ def run_plan(
             until all open components are done, and may have more by then.
         pool: the workers, all of them idle.
         window: number of frames after the oldest unfinished one of its component within which nodes are admitted.
+        prefetch: number of nodes that a stylizing worker may have besides the one that it runs, if they are short.
         attempts: failures of one node after which it is given up.
         listener: called with every event, in the caller's thread.
         cancelled: polled several times a second; `threading.Event.is_set` is suitable.
@@ -66,7 +68,8 @@ def run_plan(
             configuration, disk) is raised as it is.
     """
     workers = len(pool.workers(Lane.STYLE))
-    run = _Run(components, pool, window or default_window(workers), attempts, listener, clock, eager)
+    window = window or default_window(workers, prefetch=prefetch)
+    run = _Run(components, pool, window, prefetch, attempts, listener, clock, eager)
     try:
         while run.advance():
             if cancelled is not None and cancelled():
@@ -93,6 +96,7 @@ class _Run:
         components: Iterable[Component],
         pool: Pool,
         window: int,
+        prefetch: int,
         attempts: int,
         listener: Listener | None,
         clock: Callable[[], float],
@@ -102,6 +106,7 @@ class _Run:
         self._components = iter(components)
         self._pool = pool
         self._window = window
+        self._most_prefetched = prefetch
         self._listener = listener
         self._eager = eager
         self._rosters = {lane: WorkerRoster(pool.workers(lane)) for lane in Lane}
@@ -180,7 +185,11 @@ class _Run:
     def _starving(self) -> bool:
         """True if stylizing workers will soon have nothing to do."""
         roster = self._rosters[Lane.STYLE]
-        return roster.busy + self._ready.upcoming < max(1, len(roster))
+        if roster.busy + self._ready.upcoming < max(1, len(roster)):
+            return True
+        if self._most_prefetched == 1 or self._ready.upcoming >= len(roster):
+            return False
+        return self._handed_out.soonest_free(roster.names, prefetch=self._most_prefetched) is not None
 
     def _hand_out(self, lane: Lane) -> None:
         waiting: list[AdmittedNode] = []
@@ -197,13 +206,13 @@ class _Run:
             self._ready.push(entry)
 
     def _prefetch(self) -> None:
-        """Hand a second node to stylizing workers that will soon be free, so that none waits for its transfer.
+        """Hand more nodes to stylizing workers that will soon be free, so that none waits for their preparation.
 
         With several workers, as many nodes stay in the queue: another worker may be free before.
         """
         roster = self._rosters[Lane.STYLE]
         while len(self._ready) >= max(1, roster.busy) and not roster.idle:
-            worker = self._handed_out.soonest_free(roster.names)
+            worker = self._handed_out.soonest_free(roster.names, prefetch=self._most_prefetched)
             entry = None if worker is None else self._ready.pop_style()
             if worker is None or entry is None:
                 return
@@ -259,7 +268,8 @@ class _Run:
     def _succeed(self, entry: AdmittedNode, outcome: Outcome, seconds: float) -> None:
         component, attempt = entry.component, entry.failures + 1
         self.policy.record_success(outcome.worker)
-        component.last_seconds[entry.node.role] = seconds
+        held = outcome.device_seconds
+        component.last_seconds[entry.node.role] = seconds if held is None else held
         value = component.host.store(entry.node, outcome.value, worker=outcome.worker, attempt=attempt)
         component.finish(entry, value)
         facts = {"worker": outcome.worker, "attempt": attempt, "seconds": seconds, "result": outcome.value}

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from vidnst.errors import FarmError
-from vidnst.farm.jobs import DeviceLostError, Outcome, Shared, Worker, WorkerDiedError, WorkerGroup
+from vidnst.farm.jobs import DeviceLostError, Outcome, Shared, Worker, WorkerDiedError, WorkerGroup, success
 from vidnst.farm.plan import Lane
 from vidnst.farm.switch_interval import restore_switch_interval, shorten_switch_interval
 
@@ -32,6 +32,8 @@ class InlinePool:
             for name in names
         }
         self._closed = False
+        self._given = 0
+        """Jobs whose outcomes have not been returned."""
         shorten_switch_interval()  # workers compute next to threads that decode, write and encode
 
     def workers(self, lane: Lane) -> Sequence[str]:
@@ -43,10 +45,26 @@ class InlinePool:
         if self._closed:
             raise RuntimeError("the pool is closed")
         self._workers[worker].submit(job)
+        self._given += 1
 
     def share(self, key: str, value: Any) -> Shared:
         """Make a value available to all workers."""
         return Shared(key, value)
+
+    def hold(self, *values: Any) -> tuple[Any, ...]:
+        """Return the values, which workers can read as they are."""
+        return values
+
+    @property
+    def is_remote(self) -> bool:
+        """False: workers are threads."""
+        return False
+
+    def settle(self) -> None:
+        """Wait for all jobs, and drop their outcomes."""
+        while self._given:
+            self._outcomes.get()
+            self._given -= 1
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
         """Block until a worker has an outcome, or the time is up (then an empty list)."""
@@ -56,6 +74,7 @@ class InlinePool:
             return []
         while not self._outcomes.empty():  # the only reader is this thread
             outcomes.append(self._outcomes.get())
+        self._given -= len(outcomes)
         return outcomes
 
     def close(self) -> None:
@@ -130,7 +149,7 @@ class _ThreadedWorker:
         try:
             with self._make_lock:
                 worker = self._worker = self._worker or self._factory()
-            return Outcome(self._name, value=worker.run(job))
+            return success(self._name, worker.run(job))
         except DeviceLostError as error:  # another thread of this process can do nothing there either
             return Outcome(self._name, error=_ended_process(error))
         except WorkerDiedError as error:

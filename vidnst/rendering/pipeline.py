@@ -1,6 +1,5 @@
 """The whole story of a render, from a request to a checked output."""
 
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.errors import CancelledError
+from vidnst.errors import CancelledError, LostValueError
 from vidnst.events import Cancelled, Event, OnEvent, RunFinished, Stage, Warned, ignore
 from vidnst.farm.component_window import default_window
 from vidnst.farm.plan import Lane, NetworkId
@@ -27,11 +26,16 @@ from vidnst.rendering.source_alpha import source_alpha
 from vidnst.report.measure.measurement import Measurement
 from vidnst.report.write_report import report_run, reported_failure
 from vidnst.runs import RunLog
+from vidnst.runs.layout import continue_command
 from vidnst.runs.redo import report_suspects
 from vidnst.runs.request import Request
 
 if TYPE_CHECKING:  # it brings torch
     from vidnst.rendering.clip_render import ClipRender
+
+
+MOST_LOSSES = 10
+"""Times that a render goes on after results were lost: a cluster that loses machines faster than that is no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,9 @@ def run(
             measurement = finish(render, cancelled, overlapped)
             suspects = dict(sorted(RunLog.read(render.store.folder).suspects.items()))
     except CancelledError as error:
-        raise CancelledError(error.what, f"continue with: vidnst resume {shlex.quote(str(request.folder))}") from error
+        raise CancelledError(
+            error.what, f"continue with: {continue_command('resume', request.folder, request.output)}"
+        ) from error
     seconds = time.monotonic() - began
     on_event(RunFinished(str(request.output), render.frames, seconds))
     return RenderResult(request.output, request.folder, render.frames, seconds, measurement, tuple(warnings), suspects)
@@ -168,12 +174,15 @@ def _run_rounds(
         record_training_threads(render, local_cores())
         follow = overlapped.follow if overlapped else None
         clip.open(StyleCache(pool, workers), workers=pool.workers(Lane.STYLE), follow=follow)
+        losses = MOST_LOSSES
         while True:
             try:
                 run_plan(
                     clip.components(),
                     pool,
-                    window=farm.window or default_window(workers.style, groups=schedule.spacing),
+                    window=farm.window
+                    or default_window(workers.style, groups=schedule.spacing, prefetch=workers.prefetch),
+                    prefetch=workers.prefetch,
                     attempts=farm.attempts,
                     listener=clip.report,
                     cancelled=lambda: clip.has_ended or (cancelled is not None and cancelled()),
@@ -181,6 +190,12 @@ def _run_rounds(
             except CancelledError:
                 if not clip.has_ended:
                     raise
+            except LostValueError:
+                if (losses := losses - 1) < 0:
+                    raise
+                pool.settle()
+                clip.resume_round()
+                continue
             if training_only:
                 clip.flush()
                 break
@@ -229,6 +244,7 @@ def encode_output(
             end=render.end,
             settings=render.config.output,
             alpha=source_alpha(render),
+            parts=render.store.part_maker(render.request.output),
             on_progress=report,
             cancelled=cancelled,
         )

@@ -27,7 +27,7 @@ class StyleCache:
     """
 
     def __init__(self, pool: SharingPool, workers: WorkerCounts) -> None:
-        self._pool = pool
+        self.pool = pool
         self._threads = workers.threads
         self._flow_threads = workers.flow_threads or workers.threads
         self._shared = LruCache[str, Shared](STYLES_KEPT)
@@ -56,7 +56,7 @@ class StyleCache:
         return None if weights is None else self._share(f"{kind} {fingerprint}", lambda: weights)
 
     def _share(self, key: str, make: Callable[[], Any]) -> Shared:
-        return self._shared.get(key, lambda: self._pool.share(key, make()))
+        return self._shared.get(key, lambda: self.pool.share(key, make()))
 
 
 def digest(data: bytes) -> str:

@@ -51,6 +51,12 @@ class WarmStart:
     renew_at: float | None = None
     """Staleness from which a place is freed of the picture; None holds it however stale it is."""
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All tensors of the start."""
+        maps = (self.picture, self.mask, self.light, self.still, self.before)
+        return tuple(map_ for map_ in maps if map_ is not None)
+
     def released(self, freed: Tensor) -> "WarmStart":
         """The start without its hold where `freed`, `(1, 1, H, W)` in [0, 1], is 1."""
         still = None if self.still is None else self.still * (1 - freed)

@@ -30,6 +30,8 @@ class Forecast:
     evaluations: int
     """Most evaluations; frames that settle take fewer."""
     workers: int
+    workers_kept_busy: float
+    """The most workers that have work at once on average, since frames wait for each other."""
     threads: int | None
     needs: tuple[ResourceNeed, ...]
     seconds: float | None
@@ -94,6 +96,7 @@ def forecast(
         nodes=plan.nodes_by_role,
         evaluations=plan.evaluations,
         workers=workers.style,
+        workers_kept_busy=round(plan.workers_kept_busy, 2),
         threads=workers.threads,
         needs=estimate_needs(checked, workers, target),
         seconds=seconds,

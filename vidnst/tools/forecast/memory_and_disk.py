@@ -70,7 +70,9 @@ def estimate_needs(
         if target is not None
         else resolve_precision(checked.config, pick_device(checked.config.farm.device))
     )
-    window = config.farm.window or default_window(workers.style, groups=checked.schedule.spacing)
+    window = config.farm.window or default_window(
+        workers.style, groups=checked.schedule.spacing, prefetch=workers.prefetch
+    )
     per_pixel = float(min(checked.frames, window) * _NODE_BYTES)
     frames = min(checked.frames, cached_frames(*size))
     # The cache of decoded frames is of fixed size: it holds more of smaller frames; that of evened ones is as large.
