@@ -13,6 +13,7 @@ from vidnst.config import MotionConfig, Role
 from vidnst.errors import FarmError
 from vidnst.events import Event, Warned
 from vidnst.farm import flow_fallback
+from vidnst.farm.deferred import join_result, split_result
 from vidnst.farm.interfaces import NodeEvent, NodeEventKind
 from vidnst.farm.jobs import FlowJob
 from vidnst.farm.plan import FlowId, Node
@@ -112,3 +113,12 @@ def test_note_travels_with_the_flow_and_is_said_once() -> None:
         node = Node(FlowId(frame, 0), Role.FLOW, 0, (frame, 0))
         reporter(NodeEvent(NodeEventKind.DONE, node, None, result=sent))  # type: ignore[arg-type]
     assert [type(event) for event in heard] == [Warned]
+
+
+def test_note_stays_with_flows_that_stay_on_their_worker() -> None:
+    pair = FlowWorker(CONFIG, Raft(SmallCard(0), CONFIG)).run(FlowJob(FlowId(1, 0), *frames()))
+    facts, values = split_result(pair)
+    assert len(values) == 2
+    joined = join_result(facts, lambda part: values[part.place])
+    assert [getattr(found, "note", "") for found in (facts, joined)] == [pair.note] * 2
+    assert joined == tuple(values)
