@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from support.media import write_burst, write_style
 from torchvision.models.optical_flow import raft_small
 
 from vidnst.config import RenderConfig
+from vidnst.errors import EncoderError
 from vidnst.style.network.random_filters import random_features
 
 FAST = (
@@ -517,3 +519,16 @@ def test_bench_measures_each_size(vidnst: Vidnst, tmp_path: Path) -> None:
     assert row["share_of_matrix_rate"] > 0
     assert report["copy_gbytes_per_second"] > 0
     assert vidnst("bench", "--size", "64").status == 2
+
+
+def test_plan_without_an_output_needs_no_ffmpeg(
+    vidnst: Vidnst, burst: Path, style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object, **__: object) -> NoReturn:
+        raise EncoderError("no ffmpeg executable was found")
+
+    for name in ("executable", "run", "run_and_capture"):
+        monkeypatch.setattr(f"vidnst.media.ffmpeg.{name}", missing)
+    result = vidnst("plan", burst, "-s", style, *FAST, "--no-time", "--json")
+    assert (result.status, result.err) == (0, "")
+    assert json.loads(result.out)["frames"] == 3

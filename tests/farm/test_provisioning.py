@@ -71,7 +71,7 @@ def test_growing_cluster_gets_workers_that_do_not_fit_yet(grows: bool, monkeypat
     asked: dict[str, Any] = {}
 
     class Session:
-        gpus, cpus, joined = 0.0, 0.0, True
+        gpus, cpus, joined, gpu_kinds = 0.0, 0.0, True, ("H100", "L4")
 
         def __init__(self, **_: Any) -> None: ...
 
@@ -90,12 +90,20 @@ def test_growing_cluster_gets_workers_that_do_not_fit_yet(grows: bool, monkeypat
     monkeypatch.setattr(provisioning, "RayPool", Pool)
     farm = {"workers": 4, "grows": grows, "device": "cuda" if grows else "auto", "address": "host:6379"}
     config = build_config({"farm": farm})
-    with provisioning.start_workers(config.farm, width=9):
+    with provisioning.start_workers(config.farm, width=9) as (_, counts):
         pass
+    assert ["2 kinds (H100, L4)" in note for note in counts.notes] == [True] * grows
     assert asked["grows"] is grows
     style = asked["groups"][Lane.STYLE]
     assert (style.count, style.gpus) == (4, 1.0 if grows else 0.0)
     assert asked["start_timeout_seconds"] == (1800 if grows else 300)
+
+
+def test_flow_workers_next_to_gpus_share_the_cores() -> None:
+    counts = choose_worker_counts(FarmConfig(), width=500, cores=32, gpus=4)
+    assert (counts.style, counts.flow, counts.threads, counts.flow_threads) == (4, 4, None, 4)
+    assert choose_worker_counts(FarmConfig(), width=500, cores=2, gpus=8).flow_threads == 1
+    assert choose_worker_counts(FarmConfig(), width=500, cores=8, gpus=0).flow_threads is None
 
 
 def test_growing_cluster_needs_a_number_of_workers() -> None:

@@ -292,7 +292,7 @@ def test_missing_gpu_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     config = build_config({"farm": {"device": "cuda"}})
     with pytest.raises(FarmError, match="sees no GPU"):
-        StyleWorkerFactory(config, None, [])()
+        StyleWorkerFactory(config, {}, [])()
 
 
 def test_workers_use_the_given_number_of_threads() -> None:

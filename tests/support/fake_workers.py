@@ -15,7 +15,7 @@ import numpy as np
 from vidnst.config import ScheduleConfig
 from vidnst.errors import BadFrameError, NumericalError, ScarceMemoryError, WeightsError
 from vidnst.farm.interfaces import NodeEvent
-from vidnst.farm.jobs import Outcome, WorkerDiedError
+from vidnst.farm.jobs import DeviceLostError, Outcome, WorkerDiedError
 from vidnst.farm.plan import Lane, Node, NodeId
 from vidnst.farm.schedules import by_shot
 from vidnst.frames import Shot
@@ -125,9 +125,11 @@ class DigestWorker:
 
 
 def misbehave(mood: str, task: Task) -> None:
-    """Raise the error of a mood: `die`, `fail`, `nan`, `refuse`, `undecodable` or `large`; none for `""`."""
+    """Raise the error of a mood: `die`, `fail`, `nan`, `refuse`, `undecodable`, `large` or `lost`; none for `""`."""
     if mood == "die":
         raise WorkerDiedError("gone")
+    if mood == "lost":
+        raise DeviceLostError("the GPU failed: CUDA error: unspecified launch failure")
     if mood == "fail":
         raise ValueError(f"node {task.node.id} would not")
     if mood == "nan":
@@ -262,6 +264,8 @@ class EchoWorker:
             raise ValueError("no such thing")
         if job.mood == "exit":
             os._exit(7)
+        if job.mood == "lost":
+            raise DeviceLostError("the GPU failed: CUDA error: unspecified launch failure")
         if job.mood == "table":
             return int(np.sum(self.table))
         return job.values

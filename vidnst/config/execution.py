@@ -11,7 +11,8 @@ class FarmConfig(Section):
     """The workers and their limits."""
 
     executor: Literal["ray", "inline"] = "ray"
-    """ray: actors, local or on a cluster; inline: threads of this process, for debugging and for hosts without Ray."""
+    """ray: actors, local or on a cluster; inline: threads of this process, for debugging and for hosts without Ray,
+    on the first GPU alone."""
     workers: int | None = Field(None, ge=1, le=4096)
     """Number of stylizing workers; None: one per GPU, or as many as suit the plan and the cores."""
     threads: int | None = Field(None, ge=1, le=1024)

@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping
 
 from vidnst.errors import FarmError, NumericalError, ScarceMemoryError, VidnstError
 from vidnst.farm.interfaces import Host, NodeEventKind
-from vidnst.farm.jobs import Outcome
+from vidnst.farm.jobs import DeviceLostError, Outcome
 from vidnst.farm.plan import Lane
 from vidnst.farm.ready_queue import AdmittedNode
 from vidnst.farm.worker_roster import WorkerRoster
 
 _NUMERICAL_ATTEMPTS = 2
 """NaN comes back on every worker: the second attempt takes a smaller step, a third would be the same again."""
+_BLAMELESS_LOSSES = 3
+"""GPUs that a node may lose before it counts as failed each time."""
 _HOPELESS_NODES = 9
 """Nodes of one host that fail for good in a row, without a success in the lane, before the host is abandoned."""
 _HOPELESS_HOSTS = 3
@@ -23,6 +25,11 @@ _HOPELESS_HOSTS = 3
 _REMEDY = "check the machine or the cluster and give the same command again; everything that is finished is kept"
 
 logger = logging.getLogger(__name__)
+
+
+def is_blameless(entry: AdmittedNode, error: BaseException) -> bool:
+    """True if an attempt ended with its worker's GPU, and that need not be the node's fault."""
+    return isinstance(error, DeviceLostError) and entry.device_losses < _BLAMELESS_LOSSES
 
 
 def error_line(error: BaseException) -> str:

@@ -197,6 +197,10 @@ class WorkerDiedError(Exception):
     """A worker's process ended in the middle of a job; a worker may raise it to count as dead."""
 
 
+class DeviceLostError(WorkerDiedError):
+    """A worker's process can compute nothing more on its GPU, so it ends; the job is not to blame."""
+
+
 class Worker(Protocol):
     """A plain object that runs jobs, in an actor's process or in this one."""
 

@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vidnst.config import FarmConfig
 from vidnst.farm.jobs import SharingPool, WorkerGroup
+from vidnst.farm.local_gpus import check_gpus, mixed_kinds_note
 from vidnst.farm.memory_fallback import FLOW_GPU_SHARE
 from vidnst.farm.multi_style_worker import MultiStyleWorker
 from vidnst.farm.plan import Lane
@@ -32,6 +33,10 @@ class WorkerCounts:
     flow: int
     threads: int | None
     """Threads of each stylizing worker on a CPU; None on a GPU."""
+    flow_threads: int | None = None
+    """Threads of each flow worker next to GPUs, which would take all cores otherwise; None takes `threads`."""
+    notes: tuple[str, ...] = ()
+    """What the user should know about the GPUs."""
 
 
 def choose_worker_counts(
@@ -52,7 +57,8 @@ def choose_worker_counts(
     """
     if gpus:
         style = farm.workers or max(1, default_workers(gpus=gpus, gpus_per_worker=farm.gpus_per_worker))
-        return WorkerCounts(style, max(1, min(style, cores)), None)
+        flow = max(1, min(style, cores))
+        return WorkerCounts(style, flow, None, flow_threads=max(1, cores // (2 * flow)))
     threads = threads or farm.threads
     style = farm.workers or max(1, min(width, cores // (threads or 1)))
     return WorkerCounts(style, max(1, min(style, cores // 2)), threads or max(1, cores // style))
@@ -92,12 +98,14 @@ def start_workers(
         width: number of nodes that can run at once.
         threads: threads of each worker in an earlier run of the same render; None if there was none.
         raft: whether flow workers need a share of the GPU.
-        inline: whether to use threads of this process whatever the settings say.
+        inline: whether to use threads of this process whatever the settings say, for work that needs no GPU.
 
     Raises:
         FarmError: the workers cannot be started.
     """
-    inline = inline or farm.executor == "inline"
+    if inline:
+        farm = farm.model_copy(update={"executor": "inline", "device": "cpu"})
+    inline = farm.executor == "inline"
     started = _start_threads(farm, width, threads) if inline else _start_actors(farm, width, threads, raft)
     with started as (pool, counts):
         cpus = "on GPUs" if counts.threads is None else f"of {counts.threads} threads each"
@@ -107,8 +115,10 @@ def start_workers(
 
 @contextmanager
 def _start_threads(farm: FarmConfig, width: int, threads: int | None) -> Iterator[tuple[SharingPool, WorkerCounts]]:
+    notes = check_gpus(farm)
     gpu = pick_device(farm.device).type == "cuda"
     counts = choose_worker_counts(farm, width=width, cores=local_cores(), gpus=float(gpu), threads=threads)
+    counts = replace(counts, flow_threads=None, notes=notes)  # threads of one process share its settings
     groups = {
         Lane.STYLE: WorkerGroup(MultiStyleWorker, counts.style, concurrency=_concurrency(gpu)),
         Lane.FLOW: WorkerGroup(MultiStyleWorker, counts.flow),
@@ -129,6 +139,8 @@ def _start_actors(
             gpus = max(gpus, 1.0)
         cores = int(session.cpus) if session.joined else local_cores()
         counts = choose_worker_counts(farm, width=width, cores=cores, gpus=gpus, threads=threads)
+        notes = mixed_kinds_note(session.gpu_kinds if gpus else ()) if session.joined else check_gpus(farm)
+        counts = replace(counts, notes=notes)
         share = farm.gpus_per_worker if gpus or farm.device == "cuda" else 0.0
         style_share, flow_share = share_gpu(share, raft=raft)
         # Stylizing workers first: placed before them, flow workers could crowd one GPU and leave no room there.

@@ -8,7 +8,7 @@ from typing import Any
 
 from vidnst.errors import CancelledError, FarmError, ScarceMemoryError, SourceError, VidnstError
 from vidnst.farm.component_window import ComponentWindow, default_window
-from vidnst.farm.failure_policy import FailurePolicy, ends_run, error_line
+from vidnst.farm.failure_policy import FailurePolicy, ends_run, error_line, is_blameless
 from vidnst.farm.interfaces import Component, Listener, NodeEvent, NodeEventKind
 from vidnst.farm.jobs import Outcome, Pool
 from vidnst.farm.pending_commits import PendingCommits
@@ -268,14 +268,17 @@ class _Run:
 
     def _fail(self, entry: AdmittedNode, outcome: Outcome, seconds: float) -> None:
         error = _error_of(outcome)
-        line = error_line(error)
-        entry.failures += 1
+        line, attempt = error_line(error), entry.failures + 1
+        blameless = is_blameless(entry, error)
+        entry.device_losses += blameless
+        entry.failures += not blameless
         entry.failed_on.add(outcome.worker)
-        entry.last_error = error
+        if not blameless:
+            entry.last_error = error
         if not outcome.died:
             entry.raised_on.add(outcome.worker)
         kind = NodeEventKind.DIED if outcome.died else NodeEventKind.FAILED
-        self._report(kind, entry, worker=outcome.worker, attempt=entry.failures, seconds=seconds, error=line)
+        self._report(kind, entry, worker=outcome.worker, attempt=attempt, seconds=seconds, error=line)
         if isinstance(error, SourceError):
             self._give_up_component(entry, error)
             return
@@ -283,7 +286,7 @@ class _Run:
             raise error
         self.policy.record_failure(entry, outcome, error)
         if not self.policy.is_final(entry, error):
-            logger.info("attempt %d at %s failed, trying again: %s", entry.failures, entry.id.describe(), line)
+            logger.info("attempt %d at %s failed, trying again: %s", attempt, entry.id.describe(), line)
             entry.component.retry(entry)
         elif isinstance(error, ScarceMemoryError):  # the component's other frames are as large
             entry.component.give_up_all(entry, line)

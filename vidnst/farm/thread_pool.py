@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from vidnst.farm.jobs import Outcome, Shared, Worker, WorkerDiedError, WorkerGroup
+from vidnst.errors import FarmError
+from vidnst.farm.jobs import DeviceLostError, Outcome, Shared, Worker, WorkerDiedError, WorkerGroup
 from vidnst.farm.plan import Lane
+from vidnst.farm.switch_interval import restore_switch_interval, shorten_switch_interval
 
 
 class InlinePool:
     """Workers in daemon threads. Each is made in its thread when its first job comes.
 
-    A worker that raises `WorkerDiedError` counts as dead: it is dropped, and a new one is made for the next job. An
-    error while a worker is made is the outcome of the job that it is made for.
+    A worker that raises `WorkerDiedError` counts as dead: it is dropped, and a new one is made for the next job. A lost
+    GPU ends the run, since it is lost to the whole process. An error while a worker is made is the outcome of the job
+    that it is made for.
 
     Args:
         groups: the workers of each lane. Their shares of cores and GPUs are ignored.
@@ -29,6 +32,7 @@ class InlinePool:
             for name in names
         }
         self._closed = False
+        shorten_switch_interval()  # workers compute next to threads that decode, write and encode
 
     def workers(self, lane: Lane) -> Sequence[str]:
         """Names of the workers of a lane, in a fixed order."""
@@ -55,13 +59,24 @@ class InlinePool:
         return outcomes
 
     def close(self) -> None:
-        """Stop all workers without waiting for them: a thread ends after the job that it runs."""
+        """Stop all workers without waiting for them: a thread ends after the job that it runs. May be called twice."""
+        if self._closed:
+            return
         self._closed = True
+        restore_switch_interval()
         for worker in self._workers.values():
             worker.close()
 
 
 _STOP = object()
+
+
+def _ended_process(error: DeviceLostError) -> FarmError:
+    """The end of a run whose process has lost its GPU."""
+    return FarmError(
+        f"{error}, and this process cannot use it any more",
+        "give the same command again: what is finished is kept; with --executor ray such a worker is replaced",
+    )
 
 
 class _ThreadedWorker:
@@ -116,6 +131,8 @@ class _ThreadedWorker:
             with self._make_lock:
                 worker = self._worker = self._worker or self._factory()
             return Outcome(self._name, value=worker.run(job))
+        except DeviceLostError as error:  # another thread of this process can do nothing there either
+            return Outcome(self._name, error=_ended_process(error))
         except WorkerDiedError as error:
             self._worker = None
             return Outcome(self._name, error=error, died=True)

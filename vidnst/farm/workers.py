@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vidnst.config import MotionConfig, RenderConfig
 from vidnst.errors import FarmError, ScarceMemoryError
+from vidnst.farm.flow_fallback import estimate_in_memory
 from vidnst.farm.jobs import FlowJob, PaintJob, Shared, Stylized, StylizeJob, Trained, TrainJob
 from vidnst.farm.memory_fallback import (
     MemoryLadder,
@@ -23,8 +24,9 @@ from vidnst.farm.memory_fallback import (
     too_large_error,
     try_modes,
 )
-from vidnst.farm.network_work import paint_frame, train_stage
+from vidnst.farm.network_work import PaintingNetworks, paint_in_memory, train_stage
 from vidnst.frames import Pixels, to_16_bits, to_float_planes
+from vidnst.gpus import check_cards, find_cards
 from vidnst.motion.blend import blend
 from vidnst.motion.flow import FlowPair, compose_pairs, estimate_pair
 from vidnst.motion.gpu.blend import blend_on_device
@@ -59,7 +61,7 @@ class StyleWorkerFactory:
     """Threads of torch and OpenCV on a CPU; None does not set them."""
 
     def __call__(self) -> "StyleWorker":
-        device = pick_device(self.config.farm.device)
+        device = torch.device("cpu") if self.features is None else pick_device(self.config.farm.device)
         if self.threads is not None and device.type == "cpu":
             _use_threads(self.threads)
         if self.features is None:
@@ -92,18 +94,17 @@ def pick_device(wanted: str) -> torch.device:
     """Return the device for a setting of `farm.device`.
 
     Raises:
-        FarmError: it is cuda and torch sees no GPU.
+        FarmError: it is cuda and there is no GPU, or a GPU that would be used cannot be.
     """
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
+    cards = [] if wanted == "cpu" else check_cards()
+    if wanted == "cuda" and not cards:
         raise FarmError("farm.device is cuda, but torch sees no GPU", "run `vidnst doctor`, or set farm.device=cpu")
-    return torch.device("cuda" if available and wanted != "cpu" else "cpu")
+    return torch.device("cuda" if cards else "cpu")
 
 
 def gpu_memory_sizes() -> list[int]:
     """Return the bytes of memory of each GPU that torch sees."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return [int(torch.cuda.get_device_properties(number).total_memory) for number in range(count)]
+    return [card.memory_bytes for card in find_cards() if card.memory_bytes is not None]
 
 
 class StyleWorker:
@@ -121,6 +122,7 @@ class StyleWorker:
         self._device = device
         self._ladder = ladder
         self._motion = ladder.config.motion
+        self._networks = PaintingNetworks(device)
         self._device_lock = threading.Lock()
 
     def run(self, job: StylizeJob | TrainJob | PaintJob) -> Stylized | Trained:
@@ -139,7 +141,7 @@ class StyleWorker:
         )
         if isinstance(job, PaintJob):
             with self._device_lock:
-                return paint_frame(stylizer, job)
+                return paint_in_memory(stylizer, job, self._networks)
         training = self._ladder.config.schedule.training
         with _threads_on_cpu(job.threads, self._device):
             return self._with_memory(
@@ -293,14 +295,14 @@ class FlowWorker:
         self._raft = raft
 
     def run(self, job: FlowJob) -> FlowPair:
-        """Estimate the flows between the job's frame and its reference.
+        """Estimate the flows between the job's frame and its reference; a `NotedFlowPair` if memory was too small.
 
         Raises:
             FarmError: the method is raft, and the worker has no weights.
         """
         config = self._config
         if self._raft is not None:
-            return self._raft.estimate_pair(job.frame, job.reference)
+            return estimate_in_memory(self._raft, job.frame, job.reference, config)
         if config.method == "raft":
             raise FarmError("motion.method is raft, but no weights came with the flow worker", "set it to dis")
         guess = None if job.through is None else compose_pairs(*job.through)

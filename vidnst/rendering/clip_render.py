@@ -13,6 +13,7 @@ from vidnst.farm.schedules import by_shot, training_of
 from vidnst.rendering.lighting import Lighting
 from vidnst.rendering.node_jobs import RenderHost
 from vidnst.rendering.node_reporter import Reporter
+from vidnst.rendering.pace import Pace
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.shot_memory import ShotMemory
 from vidnst.rendering.source_frames import CACHE_BYTES, report_repeated
@@ -48,6 +49,7 @@ class ClipRender:
         """True in the round in which the clip's network is trained; frames are painted in the next."""
         self._queue(self._training if self.is_training else self.plans)
         self._styles: StyleCache
+        self._pace: Pace
         self._reporter: Reporter
         self._writer: Writer
 
@@ -79,7 +81,9 @@ class ClipRender:
             return self.host.failure
         if self.host.source_error is not None:
             return self.host.source_error
-        return frames_failed(self.host.given_up, self.render.store.folder, frames=self.render.frames)
+        return frames_failed(
+            self.host.given_up, self.render.store.folder, self.render.request.output, frames=self.render.frames
+        )
 
     def open(
         self,
@@ -123,11 +127,19 @@ class ClipRender:
         self._report_start(workers)
         if follow is not None:
             self._on_event = follow(self.frames_finished, self._on_event)
+        self._begin_pace(len(workers))
         self._report_to_caller()
 
     def _report_to_caller(self) -> None:
         stages, done = self.render.schedule.training.stages, len(self.frames_finished)
-        self._reporter = Reporter(self.render.store, self._on_event, frames_done=done, stages=stages)
+        self._reporter = Reporter(self.render.store, self._on_event, pace=self._pace, frames_done=done, stages=stages)
+
+    def _begin_pace(self, workers: int) -> None:
+        """Count the work of this round; before a training, also that of the next."""
+        self._pace = Pace(self.render.config, workers)
+        for nodes in (*(self._training() if self.is_training else ()), *self.plans()):
+            self._pace.add(nodes, self._done)
+        self._pace.start()
 
     def _report_start(self, workers: Sequence[str]) -> None:
         render = self.render
@@ -171,6 +183,7 @@ class ClipRender:
             self._done, self.frames_finished = finished_before(self.render)
             self.host.begin_round(self._done)
             self._queue(lambda: self.plans(uneven))
+            self._begin_pace(self._pace.workers)
             self._report_to_caller()
         return uneven
 

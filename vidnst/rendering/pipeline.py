@@ -1,6 +1,5 @@
 """The whole story of a render, from a request to a checked output."""
 
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -27,6 +26,7 @@ from vidnst.rendering.source_alpha import source_alpha
 from vidnst.report.measure.measurement import Measurement
 from vidnst.report.write_report import report_run, reported_failure
 from vidnst.runs import RunLog
+from vidnst.runs.layout import continue_command
 from vidnst.runs.redo import report_suspects
 from vidnst.runs.request import Request
 
@@ -97,7 +97,9 @@ def run(
             measurement = finish(render, cancelled, overlapped)
             suspects = dict(sorted(RunLog.read(render.store.folder).suspects.items()))
     except CancelledError as error:
-        raise CancelledError(error.what, f"continue with: vidnst resume {shlex.quote(str(request.folder))}") from error
+        raise CancelledError(
+            error.what, f"continue with: {continue_command('resume', request.folder, request.output)}"
+        ) from error
     seconds = time.monotonic() - began
     on_event(RunFinished(str(request.output), render.frames, seconds))
     return RenderResult(request.output, request.folder, render.frames, seconds, measurement, tuple(warnings), suspects)
@@ -162,10 +164,12 @@ def _run_rounds(
             inline=not render.config.stylizes,  # passing frames through is not worth a process
         ) as (pool, workers),
     ):
+        for note in workers.notes:
+            render.recorder(Warned(note))
         record_threads(render.store, workers.threads)
         record_training_threads(render, local_cores())
         follow = overlapped.follow if overlapped else None
-        clip.open(StyleCache(pool, workers.threads), workers=pool.workers(Lane.STYLE), follow=follow)
+        clip.open(StyleCache(pool, workers), workers=pool.workers(Lane.STYLE), follow=follow)
         while True:
             try:
                 run_plan(
@@ -227,6 +231,7 @@ def encode_output(
             end=render.end,
             settings=render.config.output,
             alpha=source_alpha(render),
+            parts=render.store.part_maker(render.request.output),
             on_progress=report,
             cancelled=cancelled,
         )

@@ -12,6 +12,7 @@ from vidnst.config import RenderConfig, ScheduleConfig
 from vidnst.config.timecode import frame_range
 from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
+from vidnst.farm.local_gpus import check_gpus
 from vidnst.frames import ClipInfo, Shot, SourceKind
 from vidnst.media.adjust.adjustments import Adjustments, find_adjustments
 from vidnst.media.input.frame_reader import fit_size
@@ -97,7 +98,12 @@ class CheckedRequest:
 
 
 def check_request(
-    request: Request, *, overwrite: bool = False, frames_only: bool = False, on_event: OnEvent = ignore
+    request: Request,
+    *,
+    overwrite: bool = False,
+    frames_only: bool = False,
+    here: bool = True,
+    on_event: OnEvent = ignore,
 ) -> CheckedRequest:
     """Probe the source, read styles and weights, check the output.
 
@@ -108,6 +114,7 @@ def check_request(
         request: source, styles, output and settings.
         overwrite: True if the output may exist.
         frames_only: True if frames are wanted, but no output: then nothing is said of what becomes of the source.
+        here: whether this machine's GPUs are to paint the frames, so that they are checked.
         on_event: hears of the progress.
 
     Raises:
@@ -115,6 +122,8 @@ def check_request(
     """
     request = with_file_bits(request)
     config = request.config
+    if here and config.stylizes:
+        check_gpus(config.farm)
     source = _check_source(request, on_event)
     clip, start, end, size = source.clip, source.start, source.end, source.size
     resolved = resolve_output(request.output, config, clip, frames=end - start, size=size)

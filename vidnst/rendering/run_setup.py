@@ -22,6 +22,7 @@ from vidnst.rendering.source_frames import source_frames
 from vidnst.rendering.styles.guidance_builder import follow_regions
 from vidnst.runs import RunLog, RunPlan, RunStore, check_free_space, holds_run, required_bytes
 from vidnst.runs.event_recorder import EventRecorder
+from vidnst.runs.layout import owns_output
 from vidnst.runs.redo import redo_frames
 from vidnst.runs.request import Request
 
@@ -53,7 +54,8 @@ def prepare_render(
     check_name_length(request.output)
     recorder = EventRecorder(on_event)
     # A session that was killed while it wrote the output may have put it into place just before.
-    is_own = not restart and RunLog.read(request.folder).was_writing(request.output)
+    may_own = not restart and owns_output(request.folder, request.output)
+    is_own = may_own and RunLog.read(request.folder).was_writing(request.output)
     checked = check_request(request, overwrite=overwrite or is_own, frames_only=frames_only, on_event=recorder)
     if not frames_only:
         try_output(checked, (checked.width, checked.height), cancelled)

@@ -15,7 +15,8 @@ from typing import Self, TypeAlias
 
 from vidnst.errors import OutputError
 from vidnst.farm.plan import FlowId, NodeId
-from vidnst.runs.run_store import DoneRecord, RunStore
+from vidnst.runs.done_record import DoneRecord
+from vidnst.runs.run_store import RunStore
 from vidnst.runs.stored_arrays import StoredArray
 
 _MAX_WAITING_BYTES = 256 << 20

@@ -3,19 +3,30 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from vidnst.config.base import PathText
 from vidnst.config.style import Style
 from vidnst.errors import RunError
+from vidnst.file_names import reason_for_no_path
 from vidnst.runs.layout import RunLayout
+from vidnst.runs.safe_files import read_file
 
 _MAX_BYTES = 64 << 20
 _NOT_COMPARED = frozenset({"input.on_bad_frame"})
 """Settings that older records list, although they leave finished frames as they are."""
 _RANGE = frozenset({"input.start", "input.end"})
+
+
+def _path(text: str) -> str:
+    if reason := reason_for_no_path(text):
+        raise ValueError(f"{text[:100]!r} is no path: {reason}")
+    return text
+
+
+_Path = Annotated[PathText, AfterValidator(_path)]
 
 
 class _Record(BaseModel):
@@ -25,7 +36,7 @@ class _Record(BaseModel):
 class StyleRecord(_Record):
     """A style of a run."""
 
-    path: PathText
+    path: _Path
     fingerprint: str
     weight: float
     at: str | None = None
@@ -69,17 +80,17 @@ class Manifest(_Record):
     config: dict[str, Any]
     """The resolved configuration, as JSON values."""
     look: Look
-    sources: tuple[PathText, ...]
+    sources: tuple[_Path, ...] = Field(min_length=1)
     """The source as the user named it; several where they named several files."""
-    weights: PathText | None = None
+    weights: _Path | None = None
     """The network's weights as the user named them: the absolute path of a file, `random`, `torchvision`, or None."""
     weights_title: PathText = ""
     """What they turned out to be: a package with its version, a file, `random`, or `none`."""
-    raft_weights: PathText | None = None
+    raft_weights: _Path | None = None
     """Path of RAFT's weights."""
-    network: PathText | None = None
+    network: _Path | None = None
     """Path of the transform network that was given."""
-    output: PathText
+    output: _Path
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -90,11 +101,9 @@ class Manifest(_Record):
         """
         path = RunLayout(folder).manifest
         try:
-            if path.stat().st_size > _MAX_BYTES:
-                raise RunError(f"{path} is too large to be the record of a run", "start afresh with --restart")
-            return cls.model_validate(json.loads(path.read_bytes()))
+            return cls.model_validate(json.loads(read_file(path, max_bytes=_MAX_BYTES)))
         except (OSError, ValueError, RecursionError) as error:
-            reason = f"{error.strerror}" if isinstance(error, OSError) else str(error).splitlines()[0]
+            reason = _reason(error)
             raise RunError(
                 f"{path} cannot be read as the record of a run: {reason}",
                 "start afresh with --restart, or choose another folder with --work-dir",
@@ -132,6 +141,14 @@ class Manifest(_Record):
         old, new = self.look.flow_weights, other.look.flow_weights
         if "none" not in (old, new):  # else the method has changed, which the settings say
             yield from _other_bytes("RAFT weights", old, new, Path(other.raft_weights or "").name)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        return f"{where[:100]}: {first['msg'].removeprefix('Value error, ')}"[:500]
+    return str(error.strerror) if isinstance(error, OSError) else str(error).splitlines()[0]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from vidnst.errors import FarmError
-from vidnst.farm.jobs import Outcome, Shared, Worker, WorkerDiedError, WorkerFactory, WorkerGroup
+from vidnst.farm.jobs import DeviceLostError, Outcome, Shared, Worker, WorkerDiedError, WorkerFactory, WorkerGroup
 from vidnst.farm.malloc import keep_freed_memory
 from vidnst.farm.plan import Lane
 from vidnst.farm.ray.connection import RaySession
@@ -31,8 +31,8 @@ class RayPool:
     """Workers in actors, one process each.
 
     The factory of each lane is put into Ray's object store once, and every actor reads it from there. A worker whose
-    process ends is replaced under its name, and gets no jobs until the replacement has started: if its machine is
-    gone, there may be resources for it only later, or never. Results are read-only.
+    process ends, or loses its GPU, is replaced under its name, and gets no jobs until the replacement has started: if
+    its machine is gone, there may be resources for it only later, or never. Results are read-only.
 
     Args:
         session: the connection to Ray; it outlives the pool.
@@ -155,8 +155,11 @@ class RayPool:
         try:
             value = self._ray.get(reference)
         except errors.RayTaskError as error:
+            cause = original_error(error)
+            if isinstance(cause, DeviceLostError):  # every further job would fail there
+                return self._replace(name, cause)
             self._deaths[name] = 0
-            return Outcome(name, error=original_error(error))
+            return Outcome(name, error=cause)
         except errors.RayError as error:
             return self._replace(name, process_end(name, error))
         self._deaths[name] = 0

@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-from vidnst.atomic_write import part_path, translate_os_errors
+from vidnst.atomic_write import translate_os_errors
 from vidnst.config import OutputConfig
 from vidnst.file_names import derived_name
 from vidnst.frames import ClipInfo, HdrInfo, SourceKind
@@ -35,10 +35,12 @@ from vidnst.media.output.stream_copy import CopiedRange
 from vidnst.media.output.timecode import output_timecode, timecode_options
 from vidnst.media.output.verify import verify_output, verify_streams
 from vidnst.media.output.webp_blending import stop_blending
+from vidnst.part_files import PartMaker
 
 FrameProgress = Callable[[int], None]
 Cancelled = Callable[[], bool]
 
+_NEXT_TO_OUTPUT = PartMaker()
 _EPSILON = Fraction(1, 1000)
 """Share of a frame that the decimals given to ffmpeg may be off."""
 
@@ -52,6 +54,7 @@ def encode(
     end: int,
     settings: OutputConfig,
     alpha: AlphaPlanes | None = None,
+    parts: PartMaker = _NEXT_TO_OUTPUT,
     on_progress: FrameProgress | None = None,
     cancelled: Cancelled | None = None,
 ) -> None:
@@ -61,6 +64,7 @@ def encode(
         frames: one PNG, 8- or 16-bit RGB, for each frame `start <= index < end` of the source.
         settings: with `alpha: keep` if `alpha` is given.
         alpha: the alpha of the frames; None if they are opaque.
+        parts: makes the temporary file or folder.
         on_progress: called with the number of encoded frames.
         cancelled: polled regularly; True stops.
 
@@ -87,20 +91,23 @@ def encode(
             background=clip.background,
             on_progress=on_progress,
             cancelled=cancelled,
+            parts=parts,
         )
     elif target.kind is OutputKind.FOLDER:
         merged = png_stream.read_png_frames(frames, size, alpha=alpha, background=clip.background) if alpha else None
         first_number = start if settings.start_number is None else settings.start_number
-        write_folder(frames, output, first_number, on_progress, cancelled, merged)
+        write_folder(frames, output, first_number, on_progress, cancelled, merged, parts=parts)
     else:
-        part = part_path(output)
+        part: Path | None = None
         try:
             with translate_os_errors(output.parent):
+                part = parts.file(output)
                 encoding = FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha)
                 encoding.as_shown().run(on_progress, cancelled)
                 part.replace(output)
         finally:
-            part.unlink(missing_ok=True)
+            if part is not None:
+                part.unlink(missing_ok=True)
 
 
 def encode_part(
@@ -120,8 +127,7 @@ def encode_part(
     Args:
         frames: see `encode`. Several threads request them, and may block until a frame is written; an error that a
             request raises is raised here.
-        part: temporary name of the result, with the output's suffix. An existing file is removed first, since the
-            ffmpeg of a killed process may still write into it. The caller must remove it after an error.
+        part: an empty file with the output's suffix, made by a `PartMaker`. The caller must remove it after an error.
         clip, start, end, settings, alpha, on_progress, cancelled: see `encode`, also for the errors.
     """
     first = read_image_header(frames[0])
@@ -177,7 +183,6 @@ class FfmpegEncode:
         return self.clip.pts_seconds[self.start : self.end], self.clip.frame_duration_seconds(self.end - 1)
 
     def run(self, on_progress: FrameProgress | None, cancelled: Cancelled | None) -> None:
-        self.part.unlink(missing_ok=True)
         source = self._source()
         sound = AudioPlan()
         if source and audio.keeps_audio(self.target, self.settings):

@@ -1,14 +1,13 @@
 """Outputs that are numbered image files, such as `shot_%04d.exr`: their names, checks, writing and verification."""
 
 import os
-import shutil
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
-from vidnst.atomic_write import part_path, translate_os_errors, write_bytes_atomically
+from vidnst.atomic_write import translate_os_errors, write_bytes_atomically
 from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError, OutputError, SourceError
 from vidnst.frames import WHITE, AlphaPlane, ClipInfo, Pixels, Rgb, to_16_bits, to_bits
@@ -18,6 +17,7 @@ from vidnst.media.input.alpha import AlphaPlanes, alpha_bits, over_background, u
 from vidnst.media.input.frame_numbers import NumberPattern
 from vidnst.media.input.image_files import WRITABLE_SUFFIXES
 from vidnst.media.scene_light import to_scene
+from vidnst.part_files import PartMaker, remove_part
 
 _LOSSLESS = frozenset({".png", ".tif", ".tiff", ".bmp"})
 _DEEP = frozenset({".png", ".tif", ".tiff"})
@@ -106,6 +106,7 @@ def write_sequence(
     background: Rgb = WHITE,
     on_progress: Callable[[int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    parts: PartMaker,
 ) -> None:
     """Write finished frames as image files, verify each, and give them their names when all are complete.
 
@@ -117,16 +118,16 @@ def write_sequence(
         alpha: the transparency of the frames, which are laid over `background`; None if they are opaque.
         on_progress: called with the number of frames written.
         cancelled: polled after each frame; True stops.
+        parts: makes the temporary folder.
 
     Raises:
         OutputError, DiskFullError: a file cannot be written, or does not read back as it was written.
         CancelledError: `cancelled` returned True.
     """
-    folder = part_path(output)
+    folder: Path | None = None
     try:
         with translate_os_errors(output.parent):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
+            folder = parts.directory(output)
             with closing(alpha() if alpha else _opaque()) as planes:
                 for done, (frame, file, plane) in enumerate(zip(frames, files, planes, strict=False), start=1):
                     if cancelled and cancelled():
@@ -139,7 +140,8 @@ def write_sequence(
             for file in files:
                 (folder / file.name).replace(file)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder is not None:
+            remove_part(folder)
 
 
 def _opaque() -> Generator[None, None, None]:

@@ -16,6 +16,7 @@ from vidnst.events import Cancelled, OnEvent, Warned, ignore
 from vidnst.farm.component_window import default_window
 from vidnst.farm.interfaces import NodeEvent
 from vidnst.farm.jobs import SharingPool
+from vidnst.farm.local_gpus import check_gpus
 from vidnst.farm.plan import Lane
 from vidnst.farm.provisioning import WorkerCounts, start_workers
 from vidnst.farm.scheduler import run_plan
@@ -76,6 +77,8 @@ def run_batch(
         CancelledError: `cancelled` said so; what is finished is kept, and the same call resumes the batch.
     """
     asked = read_jobs(jobs, farm=farm)
+    if any(clip.request.config.stylizes for clip in asked.clips):
+        check_gpus(asked.farm)
     states = JobStates(jobs, on_event)
     try:
         states.update(asked.clips)
@@ -175,9 +178,11 @@ class _Batch:
         names = pool.workers(Lane.STYLE)
         _log.info("the batch renders on %d workers", len(names))
         self._state.prepare_ahead = min(_MOST_AHEAD, 2 + len(names))
+        for note in workers.notes:
+            self._state.report(Warned(note))
         self._jobs.threads = workers.threads
         self._jobs.write(now=True)
-        return ShotQueue(self._state, StyleCache(pool, workers.threads), names)
+        return ShotQueue(self._state, StyleCache(pool, workers), names)
 
     def _report(self, event: NodeEvent) -> None:
         for clip in self._state.rendering:

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vidnst.events import OnEvent, Stage, ignore
+from vidnst.events import OnEvent, Stage, Warned, ignore
+from vidnst.farm.local_gpus import check_gpus
 from vidnst.parallel import local_cores
 from vidnst.runs.disk_space import SLACK_BYTES, file_system, free_bytes
 from vidnst.runs.request import Request
@@ -73,9 +74,11 @@ def forecast(
     Raises:
         VidnstError: whatever a render would be refused for before it starts.
     """
-    plan = plan_render(request, on_event=on_event)
+    plan = plan_render(request, on_event=on_event, here=target is None)
     checked = plan.checked
     workers = count_workers(plan, target)
+    for note in check_gpus(checked.config.farm) if target is None and checked.config.stylizes else ():
+        on_event(Warned(note))
     timings, seconds = None, None
     if timed and checked.config.stylizes and (target is None or like_local_workers(workers, checked.config)):
         on_event(Stage("timing"))

@@ -79,8 +79,7 @@ def estimate_needs(
     if checked.config.stylizes:
         if workers.threads is None or (target is None and config.farm.device == "auto"):
             smallest = min(gpu_memory_sizes(), default=None) if target is None else target.gpu_bytes
-            raft = config.motion.method == "raft"
-            limit = None if smallest is None else gpu_memory_limit(config.farm, smallest, raft=raft)
+            limit = None if smallest is None else gpu_memory_limit(config.farm, smallest, config.motion)
             needs.append(_worker_need("GPU memory of a worker", config, limit, size)[0])
         if workers.threads is not None:
             given = config.farm.memory_gib

@@ -46,13 +46,18 @@ class RenderPlan:
         return len(self.shots) if self.checked.schedule.kind == "chain" else self.frames
 
 
-def plan_render(request: Request, *, on_event: OnEvent = ignore) -> RenderPlan:
+def plan_render(request: Request, *, on_event: OnEvent = ignore, here: bool = True) -> RenderPlan:
     """Prepare a render, which may replace its output, and plan its nodes.
+
+    Args:
+        request: as for a render.
+        on_event: receives progress and warnings.
+        here: whether this machine's GPUs are to paint it, so that they are checked.
 
     Raises:
         VidnstError: whatever a render would be refused for before it starts.
     """
-    checked = check_request(request, overwrite=True, on_event=on_event)
+    checked = check_request(request, overwrite=True, on_event=on_event, here=here)
     shots = find_shots_of(checked, on_event)
     check_shots(checked.timeline, len(shots))
     training = training_of(checked.schedule, shots) if checked.network is None else ()
