@@ -111,7 +111,7 @@ def test_growing_cluster_needs_a_number_of_workers() -> None:
         build_config({"farm": {"grows": True}})
 
 
-def test_gpu_worker_has_a_job_in_work_for_each_core_and_some_more() -> None:
+def test_gpu_worker_has_a_job_in_work_for_each_core() -> None:
     counts = [choose_worker_counts(FarmConfig(), width=500, cores=cores, gpus=gpus) for cores, gpus in CORES_AND_GPUS]
     assert [one.concurrency for one in counts] == [3, 9, 10, 5, 3]
     assert all(one.prefetch == one.concurrency for one in counts)

@@ -59,7 +59,7 @@ def test_render_goes_on_when_a_start_is_lost(
     assert not logged_events(run, "given_up")
 
 
-def test_render_goes_on_when_a_result_is_lost_before_it_is_stored(
+def test_render_goes_on_when_an_unstored_result_is_lost(
     burst: Path, style: Path, undisturbed: dict[int, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[object] = []
