@@ -76,6 +76,7 @@ def resume(
     run_folder: str | Path,
     *,
     farm: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
     redo: Sequence[int] = (),
     overwrite: bool = False,
     on_event: OnEvent = ignore,
@@ -90,6 +91,8 @@ def resume(
     Args:
         run_folder: the run folder, or the output next to it.
         farm: settings of the `farm` section that change from now on.
+        config: other settings by dotted key; those that decide the frames cannot change. Weights, networks, devices
+            and the address of a cluster that the record of the run may not decide by itself are given again here.
         redo: frames of the source to render again although they are finished.
         overwrite: replace an output that exists.
         on_event: hears of the progress.
@@ -99,7 +102,8 @@ def resume(
         RunError: there is no run, or it is damaged.
         VidnstError: another error, as for `render`.
     """
-    request = load_request(Path(run_folder), farm or {})
+    settings = {f"farm.{key}": value for key, value in (farm or {}).items()} | dict(config or {})
+    request = load_request(Path(run_folder), settings)
     return run(request, overwrite=overwrite, redo=redo, on_event=on_event, cancelled=cancelled)
 
 

@@ -32,7 +32,8 @@ _RECORDS = (MANIFEST, PLAN, LOG, MEASURE, REPORT)
 _LOCK = "lock"
 FOLDERS = ("state", "frames", "masks", "before", "finished")
 """The folders of states and frames."""
-_OWN_NAMES = frozenset({*_RECORDS, _LOCK, *FOLDERS})
+OWN_NAMES = frozenset({*_RECORDS, _LOCK, *FOLDERS})
+"""The names that a run gives in its folder."""
 
 FrameFolder = Literal["frames", "before", "finished"]
 
@@ -164,7 +165,7 @@ def is_regular_file(path: Path) -> bool:
 
 def is_own_name(name: str) -> bool:
     """True if a name in a run folder is one that a run gives."""
-    return name in _OWN_NAMES or (name.startswith(".") and ".part" in name)
+    return name in OWN_NAMES or (name.startswith(".") and ".part" in name)
 
 
 def clear(folder: Path) -> None:
