@@ -134,7 +134,7 @@ def check_request(
     features = load_weights(weights, config) if weights is not None else None
     raft = read_raft(config, on_event=on_event) if config.stylizes else None
     network = read_network(styles, config) if config.stylizes else None
-    check_spared(request, (request.output,), _files_read(clip, styles, masks, weights))
+    check_spared(request, (*inputs, *_files_read(clip, styles, masks, weights)))
     manifest = build_manifest(request, clip, styles, mask_marks(masks), weights, features, raft, network)
     check_digests(request.digests, manifest.look)
     return CheckedRequest(

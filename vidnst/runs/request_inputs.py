@@ -41,19 +41,17 @@ def run_files(folder: Path) -> tuple[Path, ...]:
     return (*(folder / name for name in names), *files_of(layout.frames), *files_of(layout.finished))
 
 
-def check_spared(request: Request, outputs: Iterable[Path] = (), more: Iterable[str | Path] = ()) -> None:
+def check_spared(request: Request, inputs: Iterable[str | Path]) -> None:
     """Make sure that a render replaces nothing that it reads, in its output or its run folder.
 
     Args:
         request: what is rendered.
-        outputs: further files that are written.
-        more: further files that are read.
+        inputs: all that is read.
 
     Raises:
         OutputError: it would.
     """
-    inputs = (*named_inputs(request.source, request.styles, request.config), *request.reads, *more)
-    written = (*outputs, *request.writes)
+    written = (request.output, *request.writes)
     check_spares_inputs(written, inputs, run_folders=[request.folder], own_names=OWN_NAMES, joins=True)
 
 
