@@ -94,7 +94,11 @@ def test_existing_folder_is_refused(tmp_path: Path, clip: ClipInfo) -> None:
     (tmp_path / "o.mp4").mkdir()
     with pytest.raises(OutputError, match="is a folder"):
         check_output(tmp_path / "o.mp4", OutputConfig(), clip=clip, overwrite=True)
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "notes.txt").touch()
     with pytest.raises(OutputError, match="contains other files than frames"):
+        check_output(tmp_path / "frames", OutputConfig(codec="png"), clip=clip, overwrite=True)
+    with pytest.raises(OutputError, match=r"holds .*, which is an input"):
         check_output(tmp_path, OutputConfig(codec="png"), clip=clip, overwrite=True)
 
 

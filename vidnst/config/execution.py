@@ -27,7 +27,8 @@ class FarmConfig(Section):
     """Allow a shot that fits into memory in no other way to be rendered at half or a quarter of its size, all of its
     frames alike, and enlarged."""
     address: str | None = None
-    """Ray cluster to join; None: RAY_ADDRESS, else a local Ray is started."""
+    """Ray cluster to join; None: RAY_ADDRESS, else a local Ray is started. No file may name one: frames and Ray's token
+    go there."""
     grows: bool = False
     """The cluster autoscales: `workers` may ask for more than its present hosts have room for."""
     attempts: int = Field(3, ge=1, le=100)

@@ -1,6 +1,6 @@
 """Reads and checks everything a render needs, before any time is spent on painting."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -25,12 +25,14 @@ from vidnst.media.output.preflight import check_output
 from vidnst.media.output.resolved_output import ResolvedOutput, resolve_output
 from vidnst.media.scene_light import check_transform
 from vidnst.rendering.manifest_builder import build_manifest
+from vidnst.rendering.network_weights import check_digests, find_weights, load_weights, read_network, read_raft
 from vidnst.rendering.source_check import check_frames_decode, check_masks_decode, with_bad_pictures
 from vidnst.rendering.styles.regions import find_masks, mask_marks
-from vidnst.rendering.styles.style_spec import StylePicture, needs_guidance, read_styles, timeline_of, timeline_warnings
+from vidnst.rendering.styles.style_spec import StylePicture, read_styles, timeline_of, timeline_warnings
 from vidnst.rendering.styles.timeline import TimedStyle
 from vidnst.runs import Manifest, holds_run
 from vidnst.runs.request import Request
+from vidnst.runs.request_inputs import check_spared, named_inputs
 from vidnst.style.network.backbones import last_layer, stride_px
 
 if TYPE_CHECKING:  # it brings torch
@@ -128,7 +130,10 @@ def check_request(
     resolved = resolve_output(request.output, config, clip, frames=end - start, size=size)
     config = config.model_copy(update={"output": resolved.settings})
     request = replace(request, config=config)
-    check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite, size=size)
+    inputs = (*named_inputs(request.source, request.styles, config), *request.reads)
+    check_output(
+        *(request.output, config.output), clip=clip, start=start, end=end, overwrite=overwrite, size=size, inputs=inputs
+    )
     if files := sequence_files(request.output, config.output, clip=clip, start=start, end=end):
         for note in filter(None, [left_alone(request.output, files)]):
             on_event(Warned(note))
@@ -143,13 +148,28 @@ def check_request(
     masks = find_masks(config, timeline, clip, start=start, end=end, size=size) if config.stylizes else ()
     check_masks_decode(masks if source.is_new else (), start, end)
     weights = find_weights(config, on_event=on_event) if config.stylizes else None
-    features = _load(weights, config) if weights is not None else None
+    features = load_weights(weights, config) if weights is not None else None
     raft = read_raft(config, on_event=on_event) if config.stylizes else None
-    network = _read_network(styles, config) if config.stylizes else None
+    network = read_network(styles, config) if config.stylizes else None
+    check_spared(request, (*inputs, *_files_read(clip, styles, masks, weights)))
     manifest = build_manifest(request, clip, styles, mask_marks(masks), weights, features, raft, network)
+    check_digests(request.digests, manifest.look)
     return CheckedRequest(
         request, clip, start, end, *size, styles, features, raft, network, manifest, timeline, masks, fates
     )
+
+
+def _files_read(
+    clip: ClipInfo, styles: Sequence[StylePicture], masks: Sequence[Mask], weights: Path | Literal["random"] | None
+) -> Iterator[Path]:
+    """Yield the files that have turned out to be those of the clip, the styles, the masks and the weights."""
+    yield from clip.paths
+    for style in styles:
+        yield from style.clip.paths if style.clip else (style.path,)
+    for mask in masks:
+        yield from mask.clip.paths
+    if isinstance(weights, Path):
+        yield weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,62 +303,3 @@ def _check_trainable(styles: Sequence[StylePicture], config: RenderConfig) -> No
             "a style that is a clip changes from frame to frame, and a network learns one picture of each style",
             "use a picture, or --schedule keys",
         )
-
-
-def _read_network(styles: Sequence[StylePicture], config: RenderConfig) -> "NetworkFile | None":
-    """Read the transform network that was given.
-
-    Raises:
-        ConfigError: no frame would be painted by it, or it has another number of styles.
-        WeightsError: the file cannot be used.
-    """
-    if config.model.network is None:
-        return None
-    if config.schedule.kind != "network":
-        raise ConfigError(
-            f"model.network {config.model.network} needs schedule.kind network, not {config.schedule.kind}",
-            "add --engine network, or leave the network out",
-        )
-    from vidnst.style.transform.network_file import read_network_file
-
-    network = read_network_file(Path(config.model.network).expanduser())
-    wanted = len(styles) if needs_guidance(styles, config) else 1
-    if network.styles != wanted:
-        raise ConfigError(
-            f"{config.model.network} has learned {network.styles} styles, and this render needs {wanted}",
-            "give the styles that it was trained with, or train one with these",
-        )
-    return network
-
-
-def read_features(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, NDArray[np.float32]]:
-    """Find and read the backbone's filters up to the deepest layer that the losses use."""
-    return _load(find_weights(config, on_event=on_event), config)
-
-
-def find_weights(config: RenderConfig, *, on_event: OnEvent = ignore) -> Path | Literal["random"]:
-    """Find the backbone's filters; download VGG19's if they are nowhere."""
-    from vidnst.style.network.weights import resolve_weights
-
-    def report(done: int, total: int | None) -> None:
-        on_event(Stage("weights", done, total))
-
-    return resolve_weights(config.model.weights, backbone=config.model.backbone, on_progress=report)
-
-
-def _load(weights: Path | Literal["random"], config: RenderConfig) -> dict[str, NDArray[np.float32]]:
-    from vidnst.style.network.weights import load_features
-
-    return load_features(weights, last_layer(config), backbone=config.model.backbone)
-
-
-def read_raft(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, NDArray[np.float32]] | None:
-    """Read RAFT's weights, downloading them if they are nowhere; None if the settings need no flow from RAFT."""
-    if config.motion.method != "raft" or config.schedule.kind == "independent":
-        return None
-    from vidnst.motion.raft import load_raft_weights, resolve_raft_weights
-
-    def report(done: int, total: int | None) -> None:
-        on_event(Stage("weights", done, total))
-
-    return load_raft_weights(resolve_raft_weights(config.motion.raft_weights, on_progress=report))

@@ -37,9 +37,8 @@ def measure(
     """Measure the stability of OUTPUT: warping errors, flicker, drift, sharpness and losses, compared with SOURCE."""
     from vidnst.atomic_write import write_bytes_atomically
     from vidnst.events import ignore
-    from vidnst.rendering.measure_output import MeasureRequest, measure_output
+    from vidnst.rendering.measure_output import MeasureRequest, measure_output, measured_files
 
-    opt.check_folder_of(file)
     sources: str | list[str] | None = source[0] if source and len(source) == 1 else source
     request = MeasureRequest(
         output,
@@ -53,6 +52,7 @@ def measure(
         flow_size=flow_size,
         with_losses=losses,
     )
+    opt.check_report(file, measured_files(request))
     with progress.showing_progress(as_json=False) as on_event:
         measurement = measure_output(request, on_event=ignore if as_json else on_event)
     if file is not None:

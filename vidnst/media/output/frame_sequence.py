@@ -16,6 +16,7 @@ from vidnst.media.exr import exr_values, read_exr
 from vidnst.media.input.alpha import AlphaPlanes, alpha_bits, over_background, uncovered
 from vidnst.media.input.frame_numbers import NumberPattern
 from vidnst.media.input.image_files import WRITABLE_SUFFIXES
+from vidnst.media.output.spared_inputs import check_spares_inputs
 from vidnst.part_files import PartMaker, remove_part
 
 _LOSSLESS = frozenset({".png", ".tif", ".tiff", ".bmp"})
@@ -50,14 +51,14 @@ def sequence_files(
     return tuple(map(pattern.path, sequence_numbers(clip, start, end, settings)))
 
 
-def check_sequence(output: Path, files: Sequence[Path], *, overwrite: bool, inputs: Sequence[Path]) -> None:
+def check_sequence(output: Path, files: Sequence[Path], *, overwrite: bool, inputs: Sequence[str | Path]) -> None:
     """Check that a sequence of files can be written; the folder is checked elsewhere.
 
     Args:
         output: the pattern.
         files: those that are to be written.
         overwrite: True to allow replacing existing ones.
-        inputs: files that are read and must not be replaced.
+        inputs: files and folders that are read and must not be replaced.
 
     Raises:
         OutputError: the pattern matches an input, or existing files that must not be replaced.
@@ -66,23 +67,25 @@ def check_sequence(output: Path, files: Sequence[Path], *, overwrite: bool, inpu
     assert pattern is not None
     folder = os.path.realpath(output.parent)
     matched = next(
-        (path for path in inputs if pattern.number(path.name) is not None and os.path.realpath(path.parent) == folder),
+        (
+            path
+            for path in map(Path, inputs)
+            if pattern.number(path.name) is not None and os.path.realpath(path.parent) == folder
+        ),
         None,
     )
     if matched is not None:
         raise OutputError(f"{output} matches {matched.name}, which is an input", "choose another name or folder")
+    check_spares_inputs(files, inputs)
     existing = _existing(pattern)
     if not existing:
         return
     if not overwrite:
         more = f" and {len(existing) - 1} more that match {output.name} exist" if len(existing) > 1 else " exists"
         raise OutputError(f"{existing[0]}{more} already", "choose another name, or replace them with --overwrite")
-    known = {_identity(path) for path in inputs}
     for path in files:
         if os.path.lexists(path) and not path.is_file():
             raise OutputError(f"{path} is not a file that can be replaced", "choose another name")
-        if path.is_file() and _identity(path) in known:
-            raise OutputError(f"{path} is an input", "choose another name")
 
 
 def left_alone(output: Path, files: Sequence[Path]) -> str | None:
@@ -187,11 +190,3 @@ def _existing(pattern: NumberPattern) -> list[Path]:
         return list(pattern.files().values())
     except (OSError, SourceError) as error:
         raise OutputError(f"the folder {pattern.folder} cannot be read: {error}", "choose another folder") from error
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except OSError:
-        return -1, -1
-    return status.st_dev, status.st_ino

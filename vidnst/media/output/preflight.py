@@ -18,6 +18,7 @@ from vidnst.media.output.codecs import ANIMATIONS, CODECS, HARDWARE_QUALITY
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
 from vidnst.media.output.frame_sequence import check_sequence, sequence_files
 from vidnst.media.output.name_limits import check_name_length
+from vidnst.media.output.spared_inputs import check_spares_inputs
 from vidnst.media.output.timecode import output_timecode
 
 _LONGEST_SIDES = {"libx264": 16384, "libwebp": 16383, "libwebp_anim": 16383, "gif": 65535}
@@ -37,6 +38,7 @@ def check_output(
     end: int | None = None,
     overwrite: bool = False,
     size: tuple[int, int] | None = None,
+    inputs: Sequence[str | Path] = (),
 ) -> tuple[str, ...]:
     """Check, before anything is rendered, that the output can be written.
 
@@ -44,6 +46,7 @@ def check_output(
         start, end: the frames to be rendered.
         overwrite: True to allow replacing an existing output.
         size: width and height of the rendered frames; None is the clip's size.
+        inputs: further files and folders that are read, besides those of the clip.
 
     Returns:
         What the output will lack, as sentences without a full stop.
@@ -70,9 +73,9 @@ def check_output(
         )
     if files := sequence_files(output, settings, clip=clip, start=start, end=stop):
         check_folder_of(output)
-        check_sequence(output, files, overwrite=overwrite, inputs=clip.paths)
+        check_sequence(output, files, overwrite=overwrite, inputs=(*clip.paths, *inputs))
         return ()
-    check_file(output, overwrite=overwrite, inputs=clip.paths, folder=target.kind is OutputKind.FOLDER)
+    check_file(output, overwrite=overwrite, inputs=(*clip.paths, *inputs), folder=target.kind is OutputKind.FOLDER)
     source = read_container(clip.paths[0]) if clip.kind is SourceKind.VIDEO else None
     if target.encoder:
         _check_encoders(target, source, settings)
@@ -86,20 +89,21 @@ def check_output(
     return (*notes, *filter(None, (timecode_note, shown_frames_note(output, target.codec, *times))))
 
 
-def check_file(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] = (), folder: bool = False) -> None:
+def check_file(
+    output: Path, *, overwrite: bool = False, inputs: Sequence[str | Path] = (), folder: bool = False
+) -> None:
     """Check that an output (a video, a sheet, a report, an image) can be written.
 
     Args:
         overwrite: True to allow replacing an existing output.
-        inputs: files that are read and must not be replaced.
+        inputs: files and folders that are read and must not be replaced.
         folder: True if the output is a folder of frames.
 
     Raises:
         OutputError: the output exists, is an input or a folder, or cannot be written.
     """
     check_name_length(output)
-    if any(output.exists() and path.exists() and output.samefile(path) for path in inputs):
-        raise OutputError(f"{output} is an input", "choose another name")
+    check_spares_inputs([output], inputs)
     if output.is_dir() and not folder:
         raise OutputError(f"{output} is a folder", "choose another name")
     if output.exists():
