@@ -66,7 +66,7 @@ def test_render_goes_on_when_an_unstored_result_is_lost(
 
     def losing(value: object) -> object:
         calls.append(value)
-        if len(calls) == 5:
+        if len(calls) >= 5 and value is calls[4]:  # however often it is asked for
             raise LostValueError("the machine is gone")
         return value
 
