@@ -13,8 +13,10 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 MAX_NAME_LENGTH = 60
 MAX_MODULE_LINES = 350
 
-SPEAKS = ("vidnst/__main__.py", "vidnst/cli/")
-"""Where the package may print."""
+TERMINAL = ("vidnst/cli/terminal.py", "vidnst/cli/streams.py")
+"""Where texts may be written to standard output and error."""
+WRITERS = {"print", "Console", "echo", "secho", "print_exc", "print_exception", "Progress"}
+"""Functions and classes that write to a terminal, or draw on one."""
 
 
 IN_STATE_FOLDERS = ("vidnst/runs/", "vidnst/rendering/batch/", "vidnst/report/server/")
@@ -53,10 +55,17 @@ def test_class_names_are_unique() -> None:
     assert not [name for name, count in names.items() if count > 1]
 
 
-@pytest.mark.parametrize("path", [path for path in PACKAGE if not name_of(path).startswith(SPEAKS)], ids=name_of)
-def test_only_the_command_line_prints(path: Path) -> None:
-    calls = (node.func for node in nodes_of(path) if isinstance(node, ast.Call))
-    assert not any(isinstance(function, ast.Name) and function.id == "print" for function in calls)
+@pytest.mark.parametrize("path", [path for path in PACKAGE if name_of(path) not in TERMINAL], ids=name_of)
+def test_only_the_terminal_prints(path: Path) -> None:
+    nodes = nodes_of(path)
+    calls = (node.func for node in nodes if isinstance(node, ast.Call))
+    names = {function.id if isinstance(function, ast.Name) else getattr(function, "attr", "") for function in calls}
+    assert not names & WRITERS
+    streams = [node for node in nodes if isinstance(node, ast.Attribute) and node.attr in ("stdout", "stderr")]
+    of_sys = {id(node) for node in streams if isinstance(node.value, ast.Name) and node.value.id == "sys"}
+    # A child process answers on the buffer below, which holds no texts for people.
+    buffers = {id(node.value) for node in nodes if isinstance(node, ast.Attribute) and node.attr == "buffer"}
+    assert of_sys <= buffers
 
 
 def opens_by_itself(call: ast.Call) -> bool:

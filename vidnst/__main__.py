@@ -2,11 +2,9 @@
 
 import logging
 import sys
-import traceback
 
 from vidnst.cli.streams import end_streams, protect_streams
 from vidnst.errors import VidnstError
-from vidnst.formatting import printable
 from vidnst.openmp import set_openmp_defaults
 
 _SHOWN_CHARACTERS = 200
@@ -17,23 +15,24 @@ def main() -> None:
     """Run `vidnst`; never returns."""
     set_openmp_defaults()
     protect_streams()
-    from vidnst.cli.app import app
+    from vidnst.cli import terminal
+    from vidnst.cli.app import run
 
     try:
-        app()
+        run()
     except VidnstError as error:
         if logging.getLogger("vidnst").isEnabledFor(logging.DEBUG):
-            traceback.print_exc()
-        print(f"vidnst: {printable(str(error))}", file=sys.stderr)  # noqa: T201
+            terminal.err.traceback()
+        terminal.err.message(str(error))
         sys.exit(error.exit_code)
     except OSError as error:  # a path that cannot exist or be read, such as one with a name that is too long
         if logging.getLogger("vidnst").isEnabledFor(logging.DEBUG):
-            traceback.print_exc()
+            terminal.err.traceback()
         where = f" {str(error.filename)[:_SHOWN_CHARACTERS]}" if error.filename is not None else ""
-        print(f"vidnst: cannot access{printable(where)}: {error.strerror or error}.", file=sys.stderr)  # noqa: T201
+        terminal.err.message(f"cannot access{where}: {error.strerror or error}.")
         sys.exit(VidnstError.exit_code)
     except KeyboardInterrupt:
-        print("vidnst: stopped.", file=sys.stderr)  # noqa: T201
+        terminal.err.message("stopped.")
         sys.exit(130)
     finally:
         end_streams()

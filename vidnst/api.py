@@ -16,6 +16,7 @@ from vidnst.frames import ClipInfo
 from vidnst.media.input.probe import probe as probe_clip
 from vidnst.rendering.measure_output import MeasureRequest, measure_output
 from vidnst.rendering.pipeline import RenderResult, run
+from vidnst.rendering.source_check import with_bad_pictures
 from vidnst.report.measure.measurement import Measurement
 from vidnst.report.measure.meter import FLOW_SIZE_PX
 from vidnst.runs.request import Request, resume_request
@@ -76,6 +77,7 @@ def resume(
     run_folder: str | Path,
     *,
     farm: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
     redo: Sequence[int] = (),
     overwrite: bool = False,
     on_event: OnEvent = ignore,
@@ -90,6 +92,8 @@ def resume(
     Args:
         run_folder: the run folder, or the output next to it.
         farm: settings of the `farm` section that change from now on.
+        config: other settings by dotted key; those that decide the frames cannot change. Weights, networks, devices
+            and the address of a cluster that the record of the run may not decide by itself are given again here.
         redo: frames of the source to render again although they are finished.
         overwrite: replace an output that exists, and write one that does not lie next to its run folder.
         on_event: hears of the progress.
@@ -99,7 +103,8 @@ def resume(
         RunError: there is no run, it is damaged, or it names an output elsewhere and `overwrite` is False.
         VidnstError: another error, as for `render`.
     """
-    request = resume_request(Path(run_folder), farm or {}, overwrite=overwrite)
+    settings = {f"farm.{key}": value for key, value in (farm or {}).items()} | dict(config or {})
+    request = resume_request(Path(run_folder), settings, overwrite=overwrite)
     return run(request, overwrite=overwrite, redo=redo, on_event=on_event, cancelled=cancelled)
 
 
@@ -220,7 +225,7 @@ def probe(
     fps: int | str | Fraction = 25,
     order: Literal["auto", "given", "name", "time"] = "auto",
 ) -> ClipInfo:
-    """Read what a source holds: size, frames, time stamps, colours, sound.
+    """Read what a source holds: size, frames, time stamps, colours, sound. All frames are decoded.
 
     >>> import vidnst
     >>> clip = vidnst.probe("clip.mp4")
@@ -235,7 +240,8 @@ def probe(
     Raises:
         SourceError: it is missing or cannot be read.
     """
-    return probe_clip(source, fps=Fraction(fps), order=order)
+    clip = probe_clip(source, fps=Fraction(fps), order=order)
+    return with_bad_pictures(clip, 0, clip.frame_count)
 
 
 def _request(

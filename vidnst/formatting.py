@@ -8,6 +8,10 @@ _LONE_BYTE = re.compile("[\udc80-\udcff]")
 """A byte of a file name that is not UTF-8, as Python keeps it (PEP 383)."""
 
 
+_LINES = re.compile(r"([\n\t]+)")
+_LINES_AND_COLOURS = re.compile(r"((?:[\n\t]|\x1b\[[0-9;]{0,32}m)+)")
+
+
 def printable(text: str) -> str:
     """Return a text on one line that no terminal obeys: control characters, and bytes that are not UTF-8, as escapes.
 
@@ -19,6 +23,19 @@ def printable(text: str) -> str:
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in with_bytes
     )
+
+
+def printable_lines(text: str, *, colours: bool = False) -> str:
+    """Return a text of several lines that no terminal obeys, but for its line feeds and tabs.
+
+    Args:
+        text: the text.
+        colours: leave sequences as they are that only choose colours and weight.
+    """
+    if text.isprintable():
+        return text
+    parts = (_LINES_AND_COLOURS if colours else _LINES).split(text)
+    return "".join(part if number % 2 else printable(part) for number, part in enumerate(parts))
 
 
 def format_number(value: float | None) -> str:

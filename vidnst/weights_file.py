@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import stat
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -193,9 +194,12 @@ def open_weights(path: Path, *, network: str, max_bytes: int, remedy: str) -> It
         WeightsError: the file is missing, unreadable, too large, truncated, or no weights file.
     """
     try:
-        size_bytes = path.stat().st_size
+        facts = path.stat()
     except OSError as error:
         raise WeightsError(f"weights {path} cannot be read ({error.strerror})", remedy) from error
+    size_bytes = facts.st_size
+    if not stat.S_ISREG(facts.st_mode):  # opening a pipe would wait for ever
+        raise WeightsError(f"{path} is no file", remedy)
     if size_bytes > max_bytes:
         raise WeightsError(f"{path} is {size_bytes / 2**30:.1f} GiB, more than any {network}", remedy)
     try:

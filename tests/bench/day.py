@@ -23,7 +23,7 @@ from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.probe import probe
 from vidnst.rendering.lighting import Lighting
 from vidnst.rendering.measure_output import MeasureRequest, measure_output
-from vidnst.rendering.prepare import read_features
+from vidnst.rendering.network_weights import read_features
 from vidnst.runs.record import find_record
 from vidnst.style.stylizer import Stylizer
 from vidnst.style.tensors import from_pixels, to_state

@@ -2,6 +2,8 @@
 
 import pickle
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from vidnst.config import MotionConfig, Role
 from vidnst.errors import FarmError
 from vidnst.events import Event, Warned
 from vidnst.farm import flow_fallback
+from vidnst.farm.deferred import join_result, split_result
 from vidnst.farm.interfaces import NodeEvent, NodeEventKind
 from vidnst.farm.jobs import FlowJob
 from vidnst.farm.plan import FlowId, Node
@@ -107,8 +110,18 @@ def test_note_travels_with_the_flow_and_is_said_once() -> None:
     forward, _ = sent
     np.testing.assert_array_equal(forward.vectors_px, pair.forward.vectors_px)
     heard: list[Event] = []
-    reporter = Reporter(None, heard.append, frames_done=0, stages=0)  # type: ignore[arg-type]
+    pace: Any = SimpleNamespace(node_done=lambda *_: None, share=0.5, seconds_left=None)
+    reporter = Reporter(None, heard.append, frames_done=0, stages=0, pace=pace)  # type: ignore[arg-type]
     for frame in (1, 2):
         node = Node(FlowId(frame, 0), Role.FLOW, 0, (frame, 0))
         reporter(NodeEvent(NodeEventKind.DONE, node, None, result=sent))  # type: ignore[arg-type]
-    assert [type(event) for event in heard] == [Warned]
+    assert sum(isinstance(event, Warned) for event in heard) == 1
+
+
+def test_note_stays_with_flows_that_stay_on_their_worker() -> None:
+    pair = FlowWorker(CONFIG, Raft(SmallCard(0), CONFIG)).run(FlowJob(FlowId(1, 0), *frames()))
+    facts, values = split_result(pair)
+    assert len(values) == 2
+    joined = join_result(facts, lambda part: values[part.place])
+    assert [getattr(found, "note", "") for found in (facts, joined)] == [pair.note] * 2
+    assert joined == tuple(values)

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -230,6 +231,22 @@ def test_folders_of_killed_processes_are_removed(base: Path) -> None:
         assert not left.exists()
         assert kept.is_dir()
         assert (outside / "vidnst.lock").is_file()
+
+
+def test_folder_is_removed_while_something_writes_into_it(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rmtree, late = shutil.rmtree, iter(["first", "second"])
+
+    def written_to(path: Path, **options: bool) -> None:
+        rmtree(path, **options)
+        if path.name == "r" and (name := next(late, None)):
+            path.mkdir()
+            (path / name).touch()
+
+    folder = PrivateFolder(base)
+    (folder.path / "r").mkdir()
+    monkeypatch.setattr(shutil, "rmtree", written_to)
+    folder.close()
+    assert list(base.iterdir()) == []
 
 
 def test_folder_and_environment_are_restored_after_errors(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def test_headers_come_whole_from_the_process(tmp_path: Path) -> None:
     header = image_header.read_image_header(path)
     assert header == image_header.read_header_here(path)
     assert header.taken is not None
-    assert read_picture_facts(path).metadata == ("EXIF",)
+    assert read_picture_facts([path]).metadata == ("EXIF",)
     assert np.array_equal(
         images.read_image(path), image_pixels.finish_pixels(image_pixels.decode_stored(path, "HEIF"), header, path)
     )

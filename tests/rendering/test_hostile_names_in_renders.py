@@ -84,7 +84,8 @@ def test_weights_are_read_under_such_names(suffix: str, vidnst: Vidnst, place: P
     weights = plain.rename(place / f"weights{ESCAPES}{suffix}")
     status, _, err = render(vidnst, place, place / "out.mkv", "--weights", weights)
     assert status == 0, err
-    assert load_request(run_folder(place / "out.mkv"), {}).config.model.weights == str(weights)
+    given = {} if suffix == ".safetensors" else {"model.weights": str(weights)}
+    assert load_request(run_folder(place / "out.mkv"), given).config.model.weights == str(weights)
 
 
 @pytest.mark.parametrize(

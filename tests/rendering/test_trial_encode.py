@@ -114,6 +114,13 @@ def test_a_picture_that_is_too_wide_is_refused(tmp_path: Path) -> None:
         render(picture, tmp_path / "a_%04d.webp")
 
 
+@pytest.mark.parametrize("name", ["a.apng", "a.webp", "a.gif"])
+def test_an_animation_of_one_shown_frame_is_written(tmp_path: Path, name: str) -> None:
+    media.write_pictures(tmp_path / "in", media.numbered_pictures(2))
+    render(tmp_path / "in", tmp_path / name, input={"fps": "200"})
+    assert probe(tmp_path / name).frame_count == 1
+
+
 @pytest.mark.parametrize("size", [(34, 60), (36, 36)])
 def test_small_frames_do_not_crash_x265(tmp_path: Path, size: tuple[int, int]) -> None:
     media.write_pictures(tmp_path / "in", media.numbered_pictures(40, size))

@@ -182,7 +182,7 @@ def test_repeat_command_gives_same_settings_and_styles(tmp_path: Path) -> None:
     config = settings(losses={"style_layers": {"relu1_1": 1, "relu2_1": 2.5}, "style_weight": 7}, input={"end": "2"})
     folder = rendered(tmp_path, config=config)
     manifest = Manifest.read(folder)
-    words = shlex.split(render_command(manifest))
+    words = shlex.split(render_command(manifest)[0])
     assert words[:3] == ["vidnst", "render", str(tmp_path / "in.mp4")]
     assert words[words.index("-o") + 1] == str(tmp_path / "out.mkv")
     assignments = [words[place + 1] for place, word in enumerate(words) if word == "--set"]

@@ -2,31 +2,21 @@
 
 import dataclasses
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import DownloadColumn, MofNCompleteColumn, Task, TaskID, TimeRemainingColumn
 from rich.text import Text
 
 from vidnst import events
+from vidnst.cli import terminal
 from vidnst.cli.process import stop_on_signal
 from vidnst.cli.tables.basics import write_json_line
 from vidnst.events import Cancelled, Event, OnEvent
-from vidnst.formatting import format_clock, printable
+from vidnst.formatting import format_clock
 
 _LINE_SECONDS = 10.0
 
@@ -54,7 +44,7 @@ def showing_progress(*, as_json: bool) -> Iterator[OnEvent]:
         return
     with ExitStack() as stack:
         show: OnEvent
-        if sys.stderr.isatty():
+        if terminal.err.is_terminal:
             show = bars = _Bars()
             stack.enter_context(bars.progress)
         else:
@@ -70,15 +60,15 @@ def showing_progress(*, as_json: bool) -> Iterator[OnEvent]:
 @contextmanager
 def live_display() -> Iterator[Callable[[Any], None]]:
     """Yield a receiver of tables, each of which replaces the previous one."""
-    with Live(console=Console(), auto_refresh=False) as live:
+    with Live(console=terminal.out.console(), auto_refresh=False) as live:
         yield lambda table: live.update(table, refresh=True)
 
 
 @contextmanager
 def download_bar() -> Iterator[Callable[[int, int | None], None]]:
     """Yield a receiver of the bytes done and the bytes in total, which shows them as a bar."""
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), DownloadColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True))
+    description = terminal.plain_column("{task.description}")
+    bar = terminal.err.bars(description, terminal.bar_column(), DownloadColumn(), TimeRemainingColumn())
     tasks: list[TaskID] = []
 
     def show(done: int, total: int | None) -> None:
@@ -148,12 +138,11 @@ class _Bars:
     """Shows one bar for the clip and one line for each worker."""
 
     def __init__(self) -> None:
-        self.progress = Progress(
-            TextColumn("{task.description:<10}"),
-            BarColumn(bar_width=30),
+        self.progress = terminal.err.bars(
+            terminal.plain_column("{task.description:<10}"),
+            terminal.bar_column(),
             _CountColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True),
+            terminal.plain_column("{task.fields[note]}"),
         )
         self._pace = _PaceText()
         self._stages: dict[str, TaskID] = {}
@@ -178,7 +167,7 @@ class _Bars:
             case events.NodeStarted():
                 self._worker(event)
             case _ if _is_message(event):
-                self.progress.console.print(f"vidnst: {printable(str(event))}", markup=False, highlight=False)
+                terminal.err.message(str(event))
             case events.TrainingStepDone():
                 self._stage(events.Stage("steps", event.step, event.steps), note=f"loss {event.loss:.4g}")
             case _:
@@ -232,5 +221,4 @@ class _Lines:
 
     def _write(self, text: str) -> None:
         self._last = time.monotonic()
-        sys.stderr.write(f"vidnst: {printable(text)}\n")
-        sys.stderr.flush()
+        terminal.err.message(text)

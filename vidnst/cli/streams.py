@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
+from vidnst.formatting import printable_lines
+
 _CLOSED_STATUS = 141
 """128 + SIGPIPE: what a shell reports of a program that ended because its reader did."""
 
@@ -20,6 +22,9 @@ class _PipeStream:
     SIGPIPE itself stays ignored, as Python has it: it would also end the program for a closed pipe of ffmpeg or a
     socket. In a thread other than the main one nothing is raised, and the next write of the main thread ends it. It is
     raised once: what is written while the program unwinds goes nowhere.
+
+    What libraries write (warnings, logs of Ray, the help with its colours) passes here without sequences that terminals
+    obey, colours excepted. The command line's own texts come from `Terminal`, clean already.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -28,7 +33,11 @@ class _PipeStream:
         self._has_ended = False
 
     def write(self, text: str) -> int:
-        """Write a text; raises SystemExit if the reader has gone."""
+        """Write a text, cleaned; raises SystemExit if the reader has gone."""
+        return self.write_as_is(printable_lines(text, colours=True))
+
+    def write_as_is(self, text: str) -> int:
+        """Write a text that is clean but for sequences of our own; raises SystemExit if the reader has gone."""
         try:
             written = self._stream.write(text)
         except BrokenPipeError:

@@ -27,7 +27,8 @@ class FarmConfig(Section):
     """Allow a shot that fits into memory in no other way to be rendered at half or a quarter of its size, all of its
     frames alike, and enlarged."""
     address: str | None = None
-    """Ray cluster to join; None: RAY_ADDRESS, else a local Ray is started."""
+    """Ray cluster to join; None: RAY_ADDRESS, else a local Ray is started. No file may name one: frames and Ray's token
+    go there."""
     grows: bool = False
     """The cluster autoscales: `workers` may ask for more than its present hosts have room for."""
     attempts: int = Field(3, ge=1, le=100)
@@ -57,8 +58,9 @@ class OutputConfig(Section):
     """The encoder's preset, by ffmpeg's name."""
     hardware: Literal["none", "nvenc", "vaapi", "qsv", "amf", "videotoolbox"] = "none"
     """Hardware encoder, if ffmpeg and the machine support it."""
-    chroma: Literal["420", "422", "444"] | None = None
-    """Chroma subsampling; None: 4:2:0 (4:4:4 if a side is odd, 4:2:2 for ProRes, RGB for FFV1)."""
+    chroma: Literal["auto", "420", "422", "444"] = "auto"
+    """Chroma subsampling. auto: 4:2:0, but 4:4:4 if a side is odd, RGB for FFV1, and for ProRes 4:2:2, or 4:4:4 where
+    the source has more than 4:2:2; `resolve_chroma` decides when the source is known."""
     bits: Literal["auto", "most", 8, 10, 12, 16] = "auto"
     """Bits per channel: of the source as far as the codec has them (auto), or the codec's usual maximum (most).
     `resolve_bits` puts a number in their place when the source is known; without a source they are 8."""

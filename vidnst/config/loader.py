@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from vidnst.config.authority import Origin, admit
 from vidnst.config.render import RenderConfig
 from vidnst.config.stability import stability_settings
 from vidnst.errors import ConfigError
@@ -89,17 +90,14 @@ def load_config(
     if preset is not None:
         _merge(values, _read_preset(preset))
     if file is not None:
-        _merge(values, read_yaml(file))
+        _merge(values, admit(read_yaml(file), file=file, origin=Origin.SETTINGS))
     if engine is not None:
         _merge(values, _ENGINES[engine])
     if stability is not None:
         network = values.get("schedule", {}).get("kind") == "network"
         _merge(values, stability_settings(stability, network=network))
     for assignment in assignments:
-        key, sign, text = assignment.partition("=")
-        if not sign or not key:
-            raise ConfigError(f"--set {assignment!r} is not key.sub=value", "write for example losses.style_weight=20")
-        _assign(values, key.strip(), _parse(text, f"--set {assignment!r}"))
+        _assign(values, *parse_assignment(assignment))
     for key, value in (options or {}).items():
         if value is not None:
             _assign(values, key, value)
@@ -131,6 +129,18 @@ def resolve_config(config: Settings | None = None, *, preset: str | None = None)
         else:
             _assign(values, key, value)
     return build_config(values)
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Split a text such as `losses.style_weight=20` into key and value, which is read as YAML.
+
+    Raises:
+        ConfigError: no key, no value, or invalid YAML.
+    """
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise ConfigError(f"--set {text!r} is not key.sub=value", "write for example losses.style_weight=20")
+    return key.strip(), _parse(value, f"--set {text!r}")
 
 
 def parse_values(text: str) -> tuple[str, tuple[Any, ...]]:

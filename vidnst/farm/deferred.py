@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vidnst.farm.jobs import FlowJob, PaintJob, Shared, Stylized, StylizeJob, Trained, TrainJob
-from vidnst.motion.flow import FlowPair
+from vidnst.motion.flow import FlowPair, with_flows
 
 _JOBS = (StylizeJob, FlowJob, TrainJob, PaintJob)
 
@@ -58,7 +58,7 @@ def split_result(result: Any) -> tuple[Any, tuple[Any, ...]]:
         return Part(0, len(values) - 1, value_size(value))
 
     if isinstance(result, FlowPair):
-        return FlowPair(*(leave(flow) for flow in result)), tuple(values)  # type: ignore[arg-type]
+        return with_flows(result, [leave(flow) for flow in result]), tuple(values)  # type: ignore[misc]
     if isinstance(result, Stylized | Trained):
         arrays = {field.name: getattr(result, field.name) for field in fields(result)}
         changes: Any = {name: leave(value) for name, value in arrays.items() if isinstance(value, np.ndarray)}
@@ -91,6 +91,8 @@ def _changed(value: Any, kind: type[Any], change: Callable[[Any], Any]) -> Any:
         parts = [_changed(part, kind, change) for part in value]
         if all(part is old for part, old in zip(parts, value, strict=True)):
             return value
+        if isinstance(value, FlowPair):
+            return with_flows(value, parts)
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
     if is_dataclass(value) and not isinstance(value, Shared):
         olds = {field.name: getattr(value, field.name) for field in fields(value)}

@@ -1,5 +1,6 @@
 """Optical flow between source frames: estimated by DIS, checked for consistency, inverted and composed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar, cast
 
@@ -56,6 +57,12 @@ class NotedFlowPair(FlowPair):
         noted = cls(*pair)
         noted.note = note
         return noted
+
+
+def with_flows(pair: FlowPair, flows: Iterable[Flow]) -> FlowPair:
+    """Other flows, or what stands for them, in the place of a pair's; its note stays."""
+    other = FlowPair(*flows)
+    return NotedFlowPair.of(other, pair.note) if isinstance(pair, NotedFlowPair) else other
 
 
 def estimate_flow(frame: Pixels, reference: Pixels, config: MotionConfig = _DEFAULTS) -> Flow:

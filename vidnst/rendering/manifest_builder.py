@@ -49,8 +49,8 @@ def build_manifest(
         styles=marks,
         masks=masks,
         backbone=config.model.backbone,
-        weights=_weights_fingerprint(features),
-        flow_weights=_weights_fingerprint(raft),
+        weights=weights_print(features),
+        flow_weights=weights_print(raft),
         network=_network_fingerprint(network, config),
     )
     sources = [request.source] if isinstance(request.source, (str, Path)) else request.source
@@ -94,7 +94,8 @@ def _weights_title(weights: Path | Literal["random"] | None) -> str:
     return weights_title(weights)
 
 
-def _weights_fingerprint(weights: Mapping[str, NDArray[np.float32]] | None) -> str:
+def weights_print(weights: Mapping[str, NDArray[np.float32]] | None) -> str:
+    """Return the fingerprint of weights in a record; `none` without weights."""
     if weights is None:
         return "none"
     from vidnst.weights_file import weights_fingerprint

@@ -5,9 +5,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vidnst.config import RenderConfig
+from vidnst.config.authority import PERSONAL
 from vidnst.config.loader import build_config
 from vidnst.config.style import Style
 from vidnst.config.timecode import frame_range
@@ -20,7 +21,7 @@ from vidnst.media.input.probe import probe, probe_input
 from vidnst.media.input.shots import find_shots
 from vidnst.media.scene_light import written_transform
 from vidnst.rendering.effects_pass import coloured
-from vidnst.rendering.prepare import read_features
+from vidnst.rendering.network_weights import read_features
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.styles.guidance_builder import recalled_guidance
 from vidnst.rendering.styles.regions import RegionSource
@@ -30,6 +31,7 @@ from vidnst.report.measure.measurement import Measurement
 from vidnst.report.measure.meter import FLOW_SIZE_PX, GAPS, Meter
 from vidnst.runs import RunLog, holds_run
 from vidnst.runs.record import RunRecord, find_record
+from vidnst.runs.request_inputs import files_of, named_inputs, run_files
 
 if TYPE_CHECKING:  # it brings scikit-image
     from vidnst.media.effects.colour_transfer import ColourSample
@@ -75,7 +77,7 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
         ConfigError, StyleError, WeightsError: a setting, a style or the weights are wrong.
         RunError: the run folder is damaged.
     """
-    record = find_record(request.output)
+    record = find_record(request.output, _given(request))
     config = _settings(request, record)
     on_event(Stage("probing"))
     clip = probe_input(_source(request, record), config.input)
@@ -91,7 +93,8 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
         colours = record.plan.colours if record and record.plan and not request.styles else None
         region_source = RegionSource(clip, shots, (output.width, output.height), config)
         folder = record.folder if record else None
-        losses = loss_evaluator(region_source, styles, folder, colours=colours, on_event=on_event)
+        digest = record.request.digests.get("model.weights") if record else None
+        losses = loss_evaluator(region_source, styles, folder, colours=colours, digest=digest, on_event=on_event)
     pair = ClipPair(
         source=clip,
         output=output,
@@ -103,6 +106,19 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
     meter = Meter(shots, keys=key_frames_of(config, shots), flow_size=request.flow_size)
     evaluations, staleness = (log.result_evaluations, log.staleness) if log else (None, None)
     return pair.measure(meter, evaluations=evaluations, staleness=staleness, on_event=on_event)
+
+
+def measured_files(request: MeasureRequest) -> tuple[Path, ...]:
+    """Return all files that a measurement reads: the output, its source, the styles, the weights, and the run.
+
+    Raises:
+        RunError, ConfigError: the run folder is damaged, or a setting is wrong.
+    """
+    record = find_record(request.output, _given(request))
+    sources = request.source or (record.request.source if record else ())
+    styles = request.styles or (record.request.styles if record else ())
+    named = named_inputs(sources, styles, _settings(request, record))
+    return (*files_of(request.output), *named, *(run_files(record.folder) if record else ()))
 
 
 def measure_render(
@@ -188,6 +204,7 @@ def loss_evaluator(
     folder: Path | None,
     *,
     colours: "ColourSample | None" = None,
+    digest: str | None = None,
     on_event: OnEvent = ignore,
 ) -> LossFunction:
     """Return a function that evaluates style and content loss of a finished frame, by one forward pass.
@@ -200,6 +217,7 @@ def loss_evaluator(
         styles: style texts, as a user writes them.
         folder: the run folder, if there is one.
         colours: the source's colours, if the render transferred them to the style pictures.
+        digest: fingerprint that the weights must have, because only the run's record names their file; None for any.
 
     Raises:
         StyleError, WeightsError, ConfigError: a style or the weights cannot be used.
@@ -217,7 +235,7 @@ def loss_evaluator(
         on_event(Warned(f"style losses are those of all styles everywhere: {error}"))
         direct = None
     pictures = [(recolour(style.pixels) if recolour else style.pixels, style.weight) for style in found]
-    features = read_features(config, on_event=on_event)
+    features = read_features(config, digest=digest, on_event=on_event)
     stylizer = Stylizer(features, pictures, config, device=pick_device(config.farm.device))
 
     def evaluate(index: int, source: Pixels, output: Pixels) -> Mapping[str, float]:
@@ -256,6 +274,12 @@ def _source(request: MeasureRequest, record: RunRecord | None) -> str | Path | S
             f"there is no run folder next to {request.output}, so its source is not known", "add --source"
         )
     return record.request.source
+
+
+def _given(request: MeasureRequest) -> dict[str, Any]:
+    """Return the settings of a run that its record cannot decide here, by dotted key."""
+    asks_run = request.with_losses and request.backbone is None and request.weights is None
+    return {key: value for key, value in PERSONAL.items() if not (asks_run and key == "model.weights")}
 
 
 def _settings(request: MeasureRequest, record: RunRecord | None) -> RenderConfig:

@@ -1,6 +1,6 @@
 """Reads and checks everything a render needs, before any time is spent on painting."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,25 +13,26 @@ from vidnst.config.timecode import frame_range
 from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
 from vidnst.farm.local_gpus import check_gpus
-from vidnst.frames import ClipInfo, Shot, SourceKind
+from vidnst.frames import ClipInfo, Shot
 from vidnst.media.adjust.adjustments import Adjustments, find_adjustments
 from vidnst.media.input.frame_reader import fit_size
 from vidnst.media.input.masks import Mask
 from vidnst.media.input.probe import probe_input
 from vidnst.media.output.fates import FateRow, check_strict, notable
 from vidnst.media.output.frame_sequence import left_alone, sequence_files
-from vidnst.media.output.output_fates import find_fates
+from vidnst.media.output.output_fates import find_fates, find_scene_fates
 from vidnst.media.output.preflight import check_output
 from vidnst.media.output.resolved_output import ResolvedOutput, resolve_output
-from vidnst.media.scene_images import survey_scene
 from vidnst.media.scene_light import check_transform
 from vidnst.rendering.manifest_builder import build_manifest
+from vidnst.rendering.network_weights import check_digests, find_weights, load_weights, read_network, read_raft
 from vidnst.rendering.source_check import check_frames_decode, check_masks_decode, with_bad_pictures
 from vidnst.rendering.styles.regions import find_masks, mask_marks
-from vidnst.rendering.styles.style_spec import StylePicture, needs_guidance, read_styles, timeline_of, timeline_warnings
+from vidnst.rendering.styles.style_spec import StylePicture, read_styles, timeline_of, timeline_warnings
 from vidnst.rendering.styles.timeline import TimedStyle
 from vidnst.runs import Manifest, holds_run
 from vidnst.runs.request import Request
+from vidnst.runs.request_inputs import check_spared, named_inputs
 from vidnst.style.network.backbones import last_layer, stride_px
 
 if TYPE_CHECKING:  # it brings torch
@@ -129,10 +130,14 @@ def check_request(
     resolved = resolve_output(request.output, config, clip, frames=end - start, size=size)
     config = config.model_copy(update={"output": resolved.settings})
     request = replace(request, config=config)
-    check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite, size=size)
-    for note in _sequence_notes(request, clip, start, end, on_event):
-        on_event(Warned(note))
-    fates = () if frames_only else _find_fates(request, resolved, clip, start, end, size, on_event)
+    inputs = (*named_inputs(request.source, request.styles, config), *request.reads)
+    check_output(
+        *(request.output, config.output), clip=clip, start=start, end=end, overwrite=overwrite, size=size, inputs=inputs
+    )
+    if files := sequence_files(request.output, config.output, clip=clip, start=start, end=end):
+        for note in filter(None, [left_alone(request.output, files)]):
+            on_event(Warned(note))
+    fates = _find_fates(request, resolved, source, on_event, frames_only=frames_only)
     styles = read_styles(request.styles) if config.stylizes or request.styles else ()
     if config.stylizes:
         _check_sizes(styles, config, size)
@@ -143,13 +148,28 @@ def check_request(
     masks = find_masks(config, timeline, clip, start=start, end=end, size=size) if config.stylizes else ()
     check_masks_decode(masks if source.is_new else (), start, end)
     weights = find_weights(config, on_event=on_event) if config.stylizes else None
-    features = _load(weights, config) if weights is not None else None
+    features = load_weights(weights, config) if weights is not None else None
     raft = read_raft(config, on_event=on_event) if config.stylizes else None
-    network = _read_network(styles, config) if config.stylizes else None
+    network = read_network(styles, config) if config.stylizes else None
+    check_spared(request, (*inputs, *_files_read(clip, styles, masks, weights)))
     manifest = build_manifest(request, clip, styles, mask_marks(masks), weights, features, raft, network)
+    check_digests(request.digests, manifest.look)
     return CheckedRequest(
         request, clip, start, end, *size, styles, features, raft, network, manifest, timeline, masks, fates
     )
+
+
+def _files_read(
+    clip: ClipInfo, styles: Sequence[StylePicture], masks: Sequence[Mask], weights: Path | Literal["random"] | None
+) -> Iterator[Path]:
+    """Yield the files that have turned out to be those of the clip, the styles, the masks and the weights."""
+    yield from clip.paths
+    for style in styles:
+        yield from style.clip.paths if style.clip else (style.path,)
+    for mask in masks:
+        yield from mask.clip.paths
+    if isinstance(weights, Path):
+        yield weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,20 +212,34 @@ def _check_source(request: Request, on_event: OnEvent) -> _Source:
 
 
 def _find_fates(
-    request: Request,
-    resolved: ResolvedOutput,
-    clip: ClipInfo,
-    start: int,
-    end: int,
-    size: tuple[int, int],
-    on_event: OnEvent,
+    request: Request, resolved: ResolvedOutput, source: _Source, on_event: OnEvent, *, frames_only: bool
 ) -> tuple[FateRow, ...]:
-    """Find out and report what the output will not keep of the source.
+    """Find out and report what the output will not keep of the source; without an output, what painting will not.
 
     Raises:
         OutputError: there is such a thing, and the settings are strict.
+        SourceError: an EXR or DPX file of the range does not decode, and is not to be repeated.
     """
-    fates = find_fates(request.output, resolved, clip, start=start, end=end, size=size)
+    clip, start, end = source.clip, source.start, source.end
+    damaged = request.config.input.on_bad_frame == "repeat"
+
+    def report(done: int) -> None:
+        on_event(Stage("probing", done, end - start))
+
+    if frames_only:
+        for note in notable(find_scene_fates(clip, start, end, may_be_damaged=damaged, on_progress=report)):
+            on_event(Warned(note))
+        return ()
+    fates = find_fates(
+        request.output,
+        resolved,
+        clip,
+        start=start,
+        end=end,
+        size=source.size,
+        may_be_damaged=damaged,
+        on_progress=report,
+    )
     if resolved.settings.strict:
         check_strict(fates, str(request.output))
     for note in (*resolved.notes, *notable(fates)):
@@ -220,25 +254,6 @@ def with_file_bits(request: Request) -> Request:
         return request
     output = config.output.model_copy(update={"bits": 16})
     return replace(request, config=config.model_copy(update={"output": output}))
-
-
-def _sequence_notes(request: Request, clip: ClipInfo, start: int, end: int, on_event: OnEvent) -> list[str]:
-    """Describe what painting cannot keep of EXR and DPX frames, and files that an output leaves next to its own.
-
-    Raises:
-        SourceError: a frame of the range does not decode, and is not to be repeated.
-    """
-    paths, settings = clip.paths[start:end], request.config
-    notes = survey_scene(
-        paths if clip.kind is SourceKind.PICTURES else (),
-        clip.transform,
-        source=clip.source,
-        may_be_damaged=settings.input.on_bad_frame == "repeat",
-        on_progress=lambda done: on_event(Stage("probing", done, len(paths))),
-    )
-    files = sequence_files(request.output, settings.output, clip=clip, start=start, end=end)
-    others = left_alone(request.output, files) if files else None
-    return [*notes, others] if others else notes
 
 
 def study_frames(
@@ -288,62 +303,3 @@ def _check_trainable(styles: Sequence[StylePicture], config: RenderConfig) -> No
             "a style that is a clip changes from frame to frame, and a network learns one picture of each style",
             "use a picture, or --schedule keys",
         )
-
-
-def _read_network(styles: Sequence[StylePicture], config: RenderConfig) -> "NetworkFile | None":
-    """Read the transform network that was given.
-
-    Raises:
-        ConfigError: no frame would be painted by it, or it has another number of styles.
-        WeightsError: the file cannot be used.
-    """
-    if config.model.network is None:
-        return None
-    if config.schedule.kind != "network":
-        raise ConfigError(
-            f"model.network {config.model.network} needs schedule.kind network, not {config.schedule.kind}",
-            "add --engine network, or leave the network out",
-        )
-    from vidnst.style.transform.network_file import read_network_file
-
-    network = read_network_file(Path(config.model.network).expanduser())
-    wanted = len(styles) if needs_guidance(styles, config) else 1
-    if network.styles != wanted:
-        raise ConfigError(
-            f"{config.model.network} has learned {network.styles} styles, and this render needs {wanted}",
-            "give the styles that it was trained with, or train one with these",
-        )
-    return network
-
-
-def read_features(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, NDArray[np.float32]]:
-    """Find and read the backbone's filters up to the deepest layer that the losses use."""
-    return _load(find_weights(config, on_event=on_event), config)
-
-
-def find_weights(config: RenderConfig, *, on_event: OnEvent = ignore) -> Path | Literal["random"]:
-    """Find the backbone's filters; download VGG19's if they are nowhere."""
-    from vidnst.style.network.weights import resolve_weights
-
-    def report(done: int, total: int | None) -> None:
-        on_event(Stage("weights", done, total))
-
-    return resolve_weights(config.model.weights, backbone=config.model.backbone, on_progress=report)
-
-
-def _load(weights: Path | Literal["random"], config: RenderConfig) -> dict[str, NDArray[np.float32]]:
-    from vidnst.style.network.weights import load_features
-
-    return load_features(weights, last_layer(config), backbone=config.model.backbone)
-
-
-def read_raft(config: RenderConfig, *, on_event: OnEvent = ignore) -> dict[str, NDArray[np.float32]] | None:
-    """Read RAFT's weights, downloading them if they are nowhere; None if the settings need no flow from RAFT."""
-    if config.motion.method != "raft" or config.schedule.kind == "independent":
-        return None
-    from vidnst.motion.raft import load_raft_weights, resolve_raft_weights
-
-    def report(done: int, total: int | None) -> None:
-        on_event(Stage("weights", done, total))
-
-    return load_raft_weights(resolve_raft_weights(config.motion.raft_weights, on_progress=report))

@@ -9,10 +9,12 @@ from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, DiskFullError, RunError, VidnstError
 from vidnst.events import OnEvent, Warned, ignore
 from vidnst.frames import ClipInfo
+from vidnst.media.output.spared_inputs import check_spares_inputs
 from vidnst.report.html.report_contents import gather_report
 from vidnst.report.html.report_page import report_page
 from vidnst.runs import RunLayout, RunStore
 from vidnst.runs.record import find_record
+from vidnst.runs.request_inputs import files_of, named_inputs, run_files
 from vidnst.runs.status import RunState
 
 
@@ -35,6 +37,10 @@ def write_report(
     if record is None:
         raise RunError(f"there is no run at {run}, nor next to it", "give the folder that ends in .vidnst")
     path = output or RunLayout(record.folder).report
+    if output is not None:
+        request = record.request
+        inputs = named_inputs(request.source, request.styles, request.config)
+        check_spares_inputs([output], (*inputs, *files_of(request.output), *run_files(record.folder)))
     write_bytes_atomically(path, report_page(gather_report(record, clip=clip, state=state)).encode())
     return path
 

@@ -33,7 +33,8 @@ LOCK = "lock"
 MASKS = "masks"
 FOLDERS = ("state", "frames", MASKS, "before", "finished")
 """The folders of states and frames."""
-_OWN_NAMES = frozenset({*RECORDS, LOCK, *FOLDERS})
+OWN_NAMES = frozenset({*RECORDS, LOCK, *FOLDERS})
+"""The names that a run gives in its folder."""
 
 FrameFolder = Literal["frames", "before", "finished"]
 
@@ -170,4 +171,4 @@ def run_name(folder: Path) -> str:
 
 def is_own_name(name: str) -> bool:
     """True if a name in a run folder is one that a run gives."""
-    return name in _OWN_NAMES or is_part_name(name)
+    return name in OWN_NAMES or is_part_name(name)

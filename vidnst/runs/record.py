@@ -1,11 +1,13 @@
 """A finished or stopped run, read from its folder without its lock."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vidnst.runs.layout import RunLayout, locate_run
 from vidnst.runs.plan_record import RunPlan
-from vidnst.runs.request import Request, load_request
+from vidnst.runs.request import Request, load_request, read_request
 from vidnst.runs.safe_files import is_file
 
 
@@ -35,8 +37,12 @@ class RunRecord:
         return paths if all(map(is_file, paths)) else []
 
 
-def find_record(path: Path) -> RunRecord | None:
+def find_record(path: Path, settings: Mapping[str, Any] | None = None) -> RunRecord | None:
     """The run of a run folder, or of an output with a run folder next to it; None where there is none.
+
+    Args:
+        path: a run folder, or an output.
+        settings: settings by dotted key that replace the run's; None only looks at the run, as `read_request` does.
 
     Raises:
         RunError, ConfigError: it is damaged.
@@ -44,4 +50,5 @@ def find_record(path: Path) -> RunRecord | None:
     folder = locate_run(path)
     if folder is None:
         return None
-    return RunRecord(folder, load_request(folder, {}), RunPlan.read(folder))
+    request = read_request(folder) if settings is None else load_request(folder, settings)
+    return RunRecord(folder, request, RunPlan.read(folder))

@@ -1,9 +1,9 @@
 """Trainings that continue from a checkpoint, to the same bytes: the loop around their steps, and its file."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from safetensors.torch import save_file
 from torch import Tensor
@@ -11,6 +11,8 @@ from torch import Tensor
 from vidnst.atomic_write import write_atomically
 from vidnst.errors import CancelledError, OutputError, RunError
 from vidnst.events import Cancelled, OnEvent, TrainingStepDone
+from vidnst.media.output.spared_inputs import check_spares_inputs
+from vidnst.runs.request_inputs import files_of
 from vidnst.weights_file import open_weights, read_metadata
 
 _STEPS_BETWEEN = 200
@@ -77,6 +79,22 @@ def check_output(output: Path) -> None:
         raise OutputError(f"{output} does not end in .safetensors", "give such a name with -o")
     if not output.absolute().parent.is_dir():
         raise OutputError(f"there is no folder {output.parent} to write {output.name} into", "make it first")
+
+
+def check_spared(output: Path, texts: Iterable[str], weights: Path | Literal["random"]) -> None:
+    """Make sure that a network's file, its card and its checkpoint replace nothing that the training reads.
+
+    Args:
+        output: the file.
+        texts: pictures, folders, globs and clips.
+        weights: the weights of the network that judges.
+
+    Raises:
+        OutputError: one of them would.
+    """
+    inputs = [path for text in texts for path in files_of(text)]
+    outputs = (output, output.with_suffix(".md"), output.with_suffix(".checkpoint.safetensors"))
+    check_spares_inputs(outputs, [*inputs, weights] if isinstance(weights, Path) else inputs)
 
 
 def train_with_checkpoints(

@@ -16,7 +16,7 @@ from vidnst.style.distill.distillation import Distillation, DistillSettings
 from vidnst.style.distill.evaluate import head_correlations
 from vidnst.style.distill.export import card_text, slim_features, to_safetensors
 from vidnst.style.network.weights import Features, WeightsReport, load_features, resolve_weights, verify_weights
-from vidnst.tools.checkpoints import Checkpoint, check_output, train_with_checkpoints
+from vidnst.tools.checkpoints import Checkpoint, check_output, check_spared, train_with_checkpoints
 from vidnst.tools.training_images import NamedImage, images_digest, read_images
 from vidnst.weights_file import weights_fingerprint
 
@@ -63,6 +63,7 @@ def distill(
     )
     settings = request.settings
     weights = resolve_weights(request.teacher)
+    check_spared(request.output, request.images, weights)
     teacher = load_features(weights, settings.learn_to)
     crops = Crops([image.pixels for image in training], side_px=settings.crop_px, seed=settings.seed)
     distillation = Distillation(teacher, crops, settings)

@@ -19,7 +19,7 @@ from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import SLIM_FILE, load_features, resolve_weights
 from vidnst.style.transform.pretrained import PretrainedNetwork, encode_pretrained, read_pretrained
 from vidnst.style.transform.pretraining import Pretraining, PretrainSettings
-from vidnst.tools.checkpoints import Checkpoint, check_output, train_with_checkpoints
+from vidnst.tools.checkpoints import Checkpoint, check_output, check_spared, train_with_checkpoints
 from vidnst.tools.training_images import NamedImage, images_digest, read_images
 from vidnst.weights_file import weights_fingerprint
 
@@ -75,7 +75,9 @@ def pretrain(
     losses = LossConfig()
     last_layer = deepest((*losses.style_layers, *losses.content_layers))
     slim = load_features(SLIM_FILE, last_layer, backbone="slim")
-    vgg19 = load_features(resolve_weights(request.weights), last_layer)
+    weights = resolve_weights(request.weights)
+    check_spared(request.output, (*request.contents, *request.styles, str(SLIM_FILE)), weights)
+    vgg19 = load_features(weights, last_layer)
     training = Pretraining(
         VGG19(slim, last_layer=last_layer),
         VGG19(vgg19, last_layer=last_layer),

@@ -60,7 +60,7 @@ def train(
     # A name for frames, of which none is painted.
     frames = request.output.with_name(derived_name(request.output.stem, suffix="-frames"))
     render = prepare_render(
-        replace(request.render, output=frames, work_dir=folder),
+        replace(request.render, output=frames, work_dir=folder, writes=(request.output,)),
         overwrite=True,
         frames_only=True,
         on_event=on_event,

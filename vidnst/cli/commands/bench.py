@@ -49,7 +49,7 @@ def bench(
     """
     from vidnst.tools.bench.report import BenchRequest, run_bench
 
-    opt.check_folder_of(output)
+    opt.check_report(output, [weights, *([] if against is None else [against])])
     request = BenchRequest(
         sizes=tuple(sizes or ()),
         weights=weights,

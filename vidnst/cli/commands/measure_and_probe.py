@@ -37,9 +37,8 @@ def measure(
     """Measure the stability of OUTPUT: warping errors, flicker, drift, sharpness and losses, compared with SOURCE."""
     from vidnst.atomic_write import write_bytes_atomically
     from vidnst.events import ignore
-    from vidnst.rendering.measure_output import MeasureRequest, measure_output
+    from vidnst.rendering.measure_output import MeasureRequest, measure_output, measured_files
 
-    opt.check_folder_of(file)
     sources: str | list[str] | None = source[0] if source and len(source) == 1 else source
     request = MeasureRequest(
         output,
@@ -53,6 +52,7 @@ def measure(
         flow_size=flow_size,
         with_losses=losses,
     )
+    opt.check_report(file, measured_files(request))
     with progress.showing_progress(as_json=False) as on_event:
         measurement = measure_output(request, on_event=ignore if as_json else on_event)
     if file is not None:
@@ -90,6 +90,7 @@ def probe(
     from vidnst.media.input.frame_reader import fit_size
     from vidnst.media.output.output_fates import find_fates
     from vidnst.media.output.resolved_output import resolve_output
+    from vidnst.rendering.source_check import with_bad_pictures
 
     given = {"input.fps": fps, "input.order": order, "input.size": size, "input.start": start, "input.end": end}
     options = {key: value for key, value in given.items() if value is not None}
@@ -97,7 +98,8 @@ def probe(
     clip = probing.probe_input(source[0] if len(source) == 1 else source, settings.input)
     target = output or Path("out.png" if clip.frame_count == 1 else "out.mp4")
     first, stop = frame_range(clip, settings.input.start, settings.input.end)
+    clip = with_bad_pictures(clip, first, stop)
     shape = fit_size(clip.width, clip.height, settings.input.size)
     resolved = resolve_output(target, settings, clip, frames=stop - first, size=shape)
-    fates = find_fates(target, resolved, clip, start=first, end=stop, size=shape)
+    fates = find_fates(target, resolved, clip, start=first, end=stop, size=shape, may_be_damaged=True)
     write_clip(clip, fates, target, as_json=as_json)

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -46,6 +47,10 @@ Assignments = Annotated[list[str] | None, look("Any setting: key.sub=value; repe
 Network = Annotated[Backbone | None, look("The network: vgg19, or slim, which is bundled.")]
 Weights = Annotated[str | None, look("The backbone's weights: a file, `torchvision`, or `random`.")]
 
+TransformNetwork = Annotated[
+    str | None, look("A network that `vidnst train` made, with --engine network: none is trained then.")
+]
+
 Start = Annotated[str | None, clip("First frame: a number, seconds (1.5s) or a timecode.")]
 End = Annotated[str | None, clip("End of the range (exclusive), written like --start.")]
 OnBadFrame = Annotated[
@@ -81,6 +86,29 @@ def farm_settings(*, workers: int | None, address: str | None, executor: str | N
     return {key: value for key, value in values.items() if value is not None}
 
 
+def run_settings(
+    farm: Mapping[str, Any],
+    assignments: Sequence[str] | None,
+    *,
+    weights: str | None,
+    network: str | None,
+    on_bad_frame: str | None,
+) -> dict[str, Any]:
+    """Return the settings by dotted key that were given for a run that exists already.
+
+    Raises:
+        ConfigError: one of --set is not KEY=VALUE.
+    """
+    from vidnst.config.loader import parse_assignment
+
+    options = {"model.weights": weights, "model.network": network, "input.on_bad_frame": on_bad_frame}
+    return {
+        **dict(map(parse_assignment, assignments or ())),
+        **{f"farm.{key}": value for key, value in farm.items()},
+        **{key: value for key, value in options.items() if value is not None},
+    }
+
+
 def parse_integers(text: str | None, name: str) -> tuple[int, ...]:
     """Parse a text such as `500,1000`; None is empty.
 
@@ -95,13 +123,17 @@ def parse_integers(text: str | None, name: str) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def check_folder_of(output: Path | None) -> None:
-    """Check, before any work, that the folder of a report exists.
+def check_report(output: Path | None, inputs: Iterable[str | Path]) -> None:
+    """Check, before any work, that the folder of a report exists, and that the report replaces nothing that is read.
 
     Raises:
-        OutputError: the folder does not exist.
+        OutputError: the folder does not exist, or it would.
     """
+    from vidnst.media.output.spared_inputs import check_spares_inputs
+
     if output is not None and not output.absolute().parent.is_dir():
         raise OutputError(
             f"there is no folder {output.absolute().parent} for {output.name}", "create it, or choose another with -o"
         )
+    if output is not None:
+        check_spares_inputs([output], inputs)

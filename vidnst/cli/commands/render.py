@@ -49,7 +49,9 @@ def render(
         raise ConfigError("--redo and --restart exclude each other", "leave out --redo: all frames are rendered again")
     frames = () if redo is None else parse_frame_list(redo)
     sources: str | list[str] = source[0] if len(source) == 1 else source
-    request = Request(sources, tuple(chosen.style or ()), chosen.output, config, chosen.work_dir)
+    request = Request(
+        sources, tuple(chosen.style or ()), chosen.output, config, chosen.work_dir, reads=chosen.files_read
+    )
     with progress.showing_progress(as_json=as_json) as on_event:
         request = chosen.timed(request, on_event)
     if dry_run:
@@ -79,7 +81,7 @@ def train(
     from vidnst.tools import train as tool
 
     sources: str | list[str] = source[0] if len(source) == 1 else source
-    request = Request(sources, tuple(chosen.style or ()), chosen.output, config)
+    request = Request(sources, tuple(chosen.style or ()), chosen.output, config, reads=chosen.files_read)
     command = shlex.join(["vidnst", *sys.argv[1:]])
     with progress.running(as_json=as_json) as (on_event, cancelled):
         network = tool.train(
@@ -96,6 +98,9 @@ def resume(
     workers: _NewWorkers = None,
     address: _NewAddress = None,
     executor: opt.Executor = None,
+    weights: opt.Weights = None,
+    network: opt.TransformNetwork = None,
+    assignments: opt.Assignments = None,
     on_bad_frame: opt.OnBadFrame = None,
     redo: _Redo = None,
     overwrite: opt.Overwrite = False,
@@ -108,7 +113,8 @@ def resume(
 
     frames = () if redo is None else parse_frame_list(redo)
     farm = opt.farm_settings(workers=workers, address=address, executor=executor)
-    request = resume_request(run, farm, on_bad_frame=on_bad_frame, overwrite=overwrite)
+    settings = opt.run_settings(farm, assignments, weights=weights, network=network, on_bad_frame=on_bad_frame)
+    request = resume_request(run, settings, overwrite=overwrite)
     _run(request, overwrite=overwrite, redo=frames, as_json=as_json)
 
 
@@ -117,6 +123,9 @@ def retry(
     workers: _NewWorkers = None,
     address: _NewAddress = None,
     executor: opt.Executor = None,
+    weights: opt.Weights = None,
+    network: opt.TransformNetwork = None,
+    assignments: opt.Assignments = None,
     on_bad_frame: opt.OnBadFrame = None,
     overwrite: opt.Overwrite = False,
     as_json: opt.Json = False,
@@ -128,7 +137,8 @@ def retry(
     from vidnst.runs.request import resume_request
 
     farm = opt.farm_settings(workers=workers, address=address, executor=executor)
-    request = resume_request(run, farm, on_bad_frame=on_bad_frame, overwrite=overwrite)
+    settings = opt.run_settings(farm, assignments, weights=weights, network=network, on_bad_frame=on_bad_frame)
+    request = resume_request(run, settings, overwrite=overwrite)
     log = RunLog.read(request.folder)
     failed = log.failed_frames
     if log.complete:

@@ -92,6 +92,11 @@ class StyleOptions:
             options=options | dict(more),
         )
 
+    @property
+    def files_read(self) -> tuple[Path, ...]:
+        """The files that the options name, besides sources, styles and weights."""
+        return () if self.config is None else (self.config,)
+
     def given(self) -> list[str]:
         """Return the names of the options that were given."""
         values = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
@@ -193,9 +198,7 @@ class RenderOptions(StyleOptions):
             " network that ships, without training."
         ),
     ] = None
-    network: Annotated[
-        str | None, opt.look("A network that `vidnst train` made, with --engine network: none is trained then.")
-    ] = None
+    network: opt.TransformNetwork = None
     passes: Annotated[int | None, opt.look("Passes over all frames that make them steady; 0 makes none.")] = None
     train: Annotated[
         str | None, opt.look("Steps of a network's training, or the time they may take here.", metavar="STEPS|30s")

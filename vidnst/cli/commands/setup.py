@@ -1,13 +1,12 @@
 """Commands that prepare for renders: weights, doctor, presets, distill, pretrain."""
 
-import json
 import shlex
 import sys
 from typing import Annotated
 
 import typer
 
-from vidnst.cli import progress
+from vidnst.cli import progress, terminal
 from vidnst.cli.commands import options as opt
 from vidnst.cli.tables.results import write_checks, write_weights, write_weights_list
 from vidnst.errors import ConfigError
@@ -63,9 +62,9 @@ def presets(
 
     if show is None:
         for name in preset_names():
-            typer.echo(f"{name:<10} {preset_summary(name)}")
+            terminal.out.line(f"{name:<10} {preset_summary(name)}")
     elif show in preset_names():
-        typer.echo((preset_folder() / f"{show}.yaml").read_text("utf-8"), nl=False)
+        terminal.out.text((preset_folder() / f"{show}.yaml").read_text("utf-8"))
     else:
         raise ConfigError(f"unknown preset {show!r}", f"choose one of {', '.join(preset_names())}")
 
@@ -148,4 +147,7 @@ def pretrain(
     )
     with progress.running(as_json=as_json) as (on_event, cancelled):
         network = tool.pretrain(request, restart=restart, on_event=on_event, cancelled=cancelled)
-    typer.echo(json.dumps({"path": str(output), "sha256": network.fingerprint}) if as_json else f"{output}")
+    if as_json:
+        terminal.out.json({"path": str(output), "sha256": network.fingerprint})
+    else:
+        terminal.out.name(str(output))

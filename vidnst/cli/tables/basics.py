@@ -1,8 +1,6 @@
 """The building blocks of all tables and of JSON output."""
 
 import dataclasses
-import json
-import sys
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from fractions import Fraction
@@ -12,6 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from vidnst.cli import terminal
 from vidnst.formatting import printable
 
 _MIN_COLUMN_WIDTH = 6
@@ -30,19 +29,18 @@ def to_plain(value: object) -> Any:
 
 def write_json(values: Any) -> None:
     """Write the result of a command: an indented JSON document."""
-    sys.stdout.write(json.dumps(values, indent=2, default=to_plain) + "\n")
+    terminal.out.json(values, indent=2, default=to_plain)
 
 
 def write_json_line(values: Any) -> None:
     """Write one item of a stream: a JSON document on one line."""
-    sys.stdout.write(json.dumps(values, default=to_plain) + "\n")
-    sys.stdout.flush()
+    terminal.out.json(values, default=to_plain)
 
 
 def write_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     """Write lines of name and value, never wrapped, so that they can be copied."""
     for key, value in pairs:
-        sys.stdout.write(f"{key:<24} {printable(str(value))}\n")
+        terminal.out.line(f"{key:<24} {value}")
 
 
 def make_table(

@@ -1,12 +1,11 @@
 """The report of the bench as tables."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from vidnst.cli import terminal
 from vidnst.cli.tables.basics import make_table, write_json
 
 _FILE_WIDTH = 120
@@ -18,19 +17,19 @@ def write_bench(report: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         write_json(report)
         return
-    console = Console() if sys.stdout.isatty() else Console(width=_FILE_WIDTH)
-    console.print(_size_table(report))
+    width = None if terminal.out.is_terminal else _FILE_WIDTH
+    terminal.out.show(_size_table(report), width=width)
     if renders := [*report.get("presets", ()), *report.get("workers", ())]:
-        console.print(_render_table(renders))
+        terminal.out.show(_render_table(renders), width=width)
     if report.get("loss"):
-        console.print(_loss_table(report["loss"]))
+        terminal.out.show(_loss_table(report["loss"]), width=width)
     if compared := report.get("compared"):
-        console.print(_comparison_table(compared))
+        terminal.out.show(_comparison_table(compared), width=width)
         for note in compared["notes"]:
-            console.print(note, markup=False, highlight=False, soft_wrap=True)
+            terminal.out.line(note)
         for name, values in (("only then", compared["only_then"]), ("only now", compared["only_now"])):
             if values:
-                console.print(f"{name}: {', '.join(values)}", markup=False, highlight=False, soft_wrap=True)
+                terminal.out.line(f"{name}: {', '.join(values)}")
 
 
 def _size_table(report: Mapping[str, Any]) -> Table:

@@ -1,14 +1,13 @@
 """Forecasts as a table, with what does not fit and what would."""
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from vidnst.cli import terminal
 from vidnst.cli.tables.basics import safe_text, write_json
-from vidnst.formatting import format_clock, format_gigabytes, printable
+from vidnst.formatting import format_clock, format_gigabytes
 
 if TYPE_CHECKING:  # it brings numpy
     from vidnst.tools.forecast.forecast import DiskNeed, Forecast
@@ -35,15 +34,16 @@ def write_forecasts(forecasts: "Sequence[Forecast]", *, failed: Sequence[tuple[s
         errors = [{"name": name, "error": error} for name, error in failed]
         write_json({"clips": [forecast.to_dict() for forecast in forecasts], "errors": errors, "total": total})
         return
-    Console().print(_table(forecasts, seconds))
+    terminal.out.show(_table(forecasts, seconds))
     for forecast in forecasts:
         _write_idle_workers(forecast)
         _write_needs(forecast)
     for disk in disks if len(forecasts) > 1 else ():
         _write_disk(disk)
     if any(forecast.remote for forecast in forecasts):
-        sys.stdout.write("predicted for the described workers on other machines, without contacting them\n")
-    sys.stdout.write("".join(f"{printable(name)}: {printable(error)}\n" for name, error in failed))
+        terminal.out.line("predicted for the described workers on other machines, without contacting them")
+    for name, error in failed:
+        terminal.out.line(f"{name}: {error}")
 
 
 def _table(forecasts: "Sequence[Forecast]", seconds: float | None) -> Table:
@@ -64,10 +64,10 @@ def _table(forecasts: "Sequence[Forecast]", seconds: float | None) -> Table:
 def _write_idle_workers(forecast: "Forecast") -> None:
     if forecast.workers_kept_busy >= forecast.workers:
         return
-    sys.stdout.write(
-        f"{printable(forecast.source)}: frames wait for each other, so {forecast.workers_kept_busy:.1f} of "
+    terminal.out.line(
+        f"{forecast.source}: frames wait for each other, so {forecast.workers_kept_busy:.1f} of "
         f"{forecast.workers} workers are busy at once; a larger schedule.spacing, several clips in a batch or "
-        "--engine network keep more of them busy\n"
+        "--engine network keep more of them busy"
     )
 
 
@@ -77,16 +77,16 @@ def _write_needs(forecast: "Forecast") -> None:
         available = unknown if need.available is None else f"{format_gigabytes(need.available)} available"
         saved = "" if need.reduced is None else f"; with {need.saving} {format_gigabytes(need.reduced, decimals=2)}"
         needed = format_gigabytes(need.needed, decimals=2)
-        sys.stdout.write(f"{printable(forecast.source)}: {need.what} {needed}, {available}{saved}\n")
+        terminal.out.line(f"{forecast.source}: {need.what} {needed}, {available}{saved}")
         if not need.fits:
             remedy = f"it would fit with --size {need.fitting_size}" if need.fitting_size else "no size would fit"
-            sys.stdout.write(f"  does not fit: {remedy}\n")
+            terminal.out.line(f"  does not fit: {remedy}")
 
 
 def _write_disk(disk: "DiskNeed") -> None:
     sums = f"{format_gigabytes(disk.needed, decimals=2)}, {format_gigabytes(disk.free)} available"
-    sys.stdout.write(f"all {disk.clips} run folders on the disk of {printable(str(disk.folder))}: {sums}\n")
+    terminal.out.line(f"all {disk.clips} run folders on the disk of {disk.folder}: {sums}")
     if not disk.fits:
         verdict = "fits only one after the other" if disk.fits_in_turn else "does not fit"
         least = f"{format_gigabytes(disk.least, decimals=2)} if each clip is finished before the next one begins"
-        sys.stdout.write(f"  {verdict}: {least}\n")
+        terminal.out.line(f"  {verdict}: {least}")

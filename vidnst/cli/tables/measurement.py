@@ -1,11 +1,10 @@
 """The measurement of a clip's stability as a table."""
 
-import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from vidnst.cli import terminal
 from vidnst.cli.tables.basics import write_json
 from vidnst.formatting import format_number
 
@@ -18,17 +17,16 @@ def write_measurement(measurement: "Measurement", *, as_json: bool, per_frame: b
     if as_json:
         write_json(measurement.to_dict(per_frame=per_frame))
         return
-    console = Console()
-    console.print(_summary(measurement))
+    terminal.out.show(_summary(measurement))
     for name, value in measurement.losses.items():
-        console.print(f"mean {name} loss {value:.4g}", highlight=False)
+        terminal.out.line(f"mean {name} loss {value:.4g}")
     if not measurement.losses:
-        console.print("style and content loss are unknown: add --style, because a frozen clip is stable, too")
+        terminal.out.line("style and content loss are unknown: add --style, because a frozen clip is stable, too")
     if stale := measurement.staleness:
         trend = "" if stale.slope is None else f", {stale.slope:+.3g} per 100 frames"
-        console.print(f"staleness of key frames {stale.mean:.3g}{trend}; 1 is a fresh painting", highlight=False)
+        terminal.out.line(f"staleness of key frames {stale.mean:.3g}{trend}; 1 is a fresh painting")
     if measurement.evaluations is not None:
-        console.print(f"{measurement.evaluations} loss evaluations", highlight=False)
+        terminal.out.line(f"{measurement.evaluations} loss evaluations")
     if per_frame:
         _write_frames(measurement)
 
@@ -70,11 +68,11 @@ def _write_frames(measurement: "Measurement") -> None:
     """Write a line for each frame, never wrapped."""
     gaps = [errors.gap for errors in measurement.errors]
     names = ["frame", *(f"error {gap}" for gap in gaps), "still", "flicker", "luma", "sharpness", *measurement.losses]
-    sys.stdout.write("  ".join(f"{name:>9}" for name in names) + "\n")
+    terminal.out.line("  ".join(f"{name:>9}" for name in names))
     for row in measurement.rows:
         errors = {pair.gap: pair.output for pair in row.pairs}
         numbers = [errors.get(gap) for gap in gaps]
         numbers += [row.static_share, row.flicker_output, row.luma_output, row.sharpness_output]
         numbers += [row.losses.get(name) for name in measurement.losses]
         cells = [f"{row.frame}{' key' if row.key else ''}", *map(format_number, numbers)]
-        sys.stdout.write("  ".join(f"{cell:>9}" for cell in cells) + "\n")
+        terminal.out.line("  ".join(f"{cell:>9}" for cell in cells))

@@ -2,14 +2,15 @@
 
 import dataclasses
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.text import Text
 
+from vidnst.cli import terminal
 from vidnst.cli.tables.basics import make_table, to_plain, write_json, write_json_line, write_pairs
+from vidnst.formatting import printable
 
 if TYPE_CHECKING:  # they bring numpy and torch
     from vidnst.frames import ClipInfo
@@ -25,15 +26,14 @@ _MAX_VALUE_CHARACTERS = 400
 def write_result(path: Path, *, as_json: bool = False) -> None:
     """Write the path of a result, alone on stdout (as JSON it was in the last event)."""
     if not as_json:
-        sys.stdout.write(f"{path}\n")
+        terminal.out.name(str(path))
 
 
 def write_address(url: str, *, token: bool) -> None:
     """Write the address of a page to stdout, and what to know about it to stderr."""
-    sys.stdout.write(f"{url}\n")
-    sys.stdout.flush()
+    terminal.out.line(url)
     if token:
-        sys.stderr.write("vidnst: add ?token=... to the address the first time; Ctrl-C stops the server\n")
+        terminal.err.message("add ?token=... to the address the first time; Ctrl-C stops the server")
 
 
 def write_plan(outline: dict[str, Any], *, as_json: bool) -> None:
@@ -54,6 +54,8 @@ _HOW_IT_IS_READ = frozenset({"decoder", "background", "plane"})
 
 def write_clip(clip: "ClipInfo", fates: "Sequence[FateRow]", output: Path, *, as_json: bool) -> None:
     """Write what a source contains, and what becomes of it in an output."""
+    from vidnst.media.output.chroma import chroma_name
+
     values = {field.name: getattr(clip, field.name) for field in dataclasses.fields(clip)}
     stamps = values.pop("pts_seconds")
     values = {name: value for name, value in values.items() if name not in _HOW_IT_IS_READ}
@@ -64,6 +66,7 @@ def write_clip(clip: "ClipInfo", fates: "Sequence[FateRow]", output: Path, *, as
         return
     summary["paths"] = clip.paths[0] if len(clip.paths) == 1 else f"{clip.paths[0]} ... {clip.paths[-1]}"
     summary["hdr"] = None if clip.hdr is None else f"{clip.hdr.transfer}, peak {clip.hdr.peak_nits:g} cd/m2"
+    summary["chroma"] = chroma_name(clip.chroma)
     summary["numbers"] = f"{clip.numbers[0]} to {clip.numbers[-1]}" if clip.numbers else ""
     summary["rate"] = f"{clip.rate} ({float(clip.rate):.3f} frames per second)"
     summary["duration_seconds"] = f"{float(clip.duration_seconds):.3f}"
@@ -73,21 +76,21 @@ def write_clip(clip: "ClipInfo", fates: "Sequence[FateRow]", output: Path, *, as
     write_pairs(summary.items())
     rows = [(row.name, row.value, row.fate, row.how) for row in fates]
     columns = ("source holds", "what", output.name, "how or why")
-    sys.stdout.write("\n")
-    Console().print(make_table(columns, rows, left=columns))
+    terminal.out.line()
+    terminal.out.show(make_table(columns, rows, left=columns))
 
 
 def write_checks(checks: "Iterable[Check]", *, as_json: bool) -> bool:
     """Write each check as soon as it is done, with its remedy; return True if all are ok."""
-    console, all_ok, rows = Console(), True, []
+    all_ok, rows = True, []
     for check in checks:
         all_ok &= check.ok
         rows.append(dataclasses.asdict(check))
         if not as_json:
-            console.print("[green]ok[/]" if check.ok else "[red]no[/]", end="")
-            console.print(f"  {check.name:<9}{check.found}", markup=False, highlight=False, soft_wrap=True)
+            verdict = Text("ok", "green") if check.ok else Text("no", "red")
+            terminal.out.show(verdict.append(printable(f"  {check.name:<9}{check.found}"), "default"), wrap=False)
             if check.remedy:
-                console.print(f"             -> {check.remedy}", markup=False, highlight=False, soft_wrap=True)
+                terminal.out.line(f"             -> {check.remedy}")
     if as_json:
         write_json(rows)
     return all_ok
@@ -121,5 +124,6 @@ def write_weights_list(found: "Iterable[tuple[str, WeightsReport]]", *, as_json:
     for number, row in enumerate(rows):
         notes: dict[str, str] = row.pop("notes")
         licence = {name: text for name, text in notes.items() if name in ("package", "licence")}
-        sys.stdout.write("\n" if number else "")
+        if number:
+            terminal.out.line()
         write_pairs([*row.items(), *licence.items()])

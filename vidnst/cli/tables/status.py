@@ -1,15 +1,15 @@
 """Runs, batches and their jobs as tables."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 
+from vidnst.cli import terminal
 from vidnst.cli.tables.basics import make_table, safe_text, write_json, write_json_line
-from vidnst.formatting import format_bytes, format_clock, format_number, printable
+from vidnst.formatting import format_bytes, format_clock, format_number
 
 if TYPE_CHECKING:  # they bring numpy
     from vidnst.runs.discovery import Batch
@@ -31,9 +31,10 @@ def write_jobs(rows: Iterable[dict[str, Any]], *, as_json: bool) -> None:
         styles = ", ".join(Path(style).name for style in row["styles"])
         counts = [str(row[key]) if row["error"] is None else "-" for key in ("frames", "nodes", "evaluations")]
         table.add_row(*map(safe_text, (Path(row["source"]).name, styles, row["preset"], row["name"], *counts)))
-    Console().print(table)
-    errors = (f"{row['name']}: {row['error']}" for row in rows if row["error"] is not None)
-    sys.stdout.write("".join(f"{printable(error)}\n" for error in errors))
+    terminal.out.show(table)
+    for row in rows:
+        if row["error"] is not None:
+            terminal.out.line(f"{row['name']}: {row['error']}")
 
 
 def write_actions(actions: Iterable[tuple[str, list[str]]], *, as_json: bool) -> None:
@@ -42,18 +43,19 @@ def write_actions(actions: Iterable[tuple[str, list[str]]], *, as_json: bool) ->
         if as_json:
             write_json_line({"action": action, "jobs": names})
         else:
-            sys.stdout.write("".join(f"{action} {printable(name)}\n" for name in names))
+            for name in names:
+                terminal.out.line(f"{action} {name}")
 
 
 def write_batch_summary(done: int, failed: int, cancelled: int) -> None:
     """Write how a batch ended."""
     counts = ((done, "done"), (failed, "failed"), (cancelled, "cancelled"))
-    sys.stdout.write(", ".join(f"{count} {state}" for count, state in counts if count or state == "done") + "\n")
+    terminal.out.line(", ".join(f"{count} {state}" for count, state in counts if count or state == "done"))
 
 
 def write_table(table: Any) -> None:
     """Write one table, or a group of them."""
-    Console().print(table, highlight=False)
+    terminal.out.show(table)
 
 
 def overview(runs: "Sequence[RunStatus]", batches: "Sequence[Batch]" = (), errors: Sequence[str] = ()) -> Group:

@@ -5,6 +5,7 @@ import secrets
 import shutil
 import stat
 import string
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -17,6 +18,8 @@ NAME_LENGTH = len(PREFIX) + 4
 _ALPHABET = string.ascii_lowercase + string.digits
 _ATTEMPTS = 200
 _LOCK = "vidnst.lock"
+_REMOVALS = 20
+_PAUSE_SECONDS = 0.1
 
 
 class PrivateFolder:
@@ -48,8 +51,8 @@ class PrivateFolder:
             raise
 
     def close(self) -> None:
-        """Remove the folder with all that is in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the folder with all that is in it; processes that still end may write into it meanwhile."""
+        _remove(self.path)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -122,7 +125,21 @@ def _remove_abandoned(base: Path) -> None:
     for folder in base.glob(f"{PREFIX}{'?' * (NAME_LENGTH - len(PREFIX))}"):
         with suppress(OSError):
             if _is_abandoned(folder):
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, its lock last, so that what could not be removed is found as abandoned the next time."""
+    for _ in range(_REMOVALS):
+        for path in [path for path in folder.glob("*") if path.name != _LOCK]:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        if all(path.name == _LOCK for path in folder.glob("*")):
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _is_abandoned(folder: Path) -> bool:

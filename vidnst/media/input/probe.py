@@ -10,7 +10,7 @@ import numpy as np
 
 from vidnst.config import InputConfig
 from vidnst.errors import SourceError
-from vidnst.frames import WHITE, ClipInfo, Decoder, Rgb, SourceKind
+from vidnst.frames import WHITE, ChromaSteps, ClipInfo, Decoder, Rgb, SourceKind
 from vidnst.media import ffmpeg
 from vidnst.media.input.capture import Deinterlace, choose_decoder, open_file, read_hdr
 from vidnst.media.input.capture_order import PictureOrder, arrange_named
@@ -24,6 +24,7 @@ from vidnst.media.input.image_header import is_still, read_image_header
 from vidnst.media.input.limits import check_animation, check_frame_count
 from vidnst.media.input.packet_times import read_packet_times, size_error
 from vidnst.media.input.picture_probe import probe_images, probe_pictures
+from vidnst.media.input.stream_facts import VideoStream
 from vidnst.media.orientation import swaps_sides
 
 _ANIMATIONS = frozenset({"gif", "apng"})
@@ -206,10 +207,20 @@ def probe_video(
         parts=max(1, len(packet_times.offsets)),
         notes=(*timing.notes, *damage_notes(path, info, packet_times)),
         stored_bits=max(8, min(16, info.video.bit_depth)),
+        chroma=_upright(info.video),
+        plays=read_image_header(path).plays if info.container in _ANIMATIONS else None,
         decoder=decoder,
         hdr=hdr,
         has_alpha=decoded.has_alpha,
     )
+
+
+def _upright(video: VideoStream) -> ChromaSteps | None:
+    """Return the chroma subsampling of upright frames: what is stored across is shown down if frames are turned."""
+    if video.chroma is None or not swaps_sides(video.orientation):
+        return video.chroma
+    across, down = video.chroma
+    return down, across
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,8 @@ class _Reader:
                 header = read_header_here(path)
                 return asdict(header) | {"taken": header.taken and header.taken.isoformat()}, None
             case "metadata":
-                return {"names": read_metadata_here(path)}, None
+                names, gamma = read_metadata_here(path)
+                return {"names": names, "gamma": gamma}, None
             case "pixels":
                 pixels = decode_stored(path, request["format"])
                 return ({}, pixels) if pixels is not None else ({"error": ""}, None)

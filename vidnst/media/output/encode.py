@@ -30,7 +30,7 @@ from vidnst.media.output.frame_sequence import sequence_files, write_sequence
 from vidnst.media.output.hdr_output import hdr_options, hdr_pixels
 from vidnst.media.output.metadata import metadata_options
 from vidnst.media.output.picture_files import write_folder, write_single_image
-from vidnst.media.output.stamp_options import interleave_options, stamp_options
+from vidnst.media.output.stamp_options import interleave_options, repeat_options, stamp_options
 from vidnst.media.output.stream_copy import CopiedRange
 from vidnst.media.output.timecode import output_timecode, timecode_options
 from vidnst.media.output.verify import verify_output, verify_streams
@@ -289,6 +289,7 @@ class FfmpegEncode:
         else:
             args += ["-filter:v:0", ",".join(self._filters(source))]
         args += ["-c:v:0", self.target.encoder, *self.target.options, *self._hdr_options()]
+        args += repeat_options(self.target, self.clip.plays or 0)
         if self.clip.variable_rate:
             args += stamp_options(self.target, *self.times, delay=video_delay, with_final_delay=self.final_delay)
         args += ["-fps_mode", "passthrough", *metadata_options(source, self.target)]

@@ -10,13 +10,13 @@ import numpy as np
 from vidnst.atomic_write import translate_os_errors, write_bytes_atomically
 from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError, OutputError, SourceError
-from vidnst.frames import WHITE, AlphaPlane, ClipInfo, Pixels, Rgb, to_16_bits, to_bits
+from vidnst.frames import WHITE, AlphaPlane, ClipInfo, Pixels, Rgb, to_bits
 from vidnst.media import images
-from vidnst.media.exr import read_exr
+from vidnst.media.exr import exr_values, read_exr
 from vidnst.media.input.alpha import AlphaPlanes, alpha_bits, over_background, uncovered
 from vidnst.media.input.frame_numbers import NumberPattern
 from vidnst.media.input.image_files import WRITABLE_SUFFIXES
-from vidnst.media.scene_light import to_scene
+from vidnst.media.output.spared_inputs import check_spares_inputs
 from vidnst.part_files import PartMaker, remove_part
 
 _LOSSLESS = frozenset({".png", ".tif", ".tiff", ".bmp"})
@@ -51,14 +51,14 @@ def sequence_files(
     return tuple(map(pattern.path, sequence_numbers(clip, start, end, settings)))
 
 
-def check_sequence(output: Path, files: Sequence[Path], *, overwrite: bool, inputs: Sequence[Path]) -> None:
+def check_sequence(output: Path, files: Sequence[Path], *, overwrite: bool, inputs: Sequence[str | Path]) -> None:
     """Check that a sequence of files can be written; the folder is checked elsewhere.
 
     Args:
         output: the pattern.
         files: those that are to be written.
         overwrite: True to allow replacing existing ones.
-        inputs: files that are read and must not be replaced.
+        inputs: files and folders that are read and must not be replaced.
 
     Raises:
         OutputError: the pattern matches an input, or existing files that must not be replaced.
@@ -67,23 +67,25 @@ def check_sequence(output: Path, files: Sequence[Path], *, overwrite: bool, inpu
     assert pattern is not None
     folder = os.path.realpath(output.parent)
     matched = next(
-        (path for path in inputs if pattern.number(path.name) is not None and os.path.realpath(path.parent) == folder),
+        (
+            path
+            for path in map(Path, inputs)
+            if pattern.number(path.name) is not None and os.path.realpath(path.parent) == folder
+        ),
         None,
     )
     if matched is not None:
         raise OutputError(f"{output} matches {matched.name}, which is an input", "choose another name or folder")
+    check_spares_inputs(files, inputs)
     existing = _existing(pattern)
     if not existing:
         return
     if not overwrite:
         more = f" and {len(existing) - 1} more that match {output.name} exist" if len(existing) > 1 else " exists"
         raise OutputError(f"{existing[0]}{more} already", "choose another name, or replace them with --overwrite")
-    known = {_identity(path) for path in inputs}
     for path in files:
         if os.path.lexists(path) and not path.is_file():
             raise OutputError(f"{path} is not a file that can be replaced", "choose another name")
-        if path.is_file() and _identity(path) in known:
-            raise OutputError(f"{path} is an input", "choose another name")
 
 
 def left_alone(output: Path, files: Sequence[Path]) -> str | None:
@@ -150,28 +152,33 @@ def _opaque() -> Generator[None, None, None]:
 
 
 def _write_frame(frame: Path, part: Path, transform: str, plane: AlphaPlane | None, background: Rgb) -> None:
-    shown = images.read_image(frame)
+    pixels = shown = images.read_image(frame)
+    is_exr = part.suffix.lower() == ".exr"
     if plane is not None:
         plane = alpha_bits(plane, shown.itemsize * 8)
         pixels = uncovered(shown, plane, background)
-        images.write_image(part, pixels, plane)
+        images.write_image(part, pixels, plane, transform=transform)
         shown = over_background(pixels, plane, background)
     elif part.suffix.lower() == ".png":
         write_bytes_atomically(part, frame.read_bytes())
     else:
         images.write_image(part, shown, transform=transform)
     try:
-        same = _reads_back(part, shown, transform, background)
+        same = _exr_reads_back(part, pixels, plane, transform) if is_exr else _reads_back(part, shown, background)
     except SourceError as error:
         raise OutputError(f"a written frame does not decode: {error.what}", _REMEDY) from error
     if not same:
         raise OutputError(f"{part.name} does not read back as it was written", _REMEDY)
 
 
-def _reads_back(part: Path, pixels: Pixels, transform: str, background: Rgb) -> bool:
+def _exr_reads_back(part: Path, pixels: Pixels, alpha: AlphaPlane | None, transform: str) -> bool:
+    found = read_exr(part)
+    planes = found.colours if found.alpha is None else np.dstack([found.colours, found.alpha])
+    return np.array_equal(planes, exr_values(pixels, transform, alpha))
+
+
+def _reads_back(part: Path, pixels: Pixels, background: Rgb) -> bool:
     suffix = part.suffix.lower()
-    if suffix == ".exr":
-        return np.array_equal(read_exr(part), to_scene(to_16_bits(pixels), transform))
     seen = images.read_image(part, background=background)
     if suffix in _LOSSLESS:
         return np.array_equal(seen, pixels if suffix in _DEEP else to_bits(pixels, 8))
@@ -183,11 +190,3 @@ def _existing(pattern: NumberPattern) -> list[Path]:
         return list(pattern.files().values())
     except (OSError, SourceError) as error:
         raise OutputError(f"the folder {pattern.folder} cannot be read: {error}", "choose another folder") from error
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except OSError:
-        return -1, -1
-    return status.st_dev, status.st_ino

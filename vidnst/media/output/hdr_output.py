@@ -14,6 +14,8 @@ from vidnst.media.output.formats import choose_format
 from vidnst.media.output.x265 import x265_words
 
 _KEEPING = frozenset({"h265", "av1"})
+_WITHOUT_METADATA = "libaom-av1"
+"""An encoder that writes no mastering display."""
 
 
 def resolve_hdr(
@@ -45,6 +47,11 @@ def resolve_hdr(
         raise ConfigError(
             f"output.hdr: {target.encoder or target.path.name} cannot keep HDR",
             "take --set output.codec=h265 or av1, or --hdr tone-map",
+        )
+    if target.encoder == _WITHOUT_METADATA:
+        raise ConfigError(
+            f"output.chroma: {target.encoder}, which AV1 needs for {settings.chroma}, cannot keep HDR",
+            "leave output.chroma out, or take --set output.codec=h265",
         )
     return settings, "colours are painted as SDR and mapped back"
 

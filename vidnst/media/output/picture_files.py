@@ -22,7 +22,7 @@ def write_single_image(frame: Path, output: Path, alpha: AlphaPlanes | None, cli
         return
     with closing(alpha()) as planes:
         plane = alpha_bits(next(planes), pixels.itemsize * 8)
-    images.write_image(output, uncovered(pixels, plane, clip.background), plane)
+    images.write_image(output, uncovered(pixels, plane, clip.background), plane, transform=clip.transform)
 
 
 def write_folder(

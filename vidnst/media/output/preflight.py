@@ -14,15 +14,19 @@ from vidnst.media.input.image_files import WRITABLE_SUFFIXES
 from vidnst.media.output import audio
 from vidnst.media.output.animation_times import shown_frames_note
 from vidnst.media.output.audio_plan import plan_audio
-from vidnst.media.output.formats import CODECS, HARDWARE_QUALITY, OutputFormat, OutputKind, choose_format
+from vidnst.media.output.codecs import ANIMATIONS, CODECS, HARDWARE_QUALITY
+from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
 from vidnst.media.output.frame_sequence import check_sequence, sequence_files
 from vidnst.media.output.name_limits import check_name_length
+from vidnst.media.output.spared_inputs import check_spares_inputs
 from vidnst.media.output.timecode import output_timecode
 
 _LONGEST_SIDES = {"libx264": 16384, "libwebp": 16383, "libwebp_anim": 16383, "gif": 65535}
 """Longest side in pixels that an encoder or its format supports."""
 _SHORTEST_SIDES = {"libx265": 16, "libsvtav1": 16}
 """Shortest side in pixels: below, x265 refuses, and SVT-AV1 writes outside of its memory."""
+_NARROW = 50
+"""Width in pixels below which encoders are tried, since few of their users have such frames."""
 
 
 def check_output(
@@ -34,6 +38,7 @@ def check_output(
     end: int | None = None,
     overwrite: bool = False,
     size: tuple[int, int] | None = None,
+    inputs: Sequence[str | Path] = (),
 ) -> tuple[str, ...]:
     """Check, before anything is rendered, that the output can be written.
 
@@ -41,6 +46,7 @@ def check_output(
         start, end: the frames to be rendered.
         overwrite: True to allow replacing an existing output.
         size: width and height of the rendered frames; None is the clip's size.
+        inputs: further files and folders that are read, besides those of the clip.
 
     Returns:
         What the output will lack, as sentences without a full stop.
@@ -67,12 +73,14 @@ def check_output(
         )
     if files := sequence_files(output, settings, clip=clip, start=start, end=stop):
         check_folder_of(output)
-        check_sequence(output, files, overwrite=overwrite, inputs=clip.paths)
+        check_sequence(output, files, overwrite=overwrite, inputs=(*clip.paths, *inputs))
         return ()
-    check_file(output, overwrite=overwrite, inputs=clip.paths, folder=target.kind is OutputKind.FOLDER)
+    check_file(output, overwrite=overwrite, inputs=(*clip.paths, *inputs), folder=target.kind is OutputKind.FOLDER)
     source = read_container(clip.paths[0]) if clip.kind is SourceKind.VIDEO else None
     if target.encoder:
         _check_encoders(target, source, settings)
+        if target.codec not in ANIMATIONS and target.hardware == "none" and width < _NARROW:
+            _try_size(target, width, height)
     notes: list[str] = []
     if source and audio.keeps_audio(target, settings):
         notes += plan_audio(clip.paths[0], source, target.suffix, joined=clip.parts > 1).notes
@@ -81,20 +89,21 @@ def check_output(
     return (*notes, *filter(None, (timecode_note, shown_frames_note(output, target.codec, *times))))
 
 
-def check_file(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] = (), folder: bool = False) -> None:
+def check_file(
+    output: Path, *, overwrite: bool = False, inputs: Sequence[str | Path] = (), folder: bool = False
+) -> None:
     """Check that an output (a video, a sheet, a report, an image) can be written.
 
     Args:
         overwrite: True to allow replacing an existing output.
-        inputs: files that are read and must not be replaced.
+        inputs: files and folders that are read and must not be replaced.
         folder: True if the output is a folder of frames.
 
     Raises:
         OutputError: the output exists, is an input or a folder, or cannot be written.
     """
     check_name_length(output)
-    if any(output.exists() and path.exists() and output.samefile(path) for path in inputs):
-        raise OutputError(f"{output} is an input", "choose another name")
+    check_spares_inputs([output], inputs)
     if output.is_dir() and not folder:
         raise OutputError(f"{output} is a folder", "choose another name")
     if output.exists():
@@ -153,6 +162,19 @@ def _try_hardware(target: OutputFormat) -> None:
     except EncoderError as error:
         raise EncoderError(
             f"{target.encoder} does not work on this machine: {error.what}", "set output.hardware to none"
+        ) from error
+
+
+def _try_size(target: OutputFormat, width: int, height: int) -> None:
+    """Encode a few grey frames: x265 crashes with ten bits and widths such as 40 and 48."""
+    args = ["-f", "lavfi", "-i", f"color=gray:size={width}x{height}:rate=25", "-frames:v", "4"]
+    args += ["-vf", f"format={target.pixel_format}", "-c:v", target.encoder, *target.options, "-f", "null", "-"]
+    try:
+        ffmpeg.run(args)
+    except EncoderError as error:
+        raise EncoderError(
+            f"{target.encoder} does not encode {width}x{height} pixels as {target.pixel_format}: {error.what}",
+            "choose another codec, or 8 bits (--bits 8)",
         ) from error
 
 

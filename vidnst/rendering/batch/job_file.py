@@ -4,7 +4,7 @@ import glob
 import json
 import os
 import string
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
@@ -13,12 +13,16 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from vidnst.config import FarmConfig, RenderConfig
-from vidnst.config.loader import dotted, load_config, read_yaml
+from vidnst.config.authority import Origin, admit
+from vidnst.config.loader import build_config, dotted, load_config, read_yaml, with_settings
 from vidnst.config.style import parse_style
-from vidnst.errors import ConfigError, SourceError
+from vidnst.errors import ConfigError, OutputError, SourceError
 from vidnst.file_names import reason_for_no_path
 from vidnst.media.input.bounded_glob import bounded_glob
+from vidnst.media.output.spared_inputs import check_spares_inputs
+from vidnst.runs.layout import OWN_NAMES
 from vidnst.runs.request import Request
+from vidnst.runs.request_inputs import named_inputs
 
 _T = TypeVar("_T")
 
@@ -125,8 +129,8 @@ def read_jobs(path: Path, *, farm: Mapping[str, Any] | None = None) -> Jobs:
         raise _explain(path, error) from error
     base, defaults = Path(os.path.abspath(path)).parent, file.defaults
     _check_folder(path, base, defaults.folder)
-    with_farm = dict(dotted(defaults.set)) | {f"farm.{key}": value for key, value in (farm or {}).items()}
-    shared = _placed(f"{path}: defaults", _config, defaults.preset, with_farm).farm
+    given = {f"farm.{key}": value for key, value in (farm or {}).items()}
+    shared = _farm(f"{path}: defaults", defaults, given)
     clips: dict[str, ClipSpec] = {}
     for number, entry in enumerate(file.jobs):
         place = f"{path}: jobs[{number}]" + (f" ({entry.name})" if entry.name else "")
@@ -141,6 +145,7 @@ def read_jobs(path: Path, *, farm: Mapping[str, Any] | None = None) -> Jobs:
             clips[clip.name] = clip
             if len(clips) > _MOST_CLIPS:
                 raise ConfigError(f"{path} asks for more than {_MOST_CLIPS} clips", "split it")
+    _check_spared(path, [clip.request for clip in clips.values()])
     return Jobs(tuple(clips.values()), shared)
 
 
@@ -154,12 +159,32 @@ def _check_folder(path: Path, base: Path, folder: str) -> None:
         )
 
 
+def _check_spared(path: Path, requests: Sequence[Request]) -> None:
+    """Make sure that no job replaces what it or another job reads, or the file of the jobs.
+
+    Raises:
+        ConfigError: one would.
+    """
+    sources = dict.fromkeys(str(request.source) for request in requests)
+    styles = dict.fromkeys(style for request in requests for style in request.styles)
+    inputs = {path, *named_inputs(tuple(sources), styles, RenderConfig())}
+    for request in requests:
+        inputs.update(map(Path, request.config.regions.masks.values()))
+    folders = [request.folder for request in requests]
+    try:
+        outputs = [request.output for request in requests]
+        check_spares_inputs(outputs, inputs, run_folders=folders, own_names=OWN_NAMES, joins=True)
+    except OutputError as error:
+        raise ConfigError(f"{path}: {error.what}", "give the jobs another folder or output") from error
+
+
 def _clips(
     entry: JobEntry, defaults: Defaults, farm: FarmConfig, *, base: Path, place: str, label: str
 ) -> Iterator[ClipSpec]:
     own = dict(dotted(entry.set))
     if strange := next((key for key in own if key.split(".")[0] == "farm"), None):
         raise ConfigError(f"{place}: set.{strange} is for all jobs together", "put it into defaults.set")
+    general = {key: value for key, value in dotted(defaults.set) if not key.startswith("farm.")}
     folder = base / defaults.folder
     template = defaults.output if entry.output is None else entry.output
     fields = _placed(place, _template_fields, template)
@@ -167,7 +192,7 @@ def _clips(
     configs = {}
     for preset in entry.presets:
         chosen = defaults.preset if preset is None else preset
-        config = _placed(place, _config, chosen, dict(dotted(defaults.set)) | own)
+        config = _config(place, chosen, general | own)
         configs[preset] = (chosen or "default", config.model_copy(update={"farm": farm}))
     looks = [_styles(style, base, f"{place}: styles[{number}]") for number, style in enumerate(entry.styles)]
     for number, (source, (look, texts), preset) in enumerate(product(sources, looks, entry.presets), start=1):
@@ -243,14 +268,26 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _config(preset: str | None, settings: Mapping[str, Any]) -> RenderConfig:
+def _farm(place: str, defaults: Defaults, given: Mapping[str, Any]) -> FarmConfig:
+    """The farm settings of the file, with those that the person has given over them."""
+    config = _config(place, defaults.preset, dict(dotted(defaults.set)), given)
+    return _placed(place, with_settings, config, given).farm
+
+
+def _config(place: str, preset: str | None, settings: Mapping[str, Any], given: Container[str] = ()) -> RenderConfig:
+    """The settings of a place in the file over a preset, as far as a file of jobs may decide them."""
+    values = _placed(place, _values, preset, settings)
+    return build_config(admit(values, file=place, origin=Origin.JOBS, given=given))
+
+
+def _values(preset: str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
     texts = []
     for key, value in settings.items():
         try:
             texts.append(f"{key}={json.dumps(value, allow_nan=False)}")  # JSON is YAML
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{key} = {value!r} is no setting", "write a number, a text or a list") from error
-    return load_config(preset=preset, assignments=texts)
+    return load_config(preset=preset, assignments=texts).model_dump(mode="json")
 
 
 def _placed(place: str, make: Callable[..., _T], *arguments: Any) -> _T:

@@ -135,7 +135,9 @@ def _notes(log: RunLog, outliers: Mapping[int, str]) -> tuple[tuple[str, bool], 
 
 
 def _commands(folder: Path, manifest: Manifest, state: str) -> tuple[tuple[str, str], ...]:
-    repeat = ("Render the same again, from any folder:", render_command(manifest))
+    command, left_out = render_command(manifest)
+    note = f" (add these yourself if they are yours: {'; '.join(left_out)})" if left_out else ""
+    repeat = (f"Render the same again, from any folder{note}:", command)
     resume = ("Resume where it stopped:", continue_command("resume", folder.absolute(), Path(manifest.output)))
     return (repeat,) if state == "finished" else (resume, repeat)
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from vidnst.config import RenderConfig
+from vidnst.config.authority import Origin, may_decide
 from vidnst.config.base import Section
 from vidnst.runs import Manifest
 
@@ -43,8 +44,11 @@ def _needs_no_quotes(text: str) -> bool:
         return False
 
 
-def render_command(manifest: Manifest) -> str:
-    """The command that renders the same again, from any folder."""
+def render_command(manifest: Manifest) -> tuple[str, tuple[str, ...]]:
+    """The command that renders the same again, from any folder, and the settings that it leaves to the reader.
+
+    A record may come from elsewhere, so the command asks for nothing that only the person who starts it may decide.
+    """
     words = ["vidnst", "render", *manifest.sources]
     for record in manifest.look.styles:
         words += ["-s", str(record.style)]
@@ -52,6 +56,11 @@ def render_command(manifest: Manifest) -> str:
     config = dict(manifest.config)
     config["model"] = {**config.get("model", {}), "weights": manifest.weights}
     config["motion"] = {**config.get("motion", {}), "raft_weights": manifest.raft_weights}
+    config["model"]["network"] = manifest.network
+    left_out = []
     for key, value, _ in changed_settings(config):
-        words += ["--set", f"{key}={to_yaml(value)}"]
-    return shlex.join(words)
+        if may_decide(Origin.RECORD, key, value):
+            words += ["--set", f"{key}={to_yaml(value)}"]
+        else:
+            left_out.append(f"{key} {to_yaml(value)}")
+    return shlex.join(words), tuple(left_out)

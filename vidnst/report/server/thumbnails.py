@@ -16,7 +16,7 @@ from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.probe import probe_input
 from vidnst.media.input.quick_frame import read_quick_frame
 from vidnst.runs import Manifest, RunLayout, RunPlan, run_folder_of
-from vidnst.runs.request import load_request
+from vidnst.runs.request import read_request
 from vidnst.runs.safe_files import is_file
 from vidnst.runs.status import is_file_or_folder, modification_time_ns
 
@@ -84,7 +84,7 @@ class Thumbnails:
     def _read_source(self, run: Path, index: int) -> Pixels | None:
         if run not in self._sources:
             self._sources[run] = None  # a source that cannot be read is not tried again
-            request = load_request(run, {})
+            request = read_request(run)
             self._sources[run] = probe_input(request.source, request.config.input)
         clip = self._sources[run]
         if clip is None or index >= clip.frame_count:

@@ -43,8 +43,10 @@ def read_network_file(path: Path) -> NetworkFile:
     """Read a network, executing nothing in the file.
 
     Raises:
-        WeightsError: the file is missing, damaged, too large, or of another network.
+        WeightsError: the file is missing, damaged, too large, of another network, or no .safetensors file.
     """
+    if path.suffix != ".safetensors":
+        raise WeightsError(f"{path} is no .safetensors file", _REMEDY)
     with open_weights(path, network=KIND, max_bytes=_MAX_BYTES, remedy=_REMEDY) as tensors:
         scale = tensors.get(_SCALE)
         if scale is None or scale.ndim != 2 or not 1 <= scale.shape[0] <= _MAX_STYLES:

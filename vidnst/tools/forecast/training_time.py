@@ -18,7 +18,7 @@ from vidnst.parallel import local_cores
 from vidnst.rendering.prepare import CheckedRequest, check_request
 from vidnst.rendering.source_frames import source_frames
 from vidnst.runs.layout import holds_run
-from vidnst.runs.request import Request, load_request
+from vidnst.runs.request import Request, read_request
 
 _STEPS = "schedule.training.steps"
 _STAGE_STEPS = 2
@@ -35,7 +35,7 @@ def with_training_time(request: Request, seconds: float, *, on_event: OnEvent = 
         VidnstError: whatever a render would be refused for before it starts.
     """
     if holds_run(request.folder):
-        earlier = load_request(request.folder, {}).config
+        earlier = read_request(request.folder).config
         return replace(request, config=with_settings(request.config, {_STEPS: earlier.schedule.training.steps}))
     frames_only = replace(
         request, output=request.output.with_name(derived_name(request.output.stem, suffix="-frames"))

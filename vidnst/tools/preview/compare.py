@@ -25,6 +25,7 @@ from vidnst.media.output.preflight import check_file, check_output
 from vidnst.media.scene_light import written_transform
 from vidnst.runs import holds_run
 from vidnst.runs.record import RunRecord, find_record
+from vidnst.runs.request_inputs import files_of
 from vidnst.tools.preview.video_writer import VideoWriter, drawn_clip, is_video_output
 
 DEFAULT_GAIN = 8.0
@@ -93,7 +94,8 @@ def compare(
     layout = ColumnLayout(times, zoom=zoom, height=height, gain=gain if difference else None)
     if source is not None:
         columns = (_source_column(source, start, outputs[0], total, on_event), *columns)
-    inputs = [file for column in columns for file in column.clip.paths]
+    named = [file for text in (*outputs, *([] if source is None else [source])) for file in files_of(text)]
+    inputs = [*named, *(file for column in columns for file in column.clip.paths)]
     if is_video_output(path):
         settings = OutputConfig()
         first_row = _draw_row(columns, layout, next(_read_rows(columns, [0]))).pixels

@@ -23,8 +23,9 @@ from vidnst.media.draw.loss_chart import LossChart, LossCurve
 from vidnst.media.draw.text import ImageBuffer
 from vidnst.media.images import read_image, write_image
 from vidnst.media.output.preflight import check_file, check_output
-from vidnst.rendering.prepare import read_features
+from vidnst.rendering.network_weights import read_features
 from vidnst.rendering.styles.style_spec import StylePicture, read_styles
+from vidnst.runs.request_inputs import named_inputs
 from vidnst.style.minimize import StepReport
 from vidnst.style.tensors import resize, to_state
 from vidnst.tools.preview import single_frames
@@ -83,6 +84,7 @@ def evolve(
     at: Sequence[int] = (),
     curve: bool = True,
     rate: Fraction = DEFAULT_RATE,
+    reads: Sequence[Path] = (),
     overwrite: bool = False,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
@@ -104,6 +106,7 @@ def evolve(
         at: evaluations after which a picture is written, `STEM_000500.png` next to the output.
         curve: draw the losses next to the picture.
         rate: frames per second of the video.
+        reads: further files that are read, and not replaced, such as that of the settings.
         overwrite: replace files that exist.
         on_event: receives progress and warnings.
         cancelled: asked at every evaluation whether to stop.
@@ -125,7 +128,8 @@ def evolve(
     layout = FrameLayout(pixels.shape[1], pixels.shape[0], chart=curve)
     video_steps = choose_video_steps(job.iterations, every) if is_video_output(path) else ()
     outputs = _Outputs(path, video_steps, _still_paths(path, at, job.iterations))
-    outputs.check(preview_source, styles, layout.size, rate, overwrite=overwrite)
+    inputs = (*reads, *preview_source.clip.paths, *named_inputs(source, map(str, texts), config))
+    outputs.check(preview_source, inputs, layout.size, rate, overwrite=overwrite)
     with tempfile.TemporaryDirectory(prefix=part_prefix(path.name), dir=path.absolute().parent) as folder:
         steps = outputs.recorded_steps
         recorder = StepRecorder(Path(folder), job.content, config, steps, on_event, cancelled or (lambda: False))
@@ -201,14 +205,13 @@ class _Outputs:
     def check(
         self,
         source: PreviewSource,
-        styles: Sequence[StylePicture],
+        inputs: Sequence[Path],
         size: tuple[int, int],
         rate: Fraction,
         *,
         overwrite: bool,
     ) -> None:
         """Check that all files can be written."""
-        inputs = (*source.clip.paths, *(one.path for one in styles))
         for still in self.stills.values():
             check_file(still, overwrite=overwrite, inputs=inputs)
         if self.video_steps:

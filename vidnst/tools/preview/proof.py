@@ -28,8 +28,9 @@ from vidnst.frames import Pixels, State
 from vidnst.media.images import write_image
 from vidnst.media.input.frame_reader import fit_size
 from vidnst.media.output.preflight import check_file, check_image_name
-from vidnst.rendering.prepare import read_features
+from vidnst.rendering.network_weights import read_features
 from vidnst.rendering.styles.style_spec import StylePicture, read_styles
+from vidnst.runs.request_inputs import named_inputs
 from vidnst.style.minimize import StepReport
 from vidnst.style.network.backbones import last_layer
 from vidnst.style.stylizer import Stylizer
@@ -77,6 +78,7 @@ def proof(
     together: bool = False,
     size: int = DEFAULT_SIZE_PX,
     report: str | Path | None = None,
+    reads: Sequence[Path] = (),
     overwrite: bool = False,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
@@ -101,6 +103,7 @@ def proof(
             they hold. Masks of one picture are not tracked.
         size: longest side of a cell in pixels; never enlarges.
         report: JSON file with the losses of every cell; None writes it next to the sheet.
+        reads: further files that are read, and not replaced, such as that of the settings.
         overwrite: replace files that exist.
         on_event: receives progress and warnings.
         cancelled: asked at every evaluation whether to stop.
@@ -118,8 +121,9 @@ def proof(
     styles = read_styles([str(text) for text in texts])
     style_sets = (styles,) if together else tuple((_without_placement(one),) for one in styles)
     preview_source = single_frames.open_source(source, config, on_event=on_event)
+    inputs = (*reads, *preview_source.clip.paths, *named_inputs(source, map(str, texts), config))
     for file in (path, report_path):
-        check_file(file, overwrite=overwrite, inputs=(*preview_source.clip.paths, *(one.path for one in styles)))
+        check_file(file, overwrite=overwrite, inputs=inputs)
     chosen = preview_source.resolve_frames(frames) if frames else preview_source.spread_frames(count)
     plan = SheetPlan(preview_source, tuple(chosen), style_sets, axes or {}, configs, together)
     _check_size(plan)
