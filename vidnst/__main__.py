@@ -4,8 +4,10 @@ import logging
 import sys
 import traceback
 
+from vidnst.cli import stop_signals
+from vidnst.cli.process import process_end
 from vidnst.cli.streams import end_streams, protect_streams
-from vidnst.errors import VidnstError
+from vidnst.errors import CancelledError, VidnstError
 from vidnst.formatting import printable
 from vidnst.openmp import set_openmp_defaults
 
@@ -15,11 +17,26 @@ _SHOWN_CHARACTERS = 200
 
 def main() -> None:
     """Run `vidnst`; never returns."""
+    stop_signals.install()
+    process_end.register()
+    try:
+        _run()
+    except SystemExit as end:
+        process_end.status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+    except KeyboardInterrupt:  # while the reason of the end was being written
+        process_end.status = CancelledError.exit_code
+        sys.exit(CancelledError.exit_code)
+    finally:
+        stop_signals.finish()
+
+
+def _run() -> None:
     set_openmp_defaults()
     protect_streams()
-    from vidnst.cli.app import app
-
     try:
+        from vidnst.cli.app import app
+
         app()
     except VidnstError as error:
         if logging.getLogger("vidnst").isEnabledFor(logging.DEBUG):
@@ -34,7 +51,7 @@ def main() -> None:
         sys.exit(VidnstError.exit_code)
     except KeyboardInterrupt:
         print("vidnst: stopped.", file=sys.stderr)  # noqa: T201
-        sys.exit(130)
+        sys.exit(CancelledError.exit_code)
     finally:
         end_streams()
 

@@ -1,12 +1,16 @@
-"""Process-wide state that the command line sets up: the log on stderr, and signal handlers."""
+"""Process-wide state that the command line sets up: the log on stderr, and how the process ends."""
 
+import atexit
 import logging
+import os
 import platform
-import signal
 import sys
 import threading
+from contextlib import suppress
 
 from vidnst import __version__
+from vidnst.cli import stop_signals
+from vidnst.errors import CancelledError
 
 
 class _StderrHandler(logging.Handler):
@@ -28,15 +32,33 @@ def set_up_logging(verbose: bool) -> bool:
     return verbose
 
 
-def stop_on_signal() -> threading.Event:
-    """Return an event that the first Ctrl-C or SIGTERM sets; the second one raises KeyboardInterrupt."""
-    stop = threading.Event()
+class ProcessEnd:
+    """The end of this process, which threads that are still in C++ code must not turn into an abort.
 
-    def request_stop(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
+    An interpreter that ends stops each thread as soon as that wants to run Python code; in torch or OpenCV, that is
+    fatal for the process. So where threads are left, it ends right before, after all that is done at an exit. So it
+    does when it was stopped, since clearing up a process with torch takes a second, on a busy machine several.
+    """
 
-    signal.signal(signal.SIGINT, request_stop)
-    signal.signal(signal.SIGTERM, request_stop)
-    return stop
+    def __init__(self) -> None:
+        self.status = 0
+        """What the process is to end with."""
+        self._is_registered = False
+
+    def register(self) -> None:
+        """Look for threads at the end; called before libraries register what they do there, since that comes first."""
+        if not self._is_registered:
+            self._is_registered = True
+            atexit.register(self._end_despite_threads)
+
+    def _end_despite_threads(self) -> None:
+        harmless = (threading.main_thread(), stop_signals.watching_thread())
+        was_stopped = self.status == CancelledError.exit_code
+        if was_stopped or any(thread not in harmless for thread in threading.enumerate()):
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError, ValueError, SystemExit):
+                    stream.flush()
+            os._exit(self.status)
+
+
+process_end = ProcessEnd()

@@ -21,7 +21,7 @@ from rich.progress import (
 )
 
 from vidnst import events
-from vidnst.cli.process import stop_on_signal
+from vidnst.cli.stop_signals import orderly_stop
 from vidnst.cli.tables.basics import write_json_line
 from vidnst.events import Cancelled, Event, OnEvent
 from vidnst.formatting import format_clock, printable
@@ -39,9 +39,8 @@ _logger = logging.getLogger(__name__)
 @contextmanager
 def running(*, as_json: bool) -> Iterator[tuple[OnEvent, Cancelled]]:
     """Show the progress of a command that can be stopped; yield a receiver of events, and whether to stop."""
-    stop = stop_on_signal()
-    with showing_progress(as_json=as_json) as on_event:
-        yield on_event, stop.is_set
+    with showing_progress(as_json=as_json) as on_event, orderly_stop() as stop:
+        yield on_event, lambda: stop.requested
 
 
 @contextmanager

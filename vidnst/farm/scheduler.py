@@ -18,6 +18,8 @@ from vidnst.farm.worker_roster import WorkerQueues, WorkerRoster
 
 _POLL_SECONDS = 0.2
 """Time for which a cancellation may go unnoticed."""
+STOP_PATIENCE_SECONDS = 2.0
+"""Time that frames which are being painted get to be finished when a render is stopped."""
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ def run_plan(
     cancelled: Callable[[], bool] | None = None,
     clock: Callable[[], float] = time.monotonic,
     eager: Callable[[int], bool] | None = None,
+    patience_seconds: float = 0.0,
 ) -> Counter[NodeEventKind]:
     """Run all nodes of all components on the workers of `pool`; the caller closes it.
 
@@ -54,6 +57,7 @@ def run_plan(
         clock: returns seconds, for the durations in events.
         eager: called with the number of open components; returns whether to open the next one although the workers
             have enough to do.
+        patience_seconds: how long running nodes may take to finish once `cancelled` returned true.
 
     Returns:
         The number of events of each kind.
@@ -70,6 +74,7 @@ def run_plan(
     try:
         while run.advance():
             if cancelled is not None and cancelled():
+                run.drain(patience_seconds)
                 raise _stopped(run.totals)
             run.collect()
         run.policy.check_end()
@@ -147,6 +152,20 @@ class _Run:
             else:
                 continue
             self.advance()
+
+    def drain(self, patience_seconds: float) -> None:
+        """Take in the results of running nodes that end in time, and hand out nothing more."""
+        deadline = time.monotonic() + patience_seconds
+        running = {worker for worker in self._lane if worker in self._handed_out}
+        while running and (left := deadline - time.monotonic()) > 0:
+            for outcome in self._pool.wait(min(left, _POLL_SECONDS)):
+                if outcome.worker not in running:
+                    continue  # its prefetched node: others that run may take as long
+                running.remove(outcome.worker)
+                entry, seconds = self._handed_out.end(outcome.worker)
+                if outcome.error is None and not outcome.died:
+                    self._succeed(entry, outcome, seconds)
+        self._uncommitted.poll()
 
     def _poll_components(self) -> None:
         """Update which components are paused, and their order."""

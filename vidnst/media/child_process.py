@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidnst.child_guard import CHILD_GUARD
+
 _MAX_ERROR_BYTES = 1 << 20
 
 
@@ -34,6 +36,7 @@ def run_child(command: Sequence[str | Path], *, max_bytes: int, seconds: float |
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=CHILD_GUARD.environment(),
         start_new_session=True,  # Ctrl-C in the terminal must reach the parent only
     ) as process:
         timer = threading.Timer(seconds or 0, process.kill)

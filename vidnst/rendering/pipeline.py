@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.errors import CancelledError
-from vidnst.events import Cancelled, Event, OnEvent, RunFinished, Stage, Warned, ignore
+from vidnst.events import Cancelled, Event, OnEvent, RunFinished, Stage, Warned, ignore, stop_if_asked
 from vidnst.farm.component_window import default_window
 from vidnst.farm.plan import Lane, NetworkId
-from vidnst.farm.scheduler import run_plan
+from vidnst.farm.scheduler import STOP_PATIENCE_SECONDS, run_plan
 from vidnst.media.output.encode import encode
 from vidnst.parallel import local_cores
 from vidnst.rendering.effects_pass import finish_frames
@@ -152,6 +152,7 @@ def _run_rounds(
 
     render = clip.render
     farm, schedule = render.config.farm, render.schedule
+    stop_if_asked(cancelled)
     with (
         closing(clip),
         start_workers(
@@ -162,6 +163,7 @@ def _run_rounds(
             inline=not render.config.stylizes,  # passing frames through is not worth a process
         ) as (pool, workers),
     ):
+        stop_if_asked(cancelled)
         record_threads(render.store, workers.threads)
         record_training_threads(render, local_cores())
         follow = overlapped.follow if overlapped else None
@@ -175,6 +177,7 @@ def _run_rounds(
                     attempts=farm.attempts,
                     listener=clip.report,
                     cancelled=lambda: clip.has_ended or (cancelled is not None and cancelled()),
+                    patience_seconds=STOP_PATIENCE_SECONDS,
                 )
             except CancelledError:
                 if not clip.has_ended:

@@ -2,20 +2,21 @@
 
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
+from vidnst.child_guard import CHILD_GUARD
 from vidnst.errors import FarmError
 from vidnst.farm.ray.errors import last_line
 from vidnst.farm.ray.folders import check_folders
+from vidnst.farm.ray.local_processes import LocalProcesses
 from vidnst.formatting import printable
+from vidnst.uninterrupted import uninterrupted
 
 _JOIN_SECONDS = 15
 
@@ -57,13 +58,15 @@ class RaySession:
             "logging_level": "WARNING" if verbose else "ERROR",
         }
         self._owned = False
+        self._processes = LocalProcesses()
         if ray.is_initialized():
             pass
         elif address == "local":
             check_folders()
             self._owned = True
             slots = max(os.cpu_count() or 1, cpus or 1)
-            _start(address, num_cpus=slots, include_dashboard=False, **quiet)
+            with self._processes.starting():
+                _start(address, num_cpus=slots, include_dashboard=False, **quiet)
         else:
             self._owned = True
             _probe(address)
@@ -87,7 +90,8 @@ class RaySession:
 
         if self._owned:
             self._owned = False
-            ray.shutdown()
+            with uninterrupted(), self._processes.ending():
+                ray.shutdown()
 
     def __enter__(self) -> Self:
         return self
@@ -109,7 +113,7 @@ def _start(address: str, **options: Any) -> None:
     import ray
 
     try:
-        with _own_signals(), _printable_entrypoint():
+        with uninterrupted(), _without_own_handlers(), _printable_entrypoint():
             ray.init(address=address, **options)
     except (Exception, SystemExit) as error:  # if a cluster is lost while it is joined, Ray calls sys.exit
         ray.shutdown()
@@ -120,17 +124,19 @@ def _start(address: str, **options: Any) -> None:
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
-    """Keep this process's signal handlers: Ray's for SIGTERM would end a render without a clean stop."""
-    if threading.current_thread() is not threading.main_thread():
+def _without_own_handlers() -> Iterator[None]:
+    """Let Ray set no handler of SIGTERM: its own ends the process, even while Ray is starting."""
+    from ray._private import utils
+
+    own = getattr(utils, "set_sigterm_handler", None)
+    if own is None:
         yield
         return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    utils.set_sigterm_handler = lambda handler: None
     try:
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        utils.set_sigterm_handler = own
 
 
 @contextmanager
@@ -160,6 +166,7 @@ def _probe(address: str) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            env=CHILD_GUARD.environment(),
             timeout=_JOIN_SECONDS,
             check=True,
         )

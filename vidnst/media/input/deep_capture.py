@@ -15,6 +15,7 @@ from typing import Any, Literal, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from vidnst.child_guard import CHILD_GUARD
 from vidnst.errors import SourceError
 from vidnst.frames import WHITE, AlphaPlane, HdrInfo, Pixels, Rgb
 from vidnst.media import ffmpeg
@@ -82,6 +83,7 @@ class DeepCapture:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=CHILD_GUARD.environment(),
             start_new_session=True,  # Ctrl-C in the terminal must reach the parent only
         )
         self._finalizer = weakref.finalize(self, _end, self._process)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vidnst.child_guard import CHILD_GUARD
 from vidnst.errors import SourceError
 from vidnst.media.input.limits import MAX_IMAGE_BYTES, MAX_PIXELS
 from vidnst.utf8_path import linked
@@ -112,6 +113,7 @@ class PictureProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                env=CHILD_GUARD.environment(),
                 start_new_session=True,  # Ctrl-C in the terminal must reach the parent only
             )
         return self._process

@@ -18,7 +18,7 @@ from vidnst.farm.interfaces import NodeEvent
 from vidnst.farm.jobs import SharingPool
 from vidnst.farm.plan import Lane
 from vidnst.farm.provisioning import WorkerCounts, start_workers
-from vidnst.farm.scheduler import run_plan
+from vidnst.farm.scheduler import STOP_PATIENCE_SECONDS, run_plan
 from vidnst.parallel import local_cores
 from vidnst.rendering.batch.clip import BatchClip
 from vidnst.rendering.batch.job_file import read_jobs
@@ -168,6 +168,7 @@ class _Batch:
                 listener=self._report,
                 cancelled=self._tick,
                 eager=self._shots.is_eager,
+                patience_seconds=STOP_PATIENCE_SECONDS,
             )
             self._finish_stuck()
 

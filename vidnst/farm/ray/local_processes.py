@@ -1,0 +1,40 @@
+"""The processes of a Ray that is started on this machine: servers, agents and workers, none of which outlives it."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from vidnst.child_guard import CHILD_GUARD, ProcessKey, end_marked, family
+
+_END_SECONDS = 5.0
+
+
+class LocalProcesses:
+    """The processes of one local Ray, which end with it, and with this process in any case.
+
+    A Ray that was running before is none of these, so a user's own cluster is never touched.
+    """
+
+    def __init__(self) -> None:
+        self._mark = ""
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Let the processes that Ray starts in this block belong here; those of a failed start are ended."""
+        with CHILD_GUARD.marking("ray") as self._mark:
+            try:
+                yield
+            except BaseException:
+                self._end()
+                raise
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Let Ray end its processes in this block, and kill what is left: agents notice late that it is gone."""
+        members = family(self._mark) if self._mark else set()
+        yield
+        self._end(members)
+
+    def _end(self, members: Iterable[ProcessKey] = ()) -> None:
+        if self._mark:
+            end_marked(self._mark, members, seconds=_END_SECONDS)
+            self._mark = ""
