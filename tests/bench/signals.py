@@ -84,13 +84,15 @@ def disturb(
     if render.process.poll() is None:
         render.signal(number)
     status = render.end(timeout_seconds=120)
-    seconds = time.monotonic() - began
+    seconds = render.ended - began
     while render.left() and time.monotonic() - began < seconds + LEFT_SECONDS:
         time.sleep(0.2)
     left = render.left()
     render.kill_left()
     if not output.exists():
-        SignalledRender.start(arguments).end(timeout_seconds=900)
+        again = SignalledRender.start(arguments)
+        if again.end(timeout_seconds=900):
+            sys.stderr.write(f"{name} does not resume: {''.join(again.errors)}")
     same = output.exists() and output.read_bytes() == truth
     return Trial(executor, phase, number, at, status, seconds, len(left), same)
 

@@ -1,4 +1,4 @@
-"""Renders in processes of their own that are stopped by signals: status, what is left running, and the resumed bytes."""
+"""Renders that signals stop: their status, what is left running, and the bytes of the resumed render."""
 
 import signal
 from pathlib import Path

@@ -31,6 +31,8 @@ class SignalledRender:
     """Seconds after its start at which it entered each phase."""
     events: list[dict[str, object]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    ended: float = 0.0
+    """The moment of its end, in seconds of `time.monotonic`."""
     threads: list[threading.Thread] = field(default_factory=list)
 
     @classmethod
@@ -70,9 +72,14 @@ class SignalledRender:
         """Wait for the end; returns its status, with signals as 128 and their number, as shells have it."""
         try:
             status = self.process.wait(timeout_seconds)
+            self.ended = time.monotonic()
         finally:
             if self.process.poll() is None:
                 self.process.kill()
+        for thread, pipe in zip(self.threads, (self.process.stdout, self.process.stderr), strict=True):
+            thread.join(60)  # a child that is left holds the other end
+            if pipe is not None and not thread.is_alive():
+                pipe.close()
         return status if status >= 0 else 128 - status
 
     def left(self) -> dict[int, str]:

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from vidnst.media.input.container import INPUT_OPTIONS
 from vidnst.media.input.video_pixels import PictureHeader, alpha_plane, rgb_pixels
 from vidnst.media.orientation import make_upright
 from vidnst.parallel import local_cores
+from vidnst.running_time import RunningTimer
 
 _PROGRAM = Path(__file__).with_name("stream_decoder.py")
 _FORMATS = INPUT_OPTIONS[-1]
@@ -163,8 +163,7 @@ class DeepCapture:
 
     def _receive(self) -> Mapping[str, Any]:
         assert self._process.stdout is not None
-        watchdog = threading.Timer(_ANSWER_SECONDS, self._process.kill)
-        watchdog.daemon = True
+        watchdog = RunningTimer(_ANSWER_SECONDS, self._process.kill)
         watchdog.start()
         try:
             line = self._process.stdout.readline(_MAX_LINE_BYTES)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from vidnst.child_guard import CHILD_GUARD
 from vidnst.errors import SourceError
 from vidnst.media.input.limits import MAX_IMAGE_BYTES, MAX_PIXELS
+from vidnst.running_time import RunningTimer
 from vidnst.utf8_path import linked
 
 _PROGRAM = Path(__file__).with_name("picture_decoder.py")
@@ -83,8 +85,7 @@ class PictureProcess:
         assert process.stdin is not None
         assert process.stdout is not None
         self._timed_out = False
-        timer = threading.Timer(_ANSWER_SECONDS, self._time_out, (process,))
-        timer.daemon = True
+        timer = RunningTimer(_ANSWER_SECONDS, partial(self._time_out, process))
         timer.start()
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")
