@@ -10,13 +10,21 @@ import time
 import pytest
 from support.processes import wait_until
 
-from vidnst.running_time import RunningClock, RunningTimer
+from vidnst.running_time import RunningClock, RunningTimer, SteadyTime
 
 
 def test_clock_leaves_out_the_time_of_a_stop() -> None:
     moments = iter((100.0, 101.0, 102.5, 702.5, 703.0))
     clock = RunningClock(lambda: next(moments))
     assert [clock() for _ in range(4)] == [1.0, 2.5, 4.5, 5.0]
+
+
+def test_steady_time_does_not_follow_a_clock_that_is_set() -> None:
+    wall, steady = [1_700_000_000.0], [5.0]
+    now = SteadyTime(lambda: wall[0], lambda: steady[0])
+    wall[0] -= 86_400.0
+    steady[0] += 2.5
+    assert now() == 1_700_000_002.5
 
 
 def test_timer_calls_unless_it_is_cancelled() -> None:

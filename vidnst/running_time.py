@@ -1,6 +1,7 @@
-"""Time that passes for this process: not while it is stopped (SIGSTOP, Ctrl-Z), nor while the machine sleeps.
+"""Clocks for long runs: limits that stand still while the process is stopped, times that no setting of a clock moves.
 
-A limit in ordinary time would be over when a stopped process continues, before what it waits for had a chance.
+A limit in ordinary time would be over when a process that was stopped (SIGSTOP, Ctrl-Z) continues, before what it waits
+for had a chance.
 """
 
 import threading
@@ -31,6 +32,25 @@ class RunningClock:
         return self._seconds
 
 
+class SteadyTime:
+    """The time of day when this was made, and since then what has passed, whoever sets the clock meanwhile.
+
+    It goes on while the machine sleeps.
+
+    Args:
+        wall: returns seconds since 1970.
+        steady: returns seconds that never jump.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] | None = None) -> None:
+        self._steady = steady or _seconds_since_boot
+        self._offset = wall() - self._steady()
+
+    def __call__(self) -> float:
+        """Return seconds since 1970."""
+        return self._offset + self._steady()
+
+
 class RunningTimer(threading.Thread):
     """Calls a function in a thread of its own after some seconds in which this process runs, unless it is cancelled.
 
@@ -57,3 +77,8 @@ class RunningTimer(threading.Thread):
                 return
         if not self._is_cancelled.is_set():
             self._function()
+
+
+def _seconds_since_boot() -> float:
+    """Seconds since the system was started, or since another moment where it does not count the time asleep."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

@@ -4,13 +4,13 @@ import json
 import math
 import os
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from vidnst.atomic_write import translate_os_errors
 from vidnst.errors import RunError
+from vidnst.running_time import SteadyTime
 
 _MAX_LINE_BYTES = 1 << 20
 _BATCH_EVENTS = 1000
@@ -89,12 +89,14 @@ class LogReader:
 class EventLog:
     """Adds events to a log, from any thread. Needs the folder's lock.
 
-    A last line that a kill cut off is removed on opening.
+    A last line that a kill cut off is removed on opening. A clock that is set while the log is open moves no time in
+    it: the rates and durations that others read from it stay right.
     """
 
     def __init__(self, path: Path) -> None:
         self._folder = path.parent
         self._lock = threading.Lock()
+        self._now = SteadyTime()
         with translate_os_errors(self._folder):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             self._end = self._repair()
@@ -121,7 +123,7 @@ class EventLog:
         Raises:
             DiskFullError, OutputError: they cannot be written; the log is as it was before.
         """
-        now = round(time.time(), 3)
+        now = round(self._now(), 3)
         lines = b"".join(_line({"time": now, "kind": kind, **facts}) for kind, facts in events)
         with self._lock:
             try:
