@@ -330,10 +330,7 @@ print("down", flush=True)
 
 
 def processes_of(session_id: int) -> list[str]:
-    """Living processes of a session, from /proc; zombies aside.
-
-    Also aside are Ray's two agents, which notice only after a minute that their raylet was killed.
-    """
+    """Living processes of a session, from /proc; zombies aside."""
     names = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -341,8 +338,7 @@ def processes_of(session_id: int) -> list[str]:
         except OSError:
             continue
         state, _, _, session = rest.split()[:4]
-        agent = "ray::Dashboard" in name or "ray::RuntimeEnv" in name
-        if int(session) == session_id and state != "Z" and not agent:
+        if int(session) == session_id and state != "Z":
             names.append(name)
     return names
 
@@ -351,7 +347,7 @@ def processes_of(session_id: int) -> list[str]:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_driver_leaves_no_process(how: signal.Signals, tmp_path: Path) -> None:
-    out = tmp_path / "stdout"  # a pipe would be held open by Ray's agents
+    out = tmp_path / "stdout"  # a pipe would be held open by Ray's processes
     with out.open("w") as stdout:
         command = [sys.executable, "-c", STOPPABLE]
         process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.DEVNULL, start_new_session=True)

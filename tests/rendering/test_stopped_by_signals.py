@@ -1,6 +1,8 @@
 """Renders that signals stop: their status, what is left running, and the bytes of the resumed render."""
 
+import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,24 @@ def test_killed_driver_leaves_no_process_of_ray(folder: Path) -> None:
         assert wait_until(lambda: not render.left(), timeout_seconds=30), render.left()
     finally:
         render.kill_left()
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_render_that_is_paused_for_seconds_loses_nothing(executor: str, folder: Path, undisturbed: bytes) -> None:
+    arguments, output = render_arguments(folder, executor, f"paused-{executor}")
+    quick_checks = {"RAY_health_check_period_ms": "200", "RAY_health_check_timeout_ms": "200"}
+    render = SignalledRender.start(arguments, environment=quick_checks)
+    assert render.wait_for("painting"), render.errors
+    # Of Ray, the process that another one asks whether it lives; at these periods, five missed answers are two seconds.
+    paused = [pid for pid, command in render.left().items() if "/raylet " in command] or [render.process.pid]
+    for pid in paused:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(8)
+    for pid in paused:
+        os.kill(pid, signal.SIGCONT)
+    assert render.end() == 0, render.errors
+    assert not {"node_failed", "worker_died"} & {event["event"] for event in render.events}
+    assert output.read_bytes() == undisturbed
 
 
 def test_moved_run_folder_is_said_in_a_sentence(folder: Path, undisturbed: bytes) -> None:

@@ -10,7 +10,6 @@ from contextlib import suppress
 
 from vidnst import __version__
 from vidnst.cli import stop_signals
-from vidnst.errors import CancelledError
 
 
 class _StderrHandler(logging.Handler):
@@ -36,13 +35,13 @@ class ProcessEnd:
     """The end of this process, which threads that are still in C++ code must not turn into an abort.
 
     An interpreter that ends stops each thread as soon as that wants to run Python code; in torch or OpenCV, that is
-    fatal for the process. So where threads are left, it ends right before, after all that is done at an exit. So it
-    does when it was stopped, since clearing up a process with torch takes a second, on a busy machine several.
+    fatal for the process. So the process ends right before, after all that is done at an exit. So it does wherever
+    torch is loaded: clearing that up takes a second, in which a signal would end the process with another status.
     """
 
     def __init__(self) -> None:
-        self.status = 0
-        """What the process is to end with."""
+        self.status = 1
+        """What the process is to end with; 1 is that of an error that nothing handles."""
         self._is_registered = False
 
     def register(self) -> None:
@@ -53,8 +52,7 @@ class ProcessEnd:
 
     def _end_despite_threads(self) -> None:
         harmless = (threading.main_thread(), stop_signals.watching_thread())
-        was_stopped = self.status == CancelledError.exit_code
-        if was_stopped or any(thread not in harmless for thread in threading.enumerate()):
+        if "torch" in sys.modules or any(thread not in harmless for thread in threading.enumerate()):
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError, ValueError, SystemExit):
                     stream.flush()

@@ -1,11 +1,15 @@
 """The processes of a Ray that is started on this machine: servers, agents and workers, none of which outlives it."""
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from vidnst.child_guard import CHILD_GUARD, ProcessKey, end_marked, family
 
 _END_SECONDS = 5.0
+_PATIENT = {"RAY_health_check_failure_threshold": "100"}
+"""Times that Ray asks whether its machine lives, at three to thirteen seconds each, before it gives it up. Five are for
+clusters; on one machine, processes that were stopped for minutes (SIGSTOP) or are starved would count as dead."""
 
 
 class LocalProcesses:
@@ -20,7 +24,7 @@ class LocalProcesses:
     @contextmanager
     def starting(self) -> Iterator[None]:
         """Let the processes that Ray starts in this block belong here; those of a failed start are ended."""
-        with CHILD_GUARD.marking("ray") as self._mark:
+        with CHILD_GUARD.marking("ray") as self._mark, _in_environment(_PATIENT):
             try:
                 yield
             except BaseException:
@@ -38,3 +42,15 @@ class LocalProcesses:
         if self._mark:
             end_marked(self._mark, members, seconds=_END_SECONDS)
             self._mark = ""
+
+
+@contextmanager
+def _in_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables that the user has not set in this block."""
+    added = [name for name in variables if name not in os.environ]
+    os.environ.update({name: variables[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
