@@ -357,7 +357,7 @@ def test_command_line_sets_every_effect(source: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     config = json.loads(done.stdout)["config"]
     assert [one["kind"] for one in config["filters"]["after"]] == ["superpixels", "palette"]
-    assert config["filters"]["before"] == [{"kind": "palette", "colours": 9}]
+    assert config["filters"]["before"] == [{"kind": "palette", "colours": 9, "steadiness": 0.5}]
     assert config["photo"]["enabled"]
     assert config["colour"]["keep"] == "matched"
     wrong = subprocess.run([*command, "--filter", "oils"], capture_output=True, text=True, check=False)

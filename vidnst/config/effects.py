@@ -44,6 +44,8 @@ class PaletteConfig(Section):
 
     kind: Literal["palette"] = "palette"
     colours: int = Field(12, ge=2, le=256)
+    steadiness: float = Field(0.5, ge=0, le=1)
+    """How far pixels keep the colour that they had, along the flow: 0 takes the nearest colour in every frame."""
 
 
 class SuperpixelsConfig(Section):

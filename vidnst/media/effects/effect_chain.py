@@ -12,7 +12,8 @@ from vidnst.config import FilterConfig, PaletteConfig, PhotoConfig, RenderConfig
 from vidnst.media.effects import photo_transfer
 from vidnst.media.effects.colour_space import FloatImage
 from vidnst.media.effects.colour_transfer import transfer_chroma
-from vidnst.media.effects.palette import apply_palette, extract_palette
+from vidnst.media.effects.labels import warp_labels
+from vidnst.media.effects.palette import assign_colours, extract_palette, paint_labels
 from vidnst.media.effects.superpixels import flatten_cells, segment_first, segment_next
 
 EffectState: TypeAlias = Mapping[str, NDArray[Any]]
@@ -96,6 +97,11 @@ class PaletteEffect(Effect):
     colours: FloatImage | None = field(default=None, compare=False)
     needs_fit: ClassVar[bool] = True
 
+    @property
+    def sequential(self) -> bool:  # type: ignore[override]
+        """True if pixels tend to keep the colours that they had."""
+        return self.settings.steadiness > 0
+
     def fit(self, images: Sequence[FloatImage]) -> "PaletteEffect":
         """Return the effect with the palette of the images."""
         return replace(self, colours=extract_palette(images, self.settings.colours, seed=self.seed))
@@ -105,7 +111,11 @@ class PaletteEffect(Effect):
     ) -> tuple[FloatImage, EffectState]:
         """See `Effect`."""
         assert self.colours is not None, "a palette must be fitted first"
-        return apply_palette(image, self.colours), {}
+        known = None
+        if motion is not None and "labels" in before:
+            known = warp_labels(before["labels"].astype(np.int32), motion.vectors_px, motion.valid)
+        labels = assign_colours(image, self.colours, known, steadiness=self.settings.steadiness)
+        return paint_labels(labels, self.colours), {"labels": labels.astype(np.uint8)} if self.sequential else {}
 
 
 @dataclass(frozen=True, slots=True)

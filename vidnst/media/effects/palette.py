@@ -7,9 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.media.effects.colour_space import FloatImage, from_lab, sample_pixels, to_lab
+from vidnst.media.effects.labels import Labels
 
 _SAMPLE = 24_000
 _MAX_ITERATIONS = 60
+_SMOOTHED_CONTRAST = 80.0
+"""CIELAB distance that texture may have to be smoothed, at full steadiness; painted texture has some 20."""
+_SMOOTHING_UNIT_PX = 96
+"""Longest side of an image per pixel of the smoothing's sigma, at full steadiness."""
 
 
 def extract_palette(frames: Sequence[FloatImage], count: int, *, seed: int = 0) -> FloatImage:
@@ -35,10 +40,45 @@ def extract_palette(frames: Sequence[FloatImage], count: int, *, seed: int = 0) 
     return from_lab(centres[np.lexsort(centres.T[::-1])][None])
 
 
+def assign_colours(
+    image: FloatImage, palette: FloatImage, before: Labels | None = None, *, steadiness: float = 0.0
+) -> Labels:
+    """Assign each pixel the nearest colour of a palette, by distance in CIELAB, steadily over time.
+
+    Painted texture crosses the border between two colours everywhere and in every frame, so the nearest colour alone is
+    speckle that flickers. Two things hold it: fine texture is smoothed first, across no strong edge (bilateral filter,
+    Tomasi 1998), and a pixel keeps the colour that it had until another is clearly nearer (hysteresis). The difference
+    of their distances must exceed `steadiness` times half the distance between the two colours.
+
+    Args:
+        image: `(H, W, 3)` float32 sRGB in [0, 1].
+        palette: `(1, n, 3)` float32 sRGB in [0, 1].
+        before: labels of the frame before, warped to this one; below 0 where a pixel is new. None for a first frame.
+        steadiness: 0 (the nearest colour in every frame) to 1.
+
+    Returns:
+        `(H, W)` int32, indices into the palette.
+    """
+    lab, centres = _smoothed(to_lab(image), steadiness).reshape(-1, 3), to_lab(palette)[0]
+    nearest = _nearest(lab, centres)
+    if before is not None and steadiness > 0:
+        own = before.reshape(-1)
+        known = np.flatnonzero((own >= 0) & (own != nearest))
+        new, old = centres[nearest[known]], centres[own[known]]
+        farther = _distance(lab[known], old) - _distance(lab[known], new)
+        kept = known[farther <= steadiness / 2 * _distance(new, old)]
+        nearest[kept] = own[kept]
+    return nearest.reshape(image.shape[:2]).astype(np.int32)
+
+
 def apply_palette(image: FloatImage, palette: FloatImage) -> FloatImage:
     """Replace each pixel by the nearest colour of the palette, by distance in CIELAB."""
-    nearest = _nearest(to_lab(image).reshape(-1, 3), to_lab(palette)[0])
-    return np.ascontiguousarray(palette[0][nearest].reshape(image.shape))
+    return paint_labels(assign_colours(image, palette), palette)
+
+
+def paint_labels(labels: Labels, palette: FloatImage) -> FloatImage:
+    """Return the image in which each pixel has the colour of its label, `(H, W, 3)` float32 sRGB in [0, 1]."""
+    return np.ascontiguousarray(palette[0][labels])
 
 
 def _initial_centres(sample: NDArray[np.float32], count: int, random: np.random.Generator) -> NDArray[np.float32]:
@@ -61,3 +101,15 @@ def _nearest(colours: NDArray[np.float32], centres: NDArray[np.float32]) -> NDAr
         closer = distance < least
         nearest[closer], least[closer] = number, distance[closer]
     return nearest
+
+
+def _smoothed(lab: NDArray[np.float32], steadiness: float) -> NDArray[np.float32]:
+    """Smooth fine texture, more for larger images, which show it at the same size in pixels or larger."""
+    if steadiness == 0:
+        return lab
+    reach_px = steadiness * float(np.clip(max(lab.shape[:2]) / _SMOOTHING_UNIT_PX, 1, 8))
+    return np.asarray(cv2.bilateralFilter(lab, -1, steadiness * _SMOOTHED_CONTRAST, reach_px), np.float32)
+
+
+def _distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(np.linalg.norm(one - other, axis=-1), np.float32)

@@ -15,6 +15,7 @@ from scipy import ndimage
 from skimage import measure, segmentation
 
 from vidnst.media.effects.colour_space import FloatImage, to_lab
+from vidnst.media.effects.labels import Labels, fill_unlabelled, warp_labels
 
 _FIRST_ROUNDS = 8
 _ROUNDS = 2
@@ -28,9 +29,6 @@ _LEAST_AREA = 0.15
 """Share of the mean area below which a cell is dissolved; far from `_SPLIT_AREA`, or cells would appear and vanish."""
 _FRAGMENT_AREA = 0.1
 """Share of the mean area below which a piece detached from its cell is merged into its neighbours."""
-
-Labels = NDArray[np.int32]
-"""`(H, W)` int32: the cell of each pixel, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,36 +89,13 @@ def segment_next(
         cells, compactness: see `segment_first`.
     """
     lab = to_lab(image)
-    labels = _fill_unlabelled(_warped(before, vectors_px, valid))
+    labels = fill_unlabelled(warp_labels(before, vectors_px, valid))
     return _refine(lab, labels, _Grid.of(lab, cells, compactness), _ROUNDS, keep=_OWN_CELL_FACTOR)
 
 
 def flatten_cells(image: FloatImage, labels: Labels) -> FloatImage:
     """Fill each cell with its mean colour (of gamma-encoded values)."""
     return np.ascontiguousarray(_label_means(image, labels)[labels]).astype(np.float32)
-
-
-def _warped(before: Labels, vectors_px: NDArray[np.float32], valid: NDArray[np.bool_]) -> Labels:
-    """Warp labels along the flow; -1 where it is not trusted."""
-    height, width = before.shape
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    at_x = np.rint(x + vectors_px[..., 0]).astype(np.intp)
-    at_y = np.rint(y + vectors_px[..., 1]).astype(np.intp)
-    inside = valid & (at_x >= 0) & (at_x < width) & (at_y >= 0) & (at_y < height)
-    warped = np.full(before.shape, -1, np.int32)
-    warped[inside] = before[at_y[inside], at_x[inside]]
-    return warped
-
-
-def _fill_unlabelled(labels: Labels) -> Labels:
-    """Replace missing labels (below 0) by that of the nearest labelled pixel."""
-    holes = labels < 0
-    if not holes.any():
-        return labels
-    if holes.all():
-        return np.zeros_like(labels)
-    rows, columns = ndimage.distance_transform_edt(holes, return_distances=False, return_indices=True)
-    return np.asarray(labels[rows, columns], np.int32)
 
 
 def _label_means(values: NDArray[np.float32], labels: Labels) -> NDArray[np.float64]:
@@ -179,7 +154,7 @@ def _without_fragments(labels: Labels, grid: _Grid) -> Labels:
     small |= np.bincount(labels.ravel())[owner] < _LEAST_AREA * grid.area_px
     if small.all():
         return labels
-    return _fill_unlabelled(np.where(small[pieces], -1, labels).astype(np.int32))
+    return fill_unlabelled(np.where(small[pieces], -1, labels).astype(np.int32))
 
 
 def _pieces(labels: Labels) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
