@@ -144,7 +144,7 @@ def end_marked(mark: str, known: Iterable[ProcessKey] = (), *, seconds: float = 
     members = set(known)
     while True:
         members |= family(mark)
-        members = {member for member in members if _lives(member)}
+        members = {member for member in members if lives(member)}
         if not members:
             return True
         for member in members:
@@ -172,7 +172,8 @@ def _carries(pid: int, mark: str) -> bool:
     return any(variable == own or variable.startswith(own + b".") for variable in variables)
 
 
-def _lives(member: ProcessKey) -> bool:
+def lives(member: ProcessKey) -> bool:
+    """True if a process has not ended."""
     facts = _facts(member.pid)
     return facts is not None and facts[1] == member.began
 
@@ -182,7 +183,7 @@ def _kill(member: ProcessKey) -> None:
     with suppress(OSError):
         handle = _handle_of(member.pid)
         try:
-            if not _lives(member):
+            if not lives(member):
                 return
             if handle is None:
                 os.kill(member.pid, signal.SIGKILL)
@@ -223,7 +224,7 @@ def _watch(mark: str, owner: int) -> None:
                 break
             elif len(pauses) > 1:
                 del pauses[0]
-            known = {member for member in known | family(mark) if _lives(member)}
+            known = {member for member in known | family(mark) if lives(member)}
     end_marked(mark, known)
 
 

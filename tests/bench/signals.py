@@ -27,6 +27,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LIMIT_SECONDS = 8.0
 LEFT_SECONDS = 10.0
 STOPPED = 130
+NO_WORKERS = 7
+START_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,22 @@ class Trial:
         return f"| {' | '.join(map(str, cells))} | {self.left} | {same} | {verdict} |"
 
 
+def finished(arguments: list[str]) -> SignalledRender:
+    """Render to the end; a Ray that does not start on a busy machine within its 30 seconds gets more chances."""
+    for _ in range(START_ATTEMPTS):
+        render = SignalledRender.start(arguments)
+        if render.end(timeout_seconds=900) != NO_WORKERS:
+            break
+    return render
+
+
 def undisturbed(folder: Path, executor: str) -> tuple[bytes, dict[str, float], float]:
     """Render without a signal; return the bytes, the moments at which phases began, and the length."""
     arguments, output = render_arguments(folder, executor, "undisturbed")
-    render = SignalledRender.start(arguments)
-    status = render.end(timeout_seconds=900)
-    if status:
+    render = finished(arguments)
+    if render.process.returncode:
         sys.exit("".join(render.errors))
-    return output.read_bytes(), render.entered, time.monotonic() - render.began
+    return output.read_bytes(), render.entered, render.ended - render.began
 
 
 def lengths(entered: dict[str, float], end: float) -> dict[str, float]:
@@ -90,8 +100,8 @@ def disturb(
     left = render.left()
     render.kill_left()
     if not output.exists():
-        again = SignalledRender.start(arguments)
-        if again.end(timeout_seconds=900):
+        again = finished(arguments)
+        if again.process.returncode:
             sys.stderr.write(f"{name} does not resume: {''.join(again.errors)}")
     same = output.exists() and output.read_bytes() == truth
     return Trial(executor, phase, number, at, status, seconds, len(left), same)
@@ -128,7 +138,11 @@ def main() -> None:
                 phase = PHASES[turn % len(PHASES)]
                 delay = chance.uniform(0.5 if phase == "start-up" else 0.0, max(0.5, spans[phase]))
                 number = SIGNALS[turn % len(SIGNALS)]
-                trial = disturb(folder, executor, f"trial-{executor}-{turn}", phase, delay, number, truth)
+                for attempt in range(START_ATTEMPTS):
+                    name = f"trial-{executor}-{turn}-{attempt}"
+                    trial = disturb(folder, executor, name, phase, delay, number, truth)
+                    if trial.status != NO_WORKERS:  # else Ray had not started, and the signal came too late
+                        break
                 trials.append(trial)
                 write(trial.row())
     write(f"\n{sum(trial.passes for trial in trials)} of {len(trials)} as promised.")

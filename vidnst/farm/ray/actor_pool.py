@@ -59,6 +59,7 @@ class RayPool:
         if not grows:
             _check_resources(session, groups.values())
         self._ray = ray
+        self._session = session
         self._timeout = start_timeout_seconds
         self._clock = RunningClock()
         self._names = {lane: [f"{lane}-{number}" for number in range(group.count)] for lane, group in groups.items()}
@@ -99,6 +100,8 @@ class RayPool:
         ready, _ = self._ray.wait(references, num_returns=1, timeout=timeout_seconds, fetch_local=False)
         if ready:
             ready, _ = self._ray.wait(references, num_returns=len(references), timeout=0, fetch_local=False)
+        else:
+            self._session.check()
         outcomes = [
             self._outcome(self._jobs.pop(reference), reference)
             if reference in self._jobs
@@ -121,6 +124,7 @@ class RayPool:
             left = max(0.0, deadline - self._clock())
             ready, _ = self._ray.wait(list(waiting), num_returns=1, timeout=min(left, 1.0), fetch_local=False)
             if not ready and left:
+                self._session.check()
                 continue
             if not ready:
                 raise FarmError(

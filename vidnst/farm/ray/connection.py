@@ -84,6 +84,10 @@ class RaySession:
         """The number of CPU slots of all machines, busy or not."""
         return self._resource("CPU")
 
+    def check(self) -> None:
+        """Raise FarmError if a Ray that was started here has ended."""
+        self._processes.check()
+
     def close(self) -> None:
         """Disconnect; a Ray that was started here ends with all its processes."""
         import ray
