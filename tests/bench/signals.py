@@ -1,6 +1,6 @@
 """Stop renders by signals at random moments, and look at what they leave.
 
-    python tests/bench/signals.py [--count N] [--seed N] [--executor inline|ray ...]
+    python tests/bench/signals.py [--count N] [--seed N] [--executor inline|ray ...] [--phase NAME ...]
 
 Each render gets SIGINT, SIGTERM or SIGHUP at a moment within its start-up, the probing of its source, painting or
 encoding, drawn with the seed. Prints a Markdown table: the status, the seconds until the process had ended, whether
@@ -92,7 +92,7 @@ def disturb(
     at = time.monotonic() - render.began
     began = time.monotonic()
     if render.process.poll() is None:
-        render.signal(number)
+        render.signal(number, to_group=number != signal.SIGTERM)  # as Ctrl-C and a closed terminal
     status = render.end(timeout_seconds=120)
     seconds = render.ended - began
     while render.left() and time.monotonic() - began < seconds + LEFT_SECONDS:
@@ -119,6 +119,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20, help="moments per executor")
     parser.add_argument("--seed", type=int, default=18)
     parser.add_argument("--executor", nargs="+", default=["inline", "ray"], choices=["inline", "ray"])
+    parser.add_argument("--phase", nargs="+", default=PHASES, choices=PHASES)
     options = parser.parse_args()
     write(f"Load average at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.\n")
     write("| executor | phase | signal | at (s) | status | seconds | left | resumed bytes | as promised |")
@@ -135,7 +136,7 @@ def main() -> None:
             truth, entered, end = undisturbed(folder, executor)
             spans = lengths(entered, end)
             for turn in range(options.count):
-                phase = PHASES[turn % len(PHASES)]
+                phase = options.phase[turn % len(options.phase)]
                 delay = chance.uniform(0.5 if phase == "start-up" else 0.0, max(0.5, spans[phase]))
                 number = SIGNALS[turn % len(SIGNALS)]
                 for attempt in range(START_ATTEMPTS):

@@ -1,4 +1,4 @@
-"""Renders that signals stop: their status, what is left running, and the bytes of the resumed render."""
+"""Renders that are stopped or disturbed from outside: their status, what is left running, and what is resumed."""
 
 import os
 import signal
@@ -49,7 +49,7 @@ def test_stopped_render_leaves_nothing_and_resumes(
     arguments, output = render_arguments(folder, executor, f"{executor}-{phase}-{number.name}")
     render = SignalledRender.start(arguments)
     assert render.wait_for(phase), render.errors
-    render.signal(number)
+    render.signal(number, to_group=number != signal.SIGTERM)  # Ctrl-C and a closed terminal reach Ray's processes, too
     try:
         assert render.end() == 130, render.errors
         assert wait_until(lambda: not render.left(), timeout_seconds=60), render.left()
@@ -90,6 +90,13 @@ def test_render_that_is_paused_for_seconds_loses_nothing(executor: str, folder: 
         os.kill(pid, signal.SIGCONT)
     assert render.end() == 0, render.errors
     assert not {"node_failed", "worker_died"} & {event["event"] for event in render.events}
+    assert output.read_bytes() == undisturbed
+
+
+def test_home_that_cannot_be_written_is_no_obstacle(folder: Path, undisturbed: bytes) -> None:
+    arguments, output = render_arguments(folder, "inline", "homeless")
+    render = SignalledRender.start(arguments, environment={"HOME": "/proc/none", "XDG_CACHE_HOME": "/proc/none"})
+    assert render.end() == 0, render.errors
     assert output.read_bytes() == undisturbed
 
 

@@ -64,9 +64,12 @@ class SignalledRender:
         )
         return ended and phase in self.entered
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the driver alone, as `kill` does."""
-        self.process.send_signal(number)
+    def signal(self, number: signal.Signals, *, to_group: bool = False) -> None:
+        """Send a signal to the driver alone, as `kill` does, or to its process group, as a terminal does."""
+        if to_group:
+            os.killpg(self.process.pid, number)
+        else:
+            self.process.send_signal(number)
 
     def end(self, *, timeout_seconds: float = 240.0) -> int:
         """Wait for the end; returns its status, with signals as 128 and their number, as shells have it."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.errors import CancelledError
+from vidnst.errors import CancelledError, FarmError
 from vidnst.events import Cancelled, Event, OnEvent, RunFinished, Stage, Warned, ignore, stop_if_asked
 from vidnst.farm.component_window import default_window
 from vidnst.farm.plan import Lane, NetworkId
@@ -96,8 +96,12 @@ def run(
             stylize_frames(render, cancelled, overlapped)
             measurement = finish(render, cancelled, overlapped)
             suspects = dict(sorted(RunLog.read(render.store.folder).suspects.items()))
-    except CancelledError as error:
-        raise CancelledError(error.what, f"continue with: vidnst resume {shlex.quote(str(request.folder))}") from error
+    except (CancelledError, FarmError) as error:
+        if isinstance(error, FarmError) and not (cancelled is not None and cancelled()):
+            raise
+        # A terminal that is closed, or Ctrl-C, may have ended workers before this process.
+        what = error.what if isinstance(error, CancelledError) else "stopped"
+        raise CancelledError(what, f"continue with: vidnst resume {shlex.quote(str(request.folder))}") from error
     seconds = time.monotonic() - began
     on_event(RunFinished(str(request.output), render.frames, seconds))
     return RenderResult(request.output, request.folder, render.frames, seconds, measurement, tuple(warnings), suspects)

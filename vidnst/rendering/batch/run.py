@@ -81,8 +81,12 @@ def run_batch(
         states.update(asked.clips)
         batch = _Batch(jobs, states, asked.farm, farm, on_event, cancelled or (lambda: False))
         return batch.run(start, schedule)
-    except CancelledError as error:
-        raise CancelledError(error.what, f"continue with: vidnst batch {shlex.quote(str(jobs))}") from error
+    except (CancelledError, FarmError) as error:
+        if isinstance(error, FarmError) and not (cancelled is not None and cancelled()):
+            raise
+        # A terminal that is closed, or Ctrl-C, may have ended workers before this process.
+        what = error.what if isinstance(error, CancelledError) else "stopped"
+        raise CancelledError(what, f"continue with: vidnst batch {shlex.quote(str(jobs))}") from error
     finally:
         states.close()
 
