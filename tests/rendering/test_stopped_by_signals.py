@@ -109,7 +109,7 @@ def test_moved_run_folder_is_said_in_a_sentence(folder: Path, undisturbed: bytes
     assert render.end() == 6, render.errors
     (said,) = [line for line in render.errors if line.startswith("vidnst: ")]
     assert "has gone; put it back if it was moved" in said
-    assert not render.left()
+    assert wait_until(lambda: not render.left(), timeout_seconds=60), render.left()
     (folder / "elsewhere").rename(run)
     assert SignalledRender.start(arguments).end() == 0
     assert output.read_bytes() == undisturbed

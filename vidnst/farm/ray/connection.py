@@ -119,6 +119,10 @@ def _start(address: str, **options: Any) -> None:
     try:
         with uninterrupted(), _without_own_handlers(), _printable_entrypoint():
             ray.init(address=address, **options)
+    except KeyboardInterrupt:  # Ray has started, and is to end in an orderly way before its processes are killed
+        with uninterrupted():
+            ray.shutdown()
+        raise
     except (Exception, SystemExit) as error:  # if a cluster is lost while it is joined, Ray calls sys.exit
         ray.shutdown()
         if address == "local":
