@@ -107,6 +107,42 @@ def test_compose_needs_token_and_binds_to_localhost() -> None:
     assert set(services) == set(_read(COMPOSE[1])["services"])
 
 
+def test_compose_limits_every_container() -> None:
+    for name, service in _read(COMPOSE[0])["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["pids_limit"] > 0
+        assert service["mem_limit"].startswith("${VIDNST_MEMORY:-")
+        assert service["shm_size"]
+        assert any(mount.startswith("/tmp:") and "size=" in mount for mount in service["tmpfs"])
+        assert not {"privileged", "cap_add", "network_mode", "pid", "ipc"} & set(service)
+    for service in _read(COMPOSE[1])["services"].values():
+        assert service["mem_limit"].startswith("${VIDNST_MEMORY:-")
+        assert not {"read_only", "cap_drop", "security_opt", "pids_limit", "privileged", "cap_add"} & set(service)
+
+
+@pytest.mark.parametrize("file", ["README.md", "docker/README.md", "docker/compose.yaml"])
+def test_token_is_made_before_ray_is_started(file: str) -> None:
+    text = (ROOT / file).read_text("utf-8")
+    starts = [match.start() for match in re.finditer(r"ray\W+start\b.*--head|\bstart --head|\"--head\"", text)]
+    assert starts
+    made = re.search(
+        r"\(umask 077 && ray get-auth-token --generate|RAY_AUTH_TOKEN=\"\$\(openssl rand -hex 32\)\"", text
+    )
+    assert made
+    assert made.start() < min(starts)
+    assert "RAY_AUTH_MODE" in text
+
+
+def test_readme_has_the_sockets_and_no_open_home() -> None:
+    text = (ROOT / "docker/README.md").read_text("utf-8")
+    for port in ("6379", "8265", "10001", "44217", "44227", "52365"):
+        assert port in text
+    assert "nft add rule" in text
+    assert "HOME=/tmp" not in text
+
+
 def test_documented_render_commands_parse() -> None:
     text = (ROOT / "docker/README.md").read_text("utf-8")
     commands = [_read(MANIFESTS[1])["spec"]["entrypoint"]]

@@ -17,6 +17,15 @@ SPEAKS = ("vidnst/__main__.py", "vidnst/cli/")
 """Where the package may print."""
 
 
+IN_STATE_FOLDERS = ("vidnst/runs/", "vidnst/rendering/batch/", "vidnst/report/server/")
+"""Where code works in run and batch folders."""
+OPENS_AND_DELETES = ("vidnst/runs/safe_files.py", "vidnst/runs/removal.py")
+FILE_CALLS = frozenset(
+    {"read_bytes", "read_text", "write_bytes", "write_text", "unlink", "rmdir", "rmtree", "load", "touch"}
+)
+"""Names of functions that open, follow or delete; `load` is NumPy's."""
+
+
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -48,3 +57,29 @@ def test_class_names_are_unique() -> None:
 def test_only_the_command_line_prints(path: Path) -> None:
     calls = (node.func for node in nodes_of(path) if isinstance(node, ast.Call))
     assert not any(isinstance(function, ast.Name) and function.id == "print" for function in calls)
+
+
+def opens_by_itself(call: ast.Call) -> bool:
+    """True if a call opens or deletes a file, other than a temporary one or one of the system."""
+    match call.func:
+        case ast.Name("open"):
+            return not (isinstance(call.args[0], ast.Constant) and str(call.args[0].value).startswith("/proc/"))
+        case ast.Attribute(ast.Name("os"), "open" | "remove" | "fdopen"):
+            return True
+        case ast.Attribute(ast.Name("part" | "source" | "clip" | "RunStore"), "open"):
+            return False
+        case ast.Attribute(ast.Name("np"), "load"):
+            return not isinstance(call.args[0], ast.Name) or call.args[0].id != "file"
+        case ast.Attribute(ast.Name("jar"), "load"):
+            return False
+        case ast.Attribute(_, name):
+            return name in FILE_CALLS or (name == "open" and bool(call.args))
+        case _:
+            return False
+
+
+@pytest.mark.parametrize("path", [path for path in PACKAGE if name_of(path).startswith(IN_STATE_FOLDERS)], ids=name_of)
+def test_files_of_run_folders_are_opened_in_one_place(path: Path) -> None:
+    calls = (node for node in nodes_of(path) if isinstance(node, ast.Call))
+    found = [f"line {call.lineno}: {ast.unparse(call)}" for call in calls if opens_by_itself(call)]
+    assert not found or name_of(path) in OPENS_AND_DELETES

@@ -1,11 +1,11 @@
-"""cuDNN's mode, which is one for all threads of a process."""
+"""The reproducible mode, which is one for all threads of a process."""
 
 import threading
 
 import pytest
 import torch
 
-from vidnst.determinism import deterministic_cudnn
+from vidnst.determinism import reproducible_mode
 
 
 def test_mode_lasts_until_last_thread_leaves() -> None:
@@ -14,12 +14,12 @@ def test_mode_lasts_until_last_thread_leaves() -> None:
     inside, leave = threading.Event(), threading.Event()
 
     def other() -> None:
-        with deterministic_cudnn():
+        with reproducible_mode():
             inside.set()
             leave.wait(10)
 
     thread = threading.Thread(target=other)
-    with deterministic_cudnn():
+    with reproducible_mode():
         thread.start()
         assert inside.wait(10)
     assert (cudnn.deterministic, cudnn.benchmark) == (True, False)
@@ -30,6 +30,23 @@ def test_mode_lasts_until_last_thread_leaves() -> None:
 
 def test_mode_is_restored_after_error() -> None:
     before = torch.backends.cudnn.deterministic
-    with pytest.raises(ZeroDivisionError), deterministic_cudnn():
+    with pytest.raises(ZeroDivisionError), reproducible_mode():
         _ = 1 / 0
     assert torch.backends.cudnn.deterministic == before
+
+
+@pytest.mark.parametrize("chosen", ["highest", "high"])
+def test_float32_is_not_rounded_to_tf32_inside(chosen: str) -> None:
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision(chosen)
+    torch.backends.cudnn.allow_tf32 = True
+    try:
+        with reproducible_mode():
+            assert not torch.backends.cudnn.allow_tf32
+            assert not torch.backends.cuda.matmul.allow_tf32
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.backends.cudnn.allow_tf32
+        assert torch.get_float32_matmul_precision() == chosen
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]

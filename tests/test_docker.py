@@ -1,5 +1,6 @@
 """The containers' files, held against the project: same versions, nothing missing, no root, nothing left floating."""
 
+import hashlib
 import re
 import tomllib
 from fnmatch import fnmatch
@@ -66,12 +67,49 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
-def test_images_install_pinned_versions_only(dockerfile: str) -> None:
-    installs = [line for line in _values(dockerfile, "RUN") if "pip install" in line]
-    assert len(installs) == 2
-    assert "-r docker/requirements.txt" in installs[0]
-    assert "--no-deps ." in installs[1]
-    assert installs[1].endswith("pip check")
+def test_images_install_hashed_files_only(dockerfile: str) -> None:
+    first, *others, last = [line for line in _values(dockerfile, "RUN") if "pip install" in line]
+    assert "--require-hashes" in first
+    assert "--no-deps" in first
+    assert "-r docker/hashes.txt" in first
+    assert ("-r docker/hashes-cuda.txt" in first) == (dockerfile == "docker/Dockerfile")
+    assert len(others) == (dockerfile == "docker/Dockerfile.cpu"), "only torch of another index has no hashes"
+    assert all("-r docker/requirements.txt" in line for line in others)
+    assert "--no-deps --no-build-isolation ." in last
+    assert last.endswith("pip check")
+
+
+def _hashed(name: str) -> dict[str, str]:
+    """Versions of a file of hashes by package; each line has exactly one hash."""
+    first, second, *lines = (ROOT / "docker" / name).read_text("utf-8").splitlines()
+    assert first.startswith("# Made by docker/lock.py")
+    digest = hashlib.sha256((ROOT / "docker/requirements.txt").read_bytes()).hexdigest()
+    assert second == f"# docker/requirements.txt: sha256 {digest}", "run docker/lock.py: the requirements have changed"
+    found = {}
+    for line in lines:
+        match = re.fullmatch(r"([a-z0-9-]+)==(\S+) --hash=sha256:[0-9a-f]{64}", line)
+        assert match, line
+        found[match[1]] = match[2]
+    assert list(found) == sorted(found)
+    assert len(found) == len(lines)
+    return found
+
+
+def test_hashes_are_those_of_the_requirements() -> None:
+    plain, cuda = _hashed("hashes.txt"), _hashed("hashes-cuda.txt")
+    assert not set(plain) & set(cuda)
+    versions = plain | cuda
+    for name, pin in _pinned().items():
+        assert pin.specifier.contains(versions[name]), f"{name} {versions[name]} is hashed, {pin} required"
+    for requirement in map(Requirement, PROJECT["build-system"]["requires"]):
+        assert requirement.specifier.contains(plain[canonicalize_name(requirement.name)])
+    assert {"torch", "torchvision"} <= set(cuda)
+    assert not [name for name in plain if name.startswith(("nvidia-", "cuda-"))]
+
+
+@pytest.mark.parametrize("name", ["hashes.txt", "hashes-cuda.txt", "requirements.txt", "lock.py"])
+def test_locked_files_name_no_index(name: str) -> None:
+    assert "://" not in (ROOT / "docker" / name).read_text("utf-8")
 
 
 def test_both_images_have_same_allowed_python() -> None:
@@ -153,9 +191,10 @@ def test_gpu_image_requests_compute_and_video_drivers() -> None:
 
 def test_images_differ_only_in_gpu_support() -> None:
     def comparable(dockerfile: str) -> list[tuple[str, str]]:
-        steps = [step for step in _steps(dockerfile) if "TORCH_WHEELS=" not in step[1]]
-        plain = [(word, rest.replace('--extra-index-url "${TORCH_WHEELS}" ', "")) for word, rest in steps]
-        return [(word, re.sub(r" +NVIDIA_\w+=\S+", "", rest)) for word, rest in plain]
+        steps = [
+            step for step in _steps(dockerfile) if not re.search(r"TORCH_WHEELS|docker/(hashes|requirements)", step[1])
+        ]
+        return [(word, re.sub(r" +NVIDIA_\w+=\S+", "", rest)) for word, rest in steps]
 
     assert comparable("docker/Dockerfile") == comparable("docker/Dockerfile.cpu")
 

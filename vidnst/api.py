@@ -16,9 +16,10 @@ from vidnst.frames import ClipInfo
 from vidnst.media.input.probe import probe as probe_clip
 from vidnst.rendering.measure_output import MeasureRequest, measure_output
 from vidnst.rendering.pipeline import RenderResult, run
+from vidnst.rendering.source_check import with_bad_pictures
 from vidnst.report.measure.measurement import Measurement
 from vidnst.report.measure.meter import FLOW_SIZE_PX
-from vidnst.runs.request import Request, load_request
+from vidnst.runs.request import Request, resume_request
 
 if TYPE_CHECKING:  # they bring torch
     from vidnst.rendering.batch.run import BatchSummary
@@ -91,15 +92,15 @@ def resume(
         run_folder: the run folder, or the output next to it.
         farm: settings of the `farm` section that change from now on.
         redo: frames of the source to render again although they are finished.
-        overwrite: replace an output that exists.
+        overwrite: replace an output that exists, and write one that does not lie next to its run folder.
         on_event: hears of the progress.
         cancelled: asked several times a second; True stops the render.
 
     Raises:
-        RunError: there is no run, or it is damaged.
+        RunError: there is no run, it is damaged, or it names an output elsewhere and `overwrite` is False.
         VidnstError: another error, as for `render`.
     """
-    request = load_request(Path(run_folder), farm or {})
+    request = resume_request(Path(run_folder), farm or {}, overwrite=overwrite)
     return run(request, overwrite=overwrite, redo=redo, on_event=on_event, cancelled=cancelled)
 
 
@@ -220,7 +221,7 @@ def probe(
     fps: int | str | Fraction = 25,
     order: Literal["auto", "given", "name", "time"] = "auto",
 ) -> ClipInfo:
-    """Read what a source holds: size, frames, time stamps, colours, sound.
+    """Read what a source holds: size, frames, time stamps, colours, sound. All frames are decoded.
 
     >>> import vidnst
     >>> clip = vidnst.probe("clip.mp4")
@@ -235,7 +236,8 @@ def probe(
     Raises:
         SourceError: it is missing or cannot be read.
     """
-    return probe_clip(source, fps=Fraction(fps), order=order)
+    clip = probe_clip(source, fps=Fraction(fps), order=order)
+    return with_bad_pictures(clip, 0, clip.frame_count)
 
 
 def _request(

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vidnst.errors import DiskFullError, OutputError
-from vidnst.file_names import derived_name
+from vidnst.part_files import new_part
 
 _DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 _NEARLY_FULL_BYTES = 4 << 20
@@ -47,15 +47,6 @@ def translate_os_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def part_path(path: Path) -> Path:
-    """The temporary name, in the same folder, of a file or folder that is being written.
-
-    It begins with a dot, contains `.part`, and keeps the suffix, by which image writers and ffmpeg choose the format.
-    A long name is cut and marked with a hash.
-    """
-    return path.with_name(derived_name(path.stem, prefix=".", suffix=f".part{path.suffix}"))
-
-
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make a file under a temporary name, flush it to the disk, and rename it to `path`.
 
@@ -81,8 +72,11 @@ def write_all_atomically(files: Mapping[Path, Callable[[Path], object]], *, thre
     Raises:
         DiskFullError, OutputError: as `write_atomically`.
     """
-    parts = {path: part_path(path) for path in files}
+    parts: dict[Path, Path] = {}
     try:
+        for path in files:
+            with _nearly_full_counts_as_full(path.parent):
+                parts[path] = new_part(path)
         if threads is None:
             for path, write in files.items():
                 _write_part(path, parts[path], write)
@@ -104,16 +98,8 @@ def write_all_atomically(files: Mapping[Path, Callable[[Path], object]], *, thre
         raise
 
 
-def remove_parts(folder: Path) -> None:
-    """Delete the temporary files that a killed process left in `folder`."""
-    for entry in os.scandir(folder):
-        if entry.name.startswith(".") and ".part" in entry.name and entry.is_file(follow_symlinks=False):
-            os.unlink(entry.path)
-
-
 def _write_part(path: Path, part: Path, write: Callable[[Path], object]) -> None:
     with _nearly_full_counts_as_full(path.parent):
-        part.unlink(missing_ok=True)  # in an untrusted folder it may be a link to a file elsewhere
         write(part)
         if not part.is_file() or part.stat().st_size == 0:
             raise OutputError(f"{path} was not written", "check the folder and the space on its disk")

@@ -102,6 +102,10 @@ class ScarceMemoryError(FarmError):
     """A frame does not fit into its worker's memory, even in the mode that saves the most."""
 
 
+class LostValueError(FarmError):
+    """A result was lost with the machine that held it, before it was stored; what is stored is not affected."""
+
+
 class RunError(VidnstError):
     """The run folder is locked, damaged, or belongs to a different render."""
 

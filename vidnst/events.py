@@ -42,6 +42,19 @@ class NodeStarted:
     role: str
     worker: str
     attempt: int
+    work: str = ""
+    """The work in words: painting frame 12, pass 3."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """The rendering has come so far, counted in time of work rather than in finished frames. At most one a second."""
+
+    name: ClassVar[str] = "paced"
+    share: float
+    """Share of the work that is done, that of earlier sessions included, 0 to 1."""
+    seconds_left: float | None
+    """Time until all frames are rendered, without encoding; None if it is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +256,7 @@ Event: TypeAlias = (
     Stage
     | RunStarted
     | NodeStarted
+    | Paced
     | FrameDone
     | NodeFailed
     | WorkerDied

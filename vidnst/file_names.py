@@ -6,6 +6,7 @@ import os
 MAX_NAME_BYTES = 255
 """Longest name of a file on the usual file systems."""
 
+_MAX_PATH_BYTES = 4096
 _MARK_DIGITS = 8
 _RANDOM_CHARACTERS = 8  # of tempfile
 
@@ -26,6 +27,19 @@ def derived_name(name: str, *, prefix: str = "", suffix: str = "", max_bytes: in
     while _length(kept) > room:  # a character may take several bytes
         kept = kept[:-1]
     return f"{prefix}{kept}{mark}{suffix}"
+
+
+def reason_for_no_path(text: str) -> str | None:
+    """Say why a text cannot be the path of any file; None if it can."""
+    if "\0" in text:
+        return "it has a zero byte"
+    try:
+        parts = os.fsencode(text).split(b"/")
+    except UnicodeEncodeError:
+        return "it has a character that no file name can hold"
+    if sum(map(len, parts)) + len(parts) > _MAX_PATH_BYTES:
+        return f"it is longer than {_MAX_PATH_BYTES} bytes"
+    return None
 
 
 def part_prefix(name: str) -> str:

@@ -18,6 +18,10 @@ Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 AlphaPlane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 """`(H, W)` straight alpha; 0 is transparent, the largest value of the type is opaque."""
 
+ChromaSteps: TypeAlias = tuple[int, int]
+"""Luma samples for each sample of chroma, across and down: `(1, 1)` for 4:4:4 and RGB, `(2, 1)` for 4:2:2, `(2, 2)` for
+4:2:0."""
+
 Rgb: TypeAlias = tuple[int, int, int]
 """A colour: red, green and blue of 0 to 255, sRGB."""
 
@@ -213,6 +217,8 @@ class ClipInfo:
     """What the source holds that is not used, may not be meant or was repaired: sentences without a full stop."""
     stored_bits: int = 8
     """Bits per channel in the file, 8 to 16."""
+    chroma: ChromaSteps | None = (1, 1)
+    """Chroma subsampling of the file, upright; None for grey pictures."""
     decoder: Decoder = Decoder()
     hdr: HdrInfo | None = None
     """What makes it HDR; frames are read tone-mapped then. None for SDR."""
@@ -222,6 +228,8 @@ class ClipInfo:
     """The colour that transparent pixels are laid over when frames are read."""
     plane: Literal["colour", "alpha"] = "colour"
     """What is read: the colours over the background, or alpha as three equal channels."""
+    plays: int | None = None
+    """How often an animation is shown, 0 for ever; None for other sources."""
     numbers: tuple[int, ...] = ()
     """Number of each picture of a numbered sequence, ascending; else empty."""
     transform: str = "auto"

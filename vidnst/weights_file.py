@@ -19,8 +19,8 @@ from safetensors import safe_open
 from safetensors.numpy import save
 from torch import Tensor
 
-from vidnst.atomic_write import part_path
 from vidnst.errors import WeightsError
+from vidnst.part_files import new_part
 from vidnst.utf8_path import utf8_path
 
 _BLOCK_BYTES = 2**20
@@ -127,7 +127,7 @@ def _download(source: WeightsSource, paths: list[Path], on_progress: DownloadPro
     part: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = part_path(path.with_stem(f"{path.stem}.{os.getpid()}"))  # another process may be downloading it, too
+        part = new_part(path)  # another process may be downloading it, too
         digest = _fetch(source, url, part, on_progress)
         if not digest.startswith(sha256_prefix(url)):
             raise WeightsError(f"what came from {url} is damaged (its SHA-256 is {digest[:16]}...)", source.remedy)

@@ -2,8 +2,9 @@
 
     python tests/bench/kept.py [--output FILE.md]
 
-The sources are generated, small, and passed through the encoder without painting. A cell has what the outputs really
-hold, read with PyAV and Pillow, next to what the table of `vidnst probe` says: `lost in silence` must not occur.
+The sources are generated, small, and passed through the encoder without painting. A cell compares what the
+outputs really hold, read with PyAV, Pillow, OpenCV and OpenEXR, with what the table of `vidnst probe` says: `lost in
+silence` must not occur.
 """
 
 import argparse

@@ -1,13 +1,15 @@
 """Measure the overhead of a render: everything is real, but a stylizing worker sleeps instead of optimising.
 
-    python tests/bench/standin.py [--frames 120] [--size 640x360] [--ms 7] [--workers 1] [--concurrency 2]
-        [--executor ray] [--set key=value ...]
+    python tests/bench/standin.py [--frames 120] [--size 640x360] [--ms 7 | --paint-ms 20] [--blend-ms 150]
+        [--workers 1] [--flow-workers N] [--concurrency 2] [--blend-in-turn] [--executor ray] [--set key=value ...]
 
-A worker sleeps `--ms` milliseconds for each evaluation of the loss, as if a GPU did them, and returns the source's
-frame as its result; probing, decoding, flow, the scheduler, transport, the quality gate, storing, encoding and
-measuring are real. Prints one line of JSON: when stages began and the last frame was finished, in seconds; the share of
-the wall time, and of the time from the first node to the last, in which a worker slept; and the milliseconds between
-two sleeps.
+A worker sleeps `--ms` milliseconds for each evaluation of the loss, or `--paint-ms` for each node, as if a GPU did
+them, and returns the source's frame as its result. Before that it sleeps `--blend-ms` for a node with starts, as if a
+core blended them: outside its turn at the device, or inside, as once, with `--blend-in-turn`. Probing, decoding, flow,
+the scheduler, transport, the quality gate, storing, encoding and measuring are real. Prints one line of JSON: when
+stages began and the last frame was finished, in seconds; the share of the wall time, and of the time from the first
+node to the last, in which a worker painted; the milliseconds between two paintings; and the milliseconds of processor
+time that the driver takes to make a job and to submit it.
 
 By default a frame has some 360 ms of sleep; 900 frames in five minutes leave 333. Each of two cores has twice as much
 to do for a frame of 640x360 as each of 16 has for one of 1280x720.
@@ -19,6 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -33,9 +36,13 @@ from vidnst.config.loader import load_config
 from vidnst.events import Event, FrameDone, Stage
 from vidnst.farm.jobs import Stylized, StylizeJob
 from vidnst.farm.memory_fallback import MemoryLadder
+from vidnst.farm.provisioning import WorkerCounts
+from vidnst.farm.ray.actor_pool import RayPool
+from vidnst.farm.thread_pool import InlinePool
 from vidnst.farm.workers import StyleWorker, StyleWorkerFactory
 from vidnst.frames import to_16_bits
-from vidnst.style.memory.modes import MemoryMode
+from vidnst.motion.quality_gate import thumbnail_luma
+from vidnst.rendering.node_jobs import RenderHost
 from vidnst.tools.bench.full_renders import synthetic_clip
 
 
@@ -45,6 +52,12 @@ class SleepingFactory(StyleWorkerFactory):
 
     seconds: float = 0.0
     """For each evaluation."""
+    paint_seconds: float | None = None
+    """For each node; None counts evaluations."""
+    blend_seconds: float = 0.0
+    """For each node with starts."""
+    blend_in_turn: bool = False
+    """Whether it blends while it has the device."""
     log: Path = Path()
     """Folder for the times at which they slept."""
 
@@ -58,15 +71,58 @@ class SleepingWorker(StyleWorker):
     def __init__(self, made_by: SleepingFactory) -> None:
         stylizer: Any = self  # anything but None
         super().__init__(stylizer, torch.device("cpu"), MemoryLadder(made_by.config, None))
-        self._seconds = made_by.seconds
+        self._made_by = made_by
         self._notes = (made_by.log / f"{time.monotonic_ns()}.txt").open("w", buffering=1)
 
-    def _paint(self, stylizer: Any, job: StylizeJob, memory_mode: MemoryMode, **watching: Any) -> Stylized:
-        began = time.monotonic()
-        time.sleep(self._seconds * job.iterations)
-        self._notes.write(f"{began} {time.monotonic()}\n")
-        losses = dict.fromkeys(("total", "content", "style", "tv", "temporal"), 1.0)
-        return Stylized(to_16_bits(job.content), losses, job.iterations, 0.0)
+    def _stylize(self, stylizer: Any, job: StylizeJob, place: int, watching: Any) -> Stylized:
+        made_by = self._made_by
+        blending = made_by.blend_seconds if job.starts else 0.0
+        painting = made_by.paint_seconds
+        if painting is None:
+            painting = made_by.seconds * job.iterations
+        if not made_by.blend_in_turn:
+            time.sleep(blending)
+        with self._turn.held(place) as turn:
+            if made_by.blend_in_turn:
+                time.sleep(blending)
+            began = time.monotonic()
+            time.sleep(painting)
+            self._notes.write(f"{began} {time.monotonic()}\n")
+        state = to_16_bits(job.content)
+        return Stylized(
+            state,
+            dict.fromkeys(("total", "content", "style", "tv", "temporal"), 1.0),
+            job.iterations,
+            0.0,
+            thumbnail_luma=None if job.source_thumbnails is None else thumbnail_luma(state),
+            device_seconds=turn.seconds,
+        )
+
+
+class DriverCost:
+    """Adds up the processor time of a function in the thread that calls it."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.calls = 0
+        self.seconds = 0.0
+
+    def counted(self) -> Callable[..., Any]:
+        """Return the function, counting."""
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            began = time.thread_time()
+            result = self._function(*arguments, **options)
+            self.seconds += time.thread_time() - began
+            self.calls += 1
+            return result
+
+        return call
+
+    @property
+    def mean_ms(self) -> float:
+        """Milliseconds of a call."""
+        return round(1000 * self.seconds / max(1, self.calls), 3)
 
 
 class Timeline:
@@ -91,18 +147,30 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     settings = [f"farm.executor={asked.executor}", f"farm.workers={asked.workers}", "model.backbone=slim", *asked.set]
     config = load_config(assignments=settings)
     with synthetic_clip((width, height), frames=asked.frames) as clip, tempfile.TemporaryDirectory() as folder:
-        made = partial(SleepingFactory, seconds=asked.ms / 1000, log=Path(folder))
+        made = partial(
+            SleepingFactory,
+            seconds=asked.ms / 1000,
+            paint_seconds=None if asked.paint_ms is None else asked.paint_ms / 1000,
+            blend_seconds=asked.blend_ms / 1000,
+            blend_in_turn=asked.blend_in_turn,
+            log=Path(folder),
+        )
+        counts = WorkerCounts(asked.workers, asked.flow_workers or max(1, asked.workers // 2), 1, asked.concurrency)
         timeline = Timeline()
+        pool = RayPool if asked.executor == "ray" else InlinePool
+        submitting, making = DriverCost(pool.submit), DriverCost(RenderHost.job)
         with (
-            patch("vidnst.farm.workers.StyleWorkerFactory", made),
-            patch("vidnst.farm.provisioning._concurrency", return_value=asked.concurrency),
+            patch("vidnst.rendering.style_cache.StyleWorkerFactory", made),
+            patch("vidnst.farm.provisioning.choose_worker_counts", return_value=counts),
+            patch.object(pool, "submit", submitting.counted()),
+            patch.object(RenderHost, "job", making.counted()),
         ):
             output = Path(folder) / "out.mp4"
             render(clip.clip, style=clip.style, output=output, config=config, on_event=timeline)
         wall = time.monotonic() - timeline.began
         spans = [read_spans(path) for path in Path(folder).glob("*.txt")]
     found = {"wall": round(wall, 2), "stages": timeline.stages, "last_frame": round(timeline.last_frame, 2)}
-    return found | shares(spans, wall)
+    return found | {"submit_ms": submitting.mean_ms, "job_ms": making.mean_ms} | shares(spans, wall)
 
 
 def read_spans(path: Path) -> list[tuple[float, float]]:
@@ -132,6 +200,10 @@ def main() -> None:
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--ms", type=float, default=7.0)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--paint-ms", type=float)
+    parser.add_argument("--blend-ms", type=float, default=0.0)
+    parser.add_argument("--blend-in-turn", action="store_true")
+    parser.add_argument("--flow-workers", type=int)
     parser.add_argument("--concurrency", type=int, default=2)
     parser.add_argument("--executor", default="ray", choices=("ray", "inline"))
     parser.add_argument("--set", action="append", default=[])

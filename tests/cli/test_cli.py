@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from support.media import write_burst, write_style
 from torchvision.models.optical_flow import raft_small
 
 from vidnst.config import RenderConfig
+from vidnst.errors import EncoderError
 from vidnst.style.network.random_filters import random_features
 
 FAST = (
@@ -301,6 +303,33 @@ def test_probe_describes_the_source(vidnst: Vidnst, burst: Path) -> None:
     assert "IMG_0.png" in vidnst("probe", burst).out
 
 
+def test_probe_shows_what_becomes_of_all_things(vidnst: Vidnst, burst: Path) -> None:
+    told = vidnst("probe", burst, "-o", "o.mp4").out
+    table = told[told.index("source holds") :]
+    assert "o.mp4" in table.splitlines()[0]
+    [line] = [line.split() for line in table.splitlines() if line.startswith("chroma")]
+    assert line[:4] == ["chroma", "4:4:4", "changed", "to"]
+    found = json.loads(vidnst("probe", burst, "-o", "o.mov", "--json").out)
+    assert {row["name"]: row["fate"] for row in found["fates"]}["chroma"] == "kept"
+
+
+def test_strict_refuses_in_one_sentence(vidnst: Vidnst, burst: Path, tmp_path: Path) -> None:
+    options = ("--iterations", 0, "--executor", "inline", "--strict")
+    result = vidnst("render", burst, "-o", tmp_path / "o.mp4", *options)
+    assert_one_sentence(result, "does not keep all", "chroma (4:4:4): changed, to 4:2:0", "leave --strict out")
+    assert result.status == 6
+    assert vidnst("render", burst, "-o", tmp_path / "o.mov", *options).status == 0
+
+
+def test_probe_decodes_stills_and_names_damaged_ones(vidnst: Vidnst, burst: Path) -> None:
+    path = sorted(burst.glob("*.png"))[1]
+    path.write_bytes(path.read_bytes()[:-200])
+    found = json.loads(vidnst("probe", burst, "--json").out)
+    assert found["bad_frames"] == [1]
+    [row] = [row for row in found["fates"] if row["name"] == "damaged frames"]
+    assert row["value"] == path.name
+
+
 def test_probe_tells_bits_transparency_and_hdr(vidnst: Vidnst, tmp_path: Path) -> None:
     source = write_hdr(tmp_path / "s.mp4", "smpte2084", [0.4, 0.5], metadata=True)
     found = json.loads(vidnst("probe", source, "--json").out)
@@ -517,3 +546,16 @@ def test_bench_measures_each_size(vidnst: Vidnst, tmp_path: Path) -> None:
     assert row["share_of_matrix_rate"] > 0
     assert report["copy_gbytes_per_second"] > 0
     assert vidnst("bench", "--size", "64").status == 2
+
+
+def test_plan_without_an_output_needs_no_ffmpeg(
+    vidnst: Vidnst, burst: Path, style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object, **__: object) -> NoReturn:
+        raise EncoderError("no ffmpeg executable was found")
+
+    for name in ("executable", "run", "run_and_capture"):
+        monkeypatch.setattr(f"vidnst.media.ffmpeg.{name}", missing)
+    result = vidnst("plan", burst, "-s", style, *FAST, "--no-time", "--json")
+    assert result.status == 0, result.err
+    assert json.loads(result.out)["clips"][0]["frames"] == 3

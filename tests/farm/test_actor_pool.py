@@ -27,7 +27,7 @@ from support.fake_workers import (
 
 from vidnst.errors import FarmError, NumericalError, WeightsError
 from vidnst.farm.interfaces import Component, NodeEventKind
-from vidnst.farm.jobs import Outcome, WorkerGroup
+from vidnst.farm.jobs import DeviceLostError, Outcome, WorkerGroup
 from vidnst.farm.plan import Lane
 from vidnst.farm.ray.actor_pool import RayPool, default_workers
 from vidnst.farm.ray.connection import RaySession
@@ -107,6 +107,15 @@ def test_dead_worker_is_replaced_under_its_name(pool: RayPool) -> None:
     assert outcome.died
     assert not outcome.lost
     assert "the process of worker style-1 ended" in str(outcome.error)
+    assert outcome_of(pool, "style-1", Echo("pid")).value != before
+
+
+def test_worker_that_lost_its_gpu_gets_a_new_process(pool: RayPool) -> None:
+    before = outcome_of(pool, "style-1", Echo("pid")).value
+    outcome = outcome_of(pool, "style-1", Echo("lost"))
+    assert isinstance(outcome.error, DeviceLostError)
+    assert (outcome.died, outcome.away, outcome.lost) == (True, True, False)
+    assert "unspecified launch failure" in str(outcome.error)
     assert outcome_of(pool, "style-1", Echo("pid")).value != before
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from vidnst.config import RenderConfig
+from vidnst.config import MotionConfig, RenderConfig
 from vidnst.config.loader import build_config
 from vidnst.errors import ScarceMemoryError
 from vidnst.farm import memory_fallback
 from vidnst.farm.memory_fallback import (
     MemoryLadder,
+    flow_memory,
     gpu_memory_limit,
     is_out_of_memory,
     limit_memory,
@@ -21,6 +22,7 @@ from vidnst.farm.memory_fallback import (
     too_large_error,
     try_modes,
 )
+from vidnst.motion.raft import raft_bytes
 from vidnst.style.memory.footprint import Footprint, estimate_footprint
 from vidnst.style.memory.modes import MemoryMode, fallback_modes
 
@@ -100,13 +102,17 @@ def test_other_errors_pass_and_the_last_mode_is_final() -> None:
 
 
 def test_gpu_memory_limit_by_share_and_setting() -> None:
-    def limit(*, raft: bool = False, **farm: object) -> float:
-        return gpu_memory_limit(build_config({"farm": farm}).farm, 8 * GIB, raft=raft) / GIB
+    def limit(*, total: int = 8, raft: bool = False, **farm: object) -> float:
+        motion = MotionConfig(method="raft" if raft else "dis")
+        return gpu_memory_limit(build_config({"farm": farm}).farm, total * GIB, motion) / GIB
 
     assert limit() == 8
-    assert limit(raft=True) == 8
     assert limit(gpus_per_worker=0.5) == pytest.approx(3.5)
-    assert limit(gpus_per_worker=0.5, raft=True) == pytest.approx(3.1)
+    raft = raft_bytes(640) / GIB
+    assert limit(raft=True) == pytest.approx(8 - (raft + 0.5) - 0.5)
+    assert limit(raft=True, gpus_per_worker=0.5) == pytest.approx(4 - (raft + 0.5) - 0.5)
+    assert limit(raft=True, total=80) == pytest.approx(80 - 8 - 0.5)  # a tenth is more
+    assert limit(raft=True, total=1) == pytest.approx(0.25)
     assert limit(gpus_per_worker=0.05) == pytest.approx(0.2)
     assert limit(memory_gib=2) == 2
     assert limit(memory_gib=6, gpus_per_worker=0.5) == pytest.approx(3.5)
@@ -123,6 +129,7 @@ def test_gpu_memory_limit_by_share_and_setting() -> None:
         ({"gpus_per_worker": 0.5, "executor": "inline"}, 0.875),
         ({"memory_gib": 2, "workers": 3, "executor": "inline"}, 0.75),
         ({"memory_gib": 6, "workers": 3, "executor": "inline"}, 1.0),
+        ({"executor": "inline"}, 1.0),
     ],
 )
 def test_gpu_limit_is_enforced_for_the_process(
@@ -133,8 +140,23 @@ def test_gpu_limit_is_enforced_for_the_process(
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", asked.append)
     config = build_config({"farm": farm})
-    assert limit_memory(config, GPU) == gpu_memory_limit(config.farm, 8 * GIB, raft=False)
+    assert limit_memory(config, GPU) == gpu_memory_limit(config.farm, 8 * GIB, config.motion)
     assert asked == [pytest.approx(fraction)]
+
+
+@pytest.mark.parametrize("executor", ["ray", "inline"])
+def test_rafts_memory_is_kept_free_on_a_whole_gpu(executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=8 * GIB))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", asked.append)
+    config = build_config({"farm": {"executor": executor}, "motion": {"method": "raft"}})
+    limit = limit_memory(config, GPU)
+    flow = flow_memory(config.farm, 8 * GIB, config.motion)
+    assert flow > raft_bytes(640)
+    assert limit is not None
+    assert limit <= 8 * GIB - flow
+    # In one process both have the same allocator, so its limit is that of both.
+    assert asked == [pytest.approx((limit + flow * (executor == "inline")) / (8 * GIB))]
 
 
 def test_cpu_limit_is_not_enforced() -> None:

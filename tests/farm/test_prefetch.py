@@ -7,6 +7,7 @@ from support.fake_workers import CHAIN, DigestHost, Recorder, VirtualPool
 
 from vidnst.config import Role, ScheduleConfig
 from vidnst.farm import worker_roster
+from vidnst.farm.component_window import default_window
 from vidnst.farm.interfaces import Component, NodeEventKind
 from vidnst.farm.plan import Lane, Node, StateId
 from vidnst.farm.scheduler import run_plan
@@ -94,3 +95,41 @@ def test_chain_has_nothing_to_prefetch() -> None:
     host = DigestHost(nodes)
     run_plan([Component(nodes, host)], pool, clock=pool.clock)
     assert len(host.kept) == len(nodes)
+
+
+def share_painting(workers: int, *, concurrency: int) -> float:
+    """The share of their time in which workers paint for 20 ms what takes 150 ms to prepare."""
+    shots = [Shot(120 * number, 120 * (number + 1)) for number in range(workers)]
+    pool = VirtualPool(
+        workers,
+        4 * workers,
+        cost=lambda node: 0.04 if node.lane is Lane.FLOW else 0.02,
+        prepare=lambda node: 0.15 if node.sources else 0.0,
+        transit=0.005,
+        concurrency=concurrency,
+        prefetch=concurrency,
+    )
+    plans = [list(plan) for plan in by_shot(ScheduleConfig(kind="keys"), shots)]
+    run_plan(
+        [Component(plan, DigestHost(plan)) for plan in plans],
+        pool,
+        clock=pool.clock,
+        prefetch=concurrency,
+        window=default_window(workers, prefetch=concurrency),
+    )
+    painting = sum(seconds for name, seconds in pool.device_seconds.items() if name.startswith("style"))
+    return painting / workers / pool.now
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_many_jobs_in_work_hide_their_preparation(workers: int) -> None:
+    assert share_painting(workers, concurrency=1) < 0.15
+    assert share_painting(workers, concurrency=2) < 0.3
+    assert share_painting(workers, concurrency=10) > 0.8  # the rest is the first and the last seconds
+
+
+def test_long_nodes_are_not_hoarded_by_a_worker() -> None:
+    nodes = list(independent(Shot(0, 16)))
+    pool = VirtualPool(2, 1, cost=lambda node: 0.2, concurrency=10, prefetch=10)
+    run_plan([Component(nodes, DigestHost(nodes))], pool, clock=pool.clock, prefetch=10)
+    assert pool.now == pytest.approx(8 * 0.2)

@@ -71,7 +71,7 @@ def test_growing_cluster_gets_workers_that_do_not_fit_yet(grows: bool, monkeypat
     asked: dict[str, Any] = {}
 
     class Session:
-        gpus, cpus, joined = 0.0, 0.0, True
+        gpus, cpus, joined, gpu_kinds = 0.0, 0.0, True, ("H100", "L4")
 
         def __init__(self, **_: Any) -> None: ...
 
@@ -90,14 +90,36 @@ def test_growing_cluster_gets_workers_that_do_not_fit_yet(grows: bool, monkeypat
     monkeypatch.setattr(provisioning, "RayPool", Pool)
     farm = {"workers": 4, "grows": grows, "device": "cuda" if grows else "auto", "address": "host:6379"}
     config = build_config({"farm": farm})
-    with provisioning.start_workers(config.farm, width=9):
+    with provisioning.start_workers(config.farm, width=9) as (_, counts):
         pass
+    assert ["2 kinds (H100, L4)" in note for note in counts.notes] == [True] * grows
     assert asked["grows"] is grows
     style = asked["groups"][Lane.STYLE]
     assert (style.count, style.gpus) == (4, 1.0 if grows else 0.0)
     assert asked["start_timeout_seconds"] == (1800 if grows else 300)
 
 
+def test_flow_workers_next_to_gpus_share_the_cores() -> None:
+    counts = choose_worker_counts(FarmConfig(), width=500, cores=32, gpus=4)
+    assert (counts.style, counts.flow, counts.threads, counts.flow_threads) == (4, 4, None, 4)
+    assert choose_worker_counts(FarmConfig(), width=500, cores=2, gpus=8).flow_threads == 1
+    assert choose_worker_counts(FarmConfig(), width=500, cores=8, gpus=0).flow_threads is None
+
+
 def test_growing_cluster_needs_a_number_of_workers() -> None:
     with pytest.raises(ConfigError, match="set workers"):
         build_config({"farm": {"grows": True}})
+
+
+def test_gpu_worker_has_a_job_in_work_for_each_core() -> None:
+    counts = [choose_worker_counts(FarmConfig(), width=500, cores=cores, gpus=gpus) for cores, gpus in CORES_AND_GPUS]
+    assert [one.concurrency for one in counts] == [3, 9, 10, 5, 3]
+    assert all(one.prefetch == one.concurrency for one in counts)
+
+
+def test_cpu_worker_has_one_job_in_work() -> None:
+    counts = choose_worker_counts(FarmConfig(), width=500, cores=8, gpus=0)
+    assert (counts.concurrency, counts.prefetch) == (1, 1)
+
+
+CORES_AND_GPUS = [(2, 1.0), (8, 1.0), (64, 1.0), (16, 4.0), (8, 8.0)]

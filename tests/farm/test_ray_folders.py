@@ -9,7 +9,7 @@ import pytest
 
 from vidnst.errors import FarmError
 from vidnst.farm.ray.connection import RaySession
-from vidnst.farm.ray.folders import check_folders
+from vidnst.farm.ray.folders import temporary_folder
 
 
 @pytest.fixture(autouse=True)
@@ -44,10 +44,13 @@ def test_command_line_that_is_not_utf8_does_not_stop_ray() -> None:
 
 
 def test_short_folder_and_none_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_folders()
+    assert temporary_folder() == Path("/tmp")
     monkeypatch.setenv("TMPDIR", "/" + "x" * 60)
-    monkeypatch.setenv("RAY_TMPDIR", "/tmp")
-    check_folders()
+    monkeypatch.setenv("RAY_TMPDIR", "/var/../tmp")
+    assert temporary_folder() == Path("/tmp")
+    monkeypatch.setenv("RAY_TMPDIR", "")
+    monkeypatch.setenv("TMPDIR", "/scratch")
+    assert temporary_folder() == Path("/scratch")
 
 
 def test_longest_folder_leaves_room_for_socket(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,8 +60,8 @@ def test_longest_folder_leaves_room_for_socket(monkeypatch: pytest.MonkeyPatch) 
         folder = "/" + "x" * (length - 1)
         monkeypatch.setenv("RAY_TMPDIR", folder)
         try:
-            check_folders()
+            temporary_folder()
         except FarmError:
             break
-        validate_socket_filepath(f"{folder}/ray/session_2026-11-28_23-52-19_123456_4194304/sockets/plasma_store")
-    assert 30 < length < 45
+        validate_socket_filepath(f"{folder}/v-abcd/r/session_2026-11-28_23-52-19_123456_4194304/sockets/plasma_store")
+    assert 30 < length < 40

@@ -1,5 +1,6 @@
 """The pool of threads, with workers that are slow, fail and die."""
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -204,3 +205,22 @@ def test_stopped_plan_takes_in_what_is_running() -> None:
         run_plan([Component(nodes, host)], pool, listener=recorder, cancelled=cancelled, patience_seconds=20)
     pool.close()
     assert len(host.kept) == 1
+
+
+def test_threads_take_turns_often_while_a_pool_is_open() -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.005)
+    try:
+        first = pool_of(DigestWorker)
+        second = pool_of(DigestWorker)
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+        first.close()
+        first.close()
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+        second.close()
+        assert sys.getswitchinterval() == pytest.approx(0.005)
+        sys.setswitchinterval(0.0001)  # a shorter one stays
+        pool_of(DigestWorker).close()
+        assert sys.getswitchinterval() == pytest.approx(0.0001, abs=2e-6)
+    finally:
+        sys.setswitchinterval(before)

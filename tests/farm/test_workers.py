@@ -3,6 +3,7 @@
 import pickle
 import threading
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,14 +16,17 @@ from torchvision.models.optical_flow import raft_small
 from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config
 from vidnst.errors import FarmError
+from vidnst.farm.frame_transfer import FrameTransfer
 from vidnst.farm.jobs import FlowJob, StylizeJob
 from vidnst.farm.plan import FlowId, StateId
-from vidnst.farm.workers import FlowWorkerFactory, StyleWorker, StyleWorkerFactory, blends_on_device
+from vidnst.farm.warm_start import blends_on_device
+from vidnst.farm.workers import FlowWorkerFactory, StyleWorker, StyleWorkerFactory
 from vidnst.frames import to_16_bits, to_bits, to_float
 from vidnst.motion.blend import WarmSource, blend
 from vidnst.motion.flow import Flow
 from vidnst.motion.quality_gate import thumbnail_luma
 from vidnst.style.guidance import Guidance, RegionGuidance, StyleMix
+from vidnst.style.losses.objective import WarmStart
 from vidnst.style.network.random_filters import random_features
 from vidnst.style.stylizer import Stylizer, StylizeResult
 
@@ -122,8 +126,8 @@ def test_blend_on_device_equals_opencv(worker: StyleWorker, share: float, monkey
     first = StylizeJob(StateId(1), pixels(1), wandering(), 1, 0, content_share=share)
     later = replace(first, iterations=3)
     usual = [worker.run(job) for job in (first, later)]
-    monkeypatch.setattr("vidnst.farm.workers.blends_on_device", lambda device, motion: True)
-    monkeypatch.setattr("vidnst.farm.workers.blend", None)  # nothing asks for it
+    monkeypatch.setattr("vidnst.farm.frame_transfer.blends_on_device", lambda device: True)
+    monkeypatch.setattr("vidnst.farm.warm_start.blend", None)  # nothing asks for it
     found = [worker.run(job) for job in (first, later)]
     off = [np.abs(to_float(one.state) - to_float(other.state)) for one, other in zip(found, usual, strict=True)]
     assert off[0].max() < 1e-4
@@ -132,13 +136,35 @@ def test_blend_on_device_equals_opencv(worker: StyleWorker, share: float, monkey
     np.testing.assert_array_equal(worker.run(later).state, found[1].state)
 
 
-def test_gpu_blends_unless_only_opencv_can() -> None:
-    gpu, cpu, plain = torch.device("cuda"), torch.device("cpu"), RenderConfig().motion
-    assert not plain.reads_sources
-    assert blends_on_device(gpu, plain)
-    assert not blends_on_device(cpu, plain)
-    assert not blends_on_device(gpu, build_config({"motion": {"follow_light": True}}).motion)
-    assert not blends_on_device(gpu, build_config({"motion": {"static_lock": 2.0}}).motion)
+def test_gpu_blends_on_itself() -> None:
+    assert blends_on_device(torch.device("cuda"))
+    assert not blends_on_device(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("light_share", [None, 0.0])
+def test_light_on_device_equals_opencv(light_share: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways give the start the same maps, and the same source to be relit by, unless all frames have one light."""
+    config = build_config(
+        {"losses": SMALL, "motion": {"follow_light": True, "static_lock": 2.0, "light_share": light_share}}
+    )
+    worker = StyleWorkerFactory(config, random_features("relu2_2"), [(pixels(9), 1.0)], threads=1)()
+    (start, _) = wandering()
+    job = StylizeJob(StateId(1), pixels(1), (replace(start, source=pixels(4)),), 1, 0)
+    found: list[WarmStart] = []
+
+    def stylize(stylizer: Stylizer, content: Tensor, *, start: WarmStart, **options: object) -> StylizeResult:
+        found.append(start)
+        return StylizeResult(content, {}, 1)
+
+    monkeypatch.setattr(Stylizer, "stylize", stylize)
+    worker.run(job)
+    monkeypatch.setattr("vidnst.farm.frame_transfer.blends_on_device", lambda device: True)
+    worker.run(job)
+    usual, on_device = (start.tensors for start in found)
+    assert len(usual) == len(on_device) == (5 if light_share is None else 4)
+    for one, other in zip(usual, on_device, strict=True):
+        assert one.shape == other.shape
+        assert (one - other).abs().max() < 1e-4
 
 
 @pytest.mark.cuda
@@ -173,7 +199,8 @@ def test_known_thumbnails_are_not_computed_again(worker: StyleWorker, monkeypatc
         return thumbnail_luma(picture)
 
     known = tuple(thumbnail_luma(start.state) for start in wandering())
-    monkeypatch.setattr("vidnst.farm.workers.thumbnail_luma", looking)
+    for module in ("workers", "frame_check"):
+        monkeypatch.setattr(f"vidnst.farm.{module}.thumbnail_luma", looking)
     results, looks = [], []
     for painted in ((), (None, known[1]), known):
         looked.clear()
@@ -207,7 +234,7 @@ def test_unstyled_region_is_source_with_a_soft_edge(worker: StyleWorker) -> None
 
 
 def test_stale_frame_is_painted_again_without_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vidnst.farm.workers._MAX_STALENESS", 1.3)
+    monkeypatch.setattr("vidnst.farm.frame_check._MAX_STALENESS", 1.3)
     config = build_config({"losses": SMALL | {"temporal_weight": 1000}, "optimize": {"iterations": 80, "scales": 1}})
     blocks = np.kron(pixels(9)[:6, :8], np.ones((8, 8, 1), np.uint8))
     worker = StyleWorkerFactory(config, random_features("relu2_2"), [(blocks, 1.0)], threads=1)()
@@ -292,7 +319,7 @@ def test_missing_gpu_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     config = build_config({"farm": {"device": "cuda"}})
     with pytest.raises(FarmError, match="sees no GPU"):
-        StyleWorkerFactory(config, None, [])()
+        StyleWorkerFactory(config, {}, [])()
 
 
 def test_workers_use_the_given_number_of_threads() -> None:
@@ -337,3 +364,54 @@ def test_threads_of_a_worker_optimise_in_turn(monkeypatch: pytest.MonkeyPatch) -
     for thread in threads:
         thread.join(20)
     assert most == [1, 1]
+
+
+def test_frame_is_blended_while_another_is_painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first painting ends only when the second frame has been blended and sent."""
+    made_by = StyleWorkerFactory(
+        build_config({"losses": SMALL}), random_features("relu2_2"), [(pixels(9), 1.0)], threads=1
+    )
+    worker = made_by()
+    prepared = [threading.Event(), threading.Event()]
+    painted: list[bool] = []
+    prepare = FrameTransfer.prepare
+
+    def noted(transfer: FrameTransfer, job: StylizeJob, blended: Any) -> Any:
+        assert blended is not None
+        prepared[job.node.frame].set()
+        return prepare(transfer, job, blended)
+
+    def stylize(stylizer: Stylizer, content: Tensor, **options: object) -> StylizeResult:
+        painted.append(all(event.wait(20) for event in prepared))
+        return StylizeResult(content, {}, 1)
+
+    monkeypatch.setattr(FrameTransfer, "prepare", noted)
+    monkeypatch.setattr(Stylizer, "stylize", stylize)
+    jobs = [StylizeJob(StateId(number), pixels(number), wandering(), 1, 0) for number in range(2)]
+    threads = [threading.Thread(target=worker.run, args=[job]) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(40)
+    assert painted == [True, True]
+
+
+def test_frame_for_which_memory_is_short_is_sent_in_its_turn(
+    worker: StyleWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = StylizeJob(StateId(1), pixels(1), wandering(), 1, 0)
+    usual = worker.run(job)
+    prepare, tried = FrameTransfer.prepare, list[bool]()
+
+    def scarce(transfer: FrameTransfer, job: StylizeJob, blended: Any) -> Any:
+        tried.append(worker._turn._taken)
+        if not worker._turn._taken:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return prepare(transfer, job, blended)
+
+    monkeypatch.setattr(FrameTransfer, "prepare", scarce)
+    found = worker.run(job)
+    assert tried == [False, True]
+    np.testing.assert_array_equal(found.state, usual.state)
+    assert found.memory_mode == usual.memory_mode
+    assert found.device_seconds

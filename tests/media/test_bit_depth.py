@@ -158,9 +158,9 @@ def resolved(path: Path, name: str, **settings: Any) -> tuple[OutputConfig, str]
     ("name", "settings", "bits", "words"),
     [
         ("o.mp4", {"codec": "h265"}, 10, ""),
-        ("o.mp4", {}, 8, "output.codec=h265 keep 10"),
-        ("o.gif", {}, 8, "to 8 bits; .mov (prores)"),
-        ("o.webp", {}, 8, "to 8 bits"),
+        ("o.mp4", {}, 8, "to 8 bits, which all players show; --bits 10 keeps them, .mov (prores) and"),
+        ("o.gif", {}, 8, "to 8 bits, the most that gif has; .mov (prores)"),
+        ("o.webp", {}, 8, "to 8 bits, the most that libwebp has; "),
         ("o.apng", {}, 16, ""),
         ("frames", {}, 16, ""),
         ("o.mov", {}, 10, ""),
@@ -189,7 +189,9 @@ def test_sixteen_bit_pictures_keep_what_the_codec_has(tmp_path: Path) -> None:
     assert resolved(tmp_path / "p", "frames")[0].bits == 16
     config, notes = resolved(tmp_path / "p", "o.mp4", codec="h265")
     assert config.bits == 12
-    assert "to 12 bits" in notes
+    assert notes == "to 12 bits, the most that libx265 has; .mkv (ffv1) and a folder of PNG frames keep up to 16"
+    assert "to 8 bits, which all players show; --bits 10 keeps more" in resolved(tmp_path / "p", "o.mp4")[1]
+    assert "to 8 bits, the most that .jpg has; " in resolved(tmp_path / "p", "o_%d.jpg")[1]
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,13 @@ from support import media
 from support.exr import to_display
 
 from vidnst.errors import SourceError
-from vidnst.media.images import read_image, read_image_header
+from vidnst.media.dpx import read_dpx_header
+from vidnst.media.images import read_image, read_image_alpha, read_image_header
 from vidnst.media.input.limits import MAX_PIXELS
-from vidnst.media.scene_images import survey_scene
+from vidnst.media.input.probe import probe
+from vidnst.media.input.scene_survey import survey_scene
+from vidnst.media.output.fates import Fate
+from vidnst.media.output.scene_rows import scene_rows
 
 TRANSFER_AT, WIDTH_AT, HEIGHT_AT = 801, 772, 776
 LOGARITHMIC, LINEAR = 3, 2
@@ -89,11 +93,35 @@ def test_claimed_giant_size_is_refused_before_decoding(tmp_path: Path) -> None:
             read(path)
 
 
-def test_alpha_is_left_out_and_said(tmp_path: Path) -> None:
-    paths = [write_dpx(tmp_path / f"{name}.dpx", ramp(16), name) for name in ("rgba", "rgb24")]
-    with_alpha, without = (survey_scene([path], "auto", source="x", may_be_damaged=False) for path in paths)
-    assert "alpha is not read" in with_alpha[0]
-    assert without == []
+@pytest.mark.parametrize("pixel_format", ["rgba", "rgba64be"])
+def test_alpha_is_straight_and_kept(pixel_format: str, tmp_path: Path) -> None:
+    top = 65535 if pixel_format == "rgba64be" else 255
+    kind = ">u2" if top == 65535 else "u1"
+    rgba = np.random.default_rng(3).integers(0, top + 1, (8, 16, 4)).astype(kind)
+    path = tmp_path / "a.dpx"
+    raw = ("-f", "rawvideo", "-pix_fmt", pixel_format, "-s", "16x8", "-i", "pipe:0")
+    media.run_ffmpeg(*raw, "-frames:v", "1", path, data=rgba.tobytes())
+    assert probe(path).has_alpha
+    plane = read_image_alpha(path)
+    assert plane is not None
+    assert np.abs(plane - rgba[..., 3] * (65535.0 / top)).max() < 0.51
+    share = rgba[..., 3:] / top
+    wanted = rgba[..., :3] / top * share + 1 - share
+    assert np.abs(read_image(path, transform="none") / 65535 - wanted).max() < 2 / 65535
+
+
+def test_texts_and_time_code_of_the_header_are_named(tmp_path: Path) -> None:
+    path = write_dpx(tmp_path / "a.dpx", ramp(16), "rgb48be")
+    assert read_dpx_header(path).attributes == ()
+    data = path.read_bytes()
+    data_at = int.from_bytes(data[4:8], "big")
+    head = bytearray(data[:data_at].ljust(2048, b"\0"))
+    head[4:8] = (2048).to_bytes(4, "big")
+    head[260:266] = b"Film A"
+    head[1920:1924] = bytes([0x10, 0x20, 0x30, 0x04])
+    path.write_bytes(head + data[data_at:])
+    [row] = scene_rows(survey_scene([path], "auto", may_be_damaged=False), "auto")
+    assert (row.name, row.value, row.fate) == ("header", "project, time code", Fate.DROPPED)
 
 
 @pytest.mark.parametrize("length", [0, 3, 800, 2048, 2500])

@@ -8,17 +8,23 @@ from pathlib import Path
 import numpy as np
 import OpenEXR
 import pytest
-from support import media
+from numpy.typing import NDArray
+from support import kept_media, media
 from support.exr import from_pixels, read_values, to_display, to_linear, write_exr, write_parts
 from support.processes import wait_until
+from support.renders import quick_config, run_folder
 
-from vidnst.errors import SourceError
+from vidnst.errors import OutputError, SourceError
 from vidnst.frames import to_bits
 from vidnst.media.exr import read_exr, read_exr_header
-from vidnst.media.images import read_image, read_image_header, write_image
+from vidnst.media.images import read_image, read_image_alpha, read_image_header, write_image
 from vidnst.media.input import limits, picture_process
 from vidnst.media.input.picture_process import PICTURE_PROCESS, PictureProcess
-from vidnst.media.scene_images import survey_scene
+from vidnst.media.input.probe import probe
+from vidnst.media.input.scene_survey import survey_scene
+from vidnst.media.output.scene_rows import scene_rows
+from vidnst.rendering.pipeline import run
+from vidnst.runs.request import Request
 
 HALVES = np.arange(0x3C01, dtype=np.uint16).view(np.float16)
 """Every half float from 0 to 1."""
@@ -33,7 +39,7 @@ def is_running(process: int) -> bool:
 
 
 def survey(*paths: Path, transform: str = "auto") -> list[str]:
-    return survey_scene(paths, transform, source="shot", may_be_damaged=False)
+    return [row.note for row in scene_rows(survey_scene(paths, transform, may_be_damaged=False), transform)]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -83,10 +89,11 @@ def test_values_out_of_range_are_clipped_and_said(tmp_path: Path) -> None:
     assert (seen[1, 0] == 0).all()
     assert [int(seen[2, x, 0]) for x in range(3)] == [0, 65535, 0]
     plain = write_exr(tmp_path / "b.exr", np.ones((10, 10, 3), np.float16))
-    over, under, invalid = survey(path, plain)
-    assert "1 of 2 frames has pixels (1.5% of all) over white (up to 6.55e+04)" in over
-    assert "under black" in under
-    assert "no numbers" in invalid
+    over, under, invalid, precise = survey(path, plain, write_exr(tmp_path / "c.exr", np.ones((10, 10, 3), np.float32)))
+    assert over.startswith("values over white (1 of 3 frames has some, 1% of all pixels, up to 6.55e+04): changed, ")
+    assert under.startswith("values under black (1 of 3 frames has some, 0.67% of all pixels): changed, ")
+    assert invalid.startswith("values that are no light (1 of 3 frames")
+    assert precise == "precision (floats of 32 bits): changed, painted with 16 bits"
     assert survey(plain) == []
 
 
@@ -118,21 +125,85 @@ def test_layers_parts_and_further_channels(tmp_path: Path) -> None:
     split = {letter: np.ascontiguousarray(rgb[..., number]) for number, letter in enumerate("RGB")}
     depth = np.zeros((8, 9), np.float32)
     one = write_exr(tmp_path / "a.exr", {**{f"beauty.{key}": plane for key, plane in split.items()}, "Z": depth})
-    assert np.array_equal(read_exr(one), rgb)
+    assert np.array_equal(read_exr(one).colours, rgb)
     assert read_exr_header(one).layer == "beauty"
     assert "further channels (1 in a frame)" in survey(one)[0]
     two = write_parts(tmp_path / "b.exr", {"depth": {"Z": depth}, "left": {"RGB": rgb}})
-    assert np.array_equal(read_exr(two), rgb)
+    assert np.array_equal(read_exr(two).colours, rgb)
     both = {f"{layer}.{key}": plane for layer in ("one", "two") for key, plane in split.items()}
     with pytest.raises(SourceError, match=r"no channels R, G, B or Y in one layer, but one\.B"):
         read_exr(write_exr(tmp_path / "c.exr", both))
 
 
-def test_alpha_is_left_out_and_said(tmp_path: Path) -> None:
-    rgba = np.full((8, 8, 4), 0.25, np.float16)
-    path = write_exr(tmp_path / "a.exr", {"RGBA": rgba})
-    assert np.array_equal(read_exr(path), rgba[..., :3])
-    assert "alpha is not read" in survey(path)[0]
+def see_through(height: int = 16, width: int = 24) -> NDArray[np.float16]:
+    """Light of several strengths under several alphas, multiplied by them as EXR files have it."""
+    rng = np.random.default_rng(4)
+    alpha = rng.choice([0, 0.125, 0.5, 0.9, 1], (height, width, 1))
+    return np.concatenate([rng.random((height, width, 3)) * alpha, alpha], axis=2).astype(np.float16)
+
+
+def test_premultiplied_light_lies_over_the_background(tmp_path: Path) -> None:
+    rgba = see_through().astype(float)
+    path = write_exr(tmp_path / "a.exr", {"RGBA": rgba.astype(np.float16)})
+    alpha = rgba[..., 3:]
+    straight = to_display(rgba[..., :3] / np.where(alpha > 0, alpha, 1))
+    background = np.array([0, 128, 255])
+    wanted = straight * alpha + background / 255 * (1 - alpha)
+    seen = read_image(path, background=(0, 128, 255))
+    assert np.abs(seen / 65535 - wanted).max() < 2 / 65535
+    plane = read_image_alpha(path)
+    assert plane is not None
+    assert np.abs(plane - rgba[..., 3] * 65535).max() < 0.51
+    assert probe(path).has_alpha
+    assert survey(path) == []
+
+
+def test_alpha_comes_back_as_it_was(tmp_path: Path) -> None:
+    rgba = see_through()
+    write_exr(tmp_path / "in" / "a_1.exr", {"RGBA": rgba})
+    (tmp_path / "frames").mkdir()
+    kept_media.convert(tmp_path / "in" / "a_%d.exr", tmp_path / "b_%d.exr", tmp_path / "frames")
+    back = np.asarray(OpenEXR.File(str(tmp_path / "b_1.exr")).channels()["RGBA"].pixels)
+    assert np.array_equal(back[..., 3], rgba[..., 3])
+    visible = rgba[..., 3] >= 0.5
+    assert np.abs(back[visible].astype(float) - rgba[visible].astype(float)).max() < 1e-3
+    assert np.abs(back.astype(float) - rgba.astype(float)).max() < 4e-3
+    assert not back[rgba[..., 3] == 0].any()
+
+
+def test_opaque_alpha_changes_nothing(tmp_path: Path) -> None:
+    rgb = np.random.default_rng(5).random((8, 9, 3)).astype(np.float16)
+    opaque = write_exr(tmp_path / "a.exr", {"RGBA": np.dstack([rgb, np.ones((8, 9), np.float16)])})
+    assert not probe(opaque).has_alpha
+    assert np.array_equal(read_image(opaque), read_image(write_exr(tmp_path / "b.exr", rgb)))
+
+
+def test_light_without_alpha_is_named(tmp_path: Path) -> None:
+    rgba = np.full((10, 10, 4), 0.25, np.float16)
+    rgba[:5, :, 3] = 0
+    [said] = survey(write_exr(tmp_path / "a.exr", {"RGBA": rgba}))
+    assert said.startswith("light without alpha (1 of 1 frames has some, 50% of all pixels): dropped, ")
+
+
+def test_headers_are_named(tmp_path: Path) -> None:
+    values = np.zeros((4, 4, 3), np.float16)
+    assert survey(write_exr(tmp_path / "a.exr", values, owner="me", capDate="2026:01:01 00:00:00")) == [
+        "header (capDate, owner): dropped, the output gets none of it"
+    ]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_clipping_is_known_to_strict_before_painting(strict: bool, tmp_path: Path) -> None:
+    path = write_exr(tmp_path / "a_1.exr", np.full((32, 48, 3), 3, np.float16))
+    config = quick_config(optimize={"iterations": 0}, output={"strict": strict})
+    request = Request(str(path), (), tmp_path / "b_%d.exr", config)
+    if strict:
+        with pytest.raises(OutputError, match=r"values over white \(1 of 1 frames has some, 1e\+02% of"):
+            run(request)
+        assert not run_folder(request.output).exists()
+    else:
+        run(request)
+        assert (tmp_path / "b_1.exr").is_file()
 
 
 def test_primaries_of_aces_are_named(tmp_path: Path) -> None:

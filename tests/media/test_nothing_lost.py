@@ -1,6 +1,6 @@
 """Every thing that a source holds is in the output, or the table names it: no cell is lost in silence.
 
-The outputs are read with PyAV and Pillow alone.
+The outputs are read with PyAV, Pillow, OpenCV and OpenEXR alone.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return kept_media.write_sources(tmp_path_factory.mktemp("sources"))
 
 
-@pytest.mark.parametrize("source", ["film", "phone", "HDR", "alpha"])
+@pytest.mark.parametrize("source", kept_media.SOURCES)
 @pytest.mark.parametrize("output", kept_media.OUTPUTS)
 def test_table_tells_the_truth(source: str, output: str, sources: dict[str, Path], tmp_path: Path) -> None:
     path = tmp_path / output
@@ -58,6 +58,10 @@ def test_strict_names_all_that_is_not_kept() -> None:
         check_strict(rows, "o.gif")
     assert "subtitles 1 (ass): dropped, x; chapters (3): dropped, y" in str(caught.value)
     check_strict(rows[:1], "o.gif")
+    said = [FateRow("HDR", "PQ", Fate.CHANGED, "z", said=True)]
+    assert notable(said) == ()
+    with pytest.raises(OutputError, match=r"HDR \(PQ\): changed, z"):
+        check_strict(said, "o.gif")
 
 
 def test_texts_of_files_are_short_and_printable() -> None:

@@ -7,12 +7,12 @@ from PIL import Image
 from support import media, stills
 
 from vidnst import file_names
-from vidnst.atomic_write import part_path
 from vidnst.errors import SourceError
 from vidnst.media.input import image_files
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.image_header import read_image_header
 from vidnst.media.input.probe import probe
+from vidnst.part_files import is_part_of, new_part
 from vidnst.runs.layout import run_folder_of
 
 NOON = "2024:05:01 12:00:{:02d}"
@@ -135,11 +135,13 @@ def test_globs_in_folders_still_match(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_derived_names_fit_into_a_file_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b"1")
-    for derived in (part_path(path), run_folder_of(path), part_path(run_folder_of(path))):
-        derived.write_bytes(b"1")
+    run_folder_of(path).write_bytes(b"1")
+    part = new_part(path)
+    for derived in (part, run_folder_of(path), new_part(run_folder_of(path))):
         assert len(derived.name.encode()) <= 255
-    assert part_path(path).name.startswith(".")
-    assert part_path(path).name.endswith(".part.mp4")
+    assert is_part_of(part, path)
+    assert part.name.startswith(".")
+    assert part.name.endswith(".part.mp4")
     assert run_folder_of(path).name.endswith(".vidnst")
     assert len(file_names.part_prefix(name).encode()) <= 247
 
@@ -148,4 +150,3 @@ def test_derived_names_of_different_long_names_differ() -> None:
     one, two = (run_folder_of(Path("/a") / ("x" * 250 + end)) for end in ("1.mp4", "2.mp4"))
     assert one != two
     assert run_folder_of(Path("short.mp4")) == Path("short.mp4.vidnst")
-    assert part_path(Path("short.mp4")) == Path(".short.part.mp4")

@@ -192,7 +192,7 @@ def test_damaged_exif_of_heic_does_not_count(tmp_path: Path, exif: bytes) -> Non
 def test_too_many_pixels_are_refused_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = stills.write_heic(tmp_path / "a.heic", media.numbered_picture(3))
     monkeypatch.setattr(image_header, "MAX_PIXELS", 96 * 64 - 1)
-    monkeypatch.setattr("vidnst.media.input.image_pixels.decode_heif", None)
+    monkeypatch.setattr("vidnst.media.input.image_pixels.STILL_PROCESSES", None)
     with pytest.raises(SourceError, match="more than 6143 pixels"):
         images.read_image(path)
 
@@ -211,7 +211,8 @@ def test_too_many_bytes_are_refused_before_reading(
 
 def test_size_that_differs_from_the_header_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = stills.write_heic(tmp_path / "a.heic", media.numbered_picture(3))
-    monkeypatch.setattr("vidnst.media.input.image_pixels.decode_heif", lambda _: np.zeros((32, 32, 3), np.uint8))
+    small = np.zeros((32, 32, 3), np.uint8)
+    monkeypatch.setattr("vidnst.media.input.image_pixels._from_child", lambda *_: small)
     with pytest.raises(SourceError, match="96x64 pixels by its header but 32x32 decoded"):
         images.read_image(path)
 

@@ -20,9 +20,9 @@ from vidnst.media.input.probe import probe
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks, and reads /proc")
 
 
-def _check(count: int, *seeds: int) -> None:
+def _check(count: int, *seeds: int, suffixes: str = "") -> None:
     """Render damaged files in new processes, since forks would inherit the threads and memory of all tests before."""
-    commands = [[sys.executable, damaged_files.__file__, str(count), str(seed)] for seed in seeds]
+    commands = [[sys.executable, damaged_files.__file__, str(count), str(seed), suffixes] for seed in seeds]
     runs = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for command in commands
     ]
@@ -33,6 +33,17 @@ def _check(count: int, *seeds: int) -> None:
 @linux
 def test_damaged_files_end_in_output_or_one_error() -> None:
     _check(24, 4)
+
+
+@linux
+def test_damaged_files_of_large_decoders_end_likewise() -> None:
+    _check(16, 11, suffixes="heic,avif,webp,tif,exr,dpx,ts")
+
+
+@linux
+@pytest.mark.slow
+def test_many_files_of_large_decoders_end_likewise() -> None:
+    _check(60, 12, 13, suffixes="heic,avif,webp,tif,exr,dpx,ts")
 
 
 @linux

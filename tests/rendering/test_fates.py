@@ -1,5 +1,6 @@
 """A render says once, before it paints, what its output changes or drops, and the report has the whole table."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,34 @@ def test_lines_are_said_once_and_kept_in_the_run(film: Path, tmp_path: Path) -> 
     fates = {row.name: row.fate for row in record.plan.fates if row.name != "tags"}
     assert fates["subtitles 1"] is Fate.CHANGED
     assert fates["size"] is Fate.KEPT
+
+
+LOST = ("subtitles 1 (subrip): changed, converted to mov_text", "tags (shelf): dropped")
+
+
+def test_plan_and_batch_say_the_same_lines(film: Path, tmp_path: Path) -> None:
+    events: list[Event] = []
+    config = quick_config(PASS_THROUGH)
+    vidnst.plan(film, style=(), output=tmp_path / "o.mp4", config=config, timed=False, on_event=events.append)
+    assert [text.startswith(words) for text, words in zip(warnings_in(events), LOST, strict=True)] == [True, True]
+    jobs = tmp_path / "jobs.yaml"
+    defaults = {"set": quick_config(PASS_THROUGH).model_dump(mode="json"), "folder": "out", "output": "{source}.mp4"}
+    entries = [{"sources": ["film.mkv"], "styles": [str(media.write_style(tmp_path / "style.png"))]}]
+    jobs.write_text(json.dumps({"defaults": defaults, "jobs": entries}))
+    vidnst.batch(jobs, farm={"executor": "inline"}, on_event=events.append)
+    for words in LOST:
+        assert len([text for text in warnings_in(events)[2:] if words in text]) == 1
+
+
+def test_interlaced_source_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "s.mkv"
+    scan = ("-flags:v", "+ilme+ildct", "-c:v", "mpeg2video", "-b:v", "4M")
+    media.run_ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=s=64x48:r=50:d=0.4", "-vf", "tinterlace=interleave_top", *scan, source
+    )
+    events: list[Event] = []
+    check_request(Request(str(source), (), tmp_path / "o.mkv", quick_config(PASS_THROUGH)), on_event=events.append)
+    assert warnings_in(events) == ["scan (interlaced): changed, to one progressive picture for each frame"]
 
 
 def test_strict_render_does_not_start(film: Path, tmp_path: Path) -> None:

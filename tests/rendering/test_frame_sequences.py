@@ -7,13 +7,15 @@ from typing import Any
 
 import cv2
 import numpy as np
+import OpenEXR
 import pytest
 from support import media
-from support.exr import from_pixels, read_values, write_exr, write_shot
+from support.exr import from_pixels, read_values, to_display, write_exr, write_shot
 from support.renders import quick_config, run_folder, stop_after, warnings_in
 
 from vidnst.errors import BadFrameError, CancelledError, ConfigError, OutputError, SourceError
 from vidnst.events import Event
+from vidnst.frames import to_bits
 from vidnst.media.images import read_image
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.masks import open_mask
@@ -68,7 +70,42 @@ def test_clipped_values_are_said_before_painting(tmp_path: Path) -> None:
     events: list[Event] = []
     run(request(tmp_path / "a_%d.exr", tmp_path / "b_%d.exr"), on_event=events.append)
     [said] = warnings_in(events)
-    assert "1 of 2 frames has pixels (6.2% of all) over white (up to 12)" in said
+    assert said == "values over white (1 of 2 frames has some, 6.2% of all pixels, up to 12): changed, painted as white"
+
+
+def write_clear(folder: Path) -> Path:
+    """Two EXR files, half transparent in the middle, their colours multiplied by alpha."""
+    for number in range(2):
+        light = from_pixels(media.numbered_picture(number))
+        alpha = np.ones((*light.shape[:2], 1), np.float16)
+        alpha[20:40, 30:60] = 0.5
+        write_exr(folder / f"a_{number}.exr", {"RGBA": np.concatenate([light * alpha, alpha], axis=2)})
+    return folder / "a_%d.exr"
+
+
+def test_painted_alpha_goes_into_exr_multiplied(tmp_path: Path) -> None:
+    style, events = media.write_style(tmp_path / "style.png"), list[Event]()
+    run(request(write_clear(tmp_path / "in"), tmp_path / "o_%d.exr", style), on_event=events.append)
+    planes = OpenEXR.File(str(tmp_path / "o_1.exr")).channels()["RGBA"].pixels.astype(float)
+    assert warnings_in(events) == []
+    assert (planes[25:35, 35:55, 3] == 0.5).all()
+    assert (planes[:15, :, 3] == 1).all()
+    painted = read_image(run_folder(tmp_path / "o_%d.exr") / "frames" / "00000001.png") / 65535
+    straight = to_display(planes[25:35, 35:55, :3] / 0.5)
+    assert np.abs(straight * 0.5 + 0.5 - np.maximum(painted[25:35, 35:55], 0.5)).max() < 2e-3
+
+
+@pytest.mark.parametrize(("name", "kept"), [("o.mov", True), ("o.mp4", False)])
+def test_alpha_of_exr_is_kept_in_videos_or_named(name: str, kept: bool, tmp_path: Path) -> None:
+    events: list[Event] = []
+    run(request(write_clear(tmp_path / "in"), tmp_path / name), on_event=events.append)
+    said = [text for text in warnings_in(events) if text.startswith("transparency: dropped, laid over white")]
+    assert bool(said) != kept
+    back = probe(tmp_path / name)
+    assert back.has_alpha == kept
+    middle = read_image(write_clear(tmp_path / "again").with_name("a_0.exr"))[30, 45] / 65535
+    shown = to_bits(FrameReader(back).read(0).pixels, 16)[30, 45] / 65535
+    assert np.abs(shown - middle).max() < 0.04
 
 
 def test_damaged_frame_is_found_before_painting_or_repeated(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def shaken(count: int, size: tuple[int, int] = SIZE) -> list[NDArray[np.uint8]]:
     return [np.ascontiguousarray(wide[y : y + size[1], x : x + size[0]]) for x, y in places]
 
 
-def settings(*, iterations: int = 0, chroma: str | None = None, **input_: Any) -> RenderConfig:
+def settings(*, iterations: int = 0, chroma: str = "auto", **input_: Any) -> RenderConfig:
     return quick_config(input=input_, optimize={"iterations": iterations}, output={"chroma": chroma})
 
 

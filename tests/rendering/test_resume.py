@@ -236,3 +236,33 @@ def test_workers_that_a_stop_ended_first_are_no_error(
     monkeypatch.setattr("vidnst.rendering.pipeline.prepare_render", prepare)
     with pytest.raises(error):
         vidnst.render(burst, style=style, output=tmp_path / "out", config=config, cancelled=lambda: stops)
+
+
+@pytest.mark.parametrize("change", [{"end": "6"}, {"start": "1"}, {"start": "1", "end": "9"}])
+def test_another_range_goes_on_with_independent_frames(
+    burst: Path, style: Path, tmp_path: Path, change: dict[str, str]
+) -> None:
+    alone = quick_settings(SETTINGS, schedule={"kind": "independent"})
+    with pytest.raises(CancelledError):
+        vidnst.render(burst, style=style, output=tmp_path / "out", config=quick_config(alone), **stop_after(3))
+    run = run_folder(tmp_path / "out")
+    begun = done_nodes(run)
+    changed = quick_config(alone, input=change)
+    vidnst.render(burst, style=style, output=tmp_path / "out", config=changed)
+    vidnst.render(burst, style=style, output=tmp_path / "whole", config=changed)
+    whole = frame_files(run_folder(tmp_path / "whole"))
+    found = frame_files(run)
+    assert {index: found[index] for index in whole} == whole
+    assert len(done_nodes(run)) == len(set(done_nodes(run)))
+    assert len(begun) >= 3
+    assert len(list((tmp_path / "out").iterdir())) == len(whole)
+
+
+def test_another_range_is_refused_where_it_changes_frames(
+    burst: Path, style: Path, config: RenderConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(CancelledError):
+        vidnst.render(burst, style=style, output=tmp_path / "out", config=config, **stop_after(3))
+    for changed in (quick_config(SETTINGS, input={"end": "6"}), quick_config(SETTINGS, input={"start": "1"})):
+        with pytest.raises(RunError, match="is of another render: input"):
+            vidnst.render(burst, style=style, output=tmp_path / "out", config=changed)

@@ -180,8 +180,12 @@ def test_links_are_followed_nowhere_on_the_way(tmp_path: Path) -> None:
 
 def test_only_reading_is_allowed_and_only_by_this_name(runs: Path) -> None:
     with serving(runs) as port:
-        for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "HEAD"):
-            assert ask(port, "/status.json", method=method)[0].status == 405
+        for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"):
+            answer, _ = ask(port, "/status.json", method=method)
+            assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+        answer, data = ask(port, "/status.json", method="HEAD")
+        assert (answer.status, data) == (200, b"")
+        assert int(answer.headers["Content-Length"]) > 2
         for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "0.0.0.0", "192.168.0.7", "", "[::1"):
             assert ask(port, "/status.json", Host=host)[0].status == 421, host
         for host in ("localhost", f"localhost:{port}", "127.0.0.1:1", "[::1]:80"):

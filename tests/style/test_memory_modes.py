@@ -15,7 +15,7 @@ from vidnst.errors import ConfigError
 from vidnst.style.guidance import Guidance, RegionGuidance, StyleMix
 from vidnst.style.losses import feature_queries
 from vidnst.style.losses.objective import Objective, WarmStart
-from vidnst.style.memory import tiling
+from vidnst.style.memory import footprint, tiling
 from vidnst.style.memory.footprint import estimate_footprint
 from vidnst.style.memory.modes import MemoryMode, fallback_modes
 from vidnst.style.network.vgg import VGG19
@@ -23,6 +23,7 @@ from vidnst.style.network.weights import load_features, resolve_weights
 from vidnst.style.stylizer import Stylizer
 from vidnst.style.targets.guide_maps import Guide
 from vidnst.style.targets.style_targets import StyleTarget, StyleTargets
+from vidnst.style.textures import moments_and_mmd
 from vidnst.style.textures.registry import STATISTICS
 
 Features = dict[str, NDArray[np.float32]]
@@ -376,3 +377,24 @@ def test_footprint_never_grows_along_the_fallback_modes(backbone: str) -> None:
     assert estimates == sorted(estimates, reverse=True)
     assert len(estimates) > 6
     assert estimates[-1] < estimates[0] / 8
+
+
+VGG = {"backbone": "vgg19", "precision": "float32"}
+
+
+@pytest.mark.parametrize(("kind", "times"), [("sliced", 2.0), ("mmd_gaussian", 2.8)])
+@pytest.mark.parametrize("recompute", [False, True])
+def test_footprint_counts_statistics_that_are_not_additive(kind: str, times: float, recompute: bool) -> None:
+    mode = MemoryMode(recompute=recompute)
+    gram, other, both = (
+        estimate_footprint(config(losses={"style_kinds": kinds}, model=VGG), mode).per_pixel
+        for kinds in ({"gram": 1.0}, {kind: 1.0}, {"gram": 1.0, kind: 1.0})
+    )
+    assert other / gram > times
+    assert other == both
+    unused = config(losses={"style_kinds": {"gram": 1.0, kind: 0.0}}, model=VGG)
+    assert estimate_footprint(unused, mode).per_pixel == gram
+
+
+def test_footprint_knows_the_number_of_frequencies() -> None:
+    assert footprint.FREQUENCIES == moments_and_mmd.FREQUENCIES

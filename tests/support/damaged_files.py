@@ -1,8 +1,9 @@
 """Untrusted files: generates media, damages it in many ways, and renders each file in a process of its own.
 
-    python tests/support/damaged_files.py [COUNT] [SEED]
+    python tests/support/damaged_files.py [COUNT] [SEED] [SUFFIXES]
 
-renders COUNT (200) of them and counts how the renders end. Exits with status 1 if any hangs, crashes, leaves a process
+renders COUNT (200) of them, of all formats or of those with the given suffixes (`heic,exr`), and counts how the renders
+end. Exits with status 1 if any hangs, crashes, leaves a process
 behind, takes too much memory, or prints more or less than one sentence; or if all end alike.
 
 Run it as a script, in a small process with one thread: it forks, memory is counted on top of the parent's, and children
@@ -269,6 +270,7 @@ def render(path: Path, folder: Path) -> Outcome:
 def _work(path: Path, output: Path, log: Path, answer: int) -> None:
     from vidnst.__main__ import main
     from vidnst.media.input.picture_process import PICTURE_PROCESS
+    from vidnst.media.input.still_process import STILL_PROCESSES
 
     os.setpgid(0, 0)
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))
@@ -288,6 +290,7 @@ def _work(path: Path, output: Path, log: Path, answer: int) -> None:
 
         traceback.print_exc()
     sys.stderr.flush()
+    STILL_PROCESSES.close()
     PICTURE_PROCESS.close()  # as at the exit of a process; this one is left by os._exit
     peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * 1024
     os.write(answer, struct.pack("<QQ", peak, _left_behind()))
@@ -319,19 +322,21 @@ def _resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def render_many(count: int, seed: int, folder: Path) -> list[tuple[str, Outcome]]:
-    """Render damaged files; return the name and damage of each with its outcome."""
+def render_many(count: int, seed: int, folder: Path, suffixes: str = "") -> list[tuple[str, Outcome]]:
+    """Render damaged files, of the given suffixes alone; return the name and damage of each with its outcome."""
     cv2.setNumThreads(1)  # forks need a process with one thread
     for name in ("vidnst.__main__", "vidnst.cli.app", "vidnst.rendering.pipeline", "vidnst.farm.workers"):
         import_module(name)  # once, not in every fork
-    files = damaged(originals(folder / "originals"), folder / "damaged", count=count, seed=seed)
+    wanted = suffixes.split(",")
+    sources = [path for path in originals(folder / "originals") if not suffixes or path.suffix[1:] in wanted]
+    files = damaged(sources, folder / "damaged", count=count, seed=seed)
     return [(f"{path.name} ({what})", render(path, folder)) for what, path in files]
 
 
-def main(count: int = 200, seed: int = 1) -> int:
+def main(count: int = 200, seed: int = 1, suffixes: str = "") -> int:
     """Render, print a summary, and return how many ended wrongly, plus one if all ended alike."""
     with tempfile.TemporaryDirectory() as folder:
-        ended = render_many(count, seed, Path(folder))
+        ended = render_many(count, seed, Path(folder), suffixes)
     bad = [(name, outcome) for name, outcome in ended if outcome.faults]
     for name, outcome in bad:
         sys.stdout.write(f"{name}: {', '.join(outcome.faults)}\n{outcome.printed[-1500:]}\n")
@@ -349,4 +354,4 @@ def main(count: int = 200, seed: int = 1) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(bool(main(*(int(text) for text in sys.argv[1:3]))))
+    sys.exit(bool(main(*(int(text) for text in sys.argv[1:3]), *sys.argv[3:4])))

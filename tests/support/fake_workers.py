@@ -15,7 +15,7 @@ import numpy as np
 from vidnst.config import ScheduleConfig
 from vidnst.errors import BadFrameError, NumericalError, ScarceMemoryError, WeightsError
 from vidnst.farm.interfaces import NodeEvent
-from vidnst.farm.jobs import Outcome, WorkerDiedError
+from vidnst.farm.jobs import DeviceLostError, Outcome, WorkerDiedError
 from vidnst.farm.plan import Lane, Node, NodeId
 from vidnst.farm.schedules import by_shot
 from vidnst.frames import Shot
@@ -125,9 +125,11 @@ class DigestWorker:
 
 
 def misbehave(mood: str, task: Task) -> None:
-    """Raise the error of a mood: `die`, `fail`, `nan`, `refuse`, `undecodable` or `large`; none for `""`."""
+    """Raise the error of a mood: `die`, `fail`, `nan`, `refuse`, `undecodable`, `large` or `lost`; none for `""`."""
     if mood == "die":
         raise WorkerDiedError("gone")
+    if mood == "lost":
+        raise DeviceLostError("the GPU failed: CUDA error: unspecified launch failure")
     if mood == "fail":
         raise ValueError(f"node {task.node.id} would not")
     if mood == "nan":
@@ -155,6 +157,12 @@ class VirtualPool:
     """Workers at which every job fails."""
     transit: float = 0.0
     """Seconds from handing a job over to its start; several jobs may be under way at once."""
+    concurrency: int = 1
+    """Jobs that a stylizing worker has in work at once, though it computes one after the other."""
+    prefetch: int = 1
+    """Jobs that a stylizing worker may be given ahead of the first."""
+    prepare: Callable[[Node], float] = lambda node: 0.0
+    """Seconds of a stylizing job before it needs the device, which may pass while other jobs have it."""
     absence: float | None = None
     """Seconds from the death of a worker until it is back or, if it is in `lost`, reported as lost; None: at once."""
 
@@ -165,6 +173,10 @@ class VirtualPool:
             Lane.FLOW: [f"flow-{number}" for number in range(self.flows)],
         }
         self._given = 0
+        self._hands: dict[str, list[float]] = {}
+        """When each job that a worker may have in work ends, or has ended."""
+        self.device_seconds: dict[str, float] = {}
+        """Seconds for which each worker has computed, or will by the end of what it was given."""
         self._away: list[tuple[float, str]] = []
 
     def workers(self, lane: Lane) -> Sequence[str]:
@@ -173,11 +185,18 @@ class VirtualPool:
     def submit(self, worker: str, job: Task) -> None:
         assert worker in self._names[job.node.lane], f"{job.node.id} came to {worker}"
         has = sum(name == worker for _, _, name, _ in self._queue)
-        assert has < (2 if job.node.lane is Lane.STYLE else 1), f"{worker} got job number {has + 1}"
+        most = 1 + self.prefetch if job.node.lane is Lane.STYLE else 1
+        assert has < most, f"{worker} got job number {has + 1}"
         assert all(name != worker for _, name in self._away), f"{worker} got a job while it was away"
         self._given += 1
-        begins = max([self.now + self.transit, *(due for due, _, name, _ in self._queue if name == worker)])
-        heapq.heappush(self._queue, (begins + self.cost(job.node), self._given, worker, job))
+        is_style, cost = job.node.lane is Lane.STYLE, self.cost(job.node)
+        hands = self._hands.setdefault(worker, [0.0] * (self.concurrency if is_style else 1))
+        begins = max(self.now + self.transit, heapq.heappop(hands))
+        ready = begins + (self.prepare(job.node) if is_style else 0.0)
+        due = max([ready, *(due for due, _, name, _ in self._queue if name == worker)]) + cost
+        heapq.heappush(hands, due)
+        self.device_seconds[worker] = self.device_seconds.get(worker, 0.0) + cost
+        heapq.heappush(self._queue, (due, self._given, worker, job))
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
         if self._away and self._away[0][0] <= (self._queue[0][0] if self._queue else self.now + timeout_seconds):
@@ -194,6 +213,7 @@ class VirtualPool:
         except WorkerDiedError as error:
             if self.absence is not None or worker in self.lost:
                 self._queue = [item for item in self._queue if item[2] != worker]
+                self._hands.pop(worker, None)
                 heapq.heapify(self._queue)
             if self.absence is not None:
                 heapq.heappush(self._away, (self.now + self.absence, worker))
@@ -201,7 +221,8 @@ class VirtualPool:
             return [Outcome(worker, error=error, died=True, lost=worker in self.lost)]
         except Exception as error:
             return [Outcome(worker, error=error)]
-        return [Outcome(worker, value=expected_value(job.node, job.inputs))]
+        held = self.cost(job.node) if self.concurrency > 1 else None
+        return [Outcome(worker, value=expected_value(job.node, job.inputs), device_seconds=held)]
 
     def close(self) -> None:
         self._queue.clear()
@@ -262,6 +283,8 @@ class EchoWorker:
             raise ValueError("no such thing")
         if job.mood == "exit":
             os._exit(7)
+        if job.mood == "lost":
+            raise DeviceLostError("the GPU failed: CUDA error: unspecified launch failure")
         if job.mood == "table":
             return int(np.sum(self.table))
         return job.values

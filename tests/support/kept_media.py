@@ -1,17 +1,23 @@
-"""Sources that hold all kinds of things, and what an output really holds of them, read with PyAV and Pillow alone."""
+"""Sources that hold all kinds of things, and what an output really holds of them.
+
+It is read with PyAV, Pillow, OpenCV and OpenEXR alone.
+"""
 
 import struct
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
+import cv2
 import numpy as np
-from PIL import Image
+import OpenEXR
+from PIL import Image, JpegImagePlugin
 
-from support import media
-from vidnst.config import RenderConfig
+from support import exr, media
+from vidnst.config import OutputConfig, RenderConfig
 from vidnst.frames import AlphaPlane, ClipInfo
 from vidnst.media.images import write_png
 from vidnst.media.input.alpha import AlphaPlanes
@@ -24,14 +30,22 @@ from vidnst.media.output.resolved_output import resolve_output
 
 SIZE = (64, 48)
 FRAMES = 6
-OUTPUTS = ("o.mp4", "o.m4v", "o.mov", "o.mkv", "o.webm", "o.gif", "o.webp", "o.apng", "frames")
+SOURCES = ("film", "phone", "HDR", "alpha", "studio", "EXR")
+OUTPUTS = (
+    *("o.mp4", "o.m4v", "o.mov", "o.mkv", "o.webm", "o.gif", "o.webp", "o.apng", "frames"),
+    *("o_%02d.exr", "o_%02d.png", "o_%02d.tif", "o_%02d.jpg", "o_%02d.webp"),
+)
 UNEVEN = tuple(Fraction(ms, 1000) for ms in (0, 40, 133, 200, 207, 300))
 """Times that GIF cannot hold."""
+NO_CHROMA = (64, 64)
+"""Steps between samples of the chroma of grey pictures, so wide that nothing can be lost."""
 TIMECODE = "01:02:03:04"
 
 ROWS: Mapping[str, Sequence[str]] = {
     "bits": ["bit depth"],
     "alpha": ["transparency"],
+    "chroma": ["chroma"],
+    "light": ["values over white"],
     "sound": ["audio track 1", "audio track 2"],
     "subtitles": ["subtitles 1"],
     "chapters": ["chapters"],
@@ -69,6 +83,8 @@ def write_sources(folder: Path) -> dict[str, Path]:
         "phone": _write_phone(folder),
         "HDR": _write_hdr(folder),
         "alpha": _write_alpha(folder),
+        "studio": _write_studio(folder),
+        "EXR": _write_exr(folder),
     }
 
 
@@ -112,20 +128,54 @@ def _write_alpha(folder: Path) -> Path:
     return path
 
 
-def convert(source: Path, output: Path, folder: Path) -> tuple[ClipInfo, tuple[FateRow, ...]]:
-    """Pass all frames of a source through the encoder as they are; return the clip and the table."""
+def _write_studio(folder: Path) -> Path:
+    """Ten bits of full chroma."""
+    path = folder / "studio.mkv"
+    flat = media.write_video(folder / "plain.mkv", media.numbered_pictures(FRAMES, SIZE), codec=media.FFV1)
+    media.run_ffmpeg("-i", flat, "-vf", "scale=flags=accurate_rnd", "-pix_fmt", "yuv444p10le", "-c:v", "ffv1", path)
+    return path
+
+
+def _write_exr(folder: Path) -> Path:
+    """Linear light with premultiplied alpha, part of it over white."""
+    for number, picture in enumerate(media.numbered_pictures(FRAMES, SIZE)):
+        values = exr.from_pixels(picture)
+        values[20:24, 20:30] = 3
+        alpha = np.ones((*values.shape[:2], 1), np.float16)
+        alpha[10:20, 30:40] = 0.5
+        planes = {"RGBA": np.concatenate([values * alpha, alpha], axis=2)}
+        exr.write_exr(folder / "exr" / f"a_{number:02d}.exr", planes)
+    return folder / "exr" / "a_%02d.exr"
+
+
+def convert(source: Path, output: Path, folder: Path, **settings: Any) -> tuple[ClipInfo, tuple[FateRow, ...]]:
+    """Pass all frames of a source through the encoder as they are; return the clip and the table.
+
+    Args:
+        folder: an empty one for finished frames.
+        settings: those of the output.
+    """
     clip = probe(source)
     size = clip.width, clip.height
-    resolved = resolve_output(output, RenderConfig(), clip, frames=clip.frame_count, size=size)
-    settings = resolved.settings
+    config = RenderConfig(output=OutputConfig(**settings))
+    resolved = resolve_output(output, config, clip, frames=clip.frame_count, size=size)
+    encoding = resolved.settings
     rows = find_fates(output, resolved, clip, start=0, end=clip.frame_count, size=size)
     paths = []
     for frame in FrameReader(clip):
         paths.append(folder / f"{frame.index:06d}.png")
-        write_png(paths[-1], frame.pixels, bits=settings.picture_bits)
-    alpha = _alpha_planes(clip) if settings.keeps_alpha else None
-    encode(paths, output, clip=clip, start=0, end=clip.frame_count, settings=settings, alpha=alpha)
+        write_png(paths[-1], frame.pixels, bits=encoding.picture_bits)
+    alpha = _alpha_planes(clip) if encoding.keeps_alpha else None
+    encode(paths, output, clip=clip, start=0, end=clip.frame_count, settings=encoding, alpha=alpha)
     return clip, rows
+
+
+def table(source: Path, output: Path) -> tuple[ClipInfo, tuple[FateRow, ...]]:
+    """Return a clip and the table of an output that is not written."""
+    clip = probe(source)
+    size = clip.width, clip.height
+    resolved = resolve_output(output, RenderConfig(), clip, frames=clip.frame_count, size=size)
+    return clip, find_fates(output, resolved, clip, start=0, end=clip.frame_count, size=size, may_be_damaged=True)
 
 
 def _alpha_planes(clip: ClipInfo) -> AlphaPlanes:
@@ -137,24 +187,41 @@ def _alpha_planes(clip: ClipInfo) -> AlphaPlanes:
 
 
 def read_features(path: Path) -> dict[str, object]:
-    """Read what a file, or a folder of PNG files, really holds."""
+    """Read what a file, a folder of PNG files, or the first one of numbered files really holds."""
+    if "%" in path.name:
+        first = path.with_name(path.name % 0)
+        return _exr_features(first) if path.suffix == ".exr" else _file_features(first)
     if path.is_dir():
-        return _folder_features(path)
+        return _file_features(sorted(path.glob("*.png"))[0])
     found = _picture_features(path) if path.suffix in (".webp", ".gif", ".apng") else _video_features(path)
     return found if path.suffix == ".webp" else found | _stream_features(path)
 
 
-def _folder_features(path: Path) -> dict[str, object]:
-    files = sorted(path.glob("*.png"))
-    depth = files[0].read_bytes()[24]  # of IHDR
-    with Image.open(files[0]) as image:
-        upright = media.is_upright(np.asarray(image.convert("RGB")))
-        return {
-            "bits": depth,
-            "alpha": image.mode == "RGBA",
-            "upright": upright,
-            "title": bool(image.info.get("title")),
-        }
+def _file_features(path: Path) -> dict[str, object]:
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert pixels is not None
+    found: dict[str, object] = {"bits": pixels.itemsize * 8, "alpha": pixels.shape[2] == 4, "chroma": (1, 1)}
+    shown = pixels[..., 2::-1] if pixels.itemsize == 1 else (pixels[..., 2::-1] >> 8).astype(np.uint8)
+    found["upright"] = media.is_upright(np.ascontiguousarray(shown))
+    if path.suffix == ".webp" and b"VP8 " in path.read_bytes():
+        found["chroma"] = (2, 2)
+    if path.suffix == ".jpg":
+        with Image.open(path) as image:
+            found["chroma"] = ((1, 1), (2, 1), (2, 2))[JpegImagePlugin.get_sampling(image)]
+    return found
+
+
+def _exr_features(path: Path) -> dict[str, object]:
+    channels = OpenEXR.File(str(path)).channels()
+    [(name, channel)] = channels.items()
+    shown = exr.to_display(np.clip(channel.pixels[..., :3].astype(np.float64), 0, 1))
+    return {
+        "bits": channel.pixels.itemsize * 8,
+        "alpha": name == "RGBA",
+        "chroma": (1, 1),
+        "light": bool(channel.pixels.max() > 2),
+        "upright": media.is_upright(np.rint(shown * 255).astype(np.uint8)),
+    }
 
 
 def _picture_features(path: Path) -> dict[str, object]:
@@ -168,7 +235,8 @@ def _picture_features(path: Path) -> dict[str, object]:
         upright = media.is_upright(np.asarray(image.convert("RGB")))
     times = tuple(sum(durations[:number], Fraction(0)) for number in range(len(durations)))
     depth = path.read_bytes()[24] if path.suffix == ".apng" else 8  # of IHDR
-    return {"bits": depth, "alpha": min(alphas) < 255, "upright": upright, "times": times}
+    chroma = (2, 2) if b"VP8 " in path.read_bytes() else (1, 1)
+    return {"bits": depth, "alpha": min(alphas) < 255, "upright": upright, "times": times, "chroma": chroma}
 
 
 def _video_features(path: Path) -> dict[str, object]:
@@ -183,7 +251,10 @@ def _video_features(path: Path) -> dict[str, object]:
         upright = media.is_upright(first.to_ndarray(format="rgb24")) and "DISPLAYMATRIX" not in side_data
         times = tuple((frame.pts - first.pts) * frame.time_base for frame in frames)
         is_hdr = first.color_trc == 16 and "MASTERING_DISPLAY_METADATA" in side_data
-    return {"bits": bits, "alpha": has_alpha, "upright": upright, "times": times, "HDR": is_hdr}
+    is_grey = sum(not part.is_alpha for part in components) < 3 and not first.format.has_palette
+    steps = (64 // first.format.chroma_width(64), 64 // first.format.chroma_height(64))
+    chroma = NO_CHROMA if is_grey else steps
+    return {"bits": bits, "alpha": has_alpha, "upright": upright, "times": times, "HDR": is_hdr, "chroma": chroma}
 
 
 def _stream_features(path: Path) -> dict[str, object]:
@@ -192,7 +263,7 @@ def _stream_features(path: Path) -> dict[str, object]:
         next(container.decode(stream))
         tags = {key.lower(): value for part in (container, *container.streams) for key, value in part.metadata.items()}
         found: dict[str, object] = {
-            "aspect": stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio or Fraction(1),
+            "aspect": stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1),
             "sound": [part.metadata.get("language", "") for part in container.streams.audio],
             "chapters": [chapter["metadata"]["title"] for chapter in container.chapters()],
             "timecode": tags.get("timecode"),
@@ -210,7 +281,7 @@ def _packets(path: Path, index: int) -> list[av.Packet]:
 def features_of(name: str) -> dict[str, object]:
     """Return the features of a source that are worth keeping, as `read_features` finds them in a faithful output."""
     even = tuple(Fraction(number, 25) for number in range(FRAMES))
-    common: dict[str, object] = {"upright": True, "times": even, "bits": 8}
+    common: dict[str, object] = {"upright": True, "times": even, "bits": 8, "chroma": (2, 2)}
     if name == "film":
         aspect = Fraction(16, 9) / Fraction(*SIZE)
         chapters = ["A", "B"]
@@ -219,8 +290,13 @@ def features_of(name: str) -> dict[str, object]:
     if name == "phone":
         return common | {"timecode": TIMECODE, "sound": 1}
     if name == "HDR":
-        return {"bits": 10, "HDR": True, "times": UNEVEN}  # corners of other colours do not tell which way is up
-    return {"times": even, "bits": 8, "alpha": True}  # nor do corners over a background
+        # Corners of other colours do not tell which way is up.
+        return {"bits": 10, "HDR": True, "times": UNEVEN, "chroma": (2, 2)}
+    if name == "studio":
+        return common | {"bits": 10, "chroma": (1, 1)}
+    if name == "EXR":
+        return {"upright": True, "bits": 16, "alpha": True, "chroma": (1, 1), "light": True}
+    return {"times": even, "bits": 8, "alpha": True, "chroma": (1, 1)}  # nor do corners over a background
 
 
 def is_kept(feature: str, wanted: object, found: Mapping[str, object]) -> bool:
@@ -233,6 +309,13 @@ def is_kept(feature: str, wanted: object, found: Mapping[str, object]) -> bool:
             return isinstance(value, Fraction) and isinstance(wanted, Fraction) and abs(value / wanted - 1) < 0.01
         case "bits":
             return isinstance(value, int) and isinstance(wanted, int) and value >= wanted
+        case "chroma":
+            return (
+                isinstance(value, tuple)
+                and isinstance(wanted, tuple)
+                and value[0] <= wanted[0]
+                and value[1] <= wanted[1]
+            )
         case "times":
             pairs = zip(value, wanted, strict=True) if isinstance(value, tuple) and isinstance(wanted, tuple) else ()
             differences = [abs(one - other) for one, other in pairs]

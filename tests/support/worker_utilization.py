@@ -57,6 +57,16 @@ class SleepingPool:
     def share(self, key: str, value: Any) -> Shared:
         return Shared(key, value)
 
+    def hold(self, *values: Any) -> tuple[Any, ...]:
+        return values
+
+    @property
+    def is_remote(self) -> bool:
+        return False
+
+    def settle(self) -> None:
+        self._heap.clear()
+
     def submit(self, worker: str, job: Any) -> None:
         now = max([self.clock(), *(due for due, _, name, _ in self._heap if name == worker)])
         seconds = 0.01 * self.seconds

@@ -27,7 +27,7 @@ MEBIBYTE = 1 << 20
 @pytest.fixture(autouse=True)
 def _known_roofline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measuring the rates takes seconds; tests/cli/test_cli.py does it."""
-    monkeypatch.setattr("vidnst.tools.bench.machine.measure_roofline", lambda device: Roofline(1e11, 1e10, None))
+    monkeypatch.setattr("vidnst.tools.bench.machine.measure_roofline", lambda device, maps: Roofline(1e11, 1e10, None))
 
 
 def bench(*arguments: object) -> Any:
@@ -184,6 +184,12 @@ def test_time_to_loss_row_reaches_reference(monkeypatch: pytest.MonkeyPatch) -> 
     assert reached["losses_over_reference"]["total"] <= 1
     assert 0 < reached["evaluations"] <= reached["budget"]
     assert reached["seconds"] > 0
+
+
+def test_share_is_of_the_rate_of_the_maps_precision() -> None:
+    assert Roofline(1e11, 1e10, 9e11).rate_of("bfloat16") == 9e11
+    assert Roofline(1e11, 1e10, 9e11).rate_of("float32") == 1e11
+    assert Roofline(1e11, 1e10, None).rate_of("bfloat16") == 1e11
 
 
 @pytest.mark.cuda

@@ -368,3 +368,26 @@ def test_job_file_is_planned_and_errors_are_named(request_: Request, tmp_path: P
     assert not (tmp_path / "outs").exists()
     with pytest.raises(ConfigError, match="--size cannot be combined with the job file"):
         planned(jobs, "--size", 40)
+
+
+def keys_of(request: Request, spacing: int, *, workers: int = 4) -> Request:
+    schedule = {"schedule.kind": "keys", "schedule.spacing": spacing, "schedule.passes": 2, "farm.workers": workers}
+    return replace(request, config=with_settings(CONFIG, schedule))
+
+
+def test_wider_spacing_keeps_more_workers_busy(request_: Request, tmp_path: Path) -> None:
+    media.write_pictures(tmp_path / "burst", media.numbered_pictures(24))
+    narrow, wide = (forecast(keys_of(request_, spacing), timed=False) for spacing in (2, 8))
+    assert 1 < narrow.workers_kept_busy < wide.workers_kept_busy
+    chain = forecast(request_, timed=False)
+    assert chain.workers_kept_busy == 1
+    assert chain.to_dict()["workers_kept_busy"] == 1
+
+
+def test_command_says_that_workers_would_be_idle(request_: Request, tmp_path: Path) -> None:
+    options = ["--style", request_.styles[0], "--backbone", "slim", "--executor", "inline", "--no-time"]
+    options += ["--set", "schedule.kind=chain", "-o", str(tmp_path / "o.mp4")]
+    for workers, is_said in ((1, False), (3, True)):
+        said = CliRunner().invoke(commands.app, ["plan", request_.source, *options, "--workers", str(workers)])
+        assert said.exit_code == 0, said.output
+        assert ("so 1.0 of 3 workers are busy at once" in said.stdout) == is_said

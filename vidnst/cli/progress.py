@@ -15,10 +15,12 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from vidnst import events
 from vidnst.cli.stop_signals import orderly_stop
@@ -100,32 +102,45 @@ def _is_message(event: Event) -> bool:
     return isinstance(event, _MESSAGES) or (isinstance(event, events.NodeGivenUp) and event.because is None)
 
 
-class _FrameRate:
-    """Frames per second and time left, from this session or, before its first frame, from the previous one."""
+class _PaceText:
+    """Frames per second and time left, in words; before the first frame, from the pace of an earlier session."""
 
     def __init__(self) -> None:
         self.total = 0
         self.done = 0
         self._done_before = 0
         self._began = time.monotonic()
-        self._previous: float | None = None
+        self._share: float | None = None
+        self._end: float | None = None
+        """The clock's time at which all frames will be rendered."""
 
     def start(self, event: events.RunStarted) -> None:
         self.total, self.done = event.frames, event.frames_done
         self._done_before = event.frames_done
-        self._previous = event.seconds_per_frame
         self._began = time.monotonic()
+        if event.seconds_per_frame is not None:
+            self._end = self._began + event.seconds_per_frame * (self.total - self.done)
+
+    def update(self, event: events.Paced) -> None:
+        self._share = event.share
+        if event.seconds_left is not None:
+            self._end = time.monotonic() + event.seconds_left
 
     def __str__(self) -> str:
-        done_now = self.done - self._done_before
-        elapsed = time.monotonic() - self._began
-        if done_now and elapsed > 0:
-            rate = done_now / elapsed
-        elif self._previous:
-            rate = 1 / self._previous
-        else:
-            return "-- frames/s, -- left"
-        return f"{rate:.3g} frames/s, {format_clock((self.total - self.done) / rate)} left"
+        now = time.monotonic()
+        done = self.done - self._done_before
+        parts = [] if self._share is None else [f"{self._share:.0%} of the work"]
+        parts += [f"{done / (now - self._began):.3g} frames/s"] if done and now > self._began else []
+        parts += ["-- left" if self._end is None else f"{format_clock(max(0.0, self._end - now))} left"]
+        return ", ".join(parts)
+
+
+class _CountColumn(MofNCompleteColumn):
+    """The number of pieces that are done of how many; empty where that is not counted."""
+
+    def render(self, task: Task) -> Text:
+        """See `MofNCompleteColumn`."""
+        return Text() if task.total is None else super().render(task)
 
 
 class _Bars:
@@ -135,11 +150,11 @@ class _Bars:
         self.progress = Progress(
             TextColumn("{task.description:<10}"),
             BarColumn(bar_width=30),
-            MofNCompleteColumn(),
+            _CountColumn(),
             TextColumn("{task.fields[note]}"),
             console=Console(stderr=True),
         )
-        self._rate = _FrameRate()
+        self._pace = _PaceText()
         self._stages: dict[str, TaskID] = {}
         self._workers: dict[str, TaskID] = {}
         self._frames: TaskID | None = None
@@ -149,13 +164,16 @@ class _Bars:
             case events.Stage():
                 self._stage(event)
             case events.RunStarted():
-                self._rate.start(event)
+                self._pace.start(event)
                 self._frames = self.progress.add_task(
-                    "frames", total=event.frames, completed=event.frames_done, note=str(self._rate)
+                    "frames", total=event.frames, completed=event.frames_done, note=str(self._pace)
                 )
             case events.FrameDone() if self._frames is not None:
-                self._rate.done = event.frames_done
-                self.progress.update(self._frames, completed=event.frames_done, note=str(self._rate))
+                self._pace.done = event.frames_done
+                self.progress.update(self._frames, completed=event.frames_done, note=str(self._pace))
+            case events.Paced() if self._frames is not None:
+                self._pace.update(event)
+                self.progress.update(self._frames, note=str(self._pace))
             case events.NodeStarted():
                 self._worker(event)
             case _ if _is_message(event):
@@ -175,25 +193,27 @@ class _Bars:
         task = self._workers.get(event.worker)
         if task is None:
             task = self._workers[event.worker] = self.progress.add_task(event.worker, total=None, note="")
-        self.progress.update(task, note=f"{event.role} {event.node}")
+        self.progress.update(task, note=event.work)
 
 
 class _Lines:
     """Writes a plain line now and then, for log files."""
 
     def __init__(self) -> None:
-        self._rate = _FrameRate()
+        self._pace = _PaceText()
         self._last = 0.0
 
     def __call__(self, event: Event) -> None:
         match event:
             case events.RunStarted():
-                self._rate.start(event)
+                self._pace.start(event)
                 self._write(f"{event.frames} frames, {event.frames_done} done before, {len(event.workers)} workers")
             case events.FrameDone():
-                self._rate.done = event.frames_done
+                self._pace.done = event.frames_done
+            case events.Paced():
+                self._pace.update(event)
                 if time.monotonic() - self._last >= _LINE_SECONDS:
-                    self._write(f"frame {event.frames_done} of {self._rate.total}, {self._rate}")
+                    self._write(f"{self._pace.done} of {self._pace.total} frames, {self._pace}")
             case _ if _is_message(event):
                 self._write(str(event))
             case events.TrainingStepDone() if (

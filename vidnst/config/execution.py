@@ -11,7 +11,8 @@ class FarmConfig(Section):
     """The workers and their limits."""
 
     executor: Literal["ray", "inline"] = "ray"
-    """ray: actors, local or on a cluster; inline: threads of this process, for debugging and for hosts without Ray."""
+    """ray: actors, local or on a cluster; inline: threads of this process, for debugging and for hosts without Ray,
+    on the first GPU alone."""
     workers: int | None = Field(None, ge=1, le=4096)
     """Number of stylizing workers; None: one per GPU, or as many as suit the plan and the cores."""
     threads: int | None = Field(None, ge=1, le=1024)
@@ -56,8 +57,9 @@ class OutputConfig(Section):
     """The encoder's preset, by ffmpeg's name."""
     hardware: Literal["none", "nvenc", "vaapi", "qsv", "amf", "videotoolbox"] = "none"
     """Hardware encoder, if ffmpeg and the machine support it."""
-    chroma: Literal["420", "422", "444"] | None = None
-    """Chroma subsampling; None: 4:2:0 (4:4:4 if a side is odd, 4:2:2 for ProRes, RGB for FFV1)."""
+    chroma: Literal["auto", "420", "422", "444"] = "auto"
+    """Chroma subsampling. auto: 4:2:0, but 4:4:4 if a side is odd, RGB for FFV1, and for ProRes 4:2:2, or 4:4:4 where
+    the source has more than 4:2:2; `resolve_chroma` decides when the source is known."""
     bits: Literal["auto", "most", 8, 10, 12, 16] = "auto"
     """Bits per channel: of the source as far as the codec has them (auto), or the codec's usual maximum (most).
     `resolve_bits` puts a number in their place when the source is known; without a source they are 8."""

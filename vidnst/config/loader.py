@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -16,6 +17,12 @@ from vidnst.errors import ConfigError
 
 _MAX_SHOWN_CHARACTERS = 200
 _MAX_FILE_BYTES = 1_000_000  # no configuration is larger, and YAML aliases could make it larger still
+_MAX_NUMBER_CHARACTERS = 80
+_INTEGER = re.compile(r"[-+]?(?:0b[01_]{1,64}|0x[0-9a-fA-F_]{1,40}|0[0-7_]{0,40}|[1-9][0-9_]{0,39})\Z")
+_FLOAT = re.compile(
+    r"(?:[-+]?[0-9][0-9_]{0,39}\.[0-9_]{0,39}(?:[eE][-+][0-9]{1,9})?|\.[0-9][0-9_]{0,39}(?:[eE][-+][0-9]{1,9})?"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
+)
 _TABLES = ("layers", "kinds", "cells")
 
 _logger = logging.getLogger(__name__)
@@ -207,12 +214,39 @@ def _is_table(key: str) -> bool:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Safe YAML without aliases, which turn a few bytes into gigabytes."""
+    """Safe YAML without aliases, which turn a few bytes into gigabytes, and without numbers to the base 60.
+
+    YAML 1.1 reads `1:30` as 90; here it is the text that a user means. Numbers of more than 40 digits are texts, too.
+    """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not allowed")
         return super().compose_node(parent, index)
+
+
+def _plain_number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    """Read a number that is tagged as one explicitly, too."""
+    text = str(loader.construct_scalar(node))
+    if ":" in text or len(text) > _MAX_NUMBER_CHARACTERS:
+        raise yaml.YAMLError(f"{text[:40]!r} is no plain number")
+    is_integer = node.tag.endswith(":int")
+    return loader.construct_yaml_int(node) if is_integer else loader.construct_yaml_float(node)
+
+
+def _resolve_plain_numbers() -> None:
+    """Replace what the loader takes for a number without a tag."""
+    numbers = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+    _PlainLoader.yaml_implicit_resolvers = {
+        first: [(tag, fits) for tag, fits in resolvers if tag not in numbers]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    for tag, fits in zip(numbers, (_INTEGER, _FLOAT), strict=True):
+        _PlainLoader.add_implicit_resolver(tag, fits, list("-+0123456789."))
+        _PlainLoader.add_constructor(tag, _plain_number)
+
+
+_resolve_plain_numbers()
 
 
 def _parse(text: str, origin: str) -> Any:

@@ -10,14 +10,15 @@ from vidnst.farm.plan import Node, NodeId
 from vidnst.farm.ready_queue import AdmittedNode, ReadyQueue, Status, Urgency
 
 
-def default_window(workers: int, *, groups: int = 1) -> int:
+def default_window(workers: int, *, groups: int = 1, prefetch: int = 1) -> int:
     """Number of frames that may be in flight in one component, so that every worker finds work with any schedule.
 
     Args:
         workers: number of stylizing workers.
         groups: number of frames that the plan handles together; a few groups must fit.
+        prefetch: number of nodes that each worker is given ahead of the one that it runs.
     """
-    return max(32, 4 * workers, 4 * groups)
+    return max(32, 4 * workers * prefetch, 4 * groups)
 
 
 class ComponentWindow:

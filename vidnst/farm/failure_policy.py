@@ -9,20 +9,29 @@ from collections.abc import Callable, Mapping
 
 from vidnst.errors import FarmError, NumericalError, ScarceMemoryError, VidnstError
 from vidnst.farm.interfaces import Host, NodeEventKind
-from vidnst.farm.jobs import Outcome
+from vidnst.farm.jobs import DeviceLostError, Outcome
 from vidnst.farm.plan import Lane
 from vidnst.farm.ready_queue import AdmittedNode
 from vidnst.farm.worker_roster import WorkerRoster
 
 _NUMERICAL_ATTEMPTS = 2
 """NaN comes back on every worker: the second attempt takes a smaller step, a third would be the same again."""
+_BLAMELESS_LOSSES = 3
+"""GPUs that a node may lose before it counts as failed each time."""
 _HOPELESS_NODES = 9
 """Nodes of one host that fail for good in a row, without a success in the lane, before the host is abandoned."""
 _HOPELESS_HOSTS = 3
 """Abandoned hosts in a row after which the workers are held responsible."""
+STOP_PATIENCE_SECONDS = 2.0
+"""Time that frames which are being painted get to be finished when a render is stopped."""
 _REMEDY = "check the machine or the cluster and give the same command again; everything that is finished is kept"
 
 logger = logging.getLogger(__name__)
+
+
+def is_blameless(entry: AdmittedNode, error: BaseException) -> bool:
+    """True if an attempt ended with its worker's GPU, and that need not be the node's fault."""
+    return isinstance(error, DeviceLostError) and entry.device_losses < _BLAMELESS_LOSSES
 
 
 def error_line(error: BaseException) -> str:
@@ -31,6 +40,11 @@ def error_line(error: BaseException) -> str:
     if isinstance(error, VidnstError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def error_of(outcome: Outcome) -> BaseException:
+    """The error with which a job has failed."""
+    return outcome.error or FarmError(f"worker {outcome.worker} died")
 
 
 def ends_run(error: BaseException) -> bool:

@@ -161,6 +161,8 @@ class Stylized:
     """The reason why the memory mode is not the job's; empty if it is."""
     thumbnail_luma: NDArray[np.float32] | None = None
     """The state's, if the job has thumbnails to compare it with."""
+    device_seconds: float | None = None
+    """Seconds for which the job kept others from its worker's device; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +190,24 @@ class Outcome:
     """With `died`: the replacement has not started yet. The worker takes no jobs until an outcome says that it is
     `back`, and its prefetched jobs are dropped without outcomes."""
     back: bool = False
+    device_seconds: float | None = None
+    """Seconds for which the job kept the worker's other jobs waiting; None: all the time since the one before."""
     lost: bool = False
     """With `died`: the worker is not replaced and takes no more jobs, and its prefetched jobs are dropped. Also
     reported of a worker that was `away`."""
 
 
+def success(worker: str, value: Any) -> Outcome:
+    """The outcome of a job that gave a result."""
+    return Outcome(worker, value, device_seconds=getattr(value, "device_seconds", None))
+
+
 class WorkerDiedError(Exception):
     """A worker's process ended in the middle of a job; a worker may raise it to count as dead."""
+
+
+class DeviceLostError(WorkerDiedError):
+    """A worker's process can compute nothing more on its GPU, so it ends; the job is not to blame."""
 
 
 class Worker(Protocol):
@@ -244,3 +257,14 @@ class SharingPool(Pool, Protocol):
 
     def share(self, key: str, value: Any) -> Shared:
         """Make a value available to all workers, as long as the result is referenced."""
+
+    def hold(self, *values: Any) -> tuple[Any, ...]:
+        """Return what stands for values in jobs: themselves where workers share this process's memory, else a
+        `Deferred` for each, which travels once to each machine."""
+
+    @property
+    def is_remote(self) -> bool:
+        """True if `hold` copies values."""
+
+    def settle(self) -> None:
+        """Drop all jobs, and wait until each worker that is away is back or lost."""

@@ -10,8 +10,9 @@ from typing import TypeVar
 
 import torch
 
-from vidnst.config import FarmConfig, RenderConfig
+from vidnst.config import FarmConfig, MotionConfig, RenderConfig
 from vidnst.errors import ScarceMemoryError
+from vidnst.motion.raft import raft_bytes
 from vidnst.style.memory.footprint import estimate_footprint
 from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, fallback_modes
 from vidnst.style.network.precision import with_bfloat16
@@ -51,17 +52,30 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY_MESSAGES)
 
 
-def gpu_memory_limit(farm: FarmConfig, total_bytes: int, *, raft: bool) -> int:
+def flow_memory(farm: FarmConfig, total_bytes: int, motion: MotionConfig) -> int:
+    """Number of bytes that are set aside for the flow worker next to a stylizing worker; 0 if it needs no GPU.
+
+    Args:
+        total_bytes: memory of the GPU.
+        motion: says whether it does, and at which size.
+    """
+    if motion.method != "raft":
+        return 0
+    part = total_bytes * farm.gpus_per_worker
+    return round(min(part / 2, max(part * FLOW_GPU_SHARE, raft_bytes(motion.size) + _CONTEXT_BYTES)))
+
+
+def gpu_memory_limit(farm: FarmConfig, total_bytes: int, motion: MotionConfig) -> int:
     """Number of bytes that a stylizing worker may allocate on its GPU.
 
     Args:
         total_bytes: memory of the GPU.
-        raft: whether flow workers take a part of the GPU, too.
+        motion: says what the flow worker takes of it.
     """
-    share = farm.gpus_per_worker
+    part, flow = total_bytes * farm.gpus_per_worker, flow_memory(farm, total_bytes, motion)
     limit = float(total_bytes)
-    if share < 1:
-        limit = max(total_bytes * share * (1 - FLOW_GPU_SHARE * raft) - _CONTEXT_BYTES, total_bytes * share / 2)
+    if flow or farm.gpus_per_worker < 1:  # other processes have a part of it
+        limit = max(part - flow - _CONTEXT_BYTES, (part - flow) / 2)
     return round(limit if farm.memory_gib is None else min(limit, farm.memory_gib * 2**30))
 
 
@@ -74,9 +88,12 @@ def limit_memory(config: RenderConfig, device: torch.device) -> int | None:
     if device.type != "cuda":
         return None if farm.memory_gib is None else round(farm.memory_gib * 2**30)
     total_bytes = int(torch.cuda.get_device_properties(device).total_memory)
-    limit = gpu_memory_limit(farm, total_bytes, raft=config.motion.method == "raft")
-    workers = (farm.workers or max(1, int(1 / farm.gpus_per_worker + 1e-9))) if farm.executor == "inline" else 1
-    torch.cuda.set_per_process_memory_fraction(min(1.0, limit * workers / total_bytes))  # also back to all of it
+    limit = gpu_memory_limit(farm, total_bytes, config.motion)
+    allowed = limit
+    if farm.executor == "inline":
+        workers = farm.workers or max(1, int(1 / farm.gpus_per_worker + 1e-9))
+        allowed = workers * (limit + flow_memory(farm, total_bytes, config.motion))
+    torch.cuda.set_per_process_memory_fraction(min(1.0, allowed / total_bytes))  # also back to all of it
     return limit
 
 

@@ -7,6 +7,7 @@ from threading import Condition, Lock
 from typing import Any
 
 from vidnst.errors import FarmError, ScarceMemoryError, VidnstError
+from vidnst.farm.device_errors import device_loss
 from vidnst.farm.jobs import Refused, Shared, SkipJob, Worker, WorkerFactory
 from vidnst.lru_cache import LruCache
 
@@ -39,10 +40,18 @@ class MultiStyleWorker:
 
         Raises:
             FarmError: the worker cannot be made on this machine, whatever the style set.
+            DeviceLostError: the GPU computes nothing more in this process.
         """
         if isinstance(job, SkipJob):
             return None
-        style_set: Shared = job.style_set
+        try:
+            return self._run(job, job.style_set)
+        except RuntimeError as error:
+            if (loss := device_loss(error)) is not None:
+                raise loss from error
+            raise
+
+    def _run(self, job: Any, style_set: Shared) -> Any:
         with self._alone_with(style_set.key):
             try:
                 worker, has_others = self._worker(style_set)

@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from vidnst.config.temporal import TrainingConfig
-from vidnst.determinism import deterministic_cudnn
-from vidnst.farm.jobs import PaintJob, Stylized, Trained, TrainingPair, TrainJob
+from vidnst.determinism import reproducible_mode
+from vidnst.errors import ScarceMemoryError
+from vidnst.farm.jobs import PaintJob, Shared, Stylized, Trained, TrainingPair, TrainJob
+from vidnst.farm.memory_fallback import free_caches, try_modes
 from vidnst.frames import Pixels
+from vidnst.lru_cache import LruCache
 from vidnst.motion.blend import WarmSource, blend
 from vidnst.motion.flow import Flow
 from vidnst.motion.warp import crop_flow
@@ -21,9 +24,14 @@ from vidnst.style.memory.modes import MemoryMode
 from vidnst.style.stylizer import Stylizer
 from vidnst.style.tensors import from_pixels, to_state
 from vidnst.style.transform.colour_map import ColourMoments
-from vidnst.style.transform.network import TransformNetwork
+from vidnst.style.transform.network import PAINTED_TILE_PX, TransformNetwork
 from vidnst.style.transform.pretrained import PRETRAINED_FILE, read_pretrained
 from vidnst.style.transform.training import PairedFrame, Sample, Training
+
+_SMALL_TILES_PX = (512, 256)
+"""Sides of the tiles that are tried where memory is short."""
+_NETWORKS_KEPT = 4
+"""Networks that a worker keeps on its device, each of some hundred thousand values."""
 
 Window = tuple[slice, slice]
 """Rows and columns of a frame."""
@@ -77,20 +85,78 @@ def _measured(stylizer: Stylizer, job: TrainJob, plan: TrainingConfig) -> Traini
     return training
 
 
-def paint_frame(stylizer: Stylizer, job: PaintJob) -> Stylized:
+class PaintingNetworks:
+    """The transform networks that a worker has painted with of late, ready on its device.
+
+    Args:
+        device: where they paint.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._networks: LruCache[tuple[str, int], TransformNetwork] = LruCache(_NETWORKS_KEPT)
+
+    def get(self, network: Shared, styles: int) -> TransformNetwork:
+        """The network of a job.
+
+        Raises:
+            ValueError: it has another number of styles.
+        """
+        if not network.key:  # values that nobody named may differ
+            return self._make(network, styles)
+        return self._networks.get((network.key, styles), lambda: self._make(network, styles))
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._networks.clear()
+
+    def _make(self, network: Shared, styles: int) -> TransformNetwork:
+        made = TransformNetwork(styles=styles)
+        made.load_vector(network.get())
+        return made.to(self._device).eval()
+
+
+def paint_in_memory(stylizer: Stylizer, job: PaintJob, networks: PaintingNetworks) -> Stylized:
+    """Paint a frame as `paint_frame` does, in smaller tiles where memory is short; they leave no seams.
+
+    Raises:
+        ScarceMemoryError: the smallest tiles do not fit.
+    """
+
+    def paint(mode: MemoryMode) -> Stylized:
+        return paint_frame(stylizer, job, networks, tile_px=mode.tile_px or PAINTED_TILE_PX)
+
+    modes = [MemoryMode(), *(MemoryMode(tile_px=side) for side in _SMALL_TILES_PX)]
+    try:
+        return try_modes(paint, modes, free=lambda: free_caches(stylizer.device))[0]
+    except ScarceMemoryError as error:
+        height, width = job.content.shape[:2]
+        raise ScarceMemoryError(
+            f"a frame of {width}x{height} does not fit into memory, even painted in tiles ({error.what})",
+            "render smaller frames with --size, or with fewer workers at once",
+        ) from None
+
+
+def paint_frame(
+    stylizer: Stylizer, job: PaintJob, networks: PaintingNetworks, *, tile_px: int = PAINTED_TILE_PX
+) -> Stylized:
     """Paint a frame with a network; regions without style show the source.
+
+    Args:
+        stylizer: of the frame's styles.
+        job: the frame and its network.
+        networks: those of the worker.
+        tile_px: longest side of the tiles in which it is painted, a multiple of 4.
 
     Raises:
         ValueError: the network has another number of styles.
     """
     began = time.perf_counter()
-    network = TransformNetwork(styles=_style_count(stylizer, job.guidance))
-    network.load_vector(job.network.get())
-    network = network.to(stylizer.device).eval()
+    network = networks.get(job.network, _style_count(stylizer, job.guidance))
     height, width = job.content.shape[:2]
     content = from_pixels(job.content, stylizer.device)
-    with torch.no_grad(), deterministic_cudnn():
-        painted = network.paint(content, _shares(stylizer, job.guidance, height, width))
+    with torch.no_grad(), reproducible_mode():
+        painted = network.paint(content, _shares(stylizer, job.guidance, height, width), tile_px=tile_px)
         unstyled = stylizer.unstyled(job.guidance, height, width)
         state = to_state(painted if unstyled is None else torch.where(unstyled, content, painted))
     shown = None if job.guidance is None else blend_unstyled(state, job.content, job.guidance)

@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vidnst.config import FarmConfig
 from vidnst.farm.jobs import SharingPool, WorkerGroup
+from vidnst.farm.local_gpus import check_gpus, mixed_kinds_note
 from vidnst.farm.memory_fallback import FLOW_GPU_SHARE
 from vidnst.farm.multi_style_worker import MultiStyleWorker
 from vidnst.farm.plan import Lane
@@ -21,6 +22,11 @@ _START_SECONDS = 300.0
 _GROWING_START_SECONDS = 1800.0
 """The same on a cluster that grows: hosts must be started first, and fetch an image."""
 
+_MOST_HANDS = 10
+"""Most jobs that a worker has in work on a GPU: blending a start may take eight times as long as painting."""
+_LEAST_HANDS = 3
+"""One frame is painted, one comes and one leaves."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -32,6 +38,17 @@ class WorkerCounts:
     flow: int
     threads: int | None
     """Threads of each stylizing worker on a CPU; None on a GPU."""
+    concurrency: int = 1
+    """Jobs that each stylizing worker has in work at once: it paints one, and others are blended, sent or checked."""
+    flow_threads: int | None = None
+    """Threads of each flow worker next to GPUs, which would take all cores otherwise; None takes `threads`."""
+    notes: tuple[str, ...] = ()
+    """What the user should know about the GPUs."""
+
+    @property
+    def prefetch(self) -> int:
+        """Nodes that each stylizing worker is given ahead of the one that it paints."""
+        return max(1, self.concurrency)
 
 
 def choose_worker_counts(
@@ -52,7 +69,8 @@ def choose_worker_counts(
     """
     if gpus:
         style = farm.workers or max(1, default_workers(gpus=gpus, gpus_per_worker=farm.gpus_per_worker))
-        return WorkerCounts(style, max(1, min(style, cores)), None)
+        flow, hands = max(1, min(style, cores)), min(_MOST_HANDS, max(_LEAST_HANDS, 1 + cores // style))
+        return WorkerCounts(style, flow, None, hands, flow_threads=max(1, cores // (2 * flow)))
     threads = threads or farm.threads
     style = farm.workers or max(1, min(width, cores // (threads or 1)))
     return WorkerCounts(style, max(1, min(style, cores // 2)), threads or max(1, cores // style))
@@ -72,15 +90,6 @@ def share_gpu(share: float, *, raft: bool) -> tuple[float, float]:
     return round(share - flow, 4) if raft else share, flow
 
 
-def _concurrency(gpu: bool) -> int:
-    """Jobs that a stylizing worker takes up at once.
-
-    A GPU would stand still while one frame leaves and the next arrives. On a CPU the transfer is short compared with
-    the optimisation, and each thread that optimises keeps working memory of its own.
-    """
-    return 2 if gpu else 1
-
-
 @contextmanager
 def start_workers(
     farm: FarmConfig, *, width: int, threads: int | None = None, raft: bool = False, inline: bool = False
@@ -92,12 +101,14 @@ def start_workers(
         width: number of nodes that can run at once.
         threads: threads of each worker in an earlier run of the same render; None if there was none.
         raft: whether flow workers need a share of the GPU.
-        inline: whether to use threads of this process whatever the settings say.
+        inline: whether to use threads of this process whatever the settings say, for work that needs no GPU.
 
     Raises:
         FarmError: the workers cannot be started.
     """
-    inline = inline or farm.executor == "inline"
+    if inline:
+        farm = farm.model_copy(update={"executor": "inline", "device": "cpu"})
+    inline = farm.executor == "inline"
     started = _start_threads(farm, width, threads) if inline else _start_actors(farm, width, threads, raft)
     with started as (pool, counts):
         cpus = "on GPUs" if counts.threads is None else f"of {counts.threads} threads each"
@@ -107,10 +118,12 @@ def start_workers(
 
 @contextmanager
 def _start_threads(farm: FarmConfig, width: int, threads: int | None) -> Iterator[tuple[SharingPool, WorkerCounts]]:
+    notes = check_gpus(farm)
     gpu = pick_device(farm.device).type == "cuda"
     counts = choose_worker_counts(farm, width=width, cores=local_cores(), gpus=float(gpu), threads=threads)
+    counts = replace(counts, flow_threads=None, notes=notes)  # threads of one process share its settings
     groups = {
-        Lane.STYLE: WorkerGroup(MultiStyleWorker, counts.style, concurrency=_concurrency(gpu)),
+        Lane.STYLE: WorkerGroup(MultiStyleWorker, counts.style, concurrency=counts.concurrency),
         Lane.FLOW: WorkerGroup(MultiStyleWorker, counts.flow),
     }
     with closing(InlinePool(groups)) as pool:
@@ -129,6 +142,8 @@ def _start_actors(
             gpus = max(gpus, 1.0)
         cores = int(session.cpus) if session.joined else local_cores()
         counts = choose_worker_counts(farm, width=width, cores=cores, gpus=gpus, threads=threads)
+        notes = mixed_kinds_note(session.gpu_kinds if gpus else ()) if session.joined else check_gpus(farm)
+        counts = replace(counts, notes=notes)
         share = farm.gpus_per_worker if gpus or farm.device == "cuda" else 0.0
         style_share, flow_share = share_gpu(share, raft=raft)
         # Stylizing workers first: placed before them, flow workers could crowd one GPU and leave no room there.
@@ -138,7 +153,7 @@ def _start_actors(
                 counts.style,
                 float(counts.threads or 1),
                 style_share,
-                _concurrency(style_share > 0),
+                counts.concurrency,
             ),
             Lane.FLOW: WorkerGroup(MultiStyleWorker, counts.flow, cpus=0, gpus=flow_share),
         }

@@ -60,6 +60,8 @@ class AdmittedNode:
     """True if an earlier session finished it and its value is not loaded yet."""
     value: Any = None
     failures: int = 0
+    device_losses: int = 0
+    """Attempts that ended with a worker's GPU, which are no failures of the node."""
     failed_on: set[str] = field(default_factory=set)
     """Workers on which it failed."""
     raised_on: set[str] = field(default_factory=set)

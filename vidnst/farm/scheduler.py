@@ -8,7 +8,7 @@ from typing import Any
 
 from vidnst.errors import CancelledError, FarmError, ScarceMemoryError, SourceError, VidnstError
 from vidnst.farm.component_window import ComponentWindow, default_window
-from vidnst.farm.failure_policy import FailurePolicy, ends_run, error_line
+from vidnst.farm.failure_policy import FailurePolicy, ends_run, error_line, error_of, is_blameless
 from vidnst.farm.interfaces import Component, Listener, NodeEvent, NodeEventKind
 from vidnst.farm.jobs import Outcome, Pool
 from vidnst.farm.pending_commits import PendingCommits
@@ -18,9 +18,6 @@ from vidnst.farm.worker_roster import WorkerQueues, WorkerRoster
 
 _POLL_SECONDS = 0.2
 """Time for which a cancellation may go unnoticed."""
-STOP_PATIENCE_SECONDS = 2.0
-"""Time that frames which are being painted get to be finished when a render is stopped."""
-
 logger = logging.getLogger(__name__)
 
 
@@ -29,6 +26,7 @@ def run_plan(
     pool: Pool,
     *,
     window: int | None = None,
+    prefetch: int = 1,
     attempts: int = 3,
     listener: Listener | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -39,7 +37,7 @@ def run_plan(
     """Run all nodes of all components on the workers of `pool`; the caller closes it.
 
     A component is opened when stylizing workers would otherwise have nothing to do, so chains run side by side, and no
-    more components are open than there are such workers; but see `eager`.
+    more components are open than there are such workers, unless they take several short nodes at once; but see `eager`.
 
     A node fails for good after `attempts` failures, or once it has ended with an error on every worker (on a single
     one: twice), or twice with NaN. Then it is given up with all nodes that read it; the others still run. An error of
@@ -51,6 +49,7 @@ def run_plan(
             until all open components are done, and may have more by then.
         pool: the workers, all of them idle.
         window: number of frames after the oldest unfinished one of its component within which nodes are admitted.
+        prefetch: number of nodes that a stylizing worker may have besides the one that it runs, if they are short.
         attempts: failures of one node after which it is given up.
         listener: called with every event, in the caller's thread.
         cancelled: polled several times a second; `threading.Event.is_set` is suitable.
@@ -70,7 +69,8 @@ def run_plan(
             configuration, disk) is raised as it is.
     """
     workers = len(pool.workers(Lane.STYLE))
-    run = _Run(components, pool, window or default_window(workers), attempts, listener, clock, eager)
+    window = window or default_window(workers, prefetch=prefetch)
+    run = _Run(components, pool, window, prefetch, attempts, listener, clock, eager)
     try:
         while run.advance():
             if cancelled is not None and cancelled():
@@ -98,6 +98,7 @@ class _Run:
         components: Iterable[Component],
         pool: Pool,
         window: int,
+        prefetch: int,
         attempts: int,
         listener: Listener | None,
         clock: Callable[[], float],
@@ -107,6 +108,7 @@ class _Run:
         self._components = iter(components)
         self._pool = pool
         self._window = window
+        self._most_prefetched = prefetch
         self._listener = listener
         self._eager = eager
         self._rosters = {lane: WorkerRoster(pool.workers(lane)) for lane in Lane}
@@ -148,19 +150,21 @@ class _Run:
                 self._handle(outcome)
             elif outcome.lost:  # it was away
                 self._rosters[self._lane[outcome.worker]].mark_lost(outcome.worker)
-                self.policy.check_workers_left(outcome, _error_of(outcome))
+                self.policy.check_workers_left(outcome, error_of(outcome))
             else:
                 continue
             self.advance()
 
     def drain(self, patience_seconds: float) -> None:
         """Take in the results of running nodes that end in time, and hand out nothing more."""
-        deadline = time.monotonic() + patience_seconds
-        running = {worker for worker in self._lane if worker in self._handed_out}
+        deadline, running = (
+            time.monotonic() + patience_seconds,
+            {name for name in self._lane if name in self._handed_out},
+        )
         while running and (left := deadline - time.monotonic()) > 0:
             for outcome in self._pool.wait(min(left, _POLL_SECONDS)):
-                if outcome.worker not in running:
-                    continue  # its prefetched node: others that run may take as long
+                if outcome.worker not in running:  # its prefetched node
+                    continue
                 running.remove(outcome.worker)
                 entry, seconds = self._handed_out.end(outcome.worker)
                 if outcome.error is None and not outcome.died:
@@ -199,7 +203,11 @@ class _Run:
     def _starving(self) -> bool:
         """True if stylizing workers will soon have nothing to do."""
         roster = self._rosters[Lane.STYLE]
-        return roster.busy + self._ready.upcoming < max(1, len(roster))
+        if roster.busy + self._ready.upcoming < max(1, len(roster)):
+            return True
+        if self._most_prefetched == 1 or self._ready.upcoming >= len(roster):
+            return False
+        return self._handed_out.soonest_free(roster.names, prefetch=self._most_prefetched) is not None
 
     def _hand_out(self, lane: Lane) -> None:
         waiting: list[AdmittedNode] = []
@@ -216,13 +224,13 @@ class _Run:
             self._ready.push(entry)
 
     def _prefetch(self) -> None:
-        """Hand a second node to stylizing workers that will soon be free, so that none waits for its transfer.
+        """Hand more nodes to stylizing workers that will soon be free, so that none waits for their preparation.
 
         With several workers, as many nodes stay in the queue: another worker may be free before.
         """
         roster = self._rosters[Lane.STYLE]
         while len(self._ready) >= max(1, roster.busy) and not roster.idle:
-            worker = self._handed_out.soonest_free(roster.names)
+            worker = self._handed_out.soonest_free(roster.names, prefetch=self._most_prefetched)
             entry = None if worker is None else self._ready.pop_style()
             if worker is None or entry is None:
                 return
@@ -278,7 +286,8 @@ class _Run:
     def _succeed(self, entry: AdmittedNode, outcome: Outcome, seconds: float) -> None:
         component, attempt = entry.component, entry.failures + 1
         self.policy.record_success(outcome.worker)
-        component.last_seconds[entry.node.role] = seconds
+        held = outcome.device_seconds
+        component.last_seconds[entry.node.role] = seconds if held is None else held
         value = component.host.store(entry.node, outcome.value, worker=outcome.worker, attempt=attempt)
         component.finish(entry, value)
         facts = {"worker": outcome.worker, "attempt": attempt, "seconds": seconds, "result": outcome.value}
@@ -286,15 +295,18 @@ class _Run:
         self._refill(component)
 
     def _fail(self, entry: AdmittedNode, outcome: Outcome, seconds: float) -> None:
-        error = _error_of(outcome)
-        line = error_line(error)
-        entry.failures += 1
+        error = error_of(outcome)
+        line, attempt = error_line(error), entry.failures + 1
+        blameless = is_blameless(entry, error)
+        entry.device_losses += blameless
+        entry.failures += not blameless
         entry.failed_on.add(outcome.worker)
-        entry.last_error = error
+        if not blameless:
+            entry.last_error = error
         if not outcome.died:
             entry.raised_on.add(outcome.worker)
         kind = NodeEventKind.DIED if outcome.died else NodeEventKind.FAILED
-        self._report(kind, entry, worker=outcome.worker, attempt=entry.failures, seconds=seconds, error=line)
+        self._report(kind, entry, worker=outcome.worker, attempt=attempt, seconds=seconds, error=line)
         if isinstance(error, SourceError):
             self._give_up_component(entry, error)
             return
@@ -302,7 +314,7 @@ class _Run:
             raise error
         self.policy.record_failure(entry, outcome, error)
         if not self.policy.is_final(entry, error):
-            logger.info("attempt %d at %s failed, trying again: %s", entry.failures, entry.id.describe(), line)
+            logger.info("attempt %d at %s failed, trying again: %s", attempt, entry.id.describe(), line)
             entry.component.retry(entry)
         elif isinstance(error, ScarceMemoryError):  # the component's other frames are as large
             entry.component.give_up_all(entry, line)
@@ -339,7 +351,3 @@ class _Run:
         self.totals[event.kind] += 1
         if self._listener is not None:
             self._listener(event)
-
-
-def _error_of(outcome: Outcome) -> BaseException:
-    return outcome.error or FarmError(f"worker {outcome.worker} died")

@@ -9,8 +9,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from vidnst.farm.jobs import Outcome, Shared, Worker, WorkerDiedError, WorkerGroup
+from vidnst.errors import FarmError
+from vidnst.farm.jobs import DeviceLostError, Outcome, Shared, Worker, WorkerDiedError, WorkerGroup, success
 from vidnst.farm.plan import Lane
+from vidnst.farm.switch_interval import restore_switch_interval, shorten_switch_interval
 
 _JOIN_SECONDS = 2.0
 """Time that all threads together get to leave what they are doing."""
@@ -23,8 +25,9 @@ class _DismissedError(BaseException):
 class InlinePool:
     """Workers in daemon threads. Each is made in its thread when its first job comes.
 
-    A worker that raises `WorkerDiedError` counts as dead: it is dropped, and a new one is made for the next job. An
-    error while a worker is made is the outcome of the job that it is made for.
+    A worker that raises `WorkerDiedError` counts as dead: it is dropped, and a new one is made for the next job. A lost
+    GPU ends the run, since it is lost to the whole process. An error while a worker is made is the outcome of the job
+    that it is made for.
 
     Args:
         groups: the workers of each lane. Their shares of cores and GPUs are ignored.
@@ -39,6 +42,9 @@ class InlinePool:
             for name in names
         }
         self._closed = False
+        self._given = 0
+        """Jobs whose outcomes have not been returned."""
+        shorten_switch_interval()  # workers compute next to threads that decode, write and encode
 
     def workers(self, lane: Lane) -> Sequence[str]:
         """Names of the workers of a lane, in a fixed order."""
@@ -49,10 +55,26 @@ class InlinePool:
         if self._closed:
             raise RuntimeError("the pool is closed")
         self._workers[worker].submit(job)
+        self._given += 1
 
     def share(self, key: str, value: Any) -> Shared:
         """Make a value available to all workers."""
         return Shared(key, value)
+
+    def hold(self, *values: Any) -> tuple[Any, ...]:
+        """Return the values, which workers can read as they are."""
+        return values
+
+    @property
+    def is_remote(self) -> bool:
+        """False: workers are threads."""
+        return False
+
+    def settle(self) -> None:
+        """Wait for all jobs, and drop their outcomes."""
+        while self._given:
+            self._outcomes.get()
+            self._given -= 1
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
         """Block until a worker has an outcome, or the time is up (then an empty list)."""
@@ -62,6 +84,7 @@ class InlinePool:
             return []
         while not self._outcomes.empty():  # the only reader is this thread
             outcomes.append(self._outcomes.get())
+        self._given -= len(outcomes)
         return outcomes
 
     def close(self) -> None:
@@ -69,7 +92,10 @@ class InlinePool:
 
         A thread that stayed in torch or OpenCV while the interpreter ends would abort the process.
         """
+        if self._closed:
+            return
         self._closed = True
+        restore_switch_interval()
         for worker in self._workers.values():
             worker.close()
         deadline = time.monotonic() + _JOIN_SECONDS
@@ -78,6 +104,14 @@ class InlinePool:
 
 
 _STOP = object()
+
+
+def _ended_process(error: DeviceLostError) -> FarmError:
+    """The end of a run whose process has lost its GPU."""
+    return FarmError(
+        f"{error}, and this process cannot use it any more",
+        "give the same command again: what is finished is kept; with --executor ray such a worker is replaced",
+    )
 
 
 class _ThreadedWorker:
@@ -158,9 +192,11 @@ class _ThreadedWorker:
         try:
             with self._make_lock:
                 worker = self._worker = self._worker or self._factory()
-            return Outcome(self._name, value=worker.run(job))
+            return success(self._name, worker.run(job))
         except _DismissedError:
             raise
+        except DeviceLostError as error:  # another thread of this process can do nothing there either
+            return Outcome(self._name, error=_ended_process(error))
         except WorkerDiedError as error:
             self._worker = None
             return Outcome(self._name, error=error, died=True)

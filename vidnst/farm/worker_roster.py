@@ -139,7 +139,7 @@ class WorkerRoster:
 
 
 class WorkerQueues:
-    """The nodes handed to each worker: the one that it runs, and perhaps one that is prefetched.
+    """The nodes handed to each worker: the one that it runs, and perhaps some that are prefetched.
 
     Args:
         clock: returns seconds.
@@ -185,16 +185,19 @@ class WorkerQueues:
         self._began.pop(worker, None)
         return list(self._queues.pop(worker, ()))
 
-    def soonest_free(self, workers: Collection[str]) -> str | None:
-        """The one of some workers that will be free first, if that is soon and it has no prefetched node.
+    def soonest_free(self, workers: Collection[str], *, prefetch: int = 1) -> str | None:
+        """The one of some workers that will be free first, if that is soon and it has fewer prefetched nodes than that.
 
         A node is expected to take as long as the last one of its role in its component.
         """
         soonest, least = None, self._clock() + PREFETCH_SECONDS
         for worker, queue in self._queues.items():
-            if len(queue) > 1 or worker not in workers:
+            if len(queue) > prefetch or worker not in workers:
                 continue
-            seconds = queue[0].component.last_seconds.get(queue[0].node.role, float("inf"))
-            if (due := self._began[worker] + seconds) <= least:
+            if (due := self._began[worker] + sum(map(_expected_seconds, queue))) <= least:
                 soonest, least = worker, due
         return soonest
+
+
+def _expected_seconds(entry: AdmittedNode) -> float:
+    return entry.component.last_seconds.get(entry.node.role, float("inf"))

@@ -2,48 +2,50 @@
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from vidnst.config import MotionConfig, RenderConfig
 from vidnst.errors import FarmError, ScarceMemoryError
+from vidnst.farm.device_turn import DeviceTurn
+from vidnst.farm.flow_fallback import estimate_in_memory
+from vidnst.farm.frame_check import is_stale, quality_problem_of, retry_seed
+from vidnst.farm.frame_transfer import FrameTransfer, LeavingPicture, PreparedFrame
 from vidnst.farm.jobs import FlowJob, PaintJob, Shared, Stylized, StylizeJob, Trained, TrainJob
 from vidnst.farm.memory_fallback import (
     MemoryLadder,
     available_memory,
     free_caches,
+    is_out_of_memory,
     limit_memory,
     too_large_error,
     try_modes,
 )
-from vidnst.farm.network_work import paint_frame, train_stage
-from vidnst.frames import Pixels, to_16_bits, to_float_planes
-from vidnst.motion.blend import blend
+from vidnst.farm.network_work import PaintingNetworks, paint_in_memory, train_stage
+from vidnst.frames import Pixels, to_16_bits
+from vidnst.gpus import check_cards, find_cards
+from vidnst.motion.blend import BlendedStart
 from vidnst.motion.flow import FlowPair, compose_pairs, estimate_pair
-from vidnst.motion.gpu.blend import blend_on_device
-from vidnst.motion.gpu.upload import upload
 from vidnst.motion.opencv_threads import set_opencv_threads
-from vidnst.motion.quality_gate import Neighbour, quality_problem, thumbnail_luma
+from vidnst.motion.quality_gate import thumbnail_luma
 from vidnst.motion.raft import Raft, build_raft
 from vidnst.style.guidance import blend_unstyled
-from vidnst.style.losses.objective import WarmStart
 from vidnst.style.memory.modes import MemoryMode
-from vidnst.style.minimize import OnStep
+from vidnst.style.minimize import OnStep, StylizeResult
 from vidnst.style.network.precision import resolve_precision
 from vidnst.style.stylizer import Stylizer
-from vidnst.style.tensors import from_pixels, to_state
 
 _Result = TypeVar("_Result")
 
-_MAX_STALENESS = 1.5
-"""Staleness from which a frame is painted once more. Key frames of time-lapses reach 1.1."""
+_READY_FRAMES = 3
+"""Frames that may be on the device at once, whose memory they take: one is painted, the others are on their way."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class StyleWorkerFactory:
     """Threads of torch and OpenCV on a CPU; None does not set them."""
 
     def __call__(self) -> "StyleWorker":
-        device = pick_device(self.config.farm.device)
+        device = torch.device("cpu") if self.features is None else pick_device(self.config.farm.device)
         if self.threads is not None and device.type == "cpu":
             _use_threads(self.threads)
         if self.features is None:
@@ -92,24 +94,23 @@ def pick_device(wanted: str) -> torch.device:
     """Return the device for a setting of `farm.device`.
 
     Raises:
-        FarmError: it is cuda and torch sees no GPU.
+        FarmError: it is cuda and there is no GPU, or a GPU that would be used cannot be.
     """
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
+    cards = [] if wanted == "cpu" else check_cards()
+    if wanted == "cuda" and not cards:
         raise FarmError("farm.device is cuda, but torch sees no GPU", "run `vidnst doctor`, or set farm.device=cpu")
-    return torch.device("cuda" if available and wanted != "cpu" else "cpu")
+    return torch.device("cuda" if cards else "cpu")
 
 
 def gpu_memory_sizes() -> list[int]:
     """Return the bytes of memory of each GPU that torch sees."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return [int(torch.cuda.get_device_properties(number).total_memory) for number in range(count)]
+    return [card.memory_bytes for card in find_cards() if card.memory_bytes is not None]
 
 
 class StyleWorker:
     """Holds a network on one device and stylizes one frame at a time.
 
-    Several threads may call `run`: one optimises while the others upload or check their frames.
+    Several threads may call `run`: one optimises while the others blend, upload, download or check their frames.
 
     Args:
         stylizer: None if no frame is optimised.
@@ -120,8 +121,10 @@ class StyleWorker:
         self._stylizer = stylizer
         self._device = device
         self._ladder = ladder
-        self._motion = ladder.config.motion
-        self._device_lock = threading.Lock()
+        self._transfer = FrameTransfer(device, ladder.config.motion)
+        self._turn = DeviceTurn()
+        self._ready_frames = threading.BoundedSemaphore(_READY_FRAMES)
+        self._networks = PaintingNetworks(device)
 
     def run(self, job: StylizeJob | TrainJob | PaintJob) -> Stylized | Trained:
         """Stylize a frame, do a stage of a training, or paint a frame with a network.
@@ -138,16 +141,18 @@ class StyleWorker:
             *(job.content if isinstance(job, PaintJob) else job.frames[0]).shape[:2],
         )
         if isinstance(job, PaintJob):
-            with self._device_lock:
-                return paint_frame(stylizer, job)
+            with self._turn.held(self._turn.place()) as stopwatch:
+                painted = paint_in_memory(stylizer, job, self._networks)
+            return replace(painted, device_seconds=stopwatch.seconds)
         training = self._ladder.config.schedule.training
         with _threads_on_cpu(job.threads, self._device):
             return self._with_memory(
                 lambda mode: train_stage(stylizer, job, training, mode),
                 job.memory_mode,
+                self._turn.place(),
                 width=min(width, training.crop),
                 height=min(height, training.crop),
-            )[0]
+            ).result
 
     def stylize(self, job: StylizeJob, *, on_step: OnStep | None = None, every_step: bool = False) -> Stylized:
         """Stylize a frame; if the result has a quality problem, once more with another seed, and cold if it is stale.
@@ -162,127 +167,123 @@ class StyleWorker:
         began = time.perf_counter()
         if job.iterations == 0 or self._stylizer is None:
             return Stylized(to_16_bits(job.content), {}, 0, time.perf_counter() - began, memory_mode=job.memory_mode)
-        result = self._stylize(self._stylizer, job, on_step=on_step, every_step=every_step)
+        place = self._turn.place()
+        watching = _Watching(on_step, every_step)
+        result = self._stylize(self._stylizer, job, place, watching)
         if problem := quality_problem_of(job, result):
-            shortage = result.shortage
-            again = replace(job, seed=_retry_seed(job.seed), memory_mode=result.memory_mode)
+            shortage, painting = result.shortage, result.device_seconds or 0.0
+            again = replace(job, seed=retry_seed(job.seed), memory_mode=result.memory_mode)
             if is_stale(result):
                 again = replace(again, starts=())
-            result = self._stylize(self._stylizer, again, on_step=on_step, every_step=every_step)
+            result = self._stylize(self._stylizer, again, place, watching)
             suspect = quality_problem_of(job, result)
             repaired = "" if suspect else problem
-            result = replace(result, suspect=suspect, repaired=repaired, shortage=shortage or result.shortage)
+            painting += result.device_seconds or 0.0
+            shortage = shortage or result.shortage
+            result = replace(result, suspect=suspect, repaired=repaired, shortage=shortage, device_seconds=painting)
         return replace(result, seconds=time.perf_counter() - began)
 
-    def _stylize(self, stylizer: Stylizer, job: StylizeJob, *, on_step: OnStep | None, every_step: bool) -> Stylized:
+    def _stylize(self, stylizer: Stylizer, job: StylizeJob, place: int, watching: "_Watching") -> Stylized:
         """Optimise the frame in the first memory mode that suffices, beginning with the job's."""
         height, width = job.content.shape[:2]
+        blended = self._transfer.blend(job)
 
-        def paint(memory_mode: MemoryMode) -> Stylized:
-            return self._paint(stylizer, job, memory_mode, on_step=on_step, every_step=every_step)
+        def paint(memory_mode: MemoryMode) -> _Painted:
+            frame = prepared or self._transfer.prepare(job, blended)
+            return self._paint(stylizer, job, frame, memory_mode, watching)
 
-        result, memory_mode, shortage = self._with_memory(paint, job.memory_mode, width=width, height=height)
-        thumbnail = None if job.source_thumbnails is None else thumbnail_luma(result.state)
-        return replace(result, memory_mode=memory_mode, shortage=shortage, thumbnail_luma=thumbnail)
+        with self._ready_frames:
+            prepared = self._prepared(job, blended)
+            turn = self._with_memory(paint, job.memory_mode, place, width=width, height=height)
+        painted, leaving = turn.result.found, turn.result.leaving
+        state = self._transfer.fetch(leaving)
+        return Stylized(
+            state,
+            painted.losses,
+            painted.evaluations,
+            0.0,
+            shown=None if job.guidance is None else blend_unstyled(state, job.content, job.guidance),
+            staleness=painted.staleness,
+            memory_mode=turn.memory_mode,
+            shortage=turn.shortage,
+            thumbnail_luma=None if job.source_thumbnails is None else thumbnail_luma(state),
+            device_seconds=turn.seconds,
+        )
+
+    def _prepared(self, job: StylizeJob, blended: BlendedStart | None) -> PreparedFrame | None:
+        """What the frame is painted from, made while others are painted; None if memory does not suffice for that."""
+        try:
+            return self._transfer.prepare(job, blended)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            traceback.clear_frames(error.__traceback__)
+        return None
+
+    def _paint(
+        self,
+        stylizer: Stylizer,
+        job: StylizeJob,
+        frame: PreparedFrame,
+        memory_mode: MemoryMode,
+        watching: "_Watching",
+    ) -> "_Painted":
+        frame = self._transfer.receive(frame)
+        found = stylizer.stylize(
+            frame.content,
+            start=frame.start,
+            iterations=job.iterations,
+            seed=job.seed,
+            step_scale=job.step_scale,
+            on_step=watching.on_step,
+            every_step=watching.every_step,
+            guidance=job.guidance,
+            memory_mode=memory_mode,
+        )
+        return _Painted(found, self._transfer.release(found.image))
 
     def _with_memory(
-        self, work: Callable[[MemoryMode], _Result], wanted: MemoryMode, *, width: int, height: int
-    ) -> tuple[_Result, MemoryMode, str]:
-        """Do work in the first memory mode that suffices; the text says why it is not the one that was wanted."""
+        self, work: Callable[[MemoryMode], _Result], wanted: MemoryMode, place: int, *, width: int, height: int
+    ) -> "_Turn[_Result]":
+        """Do work in the first memory mode that suffices, in the turn of a place at the device."""
         modes, estimate = self._ladder.modes_from(wanted, width=width, height=height)
         try:
-            with self._device_lock:
+            with self._turn.held(place) as stopwatch:
                 result, memory_mode, failure = try_modes(work, modes, free=lambda: free_caches(self._device))
         except ScarceMemoryError as error:
             available = available_memory(self._ladder.limit, self._device)
             raise too_large_error(
                 self._ladder.config, modes[-1], available, error.what, width=width, height=height
             ) from None
-        return result, memory_mode, (failure or estimate) if memory_mode != wanted else ""
-
-    def _paint(
-        self, stylizer: Stylizer, job: StylizeJob, memory_mode: MemoryMode, *, on_step: OnStep | None, every_step: bool
-    ) -> Stylized:
-        content = self._content(job)
-        result = stylizer.stylize(
-            content,
-            start=self._start(job, content),
-            iterations=job.iterations,
-            seed=job.seed,
-            step_scale=job.step_scale,
-            on_step=on_step,
-            every_step=every_step,
-            guidance=job.guidance,
-            memory_mode=memory_mode,
-        )
-        state = to_state(result.image)
-        shown = None if job.guidance is None else blend_unstyled(state, job.content, job.guidance)
-        return Stylized(state, result.losses, result.evaluations, 0.0, staleness=result.staleness, shown=shown)
-
-    def _content(self, job: StylizeJob) -> Tensor:
-        """The content on the worker's device; `upload` gives the same numbers as `from_pixels`."""
-        return upload(job.content, self._device) if self._device.type == "cuda" else from_pixels(job.content)
-
-    def _start(self, job: StylizeJob, content: Tensor) -> WarmStart | None:
-        if not job.starts:
-            return None
-        if blends_on_device(self._device, self._motion):
-            blended = blend_on_device(content, job.starts)
-            share = job.content_share
-            picture = torch.lerp(blended.picture, content, share) if share > 0 else blended.picture
-            return WarmStart(picture, blended.valid, hold=job.hold, rate=job.rate, renew_at=job.renew_at)
-        return self._blend_on_cpu(job)
-
-    def _blend_on_cpu(self, job: StylizeJob) -> WarmStart:
-        follow, levels = self._motion.follow_light, self._motion.static_lock
-        even = self._motion.light_share is not None  # then all frames have one light, and no start must be relit
-        blended = blend(job.content, job.starts, follow_light=follow, static_levels=levels)
-        light, static, source = (
-            None if map_ is None else self._to_device(map_)
-            for map_ in (blended.luma_change, blended.static, None if even else blended.warped_source)
-        )
-        first = blended.picture
-        if job.content_share > 0:
-            share = np.float32(job.content_share)
-            first = (1 - share) * first + share * to_float_planes(job.content)
-        picture, mask = self._to_device(first), self._to_device(blended.valid)
-        return WarmStart(picture, mask, light, static, source, hold=job.hold, rate=job.rate, renew_at=job.renew_at)
-
-    def _to_device(self, channels: NDArray[np.float32]) -> Tensor:
-        """`(H, W)` or `(C, H, W)` to `(1, C, H, W)`."""
-        return torch.from_numpy(channels.reshape(1, -1, *channels.shape[-2:])).to(self._device)
+        shortage = (failure or estimate) if memory_mode != wanted else ""
+        return _Turn(result, memory_mode, shortage, stopwatch.seconds)
 
 
-def blends_on_device(device: torch.device, motion: MotionConfig) -> bool:
-    """True if starts are blended on the worker's device rather than on the CPU with OpenCV.
+@dataclass(frozen=True, slots=True)
+class _Watching:
+    """Who hears of a painting's progress; see `Stylizer.stylize`."""
 
-    On a CPU OpenCV is faster; changing light and static parts are handled by it alone.
-    """
-    return device.type == "cuda" and not motion.reads_sources
-
-
-def is_stale(result: Stylized) -> bool:
-    """True if a frame is known to show an earlier one."""
-    return result.staleness is not None and result.staleness > _MAX_STALENESS
+    on_step: OnStep | None
+    every_step: bool
 
 
-def quality_problem_of(job: StylizeJob, result: Stylized) -> str:
-    """Compare a result with the starts of its job, and with its own content; returns its problem, empty without one."""
-    if job.source_thumbnails is None or result.thumbnail_luma is None:
-        return ""
-    if is_stale(result):
-        return f"it shows an earlier frame: {result.staleness:.2g} times as far from its source as a fresh painting"
-    known = job.state_thumbnails or (None,) * len(job.starts)
-    neighbours = [
-        Neighbour(thumbnail_luma(start.state) if thumbnail is None else thumbnail, source, start.flow)
-        for start, source, thumbnail in zip(job.starts, job.source_thumbnails, known, strict=True)
-        if start.flow is not None and source is not None
-    ]
-    return quality_problem(result.thumbnail_luma, thumbnail_luma(job.content), neighbours)
+@dataclass(frozen=True, slots=True)
+class _Painted:
+    """A painted frame whose pixels are still on the device."""
+
+    found: StylizeResult
+    leaving: LeavingPicture
 
 
-def _retry_seed(seed: int) -> int:
-    return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
+@dataclass(frozen=True, slots=True)
+class _Turn(Generic[_Result]):
+    """What a turn at the device gave."""
+
+    result: _Result
+    memory_mode: MemoryMode
+    shortage: str
+    """Why the memory mode is not the one that was wanted; empty if it is."""
+    seconds: float
 
 
 class FlowWorker:
@@ -293,14 +294,14 @@ class FlowWorker:
         self._raft = raft
 
     def run(self, job: FlowJob) -> FlowPair:
-        """Estimate the flows between the job's frame and its reference.
+        """Estimate the flows between the job's frame and its reference; a `NotedFlowPair` if memory was too small.
 
         Raises:
             FarmError: the method is raft, and the worker has no weights.
         """
         config = self._config
         if self._raft is not None:
-            return self._raft.estimate_pair(job.frame, job.reference)
+            return estimate_in_memory(self._raft, job.frame, job.reference, config)
         if config.method == "raft":
             raise FarmError("motion.method is raft, but no weights came with the flow worker", "set it to dis")
         guess = None if job.through is None else compose_pairs(*job.through)

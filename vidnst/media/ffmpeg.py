@@ -1,5 +1,6 @@
 """ffmpeg as a child process: no shell, local files only, exit status and error output checked."""
 
+import re
 import subprocess
 import threading
 from collections import deque
@@ -23,6 +24,10 @@ _BASE = ("-nostdin", "-hide_banner")
 _TAIL_LINES = 40
 _MAX_OUTPUT_BYTES = 256 << 20
 _POLL_SECONDS = 0.1
+_ADDRESSES = re.compile(r"^(\[[^\]]* @ (0x)?[0-9a-f]+\] )+")
+"""Names of ffmpeg's objects, with their addresses, in front of its messages."""
+_CONSEQUENCES = ("Task finished", "Terminating thread", "Nothing was written", "Svt[info]", "Svt[warn]")
+"""Beginnings of messages that do not tell why."""
 _DISK_FULL_MESSAGE = "No space left on device"
 
 
@@ -212,5 +217,7 @@ def ffmpeg_error(status: int, error_output: str) -> VidnstError:
     """Return the error for an ffmpeg that exited with `status`, given its last error output."""
     if _DISK_FULL_MESSAGE in error_output:
         return DiskFullError("no space left on the disk while ffmpeg was writing", "free some space and resume")
-    lines = [line for line in error_output.splitlines() if line.strip()]
-    return EncoderError(f"ffmpeg failed with status {status}: {' | '.join(lines[-4:]) or 'without a message'}")
+    lines = [_ADDRESSES.sub("", line).strip() for line in error_output.splitlines()]
+    telling = [line for line in lines if line and not line.startswith(_CONSEQUENCES)]
+    shown = list(dict.fromkeys(telling or filter(None, lines)))[-4:]
+    return EncoderError(f"ffmpeg failed with status {status}: {' | '.join(shown).rstrip('.') or 'without a message'}")

@@ -11,7 +11,7 @@ from vidnst.atomic_write import write_atomically, write_bytes_atomically
 from vidnst.errors import OutputError
 from vidnst.frames import WHITE, AlphaPlane, Pixels, Rgb, to_bits
 from vidnst.media.exr import encode_exr
-from vidnst.media.input.alpha import alpha_bits
+from vidnst.media.input.alpha import alpha_bits, over_background
 from vidnst.media.input.image_files import WRITABLE_SUFFIXES
 from vidnst.media.input.image_header import read_image_header
 from vidnst.media.input.image_pixels import decode_alpha, decode_image
@@ -36,14 +36,18 @@ def read_image(
         SourceError: the file does not exist, is not an image, is damaged or too large, or has not 8 or 16 bits.
     """
     if is_scene_image(path):
-        return to_bits(read_scene_image(path, transform).pixels, bits or 16)
+        frame = read_scene_image(path, transform)
+        covered = frame.pixels if frame.alpha is None else over_background(frame.pixels, frame.alpha, background)
+        return to_bits(covered, bits or 16)
     pixels = decode_image(path, read_image_header(path), background=background)
     return to_bits(pixels, bits) if bits else pixels
 
 
 def read_image_alpha(path: Path) -> AlphaPlane | None:
     """Read the alpha of an image, `(H, W)` uint8 or uint16, upright; None if it has none. Raises like `read_image`."""
-    return None if is_scene_image(path) else decode_alpha(path, read_image_header(path))
+    if is_scene_image(path):
+        return read_scene_image(path).alpha
+    return decode_alpha(path, read_image_header(path))
 
 
 def encode_png(pixels: Pixels, *, bits: Literal[8, 16] = 8, alpha: AlphaPlane | None = None) -> bytes:
@@ -73,7 +77,7 @@ def not_an_image_name(path: Path) -> OutputError:
 def write_image(path: Path, pixels: Pixels, alpha: AlphaPlane | None = None, *, transform: str = "auto") -> None:
     """Write an image in the format of its suffix: PNG and TIFF keep 16 bits, EXR has half floats, all others 8 bits.
 
-    JPEG is written at quality 95 without chroma subsampling, WebP at quality 95. PNG, TIFF and WebP take alpha.
+    JPEG is written at quality 95 without chroma subsampling, WebP at quality 95. PNG, TIFF, WebP and EXR take alpha.
 
     Args:
         transform: what turns display values into those of an EXR file; see `scene_light.to_scene`.
@@ -87,7 +91,7 @@ def write_image(path: Path, pixels: Pixels, alpha: AlphaPlane | None = None, *, 
     if suffix not in WRITABLE_SUFFIXES:
         raise not_an_image_name(path)
     if suffix == ".exr":
-        write_atomically(path, lambda part: encode_exr(part, pixels, transform))
+        write_atomically(path, lambda part: encode_exr(part, pixels, transform, alpha))
         return
     if suffix in (".jpg", ".jpeg", ".jpe"):
         options = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]

@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.errors import ConfigError
-from vidnst.frames import State
+from vidnst.frames import AlphaPlane, State
+from vidnst.media.scene_alpha import alpha_levels, separated
 
 OCIO_PREFIX = "ocio:"
 _OCIO_CONFIG = "studio-config-v2.1.0_aces-v1.3_ocio-v2.3"
 """A built-in configuration by its version, so that a newer OpenColorIO gives the same colours."""
 _OCIO_DISPLAY = "srgb_tx"
+_OPAQUE = 65535
 _LEVELS = np.float32(65535)
 _ABOVE = 1 + 1e-4
 """Display values up to this count as white: matrices round, and half floats have steps of five times as much there."""
@@ -26,6 +28,18 @@ _BELOW = -0.5 / 65535
 _LARGEST_HALF = 65504
 _ROWS_AT_ONCE = 256
 _CINEON_WHITE, _CINEON_BLACK, _CINEON_STEP = 685, 95, 0.002 / 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class ScenePicture:
+    """The values of a file, as they are stored."""
+
+    colours: NDArray[Any]
+    """`(H, W, 3)` float16 or float32 RGB; 1 is white."""
+    alpha: NDArray[Any] | None = None
+    """`(H, W)`, 1 is opaque; None if the file has none."""
+    premultiplied: bool = False
+    """True if the colours are multiplied by alpha."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +55,29 @@ class DisplayFrame:
     invalid: int
     """Pixels with a channel that is infinite or no number; infinite ones are white, others black."""
     peak: float
-    """Largest finite value in the file."""
+    """Largest finite value, without the alpha that it is multiplied by."""
+    alpha: AlphaPlane | None = None
+    """`(H, W)` uint16, straight: the pixels are not multiplied by it; None if the file has none, or all is opaque."""
+    glowing: int = 0
+    """Pixels that have light, but are fully transparent; they get no colour."""
 
 
-def to_display(values: NDArray[Any], transform: str) -> DisplayFrame:
-    """Transform the values of a frame into display values, and clip them.
+def to_display(picture: ScenePicture, transform: str) -> DisplayFrame:
+    """Transform the values of a frame into display values of straight alpha, and clip them.
 
     Args:
-        values: `(H, W, 3)` float16 or float32 RGB; 1 is white.
         transform: `srgb` (the values are linear light, Rec. 709 primaries), `cineon` (logarithmic), `none` (they are
             display values), or `ocio:NAME` (a colour space of OpenColorIO's built-in ACES configuration).
 
     Raises:
         ConfigError: OpenColorIO is missing, or does not know the name.
     """
+    values = picture.colours
+    alpha = None if picture.alpha is None else alpha_levels(picture.alpha)
+    if alpha is not None and (alpha == _OPAQUE).all():
+        alpha = None
     pixels = np.empty(values.shape, np.uint16)
-    above = below = invalid = 0
+    above = below = invalid = glowing = 0
     peak = 0.0
     for first in range(0, len(values), _ROWS_AT_ONCE):  # temporary floats of a large frame would take gigabytes
         block = values[first : first + _ROWS_AT_ONCE]
@@ -64,16 +85,19 @@ def to_display(values: NDArray[Any], transform: str) -> DisplayFrame:
         if not finite.all():
             invalid += int(finite.size - np.count_nonzero(finite))
             block = np.nan_to_num(block, nan=0, posinf=_LARGEST_HALF, neginf=-_LARGEST_HALF)
+        if picture.alpha is not None and alpha is not None and picture.premultiplied:
+            block, glows = separated(block, picture.alpha[first : first + _ROWS_AT_ONCE])
+            glowing += glows
         display = _display_values(block, transform)
         above += int(np.count_nonzero((display > _ABOVE).any(axis=2)))
         below += int(np.count_nonzero((display < _BELOW).any(axis=2)))
         peak = max(peak, float(block.max(initial=0)))
         pixels[first : first + _ROWS_AT_ONCE] = np.rint(np.clip(display, 0, 1) * _LEVELS)
-    return DisplayFrame(pixels, above, below, invalid, peak)
+    return DisplayFrame(pixels, above, below, invalid, peak, alpha, glowing)
 
 
 def to_scene(pixels: State, transform: str) -> NDArray[np.float16]:
-    """Transform display values into those of an EXR file: the inverse of `to_display`.
+    """Transform display values into those of an EXR file without alpha: the inverse of `to_display`.
 
     Frames of a `cineon` source become linear light, too, since EXR files hold no logarithmic values.
 

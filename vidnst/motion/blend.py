@@ -28,17 +28,17 @@ BORDER_WINDOW_PX = 3
 MIN_TOTAL_SHARE = 1e-6
 """Least sum of weights times validities by which a blend is divided."""
 
-_LUMA_BLUR = 0.006
+LUMA_BLUR = 0.006
 """Standard deviation of the blur of a luma change, as a share of the longest side: it removes noise and edges that the
 flow has misplaced."""
-_NOISE_MEAN_SQUARE = 1e-5
+NOISE_MEAN_SQUARE = 1e-5
 """Mean square of a luma change that is as small as noise."""
-_MIN_LUMA_SPREAD = 0.1
+MIN_LUMA_SPREAD = 0.1
 """Least differences of luma between the states, relative to their differences from the frame, from which the response
 of the stylized picture is estimated."""
-_MAX_RESPONSE = 1.5
+MAX_RESPONSE = 1.5
 """Largest change of a stylized channel for a change of the source's luma by 1."""
-_ROBUST_FITS = 4
+ROBUST_FITS = 4
 """Number of fits of the luma's gain and offset; each but the first without the outliers of the previous one."""
 
 
@@ -165,7 +165,7 @@ def _warp_state(
         return warped
     warped_source = warp_planes(source_planes, grid)
     warped_source = warped_source if static is None else _mix(static, source_planes, warped_source)
-    sigma_px = max(1.0, _LUMA_BLUR * max(grid.valid.shape))
+    sigma_px = max(1.0, LUMA_BLUR * max(grid.valid.shape))
     change = cv2.GaussianBlur(luma_of_planes(content) - luma_of_planes(warped_source), (0, 0), sigma_px)
     return replace(warped, luma_change=np.asarray(change, np.float32), source=warped_source)
 
@@ -186,10 +186,10 @@ def _relight(states: Sequence[_WarpedState]) -> tuple[list[_WarpedState], bool]:
         weight = one.valid * other.valid * difference
         numerator += [float((weight * (b - a)).sum()) for a, b in zip(one.picture, other.picture, strict=True)]
         denominator += float((weight * difference).sum())
-    noise = _NOISE_MEAN_SQUARE * states[0].valid.size
-    if denominator < _MIN_LUMA_SPREAD * needed:
+    noise = NOISE_MEAN_SQUARE * states[0].valid.size
+    if denominator < MIN_LUMA_SPREAD * needed:
         return list(states), needed < noise
-    response = np.clip(numerator / (denominator + noise), 0, _MAX_RESPONSE).astype(np.float32)[:, None, None]
+    response = np.clip(numerator / (denominator + noise), 0, MAX_RESPONSE).astype(np.float32)[:, None, None]
     return [
         state
         if state.luma_change is None
@@ -237,7 +237,7 @@ def _match_light(luma: NDArray[np.float32], earlier: NDArray[np.float32]) -> NDA
     x, y = earlier.reshape(-1).astype(np.float64), luma.reshape(-1).astype(np.float64)
     fit_x, fit_y = x, y
     gain, offset = 1.0, 0.0
-    for fits_left in reversed(range(_ROBUST_FITS)):
+    for fits_left in reversed(range(ROBUST_FITS)):
         mean_x, mean_y = fit_x.mean(), fit_y.mean()
         deviation = fit_x - mean_x
         gain = float((deviation * (fit_y - mean_y)).mean() / (np.square(deviation).mean() + 1e-6))

@@ -1,5 +1,6 @@
 """Optical flow between source frames: estimated by DIS, checked for consistency, inverted and composed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar, cast
 
@@ -43,6 +44,25 @@ class FlowPair(NamedTuple):
     """From the first frame into the second."""
     backward: Flow
     """From the second frame into the first."""
+
+
+class NotedFlowPair(FlowPair):
+    """Flows that are not what the settings ask for, and why."""
+
+    note: str
+
+    @classmethod
+    def of(cls, pair: FlowPair, note: str) -> "NotedFlowPair":
+        """The same flows with a note."""
+        noted = cls(*pair)
+        noted.note = note
+        return noted
+
+
+def with_flows(pair: FlowPair, flows: Iterable[Flow]) -> FlowPair:
+    """Other flows, or what stands for them, in the place of a pair's; its note stays."""
+    other = FlowPair(*flows)
+    return NotedFlowPair.of(other, pair.note) if isinstance(pair, NotedFlowPair) else other
 
 
 def estimate_flow(frame: Pixels, reference: Pixels, config: MotionConfig = _DEFAULTS) -> Flow:
@@ -142,6 +162,21 @@ def target_positions(vectors_px: NDArray[np.float32]) -> tuple[NDArray[np.float3
     x += np.arange(width, dtype=np.float32)
     y += np.arange(height, dtype=np.float32)[:, None]
     return np.asarray(x, np.float32), np.asarray(y, np.float32)
+
+
+def resize_vectors(vectors_px: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Resize vectors `(h, w, 2)` to `(height, width, 2)`, in pixels of that size; the same array if it has it."""
+    small_height, small_width = vectors_px.shape[:2]
+    if (small_height, small_width) == (height, width):
+        return vectors_px
+    resized = np.asarray(cv2.resize(vectors_px, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    scale_x, scale_y = np.float32(width / small_width), np.float32(height / small_height)
+    if scale_x == scale_y:
+        resized *= scale_x  # at once: NumPy takes several times as long for every second number
+    else:
+        resized[..., 0] *= scale_x
+        resized[..., 1] *= scale_y
+    return resized
 
 
 def shrink(picture: _PixelArray, longest_px: int) -> _PixelArray:

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vidnst.config import MotionConfig
-from vidnst.determinism import deterministic_cudnn
+from vidnst.determinism import reproducible_mode
 from vidnst.errors import WeightsError
 from vidnst.frames import Pixels, upper_8_bits
-from vidnst.motion.flow import FlowPair, consistent_pair, shrink
+from vidnst.motion.flow import FlowPair, consistent_pair, resize_vectors, shrink
 from vidnst.weights_file import (
     DownloadProgress,
     WeightsSource,
@@ -44,6 +44,8 @@ _REMEDY = (
 )
 _STRIDE_PX = 8
 """Side of the network's cells: it needs sides that are multiples of it."""
+_PIXEL_BYTES = 1024
+"""Estimated memory of the other maps for each pixel."""
 _MIN_SIDE_PX = 128
 """Below this side the coarsest of the four correlation maps would be empty."""
 
@@ -66,21 +68,28 @@ class Raft:
     def __init__(self, network: Network, config: MotionConfig, *, device: torch.device | str = "cpu") -> None:
         self._network = network
         self._config = config
-        self._device = torch.device(device)
+        self.device = torch.device(device)
 
-    def estimate_pair(self, first: Pixels, second: Pixels) -> FlowPair:
+    def estimate_pair(self, first: Pixels, second: Pixels, *, in_turn: bool = False, scale: float = 1.0) -> FlowPair:
         """Estimate the flows between two frames, each checked against the other.
 
         Args:
             first: `(H, W, 3)` uint8 or uint16 sRGB.
             second: the same shape.
+            in_turn: whether to estimate the two directions one after the other, in half the memory.
+            scale: factor on the size at which the network sees the frames; the result is enlarged to the usual size.
         """
-        small = [shrink(upper_8_bits(pixels), self._config.size) for pixels in (first, second)]
-        forward, backward = self._vectors(small[0], small[1])
+        one, two = (shrink(upper_8_bits(pixels), self._config.size) for pixels in (first, second))
+        height, width = one.shape[:2]
+        longest = max(1, round(max(height, width) * scale))
+        forward, backward = (
+            resize_vectors(vectors_px, height, width)
+            for vectors_px in self._vectors(shrink(one, longest), shrink(two, longest), in_turn)
+        )
         return consistent_pair(forward, backward, self._config)
 
     def _vectors(
-        self, first: NDArray[np.uint8], second: NDArray[np.uint8]
+        self, first: NDArray[np.uint8], second: NDArray[np.uint8], in_turn: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         height, width = first.shape[:2]
         top, bottom = _margins(height)
@@ -89,15 +98,29 @@ class Raft:
             functional.pad(self._to_device(picture), (left, right, top, bottom), mode="replicate")
             for picture in (first, second)
         )
-        with torch.inference_mode(), deterministic_cudnn():
-            flows = self._network(torch.cat([one, two]), torch.cat([two, one]))[-1]
+        with torch.inference_mode(), reproducible_mode():
+            if in_turn:
+                flows = torch.cat([self._network(one, two)[-1], self._network(two, one)[-1]])
+            else:
+                flows = self._network(torch.cat([one, two]), torch.cat([two, one]))[-1]
             inner = flows[..., top : top + height, left : left + width].permute(0, 2, 3, 1).float().cpu().numpy()
         return np.ascontiguousarray(inner[0]), np.ascontiguousarray(inner[1])
 
     def _to_device(self, picture: NDArray[np.uint8]) -> Tensor:
         """Convert `(h, w, 3)` uint8 to `(1, 3, h, w)` float32 in [-1, 1], the range of the training data."""
         planes = np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32) / np.float32(127.5) - np.float32(1)
-        return torch.from_numpy(planes)[None].to(self._device)
+        return torch.from_numpy(planes)[None].to(self.device)
+
+
+def raft_bytes(longest_px: int) -> int:
+    """Estimate the memory that the network takes for a pair of frames of 4:3, which are larger than most.
+
+    Each position of an eighth of the size is correlated with each other, for both directions, and this is copied once;
+    pooled copies are a third of that.
+    """
+    positions = (longest_px / _STRIDE_PX) ** 2 * 3 / 4
+    correlations = 2 * 4 * positions**2 * (2 + 1 / 3)
+    return round(correlations + _PIXEL_BYTES * longest_px**2 * 3 / 4)
 
 
 def _margins(length_px: int) -> tuple[int, int]:

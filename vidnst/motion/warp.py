@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.motion.flow import Flow, target_positions
+from vidnst.motion.flow import Flow, resize_vectors, target_positions
 
 
 def warp(picture: NDArray[np.float32], flow: Flow) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -67,15 +67,8 @@ def crop_flow(flow: Flow, height: int, width: int, window: tuple[slice, slice]) 
 def resize_flow(flow: Flow, height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return a flow's vectors `(height, width, 2)` in pixels of that size, and its validity as float32 in [0, 1]."""
     valid = flow.valid.astype(np.float32) / np.float32(255)
-    small_height, small_width = valid.shape
-    if (small_height, small_width) == (height, width):
+    if valid.shape == (height, width):
         return flow.vectors_px, valid
-    vectors_px = np.asarray(cv2.resize(flow.vectors_px, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-    scale_x, scale_y = np.float32(width / small_width), np.float32(height / small_height)
-    if scale_x == scale_y:
-        vectors_px *= scale_x  # at once: NumPy takes several times as long for every second number
-    else:
-        vectors_px[..., 0] *= scale_x
-        vectors_px[..., 1] *= scale_y
+    vectors_px = resize_vectors(flow.vectors_px, height, width)
     resized_valid = cv2.resize(valid, (width, height), interpolation=cv2.INTER_LINEAR)
     return vectors_px, np.asarray(resized_valid, np.float32)

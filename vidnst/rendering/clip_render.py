@@ -13,9 +13,10 @@ from vidnst.farm.schedules import by_shot, training_of
 from vidnst.rendering.lighting import Lighting
 from vidnst.rendering.node_jobs import RenderHost
 from vidnst.rendering.node_reporter import Reporter
+from vidnst.rendering.pace import Pace
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.shot_memory import ShotMemory
-from vidnst.rendering.source_frames import CACHE_BYTES, report_repeated
+from vidnst.rendering.source_frames import CACHE_BYTES, cached_frames, report_repeated
 from vidnst.rendering.style_cache import StyleCache
 from vidnst.rendering.styles.guidance_builder import guidance_builder
 from vidnst.runs import Writer
@@ -48,6 +49,7 @@ class ClipRender:
         """True in the round in which the clip's network is trained; frames are painted in the next."""
         self._queue(self._training if self.is_training else self.plans)
         self._styles: StyleCache
+        self._pace: Pace
         self._reporter: Reporter
         self._writer: Writer
 
@@ -79,7 +81,9 @@ class ClipRender:
             return self.host.failure
         if self.host.source_error is not None:
             return self.host.source_error
-        return frames_failed(self.host.given_up, self.render.store.folder, frames=self.render.frames)
+        return frames_failed(
+            self.host.given_up, self.render.store.folder, self.render.request.output, frames=self.render.frames
+        )
 
     def open(
         self,
@@ -117,17 +121,27 @@ class ClipRender:
             guidance=guidance,
             lighting=Lighting.of(render, cache_bytes=cache_bytes),
             style_sets=styles.of(render),
+            pool=styles.pool,
+            held_frames=cached_frames(*render.size, cache_bytes=cache_bytes),
         )
         if self._network is not None and not self.is_training and not self.is_rendered:
             self._use_network()
         self._report_start(workers)
         if follow is not None:
             self._on_event = follow(self.frames_finished, self._on_event)
+        self._begin_pace(len(workers))
         self._report_to_caller()
 
     def _report_to_caller(self) -> None:
         stages, done = self.render.schedule.training.stages, len(self.frames_finished)
-        self._reporter = Reporter(self.render.store, self._on_event, frames_done=done, stages=stages)
+        self._reporter = Reporter(self.render.store, self._on_event, pace=self._pace, frames_done=done, stages=stages)
+
+    def _begin_pace(self, workers: int) -> None:
+        """Count the work of this round; before a training, also that of the next."""
+        self._pace = Pace(self.render.config, workers)
+        for nodes in (*(self._training() if self.is_training else ()), *self.plans()):
+            self._pace.add(nodes, self._done)
+        self._pace.start()
 
     def _report_start(self, workers: Sequence[str]) -> None:
         render = self.render
@@ -171,8 +185,23 @@ class ClipRender:
             self._done, self.frames_finished = finished_before(self.render)
             self.host.begin_round(self._done)
             self._queue(lambda: self.plans(uneven))
+            self._begin_pace(self._pace.workers)
             self._report_to_caller()
         return uneven
+
+    def resume_round(self) -> None:
+        """Queue what is left of this round, after results were lost with a machine before they were stored.
+
+        The scheduler must have given up its components.
+        """
+        assert self.host is not None
+        self._writer.close()
+        self._writer = self._resources.enter_context(Writer(self.render.store))
+        self._done, self.frames_finished = finished_before(self.render)
+        self.host.resume(self._done, self._writer)
+        self._queue(self._round)
+        self._report_to_caller()
+        self._on_event(Warned("a machine was lost with results that were not stored yet; they are made again"))
 
     def flush(self) -> None:
         """Wait until all results so far are in the run folder."""
@@ -193,6 +222,7 @@ class ClipRender:
 
     def _queue(self, components: Callable[[], Iterable[Iterator[Node]]]) -> None:
         """Make a round of components, each a plan."""
+        self._round = components
         self._waiting = deque(components())
 
     @property

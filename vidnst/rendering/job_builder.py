@@ -7,16 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vidnst.config import RenderConfig, Role
-from vidnst.farm.jobs import FlowJob, Job, PaintJob, Shared, StylizeJob, TrainingPair, TrainJob
+from vidnst.farm.jobs import FlowJob, Job, PaintJob, Shared, SharingPool, StylizeJob, TrainingPair, TrainJob
 from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, StartState, StateId
 from vidnst.frames import Pixels, Shot, shot_number
-from vidnst.lru_cache import LruCache
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.motion.blend import WarmSource
-from vidnst.motion.quality_gate import thumbnail_luma
+from vidnst.rendering.held_frames import HeldFrames
 from vidnst.rendering.lighting import Lighting
 from vidnst.rendering.shot_memory import ShotMemory
 from vidnst.rendering.styles.guidance_builder import GuidanceBuilder
@@ -24,8 +22,6 @@ from vidnst.style.guidance import Guidance
 
 _REDUCED_STEP = 0.25
 """Factor on the optimiser's step after NaN: what made Adam diverge at the full step does not at a quarter of it."""
-_THUMBNAILS_KEPT = 1024
-"""Small source frames that are remembered: some 20 MB."""
 _LEAST_WEIGHT = 0.01
 """Weight of a start in another style, so that one remains even if all are."""
 
@@ -35,6 +31,8 @@ class JobBuilder:
 
     Args:
         config: the render's settings.
+        pool: runs the jobs.
+        capacity: number of source frames that are held for the pool.
         frames: the source's frames.
         shots: the shots of the range.
         shot_memory: says how each shot saves memory.
@@ -50,6 +48,8 @@ class JobBuilder:
         frames: FrameCache,
         shots: Sequence[Shot],
         *,
+        pool: SharingPool,
+        capacity: int,
         shot_memory: ShotMemory,
         guidance: GuidanceBuilder | None,
         style_sets: tuple[Shared, Shared],
@@ -58,15 +58,15 @@ class JobBuilder:
     ) -> None:
         self._config = config
         self._frames = frames
+        self._held = HeldFrames(pool, self._source, capacity=capacity)
         self._shots = shots
         self._shot_memory = shot_memory
         self._guidance = guidance
         self._style_sets = style_sets
         self._lighting = lighting
         self._training_threads = training_threads
-        self._source_thumbnails = LruCache[int, NDArray[np.float32]](_THUMBNAILS_KEPT)
-        self.state_thumbnails: dict[NodeId, NDArray[np.float32]] = {}
-        """Thumbnails of states that this session painted and that will be read again."""
+        self.state_thumbnails: dict[NodeId, Any] = {}
+        """Thumbnails of states that this session painted and that will be read again, as jobs carry them."""
         self.network: Shared | None = None
         """The clip's network, once it is trained, where frames are painted by one."""
 
@@ -80,7 +80,7 @@ class JobBuilder:
         Raises:
             SourceError: a source frame cannot be read.
         """
-        frames = [self._source(shot_number(self._shots, frame), frame) for frame in node.frames]
+        frames = [self._held.pixels(shot_number(self._shots, frame), frame) for frame in node.frames]
         if isinstance(node.id, FlowId):
             return self._flow_job(node.id, frames, tuple(inputs[need] for need in node.needs))
         if isinstance(node.id, NetworkId):
@@ -89,12 +89,12 @@ class JobBuilder:
             return self._paint_job(node, node.id, frames[0])
         return self._stylize_job(node, frames[0], inputs, retries_nan=retries_nan)
 
-    def _flow_job(self, flow: FlowId, frames: Sequence[Pixels], through: Sequence[Any]) -> FlowJob:
+    def _flow_job(self, flow: FlowId, frames: Sequence[Any], through: Sequence[Any]) -> FlowJob:
         shorter_flows = (through[0], through[1]) if through else None
         return FlowJob(flow, frames[0], frames[1], shorter_flows, style_set=self._style_sets[1])
 
     def _train_job(
-        self, node: Node, network: NetworkId, frames: Sequence[Pixels], inputs: Mapping[NodeId, Any]
+        self, node: Node, network: NetworkId, frames: Sequence[Any], inputs: Mapping[NodeId, Any]
     ) -> TrainJob:
         places = {frame: place for place, frame in enumerate(node.frames)}
         flows = [need for need in node.needs if isinstance(need, FlowId)]
@@ -102,7 +102,7 @@ class JobBuilder:
             network,
             next((inputs[need] for need in node.needs if isinstance(need, NetworkId)), None),
             tuple(frames),
-            tuple(self.guidance_of(shot_number(self._shots, frame), frame) for frame in node.frames),
+            tuple(self._guidance_for(shot_number(self._shots, frame), frame) for frame in node.frames),
             tuple(TrainingPair(places[flow.frame], places[flow.reference], inputs[flow]) for flow in flows),
             seed=self._config.optimize.seed,
             threads=self._training_threads,
@@ -110,13 +110,13 @@ class JobBuilder:
             memory_mode=self._shot_memory.mode_of(node.shot),
         )
 
-    def _paint_job(self, node: Node, state: StateId, content: Pixels) -> PaintJob:
+    def _paint_job(self, node: Node, state: StateId, content: Any) -> PaintJob:
         assert self.network is not None
         return PaintJob(
             state,
             content,
             self.network,
-            self.guidance_of(node.shot, state.frame),
+            self._guidance_for(node.shot, state.frame),
             style_set=self._style_sets[0],
             memory_mode=self._shot_memory.mode_of(node.shot),
         )
@@ -125,9 +125,14 @@ class JobBuilder:
         """Return the styles that apply in a frame, by region; None if all of them apply everywhere."""
         return self._guidance(shot, frame) if self._guidance else None
 
-    def _stylize_job(
-        self, node: Node, content: Pixels, inputs: Mapping[NodeId, Any], *, retries_nan: bool
-    ) -> StylizeJob:
+    def _guidance_for(self, shot: int, frame: int) -> Any:
+        return self._held.guidance(frame, self.guidance_of(shot, frame))
+
+    def held(self, value: Any) -> Any:
+        """Return what stands for a value of an earlier session in jobs."""
+        return self._held.value(value)
+
+    def _stylize_job(self, node: Node, content: Any, inputs: Mapping[NodeId, Any], *, retries_nan: bool) -> StylizeJob:
         assert isinstance(node.id, StateId)
         kind = (node.role, node.id.pass_index)
         work = self._config.schedule.work(*kind)
@@ -144,22 +149,21 @@ class JobBuilder:
             step_scale=_REDUCED_STEP if retries_nan else 1.0,
             renew_at=self._config.motion.renew_at if node.role in (Role.KEY, Role.WARM) else None,
             content_share=change if node.role in (Role.KEY, Role.WARM) else 0.0,  # passes start from renewed states
-            guidance=self.guidance_of(node.shot, node.id.frame),
+            guidance=self._guidance_for(node.shot, node.id.frame),
             source_thumbnails=tuple(self._thumbnail(node, start) for start in node.sources) if gated else None,
             state_thumbnails=tuple(self.state_thumbnails.get(start.state) for start in node.sources) if gated else (),
             memory_mode=self._shot_memory.mode_of(node.shot),
             style_set=self._style_sets[0],
         )
 
-    def _thumbnail(self, node: Node, start: StartState) -> NDArray[np.float32] | None:
+    def _thumbnail(self, node: Node, start: StartState) -> Any:
         """Return the source of a start, small; None if other styles apply there, so that the two need not look alike.
 
         The frame has been read for the flow, so it need not be decoded again.
         """
         if start.flow is None or self._style_distance(node, start) > 0:
             return None
-        frame = start.state.frame
-        return self._source_thumbnails.get(frame, lambda: thumbnail_luma(self._source(node.shot, frame)))
+        return self._held.thumbnail(node.shot, start.state.frame)
 
     def _source(self, shot: int, frame: int) -> Pixels:
         pixels = self._frames.get(shot, frame)
@@ -193,7 +197,7 @@ class JobBuilder:
             pair = inputs[start.flow]
             flow = pair.forward if start.flow.frame == node.id.frame else pair.backward
             if self._config.motion.reads_sources:
-                pixels = self._source(node.shot, start.state.frame)
+                pixels = self._held.pixels(node.shot, start.state.frame)
         return WarmSource(inputs[start.state], flow, self._weight(node, start), pixels)
 
 

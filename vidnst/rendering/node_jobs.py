@@ -10,11 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from vidnst.errors import DiskFullError, NumericalError, SourceError, VidnstError
+from vidnst.errors import DiskFullError, LostValueError, NumericalError, SourceError, VidnstError
+from vidnst.farm.deferred import opened
 from vidnst.farm.jobs import (
     Job,
     Refused,
     Shared,
+    SharingPool,
     SkipJob,
     Stylized,
     Trained,
@@ -28,7 +30,7 @@ from vidnst.rendering.lighting import Lighting
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.shot_memory import ShotMemory
 from vidnst.rendering.styles.guidance_builder import GuidanceBuilder
-from vidnst.runs import DoneRecord, NodeResult, StoredArray, Writer
+from vidnst.runs import DoneRecord, NodeResult, Writer
 
 
 class RenderHost:
@@ -47,6 +49,8 @@ class RenderHost:
         guidance: says which styles apply where in a frame; None applies all of them everywhere.
         lighting: takes the light of the day out of frames and puts it back; None paints frames in their own light.
         style_sets: what workers need to run the clip's stylizing jobs and its flow jobs.
+        pool: the workers.
+        held_frames: number of source frames that are held for them.
     """
 
     def __init__(
@@ -60,6 +64,8 @@ class RenderHost:
         guidance: GuidanceBuilder | None,
         lighting: Lighting | None,
         style_sets: tuple[Shared, Shared],
+        pool: SharingPool,
+        held_frames: int,
     ) -> None:
         self._config = render.config
         self._store = render.store
@@ -74,6 +80,8 @@ class RenderHost:
             render.config,
             frames,
             render.shots,
+            pool=pool,
+            capacity=held_frames,
             shot_memory=shot_memory,
             guidance=guidance,
             style_sets=style_sets,
@@ -95,9 +103,9 @@ class RenderHost:
         """End the clip.
 
         Raises:
-            DiskFullError: `error` is one; it concerns all clips.
+            DiskFullError, LostValueError: `error` is one; it concerns all clips.
         """
-        if isinstance(error, DiskFullError):
+        if isinstance(error, DiskFullError | LostValueError):
             raise error
         self.failure = self.failure or error
         self.dropped = True
@@ -110,19 +118,35 @@ class RenderHost:
         """Start another round, in which only these states are finished."""
         self._done = done
 
+    def resume(self, done: set[StoredId], writer: Writer) -> None:
+        """Start this round again after results were lost; these states are finished, and failed nodes get new chances.
+
+        Args:
+            done: nodes that are in the run folder.
+            writer: replaces the one before, which may have failed.
+        """
+        self._done, self._writer = done, writer
+        self._jobs.state_thumbnails.clear()
+        self.given_up.clear()
+        self.failed_shots.clear()
+        self.source_error = None
+
     def is_done(self, node: Node) -> bool:
         """Return True if an earlier session finished the node."""
         return node.id in self._done
 
-    def load(self, node: NodeId) -> StoredArray | None:
-        """Read a state or a network from the run folder; if that fails, the clip ends and the result is None."""
+    def load(self, node: NodeId) -> Any:
+        """Read a state or a network from the run folder; if that fails, the clip ends and the result is None.
+
+        The value is as jobs carry it.
+        """
         assert not isinstance(node, FlowId)
         if self.dropped:
             return None
         try:
             if isinstance(node, NetworkId):
-                return self._store.read_network(node)
-            return self._store.read_state(node, width=self._width, height=self._height)
+                return self._jobs.held(self._store.read_network(node))
+            return self._jobs.held(self._store.read_state(node, width=self._width, height=self._height))
         except VidnstError as error:
             self.fail(error)
             return None
@@ -185,11 +209,12 @@ class RenderHost:
         """Return what makes the picture that the viewer sees, in the thread that writes it."""
         shown = result.state if result.shown is None else result.shown
         if self._lighting is None or not node.final:
-            return lambda: shown
+            return partial(opened, shown)
         assert isinstance(node.id, StateId)
         frame = node.id.frame
         source, guidance = self._frames.get(node.shot, frame), self._jobs.guidance_of(node.shot, frame)
-        return partial(self._lighting.lit, node.shot, frame, result.state, source, guidance)
+        lit = partial(self._lighting.lit, node.shot, frame)
+        return lambda: lit(opened(result.state), source, guidance)
 
     def is_durable(self, node: Node, *, timeout_seconds: float = 0.0) -> bool:
         """Return True if a node is in the run folder and its log, or never will be since the clip has ended."""

@@ -10,7 +10,6 @@ from threading import Condition
 from types import TracebackType
 from typing import Any, Self, overload
 
-from vidnst.atomic_write import part_path
 from vidnst.errors import CancelledError
 from vidnst.events import Cancelled, Event, FrameDone, OnEvent
 from vidnst.media.output.encode import encode_part
@@ -21,7 +20,7 @@ from vidnst.rendering.run_setup import disk_bytes
 from vidnst.rendering.source_alpha import source_alpha
 from vidnst.report.measure.clip_pair import PendingFrames
 from vidnst.report.measure.meter import Meter
-from vidnst.runs.disk_space import file_system, free_bytes, host_bytes
+from vidnst.runs.disk_space import free_bytes, host_bytes
 
 _MEASURED_AT_ONCE = 2
 """Frames that are measured in parallel while others are painted."""
@@ -107,7 +106,8 @@ class OverlappedOutput:
 
     def __init__(self, render: PreparedRender) -> None:
         self._render = render
-        self._part = Path()
+        self._parts = render.store.part_maker(render.request.output)
+        self._part: Path | None = None
         self._frames = AwaitedPaths(())
         self._threads: ThreadPoolExecutor | None = None
         self._encoding: Future[None] | None = None
@@ -151,6 +151,7 @@ class OverlappedOutput:
         """
         if not self._ended(self._encoding, lambda: self._frames_encoded, report, cancelled, _STOPPED):
             return False
+        assert self._part is not None
         try:
             self._part.replace(self._render.request.output)
         except OSError:
@@ -217,8 +218,7 @@ class OverlappedOutput:
         pixels = width * height
         raw = render.frames * pixels * 3 * settings.picture_bits // 8  # no painting compresses to more
         try:
-            self._part = _part(render.request.output, render.store.folder)
-            room = free_bytes(self._part.parent)
+            room = free_bytes(self._parts.folder or render.request.output.parent)
         except OSError:
             return False
         return (
@@ -229,6 +229,7 @@ class OverlappedOutput:
     def _encode(self) -> None:
         render = self._render
         try:
+            self._part = self._parts.file(render.request.output)
             encode_part(
                 self._frames,
                 self._part,
@@ -263,15 +264,9 @@ class OverlappedOutput:
         self._frames_measured += 1
 
     def _remove_part(self) -> None:
-        with suppress(OSError):
-            self._part.unlink(missing_ok=True)
-
-
-def _part(output: Path, folder: Path) -> Path:
-    """Return the part file: in the run folder, or next to an output on another disk, since it is renamed."""
-    if file_system(folder) == file_system(output.parent):
-        return part_path(folder / f"output{output.suffix}")
-    return part_path(output)
+        if self._part is not None:
+            with suppress(OSError):
+                self._part.unlink(missing_ok=True)
 
 
 def _lower_priority() -> None:

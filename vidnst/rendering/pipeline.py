@@ -1,6 +1,5 @@
 """The whole story of a render, from a request to a checked output."""
 
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.errors import CancelledError, FarmError
+from vidnst.errors import CancelledError, FarmError, LostValueError
 from vidnst.events import Cancelled, Event, OnEvent, RunFinished, Stage, Warned, ignore, stop_if_asked
 from vidnst.farm.component_window import default_window
+from vidnst.farm.failure_policy import STOP_PATIENCE_SECONDS
 from vidnst.farm.plan import Lane, NetworkId
-from vidnst.farm.scheduler import STOP_PATIENCE_SECONDS, run_plan
+from vidnst.farm.scheduler import run_plan
 from vidnst.media.output.encode import encode
 from vidnst.parallel import local_cores
 from vidnst.rendering.effects_pass import finish_frames
@@ -27,11 +27,16 @@ from vidnst.rendering.source_alpha import source_alpha
 from vidnst.report.measure.measurement import Measurement
 from vidnst.report.write_report import report_run, reported_failure
 from vidnst.runs import RunLog
+from vidnst.runs.layout import continue_command
 from vidnst.runs.redo import report_suspects
 from vidnst.runs.request import Request
 
 if TYPE_CHECKING:  # it brings torch
     from vidnst.rendering.clip_render import ClipRender
+
+
+MOST_LOSSES = 10
+"""Times that a render goes on after results were lost: a cluster that loses machines faster than that is no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,8 @@ def run(
             raise
         # A terminal that is closed, or Ctrl-C, may have ended workers before this process.
         what = error.what if isinstance(error, CancelledError) else "stopped"
-        raise CancelledError(what, f"continue with: vidnst resume {shlex.quote(str(request.folder))}") from error
+        command = continue_command("resume", request.folder, request.output)
+        raise CancelledError(what, f"continue with: {command}") from error
     seconds = time.monotonic() - began
     on_event(RunFinished(str(request.output), render.frames, seconds))
     return RenderResult(request.output, request.folder, render.frames, seconds, measurement, tuple(warnings), suspects)
@@ -168,16 +174,21 @@ def _run_rounds(
         ) as (pool, workers),
     ):
         stop_if_asked(cancelled)
+        for note in workers.notes:
+            render.recorder(Warned(note))
         record_threads(render.store, workers.threads)
         record_training_threads(render, local_cores())
         follow = overlapped.follow if overlapped else None
-        clip.open(StyleCache(pool, workers.threads), workers=pool.workers(Lane.STYLE), follow=follow)
+        clip.open(StyleCache(pool, workers), workers=pool.workers(Lane.STYLE), follow=follow)
+        losses = MOST_LOSSES
         while True:
             try:
                 run_plan(
                     clip.components(),
                     pool,
-                    window=farm.window or default_window(workers.style, groups=schedule.spacing),
+                    window=farm.window
+                    or default_window(workers.style, groups=schedule.spacing, prefetch=workers.prefetch),
+                    prefetch=workers.prefetch,
                     attempts=farm.attempts,
                     listener=clip.report,
                     cancelled=lambda: clip.has_ended or (cancelled is not None and cancelled()),
@@ -186,6 +197,12 @@ def _run_rounds(
             except CancelledError:
                 if not clip.has_ended:
                     raise
+            except LostValueError:
+                if (losses := losses - 1) < 0:
+                    raise
+                pool.settle()
+                clip.resume_round()
+                continue
             if training_only:
                 clip.flush()
                 break
@@ -234,6 +251,7 @@ def encode_output(
             end=render.end,
             settings=render.config.output,
             alpha=source_alpha(render),
+            parts=render.store.part_maker(render.request.output),
             on_progress=report,
             cancelled=cancelled,
         )

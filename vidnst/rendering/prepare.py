@@ -12,17 +12,17 @@ from vidnst.config import RenderConfig, ScheduleConfig
 from vidnst.config.timecode import frame_range
 from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
-from vidnst.frames import ClipInfo, Shot, SourceKind
+from vidnst.farm.local_gpus import check_gpus
+from vidnst.frames import ClipInfo, Shot
 from vidnst.media.adjust.adjustments import Adjustments, find_adjustments
 from vidnst.media.input.frame_reader import fit_size
 from vidnst.media.input.masks import Mask
 from vidnst.media.input.probe import probe_input
 from vidnst.media.output.fates import FateRow, check_strict, notable
 from vidnst.media.output.frame_sequence import left_alone, sequence_files
-from vidnst.media.output.output_fates import find_fates
+from vidnst.media.output.output_fates import find_fates, find_scene_fates
 from vidnst.media.output.preflight import check_output
 from vidnst.media.output.resolved_output import ResolvedOutput, resolve_output
-from vidnst.media.scene_images import survey_scene
 from vidnst.media.scene_light import check_transform
 from vidnst.rendering.manifest_builder import build_manifest
 from vidnst.rendering.source_check import check_frames_decode, check_masks_decode, with_bad_pictures
@@ -83,13 +83,26 @@ class CheckedRequest:
         return self.config.schedule if self.config.stylizes else ScheduleConfig(kind="independent")
 
     @property
+    def has_independent_frames(self) -> bool:
+        """True if no frame depends on another, nor on which range of the source is rendered."""
+        config = self.config
+        needs_range = config.input.adjusts or config.reworks or config.motion.light_share is not None or self.masks
+        moves = any(style.at is not None or style.shots for style in self.timeline)
+        return self.schedule.kind == "independent" and not needs_range and not moves
+
+    @property
     def is_measured(self) -> bool:
         """True if the finished frames are measured."""
         return self.config.output.measure and self.config.changes_pictures
 
 
 def check_request(
-    request: Request, *, overwrite: bool = False, frames_only: bool = False, on_event: OnEvent = ignore
+    request: Request,
+    *,
+    overwrite: bool = False,
+    frames_only: bool = False,
+    here: bool = True,
+    on_event: OnEvent = ignore,
 ) -> CheckedRequest:
     """Probe the source, read styles and weights, check the output.
 
@@ -100,6 +113,7 @@ def check_request(
         request: source, styles, output and settings.
         overwrite: True if the output may exist.
         frames_only: True if frames are wanted, but no output: then nothing is said of what becomes of the source.
+        here: whether this machine's GPUs are to paint the frames, so that they are checked.
         on_event: hears of the progress.
 
     Raises:
@@ -107,15 +121,18 @@ def check_request(
     """
     request = with_file_bits(request)
     config = request.config
+    if here and config.stylizes:
+        check_gpus(config.farm)
     source = _check_source(request, on_event)
     clip, start, end, size = source.clip, source.start, source.end, source.size
     resolved = resolve_output(request.output, config, clip, frames=end - start, size=size)
     config = config.model_copy(update={"output": resolved.settings})
     request = replace(request, config=config)
     check_output(request.output, config.output, clip=clip, start=start, end=end, overwrite=overwrite, size=size)
-    for note in _sequence_notes(request, clip, start, end, on_event):
-        on_event(Warned(note))
-    fates = () if frames_only else _find_fates(request, resolved, clip, start, end, size, on_event)
+    if files := sequence_files(request.output, config.output, clip=clip, start=start, end=end):
+        for note in filter(None, [left_alone(request.output, files)]):
+            on_event(Warned(note))
+    fates = _find_fates(request, resolved, source, on_event, frames_only=frames_only)
     styles = read_styles(request.styles) if config.stylizes or request.styles else ()
     if config.stylizes:
         _check_sizes(styles, config, size)
@@ -175,20 +192,34 @@ def _check_source(request: Request, on_event: OnEvent) -> _Source:
 
 
 def _find_fates(
-    request: Request,
-    resolved: ResolvedOutput,
-    clip: ClipInfo,
-    start: int,
-    end: int,
-    size: tuple[int, int],
-    on_event: OnEvent,
+    request: Request, resolved: ResolvedOutput, source: _Source, on_event: OnEvent, *, frames_only: bool
 ) -> tuple[FateRow, ...]:
-    """Find out and report what the output will not keep of the source.
+    """Find out and report what the output will not keep of the source; without an output, what painting will not.
 
     Raises:
         OutputError: there is such a thing, and the settings are strict.
+        SourceError: an EXR or DPX file of the range does not decode, and is not to be repeated.
     """
-    fates = find_fates(request.output, resolved, clip, start=start, end=end, size=size)
+    clip, start, end = source.clip, source.start, source.end
+    damaged = request.config.input.on_bad_frame == "repeat"
+
+    def report(done: int) -> None:
+        on_event(Stage("probing", done, end - start))
+
+    if frames_only:
+        for note in notable(find_scene_fates(clip, start, end, may_be_damaged=damaged, on_progress=report)):
+            on_event(Warned(note))
+        return ()
+    fates = find_fates(
+        request.output,
+        resolved,
+        clip,
+        start=start,
+        end=end,
+        size=source.size,
+        may_be_damaged=damaged,
+        on_progress=report,
+    )
     if resolved.settings.strict:
         check_strict(fates, str(request.output))
     for note in (*resolved.notes, *notable(fates)):
@@ -203,25 +234,6 @@ def with_file_bits(request: Request) -> Request:
         return request
     output = config.output.model_copy(update={"bits": 16})
     return replace(request, config=config.model_copy(update={"output": output}))
-
-
-def _sequence_notes(request: Request, clip: ClipInfo, start: int, end: int, on_event: OnEvent) -> list[str]:
-    """Describe what painting cannot keep of EXR and DPX frames, and files that an output leaves next to its own.
-
-    Raises:
-        SourceError: a frame of the range does not decode, and is not to be repeated.
-    """
-    paths, settings = clip.paths[start:end], request.config
-    notes = survey_scene(
-        paths if clip.kind is SourceKind.PICTURES else (),
-        clip.transform,
-        source=clip.source,
-        may_be_damaged=settings.input.on_bad_frame == "repeat",
-        on_progress=lambda done: on_event(Stage("probing", done, len(paths))),
-    )
-    files = sequence_files(request.output, settings.output, clip=clip, start=start, end=end)
-    others = left_alone(request.output, files) if files else None
-    return [*notes, others] if others else notes
 
 
 def study_frames(

@@ -12,6 +12,7 @@ from vidnst.media.input.shots import find_shots
 from vidnst.media.output.frame_sequence import sequence_numbers, sequence_pattern
 from vidnst.media.output.name_limits import check_name_length
 from vidnst.media.output.preflight import check_output
+from vidnst.media.output.trial_encode import try_encoder
 from vidnst.parallel import local_cores
 from vidnst.rendering.effects_pass import colour_styles, filter_source
 from vidnst.rendering.lighting import study_daylight
@@ -21,6 +22,7 @@ from vidnst.rendering.source_frames import source_frames
 from vidnst.rendering.styles.guidance_builder import follow_regions
 from vidnst.runs import RunLog, RunPlan, RunStore, check_free_space, holds_run, required_bytes
 from vidnst.runs.event_recorder import EventRecorder
+from vidnst.runs.layout import owns_output
 from vidnst.runs.redo import redo_frames
 from vidnst.runs.request import Request
 
@@ -52,8 +54,11 @@ def prepare_render(
     check_name_length(request.output)
     recorder = EventRecorder(on_event)
     # A session that was killed while it wrote the output may have put it into place just before.
-    is_own = not restart and RunLog.read(request.folder).was_writing(request.output)
+    may_own = not restart and owns_output(request.folder, request.output)
+    is_own = may_own and RunLog.read(request.folder).was_writing(request.output)
     checked = check_request(request, overwrite=overwrite or is_own, frames_only=frames_only, on_event=recorder)
+    if not frames_only:
+        try_output(checked, (checked.width, checked.height), cancelled)
     store = open_run(checked, restart=restart, redo=bool(redo))
     try:
         with recorder.watching():
@@ -95,7 +100,7 @@ def open_run(checked: CheckedRequest, *, restart: bool, redo: bool = False) -> R
     if holds_run(folder) and not restart:
         store = RunStore.open(folder)
         try:
-            store.check_same(checked.manifest)
+            store.check_same(checked.manifest, any_range=checked.has_independent_frames and not store.complete)
         except RunError:
             store.close()
             if store.begun:
@@ -113,6 +118,23 @@ def open_run(checked: CheckedRequest, *, restart: bool, redo: bool = False) -> R
         restart = True  # nothing is lost: a finished run keeps no frames, and one that failed at the start has none
     check_disk(checked, (checked.width, checked.height))
     return RunStore.create(folder, checked.manifest, restart=restart)
+
+
+def try_output(checked: CheckedRequest, size: tuple[int, int], cancelled: Cancelled | None = None) -> None:
+    """Encode a few frames of this size as the output will be encoded.
+
+    Raises:
+        EncoderError: the encoder fails.
+    """
+    try_encoder(
+        checked.request.output,
+        checked.config.output,
+        clip=checked.clip,
+        start=checked.start,
+        end=checked.end,
+        size=size,
+        cancelled=cancelled,
+    )
 
 
 def check_disk(checked: CheckedRequest, size: tuple[int, int]) -> None:
@@ -172,6 +194,8 @@ def plan_shots(checked: CheckedRequest, store: RunStore, on_event: OnEvent = ign
                 numbers=_output_numbers(checked),
             )
         )
+    elif checked.has_independent_frames and (store.plan.start, store.plan.end) != (checked.start, checked.end):
+        store.update_plan(start=checked.start, end=checked.end, shots=tuple(find_shots_of(checked, on_event)))
     assert store.plan is not None
     store.plan.check(store.folder, checked.clip, checked.start, checked.end)
     if store.plan.numbers != (numbers := _output_numbers(checked)):  # output settings may change between sessions
@@ -230,6 +254,7 @@ def study_source(
             overwrite=True,  # whether it may be replaced has been checked with the request
             size=(width, height),
         )
+        try_output(checked, (width, height), cancelled)
         check_disk(checked, (width, height))
     store.update_plan(width=width, height=height, adjustments=adjustments)
     return adjustments

@@ -1,6 +1,6 @@
 """Checks, before any frame is painted, that all frames of a source decode, or what replaces those that do not."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -12,6 +12,8 @@ from vidnst.errors import BadFrameError, SourceError
 from vidnst.events import OnEvent, Stage, Warned, ignore
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import images
+from vidnst.media.input.animation import AnimationReader
+from vidnst.media.input.image_header import read_image_header
 from vidnst.media.input.masks import Mask
 from vidnst.parallel import ordered_results, thread_count
 from vidnst.runs.redo import format_frame_list
@@ -25,14 +27,16 @@ _SHOWN_CHARACTERS = 60
 
 
 def with_bad_pictures(clip: ClipInfo, start: int, end: int, on_event: OnEvent = ignore) -> ClipInfo:
-    """Decode the pictures of a range, of which probing reads the headers, and return the clip with the damaged ones.
+    """Decode the pictures or pages of a range, of which probing reads the headers; return the clip with damaged ones.
 
-    Videos, which are decoded when they are probed, are returned as they are.
+    Videos and animations, which are decoded when they are probed, are returned as they are.
 
     Args:
         start, end: the range, `start <= index < end`.
         on_event: hears of the progress.
     """
+    if clip.kind is SourceKind.ANIMATION and clip.video_codec == "tiff":
+        return replace(clip, bad_frames=tuple(_bad_pages(clip, start, end, on_event)))
     if clip.kind is not SourceKind.PICTURES:
         return clip
     tasks = (partial(_decodes, clip, clip.paths[index]) for index in range(start, end))
@@ -44,6 +48,16 @@ def with_bad_pictures(clip: ClipInfo, start: int, end: int, on_event: OnEvent = 
                 bad.append(index)
             on_event(Stage("probing", index - start + 1, end - start))
     return replace(clip, bad_frames=tuple(bad))
+
+
+def _bad_pages(clip: ClipInfo, start: int, end: int, on_event: OnEvent) -> Iterator[int]:
+    with AnimationReader(clip.paths[0], read_image_header(clip.paths[0])) as reader:
+        for index in range(start, end):
+            try:
+                reader.read(index)
+            except SourceError:
+                yield index
+            on_event(Stage("probing", index - start + 1, end - start))
 
 
 def _decodes(clip: ClipInfo, path: Path) -> bool:

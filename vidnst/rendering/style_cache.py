@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.farm.jobs import Shared, SharingPool
+from vidnst.farm.provisioning import WorkerCounts
 from vidnst.farm.workers import FlowWorkerFactory, StyleWorkerFactory
 from vidnst.lru_cache import LruCache
 from vidnst.rendering.prepared_render import PreparedRender
@@ -22,12 +23,13 @@ class StyleCache:
 
     Args:
         pool: the workers.
-        threads: of each worker on a CPU.
+        workers: their numbers of threads.
     """
 
-    def __init__(self, pool: SharingPool, threads: int | None) -> None:
-        self._pool = pool
-        self._threads = threads
+    def __init__(self, pool: SharingPool, workers: WorkerCounts) -> None:
+        self.pool = pool
+        self._threads = workers.threads
+        self._flow_threads = workers.flow_threads or workers.threads
         self._shared = LruCache[str, Shared](STYLES_KEPT)
 
     def of(self, render: PreparedRender) -> tuple[Shared, Shared]:
@@ -40,10 +42,10 @@ class StyleCache:
         raft = self._weights("flow weights", marks.flow_weights, checked.raft)
         style = _key("style", sections, drawn, marks.backbone, marks.weights, config.farm.device)
         flow = _key("flow", sections["motion"], marks.flow_weights, config.farm.device)
-        threads, device = self._threads, config.farm.device
+        threads, flow_threads, device = self._threads, self._flow_threads, config.farm.device
         return (
             self._share(style, lambda: StyleWorkerFactory(config, features, pictures, threads)),
-            self._share(flow, lambda: FlowWorkerFactory(config.motion, raft, device, threads)),
+            self._share(flow, lambda: FlowWorkerFactory(config.motion, raft, device, flow_threads)),
         )
 
     def share_network(self, network: NDArray[np.float32]) -> Shared:
@@ -54,7 +56,7 @@ class StyleCache:
         return None if weights is None else self._share(f"{kind} {fingerprint}", lambda: weights)
 
     def _share(self, key: str, make: Callable[[], Any]) -> Shared:
-        return self._shared.get(key, lambda: self._pool.share(key, make()))
+        return self._shared.get(key, lambda: self.pool.share(key, make()))
 
 
 def digest(data: bytes) -> str:

@@ -13,9 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
 
-from vidnst.errors import OutputError
+from vidnst.errors import LostValueError, OutputError
+from vidnst.farm.deferred import Deferred
 from vidnst.farm.plan import FlowId, NodeId
-from vidnst.runs.run_store import DoneRecord, RunStore
+from vidnst.runs.done_record import DoneRecord
+from vidnst.runs.run_store import RunStore
 from vidnst.runs.stored_arrays import StoredArray
 
 _MAX_WAITING_BYTES = 256 << 20
@@ -56,7 +58,7 @@ class NodeResult:
     """A finished node, and what is kept of it."""
 
     done: DoneRecord
-    state: StoredArray | None = None
+    state: StoredArray | Deferred | None = None
     """A frame's state, or a network, if other nodes read it."""
     write_frame: Callable[[Path], object] | None = None
     """Writes the finished frame to the path it is given; called in another thread."""
@@ -209,7 +211,7 @@ class Writer:
         """Write tasks together, or one by one if that fails, so that as many as possible are kept."""
         try:
             self._write_together(tasks)
-        except OutputError:
+        except (OutputError, LostValueError):
             if len(tasks) == 1:
                 raise
             for task in tasks:

@@ -9,7 +9,8 @@ from typing import Any
 
 from vidnst.errors import RunError
 from vidnst.runs import holds_run, lock_holder
-from vidnst.runs.layout import is_regular_file, locate_run
+from vidnst.runs.layout import locate_run
+from vidnst.runs.safe_files import is_file, read_file
 
 _MAX_JOBS_BYTES = 64 << 20
 
@@ -30,7 +31,7 @@ class BatchJob:
 
 def holds_batch(folder: Path) -> bool:
     """True if the folder is the state folder of a batch."""
-    return is_regular_file(folder / "jobs.json")
+    return is_file(folder / "jobs.json")
 
 
 def read_batch(folder: Path) -> list[BatchJob]:
@@ -41,9 +42,7 @@ def read_batch(folder: Path) -> list[BatchJob]:
     """
     path = folder / "jobs.json"
     try:
-        if path.stat().st_size > _MAX_JOBS_BYTES:
-            raise ValueError("over 64 MiB")
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_file(path, max_bytes=_MAX_JOBS_BYTES))
         jobs = content.get("jobs") if isinstance(content, dict) else content
         if not isinstance(jobs, list):
             raise ValueError("no list of jobs")
@@ -111,8 +110,16 @@ def find_runs(folder: Path) -> RunListing:
 def _read_batch_runs(folder: Path) -> tuple[Batch, tuple[Path, ...]]:
     jobs = tuple(read_batch(folder))
     runs = (Path(os.path.abspath(folder.parent / job.run_folder)) for job in jobs if job.run_folder)
-    begun = tuple(run for run in dict.fromkeys(runs) if holds_run(run))
+    home = Path(os.path.realpath(folder.parent))  # a batch that was sent along must not lead elsewhere
+    begun = tuple(run for run in dict.fromkeys(runs) if _is_below(run, home) and holds_run(run))
     return Batch(folder.name, jobs, lock_holder(folder / "lock") or ""), begun
+
+
+def _is_below(run: Path, home: Path) -> bool:
+    try:
+        return Path(os.path.realpath(run)).is_relative_to(home)
+    except ValueError:  # a zero byte in the name
+        return False
 
 
 def _find_below(folder: Path) -> RunListing:

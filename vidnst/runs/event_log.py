@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vidnst.atomic_write import translate_os_errors
-from vidnst.errors import RunError
+from vidnst.errors import OutputError, RunError
 from vidnst.running_time import SteadyTime
+from vidnst.runs.safe_files import open_descriptor, open_file
 
 _MAX_LINE_BYTES = 1 << 20
+_MAX_LOG_BYTES = 4 << 30
+"""A feature film in fifteen passes leaves a quarter of it."""
+_MAX_TEXT = 1 << 16
 _BATCH_EVENTS = 1000
 """Events that a reader returns at a time: all of a long log at once would take 14 kB of memory for each frame."""
 
@@ -21,16 +25,19 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
     """Read the events of a log, oldest first. Lines that are no JSON objects are skipped, as if nothing had happened.
 
     Raises:
-        RunError: a line has more than 1 MiB, so that this is no event log, or the file cannot be read.
+        RunError: a line has more than 1 MiB, so that this is no event log, or the file cannot be read or is too large.
+        FileNotFoundError: there is no log.
     """
     try:
-        opened = path.open("rb")
+        opened = open_file(path, max_bytes=_MAX_LOG_BYTES)
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}", "start afresh with --restart") from error
     with opened as file:
         while line := file.readline(_MAX_LINE_BYTES + 1):
             if len(line) > _MAX_LINE_BYTES:
-                raise RunError(f"{path} is damaged: it has a line of over 1 MiB", "start afresh with --restart")
+                raise _too_long(path)
             try:
                 event = json.loads(line)
             except (ValueError, RecursionError):
@@ -58,9 +65,12 @@ class LogReader:
 
         Returns:
             True if another log has replaced the one that was read before, so that its events are void; and the events.
+
+        Raises:
+            RunError: it is no file of its own, is too large, or has a line of more than 1 MiB.
         """
         try:
-            with self._path.open("rb") as file:
+            with open_file(self._path, max_bytes=_MAX_LOG_BYTES) as file:
                 status = os.fstat(file.fileno())
                 identity = (status.st_dev, status.st_ino)
                 is_new = identity != self._file or status.st_size < self._offset
@@ -74,7 +84,9 @@ class LogReader:
     def _lines(self, file: BinaryIO) -> Iterator[dict[str, Any]]:
         count = 0
         while count < _BATCH_EVENTS and (line := file.readline(_MAX_LINE_BYTES + 1)):
-            if not line.endswith(b"\n") and len(line) <= _MAX_LINE_BYTES:
+            if len(line) > _MAX_LINE_BYTES:
+                raise _too_long(self._path)
+            if not line.endswith(b"\n"):
                 return
             self._offset += len(line)
             try:
@@ -90,7 +102,8 @@ class EventLog:
     """Adds events to a log, from any thread. Needs the folder's lock.
 
     A last line that a kill cut off is removed on opening. A clock that is set while the log is open moves no time in
-    it: the rates and durations that others read from it stay right.
+    it: the rates and durations that others read from it stay right. RunError is raised for a log that is no file of
+    its own.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,7 +111,7 @@ class EventLog:
         self._lock = threading.Lock()
         self._now = SteadyTime()
         with translate_os_errors(self._folder):
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._descriptor = open_descriptor(path, os.O_RDWR | os.O_CREAT)
             self._end = self._repair()
 
     def _repair(self) -> int:
@@ -126,6 +139,8 @@ class EventLog:
         now = round(self._now(), 3)
         lines = b"".join(_line({"time": now, "kind": kind, **facts}) for kind, facts in events)
         with self._lock:
+            if self._end + len(lines) > _MAX_LOG_BYTES:
+                raise OutputError(f"the event log in {self._folder} is full", "start afresh with --restart")
             try:
                 with translate_os_errors(self._folder):
                     written = os.pwrite(self._descriptor, lines, self._end)
@@ -146,6 +161,10 @@ class EventLog:
                 self._descriptor = -1
 
 
+def _too_long(path: Path) -> RunError:
+    return RunError(f"{path} is damaged: it has a line of over 1 MiB", "start afresh with --restart")
+
+
 def _line(event: Mapping[str, Any]) -> bytes:
     return json.dumps(_to_json(event), separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
@@ -153,6 +172,8 @@ def _line(event: Mapping[str, Any]) -> bytes:
 def _to_json(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return value[:_MAX_TEXT]
     if isinstance(value, Mapping):
         return {str(key): _to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

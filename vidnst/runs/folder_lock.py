@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vidnst.atomic_write import translate_os_errors
 from vidnst.errors import RunError
+from vidnst.runs.safe_files import open_descriptor
 
 _ATTEMPTS, _PAUSE_SECONDS = 5, 0.02  # `lock_holder` in another process holds the lock for some microseconds
 
@@ -21,8 +22,8 @@ def lock_holder(path: Path) -> str | None:
     The lock is taken together with other readers for some microseconds, in which `FolderLock` waits.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+        descriptor = open_descriptor(path)
+    except (OSError, RunError):
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -42,13 +43,13 @@ class FolderLock:
         path: the file in the folder that stands for the lock; it is made if it is missing, and names the holder.
 
     Raises:
-        RunError: another process has it (named with its host), or the file system has no locks.
+        RunError: another process has it (named with its host), the file system has no locks, or the file is refused.
         OutputError: the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         with translate_os_errors(path.parent):
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._descriptor = open_descriptor(path, os.O_RDWR | os.O_CREAT)
         try:
             self._acquire(path)
         except BaseException:

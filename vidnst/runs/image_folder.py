@@ -1,16 +1,20 @@
 """Images that a run keeps next to its rendered frames, made shot by shot in order, each from the one before."""
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
+from typing import Any, BinaryIO
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.atomic_write import remove_parts, translate_os_errors, write_atomically
-from vidnst.runs.layout import FrameFolder, frame_name, refuse_link
+from vidnst.atomic_write import translate_os_errors, write_atomically
+from vidnst.part_files import remove_parts
+from vidnst.runs.layout import FrameFolder, frame_name
+from vidnst.runs.safe_files import check_folder, file_names, open_file
+
+_MAX_STATE_BYTES = 8 << 30
+"""A pass over frames keeps a few pictures of floats."""
 
 
 class ImageFolder:
@@ -23,16 +27,16 @@ class ImageFolder:
     image again.
 
     Raises:
-        RunError: it is a link. OutputError: it cannot be written.
+        RunError: it is no folder of its own. OutputError: it cannot be written.
     """
 
     def __init__(self, run: Path, name: FrameFolder) -> None:
         self.folder = run / name
-        refuse_link(self.folder)
+        check_folder(self.folder)
         with translate_os_errors(run):
             self.folder.mkdir(exist_ok=True)
             remove_parts(self.folder)
-        self._names = {entry.name for entry in os.scandir(self.folder)}
+            self._names = file_names(self.folder)
 
     def path(self, index: int) -> Path:
         """The path of frame `index` of the source."""
@@ -61,11 +65,21 @@ class ImageFolder:
     def read_state(self, shot: int) -> tuple[int, dict[str, NDArray[Any]]] | None:
         """The frame of a shot that was written last, and what it left; None if that is unknown."""
         try:
-            with np.load(self._state_path(shot), allow_pickle=False) as file:
-                state = {name: file[name] for name in file.files}
+            with open_file(self._state_path(shot), max_bytes=_MAX_STATE_BYTES) as file:
+                _check_members(file)
+                with np.load(file, allow_pickle=False) as arrays:
+                    state = {name: arrays[name] for name in arrays.files}
             return int(state.pop("frame")), state
-        except (OSError, ValueError, EOFError, KeyError, BadZipFile):  # then the shot is made again, to the same bytes
+        except Exception:  # numpy fails in a dozen ways; then the shot is made again, to the same bytes
             return None
 
     def _state_path(self, shot: int) -> Path:
         return self.folder / f"{shot}.npz"
+
+
+def _check_members(file: BinaryIO) -> None:
+    """Make sure that arrays are not larger than their file: one that came from elsewhere may be packed tightly."""
+    with ZipFile(file) as archive:
+        if sum(member.file_size for member in archive.infolist()) > _MAX_STATE_BYTES:
+            raise ValueError("the arrays are too large")
+    file.seek(0)

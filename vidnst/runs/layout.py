@@ -1,4 +1,4 @@
-"""The names in a run folder: where everything lies, which names are a run's own, and how a run is removed.
+"""The names in a run folder: where everything lies, and which names, and which output, are a run's own.
 
 run.json       what the run is of; written first, so a folder without it is no run
 plan.json      what was planned: range, size, shots, times
@@ -14,25 +14,26 @@ lock           held by the process that works here
 """
 
 import os
-import shutil
-import stat
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vidnst.atomic_write import translate_os_errors
 from vidnst.config import RenderConfig
 from vidnst.errors import RunError
 from vidnst.farm.plan import NodeId
 from vidnst.file_names import derived_name
+from vidnst.part_files import is_part_name
+from vidnst.runs.safe_files import is_file
 
 _SUFFIX = ".vidnst"
 MANIFEST, PLAN, LOG, MEASURE, REPORT = "run.json", "plan.json", "events.jsonl", "measure.json", "report.html"
-_RECORDS = (MANIFEST, PLAN, LOG, MEASURE, REPORT)
-_LOCK = "lock"
-FOLDERS = ("state", "frames", "masks", "before", "finished")
+RECORDS = (MANIFEST, PLAN, LOG, MEASURE, REPORT)
+LOCK = "lock"
+MASKS = "masks"
+FOLDERS = ("state", "frames", MASKS, "before", "finished")
 """The folders of states and frames."""
-_OWN_NAMES = frozenset({*_RECORDS, _LOCK, *FOLDERS})
+_OWN_NAMES = frozenset({*RECORDS, LOCK, *FOLDERS})
 
 FrameFolder = Literal["frames", "before", "finished"]
 
@@ -71,7 +72,7 @@ class RunLayout:
     @property
     def lock(self) -> Path:
         """The file that stands for the exclusive use of the folder."""
-        return self.folder / _LOCK
+        return self.folder / LOCK
 
     @property
     def states(self) -> Path:
@@ -102,11 +103,11 @@ class RunLayout:
 
     def find_frame(self, index: int) -> Path | None:
         """Frame `index` of the source as the viewer sees it, else as it was rendered; None where neither is a file."""
-        return next(filter(is_regular_file, (self.frame(index, "finished"), self.frame(index))), None)
+        return next(filter(is_file, (self.frame(index, "finished"), self.frame(index))), None)
 
     def mask(self, region: str, index: int) -> Path:
         """A region's mask of frame `index` of the source, as a PNG."""
-        return self.folder / "masks" / region / frame_name(index)
+        return self.folder / MASKS / region / frame_name(index)
 
 
 def frame_name(index: int) -> str:
@@ -120,8 +121,8 @@ def state_name(node: NodeId) -> str:
 
 
 def holds_run(folder: Path) -> bool:
-    """True if the folder holds a run."""
-    return os.path.isfile(RunLayout(folder).manifest)  # in contrast to pathlib's, False for a name that is too long
+    """True if the folder holds a run, be it one whose record is refused later since it is no file of its own."""
+    return os.path.lexists(RunLayout(folder).manifest)
 
 
 def check_run(folder: Path) -> None:
@@ -139,6 +140,19 @@ def run_folder_of(output: Path) -> Path:
     return output.with_name(derived_name(output.name, suffix=_SUFFIX))
 
 
+def owns_output(folder: Path, output: Path) -> bool:
+    """True if an output lies next to a run folder that is named after it, so that the run may replace it."""
+    expected, folder = run_folder_of(Path(os.path.abspath(output))), Path(os.path.abspath(folder))
+    same_place = os.path.realpath(expected.parent) == os.path.realpath(folder.parent)
+    return same_place and expected.name == folder.name
+
+
+def continue_command(verb: str, folder: Path, output: Path) -> str:
+    """The command line that resumes or retries a run, with what confirms an output that the run does not own."""
+    confirmed = "" if owns_output(folder, output) else " --overwrite"
+    return f"vidnst {verb} {shlex.quote(str(folder))}{confirmed}"
+
+
 def locate_run(path: Path) -> Path | None:
     """The run folder that a user means by a path: the path itself, or the run folder of the output that it names.
 
@@ -154,36 +168,6 @@ def run_name(folder: Path) -> str:
     return folder.name.removesuffix(_SUFFIX) or str(folder)
 
 
-def is_regular_file(path: Path) -> bool:
-    """True if a path is a file, and neither it nor its folder is a link, in a folder that may come from elsewhere."""
-    try:
-        return stat.S_ISDIR(path.parent.lstat().st_mode) and stat.S_ISREG(path.lstat().st_mode)
-    except (OSError, ValueError):
-        return False
-
-
 def is_own_name(name: str) -> bool:
     """True if a name in a run folder is one that a run gives."""
-    return name in _OWN_NAMES or (name.startswith(".") and ".part" in name)
-
-
-def clear(folder: Path) -> None:
-    """Remove a run, its records first, so that what a kill leaves is no run."""
-    with translate_os_errors(folder):
-        for name in _RECORDS:
-            (folder / name).unlink(missing_ok=True)
-        for name in FOLDERS:
-            path = folder / name
-            refuse_link(path)
-            if path.exists():
-                shutil.rmtree(path)
-
-
-def refuse_link(path: Path) -> None:
-    """Make sure that a path in a run folder is no link: a foreign run folder must not have files outside it changed.
-
-    Raises:
-        RunError: it is a link.
-    """
-    if path.is_symlink():
-        raise RunError(f"{path} is a link", "remove it, or choose another folder with --work-dir")
+    return name in _OWN_NAMES or is_part_name(name)

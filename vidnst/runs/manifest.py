@@ -3,18 +3,30 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from vidnst.config.base import PathText
 from vidnst.config.style import Style
 from vidnst.errors import RunError
+from vidnst.file_names import reason_for_no_path
 from vidnst.runs.layout import RunLayout
+from vidnst.runs.safe_files import read_file
 
 _MAX_BYTES = 64 << 20
 _NOT_COMPARED = frozenset({"input.on_bad_frame"})
 """Settings that older records list, although they leave finished frames as they are."""
+_RANGE = frozenset({"input.start", "input.end"})
+
+
+def _path(text: str) -> str:
+    if reason := reason_for_no_path(text):
+        raise ValueError(f"{text[:100]!r} is no path: {reason}")
+    return text
+
+
+_Path = Annotated[PathText, AfterValidator(_path)]
 
 
 class _Record(BaseModel):
@@ -24,7 +36,7 @@ class _Record(BaseModel):
 class StyleRecord(_Record):
     """A style of a run."""
 
-    path: PathText
+    path: _Path
     fingerprint: str
     weight: float
     at: str | None = None
@@ -68,17 +80,17 @@ class Manifest(_Record):
     config: dict[str, Any]
     """The resolved configuration, as JSON values."""
     look: Look
-    sources: tuple[PathText, ...]
+    sources: tuple[_Path, ...] = Field(min_length=1)
     """The source as the user named it; several where they named several files."""
-    weights: PathText | None = None
+    weights: _Path | None = None
     """The network's weights as the user named them: the absolute path of a file, `random`, `torchvision`, or None."""
     weights_title: PathText = ""
     """What they turned out to be: a package with its version, a file, `random`, or `none`."""
-    raft_weights: PathText | None = None
+    raft_weights: _Path | None = None
     """Path of RAFT's weights."""
-    network: PathText | None = None
+    network: _Path | None = None
     """Path of the transform network that was given."""
-    output: PathText
+    output: _Path
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -89,11 +101,9 @@ class Manifest(_Record):
         """
         path = RunLayout(folder).manifest
         try:
-            if path.stat().st_size > _MAX_BYTES:
-                raise RunError(f"{path} is too large to be the record of a run", "start afresh with --restart")
-            return cls.model_validate(json.loads(path.read_bytes()))
+            return cls.model_validate(json.loads(read_file(path, max_bytes=_MAX_BYTES)))
         except (OSError, ValueError, RecursionError) as error:
-            reason = f"{error.strerror}" if isinstance(error, OSError) else str(error).splitlines()[0]
+            reason = _reason(error)
             raise RunError(
                 f"{path} cannot be read as the record of a run: {reason}",
                 "start afresh with --restart, or choose another folder with --work-dir",
@@ -103,10 +113,15 @@ class Manifest(_Record):
         """The contents of the file: ASCII, in which also names of files that are not UTF-8 survive."""
         return json.dumps(self.model_dump(mode="json"), indent=2).encode()
 
-    def changes(self, other: "Manifest") -> list[str]:
-        """Describe each difference from `other` that changes the frames in a few words; empty if there is none."""
+    def changes(self, other: "Manifest", *, any_range: bool = False) -> list[str]:
+        """Describe each difference from `other` that changes the frames in a few words; empty if there is none.
+
+        Args:
+            any_range: True if another range of the source changes no frame.
+        """
+        ignored = _NOT_COMPARED | (_RANGE if any_range else frozenset())
         return [
-            *_config_changes(self.look.config, other.look.config),
+            *_config_changes(self.look.config, other.look.config, ignored),
             *_style_changes(self.look.styles, other.look.styles),
             *_mask_changes(self.look.masks, other.look.masks),
             *_other_bytes("source", self.look.source, other.look.source, Path(other.sources[0]).name),
@@ -128,6 +143,14 @@ class Manifest(_Record):
             yield from _other_bytes("RAFT weights", old, new, Path(other.raft_weights or "").name)
 
 
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        return f"{where[:100]}: {first['msg'].removeprefix('Value error, ')}"[:500]
+    return str(error.strerror) if isinstance(error, OSError) else str(error).splitlines()[0]
+
+
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
@@ -136,9 +159,9 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def _config_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def _config_changes(old: Mapping[str, Any], new: Mapping[str, Any], ignored: frozenset[str]) -> Iterator[str]:
     before, after = dict(_flat(old)), dict(_flat(new))
-    for key in sorted((before.keys() | after.keys()) - _NOT_COMPARED):
+    for key in sorted((before.keys() | after.keys()) - ignored):
         if before.get(key) != after.get(key) or (key in before) != (key in after):
             yield f"{key}: {_word(before, key)} -> {_word(after, key)}"
 

@@ -13,11 +13,12 @@ from vidnst.frames import ClipInfo, Shot
 from vidnst.media.input.frame_numbers import NumberPattern
 from vidnst.media.output.fates import FateRow
 from vidnst.runs.layout import RunLayout
+from vidnst.runs.safe_files import read_file
 
 _MAX_BYTES = 1 << 30
 _MAX_FRAMES = 1 << 31
 _MAX_SIDE_PX = 1 << 20
-_MAX_THREADS = 1024
+MAX_THREADS = 1024
 
 T = TypeVar("T")
 
@@ -98,9 +99,9 @@ class RunPlan(BaseModel):
     """The shots of the range, in order, without gaps."""
     fates: tuple[FateRow, ...] = ()
     """What becomes of each thing that the source holds, for the report."""
-    threads: int | None = Field(default=None, gt=0, le=_MAX_THREADS)
+    threads: int | None = Field(default=None, gt=0, le=MAX_THREADS)
     """Threads of each CPU worker: other numbers round sums differently."""
-    training_threads: int | None = Field(default=None, gt=0, le=_MAX_THREADS)
+    training_threads: int | None = Field(default=None, gt=0, le=MAX_THREADS)
     """Threads that train the clip's network on a CPU: as many as there are cores, but in a batch those of a worker."""
     adjustments: Adjustments | None = None
     """The adjustments of the source's frames before they are rendered."""
@@ -139,12 +140,10 @@ class RunPlan(BaseModel):
             RunError: the file is damaged.
         """
         path = RunLayout(folder).plan
-        if not path.is_file():
-            return None
         try:
-            if path.stat().st_size > _MAX_BYTES:
-                raise ValueError("it is over 1 GiB")
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(read_file(path, max_bytes=_MAX_BYTES))
+        except FileNotFoundError:
+            return None
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))

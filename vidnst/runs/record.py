@@ -6,6 +6,7 @@ from pathlib import Path
 from vidnst.runs.layout import RunLayout, locate_run
 from vidnst.runs.plan_record import RunPlan
 from vidnst.runs.request import Request, load_request
+from vidnst.runs.safe_files import is_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class RunRecord:
         """The frames of the range as the viewer sees them: all of them, or none where one is missing."""
         layout = RunLayout(self.folder)
         paths = [layout.final_frame(index, self.request.config) for index in range(start, end)]
-        return paths if all(path.is_file() for path in paths) else []
+        return paths if all(map(is_file, paths)) else []
 
 
 def find_record(path: Path) -> RunRecord | None:

@@ -1,7 +1,6 @@
 """Frames of a run that are made again, because they failed or because the user asks for it."""
 
 import re
-import shlex
 from collections.abc import Collection, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +9,7 @@ from vidnst.errors import ConfigError, FramesFailedError, RangeError
 from vidnst.events import OnEvent, Warned, ignore
 from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, StateId, StoredId
 from vidnst.runs import RunLog, RunStore
+from vidnst.runs.layout import continue_command
 
 _MAX_FRAMES = 1 << 24
 """Frames that one item of a list may name."""
@@ -94,20 +94,20 @@ def with_dependents(nodes: Iterable[Node], roots: Collection[NodeId]) -> set[Sto
 
 
 def frames_failed(
-    given_up: Mapping[NodeId, tuple[str, NodeId | None]], folder: Path, *, frames: int
+    given_up: Mapping[NodeId, tuple[str, NodeId | None]], folder: Path, output: Path, *, frames: int
 ) -> FramesFailedError:
     """The error for a run in which nodes were given up: how many frames, which, why, and what to do.
 
     Args:
         given_up: for each node one line about what went wrong, and the node at which it did, if it is another.
-        folder: the run folder.
+        folder, output: the run folder, and what it renders.
         frames: number of frames of the whole run.
     """
     if training := next((node for node in given_up if isinstance(node, NetworkId)), None):
         error, _ = given_up[training]
         return FramesFailedError(
             f"no frame of {frames} is painted because {training.describe()} failed: {error}",
-            f"retry it with: vidnst retry {shlex.quote(str(folder))}",
+            f"retry it with: {continue_command('retry', folder, output)}",
             frames=(),
         )
     missing = sorted({node.frame for node in given_up if isinstance(node, StateId)})
@@ -117,7 +117,7 @@ def frames_failed(
     return FramesFailedError(
         f"{len(missing)} of {frames} frames failed ({format_frame_list(missing)}) because"
         f" {root.describe()}{others} did: {error}; everything else is finished and kept",
-        f"retry these with: vidnst retry {shlex.quote(str(folder))}",
+        f"retry these with: {continue_command('retry', folder, output)}",
         frames=tuple(missing),
     )
 

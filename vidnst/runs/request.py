@@ -9,7 +9,7 @@ from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config
 from vidnst.config.style import Style
 from vidnst.errors import RunError
-from vidnst.runs.layout import RunLayout, check_run, holds_run, run_folder_of
+from vidnst.runs.layout import RunLayout, check_run, holds_run, owns_output, run_folder_of
 from vidnst.runs.manifest import Manifest
 
 
@@ -29,6 +29,27 @@ class Request:
     def folder(self) -> Path:
         """The run folder."""
         return self.work_dir or run_folder_of(self.output)
+
+
+def resume_request(
+    folder: Path, farm: Mapping[str, Any], *, on_bad_frame: str | None = None, overwrite: bool = False
+) -> Request:
+    """Load the request of an earlier run to work on it, as `load_request` does.
+
+    Args:
+        overwrite: whether the user confirms any output: the record may come from elsewhere, and so it decides by itself
+            only about the output that the run folder lies next to and is named after.
+
+    Raises:
+        RunError: as `load_request`, or the output is another one and not confirmed.
+    """
+    request = load_request(folder, farm, on_bad_frame=on_bad_frame)
+    if not overwrite and not owns_output(request.folder, request.output):
+        raise RunError(
+            f"the record in {request.folder} names {request.output}, which this folder does not lie next to",
+            "add --overwrite if that is where the output belongs, or repeat the command that began the render",
+        )
+    return request
 
 
 def load_request(folder: Path, farm: Mapping[str, Any], *, on_bad_frame: str | None = None) -> Request:

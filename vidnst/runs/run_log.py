@@ -4,6 +4,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -17,6 +18,7 @@ _PACE_FRAMES = 200
 _LATEST_FRAMES = 64
 _MAX_NOTES = 50
 """Failures and warnings that are remembered, the last ones."""
+_MAX_PARTS = 16
 _MAX_WORKERS = 256
 _MAX_SHOTS = 1 << 24
 _MAX_LOSSES = 32
@@ -56,6 +58,8 @@ class RunLog:
         self.output_being_written: str | None = None
         """Absolute path of an output that was being moved into its place when the log ended."""
 
+        self.parts: deque[str] = deque(maxlen=_MAX_PARTS)
+        """Temporary files of outputs outside of the run folder, which a kill may have left."""
         self.sessions = 0
         self.stage = ""
         """The work of the last session besides rendering."""
@@ -88,9 +92,9 @@ class RunLog:
         Raises:
             RunError: it is damaged, or cannot be read.
         """
-        log, path = cls(), RunLayout(folder).log
-        if path.is_file():
-            for event in read_events(path):
+        log = cls()
+        with suppress(FileNotFoundError):
+            for event in read_events(RunLayout(folder).log):
                 log.add(event)
         return log
 
@@ -119,6 +123,8 @@ class RunLog:
             case "quarantined":
                 text = f"{_text(event.get('worker'))} was set aside: {_text(event.get('error'))}"
                 self.warnings.append(Note(time, text))
+            case "part":
+                self.parts.append(_text(event.get("path")))
             case "writing" | "unwritten":
                 self.output_being_written = _text(event.get("output")) or None
             case _:

@@ -7,12 +7,10 @@ written (see `async_writer`).
 
 import json
 import os
-import shutil
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -21,61 +19,24 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.atomic_write import remove_parts, translate_os_errors, write_all_atomically, write_bytes_atomically
+from vidnst.atomic_write import translate_os_errors, write_all_atomically, write_bytes_atomically
 from vidnst.errors import OutputError, RunError
+from vidnst.farm.deferred import Deferred, opened
 from vidnst.farm.plan import NetworkId, Node, NodeId, StateId, StoredId, finished_nodes
+from vidnst.part_files import PartMaker, can_move, is_part_of, remove_part, remove_parts
+from vidnst.runs.done_record import DoneRecord
 from vidnst.runs.event_log import EventLog
 from vidnst.runs.folder_lock import FolderLock
-from vidnst.runs.layout import (
-    FOLDERS,
-    RunLayout,
-    check_run,
-    clear,
-    frame_name,
-    holds_run,
-    is_own_name,
-    refuse_link,
-    state_name,
-)
+from vidnst.runs.layout import FOLDERS, RunLayout, check_run, frame_name, holds_run, is_own_name, state_name
 from vidnst.runs.manifest import Manifest
 from vidnst.runs.plan_record import RunPlan
+from vidnst.runs.removal import clear, remove_all_images, remove_finished, remove_states
 from vidnst.runs.run_log import RunLog
+from vidnst.runs.safe_files import check_folder, file_names
 from vidnst.runs.stored_arrays import StoredArray, check_array, read_network_file, read_state_file, save_array
 
 _MAX_REDO_NODES = 10_000
 """Nodes that one line of the log names: it must not grow without bounds."""
-
-
-@dataclass(frozen=True, slots=True)
-class DoneRecord:
-    """The facts of a finished node for the log."""
-
-    node: Node
-    worker: str
-    """The worker that finished it."""
-    attempt: int
-    """In which attempt, from 1."""
-    losses: Mapping[str, float]
-    """Final value of each term."""
-    evaluations: int
-    """Evaluations of the loss."""
-    seconds: float
-    """Seconds of computing."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """Anything else worth keeping, as JSON values."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values, as in the log."""
-        return {
-            "node": str(self.node.id),
-            "final": self.node.final,
-            "attempt": self.attempt,
-            "worker": self.worker,
-            "losses": self.losses,
-            "evaluations": self.evaluations,
-            "seconds": round(self.seconds, 6),
-            **self.facts,
-        }
 
 
 class RunStore:
@@ -89,13 +50,12 @@ class RunStore:
         self._plan: RunPlan | None = None
         with translate_os_errors(folder):
             for name in FOLDERS:
-                refuse_link(folder / name)
+                check_folder(folder / name)
             remove_parts(folder)
             for path in (self.layout.states, self.layout.frames):
                 path.mkdir(exist_ok=True)
                 remove_parts(path)
-        self._states = {entry.name for entry in os.scandir(self.layout.states)}
-        self._frames = {entry.name for entry in os.scandir(self.layout.frames)}
+            self._states, self._frames = file_names(self.layout.states), file_names(self.layout.frames)
         self._events = EventLog(self.layout.log)
         log = RunLog.read(folder)
         self.complete = log.complete
@@ -103,6 +63,9 @@ class RunStore:
         self.seconds_per_frame = log.seconds_per_frame
         """Pace of the last session that finished at least two frames: seconds from one to the next."""
         self._done = set(log.done_nodes)
+        for part in map(Path, log.parts):
+            if is_part_of(part, Path(manifest.output)):
+                remove_part(part)
         self.record("session", process=os.getpid(), host=socket.gethostname())
 
     @classmethod
@@ -152,13 +115,16 @@ class RunStore:
             lock.release()
             raise
 
-    def check_same(self, manifest: Manifest) -> None:
+    def check_same(self, manifest: Manifest, *, any_range: bool = False) -> None:
         """Make sure that resuming the run as `manifest` says gives the frames that it began.
+
+        Args:
+            any_range: True if the run may go on with another range of its source, which changes none of its frames.
 
         Raises:
             RunError: it would not; the message names everything that is different.
         """
-        if changes := self.manifest.changes(manifest):
+        if changes := self.manifest.changes(manifest, any_range=any_range):
             raise RunError(
                 f"the run in {self.folder} is of another render: {'; '.join(changes)}",
                 "start afresh with --restart, keep both with another --work-dir, or undo the change",
@@ -201,25 +167,29 @@ class RunStore:
     def write(
         self,
         *,
-        states: Mapping[StoredId, StoredArray] | None = None,
+        states: Mapping[StoredId, StoredArray | Deferred] | None = None,
         frames: Mapping[int, Callable[[Path], object]] | None = None,
         threads: Executor | None = None,
     ) -> None:
         """Write results of nodes; no file is renamed to its final name before all are on the disk.
 
         Args:
-            states: frames' states and networks.
+            states: frames' states and networks, or references to them, which are opened as they are written.
             frames: by index in the source, a function that writes the finished image to the path that it is given (a
                 temporary name that ends in `.png`).
             threads: writes the files in parallel; None writes them one after the other in this thread.
 
         Raises:
             DiskFullError: no space is left. OutputError: the files cannot be written for another reason.
+            LostValueError: the machine that held a state is gone.
         """
         states, frames = states or {}, frames or {}
         for node, values in states.items():
-            check_array(node, values)
-        state_files = {self.layout.state(node): partial(save_array, values=values) for node, values in states.items()}
+            if not isinstance(values, Deferred):
+                check_array(node, values.ndim, values.dtype)
+        state_files = {
+            self.layout.state(node): partial(_save_state, node=node, values=values) for node, values in states.items()
+        }
         frame_files = {self.layout.frame(index): write for index, write in frames.items()}
         write_all_atomically({**state_files, **frame_files}, threads=threads)
         self._states.update(path.name for path in state_files)
@@ -228,7 +198,7 @@ class RunStore:
     def write_mask(self, region: str, index: int, data: bytes) -> None:
         """Write the PNG file of a region's mask of a frame. Errors as in `write`."""
         path = self.layout.mask(region, index)
-        refuse_link(path.parent)
+        check_folder(path.parent)
         with translate_os_errors(self.folder):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes_atomically(path, data)
@@ -247,10 +217,10 @@ class RunStore:
 
     def release(self, nodes: Iterable[NodeId]) -> None:
         """Delete states that no node will read any more; flows have no files."""
-        for name in self._states.intersection(map(state_name, nodes)):
-            self._states.remove(name)
-            with translate_os_errors(self.folder):
-                (self.layout.states / name).unlink(missing_ok=True)
+        names = self._states.intersection(map(state_name, nodes))
+        self._states -= names
+        with translate_os_errors(self.folder):
+            remove_states(self.folder, names)
 
     def record(self, kind: str, *, durable: bool = False, **facts: Any) -> None:
         """Add an event to the log, from any thread; its facts are JSON values."""
@@ -282,9 +252,7 @@ class RunStore:
             frames: the frames whose filtered source images are deleted.
         """
         with translate_os_errors(self.folder):
-            shutil.rmtree(self.layout.finished, ignore_errors=True)
-            for index in frames:
-                self.layout.frame(index, "before").unlink(missing_ok=True)
+            remove_finished(self.folder, frames)
 
     @property
     def begun(self) -> bool:
@@ -303,6 +271,15 @@ class RunStore:
         """Nodes of one component (a shot's plan, in its order) that need no more work: see `plan.finished_nodes`."""
         return finished_nodes(nodes, finished=self.finished, stored=self.has_state) if self._done else set()
 
+    def part_maker(self, output: Path) -> PartMaker:
+        """What makes the temporary files of an output, so that a later session removes those that a kill leaves.
+
+        They are in the run folder, if they can be moved from there; else they are next to it, and the log names them.
+        """
+        if can_move(self.folder, output):
+            return PartMaker(self.folder)
+        return PartMaker(announce=lambda part: self.record("part", durable=True, path=os.path.abspath(part)))
+
     @contextmanager
     def writing_output(self, output: Path) -> Iterator[None]:
         """Note that an output is being made, for `RunLog.was_writing` after a kill."""
@@ -320,8 +297,7 @@ class RunStore:
         self.complete = True
         if keep:
             return
-        for name in FOLDERS:
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+        remove_all_images(self.folder)
         self._states.clear()
         self._frames.clear()
 
@@ -337,3 +313,9 @@ class RunStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _save_state(path: Path, *, node: StoredId, values: StoredArray | Deferred) -> None:
+    array = opened(values)
+    check_array(node, array.ndim, array.dtype)
+    save_array(path, array)

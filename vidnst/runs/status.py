@@ -11,7 +11,8 @@ from vidnst.errors import RunError
 from vidnst.media.input.frame_numbers import NumberPattern
 from vidnst.runs import LogReader, Manifest, RunLayout, RunLog, RunPlan, holds_run, lock_holder
 from vidnst.runs.disk_space import folder_bytes
-from vidnst.runs.layout import is_regular_file, run_name
+from vidnst.runs.layout import run_name
+from vidnst.runs.safe_files import is_file
 from vidnst.runs.summaries import Note
 
 _SHOWN_NOTES = 8
@@ -188,7 +189,7 @@ def _read_status(folder: Path, cache: _RunCache) -> RunStatus:
         shown_frame=preview,
         updated=log.last_time,
         bytes=cache.read_size(folder),
-        report=is_regular_file(layout.report),
+        report=is_file(layout.report),
     )
 
 

@@ -1,13 +1,15 @@
 """The arrays of a run folder: frames' states, and networks. NumPy files, read without executing anything in them."""
 
+import math
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.errors import RunError
 from vidnst.farm.plan import NetworkId, StateId, StoredId
+from vidnst.runs.safe_files import MAX_IMAGE_BYTES, open_file
 
 StoredArray: TypeAlias = NDArray[np.uint16] | NDArray[np.float32]
 """A frame's state, `(H, W, 3)` uint16, or a network, `(N,)` float32."""
@@ -15,16 +17,16 @@ StoredArray: TypeAlias = NDArray[np.uint16] | NDArray[np.float32]
 _MAX_NETWORK_VALUES = 1 << 27
 
 
-def check_array(node: StoredId, values: StoredArray) -> None:
-    """Make sure that values are what a node of its kind leaves; ValueError if not."""
-    dimensions, kind = (3, np.dtype(np.uint16)) if isinstance(node, StateId) else (1, np.dtype(np.float32))
-    if values.ndim != dimensions or values.dtype != kind:
-        raise ValueError(f"{node} is {dimensions}-dimensional {kind}, not {values.shape} {values.dtype}")
+def check_array(node: StoredId, dimensions: int, dtype: "np.dtype[Any]") -> None:
+    """Make sure that an array is of the kind that a node leaves; ValueError if not."""
+    wanted, kind = (3, np.dtype(np.uint16)) if isinstance(node, StateId) else (1, np.dtype(np.float32))
+    if dimensions != wanted or dtype != kind:
+        raise ValueError(f"{node} is {wanted}-dimensional {kind}, not {dimensions}-dimensional {dtype}")
 
 
-def save_array(path: Path, values: StoredArray) -> None:
-    """Write values to a file of any name."""
-    with path.open("wb") as file:
+def save_array(part: Path, values: StoredArray) -> None:
+    """Write values to a temporary file of any name."""
+    with part.open("wb") as file:
         np.save(file, values, allow_pickle=False)
 
 
@@ -46,18 +48,39 @@ def read_network_file(path: Path) -> NDArray[np.float32]:
     return np.array(_read(path, NetworkId(0, 0), None), np.float32)
 
 
-def _read(path: Path, kind: StoredId, shape: tuple[int, ...] | None) -> StoredArray:
-    """Map a file into memory and check it; `kind` is any node of the kind that wrote it."""
+def _read(path: Path, kind: StoredId, shape: tuple[int, ...] | None) -> NDArray[Any]:
+    """Read a file; its header is checked before memory is taken. `kind` is any node of the kind that wrote it."""
     try:
-        values: StoredArray = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: its size is checked first
-        check_array(kind, values)
-        if shape is not None and values.shape != shape:
-            raise ValueError(f"it holds {values.shape}")
-        if shape is None and values.size > _MAX_NETWORK_VALUES:
-            raise ValueError(f"it holds {values.size} values")
+        with open_file(path, max_bytes=MAX_IMAGE_BYTES) as file:
+            found, dtype = _read_header(file)
+            check_array(kind, len(found), dtype)
+            if shape is not None and found != shape:
+                raise ValueError(f"it holds {found}")
+            count = math.prod(found)
+            if shape is None and count > _MAX_NETWORK_VALUES:
+                raise ValueError(f"it holds {count} values")
+            values = np.fromfile(file, dtype, count)
+    except RunError:
+        raise
     except Exception as error:  # numpy fails in a dozen ways on a header that it did not write
-        raise RunError(
-            f"the state {path} cannot be read: {error}",
-            "delete that file and give the same command again; what depends on it is rendered again",
-        ) from error
-    return values
+        raise _unreadable(path, str(error)) from error
+    if values.size != count:
+        raise _unreadable(path, f"it ends after {values.size} of {count} values")
+    return values.reshape(found)
+
+
+def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    if version != (1, 0):
+        raise ValueError(f"its format is {version}")
+    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+    if by_columns or any(side < 0 for side in shape):
+        raise ValueError("its values are in another order")
+    return shape, dtype
+
+
+def _unreadable(path: Path, reason: str) -> RunError:
+    return RunError(
+        f"the state {path} cannot be read: {reason}",
+        "delete that file and give the same command again; what depends on it is rendered again",
+    )

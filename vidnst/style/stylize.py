@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidnst.config.loader import Settings, resolve_config
+from vidnst.gpus import check_cards
 from vidnst.style.minimize import OnStep
 from vidnst.style.network.backbones import last_layer
 from vidnst.style.network.weights import load_features, resolve_weights
@@ -41,6 +42,7 @@ def stylize(
     Raises:
         WeightsError: no usable weights.
         ConfigError: the picture is too small for the layers.
+        FarmError: there is a GPU that cannot be used, and no `device`.
         NumericalError: a loss is NaN or infinite.
     """
     config = resolve_config(config, preset=preset)
@@ -49,7 +51,7 @@ def stylize(
         path = resolve_weights(config.model.weights, backbone=backbone)
         features = load_features(path, last_layer(config), backbone=backbone)
     if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = "cuda" if check_cards() else "cpu"
     pairs = [(style, 1.0)] if isinstance(style, Tensor) else list(style)
     styles = [(to_state(picture.reshape(1, *picture.shape[-3:])), weight) for picture, weight in pairs]
     stylizer = Stylizer(features, styles, config, device=device)

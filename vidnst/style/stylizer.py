@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidnst.config import OptimizeConfig, RenderConfig, Role, StylesConfig
-from vidnst.determinism import deterministic_cudnn
+from vidnst.determinism import reproducible_mode
 from vidnst.frames import Pixels
 from vidnst.style.guidance import Guidance
 from vidnst.style.initial_image import initial_image
@@ -137,7 +137,7 @@ class Stylizer:
         options = _Options(setup, seed, step_scale, on_step, guidance, every_step)
         size = self._scaled_size(memory_mode.scale, *content.shape[-2:])
         scaled = resize(content, *size)
-        with deterministic_cudnn():
+        with reproducible_mode():
             if start is not None:
                 result = self._warm(scaled, start.resize(*size), iterations, options)
             else:
@@ -165,7 +165,7 @@ class Stylizer:
         content, picture = content.detach().to(self._device), picture.detach().to(self._device)
         setup = self._setup(NO_SAVINGS)
         styles = setup.targets.at(guidance, *content.shape[-2:]).styles
-        with torch.no_grad(), deterministic_cudnn():
+        with torch.no_grad(), reproducible_mode():
             losses = Objective(setup.network, content, styles, self._config.losses)(picture)
         return {name: float(loss) for name, loss in losses.items()}
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from vidnst.errors import VidnstError
 from vidnst.formatting import format_gibibytes
+from vidnst.gpus import Card, find_cards
 
 _MINIMUM_PYTHON = (3, 11)
 _USED_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "gif", "libwebp_anim", "apng")
@@ -84,15 +85,22 @@ def _torch() -> Check:
 
 
 def _gpu() -> Check:
-    import torch
-
-    if not torch.cuda.is_available():
+    cards = find_cards()
+    if not cards:
         return Check("gpu", True, f"none; rendering on {os.cpu_count()} CPU cores")
-    cards = []
-    for index in range(torch.cuda.device_count()):
-        card = torch.cuda.get_device_properties(index)
-        cards.append(f"{card.name} ({format_gibibytes(card.total_memory, decimals=0)})")
-    return Check("gpu", True, ", ".join(cards))
+    bad = [card for card in cards if card.problem]
+    found = ", ".join(map(_describe_card, cards))
+    if not bad:
+        return Check("gpu", True, found)
+    remedy = f"{bad[0].remedy}, or render on the CPU with --set farm.device=cpu"
+    return Check("gpu", False, f"{found}: {bad[0].problem}", remedy)
+
+
+def _describe_card(card: Card) -> str:
+    memory = "" if card.memory_bytes is None else format_gibibytes(card.memory_bytes, decimals=0)
+    capability = "" if card.capability is None else "sm_{}{}".format(*card.capability)
+    facts = ", ".join(fact for fact in (memory, capability, "cannot be used" if card.problem else "") if fact)
+    return f"{card.name} ({facts})" if facts else card.name
 
 
 def _ffmpeg() -> Check:

@@ -1,7 +1,6 @@
 """Trains a transform network on a clip, and writes it to a file with which other clips can be painted."""
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from vidnst.rendering.pipeline import train_network
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.run_setup import prepare_render
 from vidnst.rendering.styles.style_spec import needs_guidance
-from vidnst.runs.layout import RunLayout, clear, run_folder_of
+from vidnst.runs.layout import run_folder_of
+from vidnst.runs.removal import remove_run
 from vidnst.runs.request import Request
 from vidnst.style.transform.network_file import NetworkFile, encode_network, read_network_file
 
@@ -71,10 +71,7 @@ def train(
         guided = needs_guidance(render.styles, render.config)
         data = encode_network(vector, _notes(render, request), styles=len(render.styles) if guided else 1)
     write_bytes_atomically(request.output, data)
-    clear(folder)
-    with suppress(OSError):  # foreign files stay
-        RunLayout(folder).lock.unlink(missing_ok=True)
-        folder.rmdir()
+    remove_run(folder)
     return read_network_file(request.output)
 
 

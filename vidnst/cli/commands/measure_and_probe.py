@@ -90,6 +90,7 @@ def probe(
     from vidnst.media.input.frame_reader import fit_size
     from vidnst.media.output.output_fates import find_fates
     from vidnst.media.output.resolved_output import resolve_output
+    from vidnst.rendering.source_check import with_bad_pictures
 
     given = {"input.fps": fps, "input.order": order, "input.size": size, "input.start": start, "input.end": end}
     options = {key: value for key, value in given.items() if value is not None}
@@ -97,7 +98,8 @@ def probe(
     clip = probing.probe_input(source[0] if len(source) == 1 else source, settings.input)
     target = output or Path("out.png" if clip.frame_count == 1 else "out.mp4")
     first, stop = frame_range(clip, settings.input.start, settings.input.end)
+    clip = with_bad_pictures(clip, first, stop)
     shape = fit_size(clip.width, clip.height, settings.input.size)
     resolved = resolve_output(target, settings, clip, frames=stop - first, size=shape)
-    fates = find_fates(target, resolved, clip, start=first, end=stop, size=shape)
+    fates = find_fates(target, resolved, clip, start=first, end=stop, size=shape, may_be_damaged=True)
     write_clip(clip, fates, target, as_json=as_json)

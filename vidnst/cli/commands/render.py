@@ -104,11 +104,11 @@ def resume(
 ) -> None:
     """Resume a render that was stopped, killed or failed."""
     from vidnst.runs.redo import parse_frame_list
-    from vidnst.runs.request import load_request
+    from vidnst.runs.request import resume_request
 
     frames = () if redo is None else parse_frame_list(redo)
     farm = opt.farm_settings(workers=workers, address=address, executor=executor)
-    request = load_request(run, farm, on_bad_frame=on_bad_frame)
+    request = resume_request(run, farm, on_bad_frame=on_bad_frame, overwrite=overwrite)
     _run(request, overwrite=overwrite, redo=frames, as_json=as_json)
 
 
@@ -125,10 +125,10 @@ def retry(
     """Retry the failed frames of a render, with all that depends on them, and finish it."""
     from vidnst.runs import RunLog
     from vidnst.runs.redo import format_frame_list
-    from vidnst.runs.request import load_request
+    from vidnst.runs.request import resume_request
 
     farm = opt.farm_settings(workers=workers, address=address, executor=executor)
-    request = load_request(run, farm, on_bad_frame=on_bad_frame)
+    request = resume_request(run, farm, on_bad_frame=on_bad_frame, overwrite=overwrite)
     log = RunLog.read(request.folder)
     failed = log.failed_frames
     if log.complete:

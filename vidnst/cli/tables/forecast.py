@@ -37,6 +37,7 @@ def write_forecasts(forecasts: "Sequence[Forecast]", *, failed: Sequence[tuple[s
         return
     Console().print(_table(forecasts, seconds))
     for forecast in forecasts:
+        _write_idle_workers(forecast)
         _write_needs(forecast)
     for disk in disks if len(forecasts) > 1 else ():
         _write_disk(disk)
@@ -58,6 +59,16 @@ def _table(forecasts: "Sequence[Forecast]", seconds: float | None) -> Table:
         sums = (sum(forecast.frames for forecast in forecasts), sum(forecast.evaluations for forecast in forecasts))
         table.add_row("total", str(sums[0]), "", "", "", str(sums[1]), "", format_clock(seconds))
     return table
+
+
+def _write_idle_workers(forecast: "Forecast") -> None:
+    if forecast.workers_kept_busy >= forecast.workers:
+        return
+    sys.stdout.write(
+        f"{printable(forecast.source)}: frames wait for each other, so {forecast.workers_kept_busy:.1f} of "
+        f"{forecast.workers} workers are busy at once; a larger schedule.spacing, several clips in a batch or "
+        "--engine network keep more of them busy\n"
+    )
 
 
 def _write_needs(forecast: "Forecast") -> None:

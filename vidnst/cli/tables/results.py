@@ -54,6 +54,8 @@ _HOW_IT_IS_READ = frozenset({"decoder", "background", "plane"})
 
 def write_clip(clip: "ClipInfo", fates: "Sequence[FateRow]", output: Path, *, as_json: bool) -> None:
     """Write what a source contains, and what becomes of it in an output."""
+    from vidnst.media.output.chroma import chroma_name
+
     values = {field.name: getattr(clip, field.name) for field in dataclasses.fields(clip)}
     stamps = values.pop("pts_seconds")
     values = {name: value for name, value in values.items() if name not in _HOW_IT_IS_READ}
@@ -64,6 +66,7 @@ def write_clip(clip: "ClipInfo", fates: "Sequence[FateRow]", output: Path, *, as
         return
     summary["paths"] = clip.paths[0] if len(clip.paths) == 1 else f"{clip.paths[0]} ... {clip.paths[-1]}"
     summary["hdr"] = None if clip.hdr is None else f"{clip.hdr.transfer}, peak {clip.hdr.peak_nits:g} cd/m2"
+    summary["chroma"] = chroma_name(clip.chroma)
     summary["numbers"] = f"{clip.numbers[0]} to {clip.numbers[-1]}" if clip.numbers else ""
     summary["rate"] = f"{clip.rate} ({float(clip.rate):.3f} frames per second)"
     summary["duration_seconds"] = f"{float(clip.duration_seconds):.3f}"

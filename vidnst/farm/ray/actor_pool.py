@@ -5,14 +5,26 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from vidnst.errors import FarmError
-from vidnst.farm.jobs import Outcome, Shared, Worker, WorkerDiedError, WorkerFactory, WorkerGroup
+from vidnst.farm.deferred import join_result, split_result, unpack_job, value_size
+from vidnst.farm.jobs import (
+    DeviceLostError,
+    Outcome,
+    Shared,
+    Worker,
+    WorkerDiedError,
+    WorkerFactory,
+    WorkerGroup,
+    success,
+)
 from vidnst.farm.malloc import keep_freed_memory
 from vidnst.farm.plan import Lane
 from vidnst.farm.ray.connection import RaySession
-from vidnst.farm.ray.errors import original_error, process_end, start_error
+from vidnst.farm.ray.errors import lost_value, original_error, process_end, start_error
+from vidnst.farm.ray.stored_values import StoredValue, deferred_part, packed_for_ray
 from vidnst.openmp import set_openmp_defaults
 from vidnst.running_time import RunningClock
 
@@ -32,8 +44,8 @@ class RayPool:
     """Workers in actors, one process each.
 
     The factory of each lane is put into Ray's object store once, and every actor reads it from there. A worker whose
-    process ends is replaced under its name, and gets no jobs until the replacement has started: if its machine is
-    gone, there may be resources for it only later, or never. Results are read-only.
+    process ends, or loses its GPU, is replaced under its name, and gets no jobs until the replacement has started: if
+    its machine is gone, there may be resources for it only later, or never. Results are read-only.
 
     Args:
         session: the connection to Ray; it outlives the pool.
@@ -69,7 +81,9 @@ class RayPool:
         self._actors: dict[str, Any] = {}
         self._started: set[str] = set()
         self._deaths = dict.fromkeys(self._groups, 0)
-        self._jobs: dict[Any, str] = {}
+        self._lost: set[str] = set()
+        self._jobs: dict[Any, tuple[str, Any]] = {}
+        """Workers, and the references to the values of their results, by the references to the results' facts."""
         self._starting: dict[Any, tuple[str, float]] = {}
         """Workers and deadlines of replacements that have not started yet, by the reference to `start`."""
         try:
@@ -79,20 +93,39 @@ class RayPool:
             raise
 
     def workers(self, lane: Lane) -> Sequence[str]:
-        """Names of the workers of a lane, in a fixed order."""
-        return tuple(self._names.get(lane, ()))
+        """Names of the workers of a lane that are not lost, in a fixed order."""
+        return tuple(name for name in self._names.get(lane, ()) if name not in self._lost)
 
     def submit(self, worker: str, job: Any) -> None:
-        """Add a job to a worker's queue; its frames are transferred while the worker runs the job before."""
-        self._jobs[self._actors[worker].run.remote(job)] = worker
+        """Add a job to a worker's queue; the values that it names travel while the worker runs the job before."""
+        packed, references = packed_for_ray(job)
+        run = self._actors[worker].run.options(num_returns=2)
+        facts, values = run.remote(packed, *references)
+        self._jobs[facts] = (worker, values)
 
     def share(self, key: str, value: Any) -> Shared:
         """Put a value into Ray's object store, where it stays until the result is not referenced any more."""
         return _ObjectStoreValue(key, [self._ray.put(value)])
 
+    def hold(self, *values: Any) -> tuple[Any, ...]:
+        """Put values into Ray's object store, where they stay as long as one of the results is referenced."""
+        reference = self._ray.put(values)
+        return tuple(StoredValue(reference, place, value_size(value)) for place, value in enumerate(values))
+
+    @property
+    def is_remote(self) -> bool:
+        """True: workers are processes."""
+        return True
+
+    def settle(self) -> None:
+        """Drop all jobs, and wait until each worker that is away is back or lost; workers end what they have."""
+        self._jobs.clear()
+        while self._starting:
+            self.wait(1.0)
+
     def wait(self, timeout_seconds: float) -> list[Outcome]:
         """Block until a worker has an outcome, or the time is up (then an empty list)."""
-        first = {worker: reference for reference, worker in reversed(self._jobs.items())}
+        first = {worker: reference for reference, (worker, _) in reversed(self._jobs.items())}
         references = [*first.values(), *self._starting]  # of a dead actor, the outcome of its first job is needed
         if not references:
             time.sleep(timeout_seconds)
@@ -103,7 +136,7 @@ class RayPool:
         else:
             self._session.check()
         outcomes = [
-            self._outcome(self._jobs.pop(reference), reference)
+            self._outcome(*self._jobs.pop(reference), reference)
             if reference in self._jobs
             else self._restarted(self._starting.pop(reference)[0], reference)
             for reference in ready
@@ -133,7 +166,7 @@ class RayPool:
                     "see with `ray status` what they wait for, or ask for fewer with --workers",
                 )
             name = waiting.pop(ready[0])
-            outcome = self._outcome(name, ready[0])
+            outcome = self._outcome(name, None, ready[0])
             if outcome.lost:
                 raise FarmError(
                     f"worker {name} died {_MAX_DEATHS} times while it started: {outcome.error}",
@@ -158,17 +191,23 @@ class RayPool:
         self._actors[name] = self._ray.remote(_Actor).options(**options).remote([self._factories[name]], log_level)
         return self._actors[name].start.remote()
 
-    def _outcome(self, name: str, reference: Any) -> Outcome:
+    def _outcome(self, name: str, values: Any, reference: Any) -> Outcome:
         errors = self._ray.exceptions
         try:
-            value = self._ray.get(reference)
+            facts = self._ray.get(reference)
+        except errors.ObjectLostError as error:  # a value that the job names; its worker is well
+            return Outcome(name, error=lost_value(error))
         except errors.RayTaskError as error:
+            cause = original_error(error)
+            if isinstance(cause, DeviceLostError):  # every further job would fail there
+                return self._replace(name, cause)
             self._deaths[name] = 0
-            return Outcome(name, error=original_error(error))
+            lost = isinstance(error.cause, errors.ObjectLostError)
+            return Outcome(name, error=lost_value(error.cause) if lost else cause)
         except errors.RayError as error:
             return self._replace(name, process_end(name, error))
         self._deaths[name] = 0
-        return Outcome(name, value=value)
+        return success(name, join_result(facts, partial(deferred_part, values)))
 
     def _replace(self, name: str, error: WorkerDiedError) -> Outcome:
         """Replace a worker that died, unless it died too often in a row.
@@ -179,6 +218,7 @@ class RayPool:
         self._kill(name)
         self._deaths[name] += 1
         lost = self._deaths[name] >= _MAX_DEATHS + has_started
+        self._lost |= {name} if lost else set()
         if not lost:
             self._starting[self._spawn(name)] = (name, self._clock() + self._timeout)
         return Outcome(name, error=error, died=True, away=not lost, lost=lost)
@@ -186,7 +226,7 @@ class RayPool:
     def _kill(self, name: str) -> None:
         self._started.discard(name)
         self._starting = {ref: due for ref, due in self._starting.items() if due[0] != name}
-        self._jobs = {ref: worker for ref, worker in self._jobs.items() if worker != name}
+        self._jobs = {ref: job for ref, job in self._jobs.items() if job[0] != name}
         if (actor := self._actors.pop(name, None)) is not None:
             with suppress(Exception):  # it may be gone, and Ray with it
                 self._ray.kill(actor)
@@ -194,7 +234,7 @@ class RayPool:
     def _restarted(self, name: str, reference: Any) -> Outcome:
         """The outcome of a replacement's start: it is back, or died as well."""
         deaths = self._deaths[name]
-        outcome = self._outcome(name, reference)
+        outcome = self._outcome(name, None, reference)
         if outcome.died:
             return outcome
         self._deaths[name] = deaths  # a start alone does not show that it can run jobs
@@ -208,6 +248,7 @@ class RayPool:
         outcomes = []
         for name in [name for name, due in self._starting.values() if due < now]:
             self._kill(name)
+            self._lost.add(name)
             error = WorkerDiedError(f"worker {name} died and did not come back within {self._timeout:.0f} seconds")
             outcomes.append(Outcome(name, error=error, died=True, lost=True))
         return outcomes
@@ -237,9 +278,9 @@ class _Actor:
         """Make the worker; not in the constructor, since an error there would kill the actor."""
         self._made()
 
-    def run(self, job: Any) -> Any:
-        """Run one job."""
-        return self._made().run(job)
+    def run(self, job: Any, *values: Any) -> tuple[Any, Any]:
+        """Run one job with the values that it names; returns the facts of its result, and the values behind them."""
+        return split_result(self._made().run(unpack_job(job, values)))
 
     def _made(self) -> Worker:
         with self._make_lock:

@@ -1,5 +1,6 @@
 """The connection to Ray on this machine or to a cluster, which succeeds or fails within seconds."""
 
+import atexit
 import logging
 import os
 import socket
@@ -13,12 +14,15 @@ from typing import Any, Self
 from vidnst.child_guard import CHILD_GUARD
 from vidnst.errors import FarmError
 from vidnst.farm.ray.errors import last_line
-from vidnst.farm.ray.folders import check_folders
+from vidnst.farm.ray.folders import temporary_folder
 from vidnst.farm.ray.local_processes import LocalProcesses
+from vidnst.farm.ray.private_session import PrivateSession, forget_token
 from vidnst.formatting import printable
 from vidnst.uninterrupted import uninterrupted
 
 _JOIN_SECONDS = 15
+_KIND = "accelerator_type:"
+"""How the names of the resources begin by which Ray tells kinds of accelerators apart."""
 
 _PROBE = """
 import os, sys
@@ -59,16 +63,14 @@ class RaySession:
         }
         self._owned = False
         self._processes = LocalProcesses()
+        self._private: PrivateSession | None = None
         if ray.is_initialized():
             pass
         elif address == "local":
-            check_folders()
-            self._owned = True
-            slots = max(os.cpu_count() or 1, cpus or 1)
-            with self._processes.starting():
-                _start(address, num_cpus=slots, include_dashboard=False, **quiet)
+            self._start_here(max(os.cpu_count() or 1, cpus or 1), **quiet)
         else:
             self._owned = True
+            forget_token()
             _probe(address)
             _start(address, **quiet)
         self.joined = not (self._owned and address == "local")
@@ -88,14 +90,39 @@ class RaySession:
         """Raise FarmError if a Ray that was started here has ended."""
         self._processes.check()
 
-    def close(self) -> None:
-        """Disconnect; a Ray that was started here ends with all its processes."""
+    @property
+    def gpu_kinds(self) -> tuple[str, ...]:
+        """The kinds of accelerators that Ray has found on the machines, by its names for them."""
         import ray
 
-        if self._owned:
-            self._owned = False
-            with uninterrupted(), self._processes.ending():
-                ray.shutdown()
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return tuple(sorted(name.removeprefix(_KIND) for name in resources if name.startswith(_KIND)))
+
+    def close(self) -> None:
+        """Disconnect; a Ray that was started here ends with all its processes, and its folder is removed."""
+        import ray
+
+        try:
+            if self._owned:
+                self._owned = False
+                with uninterrupted(), self._processes.ending():
+                    ray.shutdown()
+        finally:
+            if self._private is not None:
+                atexit.unregister(self.close)
+                self._private.close()
+                self._private = None
+
+    def _start_here(self, slots: int, **options: Any) -> None:
+        self._owned = True
+        self._private = PrivateSession(temporary_folder())
+        atexit.register(self.close)
+        try:
+            with self._processes.starting():
+                _start("local", num_cpus=slots, **self._private.options, **options)
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -181,9 +208,18 @@ def _probe(address: str) -> None:
     except (OSError, OverflowError) as error:
         raise _unreachable(address, str(error)) from error
     except subprocess.TimeoutExpired as error:
-        raise _unreachable(address, f"no answer within {_JOIN_SECONDS} seconds") from error
+        raise _not_joined(address, error.stderr, f"no answer within {_JOIN_SECONDS} seconds") from error
     except subprocess.CalledProcessError as error:
-        raise _unreachable(address, last_line(error.stderr.decode(errors="replace"))) from error
+        raise _not_joined(address, error.stderr, last_line(error.stderr.decode(errors="replace"))) from error
+
+
+def _not_joined(address: str, said: bytes | None, reason: str) -> FarmError:
+    if not any(word in (said or b"") for word in (b"InvalidAuthToken", b"AuthenticationError")):
+        return _unreachable(address, reason)
+    return FarmError(
+        f"the Ray cluster at {address} does not accept the token of this command",
+        "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to a file with the cluster's token",
+    )
 
 
 def _unreachable(address: str, reason: str) -> FarmError:

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from vidnst.errors import FarmError, VidnstError
+from vidnst.errors import FarmError, LostValueError, VidnstError
 from vidnst.farm.jobs import WorkerDiedError
 
 
@@ -12,6 +12,16 @@ def original_error(error: Any) -> BaseException:
     cause: BaseException = error.cause if isinstance(error.cause, Exception) else RuntimeError(last_line(str(error)))
     cause.add_note(str(error))
     return cause
+
+
+def lost_value(error: BaseException) -> LostValueError:
+    """Return the error for a value that is gone with its machine."""
+    problem = LostValueError(
+        f"a result was lost with the machine that held it: {last_line(str(error))}",
+        "give the same command again; everything that is stored is kept",
+    )
+    problem.__cause__ = error
+    return problem
 
 
 def start_error(name: str, error: BaseException) -> VidnstError:

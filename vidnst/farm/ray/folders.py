@@ -3,21 +3,24 @@
 import os
 import sys
 import tempfile
+from pathlib import Path
 
 from vidnst.errors import FarmError
+from vidnst.farm.ray.private_folder import NAME_LENGTH
 from vidnst.formatting import printable
 from vidnst.utf8_path import is_utf8
 
 _LONGEST_SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 """Of a path in `sockaddr_un`, without the zero byte at its end."""
-_SOCKET = "/ray/session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
-"""What Ray adds to the folder; process numbers have up to seven digits."""
+_SOCKET = f"/{'x' * NAME_LENGTH}/r/session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+"""What `PrivateFolder` and Ray add to the folder; process numbers have up to seven digits."""
 
 
-def check_folders() -> None:
-    """Make sure that a Ray that is started on this machine can open its sockets, and has text for its folders.
+def temporary_folder() -> Path:
+    """Return the folder for the temporary files of a Ray that is started on this machine.
 
-    Ray takes RAY_TMPDIR, else on Linux TMPDIR, else /tmp.
+    As Ray does, this takes RAY_TMPDIR, else on Linux TMPDIR, else /tmp. Sockets can be opened in it, and its name and
+    that of the working directory are text.
 
     Raises:
         FarmError: that folder's path is too long, or not UTF-8, or the working directory's is not.
@@ -29,17 +32,19 @@ def check_folders() -> None:
             "run the command in another one, or render without Ray: --executor inline",
         )
     names = ("RAY_TMPDIR", "TMPDIR") if sys.platform.startswith("linux") else ("RAY_TMPDIR",)
-    variable = next((name for name in names if name in os.environ), None)
-    if variable is None or sys.platform == "win32":
-        return
-    folder = os.environ[variable]
+    variable = next((name for name in names if os.environ.get(name)), None)
+    if variable is None:
+        return Path(_suggestion())
+    if sys.platform == "win32":
+        return Path(os.environ[variable])
+    folder = os.path.abspath(os.environ[variable])
     longest = _LONGEST_SOCKET_BYTES - len(_SOCKET)
     if len(os.fsencode(folder)) > longest:
         problem = f"longer than the {longest} bytes that leave room for the paths of its sockets"
     elif not is_utf8(folder):
         problem = "not UTF-8"
     else:
-        return
+        return Path(folder)
     raise FarmError(
         f"Ray does not start here: its folder of temporary files, {printable(folder)} by {variable}, is {problem}",
         f"set RAY_TMPDIR to another one, such as {_suggestion()}, or render without Ray: --executor inline",

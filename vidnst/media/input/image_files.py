@@ -1,11 +1,12 @@
 """The image files that a source names: a folder, glob, pattern of numbers or file name, in natural order."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
 from vidnst.errors import SourceError
+from vidnst.media.input.bounded_glob import bounded_glob
 from vidnst.media.input.frame_numbers import NumberPattern, check_complete
 from vidnst.media.input.limits import MAX_FRAMES, check_frame_count
 
@@ -80,25 +81,8 @@ def _not_empty(paths: Sequence[Path], where: str) -> tuple[Path, ...]:
 
 
 def _glob(pattern: Path) -> tuple[Path, ...]:
-    root = Path(pattern.anchor or ".")
-    parts = pattern.parts[1:] if pattern.anchor else pattern.parts
-    matching = (path for path in _expand(root, parts) if path.is_file() and is_image(path))
+    matching = (path for path in bounded_glob(Path(), pattern) if is_image(path) and path.is_file())
     return _not_empty(sorted(_bounded(matching, pattern), key=natural_sort_key), f"that match {pattern}")
-
-
-def _expand(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
-    """Yield the paths below a folder that match parts of a path, each literally where such a name exists."""
-    if not parts:
-        yield folder
-        return
-    part, *rest = parts
-    if (folder / part).exists():
-        yield from _expand(folder / part, rest)
-    elif "**" in part:
-        yield from folder.glob("/".join(parts))
-    else:
-        for path in folder.glob(part):
-            yield from _expand(path, rest)
 
 
 def _numbered(path: Path, pattern: NumberPattern, gaps: bool) -> tuple[Path, ...]:

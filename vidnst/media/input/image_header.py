@@ -13,11 +13,15 @@ from vidnst.errors import SourceError
 from vidnst.media.input.decoder_noise import one_line, quiet_pillow
 from vidnst.media.input.heif import is_hdr, iso_image_brand, read_heif_header
 from vidnst.media.input.image_files import is_image
+from vidnst.media.input.incomplete import cut_short, is_cut_short
 from vidnst.media.input.limits import MAX_IMAGE_BYTES, MAX_PIXELS
+from vidnst.media.input.still_process import STILL_PROCESSES, check_answer, is_read_in_child
 from vidnst.media.input.tiff_pages import list_pages
 from vidnst.media.scene_images import is_scene_image, read_scene_header
 
 _ORIENTATION, _EXIF_IFD, _TAKEN, _TAKEN_FRACTION = 0x0112, 0x8769, 0x9003, 0x9291  # EXIF tags
+_BITS_PER_SAMPLE = 258  # a tag of TIFF
+_PNG_DEPTH_AT = 24
 _EXIF_TIME = "%Y:%m:%d %H:%M:%S"
 _ANIMATED = frozenset({"PNG", "WEBP", "GIF", "AVIF"})
 """Formats whose frames are shown one after the other. Pillow also counts the gain map of a JPEG as a frame."""
@@ -43,6 +47,10 @@ class ImageHeader:
     """Further images in a HEIC file, which are not read."""
     has_alpha: bool = False
     """True if it declares transparency; all of its pixels may still be opaque."""
+    deep: bool = False
+    """True if the header of a PNG or TIFF file tells more than 8 bits per channel."""
+    plays: int = 0
+    """How often an animation is shown; 0 for ever."""
     hdr: bool = False
     """True if the light is coded as PQ or HLG, which is read as if it were sRGB."""
 
@@ -62,25 +70,45 @@ def read_image_header(path: Path) -> ImageHeader:
         SourceError: the file does not exist, is not an image, or has more than `MAX_PIXELS` or `MAX_IMAGE_BYTES`.
     """
     if is_scene_image(path):
-        return ImageHeader(*read_scene_header(path))
+        scene = read_scene_header(path)
+        return ImageHeader(scene.width, scene.height, 1, scene.format, has_alpha=scene.has_alpha)
     if path.exists() and not path.is_file():  # reading a pipe could block forever
         raise SourceError(f"{path} is not a file", "give an image file")
     try:
         check_image_bytes(path)
-        brand = iso_image_brand(path)
-        header = _read_heif(path) if brand == "HEIF" else _read_with_pillow(path)
-        header = replace(header, hdr=bool(brand) and is_hdr(path))
+        header = _from_child(path) if is_read_in_child(path) else read_header_here(path)
     except FileNotFoundError as error:
         raise SourceError(f"there is no image {path}", "check the name") from error
     except SourceError:
         raise
-    except Image.DecompressionBombError as error:
-        raise _too_large(path) from error
     except Exception as error:  # the readers raise a dozen types for untrusted bytes
+        if is_cut_short(path):
+            raise cut_short(path) from error
         raise SourceError(f"{path} is not a readable image ({one_line(error)})", "check the file") from error
     if header.width * header.height > MAX_PIXELS:
         raise _too_large(path)
     return header
+
+
+def read_header_here(path: Path) -> ImageHeader:
+    """Read the header of an image other than EXR and DPX in this process.
+
+    Raises:
+        Exception: any of a dozen types, if it is damaged or too large.
+    """
+    brand = iso_image_brand(path)
+    try:
+        header = _read_heif(path) if brand == "HEIF" else _read_with_pillow(path)
+    except Image.DecompressionBombError as error:
+        raise _too_large(path) from error
+    return replace(header, hdr=bool(brand) and is_hdr(path))
+
+
+def _from_child(path: Path) -> ImageHeader:
+    answer, _ = STILL_PROCESSES.ask(path, {"command": "header"})
+    check_answer(answer, path)
+    taken = answer.pop("taken")
+    return ImageHeader(**answer, taken=datetime.fromisoformat(taken) if taken else None)
 
 
 def check_image_bytes(path: Path) -> None:
@@ -100,14 +128,13 @@ def _read_heif(path: Path) -> ImageHeader:
 def _read_with_pillow(path: Path) -> ImageHeader:
     with quiet_pillow(), Image.open(path) as image:
         width, height = image.size
-        # For a PNG, Pillow's getexif decodes all pixels, since EXIF may follow them; it hardly ever does.
-        exif = Image.Image.getexif(image) if _ends_with_pixels(path, image) else image.getexif()
+        exif = _read_exif(path, image)
         orientation = int(exif.get(_ORIENTATION, 1))
         kind = image.format or ""
         header = ImageHeader(width, height, orientation if 1 <= orientation <= 8 else 1, kind, taken=_taken(exif))
-        header = replace(header, has_alpha=image.has_transparency_data)
+        header = replace(header, has_alpha=image.has_transparency_data, deep=_is_deep(path, image))
         if kind in _ANIMATED:
-            header = replace(header, frames=_count_frames(image))
+            header = replace(header, frames=_count_frames(image), plays=_count_plays(image))
     if kind == "TIFF":  # whose size Pillow returns upright
         return replace(header, frames=len(list_pages(path)))
     if header.orientation >= 5:
@@ -115,9 +142,36 @@ def _read_with_pillow(path: Path) -> ImageHeader:
     return header
 
 
+def _read_exif(path: Path, image: Image.Image) -> Image.Exif:
+    # For a PNG, Pillow's getexif decodes all pixels, since EXIF may follow them; it hardly ever does.
+    if _ends_with_pixels(path, image):
+        return Image.Image.getexif(image)
+    try:
+        return image.getexif()
+    except Exception:  # damaged pixels, which decoding will tell
+        return Image.Exif()
+
+
+def _is_deep(path: Path, image: Image.Image) -> bool:
+    if image.format == "TIFF":
+        return bool(max(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))) > 8)  # type: ignore[attr-defined]
+    if image.format != "PNG":
+        return False
+    with path.open("rb") as file:
+        return file.read(_PNG_DEPTH_AT + 1)[_PNG_DEPTH_AT] > 8
+
+
 def _count_frames(image: Image.Image) -> int:
     # The picture for viewers without animations counts as a frame of its own, unless it is the first frame, too.
     return max(1, int(getattr(image, "n_frames", 1)) - bool(image.info.get("default_image")))
+
+
+def _count_plays(image: Image.Image) -> int:
+    """Return how often an animation is shown, 0 for ever: a GIF has the number of repetitions, if it has one at all."""
+    loop = image.info.get("loop")
+    if image.format == "GIF":
+        return 1 if loop is None else int(loop) + bool(loop)
+    return int(loop or 0)
 
 
 def _taken(exif: Image.Exif) -> datetime | None:

@@ -14,6 +14,8 @@ from vidnst.media.input.alpha import over_background
 from vidnst.media.input.decoder_noise import one_line, quiet_pillow
 from vidnst.media.input.heif import decode_heif, widen
 from vidnst.media.input.image_header import ImageHeader
+from vidnst.media.input.incomplete import cut_short, is_cut_short
+from vidnst.media.input.still_process import STILL_PROCESSES, check_answer, is_read_in_child
 from vidnst.media.orientation import make_upright
 
 _AVIF_HEAD_BYTES = 1 << 16
@@ -76,27 +78,45 @@ def _decode(path: Path, header: ImageHeader) -> NDArray[Any]:
         SourceError: the file does not decode.
     """
     try:
-        pixels = _decode_by_format(path, header)
+        pixels = _from_child(path, header.format) if is_read_in_child(path) else decode_stored(path, header.format)
+    except SourceError:
+        raise
     except Exception as error:  # the decoders raise a dozen types for untrusted bytes
+        if is_cut_short(path):
+            raise cut_short(path) from error
         raise SourceError(f"the image {path} does not decode ({one_line(error)})", "check the file") from error
     if pixels is None:
         raise SourceError(f"the image {path} does not decode", "check the file")
     return pixels
 
 
-def _decode_by_format(path: Path, header: ImageHeader) -> NDArray[Any] | None:
-    if header.format == "HEIF":
+def _from_child(path: Path, kind: str) -> NDArray[Any]:
+    answer, pixels = STILL_PROCESSES.ask(path, {"command": "pixels", "format": kind})
+    check_answer(answer, path)
+    return pixels
+
+
+def decode_stored(path: Path, kind: str) -> NDArray[Any] | None:
+    """Decode an image in this process to `(H, W)`, RGB or RGBA in the file's bit depth; None if OpenCV cannot.
+
+    Args:
+        kind: the format that its header says.
+
+    Raises:
+        Exception: any of a dozen types, if it is damaged.
+    """
+    if kind == "HEIF":
         return decode_heif(path)
-    if header.format == "GIF" or (header.format == "AVIF" and _avif_depth(path) == 8):
+    if kind == "GIF" or (kind == "AVIF" and _avif_depth(path) == 8):
         with quiet_pillow(), Image.open(path) as image:
             return pillow_pixels(image)
-    if header.format == "TIFF":
+    if kind == "TIFF":
         check_tiff(path)
     data = np.fromfile(path, np.uint8)
     pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)  # keeps 16 bits and transparency
     if pixels is None:
         return None
-    if header.format == "AVIF" and pixels.dtype == np.uint16:
+    if kind == "AVIF" and pixels.dtype == np.uint16:
         pixels = widen(cast(NDArray[np.uint16], pixels), _avif_depth(path))
     return from_opencv(pixels)
 

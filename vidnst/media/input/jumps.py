@@ -21,6 +21,8 @@ class PacketRecord:
     duration: int
     is_shown: bool
     """False if it only serves to decode others."""
+    is_damaged: bool = False
+    """True if it is damaged or cut off."""
 
     @property
     def time(self) -> int | None:

@@ -17,7 +17,7 @@ _FIELDS = 5
 _LINE_BYTES = 1 << 16
 _MOST_PACKETS_PER_FRAME = 4
 _NO_PTS = -(2**63)
-_DISCARD = 2
+_DISCARD, _CORRUPT = 2, 4
 _SIZE_STREAM = -1
 """Stream number of the records of decoded frames: width, height, 1 if interlaced, presentation time."""
 _LONGEST_DELAY_SECONDS = 30
@@ -44,6 +44,13 @@ class PacketTimes:
     jump."""
     has_fields: bool = False
     """True if a key frame is marked as interlaced."""
+    damaged: tuple[int, ...] = ()
+    """Presentation times of packets that are damaged or cut off, in ticks."""
+
+    @property
+    def end(self) -> int:
+        """The tick at which the last frame ends, or starts if its duration is unknown; 0 without packets."""
+        return max((at + length for at, length in zip(self.pts, self.durations, strict=True)), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ def read_packet_times(path: Path, info: ContainerInfo) -> PacketTimes:
     joined = _join(records, time_bases, video) if info.may_jump else None
     time_base = time_bases[video]
     pts, durations, pieces = [], [], []
+    damaged = tuple(r.pts or 0 for r in records if r.stream == video and r.is_damaged)
     for number, record in enumerate(records):
         if record.stream == video and record.is_shown and record.pts is not None:
             pts.append(record.pts)
@@ -80,9 +88,9 @@ def read_packet_times(path: Path, info: ContainerInfo) -> PacketTimes:
             pieces.append(joined[0][number] if joined else 0)
     check_frame_count(str(path), len(pts))
     if joined is None:
-        return PacketTimes(time_base, tuple(pts), tuple(durations), has_fields=has_fields)
+        return PacketTimes(time_base, tuple(pts), tuple(durations), has_fields=has_fields, damaged=damaged)
     offsets = tuple(offset / time_base for offset in joined[1])
-    return PacketTimes(time_base, tuple(pts), tuple(durations), tuple(pieces), offsets, has_fields)
+    return PacketTimes(time_base, tuple(pts), tuple(durations), tuple(pieces), offsets, has_fields, damaged)
 
 
 def read_part_starts(path: Path, info: ContainerInfo) -> Mapping[int, tuple[PartStart, ...]]:
@@ -120,6 +128,17 @@ def _part_starts(packets: Sequence[tuple[PacketRecord, int]], offsets: Sequence[
             parts.append(PartStart(number, offset, None))
             before = piece
     return tuple(parts)
+
+
+def read_end_seconds(path: Path, info: ContainerInfo) -> Fraction:
+    """Return the time on the file's clock at which the last packet of the video or of audio ends.
+
+    Raises:
+        SourceError: the file cannot be read.
+    """
+    records, time_bases, _ = _read_records(path, clocked_streams(info))
+    ends = ((r.pts + r.duration) * time_bases[r.stream] for r in records if r.pts is not None)
+    return max(ends, default=Fraction(0))
 
 
 def clocked_streams(info: ContainerInfo) -> list[int]:
@@ -164,7 +183,8 @@ def _read_records(
     records, has_fields = [], False
     for stream, pts, dts, duration, flags in zip(*columns, strict=True):
         if stream in time_bases:
-            records.append(PacketRecord(stream, _stamp(pts), _stamp(dts), max(0, duration), not flags & _DISCARD))
+            shown, damaged = not flags & _DISCARD, bool(flags & _CORRUPT)
+            records.append(PacketRecord(stream, _stamp(pts), _stamp(dts), max(0, duration), shown, damaged))
         elif stream == _SIZE_STREAM and sizes_of:
             has_fields = has_fields or duration == 1
             if (pts, dts) != (sizes_of.width, sizes_of.height):

@@ -25,6 +25,14 @@ from numpy.typing import NDArray
 _MAX_TEXT = 200
 _MAX_NAMED_CHANNELS = 16
 _MAX_COORDINATE = 1 << 24
+_OF_PIXELS = frozenset(
+    (
+        *("channels", "compression", "dataWindow", "displayWindow", "lineOrder", "pixelAspectRatio", "type", "tiles"),
+        *("screenWindowCenter", "screenWindowWidth", "chromaticities", "version", "name", "chunkCount"),
+        *("maxSamplesPerPixel", "whiteLuminance", "dwaCompressionLevel"),
+    )
+)
+"""Attributes of a header that describe how its pixels are stored."""
 
 Planes = NDArray[Any]
 """`(channels, H, W)`: R, G, B, or the one grey channel, and alpha if it was asked for."""
@@ -98,11 +106,18 @@ def _read_exr(request: Mapping[str, Any], limits: Mapping[str, int]) -> tuple[di
         "unused": sum(len(part.header["channels"]) for part in parts) - len(names["colours"]) - bool(names["alpha"]),
         "chromaticities": _numbers(header.get("chromaticities"), 8),
         "pixel_aspect": float(header.get("pixelAspectRatio", 1)),
+        "float": number == 0 and _has_floats(path, [*names["colours"], *filter(None, [names["alpha"]])]),
+        "attributes": [name[:_MAX_TEXT] for name in sorted(set(header) - _OF_PIXELS)[:_MAX_NAMED_CHANNELS]],
     }
     if not request["pixels"]:
         return facts, None
     wanted = [*names["colours"], *([names["alpha"]] if request.get("alpha") and names["alpha"] else [])]
     return facts, _in_display_window(_exr_channels(path, number, parts, wanted, limits), data, display)
+
+
+def _has_floats(path: str, names: Sequence[str]) -> bool:
+    channels = OpenEXR.InputFile(path).header()["channels"]
+    return any(str(channels[name]).startswith("FLOAT") for name in names if name in channels)
 
 
 def _find_picture(headers: Sequence[Mapping[str, Any]], limits: Mapping[str, int]) -> tuple[int, dict[str, Any]]:

@@ -12,6 +12,7 @@ from vidnst.media import images
 from vidnst.media.input.animation import AnimationReader
 from vidnst.media.input.capture_order import PictureOrder, by_capture_time, disagreement
 from vidnst.media.input.frame_rate import find_constant_rate
+from vidnst.media.input.image_chroma import read_image_chroma
 from vidnst.media.input.image_header import ImageHeader, read_image_header
 from vidnst.media.input.limits import check_animation, check_frame_count
 from vidnst.media.input.tiff_pages import list_pages
@@ -62,6 +63,7 @@ def probe_images(
     first = read_image_header(paths[0])
     taken = [first.taken]
     has_alpha = _is_transparent(paths[0], first)
+    is_deep = first.deep
     partial = [(paths[0], first)] if _is_partial(first) else []
     for number, path in enumerate(paths[1:], start=2):
         header = read_image_header(path)
@@ -72,6 +74,7 @@ def probe_images(
             )
         taken.append(header.taken)
         has_alpha = has_alpha or _is_transparent(path, header)
+        is_deep = is_deep or header.deep
         if _is_partial(header):
             partial.append((path, header))
         if on_progress and number % 100 == 0:
@@ -80,7 +83,7 @@ def probe_images(
         paths = [paths[number] for number in by_capture_time(paths, taken)]
     notes = [disagreement(paths, taken)] if order != "time" else []
     notes += _unused(partial)
-    depth = images.read_image(paths[0]).dtype.itemsize * 8
+    depth = max(images.read_image(paths[0]).dtype.itemsize * 8, 16 if is_deep else 8)
     return ClipInfo(
         source=name,
         kind=SourceKind.PICTURES,
@@ -93,6 +96,7 @@ def probe_images(
         variable_rate=False,
         bit_depth=depth,
         stored_bits=depth,
+        chroma=read_image_chroma(paths[0], first),
         has_alpha=has_alpha,
         video_codec=first.format.lower(),
         notes=tuple(filter(None, notes)),
@@ -144,6 +148,8 @@ def _probe_frames(path: Path, header: ImageHeader, *, name: str, fps: Fraction, 
         variable_rate=variable,
         bit_depth=depth,
         stored_bits=depth,
+        chroma=read_image_chroma(path, header),
+        plays=None if header.format == "TIFF" else header.plays,
         has_alpha=has_alpha,
         video_codec=header.format.lower(),
     )

@@ -1,15 +1,17 @@
-"""A child process that decodes EXR and DPX files one after the other, bounded in time and memory.
+"""A child process that decodes picture files one after the other, bounded in time and memory.
 
-One child serves all threads of a process, since starting one takes longer than decoding a frame. It is started with the
-first file, and again after a file has ended it; so a file that crashes a decoder is an error like any other.
+One child serves many files, since starting one takes longer than decoding a frame. It is started with the first file,
+and again after a file has ended it; so a file that crashes a decoder is an error like any other.
 """
 
 import atexit
 import json
+import math
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -38,9 +40,16 @@ _DTYPES = frozenset({"|u1", "<u2", "<f2", "<f4"})
 
 
 class PictureProcess:
-    """The child process, started when it is needed. Thread-safe."""
+    """The child process, started when it is needed. Thread-safe.
 
-    def __init__(self) -> None:
+    Args:
+        program: the arguments of Python that run it; None is `picture_decoder`, for EXR and DPX files.
+        environment: variables that are added to those of this process.
+    """
+
+    def __init__(self, program: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> None:
+        self._program = program
+        self._environment = dict(environment or {})
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
@@ -61,6 +70,17 @@ class PictureProcess:
         Raises:
             SourceError: the file is missing, too large or damaged, or its decoder crashed or hung.
         """
+        header, planes = self.ask(path, {"kind": kind, "pixels": pixels, "alpha": alpha})
+        if reason := header.get("error"):
+            raise SourceError(f"the image {path} cannot be read ({reason})", "check the file")
+        return header, planes
+
+    def ask(self, path: Path, request: Mapping[str, Any]) -> tuple[dict[str, Any], NDArray[Any]]:
+        """Send a request about a file, whose `path` is added; return the answer, and the array that follows it.
+
+        Raises:
+            SourceError: the file is missing or too large, or its decoder crashed or hung.
+        """
         if path.exists() and not path.is_file():  # reading a pipe could block forever
             raise SourceError(f"{path} is not a file", "give an image file")
         try:
@@ -70,15 +90,12 @@ class PictureProcess:
             raise SourceError(f"there is no image {path}", "check the name") from error
         with self._lock, linked(path, SourceError) as name:
             try:
-                header, planes = self._ask({"kind": kind, "path": name, "pixels": pixels, "alpha": alpha})
+                return self._ask({**request, "path": name})
             except (OSError, ValueError, LookupError, TypeError, MemoryError) as error:
                 took_long = self._timed_out
                 self.close()
                 how = f"takes more than {_ANSWER_SECONDS} s" if took_long else "crashes its decoder"
                 raise SourceError(f"the image {path} does not decode: it {how}", "check the file") from error
-        if reason := header.get("error"):
-            raise SourceError(f"the image {path} cannot be read ({reason})", "check the file")
-        return header, planes
 
     def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], NDArray[Any]]:
         process = self._started()
@@ -93,11 +110,11 @@ class PictureProcess:
             header = json.loads(process.stdout.readline(_MAX_LINE_BYTES))
             planes = np.empty((0, 0, 0), np.uint8)
             if shape := header.get("shape"):
-                channels, height, width = map(int, shape)
-                within = 0 < channels <= 4 and height > 0 and width > 0 and height * width <= MAX_PIXELS
+                sides = [int(side) for side in shape]
+                within = len(sides) in (2, 3) and min(sides) > 0 and math.prod(sides) <= 4 * MAX_PIXELS
                 if not within or header["dtype"] not in _DTYPES:
                     raise ValueError(f"an answer of {shape}")
-                planes = np.empty((channels, height, width), header["dtype"])
+                planes = np.empty(sides, header["dtype"])
                 _read_into(process.stdout, planes)
             return header, planes
         finally:
@@ -110,11 +127,11 @@ class PictureProcess:
             self.close()
             self._process = subprocess.Popen(
                 # -P: the program's folder must not hide modules of the standard library.
-                [sys.executable, "-P", str(_PROGRAM), json.dumps(_LIMITS)],
+                [sys.executable, "-P", *(self._program or [str(_PROGRAM)]), json.dumps(_LIMITS)],
+                env=(CHILD_GUARD.environment() or dict(os.environ)) | self._environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=CHILD_GUARD.environment(),
                 start_new_session=True,  # Ctrl-C in the terminal must reach the parent only
             )
         return self._process
@@ -148,6 +165,6 @@ def _read_into(pipe: Any, planes: NDArray[Any]) -> None:
 
 
 PICTURE_PROCESS = PictureProcess()
-"""The one child of this process."""
+"""The one child for EXR and DPX files of this process."""
 
 atexit.register(PICTURE_PROCESS.close)

@@ -10,12 +10,13 @@ import numpy as np
 
 from vidnst.config import InputConfig
 from vidnst.errors import SourceError
-from vidnst.frames import WHITE, ClipInfo, Decoder, Rgb, SourceKind
+from vidnst.frames import WHITE, ChromaSteps, ClipInfo, Decoder, Rgb, SourceKind
 from vidnst.media import ffmpeg
 from vidnst.media.input.capture import Deinterlace, choose_decoder, open_file, read_hdr
 from vidnst.media.input.capture_order import PictureOrder, arrange_named
 from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, read_container
 from vidnst.media.input.decoded_timing import time_frames
+from vidnst.media.input.early_end import damage_notes
 from vidnst.media.input.fields import of_fields, with_double_rate
 from vidnst.media.input.frame_numbers import Missing, NumberedImages, NumberPattern, number_images
 from vidnst.media.input.image_files import list_images
@@ -23,6 +24,7 @@ from vidnst.media.input.image_header import is_still, read_image_header
 from vidnst.media.input.limits import check_animation, check_frame_count
 from vidnst.media.input.packet_times import read_packet_times, size_error
 from vidnst.media.input.picture_probe import probe_images, probe_pictures
+from vidnst.media.input.stream_facts import VideoStream
 from vidnst.media.orientation import swaps_sides
 
 _ANIMATIONS = frozenset({"gif", "apng"})
@@ -173,6 +175,8 @@ def probe_video(
     if is_plain and not decoded.has_alpha and decoder.library != "opencv" and decoder.deinterlace == "off":
         decoder = Decoder()  # all is opaque: nothing to lose
         decoded = _decode_all(path, info, decoder, packet_times.time_base, on_progress)
+    if decoder.library == "opencv" and packet_times.pts and len(decoded.ticks) != len(packet_times.pts):
+        decoder, decoded = _prefer_libav(path, info, decoded, packet_times.time_base, on_progress)
     timing = time_frames(
         decoded.ticks,
         packet_times,
@@ -201,12 +205,22 @@ def probe_video(
         bad_frames=timing.bad,
         decoder_seconds=timing.decoder_seconds,
         parts=max(1, len(packet_times.offsets)),
-        notes=timing.notes,
+        notes=(*timing.notes, *damage_notes(path, info, packet_times)),
         stored_bits=max(8, min(16, info.video.bit_depth)),
+        chroma=_upright(info.video),
+        plays=read_image_header(path).plays if info.container in _ANIMATIONS else None,
         decoder=decoder,
         hdr=hdr,
         has_alpha=decoded.has_alpha,
     )
+
+
+def _upright(video: VideoStream) -> ChromaSteps | None:
+    """Return the chroma subsampling of upright frames: what is stored across is shown down if frames are turned."""
+    if video.chroma is None or not swaps_sides(video.orientation):
+        return video.chroma
+    across, down = video.chroma
+    return down, across
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +268,25 @@ def _decode_all(
     if not ticks:
         raise SourceError(f"no frame of {path} decodes", "check the file, or convert it to H.264")
     return _DecodedFrames(ticks, width, height, depth, has_alpha)
+
+
+def _prefer_libav(
+    path: Path,
+    info: ContainerInfo,
+    decoded: _DecodedFrames,
+    tick_seconds: Fraction,
+    on_progress: Callable[[int], None] | None,
+) -> tuple[Decoder, _DecodedFrames]:
+    """Return libav's decoder if it delivers frames that OpenCV's does not, else OpenCV's, each with its frames.
+
+    Where packets and frames are not as many, hidden packets are a reason, and so are frames that OpenCV drops.
+    """
+    other = Decoder("libav", info.video_index)
+    try:
+        found = _decode_all(path, info, other, tick_seconds, on_progress)
+    except SourceError:
+        return Decoder(), decoded
+    return (other, found) if len(found.ticks) > len(decoded.ticks) else (Decoder(), decoded)
 
 
 def _reports_errors(path: Path, info: ContainerInfo) -> bool:

@@ -6,6 +6,8 @@ from enum import StrEnum
 from fractions import Fraction
 from types import MappingProxyType
 
+from vidnst.frames import ChromaSteps
+
 
 class StreamKind(StrEnum):
     """Kinds of streams."""
@@ -96,6 +98,8 @@ class VideoStream(StreamInfo):
     pixel_format: str = ""
     bit_depths: tuple[int, ...] = ()
     """Bits of each channel that is not alpha."""
+    chroma: ChromaSteps | None = (1, 1)
+    """Luma samples for each sample of chroma, as stored; None for grey pictures."""
     has_alpha: bool = False
     """True if frames have transparency, also that which VP8 and VP9 keep in a second picture."""
     colour_matrix: str | None = None

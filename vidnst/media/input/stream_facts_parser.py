@@ -1,11 +1,12 @@
 """Turns the child process's answer into typed facts."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
+from vidnst.frames import ChromaSteps
 from vidnst.media.input import colour_names
 from vidnst.media.input.stream_facts import (
     AttachmentStream,
@@ -95,6 +96,7 @@ def _video(facts: _Facts, common: dict[str, Any], frame: _Facts | None) -> Video
         height=int(facts.get("height", 0)),
         pixel_format=str(facts.get("pixel_format", "")),
         bit_depths=tuple(int(bits) for bits in facts.get("bit_depths", ())),
+        chroma=_chroma(facts.get("chroma", (1, 1))),
         has_alpha=bool(facts.get("has_alpha")) or (common["codec"] in ("vp8", "vp9") and alpha_tag == "1"),
         colour_matrix=_colour("matrix", colour_names.MATRICES, facts, frame),
         colour_primaries=_colour("primaries", colour_names.PRIMARIES, facts, frame),
@@ -111,6 +113,10 @@ def _video(facts: _Facts, common: dict[str, Any], frame: _Facts | None) -> Video
         content_light=_content_light(raw.get("CONTENT_LIGHT_LEVEL")),
         side_data=frozenset(map(str, frame["side_data"])) if frame else frozenset(),
     )
+
+
+def _chroma(steps: Sequence[int] | None) -> ChromaSteps | None:
+    return None if steps is None else (int(steps[0]), int(steps[1]))
 
 
 def _colour(key: str, names: Mapping[int, str], facts: _Facts, frame: _Facts | None) -> str | None:

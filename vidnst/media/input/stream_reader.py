@@ -43,6 +43,8 @@ _NO_PTS = -(2**63)
 _SIZE_STREAM = -1
 """Stream number of a record that tells the size of a decoded frame."""
 _CHECK_SECONDS = 0.5
+_WIDEST = 64
+"""A size that all subsamplings divide."""
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT
 _GEN_PTS = 0x1  # AVFMT_FLAG_GENPTS
 
@@ -168,6 +170,7 @@ def _video(stream: Any) -> dict[str, Any]:
         "pixel_format": context.pix_fmt or "",
         "bit_depths": [component.bits for component in components if not component.is_alpha],
         "has_alpha": any(component.is_alpha for component in components),
+        "chroma": _chroma(context.format) if context.format else [1, 1],
         "matrix": context.colorspace,
         "primaries": context.color_primaries,
         "transfer": context.color_trc,
@@ -177,6 +180,14 @@ def _video(stream: Any) -> dict[str, Any]:
         "average_rate": _ratio(stream.average_rate),
         "base_rate": _ratio(stream.base_rate),
     }
+
+
+def _chroma(pixels: Any) -> list[int] | None:
+    """Return the luma samples for each sample of chroma, across and down; None for grey pixels."""
+    colours = [component for component in pixels.components if not component.is_alpha]
+    if len(colours) < 3 and not pixels.has_palette:
+        return None
+    return [_WIDEST // pixels.chroma_width(_WIDEST), _WIDEST // pixels.chroma_height(_WIDEST)]
 
 
 def _audio(stream: Any) -> dict[str, Any]:
@@ -247,9 +258,9 @@ def _write_packets(container: InputContainer, indices: set[int], decoded: int | 
 def _record(packet: "Packet[Any]") -> tuple[int, int, int, int, int]:
     """Return stream, presentation time, decoding time, duration (all in ticks) and flags of a packet.
 
-    The flags are 1 for a key frame and 2 for what only serves to decode others.
+    The flags are 1 for a key frame, 2 for what only serves to decode others, and 4 for what is damaged or cut off.
     """
-    flags = int(packet.is_keyframe) | int(packet.is_discard) << 1
+    flags = int(packet.is_keyframe) | int(packet.is_discard) << 1 | int(packet.is_corrupt) << 2
     pts = _NO_PTS if packet.pts is None else packet.pts
     dts = _NO_PTS if packet.dts is None else packet.dts
     return packet.stream_index, pts, dts, max(0, packet.duration or 0), flags

@@ -11,6 +11,9 @@ _RARELY_PLAYED = frozenset({"h264"})
 _USUAL_MAXIMUM = {"h264": 8, "h265": 10, "vp9": 10}
 """Bits above which few players show a codec, where it has more."""
 
+_KEEPING = ".mov (prores) and output.codec=h265 keep 10, .mkv (ffv1) and a folder of PNG frames up to 16"
+_KEEPING_MORE = "; .mkv (ffv1) and a folder of PNG frames keep up to 16"
+
 
 def resolve_bits(
     output: Path, settings: OutputConfig, clip: ClipInfo, *, frames: int, size: tuple[int, int]
@@ -36,7 +39,7 @@ def resolve_bits(
         bits = _fitting(target, wanted)
     else:
         return settings, f"to {settings.bits} bits" if settings.bits < wanted else ""
-    how = f"to {bits} bits{_remedy(target, wanted, bits)}" if bits < wanted else ""
+    how = f"to {bits} bits{_reason(target, wanted, bits)}" if bits < wanted else ""
     return settings.model_copy(update={"bits": bits}), how
 
 
@@ -55,9 +58,13 @@ def _fitting(target: OutputFormat, wanted: int) -> int:
     return next((bits for bits in supported if bits >= wanted), max(supported))
 
 
-def _remedy(target: OutputFormat, wanted: int, bits: int) -> str:
-    if target.hardware != "none" and bits < max(supported_bits(target)):
-        return "; --bits 10 asks the hardware for more"
-    if target.codec == "prores" or bits >= 10:
-        return "; .mkv (ffv1) and a folder of PNG frames keep up to 16"
-    return "; .mov (prores) and output.codec=h265 keep 10, .mkv (ffv1) and a folder of PNG frames up to 16"
+def _reason(target: OutputFormat, wanted: int, bits: int) -> str:
+    """Say why an output has fewer bits than its source, and what has more."""
+    most = max(supported_bits(target))
+    if target.hardware != "none" and bits < most:
+        return f"; --bits {most} asks the hardware for more"
+    if target.codec in _RARELY_PLAYED and bits < most:
+        return f", which all players show; --bits {most} {'keeps them' if most >= wanted else 'keeps more'}, {_KEEPING}"
+    name = "WebM with transparency" if target.alpha and target.codec == "vp9" else target.encoder or target.suffix
+    remedy = _KEEPING_MORE if target.codec == "prores" or bits >= 10 else f"; {_KEEPING}"
+    return f", the most that {name} has{remedy}"

@@ -15,8 +15,8 @@ from vidnst.media.output.stream_copy import (
     copy_maps,
     copy_options,
     extract_covers,
-    renamed_tags,
 )
+from vidnst.media.output.track_labels import sound_tags, video_tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +60,5 @@ def copied_content(
         inputs += chapters_input(chapters, folder / "chapters.txt")
     maps = [*copy_maps(kept, first_input, suffix), *tag_options(1, chapters=chapters_number)]
     covers = extract_covers(path, kept, suffix, folder)
-    options = [*_video_tags(source), *_sound_tags(sound, suffix), *copy_options(kept, part, suffix, covers)]
+    options = [*video_tags(source, suffix), *sound_tags(sound, suffix), *copy_options(kept, part, suffix, covers)]
     return CopiedContent(tuple(inputs), tuple(maps), tuple(options))
-
-
-def _sound_tags(streams: Sequence[AudioStream], suffix: str) -> list[str]:
-    tags = [(number, tag) for number, stream in enumerate(streams) for tag in renamed_tags(stream, suffix)]
-    return [word for number, tag in tags for word in (f"-metadata:s:a:{number}", tag)]
-
-
-def _video_tags(source: ContainerInfo) -> list[str]:
-    """Return options that keep the language and the title of the video."""
-    tags = {"language": source.video.language, "title": source.video.tag("title")}
-    return [word for key, value in tags.items() if value for word in ("-metadata:s:v:0", f"{key}={value}")]

@@ -20,14 +20,12 @@ from vidnst.media.output.stream_copy import (
     copy_maps,
     copy_options,
     extract_covers,
-    language_in,
 )
+from vidnst.media.output.track_labels import lost_labels
 
 _TRIAL_SECONDS = 2
 _TIMEOUT_SECONDS = 120
 _CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
-_NAMED_DISPOSITIONS = frozenset({"forced", "hearing_impaired", "visual_impaired", "comment", "original", "lyrics"})
-"""Those that change what viewers are shown; containers set `default` as they need it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +137,7 @@ def _with_losses(
 
 
 def _with_loss(decision: StreamDecision, arrived: StreamInfo, target: OutputFormat) -> StreamDecision:
-    stream = decision.stream
-    lost = []
-    if stream.language and arrived.language != language_in(target.suffix, stream.language):
-        lost.append(f"the language {stream.language}")
-    if stream.title and not stream.is_cover and arrived.title != stream.title:
-        lost.append("the title")
-    lost += sorted(
-        f"the mark {name.replace('_', ' ')}"
-        for name in (stream.dispositions - arrived.dispositions) & _NAMED_DISPOSITIONS
-    )
-    if not lost:
+    text = lost_labels(decision.stream, arrived, target.suffix)
+    if not text:
         return decision
-    text = f"{' and '.join(lost)} {'is' if len(lost) == 1 else 'are'} lost"
     return replace(decision, fate=Fate.CHANGED, how=f"{decision.how}; {text}" if decision.how else text)

@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-from vidnst.atomic_write import part_path, translate_os_errors
+from vidnst.atomic_write import translate_os_errors
 from vidnst.config import OutputConfig
 from vidnst.file_names import derived_name
 from vidnst.frames import ClipInfo, HdrInfo, SourceKind
@@ -30,15 +30,17 @@ from vidnst.media.output.frame_sequence import sequence_files, write_sequence
 from vidnst.media.output.hdr_output import hdr_options, hdr_pixels
 from vidnst.media.output.metadata import metadata_options
 from vidnst.media.output.picture_files import write_folder, write_single_image
-from vidnst.media.output.stamp_options import interleave_options, stamp_options
+from vidnst.media.output.stamp_options import interleave_options, repeat_options, stamp_options
 from vidnst.media.output.stream_copy import CopiedRange
 from vidnst.media.output.timecode import output_timecode, timecode_options
 from vidnst.media.output.verify import verify_output, verify_streams
 from vidnst.media.output.webp_blending import stop_blending
+from vidnst.part_files import PartMaker
 
 FrameProgress = Callable[[int], None]
 Cancelled = Callable[[], bool]
 
+_NEXT_TO_OUTPUT = PartMaker()
 _EPSILON = Fraction(1, 1000)
 """Share of a frame that the decimals given to ffmpeg may be off."""
 
@@ -52,6 +54,7 @@ def encode(
     end: int,
     settings: OutputConfig,
     alpha: AlphaPlanes | None = None,
+    parts: PartMaker = _NEXT_TO_OUTPUT,
     on_progress: FrameProgress | None = None,
     cancelled: Cancelled | None = None,
 ) -> None:
@@ -61,6 +64,7 @@ def encode(
         frames: one PNG, 8- or 16-bit RGB, for each frame `start <= index < end` of the source.
         settings: with `alpha: keep` if `alpha` is given.
         alpha: the alpha of the frames; None if they are opaque.
+        parts: makes the temporary file or folder.
         on_progress: called with the number of encoded frames.
         cancelled: polled regularly; True stops.
 
@@ -87,20 +91,23 @@ def encode(
             background=clip.background,
             on_progress=on_progress,
             cancelled=cancelled,
+            parts=parts,
         )
     elif target.kind is OutputKind.FOLDER:
         merged = png_stream.read_png_frames(frames, size, alpha=alpha, background=clip.background) if alpha else None
         first_number = start if settings.start_number is None else settings.start_number
-        write_folder(frames, output, first_number, on_progress, cancelled, merged)
+        write_folder(frames, output, first_number, on_progress, cancelled, merged, parts=parts)
     else:
-        part = part_path(output)
+        part: Path | None = None
         try:
             with translate_os_errors(output.parent):
-                encoding = _FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha)
+                part = parts.file(output)
+                encoding = FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha)
                 encoding.as_shown().run(on_progress, cancelled)
                 part.replace(output)
         finally:
-            part.unlink(missing_ok=True)
+            if part is not None:
+                part.unlink(missing_ok=True)
 
 
 def encode_part(
@@ -120,19 +127,18 @@ def encode_part(
     Args:
         frames: see `encode`. Several threads request them, and may block until a frame is written; an error that a
             request raises is raised here.
-        part: temporary name of the result, with the output's suffix. An existing file is removed first, since the
-            ffmpeg of a killed process may still write into it. The caller must remove it after an error.
+        part: an empty file with the output's suffix, made by a `PartMaker`. The caller must remove it after an error.
         clip, start, end, settings, alpha, on_progress, cancelled: see `encode`, also for the errors.
     """
     first = read_image_header(frames[0])
     size = (first.width, first.height)
     target = choose_format(part, settings, frames=len(frames), width=size[0], height=size[1])
-    encoding = _FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha)
+    encoding = FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha)
     encoding.as_shown().run(on_progress, cancelled)
 
 
 @dataclass(frozen=True, slots=True)
-class _FfmpegEncode:
+class FfmpegEncode:
     """One encoding by ffmpeg."""
 
     frames: Sequence[Path]
@@ -147,7 +153,7 @@ class _FfmpegEncode:
     final_delay: bool = False
     """True if the duration of an animation's last frame must be given to the muxer."""
 
-    def as_shown(self) -> "_FfmpegEncode":
+    def as_shown(self) -> "FfmpegEncode":
         """Return the encoding of the frames that browsers show of an animation; itself if these are all."""
         shown = shown_frames(self.target.codec, *self.times)
         if shown is None:
@@ -162,6 +168,11 @@ class _FfmpegEncode:
         alpha = chosen_planes(self.alpha, shown.indices) if self.alpha else None
         return replace(self, frames=frames, alpha=alpha, clip=clip, start=0, end=len(frames), final_delay=True)
 
+    def beginning(self, count: int) -> "FfmpegEncode":
+        """Return the encoding of the first `count` frames alone; itself if there are no more."""
+        frames = self.frames[:count]
+        return replace(self, frames=frames, end=self.start + len(frames))
+
     @property
     def _hdr(self) -> HdrInfo | None:
         return self.clip.hdr if self.settings.hdr == "keep" else None
@@ -172,16 +183,34 @@ class _FfmpegEncode:
         return self.clip.pts_seconds[self.start : self.end], self.clip.frame_duration_seconds(self.end - 1)
 
     def run(self, on_progress: FrameProgress | None, cancelled: Cancelled | None) -> None:
-        self.part.unlink(missing_ok=True)
-        source = read_container(self.clip.paths[0]) if self.clip.kind is SourceKind.VIDEO else None
+        source = self._source()
         sound = AudioPlan()
         if source and audio.keeps_audio(self.target, self.settings):
             sound = plan_audio(self.clip.paths[0], source, self.target.suffix, joined=self.clip.parts > 1)
-        palette = self._palette_path() if self.target.codec == "gif" else None
         tried = TriedStreams()
         if source and self.target.kind is OutputKind.VIDEO:
             begin = self.clip.pts_seconds[self.start]
             tried = try_streams(self.clip.paths[0], source, self.target, begin, joined=self.clip.parts > 1)
+        self._write(source, sound, tried, on_progress, cancelled)
+        verify_output(self.part, *self.times, size=self.size, audio_streams=len(sound.streams), cancelled=cancelled)
+        verify_streams(self.part, [decision.stream for decision in tried.kept])
+
+    def write_pictures(self, cancelled: Cancelled | None = None) -> None:
+        """Encode the frames alone, without sound and streams that are copied, and do not verify the result."""
+        self._write(self._source(), AudioPlan(), TriedStreams(), None, cancelled)
+
+    def _source(self) -> ContainerInfo | None:
+        return read_container(self.clip.paths[0]) if self.clip.kind is SourceKind.VIDEO else None
+
+    def _write(
+        self,
+        source: ContainerInfo | None,
+        sound: AudioPlan,
+        tried: TriedStreams,
+        on_progress: FrameProgress | None,
+        cancelled: Cancelled | None,
+    ) -> None:
+        palette = self._palette_path() if self.target.codec == "gif" else None
         try:
             if palette:
                 args = [*self._frame_input(), "-vf", "palettegen", "-frames:v", "1"]
@@ -198,8 +227,6 @@ class _FfmpegEncode:
             stop_blending(self.part)
         with self.part.open("rb") as file:
             os.fsync(file.fileno())
-        verify_output(self.part, *self.times, size=self.size, audio_streams=len(sound.streams), cancelled=cancelled)
-        verify_streams(self.part, [decision.stream for decision in tried.kept])
 
     def _palette_path(self) -> Path:
         return self.part.with_name(derived_name(self.part.stem, suffix=".palette.png"))
@@ -262,6 +289,7 @@ class _FfmpegEncode:
         else:
             args += ["-filter:v:0", ",".join(self._filters(source))]
         args += ["-c:v:0", self.target.encoder, *self.target.options, *self._hdr_options()]
+        args += repeat_options(self.target, self.clip.plays or 0)
         if self.clip.variable_rate:
             args += stamp_options(self.target, *self.times, delay=video_delay, with_final_delay=self.final_delay)
         args += ["-fps_mode", "passthrough", *metadata_options(source, self.target)]
@@ -307,4 +335,4 @@ class _FfmpegEncode:
         return [*filters, *self.target.device_filters]
 
     def _hdr_options(self) -> list[str]:
-        return hdr_options(self.target.codec, self._hdr) if self._hdr else []
+        return hdr_options(self.target.codec, self._hdr, self.size) if self._hdr else []

@@ -1,18 +1,18 @@
 """The table of what a source holds, and of what becomes of each thing in an output."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from vidnst.config import OutputConfig
 from vidnst.frames import ClipInfo
 from vidnst.media.input.container import ContainerInfo
 from vidnst.media.input.picture_facts import PictureFacts
-from vidnst.media.input.stream_facts import AttachmentStream, AudioStream, StreamInfo, StreamKind
+from vidnst.media.input.stream_facts import AttachmentStream, AudioStream, StreamInfo, StreamKind, VideoStream
 from vidnst.media.output import audio, picture_rows
 from vidnst.media.output.audio_plan import AudioPlan
 from vidnst.media.output.dry_mux import TriedStreams, user_tags
 from vidnst.media.output.fates import Fate, FateRow, shown
-from vidnst.media.output.formats import OutputFormat
+from vidnst.media.output.formats import OutputFormat, OutputKind
 from vidnst.media.output.kept_streams import StreamDecision, keeps_chapters, name_of
 from vidnst.media.output.resolved_output import ResolvedOutput
 from vidnst.media.output.timecode import output_timecode
@@ -34,6 +34,7 @@ def video_rows(
     resolved: ResolvedOutput,
     tried: TriedStreams,
     sound: AudioPlan,
+    labels: Mapping[int, str],
     *,
     start: int,
     end: int,
@@ -47,21 +48,28 @@ def video_rows(
         target, resolved: the output.
         tried: what becomes of the streams that are neither pictures nor sound.
         sound: what becomes of the sound, if the output has any.
+        labels: what pictures and sound lose of their languages, titles and marks, by their indices.
         start, end: the frames that are rendered.
         size: width and height of the rendered frames.
     """
     video = info.video
     aspect = 1 / video.sample_aspect if info.rotation_degrees % 180 else video.sample_aspect
     rows = [
+        _video_row(video, target, labels),
         picture_rows.size_row(clip, size),
         picture_rows.orientation_row(video.orientation),
         picture_rows.aspect_row(aspect, target),
         picture_rows.interlacing_row(video, clip.decoder.deinterlace),
+        picture_rows.damage_row(clip, start, end),
         picture_rows.times_row(clip, target, start=start, end=end),
+        picture_rows.repeat_row(clip, target),
         picture_rows.bits_row(clip, resolved),
+        picture_rows.chroma_row(clip, resolved),
+        picture_rows.palette_row(target),
+        picture_rows.range_row(video, target),
         *picture_rows.colour_rows(clip, video, target, resolved, height=size[1]),
         picture_rows.alpha_row(clip, resolved),
-        *_sound_rows(info.audio, target, resolved.settings, sound),
+        *_sound_rows(info.audio, target, resolved.settings, sound, labels),
         *_stream_rows(tried.decisions),
         _chapters_row(info, target),
         _timecode_row(info, clip, target, start),
@@ -84,7 +92,7 @@ def image_rows(
 
     Args:
         clip: the source, as probed.
-        facts: those of its first file.
+        facts: those of its files.
         target, resolved: the output.
         start, end: the frames that are rendered.
         size: width and height of the rendered frames.
@@ -92,16 +100,41 @@ def image_rows(
     rows: list[FateRow | None] = [
         picture_rows.size_row(clip, size),
         picture_rows.orientation_row(facts.orientation),
+        picture_rows.damage_row(clip, start, end),
         picture_rows.times_row(clip, target, start=start, end=end) if clip.frame_count > 1 else None,
+        picture_rows.repeat_row(clip, target),
         picture_rows.bits_row(clip, resolved),
+        picture_rows.chroma_row(clip, resolved),
+        picture_rows.palette_row(target),
         picture_rows.alpha_row(clip, resolved),
     ]
     rows += [FateRow(name, "", Fate.DROPPED, "the output gets none") for name in facts.metadata]
+    if facts.hdr:
+        rows.append(FateRow("HDR", "PQ or HLG", Fate.CHANGED, "taken for SDR; convert it first", said=True))
+    if facts.others:
+        rows.append(FateRow("further images", str(facts.others), Fate.DROPPED, "the primary one is used", said=True))
+    if facts.gamma:
+        rows.append(FateRow("gamma", facts.gamma, Fate.CHANGED, "taken for sRGB"))
     return tuple(row for row in rows if row is not None)
 
 
+def _video_row(video: VideoStream, target: OutputFormat, labels: Mapping[int, str]) -> FateRow | None:
+    """Return the row of the video's language and title; None without any."""
+    value = shown(", ".join(filter(None, (video.language, f'"{video.title}"' if video.title else ""))))
+    if not value:
+        return None
+    if target.kind is not OutputKind.VIDEO:
+        return FateRow("video track", value, Fate.DROPPED, f"{name_of(target)} have no place for it")
+    lost = labels.get(video.index, "")
+    return FateRow("video track", value, Fate.CHANGED if lost else Fate.KEPT, lost)
+
+
 def _sound_rows(
-    streams: Iterable[AudioStream], target: OutputFormat, settings: OutputConfig, sound: AudioPlan
+    streams: Iterable[AudioStream],
+    target: OutputFormat,
+    settings: OutputConfig,
+    sound: AudioPlan,
+    labels: Mapping[int, str],
 ) -> Iterator[FateRow]:
     encoders = {stream.index: encoder for stream, encoder in zip(sound.streams, sound.encoders, strict=True)}
     for number, stream in enumerate(streams, start=1):
@@ -112,10 +145,10 @@ def _sound_rows(
             yield FateRow(name, value, Fate.DROPPED, f"{name_of(target)} have no sound")
         elif (encoder := encoders.get(stream.index)) is None:
             yield FateRow(name, value, Fate.DROPPED, f"it can be neither copied to {target.suffix} nor decoded")
-        elif encoder == "copy":
-            yield FateRow(name, value, Fate.KEPT)
         else:
-            yield FateRow(name, value, Fate.CHANGED, f"encoded again with {encoder}")
+            changes = [] if encoder == "copy" else [f"encoded again with {encoder}"]
+            changes += [labels[stream.index]] if stream.index in labels else []
+            yield FateRow(name, value, Fate.CHANGED if changes else Fate.KEPT, "; ".join(changes))
 
 
 def _stream_rows(decisions: Iterable[StreamDecision]) -> Iterator[FateRow]:

@@ -31,6 +31,9 @@ class FateRow:
     asked: bool = False
     """True if the settings ask for the change, so that nobody needs to be warned."""
 
+    said: bool = False
+    """True if a note of the source names it, so that it is not named twice."""
+
     @property
     def is_notable(self) -> bool:
         """True if something is changed or dropped that the settings do not ask for."""
@@ -45,7 +48,7 @@ class FateRow:
 
 def notable(rows: Iterable[FateRow]) -> tuple[str, ...]:
     """Return the notes of all rows of which the user should know."""
-    return tuple(row.note for row in rows if row.is_notable)
+    return tuple(row.note for row in rows if row.is_notable and not row.said)
 
 
 def check_strict(rows: Sequence[FateRow], output: str) -> None:
@@ -54,7 +57,7 @@ def check_strict(rows: Sequence[FateRow], output: str) -> None:
     Raises:
         OutputError: something is changed or dropped that the settings do not ask for.
     """
-    if notes := notable(rows):
+    if notes := [row.note for row in rows if row.is_notable]:
         raise OutputError(
             f"{output} does not keep all that its source holds: {'; '.join(notes)}",
             "choose another output, or leave --strict out",

@@ -1,23 +1,22 @@
 """Outputs that are numbered image files, such as `shot_%04d.exr`: their names, checks, writing and verification."""
 
 import os
-import shutil
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
-from vidnst.atomic_write import part_path, translate_os_errors, write_bytes_atomically
+from vidnst.atomic_write import translate_os_errors, write_bytes_atomically
 from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError, OutputError, SourceError
-from vidnst.frames import WHITE, AlphaPlane, ClipInfo, Pixels, Rgb, to_16_bits, to_bits
+from vidnst.frames import WHITE, AlphaPlane, ClipInfo, Pixels, Rgb, to_bits
 from vidnst.media import images
-from vidnst.media.exr import read_exr
+from vidnst.media.exr import exr_values, read_exr
 from vidnst.media.input.alpha import AlphaPlanes, alpha_bits, over_background, uncovered
 from vidnst.media.input.frame_numbers import NumberPattern
 from vidnst.media.input.image_files import WRITABLE_SUFFIXES
-from vidnst.media.scene_light import to_scene
+from vidnst.part_files import PartMaker, remove_part
 
 _LOSSLESS = frozenset({".png", ".tif", ".tiff", ".bmp"})
 _DEEP = frozenset({".png", ".tif", ".tiff"})
@@ -106,6 +105,7 @@ def write_sequence(
     background: Rgb = WHITE,
     on_progress: Callable[[int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    parts: PartMaker,
 ) -> None:
     """Write finished frames as image files, verify each, and give them their names when all are complete.
 
@@ -117,16 +117,16 @@ def write_sequence(
         alpha: the transparency of the frames, which are laid over `background`; None if they are opaque.
         on_progress: called with the number of frames written.
         cancelled: polled after each frame; True stops.
+        parts: makes the temporary folder.
 
     Raises:
         OutputError, DiskFullError: a file cannot be written, or does not read back as it was written.
         CancelledError: `cancelled` returned True.
     """
-    folder = part_path(output)
+    folder: Path | None = None
     try:
         with translate_os_errors(output.parent):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
+            folder = parts.directory(output)
             with closing(alpha() if alpha else _opaque()) as planes:
                 for done, (frame, file, plane) in enumerate(zip(frames, files, planes, strict=False), start=1):
                     if cancelled and cancelled():
@@ -139,7 +139,8 @@ def write_sequence(
             for file in files:
                 (folder / file.name).replace(file)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder is not None:
+            remove_part(folder)
 
 
 def _opaque() -> Generator[None, None, None]:
@@ -148,28 +149,33 @@ def _opaque() -> Generator[None, None, None]:
 
 
 def _write_frame(frame: Path, part: Path, transform: str, plane: AlphaPlane | None, background: Rgb) -> None:
-    shown = images.read_image(frame)
+    pixels = shown = images.read_image(frame)
+    is_exr = part.suffix.lower() == ".exr"
     if plane is not None:
         plane = alpha_bits(plane, shown.itemsize * 8)
         pixels = uncovered(shown, plane, background)
-        images.write_image(part, pixels, plane)
+        images.write_image(part, pixels, plane, transform=transform)
         shown = over_background(pixels, plane, background)
     elif part.suffix.lower() == ".png":
         write_bytes_atomically(part, frame.read_bytes())
     else:
         images.write_image(part, shown, transform=transform)
     try:
-        same = _reads_back(part, shown, transform, background)
+        same = _exr_reads_back(part, pixels, plane, transform) if is_exr else _reads_back(part, shown, background)
     except SourceError as error:
         raise OutputError(f"a written frame does not decode: {error.what}", _REMEDY) from error
     if not same:
         raise OutputError(f"{part.name} does not read back as it was written", _REMEDY)
 
 
-def _reads_back(part: Path, pixels: Pixels, transform: str, background: Rgb) -> bool:
+def _exr_reads_back(part: Path, pixels: Pixels, alpha: AlphaPlane | None, transform: str) -> bool:
+    found = read_exr(part)
+    planes = found.colours if found.alpha is None else np.dstack([found.colours, found.alpha])
+    return np.array_equal(planes, exr_values(pixels, transform, alpha))
+
+
+def _reads_back(part: Path, pixels: Pixels, background: Rgb) -> bool:
     suffix = part.suffix.lower()
-    if suffix == ".exr":
-        return np.array_equal(read_exr(part), to_scene(to_16_bits(pixels), transform))
     seen = images.read_image(part, background=background)
     if suffix in _LOSSLESS:
         return np.array_equal(seen, pixels if suffix in _DEEP else to_bits(pixels, 8))

@@ -11,8 +11,11 @@ from vidnst.frames import ClipInfo, HdrInfo, Pixels, from_float, to_float
 from vidnst.media.input.alpha import row_blocks
 from vidnst.media.input.hdr import PQ, TRANSFERS, to_hdr
 from vidnst.media.output.formats import choose_format
+from vidnst.media.output.x265 import x265_words
 
 _KEEPING = frozenset({"h265", "av1"})
+_WITHOUT_METADATA = "libaom-av1"
+"""An encoder that writes no mastering display."""
 
 
 def resolve_hdr(
@@ -45,6 +48,11 @@ def resolve_hdr(
             f"output.hdr: {target.encoder or target.path.name} cannot keep HDR",
             "take --set output.codec=h265 or av1, or --hdr tone-map",
         )
+    if target.encoder == _WITHOUT_METADATA:
+        raise ConfigError(
+            f"output.chroma: {target.encoder}, which AV1 needs for {settings.chroma}, cannot keep HDR",
+            "leave output.chroma out, or take --set output.codec=h265",
+        )
     return settings, "colours are painted as SDR and mapped back"
 
 
@@ -56,11 +64,15 @@ def hdr_pixels(pixels: Pixels, hdr: HdrInfo) -> Pixels:
     return result
 
 
-def hdr_options(codec: str, hdr: HdrInfo) -> list[str]:
-    """Return ffmpeg's options for the mastering display and the light levels of a source."""
+def hdr_options(codec: str, hdr: HdrInfo, size: tuple[int, int]) -> list[str]:
+    """Return ffmpeg's options for the mastering display and the light levels of a source.
+
+    Args:
+        size: width and height of the output in pixels.
+    """
     light = None if hdr.content_light is None else f"{hdr.content_light[0]},{hdr.content_light[1]}"
     if codec == "h265":
-        words = ["log-level=error", "repeat-headers=1", *(["hdr10=1"] if hdr.transfer == PQ else [])]
+        words = [*x265_words(*size), "repeat-headers=1", *(["hdr10=1"] if hdr.transfer == PQ else [])]
         words += [f"master-display={_display(hdr, 50_000, 10_000)}"] if hdr.primaries else []
         words += [f"max-cll={light}"] if light else []
         return ["-x265-params", ":".join(words)]

@@ -5,12 +5,13 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from vidnst.atomic_write import part_path, translate_os_errors
-from vidnst.errors import CancelledError
+from vidnst.atomic_write import translate_os_errors
+from vidnst.errors import CancelledError, OutputError
 from vidnst.frames import ClipInfo
 from vidnst.media import images
 from vidnst.media.input.alpha import AlphaPlanes, alpha_bits, uncovered
 from vidnst.media.output.preflight import check_replaceable
+from vidnst.part_files import PartMaker, remove_part
 
 
 def write_single_image(frame: Path, output: Path, alpha: AlphaPlanes | None, clip: ClipInfo) -> None:
@@ -21,7 +22,7 @@ def write_single_image(frame: Path, output: Path, alpha: AlphaPlanes | None, cli
         return
     with closing(alpha()) as planes:
         plane = alpha_bits(next(planes), pixels.itemsize * 8)
-    images.write_image(output, uncovered(pixels, plane, clip.background), plane)
+    images.write_image(output, uncovered(pixels, plane, clip.background), plane, transform=clip.transform)
 
 
 def write_folder(
@@ -31,6 +32,8 @@ def write_folder(
     on_progress: Callable[[int], None] | None,
     cancelled: Callable[[], bool] | None,
     merged: Generator[bytes, None, None] | None = None,
+    *,
+    parts: PartMaker,
 ) -> None:
     """Write finished frames as a folder of PNG files, which appears when it is complete.
 
@@ -39,12 +42,12 @@ def write_folder(
         start: number of the first one.
         on_progress, cancelled: see `encode`.
         merged: the files' contents where they differ from the frames, since they have transparency.
+        parts: makes the temporary folder.
     """
-    part = part_path(output)
+    part: Path | None = None
     try:
         with translate_os_errors(output.parent):
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir()
+            part = parts.directory(output)
             for number, path in enumerate(frames):
                 if cancelled and cancelled():
                     raise CancelledError("stopped while the frames were copied")
@@ -56,10 +59,21 @@ def write_folder(
                 if on_progress:
                     on_progress(number + 1)
             if output.exists():
-                check_replaceable(output)
-                shutil.rmtree(output)
+                _remove_frames(output)
             part.replace(output)
     finally:
         if merged is not None:
             merged.close()
-        shutil.rmtree(part, ignore_errors=True)
+        if part is not None:
+            remove_part(part)
+
+
+def _remove_frames(folder: Path) -> None:
+    """Remove a folder that holds nothing but frames of an earlier render."""
+    check_replaceable(folder)
+    paths = list(folder.iterdir())
+    if nested := next((path for path in paths if path.is_dir() and not path.is_symlink()), None):
+        raise OutputError(f"{folder} contains the folder {nested.name}", "choose another name")
+    for path in paths:
+        path.unlink()
+    folder.rmdir()

@@ -4,13 +4,15 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from types import MappingProxyType
 
-from vidnst.frames import ClipInfo
+from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media.input.stream_facts import VideoStream
 from vidnst.media.orientation import clockwise_degrees, is_mirrored
 from vidnst.media.output.animation_times import shown_frames_note
+from vidnst.media.output.chroma import chroma_name
 from vidnst.media.output.colour_tags import kept_tags, output_matrix
-from vidnst.media.output.fates import Fate, FateRow
+from vidnst.media.output.fates import Fate, FateRow, shown
 from vidnst.media.output.formats import OutputFormat, OutputKind
+from vidnst.media.output.kept_streams import name_of
 from vidnst.media.output.resolved_output import ResolvedOutput
 
 _SIDE_DATA: Mapping[str, str] = MappingProxyType(
@@ -24,6 +26,7 @@ _SIDE_DATA: Mapping[str, str] = MappingProxyType(
         "DYNAMIC_HDR_VIVID": "HDR Vivid",
         "ICC_PROFILE": "ICC profile",
         "AFD": "active format description",
+        "S12M_TIMECODE": "time code of each frame",
         "FILM_GRAIN_PARAMS": "film grain",
     }
 )
@@ -31,6 +34,8 @@ _SIDE_DATA: Mapping[str, str] = MappingProxyType(
 _PLAIN_PRIMARIES = frozenset({None, "bt709", "smpte170m", "bt470bg"})
 """Primaries close to those of sRGB."""
 _GIF_TICK = Fraction(1, 100)
+_MILLISECOND = Fraction(1, 1000)
+_MOST_NAMED = 4
 
 
 def size_row(clip: ClipInfo, size: tuple[int, int]) -> FateRow:
@@ -64,11 +69,43 @@ def times_row(clip: ClipInfo, target: OutputFormat, *, start: int, end: int) -> 
         return FateRow("times", value, Fate.CHANGED, note)
     if target.codec == "gif" and any(pts % _GIF_TICK for pts in _distances(clip)):
         return FateRow("times", value, Fate.CHANGED, "rounded to hundredths of a second")
+    # Matroska has a constant rate in its header, which players take.
+    is_rounded = target.codec == "webp" or (target.suffix in (".mkv", ".webm") and clip.variable_rate)
+    if is_rounded and any(pts % _MILLISECOND for pts in _distances(clip)):
+        return FateRow("times", value, Fate.CHANGED, "rounded to milliseconds")
     return FateRow("times", value, Fate.KEPT)
 
 
 def _distances(clip: ClipInfo) -> Iterator[Fraction]:
     return (pts - clip.pts_seconds[0] for pts in clip.pts_seconds)
+
+
+def repeat_row(clip: ClipInfo, target: OutputFormat) -> FateRow | None:
+    """Return the row of how often an animation is shown; None for other sources."""
+    if clip.plays is None or clip.frame_count == 1:
+        return None
+    value = {0: "for ever", 1: "once"}.get(clip.plays, f"{clip.plays} times")
+    if target.kind is OutputKind.ANIMATION or (clip.plays == 1 and target.kind is OutputKind.VIDEO):
+        return FateRow("repetitions", value, Fate.KEPT)
+    return FateRow("repetitions", value, Fate.DROPPED, f"{name_of(target)} are not repeated", asked=True)
+
+
+def palette_row(target: OutputFormat) -> FateRow | None:
+    """Return the row of the number of colours; None if the output has as many as there are."""
+    if target.codec != "gif":
+        return None
+    return FateRow("colours in a frame", "", Fate.CHANGED, "to the 256 that fit all frames best")
+
+
+def damage_row(clip: ClipInfo, start: int, end: int) -> FateRow | None:
+    """Return the row of frames of a range that do not decode; None if all do."""
+    bad = [index for index in clip.bad_frames if start <= index < end]
+    if not bad:
+        return None
+    named = [clip.paths[index].name if clip.kind is SourceKind.PICTURES else str(index) for index in bad]
+    listed = ", ".join(named[:_MOST_NAMED]) + (f" and {len(bad) - _MOST_NAMED} more" if len(bad) > _MOST_NAMED else "")
+    how = "each shows the frame before it, with --on-bad-frame repeat; else nothing is painted"
+    return FateRow("damaged frames", shown(listed), Fate.CHANGED, how, asked=True)
 
 
 def aspect_row(aspect: Fraction, target: OutputFormat) -> FateRow | None:
@@ -89,6 +126,24 @@ def bits_row(clip: ClipInfo, resolved: ResolvedOutput) -> FateRow:
             "bit depth", value, Fate.CHANGED, resolved.bits, asked=resolved.given.bits == resolved.settings.bits
         )
     return FateRow("bit depth", value, Fate.KEPT)
+
+
+def chroma_row(clip: ClipInfo, resolved: ResolvedOutput) -> FateRow:
+    """Return the row of the chroma subsampling."""
+    value = chroma_name(clip.chroma)
+    if resolved.chroma:
+        return FateRow("chroma", value, Fate.CHANGED, resolved.chroma, asked=resolved.given.chroma != "auto")
+    return FateRow("chroma", value, Fate.KEPT)
+
+
+def range_row(video: VideoStream, target: OutputFormat) -> FateRow | None:
+    """Return the row of YUV codes of the full range; None for those of the limited range, which is the usual one."""
+    is_yuv = video.pixel_format.startswith(("yuv", "nv", "p0", "gray"))
+    if not is_yuv or (video.colour_range != "pc" and not video.pixel_format.startswith("yuvj")):
+        return None
+    if target.yuv:
+        return FateRow("colour range", "full", Fate.CHANGED, "to limited, which players expect")
+    return FateRow("colour range", "full", Fate.KEPT)
 
 
 def colour_rows(

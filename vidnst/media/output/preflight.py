@@ -14,13 +14,18 @@ from vidnst.media.input.image_files import WRITABLE_SUFFIXES
 from vidnst.media.output import audio
 from vidnst.media.output.animation_times import shown_frames_note
 from vidnst.media.output.audio_plan import plan_audio
-from vidnst.media.output.formats import CODECS, HARDWARE_QUALITY, OutputFormat, OutputKind, choose_format
+from vidnst.media.output.codecs import ANIMATIONS, CODECS, HARDWARE_QUALITY
+from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
 from vidnst.media.output.frame_sequence import check_sequence, sequence_files
 from vidnst.media.output.name_limits import check_name_length
 from vidnst.media.output.timecode import output_timecode
 
 _LONGEST_SIDES = {"libx264": 16384, "libwebp": 16383, "libwebp_anim": 16383, "gif": 65535}
 """Longest side in pixels that an encoder or its format supports."""
+_SHORTEST_SIDES = {"libx265": 16, "libsvtav1": 16}
+"""Shortest side in pixels: below, x265 refuses, and SVT-AV1 writes outside of its memory."""
+_NARROW = 50
+"""Width in pixels below which encoders are tried, since few of their users have such frames."""
 
 
 def check_output(
@@ -57,6 +62,12 @@ def check_output(
             f"{output.name} cannot have {width}x{height} pixels: {target.encoder} supports {longest} per side",
             f"render smaller, with --size {longest}, or choose another format",
         )
+    if min(width, height) < _SHORTEST_SIDES.get(target.encoder, 1):
+        raise OutputError(
+            f"{output.name} cannot have {width}x{height} pixels: {target.encoder} needs"
+            f" {_SHORTEST_SIDES[target.encoder]} per side",
+            "render larger, or choose another codec",
+        )
     if files := sequence_files(output, settings, clip=clip, start=start, end=stop):
         check_folder_of(output)
         check_sequence(output, files, overwrite=overwrite, inputs=clip.paths)
@@ -65,6 +76,8 @@ def check_output(
     source = read_container(clip.paths[0]) if clip.kind is SourceKind.VIDEO else None
     if target.encoder:
         _check_encoders(target, source, settings)
+        if target.codec not in ANIMATIONS and target.hardware == "none" and width < _NARROW:
+            _try_size(target, width, height)
     notes: list[str] = []
     if source and audio.keeps_audio(target, settings):
         notes += plan_audio(clip.paths[0], source, target.suffix, joined=clip.parts > 1).notes
@@ -145,6 +158,19 @@ def _try_hardware(target: OutputFormat) -> None:
     except EncoderError as error:
         raise EncoderError(
             f"{target.encoder} does not work on this machine: {error.what}", "set output.hardware to none"
+        ) from error
+
+
+def _try_size(target: OutputFormat, width: int, height: int) -> None:
+    """Encode a few grey frames: x265 crashes with ten bits and widths such as 40 and 48."""
+    args = ["-f", "lavfi", "-i", f"color=gray:size={width}x{height}:rate=25", "-frames:v", "4"]
+    args += ["-vf", f"format={target.pixel_format}", "-c:v", target.encoder, *target.options, "-f", "null", "-"]
+    try:
+        ffmpeg.run(args)
+    except EncoderError as error:
+        raise EncoderError(
+            f"{target.encoder} does not encode {width}x{height} pixels as {target.pixel_format}: {error.what}",
+            "choose another codec, or 8 bits (--bits 8)",
         ) from error
 
 

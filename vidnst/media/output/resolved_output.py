@@ -1,4 +1,4 @@
-"""An output's settings with what they leave to the source decided: transparency, HDR and bits per channel."""
+"""An output's settings with what they leave to the source decided: transparency, HDR, chroma and bits per channel."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from vidnst.config import OutputConfig, RenderConfig
 from vidnst.frames import ClipInfo
 from vidnst.media.output.bit_depth import resolve_bits
+from vidnst.media.output.chroma import resolve_chroma
 from vidnst.media.output.hdr_output import resolve_hdr
 from vidnst.media.output.transparency import resolve_alpha
 
@@ -23,6 +24,8 @@ class ResolvedOutput:
     """How HDR is changed or kept; empty if there is none."""
     bits: str = ""
     """How the bits per channel are changed; empty if none is lost."""
+    chroma: str = ""
+    """How the chroma subsampling is changed; empty if none is lost."""
     notes: tuple[str, ...] = ()
     """What is asked for in vain, sentences without a full stop."""
 
@@ -44,7 +47,8 @@ def resolve_output(
     background = config.input.background
     settings, alpha = resolve_alpha(output, config.output, clip, background=background, frames=frames, size=size)
     settings, hdr = resolve_hdr(output, settings, clip, frames=frames, size=size)
+    settings, chroma = resolve_chroma(output, settings, clip, frames=frames, size=size)
     settings, bits = resolve_bits(output, settings, clip, frames=frames, size=size)
     if clip.hdr is None and hdr:
-        return ResolvedOutput(settings, config.output, alpha, bits=bits, notes=(hdr,))
-    return ResolvedOutput(settings, config.output, alpha, hdr, bits)
+        return ResolvedOutput(settings, config.output, alpha, bits=bits, chroma=chroma, notes=(hdr,))
+    return ResolvedOutput(settings, config.output, alpha, hdr, bits, chroma)

@@ -1,4 +1,4 @@
-"""ffmpeg's options that keep the times of frames, and the order of packets."""
+"""ffmpeg's options that keep the times of frames, the repetitions of animations, and the order of packets."""
 
 import math
 from collections.abc import Sequence
@@ -22,6 +22,18 @@ def interleave_options(pts_seconds: Sequence[Fraction]) -> list[str]:
     later = pts_seconds[_MAX_BUFFERED_FRAMES:] or pts_seconds[-1:]
     buffered = max(after - at for at, after in zip(pts_seconds, later, strict=False))
     return ["-max_interleave_delta", str(max(_DEFAULT_INTERLEAVE_MICROSECONDS, math.ceil(buffered * 1_000_000)))]
+
+
+def repeat_options(target: OutputFormat, plays: int) -> list[str]:
+    """Return ffmpeg's output options for how often an animation is shown, 0 for ever; none for videos."""
+    match target.codec:
+        case "gif":  # which counts repetitions
+            return ["-loop", str(plays - 1 or -1) if plays else "0"]
+        case "webp":
+            return ["-loop", str(plays)]
+        case "apng":
+            return ["-plays", str(plays)]
+    return []
 
 
 def stamp_options(

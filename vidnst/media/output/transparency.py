@@ -7,7 +7,7 @@ from vidnst.errors import ConfigError
 from vidnst.frames import ClipInfo
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
 
-_PICTURES = frozenset({".png", ".tif", ".tiff", ".webp"})
+_PICTURES = frozenset({".png", ".tif", ".tiff", ".webp", ".exr"})
 _KEEPING = ".webm, .mov, .mkv, .gif, .webp, .apng and a folder of PNG frames"
 
 
@@ -56,7 +56,7 @@ def _obstacle(target: OutputFormat, settings: OutputConfig) -> str:
         return f"{name} cannot hold it, as WebM can"
     if target.codec == "vp9" and settings.coded_bits > 8:
         return f"{name} (VP9) cannot hold it with {settings.coded_bits} bits"
-    if target.codec == "vp9" and settings.chroma not in (None, "420"):
+    if target.codec == "vp9" and settings.chroma not in ("auto", "420"):
         return f"{name} (VP9) cannot hold it with {settings.chroma}"
     if target.codec == "prores" and settings.chroma == "422":
         return f"{name} (ProRes) cannot hold it with 422"

@@ -7,18 +7,31 @@ from torch import Tensor
 
 from vidnst.frames import Pixels
 
+_TORCH_TYPES = {"uint8": torch.uint8, "int16": torch.int16, "float32": torch.float32}
+
 
 def to_device(array: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32], device: torch.device) -> Tensor:
     """Copy an array to a device; uint16 becomes int16 of the same bits, since torch does not compute with uint16.
 
-    Transfer all arrays before computing with any: a copy waits for the work that is queued on the device.
+    To a GPU it goes through pinned memory, so nobody waits for the copy; it follows the work that is queued on the
+    current stream.
     """
+    if device.type == "cuda":
+        return _pinned(array).to(device, non_blocking=True)
     if (
         not array.flags.writeable or not array.flags.c_contiguous
     ):  # torch warns about the one, refuses some of the other
         array = array.copy()
     bits = array.view(np.int16) if array.dtype == np.uint16 else array
     return torch.from_numpy(bits).to(device)
+
+
+def _pinned(array: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]) -> Tensor:
+    """Copy an array to pinned memory; torch keeps that from others until copies out of it have ended."""
+    bits = array.view(np.int16) if array.dtype == np.uint16 else array
+    pinned = torch.empty(bits.shape, dtype=_TORCH_TYPES[bits.dtype.name], pin_memory=True)
+    np.copyto(pinned.numpy(), bits)
+    return pinned
 
 
 def to_float_planes(transferred: Tensor) -> Tensor:

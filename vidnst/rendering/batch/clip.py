@@ -94,6 +94,13 @@ class BatchClip(ClipRender):
             self.host.settled.difference_update(node.id for nodes in self.plans(shots) for node in nodes)
         return shots
 
+    def resume_round(self) -> None:
+        """Queue what is left of this round, after results were lost with a machine before they were stored."""
+        assert self.host is not None
+        self._work = self.host.work_done
+        self.host.settled.difference_update(node.id for nodes in self._round() for node in nodes)
+        super().resume_round()
+
     def end(self, message: str = "", *, failed: bool = False) -> None:
         """Free everything and unlock the run folder, whose log says what ended the work early, if anything did."""
         self.close()

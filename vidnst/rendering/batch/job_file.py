@@ -6,7 +6,7 @@ import os
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from vidnst.config import FarmConfig, RenderConfig
 from vidnst.config.loader import dotted, load_config, read_yaml
 from vidnst.config.style import parse_style
-from vidnst.errors import ConfigError
+from vidnst.errors import ConfigError, SourceError
+from vidnst.file_names import reason_for_no_path
+from vidnst.media.input.bounded_glob import bounded_glob
 from vidnst.runs.request import Request
 
 _T = TypeVar("_T")
@@ -35,7 +37,7 @@ class Defaults(_Part):
     set: dict[str, Any] = {}
     """Settings, nested or dotted; `farm` only here."""
     folder: str = "."
-    """Folder of the outputs, relative to the job file's folder."""
+    """Folder of the outputs, in the job file's folder or below it."""
     output: str = "{source}-{style}.mp4"
     """Template of an output's name inside that folder."""
 
@@ -93,6 +95,16 @@ class Jobs:
     farm: FarmConfig
 
 
+def _texts(value: object) -> Iterator[str]:
+    """All texts in a value of a job file."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (text for pair in value.items() for part in pair for text in _texts(part))
+    elif isinstance(value, list):
+        yield from (text for part in value for text in _texts(part))
+
+
 def read_jobs(path: Path, *, farm: Mapping[str, Any] | None = None) -> Jobs:
     """Read a job file.
 
@@ -104,11 +116,15 @@ def read_jobs(path: Path, *, farm: Mapping[str, Any] | None = None) -> Jobs:
         ConfigError: the first mistake, with its place in the file.
     """
     values = read_yaml(path)
+    for text in _texts(values):
+        if reason := reason_for_no_path(text):
+            raise ConfigError(f"{path}: {text[:80]!r} cannot be used: {reason}", "correct it")
     try:
         file = JobFile.model_validate(values)
     except ValidationError as error:
         raise _explain(path, error) from error
     base, defaults = Path(os.path.abspath(path)).parent, file.defaults
+    _check_folder(path, base, defaults.folder)
     with_farm = dict(dotted(defaults.set)) | {f"farm.{key}": value for key, value in (farm or {}).items()}
     shared = _placed(f"{path}: defaults", _config, defaults.preset, with_farm).farm
     clips: dict[str, ClipSpec] = {}
@@ -126,6 +142,16 @@ def read_jobs(path: Path, *, farm: Mapping[str, Any] | None = None) -> Jobs:
             if len(clips) > _MOST_CLIPS:
                 raise ConfigError(f"{path} asks for more than {_MOST_CLIPS} clips", "split it")
     return Jobs(tuple(clips.values()), shared)
+
+
+def _check_folder(path: Path, base: Path, folder: str) -> None:
+    """Make sure that outputs lie below the job file: one that was sent along must not choose any other place."""
+    real, home = Path(os.path.realpath(base / folder)), Path(os.path.realpath(base))
+    if os.path.isabs(folder) or not real.is_relative_to(home):
+        raise ConfigError(
+            f"{path}: defaults.folder = {folder!r} is not below the folder of the job file",
+            "name a folder there, or move the job file to where the outputs are to be",
+        )
 
 
 def _clips(
@@ -170,10 +196,16 @@ def _sources(text: str, base: Path, place: str, number: int) -> list[str]:
     whole = os.path.abspath(base / text)
     if os.path.lexists(whole) or not glob.has_magic(text):
         return [whole]
-    found = sorted(glob.glob(text, root_dir=base, recursive=True))
+    where = f"{place}: sources[{number}] = {text!r}"
+    try:
+        found = sorted(str(path) for path in islice(bounded_glob(base, Path(text)), _MOST_CLIPS + 1))
+    except SourceError as error:
+        raise ConfigError(f"{where}: {error.what}", error.remedy) from error
     if not found:
-        raise ConfigError(f"{place}: sources[{number}] = {text!r} fits no file in {base}", "correct the pattern")
-    return [os.path.abspath(base / name) for name in found]
+        raise ConfigError(f"{where} fits no file in {base}", "correct the pattern")
+    if len(found) > _MOST_CLIPS:
+        raise ConfigError(f"{where} fits more than {_MOST_CLIPS} files", "split the file, or name fewer clips")
+    return [os.path.abspath(name) for name in found]
 
 
 def _styles(style: str | Sequence[str], base: Path, place: str) -> tuple[str, tuple[str, ...]]:

@@ -11,6 +11,7 @@ paused or cancelled.
 
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -25,9 +26,13 @@ from vidnst.atomic_write import translate_os_errors, write_bytes_atomically
 from vidnst.errors import ConfigError, RunError
 from vidnst.events import JobChanged, OnEvent
 from vidnst.file_names import derived_name
+from vidnst.part_files import remove_parts
 from vidnst.rendering.batch.job_file import ClipSpec
 from vidnst.runs.event_log import EventLog
 from vidnst.runs.folder_lock import FolderLock
+from vidnst.runs.plan_record import MAX_THREADS
+from vidnst.runs.removal import remove_command
+from vidnst.runs.safe_files import check_folder, read_file
 
 JobStatus: TypeAlias = Literal["queued", "preparing", "rendering", "encoding", "done", "failed", "cancelled", "paused"]
 Action: TypeAlias = Literal["pause", "resume", "cancel"]
@@ -35,6 +40,9 @@ Action: TypeAlias = Literal["pause", "resume", "cancel"]
 FINAL_STATES: tuple[JobStatus, ...] = ("done", "failed", "cancelled")
 _MAX_STATE_BYTES = 256 << 20
 _MAX_COMMAND_BYTES = 1 << 16
+_COMMAND_NAME = re.compile(r"[0-9]{20}-[0-9]{1,10}\.json")
+_PART_SECONDS = 60.0
+"""After that time nobody is still writing a command."""
 _WRITE_SECONDS = 1.0
 _WRITE_SECONDS_PER_JOB = 0.002
 """Added to the time between two writes for each job, so that thousands of jobs are not written all the time."""
@@ -97,7 +105,7 @@ class JobStates:
         on_event: hears of every change.
 
     Raises:
-        RunError: another process renders this batch, or the state folder is damaged.
+        RunError: another process renders this batch, or the state folder is damaged or has links in it.
     """
 
     def __init__(self, jobs: Path, on_event: OnEvent) -> None:
@@ -111,8 +119,10 @@ class JobStates:
         self._changed = True
         self._closed = False
         self._written = -_WRITE_SECONDS
+        control = _checked_control(self.folder)
         with translate_os_errors(self.folder):
-            (self.folder / "control").mkdir(parents=True, exist_ok=True)
+            control.mkdir(parents=True, exist_ok=True)
+            remove_parts(control, min_age_seconds=_PART_SECONDS)
         self._lock = FolderLock(self.folder / "lock")
         try:
             self._before = read_job_states(self.folder) or {}
@@ -121,7 +131,7 @@ class JobStates:
             self._lock.release()
             raise
         threads = self._before.get("threads")
-        self.threads = threads if isinstance(threads, int) and threads > 0 else None
+        self.threads = threads if type(threads) is int and 0 < threads <= MAX_THREADS else None
         self.record("session", process=os.getpid(), host=socket.gethostname())
 
     @property
@@ -137,7 +147,8 @@ class JobStates:
 
     def update(self, clips: Sequence[ClipSpec]) -> None:
         """Update the jobs from the job file: add new ones, change or remove those that have not begun."""
-        states = {row["name"]: row["state"] for row in self._before.get("jobs", ()) if isinstance(row, dict)}
+        rows = (row for row in self._before.get("jobs", ()) if isinstance(row, dict))
+        states = {str(row.get("name")): row.get("state") for row in rows}
         wanted = {clip.name for clip in clips}
         with self.lock:
             for name in [name for name, old in self.by_name.items() if name not in wanted and old.state == "queued"]:
@@ -251,9 +262,7 @@ def read_job_states(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / "jobs.json"
     try:
-        if path.stat().st_size > _MAX_STATE_BYTES:
-            raise ValueError("over 256 MiB")
-        values = json.loads(path.read_bytes())
+        values = json.loads(read_file(path, max_bytes=_MAX_STATE_BYTES))
         if not isinstance(values, dict) or not isinstance(values.get("jobs"), list):
             raise ValueError("no list of jobs")
     except FileNotFoundError:
@@ -279,20 +288,27 @@ def ask(jobs: Path, action: Action, name: str) -> list[str]:
     if not meant:
         raise ConfigError(f"no job of {jobs} is called {name!r}", "see --dry-run for their names; `all` means all")
     command = json.dumps({"action": action, "name": name}).encode()
-    write_bytes_atomically(folder / "control" / f"{time.time_ns():020d}-{os.getpid()}.json", command)
+    write_bytes_atomically(_checked_control(folder) / f"{time.time_ns():020d}-{os.getpid()}.json", command)
     return meant
 
 
 def _commands(folder: Path) -> Iterator[tuple[Action, str]]:
-    """Yield the commands in the order in which they were given; any other file is removed."""
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.name.startswith(".") or not entry.is_file(follow_symlinks=False):
-            continue
-        path = Path(entry.path)
-        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-            command = json.loads(path.read_bytes()[:_MAX_COMMAND_BYTES])
+    """Yield the commands in the order in which they were given, and delete them; any other file stays."""
+    check_folder(folder)
+    names = os.listdir(folder) if folder.is_dir() else []
+    for name in sorted(filter(_COMMAND_NAME.fullmatch, names)):
+        path = folder / name
+        with suppress(OSError, RunError, ValueError, KeyError, TypeError, RecursionError):
+            command = json.loads(read_file(path, max_bytes=_MAX_COMMAND_BYTES))
             action, name = command["action"], command["name"]
             if action in get_args(Action) and isinstance(name, str):
                 yield action, name
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
+        remove_command(path)
+
+
+def _checked_control(folder: Path) -> Path:
+    """The folder of commands in a state folder, neither of which is a link or a file."""
+    control = folder / "control"
+    check_folder(folder)
+    check_folder(control)
+    return control

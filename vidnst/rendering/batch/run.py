@@ -11,20 +11,23 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from vidnst.config import FarmConfig
-from vidnst.errors import CancelledError, ConfigError, FarmError, VidnstError
+from vidnst.errors import CancelledError, ConfigError, FarmError, LostValueError, VidnstError
 from vidnst.events import Cancelled, OnEvent, Warned, ignore
 from vidnst.farm.component_window import default_window
+from vidnst.farm.failure_policy import STOP_PATIENCE_SECONDS
 from vidnst.farm.interfaces import NodeEvent
 from vidnst.farm.jobs import SharingPool
+from vidnst.farm.local_gpus import check_gpus
 from vidnst.farm.plan import Lane
 from vidnst.farm.provisioning import WorkerCounts, start_workers
-from vidnst.farm.scheduler import STOP_PATIENCE_SECONDS, run_plan
+from vidnst.farm.scheduler import run_plan
 from vidnst.parallel import local_cores
 from vidnst.rendering.batch.clip import BatchClip
 from vidnst.rendering.batch.job_file import read_jobs
 from vidnst.rendering.batch.job_states import JobStates
 from vidnst.rendering.batch.shot_queue import ShotQueue
 from vidnst.rendering.batch.stages import BatchState, Preparer, encode_clips
+from vidnst.rendering.pipeline import MOST_LOSSES
 from vidnst.rendering.style_cache import StyleCache
 
 StartWorkers: TypeAlias = Callable[..., AbstractContextManager[tuple[SharingPool, WorkerCounts]]]
@@ -76,6 +79,8 @@ def run_batch(
         CancelledError: `cancelled` said so; what is finished is kept, and the same call resumes the batch.
     """
     asked = read_jobs(jobs, farm=farm)
+    if any(clip.request.config.stylizes for clip in asked.clips):
+        check_gpus(asked.farm)
     states = JobStates(jobs, on_event)
     try:
         states.update(asked.clips)
@@ -115,6 +120,9 @@ class _Batch:
         self._state = BatchState(jobs, on_event)
         self._shots: ShotQueue | None = None
         """None until there are workers."""
+        self._losses = 0
+        self._prefetch = 1
+        """Nodes that each worker is given ahead, once there are workers."""
         self._controlled = time.monotonic()
         self._stamp = _stamp(path)
 
@@ -164,25 +172,50 @@ class _Batch:
                     start(self._farm, width=_WIDTH, threads=self._jobs.threads, raft=raft)
                 )
                 self._shots = self._open_queue(pool, workers)
+            self._run_shots(schedule, pool, self._shots)
+
+    def _run_shots(self, schedule: Callable[..., object], pool: SharingPool, shots: ShotQueue) -> None:
+        """Have the shots that are ready rendered, and their successors."""
+        try:
             schedule(
-                self._shots,
+                shots,
                 pool,
-                window=self._farm.window or default_window(len(self._shots.workers)),
+                window=self._farm.window or default_window(len(shots.workers), prefetch=self._prefetch),
+                prefetch=self._prefetch,
                 attempts=self._farm.attempts,
                 listener=self._report,
                 cancelled=self._tick,
-                eager=self._shots.is_eager,
+                eager=shots.is_eager,
                 patience_seconds=STOP_PATIENCE_SECONDS,
             )
-            self._finish_stuck()
+        except LostValueError:
+            if (losses := self._losses + 1) > MOST_LOSSES:
+                raise
+            self._losses = losses
+            pool.settle()
+            self._resume_clips()
+            return
+        self._finish_stuck()
+
+    def _resume_clips(self) -> None:
+        """Queue again what is left of the clips in work, after results were lost with a machine."""
+        for clip in self._state.rendering:
+            clip.resume_round()
+            with self._jobs.lock:
+                clip.job.frames_done = len(clip.frames_finished)
+                if clip not in self._state.ready:
+                    self._state.ready.append(clip)
 
     def _open_queue(self, pool: SharingPool, workers: WorkerCounts) -> ShotQueue:
         names = pool.workers(Lane.STYLE)
         _log.info("the batch renders on %d workers", len(names))
         self._state.prepare_ahead = min(_MOST_AHEAD, 2 + len(names))
+        for note in workers.notes:
+            self._state.report(Warned(note))
         self._jobs.threads = workers.threads
+        self._prefetch = workers.prefetch
         self._jobs.write(now=True)
-        return ShotQueue(self._state, StyleCache(pool, workers.threads), names)
+        return ShotQueue(self._state, StyleCache(pool, workers), names)
 
     def _report(self, event: NodeEvent) -> None:
         for clip in self._state.rendering:

@@ -20,6 +20,7 @@ from vidnst.media.input.masks import Mask, MaskReader, feather_mask, mask_from_p
 from vidnst.motion.mask_tracking import MaskTracker
 from vidnst.rendering.styles.timeline import REST, TimedStyle
 from vidnst.runs import RunLayout, RunStore
+from vidnst.runs.safe_files import is_file
 
 _CACHE_BYTES = 256 << 20
 
@@ -114,7 +115,7 @@ def tracked_masks(masks: Sequence[Mask], config: RenderConfig) -> list[Mask]:
 def are_tracked(masks: Sequence[Mask], shot: Shot, folder: Path) -> bool:
     """Return True if the run folder has the masks of all frames of a shot."""
     frames = shot.indices
-    return all(RunLayout(folder).mask(mask.region, index).is_file() for mask in masks for index in frames)
+    return all(is_file(RunLayout(folder).mask(mask.region, index)) for mask in masks for index in frames)
 
 
 def _carried(masks: Sequence[Mask], source: RegionSource, shot: Shot) -> Iterator[tuple[int, list[NDArray[np.uint8]]]]:
@@ -178,6 +179,8 @@ class Guides:
     def _tracked_mask(self, name: str, frame: int) -> NDArray[np.uint8]:
         path = RunLayout(self._folder).mask(name, frame)
         try:
+            if not is_file(path):
+                raise SourceError("it is missing, or no file of its own")
             found = mask_from_pixels(read_image(path))
         except SourceError as error:
             raise RunError(

@@ -1,12 +1,12 @@
 """Collects the contents of the report of a run from its folder."""
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from vidnst.errors import RunError
 from vidnst.formatting import format_duration, format_number
 from vidnst.frames import ClipInfo, Shot, spread_over
 from vidnst.report.html.report_charts import cost_charts, loss_charts, number_rows, outlier_frames, steadiness_charts
@@ -14,8 +14,10 @@ from vidnst.report.html.report_images import ReportImages, ShownFrames, read_ima
 from vidnst.report.html.report_page import ReportFacts, Thumbnail
 from vidnst.report.html.report_settings import changed_settings, render_command, to_yaml
 from vidnst.runs import Manifest, RunLayout
+from vidnst.runs.layout import continue_command
 from vidnst.runs.record import RunRecord
 from vidnst.runs.run_log import RunLog, frame_of_node
+from vidnst.runs.safe_files import read_file
 from vidnst.runs.status import RunMonitor, RunState, RunStatus
 
 _PAIRS, _OUTLIER_PAIRS, _SHEET_FRAMES = 5, 2, 24
@@ -63,10 +65,8 @@ def read_measure(folder: Path) -> Mapping[str, Any]:
     """Read the `measure.json` of a run; empty if it is missing or damaged."""
     path = RunLayout(folder).measure
     try:
-        if path.stat().st_size > _MAX_MEASURE_BYTES:
-            return {}
-        values = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        values = json.loads(read_file(path, max_bytes=_MAX_MEASURE_BYTES))
+    except (OSError, RunError, ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
 
@@ -136,7 +136,7 @@ def _notes(log: RunLog, outliers: Mapping[int, str]) -> tuple[tuple[str, bool], 
 
 def _commands(folder: Path, manifest: Manifest, state: str) -> tuple[tuple[str, str], ...]:
     repeat = ("Render the same again, from any folder:", render_command(manifest))
-    resume = ("Resume where it stopped:", f"vidnst resume {shlex.quote(str(folder.absolute()))}")
+    resume = ("Resume where it stopped:", continue_command("resume", folder.absolute(), Path(manifest.output)))
     return (repeat,) if state == "finished" else (resume, repeat)
 
 

@@ -17,8 +17,8 @@ from vidnst.media.input.probe import probe, probe_input
 from vidnst.media.scene_light import written_transform
 from vidnst.report.html.report_page import Pair, Thumbnail
 from vidnst.runs import Manifest, RunLayout
-from vidnst.runs.layout import is_regular_file
 from vidnst.runs.record import RunRecord
+from vidnst.runs.safe_files import is_file
 
 _PAIR_PX, _PAIR_BYTES = 800, 200_000
 _SHEET_PX, _SHEET_BYTES = 320, 20_000
@@ -125,7 +125,7 @@ def _read_sources(
     record: RunRecord, frames: Sequence[int], shots: Sequence[Shot], clip: ClipInfo | None
 ) -> dict[int, bytes]:
     filtered = {index: RunLayout(record.folder).frame(index, "before") for index in frames}
-    if all(map(is_regular_file, filtered.values())):
+    if all(map(is_file, filtered.values())):
         read: Callable[[int], Pixels] = lambda index: read_image(filtered[index])  # noqa: E731
     else:
         read = _open_source(record, shots, clip or probe_input(record.request.source, record.request.config.input))

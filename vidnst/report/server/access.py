@@ -2,17 +2,16 @@
 
 import hashlib
 import hmac
-import os
 import secrets
 import socket
-import stat
 from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from pathlib import Path
 from typing import BinaryIO
 
-from vidnst.errors import ConfigError
+from vidnst.errors import ConfigError, RunError
+from vidnst.runs.safe_files import MAX_IMAGE_BYTES, open_file
 
 MIN_TOKEN_LENGTH = 12
 
@@ -118,15 +117,7 @@ def open_inside(folder: Path, *parts: str) -> BinaryIO:
     Raises:
         OSError: it is missing, is no regular file, or a part of its path is a link.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    for part in parts:
-        try:
-            deeper = os.open(part, flags, dir_fd=at)
-        finally:
-            os.close(at)
-        at = deeper
-    if not stat.S_ISREG(os.fstat(at).st_mode):
-        os.close(at)
-        raise OSError(f"{'/'.join(parts)} is no file")
-    return os.fdopen(at, "rb")
+    try:
+        return open_file(folder.joinpath(*parts), max_bytes=MAX_IMAGE_BYTES)
+    except RunError as error:
+        raise OSError(str(error)) from error

@@ -1,5 +1,6 @@
 """The HTTP server behind `vidnst serve`: it only reads, and only from the run folders that it was given."""
 
+import io
 import json
 import re
 import socket
@@ -15,13 +16,13 @@ from urllib.parse import parse_qs, urlsplit
 from vidnst.errors import ConfigError
 from vidnst.report.html.dashboard_page import dashboard_page, dashboard_policy
 from vidnst.report.server.access import AccessGuard, open_inside
+from vidnst.report.server.connections import ConnectionLimits, Connections
+from vidnst.report.server.request_head import read_head
 from vidnst.report.server.snapshot import Snapshot
 from vidnst.report.server.thumbnails import Thumbnails
 from vidnst.runs import RunLayout
+from vidnst.runs.safe_files import is_file
 
-_MAX_CONNECTIONS = 32
-"""Connections that are answered at the same time; further ones are closed."""
-_TIMEOUT_SECONDS = 15.0
 _CHUNK_BYTES = 1 << 18
 _ROUTE = re.compile(
     r"/run/(?P<run>[0-9a-f]{16})/(?:(?P<file>report\.html|measure\.json)|(?P<kind>frame|source|full)/(?P<index>[0-9]{1,8}))"
@@ -42,6 +43,7 @@ class Server(ThreadingHTTPServer):
         token: as for `AccessGuard`.
         sources: whether to show frames of the sources, which lie outside of the run folders, and of outputs that do not
             lie next to their run folder.
+        limits: what clients may take of it.
 
     Raises:
         ConfigError: the token is missing or too short, or the address cannot be listened on.
@@ -53,13 +55,21 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(
-        self, folders: Sequence[Path], *, host: str, port: int, token: str | None = None, sources: bool = True
+        self,
+        folders: Sequence[Path],
+        *,
+        host: str,
+        port: int,
+        token: str | None = None,
+        sources: bool = True,
+        limits: ConnectionLimits | None = None,
     ) -> None:
         AccessGuard(host, port, token)  # raises before anything listens
         self.snapshot = Snapshot(folders)
         self.thumbnails = Thumbnails()
         self.sources = sources
-        self._connections = threading.BoundedSemaphore(_MAX_CONNECTIONS)
+        self.limits = limits or ConnectionLimits()
+        self.connections = Connections(self.limits)
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), _Handler)
@@ -80,14 +90,14 @@ class Server(ThreadingHTTPServer):
         self.server_address = self.socket.getsockname()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own, unless too many connections are open."""
-        if not self._connections.acquire(blocking=False):
+        """Answer in a thread of its own, if the limits leave room."""
+        if not self.connections.admit(request, client_address[0]):
             self.shutdown_request(request)
             return
         try:
             super().process_request(request, client_address)
         except BaseException:
-            self._connections.release()
+            self.connections.leave(request)
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -95,7 +105,7 @@ class Server(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._connections.release()
+            self.connections.leave(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore clients that hang up."""
@@ -105,7 +115,24 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
     server_version = "vidnst"
     sys_version = ""
-    timeout = _TIMEOUT_SECONDS
+
+    def handle(self) -> None:
+        """Answer one request, whose head must come in time."""
+        limits = self.server.limits
+        head = read_head(self.connection, seconds=limits.head_seconds, longest=limits.head_bytes)
+        self.server.connections.head_has_come(self.connection)
+        self.connection.settimeout(limits.send_seconds)
+        self.rfile.close()
+        self.rfile = io.BufferedReader(io.BytesIO(head if isinstance(head, bytes) else b""))
+        if isinstance(head, bytes):
+            self.handle_one_request()
+        else:
+            self.requestline, self.request_version, self.command = "", self.protocol_version, ""
+            self.send_error(head)
+
+    def do_HEAD(self) -> None:
+        """Answer as to GET, without the content."""
+        self.do_GET()
 
     def do_GET(self) -> None:
         """Answer with a page, an image or JSON, or with the reason why not."""
@@ -143,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif route["kind"] == "full":
             layout, index = RunLayout(run), int(route["index"])
             finished = layout.frame(index, "finished")
-            path = finished if finished.is_file() else layout.frame(index)
+            path = finished if is_file(finished) else layout.frame(index)
             self._send_file("image/png", run, path.parent.name, path.name)
         else:
             data = self._thumbnail(run, route["kind"], int(route["index"]))
@@ -168,19 +195,25 @@ class _Handler(BaseHTTPRequestHandler):
             left = file.seek(0, 2)
             file.seek(0)
             self._send_head(HTTPStatus.OK, kind, left, policy=_SANDBOX)
-            while left > 0 and (data := file.read(min(left, _CHUNK_BYTES))):  # it may have grown
+            while (
+                self.command != "HEAD" and left > 0 and (data := file.read(min(left, _CHUNK_BYTES)))
+            ):  # it may have grown
                 self.wfile.write(data)
                 left -= len(data)
 
     def _send_text(self, status: HTTPStatus, text: str) -> None:
         data = f"{text}\n".encode()
         self._send_head(status, "text/plain; charset=utf-8", len(data))
-        self.wfile.write(data)
+        self._send_content(data)
 
     def _send(self, kind: str, data: bytes, *, cookie: bool = False) -> None:
         policy = dashboard_policy() if kind.startswith("text/html") else _SANDBOX
         self._send_head(HTTPStatus.OK, kind, len(data), policy=policy, cookie=cookie)
-        self.wfile.write(data)
+        self._send_content(data)
+
+    def _send_content(self, data: bytes) -> None:
+        if self.command != "HEAD":
+            self.wfile.write(data)
 
     def _send_head(
         self, status: HTTPStatus, kind: str, length: int, *, policy: str = "default-src 'none'", cookie: bool = False
@@ -197,6 +230,8 @@ class _Handler(BaseHTTPRequestHandler):
             ("Cache-Control", "no-store"),
         ):
             self.send_header(name, value)
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            self.send_header("Allow", "GET, HEAD")
         if cookie and (text := self.server.guard.cookie()):
             self.send_header("Set-Cookie", text)
         self.end_headers()

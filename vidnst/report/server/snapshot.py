@@ -10,7 +10,8 @@ from typing import Any
 
 from vidnst.errors import VidnstError
 from vidnst.runs.discovery import RunListing, find_runs
-from vidnst.runs.layout import RunLayout, is_regular_file
+from vidnst.runs.layout import RunLayout
+from vidnst.runs.safe_files import is_file
 from vidnst.runs.status import RunMonitor
 
 _MAX_AGE_SECONDS = 1.0
@@ -66,7 +67,7 @@ class Snapshot:
         return {"time": time.time(), "runs": runs, "batches": batches, "errors": errors}
 
     def _status(self, run: Path) -> dict[str, Any]:
-        return self._monitor.status(run).to_dict() | {"measure": is_regular_file(RunLayout(run).measure)}
+        return self._monitor.status(run).to_dict() | {"measure": is_file(RunLayout(run).measure)}
 
 
 def _find_runs(folder: Path) -> RunListing:

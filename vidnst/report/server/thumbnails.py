@@ -16,8 +16,8 @@ from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.probe import probe_input
 from vidnst.media.input.quick_frame import read_quick_frame
 from vidnst.runs import Manifest, RunLayout, RunPlan, run_folder_of
-from vidnst.runs.layout import is_regular_file
 from vidnst.runs.request import load_request
+from vidnst.runs.safe_files import is_file
 from vidnst.runs.status import is_file_or_folder, modification_time_ns
 
 _LONGEST_SIDE_PX, _MAX_BYTES = 480, 60_000
@@ -56,7 +56,7 @@ class Thumbnails:
     def source(self, run: Path, index: int) -> bytes | None:
         """Frame `index` of a run's source; as it was filtered, where the run has it so."""
         filtered = RunLayout(run).frame(index, "before")
-        if is_regular_file(filtered):
+        if is_file(filtered):
             return self._thumbnail("frame", filtered, index)
         return self._thumbnail("source", run, index)
 

@@ -27,6 +27,9 @@ CONTENT = "content"
 """Stands for a statistic's name in the key of a content distance."""
 _BAND_VALUES = 1 << 22
 """Values of a bfloat16 map that are converted to float32 at a time: 16 MiB."""
+_GPU_BAND_VALUES = 1 << 26
+"""The same on a GPU if only the content's distance is wanted, so that relu4_2 of a 4K frame is one band: several are
+computed twice, and a whole copy of so deep a map is small next to the others."""
 
 Statistics: TypeAlias = dict[tuple[str, str, int], Texture]
 """By the name of a statistic, or `CONTENT`; the layer; and the index of the guide."""
@@ -206,8 +209,10 @@ def _compute_in_bands(maps: Tensor, name: str, request: StatisticsRequest, locat
     height, width = maps.shape[-2:]
     if location is None:
         location = _Location(Window(0, height, 0, width), height, width)
-    additive = tuple(kind for kind in request.kinds if STATISTICS[kind].additive)
-    rows = max(1, _BAND_VALUES // (maps.shape[1] * width))
+    kinds = request.kinds if name in request.layers else ()
+    additive = tuple(kind for kind in kinds if STATISTICS[kind].additive)
+    values = _GPU_BAND_VALUES if maps.device.type == "cuda" and not kinds else _BAND_VALUES
+    rows = max(1, values // (maps.shape[1] * width))
     cut = bands(location.window, rows)
 
     def of_band(part: Tensor, index: int) -> Statistics:
@@ -215,8 +220,7 @@ def _compute_in_bands(maps: Tensor, name: str, request: StatisticsRequest, locat
 
     windows = [band.within(location.window) for band in cut]
     statistics = sum_over_windows(maps, windows, of_band) if len(cut) > 1 else of_band(maps, 0)
-    rest = tuple(kind for kind in request.kinds if kind not in additive)
-    if rest and name in request.layers:
+    if rest := tuple(kind for kind in kinds if kind not in additive):
         textures = StatisticsRequest(kinds=rest, layers=request.layers, guides=request.guides)
         statistics.update(_compute(maps.float(), name, textures, rest, None))
     return statistics

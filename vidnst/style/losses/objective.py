@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache
 from itertools import groupby
 
 import torch
@@ -18,10 +18,10 @@ from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.targets.style_targets import StyleTarget
 from vidnst.style.tensors import resize
-from vidnst.style.textures.registry import STATISTICS
 
 TERMS = ("total", "content", "style", "tv", "temporal", "edges")
-"""Names of an evaluation's results: the weighted sum, then each term without its weight."""
+"""Names of an evaluation's results: the weighted sum, then each term without its weight. Edges without a weight are not
+computed, and 0."""
 
 _STATIC_LOCK = 30.0
 """Additional weight of static pixels in the temporal term."""
@@ -50,6 +50,12 @@ class WarmStart:
     """Share of full steps for valid pixels."""
     renew_at: float | None = None
     """Staleness from which a place is freed of the picture; None holds it however stale it is."""
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All tensors of the start."""
+        maps = (self.picture, self.mask, self.light, self.still, self.before)
+        return tuple(map_ for map_ in maps if map_ is not None)
 
     def released(self, freed: Tensor) -> "WarmStart":
         """The start without its hold where `freed`, `(1, 1, H, W)` in [0, 1], is 1."""
@@ -115,11 +121,12 @@ class Objective:
         self._content, self._unstyled, self._start = content, unstyled, start
         self._extractor = FeatureExtractor(network, memory_mode)
         self._seed, self._evaluations = seed, 0
-        self._weight_tensors: dict[tuple[float, ...], Tensor] = {}
         regions = [(guide, list(group)) for guide, group in groupby(styles, key=lambda style: style.guide)]
         self._content_shares = terms.shares(config.content_layers)
         kinds, layers = terms.shares(config.style_kinds), terms.shares(config.style_layers)
-        self._edges = LaplacianLoss(content, terms.shares(config.edges_cells), scale=config.scale)
+        self._edges: LaplacianLoss | None = None
+        if config.edges_weight:
+            self._edges = LaplacianLoss(content, terms.shares(config.edges_cells), scale=config.scale)
         maps = self._extractor.maps(content, tuple(self._content_shares))
         self._request = StatisticsRequest(
             kinds=tuple(kinds),
@@ -129,9 +136,12 @@ class Objective:
         )
         self._all_weights = {name: getattr(config, f"{name}_weight") for name in TERMS[1:]}
         self._style_distances = [
-            (style.share * kind_share * layer_share, (kind, layer, region), distance_to(style.textures[kind][layer]))
+            (
+                style.share * kind_share * layer_share,
+                (kind, layer, region),
+                style.distance_to(kind, layer, config.scale),
+            )
             for kind, kind_share in kinds.items()
-            for distance_to in [partial(STATISTICS[kind].distance_to, scale=config.scale)]
             for layer, layer_share in layers.items()
             for region, (_, styles_of_region) in enumerate(regions)
             for style in styles_of_region
@@ -148,7 +158,7 @@ class Objective:
             "style": self._style_term(statistics),
             "tv": terms.total_variation(picture),
             "temporal": self._temporal_term(picture),
-            "edges": self._edges(picture),
+            "edges": self._zero() if self._edges is None else self._edges(picture),
         }
         total = self._sum([(weight, values[name]) for name, weight in self._weights.items()])
         if torch.is_grad_enabled() and not total.requires_grad:  # no term with a weight depends on the picture
@@ -177,17 +187,25 @@ class Objective:
     def _sum(self, parts: Sequence[tuple[float, Tensor]]) -> Tensor:
         """The weighted sum of scalars, in as few operations for many as for two."""
         if not parts:
-            return torch.zeros((), device=self._content.device)
+            return self._zero()
         if len(parts) == 1:
             return parts[0][1] * parts[0][0]
-        weights = tuple(weight for weight, _ in parts)
-        if weights not in self._weight_tensors:
-            self._weight_tensors[weights] = torch.tensor(weights, device=self._content.device)
-        return (torch.stack([part for _, part in parts]) * self._weight_tensors[weights]).sum()
+        weights = _on_device(tuple(weight for weight, _ in parts), self._content.device)
+        return (torch.stack([part for _, part in parts]) * weights).sum()
 
     def _temporal_term(self, picture: Tensor) -> Tensor:
         if self._start is None:
-            return torch.zeros((), device=picture.device)
+            return self._zero()
         start = self._start
         lock = None if start.still is None else _STATIC_LOCK * start.still
         return terms.temporal(picture, start.picture, start.mask, light=start.light, lock=lock)
+
+    def _zero(self) -> Tensor:
+        return torch.zeros((), device=self._content.device)
+
+
+@lru_cache(maxsize=256)
+def _on_device(weights: tuple[float, ...], device: torch.device) -> Tensor:
+    """Weights as a tensor, copied once for all frames, since each copy to a GPU waits for it."""
+    with torch.inference_mode(False):  # such a tensor would be of no use to later frames
+        return torch.tensor(weights, device=device)

@@ -24,6 +24,16 @@ _GRADIENT_COPIES = 3
 """Copies of a convolution's output during its backward pass: before and after the ReLU, and the device's workspace."""
 _FIXED_BYTES = 8 << 20
 """Targets, and the allocator's overhead."""
+FREQUENCIES = 128
+"""Of the Gaussian kernel: see `textures.moments_and_mmd`."""
+_STORED_PER_VALUE = {"sliced": 8, "wasserstein": 8, "moments": 4}
+"""Bytes that statistics keep for each value of a style layer's map until the backward pass: the order of the sorted
+values, and copies without their means."""
+_MOMENTARY_PER_VALUE = {"sliced": 44, "wasserstein": 8, "moments": 8}
+"""Bytes that they take while they compute: sorting in double precision. From the peaks of whole evaluations at 640x360,
+which are 4.2 and, for the Gaussian kernel, 5.8 KB per pixel, 1.8 KB for Gram matrices."""
+_STORED_WAVES, _MOMENTARY_WAVES = 2, 7
+"""Maps of all frequencies that the Gaussian kernel keeps, and those that it takes while it computes."""
 _SIDE_STEP_PX = 16
 _FULL_SIZE_PICTURES = 3
 """Pictures of the frame's own size that exist while a smaller one is stylized."""
@@ -61,9 +71,9 @@ class Footprint:
 def estimate_footprint(config: RenderConfig, memory_mode: MemoryMode = NO_SAVINGS) -> Footprint:
     """Estimate the device memory of one stylizing worker.
 
-    L-BFGS stores two float32 vectors per step of its history (24 bytes per pixel), Adam two altogether. Not included:
-    cuDNN's workspaces and CUDA's own context (some hundred MB); statistics other than Gram matrices, some of which
-    store another copy of their maps.
+    L-BFGS stores two float32 vectors per step of its history (24 bytes per pixel), Adam two altogether. Statistics are
+    counted once, whatever the number of regions. Not included: cuDNN's workspaces and CUDA's own context (some hundred
+    MB).
     """
     losses, optimize = config.losses, config.optimize
     convs = BACKBONES[config.model.backbone].up_to(last_layer(config))
@@ -107,12 +117,30 @@ def _padded_values(config: RenderConfig, conv: ConvLayer) -> float:
     return 0.0 if config.model.padding == "zeros" else conv.inputs / float(4**conv.block)
 
 
+def _statistics_bytes(config: RenderConfig, conv: ConvLayer, value_bytes: int) -> tuple[float, float]:
+    """Bytes per pixel that statistics of a layer's map keep for the backward pass, and take while they compute."""
+    if not config.losses.style_layers.get(conv.name, 0):
+        return 0.0, 0.0
+    kinds = [kind for kind, weight in config.losses.style_kinds.items() if weight > 0]
+    values = _values(conv)
+    kept = values * sum(_STORED_PER_VALUE.get(kind, 0) for kind in kinds)
+    momentary = values * max((_MOMENTARY_PER_VALUE.get(kind, 0) for kind in kinds), default=0)
+    if "mmd_gaussian" in kinds:
+        waves = FREQUENCIES * _FLOAT_BYTES / float(4**conv.block)
+        kept, momentary = kept + _STORED_WAVES * waves, max(momentary, _MOMENTARY_WAVES * waves)
+    if value_bytes < _FLOAT_BYTES and {"sliced", "mmd_gaussian"} & set(kinds):  # of a whole map in float32
+        kept += values * _FLOAT_BYTES
+    return kept, momentary
+
+
 def _stored(config: RenderConfig, convs: tuple[ConvLayer, ...], value_bytes: int) -> tuple[float, float]:
     """Bytes per pixel of all maps, and the peak during the backward pass."""
     stored = peak = 0.0
     for conv, following in zip(convs, (*convs[1:], None), strict=True):
         stored += value_bytes * (_values(conv) + _padded_values(config, conv) + _head_values(config, conv))
-        peak = max(peak, stored + _GRADIENT_COPIES * _values(conv) * value_bytes)
+        kept, momentary = _statistics_bytes(config, conv, value_bytes)
+        stored += kept
+        peak = max(peak, stored + momentary + _GRADIENT_COPIES * _values(conv) * value_bytes)
         if following is not None and following.block > conv.block:
             # The pooling's result, and the indices of its maxima.
             stored += _values(conv) / 4 * (value_bytes + _INDEX_BYTES * (config.model.pooling == "max"))
@@ -125,7 +153,9 @@ def _recomputed(config: RenderConfig, convs: tuple[ConvLayer, ...], value_bytes:
     peak = inside = 0.0
     for conv, following in zip(convs, (*convs[1:], None), strict=True):
         inside += value_bytes * (_values(conv) + _padded_values(config, conv) + _head_values(config, conv))
-        peak = max(peak, inputs + inside + _GRADIENT_COPIES * _values(conv) * value_bytes)
+        kept, momentary = _statistics_bytes(config, conv, value_bytes)
+        inside += kept
+        peak = max(peak, inputs + inside + momentary + _GRADIENT_COPIES * _values(conv) * value_bytes)
         pooled = following is not None and following.block > conv.block
         if pooled or _is_split(config, conv):
             inputs += _values(conv) / (4 if pooled else 1) * value_bytes

@@ -57,7 +57,7 @@ class FrameTargets:
     def unstyled(self, guidance: Guidance | None, height: int, width: int) -> Tensor | None:
         """`(1, 1, H, W)` bool: where the content stays as it is; None for nowhere."""
         unstyled = None if guidance is None else guidance.unstyled
-        return None if unstyled is None else self._resized(unstyled, height, width) > 1 - 1 / 512
+        return None if unstyled is None else _resized(unstyled, height, width).to(self._device) > 1 - 1 / 512
 
     def _of_region(
         self, region: RegionGuidance, frames: Mapping[int, StyleFrame], height: int, width: int
@@ -66,8 +66,8 @@ class FrameTargets:
             return [replace(self._of_mix(mix, frames, height, width), share=mix.share) for mix in region.mixes]
         if not region.mixes or not region.guide.any():
             return []
-        resized = self._resized(region.guide, height, width)
-        guide, covered = Guide(resized), float(resized.mean())
+        resized = _resized(region.guide, height, width)
+        guide, covered = Guide(resized.to(self._device)), float(resized.mean())  # before it is on the device: no wait
         return [
             replace(self._of_mix(mix, frames, height, width), share=covered * mix.share, guide=guide)
             for mix in region.mixes
@@ -98,8 +98,7 @@ class FrameTargets:
             (height, width, style, frame.index), lambda: self._targets.of_picture(frame.pixels, height, width)
         )
 
-    def _resized(self, guide: NDArray[np.uint8], height: int, width: int) -> Tensor:
-        mask = torch.from_numpy(guide.astype(np.float32) / np.float32(255))[None, None]
-        if guide.shape != (height, width):
-            mask = functional.interpolate(mask, (height, width), mode="area")
-        return mask.to(self._device)
+
+def _resized(guide: NDArray[np.uint8], height: int, width: int) -> Tensor:
+    mask = torch.from_numpy(guide.astype(np.float32) / np.float32(255))[None, None]
+    return mask if guide.shape == (height, width) else functional.interpolate(mask, (height, width), mode="area")

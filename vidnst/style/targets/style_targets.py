@@ -1,7 +1,7 @@
 """Style targets: the textures of the style pictures, at the size that suits the content."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -14,7 +14,8 @@ from vidnst.style.network.vgg import VGG19
 from vidnst.style.targets.guide_maps import Guide
 from vidnst.style.targets.style_variants import variants
 from vidnst.style.tensors import from_pixels
-from vidnst.style.textures.protocol import Texture, mix
+from vidnst.style.textures.protocol import Distance, Scale, Texture, mix
+from vidnst.style.textures.registry import STATISTICS
 
 _CACHED_SIZES = 8
 """Content sizes whose targets are cached: a clip has one, times the scales of a cold start."""
@@ -30,6 +31,16 @@ class StyleTarget:
     """By the names of the statistic and of the layer: `textures["gram"]["relu1_1"]`."""
     guide: Guide | None = None
     """The region that the target applies to; None is the whole picture."""
+    _distances: dict[tuple[str, str, Scale], Distance] = field(default_factory=dict, repr=False, compare=False)
+    """Made so far, shared with copies of other shares and guides."""
+
+    def distance_to(self, kind: str, layer: str, scale: Scale) -> Distance:
+        """The distance from the target's texture of a layer; what depends on the target alone is computed once."""
+        key = (kind, layer, scale)
+        if key not in self._distances:
+            with torch.no_grad():
+                self._distances[key] = STATISTICS[kind].distance_to(self.textures[kind][layer], scale=scale)
+        return self._distances[key]
 
 
 class StyleTargets:

@@ -1,6 +1,5 @@
 """Textures as Gram matrices (Gatys, Ecker & Bethge 2015, "A Neural Algorithm of Artistic Style")."""
 
-from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidnst.style.textures.protocol import NO_ENERGY, Scale, Statistic, Texture
+from vidnst.style.textures.protocol import NO_ENERGY, Distance, Scale, Statistic, Texture
 
 _BAND_POSITIONS = 4096
 """Positions over which products are summed in bfloat16."""
@@ -24,7 +23,7 @@ class GramMatrix(Statistic):
         """The Gram matrix `(N, N)`: see `gram`."""
         return (gram(maps, guide),)
 
-    def distance(self, texture: Texture, target: Texture, *, scale: Scale) -> Tensor:
+    def distance_to(self, target: Texture, *, scale: Scale) -> Distance:
         """The mean squared difference of two Gram matrices G and A of N channels, at a scale.
 
         relative: ||G - A||^2 / ||A||^2, 0 for the style itself, about 1 for nothing like it.
@@ -32,10 +31,6 @@ class GramMatrix(Statistic):
         `gram`), each picture's own.
         mean: 1/N^2 sum_ij (G_ij - A_ij)^2, as in code that divides its Gram matrices by N, too, and then sums.
         """
-        return self.distance_to(target, scale=scale)(texture)
-
-    def distance_to(self, target: Texture, *, scale: Scale) -> Callable[[Texture], Tensor]:
-        """See `distance`; the target's energy is computed once."""
         factor: float | Tensor = 0.25 if scale == "gatys" else 1.0
         if scale == "relative":
             factor = 1 / (target[0].square().mean() + NO_ENERGY)

@@ -18,7 +18,15 @@ import torch
 from torch import Tensor
 
 from vidnst.style.textures.gram import gram
-from vidnst.style.textures.protocol import NO_ENERGY, Scale, Statistic, Texture, as_columns, mean_over_positions
+from vidnst.style.textures.protocol import (
+    NO_ENERGY,
+    Distance,
+    Scale,
+    Statistic,
+    Texture,
+    as_columns,
+    mean_over_positions,
+)
 
 FREQUENCIES = 128
 """Random frequencies of the Gaussian kernel, each with a cosine and a sine."""
@@ -44,12 +52,17 @@ class Moments(Statistic):
         mean = mean.double()
         return mean, variance + mean.square()
 
-    def distance(self, texture: Texture, target: Texture, *, scale: Scale) -> Tensor:
+    def distance_to(self, target: Texture, *, scale: Scale) -> Distance:
         """1/N sum (mu_F - mu_S)^2 + (sigma_F - sigma_S)^2."""
-        apart = (texture[0] - target[0]).square().mean() + (_deviation(texture) - _deviation(target)).square().mean()
-        if scale == "relative":
-            apart = _MOMENTS_LIKE_GRAM * apart / (target[1].mean() + NO_ENERGY)
-        return apart.float()
+        deviation, energy = _deviation(target), target[1].mean() + NO_ENERGY
+
+        def distance(texture: Texture) -> Tensor:
+            apart = (texture[0] - target[0]).square().mean() + (_deviation(texture) - deviation).square().mean()
+            if scale == "relative":
+                apart = _MOMENTS_LIKE_GRAM * apart / energy
+            return apart.float()
+
+        return distance
 
 
 def _deviation(texture: Texture) -> Tensor:
@@ -67,12 +80,17 @@ class LinearKernel(Statistic):
         """Means `(N,)`."""
         return (mean_over_positions(as_columns(maps), guide),)
 
-    def distance(self, texture: Texture, target: Texture, *, scale: Scale) -> Tensor:
+    def distance_to(self, target: Texture, *, scale: Scale) -> Distance:
         """||mu_F - mu_S||^2, which is the MMD."""
-        apart = (texture[0] - target[0]).square().mean()
-        if scale != "relative":
-            return apart / (4 * len(target[0]))
-        return _LINEAR_LIKE_GRAM * apart / (target[0].square().mean() + NO_ENERGY)
+        energy = target[0].square().mean() + NO_ENERGY
+
+        def distance(texture: Texture) -> Tensor:
+            apart = (texture[0] - target[0]).square().mean()
+            if scale != "relative":
+                return apart / (4 * len(target[0]))
+            return _LINEAR_LIKE_GRAM * apart / energy
+
+        return distance
 
 
 class PolynomialKernel(Statistic):
@@ -90,13 +108,18 @@ class PolynomialKernel(Statistic):
         """Gram matrix `(N, N)` and means `(N,)`."""
         return gram(maps, guide), mean_over_positions(as_columns(maps), guide)
 
-    def distance(self, texture: Texture, target: Texture, *, scale: Scale) -> Tensor:
+    def distance_to(self, target: Texture, *, scale: Scale) -> Distance:
         """The MMD, with the target's constant."""
         constant = target[0].trace()
-        apart = _squared_norm(texture[0] - target[0], texture[1] - target[1], constant)
-        if scale != "relative":
-            return apart / (4 * len(target[1]) ** 2)
-        return _POLYNOMIAL_LIKE_GRAM * apart / (_squared_norm(target[0], target[1], constant) + NO_ENERGY)
+        energy = _squared_norm(target[0], target[1], constant) + NO_ENERGY
+
+        def distance(texture: Texture) -> Tensor:
+            apart = _squared_norm(texture[0] - target[0], texture[1] - target[1], constant)
+            if scale != "relative":
+                return apart / (4 * len(target[1]) ** 2)
+            return _POLYNOMIAL_LIKE_GRAM * apart / energy
+
+        return distance
 
 
 def _squared_norm(products: Tensor, mean: Tensor, constant: Tensor) -> Tensor:
@@ -124,14 +147,18 @@ class GaussianKernel(Statistic):
         waves = torch.cat([mean_over_positions(phase.cos(), guide), mean_over_positions(phase.sin(), guide)])
         return waves / FREQUENCIES**0.5, square
 
-    def distance(self, texture: Texture, target: Texture, *, scale: Scale) -> Tensor:
+    def distance_to(self, target: Texture, *, scale: Scale) -> Distance:
         """The MMD and the squared difference of root mean squares over the target's; not relative: their plain sum."""
-        apart = (texture[0] - target[0]).square().sum()
-        strengths = [(square + NO_ENERGY).sqrt() for square in (texture[1], target[1])]
-        strength = ((strengths[0] - strengths[1]) / strengths[1]).square().sum()
-        if scale != "relative":
-            return apart + strength
-        return _GAUSSIAN_LIKE_GRAM * (apart / (target[0].square().sum() + NO_ENERGY) + strength)
+        wanted, energy = (target[1] + NO_ENERGY).sqrt(), target[0].square().sum() + NO_ENERGY
+
+        def distance(texture: Texture) -> Tensor:
+            apart = (texture[0] - target[0]).square().sum()
+            strength = (((texture[1] + NO_ENERGY).sqrt() - wanted) / wanted).square().sum()
+            if scale != "relative":
+                return apart + strength
+            return _GAUSSIAN_LIKE_GRAM * (apart / energy + strength)
+
+        return distance
 
 
 @lru_cache(maxsize=32)

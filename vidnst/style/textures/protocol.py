@@ -14,6 +14,9 @@ Scale: TypeAlias = Literal["relative", "gatys", "mean"]
 Texture: TypeAlias = tuple[Tensor, ...]
 """A statistic of one layer: one or several tensors whose shapes depend on the number of channels alone."""
 
+Distance: TypeAlias = Callable[[Texture], Tensor]
+"""From a texture to its distance from a target."""
+
 NO_ENERGY = 1e-12
 """Added to mean energies, so that a target without any (a black picture, a dead layer) causes no division by zero."""
 
@@ -34,12 +37,15 @@ class Statistic(Protocol):
             guide: `(1, 1, h, w)`, the weight of each position, at least 0; None for equal weights.
         """
 
-    def distance(self, texture: Texture, target: Texture, *, scale: Scale) -> Tensor:
-        """The distance of a texture from a target: a scalar, 0 for equal ones."""
+    def distance_to(self, target: Texture, *, scale: Scale) -> "Distance":
+        """The function that computes the distance of textures from a target: a scalar, 0 for equal ones.
 
-    def distance_to(self, target: Texture, *, scale: Scale) -> Callable[[Texture], Tensor]:
-        """The function that computes the distance of many textures from one target."""
-        return lambda texture: self.distance(texture, target, scale=scale)
+        What depends on the target alone is computed once, here.
+        """
+
+    def distance(self, texture: Texture, target: Texture, *, scale: Scale) -> Tensor:
+        """The distance of one texture from a target."""
+        return self.distance_to(target, scale=scale)(texture)
 
 
 def mix(textures: Sequence[tuple[float, Texture]]) -> Texture:

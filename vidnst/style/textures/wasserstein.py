@@ -6,7 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidnst.style.textures.protocol import NO_ENERGY, Scale, Statistic, Texture, as_columns, mean_over_positions
+from vidnst.style.textures.protocol import (
+    NO_ENERGY,
+    Distance,
+    Scale,
+    Statistic,
+    Texture,
+    as_columns,
+    mean_over_positions,
+)
 
 _GAUSSIAN_LIKE_GRAM, _SLICED_LIKE_GRAM = 2.0, 2.8
 """Relative distances are then about as large as those of Gram matrices: see `moments_and_mmd`."""
@@ -43,21 +51,27 @@ class GaussianWasserstein(Statistic):
         mean = mean.double()
         return mean, (weighted @ centred.T).double() + mean.outer(mean)
 
-    def distance(self, texture: Texture, target: Texture, *, scale: Scale) -> Tensor:
+    def distance_to(self, target: Texture, *, scale: Scale) -> Distance:
         """gatys and mean: W^2 itself. relative: over the mean of ||y||^2 of the target, times `_GAUSSIAN_LIKE_GRAM`."""
-        covariance, wanted = _covariance(texture), _covariance(target)
-        size = len(wanted)
-        floor = _FLOOR * wanted.trace() / size + NO_ENERGY
+        wanted = _covariance(target)
+        size, trace, energy = len(wanted), wanted.trace(), target[1].trace() + NO_ENERGY
+        floor = _FLOOR * trace / size + NO_ENERGY
         lift = floor * torch.eye(size, dtype=wanted.dtype, device=wanted.device)
         root = torch.linalg.cholesky(wanted + lift)
-        product: Tensor = root.T @ (covariance + lift) @ root
-        # Symmetrised, because the gradient of the eigenvalues would amplify the rounding.
-        overlap: Tensor = torch.linalg.eigvalsh((product + product.T) / 2).clamp(min=floor**2 * _FLOOR).sqrt().sum()
-        spread = covariance.trace() + wanted.trace() + 2 * floor * size - 2 * overlap
-        apart = (texture[0] - target[0]).square().sum() + spread.clamp(min=0)
-        if scale == "relative":
-            apart = _GAUSSIAN_LIKE_GRAM * apart / (target[1].trace() + NO_ENERGY)
-        return apart.float()
+        least, lifted = floor**2 * _FLOOR, 2 * floor * size
+
+        def distance(texture: Texture) -> Tensor:
+            covariance = _covariance(texture)
+            product: Tensor = root.T @ (covariance + lift) @ root
+            # Symmetrised, because the gradient of the eigenvalues would amplify the rounding.
+            overlap: Tensor = torch.linalg.eigvalsh((product + product.T) / 2).clamp(min=least).sqrt().sum()
+            spread = covariance.trace() + trace + lifted - 2 * overlap
+            apart = (texture[0] - target[0]).square().sum() + spread.clamp(min=0)
+            if scale == "relative":
+                apart = _GAUSSIAN_LIKE_GRAM * apart / energy
+            return apart.float()
+
+        return distance
 
 
 def _covariance(texture: Texture) -> Tensor:
@@ -84,12 +98,15 @@ class SlicedWasserstein(Statistic):
         projected = _directions(len(columns), columns.dtype, str(columns.device)) @ columns
         return (quantiles(projected, None if guide is None else guide.flatten()),)
 
-    def distance(self, texture: Texture, target: Texture, *, scale: Scale) -> Tensor:
+    def distance_to(self, target: Texture, *, scale: Scale) -> Distance:
         """Mean squared difference over directions and quantiles; relative: over the target's, scaled."""
-        apart = (texture[0] - target[0]).square().mean()
-        if scale != "relative":
-            return apart
-        return _SLICED_LIKE_GRAM * apart / (target[0].square().mean() + NO_ENERGY)
+        energy = target[0].square().mean() + NO_ENERGY
+
+        def distance(texture: Texture) -> Tensor:
+            apart = (texture[0] - target[0]).square().mean()
+            return _SLICED_LIKE_GRAM * apart / energy if scale == "relative" else apart
+
+        return distance
 
 
 def quantiles(values: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -39,8 +39,8 @@ STRIDE_PX = 4
 CONTEXT_PX = 64
 """Pixels of a layer's input around a pixel that can change it; most by four blocks at a quarter of the size."""
 
-_TILE_PX = 1024
-"""A multiple of the stride."""
+PAINTED_TILE_PX = 1024
+"""Side of the tiles in which a frame is painted, a multiple of the stride."""
 _CHANNELS = (12, 32, 64)
 """Of the layers at full, half and a quarter of the size."""
 _INPUTS = 6
@@ -103,14 +103,25 @@ class ClipNorm(nn.Module):
         return torch.einsum("nshw,sc->nchw", shares, of_styles)
 
 
+class _MirroredConvolution(nn.Conv2d):
+    """A convolution of a picture that is mirrored at its border, to the same size over the stride."""
+
+    def __init__(self, inputs: int, outputs: int, side: int, *, stride: int = 1, bias: bool = False) -> None:
+        super().__init__(inputs, outputs, side, stride=stride, bias=bias)
+        self._border = side // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve `(N, inputs, H, W)`."""
+        result: Tensor = super().forward(mirrored(x, self._border))
+        return result
+
+
 class _Convolution(nn.Module):
     """A convolution with a mirrored border, and a normalisation."""
 
     def __init__(self, inputs: int, outputs: int, side: int, styles: int, *, stride: int = 1) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(
-            inputs, outputs, side, stride=stride, padding=side // 2, padding_mode="reflect", bias=False
-        )
+        self.convolution = _MirroredConvolution(inputs, outputs, side, stride=stride)
         self.norm = ClipNorm(outputs, styles)
 
     def forward(self, x: Tensor, shares: Tensor) -> Tensor:
@@ -151,7 +162,7 @@ class TransformNetwork(nn.Module):
         self.blocks = nn.ModuleList([_Block(inner, styles) for _ in range(_BLOCKS)])
         self.up = nn.ModuleList([_Convolution(inner, outer, 3, styles), _Convolution(2 * outer, outer // 2, 3, styles)])
         self.full = _Convolution(outer // 2 + _INPUTS, full, 3, styles)
-        self.last = nn.Conv2d(full, 3, 5, padding=2, padding_mode="reflect")
+        self.last = _MirroredConvolution(full, 3, 5, bias=True)
         self.register_buffer("colours", torch.eye(3, 4).repeat(styles, 1, 1))
         _draw_parameters(self, seed)
         self.to(memory_format=torch.channels_last)
@@ -165,7 +176,7 @@ class TransformNetwork(nn.Module):
         """
         return self.paint(x, shares, tile_px=None)
 
-    def paint(self, x: Tensor, shares: Tensor | None = None, *, tile_px: int | None = _TILE_PX) -> Tensor:
+    def paint(self, x: Tensor, shares: Tensor | None = None, *, tile_px: int | None = PAINTED_TILE_PX) -> Tensor:
         """Paint as `forward` does, in tiles of at most `tile_px` a side, which need less memory and leave no seams.
 
         Args:
@@ -241,6 +252,26 @@ class TransformNetwork(nn.Module):
 def _with_context(start: int, tile_px: int, size: int) -> slice:
     """The rows or columns of a tile with all that its pixels depend on; it begins at a multiple of the stride."""
     return slice(max(0, start - CONTEXT_PX), min(size, start + tile_px + CONTEXT_PX))
+
+
+def mirrored(maps: Tensor, border: int) -> Tensor:
+    """Mirror `(N, C, H, W)` at its border, without repeating the outermost positions.
+
+    On a GPU the gradient of torch's own padding has no fixed order of summation, so it is made of slices there.
+    """
+    if maps.device.type == "cpu":
+        return functional.pad(maps, (border,) * 4, mode="reflect")
+    return mirrored_by_slices(maps, border)
+
+
+def mirrored_by_slices(maps: Tensor, border: int) -> Tensor:
+    """See `mirrored`; the same values."""
+    for axis in (2, 3):
+        size = maps.shape[axis]
+        before = maps.narrow(axis, 1, border).flip(axis)
+        after = maps.narrow(axis, size - 1 - border, border).flip(axis)
+        maps = torch.cat([before, maps, after], axis)
+    return maps
 
 
 def enlarge(maps: Tensor) -> Tensor:

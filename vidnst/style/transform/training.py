@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidnst.config.temporal import TrainingConfig
-from vidnst.determinism import deterministic_cudnn
+from vidnst.determinism import reproducible_mode
 from vidnst.errors import NumericalError, RunError
 from vidnst.style.guidance import Guidance
 from vidnst.style.losses.objective import Objective, WarmStart
@@ -98,7 +98,7 @@ class Training:
             for sample in samples
         ]
         sums: dict[str, float] = {}
-        with deterministic_cudnn():
+        with reproducible_mode():
             for _ in range(steps):
                 number = self._draw(len(samples))
                 losses = self._advance(samples[number], objectives[number])
@@ -111,7 +111,8 @@ class Training:
             group["lr"] = self._rate()
         self.network.train(self._uses_own_statistics())
         losses = objective.with_start(start)(self.network(sample.content, sample.shares))
-        values = {name: float(value.detach()) for name, value in losses.items()}
+        read = torch.stack([value.detach().float() for value in losses.values()]).tolist()  # one wait for the device
+        values = dict(zip(losses, read, strict=True))
         if not math.isfinite(values["total"]):
             raise NumericalError(
                 f"the loss is {values['total']} at training step {self.step}", "lower schedule.training.rate"

@@ -51,7 +51,7 @@ def time_frame(
         stylizer: with one style, at one scale, that never stops early.
         config: the stylizer's.
         size: width and height in pixels.
-        rate: floating point operations per second of the machine's matrix product.
+        rate: floating point operations per second of the machine's matrix product in the precision of the maps.
         count: evaluations in each of three rounds, of which the median counts. As in a render the content's features
             are computed once before them, and the last has no gradient: of ten, the two are a fiftieth together.
     """

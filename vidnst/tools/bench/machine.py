@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 
+from vidnst.determinism import reproducible_mode
 from vidnst.parallel import local_cores
 
 _COPIED_BYTES = {"cpu": 128 << 20, "cuda": 1 << 30}
 """Size of the tensor that is copied: far more than caches hold."""
-_BF16_SIDE = 8192
-"""Side of the matrices in bfloat16 on a GPU: the time of smaller ones is mostly that of launching the kernel."""
+_BF16_SIDES = {"cpu": 2048, "cuda": 8192}
+"""Sides of the matrices in bfloat16: on a GPU the time of smaller ones is mostly that of launching the kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,24 @@ class Roofline:
     copy_bytes: float
     """Bytes per second, read and written together, of copying a tensor."""
     bf16_flops: float | None
-    """The same for a bfloat16 matrix product; None on a CPU."""
+    """The same for a bfloat16 matrix product; None if maps are float32 on a CPU."""
+
+    def rate_of(self, maps: str) -> float:
+        """The rate of products of maps of a precision, `model.precision` when it is resolved."""
+        return self.bf16_flops if maps == "bfloat16" and self.bf16_flops is not None else self.matrix_flops
 
 
-def measure_roofline(device: torch.device) -> Roofline:
-    """Measure the rates of a device; takes about three seconds."""
-    bf16 = _matrix_rate(device, side=_BF16_SIDE, dtype=torch.bfloat16) if device.type == "cuda" else None
-    return Roofline(_matrix_rate(device), _copy_rate(device), bf16)
+def measure_roofline(device: torch.device, *, maps: str = "float32") -> Roofline:
+    """Measure the rates of a device; takes about three seconds.
+
+    Args:
+        maps: precision of the maps; on a CPU, products of bfloat16 are timed only if they are used.
+    """
+    bf16 = None
+    if device.type == "cuda" or maps == "bfloat16":
+        bf16 = _matrix_rate(device, side=_BF16_SIDES[device.type], dtype=torch.bfloat16)
+    with reproducible_mode():
+        return Roofline(_matrix_rate(device), _copy_rate(device), bf16)
 
 
 def _matrix_rate(device: torch.device, *, side: int = 2048, dtype: torch.dtype = torch.float32) -> float:
@@ -155,12 +167,13 @@ def describe_precision(device: torch.device, *, maps: str = "float32") -> dict[s
     Args:
         maps: precision of the network's feature maps, `model.precision`; auto is float32.
     """
-    return {
-        "tensors": "float32",
-        "maps": "float32" if maps == "auto" else maps,
-        "matrix_products": torch.get_float32_matmul_precision(),
-        "convolutions_in_tf32": bool(torch.backends.cudnn.allow_tf32) if device.type == "cuda" else False,
-    }
+    with reproducible_mode():
+        return {
+            "tensors": "float32",
+            "maps": "float32" if maps == "auto" else maps,
+            "matrix_products": torch.get_float32_matmul_precision(),
+            "convolutions_in_tf32": bool(torch.backends.cudnn.allow_tf32) if device.type == "cuda" else False,
+        }
 
 
 def device_name(device: torch.device) -> str:

@@ -73,12 +73,13 @@ def run_bench(request: BenchRequest, *, on_event: OnEvent = ignore) -> dict[str,
     config = single_scale_config(request.backbone)
     weights = resolve_weights(request.weights, backbone=request.backbone)
     features = load_features(weights, last_layer(config), backbone=request.backbone)
-    roofline = machine.measure_roofline(device)
-    report = _report_head(request, config, device, roofline)
+    maps = resolve_precision(config, device).model.precision
+    roofline = machine.measure_roofline(device, maps=maps)
+    report = _report_head(request, config, device, roofline, maps)
     stylizer = Stylizer(features, [(noise_image(256, 256, seed=1), 1.0)], config, device=device)
     for number, size in enumerate(sizes):
         on_event(Stage("sizes", number, len(sizes)))
-        row = time_frame(stylizer, config, device, size, rate=roofline.matrix_flops, count=request.iterations)
+        row = time_frame(stylizer, config, device, size, rate=roofline.rate_of(maps), count=request.iterations)
         report["rows"].append(row)
     del stylizer
     costly_sizes = sizes if request.sizes else sizes[:1]
@@ -97,7 +98,7 @@ def run_bench(request: BenchRequest, *, on_event: OnEvent = ignore) -> dict[str,
 
 
 def _report_head(
-    request: BenchRequest, config: RenderConfig, device: torch.device, roofline: machine.Roofline
+    request: BenchRequest, config: RenderConfig, device: torch.device, roofline: machine.Roofline, maps: str
 ) -> dict[str, Any]:
     return {
         "vidnst": __version__,
@@ -106,9 +107,10 @@ def _report_head(
         "machine": machine.describe_machine(device),
         "threads": torch.get_num_threads(),
         "backbone": request.backbone,
-        "precision": machine.describe_precision(device, maps=resolve_precision(config, device).model.precision),
+        "precision": machine.describe_precision(device, maps=maps),
         "matrix_gflops": roofline.matrix_flops / 1e9,
         "matrix_precision": "float32",
+        "rate_precision": "bfloat16" if maps == "bfloat16" and roofline.bf16_flops is not None else "float32",
         "matrix_bf16_gflops": None if roofline.bf16_flops is None else roofline.bf16_flops / 1e9,
         "copy_gbytes_per_second": roofline.copy_bytes / 1e9,
         "memory_kind": machine.MEMORY_KINDS[device.type],

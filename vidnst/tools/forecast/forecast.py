@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vidnst.events import OnEvent, Stage, ignore
+from vidnst.events import OnEvent, Stage, Warned, ignore
+from vidnst.farm.local_gpus import check_gpus
 from vidnst.parallel import local_cores
 from vidnst.runs.disk_space import SLACK_BYTES, file_system, free_bytes
 from vidnst.runs.request import Request
@@ -29,6 +30,8 @@ class Forecast:
     evaluations: int
     """Most evaluations; frames that settle take fewer."""
     workers: int
+    workers_kept_busy: float
+    """The most workers that have work at once on average, since frames wait for each other."""
     threads: int | None
     needs: tuple[ResourceNeed, ...]
     seconds: float | None
@@ -73,9 +76,11 @@ def forecast(
     Raises:
         VidnstError: whatever a render would be refused for before it starts.
     """
-    plan = plan_render(request, on_event=on_event)
+    plan = plan_render(request, on_event=on_event, here=target is None)
     checked = plan.checked
     workers = count_workers(plan, target)
+    for note in check_gpus(checked.config.farm) if target is None and checked.config.stylizes else ():
+        on_event(Warned(note))
     timings, seconds = None, None
     if timed and checked.config.stylizes and (target is None or like_local_workers(workers, checked.config)):
         on_event(Stage("timing"))
@@ -91,6 +96,7 @@ def forecast(
         nodes=plan.nodes_by_role,
         evaluations=plan.evaluations,
         workers=workers.style,
+        workers_kept_busy=round(plan.workers_kept_busy, 2),
         threads=workers.threads,
         needs=estimate_needs(checked, workers, target),
         seconds=seconds,

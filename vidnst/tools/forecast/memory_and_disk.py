@@ -70,7 +70,9 @@ def estimate_needs(
         if target is not None
         else resolve_precision(checked.config, pick_device(checked.config.farm.device))
     )
-    window = config.farm.window or default_window(workers.style, groups=checked.schedule.spacing)
+    window = config.farm.window or default_window(
+        workers.style, groups=checked.schedule.spacing, prefetch=workers.prefetch
+    )
     per_pixel = float(min(checked.frames, window) * _NODE_BYTES)
     frames = min(checked.frames, cached_frames(*size))
     # The cache of decoded frames is of fixed size: it holds more of smaller frames; that of evened ones is as large.
@@ -79,8 +81,7 @@ def estimate_needs(
     if checked.config.stylizes:
         if workers.threads is None or (target is None and config.farm.device == "auto"):
             smallest = min(gpu_memory_sizes(), default=None) if target is None else target.gpu_bytes
-            raft = config.motion.method == "raft"
-            limit = None if smallest is None else gpu_memory_limit(config.farm, smallest, raft=raft)
+            limit = None if smallest is None else gpu_memory_limit(config.farm, smallest, config.motion)
             needs.append(_worker_need("GPU memory of a worker", config, limit, size)[0])
         if workers.threads is not None:
             given = config.farm.memory_gib

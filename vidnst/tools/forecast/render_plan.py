@@ -7,10 +7,11 @@ from typing import Any
 
 from vidnst.errors import VidnstError
 from vidnst.events import OnEvent, ignore
-from vidnst.farm.plan import Node, evaluations
+from vidnst.farm.plan import Node, StateId, evaluations
 from vidnst.farm.schedules import by_shot, training_of
 from vidnst.frames import Shot
 from vidnst.rendering.batch.job_file import ClipSpec, read_jobs
+from vidnst.rendering.batch.tail_balancing import extent
 from vidnst.rendering.prepare import CheckedRequest, check_request, study_frames
 from vidnst.rendering.run_setup import find_shots_of
 from vidnst.rendering.styles.timeline import check_shots
@@ -41,18 +42,33 @@ class RenderPlan:
         return sum(evaluations(self.checked.config, node) for node in self.nodes)
 
     @property
+    def workers_kept_busy(self) -> float:
+        """The mean number of workers with work if there were any number: all evaluations over the longest chain's.
+
+        Only frames are counted, not the training of a network, whose stages follow each other.
+        """
+        frames = (node for node in self.nodes if isinstance(node.id, StateId))
+        found = extent(frames, self.checked.config, ())
+        return found.work / found.path if found.path else float(self.concurrency)
+
+    @property
     def concurrency(self) -> int:
         """Number of nodes that can run at once."""
         return len(self.shots) if self.checked.schedule.kind == "chain" else self.frames
 
 
-def plan_render(request: Request, *, on_event: OnEvent = ignore) -> RenderPlan:
+def plan_render(request: Request, *, on_event: OnEvent = ignore, here: bool = True) -> RenderPlan:
     """Prepare a render, which may replace its output, and plan its nodes.
+
+    Args:
+        request: as for a render.
+        on_event: receives progress and warnings.
+        here: whether this machine's GPUs are to paint it, so that they are checked.
 
     Raises:
         VidnstError: whatever a render would be refused for before it starts.
     """
-    checked = check_request(request, overwrite=True, on_event=on_event)
+    checked = check_request(request, overwrite=True, on_event=on_event, here=here)
     shots = find_shots_of(checked, on_event)
     check_shots(checked.timeline, len(shots))
     training = training_of(checked.schedule, shots) if checked.network is None else ()

@@ -6,6 +6,7 @@ from vidnst.config import RenderConfig
 from vidnst.errors import ConfigError
 from vidnst.farm.provisioning import WorkerCounts, choose_worker_counts
 from vidnst.farm.workers import gpu_memory_sizes, pick_device
+from vidnst.gpus import has_usable_gpu
 from vidnst.parallel import local_cores
 from vidnst.tools.forecast.render_plan import RenderPlan
 
@@ -56,5 +57,5 @@ def count_workers(plan: RenderPlan, target: TargetMachines | None) -> WorkerCoun
 
 def like_local_workers(workers: WorkerCounts, config: RenderConfig) -> bool:
     """True if a worker here would use the same kind of device, so that timing one here says something."""
-    device = pick_device("auto" if workers.threads is None else config.farm.device)
-    return (device.type == "cuda") == (workers.threads is None)
+    on_gpus = workers.threads is None
+    return has_usable_gpu() if on_gpus else pick_device(config.farm.device).type == "cpu"

@@ -1,0 +1,118 @@
+"""Time left: close to the truth from a tenth of the render on, whatever waits for what."""
+
+import random
+from collections.abc import Callable
+from functools import cache
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from support import media
+from support.fake_workers import DigestHost, VirtualPool, plan_of_shots
+from support.moving_clip import MovingClip
+from support.renders import quick_config
+
+import vidnst
+from vidnst.config import RenderConfig, Role, ScheduleConfig
+from vidnst.events import Event, NodeStarted, Paced
+from vidnst.farm.component_window import default_window
+from vidnst.farm.interfaces import Component, NodeEvent, NodeEventKind
+from vidnst.farm.plan import Node, NodeId, StateId, evaluations
+from vidnst.farm.scheduler import run_plan
+from vidnst.farm.schedules import by_shot
+from vidnst.frames import Shot
+from vidnst.rendering.pace import Pace
+
+
+def settings(kind: str) -> RenderConfig:
+    return RenderConfig(schedule=ScheduleConfig.model_validate({"kind": kind}))
+
+
+def costs(config: RenderConfig) -> Callable[[Node], float]:
+    """Seconds of nodes: with noise, and warm frames settle after 6 of 10 evaluations."""
+
+    @cache
+    def seconds_of(node_id: NodeId, role: Role, most: int) -> float:
+        noise = random.Random(str(node_id)).uniform(0.8, 1.2)
+        return 0.3 if role is Role.FLOW else noise * (0.3 + 0.1 * most * (1.0 if role is Role.COLD else 0.6))
+
+    return lambda node: seconds_of(node.id, node.role, evaluations(config, node))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("shots", [1, 3])
+@pytest.mark.parametrize("kind", ["keys", "chain", "independent", "network"])
+def test_time_left_is_within_a_quarter(kind: str, shots: int, workers: int) -> None:
+    config = settings(kind)
+    plans = [list(nodes) for nodes in by_shot(config.schedule, [Shot(60 * n, 60 * (n + 1)) for n in range(shots)])]
+    seconds = costs(config)
+    pool = VirtualPool(workers, 1, cost=seconds)
+    pace = Pace(config, workers, clock=pool.clock)
+    for nodes in plans:
+        pace.add(nodes)
+    pace.start()
+    told: list[tuple[float, float, float]] = []
+
+    def listen(event: NodeEvent) -> None:
+        if event.kind is NodeEventKind.DONE:
+            pace.node_done(event.node, seconds(event.node))
+            told.append((pool.now, pace.share, pace.seconds_left or 0.0))
+
+    host = DigestHost(chain(*plans))
+    components = [Component(nodes, host, number) for number, nodes in enumerate(plans)]
+    window = default_window(workers, groups=config.schedule.spacing)
+    run_plan(components, pool, window=window, attempts=1, listener=listen, clock=pool.clock)
+    longest = max(seconds(node) for nodes in plans for node in nodes)
+    checked = [(now, left) for now, share, left in told if 0.1 <= share <= 0.9]
+    assert len(checked) > 20
+    # A single frame may be a tenth of a short render: its noise is not held against the forecast.
+    noise = 0.2 * longest
+    assert all(abs(left - (pool.now - now)) <= 0.25 * (pool.now - now) + noise for now, left in checked)
+    assert [share for _, share, _ in told] == sorted(share for _, share, _ in told) or kind != "independent"
+    assert told[-1][1:] == (1.0, 0.0)
+
+
+def test_share_counts_work_not_frames() -> None:
+    config = settings("keys")
+    nodes = plan_of_shots(config.schedule, [Shot(0, 12)])
+    pace = Pace(config, 1)
+    pace.add(nodes)
+    pace.start()
+    finals = [node for node in nodes if node.final]
+    others = [node for node in nodes if isinstance(node.id, StateId) and not node.final]
+    assert others
+    for node in others:
+        pace.node_done(node, 2.0)
+    assert 0.3 < pace.share < 0.95  # although no frame is finished
+    assert pace.seconds_left is not None
+    for node in finals:
+        pace.node_dropped(node)
+    assert pace.share == 1.0
+    assert pace.seconds_left == 0.0
+
+
+def test_earlier_sessions_count_as_done() -> None:
+    config = settings("independent")
+    nodes = plan_of_shots(config.schedule, [Shot(0, 8)])
+    pace = Pace(config, 2)
+    pace.add(nodes, {node.id for node in nodes[:6]})
+    pace.start()
+    assert pace.share == 0.75
+    assert pace.seconds_left is None  # nothing was timed yet
+    pace.node_done(nodes[6], 3.0)
+    assert pace.share == pytest.approx(7 / 8)
+    assert pace.seconds_left == pytest.approx(3.0 / 2)  # as if both workers were busy
+
+
+def test_render_reports_pace_and_work(tmp_path: Path) -> None:
+    clip, heard = MovingClip(count=4, width=48, height=32), list[Event]()
+    source = media.write_pictures(tmp_path / "in", clip.all_pixels())[0].parent
+    style = media.write_picture(tmp_path / "style.png", media.painting(1))
+    vidnst.render(source, style=style, output=tmp_path / "out", config=quick_config(), on_event=heard.append)
+    paced = [event for event in heard if isinstance(event, Paced)]
+    assert paced
+    assert 0 < paced[0].share < 1
+    assert paced[0].seconds_left is not None
+    works = {event.work for event in heard if isinstance(event, NodeStarted)}
+    assert "painting frame 0" in works
+    assert "computing the flow from frame 1 to frame 0" in works
