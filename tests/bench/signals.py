@@ -51,7 +51,7 @@ class Trial:
 
     def row(self) -> str:
         """Return a row of the table."""
-        verdict = "yes" if self.passes else "**no**"
+        verdict = ("yes" if self.status else "void") if self.passes else "**no**"  # void: it had ended before
         same = "same" if self.same else "**differ**"
         cells = (self.executor, self.phase, self.number.name, f"{self.at:.1f}", self.status, f"{self.seconds:.1f}")
         return f"| {' | '.join(map(str, cells))} | {self.left} | {same} | {verdict} |"

@@ -157,18 +157,15 @@ class _Run:
 
     def drain(self, patience_seconds: float) -> None:
         """Take in the results of running nodes that end in time, and hand out nothing more."""
-        deadline, running = (
-            time.monotonic() + patience_seconds,
-            {name for name in self._lane if name in self._handed_out},
-        )
+        deadline = time.monotonic() + patience_seconds
+        running = {name for name in self._lane if name in self._handed_out}
         while running and (left := deadline - time.monotonic()) > 0:
             for outcome in self._pool.wait(min(left, _POLL_SECONDS)):
-                if outcome.worker not in running:  # its prefetched node
-                    continue
-                running.remove(outcome.worker)
-                entry, seconds = self._handed_out.end(outcome.worker)
-                if outcome.error is None and not outcome.died:
-                    self._succeed(entry, outcome, seconds)
+                if outcome.worker in running:  # else it is its prefetched node
+                    running.remove(outcome.worker)
+                    entry, seconds = self._handed_out.end(outcome.worker)
+                    if outcome.error is None and not outcome.died:
+                        self._succeed(entry, outcome, seconds)
         self._uncommitted.poll()
 
     def _poll_components(self) -> None:
