@@ -13,8 +13,8 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 MAX_NAME_LENGTH = 60
 MAX_MODULE_LINES = 350
 
-TERMINAL = ("vidnst/cli/terminal.py", "vidnst/cli/streams.py")
-"""Where texts may be written to standard output and error."""
+TERMINAL = tuple(f"vidnst/cli/{name}.py" for name in ("terminal", "streams", "stop_signals", "process_end"))
+"""Where texts may be written to standard output and error; the last two work before others can be imported."""
 WRITERS = {"print", "Console", "echo", "secho", "print_exc", "print_exception", "Progress"}
 """Functions and classes that write to a terminal, or draw on one."""
 

@@ -3,8 +3,10 @@
 import logging
 import sys
 
+from vidnst.cli import stop_signals
+from vidnst.cli.process_end import process_end
 from vidnst.cli.streams import end_streams, protect_streams
-from vidnst.errors import VidnstError
+from vidnst.errors import CancelledError, VidnstError
 from vidnst.openmp import set_openmp_defaults
 
 _SHOWN_CHARACTERS = 200
@@ -13,12 +15,28 @@ _SHOWN_CHARACTERS = 200
 
 def main() -> None:
     """Run `vidnst`; never returns."""
+    stop_signals.install()
+    process_end.register()
+    try:
+        _run()
+    except SystemExit as end:
+        process_end.status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+    except KeyboardInterrupt:  # while the reason of the end was being written
+        process_end.status = CancelledError.exit_code
+        sys.exit(CancelledError.exit_code)
+    finally:
+        stop_signals.finish()
+
+
+def _run() -> None:
     set_openmp_defaults()
     protect_streams()
     from vidnst.cli import terminal
-    from vidnst.cli.app import run
 
     try:
+        from vidnst.cli.app import run
+
         run()
     except VidnstError as error:
         if logging.getLogger("vidnst").isEnabledFor(logging.DEBUG):
@@ -33,7 +51,7 @@ def main() -> None:
         sys.exit(VidnstError.exit_code)
     except KeyboardInterrupt:
         terminal.err.message("stopped.")
-        sys.exit(130)
+        sys.exit(CancelledError.exit_code)
     finally:
         end_streams()
 

@@ -37,6 +37,10 @@ def translate_os_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _DISK_FULL_ERRNOS:
             raise disk_full_error(folder) from error
+        if error.errno == errno.ENOENT and not folder.exists():
+            raise OutputError(
+                f"the folder {folder} has gone", "put it back if it was moved, and give the same command again"
+            ) from error
         raise OutputError(
             f"cannot write in {folder}: {error.strerror or error}",
             "check its permissions, or choose another folder for the output or with --work-dir",

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
+from vidnst.errors import CancelledError
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -276,3 +278,9 @@ Cancelled: TypeAlias = Callable[[], bool]
 
 def ignore(event: Event) -> None:
     """Ignore an event."""
+
+
+def stop_if_asked(cancelled: Cancelled | None) -> None:
+    """Raise CancelledError if `cancelled` says so: for places between two steps that cannot be stopped."""
+    if cancelled is not None and cancelled():
+        raise CancelledError("stopped")

@@ -18,7 +18,7 @@ from support.media import write_burst, write_style
 from support.renders import QUICK, run_folder, write_settings
 
 from vidnst.cli import streams, terminal
-from vidnst.cli.process import set_up_logging
+from vidnst.cli.process_log import set_up_logging
 from vidnst.formatting import printable, printable_lines
 from vidnst.media import ffmpeg
 from vidnst.style.network.random_filters import random_features

@@ -339,10 +339,7 @@ print("down", flush=True)
 
 
 def processes_of(session_id: int) -> list[str]:
-    """Living processes of a session, from /proc; zombies aside.
-
-    Also aside are Ray's two agents, which notice only after a minute that their raylet was killed.
-    """
+    """Living processes of a session, from /proc; zombies aside."""
     names = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -350,8 +347,7 @@ def processes_of(session_id: int) -> list[str]:
         except OSError:
             continue
         state, _, _, session = rest.split()[:4]
-        agent = "ray::Dashboard" in name or "ray::RuntimeEnv" in name
-        if int(session) == session_id and state != "Z" and not agent:
+        if int(session) == session_id and state != "Z":
             names.append(name)
     return names
 
@@ -360,7 +356,7 @@ def processes_of(session_id: int) -> list[str]:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_driver_leaves_no_process(how: signal.Signals, tmp_path: Path) -> None:
-    out = tmp_path / "stdout"  # a pipe would be held open by Ray's agents
+    out = tmp_path / "stdout"  # a pipe would be held open by Ray's processes
     with out.open("w") as stdout:
         command = [sys.executable, "-c", STOPPABLE]
         process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -370,6 +366,45 @@ def test_stopped_driver_leaves_no_process(how: signal.Signals, tmp_path: Path) -
     os.killpg(process.pid, how) if how is signal.SIGINT else process.kill()
     process.wait(timeout=120)
     assert out.read_text() == ("up\ndown\n" if how is signal.SIGINT else "up\n")
+    patience = time.monotonic() + 60
+    while (left := processes_of(process.pid)) and time.monotonic() < patience:
+        time.sleep(0.2)
+    assert left == []
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell inherits that it is ignored
+import ray
+from vidnst.farm.ray.connection import RaySession
+
+init = ray.init
+
+def interrupted_init(*arguments, **options):
+    for seconds in (0.1, 0.5, 1.0, 2.0):
+        timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
+        timer.daemon = True
+        timer.start()
+    return init(*arguments, **options)
+
+ray.init = interrupted_init
+try:
+    RaySession(address="local", cpus=1)
+except KeyboardInterrupt:
+    print(ray.is_initialized(), flush=True)
+    os._exit(3)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_signals_do_not_reach_a_ray_that_is_starting(tmp_path: Path) -> None:
+    out = tmp_path / "stdout"
+    with out.open("w") as stdout:
+        command = [sys.executable, "-c", INTERRUPTED]
+        process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.DEVNULL, start_new_session=True)
+    assert process.wait(timeout=240) == 3
+    assert out.read_text() == "False\n"
     patience = time.monotonic() + 60
     while (left := processes_of(process.pid)) and time.monotonic() < patience:
         time.sleep(0.2)

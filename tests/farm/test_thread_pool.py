@@ -169,6 +169,44 @@ def test_closed_pool_starts_no_queued_job() -> None:
     assert begun == [0]
 
 
+def test_closed_pool_interrupts_a_job_in_python_code() -> None:
+    begun = threading.Event()
+
+    class Endless:
+        def run(self, job: object) -> None:
+            while True:
+                begun.set()
+
+    pool = pool_of(Endless, 1)
+    pool.submit("style-0", task())
+    assert begun.wait(20)
+    pool.close()
+    assert "style-0" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_stopped_plan_takes_in_what_is_running() -> None:
+    at_work, stop = threading.Event(), threading.Event()
+
+    class Slow(DigestWorker):
+        def run(self, job: Any) -> Any:
+            at_work.set()
+            stop.wait(20)
+            return super().run(job)
+
+    def cancelled() -> bool:
+        if at_work.is_set():
+            stop.set()
+        return stop.is_set()
+
+    nodes = list(independent(Shot(0, 4)))
+    host, recorder = DigestHost(nodes), Recorder()
+    pool = pool_of(Slow, 1)
+    with pytest.raises(CancelledError):
+        run_plan([Component(nodes, host)], pool, listener=recorder, cancelled=cancelled, patience_seconds=20)
+    pool.close()
+    assert len(host.kept) == 1
+
+
 def test_threads_take_turns_often_while_a_pool_is_open() -> None:
     before = sys.getswitchinterval()
     sys.setswitchinterval(0.005)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.renders import logged_events, quick_config, quick_settings
+from support.renders import logged_events, png_files, quick_config, quick_settings
 from torchvision.models.optical_flow import raft_small
 
 import vidnst
-from vidnst.errors import FarmError
+from vidnst.child_guard import CHILD_GUARD, family
+from vidnst.errors import FarmError, FramesFailedError
 from vidnst.events import Event, NodeStarted, WorkerDied
 
 pytestmark = pytest.mark.ray
@@ -20,16 +21,15 @@ FRAMES = 6
 
 
 def worker_processes() -> list[int]:
-    """Return the process ids of all Ray actors on this machine."""
+    """Return the process ids of this process's Ray actors."""
     processes = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if words.startswith(b"ray::") and b"_Actor" in words:
-                processes.append(int(entry.name))
+    for process in family(CHILD_GUARD.mark()):
+        try:
+            words = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if words.startswith(b"ray::") and b"_Actor" in words:
+            processes.append(process.pid)
     return processes
 
 
@@ -52,6 +52,22 @@ def test_killed_actors_keep_bytes_and_are_logged(burst: Path, style: Path, tmp_p
     for number in range(FRAMES):
         name = f"{number:06d}.png"
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the actors' processes in /proc")
+def test_workers_killed_again_and_again_are_said(burst: Path, style: Path, tmp_path: Path) -> None:
+    def kill(event: Event) -> None:
+        if isinstance(event, NodeStarted):
+            for process in worker_processes():
+                os.kill(process, signal.SIGKILL)
+
+    config = quick_config(SETTINGS, farm={"workers": 1})
+    with pytest.raises((FarmError, FramesFailedError), match=r"workers are lost|failed"):
+        vidnst.render(burst, style=style, output=tmp_path / "out", config=config, on_event=kill)
+    vidnst.render(burst, style=style, output=tmp_path / "out", config=config)
+    vidnst.render(burst, style=style, output=tmp_path / "undisturbed", config=config)
+    assert png_files(tmp_path / "out") == png_files(tmp_path / "undisturbed")
 
 
 def test_too_many_gpu_workers_are_refused_with_gpu_count(burst: Path, style: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from support.renders import (
 
 import vidnst
 from vidnst.config import RenderConfig
-from vidnst.errors import CancelledError, DiskFullError, OutputError, RunError
+from vidnst.errors import CancelledError, DiskFullError, FarmError, OutputError, RunError
 from vidnst.events import Event, RunStarted
 from vidnst.farm.plan import StateId
 from vidnst.farm.schedules import plan_shot
@@ -218,6 +218,24 @@ def test_noise_is_same_in_all_frames_and_depends_on_seed(style: Path, tmp_path: 
     one, two = frames(1), frames(2)
     assert one[0] == one[1]
     assert one != two
+
+
+@pytest.mark.parametrize(("stops", "error"), [(True, CancelledError), (False, FarmError)])
+def test_workers_that_a_stop_ended_first_are_no_error(
+    stops: bool,
+    error: type[Exception],
+    burst: Path,
+    style: Path,
+    config: RenderConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def prepare(*_: object, **__: object) -> None:
+        raise FarmError("the workers have ended")
+
+    monkeypatch.setattr("vidnst.rendering.pipeline.prepare_render", prepare)
+    with pytest.raises(error):
+        vidnst.render(burst, style=style, output=tmp_path / "out", config=config, cancelled=lambda: stops)
 
 
 @pytest.mark.parametrize("change", [{"end": "6"}, {"start": "1"}, {"start": "1", "end": "9"}])

@@ -1,12 +1,14 @@
 """The reduction of a run's event log: what counts as done, failed, suspect or complete, event by event."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vidnst.runs import RunLog
+from vidnst.runs.event_log import EventLog
 
 
 def done(node: str, **facts: Any) -> dict[str, Any]:
@@ -108,3 +110,14 @@ def test_read_equals_adding_one_by_one(tmp_path: Path) -> None:
     read, added = RunLog.read(tmp_path), log_of(*events)
     assert read.final_losses(("style",)) == added.final_losses(("style",)) == {0: {"style": 1.0}}
     assert (read.done_frames, read.latest_frames, read.last_time) == (added.done_frames, added.latest_frames, 3.0)
+
+
+def test_clock_that_jumps_moves_no_time_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    log.append("session", {})
+    for jump in (-10_000_000.0, 500_000_000.0):
+        monkeypatch.setattr(time, "time", lambda jump=jump, real=time.time: real() + jump)
+        log.append("started", {"workers": []})
+    log.close()
+    read = RunLog.read(tmp_path)
+    assert 0 <= read.session_seconds < 1000

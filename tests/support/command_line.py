@@ -1,7 +1,6 @@
 """Runs the command line in the process of the tests."""
 
 import logging
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,8 +25,10 @@ Vidnst = Callable[..., CommandResult]
 def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Vidnst]:
     """Yield a function that runs commands; restores the signal handlers and the logger that these change."""
     from vidnst.__main__ import main
+    from vidnst.cli import stop_signals
+    from vidnst.cli.process_end import process_end
 
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(process_end, "register", lambda: None)
 
     def run(*arguments: object) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["vidnst", *map(str, arguments)])
@@ -38,8 +39,7 @@ def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
         return CommandResult(int(exit_.value.code or 0), printed.out, printed.err)
 
     yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    stop_signals.remove()
     logger = logging.getLogger("vidnst")
     logger.setLevel(logging.NOTSET)
     logger.handlers.clear()

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from vidnst import events
 from vidnst.cli import terminal
-from vidnst.cli.process import stop_on_signal
+from vidnst.cli.stop_signals import orderly_stop
 from vidnst.cli.tables.basics import write_json_line
 from vidnst.events import Cancelled, Event, OnEvent
 from vidnst.formatting import format_clock
@@ -31,9 +31,8 @@ _logger = logging.getLogger(__name__)
 @contextmanager
 def running(*, as_json: bool) -> Iterator[tuple[OnEvent, Cancelled]]:
     """Show the progress of a command that can be stopped; yield a receiver of events, and whether to stop."""
-    stop = stop_on_signal()
-    with showing_progress(as_json=as_json) as on_event:
-        yield on_event, stop.is_set
+    with showing_progress(as_json=as_json) as on_event, orderly_stop() as stop:
+        yield on_event, lambda: stop.requested
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Standard output and error: no name of a file breaks them, and they may be closed by what reads them, like `head`."""
 
 import codecs
+import errno
 import os
 import sys
 import threading
@@ -40,8 +41,8 @@ class _PipeStream:
         """Write a text that is clean but for sequences of our own; raises SystemExit if the reader has gone."""
         try:
             written = self._stream.write(text)
-        except BrokenPipeError:
-            self._close()
+        except OSError as error:
+            self._note_end(error)
             written = len(text)
         self._end_if_closed()
         return written
@@ -55,13 +56,18 @@ class _PipeStream:
         """Flush what is written; raises SystemExit if the reader has gone."""
         try:
             self._stream.flush()
-        except BrokenPipeError:
-            self._close()
+        except OSError as error:
+            self._note_end(error)
         self._end_if_closed()
 
-    def _close(self) -> None:
-        """Let what is still buffered go nowhere, so that no later flush fails."""
-        self._is_closed = True
+    def _note_end(self, error: OSError) -> None:
+        """Let what is still buffered go nowhere, so that no later flush fails; raise an error of another kind.
+
+        A terminal that was closed ends nothing: either SIGHUP does, or it is ignored, below `nohup`.
+        """
+        self._is_closed |= isinstance(error, BrokenPipeError)
+        if not isinstance(error, BrokenPipeError) and error.errno != errno.EIO:
+            raise error
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)

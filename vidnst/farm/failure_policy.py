@@ -22,6 +22,8 @@ _HOPELESS_NODES = 9
 """Nodes of one host that fail for good in a row, without a success in the lane, before the host is abandoned."""
 _HOPELESS_HOSTS = 3
 """Abandoned hosts in a row after which the workers are held responsible."""
+STOP_PATIENCE_SECONDS = 2.0
+"""Time that frames which are being painted get to be finished when a render is stopped."""
 _REMEDY = "check the machine or the cluster and give the same command again; everything that is finished is kept"
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,11 @@ def error_line(error: BaseException) -> str:
     if isinstance(error, VidnstError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def error_of(outcome: Outcome) -> BaseException:
+    """The error with which a job has failed."""
+    return outcome.error or FarmError(f"worker {outcome.worker} died")
 
 
 def ends_run(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from vidnst.errors import CancelledError, FarmError, ScarceMemoryError, SourceError, VidnstError
 from vidnst.farm.component_window import ComponentWindow, default_window
-from vidnst.farm.failure_policy import FailurePolicy, ends_run, error_line, is_blameless
+from vidnst.farm.failure_policy import FailurePolicy, ends_run, error_line, error_of, is_blameless
 from vidnst.farm.interfaces import Component, Listener, NodeEvent, NodeEventKind
 from vidnst.farm.jobs import Outcome, Pool
 from vidnst.farm.pending_commits import PendingCommits
@@ -18,7 +18,6 @@ from vidnst.farm.worker_roster import WorkerQueues, WorkerRoster
 
 _POLL_SECONDS = 0.2
 """Time for which a cancellation may go unnoticed."""
-
 logger = logging.getLogger(__name__)
 
 
@@ -33,6 +32,7 @@ def run_plan(
     cancelled: Callable[[], bool] | None = None,
     clock: Callable[[], float] = time.monotonic,
     eager: Callable[[int], bool] | None = None,
+    patience_seconds: float = 0.0,
 ) -> Counter[NodeEventKind]:
     """Run all nodes of all components on the workers of `pool`; the caller closes it.
 
@@ -56,6 +56,7 @@ def run_plan(
         clock: returns seconds, for the durations in events.
         eager: called with the number of open components; returns whether to open the next one although the workers
             have enough to do.
+        patience_seconds: how long running nodes may take to finish once `cancelled` returned true.
 
     Returns:
         The number of events of each kind.
@@ -73,6 +74,7 @@ def run_plan(
     try:
         while run.advance():
             if cancelled is not None and cancelled():
+                run.drain(patience_seconds)
                 raise _stopped(run.totals)
             run.collect()
         run.policy.check_end()
@@ -148,10 +150,23 @@ class _Run:
                 self._handle(outcome)
             elif outcome.lost:  # it was away
                 self._rosters[self._lane[outcome.worker]].mark_lost(outcome.worker)
-                self.policy.check_workers_left(outcome, _error_of(outcome))
+                self.policy.check_workers_left(outcome, error_of(outcome))
             else:
                 continue
             self.advance()
+
+    def drain(self, patience_seconds: float) -> None:
+        """Take in the results of running nodes that end in time, and hand out nothing more."""
+        deadline = time.monotonic() + patience_seconds
+        running = {name for name in self._lane if name in self._handed_out}
+        while running and (left := deadline - time.monotonic()) > 0:
+            for outcome in self._pool.wait(min(left, _POLL_SECONDS)):
+                if outcome.worker in running:  # else it is its prefetched node
+                    running.remove(outcome.worker)
+                    entry, seconds = self._handed_out.end(outcome.worker)
+                    if outcome.error is None and not outcome.died:
+                        self._succeed(entry, outcome, seconds)
+        self._uncommitted.poll()
 
     def _poll_components(self) -> None:
         """Update which components are paused, and their order."""
@@ -277,7 +292,7 @@ class _Run:
         self._refill(component)
 
     def _fail(self, entry: AdmittedNode, outcome: Outcome, seconds: float) -> None:
-        error = _error_of(outcome)
+        error = error_of(outcome)
         line, attempt = error_line(error), entry.failures + 1
         blameless = is_blameless(entry, error)
         entry.device_losses += blameless
@@ -333,7 +348,3 @@ class _Run:
         self.totals[event.kind] += 1
         if self._listener is not None:
             self._listener(event)
-
-
-def _error_of(outcome: Outcome) -> BaseException:
-    return outcome.error or FarmError(f"worker {outcome.worker} died")

@@ -1,8 +1,11 @@
 """A pool of threads in this process: for debugging, for tests, and for machines without Ray."""
 
+import ctypes
 import queue
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -10,6 +13,13 @@ from vidnst.errors import FarmError
 from vidnst.farm.jobs import DeviceLostError, Outcome, Shared, Worker, WorkerDiedError, WorkerGroup, success
 from vidnst.farm.plan import Lane
 from vidnst.farm.switch_interval import restore_switch_interval, shorten_switch_interval
+
+_JOIN_SECONDS = 2.0
+"""Time that all threads together get to leave what they are doing."""
+
+
+class _DismissedError(BaseException):
+    """Raised in a thread whose pool is closed."""
 
 
 class InlinePool:
@@ -78,13 +88,19 @@ class InlinePool:
         return outcomes
 
     def close(self) -> None:
-        """Stop all workers without waiting for them: a thread ends after the job that it runs. May be called twice."""
+        """Stop all workers: a thread drops its job as soon as it comes back from C code, which is waited for shortly.
+
+        A thread that stayed in torch or OpenCV while the interpreter ends would abort the process.
+        """
         if self._closed:
             return
         self._closed = True
         restore_switch_interval()
         for worker in self._workers.values():
             worker.close()
+        deadline = time.monotonic() + _JOIN_SECONDS
+        for worker in self._workers.values():
+            worker.join(deadline)
 
 
 _STOP = object()
@@ -110,6 +126,9 @@ class _ThreadedWorker:
         self._take_lock = threading.Lock()
         self._make_lock = threading.Lock()
         self._turn = threading.Condition()
+        self._busy: set[int] = set()
+        """Idents of threads that run a job."""
+        self._busy_lock = threading.Lock()
         self._taken = self._finished = 0
         self._closed = False
         self._worker: Worker | None = None
@@ -122,12 +141,25 @@ class _ThreadedWorker:
                 thread.start()
 
     def close(self) -> None:
-        """Let the threads end after the jobs that they run."""
+        """Let the threads end."""
         self._closed = True
+        with self._busy_lock:
+            for ident in self._busy:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(_DismissedError))
         for _ in self._threads:
             self._jobs.put(_STOP)
 
+    def join(self, deadline: float) -> None:
+        """Wait for the threads until a moment of `time.monotonic`."""
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
+
     def _run(self) -> None:
+        with suppress(_DismissedError):
+            self._take_jobs()
+
+    def _take_jobs(self) -> None:
         while True:
             with self._take_lock:
                 if (job := self._jobs.get()) is _STOP or self._closed:
@@ -146,10 +178,23 @@ class _ThreadedWorker:
         return self._finished == number
 
     def _outcome(self, job: Any) -> Outcome:
+        ident = threading.get_ident()
+        with self._busy_lock:
+            if not self._closed:
+                self._busy.add(ident)
+        try:
+            return self._result(job)
+        finally:
+            with self._busy_lock:
+                self._busy.discard(ident)
+
+    def _result(self, job: Any) -> Outcome:
         try:
             with self._make_lock:
                 worker = self._worker = self._worker or self._factory()
             return success(self._name, worker.run(job))
+        except _DismissedError:
+            raise
         except DeviceLostError as error:  # another thread of this process can do nothing there either
             return Outcome(self._name, error=_ended_process(error))
         except WorkerDiedError as error:

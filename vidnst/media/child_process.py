@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidnst.child_guard import CHILD_GUARD
+from vidnst.running_time import RunningTimer
+
 _MAX_ERROR_BYTES = 1 << 20
 
 
@@ -27,17 +30,17 @@ def run_child(command: Sequence[str | Path], *, max_bytes: int, seconds: float |
     Args:
         command: the program and its arguments.
         max_bytes: most bytes of standard output.
-        seconds: most seconds of wall time; None is no limit.
+        seconds: most seconds of wall time in which this process runs; None is no limit.
     """
     with subprocess.Popen(
         [str(word) for word in command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=CHILD_GUARD.environment(),
         start_new_session=True,  # Ctrl-C in the terminal must reach the parent only
     ) as process:
-        timer = threading.Timer(seconds or 0, process.kill)
-        timer.daemon = True
+        timer = RunningTimer(seconds or 0, process.kill)
         if seconds is not None:
             timer.start()
         chunks: list[bytes] = []

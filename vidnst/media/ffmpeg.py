@@ -13,6 +13,7 @@ from typing import IO
 
 import imageio_ffmpeg
 
+from vidnst.child_guard import CHILD_GUARD
 from vidnst.errors import CancelledError, DiskFullError, EncoderError, VidnstError
 from vidnst.media.child_process import run_child
 
@@ -120,6 +121,7 @@ def run(
         stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=CHILD_GUARD.environment(),
         start_new_session=True,  # Ctrl-C in the terminal must reach this program only, which then kills ffmpeg
     )
     pipes = _Pipes(process)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.errors import CancelledError, LostValueError
-from vidnst.events import Cancelled, Event, OnEvent, RunFinished, Stage, Warned, ignore
+from vidnst.errors import CancelledError, FarmError, LostValueError
+from vidnst.events import Cancelled, Event, OnEvent, RunFinished, Stage, Warned, ignore, stop_if_asked
 from vidnst.farm.component_window import default_window
+from vidnst.farm.failure_policy import STOP_PATIENCE_SECONDS
 from vidnst.farm.plan import Lane, NetworkId
 from vidnst.farm.scheduler import run_plan
 from vidnst.media.output.encode import encode
@@ -100,10 +101,13 @@ def run(
             stylize_frames(render, cancelled, overlapped)
             measurement = finish(render, cancelled, overlapped)
             suspects = dict(sorted(RunLog.read(render.store.folder).suspects.items()))
-    except CancelledError as error:
-        raise CancelledError(
-            error.what, f"continue with: {continue_command('resume', request.folder, request.output)}"
-        ) from error
+    except (CancelledError, FarmError) as error:
+        if isinstance(error, FarmError) and not (cancelled is not None and cancelled()):
+            raise
+        # A terminal that is closed, or Ctrl-C, may have ended workers before this process.
+        what = error.what if isinstance(error, CancelledError) else "stopped"
+        command = continue_command("resume", request.folder, request.output)
+        raise CancelledError(what, f"continue with: {command}") from error
     seconds = time.monotonic() - began
     on_event(RunFinished(str(request.output), render.frames, seconds))
     return RenderResult(request.output, request.folder, render.frames, seconds, measurement, tuple(warnings), suspects)
@@ -158,6 +162,7 @@ def _run_rounds(
 
     render = clip.render
     farm, schedule = render.config.farm, render.schedule
+    stop_if_asked(cancelled)
     with (
         closing(clip),
         start_workers(
@@ -168,6 +173,7 @@ def _run_rounds(
             inline=not render.config.stylizes,  # passing frames through is not worth a process
         ) as (pool, workers),
     ):
+        stop_if_asked(cancelled)
         for note in workers.notes:
             render.recorder(Warned(note))
         record_threads(render.store, workers.threads)
@@ -186,6 +192,7 @@ def _run_rounds(
                     attempts=farm.attempts,
                     listener=clip.report,
                     cancelled=lambda: clip.has_ended or (cancelled is not None and cancelled()),
+                    patience_seconds=STOP_PATIENCE_SECONDS,
                 )
             except CancelledError:
                 if not clip.has_ended:

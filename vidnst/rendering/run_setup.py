@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from vidnst.errors import RunError
-from vidnst.events import Cancelled, OnEvent, Stage, ignore
+from vidnst.events import Cancelled, OnEvent, Stage, ignore, stop_if_asked
 from vidnst.farm.component_window import default_window
 from vidnst.farm.schedules import by_shot
 from vidnst.frames import Shot
@@ -63,14 +63,17 @@ def prepare_render(
     try:
         with recorder.watching():
             recorder.keep_in(store)
+            stop_if_asked(cancelled)
             shots = plan_shots(checked, store, recorder)
             if redo:
                 plans = by_shot(checked.schedule, shots)
                 redo_frames(store, plans, redo, start=checked.start, end=checked.end, on_event=recorder)
+            stop_if_asked(cancelled)
             adjustments = study_source(checked, store, shots, recorder, cancelled)
             decoded = source_frames(checked, shots, adjustments)
             source = filter_source(checked, decoded, store, recorder, cancelled)
             study_daylight(checked, source, store, recorder, cancelled)
+            stop_if_asked(cancelled)
             styles = colour_styles(checked, source, store)
             follow_regions(checked, source, store, recorder, cancelled)
     except BaseException:

@@ -4,13 +4,13 @@ import json
 import math
 import os
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from vidnst.atomic_write import translate_os_errors
 from vidnst.errors import OutputError, RunError
+from vidnst.running_time import SteadyTime
 from vidnst.runs.safe_files import open_descriptor, open_file
 
 _MAX_LINE_BYTES = 1 << 20
@@ -101,12 +101,15 @@ class LogReader:
 class EventLog:
     """Adds events to a log, from any thread. Needs the folder's lock.
 
-    A last line that a kill cut off is removed on opening. RunError is raised for a log that is no file of its own.
+    A last line that a kill cut off is removed on opening. A clock that is set while the log is open moves no time in
+    it: the rates and durations that others read from it stay right. RunError is raised for a log that is no file of
+    its own.
     """
 
     def __init__(self, path: Path) -> None:
         self._folder = path.parent
         self._lock = threading.Lock()
+        self._now = SteadyTime()
         with translate_os_errors(self._folder):
             self._descriptor = open_descriptor(path, os.O_RDWR | os.O_CREAT)
             self._end = self._repair()
@@ -133,7 +136,7 @@ class EventLog:
         Raises:
             DiskFullError, OutputError: they cannot be written; the log is as it was before.
         """
-        now = round(time.time(), 3)
+        now = round(self._now(), 3)
         lines = b"".join(_line({"time": now, "kind": kind, **facts}) for kind, facts in events)
         with self._lock:
             if self._end + len(lines) > _MAX_LOG_BYTES:

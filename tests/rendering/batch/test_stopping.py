@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.batches import job_states, write_jobs
 
-from vidnst.cli.process import stop_on_signal
+from vidnst.cli.stop_signals import StopSignals
 from vidnst.errors import CancelledError
 from vidnst.events import Event, JobChanged
 from vidnst.rendering.batch import stages
@@ -40,31 +40,30 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 @pytest.fixture
-def stop() -> Iterator[threading.Event]:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield stop_on_signal()
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+def stop() -> Iterator[StopSignals]:
+    signals = StopSignals(lambda status: None)
+    signals.install()
+    with signals.orderly():
+        yield signals
+    signals.remove()
 
 
-def test_second_interrupt_ends_waiting_for_threads(
-    tmp_path: Path, stuck: threading.Event, stop: threading.Event
-) -> None:
+def test_second_interrupt_ends_waiting_for_threads(tmp_path: Path, stuck: threading.Event, stop: StopSignals) -> None:
     path = write_jobs(tmp_path, clips=2, styles=1, frames=3)
 
     def interrupt() -> None:
         stuck.wait(60)
         os.kill(os.getpid(), signal.SIGINT)
-        stop.wait(60)
+        stop.wait()
         threading.Event().wait(0.5)  # by then the batch most likely waits for its threads
         os.kill(os.getpid(), signal.SIGINT)
 
     caller = threading.Thread(target=interrupt)
     caller.start()
     with pytest.raises((KeyboardInterrupt, CancelledError)):
-        run_batch(path, cancelled=stop.is_set)
+        run_batch(path, cancelled=lambda: stop.requested)
     caller.join()
-    assert stop.is_set()
+    assert stop.requested
     assert any(thread.name.startswith("prepare-") for thread in threading.enumerate())  # still hangs
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from vidnst.cli.process import set_up_logging
+from vidnst.cli.process_log import set_up_logging
 from vidnst.errors import ConfigError, OutputError
 
 

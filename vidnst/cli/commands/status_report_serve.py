@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vidnst.cli.commands import options as opt
-from vidnst.cli.process import stop_on_signal
 from vidnst.cli.progress import live_display
+from vidnst.cli.stop_signals import orderly_stop
 from vidnst.cli.tables.basics import write_json, write_json_line
 from vidnst.cli.tables.results import write_address, write_result
 from vidnst.cli.tables.status import overview, run_details, write_table
@@ -87,9 +87,9 @@ def serve(
     from vidnst.report.server import server as web
 
     server = web.Server(folders or [Path(".")], host=host, port=port, token=token, sources=sources)
-    stop = stop_on_signal()
-    write_address(server.url, token=token is not None)
-    web.serve(server, stop.wait)
+    with orderly_stop() as stop:
+        write_address(server.url, token=token is not None)
+        web.serve(server, stop.wait)
 
 
 def _values(monitor: "RunMonitor", folder: Path) -> object:

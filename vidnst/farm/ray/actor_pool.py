@@ -26,6 +26,7 @@ from vidnst.farm.ray.connection import RaySession
 from vidnst.farm.ray.errors import lost_value, original_error, process_end, start_error
 from vidnst.farm.ray.stored_values import StoredValue, deferred_part, packed_for_ray
 from vidnst.openmp import set_openmp_defaults
+from vidnst.running_time import RunningClock
 
 _MAX_DEATHS = 3
 """Deaths in a row, with no outcome between them, after which a worker is not replaced."""
@@ -70,7 +71,9 @@ class RayPool:
         if not grows:
             _check_resources(session, groups.values())
         self._ray = ray
+        self._session = session
         self._timeout = start_timeout_seconds
+        self._clock = RunningClock()
         self._names = {lane: [f"{lane}-{number}" for number in range(group.count)] for lane, group in groups.items()}
         self._groups = {name: groups[lane] for lane, names in self._names.items() for name in names}
         factories = {lane: ray.put(group.factory) for lane, group in groups.items()}
@@ -130,6 +133,8 @@ class RayPool:
         ready, _ = self._ray.wait(references, num_returns=1, timeout=timeout_seconds, fetch_local=False)
         if ready:
             ready, _ = self._ray.wait(references, num_returns=len(references), timeout=0, fetch_local=False)
+        else:
+            self._session.check()
         outcomes = [
             self._outcome(*self._jobs.pop(reference), reference)
             if reference in self._jobs
@@ -146,11 +151,14 @@ class RayPool:
         self._starting.clear()
 
     def _start_all(self) -> None:
-        deadline = time.monotonic() + self._timeout
+        deadline = self._clock() + self._timeout
         waiting = {self._spawn(name): name for name in self._groups}
         while waiting:
-            left = max(0.0, deadline - time.monotonic())
-            ready, _ = self._ray.wait(list(waiting), num_returns=1, timeout=left, fetch_local=False)
+            left = max(0.0, deadline - self._clock())
+            ready, _ = self._ray.wait(list(waiting), num_returns=1, timeout=min(left, 1.0), fetch_local=False)
+            if not ready and left:
+                self._session.check()
+                continue
             if not ready:
                 raise FarmError(
                     f"{len(self._groups) - len(waiting)} of {len(self._groups)} workers started within "
@@ -212,7 +220,7 @@ class RayPool:
         lost = self._deaths[name] >= _MAX_DEATHS + has_started
         self._lost |= {name} if lost else set()
         if not lost:
-            self._starting[self._spawn(name)] = (name, time.monotonic() + self._timeout)
+            self._starting[self._spawn(name)] = (name, self._clock() + self._timeout)
         return Outcome(name, error=error, died=True, away=not lost, lost=lost)
 
     def _kill(self, name: str) -> None:
@@ -236,7 +244,7 @@ class RayPool:
 
     def _overdue(self) -> list[Outcome]:
         """The outcomes of workers whose replacement does not start, for instance because their machine is gone."""
-        now = time.monotonic()
+        now = self._clock()
         outcomes = []
         for name in [name for name, due in self._starting.values() if due < now]:
             self._kill(name)

@@ -3,21 +3,22 @@
 import atexit
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
+from vidnst.child_guard import CHILD_GUARD
 from vidnst.errors import FarmError
 from vidnst.farm.ray.errors import last_line
 from vidnst.farm.ray.folders import temporary_folder
+from vidnst.farm.ray.local_processes import LocalProcesses
 from vidnst.farm.ray.private_session import PrivateSession, forget_token
 from vidnst.formatting import printable
+from vidnst.uninterrupted import uninterrupted
 
 _JOIN_SECONDS = 15
 _KIND = "accelerator_type:"
@@ -61,6 +62,7 @@ class RaySession:
             "logging_level": "WARNING" if verbose else "ERROR",
         }
         self._owned = False
+        self._processes = LocalProcesses()
         self._private: PrivateSession | None = None
         if ray.is_initialized():
             pass
@@ -84,6 +86,10 @@ class RaySession:
         """The number of CPU slots of all machines, busy or not."""
         return self._resource("CPU")
 
+    def check(self) -> None:
+        """Raise FarmError if a Ray that was started here has ended."""
+        self._processes.check()
+
     @property
     def gpu_kinds(self) -> tuple[str, ...]:
         """The kinds of accelerators that Ray has found on the machines, by its names for them."""
@@ -99,7 +105,8 @@ class RaySession:
         try:
             if self._owned:
                 self._owned = False
-                ray.shutdown()
+                with uninterrupted(), self._processes.ending():
+                    ray.shutdown()
         finally:
             if self._private is not None:
                 atexit.unregister(self.close)
@@ -111,7 +118,8 @@ class RaySession:
         self._private = PrivateSession(temporary_folder())
         atexit.register(self.close)
         try:
-            _start("local", num_cpus=slots, **self._private.options, **options)
+            with self._processes.starting():
+                _start("local", num_cpus=slots, **self._private.options, **options)
         except BaseException:
             self.close()
             raise
@@ -136,8 +144,12 @@ def _start(address: str, **options: Any) -> None:
     import ray
 
     try:
-        with _own_signals(), _printable_entrypoint():
+        with uninterrupted(), _without_own_handlers(), _printable_entrypoint():
             ray.init(address=address, **options)
+    except KeyboardInterrupt:  # Ray has started, and is to end in an orderly way before its processes are killed
+        with uninterrupted():
+            ray.shutdown()
+        raise
     except (Exception, SystemExit) as error:  # if a cluster is lost while it is joined, Ray calls sys.exit
         ray.shutdown()
         if address == "local":
@@ -147,17 +159,19 @@ def _start(address: str, **options: Any) -> None:
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
-    """Keep this process's signal handlers: Ray's for SIGTERM would end a render without a clean stop."""
-    if threading.current_thread() is not threading.main_thread():
+def _without_own_handlers() -> Iterator[None]:
+    """Let Ray set no handler of SIGTERM: its own ends the process, even while Ray is starting."""
+    from ray._private import utils
+
+    own = getattr(utils, "set_sigterm_handler", None)
+    if own is None:
         yield
         return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    utils.set_sigterm_handler = lambda handler: None
     try:
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        utils.set_sigterm_handler = own
 
 
 @contextmanager
@@ -187,6 +201,7 @@ def _probe(address: str) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            env=CHILD_GUARD.environment(),
             timeout=_JOIN_SECONDS,
             check=True,
         )

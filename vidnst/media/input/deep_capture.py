@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from typing import Any, Literal, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from vidnst.child_guard import CHILD_GUARD
 from vidnst.errors import SourceError
 from vidnst.frames import WHITE, AlphaPlane, HdrInfo, Pixels, Rgb
 from vidnst.media import ffmpeg
@@ -22,6 +22,7 @@ from vidnst.media.input.container import INPUT_OPTIONS
 from vidnst.media.input.video_pixels import PictureHeader, alpha_plane, rgb_pixels
 from vidnst.media.orientation import make_upright
 from vidnst.parallel import local_cores
+from vidnst.running_time import RunningTimer
 
 _PROGRAM = Path(__file__).with_name("stream_decoder.py")
 _FORMATS = INPUT_OPTIONS[-1]
@@ -82,6 +83,7 @@ class DeepCapture:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=CHILD_GUARD.environment(),
             start_new_session=True,  # Ctrl-C in the terminal must reach the parent only
         )
         self._finalizer = weakref.finalize(self, _end, self._process)
@@ -161,8 +163,7 @@ class DeepCapture:
 
     def _receive(self) -> Mapping[str, Any]:
         assert self._process.stdout is not None
-        watchdog = threading.Timer(_ANSWER_SECONDS, self._process.kill)
-        watchdog.daemon = True
+        watchdog = RunningTimer(_ANSWER_SECONDS, self._process.kill)
         watchdog.start()
         try:
             line = self._process.stdout.readline(_MAX_LINE_BYTES)

@@ -13,14 +13,17 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vidnst.child_guard import CHILD_GUARD
 from vidnst.errors import SourceError
 from vidnst.media.input.limits import MAX_IMAGE_BYTES, MAX_PIXELS
+from vidnst.running_time import RunningTimer
 from vidnst.utf8_path import linked
 
 _PROGRAM = Path(__file__).with_name("picture_decoder.py")
@@ -99,8 +102,7 @@ class PictureProcess:
         assert process.stdin is not None
         assert process.stdout is not None
         self._timed_out = False
-        timer = threading.Timer(_ANSWER_SECONDS, self._time_out, (process,))
-        timer.daemon = True
+        timer = RunningTimer(_ANSWER_SECONDS, partial(self._time_out, process))
         timer.start()
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -126,7 +128,7 @@ class PictureProcess:
             self._process = subprocess.Popen(
                 # -P: the program's folder must not hide modules of the standard library.
                 [sys.executable, "-P", *(self._program or [str(_PROGRAM)]), json.dumps(_LIMITS)],
-                env=os.environ | self._environment,
+                env=(CHILD_GUARD.environment() or dict(os.environ)) | self._environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ from vidnst.config import FarmConfig
 from vidnst.errors import CancelledError, ConfigError, FarmError, LostValueError, VidnstError
 from vidnst.events import Cancelled, OnEvent, Warned, ignore
 from vidnst.farm.component_window import default_window
+from vidnst.farm.failure_policy import STOP_PATIENCE_SECONDS
 from vidnst.farm.interfaces import NodeEvent
 from vidnst.farm.jobs import SharingPool
 from vidnst.farm.local_gpus import check_gpus
@@ -85,8 +86,12 @@ def run_batch(
         states.update(asked.clips)
         batch = _Batch(jobs, states, asked.farm, farm, on_event, cancelled or (lambda: False))
         return batch.run(start, schedule)
-    except CancelledError as error:
-        raise CancelledError(error.what, f"continue with: vidnst batch {shlex.quote(str(jobs))}") from error
+    except (CancelledError, FarmError) as error:
+        if isinstance(error, FarmError) and not (cancelled is not None and cancelled()):
+            raise
+        # A terminal that is closed, or Ctrl-C, may have ended workers before this process.
+        what = error.what if isinstance(error, CancelledError) else "stopped"
+        raise CancelledError(what, f"continue with: vidnst batch {shlex.quote(str(jobs))}") from error
     finally:
         states.close()
 
@@ -181,6 +186,7 @@ class _Batch:
                 listener=self._report,
                 cancelled=self._tick,
                 eager=shots.is_eager,
+                patience_seconds=STOP_PATIENCE_SECONDS,
             )
         except LostValueError:
             if (losses := self._losses + 1) > MOST_LOSSES:

@@ -1,9 +1,7 @@
-"""Process-wide state that the command line sets up: the log on stderr, and signal handlers."""
+"""The log of the package on standard error."""
 
 import logging
 import platform
-import signal
-import threading
 
 from vidnst import __version__
 from vidnst.cli import terminal
@@ -34,17 +32,3 @@ def set_up_logging(verbose: bool) -> bool:
         logger.addHandler(handler)
     logger.debug("vidnst %s, Python %s, %s", __version__, platform.python_version(), platform.platform())
     return verbose
-
-
-def stop_on_signal() -> threading.Event:
-    """Return an event that the first Ctrl-C or SIGTERM sets; the second one raises KeyboardInterrupt."""
-    stop = threading.Event()
-
-    def request_stop(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    signal.signal(signal.SIGINT, request_stop)
-    signal.signal(signal.SIGTERM, request_stop)
-    return stop

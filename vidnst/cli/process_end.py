@@ -1,0 +1,40 @@
+"""The end of the process, whatever threads are at work."""
+
+import atexit
+import os
+import sys
+import threading
+from contextlib import suppress
+
+from vidnst.cli import stop_signals
+
+
+class ProcessEnd:
+    """The end of this process, which threads that are still in C++ code must not turn into an abort.
+
+    An interpreter that ends stops each thread as soon as that wants to run Python code; in torch or OpenCV, that is
+    fatal for the process. So the process ends right before, after all that is done at an exit. So it does wherever
+    torch is loaded: clearing that up takes a second, in which a signal would end the process with another status.
+    """
+
+    def __init__(self) -> None:
+        self.status = 1
+        """What the process is to end with; 1 is that of an error that nothing handles."""
+        self._is_registered = False
+
+    def register(self) -> None:
+        """Look for threads at the end; called before libraries register what they do there, since that comes first."""
+        if not self._is_registered:
+            self._is_registered = True
+            atexit.register(self._end_despite_threads)
+
+    def _end_despite_threads(self) -> None:
+        harmless = (threading.main_thread(), stop_signals.watching_thread())
+        if "torch" in sys.modules or any(thread not in harmless for thread in threading.enumerate()):
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError, ValueError, SystemExit):
+                    stream.flush()
+            os._exit(self.status)
+
+
+process_end = ProcessEnd()
