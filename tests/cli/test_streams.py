@@ -51,7 +51,7 @@ def test_commands_that_describe_clip_end_quietly(clip: Path, tmp_path: Path) -> 
     for arguments in (
         ("probe", clip),
         ("probe", clip, "--json"),
-        ("plan", clip, *options),
+        ("plan", clip, *options, "-o", tmp_path / "out"),
         ("render", clip, *options, "-o", tmp_path / "out", "--dry-run"),
         ("status", tmp_path),
     ):
