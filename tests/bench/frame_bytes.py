@@ -63,7 +63,7 @@ def jobs(folder: Path, weights: str) -> list[list[str]]:
     network = ["--weights", weights, *INLINE]
     batch = {
         "defaults": {
-            "folder": str(folder / "batch"),
+            "folder": "batch",
             "set": {
                 "input.size": 96,
                 "model.weights": weights,
