@@ -1,6 +1,7 @@
 """Fixtures that the tests of several rooms share."""
 
 import os
+import signal
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -36,6 +37,14 @@ def shared() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture
+def heeded_hangup() -> Iterator[None]:
+    """Lets a hangup have its usual effect here and in child processes; tests below `nohup` ignore it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture

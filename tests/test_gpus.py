@@ -154,7 +154,7 @@ def test_commands_say_it_before_any_work(
     arguments = [str(burst), "-s", str(style), "-o", str(output), "--config", write_settings(tmp_path / "s", settings)]
     if command == "batch":
         job = {"sources": [str(burst)], "styles": [str(style)]}
-        jobs = {"defaults": {"folder": str(output), "set": settings}, "jobs": [job]}
+        jobs = {"defaults": {"folder": output.name, "set": settings}, "jobs": [job]}
         arguments = [write_settings(tmp_path / "jobs.yaml", jobs)]
     result = vidnst(command, *map(str, arguments))
     assert result.status == FarmError.exit_code

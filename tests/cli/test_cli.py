@@ -477,6 +477,9 @@ def test_resume_requires_the_same_raft_weights(
     assert result.status == 8
     assert_one_sentence(result, "RAFT weights two.pth has other bytes", "--restart")
     result = vidnst("resume", tmp_path / "out.vidnst", "--overwrite")
+    assert result.status == 2  # a record names no file that is not safetensors
+    assert_one_sentence(result, "one.pth", "--set motion.raft_weights")
+    result = vidnst("resume", tmp_path / "out.vidnst", "--overwrite", *one)
     assert result.status == 0, result.err
     result = vidnst(*command, "--set", f"motion.raft_weights={style}", "--overwrite")
     assert result.status == 5

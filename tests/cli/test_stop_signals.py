@@ -15,6 +15,8 @@ from support.processes import wait_until
 from vidnst.cli.stop_signals import STOP_NUMBERS, StopSignals
 from vidnst.uninterrupted import uninterrupted
 
+pytestmark = pytest.mark.usefixtures("heeded_hangup")
+
 Installed = Callable[..., tuple[StopSignals, list[int]]]
 
 

@@ -145,17 +145,6 @@ def test_missing_hardware_is_detected_before_rendering(tmp_path: Path, clip: Cli
         check_output(tmp_path / "o.mp4", settings, clip=clip)
 
 
-def test_size_at_which_an_encoder_crashes_is_found(tmp_path: Path, clip: ClipInfo) -> None:
-    settings, size = OutputConfig(codec="h265", bits=10), (48, 64)
-    args = ["-f", "lavfi", "-i", "color=gray:size=48x64:rate=25", "-frames:v", "4", "-pix_fmt", "yuv420p10le"]
-    status, _, _ = ffmpeg.run_and_capture([*args, "-c:v", "libx265", "-x265-params", "log-level=0", "-f", "null", "-"])
-    if status == 0:
-        pytest.skip("this x265 encodes it")
-    with pytest.raises(EncoderError, match="libx265 does not encode 48x64 pixels as yuv420p10le"):
-        check_output(tmp_path / "o.mp4", settings, clip=clip, size=size)
-    check_output(tmp_path / "o.mp4", settings, clip=clip, size=(64, 48))
-
-
 def test_verification_detects_deviations(tmp_path: Path) -> None:
     path = media.write_video(tmp_path / "v.mp4", media.numbered_pictures(10), sound=("-c:a", "aac"))
     pts = tuple(Fraction(n, 25) for n in range(10))

@@ -112,7 +112,7 @@ def test_hostile_clip_does_not_disturb_others_of_batch(vidnst: Vidnst, place: Pa
     write_style(place / "style.png")
     jobs = [
         {"sources": "*.mkv", "styles": "style.png", "output": "{source}.mkv"},
-        {"sources": ["plain.mkv", "a\0b.mkv"], "styles": "style.png", "output": f"{ESCAPES[1:]}{{n}}.mkv"},
+        {"sources": ["plain.mkv", "a\nb.mkv"], "styles": "style.png", "output": f"{ESCAPES[1:]}{{n}}.mkv"},
     ]
     path = place / f"jobs{BYTE}.yaml"
     path.write_text(json.dumps({"defaults": {"set": QUICK, "folder": "out"}, "jobs": jobs}))

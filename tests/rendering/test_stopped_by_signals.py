@@ -11,6 +11,7 @@ from support.processes import wait_until
 from support.signalled_renders import SignalledRender, render_arguments, write_render_settings
 
 pytestmark = [
+    pytest.mark.usefixtures("heeded_hangup"),
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc"),
 ]

@@ -269,6 +269,7 @@ def render(path: Path, folder: Path) -> Outcome:
 
 def _work(path: Path, output: Path, log: Path, answer: int) -> None:
     from vidnst.__main__ import main
+    from vidnst.child_guard import CHILD_GUARD
     from vidnst.media.input.picture_process import PICTURE_PROCESS
     from vidnst.media.input.still_process import STILL_PROCESSES
 
@@ -294,16 +295,18 @@ def _work(path: Path, output: Path, log: Path, answer: int) -> None:
     PICTURE_PROCESS.close()  # as at the exit of a process; this one is left by os._exit
     peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * 1024
     os.write(answer, struct.pack("<QQ", peak, _left_behind()))
+    CHILD_GUARD.close()
     os._exit(status)
 
 
 def _left_behind() -> int:
-    """Count the processes that this one started and that still run."""
+    """Count the processes that this one started and that still run, but for the one that watches over them."""
     count = 0
     for task in Path("/proc/self/task").glob("*/children"):
-        # A thread may end at any moment, also between listing and reading it.
+        # A thread or a child may end at any moment, also between listing and reading it.
         with contextlib.suppress(OSError):
-            count += len(task.read_text().split())
+            for child in task.read_text().split():
+                count += b"child_guard.py" not in Path("/proc", child, "cmdline").read_bytes()
     return count
 
 

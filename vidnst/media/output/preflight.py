@@ -14,7 +14,7 @@ from vidnst.media.input.image_files import WRITABLE_SUFFIXES
 from vidnst.media.output import audio
 from vidnst.media.output.animation_times import shown_frames_note
 from vidnst.media.output.audio_plan import plan_audio
-from vidnst.media.output.codecs import ANIMATIONS, CODECS, HARDWARE_QUALITY
+from vidnst.media.output.codecs import CODECS, HARDWARE_QUALITY
 from vidnst.media.output.formats import OutputFormat, OutputKind, choose_format
 from vidnst.media.output.frame_sequence import check_sequence, sequence_files
 from vidnst.media.output.name_limits import check_name_length
@@ -25,8 +25,6 @@ _LONGEST_SIDES = {"libx264": 16384, "libwebp": 16383, "libwebp_anim": 16383, "gi
 """Longest side in pixels that an encoder or its format supports."""
 _SHORTEST_SIDES = {"libx265": 16, "libsvtav1": 16}
 """Shortest side in pixels: below, x265 refuses, and SVT-AV1 writes outside of its memory."""
-_NARROW = 50
-"""Width in pixels below which encoders are tried, since few of their users have such frames."""
 
 
 def check_output(
@@ -79,8 +77,6 @@ def check_output(
     source = read_container(clip.paths[0]) if clip.kind is SourceKind.VIDEO else None
     if target.encoder:
         _check_encoders(target, source, settings)
-        if target.codec not in ANIMATIONS and target.hardware == "none" and width < _NARROW:
-            _try_size(target, width, height)
     notes: list[str] = []
     if source and audio.keeps_audio(target, settings):
         notes += plan_audio(clip.paths[0], source, target.suffix, joined=clip.parts > 1).notes
@@ -162,19 +158,6 @@ def _try_hardware(target: OutputFormat) -> None:
     except EncoderError as error:
         raise EncoderError(
             f"{target.encoder} does not work on this machine: {error.what}", "set output.hardware to none"
-        ) from error
-
-
-def _try_size(target: OutputFormat, width: int, height: int) -> None:
-    """Encode a few grey frames: x265 crashes with ten bits and widths such as 40 and 48."""
-    args = ["-f", "lavfi", "-i", f"color=gray:size={width}x{height}:rate=25", "-frames:v", "4"]
-    args += ["-vf", f"format={target.pixel_format}", "-c:v", target.encoder, *target.options, "-f", "null", "-"]
-    try:
-        ffmpeg.run(args)
-    except EncoderError as error:
-        raise EncoderError(
-            f"{target.encoder} does not encode {width}x{height} pixels as {target.pixel_format}: {error.what}",
-            "choose another codec, or 8 bits (--bits 8)",
         ) from error
 
 
