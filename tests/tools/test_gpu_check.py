@@ -48,7 +48,8 @@ def test_dry_run_proves_every_part(tmp_path: Path) -> None:
     table = (tmp_path / "dry-run.md").read_text("utf-8")
     for part in parts:
         assert f"\n| {part} |" in table
-        assert verdicts(tmp_path, part) & {OK, NEEDS_CUDA}, part
+        assert verdicts(tmp_path, part) & {OK, NEEDS_CUDA, ""}, part
+        assert not verdicts(tmp_path, part) & {FAIL, LEFT_OUT}, part
 
 
 @pytest.mark.ray

@@ -45,18 +45,22 @@ def frame_clip(size: Size, count: int) -> Iterator[FrameClip]:
 
 
 def render_config(
-    check: Check, *, preset: str | None = None, engine: Engine | None = None, **settings: Any
+    check: Check,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    preset: str | None = None,
+    engine: Engine | None = None,
 ) -> RenderConfig:
-    """Settings of a render; keys have `__` for their dots. In a dry run it is tiny."""
-    options: dict[str, Any] = {"farm.executor": "inline", "farm.device": check.device.type, "output.report": False}
+    """Settings of a render, by dotted key. In a dry run it is tiny."""
+    options: dict[str, Any] = {"farm.executor": "inline", "farm.device": check.device.type}
+    options |= {"output.report": False, "output.measure": False}
     if engine != "instant":
         options |= {"model.backbone": backbone(check), "model.weights": check.options.weights}
     if check.dry:
         options |= {"optimize.iterations": 6, "schedule.passes": 1, "farm.threads": 1, "farm.workers": 1}
     if check.dry and engine == "network":
         options |= {"schedule.training.steps": 2, "schedule.training.stage_steps": 2}
-    options |= {key.replace("__", "."): value for key, value in settings.items()}
-    return load_config(preset=preset, engine=engine, options=options)
+    return load_config(preset=preset, engine=engine, options={**options, **(settings or {})})
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from bench.gpu_check import lost_card
 from bench.gpu_check.check import Check
@@ -27,12 +28,12 @@ def check_ray(check: Check) -> None:
     size, frames = ((96, 64), 4) if check.dry else ((256, 144), 10)
     with _session() as session, frame_clip(size, frames) as clip:
         check.say("GPUs that Ray sees", f"{session.gpus:g}: {', '.join(session.gpu_kinds) or 'none'}")
-        inline = timed_render(clip, "inline", render_config(check, output__measure=False))
-        ways = {"one actor": {"farm__workers": 1}}
+        inline = timed_render(clip, "inline", render_config(check))
+        ways: dict[str, dict[str, float]] = {"one actor": {"farm.workers": 1}}
         if check.needs_cuda("two actors that share the GPU"):
-            ways["two actors that share the GPU"] = {"farm__workers": 2, "farm__gpus_per_worker": 0.5}
+            ways["two actors that share the GPU"] = {"farm.workers": 2, "farm.gpus_per_worker": 0.5}
         for name, settings in ways.items():
-            config = render_config(check, output__measure=False, farm__executor="ray", **settings)
+            config = render_config(check, {"farm.executor": "ray", **settings})
             _compare(check, clip, name, timed_render(clip, name.replace(" ", "-"), config), inline)
         _replace(check, session)
 
@@ -43,11 +44,12 @@ def _session() -> Iterator[RaySession]:
     with RaySession(address="local", cpus=4) as session:
         import ray
 
-        ray.cloudpickle.register_pickle_by_value(lost_card)
+        pickling: Any = ray.cloudpickle
+        pickling.register_pickle_by_value(lost_card)
         try:
             yield session
         finally:
-            ray.cloudpickle.unregister_pickle_by_value(lost_card)
+            pickling.unregister_pickle_by_value(lost_card)
 
 
 def _compare(check: Check, clip: FrameClip, name: str, found: TimedRender, wanted: TimedRender) -> None:

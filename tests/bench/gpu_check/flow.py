@@ -75,7 +75,9 @@ def _fallback(check: Check, config: Any, frames: tuple[Any, Any]) -> None:
         check.say("a card that is too small", "-", NEEDS_CUDA)
         return
     size = 1280
-    raft = Raft(raft_network(check), config_of(check, motion={"method": "raft", "size": size}).motion, device="cuda")
+    raft = Raft(
+        raft_network(check), config_of(check, motion={"method": "raft", "size": size}).motion, device=check.device
+    )
     check.tidy()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction(1.2 * 2**30 / total)

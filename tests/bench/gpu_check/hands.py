@@ -1,14 +1,30 @@
 """Several jobs in work at one device: the same bytes, and how much of the time the device paints."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from bench.gpu_check.check import Check
 from bench.gpu_check.findings import FAIL
-from bench.gpu_check.material import config_of, jobs_of, run_with_hands, worker_of
+from bench.gpu_check.material import (
+    config_of,
+    content_of,
+    jobs_of,
+    run_with_hands,
+    stylizer_of,
+    warm_start,
+    worker_of,
+)
 
 from vidnst.farm.jobs import Stylized
+from vidnst.farm.switch_interval import restore_switch_interval, shorten_switch_interval
 
 HANDS = (1, 2, 10)
 _GOOD_SHARE = 0.9
+"""Least share of the time in which the device paints while ten jobs are in work."""
+_MOST_SLOWER = 3.0
+"""Times as slow as alone that an evaluation may be next to a busy Python thread."""
 
 
 def check_hands(check: Check) -> None:
@@ -36,6 +52,50 @@ def check_hands(check: Check) -> None:
         worst = [result.repaired or result.suspect for result in reference if result.repaired or result.suspect]
         if worst:
             check.say(f"{name}: quality", worst[0])
+
+
+def check_threads(check: Check) -> None:
+    """An evaluation while another thread of the process runs Python without a pause."""
+    size = (48, 32) if check.dry else (640, 360)
+    stylizer, content = stylizer_of(check, config_of(check)), content_of(check, size)
+    start, count = warm_start(size, check.device), 3 if check.dry else 30
+    milliseconds = {}
+
+    def time_it(name: str) -> None:
+        seconds = check.shortest_seconds(lambda: stylizer.stylize(content, start=start, iterations=count))
+        milliseconds[name] = seconds / count * 1e3
+
+    time_it("alone")
+    with _busy_thread():
+        time_it("next to a busy thread")
+        shorten_switch_interval()
+        try:
+            time_it("with the switch interval of renders")
+        finally:
+            restore_switch_interval()
+    check.keep(milliseconds=milliseconds)
+    shown = ", ".join(f"{name} {value:.2f}" for name, value in milliseconds.items())
+    slower = milliseconds["with the switch interval of renders"] / milliseconds["alone"]
+    check.judge("ms of an evaluation", shown, check.dry or slower < _MOST_SLOWER)
+
+
+@contextmanager
+def _busy_thread() -> Iterator[None]:
+    """A thread that never waits, while the block runs."""
+    over = threading.Event()
+
+    def count() -> None:
+        number = 0
+        while not over.is_set():
+            number += 1
+
+    thread = threading.Thread(target=count, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _compare(check: Check, what: str, found: list[Stylized], wanted: list[Stylized]) -> None:

@@ -29,24 +29,30 @@ from vidnst.style.tensors import from_pixels
 
 KINDS = ("gram", "moments", "mmd_linear", "mmd_polynomial", "mmd_gaussian", "wasserstein", "sliced")
 """All statistics of the style loss."""
-_STEP_PX = 2
+_STEP_PX, _WAY_PX = 2, 240
 
 
-@lru_cache(maxsize=64)
 def frame(size: Size, number: int = 0) -> NDArray[np.uint8]:
-    """A frame `(H, W, 3)` of a textured scene that moves to the right."""
+    """A frame `(H, W, 3)` of a textured scene that moves sideways, forth and back; read-only, as Ray's are."""
+    way = _STEP_PX * number % (2 * _WAY_PX)
+    left = min(way, 2 * _WAY_PX - way)
+    picture = np.ascontiguousarray(_scene(size)[:, left : left + size[0]])
+    picture.setflags(write=False)
+    return picture
+
+
+@lru_cache(maxsize=8)
+def _scene(size: Size) -> NDArray[np.uint8]:
+    """All that frames of a size show."""
     width, height = size
     random = np.random.default_rng(5)
-    area = (height + 8, width + 256)
+    area = (height, width + _WAY_PX)
     total = np.zeros((*area, 3), np.float32)
     for cell in (4, 16, 64):
         noise = random.normal(0, 1, (-(-area[0] // cell) + 1, -(-area[1] // cell) + 1, 3)).astype(np.float32)
         total += cv2.resize(noise, area[::-1], interpolation=cv2.INTER_CUBIC) * np.float32(cell**0.4)
     total = (total - total.min()) / (total.max() - total.min())
-    left = 128 - _STEP_PX * number
-    picture = np.ascontiguousarray((total[4 : 4 + height, left : left + width] * 255).astype(np.uint8))
-    picture.setflags(write=False)
-    return picture
+    return np.asarray(total * 255, np.uint8)
 
 
 def style_picture(side: int = 256) -> NDArray[np.uint8]:
@@ -140,9 +146,17 @@ def worker_of(check: Check, config: RenderConfig) -> StyleWorker:
     return StyleWorkerFactory(config, features(check), styles())()
 
 
+def stylize(worker: StyleWorker, job: StylizeJob) -> Stylized:
+    """Do a job as a pool does it."""
+    result = worker.run(job)
+    assert isinstance(result, Stylized)
+    return result
+
+
 def run_with_hands(worker: StyleWorker, jobs: Sequence[StylizeJob], hands: int) -> tuple[float, list[Stylized]]:
     """Seconds in which so many threads do jobs on one worker, and the results in order."""
-    todo, done, lock = list(enumerate(jobs)), {}, threading.Lock()
+    todo, lock = list(enumerate(jobs)), threading.Lock()
+    done: dict[int, Stylized] = {}
     errors: list[BaseException] = []
 
     def work() -> None:
@@ -152,7 +166,7 @@ def run_with_hands(worker: StyleWorker, jobs: Sequence[StylizeJob], hands: int) 
                     return
                 number, job = todo.pop(0)
             try:
-                done[number] = worker.run(job)
+                done[number] = stylize(worker, job)
             except BaseException as error:
                 errors.append(error)
                 return

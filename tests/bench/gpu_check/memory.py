@@ -4,7 +4,7 @@ import torch
 from bench.gpu_check.check import Check, Size, gib
 from bench.gpu_check.findings import FAIL, LOOK, OK
 from bench.gpu_check.flow import raft_network
-from bench.gpu_check.material import config_of, content_of, frame, jobs_of, stylizer_of, warm_start, worker_of
+from bench.gpu_check.material import config_of, content_of, frame, jobs_of, stylize, stylizer_of, warm_start, worker_of
 from bench.gpu_check.speed import SPARE_GIB
 
 from vidnst.config import RenderConfig
@@ -15,6 +15,8 @@ from vidnst.motion.raft import Raft, raft_bytes
 from vidnst.style.memory.footprint import estimate_footprint
 from vidnst.style.memory.modes import MemoryMode, fallback_modes
 from vidnst.style.network.precision import resolve_precision
+
+_LARGE = (1920, 1080)
 
 
 def check_memory(check: Check) -> None:
@@ -66,13 +68,20 @@ def _measure_raft(check: Check) -> None:
 
 def check_ladder(check: Check) -> None:
     """Limits that the estimate knows, a shortage that only the device knows, and one that nothing helps."""
-    for limit in (0.022,) if check.dry else (1.6, 1.1, 0.8, 0.6):
-        _limited(check, limit)
+    whole = _estimate_gib(check, check.size_720p)
+    for share in (1.1, 0.8, 0.5, 0.3):
+        _limited(check, round(share * whole, 3))
     if not check.needs_cuda("a true shortage"):
         return
-    for limit in (2.5, 1.2):
-        _short(check, limit)
+    large = _estimate_gib(check, _LARGE)
+    for share in (0.7, 0.4):
+        _short(check, round(share * large, 2))
     _hopeless(check)
+
+
+def _estimate_gib(check: Check, size: Size) -> float:
+    """What a frame takes when nothing is saved."""
+    return estimate_footprint(resolve_precision(config_of(check), check.device)).bytes_at(*size) / 2**30
 
 
 def _limited(check: Check, limit_gib: float) -> None:
@@ -84,7 +93,7 @@ def _limited(check: Check, limit_gib: float) -> None:
     if not check.dry:
         torch.cuda.reset_peak_memory_stats()
     try:
-        result = worker.run(job)
+        result = stylize(worker, job)
     except ScarceMemoryError as error:
         check.say(what, f"refused: {error.what}", LOOK)
         return
@@ -97,11 +106,11 @@ def _limited(check: Check, limit_gib: float) -> None:
 
 def _short(check: Check, limit_gib: float) -> None:
     """The device has less than the worker believes."""
-    worker, job = _unlimited_worker(check), jobs_of(1, (1920, 1080))[0]
+    worker, job = _unlimited_worker(check), jobs_of(1, _LARGE)[0]
     check.tidy()
     _set_limit(limit_gib)
     try:
-        result = worker.run(job)
+        result = stylize(worker, job)
         text = f"saved {result.memory_mode.describe()}; because: {result.shortage or 'nothing'}"
         check.judge(f"1920x1080 on a card of {limit_gib} GiB", text, bool(result.shortage))
     finally:
@@ -116,13 +125,13 @@ def _hopeless(check: Check) -> None:
     check.tidy()
     _set_limit(0.35)
     try:
-        worker.run(big)
+        stylize(worker, big)
         text, good = "it fits, against all expectation", False
     except ScarceMemoryError as error:
         text, good = f"refused: {error.what}; {error.remedy}", True
     check.tidy()
     check.judge("3840x2160 on a card of 0.35 GiB", text, good)
-    after = worker.run(small)
+    after = stylize(worker, small)
     check.judge("the frame after it", f"painted, saved {after.memory_mode.describe()}", not after.shortage, bad=FAIL)
 
 

@@ -4,14 +4,16 @@ import numpy as np
 import torch
 from bench.gpu_check.check import Check, gib
 from bench.gpu_check.findings import FAIL
-from bench.gpu_check.material import config_of, frame, worker_of
+from bench.gpu_check.material import config_of, frame, styles, worker_of
 from numpy.typing import NDArray
 
 from vidnst.config import RenderConfig
+from vidnst.config.loader import with_settings
 from vidnst.farm.jobs import PaintJob, Shared, Stylized, Trained, TrainingPair, TrainJob
 from vidnst.farm.plan import NetworkId, StateId
-from vidnst.farm.workers import StyleWorker
+from vidnst.farm.workers import StyleWorker, StyleWorkerFactory
 from vidnst.motion.flow import estimate_pair
+from vidnst.style.network.weights import load_features, resolve_weights
 
 _CPU_MEAN = 1.0
 """Largest mean difference from the CPU's painting, in levels of 255."""
@@ -45,7 +47,7 @@ def check_instant(check: Check) -> None:
     )
     states = []
     for device in (check.device.type, "cpu"):
-        on_device = config.model_copy(update={"farm": config.farm.model_copy(update={"device": device})})
+        on_device = with_settings(config, {"farm.device": device})
         worker = _slim_worker(on_device)
         states.append(_train(worker, on_device, size)[-1].state)
     scale = float(np.abs(states[1]).max())
@@ -55,12 +57,8 @@ def check_instant(check: Check) -> None:
 
 
 def _slim_worker(config: RenderConfig) -> StyleWorker:
-    """A worker with the small network, whatever is checked."""
-    from bench.gpu_check.material import styles
-
-    from vidnst.farm.workers import StyleWorkerFactory
-    from vidnst.style.network.weights import load_features, resolve_weights
-
+    """A worker with the small network for the losses, whatever the settings say: painting asks for none."""
+    config = with_settings(config, {"model.backbone": "slim", "model.weights": None})
     features = load_features(resolve_weights(None, backbone="slim"), "relu5_1", backbone="slim")
     return StyleWorkerFactory(config, features, styles())()
 
@@ -89,7 +87,7 @@ def _paint(check: Check, config: RenderConfig, network: NDArray[np.float32]) -> 
     assert isinstance(two, Stylized)
     same = np.array_equal(one.state, two.state)
     check.judge("a painted frame, twice", "the same bytes" if same else "other bytes", same, bad=FAIL)
-    on_cpu = config.model_copy(update={"farm": config.farm.model_copy(update={"device": "cpu"})})
+    on_cpu = with_settings(config, {"farm.device": "cpu"})
     there = _slim_worker(on_cpu).run(job)
     assert isinstance(there, Stylized)
     off = np.abs(one.state.astype(np.float32) - there.state.astype(np.float32)) / 257

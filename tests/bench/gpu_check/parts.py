@@ -24,12 +24,13 @@ class Part:
 
 PARTS = (  # the most telling first: what does not fit into the time is left out at the end
     Part("card", "card", 30),
-    Part("losses", "precision", 50),
+    Part("losses", "precision", 60),
     Part("precision", "precision", 45),
     Part("repeat", "determinism", 40),
     Part("blending", "blending", 20),
     Part("uploads", "uploads", 20),
     Part("hands", "hands", 40),
+    Part("threads", "hands", 15),
     Part("memory", "memory", 45),
     Part("ladder", "memory", 45),
     Part("speed", "speed", 60),
@@ -44,6 +45,9 @@ PARTS = (  # the most telling first: what does not fit into the time is left out
     Part("encoders", "encoders", 30),
     Part("kinds", "speed", 40),
     Part("tests", "tests", 60),
+    Part("graphs", "experiments", 40, usual=False),
+    Part("fusion", "experiments", 100, usual=False),
+    Part("layers", "experiments", 40, usual=False),
 )
 
 

@@ -14,12 +14,12 @@ def check_renders(check: Check) -> None:
     """The default: foretold, timed, and twice."""
     frames = 4 if check.dry else check.options.frames
     with frame_clip(check.size_720p, frames) as clip:
-        config = render_config(check, output__measure=False)
+        config = render_config(check)
         seconds, memory = _forecast(check, clip, config)
         found = _render(check, clip, "default", config)
         _against_forecast(check, found, seconds, memory)
     with frame_clip((96, 64) if check.dry else (256, 144), 4 if check.dry else 12) as clip:
-        small = render_config(check, output__measure=False)
+        small = render_config(check)
         one, two = (timed_render(clip, f"again-{number}", small) for number in range(2))
         different = differing(one.digest, two.digest)
         text = f"{len(different)} of {clip.count} frames differ" if different else "the same bytes"
@@ -30,7 +30,7 @@ def check_presets(check: Check) -> None:
     """Presets whose frames take other ways: changing light, static areas, renewed places."""
     with frame_clip(check.size_720p, 4 if check.dry else 12) as clip:
         for preset in ("timelapse", "film"):
-            _render(check, clip, preset, render_config(check, preset=preset, output__measure=False))
+            _render(check, clip, preset, render_config(check, preset=preset))
 
 
 def check_engines(check: Check) -> None:
@@ -38,7 +38,7 @@ def check_engines(check: Check) -> None:
     with frame_clip(check.size_720p, 4 if check.dry else 24) as clip:
         engines: tuple[Engine, ...] = ("network", "instant")
         for engine in engines:
-            _render(check, clip, engine, render_config(check, engine=engine, output__measure=False))
+            _render(check, clip, engine, render_config(check, engine=engine))
 
 
 def _forecast(check: Check, clip: FrameClip, config: RenderConfig) -> tuple[float | None, float | None]:

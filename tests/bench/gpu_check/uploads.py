@@ -68,7 +68,7 @@ def _while_busy(check: Check) -> None:
     torch.cuda.synchronize()
     cycles = _cycles_per_second() * _PAINTING_SECONDS
     began = time.perf_counter()
-    torch.cuda._sleep(round(cycles))
+    torch.cuda._sleep(round(cycles))  # type: ignore[no-untyped-call]
     busy = torch.cuda.current_stream().record_event()
     prepared = transfer.prepare(job, None)
     handed = time.perf_counter() - began
@@ -83,9 +83,9 @@ def _while_busy(check: Check) -> None:
 
 def _cycles_per_second() -> float:
     """Of `torch.cuda._sleep`."""
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     start.record()
-    torch.cuda._sleep(10_000_000)
+    torch.cuda._sleep(10_000_000)  # type: ignore[no-untyped-call]
     end.record()
     end.synchronize()
     return float(10_000_000 / (start.elapsed_time(end) / 1e3))
