@@ -33,7 +33,7 @@ class RunningClock:
 
 
 class SteadyTime:
-    """The time of day when this was made, and since then what has passed, whoever sets the clock meanwhile.
+    """The time of day when this was made, plus the time that has passed since; setting the clock does not change it.
 
     It goes on while the machine sleeps.
 

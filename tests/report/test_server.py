@@ -8,8 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
@@ -20,11 +18,12 @@ from numpy.typing import NDArray
 from support.browser import page_after_scripts
 from support.media import numbered_pictures, read_index, write_pictures
 from support.renders import quick_config
+from support.report_server import serving
 
 import vidnst
 from vidnst.errors import ConfigError, RunError
 from vidnst.report.server.access import AccessGuard, open_inside
-from vidnst.report.server.server import Server, serve
+from vidnst.report.server.server import Server
 from vidnst.runs.folder_lock import FolderLock
 
 TOKEN = "long-enough-to-guess"
@@ -47,20 +46,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         evil = "<img src=x onerror=\"document.title='owned'\">"
         log.write(json.dumps({"time": 2e9, "kind": "failed", "node": "1.0", "worker": "w", "error": evil}) + "\n")
     return folder
-
-
-@contextmanager
-def serving(*folders: Path, host: str = "127.0.0.1", token: str | None = None, sources: bool = True) -> Iterator[int]:
-    """A server of these folders; its port."""
-    server = Server(folders, host=host, port=0, token=token, sources=sources)
-    stop = threading.Event()
-    thread = threading.Thread(target=serve, args=(server, stop.wait))
-    thread.start()
-    try:
-        yield int(server.server_address[1])
-    finally:
-        stop.set()
-        thread.join()
 
 
 def ask(port: int, path: str, *, method: str = "GET", **headers: str) -> tuple[HTTPResponse, bytes]:

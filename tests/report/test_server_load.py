@@ -10,23 +10,9 @@ from pathlib import Path
 
 import pytest
 from support.processes import wait_until
+from support.report_server import serving
 
 from vidnst.report.server.connections import ConnectionLimits, Connections
-from vidnst.report.server.server import Server, serve
-
-
-@contextmanager
-def serving(folder: Path, limits: ConnectionLimits) -> Iterator[int]:
-    """A server with these limits; its port."""
-    server = Server([folder], host="127.0.0.1", port=0, limits=limits)
-    stop = threading.Event()
-    thread = threading.Thread(target=serve, args=(server, stop.wait))
-    thread.start()
-    try:
-        yield int(server.server_address[1])
-    finally:
-        stop.set()
-        thread.join()
 
 
 def status_of(port: int) -> int:
@@ -84,24 +70,24 @@ def dripping(port: int, clients: int) -> Iterator[list[socket.socket]]:
 
 def test_forty_slow_clients_do_not_shut_the_server(tmp_path: Path) -> None:
     limits = ConnectionLimits(total=32, per_address=32, head_seconds=3600)
-    with serving(tmp_path, limits) as port, dripping(port, 40):
+    with serving(tmp_path, limits=limits) as port, dripping(port, 40):
         assert [status_of(port) for _ in range(5)] == [200] * 5
 
 
 def test_head_has_a_deadline_however_its_bytes_come(tmp_path: Path) -> None:
     limits = ConnectionLimits(head_seconds=0.5)
-    with serving(tmp_path, limits) as port, dripping(port, 3) as slow:
+    with serving(tmp_path, limits=limits) as port, dripping(port, 3) as slow:
         for one in slow:
             assert wait_until(lambda one=one: is_closed(one))  # type: ignore[misc]
 
 
 def test_late_head_is_told_so(tmp_path: Path) -> None:
-    with serving(tmp_path, ConnectionLimits(head_seconds=0.3)) as port:
+    with serving(tmp_path, limits=ConnectionLimits(head_seconds=0.3)) as port:
         assert first_line(port, b"GET / HTTP/1.0\r\n") == b"HTTP/1.0 408 Request Timeout"
 
 
 def test_long_heads_are_refused(tmp_path: Path) -> None:
-    with serving(tmp_path, ConnectionLimits(head_bytes=2000)) as port:
+    with serving(tmp_path, limits=ConnectionLimits(head_bytes=2000)) as port:
         for head in (b"GET /" + b"a" * 3000, b"GET / HTTP/1.0\r\n" + b"X-Y: z\r\n" * 400):
             assert b" 431 " in first_line(port, head)
         assert status_of(port) == 200
@@ -131,7 +117,7 @@ def test_long_heads_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_doubtful_heads_are_refused(head: bytes, status: int, tmp_path: Path) -> None:
-    with serving(tmp_path, ConnectionLimits()) as port:
+    with serving(tmp_path, limits=ConnectionLimits()) as port:
         assert first_line(port, head + b"\r\n\r\n").split()[1] == str(status).encode()
 
 

@@ -13,6 +13,8 @@ _SERIAL_ROLES = frozenset({Role.WARM, Role.KEY, Role.TRAIN})
 """Work of which a shot can do only one piece at a time."""
 _NODES_FOR_RATE = 6
 """Nodes of each worker from which on the measured rate is believed. Before that all workers are taken to be busy."""
+_MOST_FOR_RATE = 2000
+"""Nodes whose times are kept, however long a film is."""
 _FIRST_NODES = 2
 """Nodes of each worker at the start that the rate is not measured on: most workers wait for the first frame."""
 _OTHER_WORK = 3
@@ -58,7 +60,7 @@ class Pace:
     """The most evaluations of a node, and what makes up for its other work."""
     _spent: dict[Kind, _Spent] = field(default_factory=dict)
     _done_before: Counter[Kind] = field(default_factory=Counter)
-    _latest: deque[tuple[float, float]] = field(default_factory=lambda: deque([(0.0, 0.0)], maxlen=4096))
+    _latest: deque[tuple[float, float]] = field(default_factory=lambda: deque([(0.0, 0.0)], maxlen=_MOST_FOR_RATE + 1))
     """When nodes ended, and the seconds of workers spent by then."""
     _nodes: int = 0
 
@@ -122,9 +124,10 @@ class Pace:
 
     def _rate(self) -> float:
         """Return the seconds of workers that pass in a second, measured on the latest nodes."""
-        count = max(round(_RECENT_SHARE * self._nodes), _NODES_FOR_RATE * self.workers)
-        if count + _FIRST_NODES * self.workers >= len(self._latest):
+        needed = _NODES_FOR_RATE * self.workers
+        if needed + _FIRST_NODES * self.workers > self._nodes:
             return float(self.workers)
+        count = min(max(round(_RECENT_SHARE * self._nodes), needed), len(self._latest) - 1)
         (began, before), (now, spent) = self._latest[-1 - count], self._latest[-1]
         return (spent - before) / (now - began) if now > began and spent > before else float(self.workers)
 

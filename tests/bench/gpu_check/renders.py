@@ -11,7 +11,7 @@ from vidnst.config.loader import Engine
 
 
 def check_renders(check: Check) -> None:
-    """The default: foretold, timed, and twice."""
+    """The default: predicted, timed, and rendered twice."""
     frames = 4 if check.dry else check.options.frames
     with frame_clip(check.size_720p, frames) as clip:
         config = render_config(check)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vidnst.media.effects.colour_space import FloatImage, from_lab, to_lab
-from vidnst.media.effects.palette import apply_palette, assign_colours, extract_palette
+from vidnst.media.effects.palette import assign_colours, extract_palette, paint_labels
 
 COLOURS = np.array([[0.1, 0.1, 0.2], [0.8, 0.2, 0.1], [0.2, 0.7, 0.3], [0.9, 0.9, 0.7]], np.float32)
 
@@ -15,6 +15,10 @@ def blocks(noise: float = 0.0, seed: int = 0) -> FloatImage:
     random = np.random.default_rng(seed)
     picture = COLOURS[random.integers(0, 4, (40, 60))] + random.normal(0, noise, (40, 60, 3))
     return np.clip(picture, 0, 1).astype(np.float32)
+
+
+def nearest_colours(picture: FloatImage, palette: FloatImage) -> FloatImage:
+    return paint_labels(assign_colours(picture, palette), palette)
 
 
 def test_palette_recovers_colours_sorted_by_lightness() -> None:
@@ -26,7 +30,7 @@ def test_palette_recovers_colours_sorted_by_lightness() -> None:
 
 def test_palette_maps_to_nearest_cielab_colour() -> None:
     picture, palette = blocks(0.2), extract_palette([blocks(0.2)], 7)
-    result = apply_palette(picture, palette)
+    result = nearest_colours(picture, palette)
     distance = np.linalg.norm(to_lab(picture)[:, :, None] - to_lab(palette)[0], axis=-1)
     assert np.array_equal(result, palette[0][distance.argmin(-1)])
     assert len(np.unique(result.reshape(-1, 3), axis=0)) <= 7
@@ -35,7 +39,7 @@ def test_palette_maps_to_nearest_cielab_colour() -> None:
 def test_larger_palettes_have_smaller_errors() -> None:
     picture = np.random.default_rng(0).random((40, 40, 3)).astype(np.float32)
     errors = [
-        np.abs(apply_palette(picture, extract_palette([picture], count)) - picture).mean() for count in (2, 8, 32)
+        np.abs(nearest_colours(picture, extract_palette([picture], count)) - picture).mean() for count in (2, 8, 32)
     ]
     assert errors[0] > 1.3 * errors[1] > 1.3 * 1.5 * errors[2]
 
@@ -50,7 +54,7 @@ def test_palette_depends_on_seed_only() -> None:
 @pytest.mark.parametrize("count", [2, 9])
 def test_palette_of_few_colours_is_exact(count: int) -> None:
     picture = np.full((8, 8, 3), 0.4, np.float32)
-    assert np.allclose(apply_palette(picture, extract_palette([picture], count)), picture, atol=1e-3)
+    assert np.allclose(nearest_colours(picture, extract_palette([picture], count)), picture, atol=1e-3)
 
 
 def test_without_steadiness_colours_are_the_nearest() -> None:

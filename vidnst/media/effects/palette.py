@@ -71,11 +71,6 @@ def assign_colours(
     return nearest.reshape(image.shape[:2]).astype(np.int32)
 
 
-def apply_palette(image: FloatImage, palette: FloatImage) -> FloatImage:
-    """Replace each pixel by the nearest colour of the palette, by distance in CIELAB."""
-    return paint_labels(assign_colours(image, palette), palette)
-
-
 def paint_labels(labels: Labels, palette: FloatImage) -> FloatImage:
     """Return the image in which each pixel has the colour of its label, `(H, W, 3)` float32 sRGB in [0, 1]."""
     return np.ascontiguousarray(palette[0][labels])

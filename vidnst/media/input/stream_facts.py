@@ -57,11 +57,6 @@ class StreamInfo:
         return self.tag("title") or self.tag("name")
 
     @property
-    def is_default(self) -> bool:
-        """True if players choose the stream unless told otherwise."""
-        return "default" in self.dispositions
-
-    @property
     def is_cover(self) -> bool:
         """True for cover art, which is one picture."""
         return "attached_pic" in self.dispositions

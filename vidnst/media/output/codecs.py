@@ -90,7 +90,7 @@ CODECS: Mapping[str, Codec] = MappingProxyType(
             "ffv1", (".mkv",), ("rgb", *_ALL_CHROMA), "-level 3 -g 1 -slices 4 -slicecrc 1", bits=(8, 10, 12, 16)
         ),
         "gif": Codec("gif", (".gif",), ()),
-        # libwebp_anim compresses better, but merges equal frames and drops the duration of the last one.
+        # libwebp_anim compresses better, but merges equal frames and drops the last frame's duration.
         "webp": Codec("libwebp", (".webp",), (), "-quality 90"),
         "apng": Codec("apng", (".apng", ".png"), (), "-pred mixed", bits=(8, 16)),
     }
