@@ -215,7 +215,7 @@ def test_failed_write_keeps_old_image_only(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_writing_into_a_missing_folder_is_an_output_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot write in"):
+    with pytest.raises(OutputError, match="no has gone"):
         images.write_png(tmp_path / "no" / "a.png", media.numbered_picture(0))
 
 
