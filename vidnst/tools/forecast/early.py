@@ -5,15 +5,15 @@ It measures the time of one thread of the processor, so workers that start at th
 
 import math
 import time
+from dataclasses import astuple
 
 import numpy as np
-import torch
 
 from vidnst.farm.jobs import FlowJob, PaintJob, Shared, StylizeJob
 from vidnst.farm.memory_fallback import MemoryLadder
 from vidnst.farm.plan import FlowId, StateId
 from vidnst.farm.provisioning import choose_worker_counts
-from vidnst.farm.workers import FlowWorker, StyleWorker, pick_device
+from vidnst.farm.workers import FlowWorker, StyleWorker, pick_device, threads_on_cpu
 from vidnst.frames import Pixels, to_16_bits
 from vidnst.motion.blend import WarmSource
 from vidnst.parallel import local_cores
@@ -37,58 +37,48 @@ def foresee_nodes(checked: CheckedRequest) -> SecondsOf | None:
     """
     config = checked.config
     is_trained = checked.schedule.kind == "network" and checked.network is None and checked.schedule.training.steps > 0
-    if not config.stylizes or checked.features is None or is_trained or pick_device(config.farm.device).type != "cpu":
+    if not config.stylizes or checked.features is None or is_trained:
+        return None
+    device = pick_device(config.farm.device)
+    if device.type != "cpu":
         return None
     width = checked.frames if checked.schedule.kind != "chain" else 1
     workers = choose_worker_counts(config.farm, width=width, cores=local_cores(), gpus=0)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        timings = _time_small(checked, threads=workers.threads or 1)
-    finally:
-        torch.set_num_threads(threads)
-    return node_seconds(checked, timings)
+    size = _small_size(checked.height, checked.width)
+    frame, reference = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
+    worker = StyleWorker(Stylizer(checked.features, [(frame, 1.0)], config), device, MemoryLadder(config, None))
+    with threads_on_cpu(1, device):
+        small = _time_small(checked, worker, frame, reference)
+    scale = checked.height * checked.width / (frame.shape[0] * frame.shape[1]) / (workers.threads or 1)
+    return node_seconds(checked, WorkTimings(*(seconds * scale for seconds in astuple(small)[:-1])))
 
 
-def _time_small(checked: CheckedRequest, *, threads: int) -> WorkTimings:
-    """Time a small picture, and scale that up to the size of a frame."""
-    height, width = _small_size(checked.height, checked.width)
-    random = np.random.default_rng(0)
-    frame, reference = (random.integers(0, 256, (height, width, 3), np.uint8) for _ in range(2))
-    scale = checked.height * checked.width / (height * width) / threads
-    assert checked.features is not None
-    worker = _small_worker(checked, frame)
-    if checked.schedule.kind == "network":
-        job = PaintJob(StateId(0), frame, Shared("", TransformNetwork().to_vector()))
-        worker.run(job)
+def _time_small(checked: CheckedRequest, worker: StyleWorker, frame: Pixels, reference: Pixels) -> WorkTimings:
+    """Time what the nodes of a render would take if its frames were as small as these two."""
+
+    def timed(job: StylizeJob | PaintJob) -> float:
         began = time.thread_time()
         worker.run(job)
-        painting = (time.thread_time() - began) * scale
+        return time.thread_time() - began
+
+    painting = 0.0
+    if checked.schedule.kind == "network":
+        paint = PaintJob(StateId(0), frame, Shared("", TransformNetwork().to_vector()))
+        timed(paint)  # loads kernels
+        painting = timed(paint)
         if not checked.schedule.passes:
             return WorkTimings(0.0, 0.0, 0.0, 0.0, 0.0, painting)
-    else:
-        painting = 0.0
     motion = checked.config.motion.model_copy(update={"method": "dis"})
     pair = FlowWorker(motion).run(FlowJob(FlowId(1, 0), frame, reference))
     warped = WarmSource(to_16_bits(reference), pair.forward, 1.0, reference)
     starts = (WarmSource(to_16_bits(frame), None, 1.0, frame), warped, warped)
 
-    def seconds(count: int, *starts: WarmSource) -> float:
-        began = time.thread_time()
-        worker.stylize(StylizeJob(StateId(0), frame, starts, iterations=count, seed=0))
-        return time.thread_time() - began
+    def stylizing(count: int, *starts: WarmSource) -> float:
+        return timed(StylizeJob(StateId(0), frame, starts, iterations=count, seed=0))
 
-    seconds(1, *starts)  # loads kernels
-    fixed, more, cold = seconds(1, *starts), seconds(1 + _EVALUATIONS, *starts), seconds(1)
-    evaluation = max(1e-9, (more - fixed) / _EVALUATIONS)
-    return WorkTimings(evaluation * scale, fixed * scale, cold * scale, 0.0, 0.0, painting)
-
-
-def _small_worker(checked: CheckedRequest, style: Pixels) -> StyleWorker:
-    """Return a worker whose style is as small as its frames."""
-    assert checked.features is not None
-    stylizer = Stylizer(checked.features, [(style, 1.0)], checked.config)
-    return StyleWorker(stylizer, torch.device("cpu"), MemoryLadder(checked.config, None))
+    stylizing(1, *starts)  # loads kernels
+    fixed, more, cold = stylizing(1, *starts), stylizing(1 + _EVALUATIONS, *starts), stylizing(1)
+    return WorkTimings(max(1e-9, (more - fixed) / _EVALUATIONS), fixed, cold, 0.0, 0.0, painting)
 
 
 def _small_size(height: int, width: int) -> tuple[int, int]:
