@@ -33,6 +33,7 @@ SMALLER = {
     "--train 60s": "--train 1s",
     "--redo 120-140": "--redo 2-3",
     "--frame 40": "--frame 4",
+    "--frame 34": "--frame 4",
 }
 """Numbers of README that suit its long clips, and what stands for them here."""
 COMPLETED = {
@@ -41,7 +42,7 @@ COMPLETED = {
     "--work-dir": "--work-dir elsewhere",
     "--style clip.mp4": "",
     "--hdr": "--set output.codec=h265",
-    "--style b.jpg@shot2": "--set input.shots=[3,6]",
+    "@shot": "--set input.shots=[3,6]",
     "--strict": "-o frames_of.gif",
     "--redo": "--overwrite",
 }

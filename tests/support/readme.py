@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-TABLES = ("Everyday use", "Time-lapses")
+TABLES = ("What it can do", "Everyday use", "Time-lapses")
 """Sections whose tables say what to write."""
 BASE = "vidnst render holiday.mp4 --style starry_night.jpg -o holiday_starry.mp4"
 """What the options of these tables are added to."""
@@ -52,7 +52,7 @@ def table_commands() -> list[ReadCommand]:
     found: dict[tuple[str, str], ReadCommand] = {}
     text = README.read_text("utf-8")
     for section in TABLES:
-        for row in re.findall(r"^\| (?!---|to \|).+$", _section(text, section), re.MULTILINE):
+        for row in re.findall(r"^\| (?!to \||\| to ).+$", _section(text, section), re.MULTILINE):
             for command in _of_row(row):
                 found.setdefault((command.text, command.before * (not command.text.startswith(("-", "v")))), command)
     return list(found.values())
