@@ -53,6 +53,16 @@ _KEYS = {name: f"{section}.{name}" for section, names in _SECTIONS.items() for n
 """Options that stand for one setting each."""
 
 
+def default_of(option: str) -> str | None:
+    """Return the default of the setting that an option stands for, by the option's parameter; None if it has none."""
+    from vidnst.config import RenderConfig
+
+    value: Any = RenderConfig() if option in _KEYS else None
+    for name in _KEYS.get(option, "").split(".") if option in _KEYS else ():
+        value = getattr(value, name)
+    return None if value is None or value == () or isinstance(value, bool) else str(value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class StyleOptions:
     """Options that select style, settings and network; each field is an option of that name."""
@@ -212,12 +222,16 @@ class RenderOptions(StyleOptions):
         opt.look("Share of the day's change of light that the result shows: for time-lapses.", metavar="0..1"),
     ] = None
     loop: Annotated[bool, opt.look("Let the first frame follow the last, for a loop without a jump.")] = False
-    keep_colours: Annotated[bool, opt.look("Keep the source's colours: short for --colour matched.")] = False
+    keep_colours: Annotated[
+        bool, opt.look("Keep the source's colours: short for --colour matched.", "--keep-colours", "--keep-colors")
+    ] = False
     colour: Annotated[
         Colour | None,
         opt.look(
             "The source's colours: combined with the strokes' luma (luminance; matched: of a grey style), or given to"
-            " the style pictures first (histogram, moments, optimal)."
+            " the style pictures first (histogram, moments, optimal).",
+            "--colour",
+            "--color",
         ),
     ] = None
     photo: Annotated[bool, opt.look("The style is a photo: its colours, no strokes. See preset photo.")] = False
