@@ -90,15 +90,18 @@ def threads_on_cpu(count: int, device: torch.device) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def pick_device(wanted: str) -> torch.device:
-    """Return the device for a setting of `farm.device`.
+def pick_device(wanted: str, *, setting: str = "farm.device") -> torch.device:
+    """Return the device for a setting: `cpu`, `cuda`, or `auto` for a GPU if there is one.
+
+    Args:
+        setting: what the user calls it.
 
     Raises:
         FarmError: it is cuda and there is no GPU, or a GPU that would be used cannot be.
     """
     cards = [] if wanted == "cpu" else check_cards()
     if wanted == "cuda" and not cards:
-        raise FarmError("farm.device is cuda, but torch sees no GPU", "run `vidnst doctor`, or set farm.device=cpu")
+        raise FarmError(f"{setting} is cuda, but torch sees no GPU", f"run `vidnst doctor`, or set {setting} to cpu")
     return torch.device("cuda" if cards else "cpu")
 
 
