@@ -74,3 +74,22 @@ def test_patience_of_ray_is_set_for_its_processes_alone(monkeypatch: pytest.Monk
     with LocalProcesses().starting():
         assert os.environ[name] == "7"
     assert os.environ[name] == "7"
+
+
+def test_closed_terminal_does_not_end_ray(raylet: list[str]) -> None:
+    processes = LocalProcesses()
+    with processes.starting():
+        process = subprocess.Popen(raylet)
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGHUP}
+    process.send_signal(signal.SIGHUP)
+    with processes.ending():
+        assert signal.SIGHUP in blocked_and_pending(process.pid)
+        assert process.poll() is None
+    process.wait()
+
+
+def blocked_and_pending(pid: int) -> set[int]:
+    """The signals that a process has got and does not hear of."""
+    status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    both = int(status["SigBlk"], 16) & int(status["ShdPnd"], 16)
+    return {number for number in range(1, 65) if both >> (number - 1) & 1}

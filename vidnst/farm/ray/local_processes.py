@@ -28,7 +28,7 @@ class LocalProcesses:
     @contextmanager
     def starting(self) -> Iterator[None]:
         """Let the processes that Ray starts in this block belong here; those of a failed start are ended."""
-        with CHILD_GUARD.marking("ray") as self._mark, _in_environment(_PATIENT):
+        with CHILD_GUARD.marking("ray") as self._mark, _in_environment(_PATIENT), _hangup_blocked():
             try:
                 yield
             except BaseException:
@@ -79,6 +79,23 @@ def _is_raylet(process: ProcessKey) -> bool:
         return Path(os.readlink(f"/proc/{process.pid}/exe")).name == "raylet"
     except OSError:
         return False
+
+
+@contextmanager
+def _hangup_blocked() -> Iterator[None]:
+    """Let no process that this thread starts in this block hear of a closed terminal, nor what such a process starts.
+
+    A terminal tells all processes of its group. If Ray's raylet ended at that, Ray would end this process at once, with
+    status 1. It blocks SIGINT in its servers by itself. This process still hears of it, at the latest after the block.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # not on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
