@@ -6,28 +6,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from vidnst.config import RenderConfig
 from vidnst.config.style import Style
 from vidnst.errors import ConfigError, RangeError, SourceError, StyleError
 from vidnst.events import OnEvent, Warned
 from vidnst.farm.jobs import GivenPart
 from vidnst.farm.plan import GivenFrames
-from vidnst.frames import AlphaPlane, ClipInfo, Pixels, to_16_bits
+from vidnst.frames import ClipInfo, to_16_bits
 from vidnst.lru_cache import LruCache
-from vidnst.media.images import read_image, read_image_alpha
-from vidnst.media.input.alpha import alpha_bits
 from vidnst.media.input.fingerprint import fingerprint
 from vidnst.media.input.image_files import list_images
+from vidnst.media.input.key_pictures import fit_key_picture, read_key_picture
 
 SHEET_NAME = "sheet.jpg"
 """A contact sheet in a folder of keys, which is no key."""
 
-_OPAQUE = 254
-"""Least alpha of 255 that counts as opaque: lossy formats miss the largest by a level."""
 _SHAPE_TOLERANCE = 0.01
 """Largest difference of the ratio of sides from the source's."""
 _KEPT = 4
@@ -134,7 +127,7 @@ def key_files(folder: Path) -> list[Path]:
 def _checked(frame: int, path: Path, clip: ClipInfo, size: tuple[int, int], on_event: OnEvent) -> PaintedKey:
     if not path.is_file():
         raise SourceError(f"there is no key {path} of frame {frame}", "check the path")
-    pixels, opaque = _read(path)
+    pixels, opaque = read_key_picture(path)
     height, width = pixels.shape[:2]
     if abs(width * clip.height / (height * clip.width) - 1) > _SHAPE_TOLERANCE:
         raise SourceError(
@@ -149,13 +142,6 @@ def _checked(frame: int, path: Path, clip: ClipInfo, size: tuple[int, int], on_e
     return PaintedKey(frame, path, fingerprint([path]), opaque is None)
 
 
-def _read(path: Path) -> tuple[Pixels, NDArray[np.bool_] | None]:
-    """Return a key's pixels and where they are opaque; None for everywhere."""
-    alpha: AlphaPlane | None = read_image_alpha(path)
-    opaque = None if alpha is None else alpha_bits(alpha, 8) >= _OPAQUE
-    return read_image(path), None if opaque is None or opaque.all() else opaque
-
-
 def read_key(key: PaintedKey, size: tuple[int, int], *, weight: float) -> GivenPart:
     """Read a key at the render's size.
 
@@ -166,15 +152,7 @@ def read_key(key: PaintedKey, size: tuple[int, int], *, weight: float) -> GivenP
     Raises:
         SourceError: the picture cannot be read any more.
     """
-    pixels, opaque = _read(key.path)
-    shrinks = size[0] < pixels.shape[1]
-    if (pixels.shape[1], pixels.shape[0]) != size:
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)  # type: ignore[assignment]
-    if opaque is not None and (opaque.shape[1], opaque.shape[0]) != size:
-        share = cv2.resize(
-            opaque.astype(np.float32), size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
-        opaque = share > 1 - 1e-3
+    pixels, opaque = fit_key_picture(*read_key_picture(key.path), size)
     return GivenPart(to_16_bits(pixels), opaque, weight)
 
 
