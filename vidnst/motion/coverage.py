@@ -82,6 +82,11 @@ def coverage(covered: Mapping[int, Cells], frames: Sequence[int]) -> float:
     return sum(float(covered[frame].mean()) for frame in frames if frame in covered) / len(frames)
 
 
+def enlarge(cells: Cells, width: int, height: int) -> NDArray[np.float32]:
+    """Enlarge cells to `(height, width)`, 1 where they are True and smooth between them."""
+    return np.asarray(cv2.resize(cells.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
 def _cells_size(flow: Flow) -> tuple[int, int]:
     height, width = flow.valid.shape
     scale = min(1.0, CELLS_ACROSS / max(height, width))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from vidnst.atomic_write import write_bytes_atomically
@@ -21,7 +20,7 @@ from vidnst.media.input.frame_reader import FrameReader, fit_size
 from vidnst.media.input.probe import probe_input
 from vidnst.media.input.shots import find_shots
 from vidnst.media.output.preflight import check_file
-from vidnst.motion.coverage import Cells, choose_frames, coverage, merge, trace
+from vidnst.motion.coverage import Cells, choose_frames, coverage, enlarge, merge, trace
 from vidnst.motion.flow import FlowPair, estimate_pair
 from vidnst.rendering.given_keys import SHEET_NAME
 
@@ -195,8 +194,7 @@ def _tile(frame: int, pixels: Pixels, key: int, cells: Cells | None) -> SheetTil
     """A frame, in red where it shows nothing of the key."""
     if cells is None:
         return SheetTile(pixels, f"frame {frame}")
-    size = (pixels.shape[1], pixels.shape[0])
-    mask = np.asarray(cv2.resize(cells.astype(np.float32), size, interpolation=cv2.INTER_LINEAR))[..., None]
+    mask = enlarge(cells, pixels.shape[1], pixels.shape[0])[..., None]
     tinted = pixels * mask + (0.4 * pixels + 0.6 * _MISSING) * (1 - mask)
     caption = f"frame {frame}" + ("" if frame == key else f": {cells.mean():.0%}")
     return SheetTile(np.rint(tinted).astype(np.uint8), caption)
