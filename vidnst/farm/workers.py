@@ -79,7 +79,7 @@ def _use_threads(count: int) -> None:
 
 
 @contextmanager
-def _threads_on_cpu(count: int, device: torch.device) -> Iterator[None]:
+def threads_on_cpu(count: int, device: torch.device) -> Iterator[None]:
     """Compute with another number of threads inside the block, if on a CPU."""
     before = torch.get_num_threads()
     if device.type == "cpu":
@@ -90,15 +90,18 @@ def _threads_on_cpu(count: int, device: torch.device) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def pick_device(wanted: str) -> torch.device:
-    """Return the device for a setting of `farm.device`.
+def pick_device(wanted: str, *, setting: str = "farm.device") -> torch.device:
+    """Return the device for a setting: `cpu`, `cuda`, or `auto` for a GPU if there is one.
+
+    Args:
+        setting: what the user calls it.
 
     Raises:
         FarmError: it is cuda and there is no GPU, or a GPU that would be used cannot be.
     """
     cards = [] if wanted == "cpu" else check_cards()
     if wanted == "cuda" and not cards:
-        raise FarmError("farm.device is cuda, but torch sees no GPU", "run `vidnst doctor`, or set farm.device=cpu")
+        raise FarmError(f"{setting} is cuda, but torch sees no GPU", f"run `vidnst doctor`, or set {setting} to cpu")
     return torch.device("cuda" if cards else "cpu")
 
 
@@ -145,7 +148,7 @@ class StyleWorker:
                 painted = paint_in_memory(stylizer, job, self._networks)
             return replace(painted, device_seconds=stopwatch.seconds)
         training = self._ladder.config.schedule.training
-        with _threads_on_cpu(job.threads, self._device):
+        with threads_on_cpu(job.threads, self._device):
             return self._with_memory(
                 lambda mode: train_stage(stylizer, job, training, mode),
                 job.memory_mode,
