@@ -121,6 +121,18 @@ def _default(param: Any) -> str | None:
         return None
     if param.default is not None and not callable(param.default):
         return str(param.default)
-    from vidnst.cli.commands.render_options import default_of
+    return _default_setting(param.name)
 
-    return default_of(param.name)
+
+def _default_setting(option: str) -> str | None:
+    """Return the default of the setting that an option stands for; None if it has none."""
+    from vidnst.cli.commands.render_options import SETTING_KEYS
+
+    if option not in SETTING_KEYS:
+        return None
+    from vidnst.config import RenderConfig
+
+    value: Any = RenderConfig()
+    for name in SETTING_KEYS[option].split("."):
+        value = getattr(value, name)
+    return None if value is None or value == () or isinstance(value, bool) else str(value)

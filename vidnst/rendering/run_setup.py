@@ -69,7 +69,7 @@ def prepare_render(
         stop_if_asked(cancelled)
         shots = plan_shots(checked, store, recorder)
         if redo:
-            plans = by_shot(checked.schedule, shots)
+            plans = by_shot(checked.schedule, shots, checked.given)
             span = (checked.start, checked.end)
             redo_frames(store, plans, redo, span=span, only=redo_only, on_event=recorder)
         stop_if_asked(cancelled)
