@@ -31,9 +31,10 @@ TAKES_SETTINGS = ("render", "train", "proof", "evolve", "plan")
 SMALLER = {
     "--train 500": "--train 4",
     "--train 60s": "--train 1s",
-    "--redo 120-140": "--redo 2-3",
+    "120-140": "2-3",
     "--frame 40": "--frame 4",
     "--frame 34": "--frame 4",
+    "--key 40=": "--key 4=",
 }
 """Numbers of README that suit its long clips, and what stands for them here."""
 COMPLETED = {
@@ -110,6 +111,8 @@ def readme_media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pictures = ("starry_night", "a", "b", "s", "day", "night", "painting", "scream", "wave", "samples/styles/swirls")
     for seed, name in enumerate(pictures):
         media.write_picture(folder / f"{name}.jpg", media.painting(seed))
+    for name in ("painted.png", "FOLDER/000004.png"):
+        media.write_picture(folder / name, frames[4])
     mask = np.zeros((48, 64, 3), np.uint8)
     mask[:24] = 255
     media.write_picture(folder / "mask.png", mask)
