@@ -5,7 +5,7 @@ from typing import Any, Literal
 from vidnst.config.base import Section
 from vidnst.config.effects import ColourConfig, FiltersConfig, PhotoConfig
 from vidnst.config.execution import FarmConfig, OutputConfig
-from vidnst.config.input import InputConfig, RegionsConfig
+from vidnst.config.input import InputConfig, KeysConfig, RegionsConfig
 from vidnst.config.stylization import LossConfig, ModelConfig, OptimizeConfig, StylesConfig
 from vidnst.config.temporal import MotionConfig, Role, ScheduleConfig
 
@@ -14,6 +14,7 @@ _NOT_IN_LOOK: dict[str, Any] = {
     "model": {"backbone", "weights", "network"},
     "motion": {"raft_weights"},
     "regions": {"masks"},
+    "keys": {"pictures", "folder"},
     "farm": True,
     "output": True,
 }
@@ -24,6 +25,7 @@ class RenderConfig(Section):
 
     input: InputConfig = InputConfig()
     regions: RegionsConfig = RegionsConfig()
+    keys: KeysConfig = KeysConfig()
     model: ModelConfig = ModelConfig()
     styles: StylesConfig = StylesConfig()
     losses: LossConfig = LossConfig()
@@ -70,8 +72,9 @@ class RenderConfig(Section):
     def look(self) -> dict[str, Any]:
         """Return the *look*: all settings that decide the bytes of a frame, as plain JSON values.
 
-        The backbone and the paths of weights and masks are left out, because the run's manifest lists them separately,
-        with fingerprints of the files' contents. Of `output` only the bits of a stored frame count. Whether a frame
-        that does not decode is repeated changes no frame that was painted without it.
+        The backbone and the paths of weights, masks and painted keys are left out, because the run's manifest lists
+        them separately, with fingerprints of the files' contents. Of `output` only the bits of a stored frame count.
+        Whether a frame that does not decode is repeated changes no frame that was painted without it.
         """
-        return self.model_dump(mode="json", exclude=_NOT_IN_LOOK) | {"output": {"bits": self.output.picture_bits}}
+        left_out = _NOT_IN_LOOK if self.keys.are_given else _NOT_IN_LOOK | {"keys": True}
+        return self.model_dump(mode="json", exclude=left_out) | {"output": {"bits": self.output.picture_bits}}

@@ -200,12 +200,15 @@ class StyleWorker:
             turn = self._with_memory(paint, job.memory_mode, place, width=width, height=height)
         painted, leaving = turn.result.found, turn.result.leaving
         state = self._transfer.fetch(leaving)
+        shown = None if job.guidance is None else blend_unstyled(state, job.content, job.guidance)
+        if job.given is not None:
+            state, shown = job.given.over(state), None if shown is None else job.given.over(shown)
         return Stylized(
             state,
             painted.losses,
             painted.evaluations,
             0.0,
-            shown=None if job.guidance is None else blend_unstyled(state, job.content, job.guidance),
+            shown=shown,
             staleness=painted.staleness,
             memory_mode=turn.memory_mode,
             shortage=turn.shortage,

@@ -238,7 +238,7 @@ class ClipRender:
 
     def plans(self, shots: Collection[int] | None = None) -> Iterator[Iterator[Node]]:
         """Return the plan of each shot, or of each of `shots`."""
-        plans = by_shot(self.render.schedule, self.render.shots)
+        plans = by_shot(self.render.schedule, self.render.shots, self.render.checked.given)
         return plans if shots is None else compress(plans, (shot in shots for shot in range(len(self.render.shots))))
 
     def close(self) -> None:
@@ -297,6 +297,6 @@ def finished_before(render: PreparedRender) -> tuple[set[StoredId], list[int]]:
             yield node
 
     done |= render.store.finished_nodes(training_of(render.schedule, render.shots))
-    for nodes in by_shot(render.schedule, render.shots):
+    for nodes in by_shot(render.schedule, render.shots, render.checked.given):
         done |= render.store.finished_nodes(note_finals(nodes))
     return done, [state.frame for state in finals if state in done]

@@ -25,6 +25,7 @@ from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, StateId, StoredId
 from vidnst.frames import State, to_bits
 from vidnst.media.images import encode_png
 from vidnst.media.input.frame_cache import FrameCache
+from vidnst.rendering.given_keys import KeyPictures
 from vidnst.rendering.job_builder import JobBuilder
 from vidnst.rendering.lighting import Lighting
 from vidnst.rendering.prepared_render import PreparedRender
@@ -87,6 +88,7 @@ class RenderHost:
             style_sets=style_sets,
             lighting=lighting,
             training_threads=(plan and plan.training_threads) or 1,
+            keys=KeyPictures(render.checked.keys, render.size, weight=render.config.keys.weight),
         )
         self.given_up: dict[NodeId, tuple[str, NodeId | None]] = {}
         """Nodes that failed for good or read a failed one: the error, and the node that failed if it is another."""

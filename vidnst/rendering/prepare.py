@@ -13,6 +13,7 @@ from vidnst.config.timecode import frame_range
 from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
 from vidnst.farm.local_gpus import check_gpus
+from vidnst.farm.plan import GivenFrames
 from vidnst.frames import ClipInfo, Shot
 from vidnst.media.adjust.adjustments import Adjustments, find_adjustments
 from vidnst.media.input.frame_reader import fit_size
@@ -24,6 +25,7 @@ from vidnst.media.output.output_fates import find_fates, find_scene_fates
 from vidnst.media.output.preflight import check_output
 from vidnst.media.output.resolved_output import ResolvedOutput, resolve_output
 from vidnst.media.scene_light import check_transform
+from vidnst.rendering.given_keys import PaintedKey, find_keys, given_frames, key_marks, key_styles
 from vidnst.rendering.manifest_builder import build_manifest
 from vidnst.rendering.network_weights import check_digests, find_weights, load_weights, read_network, read_raft
 from vidnst.rendering.source_check import check_frames_decode, check_masks_decode, with_bad_pictures
@@ -68,6 +70,8 @@ class CheckedRequest:
     """The regions' masks."""
     fates: tuple[FateRow, ...] = ()
     """What becomes of each thing that the source holds."""
+    keys: tuple[PaintedKey, ...] = ()
+    """The frames that a person has painted."""
 
     @property
     def config(self) -> RenderConfig:
@@ -83,6 +87,11 @@ class CheckedRequest:
     def schedule(self) -> ScheduleConfig:
         """The schedule; frames that only pass through need no other frame."""
         return self.config.schedule if self.config.stylizes else ScheduleConfig(kind="independent")
+
+    @property
+    def given(self) -> GivenFrames:
+        """The frames that a person has painted, for the plan."""
+        return given_frames(self.keys)
 
     @property
     def has_independent_frames(self) -> bool:
@@ -138,6 +147,9 @@ def check_request(
         for note in filter(None, [left_alone(request.output, files)]):
             on_event(Warned(note))
     fates = _find_fates(request, resolved, source, on_event, frames_only=frames_only)
+    keys = find_keys(config, clip, start=start, end=end, size=size, on_event=on_event)
+    if keys and not request.styles:
+        request = replace(request, styles=key_styles(keys))
     styles = read_styles(request.styles) if config.stylizes or request.styles else ()
     if config.stylizes:
         _check_sizes(styles, config, size)
@@ -145,17 +157,20 @@ def check_request(
     timeline = timeline_of(styles, clip)
     for note in timeline_warnings(styles, timeline, clip, start, end):
         on_event(Warned(note))
-    masks = find_masks(config, timeline, clip, start=start, end=end, size=size) if config.stylizes else ()
+    masks: tuple[Mask, ...] = ()
+    if config.stylizes:
+        masks = find_masks(config, timeline, clip, start=start, end=end, size=size, on_event=on_event)
     check_masks_decode(masks if source.is_new else (), start, end)
     weights = find_weights(config, on_event=on_event) if config.stylizes else None
     features = load_weights(weights, config) if weights is not None else None
     raft = read_raft(config, on_event=on_event) if config.stylizes else None
     network = read_network(styles, config) if config.stylizes else None
     check_spared(request, (*inputs, *_files_read(clip, styles, masks, weights)))
-    manifest = build_manifest(request, clip, styles, mask_marks(masks), weights, features, raft, network)
+    marks = (mask_marks(masks), key_marks(keys))
+    manifest = build_manifest(request, clip, styles, marks, weights, features, raft, network)
     check_digests(request.digests, manifest.look)
     return CheckedRequest(
-        request, clip, start, end, *size, styles, features, raft, network, manifest, timeline, masks, fates
+        request, clip, start, end, *size, styles, features, raft, network, manifest, timeline, masks, fates, keys
     )
 
 

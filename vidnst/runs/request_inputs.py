@@ -30,8 +30,14 @@ def named_inputs(
         with suppress(ConfigError):
             texts.append(as_style(style).path)
     texts += config.regions.masks.values()
+    texts += key_paths(config)
     named = [path for text in texts for path in files_of(text)]
     return (*named, *_weights_of(config), *_secrets())
+
+
+def key_paths(config: RenderConfig) -> tuple[str, ...]:
+    """Return the paths of painted keys, and of the folder of them."""
+    return (*config.keys.pictures.values(), *([] if config.keys.folder is None else [config.keys.folder]))
 
 
 def run_files(folder: Path) -> tuple[Path, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from vidnst.cli.commands import options as opt
+from vidnst.cli.commands.key_settings import key_settings
 from vidnst.errors import ConfigError
 
 if TYPE_CHECKING:  # it brings pydantic
@@ -38,7 +39,7 @@ _SECTIONS = {
     "farm": ("workers", "address", "executor"),
     "output": ("strict", "keep_frames", "hdr", "start_number"),
 }
-_KEYS = {name: f"{section}.{name}" for section, names in _SECTIONS.items() for name in names} | {
+SETTING_KEYS = {name: f"{section}.{name}" for section, names in _SECTIONS.items() for name in names} | {
     "input_transform": "input.transform",
     "register": "input.registration",
     "register_edges": "input.registration_edges",
@@ -49,6 +50,7 @@ _KEYS = {name: f"{section}.{name}" for section, names in _SECTIONS.items() for n
     "photo": "photo.enabled",
     "filters": "filters.after",
     "filters_before": "filters.before",
+    "key_weight": "keys.weight",
 }
 """Options that stand for one setting each."""
 
@@ -82,7 +84,7 @@ class StyleOptions:
     ) -> "RenderConfig":
         from vidnst.config.loader import load_config
 
-        options = {_KEYS[name]: getattr(self, name) for name in self.given() if name in _KEYS}
+        options = {SETTING_KEYS[name]: getattr(self, name) for name in self.given() if name in SETTING_KEYS}
         return load_config(
             preset=self.preset,
             file=self.config,
@@ -137,6 +139,20 @@ class RenderOptions(StyleOptions):
             " sequence or a video; repeatable.",
             metavar="NAME=MASK",
         ),
+    ] = None
+    key: Annotated[
+        list[str] | None,
+        opt.look(
+            "A frame that you have painted, by its number: the frames around it follow it; repeatable. Without --style"
+            " the keys are the style.",
+            metavar="FRAME=PICTURE",
+        ),
+    ] = None
+    keys: Annotated[
+        Path | None, opt.look("A folder of painted frames, whose names end in their numbers: keys/0040.png.")
+    ] = None
+    key_weight: Annotated[
+        float | None, opt.look("1 gives painted keys exactly; below 1 they are touched up.", metavar="0..1")
     ] = None
     output: Annotated[
         Path | None,
@@ -212,12 +228,16 @@ class RenderOptions(StyleOptions):
         opt.look("Share of the day's change of light that the result shows: for time-lapses.", metavar="0..1"),
     ] = None
     loop: Annotated[bool, opt.look("Let the first frame follow the last, for a loop without a jump.")] = False
-    keep_colours: Annotated[bool, opt.look("Keep the source's colours: short for --colour matched.")] = False
+    keep_colours: Annotated[
+        bool, opt.look("Keep the source's colours: short for --colour matched.", "--keep-colours", "--keep-colors")
+    ] = False
     colour: Annotated[
         Colour | None,
         opt.look(
             "The source's colours: combined with the strokes' luma (luminance; matched: of a grey style), or given to"
-            " the style pictures first (histogram, moments, optimal)."
+            " the style pictures first (histogram, moments, optimal).",
+            "--colour",
+            "--color",
         ),
     ] = None
     photo: Annotated[bool, opt.look("The style is a photo: its colours, no strokes. See preset photo.")] = False
@@ -249,7 +269,7 @@ class RenderOptions(StyleOptions):
 
     def settings(self, more: Mapping[str, Any] | None = None) -> "RenderConfig":
         """Return the configuration of the render; see `StyleOptions.settings`."""
-        options = mask_settings(self.region or ())
+        options = mask_settings(self.region or ()) | key_settings(self.key or (), self.keys)
         if self.style_loss:
             options["losses.style_kinds"] = dict.fromkeys(self.style_loss, 1.0)
         colour = "matched" if self.keep_colours and self.colour is None else self.colour

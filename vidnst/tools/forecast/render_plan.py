@@ -72,7 +72,7 @@ def plan_render(request: Request, *, on_event: OnEvent = ignore, here: bool = Tr
     shots = find_shots_of(checked, on_event)
     check_shots(checked.timeline, len(shots))
     training = training_of(checked.schedule, shots) if checked.network is None else ()
-    plans = (training, *by_shot(checked.schedule, shots))
+    plans = (training, *by_shot(checked.schedule, shots, checked.given))
     return RenderPlan(checked, shots, [node for nodes in plans for node in nodes])
 
 
