@@ -122,7 +122,6 @@ def readme_media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pictures = ("starry_night", "a", "b", "s", "day", "night", "painting", "scream", "wave", "samples/styles/swirls")
     for seed, name in enumerate(pictures):
         media.write_picture(folder / f"{name}.jpg", media.painting(seed))
-    media.write_picture(folder / "FOLDER" / "000004.png", 255 - frames[4])
     mask = np.zeros((48, 64, 3), np.uint8)
     mask[:24] = 255
     media.write_picture(folder / "mask.png", mask)
