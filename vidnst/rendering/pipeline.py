@@ -65,6 +65,7 @@ def run(
     overwrite: bool = False,
     restart: bool = False,
     redo: Sequence[int] = (),
+    redo_keys: Mapping[int, Path] | None = None,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
     forecaster: Forecaster | None = None,
@@ -76,6 +77,7 @@ def run(
         overwrite: replace an output that exists.
         restart: discard what an earlier session left.
         redo: frames of the source to render again although an earlier session finished them.
+        redo_keys: painted keys, by their frames, that replace those of the run; what depends on them is rendered again.
         on_event: hears of the progress.
         cancelled: asked several times a second; True stops the render.
         forecaster: estimates what nodes take, for a time left before the first is done.
@@ -94,7 +96,13 @@ def run(
 
     try:
         render = prepare_render(
-            request, overwrite=overwrite, restart=restart, redo=redo, on_event=hear, cancelled=cancelled
+            request,
+            overwrite=overwrite,
+            restart=restart,
+            redo=redo,
+            redo_keys=redo_keys or {},
+            on_event=hear,
+            cancelled=cancelled,
         )
         with (
             render.store,

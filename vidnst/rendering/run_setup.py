@@ -1,6 +1,8 @@
 """Makes a render ready to paint: opens its run folder, finds its shots, studies and filters its source."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 
 from vidnst.errors import RunError
 from vidnst.events import Cancelled, OnEvent, Stage, ignore, stop_if_asked
@@ -18,6 +20,7 @@ from vidnst.rendering.effects_pass import colour_styles, filter_source
 from vidnst.rendering.lighting import study_daylight
 from vidnst.rendering.prepare import CheckedRequest, check_request, study_frames
 from vidnst.rendering.prepared_render import PreparedRender
+from vidnst.rendering.redo_keys import with_new_keys, with_recorded_keys
 from vidnst.rendering.source_frames import source_frames
 from vidnst.rendering.styles.guidance_builder import follow_regions
 from vidnst.runs import RunLog, RunPlan, RunStore, check_free_space, holds_run, required_bytes
@@ -26,6 +29,8 @@ from vidnst.runs.layout import owns_output
 from vidnst.runs.redo import redo_frames
 from vidnst.runs.request import Request
 
+_NO_KEYS: Mapping[int, Path] = MappingProxyType({})
+
 
 def prepare_render(
     request: Request,
@@ -33,6 +38,7 @@ def prepare_render(
     overwrite: bool = False,
     restart: bool = False,
     redo: Sequence[int] = (),
+    redo_keys: Mapping[int, Path] = _NO_KEYS,
     frames_only: bool = False,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
@@ -44,6 +50,7 @@ def prepare_render(
         overwrite: replace an output that exists.
         restart: discard what an earlier session left.
         redo: frames of the source to render again.
+        redo_keys: painted keys that replace those of the run.
         frames_only: True if frames are wanted, but no output.
         on_event: hears of the progress.
         cancelled: asked several times a second; True stops the work.
@@ -56,10 +63,13 @@ def prepare_render(
     # A session that was killed while it wrote the output may have put it into place just before.
     may_own = not restart and owns_output(request.folder, request.output)
     is_own = may_own and RunLog.read(request.folder).was_writing(request.output)
+    if redo_keys:
+        request = with_new_keys(request, redo_keys)
+    redo = sorted({*redo, *redo_keys})
     checked = check_request(request, overwrite=overwrite or is_own, frames_only=frames_only, on_event=recorder)
     if not frames_only:
         try_output(checked, (checked.width, checked.height), cancelled)
-    store = open_run(checked, restart=restart, redo=bool(redo))
+    store = open_run(checked, restart=restart, redo=bool(redo), new_keys=redo_keys)
     try:
         with recorder.watching():
             recorder.keep_in(store)
@@ -68,6 +78,7 @@ def prepare_render(
             if redo:
                 plans = by_shot(checked.schedule, shots, checked.given)
                 redo_frames(store, plans, redo, start=checked.start, end=checked.end, on_event=recorder)
+                store.adopt(checked.manifest)  # not before what depends on the old keys is forgotten
             stop_if_asked(cancelled)
             adjustments = study_source(checked, store, shots, recorder, cancelled)
             decoded = source_frames(checked, shots, adjustments)
@@ -82,13 +93,14 @@ def prepare_render(
     return PreparedRender(checked, store, recorder, source, adjustments, styles)
 
 
-def open_run(checked: CheckedRequest, *, restart: bool, redo: bool = False) -> RunStore:
+def open_run(checked: CheckedRequest, *, restart: bool, redo: bool = False, new_keys: Collection[int] = ()) -> RunStore:
     """Open the run folder to resume the same render, or begin a new run if the disk can hold it.
 
     Args:
         checked: what is rendered.
         restart: discard what is in the folder.
         redo: frames of an earlier run are to be rendered again, so there must be one that kept its frames.
+        new_keys: frames whose painted keys differ from those of that run.
 
     Raises:
         RunError: the folder holds another render, or no frames to redo.
@@ -100,14 +112,15 @@ def open_run(checked: CheckedRequest, *, restart: bool, redo: bool = False) -> R
     if holds_run(folder) and not restart:
         store = RunStore.open(folder)
         try:
-            store.check_same(checked.manifest, any_range=checked.has_independent_frames and not store.complete)
+            manifest = with_recorded_keys(checked.manifest, store.manifest, new_keys) if new_keys else checked.manifest
+            store.check_same(manifest, any_range=checked.has_independent_frames and not store.complete)
         except RunError:
             store.close()
             if store.begun:
                 raise
         else:
             if not store.complete or checked.config.output.keep_frames:
-                store.adopt(checked.manifest)
+                store.adopt(manifest)
                 return store
             store.close()
             if redo:

@@ -2,13 +2,15 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vidnst.cli import progress
 from vidnst.cli.commands import options as opt
+from vidnst.cli.commands.key_settings import parse_keys
 from vidnst.cli.commands.render_options import RenderOptions, takes_options
 from vidnst.cli.tables.results import write_network, write_plan, write_result
 from vidnst.errors import ConfigError
@@ -23,6 +25,13 @@ _Redo = Annotated[
         "Render these finished frames again, with all that depends on them: 120-140, or 7,30-35.", metavar="FRAMES"
     ),
 ]
+_RedoKey = Annotated[
+    list[str] | None,
+    opt.out(
+        "Replace a painted key of a finished run, and render what depends on it again; repeatable.",
+        metavar="FRAME=PICTURE",
+    ),
+]
 _NewWorkers = Annotated[int | None, opt.work("Number of stylizing workers from now on.")]
 _NewAddress = Annotated[str | None, opt.work("Ray cluster to join from now on.")]
 
@@ -34,6 +43,7 @@ def render(
     overwrite: opt.Overwrite = False,
     restart: Annotated[bool, opt.out("Delete what an earlier run left, and start from scratch.")] = False,
     redo: _Redo = None,
+    redo_key: _RedoKey = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
@@ -48,6 +58,9 @@ def render(
     if redo is not None and restart:
         raise ConfigError("--redo and --restart exclude each other", "leave out --redo: all frames are rendered again")
     frames = () if redo is None else parse_frame_list(redo)
+    redo_keys = parse_keys(redo_key or (), "--redo-key")
+    if redo_keys and restart:
+        raise ConfigError("--redo-key and --restart exclude each other", "leave out --redo-key, and give --key")
     sources: str | list[str] = source[0] if len(source) == 1 else source
     request = Request(
         sources, tuple(chosen.style or ()), chosen.output, config, chosen.work_dir, reads=chosen.files_read
@@ -59,7 +72,7 @@ def render(
 
         write_plan(describe_render(request), as_json=as_json)
         return
-    _run(request, overwrite=overwrite, restart=restart, redo=frames, as_json=as_json)
+    _run(request, overwrite=overwrite, restart=restart, redo=frames, redo_keys=redo_keys, as_json=as_json)
 
 
 @takes_options
@@ -103,6 +116,7 @@ def resume(
     assignments: opt.Assignments = None,
     on_bad_frame: opt.OnBadFrame = None,
     redo: _Redo = None,
+    redo_key: _RedoKey = None,
     overwrite: opt.Overwrite = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
@@ -115,7 +129,8 @@ def resume(
     farm = opt.farm_settings(workers=workers, address=address, executor=executor)
     settings = opt.run_settings(farm, assignments, weights=weights, network=network, on_bad_frame=on_bad_frame)
     request = resume_request(run, settings, overwrite=overwrite)
-    _run(request, overwrite=overwrite, redo=frames, as_json=as_json)
+    redo_keys = parse_keys(redo_key or (), "--redo-key")
+    _run(request, overwrite=overwrite, redo=frames, redo_keys=redo_keys, as_json=as_json)
 
 
 def retry(
@@ -156,6 +171,7 @@ def _run(
     as_json: bool,
     restart: bool = False,
     redo: Sequence[int] = (),
+    redo_keys: Mapping[int, str] | None = None,
     note: str = "",
 ) -> None:
     from vidnst.rendering import pipeline
@@ -168,6 +184,7 @@ def _run(
             overwrite=overwrite,
             restart=restart,
             redo=redo,
+            redo_keys={frame: Path(path) for frame, path in (redo_keys or {}).items()},
             on_event=on_event,
             cancelled=cancelled,
             forecaster=progress.foresee,
