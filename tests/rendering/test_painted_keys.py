@@ -191,8 +191,9 @@ def test_changed_painting_is_another_render(pan: Path, style: Path, tmp_path: Pa
     path = write_picture(tmp_path / "4.png", painting_of(pan, 4))
     rendered(pan, tmp_path / "out", {"pictures": {4: str(path)}}, style=style)
     write_picture(path, painting_of(pan, 4, hue=1))
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
     with pytest.raises(RunError, match="the key of frame 4 has other bytes"):
-        rendered(pan, tmp_path / "out", {"pictures": {4: str(path)}}, style=style, overwrite=True)
+        rendered(pan, tmp_path / "out", {"pictures": {4: str(path)}}, style=style)
 
 
 def test_jobs_of_a_batch_have_their_own_keys(pan: Path, painted: Path, tmp_path: Path) -> None:
