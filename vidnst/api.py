@@ -70,7 +70,7 @@ def render(
             `early_layers` and `two_styles`. None takes the defaults.
         config: complete settings, or a mapping of the keys that differ from the preset.
         work_dir: the run folder; None puts it next to the output.
-        overwrite: replace an output that exists.
+        overwrite: replace an output that exists, and start over where its earlier run had other settings.
         restart: discard what an earlier run left.
         on_event: hears of the progress.
         progress: show it; None does so in terminals and notebooks.
@@ -98,6 +98,7 @@ def resume(
     farm: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
     redo: Sequence[int] = (),
+    redo_only: bool = False,
     overwrite: bool = False,
     on_event: OnEvent = ignore,
     progress: bool | None = None,
@@ -114,7 +115,8 @@ def resume(
         farm: settings of the `farm` section that change from now on.
         config: other settings by dotted key; those that decide the frames cannot change. Weights, networks, devices
             and the address of a cluster that the record of the run may not decide by itself are given again here.
-        redo: frames of the source to render again although they are finished.
+        redo: frames of the source to render again although they are finished, with all that depend on them.
+        redo_only: leave those that depend on them as they are.
         overwrite: replace an output that exists, and write one that does not lie next to its run folder.
         on_event: hears of the progress.
         progress: show it; None does so in terminals and notebooks.
@@ -127,7 +129,15 @@ def resume(
     settings = {f"farm.{key}": value for key, value in (farm or {}).items()} | dict(config or {})
     request = resume_request(Path(run_folder), settings, overwrite=overwrite)
     with _shown(progress, on_event) as (hear, forecaster):
-        return run(request, overwrite=overwrite, redo=redo, on_event=hear, cancelled=cancelled, forecaster=forecaster)
+        return run(
+            request,
+            overwrite=overwrite,
+            redo=redo,
+            redo_only=redo_only,
+            on_event=hear,
+            cancelled=cancelled,
+            forecaster=forecaster,
+        )
 
 
 def batch(

@@ -2,13 +2,15 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vidnst.cli import progress
 from vidnst.cli.commands import options as opt
+from vidnst.cli.commands.key_settings import parse_keys
 from vidnst.cli.commands.render_options import RenderOptions, takes_options
 from vidnst.cli.tables.results import write_network, write_plan, write_result
 from vidnst.errors import ConfigError
@@ -23,6 +25,20 @@ _Redo = Annotated[
         "Render these finished frames again, with all that depends on them: 120-140, or 7,30-35.", metavar="FRAMES"
     ),
 ]
+_RedoKey = Annotated[
+    list[str] | None,
+    opt.out(
+        "Replace a painted key of a finished run, and render what depends on it again; repeatable.",
+        metavar="FRAME=PICTURE",
+    ),
+]
+_RedoOnly = Annotated[
+    str | None,
+    opt.out(
+        "Render these finished frames alone again, from their neighbours as they are (--keep-frames).",
+        metavar="FRAMES",
+    ),
+]
 _NewWorkers = Annotated[int | None, opt.work("Number of stylizing workers from now on.")]
 _NewAddress = Annotated[str | None, opt.work("Ray cluster to join from now on.")]
 
@@ -31,9 +47,13 @@ _NewAddress = Annotated[str | None, opt.work("Ray cluster to join from now on.")
 def render(
     source: opt.Source,
     chosen: RenderOptions,
-    overwrite: opt.Overwrite = False,
-    restart: Annotated[bool, opt.out("Delete what an earlier run left, and start from scratch.")] = False,
+    overwrite: opt.ReplaceRun = False,
+    restart: Annotated[
+        bool, opt.out("Delete what an earlier run left, and start from scratch, with the same settings, too.")
+    ] = False,
     redo: _Redo = None,
+    redo_key: _RedoKey = None,
+    redo_only: _RedoOnly = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
@@ -42,12 +62,14 @@ def render(
     if chosen.output is None:
         raise ConfigError("no output was given", "add -o OUT, for example -o out.mp4")
     config = chosen.settings()
-    from vidnst.runs.redo import parse_frame_list
     from vidnst.runs.request import Request
 
-    if redo is not None and restart:
+    if restart and (redo is not None or redo_only is not None):
         raise ConfigError("--redo and --restart exclude each other", "leave out --redo: all frames are rendered again")
-    frames = () if redo is None else parse_frame_list(redo)
+    if redo_key and restart:
+        raise ConfigError("--redo-key and --restart exclude each other", "leave out --redo-key, and give --key")
+    redo_keys = _keys_to_redo(redo_key, redo_only)
+    frames = _frames_to_redo(redo, redo_only)
     sources: str | list[str] = source[0] if len(source) == 1 else source
     request = Request(
         sources, tuple(chosen.style or ()), chosen.output, config, chosen.work_dir, reads=chosen.files_read
@@ -59,14 +81,22 @@ def render(
 
         write_plan(describe_render(request), as_json=as_json)
         return
-    _run(request, overwrite=overwrite, restart=restart, redo=frames, as_json=as_json)
+    _run(
+        request,
+        overwrite=overwrite,
+        restart=restart,
+        redo=frames,
+        redo_keys=redo_keys,
+        redo_only=redo_only is not None,
+        as_json=as_json,
+    )
 
 
 @takes_options
 def train(
     source: opt.Source,
     chosen: RenderOptions,
-    overwrite: opt.Overwrite = False,
+    overwrite: opt.ReplaceRun = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
 ) -> None:
@@ -103,19 +133,28 @@ def resume(
     assignments: opt.Assignments = None,
     on_bad_frame: opt.OnBadFrame = None,
     redo: _Redo = None,
+    redo_key: _RedoKey = None,
+    redo_only: _RedoOnly = None,
     overwrite: opt.Overwrite = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
 ) -> None:
     """Resume a render that was stopped, killed or failed."""
-    from vidnst.runs.redo import parse_frame_list
     from vidnst.runs.request import resume_request
 
-    frames = () if redo is None else parse_frame_list(redo)
+    frames = _frames_to_redo(redo, redo_only)
     farm = opt.farm_settings(workers=workers, address=address, executor=executor)
     settings = opt.run_settings(farm, assignments, weights=weights, network=network, on_bad_frame=on_bad_frame)
     request = resume_request(run, settings, overwrite=overwrite)
-    _run(request, overwrite=overwrite, redo=frames, as_json=as_json)
+    redo_keys = _keys_to_redo(redo_key, redo_only)
+    _run(
+        request,
+        overwrite=overwrite,
+        redo=frames,
+        redo_keys=redo_keys,
+        redo_only=redo_only is not None,
+        as_json=as_json,
+    )
 
 
 def retry(
@@ -149,6 +188,21 @@ def retry(
     _run(request, overwrite=overwrite, as_json=as_json, note=note)
 
 
+def _frames_to_redo(redo: str | None, redo_only: str | None) -> tuple[int, ...]:
+    from vidnst.runs.redo import parse_frame_list
+
+    if redo is not None and redo_only is not None:
+        raise ConfigError("--redo and --redo-only exclude each other", "give all frames to one of them")
+    text = redo if redo_only is None else redo_only
+    return () if text is None else parse_frame_list(text)
+
+
+def _keys_to_redo(redo_key: Sequence[str] | None, redo_only: str | None) -> dict[int, str]:
+    if redo_key and redo_only is not None:
+        raise ConfigError("--redo-key and --redo-only exclude each other", "leave out one of them")
+    return parse_keys(redo_key or (), "--redo-key")
+
+
 def _run(
     request: "Request",
     *,
@@ -156,6 +210,8 @@ def _run(
     as_json: bool,
     restart: bool = False,
     redo: Sequence[int] = (),
+    redo_keys: Mapping[int, str] | None = None,
+    redo_only: bool = False,
     note: str = "",
 ) -> None:
     from vidnst.rendering import pipeline
@@ -168,6 +224,8 @@ def _run(
             overwrite=overwrite,
             restart=restart,
             redo=redo,
+            redo_keys={frame: Path(path) for frame, path in (redo_keys or {}).items()},
+            redo_only=redo_only,
             on_event=on_event,
             cancelled=cancelled,
             forecaster=progress.foresee,
