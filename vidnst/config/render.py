@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+from vidnst.config.audio import AudioConfig
 from vidnst.config.base import Section
 from vidnst.config.effects import ColourConfig, FiltersConfig, PhotoConfig
 from vidnst.config.execution import FarmConfig, OutputConfig
@@ -14,6 +15,7 @@ _NOT_IN_LOOK: dict[str, Any] = {
     "model": {"backbone", "weights", "network"},
     "motion": {"raft_weights"},
     "regions": {"masks"},
+    "audio": {"style"},
     "farm": True,
     "output": True,
 }
@@ -33,6 +35,7 @@ class RenderConfig(Section):
     colour: ColourConfig = ColourConfig()
     photo: PhotoConfig = PhotoConfig()
     filters: FiltersConfig = FiltersConfig()
+    audio: AudioConfig = AudioConfig()
     farm: FarmConfig = FarmConfig()
     output: OutputConfig = OutputConfig()
 
@@ -70,8 +73,10 @@ class RenderConfig(Section):
     def look(self) -> dict[str, Any]:
         """Return the *look*: all settings that decide the bytes of a frame, as plain JSON values.
 
-        The backbone and the paths of weights and masks are left out, because the run's manifest lists them separately,
-        with fingerprints of the files' contents. Of `output` only the bits of a stored frame count. Whether a frame
-        that does not decode is repeated changes no frame that was painted without it.
+        The backbone and the paths of weights, masks and the sound's style are left out, because the run's manifest
+        lists them separately, with fingerprints of the files' contents. The soundtrack counts where it is restyled. Of
+        `output` only the bits of a stored frame count. Whether a frame that does not decode is repeated changes no
+        frame that was painted without it.
         """
-        return self.model_dump(mode="json", exclude=_NOT_IN_LOOK) | {"output": {"bits": self.output.picture_bits}}
+        left_out = _NOT_IN_LOOK if self.audio.style is not None else _NOT_IN_LOOK | {"audio": True}
+        return self.model_dump(mode="json", exclude=left_out) | {"output": {"bits": self.output.picture_bits}}

@@ -77,7 +77,26 @@ class NetworkId:
         return f"stage {self.stage} of the network's training"
 
 
-StoredId: TypeAlias = StateId | NetworkId
+@dataclass(frozen=True, slots=True, order=True)
+class SoundId:
+    """A restyled chunk of a soundtrack."""
+
+    frame: int
+    """Its place among the chunks of all tracks, which has nothing to do with pictures; the window counts it."""
+    track: int
+    """From 0."""
+    chunk: int
+    """From 0."""
+
+    def __str__(self) -> str:
+        return f"sound{self.track}.{self.chunk}"
+
+    def describe(self) -> str:
+        """The node in words, for messages."""
+        return f"chunk {self.chunk + 1} of audio track {self.track + 1}"
+
+
+StoredId: TypeAlias = StateId | NetworkId | SoundId
 """A node whose result is stored in the run folder while others may read it."""
 NodeId: TypeAlias = StoredId | FlowId
 
@@ -95,7 +114,7 @@ class StartState:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One piece of work: the stylization of a frame, a pair of flows, or a stage of a training."""
+    """One piece of work: the stylization of a frame, a pair of flows, a stage of a training, or a chunk of sound."""
 
     id: NodeId
     role: Role
@@ -156,6 +175,8 @@ def evaluations(config: RenderConfig, node: Node) -> int:
         return 1
     if isinstance(node.id, NetworkId):
         return config.schedule.training.steps_of(node.id.stage)
+    if isinstance(node.id, SoundId):
+        return config.audio.iterations if config.audio.strength else 0
     return config.evaluations(node.role, node.id.pass_index) if isinstance(node.id, StateId) else 0
 
 

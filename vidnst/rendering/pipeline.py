@@ -94,6 +94,7 @@ def run(
         )
         with (
             render.store,
+            render.sound,
             reported_failure(render.config, render.clip, render.store),
             render.recorder.watching(),
             OverlappedOutput(render) as overlapped,
@@ -170,7 +171,7 @@ def _run_rounds(
             width=len(render.shots) if schedule.kind == "chain" else render.frames,
             threads=recorded_threads(render.store),
             raft=render.checked.raft is not None,
-            inline=not render.config.stylizes,  # passing frames through is not worth a process
+            inline=not (render.config.stylizes or render.sound.tracks),  # passing frames through needs no process
         ) as (pool, workers),
     ):
         stop_if_asked(cancelled)
@@ -251,6 +252,7 @@ def encode_output(
             end=render.end,
             settings=render.config.output,
             alpha=source_alpha(render),
+            soundtrack=render.sound.assembled(render.store),
             parts=render.store.part_maker(render.request.output),
             on_progress=report,
             cancelled=cancelled,

@@ -26,6 +26,7 @@ from vidnst.media.output.resolved_output import ResolvedOutput, resolve_output
 from vidnst.media.scene_light import check_transform
 from vidnst.rendering.manifest_builder import build_manifest
 from vidnst.rendering.network_weights import check_digests, find_weights, load_weights, read_network, read_raft
+from vidnst.rendering.sound_check import CheckedSound, check_sound, style_name
 from vidnst.rendering.source_check import check_frames_decode, check_masks_decode, with_bad_pictures
 from vidnst.rendering.styles.regions import find_masks, mask_marks
 from vidnst.rendering.styles.style_spec import StylePicture, read_styles, timeline_of, timeline_warnings
@@ -68,6 +69,8 @@ class CheckedRequest:
     """The regions' masks."""
     fates: tuple[FateRow, ...] = ()
     """What becomes of each thing that the source holds."""
+    sound: CheckedSound | None = None
+    """The soundtrack, if it is restyled."""
 
     @property
     def config(self) -> RenderConfig:
@@ -138,6 +141,7 @@ def check_request(
         for note in filter(None, [left_alone(request.output, files)]):
             on_event(Warned(note))
     fates = _find_fates(request, resolved, source, on_event, frames_only=frames_only)
+    sound = None if frames_only else check_sound(request.output, config, clip, start, end, size, on_event)
     styles = read_styles(request.styles) if config.stylizes or request.styles else ()
     if config.stylizes:
         _check_sizes(styles, config, size)
@@ -152,10 +156,10 @@ def check_request(
     raft = read_raft(config, on_event=on_event) if config.stylizes else None
     network = read_network(styles, config) if config.stylizes else None
     check_spared(request, (*inputs, *_files_read(clip, styles, masks, weights)))
-    manifest = build_manifest(request, clip, styles, mask_marks(masks), weights, features, raft, network)
+    manifest = build_manifest(request, clip, styles, mask_marks(masks), weights, features, raft, network, sound)
     check_digests(request.digests, manifest.look)
     return CheckedRequest(
-        request, clip, start, end, *size, styles, features, raft, network, manifest, timeline, masks, fates
+        request, clip, start, end, *size, styles, features, raft, network, manifest, timeline, masks, fates, sound
     )
 
 
@@ -237,6 +241,7 @@ def _find_fates(
         start=start,
         end=end,
         size=source.size,
+        restyled_after=style_name(request.config),
         may_be_damaged=damaged,
         on_progress=report,
     )

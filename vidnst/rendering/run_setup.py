@@ -18,6 +18,7 @@ from vidnst.rendering.effects_pass import colour_styles, filter_source
 from vidnst.rendering.lighting import study_daylight
 from vidnst.rendering.prepare import CheckedRequest, check_request, study_frames
 from vidnst.rendering.prepared_render import PreparedRender
+from vidnst.rendering.soundtrack import open_sound
 from vidnst.rendering.source_frames import source_frames
 from vidnst.rendering.styles.guidance_builder import follow_regions
 from vidnst.runs import RunLog, RunPlan, RunStore, check_free_space, holds_run, required_bytes
@@ -76,10 +77,11 @@ def prepare_render(
             stop_if_asked(cancelled)
             styles = colour_styles(checked, source, store)
             follow_regions(checked, source, store, recorder, cancelled)
+            sound = open_sound(checked, store, cancelled)
     except BaseException:
         store.close()
         raise
-    return PreparedRender(checked, store, recorder, source, adjustments, styles)
+    return PreparedRender(checked, store, recorder, source, adjustments, styles, sound)
 
 
 def open_run(checked: CheckedRequest, *, restart: bool, redo: bool = False) -> RunStore:

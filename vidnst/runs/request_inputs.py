@@ -30,6 +30,7 @@ def named_inputs(
         with suppress(ConfigError):
             texts.append(as_style(style).path)
     texts += config.regions.masks.values()
+    texts += [config.audio.style] if config.audio.style is not None else []
     named = [path for text in texts for path in files_of(text)]
     return (*named, *_weights_of(config), *_secrets())
 

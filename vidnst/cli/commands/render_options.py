@@ -49,6 +49,7 @@ _KEYS = {name: f"{section}.{name}" for section, names in _SECTIONS.items() for n
     "photo": "photo.enabled",
     "filters": "filters.after",
     "filters_before": "filters.before",
+    "style_audio": "audio.style",
 }
 """Options that stand for one setting each."""
 
@@ -227,6 +228,10 @@ class RenderOptions(StyleOptions):
     ] = None
     filters_before: Annotated[
         list[str] | None, opt.look("The same, before stylization; repeatable.", "--filter-before", metavar="NAME[:N]")
+    ] = None
+    style_audio: Annotated[
+        str | None,
+        opt.look("A sound whose texture the soundtrack gets, such as rain.wav. See audio.strength.", metavar="FILE"),
     ] = None
     bits: Annotated[
         Literal["auto", "most", "8", "10", "12", "16"] | None,
