@@ -13,6 +13,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 DAYS = {"street": "Street", "garden": "Garden"}
@@ -76,6 +77,26 @@ def test_gallery_shows_all_its_pictures_and_is_small() -> None:
     assert sorted(named) == sorted(path.name for path in folder.glob("*.jpg"))
     assert len(named) > 50
     assert sum(path.stat().st_size for path in folder.iterdir()) < 2_500_000
+
+
+def test_readme_shows_pictures_that_exist() -> None:
+    shown = re.findall(r"\]\((samples/[\w/.-]+\.(?:jpg|webp))\)", (SAMPLES.parent / "README.md").read_text("utf-8"))
+    for path in shown:
+        assert (SAMPLES.parent / path).is_file(), path
+    assert shown[0] == "samples/readme/evening.webp"
+    drawn = {f"samples/readme/{path.name}" for path in (SAMPLES / "readme").iterdir()}
+    assert drawn <= set(shown), "README shows these no more"
+    told = (SAMPLES / "README.md").read_text("utf-8")
+    assert all(path.removeprefix("samples/") in told for path in drawn)
+
+
+def test_moving_picture_is_small_and_repeats() -> None:
+    path = SAMPLES / "readme" / "evening.webp"
+    assert path.stat().st_size < 2_000_000
+    with Image.open(path) as picture:
+        assert picture.n_frames == 42
+        assert picture.size == (800, 224)
+        assert picture.info["loop"] == 0
 
 
 def test_samples_readme_names_existing_files() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from vidnst.errors import CancelledError
+from vidnst.formatting import format_clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Paced:
     """Share of the work that is done, that of earlier sessions included, 0 to 1."""
     seconds_left: float | None
     """Time until all frames are rendered, without encoding; None if it is not known yet."""
+    is_forecast: bool = False
+    """True before the first piece of work is done: the time was estimated from a few small evaluations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +255,58 @@ class JobChanged:
         return f"{self.job}: {self.state}" + (f": {self.message}" if self.message else "")
 
 
+@dataclass(frozen=True, slots=True)
+class BatchProgress:
+    """A batch has come so far, over all its clips. At most one a second."""
+
+    name: ClassVar[str] = "batch_progress"
+    clips: int
+    clips_done: int
+    clips_failed: int
+    clips_unopened: int
+    """Clips whose frames are not counted yet; their work is taken to be like that of the others."""
+    frames: int
+    """Frames of the clips that were opened."""
+    frames_done: int
+    """Frames that are finished, those of earlier sessions included."""
+    frames_failed: int
+    """Frames that were given up in this session."""
+    share: float
+    """Share of the work that is done, that of earlier sessions included, 0 to 1."""
+    frames_per_second: float | None
+    """Frames finished in a second of this session; None before the first."""
+    seconds_left: float | None
+    """Time until all frames are rendered, without encoding; None if it is not known yet. Paused clips do not count."""
+    is_forecast: bool
+    """True before the first piece of work is done: the time was estimated from a few small evaluations."""
+
+    @property
+    def clips_in_words(self) -> str:
+        """How many clips are done, and what has failed."""
+        failed = [f"{self.clips_failed} failed"] if self.clips_failed else []
+        failed += [f"{self.frames_failed} frames given up"] if self.frames_failed else []
+        return ", ".join([f"{self.clips_done} of {self.clips} clips", *failed])
+
+    @property
+    def pace_in_words(self) -> str:
+        """How much of the work is done, and how long the rest takes."""
+        parts = [f"{self.share:.0%} of the work"]
+        parts += [f"{self.frames_per_second:.3g} frames/s"] if self.frames_per_second is not None else []
+        return ", ".join([*parts, time_left_in_words(self.seconds_left, is_forecast=self.is_forecast)])
+
+    def __str__(self) -> str:
+        more = f" and those of {self.clips_unopened} clips more" if self.clips_unopened else ""
+        frames = f"{self.frames_done} of {self.frames} frames{more}"
+        return f"{self.clips_in_words}, {frames}, {self.pace_in_words}"
+
+
+def time_left_in_words(seconds: float | None, *, is_forecast: bool) -> str:
+    """Return the time left in words; a forecast is only about right."""
+    if seconds is None:
+        return "-- left"
+    return f"{'about ' if is_forecast else ''}{format_clock(max(0.0, seconds))} left"
+
+
 Event: TypeAlias = (
     Stage
     | RunStarted
@@ -269,6 +324,7 @@ Event: TypeAlias = (
     | TrainingStepDone
     | RunFinished
     | JobChanged
+    | BatchProgress
 )
 
 OnEvent: TypeAlias = Callable[[Event], None]

@@ -179,3 +179,10 @@ def test_settings_of_one_render_do_not_reach_the_next() -> None:
 def test_noise_cannot_paint_without_training() -> None:
     with pytest.raises(ConfigError, match="give steps, or start pretrained"):
         load_config(engine="network", assignments=["schedule.training.steps=0"])
+
+
+def test_texts_that_look_like_numbers_need_no_quotes() -> None:
+    output = load_config(assignments=["output.chroma=444", "output.speed=6"]).output
+    assert (output.chroma, output.speed) == ("444", "6")
+    with pytest.raises(ConfigError, match=r"output\.chroma = '411'"):
+        load_config(assignments=["output.chroma=411"])

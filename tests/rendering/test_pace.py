@@ -1,10 +1,14 @@
 """Time left: close to the truth from a tenth of the render on, whatever waits for what."""
 
 import random
+import threading
+import time
 from collections.abc import Callable
 from functools import cache
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from support import media
@@ -13,7 +17,7 @@ from support.moving_clip import MovingClip
 from support.renders import quick_config
 
 import vidnst
-from vidnst.config import RenderConfig, Role, ScheduleConfig
+from vidnst.config import FarmConfig, RenderConfig, Role, ScheduleConfig
 from vidnst.events import Event, NodeStarted, Paced
 from vidnst.farm.component_window import default_window
 from vidnst.farm.interfaces import Component, NodeEvent, NodeEventKind
@@ -21,7 +25,10 @@ from vidnst.farm.plan import Node, NodeId, StateId, evaluations
 from vidnst.farm.scheduler import run_plan
 from vidnst.farm.schedules import by_shot
 from vidnst.frames import Shot
+from vidnst.rendering.early_forecast import EarlyForecast
+from vidnst.rendering.node_times import SecondsOf
 from vidnst.rendering.pace import Pace
+from vidnst.rendering.prepare import CheckedRequest
 
 
 def settings(kind: str) -> RenderConfig:
@@ -115,6 +122,54 @@ def test_rate_is_measured_in_long_films_too() -> None:
         now += 1.0
         pace.node_done(node, 2.0)
     assert pace.seconds_left == pytest.approx(5000)
+
+
+def test_forecast_gives_a_time_before_the_first_node() -> None:
+    config = settings("independent")
+    nodes = plan_of_shots(config.schedule, [Shot(0, 8)])
+    pace = Pace(config, 2)
+    pace.add(nodes)
+    pace.start()
+    pace.foresee(lambda node: 5.0)
+    assert pace.seconds_left == pytest.approx(8 * 5.0 / 2)
+    assert (pace.share, pace.is_measured) == (0, False)
+    pace.node_done(nodes[0], 1.0)  # it is measured now
+    assert pace.seconds_left == pytest.approx(7 * 1.0 / 2)
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+def test_forecast_is_told_once_workers_are_there(is_early: bool) -> None:
+    found, ready = list[float](), threading.Event()
+    nodes = plan_of_shots(settings("independent").schedule, [Shot(0, 2)])
+
+    def forecaster(_: CheckedRequest) -> SecondsOf:
+        assert ready.wait(30)
+        return lambda node: 2.5
+
+    def use(seconds_of: SecondsOf) -> None:
+        found.append(seconds_of(nodes[0]))
+
+    checked = cast(CheckedRequest, SimpleNamespace(config=RenderConfig()))
+    with EarlyForecast(forecaster, checked) as forecast:
+        if is_early:
+            ready.set()
+        forecast.then(use)
+        ready.set()
+        while not found:
+            time.sleep(0.01)
+    assert found == [2.5]
+
+
+def test_failed_forecast_and_own_painting_are_silent() -> None:
+    def fail(_: CheckedRequest) -> SecondsOf:
+        raise ValueError("no time")
+
+    told = list[SecondsOf]()
+    for farm in (FarmConfig(), FarmConfig(executor="inline"), FarmConfig(address="head:6379")):
+        checked = cast(CheckedRequest, SimpleNamespace(config=RenderConfig(farm=farm)))
+        with EarlyForecast(fail, checked) as forecast:
+            forecast.then(told.append)
+    assert not told
 
 
 def test_render_reports_pace_and_work(tmp_path: Path) -> None:

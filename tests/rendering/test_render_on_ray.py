@@ -12,7 +12,9 @@ from torchvision.models.optical_flow import raft_small
 import vidnst
 from vidnst.child_guard import CHILD_GUARD, family
 from vidnst.errors import FarmError, FramesFailedError
-from vidnst.events import Event, NodeStarted, WorkerDied
+from vidnst.events import Event, FrameDone, NodeStarted, Paced, WorkerDied
+from vidnst.rendering.pipeline import run
+from vidnst.runs.request import Request
 
 pytestmark = pytest.mark.ray
 
@@ -52,6 +54,19 @@ def test_killed_actors_keep_bytes_and_are_logged(burst: Path, style: Path, tmp_p
     for number in range(FRAMES):
         name = f"{number:06d}.png"
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
+
+
+def test_time_left_comes_before_the_first_frame(burst: Path, style: Path, tmp_path: Path) -> None:
+    heard: list[Event] = []
+    request = Request(str(burst), (str(style),), tmp_path / "out", quick_config(SETTINGS))
+    run(request, on_event=heard.append, forecaster=lambda checked: lambda node: 100.0)
+    paced = [event for event in heard if isinstance(event, Paced)]
+    assert paced[0].is_forecast
+    assert paced[0].seconds_left is not None
+    assert paced[0].seconds_left >= 100
+    assert not paced[-1].is_forecast
+    first = next(number for number, event in enumerate(heard) if isinstance(event, FrameDone))
+    assert heard.index(paced[0]) < first
 
 
 @pytest.mark.slow

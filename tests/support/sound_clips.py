@@ -29,7 +29,8 @@ def write_clip(path: Path, *tracks: NDArray[np.float32], codec: str = "pcm_s16le
     inputs = [word for sound in sounds for word in ("-i", str(sound))]
     maps = [word for number in range(len(sounds)) for word in ("-map", f"{number + 1}:a")]
     args = ["-framerate", str(FRAMES_PER_SECOND), "-i", str(folder / "%04d.png"), *inputs, "-map", "0:v", *maps]
-    run_ffmpeg(*args, "-c:v", "ffv1", "-c:a", codec, "-y", path)
+    video = "ffv1" if path.suffix == ".mkv" else "mpeg4"
+    run_ffmpeg(*args, "-c:v", video, "-c:a", codec, "-y", path)
     return path
 
 

@@ -31,10 +31,11 @@ from vidnst.style.network.random_filters import random_features
 from vidnst.style.stylizer import Stylizer
 from vidnst.tools.forecast import forecast as forecasts
 from vidnst.tools.forecast import memory_and_disk
+from vidnst.tools.forecast.early import foresee_nodes
 from vidnst.tools.forecast.forecast import forecast, sum_disk_needs
 from vidnst.tools.forecast.render_plan import describe_render
 from vidnst.tools.forecast.target_machines import TargetMachines, parse_target
-from vidnst.tools.forecast.timing import WorkTimings, cold_seconds, estimate_seconds, time_work
+from vidnst.tools.forecast.timing import WorkTimings, cold_seconds, estimate_seconds, node_seconds, time_work
 
 CONFIG = build_config(
     {
@@ -144,6 +145,39 @@ def test_estimated_seconds_equal_a_render_s_work(
     clock.now = 0.0
     run(request)
     assert estimated == pytest.approx(clock.now, rel=0.01)
+
+
+@pytest.mark.parametrize("kind", ["keys", "chain"])
+def test_early_forecast_scales_a_small_picture(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size, threads = (256, 192), 2
+    media.write_pictures(tmp_path / "burst", [media.numbered_picture(0, size)] * 4)
+    (style,) = media.write_pictures(tmp_path, [media.numbered_picture(9)], "style.png")
+    config = with_settings(CONFIG, {"schedule.kind": kind, "optimize.tolerance": 0, "farm.threads": threads})
+    job = check_request(Request(str(tmp_path / "burst"), (str(style),), tmp_path / "out.mp4", config))
+    clock = Clock(monkeypatch, pixels=size[0] * size[1])
+    monkeypatch.setattr("vidnst.tools.forecast.early.time", SimpleNamespace(thread_time=lambda: clock.now))
+    seconds_of = foresee_nodes(job)
+    assert seconds_of is not None
+    assert clock.now < 20  # a full evaluation takes three
+    timings = WorkTimings(3.0 / threads, 1.5 / threads, 1.5 / threads, 0.0, 0.0)
+    expected = node_seconds(job, timings)
+    nodes = [node for shot in by_shot(config.schedule, [Shot(0, 4)]) for node in shot]
+    assert [seconds_of(node) for node in nodes] == pytest.approx([expected(node) for node in nodes])
+
+
+def test_early_forecast_says_nothing_of_trainings(request_: Request) -> None:
+    trained = check_request(replace(request_, config=with_settings(CONFIG, {"schedule.kind": "network"})))
+    assert foresee_nodes(trained) is None
+    instant = {
+        "schedule.kind": "network",
+        "schedule.passes": 0,
+        "schedule.training": {"steps": 0, "start": "pretrained"},
+    }
+    painted = check_request(replace(request_, config=with_settings(CONFIG, instant)))
+    seconds_of = foresee_nodes(painted)
+    assert seconds_of is not None
+    (node, *_) = next(iter(by_shot(painted.schedule, [Shot(0, 4)])))
+    assert seconds_of(node) > 0
 
 
 @pytest.mark.parametrize("what", ["disk of the run folder", "host memory"])

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.live import Live
 from rich.progress import DownloadColumn, MofNCompleteColumn, Task, TaskID, TimeRemainingColumn
@@ -16,7 +16,10 @@ from vidnst.cli import terminal
 from vidnst.cli.stop_signals import orderly_stop
 from vidnst.cli.tables.basics import write_json_line
 from vidnst.events import Cancelled, Event, OnEvent
-from vidnst.formatting import format_clock
+
+if TYPE_CHECKING:  # they bring numpy
+    from vidnst.rendering.node_times import SecondsOf
+    from vidnst.rendering.prepare import CheckedRequest
 
 _LINE_SECONDS = 10.0
 
@@ -54,6 +57,13 @@ def showing_progress(*, as_json: bool) -> Iterator[OnEvent]:
             show(event)
 
         yield on_event
+
+
+def foresee(checked: "CheckedRequest") -> "SecondsOf | None":
+    """Estimate what the nodes of a render take, for a time left before the first is done; loads torch."""
+    from vidnst.tools.forecast.early import foresee_nodes
+
+    return foresee_nodes(checked)
 
 
 @contextmanager
@@ -101,6 +111,7 @@ class _PaceText:
         self._done_before = 0
         self._began = time.monotonic()
         self._share: float | None = None
+        self._is_forecast = False
         self._end: float | None = None
         """The clock's time at which all frames will be rendered."""
 
@@ -112,7 +123,7 @@ class _PaceText:
             self._end = self._began + event.seconds_per_frame * (self.total - self.done)
 
     def update(self, event: events.Paced) -> None:
-        self._share = event.share
+        self._share, self._is_forecast = event.share, event.is_forecast
         if event.seconds_left is not None:
             self._end = time.monotonic() + event.seconds_left
 
@@ -121,8 +132,8 @@ class _PaceText:
         done = self.done - self._done_before
         parts = [] if self._share is None else [f"{self._share:.0%} of the work"]
         parts += [f"{done / (now - self._began):.3g} frames/s"] if done and now > self._began else []
-        parts += ["-- left" if self._end is None else f"{format_clock(max(0.0, self._end - now))} left"]
-        return ", ".join(parts)
+        left = None if self._end is None else self._end - now
+        return ", ".join([*parts, events.time_left_in_words(left, is_forecast=self._is_forecast)])
 
 
 class _CountColumn(MofNCompleteColumn):
@@ -147,6 +158,7 @@ class _Bars:
         self._stages: dict[str, TaskID] = {}
         self._workers: dict[str, TaskID] = {}
         self._frames: TaskID | None = None
+        self._clips: TaskID
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -154,17 +166,23 @@ class _Bars:
                 self._stage(event)
             case events.RunStarted():
                 self._pace.start(event)
-                self._frames = self.progress.add_task(
-                    "frames", total=event.frames, completed=event.frames_done, note=str(self._pace)
+                if self._frames is None:
+                    self._frames = self.progress.add_task("frames", total=None, note="")
+                self.progress.update(
+                    self._frames, total=event.frames, completed=event.frames_done, note=str(self._pace)
                 )
             case events.FrameDone() if self._frames is not None:
                 self._pace.done = event.frames_done
                 self.progress.update(self._frames, completed=event.frames_done, note=str(self._pace))
-            case events.Paced() if self._frames is not None:
+            case events.Paced():
                 self._pace.update(event)
+                if self._frames is None:  # a forecast may come before the workers
+                    self._frames = self.progress.add_task("frames", total=None, note="")
                 self.progress.update(self._frames, note=str(self._pace))
             case events.NodeStarted():
                 self._worker(event)
+            case events.BatchProgress():
+                self._batch(event)
             case _ if _is_message(event):
                 terminal.err.message(str(event))
             case events.TrainingStepDone():
@@ -177,6 +195,19 @@ class _Bars:
         if task is None:
             task = self._stages[event.stage] = self.progress.add_task(event.stage, total=event.total, note="")
         self.progress.update(task, completed=event.done, total=event.total, note=note)
+
+    def _batch(self, event: events.BatchProgress) -> None:
+        if self._frames is None:
+            self._clips = self.progress.add_task("clips", note="")
+            self._frames = self.progress.add_task("frames", note="")
+        failures = event.clips_in_words.partition(", ")[2]
+        over = event.clips_done + event.clips_failed
+        self.progress.update(self._clips, total=event.clips, completed=over, note=failures)
+        more = f"and {event.clips_unopened} clips more, " if event.clips_unopened else ""
+        total = event.frames or None  # nothing is counted yet
+        self.progress.update(
+            self._frames, total=total, completed=event.frames_done, note=f"{more}{event.pace_in_words}"
+        )
 
     def _worker(self, event: events.NodeStarted) -> None:
         task = self._workers.get(event.worker)
@@ -191,6 +222,8 @@ class _Lines:
     def __init__(self) -> None:
         self._pace = _PaceText()
         self._last = 0.0
+        self._told = -_LINE_SECONDS
+        """When the progress of a batch was written: messages about its clips must not hold it back."""
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -201,8 +234,15 @@ class _Lines:
                 self._pace.done = event.frames_done
             case events.Paced():
                 self._pace.update(event)
-                if time.monotonic() - self._last >= _LINE_SECONDS:
+                if event.is_forecast and not self._pace.total:
+                    self._write(f"{self._pace}, while the workers start")
+                elif time.monotonic() - self._last >= _LINE_SECONDS:
                     self._write(f"{self._pace.done} of {self._pace.total} frames, {self._pace}")
+            case events.BatchProgress() if (
+                time.monotonic() - self._told >= _LINE_SECONDS or event.clips_done + event.clips_failed == event.clips
+            ):
+                self._told = time.monotonic()
+                self._write(str(event))
             case _ if _is_message(event):
                 self._write(str(event))
             case events.TrainingStepDone() if (

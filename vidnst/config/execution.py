@@ -1,8 +1,8 @@
 """Sections for execution: the workers, and how the output is encoded."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from vidnst.config.base import Section
 
@@ -80,6 +80,12 @@ class OutputConfig(Section):
     """Measure the stability of the result and write it to `measure.json` in the run folder."""
     report: bool = True
     """Write `report.html` into the run folder: pictures, curves, settings and warnings in one file."""
+
+    @field_validator("chroma", "speed", mode="before")
+    @classmethod
+    def _number_as_text(cls, value: Any) -> Any:
+        """Take 444 and 6 as they are written in YAML, where they are numbers."""
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @property
     def coded_bits(self) -> Literal[8, 10, 12, 16]:

@@ -79,7 +79,7 @@ def _use_threads(count: int) -> None:
 
 
 @contextmanager
-def _threads_on_cpu(count: int, device: torch.device) -> Iterator[None]:
+def threads_on_cpu(count: int, device: torch.device) -> Iterator[None]:
     """Compute with another number of threads inside the block, if on a CPU."""
     before = torch.get_num_threads()
     if device.type == "cpu":
@@ -145,7 +145,7 @@ class StyleWorker:
                 painted = paint_in_memory(stylizer, job, self._networks)
             return replace(painted, device_seconds=stopwatch.seconds)
         training = self._ladder.config.schedule.training
-        with _threads_on_cpu(job.threads, self._device):
+        with threads_on_cpu(job.threads, self._device):
             return self._with_memory(
                 lambda mode: train_stage(stylizer, job, training, mode),
                 job.memory_mode,

@@ -6,13 +6,14 @@ from contextlib import ExitStack, closing
 from itertools import chain, compress
 
 from vidnst.errors import VidnstError
-from vidnst.events import OnEvent, RunStarted, Warned
+from vidnst.events import OnEvent, Paced, RunStarted, Warned
 from vidnst.farm.interfaces import Component, NodeEvent
 from vidnst.farm.plan import NetworkId, Node, StateId, StoredId
 from vidnst.farm.schedules import by_shot, sound_plan, training_of
 from vidnst.rendering.lighting import Lighting
 from vidnst.rendering.node_jobs import RenderHost
 from vidnst.rendering.node_reporter import Reporter
+from vidnst.rendering.node_times import SecondsOf
 from vidnst.rendering.pace import Pace
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.shot_memory import ShotMemory
@@ -49,7 +50,7 @@ class ClipRender:
         """True in the round in which the clip's network is trained; frames are painted in the next."""
         self._queue(self._training if self.is_training else self.plans)
         self._styles: StyleCache
-        self._pace: Pace
+        self._pace: Pace | None = None
         self._reporter: Reporter
         self._writer: Writer
 
@@ -59,6 +60,11 @@ class ClipRender:
         return len(self.frames_finished) == self.render.frames and all(
             node.id in self._done for nodes in _sound_of(self.render) for node in nodes
         )
+
+    @property
+    def done(self) -> Collection[StoredId]:
+        """The nodes that earlier sessions, or rounds, have finished."""
+        return self._done
 
     @property
     def is_handed_out(self) -> bool:
@@ -132,19 +138,20 @@ class ClipRender:
         self._report_start(workers)
         if follow is not None:
             self._on_event = follow(self.frames_finished, self._on_event)
-        self._begin_pace(len(workers))
+        self._pace = self._count(len(workers))
         self._report_to_caller()
 
     def _report_to_caller(self) -> None:
+        assert self._pace is not None
         stages, done = self.render.schedule.training.stages, len(self.frames_finished)
         self._reporter = Reporter(self.render.store, self._on_event, pace=self._pace, frames_done=done, stages=stages)
 
-    def _begin_pace(self, workers: int) -> None:
-        """Count the work of this round; before a training, also that of the next."""
-        self._pace = Pace(self.render.config, workers)
-        for nodes in (*(self._training() if self.is_training else ()), *self.plans()):
-            self._pace.add(nodes, self._done)
-        self._pace.start()
+    def _count(self, workers: int) -> Pace:
+        """Count the work ahead of so many workers."""
+        pace = Pace(self.render.config, workers)
+        pace.add(self.nodes_ahead(), self._done)
+        pace.start()
+        return pace
 
     def _report_start(self, workers: Sequence[str]) -> None:
         render = self.render
@@ -185,10 +192,11 @@ class ClipRender:
             return self._begin_painting()
         uneven = self._shot_memory.even_out(self.plans(), without=self.host.failed_shots)
         if uneven:
+            assert self._pace is not None
             self._done, self.frames_finished = finished_before(self.render)
             self.host.begin_round(self._done)
             self._queue(lambda: self.plans(uneven))
-            self._begin_pace(self._pace.workers)
+            self._pace = self._count(self._pace.workers)
             self._report_to_caller()
         return uneven
 
@@ -213,6 +221,23 @@ class ClipRender:
     def report(self, event: NodeEvent) -> None:
         """Pass an event of the scheduler on to the clip's log and listener."""
         self._reporter(event)
+
+    def foresee(self, seconds_of: SecondsOf, *, workers: int) -> None:
+        """Report the time left by a forecast of what nodes take, unless one was measured. Any thread may call it.
+
+        Args:
+            seconds_of: the forecast.
+            workers: number of stylizing workers that are expected before the clip is open.
+        """
+        pace = self._pace or self._count(workers)
+        pace.foresee(seconds_of)
+        left = pace.seconds_left
+        if left is not None and not pace.is_measured:
+            self._on_event(Paced(pace.share, left, is_forecast=True))
+
+    def nodes_ahead(self) -> Iterator[Node]:
+        """Yield the nodes of this round, finished or not; before a training, also those of the next."""
+        return chain(*(self._training() if self.is_training else ()), chain.from_iterable(self.plans()))
 
     def plans(self, shots: Collection[int] | None = None) -> Iterator[Iterator[Node]]:
         """Return the plan of each shot, and of the sound, or of each of `shots`."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from vidnst.farm.plan import Lane, NetworkId
 from vidnst.farm.scheduler import run_plan
 from vidnst.media.output.encode import encode
 from vidnst.parallel import local_cores
+from vidnst.rendering.early_forecast import EarlyForecast, Forecaster
 from vidnst.rendering.effects_pass import finish_frames
 from vidnst.rendering.measure_output import measure_render, measured_event
 from vidnst.rendering.overlapped_output import OverlappedOutput
@@ -65,6 +67,7 @@ def run(
     redo: Sequence[int] = (),
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
+    forecaster: Forecaster | None = None,
 ) -> RenderResult:
     """Render a request, or resume it from what an earlier session has left.
 
@@ -75,6 +78,7 @@ def run(
         redo: frames of the source to render again although an earlier session finished them.
         on_event: hears of the progress.
         cancelled: asked several times a second; True stops the render.
+        forecaster: estimates what nodes take, for a time left before the first is done.
 
     Raises:
         FramesFailedError: some frames failed; all others are finished and kept, and nothing is encoded.
@@ -99,7 +103,7 @@ def run(
             render.recorder.watching(),
             OverlappedOutput(render) as overlapped,
         ):
-            stylize_frames(render, cancelled, overlapped)
+            stylize_frames(render, cancelled, overlapped, forecaster)
             measurement = finish(render, cancelled, overlapped)
             suspects = dict(sorted(RunLog.read(render.store.folder).suspects.items()))
     except (CancelledError, FarmError) as error:
@@ -115,7 +119,10 @@ def run(
 
 
 def stylize_frames(
-    render: PreparedRender, cancelled: Cancelled | None = None, overlapped: OverlappedOutput | None = None
+    render: PreparedRender,
+    cancelled: Cancelled | None = None,
+    overlapped: OverlappedOutput | None = None,
+    forecaster: Forecaster | None = None,
 ) -> None:
     """Paint every frame of the range that is not in the run folder yet.
 
@@ -123,6 +130,7 @@ def stylize_frames(
         render: what is rendered.
         cancelled: asked several times a second; True stops the render.
         overlapped: encodes and measures frames as they are finished.
+        forecaster: see `run`.
 
     Raises:
         FramesFailedError: some frames failed for good; all others are finished.
@@ -133,7 +141,7 @@ def stylize_frames(
 
     clip = ClipRender(render)
     if not clip.is_rendered:
-        _run_rounds(clip, cancelled, overlapped)
+        _run_rounds(clip, cancelled, overlapped, forecaster)
 
 
 def train_network(render: PreparedRender, cancelled: Cancelled | None = None) -> NDArray[np.float32]:
@@ -155,20 +163,25 @@ def _run_rounds(
     clip: "ClipRender",
     cancelled: Cancelled | None,
     overlapped: OverlappedOutput | None = None,
+    forecaster: Forecaster | None = None,
     *,
     training_only: bool = False,
 ) -> None:
-    from vidnst.farm.provisioning import start_workers
+    from vidnst.farm.provisioning import choose_worker_counts, start_workers
     from vidnst.rendering.style_cache import StyleCache
 
     render = clip.render
     farm, schedule = render.config.farm, render.schedule
     stop_if_asked(cancelled)
+    width = len(render.shots) if schedule.kind == "chain" else render.frames
+    expected = choose_worker_counts(farm, width=width, cores=local_cores(), gpus=0.0)
+    foresee = partial(clip.foresee, workers=expected.style)
     with (
         closing(clip),
+        EarlyForecast(forecaster, render.checked, foresee) as forecast,
         start_workers(
             farm,
-            width=len(render.shots) if schedule.kind == "chain" else render.frames,
+            width=width,
             threads=recorded_threads(render.store),
             raft=render.checked.raft is not None,
             inline=not (render.config.stylizes or render.sound.tracks),  # passing frames through needs no process
@@ -181,6 +194,7 @@ def _run_rounds(
         record_training_threads(render, local_cores())
         follow = overlapped.follow if overlapped else None
         clip.open(StyleCache(pool, workers), workers=pool.workers(Lane.STYLE), follow=follow)
+        forecast.then(foresee)
         losses = MOST_LOSSES
         while True:
             try:

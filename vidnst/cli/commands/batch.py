@@ -58,7 +58,7 @@ def batch(
 
     farm = opt.farm_settings(workers=workers, address=address, executor=executor)
     with progress.running(as_json=as_json) as (on_event, cancelled):
-        summary = run_batch(jobs, farm=farm, on_event=on_event, cancelled=cancelled)
+        summary = run_batch(jobs, farm=farm, on_event=on_event, cancelled=cancelled, forecaster=progress.foresee)
     if not as_json:
         write_batch_summary(summary.done, summary.failed, summary.cancelled)
     if summary.failed:

@@ -164,6 +164,12 @@ def _run(
         if note:
             on_event(Warned(note))
         result = pipeline.run(
-            request, overwrite=overwrite, restart=restart, redo=redo, on_event=on_event, cancelled=cancelled
+            request,
+            overwrite=overwrite,
+            restart=restart,
+            redo=redo,
+            on_event=on_event,
+            cancelled=cancelled,
+            forecaster=progress.foresee,
         )
     write_result(result.output, as_json=as_json)

@@ -5,7 +5,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,11 +22,13 @@ from vidnst.farm.plan import Lane
 from vidnst.farm.provisioning import WorkerCounts, start_workers
 from vidnst.farm.scheduler import run_plan
 from vidnst.parallel import local_cores
+from vidnst.rendering.batch.batch_reporter import BatchReporter
 from vidnst.rendering.batch.clip import BatchClip
 from vidnst.rendering.batch.job_file import read_jobs
 from vidnst.rendering.batch.job_states import JobStates
 from vidnst.rendering.batch.shot_queue import ShotQueue
 from vidnst.rendering.batch.stages import BatchState, Preparer, encode_clips
+from vidnst.rendering.early_forecast import Forecaster
 from vidnst.rendering.pipeline import MOST_LOSSES
 from vidnst.rendering.style_cache import StyleCache
 
@@ -60,6 +62,7 @@ def run_batch(
     cancelled: Cancelled | None = None,
     start: StartWorkers = start_workers,
     schedule: Callable[..., object] = run_plan,
+    forecaster: Forecaster | None = None,
 ) -> BatchSummary:
     """Render the jobs of a file; what an earlier call has finished is not rendered again.
 
@@ -70,6 +73,7 @@ def run_batch(
         cancelled: asked several times a second; True stops the batch.
         start: starts the workers, with the signature of `start_workers`.
         schedule: runs the nodes, with the signature of `run_plan`.
+        forecaster: estimates what nodes take, for a time left before the first is done.
 
     Raises:
         ConfigError: the file is wrong; names the place.
@@ -84,7 +88,7 @@ def run_batch(
     states = JobStates(jobs, on_event)
     try:
         states.update(asked.clips)
-        batch = _Batch(jobs, states, asked.farm, farm, on_event, cancelled or (lambda: False))
+        batch = _Batch(jobs, states, asked.farm, farm, on_event, cancelled or (lambda: False), forecaster)
         return batch.run(start, schedule)
     except (CancelledError, FarmError) as error:
         if isinstance(error, FarmError) and not (cancelled is not None and cancelled()):
@@ -111,6 +115,7 @@ class _Batch:
         farm_overrides: Mapping[str, Any] | None,
         on_event: OnEvent,
         cancelled: Cancelled,
+        forecaster: Forecaster | None,
     ) -> None:
         self._path = path
         self._jobs = jobs
@@ -118,6 +123,7 @@ class _Batch:
         self._farm_overrides = farm_overrides
         self._cancelled = cancelled
         self._state = BatchState(jobs, on_event)
+        self._reporter = BatchReporter(self._state, forecaster)
         self._shots: ShotQueue | None = None
         """None until there are workers."""
         self._losses = 0
@@ -133,7 +139,7 @@ class _Batch:
         threads = self._start_threads()
         waits = True
         try:
-            with ExitStack() as stack:
+            with ExitStack() as stack, closing(self._reporter):
                 self._drive(stack, start, schedule)
         except (CancelledError, KeyboardInterrupt) as error:
             # A second interrupt while the batch stops waits for nothing.
@@ -142,6 +148,7 @@ class _Batch:
         finally:
             self._state.closing.set()
             self._dismiss(threads, waits=waits)
+        self._reporter.tick(now=True)
         states = [job.state for job in self._jobs.all]
         return BatchSummary(states.count("done"), states.count("failed"), states.count("cancelled"))
 
@@ -201,6 +208,7 @@ class _Batch:
         """Queue again what is left of the clips in work, after results were lost with a machine."""
         for clip in self._state.rendering:
             clip.resume_round()
+            self._reporter.renew(clip)
             with self._jobs.lock:
                 clip.job.frames_done = len(clip.frames_finished)
                 if clip not in self._state.ready:
@@ -215,12 +223,14 @@ class _Batch:
         self._jobs.threads = workers.threads
         self._prefetch = workers.prefetch
         self._jobs.write(now=True)
+        self._reporter.start(len(names))
         return ShotQueue(self._state, StyleCache(pool, workers), names)
 
     def _report(self, event: NodeEvent) -> None:
         for clip in self._state.rendering:
             if clip.host is event.host:
                 clip.report(event)
+                self._reporter.hear(clip, event)
 
     def _has_work(self) -> bool:
         with self._jobs.lock:
@@ -242,6 +252,7 @@ class _Batch:
             self._jobs.obey()
             self._reread_jobs()
             self._jobs.write()
+        self._reporter.tick()
         return self._cancelled()
 
     def _finish_round(self, clip: BatchClip) -> None:
@@ -253,6 +264,7 @@ class _Batch:
             clip.host.fail(error)
         else:
             if again:
+                self._reporter.renew(clip)
                 with self._jobs.lock:
                     clip.job.frames_done = len(clip.frames_finished)
                     self._state.ready.append(clip)

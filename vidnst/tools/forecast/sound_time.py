@@ -1,6 +1,7 @@
 """Times the restyling of a chunk of a soundtrack on this machine."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -15,11 +16,14 @@ _TIMED_EVALUATIONS = 3
 _LEVEL = 0.07
 
 
-def chunk_seconds(checked: CheckedRequest, threads: int | None) -> float:
+def chunk_seconds(
+    checked: CheckedRequest, threads: int | None, *, clock: Callable[[], float] = time.perf_counter
+) -> float:
     """Return the seconds that a chunk takes one worker, which grow with its length; 0 if no sound is restyled.
 
     Args:
-        threads: those of a worker on a CPU.
+        threads: those of a worker on a CPU; None leaves them as they are.
+        clock: what is timed, in seconds.
     """
     if checked.sound is None:
         return 0.0
@@ -29,8 +33,8 @@ def chunk_seconds(checked: CheckedRequest, threads: int | None) -> float:
     worker = SoundWorkerFactory(noise, stream.sample_rate, config.audio.filters, 0, config.farm.device, threads)()
     seconds = []
     for count in (1, 1 + _TIMED_EVALUATIONS):
-        began = time.perf_counter()
+        began = clock()
         worker.run(SoundJob(SoundId(0, 0, 0), noise, 1.0, count))
-        seconds.append(time.perf_counter() - began)
+        seconds.append(clock() - began)
     each = max(0.0, seconds[1] - seconds[0]) / _TIMED_EVALUATIONS
     return each * config.audio.iterations * min(CHUNK_SECONDS, float(checked.sound.seconds)) / _TIMED_SECONDS

@@ -48,10 +48,10 @@ class WorkTimings:
     """Painting a frame with a network; 0 if no frame is."""
     training_step: float = 0.0
     """A step of the network's training, with all the cores; 0 if none is trained."""
-    relights: bool = False
-    """True if the light changes so much that both sources of a frame with a single start are also stylized small."""
     sound: float = 0.0
     """Restyling a chunk of the soundtrack; 0 if it stays as it is."""
+    relights: bool = False
+    """True if the light changes so much that both sources of a frame with a single start are also stylized small."""
 
 
 def time_work(checked: CheckedRequest, shots: Sequence[Shot], workers: WorkerCounts) -> WorkTimings:
@@ -93,7 +93,7 @@ def time_work(checked: CheckedRequest, shots: Sequence[Shot], workers: WorkerCou
     is_trained = checked.schedule.kind == "network" and checked.network is None and checked.schedule.training.steps > 0
     step = training_step_seconds(checked, content, reference, pair) if is_trained else 0.0
     sound = chunk_seconds(checked, workers.threads)
-    return WorkTimings(evaluation, fixed, cold, flow, frame, painting, step, relights, sound)
+    return WorkTimings(evaluation, fixed, cold, flow, frame, painting, step, sound, relights)
 
 
 def _painting_seconds(checked: CheckedRequest, factory: StyleWorkerFactory, content: Pixels) -> float:
@@ -160,27 +160,13 @@ def estimate_seconds(
     The training of a network comes before all that, stage after stage. On a CPU stylizing and flow share the cores
     (None: this machine's). The coarse scales of a cold frame cost in proportion to their areas.
     """
-    config = checked.config
-    cold, small = cold_seconds(checked, timings), _small_paintings_seconds(checked, timings)
+    config, seconds_of = checked.config, node_seconds(checked, timings)
     durations: dict[NodeId, float] = {}
     ends: dict[NodeId, float] = {}
     for node in nodes:
-        if isinstance(node.id, FlowId):
-            durations[node.id] = timings.flow
-        elif isinstance(node.id, NetworkId):
-            durations[node.id] = evaluations(config, node) * timings.training_step
-        elif isinstance(node.id, SoundId):
-            durations[node.id] = timings.sound
-        elif node.role is Role.PAINT:
-            durations[node.id] = timings.painting
-        elif not node.sources:
-            durations[node.id] = cold
-        else:
-            warm = timings.fixed + (evaluations(config, node) - 1) * timings.evaluation
-            durations[node.id] = warm + small * (len(node.sources) == 1)
-        if isinstance(node.id, NetworkId):
-            continue
-        ends[node.id] = durations[node.id] + max((ends.get(need, 0.0) for need in node.needs), default=0.0)
+        durations[node.id] = seconds_of(node)
+        if not isinstance(node.id, NetworkId):
+            ends[node.id] = durations[node.id] + max((ends.get(need, 0.0) for need in node.needs), default=0.0)
     training = sum(seconds for key, seconds in durations.items() if isinstance(key, NetworkId))
     style = sum(seconds for key, seconds in durations.items() if isinstance(key, StateId | SoundId))
     flow = sum(durations.values()) - style - training
@@ -191,6 +177,28 @@ def estimate_seconds(
         bounds.append((style + flow) / max(1, min(at_once, workers.style + workers.flow)))
     measuring = _MEASURED_FLOWS * timings.flow * config.output.measure / cores
     return training + max(bounds) + (checked.frames) * (timings.frame + measuring)
+
+
+def node_seconds(checked: CheckedRequest, timings: WorkTimings) -> Callable[[Node], float]:
+    """Return a function that estimates the seconds of a node on one worker."""
+    config = checked.config
+    cold, small = cold_seconds(checked, timings), _small_paintings_seconds(checked, timings)
+
+    def seconds_of(node: Node) -> float:
+        if isinstance(node.id, FlowId):
+            return timings.flow
+        if isinstance(node.id, NetworkId):
+            return evaluations(config, node) * timings.training_step
+        if isinstance(node.id, SoundId):
+            return timings.sound
+        if node.role is Role.PAINT:
+            return timings.painting
+        if not node.sources:
+            return cold
+        warm = timings.fixed + (evaluations(config, node) - 1) * timings.evaluation
+        return warm + small * (len(node.sources) == 1)
+
+    return seconds_of
 
 
 def cold_seconds(checked: CheckedRequest, timings: WorkTimings) -> float:

@@ -1,0 +1,127 @@
+"""The time that nodes take: measured for each kind, and expected before that; and the rate at which workers work."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from vidnst.config import Role
+from vidnst.farm.plan import Node
+
+_NODES_FOR_RATE = 6
+"""Nodes of each worker from which on the measured rate is believed. Before that all workers are taken to be busy."""
+_MOST_FOR_RATE = 2000
+"""Nodes whose times are kept, however long a film is."""
+_FIRST_NODES = 2
+"""Nodes of each worker at the start that the rate is not measured on: most workers wait for the first frame."""
+Kind: TypeAlias = tuple[Role, int, object]
+"""Nodes that take about the same time: their role, the pass over the shot, and what else decides it."""
+SecondsOf: TypeAlias = Callable[[Node], float]
+"""Returns the seconds that a node is expected to take one worker."""
+
+
+@dataclass(slots=True)
+class _Spent:
+    """What the finished nodes of a kind have taken in this session."""
+
+    nodes: int = 0
+    seconds: float = 0.0
+
+
+class NodeTimes:
+    """Expects a node to take as long as the finished nodes of its kind took on average.
+
+    Before there are any, it expects what its cost took elsewhere; before any node is finished, what was foreseen.
+    """
+
+    def __init__(self) -> None:
+        self._costs: dict[Kind, float] = {}
+        """Most evaluations of a node, and what makes up for its other work, times what makes them slower."""
+        self._spent: dict[Kind, _Spent] = {}
+        self._foreseen = 0.0
+        self._foreseen_of: dict[Kind, float] = {}
+
+    @property
+    def are_known(self) -> bool:
+        """True if a node was measured, or the times were foreseen."""
+        return bool(self._spent) or self._foreseen > 0
+
+    @property
+    def are_measured(self) -> bool:
+        """True if a node was measured."""
+        return bool(self._spent)
+
+    @property
+    def spent(self) -> float:
+        """The seconds that all finished nodes took."""
+        return sum(spent.seconds for spent in self._spent.values())
+
+    def expect(self, kind: Kind, cost: float) -> None:
+        """Make a kind known, with its cost."""
+        self._costs[kind] = cost
+
+    def foresee(self, seconds: Mapping[Kind, float]) -> None:
+        """Take the times of some kinds from a forecast, until a node is finished."""
+        known = {kind: value for kind, value in seconds.items() if kind in self._costs}
+        cost = sum(self._costs[kind] for kind in known)
+        self._foreseen_of = known
+        self._foreseen = sum(known.values()) / cost if cost else 0.0
+
+    def note(self, kind: Kind, seconds: float) -> None:
+        """Note that a node of a kind is done, which took so many seconds."""
+        spent = self._spent.setdefault(kind, _Spent())
+        spent.nodes += 1
+        spent.seconds += seconds
+
+    def by_kind(self) -> Mapping[Kind, float]:
+        """Return the seconds that a node of each kind is expected to take."""
+        if not self._spent:
+            each = self._foreseen or 1.0
+            return {kind: self._foreseen_of.get(kind, each * cost) for kind, cost in self._costs.items()}
+        cost = sum(spent.nodes * self._costs[kind] for kind, spent in self._spent.items())
+        each = self.spent / cost if cost else 1.0
+        expected = {kind: each * cost for kind, cost in self._costs.items()}
+        return expected | {kind: spent.seconds / spent.nodes for kind, spent in self._spent.items()}
+
+
+@dataclass
+class WorkRate:
+    """Measures how many seconds of workers pass in a second: as many as workers are busy.
+
+    Args:
+        workers: number of stylizing workers.
+        clock: a monotonic clock in seconds.
+        recent: share of the latest nodes that the rate is measured on. A render begins with a few nodes that have to
+            wait; in a batch such times come and go.
+    """
+
+    workers: int
+    clock: Callable[[], float] = time.monotonic
+    recent: float = 0.4
+    _latest: deque[tuple[float, float]] = field(default_factory=lambda: deque([(0.0, 0.0)], maxlen=_MOST_FOR_RATE + 1))
+    """When nodes ended, and the seconds of workers spent by then."""
+    _nodes: int = 0
+
+    def start(self) -> None:
+        """Begin to measure."""
+        self._latest[0] = (self.clock(), 0.0)
+
+    def note(self, seconds: float) -> None:
+        """Note that a node is done, which took one worker so many seconds."""
+        self._nodes += 1
+        self._latest.append((self.clock(), self._latest[-1][1] + seconds))
+
+    def __call__(self) -> float:
+        """Return the rate of the latest nodes; that of busy workers while there are few."""
+        needed = _NODES_FOR_RATE * self.workers
+        if needed + _FIRST_NODES * self.workers > self._nodes:
+            return float(self.workers)
+        count = min(max(round(self.recent * self._nodes), needed), len(self._latest) - 1)
+        (began, before), (now, spent) = self._latest[-1 - count], self._latest[-1]
+        return (spent - before) / (now - began) if now > began and spent > before else float(self.workers)
+
+
+def total(counts: Mapping[Kind, int], seconds: Mapping[Kind, float]) -> float:
+    """Return the seconds of so many nodes of each kind."""
+    return sum(count * seconds[kind] for kind, count in counts.items())
