@@ -29,7 +29,16 @@ from vidnst.style.sound.texture import random_filters, texture_of
 
 _RATE = 48_000
 _LEVEL = 0.07
-_COLUMNS = ("source", "strength", "style, own filters", "style, others", "envelopes", "LU before levelling", "samples lost", "CPU s")
+_COLUMNS = (
+    "source",
+    "strength",
+    "style, own filters",
+    "style, others",
+    "envelopes",
+    "LU before levelling",
+    "samples lost",
+    "CPU s",
+)
 
 
 def rain(seconds: float, rate: int) -> Samples:

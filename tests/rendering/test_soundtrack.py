@@ -197,7 +197,13 @@ def test_styles_without_sound_are_refused(tmp_path: Path, config: Make) -> None:
     silence = write_sound(tmp_path / "silence.wav", np.zeros((1, RATE), np.float32))
     text = tmp_path / "text.wav"
     text.write_text("no sound")
-    for path, words in ((silence, "is silent"), (text, "cannot be read"), (tmp_path / "none.wav", "there is no sound")):
+    for path, words in (
+        (silence, "is silent"),
+        (text, "cannot be read"),
+        (tmp_path / "none.wav", "there is no sound"),
+        ("n" * 5000, "there is no sound"),
+        ("\0", "there is no sound"),
+    ):
         with pytest.raises(StyleError, match=words):
             render(clip, tmp_path / "out.mkv", config(style=str(path)))
 

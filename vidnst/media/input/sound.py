@@ -1,5 +1,6 @@
 """Sound as samples: a soundtrack as a file of raw floats, a style as an array, and how loud a sound is."""
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ def read_excerpt(path: Path, rate: int, *, channels: int, seconds: float, start:
     Raises:
         StyleError: there is no such file, or it has no sound that ffmpeg reads.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # False, too, for names that no system has
         raise StyleError(f"there is no sound at {path}", "check the path")
     args = ["-loglevel", "error", *(["-ss", f"{start:.6f}"] if start else []), *SOUND_OPTIONS]
     args += ["-i", ffmpeg.file_url(path), "-map", "0:a:0", "-t", str(seconds), "-af", _PLAIN_LAYOUTS]

@@ -40,7 +40,7 @@ def read_spectrograms(record: RunRecord, clip: ClipInfo | None = None) -> tuple[
 def _drawn(places: list[tuple[str, Path, float]]) -> Iterator[Thumbnail]:
     for what, path, begin in places:
         with suppress(VidnstError, OSError):
-            sound = read_excerpt(path.expanduser(), _RATE, channels=1, seconds=_SECONDS, start=begin)
+            sound = read_excerpt(path, _RATE, channels=1, seconds=_SECONDS, start=begin)
             picture = draw_spectrogram(sound[0], _RATE)
             data = encode_thumbnail(picture, longest_side=_LONGEST_PX, max_bytes=_MOST_BYTES)
             yield Thumbnail(f"{what}: {path.name}, {sound.shape[1] / _RATE:.1f} s", data)
