@@ -282,3 +282,13 @@ def test_script_lists_samples_for_unknown_name(tmp_path: Path) -> None:
     assert said.returncode == 2
     assert "'fresco'" in said.stderr
     assert "mosaic" in said.stderr
+
+
+def test_script_paints_over_a_frame_in_its_own_palette(clip: list[Pixels], tmp_path: Path) -> None:
+    frame, painted = tmp_path / "0000.png", tmp_path / "painted" / "0000.png"
+    cv2.imwrite(str(frame), clip[0][..., ::-1])
+    command = [sys.executable, str(SAMPLES / "paint_key.py"), str(frame), str(painted)]
+    subprocess.run([*command, "--hue", "0.2"], check=True)
+    picture = _picture(painted)
+    assert picture.shape == clip[0].shape
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) <= 8

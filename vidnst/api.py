@@ -35,7 +35,7 @@ Styles: TypeAlias = str | Path | Style | Sequence[str | Path | Style]
 def render(
     source: Source,
     *,
-    style: Styles,
+    style: Styles = (),
     output: str | Path,
     preset: str | None = None,
     config: Settings | None = None,
@@ -55,7 +55,7 @@ def render(
 
     Args:
         source: a video, a folder, a glob, a printf pattern, or several pictures.
-        style: one or several style pictures or clips.
+        style: one or several style pictures or clips; none only with painted keys, which are the style then.
         output: a video, an animation, a picture, or a folder for PNG frames.
         preset: name of a preset that ships; None takes the defaults.
         config: complete settings, or a mapping of the keys that differ from the preset.

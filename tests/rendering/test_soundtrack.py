@@ -223,6 +223,7 @@ def test_plans_and_tables_know_the_sound(tmp_path: Path, config: Make) -> None:
     plan = plan_render(Request(str(clip), (), tmp_path / "out.mkv", config()))
     assert plan.nodes_by_role["sound"] == 3
     assert plan.evaluations == 3 * 12
+    assert not plan.checked.has_independent_frames  # the range decides where chunks begin
     assert any("in the texture of rain.wav, encoded with flac" in row.note for row in plan.checked.fates)
     assert not any(row.is_notable for row in plan.checked.fates if "audio" in row.name)
 

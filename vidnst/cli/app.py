@@ -10,6 +10,7 @@ from vidnst import __version__
 from vidnst.cli import terminal
 from vidnst.cli.commands.batch import batch
 from vidnst.cli.commands.bench import bench
+from vidnst.cli.commands.keys import keys
 from vidnst.cli.commands.measure_and_probe import measure, probe
 from vidnst.cli.commands.plan import plan
 from vidnst.cli.commands.preview import compare, evolve, proof
@@ -19,7 +20,7 @@ from vidnst.cli.commands.status_report_serve import report, serve, status
 from vidnst.formatting import printable_lines
 
 _COMMANDS = (
-    *(render, resume, plan, batch, retry, train, proof, evolve, compare),
+    *(render, resume, plan, batch, retry, train, keys, proof, evolve, compare),
     *(measure, status, report, serve, probe, weights, doctor, presets, bench, distill, pretrain),
 )
 

@@ -59,6 +59,7 @@ _LOOK: dict[str, tuple[str, ...]] = {
         *("deflicker", "registration", "background", "registration_edges"),
     ),
     "regions": ("masks", "feather", "follow"),
+    "keys": ("pictures", "folder", "weight", "rate"),
     "model": ("backbone", "pooling", "padding", "precision", "unit"),
     "styles": ("scale", "scales", "turns", "mirror"),
     "losses": (

@@ -95,3 +95,22 @@ class RegionsConfig(Section):
         if "rest" in masks:
             raise ValueError("`rest` is the area that no mask covers, and cannot have a mask of its own")
         return masks
+
+
+class KeysConfig(Section):
+    """Key frames that a person has painted, which the frames between them follow."""
+
+    pictures: dict[Annotated[int, Field(ge=0)], PathText] = {}
+    """The painting of each, by its number in the source."""
+    folder: PathText | None = None
+    """A folder of further ones, whose names end in the number of the frame."""
+    weight: float = Field(1.0, ge=0, le=1)
+    """1 gives them exactly, as far as they are opaque; below 1 the optimisation touches them up."""
+    rate: float = Field(0.0, ge=0, le=1)
+    """Step size in frames that follow keys, where these show the frame, as a share of `optimize.learning_rate`. 0 keeps
+    the strokes of the keys."""
+
+    @property
+    def are_given(self) -> bool:
+        """True if there are painted keys."""
+        return bool(self.pictures) or self.folder is not None

@@ -24,7 +24,7 @@ _FLOAT = re.compile(
     r"(?:[-+]?[0-9][0-9_]{0,39}\.[0-9_]{0,39}(?:[eE][-+][0-9]{1,9})?|\.[0-9][0-9_]{0,39}(?:[eE][-+][0-9]{1,9})?"
     r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
 )
-_TABLES = ("layers", "kinds", "cells")
+_TABLES = ("layers", "kinds", "cells", "pictures")
 
 _logger = logging.getLogger(__name__)
 

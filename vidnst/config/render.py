@@ -6,7 +6,7 @@ from vidnst.config.audio import AudioConfig
 from vidnst.config.base import Section
 from vidnst.config.effects import ColourConfig, FiltersConfig, PhotoConfig
 from vidnst.config.execution import FarmConfig, OutputConfig
-from vidnst.config.input import InputConfig, RegionsConfig
+from vidnst.config.input import InputConfig, KeysConfig, RegionsConfig
 from vidnst.config.stylization import LossConfig, ModelConfig, OptimizeConfig, StylesConfig
 from vidnst.config.temporal import MotionConfig, Role, ScheduleConfig
 
@@ -16,6 +16,7 @@ _NOT_IN_LOOK: dict[str, Any] = {
     "motion": {"raft_weights"},
     "regions": {"masks"},
     "audio": {"style"},
+    "keys": {"pictures", "folder"},
     "farm": True,
     "output": True,
 }
@@ -26,6 +27,7 @@ class RenderConfig(Section):
 
     input: InputConfig = InputConfig()
     regions: RegionsConfig = RegionsConfig()
+    keys: KeysConfig = KeysConfig()
     model: ModelConfig = ModelConfig()
     styles: StylesConfig = StylesConfig()
     losses: LossConfig = LossConfig()
@@ -73,10 +75,11 @@ class RenderConfig(Section):
     def look(self) -> dict[str, Any]:
         """Return the *look*: all settings that decide the bytes of a frame, as plain JSON values.
 
-        The backbone and the paths of weights, masks and the sound's style are left out, because the run's manifest
-        lists them separately, with fingerprints of the files' contents. The soundtrack counts where it is restyled. Of
-        `output` only the bits of a stored frame count. Whether a frame that does not decode is repeated changes no
-        frame that was painted without it.
+        The backbone and the paths of weights, masks, painted keys and the sound's style are left out, because the
+        run's manifest lists them separately, with fingerprints of the files' contents. The soundtrack counts where it
+        is restyled. Of `output` only the bits of a stored frame count. Whether a frame that does not decode is
+        repeated changes no frame that was painted without it.
         """
-        left_out = _NOT_IN_LOOK if self.audio.style is not None else _NOT_IN_LOOK | {"audio": True}
+        unused = {"keys": self.keys.are_given, "audio": self.audio.style is not None}
+        left_out = _NOT_IN_LOOK | {section: True for section, is_used in unused.items() if not is_used}
         return self.model_dump(mode="json", exclude=left_out) | {"output": {"bits": self.output.picture_bits}}

@@ -16,6 +16,8 @@ _NETWORK_SHARES = {"relax": 0.04, "settle": 0.0134}
 class Role(StrEnum):
     """The kind of work that a node of the plan does."""
 
+    GIVEN = "given"
+    """Takes a key frame that a person has painted."""
     COLD = "cold"
     """Stylizes a frame from its content."""
     WARM = "warm"
@@ -156,7 +158,13 @@ class ScheduleConfig(Section):
             hold = self.relax.hold ** (1 - progress) * self.settle.hold**progress
             rate = self.relax.rate ** (1 - progress) * self.settle.rate**progress
             return WarmConfig(share=self.settle.share, hold=hold, rate=rate)
-        by_role = {Role.KEY: self.key, Role.BETWEEN: self.between, Role.RELAX: self.relax, Role.WARM: self.warm}
+        by_role = {
+            Role.KEY: self.key,
+            Role.GIVEN: self.key,
+            Role.BETWEEN: self.between,
+            Role.RELAX: self.relax,
+            Role.WARM: self.warm,
+        }
         return by_role.get(role, WarmConfig(share=1, rate=1))
 
     @model_validator(mode="before")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vidnst.config import MotionConfig
 from vidnst.farm.jobs import StylizeJob
-from vidnst.farm.warm_start import blend_on_cpu, blends_on_device, start_on_device, to_warm_start
+from vidnst.farm.warm_start import blend_on_cpu, blends_on_device, start_on_device, to_warm_start, with_given
 from vidnst.frames import State
 from vidnst.motion.blend import BlendedStart
 from vidnst.motion.gpu.upload import upload
@@ -71,6 +71,8 @@ class FrameTransfer:
                 start = to_warm_start(blended, job, self._device, even_light=self._motion.light_share is not None)
             elif job.starts:
                 start = start_on_device(content, job, self._motion)
+            if start is not None and job.given is not None:
+                start = with_given(start, job.given)
             arrived = self._copies.record_event() if self._copies else None
         return PreparedFrame(content, start, arrived)
 

@@ -31,6 +31,23 @@ class Shared:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenPart:
+    """What a person has painted of a frame."""
+
+    state: State
+    opaque: NDArray[np.bool_] | None = None
+    """`(H, W)`, where it is given; None for everywhere."""
+    weight: float = 1.0
+    """1 gives it exactly; below 1 the optimisation moves it by the rest of its steps."""
+
+    def over(self, state: State) -> State:
+        """Return a state with what is given exactly put over it."""
+        if self.weight < 1:
+            return state
+        return self.state if self.opaque is None else np.where(self.opaque[..., None], self.state, state)
+
+
+@dataclass(frozen=True, slots=True)
 class StylizeJob:
     """Stylize one frame."""
 
@@ -58,6 +75,8 @@ class StylizeJob:
     checked."""
     state_thumbnails: tuple[NDArray[np.float32] | None, ...] = ()
     """`thumbnail_luma` of each start's state; None if it is to be computed."""
+    given: GivenPart | None = None
+    """What a person has painted of the frame."""
     style_set: Shared | None = None
     """Factory of the worker that can run the job, for a `MultiStyleWorker`; None for a worker of one style set."""
     memory_mode: MemoryMode = NO_SAVINGS

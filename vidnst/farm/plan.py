@@ -96,6 +96,21 @@ class SoundId:
         return f"chunk {self.chunk + 1} of audio track {self.track + 1}"
 
 
+@dataclass(frozen=True, slots=True)
+class GivenFrames:
+    """Frames of a clip that a person has painted."""
+
+    whole: frozenset[int] = frozenset()
+    partial: frozenset[int] = frozenset()
+    """Frames whose painting is transparent somewhere, where they are painted like all others."""
+
+    def within(self, start: int, end: int) -> tuple[int, ...]:
+        """The given frames of a range, in order."""
+        return tuple(sorted(frame for frame in self.whole | self.partial if start <= frame < end))
+
+
+NONE_GIVEN = GivenFrames()
+
 StoredId: TypeAlias = StateId | NetworkId | SoundId
 """A node whose result is stored in the run folder while others may read it."""
 NodeId: TypeAlias = StoredId | FlowId
@@ -131,6 +146,8 @@ class Node:
     """Number of nodes of the plan that need this one: after that many its result may be released."""
     final: bool = False
     """True if its result is what the viewer sees of the frame."""
+    follows: bool = False
+    """True if it follows painted keys: what they show of the frame is kept, and the rest is painted."""
 
     @property
     def lane(self) -> Lane:
@@ -177,6 +194,10 @@ def evaluations(config: RenderConfig, node: Node) -> int:
         return config.schedule.training.steps_of(node.id.stage)
     if isinstance(node.id, SoundId):
         return config.audio.iterations if config.audio.strength else 0
+    if node.role is Role.GIVEN and config.keys.weight == 1 and not node.sources:
+        return 1
+    if node.follows and node.role is Role.RELAX and not config.keys.rate:
+        return 1
     return config.evaluations(node.role, node.id.pass_index) if isinstance(node.id, StateId) else 0
 
 

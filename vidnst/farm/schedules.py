@@ -6,13 +6,14 @@ frames around them build on them; the first pass paints, the later ones are shor
 gaps between key frames are evened out, so no last group is tiny and the last frame is a key frame.
 """
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from vidnst.config import Role, ScheduleConfig
 from vidnst.config.temporal import TrainingConfig
-from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, SoundId, StartState, StateId
+from vidnst.farm.painted_keys import follow_keys
+from vidnst.farm.passes import Passes, betweens, flow_node, pair_flows, warm_node, with_uses
+from vidnst.farm.plan import NONE_GIVEN, FlowId, GivenFrames, NetworkId, Node, NodeId, SoundId, StartState, StateId
 from vidnst.frames import Shot, shot_number, spread_over
 
 _GOLDEN_RATIO = 0.6180339887498949
@@ -35,7 +36,9 @@ def chain(shot: Shot, *, number: int = 0) -> Iterator[Node]:
             continue
         flow = FlowId(frame, frame - 1)
         yield Node(flow, Role.FLOW, number, (frame, frame - 1), uses=1)
-        yield _warm(StateId(frame), Role.WARM, number, [StartState(StateId(frame - 1), flow)], uses=uses, final=True)
+        yield warm_node(
+            StateId(frame), Role.WARM, number, [StartState(StateId(frame - 1), flow)], uses=uses, final=True
+        )
 
 
 def keys(shot: Shot, *, number: int = 0, spacing: int = 8, passes: int = 2, loop: bool = False) -> Iterator[Node]:
@@ -53,7 +56,7 @@ def keys(shot: Shot, *, number: int = 0, spacing: int = 8, passes: int = 2, loop
     passes = passes if len(shot) > 1 else 0
     writer = _KeyPlan(shot, number, key_frames(shot, spacing=spacing, loop=loop), passes, loop)
     horizon = None if loop else (passes + 4) * (2 * spacing + passes + 2)
-    return _with_uses(writer.nodes(), horizon)
+    return with_uses(writer.nodes(), horizon)
 
 
 def key_frames(shot: Shot, *, spacing: int, loop: bool = False) -> tuple[int, ...]:
@@ -79,18 +82,18 @@ def painted(shot: Shot, *, number: int = 0, passes: int = 2, loop: bool = False)
     """
     loop = loop and len(shot) > 1
     passes = passes if len(shot) > 1 else 0
-    return _with_uses(_painted(shot, number, passes, loop), None if loop else (passes + 2) * (passes + 3))
+    return with_uses(_painted(shot, number, passes, loop), None if loop else (passes + 2) * (passes + 3))
 
 
 def _painted(shot: Shot, number: int, passes: int, loop: bool) -> Iterator[Node]:
-    following = _Passes(shot, number, passes, loop)
+    following = Passes(shot, number, passes, loop)
     for frame in shot.indices:
         if passes and frame > shot.start:
-            yield _flow(number, FlowId(frame, frame - 1))
+            yield flow_node(number, FlowId(frame, frame - 1))
         yield Node(StateId(frame), Role.PAINT, number, (frame,), final=not passes)
         yield from following.up_to(frame)
     if loop and passes:
-        yield _flow(number, FlowId(shot.start, shot.end - 1))
+        yield flow_node(number, FlowId(shot.start, shot.end - 1))
         yield from following.close()
 
 
@@ -140,134 +143,38 @@ class _KeyPlan:
         self._keys = keys
         self._final = not passes
         self._loop = loop
-        self._passes = _Passes(shot, number, passes, loop)
+        self._passes = Passes(shot, number, passes, loop)
 
     def nodes(self) -> Iterator[Node]:
         """Generate all nodes, with `uses` not counted yet."""
         first, end = self._keys[0], self._shot.end
         yield Node(StateId(first), Role.COLD, self._number, (first,), final=self._final)
         for left, right in pairwise(self._keys):
-            yield from self._flows(left, right)
+            yield from pair_flows(self._shot, self._number, left, right)
             if self._loop and right == self._keys[-1]:
-                yield from self._flows(right, end)
+                yield from pair_flows(self._shot, self._number, right, end)
             yield self._key(left, right)
-            yield from self._betweens(left, right)
+            yield from betweens(self._shot, self._number, left, right, final=self._final)
             yield from self._passes.up_to(right)
         if self._loop:
             if len(self._keys) == 1:
-                yield from self._flows(first, end)
-            yield from self._betweens(self._keys[-1], end)
+                yield from pair_flows(self._shot, self._number, first, end)
+            yield from betweens(self._shot, self._number, self._keys[-1], end, final=self._final)
             yield from self._passes.close()
-
-    def _flows(self, left: int, right: int) -> Iterator[Node]:
-        """The flows between neighbours, from the left key to every frame, and from every frame to the right key.
-
-        Flows between distant frames are refined from the composition of two shorter ones.
-        """
-        follower = _in_loop(self._shot, right)
-        for place in range(left + 1, right + 1):
-            step = FlowId(_in_loop(self._shot, place), place - 1)
-            yield _flow(self._number, step)
-            if place > left + 1:
-                yield _flow(self._number, FlowId(_in_loop(self._shot, place), left), step, FlowId(place - 1, left))
-        for place in range(right - 2, left, -1):
-            yield _flow(self._number, FlowId(follower, place), FlowId(follower, place + 1), FlowId(place + 1, place))
 
     def _key(self, left: int, right: int) -> Node:
         sources = [StartState(StateId(left), FlowId(right, left))]
         if self._loop and right == self._keys[-1]:  # the first key follows the last, which must suit it
             sources.append(StartState(StateId(self._keys[0]), FlowId(self._keys[0], right)))
-        return _warm(StateId(right), Role.KEY, self._number, sources, final=self._final)
-
-    def _betweens(self, left: int, right: int) -> Iterator[Node]:
-        follower = _in_loop(self._shot, right)
-        for frame in range(left + 1, right):
-            far = (frame - left) / (right - left)
-            sources = [
-                StartState(StateId(left), FlowId(frame, left), 1 - far),
-                StartState(StateId(follower), FlowId(follower, frame), far),
-            ]
-            yield _warm(StateId(frame), Role.BETWEEN, self._number, sources, final=self._final)
+        return warm_node(StateId(right), Role.KEY, self._number, sources, final=self._final)
 
 
-class _Passes:
-    """Generates the nodes of the passes over a shot, in which each frame reads its neighbours of the pass before."""
-
-    def __init__(self, shot: Shot, number: int, passes: int, loop: bool) -> None:
-        self._shot = shot
-        self._number = number
-        self._passes = passes
-        self._loop = loop
-        # In a loop the first frames of a pass read the last ones of the pass before: they come at the end.
-        self._next = [shot.start + (pass_index if loop else 0) for pass_index in range(passes + 1)]
-        """For each pass the next frame to generate."""
-
-    def up_to(self, last: int) -> Iterator[Node]:
-        """The nodes of all passes that can be generated once all frames up to `last` have been."""
-        is_end = not self._loop and last == self._shot.end - 1
-        for pass_index in range(1, self._passes + 1):
-            stop = last + 1 if is_end else last + 1 - pass_index
-            for frame in range(self._next[pass_index], stop):
-                yield self._relax(frame, pass_index)
-            self._next[pass_index] = max(stop, self._next[pass_index])
-
-    def close(self) -> Iterator[Node]:
-        """The other nodes of a loop, pass by pass."""
-        start, end = self._shot.start, self._shot.end
-        for pass_index in range(1, self._passes + 1):
-            for frame in (*range(start, min(start + pass_index, end)), *range(self._next[pass_index], end)):
-                yield self._relax(frame, pass_index)
-
-    def _relax(self, frame: int, pass_index: int) -> Node:
-        sources = [StartState(StateId(frame, pass_index - 1))]
-        if frame > self._shot.start or self._loop:
-            before = frame - 1 if frame > self._shot.start else self._shot.end - 1
-            sources.append(StartState(StateId(before, pass_index - 1), FlowId(frame, before)))
-        if frame < self._shot.end - 1 or self._loop:
-            after = _in_loop(self._shot, frame + 1)
-            sources.append(StartState(StateId(after, pass_index - 1), FlowId(after, frame)))
-        final = pass_index == self._passes
-        return _warm(StateId(frame, pass_index), Role.RELAX, self._number, sources, final=final)
-
-
-def _in_loop(shot: Shot, place: int) -> int:
-    """The frame at a position in time: in a loop the first comes after the last."""
-    return place if place < shot.end else shot.start
-
-
-def _flow(shot: int, flow: FlowId, *through: FlowId) -> Node:
-    return Node(flow, Role.FLOW, shot, (flow.frame, flow.reference), through)
-
-
-def _warm(state: StateId, role: Role, shot: int, sources: Sequence[StartState], *, uses: int = 0, final: bool) -> Node:
-    needs: dict[NodeId, None] = {}
-    for source in sources:
-        needs[source.state] = None
-        if source.flow is not None:
-            needs[source.flow] = None
-    return Node(state, role, shot, (state.frame,), tuple(needs), tuple(sources), uses=uses, final=final)
-
-
-def _with_uses(nodes: Iterable[Node], horizon: int | None) -> Iterator[Node]:
-    """Count the uses of nodes. A node may be used by the `horizon` nodes after it; None for any later node."""
-    uses: Counter[NodeId] = Counter()
-    ahead: deque[Node] = deque()
-    for node in nodes:
-        uses.update(node.needs)
-        ahead.append(node)
-        if horizon is not None and len(ahead) > horizon:
-            yield _counted(ahead.popleft(), uses)
-    while ahead:
-        yield _counted(ahead.popleft(), uses)
-
-
-def _counted(node: Node, uses: Counter[NodeId]) -> Node:
-    count = uses.pop(node.id, 0)  # `replace` would take half of the time of a plan
-    return Node(node.id, node.role, node.shot, node.frames, node.needs, node.sources, count, node.final)
-
-
-def plan_shot(schedule: ScheduleConfig, shot: Shot, *, number: int = 0) -> Iterator[Node]:
-    """Plan one shot by its schedule: each node after all it needs. `number` is the shot's."""
+def plan_shot(
+    schedule: ScheduleConfig, shot: Shot, *, number: int = 0, given: GivenFrames = NONE_GIVEN
+) -> Iterator[Node]:
+    """Plan one shot by its schedule: each node after all it needs. `number` is the shot's, `given` the painted keys."""
+    if painted_keys := given.within(shot.start, shot.end):
+        return follow_keys(shot, painted_keys, given.partial, number, schedule)
     match schedule.kind:
         case "keys":
             return keys(shot, number=number, **schedule.model_dump(include={"spacing", "passes", "loop"}))
@@ -279,10 +186,12 @@ def plan_shot(schedule: ScheduleConfig, shot: Shot, *, number: int = 0) -> Itera
             return painted(shot, number=number, passes=schedule.passes, loop=schedule.loop)
 
 
-def by_shot(schedule: ScheduleConfig, shots: Sequence[Shot]) -> Iterator[Iterator[Node]]:
+def by_shot(
+    schedule: ScheduleConfig, shots: Sequence[Shot], given: GivenFrames = NONE_GIVEN
+) -> Iterator[Iterator[Node]]:
     """Plan all shots, each a component that the scheduler runs independently of others."""
     for number, shot in enumerate(shots):
-        yield plan_shot(closed(schedule, shots), shot, number=number)
+        yield plan_shot(closed(schedule, shots), shot, number=number, given=given)
 
 
 def training_of(schedule: ScheduleConfig, shots: Sequence[Shot]) -> Iterator[Node]:

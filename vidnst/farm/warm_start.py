@@ -1,12 +1,14 @@
 """The start of a warm frame, blended from the states that its job brings."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from vidnst.config import MotionConfig
-from vidnst.farm.jobs import StylizeJob
+from vidnst.farm.jobs import GivenPart, StylizeJob
 from vidnst.frames import to_float_planes
 from vidnst.motion.blend import BlendedStart, blend
 from vidnst.motion.gpu.blend import blend_on_device
@@ -57,6 +59,21 @@ def to_warm_start(blended: BlendedStart, job: StylizeJob, device: torch.device, 
         first = (1 - share) * first + share * to_float_planes(job.content)
     picture, mask = _planes_on(device, first), _planes_on(device, blended.valid)
     return WarmStart(picture, mask, light, static, source, hold=job.hold, rate=job.rate, renew_at=job.renew_at)
+
+
+def with_given(start: WarmStart, given: GivenPart) -> WarmStart:
+    """Put what a person has painted of the frame over its start, and hold it there."""
+    device = start.picture.device
+    height, width = given.state.shape[:2]
+    opaque = np.ones((height, width), np.float32) if given.opaque is None else given.opaque.astype(np.float32)
+    where = _planes_on(device, opaque)
+    painting = _planes_on(device, to_float_planes(given.state))
+    return replace(
+        start,
+        picture=torch.where(where > 0, painting, start.picture),
+        mask=torch.maximum(start.mask, where),
+        fixed=where * given.weight,
+    )
 
 
 def _planes_on(device: torch.device, channels: NDArray[np.float32]) -> Tensor:

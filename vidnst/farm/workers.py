@@ -90,15 +90,18 @@ def threads_on_cpu(count: int, device: torch.device) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def pick_device(wanted: str) -> torch.device:
-    """Return the device for a setting of `farm.device`.
+def pick_device(wanted: str, *, setting: str = "farm.device") -> torch.device:
+    """Return the device for a setting: `cpu`, `cuda`, or `auto` for a GPU if there is one.
+
+    Args:
+        setting: what the user calls it.
 
     Raises:
         FarmError: it is cuda and there is no GPU, or a GPU that would be used cannot be.
     """
     cards = [] if wanted == "cpu" else check_cards()
     if wanted == "cuda" and not cards:
-        raise FarmError("farm.device is cuda, but torch sees no GPU", "run `vidnst doctor`, or set farm.device=cpu")
+        raise FarmError(f"{setting} is cuda, but torch sees no GPU", f"run `vidnst doctor`, or set {setting} to cpu")
     return torch.device("cuda" if cards else "cpu")
 
 
@@ -197,12 +200,15 @@ class StyleWorker:
             turn = self._with_memory(paint, job.memory_mode, place, width=width, height=height)
         painted, leaving = turn.result.found, turn.result.leaving
         state = self._transfer.fetch(leaving)
+        shown = None if job.guidance is None else blend_unstyled(state, job.content, job.guidance)
+        if job.given is not None:
+            state, shown = job.given.over(state), None if shown is None else job.given.over(shown)
         return Stylized(
             state,
             painted.losses,
             painted.evaluations,
             0.0,
-            shown=None if job.guidance is None else blend_unstyled(state, job.content, job.guidance),
+            shown=shown,
             staleness=painted.staleness,
             memory_mode=turn.memory_mode,
             shortage=turn.shortage,

@@ -241,7 +241,7 @@ class ClipRender:
 
     def plans(self, shots: Collection[int] | None = None) -> Iterator[Iterator[Node]]:
         """Return the plan of each shot, and of the sound, or of each of `shots`."""
-        plans = by_shot(self.render.schedule, self.render.shots)
+        plans = by_shot(self.render.schedule, self.render.shots, self.render.checked.given)
         if shots is None:
             return chain(plans, _sound_of(self.render))
         return compress(plans, (shot in shots for shot in range(len(self.render.shots))))
@@ -308,7 +308,7 @@ def finished_before(render: PreparedRender) -> tuple[set[StoredId], list[int]]:
             yield node
 
     done |= render.store.finished_nodes(training_of(render.schedule, render.shots))
-    for nodes in by_shot(render.schedule, render.shots):
+    for nodes in by_shot(render.schedule, render.shots, render.checked.given):
         done |= render.store.finished_nodes(note_finals(nodes))
     for nodes in _sound_of(render):
         done |= render.store.finished_nodes(nodes)

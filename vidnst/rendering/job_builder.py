@@ -9,11 +9,24 @@ from typing import Any
 import numpy as np
 
 from vidnst.config import RenderConfig, Role
-from vidnst.farm.jobs import FlowJob, Job, PaintJob, Shared, SharingPool, SoundJob, StylizeJob, TrainingPair, TrainJob
-from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, SoundId, StartState, StateId
+from vidnst.farm.jobs import (
+    FlowJob,
+    GivenPart,
+    Job,
+    PaintJob,
+    Shared,
+    SharingPool,
+    SoundJob,
+    StylizeJob,
+    TrainingPair,
+    TrainJob,
+)
+from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, SoundId, StartState, StateId, evaluations
 from vidnst.frames import Pixels, Shot, shot_number
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.motion.blend import WarmSource
+from vidnst.motion.flow import Flow
+from vidnst.rendering.given_keys import KeyPictures
 from vidnst.rendering.held_frames import HeldFrames
 from vidnst.rendering.lighting import Lighting
 from vidnst.rendering.shot_memory import ShotMemory
@@ -41,6 +54,7 @@ class JobBuilder:
         lighting: takes the light of the day out of the frames; None leaves them in their own light.
         training_threads: threads that train a network on a CPU.
         sound: makes the jobs of the soundtrack; None if it stays as it is.
+        keys: the frames that a person has painted.
     """
 
     def __init__(
@@ -57,6 +71,7 @@ class JobBuilder:
         lighting: Lighting | None = None,
         training_threads: int,
         sound: Callable[[SoundId], SoundJob] | None = None,
+        keys: KeyPictures | None = None,
     ) -> None:
         self._config = config
         self._frames = frames
@@ -68,6 +83,7 @@ class JobBuilder:
         self._lighting = lighting
         self._training_threads = training_threads
         self._sound = sound
+        self._keys = keys
         self.state_thumbnails: dict[NodeId, Any] = {}
         """Thumbnails of states that this session painted and that will be read again, as jobs carry them."""
         self.network: Shared | None = None
@@ -143,22 +159,26 @@ class JobBuilder:
         kind = (node.role, node.id.pass_index)
         work = self._config.schedule.work(*kind)
         change = self._style_change(node)
-        gated = self._config.farm.gate and self._config.stylizes
+        given = self._keys.get(node.id.frame) if self._keys else None
+        gated = self._config.farm.gate and self._config.stylizes and given is None
+        starts = tuple(self._warm_source(node, start, inputs) for start in node.sources)
+        rate = self._config.keys.rate if node.follows else work.rate + (1 - work.rate) * change
         return StylizeJob(
             node.id,
             content,
-            tuple(self._warm_source(node, start, inputs) for start in node.sources),
-            iterations=self._config.evaluations(*kind),
+            (*starts, *_painted_source(node, given)),
+            iterations=evaluations(self._config, node),
             seed=node_seed(self._config.optimize.seed, node.id),
             hold=work.hold * (1 - change),
-            rate=work.rate + (1 - work.rate) * change,
+            rate=rate,
             step_scale=_REDUCED_STEP if retries_nan else 1.0,
-            renew_at=self._config.motion.renew_at if node.role in (Role.KEY, Role.WARM) else None,
+            renew_at=self._config.motion.renew_at if node.role in (Role.KEY, Role.WARM) and not node.follows else None,
             content_share=change if node.role in (Role.KEY, Role.WARM) else 0.0,  # passes start from renewed states
             guidance=self._guidance_for(node.shot, node.id.frame),
             source_thumbnails=tuple(self._thumbnail(node, start) for start in node.sources) if gated else None,
             state_thumbnails=tuple(self.state_thumbnails.get(start.state) for start in node.sources) if gated else (),
             memory_mode=self._shot_memory.mode_of(node.shot),
+            given=given,
             style_set=self._style_sets[0],
         )
 
@@ -205,6 +225,16 @@ class JobBuilder:
             if self._config.motion.reads_sources:
                 pixels = self._held.pixels(node.shot, start.state.frame)
         return WarmSource(inputs[start.state], flow, self._weight(node, start), pixels)
+
+
+def _painted_source(node: Node, given: GivenPart | None) -> tuple[WarmSource, ...]:
+    """Return a painted key as a start of its own frame; only where it is opaque."""
+    if given is None or node.role is not Role.GIVEN:
+        return ()
+    if given.opaque is None:
+        return (WarmSource(given.state),)
+    still = np.zeros((*given.opaque.shape, 2), np.float32)
+    return (WarmSource(given.state, Flow(still, given.opaque.astype(np.uint8) * np.uint8(255))),)
 
 
 def node_seed(seed: int, node: StateId) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vidnst.config import RenderConfig
 from vidnst.frames import ClipInfo
 from vidnst.media.input.fingerprint import fingerprint
+from vidnst.rendering.given_keys import absolute_keys
 from vidnst.rendering.sound_check import CheckedSound, style_path
 from vidnst.rendering.styles.regions import absolute_masks
 from vidnst.rendering.styles.style_spec import StylePicture
@@ -28,7 +29,7 @@ def build_manifest(
     request: Request,
     clip: ClipInfo,
     styles: Sequence[StylePicture],
-    masks: dict[str, str],
+    marks: tuple[dict[str, str], dict[str, str]],
     weights: Path | Literal["random"] | None,
     features: Mapping[str, NDArray[np.float32]] | None,
     raft: Mapping[str, NDArray[np.float32]] | None,
@@ -38,19 +39,20 @@ def build_manifest(
     """Return the manifest of a request whose inputs have been read.
 
     Args:
-        masks: fingerprints of the regions' masks by their names.
+        marks: fingerprints of the regions' masks by their names, and of the painted keys by their frames.
         weights: where the backbone's filters come from; None if nothing is stylized.
         features, raft: the weights of the backbone and of RAFT, if they are used.
         network: the transform network that was given.
         sound: the soundtrack, if it is restyled.
     """
     config = request.config
-    marks = tuple(StyleRecord(fingerprint=style.fingerprint, **asdict(style.style)) for style in styles)
+    records = tuple(StyleRecord(fingerprint=style.fingerprint, **asdict(style.style)) for style in styles)
     look = Look(
         config=config.look(),
         source=fingerprint(clip.paths),
-        styles=marks,
-        masks=masks,
+        styles=records,
+        masks=marks[0],
+        keys=marks[1],
         backbone=config.model.backbone,
         weights=weights_print(features),
         flow_weights=weights_print(raft),
@@ -88,6 +90,7 @@ def _portable_config(config: RenderConfig) -> dict[str, Any]:
     values = config.model_dump(mode="json")
     values["regions"]["masks"] = absolute_masks(config)
     values["audio"]["style"] = style_path(config)
+    values["keys"] = absolute_keys(config)
     return values
 
 

@@ -26,6 +26,7 @@ from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, SoundId, StateId, 
 from vidnst.frames import State, to_bits
 from vidnst.media.images import encode_png
 from vidnst.media.input.frame_cache import FrameCache
+from vidnst.rendering.given_keys import KeyPictures
 from vidnst.rendering.job_builder import JobBuilder
 from vidnst.rendering.lighting import Lighting
 from vidnst.rendering.prepared_render import PreparedRender
@@ -96,6 +97,7 @@ class RenderHost:
                 iterations=render.config.audio.iterations,
                 style_sets=sound_sets,
             ),
+            keys=KeyPictures(render.checked.keys, render.size, weight=render.config.keys.weight),
         )
         self.given_up: dict[NodeId, tuple[str, NodeId | None]] = {}
         """Nodes that failed for good or read a failed one: the error, and the node that failed if it is another."""

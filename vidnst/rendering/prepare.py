@@ -13,6 +13,7 @@ from vidnst.config.timecode import frame_range
 from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
 from vidnst.farm.local_gpus import check_gpus
+from vidnst.farm.plan import GivenFrames
 from vidnst.frames import ClipInfo, Shot
 from vidnst.media.adjust.adjustments import Adjustments, find_adjustments
 from vidnst.media.input.frame_reader import fit_size
@@ -24,6 +25,7 @@ from vidnst.media.output.output_fates import find_fates, find_scene_fates
 from vidnst.media.output.preflight import check_output
 from vidnst.media.output.resolved_output import ResolvedOutput, resolve_output
 from vidnst.media.scene_light import check_transform
+from vidnst.rendering.given_keys import PaintedKey, find_keys, given_frames, key_marks, key_styles
 from vidnst.rendering.manifest_builder import build_manifest
 from vidnst.rendering.network_weights import check_digests, find_weights, load_weights, read_network, read_raft
 from vidnst.rendering.sound_check import CheckedSound, check_sound, style_name
@@ -69,6 +71,8 @@ class CheckedRequest:
     """The regions' masks."""
     fates: tuple[FateRow, ...] = ()
     """What becomes of each thing that the source holds."""
+    keys: tuple[PaintedKey, ...] = ()
+    """The frames that a person has painted."""
     sound: CheckedSound | None = None
     """The soundtrack, if it is restyled."""
 
@@ -88,11 +92,17 @@ class CheckedRequest:
         return self.config.schedule if self.config.stylizes else ScheduleConfig(kind="independent")
 
     @property
+    def given(self) -> GivenFrames:
+        """The frames that a person has painted, for the plan."""
+        return given_frames(self.keys)
+
+    @property
     def has_independent_frames(self) -> bool:
         """True if no frame depends on another, nor on which range of the source is rendered."""
         config = self.config
         needs_range = config.input.adjusts or config.reworks or config.motion.light_share is not None or self.masks
         moves = any(style.at is not None or style.shots for style in self.timeline)
+        needs_range = needs_range or self.sound is not None  # chunks begin with the range
         return self.schedule.kind == "independent" and not needs_range and not moves
 
     @property
@@ -142,6 +152,9 @@ def check_request(
             on_event(Warned(note))
     fates = _find_fates(request, resolved, source, on_event, frames_only=frames_only)
     sound = None if frames_only else check_sound(request.output, config, clip, start, end, size, on_event)
+    keys = find_keys(config, clip, start=start, end=end, size=size, on_event=on_event)
+    if keys and not request.styles:
+        request = replace(request, styles=key_styles(keys))
     styles = read_styles(request.styles) if config.stylizes or request.styles else ()
     if config.stylizes:
         _check_sizes(styles, config, size)
@@ -156,10 +169,11 @@ def check_request(
     raft = read_raft(config, on_event=on_event) if config.stylizes else None
     network = read_network(styles, config) if config.stylizes else None
     check_spared(request, (*inputs, *_files_read(clip, styles, masks, weights)))
-    manifest = build_manifest(request, clip, styles, mask_marks(masks), weights, features, raft, network, sound)
+    marks = (mask_marks(masks), key_marks(keys))
+    manifest = build_manifest(request, clip, styles, marks, weights, features, raft, network, sound)
     check_digests(request.digests, manifest.look)
     return CheckedRequest(
-        request, clip, start, end, *size, styles, features, raft, network, manifest, timeline, masks, fates, sound
+        request, clip, start, end, *size, styles, features, raft, network, manifest, timeline, masks, fates, keys, sound
     )
 
 

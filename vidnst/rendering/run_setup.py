@@ -67,7 +67,7 @@ def prepare_render(
             stop_if_asked(cancelled)
             shots = plan_shots(checked, store, recorder)
             if redo:
-                plans = by_shot(checked.schedule, shots)
+                plans = by_shot(checked.schedule, shots, checked.given)
                 redo_frames(store, plans, redo, start=checked.start, end=checked.end, on_event=recorder)
             stop_if_asked(cancelled)
             adjustments = study_source(checked, store, shots, recorder, cancelled)

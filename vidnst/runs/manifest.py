@@ -61,6 +61,8 @@ class Look(_Record):
     styles: tuple[StyleRecord, ...]
     masks: dict[str, str] = {}
     """Fingerprint of each region's mask."""
+    keys: dict[str, str] = {}
+    """Fingerprint of each painted key, by its frame."""
     backbone: str
     """Name of the network."""
     weights: str
@@ -126,6 +128,7 @@ class Manifest(_Record):
             *_config_changes(self.look.config, other.look.config, ignored),
             *_style_changes(self.look.styles, other.look.styles),
             *_mask_changes(self.look.masks, other.look.masks),
+            *_key_changes(self.look.keys, other.look.keys),
             *_other_bytes("source", self.look.source, other.look.source, Path(other.sources[0]).name),
             *self._network_changes(other),
             *self._flow_changes(other),
@@ -214,6 +217,14 @@ def _mask_changes(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[st
             yield f"region {name}: {'added' if name in new else 'gone'}"
         elif old[name] != new[name]:
             yield f"the mask of region {name} has other bytes"
+
+
+def _key_changes(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    for frame in sorted(old.keys() | new.keys(), key=lambda text: (len(text), text)):
+        if frame not in new or frame not in old:
+            yield f"key of frame {frame}: {'added' if frame in new else 'gone'}"
+        elif old[frame] != new[frame]:
+            yield f"the key of frame {frame} has other bytes"
 
 
 def _other_bytes(what: str, old: str, new: str, name: str) -> Iterator[str]:

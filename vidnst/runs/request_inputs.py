@@ -31,8 +31,14 @@ def named_inputs(
             texts.append(as_style(style).path)
     texts += config.regions.masks.values()
     texts += [config.audio.style] if config.audio.style is not None else []
+    texts += key_paths(config)
     named = [path for text in texts for path in files_of(text)]
     return (*named, *_weights_of(config), *_secrets())
+
+
+def key_paths(config: RenderConfig) -> tuple[str, ...]:
+    """Return the paths of painted keys, and of the folder of them."""
+    return (*config.keys.pictures.values(), *([] if config.keys.folder is None else [config.keys.folder]))
 
 
 def run_files(folder: Path) -> tuple[Path, ...]:

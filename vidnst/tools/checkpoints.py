@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vidnst.atomic_write import write_atomically
+from vidnst.determinism import reproducible_mode
 from vidnst.errors import CancelledError, OutputError, RunError
 from vidnst.events import Cancelled, OnEvent, TrainingStepDone
 from vidnst.media.output.spared_inputs import check_spares_inputs
@@ -120,7 +121,8 @@ def train_with_checkpoints(
         if cancelled is not None and cancelled():
             checkpoint.save(training)
             raise CancelledError(f"stopped after {training.step} of {steps} steps", "give the same command to resume")
-        loss, errors = advance()
+        with reproducible_mode():
+            loss, errors = advance()
         on_event(TrainingStepDone(training.step, steps, loss, errors, time.monotonic() - began, first))
         if training.step % _STEPS_BETWEEN == 0 or training.step == steps:
             checkpoint.save(training)

@@ -11,6 +11,7 @@ import torch
 
 from vidnst.atomic_write import write_bytes_atomically
 from vidnst.events import Cancelled, OnEvent, ignore
+from vidnst.farm.workers import pick_device
 from vidnst.style.distill.crops import Crops
 from vidnst.style.distill.distillation import Distillation, DistillSettings
 from vidnst.style.distill.evaluate import head_correlations
@@ -38,6 +39,8 @@ class DistillRequest:
     """Number of evenly spread frames taken from each clip."""
     threads: int | None = None
     """Threads of torch; None leaves them as they are. Rounding depends on their number."""
+    device: str = "auto"
+    """Where it trains: `cpu`, `cuda`, or `auto` for a GPU if there is one. Rounding depends on it."""
     command: str = ""
     """The command line, for the model card."""
 
@@ -56,6 +59,7 @@ def distill(
         CancelledError: `cancelled` returned True; the same request resumes.
     """
     check_output(request.output)
+    device = pick_device(request.device, setting="--device")
     if request.threads is not None:
         torch.set_num_threads(request.threads)
     training, held_out = read_images(
@@ -65,9 +69,9 @@ def distill(
     weights = resolve_weights(request.teacher)
     check_spared(request.output, request.images, weights)
     teacher = load_features(weights, settings.learn_to)
-    crops = Crops([image.pixels for image in training], side_px=settings.crop_px, seed=settings.seed)
+    crops = Crops([image.pixels for image in training], side_px=settings.crop_px, seed=settings.seed, device=device)
     distillation = Distillation(teacher, crops, settings)
-    notes = _checkpoint_notes(request, teacher, training)
+    notes = _checkpoint_notes(request, device, teacher, training)
     checkpoint = Checkpoint(request.output.with_suffix(".checkpoint.safetensors"), network="student", notes=notes)
     if not restart:
         checkpoint.restore(distillation)
@@ -96,13 +100,16 @@ def distill(
     return report
 
 
-def _checkpoint_notes(request: DistillRequest, teacher: Features, images: Sequence[NamedImage]) -> dict[str, str]:
+def _checkpoint_notes(
+    request: DistillRequest, device: torch.device, teacher: Features, images: Sequence[NamedImage]
+) -> dict[str, str]:
     """Everything that decides the student's bytes, as texts for the metadata of a safetensors file."""
     return {
         "teacher": weights_fingerprint(teacher),
         "pictures": images_digest(images),
         "settings": json.dumps(dataclasses.asdict(request.settings)),
         "threads": str(torch.get_num_threads()),
+        "device": device.type,
     }
 
 

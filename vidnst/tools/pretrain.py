@@ -13,6 +13,7 @@ from vidnst.atomic_write import write_bytes_atomically
 from vidnst.config import LossConfig
 from vidnst.errors import SourceError
 from vidnst.events import Cancelled, OnEvent, ignore
+from vidnst.farm.workers import pick_device
 from vidnst.media.draw.drawn_styles import drawn_style
 from vidnst.style.network.backbones import deepest
 from vidnst.style.network.vgg import VGG19
@@ -46,6 +47,8 @@ class PretrainRequest:
     """Number of evenly spread frames taken from each clip."""
     threads: int | None = None
     """Threads of torch; None leaves them as they are. Rounding depends on their number."""
+    device: str = "auto"
+    """Where it trains: `cpu`, `cuda`, or `auto` for a GPU if there is one. Rounding depends on it."""
     command: str = ""
     """The command line, for the model card."""
 
@@ -64,6 +67,7 @@ def pretrain(
         CancelledError: `cancelled` returned True; the same request resumes.
     """
     check_output(request.output)
+    device = pick_device(request.device, setting="--device")
     if request.threads is not None:
         torch.set_num_threads(request.threads)
     contents, styles = (
@@ -79,8 +83,8 @@ def pretrain(
     check_spared(request.output, (*request.contents, *request.styles, str(SLIM_FILE)), weights)
     vgg19 = load_features(weights, last_layer)
     training = Pretraining(
-        VGG19(slim, last_layer=last_layer),
-        VGG19(vgg19, last_layer=last_layer),
+        VGG19(slim, last_layer=last_layer).to(device),
+        VGG19(vgg19, last_layer=last_layer).to(device),
         [image.pixels for image in contents],
         [image.pixels for image in styles],
         drawn_style,
@@ -93,6 +97,7 @@ def pretrain(
         "vgg19": weights_fingerprint(vgg19),
         "settings": json.dumps(dataclasses.asdict(request.settings)),
         "threads": str(torch.get_num_threads()),
+        "device": device.type,
     }
     checkpoint = Checkpoint(request.output.with_suffix(".checkpoint.safetensors"), network="pretraining", notes=notes)
     if not restart:
@@ -136,7 +141,7 @@ It is what `--engine instant` paints with, and where the short training of `--pr
 - **Values**: SHA-256 {network.fingerprint}
 - **Training**: from nothing, by the losses of a render. Slim judged the first steps, and VGG19 the last; the SHA-256 of
   their filters are {notes["slim"]} and {notes["vgg19"]}.
-- **Command**, on {notes["threads"]} threads: `{notes["command"]}`
+- **Command**, on {notes["device"]} and {notes["threads"]} threads: `{notes["command"]}`
 - **Settings**: `{notes["settings"]}`
 - **Contents**: {notes["contents"]}
 - **Styles**: {notes["styles"]}; each of the varied styles is a part of one of them, a part of a content, or drawn

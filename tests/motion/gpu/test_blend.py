@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from support.other_device import other_device
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vidnst.frames import Pixels, State, to_16_bits
@@ -207,6 +208,16 @@ def test_gpu_blend_equals_the_cpu_without_synchronising(name: str) -> None:
     here = blend_on_device(upload(scene(), CPU), starts)
     assert (found[0].picture.cpu() - here.picture).abs().max() < 10 * LATTICE
     assert (found[0].valid.cpu() - here.valid).abs().max() < 2e-5
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_blend_leaves_no_tensor_on_the_cpu(name: str) -> None:
+    here = blend_on_device(upload(scene(), CPU), CASES[name])
+    with other_device() as device:
+        there = blend_on_device(upload(scene(), device), CASES[name])
+        assert there.picture.device == there.valid.device == device
+        assert (there.picture.cpu() - here.picture).abs().max() < 10 * LATTICE
+        assert (there.valid.cpu() - here.valid).abs().max() < 2e-5
 
 
 def test_8_and_16_bit_contents_blend_alike() -> None:

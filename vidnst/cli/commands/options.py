@@ -74,6 +74,9 @@ TrainingSteps = Annotated[int, typer.Option(help="Training steps.", min=1)]
 ClipFrames = Annotated[int, typer.Option(help="Frames taken from each clip.", min=1)]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.", min=0)]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all cores.", min=1)]
+TrainingDevice = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where it trains; auto: on a GPU if there is one.")
+]
 RestartTraining = Annotated[bool, typer.Option("--restart", help="Do not resume from a checkpoint.")]
 """Options of the commands that train the networks that ship."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from vidnst.cli.commands import options as opt
+from vidnst.cli.commands.key_settings import key_settings
 from vidnst.errors import ConfigError
 
 if TYPE_CHECKING:  # it brings pydantic
@@ -50,6 +51,7 @@ _KEYS = {name: f"{section}.{name}" for section, names in _SECTIONS.items() for n
     "filters": "filters.after",
     "filters_before": "filters.before",
     "style_audio": "audio.style",
+    "key_weight": "keys.weight",
 }
 """Options that stand for one setting each."""
 
@@ -138,6 +140,20 @@ class RenderOptions(StyleOptions):
             " sequence or a video; repeatable.",
             metavar="NAME=MASK",
         ),
+    ] = None
+    key: Annotated[
+        list[str] | None,
+        opt.look(
+            "A frame that you have painted, by its number: the frames around it follow it; repeatable. Without --style"
+            " the keys are the style.",
+            metavar="FRAME=PICTURE",
+        ),
+    ] = None
+    keys: Annotated[
+        Path | None, opt.look("A folder of painted frames, whose names end in their numbers: keys/0040.png.")
+    ] = None
+    key_weight: Annotated[
+        float | None, opt.look("1 gives painted keys exactly; below 1 they are touched up.", metavar="0..1")
     ] = None
     output: Annotated[
         Path | None,
@@ -254,7 +270,7 @@ class RenderOptions(StyleOptions):
 
     def settings(self, more: Mapping[str, Any] | None = None) -> "RenderConfig":
         """Return the configuration of the render; see `StyleOptions.settings`."""
-        options = mask_settings(self.region or ())
+        options = mask_settings(self.region or ()) | key_settings(self.key or (), self.keys)
         if self.style_loss:
             options["losses.style_kinds"] = dict.fromkeys(self.style_loss, 1.0)
         colour = "matched" if self.keep_colours and self.colour is None else self.colour

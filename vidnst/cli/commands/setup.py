@@ -84,6 +84,7 @@ def distill(
     clip_frames: opt.ClipFrames = 8,
     seed: opt.Seed = 0,
     threads: opt.Threads = None,
+    device: opt.TrainingDevice = "auto",
     restart: opt.RestartTraining = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
@@ -102,6 +103,7 @@ def distill(
         held_out=tuple(held_out or ()),
         clip_frames=clip_frames,
         threads=threads,
+        device=device,
         command=shlex.join(["vidnst", *sys.argv[1:]]),
     )
     with progress.running(as_json=as_json) as (on_event, cancelled):
@@ -124,6 +126,7 @@ def pretrain(
     clip_frames: opt.ClipFrames = 8,
     seed: opt.Seed = 0,
     threads: opt.Threads = None,
+    device: opt.TrainingDevice = "auto",
     restart: opt.RestartTraining = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
@@ -143,6 +146,7 @@ def pretrain(
         held_out=tuple(held_out or ()),
         clip_frames=clip_frames,
         threads=threads,
+        device=device,
         command=shlex.join(["vidnst", *sys.argv[1:]]),
     )
     with progress.running(as_json=as_json) as (on_event, cancelled):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # they bring numpy and torch
     from vidnst.motion.raft import RaftReport
     from vidnst.style.network.weights import WeightsReport
     from vidnst.style.transform.network_file import NetworkFile
+    from vidnst.tools.choose_keys import KeyChoices
     from vidnst.tools.doctor import Check
 
 _MAX_VALUE_CHARACTERS = 400
@@ -27,6 +28,19 @@ def write_result(path: Path, *, as_json: bool = False) -> None:
     """Write the path of a result, alone on stdout (as JSON it was in the last event)."""
     if not as_json:
         terminal.out.name(str(path))
+
+
+def write_keys(choices: "KeyChoices", *, as_json: bool) -> None:
+    """Write the frames worth painting to stdout, and how much of the clip follows them to stderr."""
+    if as_json:
+        write_json_line(choices)
+        return
+    for key in choices.keys:
+        terminal.out.name(str(key.path))
+    terminal.err.message(
+        f"{choices.coverage:.0%} of all pixels can be traced to a key, least of frame {choices.poorest_frame}"
+        f" ({choices.poorest_share:.0%}); {choices.sheet} shows what each key covers"
+    )
 
 
 def write_address(url: str, *, token: bool) -> None:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from vidnst.config import FarmConfig, RenderConfig
 from vidnst.config.authority import Origin, admit
+from vidnst.config.input import KeysConfig
 from vidnst.config.loader import build_config, dotted, load_config, read_yaml, with_settings
 from vidnst.config.style import parse_style
 from vidnst.errors import ConfigError, OutputError, SourceError
@@ -22,7 +23,7 @@ from vidnst.media.input.bounded_glob import bounded_glob
 from vidnst.media.output.spared_inputs import check_spares_inputs
 from vidnst.runs.layout import OWN_NAMES
 from vidnst.runs.request import Request
-from vidnst.runs.request_inputs import named_inputs
+from vidnst.runs.request_inputs import key_paths, named_inputs
 
 _T = TypeVar("_T")
 
@@ -51,8 +52,10 @@ class JobEntry(_Part):
 
     sources: list[str] = Field(min_length=1)
     """Videos, folders, printf patterns; globs, of which every file is a clip. From the file's folder."""
-    styles: list[str | list[str]] = Field(min_length=1)
-    """Each as `--style` takes it, or a list of such for a blend."""
+    styles: list[str | list[str]] = []
+    """Each as `--style` takes it, or a list of such for a blend. Empty only with keys, which are the style then."""
+    keys: str | dict[Annotated[int, Field(ge=0)], str] = {}
+    """Frames that a person has painted, by number, or a folder of them. From the file's folder."""
     presets: list[str | None] = Field([None], min_length=1)
     set: dict[str, Any] = {}
     output: str | None = None
@@ -170,6 +173,7 @@ def _check_spared(path: Path, requests: Sequence[Request]) -> None:
     inputs = {path, *named_inputs(tuple(sources), styles, RenderConfig())}
     for request in requests:
         inputs.update(map(Path, request.config.regions.masks.values()))
+        inputs.update(map(Path, key_paths(request.config)))
     folders = [request.folder for request in requests]
     try:
         outputs = [request.output for request in requests]
@@ -193,8 +197,12 @@ def _clips(
     for preset in entry.presets:
         chosen = defaults.preset if preset is None else preset
         config = _config(place, chosen, general | own)
-        configs[preset] = (chosen or "default", config.model_copy(update={"farm": farm}))
-    looks = [_styles(style, base, f"{place}: styles[{number}]") for number, style in enumerate(entry.styles)]
+        keys = _keys(entry, config, base)
+        configs[preset] = (chosen or "default", config.model_copy(update={"farm": farm, "keys": keys}))
+    if not entry.styles and not entry.keys:
+        raise ConfigError(f"{place}: styles is missing", "name a style picture, or paint keys")
+    looks: list[tuple[str, tuple[str, ...]]] = [("keys", ())] if not entry.styles else []
+    looks += [_styles(style, base, f"{place}: styles[{number}]") for number, style in enumerate(entry.styles)]
     for number, (source, (look, texts), preset) in enumerate(product(sources, looks, entry.presets), start=1):
         named, config = configs[preset]
         known = {
@@ -241,6 +249,14 @@ def _styles(style: str | Sequence[str], base: Path, place: str) -> tuple[str, tu
     texts = tuple(os.path.join(base, text) for text in given)
     parsed = [_placed(place, parse_style, text) for text in texts]
     return "+".join(Path(part.path).stem for part in parsed), texts
+
+
+def _keys(entry: JobEntry, config: RenderConfig, base: Path) -> KeysConfig:
+    """The settings of an entry's painted keys, with paths from the folder of the job file."""
+    if isinstance(entry.keys, str):
+        return config.keys.model_copy(update={"folder": os.path.join(base, entry.keys)})
+    pictures = {frame: os.path.join(base, path) for frame, path in entry.keys.items()}
+    return config.keys.model_copy(update={"pictures": config.keys.pictures | pictures})
 
 
 def _template_fields(template: str) -> list[str]:

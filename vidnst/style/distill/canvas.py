@@ -35,7 +35,7 @@ class Canvas:
         first = crops.batch(_FIRST_BATCH, 2 * count)
         self.pictures = torch.cat([first[:count], first[count:], first[:count]])
         """The pictures, then their styles, then their contents: `(3 count, 3, side, side)` in [0, 1]."""
-        self._moments = torch.zeros(2, *first[:count].shape)
+        self._moments = torch.zeros(2, *first[:count].shape, device=crops.device)
 
     def renew(self, step: int) -> None:
         """Replace the picture that has been stylized long enough at this step of the training."""
@@ -71,7 +71,8 @@ class Canvas:
         self._step(gradient, step)
 
     def _step(self, gradient: Tensor, step: int) -> None:
-        ages = torch.tensor([self._age(index, step) + 1.0 for index in range(self.count)]).view(-1, 1, 1, 1)
+        ages = torch.tensor([self._age(index, step) + 1.0 for index in range(self.count)])
+        ages = ages.to(gradient.device).view(-1, 1, 1, 1)
         for moment, beta, value in zip(self._moments, _BETAS, (gradient, gradient.square()), strict=True):
             moment.lerp_(value, 1 - beta)
         mean, square = (moment / (1 - beta**ages) for moment, beta in zip(self._moments, _BETAS, strict=True))

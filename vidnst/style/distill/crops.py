@@ -22,12 +22,15 @@ class Crops:
         pictures: `(H, W, 3)` uint8 or uint16 sRGB, all sides at least `side_px`.
         side_px: of a crop.
         seed: of all random numbers.
+        device: where the crops are wanted.
 
     Raises:
         SourceError: no pictures, or one that is too small.
     """
 
-    def __init__(self, pictures: Sequence[Pixels], *, side_px: int, seed: int) -> None:
+    def __init__(
+        self, pictures: Sequence[Pixels], *, side_px: int, seed: int, device: torch.device | str = "cpu"
+    ) -> None:
         if not pictures:
             raise SourceError("there are no pictures to learn from", "give --images a folder that has some")
         smallest = min(min(picture.shape[:2]) for picture in pictures)
@@ -36,12 +39,14 @@ class Crops:
         self._pictures = pictures
         self._side_px = side_px
         self._seed = seed
+        self.device = torch.device(device)
+        """Where the crops are."""
 
     def batch(self, step: int, count: int) -> Tensor:
         """The crops of a step, `(count, 3, side, side)` float32 in [0, 1]."""
         generator = np.random.default_rng((self._seed, step))
         empty = torch.empty(0, 3, self._side_px, self._side_px)
-        return torch.cat([empty, *(self._random_crop(generator) for _ in range(count))])
+        return torch.cat([empty, *(self._random_crop(generator) for _ in range(count))]).to(self.device)
 
     def _random_crop(self, generator: np.random.Generator) -> Tensor:
         picture = self._pictures[int(generator.integers(len(self._pictures)))]

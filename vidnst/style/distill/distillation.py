@@ -88,18 +88,18 @@ class Distillation:
 
     Args:
         teacher: VGG19's filters, at least down to `settings.learn_to`.
-        crops: the training data.
+        crops: the training data, on the device that trains.
         settings: of the training.
     """
 
     def __init__(self, teacher: Mapping[str, NDArray[np.float32]], crops: Crops, settings: DistillSettings) -> None:
         self.settings = settings
         self.step = 0
-        self.teacher = VGG19(teacher, last_layer=settings.learn_to)
+        self.teacher = VGG19(teacher, last_layer=settings.learn_to).to(crops.device)
         first = crops.batch(_INITIAL_BATCH, _INITIAL_CROPS)
         # So that one learning rate suits all layers.
         self.teacher.scale_to_unit_means([crop[None] for crop in first[:_CALIBRATION_CROPS]])
-        self.student = Student(settings.learn_to)
+        self.student = Student(settings.learn_to).to(crops.device)
         self._names = [conv.name for conv in self.student.conv_layers]
         self._textures = [name for name in self._names if name in STYLE_LAYERS]
         self._content = _CONTENT_LAYER if _CONTENT_LAYER in self._names else settings.learn_to
@@ -180,15 +180,15 @@ class Distillation:
         painted = self.settings.painted
         first = torch.cat([torch.arange(painted), torch.arange(count)])
         second = torch.cat([torch.arange(painted, 2 * painted), torch.arange(count).roll(-1)])
-        return first, second
+        return first.to(self._crops.device), second.to(self._crops.device)
 
     def state(self) -> dict[str, Tensor]:
-        """The checkpoint: all that the next step depends on besides settings and pictures, as tensors by name."""
+        """The checkpoint: all that the next step depends on besides settings and pictures, on the CPU, by name."""
         state = {"step": torch.tensor(self.step), **self._canvas.state()}
         state |= {f"student.{name}": value for name, value in self.student.state_dict().items()}
         for index, moments in self._adam.state_dict()["state"].items():
             state |= {f"adam.{index}.{name}": value for name, value in moments.items()}
-        return {name: value.detach().clone().contiguous() for name, value in state.items()}
+        return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Restore a checkpoint that `state` returned.

@@ -18,8 +18,8 @@ _SMALLEST_SIDE_PX = 32
 class _Moments:
     """Sums over positions for the correlation of each channel, float64."""
 
-    def __init__(self, channels: int) -> None:
-        self._sums = torch.zeros(6, channels, dtype=torch.float64)
+    def __init__(self, channels: int, device: torch.device) -> None:
+        self._sums = torch.zeros(6, channels, dtype=torch.float64, device=device)
 
     def add(self, predicted: Tensor, true: Tensor) -> None:
         """Add the positions of two maps `(1, C, h, w)`."""
@@ -56,8 +56,8 @@ def head_correlations(student: Student, teacher: VGG19, pictures: Sequence[Pixel
     moments: dict[str, _Moments] = {}
     for pixels in pictures:
         size = size_of_area(pixels.shape[0], pixels.shape[1], _AREA_PX, _SMALLEST_SIDE_PX)
-        picture = resize(from_pixels(pixels), *size)
+        picture = resize(from_pixels(pixels, teacher.mean.device), *size)
         true = teacher(picture, names)
         for name, predicted in student.predictions(student(picture)).items():
-            moments.setdefault(name, _Moments(predicted.shape[1])).add(predicted, true[name])
+            moments.setdefault(name, _Moments(predicted.shape[1], predicted.device)).add(predicted, true[name])
     return {name: of_layer.median_correlation() for name, of_layer in moments.items()}

@@ -33,7 +33,7 @@ def slim_features(student: Student) -> dict[str, NDArray[np.float32]]:
         if head is not None:
             compact = compact_head(head.weight.flatten(1), head.bias)
             features |= dict(zip(conv.head_keys, compact, strict=True))
-    return {name: values.half().float().contiguous().numpy() for name, values in features.items()}
+    return {name: values.half().float().cpu().contiguous().numpy() for name, values in features.items()}
 
 
 def compact_head(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,7 +94,7 @@ as the student predicts them. For style transfer with `--backbone slim`; it clas
 - **Teacher**: {teacher_file}, whose filters down to {learn_to} have the SHA-256 {teacher}. Every
   layer down to {learn_to} was fitted to the teacher's by least squares, then trained to predict its maps, on crops of
   pictures and on crops that were being stylized.
-- **Command**, on {threads} threads: `{command}`
+- **Command**, on {device} and {threads} threads: `{command}`
 - **Settings**: `{settings}`
 - **Trained on** {learned_from}
 - **Held out**: {held_out}

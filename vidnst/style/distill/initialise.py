@@ -40,7 +40,8 @@ def initialise_student(student: Student, teacher: VGG19, x: Tensor) -> None:
             block = conv.block
         wanted = functional.conv2d(teacher_input, full.weight, full.bias, padding=1)
         if conv.outputs < wanted.shape[1]:
-            wanted = wanted[:, select_channels(true[conv.name], conv.outputs)]
+            channels = torch.tensor(select_channels(true[conv.name], conv.outputs), device=wanted.device)
+            wanted = wanted.index_select(1, channels)
         if own.shape[1] < full.weight.shape[1] or own.shape[1] == 3:
             fit_convolution(module, functional.unfold(own, 3, padding=1), wanted)
         else:  # combining the teacher's own filters is enough, and all inputs would be too many for a fit
@@ -86,12 +87,13 @@ def select_channels(maps: Tensor, count: int) -> list[int]:
     """Select the `count` channels of `(N, C, h, w)` maps that together best predict all of them, linearly."""
     residual = torch.cov(_channels(maps)).double()
     chosen: list[int] = []
+    is_chosen = torch.zeros(len(residual), dtype=torch.bool, device=residual.device)
     for _ in range(count):
         variance = residual.diagonal().clamp(min=0)
         gain = residual.square().sum(0) / (variance + 1e-6 * variance.mean() + 1e-12)
-        gain[chosen] = -1
-        best = int(gain.argmax())
+        best = int(gain.masked_fill(is_chosen, -1).argmax())
         chosen.append(best)
+        is_chosen[best] = True
         residual = residual - torch.outer(residual[best], residual[best]) / (residual[best, best] + 1e-12)
     return sorted(chosen)
 
@@ -108,6 +110,6 @@ def _least_squares(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     centre, target = inputs.mean(1, keepdim=True), targets.mean(1, keepdim=True)
     inputs = inputs - centre
     products = inputs @ inputs.T
-    products += _RIDGE * products.diagonal().mean() * torch.eye(len(products), dtype=torch.float64)
+    products += _RIDGE * products.diagonal().mean() * torch.eye(len(products)).to(products)
     matrix = torch.linalg.solve(products, inputs @ (targets - target).T).T
     return matrix.float(), (target - matrix @ centre)[:, 0].float()

@@ -50,11 +50,13 @@ class WarmStart:
     """Share of full steps for valid pixels."""
     renew_at: float | None = None
     """Staleness from which a place is freed of the picture; None holds it however stale it is."""
+    fixed: Tensor | None = None
+    """`(1, 1, H, W)` in [0, 1]: the share of a step that pixels do not take at all; None for none."""
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """All tensors of the start."""
-        maps = (self.picture, self.mask, self.light, self.still, self.before)
+        maps = (self.picture, self.mask, self.light, self.still, self.before, self.fixed)
         return tuple(map_ for map_ in maps if map_ is not None)
 
     def released(self, freed: Tensor) -> "WarmStart":
@@ -70,28 +72,29 @@ class WarmStart:
         share = self.rate * self.mask + (1 - self.mask)
         if self.still is not None:
             share = share * (1 - self.still * (1.0 if self.light is None else 1 - _RELIT_STEP_SHARE))
-        return share
+        return share if self.fixed is None else share * (1 - self.fixed)
 
     def resize(self, height: int, width: int) -> "WarmStart":
         """The start at another size."""
         if self.picture.shape[-2:] == (height, width):
             return self
-        mask, light, still = (
+        mask, light, still, fixed = (
             None if map_ is None else functional.interpolate(map_, (height, width), mode="area")
-            for map_ in (self.mask, self.light, self.still)
+            for map_ in (self.mask, self.light, self.still, self.fixed)
         )
         assert mask is not None
         before = None if self.before is None else resize(self.before, height, width)
         picture = resize(self.picture, height, width)
-        return replace(self, picture=picture, mask=mask, light=light, still=still, before=before)
+        return replace(self, picture=picture, mask=mask, light=light, still=still, before=before, fixed=fixed)
 
     def to(self, device: torch.device) -> "WarmStart":
         """The start on another device, detached from any graph."""
-        light, still, before = (
-            None if map_ is None else map_.detach().to(device) for map_ in (self.light, self.still, self.before)
+        light, still, before, fixed = (
+            None if map_ is None else map_.detach().to(device)
+            for map_ in (self.light, self.still, self.before, self.fixed)
         )
         picture, mask = self.picture.detach().to(device), self.mask.detach().to(device)
-        return replace(self, picture=picture, mask=mask, light=light, still=still, before=before)
+        return replace(self, picture=picture, mask=mask, light=light, still=still, before=before, fixed=fixed)
 
 
 class Objective:

@@ -65,7 +65,7 @@ class PretrainedNetwork:
 def encode_pretrained(network: TransformNetwork, predictor: StylePredictor, notes: Mapping[str, str]) -> bytes:
     """Encode both in half precision as a safetensors file, reproducible to the byte."""
     halves = {
-        prefix + name: value.detach().half().contiguous().numpy()
+        prefix + name: value.detach().half().cpu().contiguous().numpy()
         for prefix, module in ((_NETWORK, network), (_PREDICTOR, predictor))
         for name, value in module.state_dict().items()
     }

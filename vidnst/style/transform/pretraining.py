@@ -75,8 +75,8 @@ class Pretraining:
     """A transform network, its style predictor and their optimizer, between two steps.
 
     Args:
-        slim: slim's network, down to the deepest layer of the losses.
-        vgg19: VGG19's, which judges the last steps.
+        slim: slim's network, down to the deepest layer of the losses, on the device that trains.
+        vgg19: VGG19's, on the same device, which judges the last steps.
         contents: photographs, `(H, W, 3)` uint8 or uint16; all sides at least `settings.crop_px`.
         styles: paintings, likewise of any size.
         draw: draws a style at random.
@@ -97,11 +97,12 @@ class Pretraining:
         self._slim, self._vgg19, self._losses = slim, vgg19, LossConfig()
         self._slim_steps = settings.steps - round(settings.last * settings.steps)
         self._photographs, self._paintings, self._draw = contents, styles, draw
-        self._crops = Crops(contents, side_px=settings.crop_px, seed=settings.seed)
-        self.network = TransformNetwork(seed=settings.seed)
+        device = slim.mean.device
+        self._crops = Crops(contents, side_px=settings.crop_px, seed=settings.seed, device=device)
+        self.network = TransformNetwork(seed=settings.seed).to(device)
         self._styles = [self._style(number) for number in range(settings.styles)]
         examples = torch.stack([style.description for style in self._styles])
-        self.predictor = StylePredictor(self.network, examples.shape[1], seed=settings.seed)
+        self.predictor = StylePredictor(self.network, examples.shape[1], seed=settings.seed).to(device)
         self.predictor.standardize(examples)
         self._parameters = [*self.network.parameters(), *self.predictor.parameters()]
         groups = [{"params": list(module.parameters())} for module in (self.network, self.predictor)]
@@ -135,7 +136,7 @@ class Pretraining:
 
     def _losses_of(self, content: Tensor, style: _Style) -> dict[str, Tensor]:
         values = self.predictor(style.description[None])
-        values["colours"] = colour_map(ColourMoments.of([content]), style.colours)[None]
+        values["colours"] = colour_map(ColourMoments.of([content]), style.colours)[None].to(content.device)
         painted = functional_call(self.network, values, (content,))
         judge = self._slim
         if self.step >= self._slim_steps:
@@ -163,13 +164,13 @@ class Pretraining:
         return _Style(picture, side, target, describe(target), ColourMoments.of([from_pixels(picture)]))
 
     def state(self) -> dict[str, Tensor]:
-        """The checkpoint: all that the next step depends on besides settings and pictures, as tensors by name."""
+        """The checkpoint: all that the next step depends on besides settings and pictures, on the CPU, by name."""
         state = {"step": torch.tensor(self.step)}
         for part, module in (("network", self.network), ("predictor", self.predictor)):
             state |= {f"{part}.{name}": value for name, value in module.state_dict().items()}
         for index, moments in self._adam.state_dict()["state"].items():
             state |= {f"adam.{index}.{name}": value for name, value in moments.items()}
-        return {name: value.detach().clone().contiguous() for name, value in state.items()}
+        return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Restore a checkpoint that `state` returned.

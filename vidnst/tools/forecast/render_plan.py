@@ -73,7 +73,7 @@ def plan_render(request: Request, *, on_event: OnEvent = ignore, here: bool = Tr
     check_shots(checked.timeline, len(shots))
     training = training_of(checked.schedule, shots) if checked.network is None else ()
     sound = sound_plan(checked.sound.chunks if checked.sound else (), number=len(shots))
-    plans = (training, *by_shot(checked.schedule, shots), sound)
+    plans = (training, *by_shot(checked.schedule, shots, checked.given), sound)
     return RenderPlan(checked, shots, [node for nodes in plans for node in nodes])
 
 
