@@ -102,8 +102,8 @@ class CheckedRequest:
         config = self.config
         needs_range = config.input.adjusts or config.reworks or config.motion.light_share is not None or self.masks
         moves = any(style.at is not None or style.shots for style in self.timeline)
-        needs_range = needs_range or self.sound is not None  # chunks begin with the range
-        return self.schedule.kind == "independent" and not needs_range and not moves
+        is_silent = self.sound is None  # chunks of sound begin with the range
+        return self.schedule.kind == "independent" and is_silent and not needs_range and not moves
 
     @property
     def is_measured(self) -> bool:
