@@ -68,7 +68,7 @@ def files_of(text: str | Path) -> Iterator[Path]:
     with suppress(RuntimeError):  # no such user
         path = path.expanduser()
     yield path
-    if not path.is_file():
+    if not os.path.isfile(path):  # False, too, for names that no system has
         with suppress(SourceError, OSError, ValueError):
             yield from list_images(path, gaps=True) or ()
 
