@@ -1,6 +1,6 @@
-"""Paints over a picture by hand, so to speak: flat areas in a false palette, with dark outlines.
+"""Paints over the frames in a folder by hand, so to speak: flat areas in a false palette, with dark outlines.
 
-    python samples/paint_key.py keys/0040.png painted/0040.png --hue 0.3
+    python samples/paint_key.py keys painted --hue 0.3
 
 It stands for a person with a brush: no style picture makes this look. Needs numpy and OpenCV, which come with vidnst.
 """
@@ -41,18 +41,22 @@ def _palette(hue: float) -> NDArray[np.float64]:
 
 
 def main() -> None:
-    """Read a picture, paint it, write it."""
-    parser = argparse.ArgumentParser(description="Paints over a picture: flat areas, a false palette, outlines.")
-    parser.add_argument("picture", type=Path)
-    parser.add_argument("output", type=Path)
+    """Read the frames of a folder, which are named by their numbers, paint them, write them."""
+    parser = argparse.ArgumentParser(description="Paints over frames: flat areas, a false palette, outlines.")
+    parser.add_argument("keys", type=Path, help="the folder of `vidnst keys`")
+    parser.add_argument("painted", type=Path, help="folder of the paintings")
     parser.add_argument("--hue", type=float, default=0.0, help="0 to 1: turns the palette")
     given = parser.parse_args()
-    picture = cv2.imread(str(given.picture))
-    if picture is None:
-        raise SystemExit(f"{given.picture} is no picture")
-    given.output.parent.mkdir(parents=True, exist_ok=True)
-    painted = paint(np.asarray(picture[..., ::-1], np.uint8).copy(), hue=given.hue)
-    cv2.imwrite(str(given.output), painted[..., ::-1])
+    frames = sorted(given.keys.glob("*.png"))
+    if not frames:
+        raise SystemExit(f"{given.keys} has no PNG files")
+    given.painted.mkdir(parents=True, exist_ok=True)
+    for frame in frames:
+        picture = cv2.imread(str(frame))
+        if picture is None:
+            raise SystemExit(f"{frame} is no picture")
+        painted = paint(np.asarray(picture[..., ::-1], np.uint8).copy(), hue=given.hue)
+        cv2.imwrite(str(given.painted / frame.name), painted[..., ::-1])
 
 
 if __name__ == "__main__":

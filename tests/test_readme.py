@@ -35,7 +35,9 @@ SMALLER = {
     "--train 500": "--train 4",
     "--train 60s": "--train 1s",
     "--redo 120-140": "--redo 2-3",
+    "--redo-only 120-140": "--redo-only 2-3",
     "--frame 40": "--frame 4",
+    "--key 40=": "--key 4=",
     "--frame 34": "--frame 4",
 }
 """Numbers of README that suit its long clips, and what stands for them here."""
@@ -77,6 +79,7 @@ NOT_RUN = {
     ".venv/bin/pip install -e .": "takes a network; test_wheel.py installs the package",
     ".venv/bin/pip install -e '.[dev]'": "takes a network",
     ".venv/bin/pytest": "the tests themselves",
+    "python samples/paint_key.py keys painted": "test_samples.py runs the script",
 }
 """Commands that do not run here, with the reason."""
 REFUSED = {"--strict": 6}
@@ -105,11 +108,21 @@ def readme_media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with every file that README names, small."""
     folder = tmp_path_factory.mktemp("readme")
     frames = media.numbered_pictures(13, (64, 48))
-    one_a_second = ("holiday.mp4", "clip.mp4", "first.mp4", "second.mp4", "evening.mp4", "samples/timelapse.mp4")
+    one_a_second = (
+        "holiday.mp4",
+        "clip.mp4",
+        "first.mp4",
+        "second.mp4",
+        "evening.mp4",
+        "samples/timelapse.mp4",
+        "samples/garden.mp4",
+    )
     for name in (*one_a_second, "urgent.mp4", "clips/one.mp4", "clips/two.mp4"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         media.write_video(folder / name, frames if name == "holiday.mp4" else frames[:6], rate=1)
     (folder / "samples" / "styles").mkdir()
+    media.write_picture(folder / "painted.png", 255 - frames[4])
+    media.write_picture(folder / "painted" / "0002.png", 255 - frames[2])
     pictures = ("starry_night", "a", "b", "s", "day", "night", "painting", "scream", "wave", "samples/styles/swirls")
     for seed, name in enumerate(pictures):
         media.write_picture(folder / f"{name}.jpg", media.painting(seed))

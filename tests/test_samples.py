@@ -285,10 +285,10 @@ def test_script_lists_samples_for_unknown_name(tmp_path: Path) -> None:
 
 
 def test_script_paints_over_a_frame_in_its_own_palette(clip: list[Pixels], tmp_path: Path) -> None:
-    frame, painted = tmp_path / "0000.png", tmp_path / "painted" / "0000.png"
-    cv2.imwrite(str(frame), clip[0][..., ::-1])
-    command = [sys.executable, str(SAMPLES / "paint_key.py"), str(frame), str(painted)]
-    subprocess.run([*command, "--hue", "0.2"], check=True)
-    picture = _picture(painted)
+    (tmp_path / "keys").mkdir()
+    cv2.imwrite(str(tmp_path / "keys" / "0000.png"), clip[0][..., ::-1])
+    command = [sys.executable, str(SAMPLES / "paint_key.py"), "keys", "painted", "--hue", "0.2"]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    picture = _picture(tmp_path / "painted" / "0000.png")
     assert picture.shape == clip[0].shape
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) <= 8

@@ -60,7 +60,7 @@ def render(
         preset: name of a preset that ships; None takes the defaults.
         config: complete settings, or a mapping of the keys that differ from the preset.
         work_dir: the run folder; None puts it next to the output.
-        overwrite: replace an output that exists.
+        overwrite: replace an output that exists, and start over where its earlier run had other settings.
         restart: discard what an earlier run left.
         on_event: hears of the progress.
         cancelled: asked several times a second; True stops the render.
@@ -79,6 +79,7 @@ def resume(
     farm: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
     redo: Sequence[int] = (),
+    redo_only: bool = False,
     overwrite: bool = False,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
@@ -94,7 +95,8 @@ def resume(
         farm: settings of the `farm` section that change from now on.
         config: other settings by dotted key; those that decide the frames cannot change. Weights, networks, devices
             and the address of a cluster that the record of the run may not decide by itself are given again here.
-        redo: frames of the source to render again although they are finished.
+        redo: frames of the source to render again although they are finished, with all that depend on them.
+        redo_only: leave those that depend on them as they are.
         overwrite: replace an output that exists, and write one that does not lie next to its run folder.
         on_event: hears of the progress.
         cancelled: asked several times a second; True stops the render.
@@ -105,7 +107,7 @@ def resume(
     """
     settings = {f"farm.{key}": value for key, value in (farm or {}).items()} | dict(config or {})
     request = resume_request(Path(run_folder), settings, overwrite=overwrite)
-    return run(request, overwrite=overwrite, redo=redo, on_event=on_event, cancelled=cancelled)
+    return run(request, overwrite=overwrite, redo=redo, redo_only=redo_only, on_event=on_event, cancelled=cancelled)
 
 
 def batch(

@@ -6,6 +6,7 @@ from typing import ClassVar, TypeAlias
 
 from vidnst.errors import CancelledError
 from vidnst.formatting import format_clock
+from vidnst.steadiness import finished_in_words, measured_in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,19 +193,19 @@ class Measured:
     """Error at key frames over error elsewhere."""
     losses: dict[str, float]
     """Mean content and style loss."""
+    file_error: float | None = None
+    """Warping error between neighbours of the encoded file; None where it holds the frames exactly."""
+    file_error_ratio: float | None = None
+    """The file's over the source's."""
+    file_flicker_levels: float | None = None
+
+    @property
+    def shown_error_ratio(self) -> float | None:
+        """Error of what a viewer sees, over the source's."""
+        return self.error_ratio if self.file_error is None else self.file_error_ratio
 
     def __str__(self) -> str:
-        parts = []
-        if self.error is not None:
-            ratio = "" if self.error_ratio is None else f" ({self.error_ratio:.3g} times the source's)"
-            parts.append(f"warping error {self.error:.3g}{ratio}")
-        if self.flicker_levels is not None:
-            own = "" if self.source_flicker_levels is None else f" (source {self.source_flicker_levels:.2g})"
-            parts.append(f"still pixels flicker by {self.flicker_levels:.2g} levels{own}")
-        if self.key_ratio is not None:
-            parts.append(f"key frames {self.key_ratio:.3g} times the error elsewhere")
-        parts += [f"{name} {value:.3g}" for name, value in self.losses.items()]
-        return f"measured: {', '.join([*parts, f'all in {self.file}'])}"
+        return measured_in_words(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +237,13 @@ class RunFinished:
     output: str
     frames: int
     seconds: float
+    error_ratio: float | None = None
+    """Warping error of the output over that of its source; None where it was not measured."""
+    report: str = ""
+    """Path of the report; empty if there is none."""
+
+    def __str__(self) -> str:
+        return finished_in_words(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from torchvision.models.optical_flow import raft_small
 
 from vidnst.config import RenderConfig
 from vidnst.errors import EncoderError
+from vidnst.media import ffmpeg
 from vidnst.style.network.random_filters import random_features
 
 FAST = (
@@ -144,6 +145,9 @@ def test_existing_output_requires_overwrite(vidnst: Vidnst, burst: Path, style: 
     assert result.status == 6
     assert_one_sentence(result, "exists already", "--overwrite")
     assert vidnst(*command, "--overwrite").status == 0
+    result = vidnst(*command, "--style-weight", 3, "--overwrite")
+    assert result.status == 0, result.err
+    assert "losses.style_weight: 15.0 -> 3.0" in result.err
 
 
 def test_source_errors_name_the_file(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
@@ -267,7 +271,7 @@ def test_styles_blend_by_weight(vidnst: Vidnst, burst: Path, style: Path, tmp_pa
     def mean(*styles: str) -> np.ndarray:
         options = [part for text in styles for part in ("--style", text)]
         # Adam's first steps climb before they descend, and the best picture is what counts: two are too few here.
-        more = ("--iterations", 12, "--schedule", "independent", "--overwrite", "--restart")
+        more = ("--iterations", 12, "--schedule", "independent", "--overwrite")
         result = vidnst("render", burst, *options, "-o", tmp_path / "out", *FAST, *more)
         assert result.status == 0, result.err
         return np.asarray(cv2.imread(str(sorted((tmp_path / "out").iterdir())[0])), np.float32)
@@ -336,6 +340,34 @@ def test_probe_tells_bits_transparency_and_hdr(vidnst: Vidnst, tmp_path: Path) -
     assert (found["stored_bits"], found["has_alpha"]) == (10, False)
     assert found["hdr"]["transfer"] == "smpte2084"
     assert "smpte2084, peak 1000 cd/m2" in vidnst("probe", source).out
+
+
+@pytest.mark.parametrize(("missing", "status"), [("libsvtav1", 0), ("libx264", 1)])
+def test_doctor_fails_for_what_a_plain_render_needs(
+    missing: str, status: int, vidnst: Vidnst, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = ffmpeg.encoders() - {missing}
+    monkeypatch.setattr("vidnst.media.ffmpeg.encoders", lambda: there)
+    result = vidnst("doctor", "--weights", "random")
+    assert result.status == status
+    assert f"missing {missing}" in result.out
+    assert ("optional: only outputs in these formats" in result.out) == (status == 0)
+
+
+def test_refused_options_leave_no_run_folder(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    command = ("render", burst, "--style", style, "-o", tmp_path / "out", *FAST)
+    for refused in (("--set", "farm.device=cuda"), ("--style", f"{style}@shot7")):
+        assert vidnst(*command, *refused).status != 0
+        assert not (tmp_path / "out.vidnst").exists()
+
+
+def test_dry_run_is_readable_in_80_columns(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    result = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--dry-run")
+    lines = {line[:24].strip(): line[25:] for line in result.out.splitlines()}
+    assert lines["styles"].startswith("style.png")
+    assert lines["frames"] == "3 (0 to 2)"
+    assert max(len(line) for line in result.out.splitlines() if str(tmp_path) not in line) <= 80
+    assert "config" not in lines
 
 
 @pytest.mark.usefixtures("without_packaged_vgg19")
@@ -407,12 +439,13 @@ def test_missing_weights_and_the_backbone_of_a_resumed_run(
     assert (run["look"]["backbone"], run["config"]["model"]["backbone"]) == ("slim", "slim")
     assert len(run["look"]["weights"]) == 64
     assert run["weights_title"] == "slim, bundled"
-    result = vidnst(*draft, "--backbone", "vgg19", "--weights", "random", "--overwrite")
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    result = vidnst(*draft, "--backbone", "vgg19", "--weights", "random")
     assert result.status == 8
-    assert_one_sentence(result, "model.backbone: slim -> vgg19", "--restart")
-    result = vidnst(*draft, "--weights", "random", "--overwrite")
+    assert_one_sentence(result, "model.backbone: slim -> vgg19", "--overwrite, which deletes the 3 frames")
+    result = vidnst(*draft, "--weights", "random")
     assert result.status == 8
-    assert_one_sentence(result, "weights", "other bytes", "--restart")
+    assert_one_sentence(result, "weights", "other bytes", "--overwrite, which deletes the 3 frames")
     assert vidnst("resume", tmp_path / "out.vidnst", "--overwrite").status == 0
     losses = json.loads(vidnst("measure", tmp_path / "out", "--json").out)["losses"]
     again = ("measure", tmp_path / "out", "--style", style, "--json")
@@ -473,9 +506,10 @@ def test_resume_requires_the_same_raft_weights(
     result = vidnst(*command, *one, "--keep-frames")
     assert result.status == 0, result.err
     assert len(list((tmp_path / "out").iterdir())) == 3
-    result = vidnst(*command, *two, "--keep-frames", "--overwrite")
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    result = vidnst(*command, *two, "--keep-frames")
     assert result.status == 8
-    assert_one_sentence(result, "RAFT weights two.pth has other bytes", "--restart")
+    assert_one_sentence(result, "RAFT weights two.pth has other bytes", "--overwrite")
     result = vidnst("resume", tmp_path / "out.vidnst", "--overwrite")
     assert result.status == 2  # a record names no file that is not safetensors
     assert_one_sentence(result, "one.pth", "--set motion.raft_weights")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,11 +15,13 @@ from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError, OutputError
 from vidnst.frames import ClipInfo, to_bits
 from vidnst.media import images
+from vidnst.media.input.capture import as_shown
 from vidnst.media.input.container import read_container
 from vidnst.media.input.frame_reader import FrameReader, fit_size
 from vidnst.media.input.packet_times import read_packet_times
 from vidnst.media.input.probe import probe
 from vidnst.media.output.encode import encode
+from vidnst.media.output.formats import choose_format
 
 NTSC = Fraction(30000, 1001)
 FILM = Fraction(24000, 1001)
@@ -342,3 +345,28 @@ def test_real_clips_round_trip(
         assert np.abs(difference).mean() < 4
         turned = np.abs(after[::-1, ::-1].astype(np.float32) - before).mean()
         assert np.abs(difference).mean() < turned
+
+
+@pytest.mark.parametrize(
+    ("size", "quality"), [((256, 144), 2), ((96, 64), 2), ((640, 360), 11), ((1280, 720), 18), ((3840, 2160), 18)]
+)
+def test_small_frames_get_a_better_rate_factor(size: tuple[int, int], quality: int) -> None:
+    def factor(**settings: Any) -> int:
+        options = choose_format(
+            Path("o.mp4"), OutputConfig(**settings), frames=2, width=size[0], height=size[1]
+        ).options
+        return int(options[options.index("-crf") + 1])
+
+    assert factor() == quality
+    assert factor(quality=23) == 23
+    assert factor(codec="h265") == quality + 2
+
+
+def test_shown_clip_interpolates_chroma(tmp_path: Path) -> None:
+    edge = np.zeros((64, 96, 3), np.uint8)
+    edge[:, :48], edge[:, 48:] = (200, 40, 40), (40, 40, 200)
+    clip = probe(media.write_video(tmp_path / "s.mp4", [edge] * 2))
+    decoded, shown = (next(iter(FrameReader(one))).pixels[32].astype(int) for one in (clip, as_shown(clip)))
+    steps = [int(np.abs(np.diff(row[40:56, 0] - row[40:56, 2])).max()) for row in (decoded, shown)]
+    assert steps[1] < 0.8 * steps[0]  # the same edge is spread over more pixels
+    assert as_shown(shown_again := as_shown(clip)) is shown_again

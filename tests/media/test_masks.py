@@ -33,13 +33,13 @@ def found(path: Path, clip: ClipInfo, *, start: int = 0, end: int = 6, size: tup
     return MaskReader(open_mask("sky", str(path), clip, start=start, end=end, size=size), size)
 
 
-@pytest.mark.parametrize("size", [SIZE, (48, 32)])
-def test_mask_of_source_or_render_size_is_accepted(size: tuple[int, int], tmp_path: Path, clip: ClipInfo) -> None:
+@pytest.mark.parametrize("size", [SIZE, (48, 32), (192, 128), (25, 17)])
+def test_mask_of_the_shape_is_scaled_to_the_render(size: tuple[int, int], tmp_path: Path, clip: ClipInfo) -> None:
     path = write_pictures(tmp_path / "mask", [left_half(size)])[0]
     mask = found(path, clip)(4)
     assert mask.shape == (32, 48)
-    assert (mask[:, :24] == 255).all()
-    assert (mask[:, 24:] == 0).all()
+    assert (mask[:, :22] == 255).all()
+    assert (mask[:, 26:] == 0).all()
 
 
 def test_grey_is_partial_coverage(tmp_path: Path, clip: ClipInfo) -> None:

@@ -33,7 +33,7 @@ from vidnst.errors import (
     RangeError,
     RunError,
 )
-from vidnst.events import Event, FrameDone, NodeGivenUp, Suspected, Warned
+from vidnst.events import Event, FrameDone, NodeGivenUp, RunStarted, Suspected, Warned
 from vidnst.farm.jobs import Stylized, StylizeJob
 from vidnst.farm.plan import StateId
 from vidnst.farm.workers import StyleWorker
@@ -150,7 +150,10 @@ def test_redo_renders_frames_and_their_dependents_only(
     assert frame_files(folder) == right
     assert {event.frame for event in events if isinstance(event, FrameDone)} == again
     assert {int(path.stem) for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp} == again
-    assert any("frames 5 are rendered again" in warning for warning in warnings_in(events))
+    dependents = {1: "this frame (5), on which no others depend", 3: "this frame (5) and 2 that depend on it"}
+    assert any(f"again: {dependents[len(again)]}: about 1 s" in warning for warning in warnings_in(events))
+    said = [type(event) for event in events if isinstance(event, Warned | RunStarted)]
+    assert said.index(Warned) < said.index(RunStarted)
 
 
 def test_impossible_redo_is_refused(burst: Path, style: Path, tmp_path: Path) -> None:
@@ -163,6 +166,36 @@ def test_impossible_redo_is_refused(burst: Path, style: Path, tmp_path: Path) ->
     vidnst.render(burst, style=style, output=tmp_path / "kept", config=config("independent"))
     with pytest.raises(RangeError, match="frame 8 cannot be redone: the run has frames 0 to 7"):
         run(load_request(tmp_path / "kept.vidnst", {}), redo=(3, 8), overwrite=True)
+
+
+@pytest.mark.parametrize("kind", ["chain", "keys"])
+def test_redo_only_leaves_dependents_as_they_are(kind: str, burst: Path, style: Path, tmp_path: Path) -> None:
+    vidnst.render(burst, style=style, output=tmp_path / "out", config=config(kind))
+    folder = tmp_path / "out.vidnst"
+    right, states = frame_files(folder), {path: path.stat().st_mtime_ns for path in (folder / "state").iterdir()}
+    (folder / "frames" / "00000005.png").write_bytes(right[0])
+    events: list[Event] = []
+    run(load_request(folder, {}), redo=(5,), redo_only=True, overwrite=True, on_event=events.append)
+    assert frame_files(folder) == right
+    assert {event.frame for event in events if isinstance(event, FrameDone)} == {5}
+    written = {path.name for path, stamp in states.items() if path.stat().st_mtime_ns != stamp}
+    assert {name.partition(".")[0] for name in written} == {"5"}
+    assert any("this frame (5), and nothing that depends on it" in warning for warning in warnings_in(events))
+
+
+def test_redo_only_is_refused_without_states(
+    burst: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise DiskFullError("no space left", "make room")
+
+    monkeypatch.setattr("vidnst.rendering.pipeline.encode", fail)
+    with pytest.raises(DiskFullError):
+        vidnst.render(burst, style=style, output=tmp_path / "out", config=config("chain", keep_frames=False))
+    done = RunLog.read(tmp_path / "out.vidnst").done_nodes
+    with pytest.raises(RunError, match="3 more frames that these start from would be painted again"):
+        run(load_request(tmp_path / "out.vidnst", {}), redo=(3,), redo_only=True)
+    assert RunLog.read(tmp_path / "out.vidnst").done_nodes == done
 
 
 def test_redo_renders_missing_states_first(
@@ -180,8 +213,7 @@ def test_redo_renders_missing_states_first(
         with pytest.raises(DiskFullError):
             run(load_request(folder, {}), redo=(3,), on_event=events.append)
     (warning,) = warnings_in(events)
-    assert "frames 3 are rendered again, 5 nodes" in warning
-    assert "and 3 more whose states were deleted" in warning
+    assert "again: this frame (3) and 4 that depend on it, and 3 more frames whose states were deleted" in warning
     assert len([event for event in events if isinstance(event, FrameDone)]) == FRAMES
     assert frame_files(folder) == right
 
@@ -277,5 +309,7 @@ def test_command_line_checks_frames_to_redo(burst: Path, style: Path, tmp_path: 
     assert isinstance(CliRunner().invoke(app, [*arguments, "--redo", "3-1"]).exception, ConfigError)
     both = CliRunner().invoke(app, [*arguments, "--redo", "3", "--restart"]).exception
     assert "--redo and --restart exclude each other" in str(both)
+    both = CliRunner().invoke(app, [*arguments, "--redo", "3", "--redo-only", "4"]).exception
+    assert "--redo and --redo-only exclude each other" in str(both)
     assert isinstance(CliRunner().invoke(app, [*arguments, "--backbone", "slim", "--redo", "3"]).exception, RunError)
     assert not list(tmp_path.iterdir())

@@ -16,12 +16,12 @@ import vidnst
 from vidnst.config import OutputConfig
 from vidnst.config.style import Style
 from vidnst.errors import CancelledError, ConfigError, RunError, VidnstError
-from vidnst.events import Event
+from vidnst.events import Event, Warned
 from vidnst.media.images import read_image
 from vidnst.rendering.measure_output import MeasureRequest, measure_output
 from vidnst.rendering.pipeline import run
 from vidnst.runs.request import Request, load_request
-from vidnst.tools.forecast.render_plan import describe_render
+from vidnst.tools.forecast.render_plan import describe_render, plan_render
 
 WIDTH, HEIGHT, FRAMES = 96, 64, 6
 SETTINGS = quick_settings(losses=TWO_LAYERS, optimize={"iterations": 16}, farm={"workers": 2})
@@ -95,6 +95,17 @@ def test_sudden_style_change_leaves_no_old_style(
 def test_each_shot_has_its_own_style(muted_burst: Path, red: Path, blue: Path, tmp_path: Path) -> None:
     frames = rendered(muted_burst, [str(red), f"{blue}@shot1"], tmp_path / "out", input={"shots": [2, 4]})
     assert [redness(frame) > 0 for frame in frames] == [True, True, False, False, True, True]
+
+
+def test_mask_that_is_scaled_is_named(muted_burst: Path, red: Path, left: Path, tmp_path: Path) -> None:
+    small = write_picture(tmp_path / "small.png", read_image(left)[::2, ::2])
+    events: list[Event] = []
+    config = quick_config(SETTINGS, regions={"masks": {"sky": str(small)}})
+    request = Request(str(muted_burst), (f"{red}#sky",), tmp_path / "out", config)
+    plan_render(request, on_event=events.append)
+    (said,) = [event.message for event in events if isinstance(event, Warned)]
+    assert "small.png of region sky has" in said
+    assert "and is scaled to" in said
 
 
 def test_shot_without_style_is_refused_before_rendering(

@@ -26,7 +26,7 @@ from support.renders import (
 import vidnst
 from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, DiskFullError, FarmError, OutputError, RunError
-from vidnst.events import Event, RunStarted
+from vidnst.events import Event, RunStarted, Warned
 from vidnst.farm.plan import StateId
 from vidnst.farm.schedules import plan_shot
 from vidnst.frames import Shot
@@ -181,10 +181,38 @@ def test_changed_render_refuses_resume_with_reason(
         burst = other
     with pytest.raises(RunError) as caught:
         vidnst.render(burst, style=style, output=tmp_path / "out", config=config)
-    word = {"setting": "losses.tv_weight: 0.1 -> 0.7", "style": "style.png has other bytes", "source": "source"}[what]
-    assert word.split(" ->")[0].split(": ")[0] in str(caught.value)
-    assert "--restart" in str(caught.value)
-    vidnst.render(burst, style=style, output=tmp_path / "out", config=config, restart=True)
+    word = {"setting": "losses.tv_weight: 6.0 -> 0.7", "style": "style.png has other bytes", "source": "source"}[what]
+    assert word in str(caught.value)
+    assert "--overwrite, which deletes the" in str(caught.value)
+    events: list[Event] = []
+    vidnst.render(burst, style=style, output=tmp_path / "out", config=config, overwrite=True, on_event=events.append)
+    (said,) = [event.message for event in events if isinstance(event, Warned) and "starting over" in event.message]
+    assert word in said
+    assert "frames that it has finished" in said
+
+
+def test_overwrite_goes_on_with_the_same_render(burst: Path, style: Path, config: RenderConfig, tmp_path: Path) -> None:
+    with pytest.raises(CancelledError):
+        vidnst.render(burst, style=style, output=tmp_path / "out", config=config, **stop_after(3))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "00000000.png").write_bytes(next(burst.iterdir()).read_bytes())
+    vidnst.render(burst, style=style, output=tmp_path / "out", config=config, overwrite=True)
+    done = done_nodes(run_folder(tmp_path / "out"))
+    assert len(done) == len(set(done)) == NODES
+
+
+def test_overwrite_spares_the_run_of_another_output(
+    burst: Path, style: Path, config: RenderConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(CancelledError):
+        vidnst.render(burst, style=style, output=tmp_path / "out", config=config, **stop_after(1))
+    work, other = run_folder(tmp_path / "out"), quick_config(SETTINGS, losses={"tv_weight": 0.7})
+    done = done_nodes(work)
+    with pytest.raises(RunError, match="another --work-dir"):
+        vidnst.render(burst, style=style, output=tmp_path / "b", config=other, work_dir=work, overwrite=True)
+    with pytest.raises(RunError, match="undo the change"):
+        vidnst.resume(work, config={"losses.tv_weight": 0.7}, overwrite=True)
+    assert done_nodes(work) == done
 
 
 def test_locked_run_refuses_second_render(burst: Path, style: Path, config: RenderConfig, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from vidnst.report.measure.clip_pair import ClipPair
 from vidnst.report.measure.measurement import FrameMeasurement, Measurement
 from vidnst.report.measure.meter import Meter
 from vidnst.runs import RunLog
+from vidnst.steadiness import steadiness_in_words
 
 Picture = NDArray[np.uint8]
 STILL = MovingClip(count=20, width=64, height=48, square_px=0)
@@ -281,6 +282,37 @@ def test_render_writes_a_measurement_with_a_row_per_frame(rendered: tuple[Path, 
     assert event.losses == found["losses"]
     assert isinstance(events[-1], RunFinished)
     assert "warping error" in str(event)
+
+
+def test_encoded_file_is_measured_next_to_its_frames(media: Path, tmp_path: Path) -> None:
+    output, events = render(media, tmp_path / "out.mp4", quick_config(SETTINGS, output={"report": True}))
+    event = next(event for event in events if isinstance(event, Measured))
+    found = json.loads((tmp_path / "out.mp4.vidnst" / "measure.json").read_text())
+    assert event.file_error is not None
+    assert event.file_error != event.error == found["errors"][0]["lai"]["output"]
+    assert event.file_error == found["file"]["error"]["output"]
+    assert measure_output(MeasureRequest(output, with_losses=False)).error().output == pytest.approx(event.file_error)
+    assert f"warping error {event.file_error:.3g}" in str(event)
+    assert f"{event.error:.3g} before encoding" in str(event)
+    report = (tmp_path / "out.mp4.vidnst" / "report.html").read_text("utf-8")
+    assert "warping error in the encoded file" in report
+    done = str(events[-1])
+    assert done.startswith(f"made {output}: 6 frames in ")
+    assert done.endswith(f"; report: {tmp_path / 'out.mp4.vidnst' / 'report.html'}")
+
+
+def test_exact_file_is_as_steady_as_its_frames(media: Path, tmp_path: Path) -> None:
+    _, events = render(media, tmp_path / "out.mkv", quick_config(SETTINGS))
+    event = next(event for event in events if isinstance(event, Measured))
+    assert event.file_error is None
+    assert event.shown_error_ratio == event.error_ratio
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"), [(0.9, "as steady as the source"), (3, "steady"), (9, "a little restless"), (26, "restless")]
+)
+def test_steadiness_is_said_in_words(ratio: float, words: str) -> None:
+    assert steadiness_in_words(ratio).startswith(words)
 
 
 def test_an_output_beside_its_run_folder_needs_nothing_else(rendered: tuple[Path, list[Event]]) -> None:

@@ -1,5 +1,6 @@
 """The report of a render: true, whole in one file, and harmless whatever its names say."""
 
+import html
 import json
 import re
 import shlex
@@ -16,20 +17,20 @@ from support.browser import page_after_scripts
 from support.media import numbered_pictures, read_index, write_pictures, write_video
 
 import vidnst
-from vidnst.config import RenderConfig
+from vidnst.config import LossConfig, RenderConfig
 from vidnst.config.loader import build_config, load_config
 from vidnst.errors import EncoderError, RunError
 from vidnst.events import RunFinished, Warned
 from vidnst.media.draw.thumbnails import encode_thumbnail
 from vidnst.media.images import read_image
 from vidnst.report.html.markup import el, escape
-from vidnst.report.html.report_charts import outliers
+from vidnst.report.html.report_charts import loss_charts, outliers
 from vidnst.report.html.report_contents import gather_report
 from vidnst.report.html.report_page import ReportFacts, report_page
 from vidnst.report.html.report_settings import changed_settings, render_command
 from vidnst.report.html.svg_chart import Series, line_chart, ticks
 from vidnst.report.write_report import write_report
-from vidnst.runs import Manifest
+from vidnst.runs import Manifest, RunLog
 from vidnst.runs.record import find_record
 from vidnst.runs.status import RunMonitor
 
@@ -182,7 +183,7 @@ def test_repeat_command_gives_same_settings_and_styles(tmp_path: Path) -> None:
     config = settings(losses={"style_layers": {"relu1_1": 1, "relu2_1": 2.5}, "style_weight": 7}, input={"end": "2"})
     folder = rendered(tmp_path, config=config)
     manifest = Manifest.read(folder)
-    words = shlex.split(render_command(manifest)[0])
+    words = shlex.split(render_command(manifest, folder)[0])
     assert words[:3] == ["vidnst", "render", str(tmp_path / "in.mp4")]
     assert words[words.index("-o") + 1] == str(tmp_path / "out.mkv")
     assignments = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
@@ -190,6 +191,24 @@ def test_repeat_command_gives_same_settings_and_styles(tmp_path: Path) -> None:
     assert load_config(assignments=assignments) == config.model_copy(update={"output": resolved})
     assert {key for key, _, _ in changed_settings(manifest.config)} >= {"losses.style_layers", "input.end"}
     assert changed_settings(RenderConfig().model_dump(mode="json")) == []
+
+
+def test_repeat_command_runs_as_copied(tmp_path: Path) -> None:
+    folder = rendered(tmp_path)
+    (command,) = re.findall(r"<code>(vidnst render .*?)</code>", (folder / "report.html").read_text("utf-8"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    before = (tmp_path / "out.mkv").stat().st_mtime_ns
+    words = [sys.executable, "-m", *shlex.split(html.unescape(command))]
+    subprocess.run(words, check=True, cwd=elsewhere, capture_output=True)
+    assert (tmp_path / "out.mkv").stat().st_mtime_ns > before
+
+
+def test_repeat_command_replaces_no_output_elsewhere(tmp_path: Path) -> None:
+    manifest = Manifest.read(rendered(tmp_path))
+    command, left_out = render_command(manifest, tmp_path / "sent" / "out.mkv.vidnst")
+    assert "--overwrite" not in command
+    assert any("--overwrite" in note for note in left_out)
 
 
 def evil_run(folder: Path) -> Path:
@@ -284,6 +303,20 @@ def test_frames_that_stand_out_are_found_and_even_ones_are_not() -> None:
     assert outliers(calm) == []
     assert outliers([*calm[:20], (20, 3.0), *calm[21:]]) == [20]
     assert outliers([(0, 1.0), (1, 99.0)]) == []
+    still = [(index, 0.0) for index in range(40)]
+    assert outliers([*still[:20], (20, 1e-4), *still[21:]]) == []
+
+
+def test_terms_without_a_weight_are_not_charted() -> None:
+    log = RunLog()
+    for frame in range(2):
+        losses = {"total": 2.0, "content": 1.0, "tv": 0.5}
+        log.add({"kind": "done", "node": f"{frame}.0", "final": True, "losses": losses, "evaluations": 1, "seconds": 1})
+    titles = [[chart.title for chart in loss_charts(log, LossConfig(tv_weight=weight))] for weight in (6.0, 0.0)]
+    assert titles == [
+        ["content loss", "total variation loss", "weighted total loss"],
+        ["content loss", "weighted total loss"],
+    ]
 
 
 def test_a_thumbnail_keeps_to_its_bytes_and_its_proportions(tmp_path: Path) -> None:

@@ -288,7 +288,7 @@ def test_a_browser_fills_the_page_and_runs_nothing_of_strangers(runs: Path, tmp_
     finally:
         lock.release()
     assert "<title>(1) Renders</title>" in shown
-    assert ">out&lt;b&gt;.mp4</h2>" in shown
+    assert ">out&lt;b&gt;.mp4</span>" in shown
     assert f"process {os.getpid()}" in shown
     assert "3 of 3" in shown
     assert re.search(r'<img alt="rendered frame 2 of out&lt;b&gt;.mp4" src="run/\w+/frame/2">', shown)

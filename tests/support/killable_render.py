@@ -92,7 +92,7 @@ def main(folder: Path) -> None:
     """Render into a new run folder, or resume an existing one."""
     exists = holds_run(folder)
     with RunStore.open(folder) if exists else RunStore.create(folder, MANIFEST) as store:
-        store.check_same(MANIFEST)
+        assert not store.manifest.changes(MANIFEST)
         done: set[StateId] = set()
         for nodes in by_shot(CHAIN, SHOTS):
             done |= store.finished_nodes(nodes)

@@ -274,7 +274,25 @@ def test_command_shows_memory_mode(request_: Request, tmp_path: Path) -> None:
     memory = ["--set", f"farm.memory_gib={(2**20 + 850 * 96 * 64) / 2**30}", "-o", str(tmp_path / "o.mp4")]
     said = CliRunner().invoke(commands.app, ["plan", str(request_.source), *options, *memory])
     assert said.exit_code == 0, said.output
-    assert "memory of a worker 0.01 GB, 0.0 GB available; with bfloat16 maps, recomputed maps 0.01 GB" in said.stdout
+    assert "memory of a worker: 0.01 GB, 0.0 GB available; with bfloat16 maps, recomputed maps 0.01 GB" in said.stdout
+
+
+def test_table_fits_80_columns_and_names_memory_once(request_: Request, tmp_path: Path) -> None:
+    deep = tmp_path / ("a folder with a long name, " * 5) / "b.mp4"
+    deep.parent.mkdir()
+    video = media.write_video(deep, media.numbered_pictures(6))
+    options = ["--style", request_.styles[0], "--backbone", "slim", "--iterations", "4", "--executor", "inline"]
+    said = CliRunner().invoke(
+        commands.app,
+        ["plan", str(request_.source), str(video), *options, "--no-time", "-o", str(tmp_path / "o.mp4")],
+        env={"COLUMNS": "80"},
+    )
+    assert said.exit_code == 0, said.output
+    table = said.stdout.partition("memory of a worker")[0].splitlines()
+    assert max(map(len, table)) <= 80
+    assert table[0].split() == ["clip", "style", "frames", "size", "evaluations", "workers", "time"]
+    assert table[2].startswith("b.mp4")
+    assert said.stdout.count("memory of a worker") == 1
 
 
 def test_command_sums_up_several_clips_as_json(request_: Request, tmp_path: Path) -> None:
@@ -305,7 +323,7 @@ def test_plan_has_render_options_that_change_the_work() -> None:
         return dict(inspect.signature(command).parameters)
 
     render, plan = takes(commands.render), takes(commands.plan)
-    assert render.keys() - plan.keys() == {"overwrite", "restart", "redo", "dry_run"}
+    assert render.keys() - plan.keys() == {"overwrite", "restart", "redo", "redo_only", "dry_run"}
     for name in render.keys() & plan.keys():
         assert (plan[name].annotation, plan[name].default) == (render[name].annotation, render[name].default), name
     assert {"region", "colour", "filters", "photo", "loop", "register", "deflicker", "address"} <= plan.keys()

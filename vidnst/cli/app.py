@@ -17,6 +17,7 @@ from vidnst.cli.commands.preview import compare, evolve, proof
 from vidnst.cli.commands.render import render, resume, retry, train
 from vidnst.cli.commands.setup import distill, doctor, presets, pretrain, weights
 from vidnst.cli.commands.status_report_serve import report, serve, status
+from vidnst.cli.help import FIRST_OPTIONS, help_command
 from vidnst.formatting import printable_lines
 
 _COMMANDS = (
@@ -27,7 +28,7 @@ _COMMANDS = (
 app = typer.Typer(
     name="vidnst",
     help="Stylize videos, bursts and frame sequences in the style of paintings: stable, parallel, resumable.",
-    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog="Exit status: 0 done, 2 config, 3 source, 4 style, 5 weights, 6 output, 7 workers, 8 run,"
@@ -35,17 +36,41 @@ app = typer.Typer(
 )
 
 
+_WELCOME = """\
+vidnst stylizes videos and pictures in the style of paintings.
+Three commands to start with:
+
+  vidnst doctor                                            check this machine
+  vidnst render clip.mp4 -s painting.jpg -o draft.mp4 --preset draft
+                                                           a quick draft
+  vidnst render clip.mp4 -s painting.jpg -o painted.mp4    the full quality
+
+`vidnst --help` lists all commands, `vidnst render --help` the first options.
+"""
+
+
 @app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
 ) -> None:
     if version:
         terminal.out.line(f"vidnst {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        terminal.out.text(_WELCOME)
 
+
+_REQUIRED = {render: ("output", "style"), train: ("output", "style"), proof: ("style",), evolve: ("style",)}
+"""Parameters that commands ask for although they have a default, since some renders need none of them."""
+_FIRST = {
+    plan: ("style", "preset", "config", "size", "start", "end", "engine", "workers", "gpu_memory", "timed"),
+    train: ("style", "output", "preset", "size", "start", "end", "train", "engine", "overwrite", "config"),
+}
 
 for _command in _COMMANDS:
-    app.command()(_command)
+    _class = help_command(first=_FIRST.get(_command, FIRST_OPTIONS), required=_REQUIRED.get(_command, ()))
+    app.command(cls=_class)(_command)
 
 
 def run() -> NoReturn:

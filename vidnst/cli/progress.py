@@ -25,7 +25,7 @@ _LINE_SECONDS = 10.0
 
 _MESSAGES = (
     *(events.NodeFailed, events.WorkerDied, events.WorkerQuarantined, events.WorkerReinstated),
-    *(events.Suspected, events.Warned, events.Measured, events.JobChanged),
+    *(events.Suspected, events.Warned, events.Measured, events.JobChanged, events.RunFinished),
 )
 
 _logger = logging.getLogger(__name__)
@@ -249,7 +249,7 @@ class _Lines:
                 event.step == event.steps or time.monotonic() - self._last >= _LINE_SECONDS
             ):
                 self._write(str(event))
-            case events.Stage(stage="filtering" | "finishing" | "encoding" | "measuring", done=0):
+            case events.Stage(stage="filtering" | "finishing" | "encoding" | "measuring" | "measuring file", done=0):
                 self._write(event.stage)
             case events.Stage(stage="cells" | "evaluations" | "training") if (
                 time.monotonic() - self._last >= _LINE_SECONDS

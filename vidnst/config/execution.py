@@ -53,7 +53,7 @@ class OutputConfig(Section):
     codec: Literal["auto", "h264", "h265", "av1", "vp9", "prores", "ffv1", "gif", "webp", "apng", "png"] = "auto"
     """auto: from the output's suffix (.mp4 h264, .webm vp9, .mov prores, .mkv ffv1, .gif, .webp, .apng, folder png)."""
     quality: int | None = Field(None, ge=0, le=63)
-    """Constant rate factor (lower is better); None: the codec's customary value."""
+    """Constant rate factor (lower is better); None: the codec's customary value, less for small frames."""
     speed: str | None = Field(None, pattern=r"^[a-z0-9]+$")
     """The encoder's preset, by ffmpeg's name."""
     hardware: Literal["none", "nvenc", "vaapi", "qsv", "amf", "videotoolbox"] = "none"

@@ -11,6 +11,7 @@ COLOURS = {
     "white": "#ffffff",
     "black": "#000000",
     "grey": "#808080",
+    "gray": "#808080",
     "red": "#ff0000",
     "green": "#008000",
     "blue": "#0000ff",

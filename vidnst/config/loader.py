@@ -140,7 +140,12 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     key, sign, value = text.partition("=")
     if not sign or not key:
         raise ConfigError(f"--set {text!r} is not key.sub=value", "write for example losses.style_weight=20")
-    return key.strip(), _parse(value, f"--set {text!r}")
+    return _as_written_here(key.strip()), _parse(value, f"--set {text!r}")
+
+
+def _as_written_here(key: str) -> str:
+    """Return the key of a setting whose section may be spelled as in the USA."""
+    return re.sub(r"^color(?=\.|$)", "colour", key)
 
 
 def parse_values(text: str) -> tuple[str, tuple[Any, ...]]:

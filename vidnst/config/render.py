@@ -58,6 +58,11 @@ class RenderConfig(Section):
         return self.stylizes or self.reworks
 
     @property
+    def has_report(self) -> bool:
+        """True if a report is written: something of the source has changed, and the settings want one."""
+        return self.output.report and (self.changes_pictures or self.audio.style is not None)
+
+    @property
     def finishes(self) -> bool:
         """True if effects are applied to stylized frames before the encode."""
         return self.colour.keep != "none" or self.photo.enabled or bool(self.filters.after)

@@ -16,6 +16,7 @@ from vidnst.errors import OutputError, SourceError, VidnstError
 from vidnst.events import Cancelled, Measured, OnEvent, Stage, Warned, ignore
 from vidnst.farm.schedules import closed, key_frames
 from vidnst.frames import ClipInfo, Pixels, Shot, shot_number
+from vidnst.media.input.capture import as_shown
 from vidnst.media.input.picture_probe import probe_images
 from vidnst.media.input.probe import probe, probe_input
 from vidnst.media.input.shots import find_shots
@@ -83,7 +84,7 @@ def measure_output(request: MeasureRequest, *, on_event: OnEvent = ignore) -> Me
     clip = probe_input(_source(request, record), config.input)
     start, end = frame_range(clip, config.input.start, config.input.end)
     kept = record.frames(start, end) if record and holds_run(request.output) else []
-    output = _probe_output(kept or _subject(request.output, record), transform=config.input.transform)
+    output = as_shown(_probe_output(kept or _subject(request.output, record), transform=config.input.transform))
     plan = record.plan_of(start, end) if record else None
     shots = list(plan.shots) if plan else _find_shots(clip, config, start, end, on_event)
     log = RunLog.read(record.folder) if record else None
@@ -139,7 +140,7 @@ def measure_render(
     recorded, evaluations = log.final_losses(LOSSES), log.result_evaluations
     if meter is not None:
         return meter.result(evaluations=evaluations, losses=recorded, staleness=log.staleness)
-    pair = _render_pair(render, _probe_output(render.final_frames()), _recorded(recorded))
+    pair = render_pair(render, _probe_output(render.final_frames()), _recorded(recorded))
     return pair.measure(
         _meter(render),
         evaluations=evaluations,
@@ -167,14 +168,15 @@ def measure_coming(render: PreparedRender, coming: PendingFrames, *, on_frame: C
     first = probe_images(paths[:1], name=str(render.store.folder))
     output = replace(first, paths=tuple(paths), pts_seconds=render.clip.pts_seconds[render.start : render.end])
     meter = _meter(render)
-    with closing(_render_pair(render, output, no_losses).measure_frames(meter, pending=coming)) as rows:
+    with closing(render_pair(render, output).measure_frames(meter, pending=coming)) as rows:
         for row in rows:
             meter.collect(row)
             on_frame()
     return meter
 
 
-def _render_pair(render: PreparedRender, output: ClipInfo, losses: LossFunction) -> ClipPair:
+def render_pair(render: PreparedRender, output: ClipInfo, losses: LossFunction = no_losses) -> ClipPair:
+    """Return the source of a render and an output of it, to be measured."""
     return ClipPair(
         source=render.clip,
         output=output,
@@ -263,6 +265,9 @@ def measured_event(file: Path, found: Measurement) -> Measured:
         sharpness_ratio=found.sharpness.ratio,
         key_ratio=found.keys.ratio if found.keys else None,
         losses=found.losses,
+        file_error=found.file.error.output if found.file else None,
+        file_error_ratio=found.file.error.ratio if found.file else None,
+        file_flicker_levels=found.file.flicker.output if found.file else None,
     )
 
 

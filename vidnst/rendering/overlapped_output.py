@@ -16,7 +16,7 @@ from vidnst.media.output.encode import encode_part
 from vidnst.media.output.formats import OutputKind, choose_format
 from vidnst.rendering.measure_output import measure_coming
 from vidnst.rendering.prepared_render import PreparedRender
-from vidnst.rendering.run_setup import disk_bytes
+from vidnst.rendering.run_opening import disk_bytes
 from vidnst.rendering.source_alpha import source_alpha
 from vidnst.report.measure.clip_pair import PendingFrames
 from vidnst.report.measure.meter import Meter

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,15 +21,17 @@ from vidnst.media.output.encode import encode
 from vidnst.parallel import local_cores
 from vidnst.rendering.early_forecast import EarlyForecast, Forecaster
 from vidnst.rendering.effects_pass import finish_frames
+from vidnst.rendering.measure_file import measure_file
 from vidnst.rendering.measure_output import measure_render, measured_event
 from vidnst.rendering.overlapped_output import OverlappedOutput
 from vidnst.rendering.prepared_render import PreparedRender
+from vidnst.rendering.run_opening import removing_refused
 from vidnst.rendering.run_setup import prepare_render, record_threads, record_training_threads, recorded_threads
 from vidnst.rendering.source_alpha import source_alpha
 from vidnst.report.measure.measurement import Measurement
 from vidnst.report.write_report import report_run, reported_failure
 from vidnst.runs import RunLog
-from vidnst.runs.layout import continue_command
+from vidnst.runs.layout import RunLayout, continue_command
 from vidnst.runs.redo import report_suspects
 from vidnst.runs.request import Request
 
@@ -65,6 +67,7 @@ def run(
     overwrite: bool = False,
     restart: bool = False,
     redo: Sequence[int] = (),
+    redo_only: bool = False,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
     forecaster: Forecaster | None = None,
@@ -73,9 +76,10 @@ def run(
 
     Args:
         request: source, styles, output and settings.
-        overwrite: replace an output that exists.
+        overwrite: replace an output that exists, and start over where its earlier run is of another render.
         restart: discard what an earlier session left.
         redo: frames of the source to render again although an earlier session finished them.
+        redo_only: render these frames alone again, from their neighbours as they are.
         on_event: hears of the progress.
         cancelled: asked several times a second; True stops the render.
         forecaster: estimates what nodes take, for a time left before the first is done.
@@ -94,9 +98,17 @@ def run(
 
     try:
         render = prepare_render(
-            request, overwrite=overwrite, restart=restart, redo=redo, on_event=hear, cancelled=cancelled
+            request,
+            overwrite=overwrite,
+            restart=restart,
+            start_over=overwrite,
+            redo=redo,
+            redo_only=redo_only,
+            on_event=hear,
+            cancelled=cancelled,
         )
         with (
+            removing_refused(render.store, cancelled),
             render.store,
             render.sound,
             reported_failure(render.config, render.clip, render.store),
@@ -114,7 +126,9 @@ def run(
         command = continue_command("resume", request.folder, request.output)
         raise CancelledError(what, f"continue with: {command}") from error
     seconds = time.monotonic() - began
-    on_event(RunFinished(str(request.output), render.frames, seconds))
+    ratio = measurement.shown_error.ratio if measurement else None
+    report = str(RunLayout(request.folder).report) if render.config.has_report else ""
+    on_event(RunFinished(str(request.output), render.frames, seconds, ratio, report))
     return RenderResult(request.output, request.folder, render.frames, seconds, measurement, tuple(warnings), suspects)
 
 
@@ -284,6 +298,7 @@ def measure_frames(
     try:
         meter = overlapped.measured(report, cancelled) if overlapped else None
         measurement = measure_render(render, meter=meter, cancelled=cancelled)
+        measurement = replace(measurement, file=measure_file(render, cancelled))
         wrong = {str(frame): why for frame, why in sorted(RunLog.read(render.store.folder).suspects.items())}
         file = render.store.write_measure(measurement.to_dict() | {"suspects": wrong})
     except Exception as error:  # the render is finished, and a missing number makes nothing of it worse

@@ -162,7 +162,9 @@ def check_request(
     timeline = timeline_of(styles, clip)
     for note in timeline_warnings(styles, timeline, clip, start, end):
         on_event(Warned(note))
-    masks = find_masks(config, timeline, clip, start=start, end=end, size=size) if config.stylizes else ()
+    masks: tuple[Mask, ...] = ()
+    if config.stylizes:
+        masks = find_masks(config, timeline, clip, start=start, end=end, size=size, on_event=on_event)
     check_masks_decode(masks if source.is_new else (), start, end)
     weights = find_weights(config, on_event=on_event) if config.stylizes else None
     features = load_weights(weights, config) if weights is not None else None

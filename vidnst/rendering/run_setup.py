@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-from vidnst.errors import RunError
-from vidnst.events import Cancelled, OnEvent, Stage, ignore, stop_if_asked
-from vidnst.farm.component_window import default_window
+from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore, stop_if_asked
 from vidnst.farm.schedules import by_shot
 from vidnst.frames import Shot
 from vidnst.media.adjust.adjustments import Adjustments
@@ -13,15 +11,15 @@ from vidnst.media.output.frame_sequence import sequence_numbers, sequence_patter
 from vidnst.media.output.name_limits import check_name_length
 from vidnst.media.output.preflight import check_output
 from vidnst.media.output.trial_encode import try_encoder
-from vidnst.parallel import local_cores
 from vidnst.rendering.effects_pass import colour_styles, filter_source
 from vidnst.rendering.lighting import study_daylight
 from vidnst.rendering.prepare import CheckedRequest, check_request, study_frames
 from vidnst.rendering.prepared_render import PreparedRender
+from vidnst.rendering.run_opening import check_disk, closed_after_error, open_run, removing_refused
 from vidnst.rendering.soundtrack import open_sound
 from vidnst.rendering.source_frames import source_frames
 from vidnst.rendering.styles.guidance_builder import follow_regions
-from vidnst.runs import RunLog, RunPlan, RunStore, check_free_space, holds_run, required_bytes
+from vidnst.runs import RunLog, RunPlan, RunStore
 from vidnst.runs.event_recorder import EventRecorder
 from vidnst.runs.layout import owns_output
 from vidnst.runs.redo import redo_frames
@@ -33,7 +31,9 @@ def prepare_render(
     *,
     overwrite: bool = False,
     restart: bool = False,
+    start_over: bool = False,
     redo: Sequence[int] = (),
+    redo_only: bool = False,
     frames_only: bool = False,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
@@ -44,7 +44,9 @@ def prepare_render(
         request: source, styles, output and settings.
         overwrite: replace an output that exists.
         restart: discard what an earlier session left.
+        start_over: discard it where it is another render of the same output.
         redo: frames of the source to render again.
+        redo_only: leave what depends on these frames as it is.
         frames_only: True if frames are wanted, but no output.
         on_event: hears of the progress.
         cancelled: asked several times a second; True stops the work.
@@ -60,66 +62,27 @@ def prepare_render(
     checked = check_request(request, overwrite=overwrite or is_own, frames_only=frames_only, on_event=recorder)
     if not frames_only:
         try_output(checked, (checked.width, checked.height), cancelled)
-    store = open_run(checked, restart=restart, redo=bool(redo))
-    try:
-        with recorder.watching():
-            recorder.keep_in(store)
-            stop_if_asked(cancelled)
-            shots = plan_shots(checked, store, recorder)
-            if redo:
-                plans = by_shot(checked.schedule, shots, checked.given)
-                redo_frames(store, plans, redo, start=checked.start, end=checked.end, on_event=recorder)
-            stop_if_asked(cancelled)
-            adjustments = study_source(checked, store, shots, recorder, cancelled)
-            decoded = source_frames(checked, shots, adjustments)
-            source = filter_source(checked, decoded, store, recorder, cancelled)
-            study_daylight(checked, source, store, recorder, cancelled)
-            stop_if_asked(cancelled)
-            styles = colour_styles(checked, source, store)
-            follow_regions(checked, source, store, recorder, cancelled)
-            sound = open_sound(checked, store, cancelled)
-    except BaseException:
-        store.close()
-        raise
+    store, note = open_run(checked, restart=restart, start_over=start_over, redo=bool(redo))
+    with removing_refused(store, cancelled), closed_after_error(store), recorder.watching():
+        recorder.keep_in(store)
+        if note:
+            recorder(Warned(note))
+        stop_if_asked(cancelled)
+        shots = plan_shots(checked, store, recorder)
+        if redo:
+            plans = by_shot(checked.schedule, shots, checked.given)
+            span = (checked.start, checked.end)
+            redo_frames(store, plans, redo, span=span, only=redo_only, on_event=recorder)
+        stop_if_asked(cancelled)
+        adjustments = study_source(checked, store, shots, recorder, cancelled)
+        decoded = source_frames(checked, shots, adjustments)
+        source = filter_source(checked, decoded, store, recorder, cancelled)
+        study_daylight(checked, source, store, recorder, cancelled)
+        stop_if_asked(cancelled)
+        styles = colour_styles(checked, source, store)
+        follow_regions(checked, source, store, recorder, cancelled)
+        sound = open_sound(checked, store, cancelled)
     return PreparedRender(checked, store, recorder, source, adjustments, styles, sound)
-
-
-def open_run(checked: CheckedRequest, *, restart: bool, redo: bool = False) -> RunStore:
-    """Open the run folder to resume the same render, or begin a new run if the disk can hold it.
-
-    Args:
-        checked: what is rendered.
-        restart: discard what is in the folder.
-        redo: frames of an earlier run are to be rendered again, so there must be one that kept its frames.
-
-    Raises:
-        RunError: the folder holds another render, or no frames to redo.
-        DiskFullError: the disk is too small.
-    """
-    folder = checked.request.folder
-    if redo and not holds_run(folder):
-        raise RunError(f"{folder} is no run folder, so there are no frames to redo", "render without --redo")
-    if holds_run(folder) and not restart:
-        store = RunStore.open(folder)
-        try:
-            store.check_same(checked.manifest, any_range=checked.has_independent_frames and not store.complete)
-        except RunError:
-            store.close()
-            if store.begun:
-                raise
-        else:
-            if not store.complete or checked.config.output.keep_frames:
-                store.adopt(checked.manifest)
-                return store
-            store.close()
-            if redo:
-                raise RunError(
-                    f"the run in {folder} is finished and has kept no frames, so none of them can be redone by itself",
-                    "render all of it again with --restart, and with --keep-frames to have them kept from then on",
-                )
-        restart = True  # nothing is lost: a finished run keeps no frames, and one that failed at the start has none
-    check_disk(checked, (checked.width, checked.height))
-    return RunStore.create(folder, checked.manifest, restart=restart)
 
 
 def try_output(checked: CheckedRequest, size: tuple[int, int], cancelled: Cancelled | None = None) -> None:
@@ -137,43 +100,6 @@ def try_output(checked: CheckedRequest, size: tuple[int, int], cancelled: Cancel
         size=size,
         cancelled=cancelled,
     )
-
-
-def check_disk(checked: CheckedRequest, size: tuple[int, int]) -> None:
-    """Check that the run folder's disk can hold frames of this size.
-
-    Raises:
-        DiskFullError: it cannot.
-    """
-    check_free_space(checked.request.folder, disk_bytes(checked, size))
-
-
-def disk_bytes(checked: CheckedRequest, size: tuple[int, int]) -> int:
-    """Return how many bytes the run folder may come to hold with frames of this width and height."""
-    config = checked.config
-    more_bits = config.output.picture_bits * config.finishes + checked.clip.bit_depth * bool(config.filters.before)
-    return required_bytes(
-        frames=checked.frames,
-        width=size[0],
-        height=size[1],
-        states=_most_states(checked),
-        bits=config.frame_bits,
-        more_bits=more_bits,
-    )
-
-
-def _most_states(checked: CheckedRequest) -> int:
-    """Return how many states the run folder may hold at once."""
-    schedule, farm = checked.schedule, checked.config.farm
-    if schedule.kind == "independent":
-        return 0
-    passes = max(1, schedule.passes) if schedule.kind in ("keys", "network") else 1
-    if checked.config.output.keep_frames:
-        return checked.frames * passes
-    if schedule.kind == "chain":
-        return 2 * local_cores()
-    window = farm.window or default_window(farm.workers or local_cores(), groups=schedule.spacing)
-    return min(checked.frames * passes, 2 * window)  # of each frame, the last pass and the one before
 
 
 def plan_shots(checked: CheckedRequest, store: RunStore, on_event: OnEvent = ignore) -> tuple[Shot, ...]:

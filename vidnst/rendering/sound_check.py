@@ -20,6 +20,8 @@ from vidnst.media.output.restyled_audio import NO_STREAM, made_stream, sound_ran
 from vidnst.style.sound.chunks import chunk_count
 
 _CHECKED_RATE, _MADE_RATE = 8000, 48_000
+_COPIES, _VALUE_BYTES = 4, 4
+"""Decoded, restyled in chunks, put together, and levelled; in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,12 @@ class CheckedSound:
         """The number of chunks of each track, about: the exact length is known when the track is decoded."""
         rates = (stream.sample_rate for stream in self.plan.streams)
         return tuple(chunk_count(round(self.seconds * rate), rate) for rate in rates)
+
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes that the run folder comes to hold of it, about."""
+        values = sum(round(self.seconds * stream.sample_rate) * stream.channels for stream in self.plan.streams)
+        return _COPIES * _VALUE_BYTES * values
 
 
 def style_name(config: RenderConfig) -> str:

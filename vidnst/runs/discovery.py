@@ -71,6 +71,8 @@ class Batch:
     jobs: tuple[BatchJob, ...]
     holder: str = ""
     """Process and host that work on it."""
+    home: str = ""
+    """The folder that the paths of its jobs start from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def _read_batch_runs(folder: Path) -> tuple[Batch, tuple[Path, ...]]:
     runs = (Path(os.path.abspath(folder.parent / job.run_folder)) for job in jobs if job.run_folder)
     home = Path(os.path.realpath(folder.parent))  # a batch that was sent along must not lead elsewhere
     begun = tuple(run for run in dict.fromkeys(runs) if _is_below(run, home) and holds_run(run))
-    return Batch(folder.name, jobs, lock_holder(folder / "lock") or ""), begun
+    return Batch(folder.name, jobs, lock_holder(folder / "lock") or "", str(folder.parent)), begun
 
 
 def _is_below(run: Path, home: Path) -> bool:

@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
-from vidnst.errors import ConfigError, FramesFailedError, RangeError
+from vidnst.errors import ConfigError, FramesFailedError, RangeError, RunError
 from vidnst.events import OnEvent, Warned, ignore
 from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, SoundId, StateId, StoredId
+from vidnst.formatting import format_duration
 from vidnst.runs import RunLog, RunStore
 from vidnst.runs.layout import continue_command
 
@@ -45,37 +46,76 @@ def redo_frames(
     plans: Iterable[Iterable[Node]],
     frames: Collection[int],
     *,
-    start: int,
-    end: int,
+    span: tuple[int, int],
+    only: bool = False,
     on_event: OnEvent = ignore,
 ) -> None:
     """Mark frames, in all their passes, and what depends on them as unfinished, so that they are made again.
+
+    What that takes is said before anything is marked.
 
     Args:
         store: the run.
         plans: the plans of its shots, each in its order.
         frames: indices of the whole source.
-        start, end: the run's range.
-        on_event: receives a warning with the number of nodes that are made again.
+        span: the run's first frame, and the one after its last.
+        only: leave what depends on the frames as it is.
+        on_event: receives a warning with the number of frames that are made again, and the time that it takes.
 
     Raises:
         RangeError: a frame is outside the run's range.
+        RunError: only these frames are to be made again, and states that they start from were deleted.
     """
-    if outside := sorted(frame for frame in frames if not start <= frame < end):
-        raise RangeError(f"frame {outside[0]} cannot be redone: the run has frames {start} to {end - 1}")
-    chosen, marked, without_state = set(frames), set[StoredId](), 0
+    if outside := sorted(frame for frame in frames if not span[0] <= frame < span[1]):
+        raise RangeError(f"frame {outside[0]} cannot be redone: the run has frames {span[0]} to {span[1] - 1}")
+    chosen, marked, without_state = set(frames), list[set[StoredId]](), set[StoredId]()
     for plan in plans:
         nodes = list(plan)
-        before = store.finished_nodes(nodes)
-        dependents = dependents_of_frames(nodes, chosen)
-        store.forget(dependents, frames=chosen)
-        marked |= dependents
-        without_state += len(before - store.finished_nodes(nodes) - dependents)
+        alone: set[StoredId] = {node.id for node in nodes if isinstance(node.id, StateId) and node.id.frame in chosen}
+        again = alone if only else dependents_of_frames(nodes, chosen)
+        without_state |= store.finished_nodes(nodes) - store.finished_nodes(nodes, but=again) - again
+        marked.append(again)
+    if only and without_state:
+        raise RunError(
+            f"{_frames(without_state)} that these start from would be painted again, too: their states were deleted",
+            "give the frames to --redo; with --keep-frames from the start, a run keeps all states",
+        )
+    on_event(Warned(_announcement(store, chosen, set().union(*marked), without_state, only=only)))
+    for again in marked:
+        store.forget(again, frames=chosen)
     store.forget_finished(chosen)
-    text = f"frames {format_frame_list(chosen)} are rendered again, {len(marked)} nodes with all that depend on them"
+
+
+def _announcement(
+    store: RunStore, chosen: set[int], marked: set[StoredId], without_state: set[StoredId], *, only: bool
+) -> str:
+    """Say which frames are made again, how many depend on them, and how long that takes."""
+    these = f"{'this frame' if len(chosen) == 1 else f'these {len(chosen)} frames'} ({format_frame_list(chosen)})"
+    frames = {node.frame for node in marked} - chosen
+    if only:
+        text = f"rendering again: {these}, and nothing that depends on {'it' if len(chosen) == 1 else 'them'}"
+    elif frames:
+        text = f"rendering again: {these} and {len(frames)} that depend on {'it' if len(chosen) == 1 else 'them'}"
+    else:
+        text = f"rendering again: {these}, on which no others depend"
     if without_state:
-        text += f", and {without_state} more whose states were deleted (output.keep_frames from the start keeps them)"
-    on_event(Warned(text))
+        text += f", and {_frames(without_state)} whose states were deleted (--keep-frames from the start keeps them)"
+    seconds = _expected_seconds(RunLog.read(store.folder), marked | without_state)
+    return text if seconds is None else f"{text}: about {format_duration(seconds)}"
+
+
+def _frames(states: Iterable[StoredId]) -> str:
+    count = len({state.frame for state in states})
+    return f"{count} more frame{'' if count == 1 else 's'}"
+
+
+def _expected_seconds(log: RunLog, nodes: Collection[StoredId]) -> float | None:
+    """Return how long nodes take that were done before, at the speed of the run's sessions; None if that is unknown."""
+    again = [log.done_nodes[name] for name in map(str, nodes) if name in log.done_nodes]
+    if not again or not log.session_seconds:
+        return None
+    share = sum(again) / log.evaluations if log.evaluations else len(again) / len(log.done_nodes)
+    return max(1.0, float(round(share * log.session_seconds)))
 
 
 def dependents_of_frames(nodes: Iterable[Node], frames: Collection[int]) -> set[StoredId]:

@@ -31,6 +31,8 @@ class Request:
     """Further files that the command reads, such as that of --config, which the output must not replace."""
     writes: tuple[Path, ...] = ()
     """Further files that it writes, which must not replace what is read."""
+    continues: bool = False
+    """True for the request of an earlier run, which goes on as it is."""
 
     @property
     def folder(self) -> Path:
@@ -91,7 +93,7 @@ def load_request(folder: Path, settings: Mapping[str, Any]) -> Request:
     look = manifest.look
     prints = {"model.weights": look.weights, "model.network": look.network, "motion.raft_weights": look.flow_weights}
     digests = {key: prints[key] for key in named_files(config, settings)}
-    return Request(source, styles, Path(manifest.output), config, folder, digests)
+    return Request(source, styles, Path(manifest.output), config, folder, digests, continues=True)
 
 
 def read_request(folder: Path) -> Request:

@@ -8,7 +8,7 @@ written (see `async_writer`).
 import json
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -62,6 +62,8 @@ class RunStore:
         """True if nothing is left to do: the output is in its place, and measured where that was wanted."""
         self.seconds_per_frame = log.seconds_per_frame
         """Pace of the last session that finished at least two frames: seconds from one to the next."""
+        self.is_first_session = log.sessions == 0
+        """True if no earlier session has worked here."""
         self._done = set(log.done_nodes)
         for part in map(Path, log.parts):
             if is_part_of(part, Path(manifest.output)):
@@ -114,21 +116,6 @@ class RunStore:
         except BaseException:
             lock.release()
             raise
-
-    def check_same(self, manifest: Manifest, *, any_range: bool = False) -> None:
-        """Make sure that resuming the run as `manifest` says gives the frames that it began.
-
-        Args:
-            any_range: True if the run may go on with another range of its source, which changes none of its frames.
-
-        Raises:
-            RunError: it would not; the message names everything that is different.
-        """
-        if changes := self.manifest.changes(manifest, any_range=any_range):
-            raise RunError(
-                f"the run in {self.folder} is of another render: {'; '.join(changes)}",
-                "start afresh with --restart, keep both with another --work-dir, or undo the change",
-            )
 
     def adopt(self, manifest: Manifest) -> None:
         """Record the settings of the input that a manifest of the same frames has, for later sessions."""
@@ -259,6 +246,11 @@ class RunStore:
         """True if there is any result that would be lost."""
         return bool(self._done or self._states or self._frames)
 
+    @property
+    def frames_kept(self) -> int:
+        """Number of frames that are in the folder."""
+        return len(self._frames)
+
     def finished(self, node: Node) -> bool:
         """True if the log says that the node is done, and what it leaves for good is there: a frame, network, sound."""
         if str(node.id) not in self._done:
@@ -269,9 +261,18 @@ class RunStore:
             return self.has_state(node.id)
         return not node.final or frame_name(node.id.frame) in self._frames
 
-    def finished_nodes(self, nodes: Iterable[Node]) -> set[StoredId]:
-        """Nodes of one component (a shot's plan, in its order) that need no more work: see `plan.finished_nodes`."""
-        return finished_nodes(nodes, finished=self.finished, stored=self.has_state) if self._done else set()
+    def finished_nodes(self, nodes: Iterable[Node], *, but: Container[NodeId] = ()) -> set[StoredId]:
+        """Nodes of one component (a shot's plan, in its order) that need no more work: see `plan.finished_nodes`.
+
+        Args:
+            nodes: the component's plan.
+            but: nodes that count as unfinished.
+        """
+        if not self._done:
+            return set()
+        return finished_nodes(
+            nodes, finished=lambda node: node.id not in but and self.finished(node), stored=self.has_state
+        )
 
     def part_maker(self, output: Path) -> PartMaker:
         """What makes the temporary files of an output, so that a later session removes those that a kill leaves.

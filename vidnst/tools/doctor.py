@@ -9,13 +9,14 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vidnst.errors import VidnstError
 from vidnst.formatting import format_gibibytes
 from vidnst.gpus import Card, find_cards
 
 _MINIMUM_PYTHON = (3, 11)
+_MAIN_ENCODER = "libx264"
 _USED_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "gif", "libwebp_anim", "apng")
 
 
@@ -28,6 +29,13 @@ class Check:
     found: str
     remedy: str = ""
     """The remedy if it is not ok."""
+    needed_for: str = ""
+    """What needs it, where a render at the defaults into .mp4 does not; empty where it does."""
+
+    @property
+    def blocks(self) -> bool:
+        """True if a render at the defaults does not work."""
+        return not (self.ok or self.needed_for)
 
 
 def checks(weights: str | None = None, *, raft: bool = False) -> Iterator[Check]:
@@ -46,9 +54,10 @@ def checks(weights: str | None = None, *, raft: bool = False) -> Iterator[Check]
         ("encoders", _encoders),
         ("ray", _ray),
         ("weights", lambda: _weights(weights)),
-        ("slim", _slim),
     ):
         yield _run_check(name, check)
+    slim = _run_check("slim", _slim)
+    yield slim if slim.ok else replace(slim, needed_for="--backbone slim and --preset draft")
     if raft:
         yield _run_check("raft", _raft_weights)
 
@@ -80,7 +89,8 @@ def _torch() -> Check:
         import torchvision
     except (ImportError, RuntimeError) as error:  # a torch of another build: pytorch/vision#9077
         remedy = "install both in one go: pip install --force-reinstall torch torchvision"
-        return Check("torch", False, f"torch {torch.__version__}, torchvision does not load: {error}", remedy)
+        found = f"torch {torch.__version__}, torchvision does not load: {error}"
+        return Check("torch", False, found, remedy, needed_for="--set motion.method=raft")
     return Check("torch", True, f"{torch.__version__}, torchvision {torchvision.__version__}")
 
 
@@ -116,7 +126,8 @@ def _encoders() -> Check:
     missing = [name for name in _USED_ENCODERS if name not in available]
     if missing:
         remedy = "unset IMAGEIO_FFMPEG_EXE to use the bundled ffmpeg, or use other codecs"
-        return Check("encoders", False, f"missing {', '.join(missing)}", remedy)
+        others = "" if _MAIN_ENCODER in missing else "outputs in these formats"
+        return Check("encoders", False, f"missing {', '.join(missing)}", remedy, needed_for=others)
     hardware = sorted(name for name in available if name.endswith(("_nvenc", "_vaapi", "_qsv", "_videotoolbox")))
     return Check("encoders", True, f"{', '.join(_USED_ENCODERS)}; hardware: {', '.join(hardware) or 'none'}")
 

@@ -62,6 +62,7 @@ def train(
     render = prepare_render(
         replace(request.render, output=frames, work_dir=folder, writes=(request.output,)),
         overwrite=True,
+        start_over=overwrite,
         frames_only=True,
         on_event=on_event,
         cancelled=cancelled,

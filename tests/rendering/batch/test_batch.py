@@ -96,7 +96,9 @@ def test_bad_source_fails_its_job_only(tmp_path: Path, vidnst: Vidnst, monkeypat
     assert "frame 3" in rows(path)["clip0-style0"]["message"]
     assert 0 < len(done_nodes_by_job(path)["clip0-style0"]) < len(done_nodes_by_job(path)["clip1-style0"])
     assert "broken-style0: failed: " in err
-    listed = json.loads(vidnst("batch", path, "--dry-run", "--json")[1])
+    status, out, _ = vidnst("batch", path, "--dry-run", "--json")
+    assert status == 9
+    listed = json.loads(out)
     assert [row["frames"] for row in listed] == [5, 5, None, None]
     assert "missing.mp4" in listed[3]["error"]
     assert listed[1]["evaluations"] > 4

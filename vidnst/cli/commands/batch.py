@@ -30,7 +30,9 @@ def batch(
     workers: opt.Workers = None,
     address: opt.Address = None,
     executor: opt.Executor = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the jobs and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the jobs and stop; status 9 if one cannot be rendered.")
+    ] = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
 ) -> None:
@@ -52,7 +54,8 @@ def batch(
     if dry_run:
         from vidnst.tools.forecast.render_plan import describe_jobs
 
-        write_jobs(describe_jobs(jobs), as_json=as_json)
+        if not write_jobs(describe_jobs(jobs), as_json=as_json):
+            raise typer.Exit(FramesFailedError.exit_code)
         return
     from vidnst.rendering.batch.run import run_batch
 

@@ -81,6 +81,9 @@ RestartTraining = Annotated[bool, typer.Option("--restart", help="Do not resume 
 """Options of the commands that train the networks that ship."""
 
 Overwrite = Annotated[bool, out("Replace an existing output.")]
+ReplaceRun = Annotated[
+    bool, out("Replace an existing output; go on with its run, or start over where its settings differ.")
+]
 
 
 def farm_settings(*, workers: int | None, address: str | None, executor: str | None) -> dict[str, Any]:

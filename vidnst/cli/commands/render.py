@@ -23,6 +23,13 @@ _Redo = Annotated[
         "Render these finished frames again, with all that depends on them: 120-140, or 7,30-35.", metavar="FRAMES"
     ),
 ]
+_RedoOnly = Annotated[
+    str | None,
+    opt.out(
+        "Render these finished frames alone again, from their neighbours as they are (--keep-frames).",
+        metavar="FRAMES",
+    ),
+]
 _NewWorkers = Annotated[int | None, opt.work("Number of stylizing workers from now on.")]
 _NewAddress = Annotated[str | None, opt.work("Ray cluster to join from now on.")]
 
@@ -31,9 +38,12 @@ _NewAddress = Annotated[str | None, opt.work("Ray cluster to join from now on.")
 def render(
     source: opt.Source,
     chosen: RenderOptions,
-    overwrite: opt.Overwrite = False,
-    restart: Annotated[bool, opt.out("Delete what an earlier run left, and start from scratch.")] = False,
+    overwrite: opt.ReplaceRun = False,
+    restart: Annotated[
+        bool, opt.out("Delete what an earlier run left, and start from scratch, with the same settings, too.")
+    ] = False,
     redo: _Redo = None,
+    redo_only: _RedoOnly = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
@@ -42,12 +52,11 @@ def render(
     if chosen.output is None:
         raise ConfigError("no output was given", "add -o OUT, for example -o out.mp4")
     config = chosen.settings()
-    from vidnst.runs.redo import parse_frame_list
     from vidnst.runs.request import Request
 
-    if redo is not None and restart:
+    if restart and (redo is not None or redo_only is not None):
         raise ConfigError("--redo and --restart exclude each other", "leave out --redo: all frames are rendered again")
-    frames = () if redo is None else parse_frame_list(redo)
+    frames = _frames_to_redo(redo, redo_only)
     sources: str | list[str] = source[0] if len(source) == 1 else source
     request = Request(
         sources, tuple(chosen.style or ()), chosen.output, config, chosen.work_dir, reads=chosen.files_read
@@ -59,14 +68,14 @@ def render(
 
         write_plan(describe_render(request), as_json=as_json)
         return
-    _run(request, overwrite=overwrite, restart=restart, redo=frames, as_json=as_json)
+    _run(request, overwrite=overwrite, restart=restart, redo=frames, redo_only=redo_only is not None, as_json=as_json)
 
 
 @takes_options
 def train(
     source: opt.Source,
     chosen: RenderOptions,
-    overwrite: opt.Overwrite = False,
+    overwrite: opt.ReplaceRun = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
 ) -> None:
@@ -103,19 +112,19 @@ def resume(
     assignments: opt.Assignments = None,
     on_bad_frame: opt.OnBadFrame = None,
     redo: _Redo = None,
+    redo_only: _RedoOnly = None,
     overwrite: opt.Overwrite = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
 ) -> None:
     """Resume a render that was stopped, killed or failed."""
-    from vidnst.runs.redo import parse_frame_list
     from vidnst.runs.request import resume_request
 
-    frames = () if redo is None else parse_frame_list(redo)
+    frames = _frames_to_redo(redo, redo_only)
     farm = opt.farm_settings(workers=workers, address=address, executor=executor)
     settings = opt.run_settings(farm, assignments, weights=weights, network=network, on_bad_frame=on_bad_frame)
     request = resume_request(run, settings, overwrite=overwrite)
-    _run(request, overwrite=overwrite, redo=frames, as_json=as_json)
+    _run(request, overwrite=overwrite, redo=frames, redo_only=redo_only is not None, as_json=as_json)
 
 
 def retry(
@@ -149,6 +158,15 @@ def retry(
     _run(request, overwrite=overwrite, as_json=as_json, note=note)
 
 
+def _frames_to_redo(redo: str | None, redo_only: str | None) -> tuple[int, ...]:
+    from vidnst.runs.redo import parse_frame_list
+
+    if redo is not None and redo_only is not None:
+        raise ConfigError("--redo and --redo-only exclude each other", "give all frames to one of them")
+    text = redo if redo_only is None else redo_only
+    return () if text is None else parse_frame_list(text)
+
+
 def _run(
     request: "Request",
     *,
@@ -156,6 +174,7 @@ def _run(
     as_json: bool,
     restart: bool = False,
     redo: Sequence[int] = (),
+    redo_only: bool = False,
     note: str = "",
 ) -> None:
     from vidnst.rendering import pipeline
@@ -168,6 +187,7 @@ def _run(
             overwrite=overwrite,
             restart=restart,
             redo=redo,
+            redo_only=redo_only,
             on_event=on_event,
             cancelled=cancelled,
             forecaster=progress.foresee,

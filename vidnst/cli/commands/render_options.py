@@ -39,7 +39,7 @@ _SECTIONS = {
     "farm": ("workers", "address", "executor"),
     "output": ("strict", "keep_frames", "hdr", "start_number"),
 }
-_KEYS = {name: f"{section}.{name}" for section, names in _SECTIONS.items() for name in names} | {
+SETTING_KEYS = {name: f"{section}.{name}" for section, names in _SECTIONS.items() for name in names} | {
     "input_transform": "input.transform",
     "register": "input.registration",
     "register_edges": "input.registration_edges",
@@ -85,7 +85,7 @@ class StyleOptions:
     ) -> "RenderConfig":
         from vidnst.config.loader import load_config
 
-        options = {_KEYS[name]: getattr(self, name) for name in self.given() if name in _KEYS}
+        options = {SETTING_KEYS[name]: getattr(self, name) for name in self.given() if name in SETTING_KEYS}
         return load_config(
             preset=self.preset,
             file=self.config,
@@ -229,12 +229,16 @@ class RenderOptions(StyleOptions):
         opt.look("Share of the day's change of light that the result shows: for time-lapses.", metavar="0..1"),
     ] = None
     loop: Annotated[bool, opt.look("Let the first frame follow the last, for a loop without a jump.")] = False
-    keep_colours: Annotated[bool, opt.look("Keep the source's colours: short for --colour matched.")] = False
+    keep_colours: Annotated[
+        bool, opt.look("Keep the source's colours: short for --colour matched.", "--keep-colours", "--keep-colors")
+    ] = False
     colour: Annotated[
         Colour | None,
         opt.look(
             "The source's colours: combined with the strokes' luma (luminance; matched: of a grey style), or given to"
-            " the style pictures first (histogram, moments, optimal)."
+            " the style pictures first (histogram, moments, optimal).",
+            "--colour",
+            "--color",
         ),
     ] = None
     photo: Annotated[bool, opt.look("The style is a photo: its colours, no strokes. See preset photo.")] = False

@@ -47,7 +47,10 @@ def doctor(
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Check this machine: Python, torch, GPUs, ffmpeg and its encoders, Ray, weights."""
+    """Check this machine: Python, torch, GPUs, ffmpeg and its encoders, Ray, weights.
+
+    The exit status is 0 if a render at the defaults works; what else is missing is called optional.
+    """
     from vidnst.tools.doctor import checks
 
     if not write_checks(checks(weights, raft=raft), as_json=as_json):

@@ -52,7 +52,7 @@ def make_table(
         if name in left:
             table.add_column(name, overflow="fold", min_width=_MIN_COLUMN_WIDTH)
         else:
-            table.add_column(name, justify="right")
+            table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*map(safe_text, row))
     return table

@@ -1,12 +1,13 @@
 """Forecasts as a table, with what does not fit and what would."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from vidnst.cli import terminal
-from vidnst.cli.tables.basics import safe_text, write_json
+from vidnst.cli.tables.basics import make_table, write_json
 from vidnst.formatting import format_clock, format_gigabytes
 
 if TYPE_CHECKING:  # it brings numpy
@@ -37,7 +38,8 @@ def write_forecasts(forecasts: "Sequence[Forecast]", *, failed: Sequence[tuple[s
     terminal.out.show(_table(forecasts, seconds))
     for forecast in forecasts:
         _write_idle_workers(forecast)
-        _write_needs(forecast)
+    for what in dict.fromkeys(need.what for forecast in forecasts for need in forecast.needs):
+        _write_need(what, forecasts)
     for disk in disks if len(forecasts) > 1 else ():
         _write_disk(disk)
     if any(forecast.remote for forecast in forecasts):
@@ -47,37 +49,43 @@ def write_forecasts(forecasts: "Sequence[Forecast]", *, failed: Sequence[tuple[s
 
 
 def _table(forecasts: "Sequence[Forecast]", seconds: float | None) -> Table:
-    table = Table(show_edge=False, pad_edge=False)
-    for name in ("clip", "frames", "size", "shots", "nodes", "evaluations", "workers", "time"):
-        table.add_column(name, justify="left" if name == "clip" else "right", no_wrap=name != "clip")
+    rows = []
     for forecast in forecasts:
-        size = f"{forecast.width}x{forecast.height}"
-        counts = (forecast.shots, sum(forecast.nodes.values()), forecast.evaluations, forecast.workers)
-        cells = (str(forecast.frames), size, *map(str, counts), format_clock(forecast.seconds))
-        table.add_row(safe_text(forecast.source), *cells)
+        counts = (str(forecast.frames), f"{forecast.width}x{forecast.height}", str(forecast.evaluations))
+        cells = (*counts, str(forecast.workers), format_clock(forecast.seconds))
+        rows.append((_clip_name(forecast), ", ".join(forecast.styles), *cells))
     if len(forecasts) > 1:
         sums = (sum(forecast.frames for forecast in forecasts), sum(forecast.evaluations for forecast in forecasts))
-        table.add_row("total", str(sums[0]), "", "", "", str(sums[1]), "", format_clock(seconds))
-    return table
+        rows.append(("total", "", str(sums[0]), "", str(sums[1]), "", format_clock(seconds)))
+    names = ("clip", "style", "frames", "size", "evaluations", "workers", "time")
+    return make_table(names, rows, left=names[:2])
+
+
+def _clip_name(forecast: "Forecast") -> str:
+    return Path(forecast.source).name or forecast.source
 
 
 def _write_idle_workers(forecast: "Forecast") -> None:
     if forecast.workers_kept_busy >= forecast.workers:
         return
     terminal.out.line(
-        f"{forecast.source}: frames wait for each other, so {forecast.workers_kept_busy:.1f} of "
+        f"{_clip_name(forecast)}: frames wait for each other, so {forecast.workers_kept_busy:.1f} of "
         f"{forecast.workers} workers are busy at once; a larger schedule.spacing, several clips in a batch or "
         "--engine network keep more of them busy"
     )
 
 
-def _write_needs(forecast: "Forecast") -> None:
-    unknown = "unknown amount available" if forecast.remote else "none in this machine"
-    for need in forecast.needs:
+def _write_need(what: str, forecasts: "Sequence[Forecast]") -> None:
+    """Write how much of something the clip takes that takes most of it, and each clip for which it does not suffice."""
+    found = [(forecast, need) for forecast in forecasts for need in forecast.needs if need.what == what]
+    largest = max(found, key=lambda pair: pair[1].needed)
+    for forecast, need in [pair for pair in found if pair is largest or not pair[1].fits]:
+        unknown = "unknown amount available" if forecast.remote else "none in this machine"
         available = unknown if need.available is None else f"{format_gigabytes(need.available)} available"
         saved = "" if need.reduced is None else f"; with {need.saving} {format_gigabytes(need.reduced, decimals=2)}"
         needed = format_gigabytes(need.needed, decimals=2)
-        terminal.out.line(f"{forecast.source}: {need.what} {needed}, {available}{saved}")
+        whose = f" for {_clip_name(forecast)}" if len(found) > 1 else ""
+        terminal.out.line(f"{what}: {needed}{whose}, {available}{saved}")
         if not need.fits:
             remedy = f"it would fit with --size {need.fitting_size}" if need.fitting_size else "no size would fit"
             terminal.out.line(f"  does not fit: {remedy}")

@@ -1,15 +1,15 @@
 """Results of single commands: paths, plans, sources, checks, weights."""
 
 import dataclasses
-import json
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from vidnst.cli import terminal
-from vidnst.cli.tables.basics import make_table, to_plain, write_json, write_json_line, write_pairs
+from vidnst.cli.tables.basics import make_table, write_json, write_json_line, write_pairs
 from vidnst.formatting import printable
 
 if TYPE_CHECKING:  # they bring numpy and torch
@@ -21,7 +21,8 @@ if TYPE_CHECKING:  # they bring numpy and torch
     from vidnst.tools.choose_keys import KeyChoices
     from vidnst.tools.doctor import Check
 
-_MAX_VALUE_CHARACTERS = 400
+_VALUE_COLUMNS = 55
+_PATHS = frozenset({"source", "output", "run_folder"})
 
 
 def write_result(path: Path, *, as_json: bool = False) -> None:
@@ -55,12 +56,34 @@ def write_plan(outline: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         write_json(outline)
     else:
-        write_pairs((key, _shortened(value)) for key, value in outline.items())
+        write_pairs(_lines_of(_readable(outline)))
 
 
-def _shortened(value: object) -> str:
-    text = json.dumps(value, default=to_plain) if isinstance(value, (dict, list)) else str(value)
-    return text if len(text) <= _MAX_VALUE_CHARACTERS else f"{text[: _MAX_VALUE_CHARACTERS - 3]}..."
+def _readable(outline: dict[str, Any]) -> dict[str, Any]:
+    """Return what a person wants to know of an outline; JSON has all of it, with every setting."""
+    shots = outline["shots"]
+    return {
+        **{key: outline[key] for key in ("source", "output", "run_folder")},
+        "styles": ", ".join(Path(style).name for style in outline["styles"]),
+        "frames": f"{outline['frames']} ({outline['range'][0]} to {outline['range'][1] - 1})",
+        "size": "{}x{}".format(*outline["size"]),
+        "rate": f"{outline['rate']}{', variable' if outline['variable_rate'] else ''}",
+        "audio": outline["audio"] or "none",
+        "schedule": outline["schedule"],
+        "shots": len(shots),
+        "nodes": ", ".join(f"{count} {role}" for role, count in outline["nodes"].items()),
+        "evaluations": outline["evaluations"],
+        **{f"note {number}": note for number, note in enumerate(outline["fates"], start=1)},
+    }
+
+
+def _lines_of(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each value in lines of 80 columns, the first with its name; paths stay whole."""
+    for key, value in values.items():
+        words = printable(str(value))
+        lines = [words] if key in _PATHS else textwrap.wrap(words, _VALUE_COLUMNS)
+        yield key, lines[0] if lines else ""
+        yield from (("", line) for line in lines[1:])
 
 
 _HOW_IT_IS_READ = frozenset({"decoder", "background", "plane"})
@@ -95,19 +118,21 @@ def write_clip(clip: "ClipInfo", fates: "Sequence[FateRow]", output: Path, *, as
 
 
 def write_checks(checks: "Iterable[Check]", *, as_json: bool) -> bool:
-    """Write each check as soon as it is done, with its remedy; return True if all are ok."""
-    all_ok, rows = True, []
+    """Write each check as soon as it is done, with its remedy; return True if a render at the defaults works."""
+    works, rows = True, []
     for check in checks:
-        all_ok &= check.ok
+        works &= not check.blocks
         rows.append(dataclasses.asdict(check))
         if not as_json:
-            verdict = Text("ok", "green") if check.ok else Text("no", "red")
+            verdict = Text("ok", "green") if check.ok else Text("no", "red" if check.blocks else "yellow")
             terminal.out.show(verdict.append(printable(f"  {check.name:<9}{check.found}"), "default"), wrap=False)
+            if check.needed_for and not check.ok:
+                terminal.out.line(f"             optional: only {check.needed_for} needs it")
             if check.remedy:
                 terminal.out.line(f"             -> {check.remedy}")
     if as_json:
         write_json(rows)
-    return all_ok
+    return works
 
 
 def write_network(network: "NetworkFile", path: Path, *, as_json: bool) -> None:

@@ -19,22 +19,23 @@ _MAX_LISTED_FRAMES = 20
 _MAX_MESSAGE_CHARACTERS = 200
 
 
-def write_jobs(rows: Iterable[dict[str, Any]], *, as_json: bool) -> None:
-    """Write the jobs of a file, with the work for each."""
+def write_jobs(rows: Iterable[dict[str, Any]], *, as_json: bool) -> bool:
+    """Write the jobs of a file, with the work for each; return True if all of them can be rendered."""
     rows = list(rows)
+    broken = [row for row in rows if row["error"] is not None]
     if as_json:
         write_json(rows)
-        return
-    names = ("source", "style", "preset", "output", "frames", "nodes", "evaluations")
-    table = Table(*names)
+        return not broken
+    cells = []
     for row in rows:
         styles = ", ".join(Path(style).name for style in row["styles"])
-        counts = [str(row[key]) if row["error"] is None else "-" for key in ("frames", "nodes", "evaluations")]
-        table.add_row(*map(safe_text, (Path(row["source"]).name, styles, row["preset"], row["name"], *counts)))
-    terminal.out.show(table)
-    for row in rows:
-        if row["error"] is not None:
-            terminal.out.line(f"{row['name']}: {row['error']}")
+        counts = [str(row[key]) if row["error"] is None else "-" for key in ("frames", "evaluations")]
+        cells.append((row["name"], Path(row["source"]).name, styles, row["preset"] or "", *counts))
+    names = ("job", "clip", "style", "preset", "frames", "evaluations")
+    terminal.out.show(make_table(names, cells, left=names[:4]))
+    for row in broken:
+        terminal.out.line(f"{row['name']}: {row['error']}")
+    return not broken
 
 
 def write_actions(actions: Iterable[tuple[str, list[str]]], *, as_json: bool) -> None:

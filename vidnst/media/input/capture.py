@@ -1,11 +1,12 @@
 """The choice of a video's decoder: OpenCV's, or libav's where OpenCV's would lose something."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, cast
 
-from vidnst.frames import WHITE, AlphaPlane, ClipInfo, Decoder, HdrInfo, Pixels, Rgb
-from vidnst.media.input.container import ContainerInfo
+from vidnst.frames import WHITE, AlphaPlane, ClipInfo, Decoder, HdrInfo, Pixels, Rgb, SourceKind
+from vidnst.media.input.container import ContainerInfo, read_container
 from vidnst.media.input.deep_capture import DeepCapture
 from vidnst.media.input.hdr import HLG, PQ
 from vidnst.media.input.scan import find_scan
@@ -117,6 +118,20 @@ def open_file(
         background=background,
         hdr=hdr,
     )
+
+
+def as_shown(clip: ClipInfo) -> ClipInfo:
+    """Return a clip that decodes as players show it: coarser chroma is interpolated.
+
+    OpenCV's decoder repeats each sample of chroma, so that the edges of colours jump by two pixels as they move.
+    Sources are read so; where the steadiness of a file is measured, it would count for more than the encoder. Files
+    whose frames are counted by the stamps that OpenCV gives them are left as they are.
+    """
+    if clip.kind is not SourceKind.VIDEO or clip.decoder.library != "opencv":
+        return clip
+    if clip.parts > 1 or clip.decoder_seconds or clip.bad_frames:
+        return clip
+    return replace(clip, decoder=Decoder("libav", read_container(clip.paths[0]).video_index))
 
 
 def open_capture(clip: ClipInfo) -> Capture:

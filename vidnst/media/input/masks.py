@@ -17,6 +17,8 @@ from vidnst.media.input.probe import probe
 MaskPixels: TypeAlias = NDArray[np.uint8]
 """`(H, W)`: 255 is inside, 0 outside."""
 
+_SHAPE_TOLERANCE = 0.01
+"""Share by which the proportions of a mask may miss those of the frames."""
 _COMPRESSION_LEVELS = 8
 """Levels by which video compression may miss black and white."""
 
@@ -47,8 +49,8 @@ def open_mask(region: str, path: str, source: ClipInfo, *, start: int, end: int,
         size: width and height in pixels of the rendered frames.
 
     Raises:
-        ConfigError: the mask cannot be read, its size is neither the source's nor the render's, or its frame count is
-            neither 1 nor that of the source or the range.
+        ConfigError: the mask cannot be read, it has neither the source's proportions nor the render's, or its frame
+            count is neither 1 nor that of the source or the range.
     """
     name = f"the mask {path} of region {region}"
     try:
@@ -56,10 +58,10 @@ def open_mask(region: str, path: str, source: ClipInfo, *, start: int, end: int,
     except SourceError as error:
         raise ConfigError(f"{name} cannot be used: {error.what}", error.remedy) from error
     mask_size = (clip.width, clip.height)
-    if mask_size not in ((source.width, source.height), size):
+    if not any(_is_of_shape(mask_size, other) for other in ((source.width, source.height), size)):
         raise ConfigError(
             f"{name} has {mask_size[0]}x{mask_size[1]} pixels, {source.source} {source.width}x{source.height}",
-            f"make it as large as the source, or as the render ({size[0]}x{size[1]})",
+            f"make it as large as the source, or as the render ({size[0]}x{size[1]}), or give it that shape",
         )
     if clip.frame_count == 1 or clip.frame_count == source.frame_count:
         return Mask(region, clip)
@@ -69,6 +71,13 @@ def open_mask(region: str, path: str, source: ClipInfo, *, start: int, end: int,
         f"{name} has {clip.frame_count} frames, {source.source} has {source.frame_count} and the range {end - start}",
         "give one image, or one for each frame",
     )
+
+
+def _is_of_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Return True if two sizes have the same proportions, as far as whole pixels can."""
+    difference = abs(size[0] * other[1] - size[1] * other[0])
+    half_a_pixel = max(other) / 2
+    return difference <= max(half_a_pixel, _SHAPE_TOLERANCE * size[0] * other[1])
 
 
 class MaskReader:

@@ -26,7 +26,7 @@ class Codec:
     options: str = ""
     """ffmpeg's output options, separated by spaces."""
     quality: tuple[int, int] | None = None
-    """Default and largest constant rate factor; None if the codec has none."""
+    """Default of large frames, and largest, constant rate factor; None if the codec has none."""
     speed_option: str = ""
     default_speed: str = ""
     speeds: frozenset[str] | None = None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, ConfigError, RunError, SourceError
-from vidnst.events import Cancelled, OnEvent, Stage, ignore
+from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
 from vidnst.frames import ClipInfo, Shot
 from vidnst.lru_cache import LruCache
 from vidnst.media.images import encode_png, read_image
@@ -26,9 +26,16 @@ _CACHE_BYTES = 256 << 20
 
 
 def find_masks(
-    config: RenderConfig, entries: Sequence[TimedStyle], clip: ClipInfo, *, start: int, end: int, size: tuple[int, int]
+    config: RenderConfig,
+    entries: Sequence[TimedStyle],
+    clip: ClipInfo,
+    *,
+    start: int,
+    end: int,
+    size: tuple[int, int],
+    on_event: OnEvent = ignore,
 ) -> tuple[Mask, ...]:
-    """Check the masks of a render and return them; their pictures are not read yet.
+    """Check the masks of a render and return them; their pictures are not read yet. Masks that are scaled are named.
 
     Raises:
         ConfigError: a mask cannot be used, a style is for a region that has none, no region has a style, or frames are
@@ -50,7 +57,13 @@ def find_masks(
             " with the registered frames",
             "register the frames in a render of their own, or leave out the regions",
         )
-    return tuple(open_mask(name, path, clip, start=start, end=end, size=size) for name, path in masks.items())
+    found = tuple(open_mask(name, path, clip, start=start, end=end, size=size) for name, path in masks.items())
+    for mask in found:
+        given = (mask.clip.width, mask.clip.height)
+        if given not in ((clip.width, clip.height), size):
+            where = f"the mask {mask.clip.source} of region {mask.region}"
+            on_event(Warned("{} has {}x{} pixels and is scaled to {}x{}".format(where, *given, *size)))
+    return found
 
 
 def absolute_masks(config: RenderConfig) -> dict[str, str]:

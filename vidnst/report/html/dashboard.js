@@ -76,41 +76,65 @@ const picture = (box, place, run, kind, words) => {
   image.src = address;
   figure.lastChild.textContent = words + " " + run.shown_frame;
 };
-const cards = new Map();
-const fresh = () => {
-  const card = make("article", "run"), top = make("div", "top");
-  top.append(make("h2"), make("span", "state"), make("span", "grow"), make("a", "", "report"));
-  const bar = make("div", "bar");
-  bar.append(document.createElement("progress"));
-  card.append(top, bar, make("div", "numbers"), make("p", "message"), make("div", "pictures"));
-  return card;
+const player = (card, run) => {
+  const box = card.querySelector(".output"), key = run.plays ? run.id + "@" + run.updated : "";
+  if (box.dataset.key === key) return;
+  box.dataset.key = key;
+  if (!run.plays) { box.replaceChildren(); return; }
+  const shown = make(run.plays === "video" ? "video" : "img"), failed = make("p", "soft", "This browser cannot play it.");
+  failed.hidden = true;
+  shown.addEventListener("error", () => { shown.hidden = true; failed.hidden = false; });
+  if (run.plays === "video") { shown.controls = true; shown.preload = "metadata"; shown.loop = true; }
+  else shown.alt = "the output " + run.name;
+  shown.src = "run/" + run.id + "/output";
+  box.replaceChildren(shown, failed);
 };
-const fill = (card, run) => {
-  card.className = "run " + run.state;
-  const [title, state, , link] = card.querySelector(".top").children;
-  title.textContent = make("i", "", run.name).textContent;
-  title.title = run.folder;
-  state.textContent = run.state + (run.stage && run.stage !== "rendering" ? ": " + run.stage : "");
-  state.className = "state " + run.state;
-  link.hidden = !run.report;
-  link.href = "run/" + run.id + "/report.html";
-  link.target = "_blank";
-  link.rel = "noopener";
-  const bar = card.querySelector("progress");
-  bar.max = Math.max(1, run.frames || 1);
-  bar.value = run.frames_done;
-  bar.setAttribute("aria-label", run.name + ": frames done");
-  const numbers = [pair("frames", run.frames_done + " of " + (run.frames === null ? "?" : run.frames)),
-    pair("frames/s", short(run.per_second)), pair("folder", size(run.bytes))];
-  if (run.eta_seconds !== null) numbers.splice(2, 0, pair("left", clock(run.eta_seconds)));
+const rows = new Map(), chosen = { state: "", name: "" };
+let last = null;
+const freshRow = () => {
+  const row = make("details", "run"), line = make("summary"), card = make("div", "card");
+  line.append(make("span", "name"), make("span", "state"), document.createElement("progress"),
+    make("span", "done"), make("span", "left"));
+  card.append(make("p", "message"), make("div", "numbers"), make("div", "output"), make("div", "pictures"));
+  row.append(line, card);
+  row.addEventListener("toggle", () => { if (last) show(last); });
+  return row;
+};
+const fillLine = (row, item, run) => {
+  const [name, state, bar, done, left] = row.firstChild.children;
+  row.className = "run " + item.state;
+  name.textContent = make("i", "", item.name).textContent;
+  name.title = run ? run.folder : "";
+  state.textContent = make("i", "", item.label).textContent;
+  state.className = "state " + item.state;
+  bar.max = Math.max(1, item.frames || 1);
+  bar.value = item.frames_done;
+  bar.setAttribute("aria-label", item.name + ": frames done");
+  done.textContent = item.frames_done + " of " + (item.frames === null ? "?" : item.frames);
+  const time = run && run.eta_seconds !== null ? clock(run.eta_seconds) + " left" : "";
+  const words = time || (item.state === "finished" ? "" : make("i", "", item.message).textContent);
+  left.textContent = words;
+  left.title = words;
+};
+const fillCard = (card, item, run) => {
+  const message = card.querySelector(".message");
+  message.textContent = make("i", "", item.message).textContent;
+  message.hidden = !item.message;
+  const box = card.querySelector(".pictures");
+  box.hidden = !run || run.shown_frame === null;
+  if (!run) return;
+  const numbers = [pair("frames/s", short(run.per_second)), pair("folder", size(run.bytes))];
   if (run.failed_frames.length) numbers.push(pair("failed frames", run.failed_frames.slice(0, 12).join(", ")));
   if (run.holder) numbers.push(pair("by", run.holder));
+  if (run.report) {
+    const link = make("a", "", "report");
+    link.href = "run/" + run.id + "/report.html";
+    link.target = "_blank";
+    link.rel = "noopener";
+    numbers.push(link);
+  }
   card.querySelector(".numbers").replaceChildren(...numbers);
-  const message = card.querySelector(".message");
-  message.textContent = make("i", "", run.message).textContent;
-  message.hidden = !run.message;
-  const box = card.querySelector(".pictures");
-  box.hidden = run.shown_frame === null;
+  player(card, run);
   if (run.shown_frame !== null) {
     picture(box, 0, run, "source", "source frame");
     picture(box, 1, run, "frame", "rendered frame");
@@ -123,23 +147,68 @@ const fill = (card, run) => {
   folded(card, "workers", "workers (" + workers.length + ")",
     workers.length ? table(["worker", "frames", "nodes", "nodes/s", "failures"], workers, [1, 2, 3, 4]) : null);
 };
-const show = (told) => {
-  const known = new Set(told.runs.map((run) => run.id));
-  for (const [id, card] of cards) if (!known.has(id)) { card.remove(); cards.delete(id); }
-  const place = document.getElementById("runs");
-  told.runs.forEach((run, number) => {
-    if (!cards.has(run.id)) cards.set(run.id, fresh());
-    const card = cards.get(run.id);
-    fill(card, run);
-    if (place.children[number] !== card) place.insertBefore(card, place.children[number] || null);
+const place = (box, children) => {
+  children.forEach((child, number) => {
+    if (box.children[number] !== child) box.insertBefore(child, box.children[number] || null);
   });
-  document.getElementById("batches").replaceChildren(...told.batches.map((batch) => {
-    const box = make("section", "batch");
-    const by = make("p", "soft", batch.holder ? "by " + batch.holder : "nobody works on it now");
-    box.append(make("h2", "", batch.name), by, table(["job", "state", "frames", "message"], batch.jobs.map((job) =>
-      [job.name, job.state, job.frames_done + " of " + (job.frames === null ? "?" : job.frames), job.message]), [2]));
-    return box;
+  while (box.children.length > children.length) box.lastChild.remove();
+};
+const groups = new Map();
+const freshGroup = () => {
+  const box = make("section", "group"), head = make("div", "head");
+  head.append(make("h2"), make("span", "soft"));
+  box.append(head, make("div", "rows"));
+  return box;
+};
+const fits = (item) => (!chosen.state || item.state === chosen.state)
+  && (item.name + " " + item.batch).toLowerCase().includes(chosen.name);
+const states = (told) => {
+  const counts = new Map([["", 0]]);
+  for (const group of told.groups) for (const item of group.rows) {
+    counts.set("", counts.get("") + 1);
+    counts.set(item.state, (counts.get(item.state) || 0) + 1);
+  }
+  if (!counts.has(chosen.state)) chosen.state = "";
+  const words = [...counts].map(([state, count]) => (state || "all") + " " + count);
+  const box = document.getElementById("states");
+  if (box.dataset.words === words.join() + chosen.state) return;
+  box.dataset.words = words.join() + chosen.state;
+  box.replaceChildren(...[...counts.keys()].map((state, number) => {
+    const button = make("button", "", words[number]);
+    button.setAttribute("aria-pressed", String(state === chosen.state));
+    button.addEventListener("click", () => { chosen.state = state; show(last); });
+    return button;
   }));
+};
+const show = (told) => {
+  last = told;
+  states(told);
+  const byId = new Map(told.runs.map((run) => [run.id, run])), known = new Set(), shown = [];
+  const alone = told.groups.length === 1 && told.groups[0].rows.length === 1;
+  for (const group of told.groups) {
+    const items = group.rows.filter(fits), key = group.key;
+    for (const item of group.rows) known.add(item.key);
+    if (!items.length) continue;
+    if (!groups.has(key)) groups.set(key, freshGroup());
+    const box = groups.get(key), [title, about] = box.firstChild.children;
+    title.textContent = make("i", "", group.name || (told.groups.length > 1 ? "other runs" : "runs")).textContent;
+    const counts = Object.entries(group.counts).map(([label, count]) => count + " " + label);
+    about.textContent = make("i", "", [...counts, ...(group.by ? ["by " + group.by] : [])].join(", ")).textContent;
+    place(box.lastChild, items.map((item) => {
+      if (!rows.has(item.key)) {
+        rows.set(item.key, freshRow());
+        rows.get(item.key).open = alone;
+      }
+      const row = rows.get(item.key), run = byId.get(item.id);
+      fillLine(row, item, run);
+      if (row.open) fillCard(row.lastChild, item, run);
+      return row;
+    }));
+    shown.push(box);
+  }
+  for (const key of rows.keys()) if (!known.has(key)) rows.delete(key);
+  place(document.getElementById("runs"), shown);
+  document.getElementById("filters").hidden = !told.runs.length && !told.groups.length;
   document.getElementById("errors").replaceChildren(...told.errors.map((text) => make("p", "message", text)));
   const running = told.runs.filter((run) => run.state === "running").length;
   document.title = (running ? "(" + running + ") " : "") + "Renders";
@@ -148,6 +217,10 @@ const show = (told) => {
   if (line.textContent !== words) line.textContent = words;
   line.className = "soft";
 };
+document.getElementById("named").addEventListener("input", (event) => {
+  chosen.name = event.target.value.trim().toLowerCase();
+  if (last) show(last);
+});
 const look = async () => {
   try {
     const answer = await fetch("status.json", { cache: "no-store" });

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vidnst.config import LossConfig
 from vidnst.report.html.report_page import NumberRow, ReportChart
 from vidnst.report.html.svg_chart import Series
 from vidnst.runs.run_log import RunLog, finite
@@ -14,6 +15,8 @@ _STEADINESS = (
     ("mean luma, levels of 255", ("luma_output", "luma_source"), "A slope that the source lacks is drift."),
     ("sharpness, variance of the Laplacian", ("sharpness_output", "sharpness_source"), "What a blurred frame lacks."),
 )
+FRAME_ERROR, FRAME_FLICKER = "warping error, neighbours", "flicker of still pixels, levels"
+FILE_ERROR, FILE_FLICKER = "warping error in the encoded file", "flicker of still pixels in the encoded file, levels"
 _STALE = (
     "How many times farther a frame is from its source than a fresh painting of it: 1 is fresh, a rise is staleness."
 )
@@ -22,9 +25,10 @@ _MIN_VALUES, _MAX_OUTLIERS = 8, 12
 _TITLES = {"tv": "total variation", "total": "weighted total"}
 
 
-def loss_charts(log: RunLog) -> tuple[ReportChart, ...]:
-    """A chart for each term of the loss that is not always 0: its final value in the last pass of each frame."""
-    names = dict.fromkeys(name for index in sorted(log.done_frames) for name in log.frames[index].losses)
+def loss_charts(log: RunLog, weights: LossConfig) -> tuple[ReportChart, ...]:
+    """A chart for each term of the loss that has a weight: its final value in the last pass of each frame."""
+    found = dict.fromkeys(name for index in sorted(log.done_frames) for name in log.frames[index].losses)
+    names = [name for name in found if getattr(weights, f"{name}_weight", 1.0)]  # those without are logged, too
     charts = []
     for name in sorted(names, key=lambda name: (name == "total", name not in ("content", "style", "temporal"))):
         losses = ((index, log.frames[index].losses) for index in sorted(log.done_frames))
@@ -81,11 +85,14 @@ def _values(rows: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, floa
 
 def outliers(values: Sequence[tuple[int, float]]) -> list[int]:
     """Frames whose value is far above the others': by eight median absolute deviations (scaled as for a normal
-    distribution) above the median, and by two fifths of it. The worst twelve, ascending.
+    distribution) above the median, and by two fifths of it. The worst twelve, ascending. Where the median is 0, as it
+    is of pixels that stand still in most frames, none does: every other value would be far above it.
     """
     if len(values) < _MIN_VALUES:
         return []
     median = statistics.median(value for _, value in values)
+    if median == 0:
+        return []
     spread = 1.4826 * statistics.median(abs(value - median) for _, value in values)
     limit = max(median + _OUTLIER_DEVIATIONS * spread, _OUTLIER_SHARE * median)
     above = sorted(((value, frame) for frame, value in values if value > limit), reverse=True)
@@ -109,6 +116,9 @@ def number_rows(measure: Mapping[str, Any]) -> tuple[NumberRow, ...]:
         apart = "neighbours" if gap == 1 else f"{gap} frames apart"
         rows.append(_row(f"warping error, {apart}", errors.get("lai")))
     rows.append(_row("flicker of still pixels, levels", measure.get("flicker")))
+    file = measure.get("file")
+    for key, name in (("error", FILE_ERROR), ("flicker", FILE_FLICKER)):
+        rows.append(_row(name, file.get(key) if isinstance(file, Mapping) else None))
     rows.append(_row("strokes that follow the source's movement, correlation", measure.get("follow")))
     rows.append(_row("strokes that stick to the screen, correlation", measure.get("screen")))
     rows.append(_row("drift of brightness per 100 frames, levels", measure.get("drift")))

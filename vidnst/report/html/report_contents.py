@@ -9,7 +9,17 @@ from typing import Any
 from vidnst.errors import RunError
 from vidnst.formatting import format_duration, format_number
 from vidnst.frames import ClipInfo, Shot, spread_over
-from vidnst.report.html.report_charts import cost_charts, loss_charts, number_rows, outlier_frames, steadiness_charts
+from vidnst.report.html.report_charts import (
+    FILE_ERROR,
+    FILE_FLICKER,
+    FRAME_ERROR,
+    FRAME_FLICKER,
+    cost_charts,
+    loss_charts,
+    number_rows,
+    outlier_frames,
+    steadiness_charts,
+)
 from vidnst.report.html.report_images import ReportImages, ShownFrames, read_images, read_style_images
 from vidnst.report.html.report_page import ReportFacts, Thumbnail
 from vidnst.report.html.report_settings import changed_settings, render_command, to_yaml
@@ -34,7 +44,7 @@ def gather_report(record: RunRecord, *, clip: ClipInfo | None = None, state: Run
     measure = read_measure(record.folder)
     start, end = _range(record, log)
     shots = list(record.plan.shots) if record.plan else [Shot(start, end)]
-    steady, losses, cost = steadiness_charts(measure), loss_charts(log), cost_charts(log)
+    steady, losses, cost = steadiness_charts(measure), loss_charts(log, record.request.config.losses), cost_charts(log)
     outliers = log.suspects | outlier_frames([*steady, *losses])
     images = read_images(record, _shown_frames(start, end, outliers), shots=shots, clip=clip)
     state = state or status.state
@@ -98,7 +108,8 @@ def _tiles(status: RunStatus, log: RunLog, measure: Mapping[str, Any]) -> tuple[
     computing = sum(frame.seconds for frame in log.frames.values())
     done = len(log.done_frames) or 1
     rows = {row.name: row for row in number_rows(measure)}
-    error, flicker = rows.get("warping error, neighbours"), rows.get("flicker of still pixels, levels")
+    error = rows.get(FILE_ERROR) or rows.get(FRAME_ERROR)
+    flicker = rows.get(FILE_FLICKER) or rows.get(FRAME_FLICKER)
     tiles = [
         ("frames rendered", str(status.frames_done)),
         ("rendering and encoding", format_duration(log.session_seconds)),
@@ -137,7 +148,7 @@ def _notes(log: RunLog, outliers: Mapping[int, str]) -> tuple[tuple[str, bool], 
 
 
 def _commands(folder: Path, manifest: Manifest, state: str) -> tuple[tuple[str, str], ...]:
-    command, left_out = render_command(manifest)
+    command, left_out = render_command(manifest, folder)
     note = f" (add these yourself if they are yours: {'; '.join(left_out)})" if left_out else ""
     repeat = (f"Render the same again, from any folder{note}:", command)
     resume = ("Resume where it stopped:", continue_command("resume", folder.absolute(), Path(manifest.output)))

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -11,6 +12,7 @@ from vidnst.config import RenderConfig
 from vidnst.config.authority import Origin, may_decide
 from vidnst.config.base import Section
 from vidnst.runs import Manifest
+from vidnst.runs.layout import owns_output
 
 
 def changed_settings(config: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -44,10 +46,11 @@ def _needs_no_quotes(text: str) -> bool:
         return False
 
 
-def render_command(manifest: Manifest) -> tuple[str, tuple[str, ...]]:
+def render_command(manifest: Manifest, folder: Path) -> tuple[str, tuple[str, ...]]:
     """The command that renders the same again, from any folder, and the settings that it leaves to the reader.
 
-    A record may come from elsewhere, so the command asks for nothing that only the person who starts it may decide.
+    A record may come from elsewhere, so the command asks for nothing that only the person who starts it may decide. It
+    replaces the output only where the run folder lies next to it.
     """
     words = ["vidnst", "render", *manifest.sources]
     for record in manifest.look.styles:
@@ -58,6 +61,10 @@ def render_command(manifest: Manifest) -> tuple[str, tuple[str, ...]]:
     config["motion"] = {**config.get("motion", {}), "raft_weights": manifest.raft_weights}
     config["model"]["network"] = manifest.network
     left_out = []
+    if owns_output(folder, Path(manifest.output)):
+        words.append("--overwrite")
+    else:
+        left_out.append(f"--overwrite, if {manifest.output} may be replaced")
     for key, value, _ in changed_settings(config):
         if may_decide(Origin.RECORD, key, value):
             words += ["--set", f"{key}={to_yaml(value)}"]

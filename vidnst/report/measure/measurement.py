@@ -135,6 +135,16 @@ class Staleness:
 
 
 @dataclass(frozen=True, slots=True)
+class FileSteadiness:
+    """The steadiness of an encoded file, with the source's as it was measured there."""
+
+    error: Comparison
+    """Lai's error of neighbours."""
+    flicker: Comparison
+    """Mean absolute change of pixels at which the source is still, levels of 255."""
+
+
+@dataclass(frozen=True, slots=True)
 class ShotMeasurement:
     """The numbers of one shot."""
 
@@ -190,10 +200,17 @@ class Measurement:
     shots: tuple[ShotMeasurement, ...]
     rows: tuple[FrameMeasurement, ...]
     """One for each frame."""
+    file: FileSteadiness | None = None
+    """The steadiness of the encoded file, where it was measured next to the frames that it was encoded from."""
 
     def at_gap(self, gap: int) -> GapErrors | None:
         """The errors at a gap; None if it was not measured."""
         return next((errors for errors in self.errors if errors.gap == gap), None)
+
+    @property
+    def shown_error(self) -> Comparison:
+        """Lai's error of neighbours as a viewer sees them: in the file, where that was measured."""
+        return self.file.error if self.file else self.error()
 
     def error(self, gap: int = 1) -> Comparison:
         """Lai's error at a gap."""
@@ -216,6 +233,6 @@ def _to_json(value: Any) -> Any:
         return value.to_dict()
     if isinstance(value, tuple):
         return [_to_json(item) for item in value]
-    if isinstance(value, GapErrors | ShotMeasurement | Staleness):
+    if isinstance(value, GapErrors | ShotMeasurement | Staleness | FileSteadiness):
         return {name: _to_json(getattr(value, name)) for name in value.__dataclass_fields__}
     return value

@@ -1,22 +1,23 @@
-"""The HTTP server behind `vidnst serve`: it only reads, and only from the run folders that it was given."""
+"""The HTTP server behind `vidnst serve`: it only reads run folders that it was given, and their outputs."""
 
 import io
 import json
 import re
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
 from vidnst.errors import ConfigError
 from vidnst.report.html.dashboard_page import dashboard_page, dashboard_policy
 from vidnst.report.server.access import AccessGuard, open_inside
 from vidnst.report.server.connections import ConnectionLimits, Connections
+from vidnst.report.server.played_output import parse_range, played_output
 from vidnst.report.server.request_head import read_head
 from vidnst.report.server.snapshot import Snapshot
 from vidnst.report.server.thumbnails import Thumbnails
@@ -25,7 +26,7 @@ from vidnst.runs.safe_files import is_file
 
 _CHUNK_BYTES = 1 << 18
 _ROUTE = re.compile(
-    r"/run/(?P<run>[0-9a-f]{16})/(?:(?P<file>report\.html|measure\.json)|(?P<kind>frame|source|full)/(?P<index>[0-9]{1,8}))"
+    r"/run/(?P<run>[0-9a-f]{16})/(?:(?P<file>report\.html|measure\.json)|(?P<output>output)|(?P<kind>frame|source|full)/(?P<index>[0-9]{1,8}))"
 )
 _SANDBOX = (
     "sandbox allow-scripts; default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -164,6 +165,8 @@ class _Handler(BaseHTTPRequestHandler):
         run = self.server.snapshot.run(route["run"])
         if run is None:
             self._send_text(HTTPStatus.NOT_FOUND, "There is no such run.")
+        elif route["output"]:
+            self._send_output(run)
         elif route["file"]:
             kind = "text/html; charset=utf-8" if route["file"] == "report.html" else "application/json"
             self._send_file(kind, run, route["file"])
@@ -192,18 +195,48 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_text(HTTPStatus.NOT_FOUND, "There is no such file.")
             return
         with file:
-            left = file.seek(0, 2)
-            file.seek(0)
-            self._send_head(HTTPStatus.OK, kind, left, policy=_SANDBOX)
-            while (
-                self.command != "HEAD" and left > 0 and (data := file.read(min(left, _CHUNK_BYTES)))
-            ):  # it may have grown
-                self.wfile.write(data)
-                left -= len(data)
+            self._send_head(HTTPStatus.OK, kind, file.seek(0, 2), policy=_SANDBOX)
+            self._send_bytes(file, 0, file.tell())
 
-    def _send_text(self, status: HTTPStatus, text: str) -> None:
+    def _send_output(self, run: Path) -> None:
+        """Send the output of a finished run, or the range of it that a player asks for."""
+        output = played_output(run)
+        try:
+            file = None if output is None else output.open()
+        except OSError:
+            file = None
+        if output is None or file is None:
+            self._send_text(HTTPStatus.NOT_FOUND, "There is no output that a page can play.")
+            return
+        with file:
+            size = file.seek(0, 2)
+            asked = self.headers.get_all("Range", [])
+            try:
+                part = parse_range(asked[0], size) if len(asked) == 1 and "If-Range" not in self.headers else None
+            except ValueError:
+                self._send_text(
+                    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+                    "The file ends before.",
+                    headers={"Content-Range": f"bytes */{size}"},
+                )
+                return
+            begin, end = part or (0, size)
+            status = HTTPStatus.OK if part is None else HTTPStatus.PARTIAL_CONTENT
+            told = {"Accept-Ranges": "bytes"} | ({"Content-Range": f"bytes {begin}-{end - 1}/{size}"} if part else {})
+            self._send_head(status, output.media_type, end - begin, headers=told)
+            self._send_bytes(file, begin, end)
+
+    def _send_bytes(self, file: BinaryIO, begin: int, end: int) -> None:
+        """Send a part of a file, which may have grown or shrunk since its length was told."""
+        file.seek(begin)
+        left = end - begin
+        while self.command != "HEAD" and left > 0 and (data := file.read(min(left, _CHUNK_BYTES))):
+            self.wfile.write(data)
+            left -= len(data)
+
+    def _send_text(self, status: HTTPStatus, text: str, *, headers: Mapping[str, str] | None = None) -> None:
         data = f"{text}\n".encode()
-        self._send_head(status, "text/plain; charset=utf-8", len(data))
+        self._send_head(status, "text/plain; charset=utf-8", len(data), headers=headers)
         self._send_content(data)
 
     def _send(self, kind: str, data: bytes, *, cookie: bool = False) -> None:
@@ -216,7 +249,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def _send_head(
-        self, status: HTTPStatus, kind: str, length: int, *, policy: str = "default-src 'none'", cookie: bool = False
+        self,
+        status: HTTPStatus,
+        kind: str,
+        length: int,
+        *,
+        policy: str = "default-src 'none'",
+        cookie: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -228,6 +268,7 @@ class _Handler(BaseHTTPRequestHandler):
             ("Referrer-Policy", "no-referrer"),
             ("Cross-Origin-Resource-Policy", "same-origin"),
             ("Cache-Control", "no-store"),
+            *(headers or {}).items(),
         ):
             self.send_header(name, value)
         if status is HTTPStatus.METHOD_NOT_ALLOWED:

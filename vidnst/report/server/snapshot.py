@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vidnst.errors import VidnstError
+from vidnst.report.server.played_output import playable
+from vidnst.report.server.run_list import group_runs
 from vidnst.runs.discovery import RunListing, find_runs
 from vidnst.runs.layout import RunLayout
 from vidnst.runs.safe_files import is_file
@@ -16,7 +18,7 @@ from vidnst.runs.status import RunMonitor
 
 _MAX_AGE_SECONDS = 1.0
 _MAX_RUNS = 500
-_STATE_ORDER = ("running", "failed", "damaged", "stopped", "waiting", "finished")
+_STATE_ORDER = ("failed", "damaged", "running", "stopped", "waiting", "finished")
 
 
 class Snapshot:
@@ -60,14 +62,19 @@ class Snapshot:
         self._runs = {run_key(run): run for run in folders[:_MAX_RUNS]}
         runs = [{"id": key, **self._status(run)} for key, run in self._runs.items()]
         runs.sort(key=lambda run: (_STATE_ORDER.index(run["state"]), -run["updated"]))
-        batches = [asdict(batch) for listing in listings for batch in listing.batches]
+        found = [batch for listing in listings for batch in listing.batches]
+        batches = [asdict(batch) for batch in found]
+        groups = group_runs(runs, found, {run: key for key, run in self._runs.items()})
         errors = [error for listing in listings for error in listing.errors]
         if len(folders) > _MAX_RUNS:
             errors.append(f"only {_MAX_RUNS} of {len(folders)} runs are shown")
-        return {"time": time.time(), "runs": runs, "batches": batches, "errors": errors}
+        return {"time": time.time(), "runs": runs, "batches": batches, "groups": groups, "errors": errors}
 
     def _status(self, run: Path) -> dict[str, Any]:
-        return self._monitor.status(run).to_dict() | {"measure": is_file(RunLayout(run).measure)}
+        status = self._monitor.status(run)
+        output = playable(run, Path(status.output)) if status.state == "finished" and status.output else None
+        plays = None if output is None else output.kind
+        return status.to_dict() | {"measure": is_file(RunLayout(run).measure), "plays": plays}
 
 
 def _find_runs(folder: Path) -> RunListing:

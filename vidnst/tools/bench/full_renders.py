@@ -127,7 +127,7 @@ class _StageClock:
             case Stage(stage="training"):  # a part of stylizing
                 pass
             case Stage() if self.workers:  # all stages before the workers' start are start-up
-                self._enter(event.stage)
+                self._enter("measuring" if event.stage == "measuring file" else event.stage)
             case RunStarted():
                 self.workers = len(event.workers)
                 self._enter("stylizing")

@@ -44,6 +44,8 @@ class Forecast:
     """True if the run folder keeps its frames after the render."""
     remote: bool
     """True if it is for machines other than this one."""
+    styles: tuple[str, ...] = ()
+    """Names of the style pictures' files."""
 
     @property
     def fits(self) -> bool:
@@ -104,6 +106,7 @@ def forecast(
         folder=str(request.folder),
         keeps_frames=checked.config.output.keep_frames,
         remote=target is not None,
+        styles=tuple(Path(style.style.path).name for style in checked.styles),
     )
 
 

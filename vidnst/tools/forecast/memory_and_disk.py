@@ -9,7 +9,7 @@ from vidnst.farm.memory_fallback import first_fitting, gpu_memory_limit
 from vidnst.farm.provisioning import WorkerCounts
 from vidnst.farm.workers import gpu_memory_sizes, pick_device
 from vidnst.rendering.prepare import CheckedRequest
-from vidnst.rendering.run_setup import disk_bytes
+from vidnst.rendering.run_opening import disk_bytes
 from vidnst.rendering.source_frames import cached_frames
 from vidnst.runs.disk_space import free_bytes, host_bytes
 from vidnst.style.memory.footprint import Footprint, estimate_footprint

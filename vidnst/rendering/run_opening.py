@@ -1,0 +1,149 @@
+"""Opens the run folder of a render: an earlier run goes on, or is replaced where that is asked for."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vidnst.errors import ConfigError, FarmError, RangeError, RunError, StyleError
+from vidnst.events import Cancelled
+from vidnst.farm.component_window import default_window
+from vidnst.parallel import local_cores
+from vidnst.rendering.prepare import CheckedRequest
+from vidnst.runs import RunLog, RunStore, check_free_space, holds_run, required_bytes
+from vidnst.runs.removal import remove_run
+
+
+def open_run(
+    checked: CheckedRequest, *, restart: bool, start_over: bool = False, redo: bool = False
+) -> tuple[RunStore, str]:
+    """Open the run folder to resume the same render, or begin a new run if the disk can hold it.
+
+    Args:
+        checked: what is rendered.
+        restart: discard what is in the folder.
+        start_over: discard it, too, where it is another render of the same output.
+        redo: frames of an earlier run are to be rendered again, so there must be one that kept its frames.
+
+    Returns:
+        The open folder, and a sentence about what was discarded; empty if nothing was that could be resumed.
+
+    Raises:
+        RunError: the folder holds another render, or no frames to redo.
+        DiskFullError: the disk is too small.
+    """
+    folder, note = checked.request.folder, ""
+    if redo and not holds_run(folder):
+        raise RunError(f"{folder} is no run folder, so there are no frames to redo", "render without --redo")
+    if holds_run(folder) and not restart:
+        store = RunStore.open(folder)
+        changes = store.manifest.changes(
+            checked.manifest, any_range=checked.has_independent_frames and not store.complete
+        )
+        if not changes and (not store.complete or checked.config.output.keep_frames):
+            store.adopt(checked.manifest)
+            return store, ""
+        store.close()
+        if changes and store.begun:
+            note = _start_over(checked, store, changes, start_over=start_over and not redo)
+        elif not changes and redo:
+            raise RunError(
+                f"the run in {folder} is finished and has kept no frames, so none of them can be redone by itself",
+                "render all of it again with --restart, and with --keep-frames to have them kept from then on",
+            )
+        restart = True  # nothing is lost: a finished run keeps no frames, and one that failed at the start has none
+    check_disk(checked, (checked.width, checked.height))
+    return RunStore.create(folder, checked.manifest, restart=restart), note
+
+
+@contextmanager
+def closed_after_error(store: RunStore) -> Iterator[None]:
+    """Close the store if the block is left by an error."""
+    try:
+        yield
+    except BaseException:
+        store.close()
+        raise
+
+
+@contextmanager
+def removing_refused(store: RunStore, cancelled: Cancelled | None = None) -> Iterator[None]:
+    """Remove the run folder if the block is left because an option is refused before anything was tried.
+
+    The store must be closed by then. A render that is being stopped keeps its folder, and can be resumed.
+    """
+    try:
+        yield
+    except (ConfigError, FarmError, RangeError, StyleError) as error:
+        is_refusal = not isinstance(error, FarmError) or type(error) is FarmError
+        is_stopping = cancelled is not None and cancelled()
+        if is_refusal and store.is_first_session and not is_stopping and not _has_results(store):
+            remove_run(store.folder)
+        raise
+
+
+def _has_results(store: RunStore) -> bool:
+    """Return True if frames were painted, or tried, or the source was studied, which may have taken long."""
+    is_studied = store.plan is not None and store.plan.adjustments is not None
+    return store.begun or is_studied or RunLog.read(store.folder).failed_attempts > 0
+
+
+def _start_over(checked: CheckedRequest, store: RunStore, changes: list[str], *, start_over: bool) -> str:
+    """Return what to say about a run that is replaced by another render.
+
+    Raises:
+        RunError: it may not be: nobody asked for that, or it is the run of another output.
+    """
+    request, lost = checked.request, store.frames_kept
+    what = f"the run in {store.folder} is of another render: {'; '.join(changes)}"
+    if request.continues:
+        raise RunError(what, "undo the change, or render it under another name")
+    if not _is_same_place(store.manifest.output, request.output):
+        raise RunError(what, "choose another --work-dir, or discard that run with --restart")
+    loss = f", which deletes the {lost} frames that it has finished" if lost else ""
+    if not start_over:
+        raise RunError(
+            what, f"start over with --overwrite{loss}, keep both with another --work-dir, or undo the change"
+        )
+    return f"{what}; starting over, as --overwrite says{loss}"
+
+
+def _is_same_place(one: str | os.PathLike[str], two: str | os.PathLike[str]) -> bool:
+    return os.path.realpath(one) == os.path.realpath(two)
+
+
+def check_disk(checked: CheckedRequest, size: tuple[int, int]) -> None:
+    """Check that the run folder's disk can hold frames of this size.
+
+    Raises:
+        DiskFullError: it cannot.
+    """
+    check_free_space(checked.request.folder, disk_bytes(checked, size))
+
+
+def disk_bytes(checked: CheckedRequest, size: tuple[int, int]) -> int:
+    """Return how many bytes the run folder may come to hold with frames of this width and height."""
+    config = checked.config
+    more_bits = config.output.picture_bits * config.finishes + checked.clip.bit_depth * bool(config.filters.before)
+    sound = checked.sound.disk_bytes if checked.sound is not None else 0
+    return sound + required_bytes(
+        frames=checked.frames,
+        width=size[0],
+        height=size[1],
+        states=_most_states(checked),
+        bits=config.frame_bits,
+        more_bits=more_bits,
+    )
+
+
+def _most_states(checked: CheckedRequest) -> int:
+    """Return how many states the run folder may hold at once."""
+    schedule, farm = checked.schedule, checked.config.farm
+    if schedule.kind == "independent":
+        return 0
+    passes = max(1, schedule.passes) if schedule.kind in ("keys", "network") else 1
+    if checked.config.output.keep_frames:
+        return checked.frames * passes
+    if schedule.kind == "chain":
+        return 2 * local_cores()
+    window = farm.window or default_window(farm.workers or local_cores(), groups=schedule.spacing)
+    return min(checked.frames * passes, 2 * window)  # of each frame, the last pass and the one before
