@@ -193,7 +193,7 @@ def node_seconds(checked: CheckedRequest, timings: WorkTimings) -> Callable[[Nod
             return timings.sound
         if node.role is Role.PAINT:
             return timings.painting
-        if not node.sources:
+        if not node.sources and node.role is not Role.GIVEN:
             return cold
         warm = timings.fixed + (evaluations(config, node) - 1) * timings.evaluation
         return warm + small * (len(node.sources) == 1)
