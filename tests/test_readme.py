@@ -31,11 +31,10 @@ TAKES_SETTINGS = ("render", "train", "proof", "evolve", "plan")
 SMALLER = {
     "--train 500": "--train 4",
     "--train 60s": "--train 1s",
-    "--redo 120-140": "--redo 2-3",
-    "--redo-only 120-140": "--redo-only 2-3",
+    "120-140": "2-3",
     "--frame 40": "--frame 4",
-    "--key 40=": "--key 4=",
     "--frame 34": "--frame 4",
+    "--key 40=": "--key 4=",
 }
 """Numbers of README that suit its long clips, and what stands for them here."""
 COMPLETED = {

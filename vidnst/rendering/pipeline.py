@@ -67,6 +67,7 @@ def run(
     overwrite: bool = False,
     restart: bool = False,
     redo: Sequence[int] = (),
+    redo_keys: Mapping[int, Path] | None = None,
     redo_only: bool = False,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
@@ -79,6 +80,7 @@ def run(
         overwrite: replace an output that exists, and start over where its earlier run is of another render.
         restart: discard what an earlier session left.
         redo: frames of the source to render again although an earlier session finished them.
+        redo_keys: painted keys, by their frames, that replace those of the run; what depends on them is rendered again.
         redo_only: render these frames alone again, from their neighbours as they are.
         on_event: hears of the progress.
         cancelled: asked several times a second; True stops the render.
@@ -103,6 +105,7 @@ def run(
             restart=restart,
             start_over=overwrite,
             redo=redo,
+            redo_keys=redo_keys or {},
             redo_only=redo_only,
             on_event=hear,
             cancelled=cancelled,

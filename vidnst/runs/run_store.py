@@ -118,8 +118,8 @@ class RunStore:
             raise
 
     def adopt(self, manifest: Manifest) -> None:
-        """Record the settings of the input that a manifest of the same frames has, for later sessions."""
-        config = self.manifest.config | {"input": manifest.config["input"]}
+        """Record the settings of the input and the keys that a manifest of the same frames has, for later sessions."""
+        config = self.manifest.config | {name: manifest.config[name] for name in ("input", "keys")}
         adopted = self.manifest.model_copy(update={"config": config, "look": manifest.look})
         if adopted != self.manifest:
             write_bytes_atomically(self.layout.manifest, adopted.to_json())
