@@ -187,7 +187,7 @@ def node_seconds(checked: CheckedRequest, timings: WorkTimings) -> Callable[[Nod
             return evaluations(config, node) * timings.training_step
         if node.role is Role.PAINT:
             return timings.painting
-        if not node.sources:
+        if not node.sources and node.role is not Role.GIVEN:
             return cold
         warm = timings.fixed + (evaluations(config, node) - 1) * timings.evaluation
         return warm + small * (len(node.sources) == 1)
