@@ -113,6 +113,7 @@ def run(
         with (
             removing_refused(render.store, cancelled),
             render.store,
+            render.sound,
             reported_failure(render.config, render.clip, render.store),
             render.recorder.watching(),
             OverlappedOutput(render) as overlapped,
@@ -129,8 +130,7 @@ def run(
         raise CancelledError(what, f"continue with: {command}") from error
     seconds = time.monotonic() - began
     ratio = measurement.shown_error.ratio if measurement else None
-    has_report = render.config.output.report and render.config.changes_pictures
-    report = str(RunLayout(request.folder).report) if has_report else ""
+    report = str(RunLayout(request.folder).report) if render.config.has_report else ""
     on_event(RunFinished(str(request.output), render.frames, seconds, ratio, report))
     return RenderResult(request.output, request.folder, render.frames, seconds, measurement, tuple(warnings), suspects)
 
@@ -201,7 +201,7 @@ def _run_rounds(
             width=width,
             threads=recorded_threads(render.store),
             raft=render.checked.raft is not None,
-            inline=not render.config.stylizes,  # passing frames through is not worth a process
+            inline=not (render.config.stylizes or render.sound.tracks),  # passing frames through needs no process
         ) as (pool, workers),
     ):
         stop_if_asked(cancelled)
@@ -283,6 +283,7 @@ def encode_output(
             end=render.end,
             settings=render.config.output,
             alpha=source_alpha(render),
+            soundtrack=render.sound.assembled(render.store),
             parts=render.store.part_maker(render.request.output),
             on_progress=report,
             cancelled=cancelled,

@@ -130,7 +130,8 @@ def disk_bytes(checked: CheckedRequest, size: tuple[int, int]) -> int:
     """Return how many bytes the run folder may come to hold with frames of this width and height."""
     config = checked.config
     more_bits = config.output.picture_bits * config.finishes + checked.clip.bit_depth * bool(config.filters.before)
-    return required_bytes(
+    sound = checked.sound.disk_bytes if checked.sound is not None else 0
+    return sound + required_bytes(
         frames=checked.frames,
         width=size[0],
         height=size[1],

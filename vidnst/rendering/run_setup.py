@@ -19,6 +19,7 @@ from vidnst.rendering.prepare import CheckedRequest, check_request, study_frames
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.redo_keys import with_new_keys
 from vidnst.rendering.run_opening import check_disk, closed_after_error, open_run, removing_refused
+from vidnst.rendering.soundtrack import open_sound
 from vidnst.rendering.source_frames import source_frames
 from vidnst.rendering.styles.guidance_builder import follow_regions
 from vidnst.runs import RunLog, RunPlan, RunStore
@@ -90,7 +91,8 @@ def prepare_render(
         stop_if_asked(cancelled)
         styles = colour_styles(checked, source, store)
         follow_regions(checked, source, store, recorder, cancelled)
-    return PreparedRender(checked, store, recorder, source, adjustments, styles)
+        sound = open_sound(checked, store, cancelled)
+    return PreparedRender(checked, store, recorder, source, adjustments, styles, sound)
 
 
 def try_output(checked: CheckedRequest, size: tuple[int, int], cancelled: Cancelled | None = None) -> None:
