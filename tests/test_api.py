@@ -2,10 +2,13 @@
 
 import ast
 import doctest
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +17,7 @@ from support.renders import quick_config, stop_after
 
 import vidnst
 from vidnst import api
+from vidnst.cli import progress
 from vidnst.errors import CancelledError, ConfigError
 
 
@@ -110,3 +114,75 @@ def test_stylize_leaves_its_input_alone() -> None:
     assert 0 <= picture.min() <= picture.max() <= 1
     assert torch.equal(content, before)
     assert not torch.allclose(picture, content, atol=0.02)
+
+
+SMALL = {"optimize.iterations": 1, "farm.executor": "inline", "model.backbone": "slim", "output.measure": False}
+
+
+class _Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "options", "is_shown"),
+    [
+        (_Screen, {}, True),
+        (_Screen, {"progress": False}, False),
+        (_Screen, {"on_event": print}, False),
+        (io.StringIO, {}, False),
+        (io.StringIO, {"progress": True}, True),
+    ],
+    ids=["terminal", "unwanted", "heard by a program", "log", "wanted in a log"],
+)
+def test_progress_is_shown_to_persons(
+    stream: type[io.StringIO],
+    options: dict[str, Any],
+    is_shown: bool,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := stream())
+    vidnst.render("clip.mp4", style="style.png", output="shown.mp4", config=SMALL, **options)
+    assert ("frames" in screen.getvalue()) == is_shown
+    assert ("RunStarted" in capsys.readouterr().out) == ("on_event" in options)
+
+
+def test_notebooks_count_as_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not progress.is_watched()
+    shell = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    assert progress.is_watched()
+
+
+def test_docstring_names_all_presets() -> None:
+    described = str(vidnst.render.__doc__)
+    assert {preset for preset in vidnst.preset_names() if f"`{preset}`" not in described} == set()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"config": {"losses.style_wieght": 2}}, "unknown key losses.style_wieght; did you mean style_weight?"),
+        ({"config": {"losses": {"style_weight": "much"}}}, "losses.style_weight = 'much': it should be a number;"),
+        ({"config": "draft"}, "config = 'draft' is neither settings by key nor a RenderConfig"),
+        ({"config": {3: 4}}, "the key 3 is no text"),
+        ({"preset": "drafts"}, "unknown preset 'drafts'; did you mean draft?"),
+        ({"preset": Path("draft.yaml")}, "did you mean draft?"),
+        ({"style": 3}, "style 3 is no style"),
+        ({"style": ["style.png", None]}, "style None is no style"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_a_sentence(options: dict[str, Any], words: str, project: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        vidnst.render("clip.mp4", output="out.mp4", **({"style": "style.png"} | options))
+    assert words in str(refused.value)
+    assert "pydantic" not in str(refused.value)
+
+
+def test_wrong_farm_settings_name_the_key(project: Path) -> None:
+    with pytest.raises(ConfigError, match=r"unknown key farm\.worker; did you mean workers\?"):
+        vidnst.batch("jobs.yaml", farm={"worker": 3})
+    with pytest.raises(ConfigError, match=r"unknown key farm\.worker; did you mean workers\?"):
+        vidnst.resume("stopped.mp4", farm={"worker": 3})

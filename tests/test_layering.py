@@ -35,7 +35,7 @@ OUTSIDE = {
     "torch": (
         *("vidnst.style", "vidnst.motion.raft", "vidnst.motion.gpu", "vidnst.weights_file", "vidnst.determinism"),
         *("vidnst.farm.workers", "vidnst.farm.network_work", "vidnst.farm.memory_fallback"),
-        *("vidnst.farm.frame_transfer", "vidnst.farm.warm_start"),
+        *("vidnst.farm.frame_transfer", "vidnst.farm.warm_start", "vidnst.farm.sound_work"),
         *("vidnst.tools.bench", "vidnst.tools.doctor", "vidnst.tools.distill", "vidnst.tools.pretrain"),
         *("vidnst.tools.checkpoints", "vidnst.gpus"),
     ),

@@ -18,11 +18,14 @@ from support import exr, hdr, media, stills
 from support.command_line import Vidnst
 from support.readme import ReadCommand, block_commands, code_blocks, table_commands, with_options
 from support.renders import write_settings
+from support.sound_clips import write_clip, write_sound
+from support.sounds import rain, syllables
 
 SMALL = {
     "model": {"backbone": "slim"},
     "optimize": {"iterations": 2, "scales": 1},
     "schedule": {"passes": 1, "training": {"steps": 2, "stage_steps": 2, "crop": 64}},
+    "audio": {"filters": 16, "iterations": 2},
     "farm": {"executor": "inline", "workers": 1, "threads": 1},
     "output": {"measure": False, "report": False, "keep_frames": True},
 }
@@ -31,11 +34,10 @@ TAKES_SETTINGS = ("render", "train", "proof", "evolve", "plan")
 SMALLER = {
     "--train 500": "--train 4",
     "--train 60s": "--train 1s",
-    "--redo 120-140": "--redo 2-3",
-    "--redo-only 120-140": "--redo-only 2-3",
+    "120-140": "2-3",
     "--frame 40": "--frame 4",
-    "--key 40=": "--key 4=",
     "--frame 34": "--frame 4",
+    "--key 40=": "--key 4=",
 }
 """Numbers of README that suit its long clips, and what stands for them here."""
 COMPLETED = {
@@ -130,6 +132,8 @@ def readme_media(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stills.write_photo(folder / "burst" / f"IMG_{number:04}.jpg", number, taken=f"2024:05:01 10:00:0{number}")
     exr.write_shot(folder, (1001, 1002), "shot.{:04d}.exr")
     hdr.write_hdr(folder / "hdr.mp4", "smpte2084", [0.1, 0.3, 0.5, 0.6])
+    write_clip(folder / "harbour.mp4", syllables(3), codec="aac")
+    write_sound(folder / "rain.wav", rain(2))
     (folder / "clear").mkdir()
     for number, frame in enumerate(frames[:2]):
         alpha = np.full((48, 64, 1), 128, np.uint8)

@@ -2,18 +2,25 @@
 
 Sources, styles and outputs are given as on the command line; a style may also be a `Style`. Settings come from a
 preset, a `RenderConfig`, or a mapping of keys to values that override the preset or the defaults.
+
+`render`, `resume`, `batch`, `measure` and `plan` show their progress: as bars where standard error is a terminal, as
+lines in a notebook, and nowhere else. `progress=True` shows it in any case, `progress=False` never; by default it is
+not shown to a program that listens with `on_event`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from vidnst.config.loader import Settings, resolve_config
 from vidnst.config.style import Style
-from vidnst.events import Cancelled, OnEvent, ignore
+from vidnst.errors import ConfigError
+from vidnst.events import Cancelled, Event, OnEvent, ignore
 from vidnst.frames import ClipInfo
 from vidnst.media.input.probe import probe as probe_clip
+from vidnst.rendering.early_forecast import Forecaster
 from vidnst.rendering.measure_output import MeasureRequest, measure_output
 from vidnst.rendering.pipeline import RenderResult, run
 from vidnst.rendering.source_check import with_bad_pictures
@@ -43,6 +50,7 @@ def render(
     overwrite: bool = False,
     restart: bool = False,
     on_event: OnEvent = ignore,
+    progress: bool | None = None,
     cancelled: Cancelled | None = None,
 ) -> RenderResult:
     """Stylize a clip; the same call resumes a render that was stopped.
@@ -57,12 +65,15 @@ def render(
         source: a video, a folder, a glob, a printf pattern, or several pictures.
         style: one or several style pictures or clips; none only with painted keys, which are the style then.
         output: a video, an animation, a picture, or a folder for PNG frames.
-        preset: name of a preset that ships; None takes the defaults.
+        preset: name of a preset that ships: `default`; `draft`, small and quick; `film`, the best; `timelapse`;
+            `burst`; `photo`, a photograph's look; and the published recipes `gatys2015`, `slices`, `noisemix`, `tvmix`,
+            `early_layers` and `two_styles`. None takes the defaults.
         config: complete settings, or a mapping of the keys that differ from the preset.
         work_dir: the run folder; None puts it next to the output.
         overwrite: replace an output that exists, and start over where its earlier run had other settings.
         restart: discard what an earlier run left.
         on_event: hears of the progress.
+        progress: show it; None does so in terminals and notebooks.
         cancelled: asked several times a second; True stops the render.
 
     Raises:
@@ -70,7 +81,15 @@ def render(
         VidnstError: another error, as the fitting subclass. Finished frames stay in the run folder.
     """
     request = _request(source, style, output, preset, config, work_dir)
-    return run(request, overwrite=overwrite, restart=restart, on_event=on_event, cancelled=cancelled)
+    with _shown(progress, on_event) as (hear, forecaster):
+        return run(
+            request,
+            overwrite=overwrite,
+            restart=restart,
+            on_event=hear,
+            cancelled=cancelled,
+            forecaster=forecaster,
+        )
 
 
 def resume(
@@ -82,6 +101,7 @@ def resume(
     redo_only: bool = False,
     overwrite: bool = False,
     on_event: OnEvent = ignore,
+    progress: bool | None = None,
     cancelled: Cancelled | None = None,
 ) -> RenderResult:
     """Resume a render that was stopped, killed or failed, with the settings that it began with.
@@ -99,6 +119,7 @@ def resume(
         redo_only: leave those that depend on them as they are.
         overwrite: replace an output that exists, and write one that does not lie next to its run folder.
         on_event: hears of the progress.
+        progress: show it; None does so in terminals and notebooks.
         cancelled: asked several times a second; True stops the render.
 
     Raises:
@@ -107,7 +128,16 @@ def resume(
     """
     settings = {f"farm.{key}": value for key, value in (farm or {}).items()} | dict(config or {})
     request = resume_request(Path(run_folder), settings, overwrite=overwrite)
-    return run(request, overwrite=overwrite, redo=redo, redo_only=redo_only, on_event=on_event, cancelled=cancelled)
+    with _shown(progress, on_event) as (hear, forecaster):
+        return run(
+            request,
+            overwrite=overwrite,
+            redo=redo,
+            redo_only=redo_only,
+            on_event=hear,
+            cancelled=cancelled,
+            forecaster=forecaster,
+        )
 
 
 def batch(
@@ -115,6 +145,7 @@ def batch(
     *,
     farm: Mapping[str, Any] | None = None,
     on_event: OnEvent = ignore,
+    progress: bool | None = None,
     cancelled: Cancelled | None = None,
 ) -> "BatchSummary":
     """Render all jobs of a file on one pool of workers; the same call resumes a batch.
@@ -127,6 +158,7 @@ def batch(
         jobs: the job file, YAML.
         farm: settings of the `farm` section that override the file's.
         on_event: hears of every job's changes, one call at a time, from several threads.
+        progress: show it; None does so in terminals and notebooks.
         cancelled: asked several times a second; True stops the batch.
 
     Raises:
@@ -135,7 +167,8 @@ def batch(
     """
     from vidnst.rendering.batch.run import run_batch
 
-    return run_batch(Path(jobs), farm=farm, on_event=on_event, cancelled=cancelled)
+    with _shown(progress, on_event) as (hear, forecaster):
+        return run_batch(Path(jobs), farm=farm, on_event=hear, cancelled=cancelled, forecaster=forecaster)
 
 
 def measure(
@@ -151,6 +184,7 @@ def measure(
     flow_size: int = FLOW_SIZE_PX,
     with_losses: bool = True,
     on_event: OnEvent = ignore,
+    progress: bool | None = None,
 ) -> Measurement:
     """Measure how steady an output is, compared with its source.
 
@@ -171,6 +205,7 @@ def measure(
         flow_size: longest side in pixels at which the flow is estimated.
         with_losses: evaluate style and content loss if the styles are known.
         on_event: hears of the progress.
+        progress: show it; None does so in terminals and notebooks.
 
     Raises:
         VidnstError: source or output cannot be read or do not fit together, as the fitting subclass.
@@ -187,7 +222,8 @@ def measure(
         flow_size,
         with_losses,
     )
-    return measure_output(request, on_event=on_event)
+    with _shown(progress, on_event) as (hear, _):
+        return measure_output(request, on_event=hear)
 
 
 def plan(
@@ -200,6 +236,7 @@ def plan(
     work_dir: str | Path | None = None,
     timed: bool = True,
     on_event: OnEvent = ignore,
+    progress: bool | None = None,
 ) -> "Forecast":
     """Forecast the work, memory, disk and time of a render, without rendering.
 
@@ -212,13 +249,16 @@ def plan(
         source, style, output, preset, config, work_dir: as for `render`.
         timed: time a few evaluations of one frame, to estimate the time.
         on_event: hears of the progress.
+        progress: show it; None does so in terminals and notebooks.
 
     Raises:
         VidnstError: the render would be refused, as the fitting subclass.
     """
     from vidnst.tools.forecast.forecast import forecast
 
-    return forecast(_request(source, style, output, preset, config, work_dir), timed=timed, on_event=on_event)
+    request = _request(source, style, output, preset, config, work_dir)
+    with _shown(progress, on_event) as (hear, _):
+        return forecast(request, timed=timed, on_event=hear)
 
 
 def probe(
@@ -246,6 +286,24 @@ def probe(
     return with_bad_pictures(clip, 0, clip.frame_count)
 
 
+@contextmanager
+def _shown(progress: bool | None, on_event: OnEvent) -> Iterator[tuple[OnEvent, Forecaster | None]]:
+    """Yield a receiver of events that shows the progress if it is to be seen, and then what foresees a time left."""
+    from vidnst.cli import progress as shown  # it brings rich
+
+    is_wanted = (on_event is ignore and shown.is_watched()) if progress is None else progress
+    if not is_wanted:
+        yield on_event, None
+        return
+    with shown.showing_progress(as_json=False) as show:
+
+        def hear(event: Event) -> None:
+            on_event(event)
+            show(event)
+
+        yield hear, shown.foresee
+
+
 def _request(
     source: Source,
     style: Styles,
@@ -259,5 +317,10 @@ def _request(
 
 
 def _styles(style: Styles) -> tuple[str | Style, ...]:
-    styles = (style,) if isinstance(style, (str, Path, Style)) else tuple(style)
+    styles = (style,) if isinstance(style, (str, Path, Style)) or not isinstance(style, Iterable) else tuple(style)
+    for one in styles:
+        if not isinstance(one, (str, Path, Style)):
+            raise ConfigError(
+                f"style {one!r} is no style", "give a path, a text such as 'a.jpg:100', or a vidnst.Style"
+            )
     return tuple(Style(str(one)) if isinstance(one, Path) else one for one in styles)

@@ -47,6 +47,7 @@ def test_help_marks_what_is_required_and_shows_defaults() -> None:
     for name in ("SOURCE", "--style TEXT", "--output PATH"):
         assert re.search(rf"{name}[^\[]*\[required\]", text), name
     assert "Weight of the style. [default: 15.0]" in text
+    assert "--count N" in help_of("keys", "-h")
     assert "Training steps. [default: 1500]" in " ".join(help_of("distill", "-h").split())
 
 

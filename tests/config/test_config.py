@@ -1,5 +1,6 @@
 """Layers of configuration, and what is said about wrong ones."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidnst.config import RenderConfig
+from vidnst.config import RenderConfig, ScheduleConfig
 from vidnst.config.loader import build_config, load_config
 from vidnst.errors import ConfigError
 
@@ -45,7 +46,7 @@ def test_frame_rates_stay_fractions() -> None:
     [
         ("losses.style_wieght=3", ["losses.style_wieght", "did you mean style_weight"]),
         ("lossses.style_weight=3", ["lossses", "did you mean losses"]),
-        ("losses.style_weight=-1", ["losses.style_weight", "-1", "greater than or equal to 0"]),
+        ("losses.style_weight=-1", ["losses.style_weight", "-1", "at least 0;"]),
         ("losses.style_weight=.nan", ["losses.style_weight", "finite"]),
         ("losses.style_layers={relu9_1: 1}", ["relu9_1", "relu1_1 to relu5_4"]),
         ("optimize.optimizer=sgd", ["optimize.optimizer", "'adam' or 'lbfgs'"]),
@@ -186,3 +187,21 @@ def test_texts_that_look_like_numbers_need_no_quotes() -> None:
     assert (output.chroma, output.speed) == ("444", "6")
     with pytest.raises(ConfigError, match=r"output\.chroma = '411'"):
         load_config(assignments=["output.chroma=411"])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: RenderConfig(lossses={}), "unknown key lossses; did you mean losses?"),
+        (lambda: RenderConfig(schedule={"spacing": "x"}), "schedule.spacing = 'x': it should be a whole number;"),
+        (lambda: ScheduleConfig(spacin=3), "unknown key spacin; did you mean spacing?"),
+        (lambda: ScheduleConfig(kind="sheets"), "it should be 'keys', 'chain', 'independent' or 'network';"),
+        (lambda: ScheduleConfig(loop="maybe"), "loop = 'maybe': it should be true or false;"),
+        (lambda: RenderConfig(losses=3), "losses = 3: it should be a section with keys;"),
+    ],
+)
+def test_sections_of_programs_are_refused_in_a_sentence(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        make()
+    assert words in str(refused.value)
+    assert "input should" not in str(refused.value).lower()

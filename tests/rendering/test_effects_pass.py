@@ -294,9 +294,10 @@ def test_filters_before_are_rendered(source: Path, blue_style: Path, tmp_path: P
 
 def test_changed_filters_refuse_resume(source: Path, tmp_path: Path) -> None:
     render(source, None, tmp_path / "out", settings(0, filters={"after": ["palette:5"]}))
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
     with pytest.raises(RunError, match=r"filters\.after"):
-        render(source, None, tmp_path / "out", settings(0, filters={"after": ["palette:6"]}), overwrite=True)
-    render(source, None, tmp_path / "out", settings(0, filters={"after": ["palette:6"]}), overwrite=True, restart=True)
+        render(source, None, tmp_path / "out", settings(0, filters={"after": ["palette:6"]}))
+    render(source, None, tmp_path / "out", settings(0, filters={"after": ["palette:6"]}), overwrite=True)
     assert len(np.unique(pictures(tmp_path / "out")[0].reshape(-1, 3), axis=0)) == 6
 
 

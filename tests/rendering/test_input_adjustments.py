@@ -142,8 +142,9 @@ def test_run_stopped_during_study_resumes(shaken_burst: Path, tmp_path: Path) ->
 
 def test_changed_input_settings_refuse_resume(shaken_burst: Path, tmp_path: Path) -> None:
     render(shaken_burst, tmp_path / "out", settings(registration="ecc"))
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
     with pytest.raises(RunError, match=r"input\.registration_edges: crop -> fill"):
-        render(shaken_burst, tmp_path / "out", settings(registration="ecc", registration_edges="fill"), overwrite=True)
+        render(shaken_burst, tmp_path / "out", settings(registration="ecc", registration_edges="fill"))
 
 
 def test_unregistrable_frame_is_warned_of_only(shaken_burst: Path, tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.media import soft_noise, write_picture, write_pictures
-from support.renders import TWO_LAYERS, frame_files, quick_config, run_folder, stop_after, warnings_in
+from support.renders import TWO_LAYERS, done_nodes, frame_files, quick_config, run_folder, stop_after, warnings_in
 
 import vidnst
 from vidnst.errors import CancelledError, ConfigError, RangeError, RunError, SourceError, StyleError, VidnstError
 from vidnst.events import Event
 from vidnst.media.images import read_image
+from vidnst.rendering.pipeline import run
+from vidnst.runs.request import load_request
 
 WIDTH, HEIGHT, FRAMES, STEP = 96, 64, 9, 2
 
@@ -189,8 +191,9 @@ def test_changed_painting_is_another_render(pan: Path, style: Path, tmp_path: Pa
     path = write_picture(tmp_path / "4.png", painting_of(pan, 4))
     rendered(pan, tmp_path / "out", {"pictures": {4: str(path)}}, style=style)
     write_picture(path, painting_of(pan, 4, hue=1))
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
     with pytest.raises(RunError, match="the key of frame 4 has other bytes"):
-        rendered(pan, tmp_path / "out", {"pictures": {4: str(path)}}, style=style, overwrite=True)
+        rendered(pan, tmp_path / "out", {"pictures": {4: str(path)}}, style=style)
 
 
 def test_jobs_of_a_batch_have_their_own_keys(pan: Path, painted: Path, tmp_path: Path) -> None:
@@ -205,3 +208,23 @@ def test_jobs_of_a_batch_have_their_own_keys(pan: Path, painted: Path, tmp_path:
     (tmp_path / "jobs.yaml").write_text(json.dumps({"jobs": [{"sources": [str(pan)], "output": "out"}]}))
     with pytest.raises(ConfigError, match="styles is missing"):
         vidnst.batch(tmp_path / "jobs.yaml")
+
+
+def test_replaced_painting_renders_again_what_follows_it(pan: Path, tmp_path: Path) -> None:
+    keys = {frame: write_picture(tmp_path / f"{frame}.png", painting_of(pan, frame)) for frame in (0, 4, 8)}
+    better = write_picture(tmp_path / "better.png", painting_of(pan, 8, hue=1))
+    folder = run_folder(tmp_path / "out")
+    rendered(pan, tmp_path / "out", {"pictures": {frame: str(path) for frame, path in keys.items()}})
+    before, done = frame_files(folder), len(done_nodes(folder))
+    request = load_request(folder, {})
+    run(request, overwrite=True, redo_keys={8: better})
+    after = frame_files(folder)
+    np.testing.assert_array_equal(read_image(sorted((tmp_path / "out").glob("*.png"))[8]), read_image(better))
+    assert {frame for frame in after if after[frame] == before[frame]} == {0, 1, 2, 3, 4}
+    assert 0 < len(done_nodes(folder)) - done < done
+    look = json.loads((folder / "run.json").read_text())["look"]
+    assert [Path(one["path"]).name for one in look["styles"]] == ["0.png", "4.png", "8.png"]
+    vidnst.resume(folder, overwrite=True)
+    assert frame_files(folder) == after
+    with pytest.raises(ConfigError, match="frame 5 has no key"):
+        run(request, overwrite=True, redo_keys={5: better})

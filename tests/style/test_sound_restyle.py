@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from support.sounds import RATE, click_places, clicks, level_curve, rain, syllables
 
-from tests.support.sounds import RATE, click_places, clicks, level_curve, rain, syllables
 from vidnst.errors import NumericalError
 from vidnst.style.sound.chunks import Samples
 from vidnst.style.sound.noise import shaped_noise

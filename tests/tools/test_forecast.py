@@ -323,7 +323,7 @@ def test_plan_has_render_options_that_change_the_work() -> None:
         return dict(inspect.signature(command).parameters)
 
     render, plan = takes(commands.render), takes(commands.plan)
-    assert render.keys() - plan.keys() == {"overwrite", "restart", "redo", "redo_only", "dry_run"}
+    assert render.keys() - plan.keys() == {"overwrite", "restart", "redo", "redo_only", "redo_key", "dry_run"}
     for name in render.keys() & plan.keys():
         assert (plan[name].annotation, plan[name].default) == (render[name].annotation, render[name].default), name
     assert {"region", "colour", "filters", "photo", "loop", "register", "deflicker", "address"} <= plan.keys()

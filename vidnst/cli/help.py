@@ -26,7 +26,7 @@ _MOST_OPTIONS = 20
 _FLAG_COLUMNS = 30
 _LEAST_TEXT_COLUMNS = 30
 _OWN_PANEL = "Options"
-_PLACEHOLDERS = {"int": "N", "float": "X", "path": "PATH"}
+_PLACEHOLDERS = {"int": "N", "float": "X", "path": "PATH", "list[path]": "PATH", "list[Path]": "PATH"}
 
 
 class HelpCommand(TyperCommand):
@@ -112,7 +112,7 @@ def _placeholder(param: Any) -> str:
     if param.metavar:
         return str(param.metavar)
     kind = str(param.display_type_rich(None) or "").strip("<>")
-    return kind if "|" in kind else _PLACEHOLDERS.get(kind, "TEXT")
+    return kind if "|" in kind else _PLACEHOLDERS.get(kind.removesuffix(" range"), "TEXT")
 
 
 def _default(param: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -57,6 +58,14 @@ def showing_progress(*, as_json: bool) -> Iterator[OnEvent]:
             show(event)
 
         yield on_event
+
+
+def is_watched() -> bool:
+    """True if a person sees what is written to standard error: in a terminal or a notebook."""
+    if terminal.err.is_terminal:
+        return True
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 def foresee(checked: "CheckedRequest") -> "SecondsOf | None":

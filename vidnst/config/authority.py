@@ -84,6 +84,7 @@ _LOOK: dict[str, tuple[str, ...]] = {
     "colour": ("keep", "transfer"),
     "photo": ("enabled", "cells", "luma_bins", "smoothness", "steadiness"),
     "filters": ("before", "after"),
+    "audio": ("style", "strength", "iterations", "filters", "fill"),
     "farm": (
         *("executor", "workers", "threads", "gpus_per_worker", "memory_gib", "may_shrink", "attempts", "gate"),
         "window",

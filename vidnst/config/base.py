@@ -1,9 +1,14 @@
 """The base class and the value types of all configuration sections."""
 
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as _ModelType
+else:
+    _ModelType = type(BaseModel)
 
 Rate = Annotated[Fraction, PlainSerializer(str, return_type=str)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -24,7 +29,19 @@ REGION_NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
 """Pattern of the names that a region may have."""
 
 
-class Section(BaseModel):
+class _Explained(_ModelType):
+    """Has what Python code builds with wrong keys or values refused in a sentence, too."""
+
+    def __call__(self, *arguments: Any, **values: Any) -> Any:
+        try:
+            return super().__call__(*arguments, **values)
+        except ValidationError as error:
+            from vidnst.config.explanations import explain  # it knows all sections
+
+            raise explain(error, cast(type[BaseModel], self)) from error
+
+
+class Section(BaseModel, metaclass=_Explained):
     """Base of all sections: unknown keys are errors, and instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

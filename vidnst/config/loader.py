@@ -1,22 +1,21 @@
 """Loading a configuration: defaults, a preset, a file and single keys, each layer overriding the earlier ones."""
 
-import difflib
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from vidnst.config.authority import Origin, admit
+from vidnst.config.explanations import explain, nearest, shortened
 from vidnst.config.render import RenderConfig
 from vidnst.config.stability import stability_settings
 from vidnst.errors import ConfigError
 
-_MAX_SHOWN_CHARACTERS = 200
 _MAX_FILE_BYTES = 1_000_000  # no configuration is larger, and YAML aliases could make it larger still
 _MAX_NUMBER_CHARACTERS = 80
 _INTEGER = re.compile(r"[-+]?(?:0b[01_]{1,64}|0x[0-9a-fA-F_]{1,40}|0[0-7_]{0,40}|[1-9][0-9_]{0,39})\Z")
@@ -122,8 +121,15 @@ def resolve_config(config: Settings | None = None, *, preset: str | None = None)
                 "give the changes to the preset as a mapping, for example {'losses.style_weight': 20}",
             )
         return config
+    if config is not None and not isinstance(config, Mapping):
+        raise ConfigError(
+            f"config = {shortened(repr(config))} is neither settings by key nor a RenderConfig",
+            "give for example config={'losses.style_weight': 20}; names of presets go to preset",
+        )
     values = {} if preset is None else _read_preset(preset)
     for key, value in (config or {}).items():
+        if not isinstance(key, str):
+            raise ConfigError(f"the key {shortened(repr(key))} is no text", "write for example 'losses.style_weight'")
         if "." not in key and isinstance(value, Mapping):
             _merge(values, {key: value})
         else:
@@ -191,7 +197,7 @@ def build_config(values: Mapping[str, Any]) -> RenderConfig:
     try:
         return RenderConfig.model_validate(values)
     except ValidationError as error:
-        raise _explain(error) from error
+        raise explain(error) from error
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -275,7 +281,7 @@ def _parse(text: str, origin: str) -> Any:
 def _read_preset(name: str) -> dict[str, Any]:
     names = preset_names()
     if name not in names:
-        raise ConfigError(f"unknown preset {name!r}", f"{_nearest(name, names)}choose one of {', '.join(names)}")
+        raise ConfigError(f"unknown preset {name!r}", f"{nearest(str(name), names)}choose one of {', '.join(names)}")
     return read_yaml(preset_folder() / f"{name}.yaml")
 
 
@@ -295,45 +301,3 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(values, dict):
             raise ConfigError(f"{key}: {section} is not a section", "see `vidnst presets --show default`")
     values[last] = value
-
-
-def _explain(error: ValidationError) -> ConfigError:
-    """Turn the first of pydantic's errors into one sentence."""
-    first = error.errors(include_url=False)[0]
-    path = [str(part) for part in first["loc"] if part != "[key]"]
-    key = _shortened(".".join(path))
-    if first["type"] == "extra_forbidden":
-        known = [name for model in _sections_at(path[:-1]) for name in model.model_fields]
-        return ConfigError(f"unknown key {key}", f"{_nearest(path[-1], known)}known keys: {', '.join(known)}")
-    message = first["msg"].removeprefix("Value error, ")
-    reason = _shortened(f"{message[:1].lower()}{message[1:]}", 5 * _MAX_SHOWN_CHARACTERS)
-    return ConfigError(f"{key} = {_shortened(repr(first['input']))}: {reason}", "correct that value")
-
-
-def _shortened(text: str, limit: int = _MAX_SHOWN_CHARACTERS) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}..."
-
-
-def _sections_at(path: Sequence[str]) -> list[type[BaseModel]]:
-    """Return the sections that a path may lead to; several in a list whose items do not name their kind."""
-    models: list[type[BaseModel]] = [RenderConfig]
-    for part in path:
-        inner = [model for outer in models if part in outer.model_fields for model in _models_in(outer, part)]
-        chosen = [model for model in models if getattr(model.model_fields.get("kind"), "default", None) == part]
-        models = inner or chosen or models  # a number is an index into a list, the name of a kind selects its section
-    return models
-
-
-def _models_in(outer: type[BaseModel], field: str) -> Iterator[type[BaseModel]]:
-    pending: list[Any] = [outer.model_fields[field].annotation]
-    while pending:
-        annotation = pending.pop(0)
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            yield annotation
-        else:
-            pending += get_args(annotation)
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"did you mean {matches[0]}? " if matches else ""

@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+from vidnst.config.audio import AudioConfig
 from vidnst.config.base import Section
 from vidnst.config.effects import ColourConfig, FiltersConfig, PhotoConfig
 from vidnst.config.execution import FarmConfig, OutputConfig
@@ -14,6 +15,7 @@ _NOT_IN_LOOK: dict[str, Any] = {
     "model": {"backbone", "weights", "network"},
     "motion": {"raft_weights"},
     "regions": {"masks"},
+    "audio": {"style"},
     "keys": {"pictures", "folder"},
     "farm": True,
     "output": True,
@@ -35,6 +37,7 @@ class RenderConfig(Section):
     colour: ColourConfig = ColourConfig()
     photo: PhotoConfig = PhotoConfig()
     filters: FiltersConfig = FiltersConfig()
+    audio: AudioConfig = AudioConfig()
     farm: FarmConfig = FarmConfig()
     output: OutputConfig = OutputConfig()
 
@@ -55,6 +58,11 @@ class RenderConfig(Section):
         return self.stylizes or self.reworks
 
     @property
+    def has_report(self) -> bool:
+        """True if a report is written: something of the source has changed, and the settings want one."""
+        return self.output.report and (self.changes_pictures or self.audio.style is not None)
+
+    @property
     def finishes(self) -> bool:
         """True if effects are applied to stylized frames before the encode."""
         return self.colour.keep != "none" or self.photo.enabled or bool(self.filters.after)
@@ -72,9 +80,11 @@ class RenderConfig(Section):
     def look(self) -> dict[str, Any]:
         """Return the *look*: all settings that decide the bytes of a frame, as plain JSON values.
 
-        The backbone and the paths of weights, masks and painted keys are left out, because the run's manifest lists
-        them separately, with fingerprints of the files' contents. Of `output` only the bits of a stored frame count.
-        Whether a frame that does not decode is repeated changes no frame that was painted without it.
+        The backbone and the paths of weights, masks, painted keys and the sound's style are left out, because the
+        run's manifest lists them separately, with fingerprints of the files' contents. The soundtrack counts where it
+        is restyled. Of `output` only the bits of a stored frame count. Whether a frame that does not decode is
+        repeated changes no frame that was painted without it.
         """
-        left_out = _NOT_IN_LOOK if self.keys.are_given else _NOT_IN_LOOK | {"keys": True}
+        unused = {"keys": self.keys.are_given, "audio": self.audio.style is not None}
+        left_out = _NOT_IN_LOOK | {section: True for section, is_used in unused.items() if not is_used}
         return self.model_dump(mode="json", exclude=left_out) | {"output": {"bits": self.output.picture_bits}}

@@ -32,6 +32,8 @@ class Role(StrEnum):
     """Trains the clip's transform network for some steps."""
     PAINT = "paint"
     """Paints a frame with the clip's trained transform network."""
+    SOUND = "sound"
+    """Restyles a chunk of the soundtrack."""
     FLOW = "flow"
     """Computes the optical flow between two source frames in both directions."""
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.errors import VidnstError
-from vidnst.farm.plan import FlowId, Lane, NetworkId, NodeId, StateId
+from vidnst.farm.plan import FlowId, Lane, NetworkId, NodeId, SoundId, StateId
 from vidnst.frames import Pixels, State
 from vidnst.motion.blend import WarmSource
 from vidnst.motion.flow import FlowPair
@@ -141,6 +141,21 @@ class PaintJob:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundJob:
+    """Restyle a chunk of a soundtrack."""
+
+    node: SoundId
+    samples: NDArray[np.float32]
+    """`(channels, samples)`, at the level of the style."""
+    strength: float
+    iterations: int
+    held: bool = True
+    """False for a soundtrack of the style alone, whose samples are noise that holds nothing."""
+    style_set: Shared | None = None
+    """Factory of the worker that can run it, as a `StylizeJob`'s."""
+
+
+@dataclass(frozen=True, slots=True)
 class SkipJob:
     """Do nothing, since the node's result is not needed any more. The result is None."""
 
@@ -154,7 +169,7 @@ class Refused:
     error: VidnstError
 
 
-Job: TypeAlias = StylizeJob | FlowJob | TrainJob | PaintJob | SkipJob
+Job: TypeAlias = StylizeJob | FlowJob | TrainJob | PaintJob | SoundJob | SkipJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +207,18 @@ class Trained:
     """`Training.state`, or after the last stage `TransformNetwork.to_vector`."""
     losses: Mapping[str, float]
     """Mean of each term over the stage."""
+    evaluations: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RestyledSound:
+    """The result of a `SoundJob`."""
+
+    state: NDArray[np.float32]
+    """The samples, channel after channel."""
+    losses: Mapping[str, float]
+    """Final value of each term: total, style, content, envelope."""
     evaluations: int
     seconds: float
 

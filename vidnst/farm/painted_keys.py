@@ -16,7 +16,7 @@ from vidnst.frames import Shot
 
 _FILL_WEIGHT = 0.01
 """Weight of a neighbouring key that is not painted: it counts where no painted one is valid."""
-_MOST_PASSES = 1
+_MOST_PASSES = 2
 """Passes only average what follows the keys, and nothing paints it again: more of them blur it."""
 
 

@@ -77,6 +77,25 @@ class NetworkId:
         return f"stage {self.stage} of the network's training"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class SoundId:
+    """A restyled chunk of a soundtrack."""
+
+    frame: int
+    """Its place among the chunks of all tracks, which has nothing to do with pictures; the window counts it."""
+    track: int
+    """From 0."""
+    chunk: int
+    """From 0."""
+
+    def __str__(self) -> str:
+        return f"sound{self.track}.{self.chunk}"
+
+    def describe(self) -> str:
+        """The node in words, for messages."""
+        return f"chunk {self.chunk + 1} of audio track {self.track + 1}"
+
+
 @dataclass(frozen=True, slots=True)
 class GivenFrames:
     """Frames of a clip that a person has painted."""
@@ -92,7 +111,7 @@ class GivenFrames:
 
 NONE_GIVEN = GivenFrames()
 
-StoredId: TypeAlias = StateId | NetworkId
+StoredId: TypeAlias = StateId | NetworkId | SoundId
 """A node whose result is stored in the run folder while others may read it."""
 NodeId: TypeAlias = StoredId | FlowId
 
@@ -110,7 +129,7 @@ class StartState:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One piece of work: the stylization of a frame, a pair of flows, or a stage of a training."""
+    """One piece of work: the stylization of a frame, a pair of flows, a stage of a training, or a chunk of sound."""
 
     id: NodeId
     role: Role
@@ -173,6 +192,8 @@ def evaluations(config: RenderConfig, node: Node) -> int:
         return 1
     if isinstance(node.id, NetworkId):
         return config.schedule.training.steps_of(node.id.stage)
+    if isinstance(node.id, SoundId):
+        return config.audio.iterations if config.audio.strength else 0
     if node.role is Role.GIVEN and config.keys.weight == 1 and not node.sources:
         return 1
     if node.follows and node.role is Role.RELAX and not config.keys.rate:

@@ -13,7 +13,7 @@ from vidnst.config import Role, ScheduleConfig
 from vidnst.config.temporal import TrainingConfig
 from vidnst.farm.painted_keys import follow_keys
 from vidnst.farm.passes import Passes, betweens, flow_node, pair_flows, warm_node, with_uses
-from vidnst.farm.plan import NONE_GIVEN, FlowId, GivenFrames, NetworkId, Node, NodeId, StartState, StateId
+from vidnst.farm.plan import NONE_GIVEN, FlowId, GivenFrames, NetworkId, Node, NodeId, SoundId, StartState, StateId
 from vidnst.frames import Shot, shot_number, spread_over
 
 _GOLDEN_RATIO = 0.6180339887498949
@@ -197,6 +197,18 @@ def by_shot(
 def training_of(schedule: ScheduleConfig, shots: Sequence[Shot]) -> Iterator[Node]:
     """Plan the training that comes before all shots; empty if no network paints them."""
     return training_plan(shots, schedule.training) if schedule.kind == "network" else iter(())
+
+
+def sound_plan(chunks: Sequence[int], *, number: int) -> Iterator[Node]:
+    """Plan the restyling of a soundtrack: all chunks are parallel.
+
+    Args:
+        chunks: the number of chunks of each track.
+        number: what stands for a shot; no shot of the clip has it.
+    """
+    pairs = ((track, chunk) for track, count in enumerate(chunks) for chunk in range(count))
+    for place, (track, chunk) in enumerate(pairs):
+        yield Node(SoundId(place, track, chunk), Role.SOUND, number, ())
 
 
 def closed(schedule: ScheduleConfig, shots: Sequence[Shot]) -> ScheduleConfig:

@@ -9,7 +9,7 @@ from vidnst.errors import VidnstError
 from vidnst.events import OnEvent, Paced, RunStarted, Warned
 from vidnst.farm.interfaces import Component, NodeEvent
 from vidnst.farm.plan import NetworkId, Node, StateId, StoredId
-from vidnst.farm.schedules import by_shot, training_of
+from vidnst.farm.schedules import by_shot, sound_plan, training_of
 from vidnst.rendering.lighting import Lighting
 from vidnst.rendering.node_jobs import RenderHost
 from vidnst.rendering.node_reporter import Reporter
@@ -56,8 +56,10 @@ class ClipRender:
 
     @property
     def is_rendered(self) -> bool:
-        """True if earlier sessions, or rounds, have finished all frames."""
-        return len(self.frames_finished) == self.render.frames
+        """True if earlier sessions, or rounds, have finished all frames and the sound."""
+        return len(self.frames_finished) == self.render.frames and all(
+            node.id in self._done for nodes in _sound_of(self.render) for node in nodes
+        )
 
     @property
     def done(self) -> Collection[StoredId]:
@@ -129,6 +131,7 @@ class ClipRender:
             style_sets=styles.of(render),
             pool=styles.pool,
             held_frames=cached_frames(*render.size, cache_bytes=cache_bytes),
+            sound_sets=styles.of_sound(render),
         )
         if self._network is not None and not self.is_training and not self.is_rendered:
             self._use_network()
@@ -237,9 +240,11 @@ class ClipRender:
         return chain(*(self._training() if self.is_training else ()), chain.from_iterable(self.plans()))
 
     def plans(self, shots: Collection[int] | None = None) -> Iterator[Iterator[Node]]:
-        """Return the plan of each shot, or of each of `shots`."""
+        """Return the plan of each shot, and of the sound, or of each of `shots`."""
         plans = by_shot(self.render.schedule, self.render.shots, self.render.checked.given)
-        return plans if shots is None else compress(plans, (shot in shots for shot in range(len(self.render.shots))))
+        if shots is None:
+            return chain(plans, _sound_of(self.render))
+        return compress(plans, (shot in shots for shot in range(len(self.render.shots))))
 
     def close(self) -> None:
         """Free what only rendering needs."""
@@ -285,6 +290,12 @@ class ClipRender:
         self.host.use_network(self._styles.share_network(vector))
 
 
+def _sound_of(render: PreparedRender) -> list[Iterator[Node]]:
+    """Return the plan of the soundtrack, if it is restyled."""
+    chunks = render.sound.chunks
+    return [sound_plan(chunks, number=len(render.shots))] if any(chunks) else []
+
+
 def finished_before(render: PreparedRender) -> tuple[set[StoredId], list[int]]:
     """Return the nodes that need no more work, and the frames whose final state is among them."""
     done: set[StoredId] = set()
@@ -299,4 +310,6 @@ def finished_before(render: PreparedRender) -> tuple[set[StoredId], list[int]]:
     done |= render.store.finished_nodes(training_of(render.schedule, render.shots))
     for nodes in by_shot(render.schedule, render.shots, render.checked.given):
         done |= render.store.finished_nodes(note_finals(nodes))
+    for nodes in _sound_of(render):
+        done |= render.store.finished_nodes(nodes)
     return done, [state.frame for state in finals if state in done]

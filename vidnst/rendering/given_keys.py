@@ -56,7 +56,7 @@ def find_keys(
         return ()
     _check_settings(config)
     paths: dict[int, Path] = {}
-    for frame, path in _named(config):
+    for frame, path in named_keys(config):
         if frame in paths:
             raise ConfigError(f"frame {frame} has two keys, {paths[frame]} and {path}", "leave one of them out")
         if not start <= frame < end:
@@ -93,8 +93,12 @@ def _check_settings(config: RenderConfig) -> None:
         )
 
 
-def _named(config: RenderConfig) -> Iterator[tuple[int, Path]]:
-    """Yield each key that the settings name, with its frame."""
+def named_keys(config: RenderConfig) -> Iterator[tuple[int, Path]]:
+    """Yield each key that the settings name, with its frame.
+
+    Raises:
+        ConfigError: there is no such folder or no picture in it, or the name of one has no number.
+    """
     for frame, text in config.keys.pictures.items():
         yield frame, Path(text).expanduser()
     if config.keys.folder is None:

@@ -3,14 +3,25 @@
 With noise in the start, equal noise in every frame keeps still things still, so the seed does not depend on the frame.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from vidnst.config import RenderConfig, Role
-from vidnst.farm.jobs import FlowJob, GivenPart, Job, PaintJob, Shared, SharingPool, StylizeJob, TrainingPair, TrainJob
-from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, StartState, StateId, evaluations
+from vidnst.farm.jobs import (
+    FlowJob,
+    GivenPart,
+    Job,
+    PaintJob,
+    Shared,
+    SharingPool,
+    SoundJob,
+    StylizeJob,
+    TrainingPair,
+    TrainJob,
+)
+from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, SoundId, StartState, StateId, evaluations
 from vidnst.frames import Pixels, Shot, shot_number
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.motion.blend import WarmSource
@@ -42,6 +53,7 @@ class JobBuilder:
         style_sets: what workers need to run stylizing jobs and flow jobs.
         lighting: takes the light of the day out of the frames; None leaves them in their own light.
         training_threads: threads that train a network on a CPU.
+        sound: makes the jobs of the soundtrack; None if it stays as it is.
         keys: the frames that a person has painted.
     """
 
@@ -58,6 +70,7 @@ class JobBuilder:
         style_sets: tuple[Shared, Shared],
         lighting: Lighting | None = None,
         training_threads: int,
+        sound: Callable[[SoundId], SoundJob] | None = None,
         keys: KeyPictures | None = None,
     ) -> None:
         self._config = config
@@ -69,6 +82,7 @@ class JobBuilder:
         self._style_sets = style_sets
         self._lighting = lighting
         self._training_threads = training_threads
+        self._sound = sound
         self._keys = keys
         self.state_thumbnails: dict[NodeId, Any] = {}
         """Thumbnails of states that this session painted and that will be read again, as jobs carry them."""
@@ -88,6 +102,9 @@ class JobBuilder:
         frames = [self._held.pixels(shot_number(self._shots, frame), frame) for frame in node.frames]
         if isinstance(node.id, FlowId):
             return self._flow_job(node.id, frames, tuple(inputs[need] for need in node.needs))
+        if isinstance(node.id, SoundId):
+            assert self._sound is not None
+            return self._sound(node.id)
         if isinstance(node.id, NetworkId):
             return self._train_job(node, node.id, frames, inputs)
         if node.role is Role.PAINT:

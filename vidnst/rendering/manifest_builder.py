@@ -14,6 +14,7 @@ from vidnst.config import RenderConfig
 from vidnst.frames import ClipInfo
 from vidnst.media.input.fingerprint import fingerprint
 from vidnst.rendering.given_keys import absolute_keys
+from vidnst.rendering.sound_check import CheckedSound, style_path
 from vidnst.rendering.styles.regions import absolute_masks
 from vidnst.rendering.styles.style_spec import StylePicture
 from vidnst.runs import Look, Manifest, StyleRecord
@@ -33,6 +34,7 @@ def build_manifest(
     features: Mapping[str, NDArray[np.float32]] | None,
     raft: Mapping[str, NDArray[np.float32]] | None,
     network: "NetworkFile | None",
+    sound: CheckedSound | None,
 ) -> Manifest:
     """Return the manifest of a request whose inputs have been read.
 
@@ -41,6 +43,7 @@ def build_manifest(
         weights: where the backbone's filters come from; None if nothing is stylized.
         features, raft: the weights of the backbone and of RAFT, if they are used.
         network: the transform network that was given.
+        sound: the soundtrack, if it is restyled.
     """
     config = request.config
     records = tuple(StyleRecord(fingerprint=style.fingerprint, **asdict(style.style)) for style in styles)
@@ -54,6 +57,7 @@ def build_manifest(
         weights=weights_print(features),
         flow_weights=weights_print(raft),
         network=_network_fingerprint(network, config),
+        sound=sound.fingerprint if sound is not None else "none",
     )
     sources = [request.source] if isinstance(request.source, (str, Path)) else request.source
     spec, raft_spec = config.model.weights, config.motion.raft_weights
@@ -85,6 +89,7 @@ def _portable_config(config: RenderConfig) -> dict[str, Any]:
     """Return the configuration as JSON values that mean the same from any working directory."""
     values = config.model_dump(mode="json")
     values["regions"]["masks"] = absolute_masks(config)
+    values["audio"]["style"] = style_path(config)
     values["keys"] = absolute_keys(config)
     return values
 

@@ -15,13 +15,14 @@ from vidnst.farm.deferred import opened
 from vidnst.farm.jobs import (
     Job,
     Refused,
+    RestyledSound,
     Shared,
     SharingPool,
     SkipJob,
     Stylized,
     Trained,
 )
-from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, StateId, StoredId
+from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, SoundId, StateId, StoredId
 from vidnst.frames import State, to_bits
 from vidnst.media.images import encode_png
 from vidnst.media.input.frame_cache import FrameCache
@@ -52,6 +53,7 @@ class RenderHost:
         style_sets: what workers need to run the clip's stylizing jobs and its flow jobs.
         pool: the workers.
         held_frames: number of source frames that are held for them.
+        sound_sets: what workers need to restyle each track of the soundtrack.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class RenderHost:
         style_sets: tuple[Shared, Shared],
         pool: SharingPool,
         held_frames: int,
+        sound_sets: tuple[Shared, ...] = (),
     ) -> None:
         self._config = render.config
         self._store = render.store
@@ -88,6 +91,12 @@ class RenderHost:
             style_sets=style_sets,
             lighting=lighting,
             training_threads=(plan and plan.training_threads) or 1,
+            sound=partial(
+                render.sound.job,
+                strength=render.config.audio.strength,
+                iterations=render.config.audio.iterations,
+                style_sets=sound_sets,
+            ),
             keys=KeyPictures(render.checked.keys, render.size, weight=render.config.keys.weight),
         )
         self.given_up: dict[NodeId, tuple[str, NodeId | None]] = {}
@@ -146,7 +155,7 @@ class RenderHost:
         if self.dropped:
             return None
         try:
-            if isinstance(node, NetworkId):
+            if isinstance(node, NetworkId | SoundId):
                 return self._jobs.held(self._store.read_network(node))
             return self._jobs.held(self._store.read_state(node, width=self._width, height=self._height))
         except VidnstError as error:
@@ -178,8 +187,8 @@ class RenderHost:
         if result is None or isinstance(node.id, FlowId):
             return result
         try:
-            if isinstance(result, Trained):
-                self._store_network(node, result, worker=worker, attempt=attempt)
+            if isinstance(result, Trained | RestyledSound):
+                self._store_array(node, result, worker=worker, attempt=attempt)
             else:
                 self._store_state(node, result, worker=worker, attempt=attempt)
         except VidnstError as error:
@@ -187,7 +196,7 @@ class RenderHost:
             return None
         return result.state
 
-    def _store_network(self, node: Node, result: Trained, *, worker: str, attempt: int) -> None:
+    def _store_array(self, node: Node, result: Trained | RestyledSound, *, worker: str, attempt: int) -> None:
         record = _record(node, result, worker=worker, attempt=attempt)
         self._writer.keep(NodeResult(record, state=result.state, size_bytes=result.state.nbytes))
 
@@ -234,8 +243,10 @@ class RenderHost:
         self._store.record("given_up", node=str(node.id), final=node.final, error=error, because=root)
 
     def release(self, node: NodeId) -> None:
-        """Forget a state that nothing will read again."""
+        """Forget a state that nothing will read again; a chunk of sound is read when all of them are there."""
         self._jobs.state_thumbnails.pop(node, None)
+        if isinstance(node, SoundId):
+            return
         trained = isinstance(node, NetworkId) and node.stage == self._config.schedule.training.stages
         if not self._config.output.keep_frames and not trained:  # frames that are made again need the network
             self._writer.release(node)
@@ -246,7 +257,12 @@ def _write_png(path: Path, *, show: Callable[[], State], bits: Literal[8, 16]) -
 
 
 def _record(
-    node: Node, result: Stylized | Trained, *, worker: str, attempt: int, facts: Mapping[str, Any] | None = None
+    node: Node,
+    result: Stylized | Trained | RestyledSound,
+    *,
+    worker: str,
+    attempt: int,
+    facts: Mapping[str, Any] | None = None,
 ) -> DoneRecord:
     return DoneRecord(
         node,

@@ -20,7 +20,7 @@ from vidnst.events import (
 )
 from vidnst.farm.interfaces import NodeEvent, NodeEventKind
 from vidnst.farm.jobs import Stylized
-from vidnst.farm.plan import FlowId, NetworkId, Node
+from vidnst.farm.plan import FlowId, NetworkId, Node, SoundId
 from vidnst.motion.flow import NotedFlowPair
 from vidnst.rendering.pace import Pace
 from vidnst.runs import RunStore
@@ -129,5 +129,7 @@ def describe_work(node: Node) -> str:
         return f"computing {node.id.describe()}"
     if isinstance(node.id, NetworkId):
         return f"training the network, stage {node.id.stage}"
+    if isinstance(node.id, SoundId):
+        return f"restyling {node.id.describe()}"
     what = "key frame" if node.role is Role.KEY else "frame"
     return f"painting {what} {node.id.frame}" + (f", pass {node.id.pass_index}" if node.id.pass_index else "")

@@ -211,6 +211,7 @@ class OverlappedOutput:
         target = choose_format(render.request.output, settings, frames=render.frames, width=width, height=height)
         if (
             render.config.finishes
+            or render.sound.tracks  # put together when all of it is restyled
             or target.kind not in (OutputKind.VIDEO, OutputKind.ANIMATION)
             or target.hardware != "none"
         ):

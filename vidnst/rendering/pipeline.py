@@ -67,6 +67,7 @@ def run(
     overwrite: bool = False,
     restart: bool = False,
     redo: Sequence[int] = (),
+    redo_keys: Mapping[int, Path] | None = None,
     redo_only: bool = False,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
@@ -79,6 +80,7 @@ def run(
         overwrite: replace an output that exists, and start over where its earlier run is of another render.
         restart: discard what an earlier session left.
         redo: frames of the source to render again although an earlier session finished them.
+        redo_keys: painted keys, by their frames, that replace those of the run; what depends on them is rendered again.
         redo_only: render these frames alone again, from their neighbours as they are.
         on_event: hears of the progress.
         cancelled: asked several times a second; True stops the render.
@@ -103,6 +105,7 @@ def run(
             restart=restart,
             start_over=overwrite,
             redo=redo,
+            redo_keys=redo_keys or {},
             redo_only=redo_only,
             on_event=hear,
             cancelled=cancelled,
@@ -110,6 +113,7 @@ def run(
         with (
             removing_refused(render.store, cancelled),
             render.store,
+            render.sound,
             reported_failure(render.config, render.clip, render.store),
             render.recorder.watching(),
             OverlappedOutput(render) as overlapped,
@@ -126,8 +130,7 @@ def run(
         raise CancelledError(what, f"continue with: {command}") from error
     seconds = time.monotonic() - began
     ratio = measurement.shown_error.ratio if measurement else None
-    has_report = render.config.output.report and render.config.changes_pictures
-    report = str(RunLayout(request.folder).report) if has_report else ""
+    report = str(RunLayout(request.folder).report) if render.config.has_report else ""
     on_event(RunFinished(str(request.output), render.frames, seconds, ratio, report))
     return RenderResult(request.output, request.folder, render.frames, seconds, measurement, tuple(warnings), suspects)
 
@@ -198,7 +201,7 @@ def _run_rounds(
             width=width,
             threads=recorded_threads(render.store),
             raft=render.checked.raft is not None,
-            inline=not render.config.stylizes,  # passing frames through is not worth a process
+            inline=not (render.config.stylizes or render.sound.tracks),  # passing frames through needs no process
         ) as (pool, workers),
     ):
         stop_if_asked(cancelled)
@@ -280,6 +283,7 @@ def encode_output(
             end=render.end,
             settings=render.config.output,
             alpha=source_alpha(render),
+            soundtrack=render.sound.assembled(render.store),
             parts=render.store.part_maker(render.request.output),
             on_progress=report,
             cancelled=cancelled,

@@ -28,6 +28,7 @@ from vidnst.media.scene_light import check_transform
 from vidnst.rendering.given_keys import PaintedKey, find_keys, given_frames, key_marks, key_styles
 from vidnst.rendering.manifest_builder import build_manifest
 from vidnst.rendering.network_weights import check_digests, find_weights, load_weights, read_network, read_raft
+from vidnst.rendering.sound_check import CheckedSound, check_sound, style_name
 from vidnst.rendering.source_check import check_frames_decode, check_masks_decode, with_bad_pictures
 from vidnst.rendering.styles.regions import find_masks, mask_marks
 from vidnst.rendering.styles.style_spec import StylePicture, read_styles, timeline_of, timeline_warnings
@@ -72,6 +73,8 @@ class CheckedRequest:
     """What becomes of each thing that the source holds."""
     keys: tuple[PaintedKey, ...] = ()
     """The frames that a person has painted."""
+    sound: CheckedSound | None = None
+    """The soundtrack, if it is restyled."""
 
     @property
     def config(self) -> RenderConfig:
@@ -99,7 +102,8 @@ class CheckedRequest:
         config = self.config
         needs_range = config.input.adjusts or config.reworks or config.motion.light_share is not None or self.masks
         moves = any(style.at is not None or style.shots for style in self.timeline)
-        return self.schedule.kind == "independent" and not needs_range and not moves
+        is_silent = self.sound is None  # chunks of sound begin with the range
+        return self.schedule.kind == "independent" and is_silent and not needs_range and not moves
 
     @property
     def is_measured(self) -> bool:
@@ -147,6 +151,7 @@ def check_request(
         for note in filter(None, [left_alone(request.output, files)]):
             on_event(Warned(note))
     fates = _find_fates(request, resolved, source, on_event, frames_only=frames_only)
+    sound = None if frames_only else check_sound(request.output, config, clip, start, end, size, on_event)
     keys = find_keys(config, clip, start=start, end=end, size=size, on_event=on_event)
     if keys and not request.styles:
         request = replace(request, styles=key_styles(keys))
@@ -167,10 +172,10 @@ def check_request(
     network = read_network(styles, config) if config.stylizes else None
     check_spared(request, (*inputs, *_files_read(clip, styles, masks, weights)))
     marks = (mask_marks(masks), key_marks(keys))
-    manifest = build_manifest(request, clip, styles, marks, weights, features, raft, network)
+    manifest = build_manifest(request, clip, styles, marks, weights, features, raft, network, sound)
     check_digests(request.digests, manifest.look)
     return CheckedRequest(
-        request, clip, start, end, *size, styles, features, raft, network, manifest, timeline, masks, fates, keys
+        request, clip, start, end, *size, styles, features, raft, network, manifest, timeline, masks, fates, keys, sound
     )
 
 
@@ -252,6 +257,7 @@ def _find_fates(
         start=start,
         end=end,
         size=source.size,
+        restyled_after=style_name(request.config),
         may_be_damaged=damaged,
         on_progress=report,
     )

@@ -1,12 +1,13 @@
 """A render that is ready to paint."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vidnst.config import RenderConfig, ScheduleConfig
 from vidnst.frames import ClipInfo, Shot
 from vidnst.media.adjust.adjustments import Adjustments
 from vidnst.rendering.prepare import CheckedRequest
+from vidnst.rendering.soundtrack import SoundTracks
 from vidnst.rendering.source_frames import SourceFrames
 from vidnst.rendering.styles.style_spec import StylePicture
 from vidnst.runs import RunStore
@@ -28,6 +29,8 @@ class PreparedRender:
     """Gains and homographies of the source's frames."""
     styles: tuple[StylePicture, ...]
     """The style pictures, in the source's colours if those are transferred."""
+    sound: SoundTracks = field(default_factory=SoundTracks)
+    """The soundtrack, decoded, if it is restyled."""
 
     @property
     def request(self) -> Request:
@@ -79,6 +82,7 @@ class PreparedRender:
         return [self.store.layout.final_frame(index, self.config) for index in range(self.start, self.end)]
 
     def close(self) -> None:
-        """Unlock the run folder."""
+        """Remove the decoded sound, and unlock the run folder."""
+        self.sound.close()
         self.recorder.close()
         self.store.close()

@@ -1,7 +1,7 @@
 """Opens the run folder of a render: an earlier run goes on, or is replaced where that is asked for."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from vidnst.errors import ConfigError, FarmError, RangeError, RunError, StyleError
@@ -9,12 +9,18 @@ from vidnst.events import Cancelled
 from vidnst.farm.component_window import default_window
 from vidnst.parallel import local_cores
 from vidnst.rendering.prepare import CheckedRequest
+from vidnst.rendering.redo_keys import with_recorded_keys
 from vidnst.runs import RunLog, RunStore, check_free_space, holds_run, required_bytes
 from vidnst.runs.removal import remove_run
 
 
 def open_run(
-    checked: CheckedRequest, *, restart: bool, start_over: bool = False, redo: bool = False
+    checked: CheckedRequest,
+    *,
+    restart: bool,
+    start_over: bool = False,
+    redo: bool = False,
+    new_keys: Collection[int] = (),
 ) -> tuple[RunStore, str]:
     """Open the run folder to resume the same render, or begin a new run if the disk can hold it.
 
@@ -23,6 +29,7 @@ def open_run(
         restart: discard what is in the folder.
         start_over: discard it, too, where it is another render of the same output.
         redo: frames of an earlier run are to be rendered again, so there must be one that kept its frames.
+        new_keys: frames whose painted keys differ from those of that run.
 
     Returns:
         The open folder, and a sentence about what was discarded; empty if nothing was that could be resumed.
@@ -36,11 +43,10 @@ def open_run(
         raise RunError(f"{folder} is no run folder, so there are no frames to redo", "render without --redo")
     if holds_run(folder) and not restart:
         store = RunStore.open(folder)
-        changes = store.manifest.changes(
-            checked.manifest, any_range=checked.has_independent_frames and not store.complete
-        )
+        manifest = with_recorded_keys(checked.manifest, store.manifest, new_keys) if new_keys else checked.manifest
+        changes = store.manifest.changes(manifest, any_range=checked.has_independent_frames and not store.complete)
         if not changes and (not store.complete or checked.config.output.keep_frames):
-            store.adopt(checked.manifest)
+            store.adopt(manifest)
             return store, ""
         store.close()
         if changes and store.begun:
@@ -124,7 +130,8 @@ def disk_bytes(checked: CheckedRequest, size: tuple[int, int]) -> int:
     """Return how many bytes the run folder may come to hold with frames of this width and height."""
     config = checked.config
     more_bits = config.output.picture_bits * config.finishes + checked.clip.bit_depth * bool(config.filters.before)
-    return required_bytes(
+    sound = checked.sound.disk_bytes if checked.sound is not None else 0
+    return sound + required_bytes(
         frames=checked.frames,
         width=size[0],
         height=size[1],

@@ -1,6 +1,8 @@
 """Makes a render ready to paint: opens its run folder, finds its shots, studies and filters its source."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 
 from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore, stop_if_asked
 from vidnst.farm.schedules import by_shot
@@ -15,7 +17,9 @@ from vidnst.rendering.effects_pass import colour_styles, filter_source
 from vidnst.rendering.lighting import study_daylight
 from vidnst.rendering.prepare import CheckedRequest, check_request, study_frames
 from vidnst.rendering.prepared_render import PreparedRender
+from vidnst.rendering.redo_keys import with_new_keys
 from vidnst.rendering.run_opening import check_disk, closed_after_error, open_run, removing_refused
+from vidnst.rendering.soundtrack import open_sound
 from vidnst.rendering.source_frames import source_frames
 from vidnst.rendering.styles.guidance_builder import follow_regions
 from vidnst.runs import RunLog, RunPlan, RunStore
@@ -23,6 +27,8 @@ from vidnst.runs.event_recorder import EventRecorder
 from vidnst.runs.layout import owns_output
 from vidnst.runs.redo import redo_frames
 from vidnst.runs.request import Request
+
+_NO_KEYS: Mapping[int, Path] = MappingProxyType({})
 
 
 def prepare_render(
@@ -32,6 +38,7 @@ def prepare_render(
     restart: bool = False,
     start_over: bool = False,
     redo: Sequence[int] = (),
+    redo_keys: Mapping[int, Path] = _NO_KEYS,
     redo_only: bool = False,
     frames_only: bool = False,
     on_event: OnEvent = ignore,
@@ -45,6 +52,7 @@ def prepare_render(
         restart: discard what an earlier session left.
         start_over: discard it where it is another render of the same output.
         redo: frames of the source to render again.
+        redo_keys: painted keys that replace those of the run.
         redo_only: leave what depends on these frames as it is.
         frames_only: True if frames are wanted, but no output.
         on_event: hears of the progress.
@@ -58,10 +66,12 @@ def prepare_render(
     # A session that was killed while it wrote the output may have put it into place just before.
     may_own = not restart and owns_output(request.folder, request.output)
     is_own = may_own and RunLog.read(request.folder).was_writing(request.output)
+    if redo_keys:
+        request, redo = with_new_keys(request, redo_keys), sorted({*redo, *redo_keys})
     checked = check_request(request, overwrite=overwrite or is_own, frames_only=frames_only, on_event=recorder)
     if not frames_only:
         try_output(checked, (checked.width, checked.height), cancelled)
-    store, note = open_run(checked, restart=restart, start_over=start_over, redo=bool(redo))
+    store, note = open_run(checked, restart=restart, start_over=start_over, redo=bool(redo), new_keys=redo_keys)
     with removing_refused(store, cancelled), closed_after_error(store), recorder.watching():
         recorder.keep_in(store)
         if note:
@@ -72,6 +82,7 @@ def prepare_render(
             plans = by_shot(checked.schedule, shots, checked.given)
             span = (checked.start, checked.end)
             redo_frames(store, plans, redo, span=span, only=redo_only, on_event=recorder)
+            store.adopt(checked.manifest)  # not before what depends on the old keys is forgotten
         stop_if_asked(cancelled)
         adjustments = study_source(checked, store, shots, recorder, cancelled)
         decoded = source_frames(checked, shots, adjustments)
@@ -80,7 +91,8 @@ def prepare_render(
         stop_if_asked(cancelled)
         styles = colour_styles(checked, source, store)
         follow_regions(checked, source, store, recorder, cancelled)
-    return PreparedRender(checked, store, recorder, source, adjustments, styles)
+        sound = open_sound(checked, store, cancelled)
+    return PreparedRender(checked, store, recorder, source, adjustments, styles, sound)
 
 
 def try_output(checked: CheckedRequest, size: tuple[int, int], cancelled: Cancelled | None = None) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from vidnst.farm.jobs import Shared, SharingPool
 from vidnst.farm.provisioning import WorkerCounts
+from vidnst.farm.sound_work import SoundWorkerFactory
 from vidnst.farm.workers import FlowWorkerFactory, StyleWorkerFactory
 from vidnst.lru_cache import LruCache
 from vidnst.rendering.prepared_render import PreparedRender
@@ -46,6 +48,21 @@ class StyleCache:
         return (
             self._share(style, lambda: StyleWorkerFactory(config, features, pictures, threads)),
             self._share(flow, lambda: FlowWorkerFactory(config.motion, raft, device, flow_threads)),
+        )
+
+    def of_sound(self, render: PreparedRender) -> tuple[Shared, ...]:
+        """Return what makes the workers for each track of a soundtrack that is restyled."""
+        audio, seed, device = render.config.audio, render.config.optimize.seed, render.config.farm.device
+
+        def factory(style: NDArray[np.float32], rate: int) -> SoundWorkerFactory:
+            return SoundWorkerFactory(style, rate, audio.filters, seed, device, self._threads)
+
+        return tuple(
+            self._share(
+                _key("sound", digest(track.style.tobytes()), track.sound.rate, audio.filters, seed, device),
+                partial(factory, track.style, track.sound.rate),
+            )
+            for track in render.sound.tracks
         )
 
     def share_network(self, network: NDArray[np.float32]) -> Shared:

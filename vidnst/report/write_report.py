@@ -47,7 +47,7 @@ def write_report(
 
 def report_run(config: RenderConfig, clip: ClipInfo, store: RunStore, on_event: OnEvent = ignore) -> None:
     """Write the report of a render that is about to finish, if the settings want one; errors become warnings."""
-    if config.output.report and config.changes_pictures:
+    if config.has_report:
         try:
             write_report(store.folder, clip=clip, state="finished")
         except Exception as error:  # the render is finished, and no worse without its report

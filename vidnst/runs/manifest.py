@@ -71,6 +71,8 @@ class Look(_Record):
     """Fingerprint of RAFT's weights; `none` if flow is estimated without a network."""
     network: str = "none"
     """Fingerprint of the transform network that was given; `none` if there is none, or it is trained on the clip."""
+    sound: str = "none"
+    """Fingerprint of the sound whose texture the soundtrack gets; `none` if it stays as it is."""
 
 
 class Manifest(_Record):
@@ -131,6 +133,7 @@ class Manifest(_Record):
             *self._network_changes(other),
             *self._flow_changes(other),
             *_other_bytes("network", self.look.network, other.look.network, Path(other.network or "").name),
+            *self._sound_changes(other),
         ]
 
     def _network_changes(self, other: "Manifest") -> Iterator[str]:
@@ -144,6 +147,16 @@ class Manifest(_Record):
         old, new = self.look.flow_weights, other.look.flow_weights
         if "none" not in (old, new):  # else the method has changed, which the settings say
             yield from _other_bytes("RAFT weights", old, new, Path(other.raft_weights or "").name)
+
+    def _sound_changes(self, other: "Manifest") -> Iterator[str]:
+        old, new = self.look.sound, other.look.sound
+        if "none" not in (old, new):  # else the settings say it
+            yield from _other_bytes("sound", old, new, Path(_flat_value(other.config, "audio", "style")).name)
+
+
+def _flat_value(values: Mapping[str, Any], section: str, name: str) -> str:
+    inner = values.get(section)
+    return str(inner.get(name) or "") if isinstance(inner, Mapping) else ""
 
 
 def _reason(error: Exception) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vidnst.errors import ConfigError, FramesFailedError, RangeError, RunError
 from vidnst.events import OnEvent, Warned, ignore
-from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, StateId, StoredId
+from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, SoundId, StateId, StoredId
 from vidnst.formatting import format_duration
 from vidnst.runs import RunLog, RunStore
 from vidnst.runs.layout import continue_command
@@ -151,6 +151,12 @@ def frames_failed(
             frames=(),
         )
     missing = sorted({node.frame for node in given_up if isinstance(node, StateId)})
+    if not missing and (chunk := next((node for node in given_up if isinstance(node, SoundId)), None)):
+        return FramesFailedError(
+            f"the soundtrack lacks {chunk.describe()}: {given_up[chunk][0]}; everything else is finished and kept",
+            f"retry it with: {continue_command('retry', folder, output)}",
+            frames=(),
+        )
     failed = [(node, error) for node, (error, because) in given_up.items() if because is None]
     root, error = failed[0] if failed else next((node, error) for node, (error, _) in given_up.items())
     others = f" and {len(failed) - 1} more" if len(failed) > 1 else ""

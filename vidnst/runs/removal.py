@@ -15,7 +15,7 @@ from vidnst.part_files import is_part_name, remove_part
 from vidnst.runs.layout import FOLDERS, LOCK, MASKS, RECORDS, RunLayout
 from vidnst.runs.safe_files import check_folder
 
-_MADE = re.compile(r"[0-9]{8,12}\.png|[0-9]{1,12}\.npz|([0-9]{1,12}|network)\.[0-9]{1,12}\.npy")
+_MADE = re.compile(r"[0-9]{8,12}\.png|[0-9]{1,12}\.npz|([0-9]{1,12}|network|sound[0-9]{1,4})\.[0-9]{1,12}\.npy")
 """Names of frames and masks, of what a pass over frames keeps of a shot, and of the states of nodes."""
 
 

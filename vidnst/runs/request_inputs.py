@@ -30,6 +30,7 @@ def named_inputs(
         with suppress(ConfigError):
             texts.append(as_style(style).path)
     texts += config.regions.masks.values()
+    texts += [config.audio.style] if config.audio.style is not None else []
     texts += key_paths(config)
     named = [path for text in texts for path in files_of(text)]
     return (*named, *_weights_of(config), *_secrets())
@@ -67,7 +68,7 @@ def files_of(text: str | Path) -> Iterator[Path]:
     with suppress(RuntimeError):  # no such user
         path = path.expanduser()
     yield path
-    if not path.is_file():
+    if not os.path.isfile(path):  # False, too, for names that no system has
         with suppress(SourceError, OSError, ValueError):
             yield from list_images(path, gaps=True) or ()
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from vidnst.atomic_write import translate_os_errors, write_all_atomically, write_bytes_atomically
 from vidnst.errors import OutputError, RunError
 from vidnst.farm.deferred import Deferred, opened
-from vidnst.farm.plan import NetworkId, Node, NodeId, StateId, StoredId, finished_nodes
+from vidnst.farm.plan import NetworkId, Node, NodeId, SoundId, StateId, StoredId, finished_nodes
 from vidnst.part_files import PartMaker, can_move, is_part_of, remove_part, remove_parts
 from vidnst.runs.done_record import DoneRecord
 from vidnst.runs.event_log import EventLog
@@ -118,8 +118,8 @@ class RunStore:
             raise
 
     def adopt(self, manifest: Manifest) -> None:
-        """Record the settings of the input that a manifest of the same frames has, for later sessions."""
-        config = self.manifest.config | {"input": manifest.config["input"]}
+        """Record the settings of the input and the keys that a manifest of the same frames has, for later sessions."""
+        config = self.manifest.config | {name: manifest.config[name] for name in ("input", "keys")}
         adopted = self.manifest.model_copy(update={"config": config, "look": manifest.look})
         if adopted != self.manifest:
             write_bytes_atomically(self.layout.manifest, adopted.to_json())
@@ -198,8 +198,8 @@ class RunStore:
         """Read a state as it was written; see `stored_arrays.read_state_file`."""
         return read_state_file(self.layout.state(state), width=width, height=height)
 
-    def read_network(self, network: NetworkId) -> NDArray[np.float32]:
-        """Read what a stage of a training left; see `stored_arrays.read_network_file`."""
+    def read_network(self, network: NetworkId | SoundId) -> NDArray[np.float32]:
+        """Read what a stage of a training left, or a chunk of sound; see `stored_arrays.read_network_file`."""
         return read_network_file(self.layout.state(network))
 
     def release(self, nodes: Iterable[NodeId]) -> None:
@@ -252,10 +252,12 @@ class RunStore:
         return len(self._frames)
 
     def finished(self, node: Node) -> bool:
-        """True if the log says that the node is done, and what it leaves for good, a frame or a network, is there."""
+        """True if the log says that the node is done, and what it leaves for good is there: a frame, network, sound."""
         if str(node.id) not in self._done:
             return False
         if isinstance(node.id, NetworkId) and not node.uses:  # the last stage, which frames are painted with
+            return self.has_state(node.id)
+        if isinstance(node.id, SoundId):  # the soundtrack is put together from all chunks
             return self.has_state(node.id)
         return not node.final or frame_name(node.id.frame) in self._frames
 

@@ -40,6 +40,7 @@ PARTS = (  # the most telling first: what does not fit into the time is left out
     Part("flow", "flow", 40),
     Part("network", "networks", 40),
     Part("instant", "networks", 20),
+    Part("sound", "sound", 30),
     Part("distill", "training", 45),
     Part("lost", "lost", 60),
     Part("ray", "farm", 60),

@@ -63,7 +63,7 @@ GOOD = {"sources": ["a.mp4"], "styles": ["x.png"]}
     [
         ({"styles": ["x.png"]}, ["jobs[0].sources", "missing"]),
         (GOOD | {"style": "x.png"}, ["unknown key jobs[0].style", "styles"]),
-        (GOOD | {"styles": []}, ["jobs[0].styles"]),
+        (GOOD | {"styles": []}, ["jobs[0]: styles is missing"]),
         (GOOD | {"styles": [[]]}, ["jobs[0]: styles[0]", "empty"]),
         (GOOD | {"styles": ["x.png:-1"]}, ["styles[0]", "weight -1"]),
         (GOOD | {"priority": "high"}, ["jobs[0].priority", "high"]),

@@ -11,7 +11,14 @@ _MOST_DIGITS = 9
 
 
 def key_settings(texts: Sequence[str], folder: Path | None) -> dict[str, Any]:
-    """Parse painted keys such as `40=painted.png`, and a folder of them, into settings by dotted key.
+    """Turn painted keys, and a folder of them, into settings by dotted key; texts and errors as in `parse_keys`."""
+    pictures = parse_keys(texts, "--key")
+    settings: dict[str, Any] = {"keys.pictures": pictures} if pictures else {}
+    return settings | ({} if folder is None else {"keys.folder": str(folder)})
+
+
+def parse_keys(texts: Sequence[str], option: str) -> dict[int, str]:
+    """Parse keys such as `40=painted.png` into pictures by their frames.
 
     Raises:
         ConfigError: a text is not FRAME=PICTURE, or a frame has two keys.
@@ -20,9 +27,8 @@ def key_settings(texts: Sequence[str], folder: Path | None) -> dict[str, Any]:
     for text in texts:
         number, sign, path = text.partition("=")
         if not sign or not path or not number.isdecimal() or len(number) > _MOST_DIGITS:
-            raise ConfigError(f"--key {text!r} is not FRAME=PICTURE", "write for example --key 40=painted.png")
+            raise ConfigError(f"{option} {text!r} is not FRAME=PICTURE", f"write for example {option} 40=painted.png")
         if (frame := int(number)) in pictures:
             raise ConfigError(f"frame {frame} has two keys, {pictures[frame]} and {path}", "leave one of them out")
         pictures[frame] = path
-    settings: dict[str, Any] = {"keys.pictures": pictures} if pictures else {}
-    return settings | ({} if folder is None else {"keys.folder": str(folder)})
+    return pictures

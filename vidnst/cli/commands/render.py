@@ -2,13 +2,15 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vidnst.cli import progress
 from vidnst.cli.commands import options as opt
+from vidnst.cli.commands.key_settings import parse_keys
 from vidnst.cli.commands.render_options import RenderOptions, takes_options
 from vidnst.cli.tables.results import write_network, write_plan, write_result
 from vidnst.errors import ConfigError
@@ -21,6 +23,13 @@ _Redo = Annotated[
     str | None,
     opt.out(
         "Render these finished frames again, with all that depends on them: 120-140, or 7,30-35.", metavar="FRAMES"
+    ),
+]
+_RedoKey = Annotated[
+    list[str] | None,
+    opt.out(
+        "Replace a painted key of a finished run, and render what depends on it again; repeatable.",
+        metavar="FRAME=PICTURE",
     ),
 ]
 _RedoOnly = Annotated[
@@ -43,6 +52,7 @@ def render(
         bool, opt.out("Delete what an earlier run left, and start from scratch, with the same settings, too.")
     ] = False,
     redo: _Redo = None,
+    redo_key: _RedoKey = None,
     redo_only: _RedoOnly = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     as_json: opt.Json = False,
@@ -56,6 +66,9 @@ def render(
 
     if restart and (redo is not None or redo_only is not None):
         raise ConfigError("--redo and --restart exclude each other", "leave out --redo: all frames are rendered again")
+    if redo_key and restart:
+        raise ConfigError("--redo-key and --restart exclude each other", "leave out --redo-key, and give --key")
+    redo_keys = _keys_to_redo(redo_key, redo_only)
     frames = _frames_to_redo(redo, redo_only)
     sources: str | list[str] = source[0] if len(source) == 1 else source
     request = Request(
@@ -68,7 +81,15 @@ def render(
 
         write_plan(describe_render(request), as_json=as_json)
         return
-    _run(request, overwrite=overwrite, restart=restart, redo=frames, redo_only=redo_only is not None, as_json=as_json)
+    _run(
+        request,
+        overwrite=overwrite,
+        restart=restart,
+        redo=frames,
+        redo_keys=redo_keys,
+        redo_only=redo_only is not None,
+        as_json=as_json,
+    )
 
 
 @takes_options
@@ -112,6 +133,7 @@ def resume(
     assignments: opt.Assignments = None,
     on_bad_frame: opt.OnBadFrame = None,
     redo: _Redo = None,
+    redo_key: _RedoKey = None,
     redo_only: _RedoOnly = None,
     overwrite: opt.Overwrite = False,
     as_json: opt.Json = False,
@@ -124,7 +146,15 @@ def resume(
     farm = opt.farm_settings(workers=workers, address=address, executor=executor)
     settings = opt.run_settings(farm, assignments, weights=weights, network=network, on_bad_frame=on_bad_frame)
     request = resume_request(run, settings, overwrite=overwrite)
-    _run(request, overwrite=overwrite, redo=frames, redo_only=redo_only is not None, as_json=as_json)
+    redo_keys = _keys_to_redo(redo_key, redo_only)
+    _run(
+        request,
+        overwrite=overwrite,
+        redo=frames,
+        redo_keys=redo_keys,
+        redo_only=redo_only is not None,
+        as_json=as_json,
+    )
 
 
 def retry(
@@ -167,6 +197,12 @@ def _frames_to_redo(redo: str | None, redo_only: str | None) -> tuple[int, ...]:
     return () if text is None else parse_frame_list(text)
 
 
+def _keys_to_redo(redo_key: Sequence[str] | None, redo_only: str | None) -> dict[int, str]:
+    if redo_key and redo_only is not None:
+        raise ConfigError("--redo-key and --redo-only exclude each other", "leave out one of them")
+    return parse_keys(redo_key or (), "--redo-key")
+
+
 def _run(
     request: "Request",
     *,
@@ -174,6 +210,7 @@ def _run(
     as_json: bool,
     restart: bool = False,
     redo: Sequence[int] = (),
+    redo_keys: Mapping[int, str] | None = None,
     redo_only: bool = False,
     note: str = "",
 ) -> None:
@@ -187,6 +224,7 @@ def _run(
             overwrite=overwrite,
             restart=restart,
             redo=redo,
+            redo_keys={frame: Path(path) for frame, path in (redo_keys or {}).items()},
             redo_only=redo_only,
             on_event=on_event,
             cancelled=cancelled,

@@ -50,6 +50,7 @@ SETTING_KEYS = {name: f"{section}.{name}" for section, names in _SECTIONS.items(
     "photo": "photo.enabled",
     "filters": "filters.after",
     "filters_before": "filters.before",
+    "style_audio": "audio.style",
     "key_weight": "keys.weight",
 }
 """Options that stand for one setting each."""
@@ -247,6 +248,10 @@ class RenderOptions(StyleOptions):
     ] = None
     filters_before: Annotated[
         list[str] | None, opt.look("The same, before stylization; repeatable.", "--filter-before", metavar="NAME[:N]")
+    ] = None
+    style_audio: Annotated[
+        str | None,
+        opt.look("A sound whose texture the soundtrack gets, such as rain.wav. See audio.strength.", metavar="FILE"),
     ] = None
     bits: Annotated[
         Literal["auto", "most", "8", "10", "12", "16"] | None,

@@ -27,6 +27,9 @@ _FORMATS = _CONTAINERS.replace(" ", ",")
 INPUT_OPTIONS = (*ffmpeg.PROTOCOL_OPTIONS, "-format_whitelist", _FORMATS)
 """Input options for untrusted files: real containers only. Playlists would read other files, wait for updates (a live
 HLS list blocks ffmpeg for minutes), or access the network."""
+_SOUND_FORMATS = f"{_FORMATS},wav,w64,flac,mp3,aiff,aac,ac3,eac3,dts,truehd,caf,ape,wv,tta,amr,au"
+SOUND_OPTIONS = (*ffmpeg.PROTOCOL_OPTIONS, "-format_whitelist", _SOUND_FORMATS)
+"""The same for files of sound alone."""
 
 _READER = Path(__file__).with_name("stream_reader.py")
 _READER_MEMORY_BYTES = 4 << 30

@@ -20,6 +20,9 @@ _COPIED: dict[str, frozenset[str]] = {
 """Codecs that each container supports and players expect. ffmpeg also writes PCM to mp4, but few players read it."""
 
 _ENCODERS = {".mp4": "aac", ".m4v": "aac", ".mov": "pcm_s24le", ".mkv": "flac", ".webm": "libopus"}
+_LOSSLESS_ENCODERS = {".mp4": "alac", ".m4v": "alac", ".mov": "pcm_s24le", ".mkv": "flac", ".webm": "libopus"}
+_LOSSY_ENCODERS = {".mp4": "aac", ".m4v": "aac", ".mov": "aac", ".mkv": "aac", ".webm": "libopus"}
+_LOSSLESS = frozenset({"flac", "alac", "tta", "wavpack", "truehd", "mlp", "ape", "s302m"})
 _KILOBITS_PER_CHANNEL = {"aac": 96, "libopus": 80}
 _CHANNELS = {"mono": 1, "stereo": 2, "2.1": 3, "3.0": 3, "quad": 4, "4.0": 4, "5.0": 5, "5.1": 6, "6.1": 7, "7.1": 8}
 
@@ -32,6 +35,12 @@ def encoder_for(suffix: str, stream: AudioStream) -> str:
 def reencoder_for(suffix: str) -> str:
     """Return the encoder for what a container does not hold as it is."""
     return _ENCODERS[suffix]
+
+
+def restyled_encoder_for(suffix: str, codec: str) -> str:
+    """Return the encoder for a restyled track: without loss where the source's codec has none and the container may."""
+    is_lossless = codec in _LOSSLESS or codec.startswith("pcm_")
+    return (_LOSSLESS_ENCODERS if is_lossless else _LOSSY_ENCODERS)[suffix]
 
 
 def keeps_audio(target: OutputFormat, settings: OutputConfig) -> bool:

@@ -25,6 +25,8 @@ class AudioInput:
     """When the first of the streams begins, on the clock of the clip."""
     drops_gap: bool
     """True if ffmpeg counts from the first of the streams instead, unless it seeks: it does so with recordings."""
+    decoder: tuple[str, ...] = INPUT_OPTIONS
+    """ffmpeg's options about what may be in the file."""
 
     def options(self, begin: Fraction, end: Fraction | None, delay: Fraction) -> list[str]:
         """Return the input options for a range.
@@ -40,7 +42,7 @@ class AudioInput:
         if end is not None:
             options += ["-t", as_seconds(end - begin)]
         options += ["-itsoffset", as_seconds(delay + zero - begin)]
-        return [*options, *INPUT_OPTIONS, "-i", ffmpeg.file_url(self.path)]
+        return [*options, *self.decoder, "-i", ffmpeg.file_url(self.path)]
 
 
 def source_input(path: Path, info: ContainerInfo, streams: Sequence[AudioStream]) -> AudioInput:

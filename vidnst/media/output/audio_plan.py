@@ -26,9 +26,13 @@ class AudioPlan:
     """What happens to each: `copy`, or the name of an encoder."""
     notes: tuple[str, ...] = ()
     """What is lost, as sentences without a full stop."""
+    restyled_after: str = ""
+    """Name of the sound whose texture the streams get; empty if they stay as they are."""
 
 
-def plan_audio(path: Path, info: ContainerInfo, suffix: str, *, joined: bool = False) -> AudioPlan:
+def plan_audio(
+    path: Path, info: ContainerInfo, suffix: str, *, joined: bool = False, restyled_after: str = ""
+) -> AudioPlan:
     """Decide for every audio track: copied where the container holds its codec, else encoded, else dropped.
 
     A track is tried where it is not clear from the facts: the first seconds are copied, or decoded and encoded.
@@ -37,6 +41,7 @@ def plan_audio(path: Path, info: ContainerInfo, suffix: str, *, joined: bool = F
         path: the source.
         suffix: that of the output.
         joined: whether the source is of several recordings, joined byte by byte.
+        restyled_after: name of the sound whose texture the tracks get, so that none can be copied; empty for none.
     """
     streams, encoders, notes = [], [], []
     for number, stream in enumerate(info.audio, start=1):
@@ -44,7 +49,7 @@ def plan_audio(path: Path, info: ContainerInfo, suffix: str, *, joined: bool = F
             what = f"audio track {number} of {path.name} (codec {stream.codec or 'not known'})"
             notes.append(f"{what} is dropped, since its parts cannot be joined")
             continue
-        encoder = _usable_encoder(path, stream, suffix)
+        encoder = _usable_encoder(path, stream, suffix, restyled=bool(restyled_after))
         if encoder is None:
             codec = f"codec {stream.codec}" if stream.codec else "a codec that is not known"
             notes.append(
@@ -54,12 +59,15 @@ def plan_audio(path: Path, info: ContainerInfo, suffix: str, *, joined: bool = F
         else:
             streams.append(stream)
             encoders.append(encoder)
-    return AudioPlan(tuple(streams), tuple(encoders), tuple(notes))
+    return AudioPlan(tuple(streams), tuple(encoders), tuple(notes), restyled_after)
 
 
-def _usable_encoder(path: Path, stream: AudioStream, suffix: str) -> str | None:
-    wanted = audio.encoder_for(suffix, stream)
+def _usable_encoder(path: Path, stream: AudioStream, suffix: str, *, restyled: bool) -> str | None:
     described = stream.decodable and stream.channels > 0 and stream.sample_rate > 0
+    if restyled:
+        encoder = audio.restyled_encoder_for(suffix, stream.codec)
+        return encoder if described and _works(path, stream, suffix, encoder) else None
+    wanted = audio.encoder_for(suffix, stream)
     if wanted == "copy" and described:
         return wanted
     candidates = dict.fromkeys((wanted, audio.reencoder_for(suffix)))

@@ -30,6 +30,7 @@ from vidnst.media.output.frame_sequence import sequence_files, write_sequence
 from vidnst.media.output.hdr_output import hdr_options, hdr_pixels
 from vidnst.media.output.metadata import metadata_options
 from vidnst.media.output.picture_files import write_folder, write_single_image
+from vidnst.media.output.restyled_audio import Soundtrack, map_made, sound_range
 from vidnst.media.output.stamp_options import interleave_options, repeat_options, stamp_options
 from vidnst.media.output.stream_copy import CopiedRange
 from vidnst.media.output.timecode import output_timecode, timecode_options
@@ -54,6 +55,7 @@ def encode(
     end: int,
     settings: OutputConfig,
     alpha: AlphaPlanes | None = None,
+    soundtrack: Soundtrack | None = None,
     parts: PartMaker = _NEXT_TO_OUTPUT,
     on_progress: FrameProgress | None = None,
     cancelled: Cancelled | None = None,
@@ -64,6 +66,7 @@ def encode(
         frames: one PNG, 8- or 16-bit RGB, for each frame `start <= index < end` of the source.
         settings: with `alpha: keep` if `alpha` is given.
         alpha: the alpha of the frames; None if they are opaque.
+        soundtrack: the audio of a video; None takes that of the source.
         parts: makes the temporary file or folder.
         on_progress: called with the number of encoded frames.
         cancelled: polled regularly; True stops.
@@ -103,6 +106,7 @@ def encode(
             with translate_os_errors(output.parent):
                 part = parts.file(output)
                 encoding = FfmpegEncode(frames, part, target, settings, clip, start, end, size, alpha)
+                encoding = replace(encoding, soundtrack=soundtrack)
                 encoding.as_shown().run(on_progress, cancelled)
                 part.replace(output)
         finally:
@@ -152,6 +156,8 @@ class FfmpegEncode:
     alpha: AlphaPlanes | None
     final_delay: bool = False
     """True if the duration of an animation's last frame must be given to the muxer."""
+    soundtrack: Soundtrack | None = None
+    """The audio, if it is not the source's."""
 
     def as_shown(self) -> "FfmpegEncode":
         """Return the encoding of the frames that browsers show of an animation; itself if these are all."""
@@ -184,8 +190,8 @@ class FfmpegEncode:
 
     def run(self, on_progress: FrameProgress | None, cancelled: Cancelled | None) -> None:
         source = self._source()
-        sound = AudioPlan()
-        if source and audio.keeps_audio(self.target, self.settings):
+        sound = self.soundtrack.plan if self.soundtrack else AudioPlan()
+        if source and not self.soundtrack and audio.keeps_audio(self.target, self.settings):
             sound = plan_audio(self.clip.paths[0], source, self.target.suffix, joined=self.clip.parts > 1)
         tried = TriedStreams()
         if source and self.target.kind is OutputKind.VIDEO:
@@ -249,7 +255,9 @@ class FfmpegEncode:
         return [*ffmpeg.PROTOCOL_OPTIONS, "-f", "image2pipe", "-framerate", rate, "-c:v", "png", "-i", "pipe:0"]
 
     def _joined_inputs(self, source: ContainerInfo | None, sound: AudioPlan, folder: Path) -> list[AudioInput]:
-        """Return the inputs of the audio if it must be joined first, one for each stream; else none."""
+        """Return the inputs of the audio that is not the source's own, or must be joined first; else none."""
+        if self.soundtrack and sound.streams:
+            return self.soundtrack.inputs(self._range(source)[0] if source else Fraction(0))
         if source is None or self.clip.parts == 1:
             return []
         return joined_inputs(self.clip.paths[0], source, sound.streams, folder)
@@ -268,7 +276,8 @@ class FfmpegEncode:
         args = [*self.target.device_options, "-itsoffset", as_seconds(video_delay), *self._frame_input()]
         if source is not None and self.target.kind is OutputKind.VIDEO:
             begin, end = self._range(source)
-            inputs = [source_input(self.clip.paths[0], source, streams), *joined]
+            own = () if self.soundtrack else streams
+            inputs = [source_input(self.clip.paths[0], source, own), *joined]
             args += [word for each in inputs for word in each.options(begin, end, audio_delay)]
             copied = copied_content(
                 self.clip.paths[0],
@@ -280,9 +289,13 @@ class FfmpegEncode:
                 folder=folder,
                 first_input=1 + len(inputs),
             )
-            args += [*copied.inputs, "-map", "0:v:0", *map_options(streams, joined=bool(joined)), *copied.maps]
+            maps = map_made(streams, 2) if self.soundtrack else map_options(streams, joined=bool(joined))
+            args += [*copied.inputs, "-map", "0:v:0", *maps, *copied.maps]
             timecode, _ = output_timecode(source, self.target, self.clip, start=self.start)
             args += timecode_options(timecode)
+        elif joined:
+            args += [word for each in joined for word in each.options(Fraction(0), None, Fraction(0))]
+            args += ["-map", "0:v:0", *map_made(streams, 1)]
         if palette:
             args += [*ffmpeg.PROTOCOL_OPTIONS, "-f", "png_pipe", "-i", ffmpeg.file_url(palette)]
             args += ["-lavfi", "[0:v][1:v]paletteuse"]
@@ -322,8 +335,7 @@ class FfmpegEncode:
 
     def _range(self, source: ContainerInfo) -> tuple[Fraction, Fraction | None]:
         """Return where the range begins and ends on the source's clock; None is the end of the file."""
-        begin = self.clip.pts_seconds[self.start] if self.start else source.start_seconds
-        return begin, self.clip.pts_seconds[self.end] if self.end < self.clip.frame_count else None
+        return sound_range(self.clip, source, self.start, self.end)
 
     def _filters(self, source: ContainerInfo | None) -> list[str]:
         deep = self.settings.picture_bits > 8

@@ -146,9 +146,13 @@ def _sound_rows(
         elif (encoder := encoders.get(stream.index)) is None:
             yield FateRow(name, value, Fate.DROPPED, f"it can be neither copied to {target.suffix} nor decoded")
         else:
+            lost = [labels[stream.index]] if stream.index in labels else []
             changes = [] if encoder == "copy" else [f"encoded again with {encoder}"]
-            changes += [labels[stream.index]] if stream.index in labels else []
-            yield FateRow(name, value, Fate.CHANGED if changes else Fate.KEPT, "; ".join(changes))
+            if sound.restyled_after:
+                changes = [f"in the texture of {shown(sound.restyled_after)}, encoded with {encoder}"]
+            asked = bool(sound.restyled_after) and not lost
+            how = "; ".join([*changes, *lost])
+            yield FateRow(name, value, Fate.CHANGED if how else Fate.KEPT, how, asked=asked)
 
 
 def _stream_rows(decisions: Iterable[StreamDecision]) -> Iterator[FateRow]:

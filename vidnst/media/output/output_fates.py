@@ -26,6 +26,7 @@ def find_fates(
     start: int,
     end: int,
     size: tuple[int, int],
+    restyled_after: str = "",
     may_be_damaged: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> tuple[FateRow, ...]:
@@ -37,6 +38,7 @@ def find_fates(
         resolved: the output's settings for this source.
         start, end: the frames to be rendered.
         size: width and height of the rendered frames.
+        restyled_after: see `plan_audio`.
         may_be_damaged, on_progress: see `find_scene_fates`.
 
     Raises:
@@ -57,7 +59,7 @@ def find_fates(
     tried = try_streams(clip.paths[0], info, target, clip.pts_seconds[start], joined=joined)
     sound = AudioPlan()
     if keeps_audio(target, resolved.settings):
-        sound = plan_audio(clip.paths[0], info, target.suffix, joined=joined)
+        sound = plan_audio(clip.paths[0], info, target.suffix, joined=joined, restyled_after=restyled_after)
     labels = try_labels(clip.paths[0], info, target, sound) if target.kind is OutputKind.VIDEO else {}
     return video_rows(clip, info, target, resolved, tried, sound, labels, start=start, end=end, size=size)
 

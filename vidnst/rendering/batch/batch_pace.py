@@ -74,7 +74,7 @@ class BatchPace:
             source: its source, of which other clips may be, too.
             done: nodes that earlier sessions finished.
         """
-        group = (pixels, config.stylizes, config.model.backbone, config.optimize, config.schedule)
+        group = (pixels, config.stylizes, config.model.backbone, config.optimize, config.schedule, config.audio)
         old = self._clips.get(name)
         clip = self._clips[name] = _Clip(source, hash(group) if old is None else old.group)
         for node in nodes:

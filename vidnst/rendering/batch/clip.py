@@ -5,7 +5,7 @@ from itertools import accumulate
 from typing import Any
 
 from vidnst.farm.interfaces import Component
-from vidnst.farm.plan import FlowId, Node, NodeId, StateId, evaluations
+from vidnst.farm.plan import FlowId, Node, NodeId, evaluations
 from vidnst.rendering.batch.job_states import JobState
 from vidnst.rendering.batch.tail_balancing import extent
 from vidnst.rendering.clip_render import ClipRender
@@ -60,7 +60,7 @@ class BatchClip(ClipRender):
         self._longest_paths: list[float] = []
         """The longest chain in each shot or a later one, then 0."""
         super().__init__(render)
-        self._states = sum(isinstance(node.id, StateId) for nodes in self.plans() for node in nodes)
+        self._states = sum(not isinstance(node.id, FlowId) for nodes in self.plans() for node in nodes)
         self._pixels = render.size[0] * render.size[1]
 
     @property

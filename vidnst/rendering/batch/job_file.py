@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from vidnst.config import FarmConfig, RenderConfig
 from vidnst.config.authority import Origin, admit
+from vidnst.config.explanations import reason_of
 from vidnst.config.input import KeysConfig
 from vidnst.config.loader import build_config, dotted, load_config, read_yaml, with_settings
 from vidnst.config.style import parse_style
@@ -329,7 +330,4 @@ def _explain(path: Path, error: ValidationError) -> ConfigError:
         return ConfigError(f"{path}: unknown key {place}", f"known there: {', '.join(model.model_fields)}")
     if first["type"] == "missing":
         return ConfigError(f"{path}: {place} is missing", "add it")
-    message = first["msg"].removeprefix("Value error, ")
-    return ConfigError(
-        f"{path}: {place} = {str(first['input'])[:100]!r}: {message[:1].lower()}{message[1:]}", "correct it"
-    )
+    return ConfigError(f"{path}: {place} = {str(first['input'])[:100]!r}: {reason_of(first)}", "correct it")

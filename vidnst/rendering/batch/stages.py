@@ -35,6 +35,7 @@ from vidnst.rendering.pipeline import finish
 from vidnst.rendering.prepare import with_file_bits
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.run_setup import prepare_render
+from vidnst.rendering.sound_check import style_path
 from vidnst.rendering.style_cache import STYLES_KEPT, digest
 from vidnst.runs import Manifest, RunLog, RunPlan, holds_run
 from vidnst.runs.request import Request
@@ -230,6 +231,7 @@ def _is_same(manifest: Manifest, request: Request) -> bool:
         recorded == [_absolute(as_style(style)) for style in request.styles]
         and manifest.sources == (os.path.abspath(str(request.source)),)
         and build_config(manifest.config).look() == request.config.look()
+        and style_path(build_config(manifest.config)) == style_path(request.config)
     )
 
 

@@ -23,6 +23,7 @@ from vidnst.report.html.report_charts import (
 from vidnst.report.html.report_images import ReportImages, ShownFrames, read_images, read_style_images
 from vidnst.report.html.report_page import ReportFacts, Thumbnail
 from vidnst.report.html.report_settings import changed_settings, render_command, to_yaml
+from vidnst.report.html.report_sound import read_spectrograms
 from vidnst.runs import Manifest, RunLayout
 from vidnst.runs.layout import continue_command
 from vidnst.runs.record import RunRecord
@@ -55,6 +56,7 @@ def gather_report(record: RunRecord, *, clip: ClipInfo | None = None, state: Run
         pairs=images.pairs,
         sheet=_sheet(images, log, outliers),
         styles=read_style_images(manifest),
+        sounds=read_spectrograms(record, clip),
         missing=images.missing,
         rows=number_rows(measure),
         losses=losses,

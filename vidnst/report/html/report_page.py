@@ -70,6 +70,8 @@ class ReportFacts:
     pairs: tuple[Pair, ...] = ()
     sheet: tuple[Thumbnail, ...] = ()
     styles: tuple[Thumbnail, ...] = ()
+    sounds: tuple[Thumbnail, ...] = ()
+    """Spectrograms of source, style and result, where the soundtrack was restyled."""
     missing: str = ""
     """The reason why some images, or all, are missing."""
     rows: tuple[NumberRow, ...] = ()
@@ -106,6 +108,7 @@ def _parts(facts: ReportFacts) -> Iterator[Html]:
         yield el("p", facts.missing, cls="soft")
     yield from _section("Frames over time", _sheet(facts.sheet))
     yield from _section("Styles", _styles(facts.styles))
+    yield from _section("Sound", _sounds(facts.sounds))
     yield el("h2", "Warnings and failures")
     yield _notes(facts.notes)
     yield from _section("Steadiness", _numbers(facts.rows), _charts(facts.steadiness, facts.cuts))
@@ -166,6 +169,21 @@ def _sheet(sheet: Sequence[Thumbnail]) -> Html | None:
 
 def _styles(styles: Sequence[Thumbnail]) -> Html | None:
     return el("ul", [_thumbnail(tile, "Style picture ") for tile in styles], cls="styles") if styles else None
+
+
+def _sounds(sounds: Sequence[Thumbnail]) -> Html | None:
+    if not sounds:
+        return None
+    figures = [
+        el(
+            "figure",
+            el("img", src=jpeg_url(tile.data or b""), alt=f"Spectrogram of the {tile.text}", width="100%"),
+            el("figcaption", el("small", tile.text)),
+        )
+        for tile in sounds
+    ]
+    note = "Spectrograms of the first minute: time to the right, pitch upward from 50 Hz, 80 dB from black to white."
+    return el("div", figures, el("p", note, cls="soft"))
 
 
 def _thumbnail(tile: Thumbnail, kind: str) -> Html:

@@ -5,7 +5,7 @@ It measures the time of one thread of the processor, so workers that start at th
 
 import math
 import time
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from vidnst.rendering.node_times import SecondsOf
 from vidnst.rendering.prepare import CheckedRequest
 from vidnst.style.stylizer import Stylizer
 from vidnst.style.transform.network import TransformNetwork
+from vidnst.tools.forecast.sound_time import chunk_seconds
 from vidnst.tools.forecast.timing import WorkTimings, node_seconds
 
 _PIXELS = 128 * 128
@@ -49,8 +50,10 @@ def foresee_nodes(checked: CheckedRequest) -> SecondsOf | None:
     worker = StyleWorker(Stylizer(checked.features, [(frame, 1.0)], config), device, MemoryLadder(config, None))
     with threads_on_cpu(1, device):
         small = _time_small(checked, worker, frame, reference)
+        sound = chunk_seconds(checked, None, clock=time.thread_time) / (workers.threads or 1)
     scale = checked.height * checked.width / (frame.shape[0] * frame.shape[1]) / (workers.threads or 1)
-    return node_seconds(checked, WorkTimings(*(seconds * scale for seconds in astuple(small)[:-1])))
+    timings = WorkTimings(*(seconds * scale for seconds in astuple(small)[:-1]))
+    return node_seconds(checked, replace(timings, sound=sound))
 
 
 def _time_small(checked: CheckedRequest, worker: StyleWorker, frame: Pixels, reference: Pixels) -> WorkTimings:

@@ -8,7 +8,7 @@ from typing import Any
 from vidnst.errors import VidnstError
 from vidnst.events import OnEvent, ignore
 from vidnst.farm.plan import Node, StateId, evaluations
-from vidnst.farm.schedules import by_shot, training_of
+from vidnst.farm.schedules import by_shot, sound_plan, training_of
 from vidnst.frames import Shot
 from vidnst.rendering.batch.job_file import ClipSpec, read_jobs
 from vidnst.rendering.batch.tail_balancing import extent
@@ -72,7 +72,8 @@ def plan_render(request: Request, *, on_event: OnEvent = ignore, here: bool = Tr
     shots = find_shots_of(checked, on_event)
     check_shots(checked.timeline, len(shots))
     training = training_of(checked.schedule, shots) if checked.network is None else ()
-    plans = (training, *by_shot(checked.schedule, shots, checked.given))
+    sound = sound_plan(checked.sound.chunks if checked.sound else (), number=len(shots))
+    plans = (training, *by_shot(checked.schedule, shots, checked.given), sound)
     return RenderPlan(checked, shots, [node for nodes in plans for node in nodes])
 
 

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from vidnst.config import Role
 from vidnst.farm.jobs import FlowJob, PaintJob, Shared, StylizeJob
-from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, StateId, evaluations
+from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, SoundId, StateId, evaluations
 from vidnst.farm.provisioning import WorkerCounts
 from vidnst.farm.workers import FlowWorker, FlowWorkerFactory, StyleWorkerFactory
 from vidnst.frames import Pixels, Shot, to_16_bits, to_bits
@@ -19,6 +19,7 @@ from vidnst.rendering.prepare import CheckedRequest
 from vidnst.rendering.source_frames import source_frames
 from vidnst.style.pyramid import relight_pass, renewal_pass, scale_sizes, split_evaluations
 from vidnst.style.transform.network import TransformNetwork
+from vidnst.tools.forecast.sound_time import chunk_seconds
 from vidnst.tools.forecast.training_time import training_step_seconds
 
 _TIMED_EVALUATIONS = 12
@@ -47,6 +48,8 @@ class WorkTimings:
     """Painting a frame with a network; 0 if no frame is."""
     training_step: float = 0.0
     """A step of the network's training, with all the cores; 0 if none is trained."""
+    sound: float = 0.0
+    """Restyling a chunk of the soundtrack; 0 if it stays as it is."""
     relights: bool = False
     """True if the light changes so much that both sources of a frame with a single start are also stylized small."""
 
@@ -89,7 +92,8 @@ def time_work(checked: CheckedRequest, shots: Sequence[Shot], workers: WorkerCou
     painting = _painting_seconds(checked, factory, content)
     is_trained = checked.schedule.kind == "network" and checked.network is None and checked.schedule.training.steps > 0
     step = training_step_seconds(checked, content, reference, pair) if is_trained else 0.0
-    return WorkTimings(evaluation, fixed, cold, flow, frame, painting, step, relights)
+    sound = chunk_seconds(checked, workers.threads)
+    return WorkTimings(evaluation, fixed, cold, flow, frame, painting, step, sound, relights)
 
 
 def _painting_seconds(checked: CheckedRequest, factory: StyleWorkerFactory, content: Pixels) -> float:
@@ -164,7 +168,7 @@ def estimate_seconds(
         if not isinstance(node.id, NetworkId):
             ends[node.id] = durations[node.id] + max((ends.get(need, 0.0) for need in node.needs), default=0.0)
     training = sum(seconds for key, seconds in durations.items() if isinstance(key, NetworkId))
-    style = sum(seconds for key, seconds in durations.items() if isinstance(key, StateId))
+    style = sum(seconds for key, seconds in durations.items() if isinstance(key, StateId | SoundId))
     flow = sum(durations.values()) - style - training
     bounds = [style / workers.style, flow / workers.flow, max(ends.values(), default=0.0)]
     cores = local_cores() if cores is None else cores
@@ -185,9 +189,11 @@ def node_seconds(checked: CheckedRequest, timings: WorkTimings) -> Callable[[Nod
             return timings.flow
         if isinstance(node.id, NetworkId):
             return evaluations(config, node) * timings.training_step
+        if isinstance(node.id, SoundId):
+            return timings.sound
         if node.role is Role.PAINT:
             return timings.painting
-        if not node.sources:
+        if not node.sources and node.role is not Role.GIVEN:
             return cold
         warm = timings.fixed + (evaluations(config, node) - 1) * timings.evaluation
         return warm + small * (len(node.sources) == 1)
