@@ -11,7 +11,7 @@ from vidnst.steadiness import finished_in_words, measured_in_words
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Progress of work other than rendering: probing the source, finding shots, encoding."""
+    """Progress of work other than rendering: starting, probing the source, finding shots, encoding."""
 
     name: ClassVar[str] = "stage"
     stage: str

@@ -115,7 +115,7 @@ def _default_interrupt() -> None:
 def _phase_of(event: dict[str, object]) -> str | None:
     name, stage = event.get("event"), event.get("stage")
     if name == "Stage" or stage is not None:
-        return "encoding" if stage == "encoding" else "probing"
+        return {"starting": None, "encoding": "encoding"}.get(str(stage), "probing")
     return {"NodeStarted": "painting", "node_started": "painting"}.get(str(name))
 
 

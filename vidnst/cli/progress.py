@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # they bring numpy
     from vidnst.rendering.prepare import CheckedRequest
 
 _LINE_SECONDS = 10.0
+_TOLD_STAGES = ("filtering", "finishing", "encoding", "measuring", "measuring file")
+"""Stages whose beginning is worth a line in a log file."""
 
 _MESSAGES = (
     *(events.NodeFailed, events.WorkerDied, events.WorkerQuarantined, events.WorkerReinstated),
@@ -258,7 +260,7 @@ class _Lines:
                 event.step == event.steps or time.monotonic() - self._last >= _LINE_SECONDS
             ):
                 self._write(str(event))
-            case events.Stage(stage="filtering" | "finishing" | "encoding" | "measuring" | "measuring file", done=0):
+            case events.Stage(stage=stage, done=0) if stage in _TOLD_STAGES:
                 self._write(event.stage)
             case events.Stage(stage="cells" | "evaluations" | "training") if (
                 time.monotonic() - self._last >= _LINE_SECONDS

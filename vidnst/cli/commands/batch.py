@@ -9,6 +9,7 @@ from vidnst.cli import progress
 from vidnst.cli.commands import options as opt
 from vidnst.cli.tables.status import write_actions, write_batch_summary, write_jobs
 from vidnst.errors import FramesFailedError
+from vidnst.events import Stage
 
 _JOBS = "Jobs"
 
@@ -57,10 +58,11 @@ def batch(
         if not write_jobs(describe_jobs(jobs), as_json=as_json):
             raise typer.Exit(FramesFailedError.exit_code)
         return
-    from vidnst.rendering.batch.run import run_batch
-
     farm = opt.farm_settings(workers=workers, address=address, executor=executor)
     with progress.running(as_json=as_json) as (on_event, cancelled):
+        on_event(Stage("starting"))
+        from vidnst.rendering.batch.run import run_batch  # it loads torch, which takes seconds
+
         summary = run_batch(jobs, farm=farm, on_event=on_event, cancelled=cancelled, forecaster=progress.foresee)
     if not as_json:
         write_batch_summary(summary.done, summary.failed, summary.cancelled)

@@ -14,7 +14,7 @@ from vidnst.cli.commands.key_settings import parse_keys
 from vidnst.cli.commands.render_options import RenderOptions, takes_options
 from vidnst.cli.tables.results import write_network, write_plan, write_result
 from vidnst.errors import ConfigError
-from vidnst.events import Warned
+from vidnst.events import Stage, Warned
 
 if TYPE_CHECKING:
     from vidnst.runs.request import Request
@@ -214,11 +214,12 @@ def _run(
     redo_only: bool = False,
     note: str = "",
 ) -> None:
-    from vidnst.rendering import pipeline
-
     with progress.running(as_json=as_json) as (on_event, cancelled):
+        on_event(Stage("starting"))
         if note:
             on_event(Warned(note))
+        from vidnst.rendering import pipeline  # it loads torch, which takes seconds
+
         result = pipeline.run(
             request,
             overwrite=overwrite,
