@@ -26,7 +26,7 @@ from vidnst.farm.scheduler import run_plan
 from vidnst.farm.schedules import by_shot
 from vidnst.frames import Shot
 from vidnst.rendering.early_forecast import EarlyForecast
-from vidnst.rendering.node_times import SecondsOf
+from vidnst.rendering.node_times import NodeTimes, SecondsOf
 from vidnst.rendering.pace import Pace
 from vidnst.rendering.prepare import CheckedRequest
 
@@ -184,3 +184,16 @@ def test_render_reports_pace_and_work(tmp_path: Path) -> None:
     works = {event.work for event in heard if isinstance(event, NodeStarted)}
     assert "painting frame 0" in works
     assert "computing the flow from frame 1 to frame 0" in works
+
+
+def test_one_slow_node_of_a_pass_says_little_about_the_others() -> None:
+    times, first, second = NodeTimes(), (Role.RELAX, 1, None), (Role.RELAX, 2, None)
+    for kind in (first, second):
+        times.expect(kind, 10.0)
+    for _ in range(20):
+        times.note(first, 1.0)
+    times.note(second, 6.0)
+    assert times.by_kind()[second] < 3
+    for _ in range(200):
+        times.note(second, 2.0)
+    assert times.by_kind()[second] == pytest.approx(2.0, rel=0.05)

@@ -13,6 +13,8 @@ _NODES_FOR_RATE = 6
 """Nodes of each worker from which on the measured rate is believed. Before that all workers are taken to be busy."""
 _MOST_FOR_RATE = 2000
 """Nodes whose times are kept, however long a film is."""
+_NODES_EXPECTED = 2
+"""Nodes for which what is expected of a kind counts among its finished ones."""
 _FIRST_NODES = 2
 """Nodes of each worker at the start that the rate is not measured on: most workers wait for the first frame."""
 Kind: TypeAlias = tuple[Role, int, object]
@@ -32,7 +34,9 @@ class _Spent:
 class NodeTimes:
     """Expects a node to take as long as the finished nodes of its kind took on average.
 
-    Before there are any, it expects what its cost took elsewhere; before any node is finished, what was foreseen.
+    The first nodes of a kind are averaged with what those of its role's other passes took, since a single one may be
+    slow by chance. Before there are any, what its cost took elsewhere is expected; before any node is finished, what
+    was foreseen.
     """
 
     def __init__(self) -> None:
@@ -79,10 +83,22 @@ class NodeTimes:
         if not self._spent:
             each = self._foreseen or 1.0
             return {kind: self._foreseen_of.get(kind, each * cost) for kind, cost in self._costs.items()}
-        cost = sum(spent.nodes * self._costs[kind] for kind, spent in self._spent.items())
-        each = self.spent / cost if cost else 1.0
+        each = _by_cost(self._spent, self._costs)
+        passes: dict[object, dict[Kind, _Spent]] = {}
+        for kind, spent in self._spent.items():
+            passes.setdefault((kind[0], kind[2]), {})[kind] = spent
+        alike = {of: _by_cost(spent, self._costs) for of, spent in passes.items()}
         expected = {kind: each * cost for kind, cost in self._costs.items()}
-        return expected | {kind: spent.seconds / spent.nodes for kind, spent in self._spent.items()}
+        for kind, spent in self._spent.items():
+            usual = alike[kind[0], kind[2]] * self._costs[kind]
+            expected[kind] = (_NODES_EXPECTED * usual + spent.seconds) / (_NODES_EXPECTED + spent.nodes)
+        return expected
+
+
+def _by_cost(spent: Mapping[Kind, _Spent], costs: Mapping[Kind, float]) -> float:
+    """Return the seconds that finished nodes took, over their cost."""
+    cost = sum(of_kind.nodes * costs[kind] for kind, of_kind in spent.items())
+    return sum(of_kind.seconds for of_kind in spent.values()) / cost if cost else 1.0
 
 
 @dataclass
