@@ -10,10 +10,11 @@ import pytest
 from support.media import numbered_pictures, write_pictures, write_style
 from support.renders import quick_config, quick_settings
 from support.sound_clips import read_sound, write_clip, write_sound
-from support.sounds import RATE, click_places, clicks, level_curve, rain, syllables
+from support.sounds import RATE, band_curves, click_places, clicks, level_curve, rain, syllables
 
 from vidnst.cli.commands.render_options import RenderOptions
 from vidnst.config import RenderConfig
+from vidnst.config.loader import with_settings
 from vidnst.errors import CancelledError, ConfigError, StyleError
 from vidnst.events import Event, NodeStarted, Warned
 from vidnst.farm.provisioning import WorkerCounts
@@ -90,6 +91,25 @@ def test_lossy_sound_stays_lossy(tmp_path: Path, config: Make) -> None:
     assert [stream.codec for stream in read_container(tmp_path / "out.mkv").audio] == ["aac"]
 
 
+def test_webm_gets_opus_that_is_as_long(tmp_path: Path, config: Make) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", syllables(2))
+    render(clip, tmp_path / "out.webm", config(iterations=2))
+    assert [stream.codec for stream in read_container(tmp_path / "out.webm").audio] == ["opus"]
+    after = read_sound(tmp_path / "out.webm")
+    assert after.shape[1] == 2 * 48_000  # the rate of all Opus
+    assert np.corrcoef(level_curve(after[:, ::6]), level_curve(syllables(2)))[0, 1] > 0.8
+
+
+def test_any_number_of_workers_gives_the_same_sound(tmp_path: Path, config: Make) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", syllables(22))
+    sounds = []
+    for workers in (1, 3):
+        settings = with_settings(config(iterations=3), {"farm.workers": workers})
+        render(clip, tmp_path / f"{workers}.mkv", settings)
+        sounds.append(read_sound(tmp_path / f"{workers}.mkv").tobytes())
+    assert sounds[0] == sounds[1]
+
+
 def test_every_track_is_restyled(tmp_path: Path, config: Make) -> None:
     clip = write_clip(tmp_path / "clip.mkv", syllables(2), clicks(2, channels=2))
     render(clip, tmp_path / "out.mkv", config(iterations=2))
@@ -105,12 +125,16 @@ def test_chunks_have_no_seam(tmp_path: Path, config: Make) -> None:
     clip = write_clip(tmp_path / "clip.mkv", source)
     render(clip, tmp_path / "out.mkv", config(strength=0.9))
     after = read_sound(tmp_path / "out.mkv")
-    change = 20 * np.log10(level_curve(after, 250) / level_curve(read_sound(clip), 250))
+    before = read_sound(clip)
+    change = 20 * np.log10(level_curve(after, 250) / level_curve(before, 250))
     borders = [round(number * (source.shape[1] - RATE // 2) / 3 / RATE * 4) for number in (1, 2)]
     near = np.concatenate([change[border - 1 : border + 4] for border in borders])
     elsewhere = np.delete(change, [border + step for border in borders for step in range(-1, 4)])
     assert abs(near.mean() - elsewhere.mean()) < 0.5
     assert np.abs(near - elsewhere.mean()).max() < np.abs(elsewhere - elsewhere.mean()).max() + 1
+    at_borders = [border + step for border in borders for step in range(-1, 4)]
+    for band in 20 * np.log10(band_curves(after, 250, 6) / band_curves(before, 250, 6)):
+        assert abs(band[at_borders].mean() - np.delete(band, at_borders).mean()) < 1
 
 
 def test_a_silent_source_stays_silent(tmp_path: Path, config: Make) -> None:

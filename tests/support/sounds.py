@@ -44,6 +44,14 @@ def rain(seconds: float = 3.0, *, channels: int = 1, seed: int = 5) -> NDArray[n
     return sound.astype(np.float32)
 
 
+def band_curves(sound: NDArray[np.float32], milliseconds: int, bands: int) -> NDArray[np.float64]:
+    """Return the level over time of each of some bands of equal width, `(bands, pieces)`."""
+    length = RATE * milliseconds // 1000
+    whole = sound[:, : sound.shape[1] // length * length].reshape(sound.shape[0], -1, length)
+    power = (np.abs(np.fft.rfft(whole * np.hanning(length), axis=2)) ** 2).mean(0)[:, 1:]
+    return np.stack([np.sqrt(part.mean(1)) for part in np.array_split(power, bands, axis=1)])
+
+
 def level_curve(sound: NDArray[np.float32], milliseconds: int = 20) -> NDArray[np.float64]:
     """Return the level over time, in pieces of some milliseconds."""
     length = RATE * milliseconds // 1000
