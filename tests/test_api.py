@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from support.media import numbered_pictures, write_style, write_video
@@ -114,6 +115,31 @@ def test_stylize_leaves_its_input_alone() -> None:
     assert 0 <= picture.min() <= picture.max() <= 1
     assert torch.equal(content, before)
     assert not torch.allclose(picture, content, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (torch.full((3, 40, 40), 255.0), "content holds numbers from 255.0 to 255.0, outside [0, 1]; divide"),
+        (torch.full((1, 3, 40, 40), -0.01), "content holds numbers from -0.01 to -0.01, outside [0, 1]"),
+        (torch.full((3, 40, 40), torch.nan), "content holds numbers that are not finite"),
+        (torch.full((3, 40, 40), torch.inf), "content holds numbers that are not finite"),
+        (torch.zeros(40, 40, 3), "content has the shape (40, 40, 3), not (3, H, W) or (1, 3, H, W)"),
+        (torch.zeros(2, 3, 40, 40), "content has the shape (2, 3, 40, 40), not (3, H, W)"),
+        (torch.zeros(40, 40), "content has the shape (40, 40), not"),
+        (torch.zeros(3, 0, 40), "content has the shape (3, 0, 40), not"),
+        (torch.zeros(3, 40, 40, dtype=torch.uint8), "content is of torch.uint8, not a tensor of float32"),
+        (np.zeros((3, 40, 40), np.float32), "content is of ndarray, not a tensor of float32"),
+    ],
+)
+def test_stylize_refuses_what_is_no_picture(content: torch.Tensor, words: str) -> None:
+    picture = torch.zeros(3, 40, 40)
+    with pytest.raises(ConfigError) as refused:
+        vidnst.stylize(content, picture, config={"model.weights": "random"})
+    assert str(refused.value).startswith(words)
+    with pytest.raises(ConfigError) as refused:
+        vidnst.stylize(picture, [(picture, 1.0), (content, 2.0)], config={"model.weights": "random"})
+    assert str(refused.value).startswith(words.replace("content", "style 1"))
 
 
 SMALL = {"optimize.iterations": 1, "farm.executor": "inline", "model.backbone": "slim", "output.measure": False}

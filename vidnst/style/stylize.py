@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidnst.config.loader import Settings, resolve_config
+from vidnst.errors import ConfigError
 from vidnst.gpus import check_cards
 from vidnst.style.minimize import OnStep
 from vidnst.style.network.backbones import last_layer
@@ -41,19 +42,41 @@ def stylize(
 
     Raises:
         WeightsError: no usable weights.
-        ConfigError: the picture is too small for the layers.
+        ConfigError: a picture is not a tensor of that shape, holds numbers outside [0, 1] or not finite, or is too
+            small for the layers.
         FarmError: there is a GPU that cannot be used, and no `device`.
         NumericalError: a loss is NaN or infinite.
     """
     config = resolve_config(config, preset=preset)
+    pairs = [(style, 1.0)] if isinstance(style, Tensor) else list(style)
+    _check_picture("content", content)
+    for number, (picture, _) in enumerate(pairs):
+        _check_picture("style" if len(pairs) == 1 else f"style {number}", picture)
     if features is None:
         backbone = config.model.backbone
         path = resolve_weights(config.model.weights, backbone=backbone)
         features = load_features(path, last_layer(config), backbone=backbone)
     if device is None:
         device = "cuda" if check_cards() else "cpu"
-    pairs = [(style, 1.0)] if isinstance(style, Tensor) else list(style)
     styles = [(to_state(picture.reshape(1, *picture.shape[-3:])), weight) for picture, weight in pairs]
     stylizer = Stylizer(features, styles, config, device=device)
     result = stylizer.stylize(content.reshape(1, *content.shape[-3:]), on_step=on_step)
     return result.image.reshape(content.shape).cpu()
+
+
+def _check_picture(name: str, picture: Tensor) -> None:
+    """Make sure that a picture is what `stylize` takes."""
+    if not isinstance(picture, Tensor) or not picture.is_floating_point():
+        kind = str(picture.dtype) if isinstance(picture, Tensor) else type(picture).__name__
+        raise ConfigError(f"{name} is of {kind}, not a tensor of float32", "convert it, with numbers in [0, 1]")
+    if picture.shape[-3:-2] != (3,) or picture.shape[:-3] not in ((), (1,)) or not picture.numel():
+        raise ConfigError(
+            f"{name} has the shape {tuple(picture.shape)}, not (3, H, W) or (1, 3, H, W)", "put the channels first"
+        )
+    if not bool(picture.isfinite().all()):
+        raise ConfigError(f"{name} holds numbers that are not finite", "replace them by numbers in [0, 1]")
+    low, high = np.float32(picture.min().item()), np.float32(picture.max().item())
+    if low < 0 or high > 1:
+        raise ConfigError(
+            f"{name} holds numbers from {low!s} to {high!s}, outside [0, 1]", "divide levels by 255, or clamp it"
+        )
