@@ -229,8 +229,8 @@ def measure(
 def plan(
     source: Source,
     *,
-    style: Styles,
-    output: str | Path,
+    style: Styles = (),
+    output: str | Path | None = None,
     preset: str | None = None,
     config: Settings | None = None,
     work_dir: str | Path | None = None,
@@ -238,15 +238,16 @@ def plan(
     on_event: OnEvent = ignore,
     progress: bool | None = None,
 ) -> "Forecast":
-    """Forecast the work, memory, disk and time of a render, without rendering.
+    """Forecast the work, memory, disk and time of a render on this machine, without rendering.
 
     >>> import vidnst
-    >>> forecast = vidnst.plan("clip.mp4", style="style.png", output="new.mp4", preset="draft", timed=False)
+    >>> forecast = vidnst.plan("clip.mp4", style="style.png", preset="draft", timed=False)
     >>> forecast.frames, forecast.fits
     (3, True)
 
     Args:
-        source, style, output, preset, config, work_dir: as for `render`.
+        source, style, preset, config, work_dir: as for `render`.
+        output: as for `render`; None takes `out.mp4`, which is not written.
         timed: time a few evaluations of one frame, to estimate the time.
         on_event: hears of the progress.
         progress: show it; None does so in terminals and notebooks.
@@ -255,8 +256,9 @@ def plan(
         VidnstError: the render would be refused, as the fitting subclass.
     """
     from vidnst.tools.forecast.forecast import forecast
+    from vidnst.tools.forecast.planned_output import planned_output
 
-    request = _request(source, style, output, preset, config, work_dir)
+    request = _request(source, style, planned_output() if output is None else output, preset, config, work_dir)
     with _shown(progress, on_event) as (hear, _):
         return forecast(request, timed=timed, on_event=hear)
 

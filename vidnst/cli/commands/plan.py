@@ -9,13 +9,11 @@ from vidnst.cli import progress
 from vidnst.cli.commands import options as opt
 from vidnst.cli.commands.render_options import RenderOptions, takes_options
 from vidnst.cli.tables.forecast import write_forecasts
-from vidnst.errors import ConfigError, EncoderError, FramesFailedError, VidnstError
+from vidnst.errors import ConfigError, FramesFailedError, VidnstError
 
 if TYPE_CHECKING:
     from vidnst.runs.request import Request
 
-_DEFAULT_OUTPUT, _DEFAULT_FOLDER = Path("out.mp4"), Path("out")
-"""The second is for machines without ffmpeg: a plan needs none, since frames cost the same whatever they become."""
 _JOB_FILE_SUFFIXES = (".yaml", ".yml")
 _JOB_FILE_OPTIONS = {"workers", "address", "executor"}
 """Options that apply to a job file, which contains everything else itself."""
@@ -71,21 +69,12 @@ def _requests(source: list[str], chosen: RenderOptions) -> "list[tuple[str | Non
         return [pair for name in source for pair in _jobs(Path(name), chosen)]
     from vidnst.media.input.image_files import is_image
     from vidnst.runs.request import Request
+    from vidnst.tools.forecast.planned_output import planned_output
 
-    config, styles, output = chosen.settings(), tuple(chosen.style or ()), chosen.output or _default_output()
+    config, styles, output = chosen.settings(), tuple(chosen.style or ()), chosen.output or planned_output()
     is_sequence = len(source) > 1 and all(is_image(Path(name)) for name in source)
     clips: list[str | list[str]] = [source] if is_sequence else list(source)
     return [(None, Request(clip, styles, output, config, chosen.work_dir)) for clip in clips]
-
-
-def _default_output() -> Path:
-    from vidnst.media import ffmpeg
-
-    try:
-        ffmpeg.executable()
-    except EncoderError:
-        return _DEFAULT_FOLDER
-    return _DEFAULT_OUTPUT
 
 
 def _jobs(path: Path, chosen: RenderOptions) -> "list[tuple[str | None, Request]]":
