@@ -3,6 +3,7 @@
 import pytest
 
 from vidnst.formatting import (
+    counted,
     format_bytes,
     format_clock,
     format_duration,
@@ -53,3 +54,7 @@ def test_bytes_in_a_fixed_unit() -> None:
 )
 def test_numbers_have_three_figures(value: float | None, text: str) -> None:
     assert format_number(value) == text
+
+
+def test_counted_nouns() -> None:
+    assert [counted(count, "clip") for count in (0, 1, 2)] == ["0 clips", "1 clip", "2 clips"]

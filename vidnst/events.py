@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from vidnst.errors import CancelledError
-from vidnst.formatting import format_clock
+from vidnst.formatting import counted, time_left_in_words
 from vidnst.steadiness import finished_in_words, measured_in_words
 
 
@@ -292,8 +292,8 @@ class BatchProgress:
     def clips_in_words(self) -> str:
         """How many clips are done, and what has failed."""
         failed = [f"{self.clips_failed} failed"] if self.clips_failed else []
-        failed += [f"{self.frames_failed} frames given up"] if self.frames_failed else []
-        return ", ".join([f"{self.clips_done} of {self.clips} clips", *failed])
+        failed += [f"{counted(self.frames_failed, 'frame')} given up"] if self.frames_failed else []
+        return ", ".join([f"{self.clips_done} of {counted(self.clips, 'clip')}", *failed])
 
     @property
     def pace_in_words(self) -> str:
@@ -302,17 +302,14 @@ class BatchProgress:
         parts += [f"{self.frames_per_second:.3g} frames/s"] if self.frames_per_second is not None else []
         return ", ".join([*parts, time_left_in_words(self.seconds_left, is_forecast=self.is_forecast)])
 
+    @property
+    def unopened_in_words(self) -> str:
+        """How many clips have frames that are not counted yet; empty for none."""
+        return f"{counted(self.clips_unopened, 'clip')} not counted yet" if self.clips_unopened else ""
+
     def __str__(self) -> str:
-        more = f" and those of {self.clips_unopened} clips more" if self.clips_unopened else ""
-        frames = f"{self.frames_done} of {self.frames} frames{more}"
-        return f"{self.clips_in_words}, {frames}, {self.pace_in_words}"
-
-
-def time_left_in_words(seconds: float | None, *, is_forecast: bool) -> str:
-    """Return the time left in words; a forecast is only about right."""
-    if seconds is None:
-        return "-- left"
-    return f"{'about ' if is_forecast else ''}{format_clock(max(0.0, seconds))} left"
+        frames = f"{self.frames_done} of {counted(self.frames, 'frame')}" if self.frames else ""
+        return ", ".join(filter(None, (self.clips_in_words, frames, self.unopened_in_words, self.pace_in_words)))
 
 
 Event: TypeAlias = (

@@ -38,6 +38,11 @@ def printable_lines(text: str, *, colours: bool = False) -> str:
     return "".join(part if number % 2 else printable(part) for number, part in enumerate(parts))
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: 1 clip, 2 clips."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def format_number(value: float | None) -> str:
     """Format with three significant figures, and no exponent where a person would write none."""
     if value is None:
@@ -64,6 +69,13 @@ def format_clock(seconds: float | None) -> str:
         return _UNKNOWN
     hours, minutes, rest = _split(seconds)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def time_left_in_words(seconds: float | None, *, is_forecast: bool) -> str:
+    """Return the time left in words; a forecast is only about right."""
+    if seconds is None:
+        return "-- left"
+    return f"{'about ' if is_forecast else ''}{format_clock(max(0.0, seconds))} left"
 
 
 def format_bytes(count: int | None) -> str:

@@ -229,6 +229,43 @@ def test_settings_errors_name_the_key(vidnst: Vidnst, burst: Path, style: Path, 
     assert_one_sentence(result, "-o OUT")
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--colour", "bogus"), "--colour: 'bogus' is not one of 'luminance', 'matched', "),
+        (("--backbone", "big"), "--backbone: 'big' is not one of 'vgg19', 'slim'; see `vidnst render --help`."),
+        (("--size", "abc"), "--size 'abc': it should be a whole number; see `vidnst render --help`."),
+        (("--fliter", "edges"), "no such option: --fliter; did you mean --deflicker, --filter"),
+        (("--size",), "option '--size' requires an argument; see `vidnst --help`."),
+    ],
+)
+def test_wrong_options_are_refused_in_one_sentence(vidnst: Vidnst, options: tuple[str, ...], words: str) -> None:
+    result = vidnst("render", "clip.mp4", *options)
+    assert result.status == 2
+    assert_one_sentence(result, f"vidnst: {words}")
+    assert "error" not in result.err.lower()
+
+
+def test_wrong_commands_are_refused_in_one_sentence(vidnst: Vidnst) -> None:
+    result = vidnst("rnder", "clip.mp4")
+    assert result.status == 2
+    assert_one_sentence(result, "no such command 'rnder'; did you mean 'render'", "? see `vidnst --help`.")
+    assert_one_sentence(vidnst("render"), "missing argument 'SOURCE'; see `vidnst render --help`.")
+
+
+def test_files_that_are_no_yaml_are_named(vidnst: Vidnst, tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"jobs: \xe9")
+    for name, words in (
+        ("gone.yaml", "there is no file {}; check the name"),
+        ("", "{} cannot be read: is a directory; give a YAML file."),
+        ("latin.yaml", "{} is not a text in UTF-8; give a YAML file."),
+    ):
+        result = vidnst("batch", tmp_path / name)
+        assert result.status == 2
+        assert_one_sentence(result, words.format(tmp_path / name))
+        assert "Errno" not in result.err
+
+
 def test_output_errors_name_the_cause(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
     for output, word in ((tmp_path / "none" / "out.mp4", "none"), (tmp_path / "out.xyz", "xyz")):
         result = vidnst("render", burst, "--style", style, "-o", output, *FAST)
@@ -559,6 +596,7 @@ def test_render_reports_its_measurement_before_the_end(
 def test_measure_errors_name_the_cause(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
     for command, status, words in (
         ((burst,), 3, ("no run folder", "--source")),
+        ((tmp_path / "gone.mp4",), 6, ("there is no ", "gone.mp4; check the name")),
         ((tmp_path / "gone.mp4", "--source", burst), 6, ("gone.mp4",)),
         ((burst, "--source", tmp_path / "gone.mp4"), 3, ("gone.mp4",)),
         ((burst, "--source", burst, "--end", "2"), 6, ("has 3 frames", "has 2", "--end")),

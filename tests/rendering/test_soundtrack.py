@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from vidnst.events import Event, NodeStarted, Warned
 from vidnst.farm.provisioning import WorkerCounts
 from vidnst.media.input.container import read_container
 from vidnst.media.input.sound import RawSound, loudness
+from vidnst.media.output.audio import restyled_encoder_for
+from vidnst.media.output.restyled_audio import made_stream
 from vidnst.rendering.batch.run import run_batch
 from vidnst.rendering.pipeline import run
 from vidnst.runs.layout import run_folder_of
@@ -251,13 +254,20 @@ def test_wrong_samples_of_the_source_become_silence(tmp_path: Path, config: Make
 
 
 def test_layouts_that_alac_lacks_get_aac(tmp_path: Path, config: Make) -> None:
-    clip = write_clip(tmp_path / "clip.mkv", np.repeat(syllables(2), 8, axis=0))
+    clip = write_clip(tmp_path / "clip.mkv", np.repeat(syllables(2), 8, axis=0), codec="flac")
     render(clip, tmp_path / "out.mp4", config(iterations=2))
     (before,), (after,) = read_container(clip).audio, read_container(tmp_path / "out.mp4").audio
     assert before.layout == "7.1"
     assert (after.codec, after.channels, after.layout) == ("aac", 8, "7.1")
     wanted = lufs(tmp_path / "a", read_sound(clip))
     assert lufs(tmp_path / "b", read_sound(tmp_path / "out.mp4")) == pytest.approx(wanted, abs=1)
+
+
+def test_alac_keeps_six_channels_without_a_layout() -> None:
+    stream = replace(made_stream(RATE, 6), codec="pcm_s16le", layout="6 channels")
+    assert restyled_encoder_for(".mp4", stream) == "alac"
+    assert restyled_encoder_for(".mp4", replace(stream, channels=8, layout="8 channels")) == "aac"
+    assert restyled_encoder_for(".mkv", replace(stream, channels=8, layout="7.1")) == "flac"
 
 
 def test_another_style_is_another_render(tmp_path: Path, config: Make) -> None:

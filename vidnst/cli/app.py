@@ -18,7 +18,6 @@ from vidnst.cli.commands.render import render, resume, retry, train
 from vidnst.cli.commands.setup import distill, doctor, presets, pretrain, weights
 from vidnst.cli.commands.status_report_serve import report, serve, status
 from vidnst.cli.help import FIRST_OPTIONS, help_command
-from vidnst.formatting import printable_lines
 
 _COMMANDS = (
     *(render, resume, plan, batch, retry, train, keys, proof, evolve, compare),
@@ -76,14 +75,12 @@ for _command in _COMMANDS:
 def run() -> NoReturn:
     """Run the command line, and exit; errors of the package are raised.
 
-    A command line that typer does not understand may hold names of files, from a glob of the shell: they are cleaned.
+    A command line that typer does not understand is a ConfigError.
     """
     try:
         status = app(standalone_mode=False)
     except TyperException as error:
-        from typer.rich_utils import rich_format_error
+        from vidnst.cli.usage_errors import usage_error  # it loads pydantic
 
-        error.message = printable_lines(error.message)
-        rich_format_error(error)  # type: ignore[arg-type]
-        sys.exit(error.exit_code)
+        raise usage_error(error) from error
     sys.exit(status if isinstance(status, int) else 0)

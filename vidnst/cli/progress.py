@@ -17,6 +17,7 @@ from vidnst.cli import terminal
 from vidnst.cli.stop_signals import orderly_stop
 from vidnst.cli.tables.basics import write_json_line
 from vidnst.events import Cancelled, Event, OnEvent
+from vidnst.formatting import time_left_in_words
 
 if TYPE_CHECKING:  # they bring numpy
     from vidnst.rendering.node_times import SecondsOf
@@ -144,7 +145,7 @@ class _PaceText:
         parts = [] if self._share is None else [f"{self._share:.0%} of the work"]
         parts += [f"{done / (now - self._began):.3g} frames/s"] if done and now > self._began else []
         left = None if self._end is None else self._end - now
-        return ", ".join([*parts, events.time_left_in_words(left, is_forecast=self._is_forecast)])
+        return ", ".join([*parts, time_left_in_words(left, is_forecast=self._is_forecast)])
 
 
 class _CountColumn(MofNCompleteColumn):
@@ -214,11 +215,9 @@ class _Bars:
         failures = event.clips_in_words.partition(", ")[2]
         over = event.clips_done + event.clips_failed
         self.progress.update(self._clips, total=event.clips, completed=over, note=failures)
-        more = f"and {event.clips_unopened} clips more, " if event.clips_unopened else ""
+        note = ", ".join(filter(None, (event.unopened_in_words, event.pace_in_words)))
         total = event.frames or None  # nothing is counted yet
-        self.progress.update(
-            self._frames, total=total, completed=event.frames_done, note=f"{more}{event.pace_in_words}"
-        )
+        self.progress.update(self._frames, total=total, completed=event.frames_done, note=note)
 
     def _worker(self, event: events.NodeStarted) -> None:
         task = self._workers.get(event.worker)

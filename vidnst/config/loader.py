@@ -210,8 +210,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
         if path.stat().st_size > _MAX_FILE_BYTES:
             raise ConfigError(f"{path} is larger than {_MAX_FILE_BYTES} bytes", "give a configuration file")
         text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}", "give a YAML file") from error
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no file {path}", "check the name of the YAML file") from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(f"{path} cannot be read: {reason}", "give a YAML file") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not a text in UTF-8", "give a YAML file") from error
     values = _parse(text, str(path))
     if values is None:
         return {}

@@ -1,5 +1,6 @@
 """Measures an output against its source, for `vidnst measure` and at the end of a render."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -275,6 +276,8 @@ def _source(request: MeasureRequest, record: RunRecord | None) -> str | Path | S
     if request.source is not None:
         return request.source
     if record is None:
+        if not os.path.lexists(request.output):
+            _probe_output(request.output)  # an OutputError, unless it is a pattern
         raise SourceError(
             f"there is no run folder next to {request.output}, so its source is not known", "add --source"
         )

@@ -180,8 +180,28 @@ def test_batch_progress_is_shown_everywhere(tmp_path: Path, vidnst: Vidnst, monk
     with showing_progress(as_json=False) as on_event:
         on_event(progress)
     shown = screen.getvalue()
-    for words in ("4/12", "1 failed, 2 frames given up", "120/840", "14% of the work, 0.5 frames/s, about 12:34 left"):
+    pace = "14% of the work, 0.5 frames/s, about 12:34 left"
+    for words in ("4/12", "1 failed, 2 frames given up", "120/840", f"2 clips not counted yet, {pace}"):
         assert words in shown
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((3, 0, 0, 3, 0, 0, 0), "0 of 3 clips, 3 clips not counted yet, 0% of the work, -- left"),
+        (
+            (3, 1, 1, 1, 9, 4, 1),
+            "1 of 3 clips, 1 failed, 1 frame given up, 4 of 9 frames, 1 clip not counted yet, 0% of",
+        ),
+        ((1, 0, 0, 0, 1, 0, 0), "0 of 1 clip, 0 of 1 frame, 0% of the work, -- left"),
+    ],
+)
+def test_batch_lines_count_in_plain_words(counts: tuple[int, ...], words: str) -> None:
+    clips, done, failed, unopened, frames, frames_done, frames_failed = counts
+    progress = BatchProgress(
+        clips, done, failed, unopened, frames, frames_done, frames_failed, 0.0, None, None, is_forecast=False
+    )
+    assert str(progress).startswith(words)
 
 
 class _Screen(io.StringIO):

@@ -23,7 +23,10 @@ _ENCODERS = {".mp4": "aac", ".m4v": "aac", ".mov": "pcm_s24le", ".mkv": "flac", 
 _LOSSLESS_ENCODERS = {".mp4": "alac", ".m4v": "alac", ".mov": "pcm_s24le", ".mkv": "flac", ".webm": "libopus"}
 _LOSSY_ENCODERS = {".mp4": "aac", ".m4v": "aac", ".mov": "aac", ".mkv": "aac", ".webm": "libopus"}
 _LOSSLESS = frozenset({"flac", "alac", "tta", "wavpack", "truehd", "mlp", "ape", "s302m"})
-_ALAC_LAYOUTS = frozenset({"3.0", "4.0", "5.0", "5.0(side)", "5.1", "5.1(side)", "6.1(back)", "7.1(wide)"})
+_ALAC_LAYOUTS = frozenset(
+    {"3.0", "4.0", "5.0", "5.0(side)", "5.1", "5.1(side)", "6.1(back)", "7.1(wide)"}
+    | {f"{channels} channels" for channels in (4, 5, 6)}  # as PCM in Matroska, which names no layout
+)
 """Of more than two channels, those that ffmpeg's ALAC encoder keeps; of others it drops or moves channels."""
 _KILOBITS_PER_CHANNEL = {"aac": 96, "libopus": 80}
 _CHANNELS = {"mono": 1, "stereo": 2, "2.1": 3, "3.0": 3, "quad": 4, "4.0": 4, "5.0": 5, "5.1": 6, "6.1": 7, "7.1": 8}
