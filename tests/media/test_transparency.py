@@ -278,7 +278,7 @@ def test_background_is_a_colour(text: str, rgb: tuple[int, int, int]) -> None:
 
 @pytest.mark.parametrize("text", ["transparent", "#12", "#gggggg", "", "white\n"])
 def test_other_words_are_no_background(text: str) -> None:
-    with pytest.raises(ValueError, match="background"):
+    with pytest.raises(ConfigError, match="background"):
         InputConfig(background=text)
 
 

@@ -215,6 +215,27 @@ def test_overwrite_spares_the_run_of_another_output(
     assert done_nodes(work) == done
 
 
+def test_kept_frames_are_not_deleted_unasked(burst: Path, style: Path, tmp_path: Path) -> None:
+    settings = quick_settings(SETTINGS, optimize={"iterations": 0}, output={"measure": False, "report": False})
+    output, keeping = tmp_path / "out", quick_config(settings, output={"keep_frames": True})
+    vidnst.render(burst, style=style, output=output, config=keeping)
+    log, kept = (run_folder(output) / "events.jsonl").read_bytes(), frame_files(run_folder(output))
+    assert len(kept) == FRAMES
+    with pytest.raises(RunError, match=r"kept its 10 frames; give --keep-frames .*, or --restart to delete"):
+        vidnst.render(
+            burst,
+            style=style,
+            output=output,
+            config=quick_config(settings, output={"keep_frames": False}),
+            overwrite=True,
+        )
+    with pytest.raises(RunError, match="of another output"):
+        vidnst.render(burst, style=style, output=tmp_path / "b", config=keeping, work_dir=run_folder(output))
+    assert frame_files(run_folder(output)) == kept
+    assert (run_folder(output) / "events.jsonl").read_bytes() == log  # a refused request is no session
+    assert not (tmp_path / "b").exists()
+
+
 def test_locked_run_refuses_second_render(burst: Path, style: Path, config: RenderConfig, tmp_path: Path) -> None:
     with pytest.raises(CancelledError):
         vidnst.render(burst, style=style, output=tmp_path / "out", config=config, **stop_after(1))

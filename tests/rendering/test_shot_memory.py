@@ -372,7 +372,7 @@ def render_in_limited_memory(style: Path, tmp_path: Path) -> Callable[..., subpr
 def test_real_allocator_limit_saves_memory(
     render_in_limited_memory: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    done = render_in_limited_memory(40)
+    done = render_in_limited_memory(60)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("memory runs short") == 1
     folder = tmp_path / "out.vidnst"

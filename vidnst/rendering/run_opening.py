@@ -11,6 +11,7 @@ from vidnst.parallel import local_cores
 from vidnst.rendering.prepare import CheckedRequest
 from vidnst.rendering.redo_keys import with_recorded_keys
 from vidnst.runs import RunLog, RunStore, check_free_space, holds_run, required_bytes
+from vidnst.runs.layout import owns_output
 from vidnst.runs.removal import remove_run
 
 
@@ -35,7 +36,7 @@ def open_run(
         The open folder, and a sentence about what was discarded; empty if nothing was that could be resumed.
 
     Raises:
-        RunError: the folder holds another render, or no frames to redo.
+        RunError: the folder holds another render, or frames that would be lost, or none to redo.
         DiskFullError: the disk is too small.
     """
     folder, note = checked.request.folder, ""
@@ -44,13 +45,19 @@ def open_run(
     if holds_run(folder) and not restart:
         store = RunStore.open(folder)
         manifest = with_recorded_keys(checked.manifest, store.manifest, new_keys) if new_keys else checked.manifest
+        _check_output(checked, store)
         changes = store.manifest.changes(manifest, any_range=checked.has_independent_frames and not store.complete)
         if not changes and (not store.complete or checked.config.output.keep_frames):
             store.adopt(manifest)
             return store, ""
         store.close()
         if changes and store.begun:
-            note = _start_over(checked, store, changes, start_over=start_over and not redo)
+            note = _start_over(checked, store, changes, start_over=start_over, redo=redo)
+        elif not changes and store.frames_kept:
+            raise RunError(
+                f"the run in {folder} is finished and has kept its {store.frames_kept} frames",
+                "give --keep-frames to go on with them, or --restart to delete them and paint all again",
+            )
         elif not changes and redo:
             raise RunError(
                 f"the run in {folder} is finished and has kept no frames, so none of them can be redone by itself",
@@ -93,7 +100,20 @@ def _has_results(store: RunStore) -> bool:
     return store.begun or is_studied or RunLog.read(store.folder).failed_attempts > 0
 
 
-def _start_over(checked: CheckedRequest, store: RunStore, changes: list[str], *, start_over: bool) -> str:
+def _check_output(checked: CheckedRequest, store: RunStore) -> None:
+    """Raise RunError, and close the store, if its run is of another output and the folder was only named for this."""
+    folder, output = store.folder, checked.request.output
+    if store.begun or store.complete:
+        if _is_same_place(store.manifest.output, output) or owns_output(folder, output):
+            return
+        store.close()
+        raise RunError(
+            f"the run in {folder} is of another output, {store.manifest.output}",
+            "choose another --work-dir, or discard that run with --restart",
+        )
+
+
+def _start_over(checked: CheckedRequest, store: RunStore, changes: list[str], *, start_over: bool, redo: bool) -> str:
     """Return what to say about a run that is replaced by another render.
 
     Raises:
@@ -103,8 +123,8 @@ def _start_over(checked: CheckedRequest, store: RunStore, changes: list[str], *,
     what = f"the run in {store.folder} is of another render: {'; '.join(changes)}"
     if request.continues:
         raise RunError(what, "undo the change, or render it under another name")
-    if not _is_same_place(store.manifest.output, request.output):
-        raise RunError(what, "choose another --work-dir, or discard that run with --restart")
+    if redo:
+        raise RunError(what, "give the same settings to redo some of its frames, or leave out --redo")
     loss = f", which deletes the {lost} frames that it has finished" if lost else ""
     if not start_over:
         raise RunError(

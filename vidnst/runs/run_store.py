@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
@@ -68,7 +69,8 @@ class RunStore:
         for part in map(Path, log.parts):
             if is_part_of(part, Path(manifest.output)):
                 remove_part(part)
-        self.record("session", process=os.getpid(), host=socket.gethostname())
+        self._session = Lock()
+        self._has_session = False
 
     @classmethod
     def create(cls, folder: Path, manifest: Manifest, *, restart: bool = False) -> Self:
@@ -211,11 +213,20 @@ class RunStore:
 
     def record(self, kind: str, *, durable: bool = False, **facts: Any) -> None:
         """Add an event to the log, from any thread; its facts are JSON values."""
+        self._begin_session()
         self._events.append(kind, facts, durable=durable)
+
+    def _begin_session(self) -> None:
+        """Name this process in the log before its first event: a request that is refused leaves a run as it was."""
+        with self._session:
+            if not self._has_session:
+                self._has_session = True
+                self._events.append("session", {"process": os.getpid(), "host": socket.gethostname()})
 
     def record_done(self, nodes: Iterable[DoneRecord]) -> None:
         """Mark nodes as finished, all at once. Their states and frames must have been written before."""
         nodes = list(nodes)
+        self._begin_session()
         self._events.extend([("done", done.to_dict()) for done in nodes])
         self._done.update(str(done.node.id) for done in nodes)
 
