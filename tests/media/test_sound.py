@@ -71,8 +71,24 @@ def test_playlists_are_no_sound(tmp_path: Path) -> None:
     write_sound(tmp_path / "a.wav", rain(1))
     playlist = tmp_path / "list.m3u8"
     playlist.write_text("#EXTM3U\n#EXTINF:1,\na.wav\n#EXT-X-ENDLIST\n")
-    with pytest.raises(StyleError, match="cannot be read"):
+    with pytest.raises(StyleError, match="no sound that can be read"):
         read_style_sound(playlist, RATE)
+
+
+def test_wrong_samples_of_a_track_become_silence(tmp_path: Path) -> None:
+    sound = syllables(1)
+    sound[0, [5, 6000]] = np.nan, -np.inf
+    clip = write_clip(tmp_path / "clip.mkv", sound, codec="pcm_f32le", inner="pcm_f32le")
+    raw = RawSound(tmp_path / "a.raw", RATE, 1, "mono")
+    assert decode_track([*INPUT_OPTIONS, "-i", str(clip)], 1, raw) == 2
+    np.testing.assert_array_equal(raw.read(0, raw.samples), np.where(np.isfinite(sound), sound, 0))
+
+
+@pytest.mark.filterwarnings("error")
+def test_spectrograms_take_wrong_samples_as_silence() -> None:
+    wrong = np.zeros(8000, np.float32)
+    wrong[[10, 500, 4000]] = np.nan, np.inf, -np.inf
+    np.testing.assert_array_equal(draw_spectrogram(wrong, 8000), draw_spectrogram(np.zeros(8000, np.float32), 8000))
 
 
 def test_spectrograms_show_pitch_and_time() -> None:

@@ -123,6 +123,17 @@ def test_painting_of_another_size_is_fitted(pan: Path, style: Path, tmp_path: Pa
     assert any("fitted from 192x128 to 96x64" in text for text in warnings_in(heard))
 
 
+def test_effects_after_painting_are_said(pan: Path, painted: Path, style: Path, tmp_path: Path) -> None:
+    keys = {"pictures": {4: str(painted)}}
+    heard: list[Event] = []
+    later: dict[str, Any] = {"colour": {"keep": "luminance"}, "filters": {"after": ["palette:4"]}}
+    settings = quick_config({"optimize": {"iterations": 8}}, keys=keys, **later)
+    vidnst.plan(pan, style=style, output=tmp_path / "out", config=settings, timed=False, on_event=heard.append)
+    said = [text for text in warnings_in(heard) if "painted keys are changed" in text]
+    changed_by = "colour.keep luminance (--keep-colours) and filters.after (--filter)"
+    assert said == [f"the painted keys are changed by {changed_by} after painting"]
+
+
 @pytest.mark.parametrize(
     ("keys", "settings", "error", "words"),
     [
@@ -130,7 +141,7 @@ def test_painting_of_another_size_is_fitted(pan: Path, style: Path, tmp_path: Pa
         ({"pictures": {4: "4.png"}, "folder": "."}, {}, ConfigError, "frame 4 has two keys"),
         ({"pictures": {4: "gone.png"}}, {}, SourceError, "no key .*gone.png"),
         ({"folder": "gone"}, {}, ConfigError, "no folder"),
-        ({"pictures": {4: "4.png"}}, {"schedule": {"kind": "chain"}}, ConfigError, "not with chain"),
+        ({"pictures": {4: "4.png"}}, {"schedule": {"kind": "chain"}}, ConfigError, "not with chain.* --stability 0"),
         ({"pictures": {4: "4.png"}}, {"schedule": {"loop": True}}, ConfigError, "--loop"),
         ({"pictures": {4: "4.png"}}, {"optimize": {"iterations": 0}}, ConfigError, "without iterations"),
         ({"pictures": {4: "4.png"}}, {"input": {"registration": "ecc"}}, ConfigError, "registration"),

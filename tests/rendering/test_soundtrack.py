@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from support.media import numbered_pictures, write_pictures, write_style
+from support.media import numbered_pictures, write_pictures, write_style, write_video
 from support.renders import quick_config, quick_settings
 from support.sound_clips import read_sound, write_clip, write_sound
 from support.sounds import RATE, band_curves, click_places, clicks, level_curve, rain, syllables
@@ -20,6 +21,8 @@ from vidnst.events import Event, NodeStarted, Warned
 from vidnst.farm.provisioning import WorkerCounts
 from vidnst.media.input.container import read_container
 from vidnst.media.input.sound import RawSound, loudness
+from vidnst.media.output.audio import restyled_encoder_for
+from vidnst.media.output.restyled_audio import made_stream
 from vidnst.rendering.batch.run import run_batch
 from vidnst.rendering.pipeline import run
 from vidnst.runs.layout import run_folder_of
@@ -219,17 +222,52 @@ def test_outputs_without_sound_are_refused(tmp_path: Path, config: Make) -> None
 def test_styles_without_sound_are_refused(tmp_path: Path, config: Make) -> None:
     clip = write_clip(tmp_path / "clip.mkv", syllables(2))
     silence = write_sound(tmp_path / "silence.wav", np.zeros((1, RATE), np.float32))
+    wrong = rain(1)
+    wrong[0, 100] = np.nan
     text = tmp_path / "text.wav"
     text.write_text("no sound")
     for path, words in (
         (silence, "is silent"),
-        (text, "cannot be read"),
+        (text, "text.wav has no sound that can be read"),
+        (write_style(tmp_path / "style.png"), "style.png has no sound that can be read"),
+        (write_video(tmp_path / "mute.mkv", numbered_pictures(2, (64, 48))), "mute.mkv has no sound;"),
+        (write_sound(tmp_path / "wrong.wav", wrong, "-c:a", "pcm_f32le"), "NaN or infinite"),
+        (".", "there is no sound at"),
+        ("/", "there is no sound at"),
+        ("", "there is no sound at"),
         (tmp_path / "none.wav", "there is no sound"),
         ("n" * 5000, "there is no sound"),
         ("\0", "there is no sound"),
     ):
         with pytest.raises(StyleError, match=words):
             render(clip, tmp_path / "out.mkv", config(style=str(path)))
+
+
+def test_wrong_samples_of_the_source_become_silence(tmp_path: Path, config: Make) -> None:
+    sound = syllables(2)
+    sound[0, 3000:3004] = [np.nan, np.inf, -np.inf, np.nan]
+    clip = write_clip(tmp_path / "clip.mkv", sound, codec="pcm_f32le", inner="pcm_f32le")
+    events = render(clip, tmp_path / "out.mkv", config(iterations=2))
+    assert any("4 samples of the soundtrack" in event.message for event in events if isinstance(event, Warned))
+    after = read_sound(tmp_path / "out.mkv")
+    assert np.corrcoef(level_curve(after), level_curve(syllables(2)))[0, 1] > 0.8
+
+
+def test_layouts_that_alac_lacks_get_aac(tmp_path: Path, config: Make) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", np.repeat(syllables(2), 8, axis=0), codec="flac")
+    render(clip, tmp_path / "out.mp4", config(iterations=2))
+    (before,), (after,) = read_container(clip).audio, read_container(tmp_path / "out.mp4").audio
+    assert before.layout == "7.1"
+    assert (after.codec, after.channels, after.layout) == ("aac", 8, "7.1")
+    wanted = lufs(tmp_path / "a", read_sound(clip))
+    assert lufs(tmp_path / "b", read_sound(tmp_path / "out.mp4")) == pytest.approx(wanted, abs=1)
+
+
+def test_alac_keeps_six_channels_without_a_layout() -> None:
+    stream = replace(made_stream(RATE, 6), codec="pcm_s16le", layout="6 channels")
+    assert restyled_encoder_for(".mp4", stream) == "alac"
+    assert restyled_encoder_for(".mp4", replace(stream, channels=8, layout="8 channels")) == "aac"
+    assert restyled_encoder_for(".mkv", replace(stream, channels=8, layout="7.1")) == "flac"
 
 
 def test_another_style_is_another_render(tmp_path: Path, config: Make) -> None:

@@ -14,18 +14,23 @@ _SIZE = (64, 48)
 
 def write_sound(path: Path, sound: NDArray[np.float32], *options: str) -> Path:
     """Write samples, `(channels, samples)`, to a file of sound."""
-    raw = ["-f", "f32le", "-ar", str(RATE), "-ac", str(sound.shape[0]), "-i", "pipe:0"]
+    layout = ["-ch_layout", "7.1"] if sound.shape[0] == 8 else ["-ac", str(sound.shape[0])]
+    raw = ["-f", "f32le", "-ar", str(RATE), *layout, "-i", "pipe:0"]
     run_ffmpeg(*raw, *options, "-y", path, data=np.ascontiguousarray(sound.T, "<f4").tobytes())
     return path
 
 
-def write_clip(path: Path, *tracks: NDArray[np.float32], codec: str = "pcm_s16le") -> Path:
-    """Write a clip of a few numbered pictures that lasts as long as its soundtrack."""
+def write_clip(path: Path, *tracks: NDArray[np.float32], codec: str = "pcm_s16le", inner: str = "pcm_s16le") -> Path:
+    """Write a clip of a few numbered pictures that lasts as long as its soundtrack.
+
+    Args:
+        codec, inner: of the sound, in the clip and on the way to it.
+    """
     folder = path.with_name(f"{path.stem}-parts")
     folder.mkdir()
     count = max(1, round(max(track.shape[1] for track in tracks) / RATE * FRAMES_PER_SECOND))
     write_pictures(folder, numbered_pictures(count, _SIZE))
-    sounds = [write_sound(folder / f"{number}.wav", track) for number, track in enumerate(tracks)]
+    sounds = [write_sound(folder / f"{number}.wav", track, "-c:a", inner) for number, track in enumerate(tracks)]
     inputs = [word for sound in sounds for word in ("-i", str(sound))]
     maps = [word for number in range(len(sounds)) for word in ("-map", f"{number + 1}:a")]
     args = ["-framerate", str(FRAMES_PER_SECOND), "-i", str(folder / "%04d.png"), *inputs, "-map", "0:v", *maps]

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.command_line import Vidnst
-from support.media import soft_noise, write_pictures
+from support.media import soft_noise, write_picture, write_pictures
 
 from vidnst.config import InputConfig
 from vidnst.errors import CancelledError, OutputError
-from vidnst.events import Event
+from vidnst.events import Event, Warned
 from vidnst.media.images import read_image
 from vidnst.motion.coverage import choose_frames, coverage, trace
 from vidnst.motion.flow import Flow, FlowPair
@@ -86,6 +86,17 @@ def test_each_scene_gets_a_frame_at_full_size(two_scenes: Path, tmp_path: Path) 
 def test_choosing_frames_can_be_stopped(two_scenes: Path, tmp_path: Path) -> None:
     with pytest.raises(CancelledError):
         write_keys(str(two_scenes), tmp_path / "keys", config=InputConfig(), cancelled=lambda: True)
+
+
+def test_pictures_from_before_are_named(two_scenes: Path, tmp_path: Path) -> None:
+    heard: list[Event] = []
+    config, output = InputConfig(shots=(4,)), tmp_path / "keys"
+    write_keys(str(two_scenes), output, config=config, count=2, on_event=heard.append)
+    assert not [event for event in heard if isinstance(event, Warned)]
+    write_picture(output / "0099.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    write_keys(str(two_scenes), output, config=config, count=2, overwrite=True, on_event=heard.append)
+    (said,) = [event.message for event in heard if isinstance(event, Warned)]
+    assert said.endswith("takes them as keys: 0099.png")
 
 
 def test_command_writes_the_number_asked_for(two_scenes: Path, tmp_path: Path, vidnst: Vidnst) -> None:

@@ -45,7 +45,7 @@ def find_keys(
 
     Args:
         size: width and height in pixels of the rendered frames.
-        on_event: hears of keys that are fitted to that size.
+        on_event: hears of keys that are fitted to that size, and of what changes all keys after painting.
 
     Raises:
         ConfigError: a name has no number, two keys are for one frame, or the settings do not go with keys.
@@ -65,7 +65,20 @@ def find_keys(
                 "leave it out, or render a range that has its frame",
             )
         paths[frame] = path
-    return tuple(_checked(frame, path, clip, size, on_event) for frame, path in sorted(paths.items()))
+    keys = tuple(_checked(frame, path, clip, size, on_event) for frame, path in sorted(paths.items()))
+    if effects := _later_effects(config):
+        on_event(Warned(f"the painted keys are changed by {' and '.join(effects)} after painting"))
+    return keys
+
+
+def _later_effects(config: RenderConfig) -> list[str]:
+    """Name the settings that change frames after painting, in their order."""
+    named = {
+        f"colour.keep {config.colour.keep} (--keep-colours)": config.colour.keep != "none",
+        "photo.enabled (--preset photo, --photo)": config.photo.enabled,
+        "filters.after (--filter)": bool(config.filters.after),
+    }
+    return [name for name, is_used in named.items() if is_used]
 
 
 def _check_settings(config: RenderConfig) -> None:
@@ -75,8 +88,9 @@ def _check_settings(config: RenderConfig) -> None:
         raise ConfigError("painted keys have no effect without iterations", "leave out --iterations 0")
     if schedule.kind != "keys":
         raise ConfigError(
-            f"frames follow painted keys only with the schedule keys, not with {schedule.kind}",
-            "add --engine optimize, and leave out --schedule",
+            f"frames follow painted keys only with the schedule keys, not with {schedule.kind}, which comes of"
+            " --schedule, --stability 0, or an --engine other than optimize",
+            "leave out --schedule and --stability 0, and add --engine optimize",
         )
     if schedule.loop:
         raise ConfigError("painted keys and --loop do not go together", "leave out --loop")

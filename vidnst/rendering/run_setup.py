@@ -91,7 +91,7 @@ def prepare_render(
         stop_if_asked(cancelled)
         styles = colour_styles(checked, source, store)
         follow_regions(checked, source, store, recorder, cancelled)
-        sound = open_sound(checked, store, cancelled)
+        sound = open_sound(checked, store, cancelled, recorder)
     return PreparedRender(checked, store, recorder, source, adjustments, styles, sound)
 
 

@@ -56,7 +56,8 @@ class CheckedSound:
 
 def style_name(config: RenderConfig) -> str:
     """Return the name of the sound whose texture the soundtrack gets; empty if it stays as it is."""
-    return "" if config.audio.style is None or not config.audio.strength else Path(config.audio.style).name
+    style = config.audio.style
+    return "" if style is None or not config.audio.strength else Path(style).name or str(Path(style))
 
 
 def style_path(config: RenderConfig) -> str | None:
@@ -77,7 +78,7 @@ def check_sound(
         on_event: receives a warning if the source has no sound.
 
     Raises:
-        StyleError: the style has no sound that can be read, or is silent.
+        StyleError: the style has no sound that can be read, is silent, or is not finite.
         ConfigError: the output has no sound.
     """
     path = style_path(config)
@@ -91,7 +92,7 @@ def check_sound(
     found = _source_plan(clip, target, start, end, style_name(config))
     if found is None and config.audio.fill:
         stream: AudioStream = made_stream(_MADE_RATE, style.shape[0])
-        encoder = audio.restyled_encoder_for(target.suffix, stream.codec)
+        encoder = audio.restyled_encoder_for(target.suffix, stream)
         seconds = clip.pts_seconds[end - 1] - clip.pts_seconds[start] + clip.frame_duration_seconds(end - 1)
         found = AudioPlan((stream,), (encoder,)), seconds
     if found is None:

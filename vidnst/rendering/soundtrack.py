@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 
 from vidnst.errors import RunError
-from vidnst.events import Cancelled
+from vidnst.events import Cancelled, OnEvent, Warned, ignore
 from vidnst.farm.jobs import Shared, SoundJob
 from vidnst.farm.plan import SoundId
 from vidnst.media.input.container import read_container
@@ -154,8 +154,13 @@ def _levelled(pieces: Iterator[Samples], factor: float, *, bends: bool) -> Itera
         yield louder.astype(np.float32)
 
 
-def open_sound(checked: CheckedRequest, store: RunStore, cancelled: Cancelled | None = None) -> SoundTracks:
+def open_sound(
+    checked: CheckedRequest, store: RunStore, cancelled: Cancelled | None = None, on_event: OnEvent = ignore
+) -> SoundTracks:
     """Decode the tracks of a render whose soundtrack is restyled, or make noise in their place.
+
+    Args:
+        on_event: hears of samples of the source that are not finite.
 
     Raises:
         EncoderError, DiskFullError: ffmpeg failed.
@@ -168,7 +173,7 @@ def open_sound(checked: CheckedRequest, store: RunStore, cancelled: Cancelled | 
     opening = SoundTracks((), parts, output)
     try:
         tracks = [
-            _decoded(checked, opening, stream, encoder, cancelled)
+            _decoded(checked, opening, stream, encoder, cancelled, on_event)
             for stream, encoder in zip(checked.sound.plan.streams, checked.sound.plan.encoders, strict=True)
         ]
     except BaseException:
@@ -178,7 +183,12 @@ def open_sound(checked: CheckedRequest, store: RunStore, cancelled: Cancelled | 
 
 
 def _decoded(
-    checked: CheckedRequest, opening: SoundTracks, stream: AudioStream, encoder: str, cancelled: Cancelled | None
+    checked: CheckedRequest,
+    opening: SoundTracks,
+    stream: AudioStream,
+    encoder: str,
+    cancelled: Cancelled | None,
+    on_event: OnEvent,
 ) -> DecodedTrack:
     assert checked.sound is not None
     sound = opening.new_file(RawSound(Path(), stream.sample_rate, stream.channels, stream.layout))
@@ -190,7 +200,10 @@ def _decoded(
         sound.write(shaped_noise(style, stream.sample_rate, count, seed=checked.config.optimize.seed))
         gain, goal = 1.0, style_lufs
     else:
-        _decode(checked, stream, sound, cancelled)
+        if wrong := _decode(checked, stream, sound, cancelled):
+            on_event(
+                Warned(f"{wrong} samples of the soundtrack of {checked.clip.source} are not finite; they become 0")
+            )
         goal = loudness(sound)
         gain = 0.0 if goal is None else 10 ** ((_LEVEL_LUFS - goal) / 20)
     spans = chunk_spans(sound.samples, stream.sample_rate)
@@ -207,11 +220,11 @@ def _style(path: Path, rate: int) -> tuple[Samples, float | None]:
     return style * np.float32(1 if found is None else 10 ** ((_LEVEL_LUFS - found) / 20)), found
 
 
-def _decode(checked: CheckedRequest, stream: AudioStream, sound: RawSound, cancelled: Cancelled | None) -> None:
+def _decode(checked: CheckedRequest, stream: AudioStream, sound: RawSound, cancelled: Cancelled | None) -> int:
     clip = checked.clip
     path, info = clip.paths[0], read_container(clip.paths[0])
     begin, end = sound_range(clip, info, checked.start, checked.end)
     with tempfile.TemporaryDirectory() as folder:
         joined = joined_inputs(path, info, [stream], Path(folder)) if clip.parts > 1 else []
         source = joined[0] if joined else source_input(path, info, [stream])
-        decode_track(source.options(begin, end, begin - begin), 0 if joined else stream.index, sound, cancelled)
+        return decode_track(source.options(begin, end, begin - begin), 0 if joined else stream.index, sound, cancelled)

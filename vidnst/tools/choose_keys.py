@@ -22,7 +22,7 @@ from vidnst.media.input.shots import find_shots
 from vidnst.media.output.preflight import check_file
 from vidnst.motion.coverage import Cells, choose_frames, coverage, enlarge, merge, trace
 from vidnst.motion.flow import FlowPair, estimate_pair
-from vidnst.rendering.given_keys import SHEET_NAME
+from vidnst.rendering.given_keys import SHEET_NAME, key_files
 
 WANTED_SHARE = 0.95
 """Share of all pixels that must be traced to a key."""
@@ -32,6 +32,8 @@ _MOST_CANDIDATES = 48
 _MOST_FRAMES = 300
 """Frames of a shot that are traced at once."""
 _TILE_PX = 240
+_MOST_NAMED = 8
+"""Pictures that a warning names."""
 _MISSING = np.array([230, 30, 60], np.float32)
 """Colour over what no key shows."""
 
@@ -77,7 +79,7 @@ def write_keys(
         config: the range, and how the source is read.
         count: number of frames; None takes as many as cover `WANTED_SHARE`.
         overwrite: replace files that exist.
-        on_event: hears of the progress.
+        on_event: hears of the progress, and of pictures in the folder from before.
         cancelled: asked for each frame; True stops.
 
     Raises:
@@ -110,8 +112,17 @@ def write_keys(
     write_image(sheet, _draw_sheet(choices, maps, small, title))
     if count is None and total < WANTED_SHARE:
         on_event(Warned(f"all frames together cover {total:.0%} of the pixels only: the rest is never seen in another"))
+    if left := _left_over(output, paths):
+        named = ", ".join(left[:_MOST_NAMED]) + (", ..." if len(left) > _MOST_NAMED else "")
+        on_event(Warned(f"{output} has other pictures, too, and --keys takes them as keys: {named}"))
     on_event(RunFinished(str(output), len(choices), time.monotonic() - began))
     return KeyChoices(choices, total, poorest, shares[poorest], sheet)
+
+
+def _left_over(output: Path, written: Sequence[Path]) -> list[str]:
+    """Name the pictures in a folder of keys that have not just been written."""
+    names = {path.name for path in written}
+    return [path.name for path in key_files(output) if path.name not in names]
 
 
 def _traced(

@@ -17,10 +17,11 @@ def draw_spectrogram(sound: NDArray[np.float32], rate: int) -> Pixels:
     """Draw a sound, `(H, W, 3)` uint8; pitches are spaced as keys of a piano are, and colours span 80 dB.
 
     Args:
-        sound: samples of one channel.
+        sound: samples of one channel; those that are not finite count as 0.
         rate: samples per second.
     """
-    padded = np.pad(sound.astype(np.float64), (_WINDOW // 2, _WINDOW))
+    finite = np.nan_to_num(sound.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    padded = np.pad(finite, (_WINDOW // 2, _WINDOW))
     columns = min(_COLUMNS, max(1, len(sound) // (_WINDOW // 4)))
     starts = np.linspace(0, max(0, len(sound) - 1), columns).astype(int)
     taper = np.hanning(_WINDOW)

@@ -82,8 +82,10 @@ class RawSound:
 
 def decode_track(
     source_options: Sequence[str], stream: int, target: RawSound, cancelled: Callable[[], bool] | None = None
-) -> None:
+) -> int:
     """Decode an audio stream to a raw file, aligned to time 0 of the input.
+
+    Samples that are NaN or infinite are taken as 0; returns their number.
 
     Args:
         source_options: ffmpeg's options for the input, with `-i`.
@@ -99,17 +101,35 @@ def decode_track(
     args = [*source_options, "-map", f"0:{stream}", "-af", ALIGNED, *layout, "-ar", str(target.rate)]
     args += ["-c:a", "pcm_f32le", "-f", "f32le", "-y", ffmpeg.file_url(target.path)]
     ffmpeg.run(args, cancelled=cancelled)
+    return _replace_not_finite(target.path)
+
+
+def _replace_not_finite(path: Path) -> int:
+    """Set the samples of a raw file that are not finite to 0; returns their number."""
+    total, count = path.stat().st_size // _BYTES, 0
+    with path.open("r+b") as file:
+        for start in range(0, total, _PIECE_SAMPLES):
+            file.seek(start * _BYTES)
+            values = np.frombuffer(file.read(min(_PIECE_SAMPLES, total - start) * _BYTES), "<f4")
+            finite = np.isfinite(values)
+            if not finite.all():
+                count += int(np.count_nonzero(~finite))
+                file.seek(start * _BYTES)
+                file.write(np.where(finite, values, np.float32(0)).astype("<f4").tobytes())
+    return count
 
 
 def read_style_sound(path: Path, rate: int) -> NDArray[np.float32]:
     """Return the first minute of a file's sound in up to two channels, `(channels, samples)`.
 
     Raises:
-        StyleError: there is no such file, it has no sound that ffmpeg reads, or it is silent.
+        StyleError: there is no such file, it has no sound that ffmpeg reads, or it is silent or not finite.
     """
     stereo = read_excerpt(path, rate, channels=2, seconds=_STYLE_SECONDS)
     alike = np.array_equal(stereo[0], stereo[1])
     sound = read_excerpt(path, rate, channels=1, seconds=_STYLE_SECONDS) if alike else stereo
+    if not np.isfinite(sound).all():
+        raise StyleError(f"the sound of {path} has samples that are NaN or infinite", "choose another file")
     if float(np.abs(sound).max(initial=0)) < _SILENT:
         raise StyleError(f"the sound of {path} is silent", "choose another file")
     return sound
@@ -130,7 +150,7 @@ def read_excerpt(path: Path, rate: int, *, channels: int, seconds: float, start:
     most = round(seconds * rate) * frame_bytes + (1 << 20)
     status, data, errors = ffmpeg.run_and_capture(args, max_bytes=most, seconds=_TIMEOUT_SECONDS)
     if status:
-        raise StyleError(f"the sound of {path} cannot be read: {_last_line(errors)}", "choose another file")
+        raise StyleError(_why_no_sound(path, errors), "choose another file")
     values = np.frombuffer(data[: len(data) // frame_bytes * frame_bytes], "<f4")
     return np.ascontiguousarray(values.reshape(-1, channels).T, np.float32)
 
@@ -156,6 +176,14 @@ def loudness(sound: RawSound) -> float | None:
         count += piece.shape[1]
     mean = energy / max(1, count)
     return 10 * float(np.log10(mean)) + _LEVEL_OFFSET if mean > _SILENT**2 else None
+
+
+def _why_no_sound(path: Path, errors: str) -> str:
+    if "matches no streams" in errors:
+        return f"{path} has no sound"
+    if "Error opening input" in errors:
+        return f"{path} has no sound that can be read"
+    return f"the sound of {path} cannot be read: {_last_line(errors)}"
 
 
 def _last_line(errors: str) -> str:

@@ -23,6 +23,11 @@ _ENCODERS = {".mp4": "aac", ".m4v": "aac", ".mov": "pcm_s24le", ".mkv": "flac", 
 _LOSSLESS_ENCODERS = {".mp4": "alac", ".m4v": "alac", ".mov": "pcm_s24le", ".mkv": "flac", ".webm": "libopus"}
 _LOSSY_ENCODERS = {".mp4": "aac", ".m4v": "aac", ".mov": "aac", ".mkv": "aac", ".webm": "libopus"}
 _LOSSLESS = frozenset({"flac", "alac", "tta", "wavpack", "truehd", "mlp", "ape", "s302m"})
+_ALAC_LAYOUTS = frozenset(
+    {"3.0", "4.0", "5.0", "5.0(side)", "5.1", "5.1(side)", "6.1(back)", "7.1(wide)"}
+    | {f"{channels} channels" for channels in (4, 5, 6)}  # as PCM in Matroska, which names no layout
+)
+"""Of more than two channels, those that ffmpeg's ALAC encoder keeps; of others it drops or moves channels."""
 _KILOBITS_PER_CHANNEL = {"aac": 96, "libopus": 80}
 _CHANNELS = {"mono": 1, "stereo": 2, "2.1": 3, "3.0": 3, "quad": 4, "4.0": 4, "5.0": 5, "5.1": 6, "6.1": 7, "7.1": 8}
 
@@ -37,10 +42,15 @@ def reencoder_for(suffix: str) -> str:
     return _ENCODERS[suffix]
 
 
-def restyled_encoder_for(suffix: str, codec: str) -> str:
-    """Return the encoder for a restyled track: without loss where the source's codec has none and the container may."""
-    is_lossless = codec in _LOSSLESS or codec.startswith("pcm_")
-    return (_LOSSLESS_ENCODERS if is_lossless else _LOSSY_ENCODERS)[suffix]
+def restyled_encoder_for(suffix: str, stream: AudioStream) -> str:
+    """Return the encoder for a restyled track: without loss where the source's codec has none and the container may.
+
+    A layout that the encoder would turn into another one is encoded with loss.
+    """
+    encoder = _LOSSLESS_ENCODERS[suffix]
+    is_lossless = stream.codec in _LOSSLESS or stream.codec.startswith("pcm_")
+    keeps_layout = encoder != "alac" or stream.channels <= 2 or stream.layout in _ALAC_LAYOUTS
+    return encoder if is_lossless and keeps_layout else _LOSSY_ENCODERS[suffix]
 
 
 def keeps_audio(target: OutputFormat, settings: OutputConfig) -> bool:

@@ -65,7 +65,7 @@ def plan_audio(
 def _usable_encoder(path: Path, stream: AudioStream, suffix: str, *, restyled: bool) -> str | None:
     described = stream.decodable and stream.channels > 0 and stream.sample_rate > 0
     if restyled:
-        encoder = audio.restyled_encoder_for(suffix, stream.codec)
+        encoder = audio.restyled_encoder_for(suffix, stream)
         return encoder if described and _works(path, stream, suffix, encoder) else None
     wanted = audio.encoder_for(suffix, stream)
     if wanted == "copy" and described:
