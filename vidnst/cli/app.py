@@ -78,7 +78,7 @@ def run() -> NoReturn:
     A command line that typer does not understand is a ConfigError.
     """
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="vidnst", standalone_mode=False)
     except TyperException as error:
         from vidnst.cli.usage_errors import usage_error  # it loads pydantic
 
