@@ -9,14 +9,13 @@ time left that was shown then over the time in which the last frame was finished
 """
 
 import argparse
+import json
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 import vidnst
 from vidnst.events import BatchProgress, Event, FrameDone, Paced
@@ -41,12 +40,13 @@ class Times:
         """Seconds since the beginning, share of the work, and seconds left."""
         self.last_frame = 0.0
         self.in_batch = False
+        self._frames = 0
 
     def __call__(self, event: Event) -> None:
         now = time.monotonic() - self.began
-        inner = getattr(event, "event", event)  # of a clip in a batch
-        if isinstance(inner, FrameDone):
-            self.last_frame = now
+        frames = event.frames_done if isinstance(event, FrameDone | BatchProgress) else 0
+        if frames > self._frames:
+            self._frames, self.last_frame = frames, now
         if isinstance(event, BatchProgress if self.in_batch else Paced) and event.seconds_left is not None:
             self.shown.append((now, event.share, event.seconds_left))
 
@@ -90,7 +90,7 @@ def _batch(
     job = {"sources": [asked.clip], "styles": [asked.style]}
     jobs = [{**job, "output": f"{number}.mp4", "set": {**looks, "optimize.seed": number}} for number in range(2)]
     path = folder / "jobs.yaml"
-    path.write_text(yaml.safe_dump({"defaults": {"folder": "."}, "jobs": jobs}))
+    path.write_text(json.dumps({"defaults": {"folder": "."}, "jobs": jobs}))  # which is YAML, too
     farm = {key.removeprefix("farm."): value for key, value in settings.items() if key.startswith("farm.")}
     vidnst.batch(path, farm=farm, on_event=on_event)
 
