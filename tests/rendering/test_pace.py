@@ -23,7 +23,7 @@ from vidnst.farm.component_window import default_window
 from vidnst.farm.interfaces import Component, NodeEvent, NodeEventKind
 from vidnst.farm.plan import Node, NodeId, StateId, evaluations
 from vidnst.farm.scheduler import run_plan
-from vidnst.farm.schedules import by_shot
+from vidnst.farm.schedules import by_shot, training_of
 from vidnst.frames import Shot
 from vidnst.rendering.early_forecast import EarlyForecast
 from vidnst.rendering.node_times import NodeTimes, SecondsOf
@@ -197,3 +197,17 @@ def test_one_slow_node_of_a_pass_says_little_about_the_others() -> None:
     for _ in range(200):
         times.note(second, 2.0)
     assert times.by_kind()[second] == pytest.approx(2.0, rel=0.05)
+
+
+def test_first_stage_of_a_training_says_nothing_about_others() -> None:
+    config, shots, left = settings("network"), [Shot(0, 8)], []
+    stages = [node for node in training_of(config.schedule, shots) if node.role is Role.TRAIN]
+    for first_seconds in (1.0, 60.0):
+        pace = Pace(config, 1, clock=lambda: 0.0)
+        pace.add([*stages, *(node for plan in by_shot(config.schedule, shots) for node in plan)])
+        pace.start()
+        pace.node_done(stages[0], first_seconds)
+        assert pace.seconds_left is None
+        pace.node_done(stages[1], 1.0)
+        left.append(pace.seconds_left)
+    assert left[0] == left[1] is not None

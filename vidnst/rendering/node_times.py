@@ -19,6 +19,9 @@ _FIRST_NODES = 2
 """Nodes of each worker at the start that the rate is not measured on: most workers wait for the first frame."""
 Kind: TypeAlias = tuple[Role, int, object]
 """Nodes that take about the same time: their role, the pass over the shot, and what else decides it."""
+FIRST_STAGE = 1
+"""In place of the pass, for the first stage of a training, which loads networks and measures the clip: it takes no
+steps, so its time says nothing about others."""
 SecondsOf: TypeAlias = Callable[[Node], float]
 """Returns the seconds that a node is expected to take one worker."""
 
@@ -48,8 +51,8 @@ class NodeTimes:
 
     @property
     def are_known(self) -> bool:
-        """True if a node was measured, or the times were foreseen."""
-        return bool(self._spent) or self._foreseen > 0
+        """True if a node was measured that tells of others, or the times were foreseen."""
+        return any(map(_tells_of_others, self._spent)) or self._foreseen > 0
 
     @property
     def are_measured(self) -> bool:
@@ -80,19 +83,24 @@ class NodeTimes:
 
     def by_kind(self) -> Mapping[Kind, float]:
         """Return the seconds that a node of each kind is expected to take."""
-        if not self._spent:
+        telling = {kind: spent for kind, spent in self._spent.items() if _tells_of_others(kind)}
+        if not telling:
             each = self._foreseen or 1.0
             return {kind: self._foreseen_of.get(kind, each * cost) for kind, cost in self._costs.items()}
-        each = _by_cost(self._spent, self._costs)
+        each = _by_cost(telling, self._costs)
         passes: dict[object, dict[Kind, _Spent]] = {}
-        for kind, spent in self._spent.items():
+        for kind, spent in telling.items():
             passes.setdefault((kind[0], kind[2]), {})[kind] = spent
         alike = {of: _by_cost(spent, self._costs) for of, spent in passes.items()}
         expected = {kind: each * cost for kind, cost in self._costs.items()}
-        for kind, spent in self._spent.items():
+        for kind, spent in telling.items():
             usual = alike[kind[0], kind[2]] * self._costs[kind]
             expected[kind] = (_NODES_EXPECTED * usual + spent.seconds) / (_NODES_EXPECTED + spent.nodes)
         return expected
+
+
+def _tells_of_others(kind: Kind) -> bool:
+    return not (kind[0] is Role.TRAIN and kind[1] == FIRST_STAGE)
 
 
 def _by_cost(spent: Mapping[Kind, _Spent], costs: Mapping[Kind, float]) -> float:

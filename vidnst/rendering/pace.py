@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 
 from vidnst.config import RenderConfig, Role
-from vidnst.farm.plan import Lane, Node, StateId, evaluations
-from vidnst.rendering.node_times import Kind, NodeTimes, SecondsOf, WorkRate, total
+from vidnst.farm.plan import Lane, NetworkId, Node, StateId, evaluations
+from vidnst.rendering.node_times import FIRST_STAGE, Kind, NodeTimes, SecondsOf, WorkRate, total
 
 _SERIAL_ROLES = frozenset({Role.WARM, Role.KEY, Role.TRAIN})
 """Work of which a shot can do only one piece at a time."""
@@ -97,6 +97,8 @@ class Pace:
 
 def kind_of(node: Node, group: object = None) -> Kind:
     """Return the kind of a node, among nodes of clips of the same settings and size."""
+    if isinstance(node.id, NetworkId):
+        return node.role, FIRST_STAGE if node.id.stage == 1 else 0, group
     return node.role, node.id.pass_index if isinstance(node.id, StateId) else 0, group
 
 
