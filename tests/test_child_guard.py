@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.processes import wait_until
 
-from vidnst.child_guard import VARIABLE, ChildGuard, ProcessKey, end_marked, family
+from vidnst.processes.child_guard import VARIABLE, ChildGuard, ProcessKey, end_marked, family
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads environments in /proc")
 
@@ -17,7 +17,7 @@ SLEEP = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]
 
 OWNER = """
 import subprocess, sys, time
-from vidnst.child_guard import CHILD_GUARD
+from vidnst.processes.child_guard import CHILD_GUARD
 
 sleep = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]
 own = subprocess.Popen(sleep, env=CHILD_GUARD.environment(), start_new_session=True, stdout=subprocess.DEVNULL)

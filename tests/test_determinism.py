@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from vidnst.determinism import reproducible_mode
+from vidnst.devices.determinism import reproducible_mode
 
 
 def test_mode_lasts_until_last_thread_leaves() -> None:

@@ -11,8 +11,8 @@ from support.command_line import Vidnst
 from support.fake_cards import ARCHITECTURES, GIB, OLD, OTHER, RECENT, show_cards, show_unseen_cards
 from support.renders import quick_settings, write_settings
 
-from vidnst import gpus
 from vidnst.config import FarmConfig
+from vidnst.devices import gpus
 from vidnst.errors import FarmError
 from vidnst.farm.local_gpus import check_gpus
 from vidnst.farm.workers import gpu_memory_sizes, pick_device

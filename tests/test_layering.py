@@ -15,6 +15,7 @@ MODULES = {
 }
 
 ROOMS = (
+    ("files", "processes", "devices"),
     ("config",),
     ("media", "motion", "style"),
     ("farm",),
@@ -33,11 +34,11 @@ PUBLIC = {"vidnst", "vidnst.api", "vidnst.__main__"}
 
 OUTSIDE = {
     "torch": (
-        *("vidnst.style", "vidnst.motion.raft", "vidnst.motion.gpu", "vidnst.weights_file", "vidnst.determinism"),
+        *("vidnst.style", "vidnst.motion.raft", "vidnst.motion.gpu", "vidnst.files.weights_file"),
         *("vidnst.farm.workers", "vidnst.farm.network_work", "vidnst.farm.memory_fallback"),
         *("vidnst.farm.frame_transfer", "vidnst.farm.warm_start", "vidnst.farm.sound_work"),
         *("vidnst.tools.bench", "vidnst.tools.doctor", "vidnst.tools.distill", "vidnst.tools.pretrain"),
-        *("vidnst.tools.checkpoints", "vidnst.gpus"),
+        *("vidnst.tools.checkpoints", "vidnst.devices"),
     ),
     "torchvision": ("vidnst.motion.raft", "vidnst.tools.doctor"),
     "ray": ("vidnst.farm.ray",),

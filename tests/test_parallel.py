@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from vidnst import parallel
-from vidnst.parallel import ordered_results, thread_count
+from vidnst.processes import parallel
+from vidnst.processes.parallel import ordered_results, thread_count
 
 
 def test_results_keep_order_of_tasks() -> None:

@@ -10,7 +10,7 @@ import time
 import pytest
 from support.processes import wait_until
 
-from vidnst.running_time import RunningClock, RunningTimer, SteadyTime
+from vidnst.processes.running_time import RunningClock, RunningTimer, SteadyTime
 
 
 def test_clock_leaves_out_the_time_of_a_stop() -> None:

@@ -6,8 +6,8 @@ import sys
 from vidnst.cli import stop_signals
 from vidnst.cli.process_end import process_end
 from vidnst.cli.streams import end_streams, protect_streams
+from vidnst.devices.openmp import set_openmp_defaults
 from vidnst.errors import CancelledError, VidnstError
-from vidnst.openmp import set_openmp_defaults
 
 _SHOWN_CHARACTERS = 200
 """Of a path in a message."""

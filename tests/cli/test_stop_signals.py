@@ -13,7 +13,7 @@ import pytest
 from support.processes import wait_until
 
 from vidnst.cli.stop_signals import STOP_NUMBERS, StopSignals
-from vidnst.uninterrupted import uninterrupted
+from vidnst.processes.uninterrupted import uninterrupted
 
 pytestmark = pytest.mark.usefixtures("heeded_hangup")
 

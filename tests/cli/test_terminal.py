@@ -19,10 +19,10 @@ from support.renders import QUICK, run_folder, write_settings
 
 from vidnst.cli import streams, terminal
 from vidnst.cli.process_log import set_up_logging
+from vidnst.files.weights_file import encode_safetensors
 from vidnst.formatting import printable, printable_lines
 from vidnst.media import ffmpeg
 from vidnst.style.network.random_filters import random_features
-from vidnst.weights_file import encode_safetensors
 
 EVIL = "\x1b]52;c;aGk=\x07\x1b]0;title\x07\x9b5m\x1b[38;5;123m\rFORGED\u202e\u2066\x7f[red]x[/]"
 """Sets clipboard and title, colours, returns to the start of the line, turns the direction, and looks like markup."""

@@ -9,6 +9,7 @@ from support.media import numbered_pictures, read_index, write_pictures, write_v
 
 from vidnst.config import OutputConfig
 from vidnst.errors import OutputError, SourceError
+from vidnst.files.utf8_path import utf8_path
 from vidnst.media.images import read_image, write_image
 from vidnst.media.input.fingerprint import fingerprint
 from vidnst.media.input.frame_numbers import NumberPattern
@@ -18,7 +19,6 @@ from vidnst.media.input.probe import probe
 from vidnst.media.input.quick_frame import read_quick_frame
 from vidnst.media.output.encode import encode
 from vidnst.media.output.preflight import check_file
-from vidnst.utf8_path import utf8_path
 
 STEMS = (
     *(b"caf\xe9", b"\xff\xfe\x80", b"caf\xc3\xa9", "\u202egnp".encode(), b"line\nfeed\r", b"\x1b[31m\x07\x7f"),

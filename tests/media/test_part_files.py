@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from support.media import numbered_pictures, write_pictures
 
-from vidnst.atomic_write import write_bytes_atomically
 from vidnst.config import OutputConfig
 from vidnst.errors import OutputError
+from vidnst.files.atomic_write import write_bytes_atomically
+from vidnst.files.part_files import PartMaker, is_part_name, is_part_of, new_part, remove_part, remove_parts
 from vidnst.media.input.probe import probe
 from vidnst.media.output.encode import encode
-from vidnst.part_files import PartMaker, is_part_name, is_part_of, new_part, remove_part, remove_parts
 
 
 @pytest.mark.parametrize("name", ["outdir", "out_%04d.png", "out.mkv"])

@@ -6,13 +6,13 @@ import pytest
 from PIL import Image
 from support import media, stills
 
-from vidnst import file_names
 from vidnst.errors import SourceError
+from vidnst.files import file_names
+from vidnst.files.part_files import is_part_of, new_part
 from vidnst.media.input import image_files
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.media.input.image_header import read_image_header
 from vidnst.media.input.probe import probe
-from vidnst.part_files import is_part_of, new_part
 from vidnst.runs.layout import run_folder_of
 
 NOON = "2024:05:01 12:00:{:02d}"

@@ -16,11 +16,11 @@ from support.renders import frame_files, quick_config, run_folder, stop_after, w
 import vidnst as package
 from vidnst.config.loader import with_settings
 from vidnst.errors import CancelledError, ConfigError, WeightsError
+from vidnst.files.weights_file import encode_safetensors
 from vidnst.rendering.batch.job_file import read_jobs
 from vidnst.rendering.pipeline import run
 from vidnst.runs.request import load_request
 from vidnst.style.network.random_filters import random_features
-from vidnst.weights_file import encode_safetensors
 
 FRAMES = 4
 

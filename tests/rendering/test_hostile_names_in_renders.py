@@ -11,10 +11,10 @@ from support.command_line import Vidnst
 from support.media import numbered_pictures, write_picture, write_style, write_video
 from support.renders import QUICK, frame_files, run_folder, write_settings
 
+from vidnst.files.weights_file import encode_safetensors
 from vidnst.runs import Manifest, RunLog
 from vidnst.runs.request import load_request
 from vidnst.style.network.random_filters import random_features
-from vidnst.weights_file import encode_safetensors
 
 BYTE = os.fsdecode(b"\xe9")
 ESCAPES = f"{BYTE}\x1b[31m\n"

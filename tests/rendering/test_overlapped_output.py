@@ -34,7 +34,7 @@ from vidnst.errors import CancelledError, EncoderError
 from vidnst.events import Event, FrameDone, Measured, OnEvent, Stage
 from vidnst.farm.jobs import StylizeJob
 from vidnst.media import ffmpeg
-from vidnst.parallel import ordered_results
+from vidnst.processes.parallel import ordered_results
 from vidnst.rendering import overlapped_output
 from vidnst.rendering.overlapped_output import AwaitedPaths, OverlappedOutput
 from vidnst.report.measure.meter import Meter

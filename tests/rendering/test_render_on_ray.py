@@ -10,9 +10,9 @@ from support.renders import logged_events, png_files, quick_config, quick_settin
 from torchvision.models.optical_flow import raft_small
 
 import vidnst
-from vidnst.child_guard import CHILD_GUARD, family
 from vidnst.errors import FarmError, FramesFailedError
 from vidnst.events import Event, FrameDone, NodeStarted, Paced, WorkerDied
+from vidnst.processes.child_guard import CHILD_GUARD, family
 from vidnst.rendering.pipeline import run
 from vidnst.runs.request import Request
 

@@ -12,10 +12,10 @@ from support.media import write_burst, write_style
 from support.renders import QUICK, run_folder, write_settings
 
 from vidnst.errors import ConfigError, OutputError
+from vidnst.files.weights_file import encode_safetensors
 from vidnst.media.output.spared_inputs import check_spares_inputs
 from vidnst.rendering.batch.job_file import read_jobs
 from vidnst.style.network.random_filters import random_features
-from vidnst.weights_file import encode_safetensors
 
 LINKS: dict[str, Callable[[Path, Path], object]] = {
     "hard link": lambda path, name: os.link(path, name),

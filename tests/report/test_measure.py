@@ -400,7 +400,7 @@ def test_measurement_does_not_depend_on_threads(
 ) -> None:
     found = []
     for cores in (1, 2, 7):
-        monkeypatch.setattr("vidnst.parallel.local_cores", lambda cores=cores: cores)
+        monkeypatch.setattr("vidnst.processes.parallel.local_cores", lambda cores=cores: cores)
         events: list[Event] = []
         measured = measure_output(MeasureRequest(rendered[0].with_name("out.vidnst")), on_event=events.append)
         found.append(json.dumps(measured.to_dict()))
@@ -420,7 +420,7 @@ def streamed(source: ClipInfo, output: ClipInfo, meter: type[Meter] = Meter, **m
 def test_undecodable_frame_is_named_after_those_before_it(
     bad: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vidnst.parallel.local_cores", lambda: cores)
+    monkeypatch.setattr("vidnst.processes.parallel.local_cores", lambda: cores)
     written = {name: write_pictures(tmp_path / name, STILL.all_pixels()) for name in ("source", "output")}
     found = {name: probe(tmp_path / name) for name in written}
     for path in written[bad][3:5]:
@@ -434,7 +434,7 @@ def test_undecodable_frame_is_named_after_those_before_it(
 def test_few_frames_are_in_memory_and_none_is_begun_after_a_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vidnst.parallel.local_cores", lambda: 3)
+    monkeypatch.setattr("vidnst.processes.parallel.local_cores", lambda: 3)
     write_pictures(tmp_path, STILL.all_pixels())
     taken, kept, most = 0, 0, 0
 

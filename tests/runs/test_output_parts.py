@@ -7,7 +7,7 @@ import pytest
 from support.renders import logged_events
 from support.run_folders import manifest_of
 
-from vidnst.part_files import can_move
+from vidnst.files.part_files import can_move
 from vidnst.runs import RunStore
 
 

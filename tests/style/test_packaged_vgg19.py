@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from vidnst.errors import WeightsError
+from vidnst.files.weights_file import cache_path
 from vidnst.style.network import packaged
 from vidnst.style.network.backbones import VGG19_BACKBONE
 from vidnst.style.network.packaged import PaletteFilters, find_packaged_vgg19, has_palettes
@@ -21,7 +22,6 @@ from vidnst.style.network.weights import (
     verify_weights,
     weights_title,
 )
-from vidnst.weights_file import cache_path
 
 pytestmark = pytest.mark.usefixtures("offline")
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 from vidnst.config import RenderConfig
 from vidnst.config.temporal import TrainingConfig
 from vidnst.errors import RunError, WeightsError
+from vidnst.files.weights_file import encode_safetensors
 from vidnst.style.losses.objective import WarmStart
 from vidnst.style.network.random_filters import random_features
 from vidnst.style.stylizer import Stylizer
@@ -20,7 +21,6 @@ from vidnst.style.transform.local_contrast import local_contrast
 from vidnst.style.transform.network import CONTEXT_PX, ClipNorm, TransformNetwork, enlarge
 from vidnst.style.transform.network_file import encode_network, read_network_file
 from vidnst.style.transform.training import PairedFrame, Sample, Training
-from vidnst.weights_file import encode_safetensors
 
 
 def picture(seed: int, height: int = 32, width: int = 48) -> Tensor:

@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import save_file
 
 from vidnst.errors import WeightsError
+from vidnst.files.weights_file import cache_path, weights_fingerprint
 from vidnst.style.network import weights
 from vidnst.style.network.random_filters import colour_noise, random_features
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import load_features, resolve_weights, verify_weights
-from vidnst.weights_file import cache_path, weights_fingerprint
 
 pytestmark = pytest.mark.usefixtures("offline", "without_packaged_vgg19")
 
@@ -40,7 +40,7 @@ class Reply(io.BytesIO):
 
 def serve(monkeypatch: pytest.MonkeyPatch, body: bytes, digest_start: str | None = None) -> None:
     prefix = digest_start or hashlib.sha256(body).hexdigest()[:8]
-    monkeypatch.setattr("vidnst.weights_file.sha256_prefix", lambda url: prefix)
+    monkeypatch.setattr("vidnst.files.weights_file.sha256_prefix", lambda url: prefix)
     monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Reply(body, len(body)))
 
 

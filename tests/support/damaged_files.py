@@ -269,9 +269,9 @@ def render(path: Path, folder: Path) -> Outcome:
 
 def _work(path: Path, output: Path, log: Path, answer: int) -> None:
     from vidnst.__main__ import main
-    from vidnst.child_guard import CHILD_GUARD
     from vidnst.media.input.picture_process import PICTURE_PROCESS
     from vidnst.media.input.still_process import STILL_PROCESSES
+    from vidnst.processes.child_guard import CHILD_GUARD
 
     os.setpgid(0, 0)
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))

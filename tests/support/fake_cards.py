@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from vidnst import gpus
+from vidnst.devices import gpus
 
 GIB = 1 << 30
 OLD, RECENT, OTHER = ("GTX 1080", (6, 1), 8), ("H200", (9, 0), 139), ("RTX 4090", (8, 9), 24)

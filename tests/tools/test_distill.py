@@ -17,6 +17,7 @@ from vidnst.config import STYLE_LAYERS, RenderConfig
 from vidnst.config.loader import load_config, preset_names
 from vidnst.errors import CancelledError, OutputError, RunError, SourceError, VidnstError, WeightsError
 from vidnst.events import Event, TrainingStepDone
+from vidnst.files.weights_file import read_metadata, weights_fingerprint
 from vidnst.style.distill.distillation import DistillSettings
 from vidnst.style.network.backbones import SLIM_BACKBONE, last_layer
 from vidnst.style.network.random_filters import random_features
@@ -25,7 +26,6 @@ from vidnst.style.network.weights import SLIM_FILE, load_features, resolve_weigh
 from vidnst.style.stylize import stylize
 from vidnst.tools.distill import DistillRequest, distill
 from vidnst.tools.training_images import read_images
-from vidnst.weights_file import read_metadata, weights_fingerprint
 
 SETTINGS = DistillSettings(learn_to="relu1_2", steps=5, fresh=2, painted=1, crop_px=16)
 

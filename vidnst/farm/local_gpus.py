@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 
 from vidnst.config import FarmConfig
+from vidnst.devices.gpus import check_cards
 from vidnst.errors import FarmError
-from vidnst.gpus import check_cards
 
 
 def check_gpus(farm: FarmConfig) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vidnst.config.temporal import TrainingConfig
-from vidnst.determinism import reproducible_mode
+from vidnst.devices.determinism import reproducible_mode
 from vidnst.errors import ScarceMemoryError
 from vidnst.farm.jobs import PaintJob, Shared, Stylized, Trained, TrainingPair, TrainJob
 from vidnst.farm.memory_fallback import free_caches, try_modes

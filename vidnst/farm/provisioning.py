@@ -15,7 +15,7 @@ from vidnst.farm.ray.actor_pool import RayPool, default_workers
 from vidnst.farm.ray.connection import RaySession
 from vidnst.farm.thread_pool import InlinePool
 from vidnst.farm.workers import pick_device
-from vidnst.parallel import local_cores
+from vidnst.processes.parallel import local_cores
 
 _START_SECONDS = 300.0
 """Time within which all workers together must start."""

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from vidnst.config import MotionConfig, RenderConfig
+from vidnst.devices.gpus import check_cards, find_cards
 from vidnst.errors import FarmError, ScarceMemoryError
 from vidnst.farm.device_turn import DeviceTurn
 from vidnst.farm.flow_fallback import estimate_in_memory
@@ -30,7 +31,6 @@ from vidnst.farm.memory_fallback import (
 )
 from vidnst.farm.network_work import PaintingNetworks, paint_in_memory, train_stage
 from vidnst.frames import Pixels, to_16_bits
-from vidnst.gpus import check_cards, find_cards
 from vidnst.motion.blend import BlendedStart
 from vidnst.motion.flow import FlowPair, compose_pairs, estimate_pair
 from vidnst.motion.opencv_threads import set_opencv_threads

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidnst.child_guard import CHILD_GUARD
-from vidnst.running_time import RunningTimer
+from vidnst.processes.child_guard import CHILD_GUARD
+from vidnst.processes.running_time import RunningTimer
 
 _MAX_ERROR_BYTES = 1 << 20
 

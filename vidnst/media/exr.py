@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.errors import OutputError, SourceError
+from vidnst.files.utf8_path import is_utf8
 from vidnst.frames import AlphaPlane, Pixels, to_16_bits
 from vidnst.media.input.picture_process import PICTURE_PROCESS
 from vidnst.media.scene_alpha import premultiplied
 from vidnst.media.scene_light import ScenePicture, to_scene
-from vidnst.utf8_path import is_utf8
 
 REC709_CHROMATICITIES = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
 """x and y of red, green, blue and white (ITU-R BT.709)."""

@@ -13,9 +13,9 @@ from typing import IO
 
 import imageio_ffmpeg
 
-from vidnst.child_guard import CHILD_GUARD
 from vidnst.errors import CancelledError, DiskFullError, EncoderError, VidnstError
 from vidnst.media.child_process import run_child
+from vidnst.processes.child_guard import CHILD_GUARD
 
 PROTOCOL_OPTIONS = ("-protocol_whitelist", "file,pipe")
 """Input options that keep playlists and other containers from accessing the network."""

@@ -7,8 +7,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from vidnst.atomic_write import write_atomically, write_bytes_atomically
 from vidnst.errors import OutputError
+from vidnst.files.atomic_write import write_atomically, write_bytes_atomically
 from vidnst.frames import WHITE, AlphaPlane, Pixels, Rgb, to_bits
 from vidnst.media.exr import encode_exr
 from vidnst.media.input.alpha import alpha_bits, over_background

@@ -16,11 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vidnst.config import MotionConfig
-from vidnst.determinism import reproducible_mode
+from vidnst.devices.determinism import reproducible_mode
 from vidnst.errors import WeightsError
-from vidnst.frames import Pixels, upper_8_bits
-from vidnst.motion.flow import FlowPair, consistent_pair, resize_vectors, shrink
-from vidnst.weights_file import (
+from vidnst.files.weights_file import (
     DownloadProgress,
     WeightsSource,
     checked_tensor,
@@ -28,6 +26,8 @@ from vidnst.weights_file import (
     open_weights,
     weights_fingerprint,
 )
+from vidnst.frames import Pixels, upper_8_bits
+from vidnst.motion.flow import FlowPair, consistent_pair, resize_vectors, shrink
 
 RaftSize: TypeAlias = Literal["large", "small"]
 RaftWeights: TypeAlias = dict[str, NDArray[np.float32]]

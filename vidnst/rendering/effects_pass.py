@@ -23,7 +23,7 @@ from vidnst.media.images import encode_png, read_image
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.motion.flow import estimate_pair
 from vidnst.motion.warp import resize_flow
-from vidnst.parallel import local_cores
+from vidnst.processes.parallel import local_cores
 from vidnst.rendering.prepare import CheckedRequest
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.source_frames import SourceFrames, report_repeated

@@ -106,7 +106,7 @@ def weights_print(weights: Mapping[str, NDArray[np.float32]] | None) -> str:
     """Return the fingerprint of weights in a record; `none` without weights."""
     if weights is None:
         return "none"
-    from vidnst.weights_file import weights_fingerprint
+    from vidnst.files.weights_file import weights_fingerprint
 
     return weights_fingerprint(weights)
 

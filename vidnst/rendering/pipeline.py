@@ -18,7 +18,7 @@ from vidnst.farm.failure_policy import STOP_PATIENCE_SECONDS
 from vidnst.farm.plan import Lane, NetworkId
 from vidnst.farm.scheduler import run_plan
 from vidnst.media.output.encode import encode
-from vidnst.parallel import local_cores
+from vidnst.processes.parallel import local_cores
 from vidnst.rendering.early_forecast import EarlyForecast, Forecaster
 from vidnst.rendering.effects_pass import finish_frames
 from vidnst.rendering.measure_file import measure_file

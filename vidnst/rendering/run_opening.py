@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from vidnst.errors import ConfigError, FarmError, RangeError, RunError, StyleError
 from vidnst.events import Cancelled
 from vidnst.farm.component_window import default_window
-from vidnst.parallel import local_cores
+from vidnst.processes.parallel import local_cores
 from vidnst.rendering.prepare import CheckedRequest
 from vidnst.rendering.redo_keys import with_recorded_keys
 from vidnst.runs import RunLog, RunStore, check_free_space, holds_run, required_bytes

@@ -18,12 +18,12 @@ from vidnst.errors import RunError
 from vidnst.events import Cancelled, OnEvent, Warned, ignore
 from vidnst.farm.jobs import Shared, SoundJob
 from vidnst.farm.plan import SoundId
+from vidnst.files.part_files import PartMaker
 from vidnst.media.input.container import read_container
 from vidnst.media.input.sound import RawSound, decode_track, loudness, read_style_sound
 from vidnst.media.input.stream_facts import AudioStream
 from vidnst.media.output.audio_input import joined_inputs, source_input
 from vidnst.media.output.restyled_audio import RestyledTrack, Soundtrack, sound_range
-from vidnst.part_files import PartMaker
 from vidnst.rendering.prepare import CheckedRequest
 from vidnst.runs import RunStore
 from vidnst.style.sound.chunks import ChunkSpan, Samples, chunk_spans, join_chunks

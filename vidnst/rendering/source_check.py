@@ -15,7 +15,7 @@ from vidnst.media import images
 from vidnst.media.input.animation import AnimationReader
 from vidnst.media.input.image_header import read_image_header
 from vidnst.media.input.masks import Mask
-from vidnst.parallel import ordered_results, thread_count
+from vidnst.processes.parallel import ordered_results, thread_count
 from vidnst.runs.redo import format_frame_list
 
 _PIXEL_BYTES = 16

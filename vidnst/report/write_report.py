@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vidnst.atomic_write import write_bytes_atomically
 from vidnst.config import RenderConfig
 from vidnst.errors import CancelledError, DiskFullError, RunError, VidnstError
 from vidnst.events import OnEvent, Warned, ignore
+from vidnst.files.atomic_write import write_bytes_atomically
 from vidnst.frames import ClipInfo
 from vidnst.media.output.spared_inputs import check_spares_inputs
 from vidnst.report.html.report_contents import gather_report

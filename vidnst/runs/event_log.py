@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vidnst.atomic_write import translate_os_errors
 from vidnst.errors import OutputError, RunError
-from vidnst.running_time import SteadyTime
+from vidnst.files.atomic_write import translate_os_errors
+from vidnst.processes.running_time import SteadyTime
 from vidnst.runs.safe_files import open_descriptor, open_file
 
 _MAX_LINE_BYTES = 1 << 20

@@ -9,8 +9,8 @@ import socket
 import time
 from pathlib import Path
 
-from vidnst.atomic_write import translate_os_errors
 from vidnst.errors import RunError
+from vidnst.files.atomic_write import translate_os_errors
 from vidnst.runs.safe_files import open_descriptor
 
 _ATTEMPTS, _PAUSE_SECONDS = 5, 0.02  # `lock_holder` in another process holds the lock for some microseconds

@@ -8,8 +8,8 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.atomic_write import translate_os_errors, write_atomically
-from vidnst.part_files import remove_parts
+from vidnst.files.atomic_write import translate_os_errors, write_atomically
+from vidnst.files.part_files import remove_parts
 from vidnst.runs.layout import FrameFolder, frame_name
 from vidnst.runs.safe_files import check_folder, file_names, open_file
 

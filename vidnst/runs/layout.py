@@ -22,8 +22,8 @@ from typing import Literal
 from vidnst.config import RenderConfig
 from vidnst.errors import RunError
 from vidnst.farm.plan import NodeId
-from vidnst.file_names import derived_name
-from vidnst.part_files import is_part_name
+from vidnst.files.file_names import derived_name
+from vidnst.files.part_files import is_part_name
 from vidnst.runs.safe_files import is_file
 
 _SUFFIX = ".vidnst"

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from vidnst.config.base import PathText
 from vidnst.config.style import Style
 from vidnst.errors import RunError
-from vidnst.file_names import reason_for_no_path
+from vidnst.files.file_names import reason_for_no_path
 from vidnst.runs.layout import RunLayout
 from vidnst.runs.safe_files import read_file
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from vidnst.atomic_write import translate_os_errors
-from vidnst.part_files import is_part_name, remove_part
+from vidnst.files.atomic_write import translate_os_errors
+from vidnst.files.part_files import is_part_name, remove_part
 from vidnst.runs.layout import FOLDERS, LOCK, MASKS, RECORDS, RunLayout
 from vidnst.runs.safe_files import check_folder
 

@@ -20,11 +20,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.atomic_write import translate_os_errors, write_all_atomically, write_bytes_atomically
 from vidnst.errors import OutputError, RunError
 from vidnst.farm.deferred import Deferred, opened
 from vidnst.farm.plan import NetworkId, Node, NodeId, SoundId, StateId, StoredId, finished_nodes
-from vidnst.part_files import PartMaker, can_move, is_part_of, remove_part, remove_parts
+from vidnst.files.atomic_write import translate_os_errors, write_all_atomically, write_bytes_atomically
+from vidnst.files.part_files import PartMaker, can_move, is_part_of, remove_part, remove_parts
 from vidnst.runs.done_record import DoneRecord
 from vidnst.runs.event_log import EventLog
 from vidnst.runs.folder_lock import FolderLock

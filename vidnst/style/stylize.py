@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidnst.config.loader import Settings, resolve_config
+from vidnst.devices.gpus import check_cards
 from vidnst.errors import ConfigError
-from vidnst.gpus import check_cards
 from vidnst.style.minimize import OnStep
 from vidnst.style.network.backbones import last_layer
 from vidnst.style.network.weights import load_features, resolve_weights

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidnst.config import OptimizeConfig, RenderConfig, Role, StylesConfig
-from vidnst.determinism import reproducible_mode
+from vidnst.devices.determinism import reproducible_mode
 from vidnst.frames import Pixels
 from vidnst.style.guidance import Guidance
 from vidnst.style.initial_image import initial_image

@@ -8,13 +8,13 @@ from typing import Literal, Protocol
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vidnst.atomic_write import write_atomically
-from vidnst.determinism import reproducible_mode
+from vidnst.devices.determinism import reproducible_mode
 from vidnst.errors import CancelledError, OutputError, RunError
 from vidnst.events import Cancelled, OnEvent, TrainingStepDone
+from vidnst.files.atomic_write import write_atomically
+from vidnst.files.weights_file import open_weights, read_metadata
 from vidnst.media.output.spared_inputs import check_spares_inputs
 from vidnst.runs.request_inputs import files_of
-from vidnst.weights_file import open_weights, read_metadata
 
 _STEPS_BETWEEN = 200
 _MAX_BYTES = 2**28

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vidnst.atomic_write import write_bytes_atomically
 from vidnst.config import InputConfig, MotionConfig
 from vidnst.config.timecode import frame_range
 from vidnst.errors import CancelledError, OutputError
 from vidnst.events import Cancelled, OnEvent, RunFinished, Stage, Warned, ignore
+from vidnst.files.atomic_write import write_bytes_atomically
 from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.media.draw.contact_sheet import SheetTile, draw_table, resize_image
 from vidnst.media.images import encode_png, write_image

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import torch
 
-from vidnst.atomic_write import write_bytes_atomically
 from vidnst.events import Cancelled, OnEvent, ignore
 from vidnst.farm.workers import pick_device
+from vidnst.files.atomic_write import write_bytes_atomically
+from vidnst.files.weights_file import weights_fingerprint
 from vidnst.style.distill.crops import Crops
 from vidnst.style.distill.distillation import Distillation, DistillSettings
 from vidnst.style.distill.evaluate import head_correlations
@@ -19,7 +20,6 @@ from vidnst.style.distill.export import card_text, slim_features, to_safetensors
 from vidnst.style.network.weights import Features, WeightsReport, load_features, resolve_weights, verify_weights
 from vidnst.tools.checkpoints import Checkpoint, check_output, check_spared, train_with_checkpoints
 from vidnst.tools.training_images import NamedImage, images_digest, read_images
-from vidnst.weights_file import weights_fingerprint
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from vidnst.devices.gpus import Card, find_cards
 from vidnst.errors import VidnstError
 from vidnst.formatting import format_gibibytes
-from vidnst.gpus import Card, find_cards
 
 _MINIMUM_PYTHON = (3, 11)
 _MAIN_ENCODER = "libx264"

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 
-from vidnst.atomic_write import write_bytes_atomically
 from vidnst.config import LossConfig
 from vidnst.errors import SourceError
 from vidnst.events import Cancelled, OnEvent, ignore
 from vidnst.farm.workers import pick_device
+from vidnst.files.atomic_write import write_bytes_atomically
+from vidnst.files.weights_file import weights_fingerprint
 from vidnst.media.draw.drawn_styles import drawn_style
 from vidnst.style.network.backbones import deepest
 from vidnst.style.network.vgg import VGG19
@@ -22,7 +23,6 @@ from vidnst.style.transform.pretrained import PretrainedNetwork, encode_pretrain
 from vidnst.style.transform.pretraining import Pretraining, PretrainSettings
 from vidnst.tools.checkpoints import Checkpoint, check_output, check_spared, train_with_checkpoints
 from vidnst.tools.training_images import NamedImage, images_digest, read_images
-from vidnst.weights_file import weights_fingerprint
 
 _SHOWN = ("style", "content")
 """Losses that are shown during the training."""

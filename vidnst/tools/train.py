@@ -4,10 +4,10 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vidnst.atomic_write import write_bytes_atomically
 from vidnst.errors import OutputError
 from vidnst.events import Cancelled, OnEvent, ignore
-from vidnst.file_names import derived_name
+from vidnst.files.atomic_write import write_bytes_atomically
+from vidnst.files.file_names import derived_name
 from vidnst.media.output.preflight import check_file
 from vidnst.rendering.pipeline import train_network
 from vidnst.rendering.prepared_render import PreparedRender

@@ -9,8 +9,8 @@ from bench.gpu_check.check import Check
 from bench.gpu_check.findings import FAIL, LOOK, OK
 from torch.nn import functional
 
-from vidnst.determinism import reproducible_mode
-from vidnst.gpus import find_cards
+from vidnst.devices.determinism import reproducible_mode
+from vidnst.devices.gpus import find_cards
 from vidnst.style.network.precision import supports_bfloat16
 
 

@@ -83,7 +83,7 @@ def _run(part: Part, check: Check) -> bool:
 
 def missing_gpu() -> str:
     """Why there is no GPU to check; empty if there is one."""
-    from vidnst.gpus import find_cards
+    from vidnst.devices.gpus import find_cards
 
     cards = find_cards()
     if cards and not cards[0].problem:

@@ -5,7 +5,7 @@ from bench.gpu_check.check import Check, gib, relative_error
 from bench.gpu_check.findings import FAIL
 from bench.gpu_check.material import KINDS, config_of, content_of, losses_and_gradient, stylizer_of, warm_start
 
-from vidnst.determinism import reproducible_mode
+from vidnst.devices.determinism import reproducible_mode
 from vidnst.style.memory.modes import MemoryMode
 
 _SIDES = {True: (208,), False: (1024, 512)}

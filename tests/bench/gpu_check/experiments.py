@@ -11,7 +11,7 @@ from bench.gpu_check.material import backbone, config_of, content_of, losses_and
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidnst.determinism import reproducible_mode
+from vidnst.devices.determinism import reproducible_mode
 from vidnst.style.losses.objective import Objective
 from vidnst.style.network.backbones import BACKBONES, ConvLayer
 from vidnst.style.network.vgg import VGG19

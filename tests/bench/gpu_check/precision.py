@@ -18,7 +18,7 @@ from bench.gpu_check.material import (
 )
 from torch import Tensor
 
-from vidnst.determinism import reproducible_mode
+from vidnst.devices.determinism import reproducible_mode
 from vidnst.style.guidance import Guidance, RegionGuidance, StyleMix
 from vidnst.style.losses.objective import WarmStart
 

@@ -7,7 +7,7 @@ from bench.gpu_check.check import Check, relative_error
 from bench.gpu_check.findings import FAIL
 from bench.gpu_check.material import frame
 
-from vidnst.determinism import reproducible_mode
+from vidnst.devices.determinism import reproducible_mode
 from vidnst.style.distill.crops import Crops
 from vidnst.style.distill.distillation import Distillation, DistillSettings
 from vidnst.style.network.random_filters import random_features

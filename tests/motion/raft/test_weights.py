@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.models.optical_flow import raft_large, raft_small
 
-from vidnst import weights_file
 from vidnst.errors import WeightsError
+from vidnst.files import weights_file
+from vidnst.files.weights_file import cache_path, weights_fingerprint
 from vidnst.motion.raft import (
     build_raft,
     load_raft_weights,
@@ -25,7 +26,6 @@ from vidnst.motion.raft import (
     resolve_raft_weights,
     verify_raft,
 )
-from vidnst.weights_file import cache_path, weights_fingerprint
 
 MAKERS = {"large": raft_large, "small": raft_small}
 

@@ -35,8 +35,8 @@ def measure(
     verbose: opt.Verbose = False,
 ) -> None:
     """Measure the stability of OUTPUT: warping errors, flicker, drift, sharpness and losses, compared with SOURCE."""
-    from vidnst.atomic_write import write_bytes_atomically
     from vidnst.events import ignore
+    from vidnst.files.atomic_write import write_bytes_atomically
     from vidnst.rendering.measure_output import MeasureRequest, measure_output, measured_files
 
     sources: str | list[str] | None = source[0] if source and len(source) == 1 else source

@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from vidnst.devices.openmp import set_openmp_defaults
 from vidnst.errors import FarmError
 from vidnst.farm.deferred import join_result, split_result, unpack_job, value_size
 from vidnst.farm.jobs import (
@@ -25,8 +26,7 @@ from vidnst.farm.plan import Lane
 from vidnst.farm.ray.connection import RaySession
 from vidnst.farm.ray.errors import lost_value, original_error, process_end, start_error
 from vidnst.farm.ray.stored_values import StoredValue, deferred_part, packed_for_ray
-from vidnst.openmp import set_openmp_defaults
-from vidnst.running_time import RunningClock
+from vidnst.processes.running_time import RunningClock
 
 _MAX_DEATHS = 3
 """Deaths in a row, with no outcome between them, after which a worker is not replaced."""

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from vidnst.child_guard import CHILD_GUARD
 from vidnst.errors import FarmError
 from vidnst.farm.ray.errors import last_line
 from vidnst.farm.ray.folders import temporary_folder
 from vidnst.farm.ray.local_processes import LocalProcesses
 from vidnst.farm.ray.private_session import PrivateSession, forget_token
 from vidnst.formatting import printable
-from vidnst.uninterrupted import uninterrupted
+from vidnst.processes.child_guard import CHILD_GUARD
+from vidnst.processes.uninterrupted import uninterrupted
 
 _JOIN_SECONDS = 15
 _KIND = "accelerator_type:"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from vidnst.errors import FarmError
 from vidnst.farm.ray.private_folder import NAME_LENGTH
+from vidnst.files.utf8_path import is_utf8
 from vidnst.formatting import printable
-from vidnst.utf8_path import is_utf8
 
 _LONGEST_SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 """Of a path in `sockaddr_un`, without the zero byte at its end."""

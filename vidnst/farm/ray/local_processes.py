@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vidnst.child_guard import CHILD_GUARD, ProcessKey, end_marked, family, lives
 from vidnst.errors import FarmError
+from vidnst.processes.child_guard import CHILD_GUARD, ProcessKey, end_marked, family, lives
 
 _END_SECONDS = 5.0
 _PATIENT = {"RAY_health_check_failure_threshold": "100"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vidnst.errors import SourceError
+from vidnst.files.utf8_path import linked
 from vidnst.media import ffmpeg
 from vidnst.media.child_process import run_child
 from vidnst.media.input.incomplete import is_incomplete
@@ -16,7 +17,6 @@ from vidnst.media.input.limits import check_frame_pixels
 from vidnst.media.input.stream_facts import AudioStream, Chapter, StreamInfo, StreamKind, VideoStream, find_tag
 from vidnst.media.input.stream_facts_parser import parse_chapter, parse_stream, parse_tags
 from vidnst.media.orientation import clockwise_degrees
-from vidnst.utf8_path import linked
 
 _CONTAINERS = (
     "mov matroska avi mpegts mpegtsraw mpeg mpegvideo m4v h261 h263 h264 hevc vvc evc av1 obu ivf flv live_flv asf"

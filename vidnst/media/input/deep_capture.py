@@ -14,15 +14,15 @@ from typing import Any, Literal, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.child_guard import CHILD_GUARD
 from vidnst.errors import SourceError
 from vidnst.frames import WHITE, AlphaPlane, HdrInfo, Pixels, Rgb
 from vidnst.media import ffmpeg
 from vidnst.media.input.container import INPUT_OPTIONS
 from vidnst.media.input.video_pixels import PictureHeader, alpha_plane, rgb_pixels
 from vidnst.media.orientation import make_upright
-from vidnst.parallel import local_cores
-from vidnst.running_time import RunningTimer
+from vidnst.processes.child_guard import CHILD_GUARD
+from vidnst.processes.parallel import local_cores
+from vidnst.processes.running_time import RunningTimer
 
 _PROGRAM = Path(__file__).with_name("stream_decoder.py")
 _FORMATS = INPUT_OPTIONS[-1]

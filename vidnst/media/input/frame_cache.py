@@ -10,7 +10,7 @@ from vidnst.frames import ClipInfo, Frame, Pixels, Shot
 from vidnst.lru_cache import LruCache
 from vidnst.media.adjust.adjustments import Adjuster
 from vidnst.media.input.frame_reader import FrameReader
-from vidnst.parallel import ordered_results
+from vidnst.processes.parallel import ordered_results
 
 _MAX_PREFETCHED = 8
 """Most frames that a reader decodes ahead: usually those up to the next key frame."""

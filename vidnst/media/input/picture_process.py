@@ -20,11 +20,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.child_guard import CHILD_GUARD
 from vidnst.errors import SourceError
+from vidnst.files.utf8_path import linked
 from vidnst.media.input.limits import MAX_IMAGE_BYTES, MAX_PIXELS
-from vidnst.running_time import RunningTimer
-from vidnst.utf8_path import linked
+from vidnst.processes.child_guard import CHILD_GUARD
+from vidnst.processes.running_time import RunningTimer
 
 _PROGRAM = Path(__file__).with_name("picture_decoder.py")
 _LIMITS = {

@@ -15,7 +15,7 @@ from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 from vidnst.errors import RangeError
 from vidnst.frames import ClipInfo, Pixels, Shot, SourceKind, to_bits
 from vidnst.media.input.frame_reader import FrameReader, fit_size
-from vidnst.parallel import ordered_results, thread_count
+from vidnst.processes.parallel import ordered_results, thread_count
 
 CutDetection: TypeAlias = Literal["auto", "none", "content", "adaptive"] | tuple[int, ...]
 

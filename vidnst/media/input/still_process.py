@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import vidnst
 from vidnst.errors import SourceError
 from vidnst.media.input.picture_process import PictureProcess
-from vidnst.parallel import local_cores
+from vidnst.processes.parallel import local_cores
 
 _PLAIN_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8", b"P4", b"P5", b"P6")
 _MOST_PROCESSES = 4

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.errors import SourceError
+from vidnst.files.utf8_path import linked
 from vidnst.media.orientation import make_upright
-from vidnst.utf8_path import linked
 
 # OpenCV's decoders would report damaged files on standard error; -8 is AV_LOG_QUIET.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

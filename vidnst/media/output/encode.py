@@ -9,9 +9,10 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-from vidnst.atomic_write import translate_os_errors
 from vidnst.config import OutputConfig
-from vidnst.file_names import derived_name
+from vidnst.files.atomic_write import translate_os_errors
+from vidnst.files.file_names import derived_name
+from vidnst.files.part_files import PartMaker
 from vidnst.frames import ClipInfo, HdrInfo, SourceKind
 from vidnst.media import ffmpeg
 from vidnst.media.input.alpha import AlphaPlanes
@@ -36,7 +37,6 @@ from vidnst.media.output.stream_copy import CopiedRange
 from vidnst.media.output.timecode import output_timecode, timecode_options
 from vidnst.media.output.verify import verify_output, verify_streams
 from vidnst.media.output.webp_blending import stop_blending
-from vidnst.part_files import PartMaker
 
 FrameProgress = Callable[[int], None]
 Cancelled = Callable[[], bool]

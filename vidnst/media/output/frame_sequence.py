@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vidnst.atomic_write import translate_os_errors, write_bytes_atomically
 from vidnst.config import OutputConfig
 from vidnst.errors import CancelledError, OutputError, SourceError
+from vidnst.files.atomic_write import translate_os_errors, write_bytes_atomically
+from vidnst.files.part_files import PartMaker, remove_part
 from vidnst.frames import WHITE, AlphaPlane, ClipInfo, Pixels, Rgb, to_bits
 from vidnst.media import images
 from vidnst.media.exr import exr_values, read_exr
@@ -17,7 +18,6 @@ from vidnst.media.input.alpha import AlphaPlanes, alpha_bits, over_background, u
 from vidnst.media.input.frame_numbers import NumberPattern
 from vidnst.media.input.image_files import WRITABLE_SUFFIXES
 from vidnst.media.output.spared_inputs import check_spares_inputs
-from vidnst.part_files import PartMaker, remove_part
 
 _LOSSLESS = frozenset({".png", ".tif", ".tiff", ".bmp"})
 _DEEP = frozenset({".png", ".tif", ".tiff"})

@@ -5,13 +5,13 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from vidnst.atomic_write import translate_os_errors
 from vidnst.errors import CancelledError, OutputError
+from vidnst.files.atomic_write import translate_os_errors
+from vidnst.files.part_files import PartMaker, remove_part
 from vidnst.frames import ClipInfo
 from vidnst.media import images
 from vidnst.media.input.alpha import AlphaPlanes, alpha_bits, uncovered
 from vidnst.media.output.preflight import check_replaceable
-from vidnst.part_files import PartMaker, remove_part
 
 
 def write_single_image(frame: Path, output: Path, alpha: AlphaPlanes | None, clip: ClipInfo) -> None:

@@ -13,7 +13,7 @@ from vidnst.errors import OutputError
 from vidnst.frames import WHITE, AlphaPlane, Pixels, Rgb
 from vidnst.media.images import encode_png, read_image
 from vidnst.media.input.alpha import AlphaPlanes, alpha_bits, uncovered
-from vidnst.parallel import ordered_results, thread_count
+from vidnst.processes.parallel import ordered_results, thread_count
 
 TICKS_PER_SECOND = 1_000_000
 """Clock of the Matroska stream."""

@@ -19,7 +19,7 @@ from vidnst.config.input import KeysConfig
 from vidnst.config.loader import build_config, dotted, load_config, read_yaml, with_settings
 from vidnst.config.style import parse_style
 from vidnst.errors import ConfigError, OutputError, SourceError
-from vidnst.file_names import reason_for_no_path
+from vidnst.files.file_names import reason_for_no_path
 from vidnst.media.input.bounded_glob import bounded_glob
 from vidnst.media.output.spared_inputs import check_spares_inputs
 from vidnst.runs.layout import OWN_NAMES

@@ -22,11 +22,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from vidnst.atomic_write import translate_os_errors, write_bytes_atomically
 from vidnst.errors import ConfigError, RunError
 from vidnst.events import JobChanged, OnEvent
-from vidnst.file_names import derived_name
-from vidnst.part_files import remove_parts
+from vidnst.files.atomic_write import translate_os_errors, write_bytes_atomically
+from vidnst.files.file_names import derived_name
+from vidnst.files.part_files import remove_parts
 from vidnst.rendering.batch.job_file import ClipSpec
 from vidnst.runs.event_log import EventLog
 from vidnst.runs.folder_lock import FolderLock

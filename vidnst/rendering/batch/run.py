@@ -21,7 +21,7 @@ from vidnst.farm.local_gpus import check_gpus
 from vidnst.farm.plan import Lane
 from vidnst.farm.provisioning import WorkerCounts, start_workers
 from vidnst.farm.scheduler import run_plan
-from vidnst.parallel import local_cores
+from vidnst.processes.parallel import local_cores
 from vidnst.rendering.batch.batch_reporter import BatchReporter
 from vidnst.rendering.batch.clip import BatchClip
 from vidnst.rendering.batch.job_file import read_jobs

@@ -14,7 +14,7 @@ from vidnst.media.adjust.adjustments import Adjuster, Adjustments
 from vidnst.media.input.frame_cache import FrameCache
 from vidnst.media.input.frame_reader import FrameReader
 from vidnst.motion.opencv_threads import single_threaded_opencv
-from vidnst.parallel import ordered_results, thread_count
+from vidnst.processes.parallel import ordered_results, thread_count
 from vidnst.report.measure.measurement import FrameMeasurement, Measurement
 from vidnst.report.measure.meter import PIXEL_BYTES, Meter
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vidnst.files.weights_file import encode_safetensors
 from vidnst.style.distill.student import Student
-from vidnst.weights_file import encode_safetensors
 
 _SMALLEST_SCALE = 1e-5
 """Directions of a head that are weaker than this share of the strongest are rounding errors."""

@@ -13,10 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidnst.errors import WeightsError
-from vidnst.style.network.backbones import BACKBONES, ConvLayer
-from vidnst.style.network.packaged import PaletteFilters, find_packaged_vgg19, has_palettes, package_notes
-from vidnst.style.network.random_filters import random_features
-from vidnst.weights_file import (
+from vidnst.files.weights_file import (
     DownloadProgress,
     WeightsSource,
     cache_path,
@@ -27,6 +24,9 @@ from vidnst.weights_file import (
     read_metadata,
     weights_fingerprint,
 )
+from vidnst.style.network.backbones import BACKBONES, ConvLayer
+from vidnst.style.network.packaged import PaletteFilters, find_packaged_vgg19, has_palettes, package_notes
+from vidnst.style.network.random_filters import random_features
 
 Features: TypeAlias = dict[str, NDArray[np.float32]]
 """`features.N.weight` `(outputs, inputs, 3, 3)` and `features.N.bias` `(outputs,)`, as torchvision numbers them."""

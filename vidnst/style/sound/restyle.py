@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidnst.determinism import reproducible_mode
+from vidnst.devices.determinism import reproducible_mode
 from vidnst.errors import NumericalError
 from vidnst.style.optimizers import LBFGS
 from vidnst.style.sound.chunks import Samples

@@ -8,8 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidnst.errors import WeightsError
+from vidnst.files.weights_file import (
+    checked_tensor,
+    encode_safetensors,
+    open_weights,
+    read_metadata,
+    weights_fingerprint,
+)
 from vidnst.style.transform.network import TransformNetwork
-from vidnst.weights_file import checked_tensor, encode_safetensors, open_weights, read_metadata, weights_fingerprint
 
 KIND = "vidnst transform network"
 _MAX_BYTES = 1 << 28

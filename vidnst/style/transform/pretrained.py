@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 
 from vidnst.config import STYLE_LAYERS, StylesConfig
 from vidnst.errors import WeightsError
+from vidnst.files.weights_file import (
+    checked_tensor,
+    encode_safetensors,
+    open_weights,
+    read_metadata,
+    weights_fingerprint,
+)
 from vidnst.frames import Pixels
 from vidnst.style.network.backbones import deepest
 from vidnst.style.network.vgg import VGG19
@@ -18,7 +25,6 @@ from vidnst.style.network.weights import SLIM_FILE, load_features
 from vidnst.style.targets.style_targets import StyleTargets
 from vidnst.style.transform.network import TransformNetwork
 from vidnst.style.transform.style_predictor import STYLE_KINDS, StylePredictor, describe
-from vidnst.weights_file import checked_tensor, encode_safetensors, open_weights, read_metadata, weights_fingerprint
 
 PRETRAINED_FILE = Path(__file__).with_name("pretrained.safetensors")
 """The network that ships."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidnst.config.temporal import TrainingConfig
-from vidnst.determinism import reproducible_mode
+from vidnst.devices.determinism import reproducible_mode
 from vidnst.errors import NumericalError, RunError
 from vidnst.style.guidance import Guidance
 from vidnst.style.losses.objective import Objective, WarmStart

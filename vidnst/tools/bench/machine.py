@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from vidnst.determinism import reproducible_mode
-from vidnst.parallel import local_cores
+from vidnst.devices.determinism import reproducible_mode
+from vidnst.processes.parallel import local_cores
 
 _COPIED_BYTES = {"cpu": 128 << 20, "cuda": 1 << 30}
 """Size of the tensor that is copied: far more than caches hold."""

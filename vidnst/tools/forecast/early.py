@@ -16,7 +16,7 @@ from vidnst.farm.provisioning import choose_worker_counts
 from vidnst.farm.workers import FlowWorker, StyleWorker, pick_device, threads_on_cpu
 from vidnst.frames import Pixels, to_16_bits
 from vidnst.motion.blend import WarmSource
-from vidnst.parallel import local_cores
+from vidnst.processes.parallel import local_cores
 from vidnst.rendering.node_times import SecondsOf
 from vidnst.rendering.prepare import CheckedRequest
 from vidnst.style.stylizer import Stylizer

@@ -7,7 +7,7 @@ from typing import Any
 
 from vidnst.events import OnEvent, Stage, Warned, ignore
 from vidnst.farm.local_gpus import check_gpus
-from vidnst.parallel import local_cores
+from vidnst.processes.parallel import local_cores
 from vidnst.runs.disk_space import SLACK_BYTES, file_system, free_bytes
 from vidnst.runs.request import Request
 from vidnst.tools.forecast.memory_and_disk import RUN_FOLDER_DISK, ResourceNeed, estimate_needs

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from vidnst.config import RenderConfig
+from vidnst.devices.gpus import has_usable_gpu
 from vidnst.errors import ConfigError
 from vidnst.farm.provisioning import WorkerCounts, choose_worker_counts
 from vidnst.farm.workers import gpu_memory_sizes, pick_device
-from vidnst.gpus import has_usable_gpu
-from vidnst.parallel import local_cores
+from vidnst.processes.parallel import local_cores
 from vidnst.tools.forecast.render_plan import RenderPlan
 
 

@@ -14,7 +14,7 @@ from vidnst.farm.workers import FlowWorker, FlowWorkerFactory, StyleWorkerFactor
 from vidnst.frames import Pixels, Shot, to_16_bits, to_bits
 from vidnst.media.images import encode_png
 from vidnst.motion.blend import WarmSource, blend
-from vidnst.parallel import local_cores
+from vidnst.processes.parallel import local_cores
 from vidnst.rendering.prepare import CheckedRequest
 from vidnst.rendering.source_frames import source_frames
 from vidnst.style.pyramid import relight_pass, renewal_pass, scale_sizes, split_evaluations

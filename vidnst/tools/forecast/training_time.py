@@ -11,10 +11,10 @@ from vidnst.events import OnEvent, Stage, Warned, ignore
 from vidnst.farm.jobs import FlowJob, Trained, TrainingPair, TrainJob
 from vidnst.farm.plan import FlowId, NetworkId
 from vidnst.farm.workers import FlowWorker, StyleWorkerFactory
-from vidnst.file_names import derived_name
+from vidnst.files.file_names import derived_name
 from vidnst.frames import Pixels, Shot
 from vidnst.motion.flow import FlowPair
-from vidnst.parallel import local_cores
+from vidnst.processes.parallel import local_cores
 from vidnst.rendering.prepare import CheckedRequest, check_request
 from vidnst.rendering.source_frames import source_frames
 from vidnst.runs.layout import holds_run

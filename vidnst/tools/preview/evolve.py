@@ -17,7 +17,7 @@ from vidnst.config.loader import Settings, resolve_config
 from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import Cancelled, OnEvent, RunFinished, Stage, Warned, ignore
 from vidnst.farm.jobs import Stylized, StylizeJob
-from vidnst.file_names import derived_name, part_prefix
+from vidnst.files.file_names import derived_name, part_prefix
 from vidnst.frames import Pixels, to_bits
 from vidnst.media.draw.loss_chart import LossChart, LossCurve
 from vidnst.media.draw.text import ImageBuffer

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.atomic_write import write_bytes_atomically
 from vidnst.config import RenderConfig
 from vidnst.config.loader import Settings, resolve_config, with_settings
 from vidnst.errors import CancelledError, ConfigError
 from vidnst.events import Cancelled, OnEvent, RunFinished, Stage, Warned, ignore
 from vidnst.farm.jobs import Stylized, StylizeJob
 from vidnst.farm.workers import pick_device
+from vidnst.files.atomic_write import write_bytes_atomically
 from vidnst.frames import Pixels, State
 from vidnst.media.images import write_image
 from vidnst.media.input.frame_reader import fit_size

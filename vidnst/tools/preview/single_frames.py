@@ -31,7 +31,7 @@ from vidnst.media.input.frame_cache import FrameCache
 from vidnst.media.input.frame_reader import fit_size
 from vidnst.media.input.probe import probe_input
 from vidnst.media.input.shots import find_shots
-from vidnst.parallel import local_cores
+from vidnst.processes.parallel import local_cores
 from vidnst.rendering.effects_pass import coloured
 from vidnst.rendering.job_builder import node_seed
 from vidnst.rendering.styles.guidance_builder import GuidanceBuilder

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from vidnst.atomic_write import translate_os_errors
 from vidnst.config import OutputConfig
 from vidnst.events import Cancelled, OnEvent, Stage, ignore
-from vidnst.file_names import part_prefix
+from vidnst.files.atomic_write import translate_os_errors
+from vidnst.files.file_names import part_prefix
 from vidnst.frames import ClipInfo, Pixels, SourceKind
 from vidnst.media.draw.text import ImageBuffer
 from vidnst.media.images import encode_png

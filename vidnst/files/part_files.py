@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidnst.file_names import derived_name
+from vidnst.files.file_names import derived_name
 
 _ATTEMPTS = 100
 _RANDOM_BYTES = 6

@@ -21,8 +21,8 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from vidnst.errors import WeightsError
-from vidnst.part_files import new_part
-from vidnst.utf8_path import utf8_path
+from vidnst.files.part_files import new_part
+from vidnst.files.utf8_path import utf8_path
 
 _BLOCK_BYTES = 2**20
 _TIMEOUT_SECONDS = 30.0

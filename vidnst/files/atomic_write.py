@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vidnst.errors import DiskFullError, OutputError
-from vidnst.part_files import new_part
+from vidnst.files.part_files import new_part
 
 _DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 _NEARLY_FULL_BYTES = 4 << 20

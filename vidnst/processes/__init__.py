@@ -1,0 +1,1 @@
+"""Processes and threads: children that end with their owner, work that no signal interrupts, clocks, parallel tasks."""
