@@ -42,7 +42,7 @@ class HdrInfo:
     """CIE xy of the display's red, green, blue and white, eight numbers; None if the file does not tell."""
     min_luminance: Fraction = Fraction(0)
     max_luminance: Fraction = Fraction(1000)
-    """Of that display, in cd/m2."""
+    """The luminance of white on that display, in cd/m2."""
     content_light: tuple[int, int] | None = None
     """Largest light of a pixel and largest mean light of a frame, in cd/m2; None if the file does not tell."""
 
@@ -229,7 +229,7 @@ class ClipInfo:
     plane: Literal["colour", "alpha"] = "colour"
     """What is read: the colours over the background, or alpha as three equal channels."""
     plays: int | None = None
-    """How often an animation is shown, 0 for ever; None for other sources."""
+    """The number of times that an animation is shown, 0 for ever; None for other sources."""
     numbers: tuple[int, ...] = ()
     """Number of each picture of a numbered sequence, ascending; else empty."""
     transform: str = "auto"

@@ -11,7 +11,7 @@ class AudioConfig(Section):
     style: PathText | None = None
     """A file with the sound whose texture the soundtrack gets; None leaves the soundtrack as it is."""
     strength: float = Field(0.5, ge=0, le=1)
-    """From 0, the soundtrack as it is, to 1, hardly anything but the style."""
+    """The share of the style: 0 leaves the soundtrack as it is, 1 leaves hardly anything of it."""
     iterations: int = Field(50, ge=1, le=10_000)
     """Evaluations of the loss for each ten seconds of sound."""
     filters: int = Field(512, ge=16, le=8192)

@@ -20,7 +20,7 @@ _SHOWN_CHARACTERS = 200
 
 
 class Authority(StrEnum):
-    """What may decide a setting, from the widest circle to the narrowest."""
+    """The circle of those who may decide a setting, from the widest to the narrowest."""
 
     ANY_FILE = "any file"
     """Job files and records of runs, too."""
@@ -31,7 +31,7 @@ class Authority(StrEnum):
 
 
 class Origin(StrEnum):
-    """Where settings were read."""
+    """The place that settings were read from."""
 
     JOBS = "a job file"
     RECORD = "the record of a run"

@@ -33,7 +33,7 @@ class Card:
     problem: str = ""
     """The reason why it cannot be used; empty if it can."""
     remedy: str = ""
-    """What makes it usable."""
+    """The remedy that makes it usable."""
 
 
 def find_cards() -> list[Card]:

@@ -24,7 +24,7 @@ from vidnst.style.tensors import from_pixels, state_bits, to_state
 
 @dataclass(frozen=True, slots=True)
 class PreparedFrame:
-    """What a frame is painted from, on the device or on its way there."""
+    """The inputs of a painting, on the device or on their way there."""
 
     content: Tensor
     start: WarmStart | None

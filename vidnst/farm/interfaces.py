@@ -97,9 +97,9 @@ class NodeEvent:
     """The host of the node's component."""
     worker: str = ""
     attempt: int = 0
-    """From 1; 0 if there was none."""
+    """The number of the attempt, from 1; 0 if there was none."""
     seconds: float = 0.0
-    """From the job's hand-over to its outcome, transport included; 0 if it has not run."""
+    """The time from the job's hand-over to its outcome, transport included; 0 if it has not run."""
     error: str = ""
     """One line about what went wrong."""
     because: NodeId | None = None

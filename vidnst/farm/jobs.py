@@ -32,7 +32,7 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class GivenPart:
-    """What a person has painted of a frame."""
+    """The part of a frame that a person has painted."""
 
     state: State
     opaque: NDArray[np.bool_] | None = None
@@ -76,7 +76,7 @@ class StylizeJob:
     state_thumbnails: tuple[NDArray[np.float32] | None, ...] = ()
     """`thumbnail_luma` of each start's state; None if it is to be computed."""
     given: GivenPart | None = None
-    """What a person has painted of the frame."""
+    """The part of the frame that a person has painted."""
     style_set: Shared | None = None
     """Factory of the worker that can run the job, for a `MultiStyleWorker`; None for a worker of one style set."""
     memory_mode: MemoryMode = NO_SAVINGS
@@ -94,7 +94,7 @@ class FlowJob:
     """The flows from `frame` to a frame between and from there to `reference`, to be refined; None starts from
     zero."""
     style_set: Shared | None = None
-    """As a `StylizeJob`'s."""
+    """See `StylizeJob.style_set`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +115,14 @@ class TrainJob:
     """`Training.state` after the stage before; None for the first."""
     frames: tuple[Pixels, ...]
     guidances: tuple[Guidance | None, ...]
-    """Of each frame, as a `StylizeJob`'s."""
+    """The guidance of each frame; see `StylizeJob.guidance`."""
     pairs: tuple[TrainingPair, ...]
     """Empty in a shot of one frame."""
     seed: int
     threads: int = 1
     """Threads on a CPU. Stages follow each other, so a training uses the cores of workers that wait for it."""
     style_set: Shared | None = None
-    """As a `StylizeJob`'s."""
+    """See `StylizeJob.style_set`."""
     memory_mode: MemoryMode = NO_SAVINGS
 
 
@@ -136,7 +136,7 @@ class PaintJob:
     """`TransformNetwork.to_vector`."""
     guidance: Guidance | None = None
     style_set: Shared | None = None
-    """As a `StylizeJob`'s."""
+    """See `StylizeJob.style_set`."""
     memory_mode: MemoryMode = NO_SAVINGS
 
 

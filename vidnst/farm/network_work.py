@@ -233,7 +233,7 @@ def _cropped(guidance: Guidance | None, window: Window) -> Guidance | None:
 
 
 def _warp_to(frame: Pixels, flow: Flow, device: torch.device) -> Callable[[Tensor], WarmStart]:
-    """From the painting of the flow's reference to the start of the frame."""
+    """Return a function that turns the painting of the flow's reference into the start of the frame."""
 
     def warp(painted: Tensor) -> WarmStart:
         blended = blend(frame, [WarmSource(to_state(painted), flow)])

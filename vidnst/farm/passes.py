@@ -23,7 +23,7 @@ class Passes:
         self._follows = follows
         # In a loop the first frames of a pass read the last ones of the pass before: they come at the end.
         self._next = [shot.start + (pass_index if loop else 0) for pass_index in range(passes + 1)]
-        """For each pass the next frame to generate."""
+        """The next frame to generate, for each pass."""
 
     def up_to(self, last: int) -> Iterator[Node]:
         """The nodes of all passes that can be generated once all frames up to `last` have been."""

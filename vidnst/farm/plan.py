@@ -67,7 +67,7 @@ class NetworkId:
     frame: int
     """The first frame of the clip's range."""
     stage: int
-    """From 1."""
+    """The number of the stage, from 1."""
 
     def __str__(self) -> str:
         return f"network.{self.stage}"
@@ -84,9 +84,9 @@ class SoundId:
     frame: int
     """Its place among the chunks of all tracks, which has nothing to do with pictures; the window counts it."""
     track: int
-    """From 0."""
+    """The number of the track, from 0."""
     chunk: int
-    """From 0."""
+    """The number of the chunk in its track, from 0."""
 
     def __str__(self) -> str:
         return f"sound{self.track}.{self.chunk}"

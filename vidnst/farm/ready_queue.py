@@ -65,7 +65,7 @@ class AdmittedNode:
     failed_on: set[str] = field(default_factory=set)
     """Workers on which it failed."""
     raised_on: set[str] = field(default_factory=set)
-    """Those of them whose process survived, and which would fail again."""
+    """Workers on which it failed and whose process survived: they would fail again."""
     last_error: BaseException | None = None
     cause: tuple[NodeId, str] | None = None
     """If it is given up: the node that failed for good, and its error."""

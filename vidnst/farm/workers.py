@@ -283,7 +283,7 @@ class _Painted:
 
 @dataclass(frozen=True, slots=True)
 class _Turn(Generic[_Result]):
-    """What a turn at the device gave."""
+    """The result of a turn at the device."""
 
     result: _Result
     memory_mode: MemoryMode

@@ -14,7 +14,7 @@ SCENE_SUFFIXES = frozenset({".exr", ".dpx"})
 
 @dataclass(frozen=True, slots=True)
 class SceneHeader:
-    """What EXR and DPX files have in common."""
+    """The header of an EXR or DPX file."""
 
     width: int
     height: int

@@ -48,7 +48,7 @@ class WarmSource:
 
     state: State
     flow: Flow | None = None
-    """From the frame into the state's frame; None if the state belongs to the frame itself."""
+    """The flow from the frame into the state's frame; None if the state belongs to the frame itself."""
     weight: float = 1.0
     """Weight in the blend, relative to the other states valid at a pixel."""
     source: Pixels | None = None

@@ -41,9 +41,9 @@ class FlowPair(NamedTuple):
     """The flows between two frames in both directions."""
 
     forward: Flow
-    """From the first frame into the second."""
+    """The flow from the first frame into the second."""
     backward: Flow
-    """From the second frame into the first."""
+    """The flow from the second frame into the first."""
 
 
 class NotedFlowPair(FlowPair):

@@ -47,7 +47,7 @@ class Neighbour:
     stylized: NDArray[np.float32]
     source: NDArray[np.float32]
     flow: Flow
-    """From the frame under test into this one."""
+    """The flow from the frame under test into this one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ class CheckedRequest:
     masks: tuple[Mask, ...] = ()
     """The regions' masks."""
     fates: tuple[FateRow, ...] = ()
-    """What becomes of each thing that the source holds."""
+    """The fate of each thing that the source holds."""
     keys: tuple[PaintedKey, ...] = ()
     """The frames that a person has painted."""
     sound: CheckedSound | None = None

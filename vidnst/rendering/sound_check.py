@@ -30,7 +30,7 @@ class CheckedSound:
 
     style: Path
     fingerprint: str
-    """Of the style's file."""
+    """The fingerprint of the style's file."""
     plan: AudioPlan
     """The tracks, and how each is encoded."""
     seconds: Fraction

@@ -98,7 +98,7 @@ class RunPlan(BaseModel):
     shots: tuple[_Shot, ...]
     """The shots of the range, in order, without gaps."""
     fates: tuple[FateRow, ...] = ()
-    """What becomes of each thing that the source holds, for the report."""
+    """The fate of each thing that the source holds, for the report."""
     threads: int | None = Field(default=None, gt=0, le=MAX_THREADS)
     """Threads of each CPU worker: other numbers round sums differently."""
     training_threads: int | None = Field(default=None, gt=0, le=MAX_THREADS)

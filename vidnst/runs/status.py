@@ -31,7 +31,7 @@ class WorkerStatus:
     frames: int
     nodes: int
     nodes_per_second: float | None
-    """For each second of computing."""
+    """Finished nodes for each second of computing."""
     failures: int
     last: float
     """Time of its last event, seconds since 1970."""

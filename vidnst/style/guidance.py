@@ -52,7 +52,7 @@ class Guidance:
 
     regions: tuple[RegionGuidance, ...]
     style_frames: Mapping[int, StyleFrame] = field(default_factory=dict)
-    """For each style that is a clip, by its number, the frame that is shown now."""
+    """The frame that each style clip shows now, by the number of the style."""
 
     @property
     def unstyled(self) -> NDArray[np.uint8] | None:

@@ -35,7 +35,7 @@ class PretrainRequest:
     contents: tuple[str, ...]
     """Folders, globs, pictures and clips to paint."""
     styles: tuple[str, ...]
-    """Those to paint them like."""
+    """Folders, globs, pictures and clips whose styles it learns to paint."""
     output: Path
     """A safetensors file; its model card is written next to it as Markdown."""
     settings: PretrainSettings

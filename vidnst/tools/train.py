@@ -23,7 +23,7 @@ _SUFFIX = ".safetensors"
 
 @dataclass(frozen=True, slots=True)
 class TrainRequest:
-    """What to train a network on."""
+    """A request to train a network: the clip, the styles, the settings and the file to write."""
 
     render: Request
     """Source, styles and settings, with schedule.kind network; its output is not written."""

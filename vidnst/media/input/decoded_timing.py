@@ -29,7 +29,7 @@ class ClipTiming:
     decoder_seconds: tuple[Fraction, ...] = ()
     """The decoder's time stamp of each frame that decodes, where it differs from `pts_seconds`; else empty."""
     notes: tuple[str, ...] = ()
-    """What is remarkable, as sentences without a full stop."""
+    """Remarks for the user, as sentences without a full stop."""
 
 
 def time_frames(

@@ -20,7 +20,7 @@ _HDR_TRANSFERS = frozenset({16, 18})  # PQ and HLG (ITU-T H.273)
 
 @dataclass(frozen=True, slots=True)
 class HeifHeader:
-    """What the header of a HEIC file says of its primary image."""
+    """The primary image of a HEIC file, as the header describes it."""
 
     width: int
     """Pixels across, upright: libheif applies the file's rotation and mirroring."""

@@ -50,7 +50,7 @@ class ImageHeader:
     deep: bool = False
     """True if the header of a PNG or TIFF file tells more than 8 bits per channel."""
     plays: int = 0
-    """How often an animation is shown; 0 for ever."""
+    """The number of times that an animation is shown; 0 for ever."""
     hdr: bool = False
     """True if the light is coded as PQ or HLG, which is read as if it were sRGB."""
 

@@ -51,7 +51,7 @@ def check_answer(answer: Mapping[str, Any], path: Path) -> None:
 
 
 class StillProcesses:
-    """As many processes as there are threads that read stills, up to a few. Thread-safe."""
+    """A few child processes that read stills, as many as there are threads that ask. Thread-safe."""
 
     def __init__(self) -> None:
         count = max(1, min(_MOST_PROCESSES, local_cores()))

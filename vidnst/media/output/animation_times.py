@@ -26,7 +26,7 @@ class FrameChoice:
     indices: tuple[int, ...]
     """Places in the range, ascending."""
     pts_seconds: tuple[Fraction, ...]
-    """When each is shown, from the first frame."""
+    """The time at which each is shown, from the first frame."""
     last_duration_seconds: Fraction
 
 

@@ -23,7 +23,7 @@ class AudioPlan:
     streams: tuple[AudioStream, ...] = ()
     """The source's streams that come along, in order."""
     encoders: tuple[str, ...] = ()
-    """What happens to each: `copy`, or the name of an encoder."""
+    """The treatment of each: `copy`, or the name of an encoder."""
     notes: tuple[str, ...] = ()
     """What is lost, as sentences without a full stop."""
     restyled_after: str = ""

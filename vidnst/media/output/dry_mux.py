@@ -33,7 +33,7 @@ class TriedStreams:
     """What becomes of streams, known for certain."""
 
     decisions: tuple[StreamDecision, ...] = ()
-    """For each stream that is neither the rendered video nor sound."""
+    """The fate of each stream that is neither the rendered video nor sound."""
     written: ContainerInfo | None = None
     """What the trial's file holds; None if there was nothing to try."""
 

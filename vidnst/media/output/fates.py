@@ -10,7 +10,7 @@ _LONGEST_TEXT = 80
 
 
 class Fate(StrEnum):
-    """What an output does with a thing that its source holds."""
+    """The fate in an output of a thing that its source holds."""
 
     KEPT = "kept"
     CHANGED = "changed"
@@ -22,7 +22,7 @@ class FateRow:
     """A thing that a source holds, and what becomes of it."""
 
     name: str
-    """What it is, such as `subtitles 2`."""
+    """The name of the thing, such as `subtitles 2`."""
     value: str
     """What the source holds, such as `subrip, eng`; letters are printable."""
     fate: Fate

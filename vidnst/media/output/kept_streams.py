@@ -67,7 +67,7 @@ CHAPTERS = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm"})
 
 @dataclass(frozen=True, slots=True)
 class StreamDecision:
-    """What becomes of one stream."""
+    """The fate of one stream in the output."""
 
     stream: StreamInfo
     fate: Fate

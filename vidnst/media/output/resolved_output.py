@@ -27,7 +27,7 @@ class ResolvedOutput:
     chroma: str = ""
     """How the chroma subsampling is changed; empty if none is lost."""
     notes: tuple[str, ...] = ()
-    """What is asked for in vain, sentences without a full stop."""
+    """Settings that have no effect, as sentences without a full stop."""
 
 
 def resolve_output(

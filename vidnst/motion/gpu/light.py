@@ -98,6 +98,6 @@ def _match_light(own: Tensor, earlier: Tensor) -> Tensor:
 
 
 def _median(values: Tensor) -> Tensor:
-    """As NumPy has it: the mean of the two in the middle of an even number."""
+    """Return the median as NumPy defines it: of an even number of values the mean of the two in the middle."""
     ordered, count = values.sort().values, values.numel()
     return (ordered[(count - 1) // 2] + ordered[count // 2]) / 2

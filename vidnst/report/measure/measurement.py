@@ -90,11 +90,11 @@ class GapErrors:
     valid_share: float | None
     """Mean share of pixels with a valid flow, 0 to 1."""
     ruder: Comparison
-    """Of Ruder 2016; see `metrics.ClipErrors` for the definitions. Channels are in [0, 1]."""
+    """The errors of Ruder 2016; see `metrics.ClipErrors` for the definitions. Channels are in [0, 1]."""
     huang: Comparison
-    """Of Huang 2017 and ReCoNet 2018."""
+    """The errors of Huang 2017 and ReCoNet 2018."""
     lai: Comparison
-    """Of Lai 2018."""
+    """The errors of Lai 2018."""
 
 
 @dataclass(frozen=True, slots=True)

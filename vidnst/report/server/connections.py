@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What clients may take of the server."""
+    """Limits on what clients may take of the server."""
 
     total: int = 64
     """Connections at the same time."""

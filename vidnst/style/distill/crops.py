@@ -40,7 +40,7 @@ class Crops:
         self._side_px = side_px
         self._seed = seed
         self.device = torch.device(device)
-        """Where the crops are."""
+        """The device that holds the crops."""
 
     def batch(self, step: int, count: int) -> Tensor:
         """The crops of a step, `(count, 3, side, side)` float32 in [0, 1]."""

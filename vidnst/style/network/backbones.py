@@ -29,7 +29,7 @@ class ConvLayer:
     outputs: int
     """Output channels."""
     block: int
-    """From 0: the number of poolings before it."""
+    """The number of poolings before the layer."""
     rank: int = 0
     """Channels between the two parts of a convolution of low rank; 0 if it has full rank."""
     head: bool = False
@@ -86,7 +86,7 @@ class Backbone:
     title: str
     """Its name in messages."""
     layers: tuple[ConvLayer, ...]
-    """From the shallowest."""
+    """The layers, the shallowest first."""
 
     @classmethod
     def from_blocks(cls, title: str, blocks: Iterable[Block]) -> "Backbone":

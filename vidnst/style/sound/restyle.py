@@ -109,7 +109,7 @@ def hold_weight(strength: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """What is compared of a sound."""
+    """The statistics of a sound that are compared."""
 
     responses: Tensor
     levels: Tensor

@@ -63,7 +63,7 @@ class PretrainSettings:
 class _Style:
     picture: Pixels
     side_px: int
-    """Of the frames that it is scaled for."""
+    """The side of the frames that it is scaled for, which are square."""
     target: StyleTarget
     description: Tensor
     colours: ColourMoments

@@ -40,9 +40,9 @@ class PairedFrame:
     content: Tensor
     """`(1, 3, H, W)` in [0, 1]."""
     shares: Tensor | None
-    """Of its styles, as the network takes them."""
+    """The shares of its styles, as the network takes them."""
     warp: Callable[[Tensor], WarmStart]
-    """From its painting to the other frame's start."""
+    """Turns its painting into the other frame's start."""
 
 
 @dataclass(frozen=True, slots=True)

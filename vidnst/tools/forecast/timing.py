@@ -111,7 +111,7 @@ class _Sample:
     frame: Pixels
     next: Pixels
     far: Pixels
-    """As far from the first as a frame with a single start is from it; the next one if light is not followed."""
+    """A frame as far from the first as one with a single start is from it; the next one if light is not followed."""
     read_seconds: float
 
 
