@@ -54,6 +54,12 @@ def test_sound_that_lasts_longer_is_no_early_end(tmp_path: Path, name: str) -> N
     assert probe(tmp_path / name).notes == ()
 
 
+def test_unknown_duration_of_the_last_frame_is_no_early_end(tmp_path: Path) -> None:
+    codec = ("-c:v", "wmv2", "-q:v", "2")
+    path = media.write_video(tmp_path / "a.wmv", FRAMES[:8], pts_seconds=media.UNEVEN_PTS, codec=codec)
+    assert probe(path).notes == ()
+
+
 @pytest.mark.parametrize("share", [0.3, 0.999])
 @pytest.mark.parametrize("suffix", [".webp", ".png", ".avif"])
 def test_cut_animations_are_refused_as_incomplete(tmp_path: Path, suffix: str, share: float) -> None:

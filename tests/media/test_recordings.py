@@ -73,6 +73,25 @@ def test_late_sound_of_a_range_ends_with_the_pictures(output: str, tmp_path: Pat
     assert float((sound.start_seconds or 0) + sound.duration_seconds) == pytest.approx(35 / 25, abs=0.05)
 
 
+@pytest.mark.parametrize(("output", "start"), [("o.mp4", 0), ("o.mkv", 100)])
+def test_sound_that_begins_far_in_is_in_step(output: str, start: int, tmp_path: Path, transcode: Callable) -> None:
+    path = write_recording(tmp_path / "a.ts", KINDS["a.ts"], sound_late_seconds=12, flash=320, count=350)
+    (sound,) = read_container(path).audio
+    assert (sound.channels, sound.sample_rate) == (2, 48000)
+    trip = transcode(path, output, start=start)
+    assert step_seconds(trip.output, flash=320 - start) == pytest.approx(0, abs=AUDIO_FRAME_SECONDS)
+
+
+def test_pause_of_the_sound_is_no_join(tmp_path: Path, transcode: Callable) -> None:
+    tone = "aevalsrc='if(between(t,14,14.1),sin(2*PI*1000*t),0)':s=48000:d=15:c=stereo,aselect='lt(t,1)+gt(t,13)'"
+    light = "color=black:s=64x48:r=25:d=15,geq=lum='if(eq(N,350),235,16)':cb=128:cr=128"
+    media.run_ffmpeg("-f", "lavfi", "-i", light, "-f", "lavfi", "-i", tone, *TS, tmp_path / "a.ts")
+    clip = probe(tmp_path / "a.ts")
+    assert (clip.parts, clip.frame_count, clip.notes) == (1, 375, ())
+    trip = transcode(tmp_path / "a.ts", "o.mp4")
+    assert step_seconds(trip.output, flash=350) == pytest.approx(0, abs=AUDIO_FRAME_SECONDS)
+
+
 def join(path: Path, *parts: Path) -> Path:
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     return path
@@ -113,7 +132,7 @@ def test_joined_recordings_play_on(name: str, order: str, tmp_path: Path, transc
     assert (clip.parts, clip.rate, clip.variable_rate) == (2, 25, False)
     assert abs(clip.frame_count - sum(counts)) <= 1  # a VOB repeats its last frame, if nothing follows
     assert float(clip.duration_seconds) == pytest.approx(clip.frame_count / 25)
-    assert any("joined without gaps" in note for note in clip.notes)
+    assert [note.split(";")[0] for note in clip.notes] == [f"the clock of {name} jumps once"]
     trip = transcode(path, "o.mp4")
     assert len(flashes(trip.output)) == 2
     assert beeps(trip.output) == pytest.approx(flashes(trip.output), abs=AUDIO_FRAME_SECONDS)
@@ -156,3 +175,25 @@ def test_sound_that_cannot_be_joined_is_named(tmp_path: Path, transcode: Callabl
     (note,) = check_output(tmp_path / "o.mp4", OutputConfig(), clip=probe(path))
     assert note == "audio track 1 of a.m2ts (codec pcm_bluray) is dropped, since its parts cannot be joined"
     assert read_container(transcode(path, "o.mp4").output).audio == ()
+
+
+@pytest.mark.parametrize("codecs", [("aac", "ac3"), ("ac3", "aac")])
+def test_sound_that_changes_its_codec_is_named(codecs: tuple[str, str], tmp_path: Path, transcode: Callable) -> None:
+    parts = [
+        write_recording(tmp_path / f"{name}.ts", (*TS[:-1], name), count=25, clock_seconds=60 * number)
+        for number, name in enumerate(codecs)
+    ]
+    path = join(tmp_path / "a.ts", *parts)
+    (note,) = check_output(tmp_path / "o.mp4", OutputConfig(), clip=probe(path))
+    assert note.startswith("audio track 1 of a.ts")
+    assert note.endswith("is dropped, since its parts cannot be joined")
+    trip = transcode(path, "o.mp4")
+    assert (read_container(trip.output).audio, probe(trip.output).frame_count) == ((), 50)
+
+
+def test_sound_of_a_later_part_alone_is_in_step(tmp_path: Path, transcode: Callable) -> None:
+    first, second = write_parts(tmp_path, "a.ts")
+    media.run_ffmpeg("-i", first, "-map", "0:v", "-c", "copy", tmp_path / "silent.ts")
+    path = join(tmp_path / "a.ts", tmp_path / "silent.ts", second)
+    trip = transcode(path, "o.mp4")
+    assert beeps(trip.output) == pytest.approx(flashes(trip.output)[1:], abs=AUDIO_FRAME_SECONDS)

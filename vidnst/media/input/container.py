@@ -36,6 +36,10 @@ _READER_MEMORY_BYTES = 4 << 30
 _HEADER_SECONDS = 120
 _HEADER_BYTES = 64 << 20
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT
+_SEARCHES_BYTES = (0, 32 << 20, 256 << 20)
+"""How far streams are looked for, as long as one is not described; 0 is libavformat's own 5 MB or seconds."""
+_LONGEST_SEARCH_MICROSECONDS = 10**12
+_NO_JUMP_SECONDS = "1000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,19 @@ class ContainerInfo:
     """The file's tags, keys as in the file; bounded in number and length."""
     may_jump: bool
     """True if the format's time stamps may jump: recordings and streams, which can be cut and joined anywhere."""
+    search_bytes: int = 0
+    """How far streams were looked for, since sound begins late; 0 is as far as usual."""
+
+    @property
+    def input_options(self) -> tuple[str, ...]:
+        """ffmpeg's options for this file as an input, where its clock does not jump: it finds the same streams."""
+        options = list(INPUT_OPTIONS)
+        if self.may_jump:  # else ffmpeg moves sound that begins more than ten seconds later to the start
+            options += ["-dts_delta_threshold", _NO_JUMP_SECONDS]
+        if self.search_bytes:
+            options += ["-probesize", str(self.search_bytes)]
+            options += ["-analyzeduration", str(_LONGEST_SEARCH_MICROSECONDS)]
+        return tuple(options)
 
     @property
     def audio(self) -> tuple[AudioStream, ...]:
@@ -134,17 +151,37 @@ def read_container(path: Path) -> ContainerInfo:
         raise SourceError(f"{str(path)[:200]} cannot be accessed: {error.strerror}", "check the name") from error
     if not exists:
         raise SourceError(f"there is no file {path}", "check the name")
-    facts, _ = ask_reader(path, "facts", max_bytes=_HEADER_BYTES, seconds=_HEADER_SECONDS)
+    size_bytes = path.stat().st_size
+    for search_bytes in _SEARCHES_BYTES:
+        info = _read(path, search_bytes)
+        is_complete = not (info.may_jump and any(_is_undescribed(stream) for stream in info.audio))
+        if is_complete or size_bytes <= search_bytes:
+            break
+    return info
+
+
+def _is_undescribed(stream: AudioStream) -> bool:
+    return stream.decodable and not (stream.channels and stream.sample_rate)
+
+
+def _read(path: Path, search_bytes: int) -> ContainerInfo:
+    facts, _ = ask_reader(path, "facts", max_bytes=_HEADER_BYTES, seconds=_HEADER_SECONDS, search_bytes=search_bytes)
     if "error" in facts:
         raise _unreadable(path, str(facts.get("text", "")))
     try:
-        return _parse(facts, path)
+        return _parse(facts, path, search_bytes)
     except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
         raise SourceError(f"the header of {path} makes no sense", "check the file") from error
 
 
 def ask_reader(
-    path: Path, command: str, *, max_bytes: int, seconds: float | None = None, **arguments: Any
+    path: Path,
+    command: str,
+    *,
+    max_bytes: int,
+    seconds: float | None = None,
+    search_bytes: int = 0,
+    **arguments: Any,
 ) -> tuple[Mapping[str, Any], bytes]:
     """Let a child process read a file with PyAV.
 
@@ -152,6 +189,7 @@ def ask_reader(
         command: facts or packets.
         max_bytes: most bytes of the answer.
         seconds: most seconds that it may take.
+        search_bytes: how far streams are looked for; 0 is as far as usual.
         arguments: those of the command, as JSON values.
 
     Returns:
@@ -166,6 +204,7 @@ def ask_reader(
             "path": ffmpeg.file_url(Path(name)),
             "formats": _FORMATS,
             "memory_bytes": _READER_MEMORY_BYTES,
+            "search_bytes": search_bytes,
             **arguments,
         }
         # -P: the script's folder must not hide modules of the standard library.
@@ -202,7 +241,7 @@ def _incomplete(path: Path) -> SourceError:
     )
 
 
-def _parse(facts: Mapping[str, Any], path: Path) -> ContainerInfo:
+def _parse(facts: Mapping[str, Any], path: Path, search_bytes: int) -> ContainerInfo:
     index, frame = facts["main_video"], facts["first_frame"]
     streams = tuple(parse_stream(part, frame if part["index"] == index else None) for part in facts["streams"])
     video = next((stream for stream in streams if isinstance(stream, VideoStream) and stream.index == index), None)
@@ -225,4 +264,5 @@ def _parse(facts: Mapping[str, Any], path: Path) -> ContainerInfo:
         chapters=tuple(parse_chapter(part) for part in facts["chapters"]),
         metadata=parse_tags(facts["metadata"]),
         may_jump=bool(int(facts["flags"]) & _TS_DISCONT),
+        search_bytes=search_bytes,
     )

@@ -41,7 +41,8 @@ def _early_end(path: Path, info: ContainerInfo, times: PacketTimes) -> str:
         return ""
     if info.container.split(",")[0] in _WITH_LENGTH and not is_cut_short(path):
         return ""  # the last frame may be shown for long, and Matroska need not tell how long
-    frame = 1 / info.rates[0] if info.rates else _USUAL_FRAME_SECONDS
+    # Some containers do not tell how long the last frame is shown, so the distances of the others count, too.
+    frame = max(1 / info.rates[0] if info.rates else _USUAL_FRAME_SECONDS, _mean_step_seconds(times))
     least = max(_FEWEST_FRAMES * frame, declared * _LEAST_SHARE)
     if declared - held <= least:
         return ""
@@ -53,6 +54,10 @@ def _early_end(path: Path, info: ContainerInfo, times: PacketTimes) -> str:
         f"{path.name} is incomplete: its header says {float(declared):.3f} s, of which {float(held):.3f} s are there;"
         " what is missing is not rendered"
     )
+
+
+def _mean_step_seconds(times: PacketTimes) -> Fraction:
+    return (max(times.pts) - min(times.pts)) * times.time_base / max(1, len(times.pts) - 1)
 
 
 def _declared_seconds(info: ContainerInfo) -> Fraction | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vidnst.errors import SourceError
 from vidnst.media import ffmpeg
-from vidnst.media.input.container import ask_reader
+from vidnst.media.input.container import ContainerInfo, ask_reader
 from vidnst.media.input.packet_times import PartStart
 from vidnst.media.input.stream_facts import AudioStream
 
@@ -18,11 +18,14 @@ _MATROSKA_CODECS = frozenset({"truehd", "mlp", "mp1"})
 _ANSWER_BYTES = 1 << 16
 
 
-def write_joined_audio(path: Path, stream: AudioStream, parts: Sequence[PartStart], target: Path) -> Fraction:
+def write_joined_audio(
+    path: Path, info: ContainerInfo, stream: AudioStream, parts: Sequence[PartStart], target: Path
+) -> Fraction:
     """Copy one audio stream of a recording to a file of its own.
 
     Args:
         path: the recording.
+        info: what it holds.
         parts: its parts, from `read_part_starts`.
         target: the file to write.
 
@@ -30,18 +33,23 @@ def write_joined_audio(path: Path, stream: AudioStream, parts: Sequence[PartStar
         When it begins, in seconds on the clock of the clip.
 
     Raises:
-        SourceError: the stream cannot be copied.
+        SourceError: the stream cannot be copied, or a part of it is in another codec.
     """
     answer, _ = ask_reader(
         path,
         "join",
         max_bytes=_ANSWER_BYTES,
+        search_bytes=info.search_bytes,
         stream=stream.index,
         starts=[list(asdict(part).values()) for part in parts],
         output=ffmpeg.file_url(target),
         format="matroska" if stream.codec in _MATROSKA_CODECS else "nut",
     )
-    first = answer.get("first")
+    first, unheard = answer.get("first"), answer.get("unheard")
+    if unheard:
+        raise SourceError(
+            f"a part of the audio of {path} does not decode as {stream.codec}, as the part before does", "leave it out"
+        )
     if not isinstance(first, int):
         raise SourceError(f"the audio of {path} cannot be joined: {answer.get('text', 'it is empty')}", "leave it out")
     return first * stream.time_base

@@ -34,8 +34,9 @@ def find_pieces(records: Sequence[PacketRecord], seconds_per_tick: dict[int, Fra
     """Return the number of the piece, from 0, of every packet.
 
     A packet starts a piece if its time jumps and the stream's following packet stays near it; if that returns to the
-    old clock, the packet has a wrong time. The streams of a file do not jump at the same packet: one joins a piece that
-    another has started if their clocks agree.
+    old clock, the packet has a wrong time. Where another stream has come as far on the same clock, there was a pause.
+    The streams of a file do not jump at the same packet: one joins a piece that another has started if their clocks
+    agree.
     """
     ticks = {stream: float(base) for stream, base in seconds_per_tick.items()}
     following = _following_times(records, ticks)
@@ -51,7 +52,7 @@ def find_pieces(records: Sequence[PacketRecord], seconds_per_tick: dict[int, Fra
             after = following[number]
             if end is None:
                 piece = _piece_at(now, clocks, first=0)
-            elif _is_jump(end, now):
+            elif _is_jump(end, now) and not _is_pause(end, now, clocks[piece]):
                 if after is not None and abs(after - end) <= abs(after - now):
                     pieces.append(piece)  # one wrong time stamp
                     continue
@@ -67,6 +68,11 @@ def find_pieces(records: Sequence[PacketRecord], seconds_per_tick: dict[int, Fra
 
 def _is_jump(end: float, now: float) -> bool:
     return now > end + _FORWARD_SECONDS or now < end - _BACKWARD_SECONDS
+
+
+def _is_pause(end: float, now: float, clock: float) -> bool:
+    """Return whether a stream had nothing for a while in which the others went on: `clock` is theirs."""
+    return now > end and abs(clock - now) < _SAME_CLOCK_SECONDS
 
 
 def _piece_at(now: float, clocks: Sequence[float], *, first: int) -> int:

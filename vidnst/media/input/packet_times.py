@@ -76,11 +76,11 @@ def read_packet_times(path: Path, info: ContainerInfo) -> PacketTimes:
     """
     video = info.video_index
     streams = clocked_streams(info) if info.may_jump else [video]
-    records, time_bases, has_fields = _read_records(path, streams, sizes_of=info)
+    records, time_bases, has_fields = _read_records(path, info, streams, checks_frames=True)
     joined = _join(records, time_bases, video) if info.may_jump else None
     time_base = time_bases[video]
     pts, durations, pieces = [], [], []
-    damaged = tuple(r.pts or 0 for r in records if r.stream == video and r.is_damaged)
+    damaged = _damaged(records, joined[0] if joined else [], video)
     for number, record in enumerate(records):
         if record.stream == video and record.is_shown and record.pts is not None:
             pts.append(record.pts)
@@ -93,6 +93,24 @@ def read_packet_times(path: Path, info: ContainerInfo) -> PacketTimes:
     return PacketTimes(time_base, tuple(pts), tuple(durations), tuple(pieces), offsets, has_fields, damaged)
 
 
+def _damaged(records: Sequence[PacketRecord], pieces: Sequence[int], video: int) -> tuple[int, ...]:
+    """Return the presentation times of damaged packets of the video.
+
+    The last two packets before a jump do not count: libavformat takes one of them for cut off, since what follows is
+    not its rest.
+    """
+    numbers: dict[int, list[int]] = {}
+    for number, piece in enumerate(pieces):
+        if records[number].stream == video:
+            numbers.setdefault(piece, []).append(number)
+    ends = {number for piece in sorted(numbers)[:-1] for number in numbers[piece][-2:]}
+    return tuple(
+        record.pts or 0
+        for number, record in enumerate(records)
+        if record.stream == video and record.is_damaged and number not in ends
+    )
+
+
 def read_part_starts(path: Path, info: ContainerInfo) -> Mapping[int, tuple[PartStart, ...]]:
     """Find out how the parts of every audio stream follow each other, in step with the video.
 
@@ -102,7 +120,7 @@ def read_part_starts(path: Path, info: ContainerInfo) -> Mapping[int, tuple[Part
     Raises:
         SourceError: the file cannot be read.
     """
-    records, time_bases, _ = _read_records(path, clocked_streams(info))
+    records, time_bases, _ = _read_records(path, info, clocked_streams(info))
     joined = _join(records, time_bases, info.video_index)
     if joined is None:
         return {}
@@ -136,7 +154,7 @@ def read_end_seconds(path: Path, info: ContainerInfo) -> Fraction:
     Raises:
         SourceError: the file cannot be read.
     """
-    records, time_bases, _ = _read_records(path, clocked_streams(info))
+    records, time_bases, _ = _read_records(path, info, clocked_streams(info))
     ends = ((r.pts + r.duration) * time_bases[r.stream] for r in records if r.pts is not None)
     return max(ends, default=Fraction(0))
 
@@ -157,9 +175,9 @@ def _join(
 
 
 def _read_records(
-    path: Path, streams: Sequence[int], *, sizes_of: ContainerInfo | None = None
+    path: Path, info: ContainerInfo, streams: Sequence[int], *, checks_frames: bool = False
 ) -> tuple[list[PacketRecord], dict[int, Fraction], bool]:
-    """Read the packets of streams, and check the frames that depend on no other, if a video is given.
+    """Read the packets of streams; with `checks_frames` decode the frames of the video that depend on no other.
 
     Returns:
         The packets, seconds per tick of each stream, and whether a checked frame is interlaced.
@@ -170,8 +188,9 @@ def _read_records(
         "packets",
         max_bytes=max_bytes,
         seconds=_FEWEST_SECONDS + path.stat().st_size / _BYTES_PER_SECOND,
+        search_bytes=info.search_bytes,
         streams=streams,
-        decode=None if sizes_of is None else sizes_of.video_index,
+        decode=info.video_index if checks_frames else None,
     )
     try:
         time_bases = {index: parse_ratio(answer["time_bases"][str(index)]) or Fraction(1, 1000) for index in streams}
@@ -185,10 +204,10 @@ def _read_records(
         if stream in time_bases:
             shown, damaged = not flags & _DISCARD, bool(flags & _CORRUPT)
             records.append(PacketRecord(stream, _stamp(pts), _stamp(dts), max(0, duration), shown, damaged))
-        elif stream == _SIZE_STREAM and sizes_of:
+        elif stream == _SIZE_STREAM:
             has_fields = has_fields or duration == 1
-            if (pts, dts) != (sizes_of.width, sizes_of.height):
-                raise size_error(path, (pts, dts), (sizes_of.width, sizes_of.height))
+            if (pts, dts) != (info.width, info.height):
+                raise size_error(path, (pts, dts), (info.width, info.height))
     return _without_invented(records, time_bases), time_bases, has_fields
 
 

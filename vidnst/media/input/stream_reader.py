@@ -3,9 +3,9 @@
     python -P stream_reader.py REQUEST
 
 REQUEST is a JSON object: `command` (facts, packets or join), `path` (a file URL), `formats` (the demuxers that may open
-it), `memory_bytes`, and what the command needs. The answer on standard output is one line of JSON, which has `error` if
-the file cannot be read; packets follow it as 64-bit numbers. C code reads hostile files here: a crash, a hang and much
-memory end with this process.
+it), `memory_bytes`, `search_bytes` (how far streams are looked for; 0 is as far as usual), and what the command needs.
+The answer on standard output is one line of JSON, which has `error` if the file cannot be read; packets follow it as
+64-bit numbers. C code reads hostile files here: a crash, a hang and much memory end with this process.
 """
 
 import json
@@ -39,12 +39,15 @@ _RAW_SIDE_DATA = {
 }
 """Side data whose bytes are handed on, and how many of them."""
 _WRITE_RECORDS = 1 << 14
+_TRIED_PACKETS = 50
+"""Packets of a part of a recording's sound in which one that decodes is looked for."""
 _NO_PTS = -(2**63)
 _SIZE_STREAM = -1
 """Stream number of a record that tells the size of a decoded frame."""
 _CHECK_SECONDS = 0.5
 _WIDEST = 64
 """A size that all subsamplings divide."""
+_LONGEST_SEARCH_MICROSECONDS = 10**12  # so that bytes alone bound a search
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT
 _GEN_PTS = 0x1  # AVFMT_FLAG_GENPTS
 
@@ -75,9 +78,13 @@ def _limit_memory(count: int) -> None:
 
 def _open(request: Mapping[str, Any]) -> InputContainer:
     av.logging.set_level(av.logging.ERROR)  # so that an error's text has libavformat's reason
+    options = {"format_whitelist": request["formats"], "protocol_whitelist": "file", "threads": "1"}
+    options["scan_all_pmts"] = "1"  # as ffmpeg does: a recording may get further streams later on
+    if request["search_bytes"]:
+        options |= {"probesize": str(request["search_bytes"]), "analyzeduration": str(_LONGEST_SEARCH_MICROSECONDS)}
     container: InputContainer = av.open(
         request["path"],
-        options={"format_whitelist": request["formats"], "protocol_whitelist": "file", "threads": "1"},
+        options=options,
         metadata_errors="replace",
     )
     av.logging.set_level(None)
@@ -270,10 +277,12 @@ def _join(container: InputContainer, request: Mapping[str, Any]) -> None:
     """Copy one stream to a new file, its times joined.
 
     `starts` has a list for each part: the number of the stream's packet with which it starts, the ticks to add, and the
-    tick at which the next part begins (null for the last), from which on packets are left out.
+    tick at which the next part begins (null for the last), from which on packets are left out. The answer has
+    `unheard`: the parts of which no packet decodes, since they are in another codec.
     """
     stream = container.streams[request["stream"]]
     starts = request["starts"]
+    tries: dict[int, int] = {}
     first: int | None = None
     last_dts = -math.inf
     part = 0
@@ -283,6 +292,7 @@ def _join(container: InputContainer, request: Mapping[str, Any]) -> None:
         for number, packet in enumerate(packets):
             while part + 1 < len(starts) and number >= starts[part + 1][0]:
                 part += 1
+            _try_to_decode(packet, part, tries)
             _, offset, until = starts[part]
             if packet.pts is None or (until is not None and packet.pts + offset >= until):
                 continue
@@ -293,7 +303,16 @@ def _join(container: InputContainer, request: Mapping[str, Any]) -> None:
             first, last_dts = packet.pts if first is None else first, packet.dts
             packet.stream = target
             output.mux(packet)
-    _write_line({"first": first})
+    _write_line({"first": first, "unheard": [part for part, count in tries.items() if count >= 0]})
+
+
+def _try_to_decode(packet: "Packet[Any]", part: int, tries: dict[int, int]) -> None:
+    """Decode one of the first packets of a part, and count it in `tries`; -1 there stands for a part that decodes."""
+    if packet.stream.codec_context is not None and 0 <= tries.setdefault(part, 0) < _TRIED_PACKETS:
+        tries[part] += 1
+        with suppress(FFmpegError):
+            if packet.decode():
+                tries[part] = -1
 
 
 class _Sizes:

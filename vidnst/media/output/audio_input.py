@@ -54,6 +54,7 @@ def source_input(path: Path, info: ContainerInfo, streams: Sequence[AudioStream]
         start_seconds=info.start_seconds,
         earliest_seconds=min(starts, default=info.start_seconds),
         drops_gap=info.may_jump,
+        decoder=info.input_options,
     )
 
 
@@ -67,7 +68,7 @@ def joined_inputs(path: Path, info: ContainerInfo, streams: Sequence[AudioStream
     inputs = []
     for stream in streams:
         target = folder / f"{stream.index}.joined"
-        begin = write_joined_audio(path, stream, starts[stream.index], target)
+        begin = write_joined_audio(path, info, stream, starts[stream.index], target)
         inputs.append(AudioInput(target, (0,), start_seconds=begin, earliest_seconds=begin, drops_gap=False))
     return inputs
 

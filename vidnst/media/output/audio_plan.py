@@ -1,14 +1,17 @@
 """Which of a source's audio tracks come along, and how; what cannot is found out before anything is painted."""
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from vidnst.errors import SourceError
 from vidnst.media import ffmpeg
-from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo
+from vidnst.media.input.container import ContainerInfo
 from vidnst.media.input.joined_audio import UNJOINABLE_CODECS
 from vidnst.media.input.stream_facts import AudioStream
 from vidnst.media.output import audio
+from vidnst.media.output.audio_input import joined_inputs
 
 _TRIAL_PACKETS = "40"
 _NOTHING_WRITTEN = "Nothing was written"
@@ -26,6 +29,8 @@ class AudioPlan:
     """The treatment of each: `copy`, or the name of an encoder."""
     notes: tuple[str, ...] = ()
     """What is lost, as sentences without a full stop."""
+    faults: Mapping[int, str] = field(default_factory=dict)
+    """Why tracks do not come along, by their indices."""
     restyled_after: str = ""
     """Name of the sound whose texture the streams get; empty if they stay as they are."""
 
@@ -35,7 +40,8 @@ def plan_audio(
 ) -> AudioPlan:
     """Decide for every audio track: copied where the container holds its codec, else encoded, else dropped.
 
-    A track is tried where it is not clear from the facts: the first seconds are copied, or decoded and encoded.
+    A track is tried where it is not clear from the facts: the first seconds are copied, or decoded and encoded. Tracks
+    of joined recordings are joined as for the output.
 
     Args:
         path: the source.
@@ -44,41 +50,50 @@ def plan_audio(
         restyled_after: name of the sound whose texture the tracks get, so that none can be copied; empty for none.
     """
     streams, encoders, notes = [], [], []
+    faults: dict[int, str] = {}
     for number, stream in enumerate(info.audio, start=1):
-        if joined and (stream.codec in UNJOINABLE_CODECS or stream.start_seconds is None):
-            what = f"audio track {number} of {path.name} (codec {stream.codec or 'not known'})"
-            notes.append(f"{what} is dropped, since its parts cannot be joined")
-            continue
-        encoder = _usable_encoder(path, stream, suffix, restyled=bool(restyled_after))
+        encoder = None
+        if joined and not _can_be_joined(path, info, stream):
+            faults[stream.index] = "its parts cannot be joined"
+        elif (encoder := _usable_encoder(path, info, stream, suffix, restyled=bool(restyled_after))) is None:
+            faults[stream.index] = f"it can be neither copied to {suffix} nor decoded"
         if encoder is None:
             codec = f"codec {stream.codec}" if stream.codec else "a codec that is not known"
-            notes.append(
-                f"audio track {number} of {path.name} ({codec}) is dropped, since it can be neither copied to"
-                f" {suffix} nor decoded"
-            )
+            notes.append(f"audio track {number} of {path.name} ({codec}) is dropped, since {faults[stream.index]}")
         else:
             streams.append(stream)
             encoders.append(encoder)
-    return AudioPlan(tuple(streams), tuple(encoders), tuple(notes), restyled_after)
+    return AudioPlan(tuple(streams), tuple(encoders), tuple(notes), faults, restyled_after)
 
 
-def _usable_encoder(path: Path, stream: AudioStream, suffix: str, *, restyled: bool) -> str | None:
+def _can_be_joined(path: Path, info: ContainerInfo, stream: AudioStream) -> bool:
+    if stream.codec in UNJOINABLE_CODECS or stream.start_seconds is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            joined_inputs(path, info, [stream], Path(folder))
+        except SourceError:
+            return False
+    return True
+
+
+def _usable_encoder(path: Path, info: ContainerInfo, stream: AudioStream, suffix: str, *, restyled: bool) -> str | None:
     described = stream.decodable and stream.channels > 0 and stream.sample_rate > 0
     if restyled:
         encoder = audio.restyled_encoder_for(suffix, stream)
-        return encoder if described and _works(path, stream, suffix, encoder) else None
+        return encoder if described and _works(path, info, stream, suffix, encoder) else None
     wanted = audio.encoder_for(suffix, stream)
     if wanted == "copy" and described:
         return wanted
     candidates = dict.fromkeys((wanted, audio.reencoder_for(suffix)))
-    return next((encoder for encoder in candidates if _works(path, stream, suffix, encoder)), None)
+    return next((encoder for encoder in candidates if _works(path, info, stream, suffix, encoder)), None)
 
 
-def _works(path: Path, stream: AudioStream, suffix: str, encoder: str) -> bool:
+def _works(path: Path, info: ContainerInfo, stream: AudioStream, suffix: str, encoder: str) -> bool:
     """Copy or encode the first seconds of a track into a file of the output's container."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, f"trial{suffix}")
-        args = ["-loglevel", "error", *INPUT_OPTIONS, "-i", ffmpeg.file_url(path), "-map", f"0:{stream.index}"]
+        args = ["-loglevel", "error", *info.input_options, "-i", ffmpeg.file_url(path), "-map", f"0:{stream.index}"]
         args += [
             *audio.output_options(suffix, [stream], [encoder]),
             "-frames:a",

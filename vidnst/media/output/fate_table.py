@@ -144,7 +144,7 @@ def _sound_rows(
         elif not audio.keeps_audio(target, settings):
             yield FateRow(name, value, Fate.DROPPED, f"{name_of(target)} have no sound")
         elif (encoder := encoders.get(stream.index)) is None:
-            yield FateRow(name, value, Fate.DROPPED, f"it can be neither copied to {target.suffix} nor decoded")
+            yield FateRow(name, value, Fate.DROPPED, sound.faults[stream.index])
         else:
             lost = [labels[stream.index]] if stream.index in labels else []
             changes = [] if encoder == "copy" else [f"encoded again with {encoder}"]

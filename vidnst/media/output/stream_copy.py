@@ -62,7 +62,7 @@ def copy_input(path: Path, info: ContainerInfo, part: CopiedRange) -> list[str]:
     if part.stop is not None:
         options += ["-t", _decimal(part.stop)]
     offset = part.at - part.begin + info.start_seconds + skipped
-    return [*options, "-itsoffset", _decimal(offset), *INPUT_OPTIONS, "-i", ffmpeg.file_url(path)]
+    return [*options, "-itsoffset", _decimal(offset), *info.input_options, "-i", ffmpeg.file_url(path)]
 
 
 def copy_maps(kept: Sequence[StreamDecision], number: int, suffix: str) -> list[str]:

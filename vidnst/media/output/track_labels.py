@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vidnst.errors import SourceError
 from vidnst.media import ffmpeg
-from vidnst.media.input.container import INPUT_OPTIONS, ContainerInfo, read_container
+from vidnst.media.input.container import ContainerInfo, read_container
 from vidnst.media.input.stream_facts import AudioStream, StreamInfo
 from vidnst.media.output import audio
 from vidnst.media.output.audio_plan import AudioPlan
@@ -82,7 +82,7 @@ def _has_labels(stream: StreamInfo) -> bool:
 def _arguments(path: Path, info: ContainerInfo, target: OutputFormat, sound: AudioPlan, file: Path) -> list[str]:
     args = ["-loglevel", "error", *target.device_options, "-f", "lavfi"]
     args += ["-i", f"color=gray:size=256x256:rate=5:duration={_TRIAL_SECONDS}"]
-    args += [*INPUT_OPTIONS, "-i", ffmpeg.file_url(path), "-map", "0:v:0"]
+    args += [*info.input_options, "-i", ffmpeg.file_url(path), "-map", "0:v:0"]
     args += [word for stream in sound.streams for word in ("-map", f"1:{stream.index}")]
     filters = ",".join([f"format={target.pixel_format}", *target.device_filters])
     args += ["-filter:v:0", filters, "-c:v:0", target.encoder, *target.options, *video_tags(info, target.suffix)]
