@@ -32,6 +32,21 @@ def test_estimated_flow_of_a_shift(texture: NDArray[np.uint8]) -> None:
     np.testing.assert_allclose(np.median(middle, axis=(0, 1)), (-5, -3), atol=0.1)
 
 
+def test_fine_flow_misses_a_fraction_of_a_pixel_by_less(texture: NDArray[np.uint8]) -> None:
+    height, width = texture.shape[:2]
+    row, column = np.mgrid[:height, :width].astype(np.float32)
+    shift = np.stack([0.6 * np.sin(row / 9), 0.6 * np.sin(column / 7)], axis=-1).astype(np.float32)
+    moved = cv2.remap(texture, column + shift[..., 0], row + shift[..., 1], cv2.INTER_CUBIC)
+
+    def missed(config: MotionConfig) -> float:
+        flow = estimate_flow(np.asarray(moved, np.uint8), texture, config)
+        assert flow.vectors_px.shape == shift.shape
+        return float(np.abs(flow.vectors_px - shift)[12:-12, 12:-12].mean())
+
+    medium, fine = missed(MotionConfig()), missed(MotionConfig(preset="fine"))
+    assert fine < 0.7 * medium
+
+
 def test_16_bit_frames_give_the_flow_of_8_bit_frames(texture: NDArray[np.uint8]) -> None:
     moved = np.roll(texture, 4, axis=1)
     narrow = estimate_flow(moved, texture)

@@ -59,7 +59,7 @@ _LOOK: dict[str, tuple[str, ...]] = {
         *("deflicker", "registration", "background", "registration_edges"),
     ),
     "regions": ("masks", "feather", "follow"),
-    "keys": ("pictures", "folder", "weight", "rate"),
+    "keys": ("pictures", "folder", "weight", "rate", "fine_flow"),
     "model": ("backbone", "pooling", "padding", "precision", "unit"),
     "styles": ("scale", "scales", "turns", "mirror"),
     "losses": (

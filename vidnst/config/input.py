@@ -110,6 +110,8 @@ class KeysConfig(Section):
     rate: float = Field(0.0, ge=0, le=1)
     """Step size in frames that follow keys, where these show the frame, as a share of `optimize.learning_rate`. 0 keeps
     the strokes of the keys."""
+    fine_flow: bool = True
+    """Follow them along the flow of `motion.preset` fine, whatever that setting is."""
 
     @property
     def are_given(self) -> bool:

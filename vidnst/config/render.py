@@ -77,6 +77,12 @@ class RenderConfig(Section):
         """Bits per channel of a stylized frame in the run folder; 16 if effects follow, to avoid rounding twice."""
         return 16 if self.finishes else self.output.picture_bits
 
+    @property
+    def flow(self) -> MotionConfig:
+        """The settings of the optical flow, which is fine where frames follow painted keys."""
+        is_fine = self.keys.are_given and self.keys.fine_flow
+        return self.motion.model_copy(update={"preset": "fine"}) if is_fine else self.motion
+
     def look(self) -> dict[str, Any]:
         """Return the *look*: all settings that decide the bytes of a frame, as plain JSON values.
 

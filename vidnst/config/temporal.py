@@ -192,8 +192,9 @@ class MotionConfig(Section):
     """dis: OpenCV's, on CPUs; raft: a network (Teed and Deng 2020), meant for GPUs."""
     raft_weights: PathText | None = None
     """Weights file of torchvision's raft_large or raft_small; None searches the usual places."""
-    preset: Literal["ultrafast", "fast", "medium"] = "medium"
-    """Quality preset of the DIS flow."""
+    preset: Literal["ultrafast", "fast", "medium", "fine"] = "medium"
+    """Quality preset of the DIS flow. All but fine stop at half the size; fine goes on to the full size, and to twice
+    the size of small frames."""
     size: int = Field(640, ge=64)
     """Longest side in pixels at which flow is computed; larger frames use an enlarged flow."""
     consistency: Positive = 0.01

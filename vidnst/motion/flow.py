@@ -15,7 +15,10 @@ _DIS_PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+    "fine": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
+_MOST_ENLARGED = 2
+"""Factor by which `fine` enlarges small pictures at most: it finds fractions of a pixel better."""
 _DEFAULTS = MotionConfig()
 _INVERSION_STEPS = 4
 _VALID = 254
@@ -68,7 +71,7 @@ def with_flows(pair: FlowPair, flows: Iterable[Flow]) -> FlowPair:
 def estimate_flow(frame: Pixels, reference: Pixels, config: MotionConfig = _DEFAULTS) -> Flow:
     """Estimate the flow from `frame` into `reference`: `estimate_pair(...).forward` without computing the other."""
     one, two = (shrink(_grey(pixels), config.size) for pixels in (frame, reference))
-    forward, backward = _dis(one, two, config.preset, None), _dis(two, one, config.preset, None)
+    forward, backward = _dis(one, two, config, None), _dis(two, one, config, None)
     return Flow(forward, check_consistency(forward, backward, config.consistency, config.slack_px))
 
 
@@ -86,8 +89,8 @@ def estimate_pair(
     """
     one, two = (shrink(_grey(pixels), config.size) for pixels in (first, second))
     initial = (None, None) if guess is None else (guess.forward.vectors_px, guess.backward.vectors_px)
-    forward = _dis(one, two, config.preset, initial[0])
-    return consistent_pair(forward, _dis(two, one, config.preset, initial[1]), config)
+    forward = _dis(one, two, config, initial[0])
+    return consistent_pair(forward, _dis(two, one, config, initial[1]), config)
 
 
 def consistent_pair(forward: NDArray[np.float32], backward: NDArray[np.float32], config: MotionConfig) -> FlowPair:
@@ -226,10 +229,18 @@ def _grey(pixels: Pixels) -> NDArray[np.uint8]:
 
 
 def _dis(
-    frame: NDArray[np.uint8], reference: NDArray[np.uint8], preset: str, initial: NDArray[np.float32] | None
+    frame: NDArray[np.uint8], reference: NDArray[np.uint8], config: MotionConfig, initial: NDArray[np.float32] | None
 ) -> NDArray[np.float32]:
     vectors_px = np.zeros((*frame.shape, 2), np.float32) if initial is None else initial.copy()
     if min(frame.shape) < 16:  # DIS matches 8x8 patches over several scales and fails on smaller pictures
         return vectors_px
-    flow = cv2.DISOpticalFlow.create(_DIS_PRESETS[preset]).calc(frame, reference, vectors_px)
-    return np.asarray(flow, np.float32)
+    method = cv2.DISOpticalFlow.create(_DIS_PRESETS[config.preset])
+    if config.preset != "fine":
+        return np.asarray(method.calc(frame, reference, vectors_px), np.float32)
+    method.setFinestScale(0)  # the others stop at half the size, and enlarge what they found
+    height, width = frame.shape
+    scale = min(_MOST_ENLARGED, max(1.0, config.size / max(height, width)))
+    size = (round(width * scale), round(height * scale))
+    one, two = (cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC) for picture in (frame, reference))
+    flow = method.calc(one, two, resize_vectors(vectors_px, size[1], size[0]))
+    return resize_vectors(np.asarray(flow, np.float32), height, width)

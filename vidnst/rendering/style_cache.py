@@ -43,11 +43,11 @@ class StyleCache:
         features = self._weights("weights", marks.weights, checked.features)
         raft = self._weights("flow weights", marks.flow_weights, checked.raft)
         style = _key("style", sections, drawn, marks.backbone, marks.weights, config.farm.device)
-        flow = _key("flow", sections["motion"], marks.flow_weights, config.farm.device)
+        flow = _key("flow", config.flow.model_dump(mode="json"), marks.flow_weights, config.farm.device)
         threads, flow_threads, device = self._threads, self._flow_threads, config.farm.device
         return (
             self._share(style, lambda: StyleWorkerFactory(config, features, pictures, threads)),
-            self._share(flow, lambda: FlowWorkerFactory(config.motion, raft, device, flow_threads)),
+            self._share(flow, lambda: FlowWorkerFactory(config.flow, raft, device, flow_threads)),
         )
 
     def of_sound(self, render: PreparedRender) -> tuple[Shared, ...]:

@@ -71,7 +71,7 @@ def _time_small(checked: CheckedRequest, worker: StyleWorker, frame: Pixels, ref
         painting = timed(paint)
         if not checked.schedule.passes:
             return WorkTimings(0.0, 0.0, 0.0, 0.0, 0.0, painting)
-    motion = checked.config.motion.model_copy(update={"method": "dis"})
+    motion = checked.config.flow.model_copy(update={"method": "dis"})
     pair = FlowWorker(motion).run(FlowJob(FlowId(1, 0), frame, reference))
     warped = WarmSource(to_16_bits(reference), pair.forward, 1.0, reference)
     starts = (WarmSource(to_16_bits(frame), None, 1.0, frame), warped, warped)

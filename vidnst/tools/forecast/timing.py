@@ -60,7 +60,7 @@ def time_work(checked: CheckedRequest, shots: Sequence[Shot], workers: WorkerCou
     content, reference = sample.frame, sample.next
     assert checked.features is not None
     styles = [(style.pixels, style.weight) for style in checked.styles]
-    flow_worker = FlowWorkerFactory(checked.config.motion, checked.raft, checked.config.farm.device, workers.threads)()
+    flow_worker = FlowWorkerFactory(checked.config.flow, checked.raft, checked.config.farm.device, workers.threads)()
     flow_job = FlowJob(FlowId(1, 0), content, reference)
     pair = flow_worker.run(flow_job)
     flow = _shortest_seconds(lambda: flow_worker.run(flow_job))

@@ -46,7 +46,7 @@ def with_training_time(request: Request, seconds: float, *, on_event: OnEvent = 
     middle = shot.start + (len(shot) - 1) // 2
     with source_frames(checked, [shot]).open() as frames:
         frame, reference = frames.get(0, min(middle + 1, shot.end - 1)), frames.get(0, middle)
-    flow_worker = FlowWorker(checked.config.motion.model_copy(update={"method": "dis"}))
+    flow_worker = FlowWorker(checked.config.flow.model_copy(update={"method": "dis"}))
     flows = flow_worker.run(FlowJob(FlowId(1, 0), frame, reference))
     steps = max(1, int(seconds / training_step_seconds(checked, frame, reference, flows)))
     on_event(Warned(f"{seconds:g} s of training are some {steps} steps here"))
