@@ -93,6 +93,8 @@ class FlowJob:
     through: tuple[FlowPair, FlowPair] | None = None
     """The flows from `frame` to a frame between and from there to `reference`, to be refined; None starts from
     zero."""
+    is_sketched: bool = False
+    """True if a small copy of the flows is wanted, too."""
     style_set: Shared | None = None
     """See `StylizeJob.style_set`."""
 

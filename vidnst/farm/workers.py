@@ -33,6 +33,7 @@ from vidnst.farm.network_work import PaintingNetworks, paint_in_memory, train_st
 from vidnst.frames import Pixels, to_16_bits
 from vidnst.motion.blend import BlendedStart
 from vidnst.motion.flow import FlowPair, compose_pairs, estimate_pair
+from vidnst.motion.flow_sketch import with_sketch
 from vidnst.motion.opencv_threads import set_opencv_threads
 from vidnst.motion.quality_gate import thumbnail_luma
 from vidnst.motion.raft import Raft, build_raft
@@ -300,11 +301,14 @@ class FlowWorker:
         self._raft = raft
 
     def run(self, job: FlowJob) -> FlowPair:
-        """Estimate the flows between the job's frame and its reference; a `NotedFlowPair` if memory was too small.
+        """Estimate the flows between the job's frame and its reference; a `NotedFlowPair` if there is more to tell.
 
         Raises:
             FarmError: the method is raft, and the worker has no weights.
         """
+        return with_sketch(self._estimated(job)) if job.is_sketched else self._estimated(job)
+
+    def _estimated(self, job: FlowJob) -> FlowPair:
         config = self._config
         if self._raft is not None:
             return estimate_in_memory(self._raft, job.frame, job.reference, config)

@@ -50,22 +50,26 @@ class FlowPair(NamedTuple):
 
 
 class NotedFlowPair(FlowPair):
-    """Flows that are not what the settings ask for, and why."""
+    """Flows with what else is worth telling of them."""
 
     note: str
+    """Why they are not what the settings ask for; empty if they are."""
+    sketch: str
+    """A small copy of them as text (`flow_sketch.SketchPair`); empty if nobody wants one."""
 
     @classmethod
-    def of(cls, pair: FlowPair, note: str) -> "NotedFlowPair":
-        """The same flows with a note."""
+    def of(cls, pair: FlowPair, note: str = "", sketch: str = "") -> "NotedFlowPair":
+        """The same flows with a note, or with a sketch; what they have of these stays."""
         noted = cls(*pair)
-        noted.note = note
+        old = (pair.note, pair.sketch) if isinstance(pair, NotedFlowPair) else ("", "")
+        noted.note, noted.sketch = note or old[0], sketch or old[1]
         return noted
 
 
 def with_flows(pair: FlowPair, flows: Iterable[Flow]) -> FlowPair:
-    """Other flows, or what stands for them, in the place of a pair's; its note stays."""
+    """Other flows, or what stands for them, in the place of a pair's; its notes stay."""
     other = FlowPair(*flows)
-    return NotedFlowPair.of(other, pair.note) if isinstance(pair, NotedFlowPair) else other
+    return NotedFlowPair.of(other, pair.note, pair.sketch) if isinstance(pair, NotedFlowPair) else other
 
 
 def estimate_flow(frame: Pixels, reference: Pixels, config: MotionConfig = _DEFAULTS) -> Flow:

@@ -1,8 +1,7 @@
-"""Key frames that a person has painted: finds their pictures, checks them, and reads them at the render's size."""
+"""Key frames that a person has painted: checks their pictures, and reads them at the render's size."""
 
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +14,8 @@ from vidnst.farm.plan import GivenFrames
 from vidnst.frames import ClipInfo, to_16_bits
 from vidnst.lru_cache import LruCache
 from vidnst.media.input.fingerprint import fingerprint
-from vidnst.media.input.image_files import list_images
+from vidnst.media.input.key_files import named_keys
 from vidnst.media.input.key_pictures import fit_key_picture, read_key_picture
-
-SHEET_NAME = "sheet.jpg"
-"""A contact sheet in a folder of keys, which is no key."""
 
 _SHAPE_TOLERANCE = 0.01
 """Largest difference of the ratio of sides from the source's."""
@@ -107,41 +103,6 @@ def _check_settings(config: RenderConfig) -> None:
         )
 
 
-def named_keys(config: RenderConfig) -> Iterator[tuple[int, Path]]:
-    """Yield each key that the settings name, with its frame.
-
-    Raises:
-        ConfigError: there is no such folder or no picture in it, or the name of one has no number.
-    """
-    for frame, text in config.keys.pictures.items():
-        yield frame, Path(text).expanduser()
-    if config.keys.folder is None:
-        return
-    folder = Path(config.keys.folder).expanduser()
-    if not folder.is_dir():
-        raise ConfigError(f"there is no folder {folder} of keys", "name the folder with --keys")
-    for path in key_files(folder):
-        digits = re.findall(r"[0-9]+", path.stem)
-        if not digits or len(digits[-1]) > 9:
-            raise ConfigError(f"the name of key {path} ends in no frame", "name it for example 0040.png")
-        yield int(digits[-1]), path
-
-
-def key_files(folder: Path) -> list[Path]:
-    """List the pictures in a folder of keys.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    try:
-        found = [path for path in list_images(folder) or () if path.name != SHEET_NAME]
-    except SourceError as error:
-        raise ConfigError(error.what, error.remedy) from error
-    if not found:
-        raise ConfigError(f"there are no pictures in the folder {folder} of keys", "paint a frame, or leave out --keys")
-    return found
-
-
 def _checked(frame: int, path: Path, clip: ClipInfo, size: tuple[int, int], on_event: OnEvent) -> PaintedKey:
     if not path.is_file():
         raise SourceError(f"there is no key {path} of frame {frame}", "check the path")
@@ -188,6 +149,11 @@ class KeyPictures:
         self._size = size
         self._weight = weight
         self._read = LruCache[int, GivenPart](_KEPT)
+
+    @property
+    def are_given(self) -> bool:
+        """True if there are any."""
+        return bool(self._keys)
 
     def get(self, frame: int) -> GivenPart | None:
         """Return what is given of a frame; None if nothing is. Errors as in `read_key`."""

@@ -113,7 +113,9 @@ class JobBuilder:
 
     def _flow_job(self, flow: FlowId, frames: Sequence[Any], through: Sequence[Any]) -> FlowJob:
         shorter_flows = (through[0], through[1]) if through else None
-        return FlowJob(flow, frames[0], frames[1], shorter_flows, style_set=self._style_sets[1])
+        # Neighbours' flows, of which each is estimated once, tell in the end what the painted keys cover.
+        is_sketched = self._keys is not None and self._keys.are_given and flow.frame - flow.reference == 1
+        return FlowJob(flow, frames[0], frames[1], shorter_flows, is_sketched, style_set=self._style_sets[1])
 
     def _train_job(
         self, node: Node, network: NetworkId, frames: Sequence[Any], inputs: Mapping[NodeId, Any]

@@ -26,6 +26,7 @@ from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, SoundId, StateId, 
 from vidnst.frames import State, to_bits
 from vidnst.media.images import encode_png
 from vidnst.media.input.frame_cache import FrameCache
+from vidnst.motion.flow import NotedFlowPair
 from vidnst.rendering.given_keys import KeyPictures
 from vidnst.rendering.job_builder import JobBuilder
 from vidnst.rendering.lighting import Lighting
@@ -184,9 +185,13 @@ class RenderHost:
         if isinstance(result, Refused):
             self.fail(result.error)
             return None
-        if result is None or isinstance(node.id, FlowId):
-            return result
+        if result is None:
+            return None
         try:
+            if isinstance(node.id, FlowId):
+                if isinstance(result, NotedFlowPair) and result.sketch:
+                    self._store.record("flow", frame=node.id.frame, sketch=result.sketch)
+                return result
             if isinstance(result, Trained | RestyledSound):
                 self._store_array(node, result, worker=worker, attempt=attempt)
             else:

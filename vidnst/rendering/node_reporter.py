@@ -74,7 +74,7 @@ class Reporter:
                 self._report_suspect(node, event.result)
                 if event.node.final:
                     self._frame_done(event)
-            case NodeEventKind.DONE if isinstance(event.result, NotedFlowPair):
+            case NodeEventKind.DONE if isinstance(event.result, NotedFlowPair) and event.result.note:
                 self._note(event.result.note)
             case NodeEventKind.FAILED:
                 self._store.record("failed", node=node, worker=event.worker, attempt=event.attempt, error=event.error)

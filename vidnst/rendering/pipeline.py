@@ -28,6 +28,7 @@ from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.run_opening import removing_refused
 from vidnst.rendering.run_setup import prepare_render, record_threads, record_training_threads, recorded_threads
 from vidnst.rendering.source_alpha import source_alpha
+from vidnst.report.key_coverage import read_key_coverage
 from vidnst.report.measure.measurement import Measurement
 from vidnst.report.write_report import report_run, reported_failure
 from vidnst.runs import RunLog
@@ -258,9 +259,23 @@ def finish(
     finish_frames(render, cancelled)
     encode_output(render, cancelled, overlapped)
     measurement = measure_frames(render, cancelled, overlapped) if render.checked.is_measured else None
+    advise_on_keys(render)
     report_run(render.config, render.clip, render.store, render.recorder)
     render.store.finish(keep=render.config.output.keep_frames)
     return measurement
+
+
+def advise_on_keys(render: PreparedRender) -> None:
+    """Say once where to paint one more key, if there are keys that cover too little."""
+    if not render.checked.keys:
+        return
+    try:
+        coverage = read_key_coverage(render.store.folder, render.config, render.shots)
+    except Exception as error:  # the render is finished, and no worse without advice
+        render.recorder(Warned(f"the output is finished, but what the painted keys cover is not known: {error}"))
+        return
+    if coverage is not None and coverage.advice:
+        render.recorder(Warned(coverage.advice))
 
 
 def encode_output(

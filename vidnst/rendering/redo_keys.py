@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vidnst.errors import ConfigError, RunError
-from vidnst.rendering.given_keys import named_keys
+from vidnst.media.input.key_files import named_keys
 from vidnst.runs import Manifest, holds_run
 from vidnst.runs.request import Request
 

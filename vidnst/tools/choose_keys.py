@@ -17,12 +17,12 @@ from vidnst.frames import ClipInfo, Pixels, Shot
 from vidnst.media.draw.contact_sheet import SheetTile, draw_table, resize_image
 from vidnst.media.images import encode_png, write_image
 from vidnst.media.input.frame_reader import FrameReader, fit_size
+from vidnst.media.input.key_files import SHEET_NAME, key_files
 from vidnst.media.input.probe import probe_input
 from vidnst.media.input.shots import find_shots
 from vidnst.media.output.preflight import check_file
 from vidnst.motion.coverage import Cells, choose_frames, coverage, enlarge, merge, trace
 from vidnst.motion.flow import FlowPair, estimate_pair
-from vidnst.rendering.given_keys import SHEET_NAME, key_files
 
 WANTED_SHARE = 0.95
 """Share of all pixels that must be traced to a key."""

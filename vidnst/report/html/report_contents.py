@@ -21,6 +21,7 @@ from vidnst.report.html.report_charts import (
     steadiness_charts,
 )
 from vidnst.report.html.report_images import ReportImages, ShownFrames, read_images, read_style_images
+from vidnst.report.html.report_keys import read_key_section
 from vidnst.report.html.report_page import ReportFacts, Thumbnail
 from vidnst.report.html.report_settings import changed_settings, render_command, to_yaml
 from vidnst.report.html.report_sound import read_spectrograms
@@ -56,6 +57,7 @@ def gather_report(record: RunRecord, *, clip: ClipInfo | None = None, state: Run
         pairs=images.pairs,
         sheet=_sheet(images, log, outliers),
         styles=read_style_images(manifest),
+        keys=read_key_section(record, manifest, shots),
         sounds=read_spectrograms(record, clip),
         missing=images.missing,
         rows=number_rows(measure),

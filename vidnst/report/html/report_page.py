@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from vidnst.formatting import format_number
 from vidnst.media.output.fates import FateRow
 from vidnst.report.html.markup import Html, el, jpeg_url, page, read_asset
+from vidnst.report.html.report_keys import KeySection, draw_keys
 from vidnst.report.html.svg_chart import Series, line_chart
 
 _MAX_NOTES = 40
@@ -70,6 +71,8 @@ class ReportFacts:
     pairs: tuple[Pair, ...] = ()
     sheet: tuple[Thumbnail, ...] = ()
     styles: tuple[Thumbnail, ...] = ()
+    keys: KeySection | None = None
+    """Painted keys, where there are any."""
     sounds: tuple[Thumbnail, ...] = ()
     """Spectrograms of source, style and result, where the soundtrack was restyled."""
     missing: str = ""
@@ -108,6 +111,7 @@ def _parts(facts: ReportFacts) -> Iterator[Html]:
         yield el("p", facts.missing, cls="soft")
     yield from _section("Frames over time", _sheet(facts.sheet))
     yield from _section("Styles", _styles(facts.styles))
+    yield from _section("Painted keys", *(draw_keys(facts.keys) if facts.keys else ()))
     yield from _section("Sound", _sounds(facts.sounds))
     yield el("h2", "Warnings and failures")
     yield _notes(facts.notes)
