@@ -185,6 +185,42 @@ def test_pictures_that_are_no_keys_are_refused(
         rendered(pan, tmp_path / "out", {"folder": str(folder)}, style=style)
 
 
+@pytest.mark.parametrize(
+    ("keys", "error", "words"),
+    [
+        ({"pictures": {4: "movie.mp4"}}, SourceError, "key .*movie.mp4 of frame 4 is no picture; paint over one frame"),
+        (
+            {"pictures": {4: "text.png"}},
+            SourceError,
+            "key .*text.png of frame 4 cannot be used: .* not a readable image",
+        ),
+        ({"pictures": {4: "cut.png"}}, SourceError, "key .*cut.png of frame 4 cannot be used: .* does not decode"),
+        ({"pictures": {4: "clear.png"}}, SourceError, "key .*clear.png of frame 4 is transparent everywhere"),
+        ({"pictures": {4: "empty"}}, SourceError, "no key .*empty of frame 4"),
+        ({"folder": "empty"}, ConfigError, "folder .*empty of keys cannot be used: there are no images"),
+        ({"folder": "text.png"}, ConfigError, "--keys takes a folder, and .*text.png is a file; name a single key"),
+        ({"folder": "twice"}, ConfigError, "frame 4 has two keys, .*4.jpg and .*0004.png"),
+    ],
+)
+def test_files_that_are_no_keys_are_refused(
+    pan: Path, style: Path, tmp_path: Path, keys: dict[str, Any], error: type[VidnstError], words: str
+) -> None:
+    places = tmp_path / "files"
+    for name in ("empty", "twice"):
+        (places / name).mkdir(parents=True)
+    whole = write_picture(places / "twice" / "0004.png", painting_of(pan, 4))
+    write_picture(places / "twice" / "4.jpg", painting_of(pan, 4))
+    (places / "cut.png").write_bytes(whole.read_bytes()[:200])
+    (places / "text.png").write_text("no picture")
+    (places / "movie.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
+    cv2.imwrite(str(places / "clear.png"), np.zeros((HEIGHT, WIDTH, 4), np.uint8))
+    chosen = {"pictures": {frame: str(places / name) for frame, name in keys.get("pictures", {}).items()}}
+    chosen |= {"folder": str(places / keys["folder"])} if "folder" in keys else {}
+    with pytest.raises(error, match=words):
+        rendered(pan, tmp_path / "out", chosen, style=style)
+    assert not run_folder(tmp_path / "out").exists()
+
+
 def test_stopped_render_resumes_to_the_same_bytes(
     pan: Path, painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from vidnst.farm.plan import GivenFrames
 from vidnst.frames import ClipInfo, to_16_bits
 from vidnst.lru_cache import LruCache
 from vidnst.media.input.fingerprint import fingerprint
+from vidnst.media.input.image_files import IMAGE_SUFFIXES
 from vidnst.media.input.key_files import named_keys
 from vidnst.media.input.key_pictures import fit_key_picture, read_key_picture
 
@@ -106,7 +107,14 @@ def _check_settings(config: RenderConfig) -> None:
 def _checked(frame: int, path: Path, clip: ClipInfo, size: tuple[int, int], on_event: OnEvent) -> PaintedKey:
     if not path.is_file():
         raise SourceError(f"there is no key {path} of frame {frame}", "check the path")
-    pixels, opaque = read_key_picture(path)
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise SourceError(
+            f"key {path} of frame {frame} is no picture", "paint over one frame, and save it for example as .png"
+        )
+    try:
+        pixels, opaque = read_key_picture(path)
+    except SourceError as error:
+        raise SourceError(f"key {path} of frame {frame} cannot be used: {error.what}", error.remedy) from error
     height, width = pixels.shape[:2]
     if abs(width * clip.height / (height * clip.width) - 1) > _SHAPE_TOLERANCE:
         raise SourceError(

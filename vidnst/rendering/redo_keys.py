@@ -25,9 +25,10 @@ def with_new_keys(request: Request, keys: Mapping[int, Path]) -> Request:
         )
     look = Manifest.read(request.folder).look
     if new := sorted(frame for frame in keys if str(frame) not in look.keys):
+        has = f"its keys are of frame{'s' * (len(look.keys) > 1)} {', '.join(look.keys)}; " if look.keys else ""
         raise ConfigError(
             f"frame {new[0]} has no key in the run of {request.folder}, so none can be replaced",
-            "add one with --key, in a render of its own",
+            f"{has}add one with --key, in a render of its own",
         )
     pictures = {frame: str(path) for frame, path in (*named_keys(request.config), *keys.items())}
     chosen = request.config.keys.model_copy(update={"pictures": pictures, "folder": None})

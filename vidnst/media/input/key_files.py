@@ -23,6 +23,10 @@ def named_keys(config: RenderConfig) -> Iterator[tuple[int, Path]]:
     if config.keys.folder is None:
         return
     folder = Path(config.keys.folder).expanduser()
+    if folder.is_file():
+        raise ConfigError(
+            f"--keys takes a folder, and {folder} is a file", "name a single key with --key FRAME=PICTURE"
+        )
     if not folder.is_dir():
         raise ConfigError(f"there is no folder {folder} of keys", "name the folder with --keys")
     for path in key_files(folder):
@@ -41,7 +45,7 @@ def key_files(folder: Path) -> list[Path]:
     try:
         found = [path for path in list_images(folder) or () if path.name != SHEET_NAME]
     except SourceError as error:
-        raise ConfigError(error.what, error.remedy) from error
+        raise ConfigError(f"the folder {folder} of keys cannot be used: {error.what}", error.remedy) from error
     if not found:
         raise ConfigError(f"there are no pictures in the folder {folder} of keys", "paint a frame, or leave out --keys")
     return found
