@@ -84,6 +84,19 @@ def test_orientation_within_h264_is_applied(orientation: int, tmp_path: Path) ->
     assert all(media.is_upright(frame.pixels) for frame in FrameReader(clip)), clip.orientation
 
 
+@pytest.mark.parametrize("name", ["a.avi", "a.mov"])
+def test_orientation_within_jpeg_frames_is_applied(name: str, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number, frame in enumerate(media.numbered_pictures(3)):
+        Image.fromarray(stored(frame, 6)).save(tmp_path / f"{number}.jpg", exif=exif, quality=95)
+    media.run_ffmpeg("-i", tmp_path / "%d.jpg", "-c", "copy", tmp_path / name)
+    clip = probe(tmp_path / name)
+    assert (clip.width, clip.height, clip.orientation) == (*media.SIZE, 6)
+    assert all(media.is_upright(frame.pixels) for frame in FrameReader(clip))
+    assert "EXIF" in read_container(tmp_path / name).video.side_data
+
+
 def test_angle_is_rounded_to_quarter_turn() -> None:
     tilted = [60000, 9000, 0, -9000, 60000, 0, 0, 0, 1 << 30]
     assert orientation_of(tilted) == 1

@@ -1,5 +1,6 @@
 """Photographs of phones: HEIC and AVIF, whole, upright, in their bit depth, wherever pictures are read."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from vidnst.frames import SourceKind
 from vidnst.media import images
 from vidnst.media.input import image_header, limits
 from vidnst.media.input.frame_reader import FrameReader
+from vidnst.media.input.picture_facts import read_picture_facts
 from vidnst.media.input.probe import probe
 
 LARGE = (1100, 724)
@@ -169,6 +171,29 @@ def test_further_images_of_a_heic_are_named(tmp_path: Path) -> None:
     assert clip.frame_count == 1
     assert media.read_index(FrameReader(clip).read(0).pixels) == 1
     assert clip.notes == ("a.heic has 3 images, of which only the primary one is used",)
+
+
+@pytest.mark.parametrize("thumbnail", [False, True])
+def test_further_images_of_a_jpeg_are_named(tmp_path: Path, thumbnail: bool) -> None:
+    first, second = (Image.fromarray(pixels) for pixels in media.numbered_pictures(2))
+    path = tmp_path / "a.jpg"
+    first.save(path, "MPO", save_all=True, append_images=[second], quality=95)
+    if thumbnail:
+        data = bytearray(path.read_bytes())
+        (entry,) = re.finditer(rb"\x02\xb0\x07\x00\x20\x00\x00\x00(.{4})", data, re.DOTALL)
+        at = data.index(b"MPF\0") + 4 + int.from_bytes(entry[1], "little") + 16
+        data[at : at + 4] = (0x010001).to_bytes(4, "little")
+        path.write_bytes(data)
+    clip = probe(path)
+    assert media.read_index(FrameReader(clip).read(0).pixels) == 0
+    assert clip.notes == ("a.jpg has 2 images, of which only the primary one is used",) * (not thumbnail)
+    assert read_picture_facts([path]).others == (not thumbnail)
+
+
+def test_gain_map_of_a_jpeg_is_named(tmp_path: Path) -> None:
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" hdrgm:Version="1.0"/>'
+    Image.fromarray(media.numbered_picture(1)).save(tmp_path / "a.jpg", xmp=xmp)
+    assert read_picture_facts([tmp_path / "a.jpg"]).metadata == ("XMP", "HDR gain map")
 
 
 @pytest.mark.parametrize(("transfer", "named"), [(16, True), (18, True), (13, False), (1, False)])

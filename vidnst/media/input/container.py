@@ -227,7 +227,10 @@ def ask_reader(
 
 def _unreadable(path: Path, text: str) -> SourceError:
     if "not on whitelist" in text:  # libavformat's refusal of a demuxer; there is no code for it
-        return SourceError(f"{path} is not a video; it may be a playlist or audio", "give the video file itself")
+        return SourceError(
+            f"{path} is not a video; it may be a playlist, audio, or a picture of a kind that is not read",
+            "give the video file itself, or convert a picture to PNG",
+        )
     if is_incomplete(path):
         return _incomplete(path)
     return SourceError(f"{path} is not a video or image that can be read", "give a video or images")

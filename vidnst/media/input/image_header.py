@@ -21,6 +21,7 @@ from vidnst.media.scene_images import is_scene_image, read_scene_header
 
 _ORIENTATION, _EXIF_IFD, _TAKEN, _TAKEN_FRACTION = 0x0112, 0x8769, 0x9003, 0x9291  # EXIF tags
 _BITS_PER_SAMPLE = 258  # a tag of TIFF
+_MP_ENTRIES = 0xB002  # the list of images of a JPEG file with several
 _PNG_DEPTH_AT = 24
 _EXIF_TIME = "%Y:%m:%d %H:%M:%S"
 _ANIMATED = frozenset({"PNG", "WEBP", "GIF", "AVIF"})
@@ -44,7 +45,7 @@ class ImageHeader:
     taken: datetime | None = None
     """Time of capture: EXIF's DateTimeOriginal with SubSecTimeOriginal."""
     others: int = 0
-    """Further images in a HEIC file, which are not read."""
+    """Further images in a HEIC or JPEG file, which are not read."""
     has_alpha: bool = False
     """True if it declares transparency; all of its pixels may still be opaque."""
     deep: bool = False
@@ -135,6 +136,8 @@ def _read_with_pillow(path: Path) -> ImageHeader:
         header = replace(header, has_alpha=image.has_transparency_data, deep=_is_deep(path, image))
         if kind in _ANIMATED:
             header = replace(header, frames=_count_frames(image), plays=_count_plays(image))
+        if kind == "MPO":
+            header = replace(header, others=_count_others(image))
     if kind == "TIFF":  # whose size Pillow returns upright
         return replace(header, frames=len(list_pages(path)))
     if header.orientation >= 5:
@@ -164,6 +167,14 @@ def _is_deep(path: Path, image: Image.Image) -> bool:
 def _count_frames(image: Image.Image) -> int:
     # The picture for viewers without animations counts as a frame of its own, unless it is the first frame, too.
     return max(1, int(getattr(image, "n_frames", 1)) - bool(image.info.get("default_image")))
+
+
+def _count_others(image: Image.Image) -> int:
+    """Count the further images of a JPEG file, such as the other one of a stereo pair; thumbnails do not count."""
+    with suppress(Exception):  # damaged entries; the first image is read without them
+        entries = image.mpinfo[_MP_ENTRIES]  # type: ignore[attr-defined]
+        return sum("Thumbnail" not in entry["Attribute"]["MPType"] for entry in entries[1:])
+    return 0
 
 
 def _count_plays(image: Image.Image) -> int:

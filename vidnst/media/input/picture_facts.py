@@ -29,7 +29,8 @@ class PictureFacts:
     orientation: int
     """EXIF orientation, 1 to 8."""
     metadata: tuple[str, ...]
-    """Kinds of metadata: EXIF (but for the orientation), XMP, ICC profile, text, IPTC, resolution (without EXIF)."""
+    """Kinds of metadata: EXIF (but for the orientation), XMP, ICC profile, text, the gain map that makes a JPEG file
+    HDR, IPTC, resolution (without EXIF)."""
     hdr: bool = False
     """True if a file's light is coded as PQ or HLG."""
     others: int = 0
@@ -111,6 +112,7 @@ def _metadata(image: Image.Image) -> tuple[str, ...]:
         "XMP": any(key in image.info for key in ("xmp", "XML:com.adobe.xmp")),
         "ICC profile": bool(image.info.get("icc_profile")),
         "text": bool(image.info.get("comment") or getattr(image, "text", None)),
+        "HDR gain map": b"hdrgm:Version" in image.info.get("xmp", b""),
         "IPTC": "photoshop" in image.info or (own_tags and _IPTC in exif),
     }
     dpi = image.info.get("dpi", ())

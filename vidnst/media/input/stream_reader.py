@@ -15,12 +15,13 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 
 _MAX_STREAMS = 512
@@ -32,21 +33,15 @@ _MAX_FIRST_PACKETS = 400
 """Packets of the video in which a first frame is looked for."""
 _MAX_DECODED_PIXELS = 2 * 89_478_485
 """As `limits.MAX_PIXELS`, which the parent enforces: a larger frame is not decoded here."""
-_RAW_SIDE_DATA = {
-    "DISPLAYMATRIX": 36,
-    "MASTERING_DISPLAY_METADATA": 88,
-    "CONTENT_LIGHT_LEVEL": 8,
-}
+_RAW_SIDE_DATA = {"DISPLAYMATRIX": 36, "MASTERING_DISPLAY_METADATA": 88, "CONTENT_LIGHT_LEVEL": 8, "GOP_TIMECODE": 8}
 """Side data whose bytes are handed on, and how many of them."""
+_NEW_SIDE_DATA = {31: "EXIF"}  # that PyAV has no name for
 _WRITE_RECORDS = 1 << 14
-_TRIED_PACKETS = 50
-"""Packets of a part of a recording's sound in which one that decodes is looked for."""
+_TRIED_PACKETS = 50  # of a part of a recording's sound, until one decodes
 _NO_PTS = -(2**63)
-_SIZE_STREAM = -1
-"""Stream number of a record that tells the size of a decoded frame."""
+_SIZE_STREAM = -1  # of a record that tells the size of a decoded frame
 _CHECK_SECONDS = 0.5
-_WIDEST = 64
-"""A size that all subsamplings divide."""
+_WIDEST = 64  # all subsamplings divide it
 _LONGEST_SEARCH_MICROSECONDS = 10**12  # so that bytes alone bound a search
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT
 _GEN_PTS = 0x1  # AVFMT_FLAG_GENPTS
@@ -55,6 +50,7 @@ _GEN_PTS = 0x1  # AVFMT_FLAG_GENPTS
 def main() -> None:
     """Answer the request in the first argument."""
     request = json.loads(sys.argv[1])
+    Type._missing_ = classmethod(_name_new)  # type: ignore[method-assign, assignment]
     _limit_memory(request["memory_bytes"])
     try:
         with _open(request) as container:
@@ -66,6 +62,13 @@ def main() -> None:
                 _write_line(_facts(container))
     except (FFmpegError, MemoryError, OSError, ValueError) as error:
         _write_line({"error": type(error).__name__, "text": str(error)[:_MAX_VALUE]})
+
+
+def _name_new(kinds: type[Type], number: int) -> Type:
+    """Make a kind of side data that PyAV does not know: it refuses all side data of a frame that has such."""
+    kind: Any = object.__new__(kinds)
+    kind._name_, kind._value_ = _NEW_SIDE_DATA.get(number, f"KIND_{number}"), number
+    return cast(Type, kind)
 
 
 def _limit_memory(count: int) -> None:
@@ -226,11 +229,8 @@ def _first_frame(container: InputContainer, facts: Mapping[str, Any]) -> dict[st
 def _frame(frame: VideoFrame) -> dict[str, Any]:
     side_data: Iterable[Any] = frame.side_data  # typed as a mapping of names, but it iterates over the values
     names = {data.type.name: data for data in side_data}
-    raw = {
-        name: bytes(names[name])[:size].hex()
-        for name, size in _RAW_SIDE_DATA.items()
-        if name in names and len(bytes(names[name])) >= size
-    }
+    sizes = {name: size for name, size in _RAW_SIDE_DATA.items() if name in names and len(bytes(names[name])) >= size}
+    raw = {name: bytes(names[name])[:size].hex() for name, size in sizes.items()}
     return {
         "width": frame.width,
         "height": frame.height,

@@ -28,6 +28,7 @@ _SIDE_DATA: Mapping[str, str] = MappingProxyType(
         "AFD": "active format description",
         "S12M_TIMECODE": "time code of each frame",
         "FILM_GRAIN_PARAMS": "film grain",
+        "EXIF": "EXIF",
     }
 )
 """Names for users of what comes with frames; the rest is of use to decoders only."""
