@@ -11,8 +11,9 @@ from support import media
 from vidnst.config import OutputConfig
 from vidnst.media.input.container import read_container
 from vidnst.media.input.probe import probe
+from vidnst.media.output.formats import choose_format
 from vidnst.media.output.preflight import check_output
-from vidnst.media.output.timecode import parse_timecode
+from vidnst.media.output.timecode import output_timecode, parse_timecode
 
 NTSC = Fraction(30000, 1001)
 NTSC_60 = Fraction(60000, 1001)
@@ -110,3 +111,26 @@ def test_timecode_track_next_to_sound_is_no_hindrance(tmp_path: Path, transcode:
     trip = transcode(path, "o.mov", start=5)
     assert stored_timecode(trip.output) == "10:00:00:05"
     assert len(read_container(trip.output).audio) == 1
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.mpg", "a.vob"])
+def test_timecode_of_mpeg_video_is_kept(name: str, tmp_path: Path, transcode: Callable) -> None:
+    codec = ("-c:v", "mpeg2video", "-gop_timecode", "03:04:05:06")
+    path = media.write_video(tmp_path / name, media.numbered_pictures(25), codec=codec)
+    assert stored_timecode(transcode(path, "o.mov", start=20).output) == "03:04:06:01"
+
+
+def test_mpeg_video_that_counts_from_zero_has_no_timecode(tmp_path: Path) -> None:
+    path = media.write_video(tmp_path / "a.ts", media.numbered_pictures(6), codec=("-c:v", "mpeg2video"))
+    assert read_container(path).timecode is None
+
+
+@pytest.mark.parametrize(
+    ("rate", "code", "written"), [("25", "00:00:01:12", "00:00:01:26"), ("30000/1001", "00:01:00;02", "00:01:00;06")]
+)
+def test_timecode_of_fields_has_their_rate(rate: str, code: str, written: str, tmp_path: Path) -> None:
+    words = ("-f", "lavfi", "-i", f"testsrc2=s=64x48:r={rate}:d=0.4", "-vf", "setfield=tff", "-timecode", code)
+    media.run_ffmpeg(*words, "-c:v", "mpeg2video", "-flags", "+ilme+ildct", tmp_path / "a.mov")
+    clip = probe(tmp_path / "a.mov", deinterlace="field")
+    target = choose_format(tmp_path / "o.mov", OutputConfig(), frames=6, width=64, height=48)
+    assert output_timecode(read_container(tmp_path / "a.mov"), target, clip, start=2) == (written, None)

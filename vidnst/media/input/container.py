@@ -86,7 +86,7 @@ class ContainerInfo:
         for tags in (self.video.metadata, *(stream.metadata for stream in timecode_tracks), self.metadata):
             if found := find_tag(tags, "timecode"):
                 return found
-        return None
+        return self.video.timecode or None
 
     @property
     def video_index(self) -> int:

@@ -121,6 +121,8 @@ class VideoStream(StreamInfo):
     """Number of frames in the header; 0 if unknown."""
     mastering_display: MasteringDisplay | None = None
     content_light: ContentLight | None = None
+    timecode: str = ""
+    """The time code of the first frame that MPEG-1 and MPEG-2 video has itself; empty if it counts from zero."""
     side_data: frozenset[str] = frozenset()
     """PyAV's names of what comes with the first frame: A53_CC (captions), SPHERICAL, STEREO3D, DOVI_METADATA, ..."""
 

@@ -111,6 +111,7 @@ def _video(facts: _Facts, common: dict[str, Any], frame: _Facts | None) -> Video
         frame_count=int(facts["frames"]),
         mastering_display=_mastering_display(raw.get("MASTERING_DISPLAY_METADATA")),
         content_light=_content_light(raw.get("CONTENT_LIGHT_LEVEL")),
+        timecode=_group_timecode(raw.get("GOP_TIMECODE")),
         side_data=frozenset(map(str, frame["side_data"])) if frame else frozenset(),
     )
 
@@ -122,6 +123,15 @@ def _chroma(steps: Sequence[int] | None) -> ChromaSteps | None:
 def _colour(key: str, names: Mapping[int, str], facts: _Facts, frame: _Facts | None) -> str | None:
     """Return what the header says, else what the first frame says."""
     return names.get(facts.get(key, -1)) or (names.get(frame[key]) if frame else None)
+
+
+def _group_timecode(data: bytes | None) -> str:
+    """Read the time code in the header of a group of pictures: 25 bits, as in the specification of MPEG-2."""
+    bits = struct.unpack("=q", data)[0] if data else 0
+    hours, minutes, seconds, frames = bits >> 19 & 31, bits >> 13 & 63, bits >> 6 & 63, bits & 63
+    if not any((hours, minutes, seconds, frames)):  # where encoders count from that nobody has set
+        return ""
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d}{';' if bits >> 24 & 1 else ':'}{frames:02d}"
 
 
 def _mastering_display(data: bytes | None) -> MasteringDisplay | None:

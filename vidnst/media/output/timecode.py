@@ -28,6 +28,10 @@ class Timecode:
         """Return the time code of the frame that comes `frames` later; after 24 hours it starts at zero."""
         return Timecode((self.frame + frames) % self._frames_per_day, self.frames_per_second, self.drop_frame)
 
+    def doubled(self) -> "Timecode":
+        """Return the time code of the first of two frames that are made of this one's fields."""
+        return Timecode(2 * self.frame, 2 * self.frames_per_second, self.drop_frame)
+
     @property
     def _frames_per_day(self) -> int:
         skipped = self._dropped * (_DAY_MINUTES - _DAY_MINUTES // 10)
@@ -90,10 +94,12 @@ def output_timecode(
         return None, f"the time code {text} is dropped, since {target.path.name} cannot hold one"
     if clip.variable_rate:
         return None, f"the time code {text} is dropped, since the frame rate of {clip.source} varies"
-    code = parse_timecode(text, clip.rate)
+    has_fields = clip.decoder.deinterlace == "field"
+    rate = clip.rate / 2 if has_fields else clip.rate
+    code = parse_timecode(text, rate)
     if code is None:
-        return None, f"the time code {text} is dropped, since it fits no clip of {float(clip.rate):g} frames a second"
-    return str(code.shifted(start)), None
+        return None, f"the time code {text} is dropped, since it fits no clip of {float(rate):g} frames a second"
+    return str((code.doubled() if has_fields else code).shifted(start)), None
 
 
 def timecode_options(timecode: str | None) -> list[str]:
