@@ -57,6 +57,32 @@ def test_marks_of_sound_are_kept_or_named(name: str, first: str, second: str, tm
     assert (table["video track"].value, table["video track"].fate) == ('deu, "Main view"', Fate.KEPT)
 
 
+@pytest.mark.parametrize(("name", "kept"), [("o.mkv", True), ("o.webm", True), ("o.mp4", False), ("o.mov", False)])
+def test_tags_of_tracks_are_kept_or_named(name: str, kept: bool, tmp_path: Path) -> None:
+    words = ("-metadata:s:v:0", "director=Ann", "-metadata:s:a:0", "comment=room", "-metadata:s:a:0", "artist=Bo")
+    media.run_ffmpeg("-i", labelled(tmp_path), "-map", "0", "-c", "copy", *words, tmp_path / "t.mkv")
+    table = convert(tmp_path / "t.mkv", tmp_path / name)
+    with av.open(tmp_path / name) as container:
+        tracks = (container.streams.video[0], container.streams.audio[0])
+        written = [{key.lower(): value for key, value in track.metadata.items()} for track in tracks]
+    assert (written[0].get("director") == "Ann") == kept
+    assert (written[1].get("comment") == "room" and written[1].get("artist") == "Bo") == kept
+    assert ("the tag director is lost" in table["video track"].how) == (not kept)
+    assert "director" in table["video track"].value
+    assert ("the tag comment and the tag artist are lost" in table["audio track 1"].how) == (not kept)
+
+
+@pytest.mark.parametrize("name", ["o.mov", "o.mp4", "o.mkv", "o.gif"])
+def test_name_of_the_reel_is_kept_or_named(name: str, tmp_path: Path) -> None:
+    options = ("-timecode", "01:00:00:00", "-metadata:s:v", "reel_name=A001")
+    source = media.write_video(tmp_path / "s.mov", media.numbered_pictures(3, SIZE), options=options)
+    row = convert(source, tmp_path / name)["reel"]
+    with av.open(tmp_path / name) as container:
+        found = [value for part in container.streams for key, value in part.metadata.items() if "reel" in key.lower()]
+    assert (row.value, row.fate is Fate.KEPT) == ("A001", found == ["A001"])
+    assert (row.fate is Fate.KEPT) == (name in ("o.mov", "o.mkv"))
+
+
 def test_language_of_the_video_is_written_as_quicktime_has_it(tmp_path: Path) -> None:
     convert(labelled(tmp_path), tmp_path / "o.mov")
     with av.open(tmp_path / "o.mov") as container:

@@ -89,6 +89,12 @@ class ContainerInfo:
         return self.video.timecode or None
 
     @property
+    def reel_name(self) -> str:
+        """The name of the tape or card that the time code belongs to; empty if there is none."""
+        tracks = [self.video, *(stream for stream in self.streams if stream.kind is StreamKind.DATA)]
+        return next(filter(None, (stream.tag("reel_name") for stream in tracks)), "")
+
+    @property
     def video_index(self) -> int:
         """Index of the video stream among all streams."""
         return self.video.index

@@ -20,6 +20,14 @@ class StreamKind(StrEnum):
     UNKNOWN = "unknown"
 
 
+_WRITTEN_BY_PROGRAMS = (
+    *("language", "title", "name", "handler_name", "vendor_id", "encoder", "creation_time", "timecode", "reel_name"),
+    *("alpha_mode", "stereo_mode", "rotate", "filename", "mimetype", "variant_bitrate", "duration", "bps"),
+    *("number_of_", "_statistics", "source_id", "id3v2_priv"),
+)
+"""What the keys of other tags begin with, in lower case: kept in other ways, or facts about the coding."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamInfo:
     """What all kinds of streams have."""
@@ -55,6 +63,12 @@ class StreamInfo:
     def title(self) -> str:
         """The title; empty if there is none."""
         return self.tag("title") or self.tag("name")
+
+    @property
+    def further_tags(self) -> Mapping[str, str]:
+        """The tags that a person has written, but for language and title; keys in lower case."""
+        tags = {key.lower(): value for key, value in self.metadata.items()}
+        return {key: value for key, value in tags.items() if not key.startswith(_WRITTEN_BY_PROGRAMS)}
 
     @property
     def is_cover(self) -> bool:

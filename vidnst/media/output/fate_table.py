@@ -15,7 +15,7 @@ from vidnst.media.output.fates import Fate, FateRow, shown
 from vidnst.media.output.formats import OutputFormat, OutputKind
 from vidnst.media.output.kept_streams import StreamDecision, keeps_chapters, name_of
 from vidnst.media.output.resolved_output import ResolvedOutput
-from vidnst.media.output.timecode import output_timecode
+from vidnst.media.output.timecode import keeps_reel_name, output_timecode
 
 _MOST_TAGS = 12
 _NAMES = {
@@ -48,7 +48,7 @@ def video_rows(
         target, resolved: the output.
         tried: what becomes of the streams that are neither pictures nor sound.
         sound: what becomes of the sound, if the output has any.
-        labels: what pictures and sound lose of their languages, titles and marks, by their indices.
+        labels: what pictures and sound lose of their languages, titles, marks and tags, by their indices.
         start, end: the frames that are rendered.
         size: width and height of the rendered frames.
     """
@@ -72,7 +72,7 @@ def video_rows(
         *_sound_rows(info.audio, target, resolved.settings, sound, labels),
         *_stream_rows(tried.decisions),
         _chapters_row(info, target),
-        _timecode_row(info, clip, target, start),
+        *_timecode_rows(info, clip, target, start),
         *_tags_rows(info, target, tried),
     ]
     return tuple(row for row in rows if row is not None)
@@ -119,8 +119,9 @@ def image_rows(
 
 
 def _video_row(video: VideoStream, target: OutputFormat, labels: Mapping[int, str]) -> FateRow | None:
-    """Return the row of the video's language and title; None without any."""
-    value = shown(", ".join(filter(None, (video.language, f'"{video.title}"' if video.title else ""))))
+    """Return the row of the video's language, title and tags; None without any."""
+    title, tags = f'"{video.title}"' if video.title else "", ", ".join(video.further_tags)
+    value = shown(", ".join(filter(None, (video.language, title, tags))))
     if not value:
         return None
     if target.kind is not OutputKind.VIDEO:
@@ -178,14 +179,17 @@ def _chapters_row(info: ContainerInfo, target: OutputFormat) -> FateRow | None:
     return FateRow("chapters", str(len(info.chapters)), Fate.DROPPED, f"{name_of(target)} have none")
 
 
-def _timecode_row(info: ContainerInfo, clip: ClipInfo, target: OutputFormat, start: int) -> FateRow | None:
-    if not info.timecode:
-        return None
+def _timecode_rows(info: ContainerInfo, clip: ClipInfo, target: OutputFormat, start: int) -> Iterator[FateRow]:
     written, why = output_timecode(info, target, clip, start=start)
-    if written is None:
-        return FateRow("time code", shown(info.timecode), Fate.DROPPED, (why or "").partition(", since ")[2])
-    how = f"the first rendered frame has {written}" if start else ""
-    return FateRow("time code", shown(info.timecode), Fate.KEPT, how)
+    if info.timecode and written is None:
+        yield FateRow("time code", shown(info.timecode), Fate.DROPPED, (why or "").partition(", since ")[2])
+    elif info.timecode:
+        how = f"the first rendered frame has {written}" if start else ""
+        yield FateRow("time code", shown(info.timecode), Fate.KEPT, how)
+    if info.reel_name and keeps_reel_name(target, written):
+        yield FateRow("reel", shown(info.reel_name), Fate.KEPT)
+    elif info.reel_name:
+        yield FateRow("reel", shown(info.reel_name), Fate.DROPPED, f"{name_of(target)} have no place for it")
 
 
 def _tags_rows(info: ContainerInfo, target: OutputFormat, tried: TriedStreams) -> Iterator[FateRow]:

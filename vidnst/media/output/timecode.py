@@ -102,6 +102,13 @@ def output_timecode(
     return str((code.doubled() if has_fields else code).shifted(start)), None
 
 
+def keeps_reel_name(target: OutputFormat, timecode: str | None) -> bool:
+    """Return whether an output has the name of a reel: Matroska as a tag, QuickTime in the track of the time code."""
+    if target.kind is not OutputKind.VIDEO:
+        return False
+    return target.suffix in (".mkv", ".webm") or (target.suffix == ".mov" and timecode is not None)
+
+
 def timecode_options(timecode: str | None) -> list[str]:
     """Return ffmpeg's output options, which replace the time codes that come with the source's tags."""
     return ["-metadata", f"timecode={timecode or ''}", "-metadata:s:v", "timecode="]

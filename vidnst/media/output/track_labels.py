@@ -1,4 +1,4 @@
-"""What a container loses of the languages, titles and marks of tracks: found by a trial, not from a table."""
+"""What a container loses of the languages, titles, marks and tags of tracks: found by a trial, not from a table."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,12 @@ from vidnst.media.input.container import ContainerInfo, read_container
 from vidnst.media.input.stream_facts import AudioStream, StreamInfo
 from vidnst.media.output import audio
 from vidnst.media.output.audio_plan import AudioPlan
+from vidnst.media.output.fates import shown
 from vidnst.media.output.formats import OutputFormat
 from vidnst.media.output.stream_copy import language_in, renamed_tags
 
 _TRIAL_SECONDS = "1"
+_MOST_NAMED = 4
 _TIMEOUT_SECONDS = 120
 _NAMED_DISPOSITIONS = frozenset({"forced", "hearing_impaired", "visual_impaired", "comment", "original", "lyrics"})
 """Those that change what viewers are shown; containers set `default` as they need it."""
@@ -26,13 +28,15 @@ def sound_tags(streams: Sequence[AudioStream], suffix: str) -> list[str]:
 
 
 def video_tags(source: ContainerInfo, suffix: str) -> list[str]:
-    """Return ffmpeg's options that keep the language and the title of the video."""
-    tags = {"language": language_in(suffix, source.video.language), "title": source.video.title}
+    """Return ffmpeg's options that keep the language, the title and the tags of the video."""
+    video = source.video
+    tags = {"language": language_in(suffix, video.language), "title": video.title, "reel_name": source.reel_name}
+    tags |= video.further_tags
     return [word for key, value in tags.items() if value for word in ("-metadata:s:v:0", f"{key}={value}")]
 
 
 def lost_labels(stream: StreamInfo, arrived: StreamInfo, suffix: str) -> str:
-    """Describe what of a stream's language, title and marks did not arrive in an output; empty if all did."""
+    """Describe what of a stream's language, title, marks and tags did not arrive in an output; empty if all did."""
     lost = []
     if stream.language and arrived.language != language_in(suffix, stream.language):
         lost.append(f"the language {stream.language}")
@@ -42,6 +46,11 @@ def lost_labels(stream: StreamInfo, arrived: StreamInfo, suffix: str) -> str:
         f"the mark {name.replace('_', ' ')}"
         for name in (stream.dispositions - arrived.dispositions) & _NAMED_DISPOSITIONS
     )
+    tags = [key for key, value in stream.further_tags.items() if arrived.further_tags.get(key) != value]
+    if len(tags) > _MOST_NAMED:
+        lost.append(f"{len(tags)} tags")
+    else:
+        lost += [f"the tag {shown(key)}" for key in tags]
     return f"{' and '.join(lost)} {'is' if len(lost) == 1 else 'are'} lost" if lost else ""
 
 
@@ -76,7 +85,8 @@ def try_labels(path: Path, info: ContainerInfo, target: OutputFormat, sound: Aud
 
 
 def _has_labels(stream: StreamInfo) -> bool:
-    return bool(stream.language or stream.title or stream.dispositions & _NAMED_DISPOSITIONS)
+    marks = stream.dispositions & _NAMED_DISPOSITIONS
+    return bool(stream.language or stream.title or marks or stream.further_tags)
 
 
 def _arguments(path: Path, info: ContainerInfo, target: OutputFormat, sound: AudioPlan, file: Path) -> list[str]:
