@@ -273,5 +273,5 @@ def test_replaced_painting_renders_again_what_follows_it(pan: Path, tmp_path: Pa
     assert [Path(one["path"]).name for one in look["styles"]] == ["0.png", "4.png", "8.png"]
     vidnst.resume(folder, overwrite=True)
     assert frame_files(folder) == after
-    with pytest.raises(ConfigError, match="frame 5 has no key"):
+    with pytest.raises(ConfigError, match=r"frame 5 has no key .*; its keys are of frames 0, 4, 8; add one with --key"):
         run(request, overwrite=True, redo_keys={5: better})

@@ -22,20 +22,23 @@ from support.renders import (
     quick_config,
     quick_settings,
     run_folder,
+    stop_after,
 )
 from typer.testing import CliRunner
 
 import vidnst
 from vidnst.cli.app import app
-from vidnst.errors import FramesFailedError
+from vidnst.errors import CancelledError, ConfigError, FramesFailedError, RunError, SourceError
 from vidnst.farm.jobs import StylizeJob
 from vidnst.farm.plan import StateId
 from vidnst.farm.workers import StyleWorker
 from vidnst.frames import Shot
 from vidnst.media.images import read_image
+from vidnst.rendering.pipeline import run
 from vidnst.report.key_coverage import KeyCoverage, read_key_coverage
 from vidnst.report.write_report import write_report
 from vidnst.runs.record import find_record
+from vidnst.runs.request import Request, load_request
 
 FRAMES = 8
 
@@ -154,12 +157,12 @@ def test_failed_frames_are_retried_to_the_same_bytes(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run: Callable[..., Any] = StyleWorker.run
+    original: Callable[..., Any] = StyleWorker.run
 
     def fail_once(worker: StyleWorker, job: StylizeJob, **options: Any) -> Any:
         if job.node == StateId(frame):
             raise MemoryError("no room for it")
-        return run(worker, job, **options)
+        return original(worker, job, **options)
 
     folder = run_folder(tmp_path / "out")
     with monkeypatch.context() as patch:
@@ -197,3 +200,45 @@ def test_job_with_a_wrong_key_leaves_others_alone(
     )
     assert vidnst.batch(path).done == 1
     assert frame_files(run_folder(tmp_path / "corrected")) == frame_files(undisturbed)
+
+
+def test_key_of_an_unfinished_run_is_replaced(burst: Path, style: Path, keys: dict[int, Path], tmp_path: Path) -> None:
+    mine = write_picture(tmp_path / "mine.png", read_image(keys[1]))
+    better = write_picture(tmp_path / "better.png", 255 - read_image(keys[1]))
+    folder = run_folder(tmp_path / "out")
+    with pytest.raises(CancelledError):
+        vidnst.render(
+            burst,
+            style=style,
+            output=tmp_path / "out",
+            config=quick_config(settings_with(keys | {1: mine})),
+            **stop_after(3),
+        )
+    frames = frame_files(folder)
+    write_picture(mine, read_image(better))
+    with pytest.raises(RunError, match="the key of frame 1 has other bytes; undo the change"):
+        vidnst.resume(folder)
+    mine.unlink()
+    with pytest.raises(SourceError, match=r"there is no key .*mine.png of frame 1"):
+        vidnst.resume(folder)
+    assert frame_files(folder) == frames
+    with pytest.raises(CancelledError):
+        run(load_request(folder, {}), redo_keys={1: better}, **stop_after(2))
+    vidnst.resume(folder)
+    config = quick_config(settings_with(keys | {1: better}))
+    vidnst.render(burst, style=style, output=tmp_path / "fresh", config=config)
+    assert frame_files(folder) == frame_files(run_folder(tmp_path / "fresh"))
+
+
+def test_keys_that_are_not_there_cannot_be_replaced(
+    burst: Path, style: Path, keys: dict[int, Path], tmp_path: Path
+) -> None:
+    request = Request(burst, (str(style),), tmp_path / "out", quick_config())
+    with pytest.raises(RunError, match=r"is no run folder, .*; render with --key, not --redo-key"):
+        run(request, redo_keys={1: keys[1]})
+    assert not run_folder(tmp_path / "out").exists()
+    run(request)
+    log = (run_folder(tmp_path / "out") / "events.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match=r"frame 1 has no key in the run .*; add one with --key"):
+        run(request, overwrite=True, redo_keys={1: keys[1]})
+    assert (run_folder(tmp_path / "out") / "events.jsonl").read_bytes() == log
