@@ -121,6 +121,7 @@ def main() -> None:
     parser.add_argument("--executor", nargs="+", default=["inline", "ray"], choices=["inline", "ray"])
     parser.add_argument("--phase", nargs="+", default=PHASES, choices=PHASES)
     options = parser.parse_args()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup it is ignored, which the renders would inherit
     write(f"Load average at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.\n")
     write("| executor | phase | signal | at (s) | status | seconds | left | resumed bytes | as promised |")
     write("|---|---|---|---|---|---|---|---|---|")

@@ -1,10 +1,11 @@
 """Sound as samples: raw files, excerpts, loudness, and the picture of a sound."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.sound_clips import write_clip, write_sound
+from support.sound_clips import write_clip, write_gap, write_sound
 from support.sounds import RATE, rain, syllables
 
 from vidnst.errors import SourceError, StyleError
@@ -27,7 +28,7 @@ def test_raw_files_give_back_their_samples(tmp_path: Path) -> None:
 def test_tracks_decode_to_the_sample(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mkv", syllables(2)[:, :-3], codec="pcm_f32le")
     raw = RawSound(tmp_path / "a.raw", RATE, 1, "mono")
-    decode_track([*INPUT_OPTIONS, "-i", str(clip)], 1, raw)
+    decode_track([*INPUT_OPTIONS, "-i", str(clip)], 1, raw, most_seconds=Fraction(60))
     np.testing.assert_allclose(raw.read(0, raw.samples), syllables(2)[:, :-3], atol=2e-5)
 
 
@@ -75,12 +76,20 @@ def test_playlists_are_no_sound(tmp_path: Path) -> None:
         read_style_sound(playlist, RATE)
 
 
+def test_silence_of_any_length_is_not_written(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", syllables(1))
+    gap = write_gap(tmp_path / "gap.mkv", clip, seconds=100)
+    raw = RawSound(tmp_path / "a.raw", RATE, 1, "mono")
+    decode_track([*INPUT_OPTIONS, "-i", str(gap)], 1, raw, most_seconds=Fraction(5))
+    assert raw.samples == 5 * RATE
+
+
 def test_wrong_samples_of_a_track_become_silence(tmp_path: Path) -> None:
     sound = syllables(1)
     sound[0, [5, 6000]] = np.nan, -np.inf
     clip = write_clip(tmp_path / "clip.mkv", sound, codec="pcm_f32le", inner="pcm_f32le")
     raw = RawSound(tmp_path / "a.raw", RATE, 1, "mono")
-    assert decode_track([*INPUT_OPTIONS, "-i", str(clip)], 1, raw) == 2
+    assert decode_track([*INPUT_OPTIONS, "-i", str(clip)], 1, raw, most_seconds=Fraction(60)) == 2
     np.testing.assert_array_equal(raw.read(0, raw.samples), np.where(np.isfinite(sound), sound, 0))
 
 

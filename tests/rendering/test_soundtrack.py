@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from support.media import numbered_pictures, write_pictures, write_style, write_video
 from support.renders import quick_config, quick_settings
-from support.sound_clips import read_sound, write_clip, write_sound
+from support.sound_clips import read_sound, write_clip, write_gap, write_sound
 from support.sounds import RATE, band_curves, click_places, clicks, level_curve, rain, syllables
 
 from vidnst.cli.commands.render_options import RenderOptions
 from vidnst.config import RenderConfig
 from vidnst.config.loader import with_settings
-from vidnst.errors import CancelledError, ConfigError, StyleError
+from vidnst.errors import CancelledError, ConfigError, SourceError, StyleError
 from vidnst.events import Event, NodeStarted, Warned
 from vidnst.farm.provisioning import WorkerCounts
 from vidnst.media.input.container import read_container
@@ -241,6 +241,17 @@ def test_styles_without_sound_are_refused(tmp_path: Path, config: Make) -> None:
     ):
         with pytest.raises(StyleError, match=words):
             render(clip, tmp_path / "out.mkv", config(style=str(path)))
+
+
+def test_hours_of_silence_by_time_stamps_are_refused(tmp_path: Path, config: Make) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", syllables(1))
+    gap = write_gap(tmp_path / "gap.mkv", clip, seconds=5000)
+    with pytest.raises(SourceError, match="lasts 5001 s by its time stamps, and 1 s of it are there"):
+        render(gap, tmp_path / "out.mkv", config())
+    request = Request(str(write_gap(tmp_path / "short.mkv", clip, seconds=600)), (), tmp_path / "out.mkv", config())
+    sound = plan_render(request).checked.sound
+    assert sound is not None
+    assert sound.seconds == 601
 
 
 def test_wrong_samples_of_the_source_become_silence(tmp_path: Path, config: Make) -> None:

@@ -96,9 +96,11 @@ def test_linked_folder_of_frames_is_spared(vidnst: Vidnst, place: Path) -> None:
 
 
 def test_output_does_not_join_the_frames_that_are_read(vidnst: Vidnst, place: Path) -> None:
-    (place / "clip" / "new.png").unlink(missing_ok=True)
-    said = refused(vidnst, place, *RENDER, "--end", "1", "-o", "clip/new.png", "--overwrite")
-    assert "would become a picture of" in said
+    first = sorted((place / "clip").iterdir())[0]
+    numbered = f"clip/%0{len(first.stem)}d.png"
+    for source, output in (("clip", "new"), ("clip/*.png", "new"), (numbered, first.stem.replace("0", "7"))):
+        command = ("render", source, *RENDER[2:], "--end", "1", "-o", f"clip/{output}.png", "--overwrite")
+        assert "would become a picture of" in refused(vidnst, place, *command)
 
 
 def test_inputs_in_the_run_folder_are_spared(vidnst: Vidnst, place: Path) -> None:
@@ -132,6 +134,15 @@ def test_batch_spares_what_any_job_reads(output: str, vidnst: Vidnst, place: Pat
         assert "input" in refused(vidnst, place, *command)
 
 
+@pytest.mark.parametrize("key", ["regions.masks", "keys.pictures", "audio.style"])
+def test_no_job_reads_in_its_settings_what_another_writes(key: str, place: Path) -> None:
+    path = str(place / "a.mp4")
+    value: object = {"regions.masks": {"sky": path}, "keys.pictures": {"0": path}, "audio.style": path}[key]
+    entry = {"sources": "moving", "styles": "style.png", "output": "b.mp4", "set": {key: value}}
+    with pytest.raises(ConfigError, match=r"a\.mp4 is an input"):
+        read_jobs(jobs(place, {"sources": "clip", "styles": "style.png", "output": "a.mp4"}, entry))
+
+
 def test_no_job_reads_what_another_writes(place: Path) -> None:
     first = {"sources": "clip", "styles": "style.png", "output": "a.mp4"}
     with pytest.raises(ConfigError, match=r"a\.mp4 is an input"):
@@ -159,6 +170,32 @@ def test_previews_spare(vidnst: Vidnst, place: Path) -> None:
     refused(vidnst, place, "compare", "style.png", "mask.png", "-o", "film_000001.png", "--overwrite")
 
 
+def test_previews_do_not_join_what_is_read(vidnst: Vidnst, place: Path) -> None:
+    look = ("-s", "style.png", "--config", "look.yaml")
+    (place / "linked").symlink_to(place / "clip")
+    for command in (
+        ("proof", "clip", *look, "-o", "clip/new.png"),
+        ("proof", "clip/*.png", *look, "-o", "linked/new.png"),
+        ("evolve", "clip", *look, "-o", "clip/new.png"),
+        ("compare", "clip", "moving", "-o", "moving/new.png"),
+    ):
+        assert "would become a picture of" in refused(vidnst, place, *command)
+
+
+@pytest.mark.parametrize("output", ["clip", "linked"])
+@pytest.mark.parametrize("source", ["clip", "clip/*.png"])
+def test_keys_join_no_source(source: str, output: str, vidnst: Vidnst, place: Path) -> None:
+    (place / "linked").symlink_to(place / "clip")
+    assert "clip" in refused(vidnst, place, "keys", source, "--count", "1", "-o", output, "--overwrite")
+
+
+def test_keys_replace_no_source(vidnst: Vidnst, place: Path) -> None:
+    (place / "keys").mkdir()
+    for number, path in enumerate(sorted((place / "clip").iterdir())):
+        (place / "keys" / f"{number:04}.png").symlink_to(path)
+    assert "is an input" in refused(vidnst, place, "keys", "clip", "--count", "1", "-o", "keys", "--overwrite")
+
+
 def test_reports_spare(vidnst: Vidnst, place: Path) -> None:
     assert vidnst(*RENDER, "-o", "out")[0] == 0
     run, frame = run_folder(place / "out"), sorted((place / "clip").iterdir())[0]
@@ -172,6 +209,7 @@ def test_reports_spare(vidnst: Vidnst, place: Path) -> None:
     (place / "bench.json").write_text("{}")
     refused(vidnst, place, "bench", "--compare", "bench.json", "-o", "bench.json")
     refused(vidnst, place, "bench", "--weights", "w.safetensors", "-o", "w.safetensors")
+    refused(vidnst, place, "bench", "--set", "model.weights=w.safetensors", "-o", "w.safetensors")
 
 
 def test_trainings_spare(vidnst: Vidnst, place: Path) -> None:

@@ -198,12 +198,23 @@ def test_create_over_a_run_needs_restart_and_empties_it(folder: Path) -> None:
 
 
 def test_folder_with_foreign_files_is_left_alone(folder: Path) -> None:
-    (folder / "frames").mkdir(parents=True)
+    RunStore.create(folder, manifest_of()).close()
     (folder / "thesis.tex").write_text("ten years of work")
     for restart in (False, True):
         with pytest.raises(RunError, match=r"thesis\.tex"):
             RunStore.create(folder, manifest_of(), restart=restart)
     assert (folder / "frames").is_dir()
+
+
+@pytest.mark.parametrize("name", ["frames/00000000.png", ".film.part.mp4", "before/00000001.png", "report.html"])
+def test_own_names_that_no_run_gave_are_left_alone(name: str, folder: Path) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True)
+    path.write_text("ten years of work")
+    for restart in (False, True):
+        with pytest.raises(RunError, match=rf"belong to no run \({path.relative_to(folder).parts[0]}\)"):
+            RunStore.create(folder, manifest_of(), restart=restart)
+    assert path.read_text() == "ten years of work"
 
 
 def test_run_folder_with_links_is_refused(folder: Path, tmp_path: Path) -> None:

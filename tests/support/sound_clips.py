@@ -39,6 +39,13 @@ def write_clip(path: Path, *tracks: NDArray[np.float32], codec: str = "pcm_s16le
     return path
 
 
+def write_gap(path: Path, clip: Path, *, seconds: int) -> Path:
+    """Write a clip again, with its second half of the sound so much later by its time stamps."""
+    later = f"asetpts=PTS+gte(T\\,0.5)*{seconds}/TB"
+    run_ffmpeg("-i", clip, "-c:v", "copy", "-af", later, "-c:a", "pcm_s16le", "-y", path)
+    return path
+
+
 def read_sound(path: Path, *, channels: int = 1, track: int = 0) -> NDArray[np.float32]:
     """Return the sound of a file, `(channels, samples)`."""
     options = ["-map", f"0:a:{track}", "-ac", str(channels), "-f", "f32le", "-c:a", "pcm_f32le", "pipe:1"]

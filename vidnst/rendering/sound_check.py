@@ -6,11 +6,12 @@ from fractions import Fraction
 from pathlib import Path
 
 from vidnst.config import RenderConfig
-from vidnst.errors import ConfigError
+from vidnst.errors import ConfigError, SourceError
 from vidnst.events import OnEvent, Warned
 from vidnst.frames import ClipInfo, SourceKind
-from vidnst.media.input.container import read_container
+from vidnst.media.input.container import ContainerInfo, read_container
 from vidnst.media.input.fingerprint import fingerprint
+from vidnst.media.input.packet_times import read_sound_span
 from vidnst.media.input.sound import read_style_sound
 from vidnst.media.input.stream_facts import AudioStream
 from vidnst.media.output import audio
@@ -22,6 +23,8 @@ from vidnst.style.sound.chunks import chunk_count
 _CHECKED_RATE, _MADE_RATE = 8000, 48_000
 _COPIES, _VALUE_BYTES = 4, 4
 """Decoded, restyled in chunks, put together, and levelled; in float32."""
+_MOST_SILENT_SECONDS = 3600
+"""Longest silence that the time stamps of a source may ask for: a few bytes of it can demand any length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,11 @@ class CheckedSound:
         """The number of chunks of each track, about: the exact length is known when the track is decoded."""
         rates = (stream.sample_rate for stream in self.plan.streams)
         return tuple(chunk_count(round(self.seconds * rate), rate) for rate in rates)
+
+    @property
+    def most_seconds(self) -> Fraction:
+        """Where decoding stops, whatever the time stamps say."""
+        return self.seconds + _MOST_SILENT_SECONDS
 
     @property
     def disk_bytes(self) -> int:
@@ -80,6 +88,7 @@ def check_sound(
     Raises:
         StyleError: the style has no sound that can be read, is silent, or is not finite.
         ConfigError: the output has no sound.
+        SourceError: the time stamps of the source's sound leave more than an hour silent.
     """
     path = style_path(config)
     if path is None or not style_name(config):
@@ -112,5 +121,19 @@ def _source_plan(
     if not plan.streams:
         return None
     begin, stop = sound_range(clip, info, start, end)
-    whole = max(stream.duration_seconds or clip.duration_seconds for stream in plan.streams)
-    return plan, (info.start_seconds + whole if stop is None else stop) - begin
+    return plan, (_end_of_sound(clip, info, plan) if stop is None else stop) - begin
+
+
+def _end_of_sound(clip: ClipInfo, info: ContainerInfo, plan: AudioPlan) -> Fraction:
+    """Return where the sound of a whole file ends on the clip's clock, about where its parts are joined."""
+    if clip.parts > 1:
+        return info.start_seconds + max(stream.duration_seconds or clip.duration_seconds for stream in plan.streams)
+    end, held = read_sound_span(clip.paths[0], info)
+    seconds = end - info.start_seconds
+    if seconds > clip.duration_seconds + held + _MOST_SILENT_SECONDS:
+        raise SourceError(
+            f"the sound of {clip.source} lasts {float(seconds):.0f} s by its time stamps, and {float(held):.0f} s of it"
+            " are there",
+            "correct its time stamps, or leave --style-audio out",
+        )
+    return end if held else info.start_seconds + clip.duration_seconds

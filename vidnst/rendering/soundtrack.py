@@ -221,10 +221,12 @@ def _style(path: Path, rate: int) -> tuple[Samples, float | None]:
 
 
 def _decode(checked: CheckedRequest, stream: AudioStream, sound: RawSound, cancelled: Cancelled | None) -> int:
+    assert checked.sound is not None
     clip = checked.clip
     path, info = clip.paths[0], read_container(clip.paths[0])
     begin, end = sound_range(clip, info, checked.start, checked.end)
     with tempfile.TemporaryDirectory() as folder:
         joined = joined_inputs(path, info, [stream], Path(folder)) if clip.parts > 1 else []
         source = joined[0] if joined else source_input(path, info, [stream])
-        return decode_track(source.options(begin, end, begin - begin), 0 if joined else stream.index, sound, cancelled)
+        options, index = source.options(begin, end, begin - begin), 0 if joined else stream.index
+        return decode_track(options, index, sound, most_seconds=checked.sound.most_seconds, cancelled=cancelled)

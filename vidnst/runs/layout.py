@@ -169,6 +169,14 @@ def run_name(folder: Path) -> str:
     return folder.name.removesuffix(_SUFFIX) or str(folder)
 
 
-def is_own_name(name: str) -> bool:
-    """True if a name in a run folder is one that a run gives."""
-    return name in OWN_NAMES or is_part_name(name)
+def foreign_names(folder: Path) -> list[str]:
+    """The names in a folder that no run gave: all of them where neither a record nor a lock tells of a run.
+
+    A folder called `frames` may be anybody's. What a killed process of ours left lies next to its lock.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    is_ours = holds_run(folder) or os.path.lexists(RunLayout(folder).lock)
+    names = sorted(os.listdir(folder))
+    return [name for name in names if not (is_ours and (name in OWN_NAMES or is_part_name(name)))]

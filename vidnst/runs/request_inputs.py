@@ -29,16 +29,16 @@ def named_inputs(
     for style in styles:
         with suppress(ConfigError):
             texts.append(as_style(style).path)
-    texts += config.regions.masks.values()
-    texts += [config.audio.style] if config.audio.style is not None else []
-    texts += key_paths(config)
+    texts += settings_paths(config)
     named = [path for text in texts for path in files_of(text)]
     return (*named, *_weights_of(config), *_secrets())
 
 
-def key_paths(config: RenderConfig) -> tuple[str, ...]:
-    """Return the paths of painted keys, and of the folder of them."""
-    return (*config.keys.pictures.values(), *([] if config.keys.folder is None else [config.keys.folder]))
+def settings_paths(config: RenderConfig) -> tuple[str, ...]:
+    """Return the paths of masks, of painted keys and the folder of them, and of the sound's style."""
+    one_each = (config.keys.folder, config.audio.style)
+    named = (*config.regions.masks.values(), *config.keys.pictures.values())
+    return (*named, *(path for path in one_each if path is not None))
 
 
 def run_files(folder: Path) -> tuple[Path, ...]:

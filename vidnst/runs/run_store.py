@@ -28,7 +28,7 @@ from vidnst.files.part_files import PartMaker, can_move, is_part_of, remove_part
 from vidnst.runs.done_record import DoneRecord
 from vidnst.runs.event_log import EventLog
 from vidnst.runs.folder_lock import FolderLock
-from vidnst.runs.layout import FOLDERS, RunLayout, check_run, frame_name, holds_run, is_own_name, state_name
+from vidnst.runs.layout import FOLDERS, RunLayout, check_run, foreign_names, frame_name, holds_run, state_name
 from vidnst.runs.manifest import Manifest
 from vidnst.runs.plan_record import RunPlan
 from vidnst.runs.removal import clear, remove_all_images, remove_finished, remove_states
@@ -87,7 +87,7 @@ class RunStore:
         """
         with translate_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            foreign = sorted(entry.name for entry in os.scandir(folder) if not is_own_name(entry.name))
+            foreign = foreign_names(folder)
         if foreign:
             raise RunError(
                 f"the folder {folder} has files that belong to no run ({foreign[0]})",

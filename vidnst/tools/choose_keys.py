@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidnst.config import InputConfig, MotionConfig
+from vidnst.config import InputConfig, MotionConfig, RenderConfig
 from vidnst.config.timecode import frame_range
 from vidnst.errors import CancelledError, OutputError
 from vidnst.events import Cancelled, OnEvent, RunFinished, Stage, Warned, ignore
@@ -21,8 +21,10 @@ from vidnst.media.input.key_files import SHEET_NAME, key_files
 from vidnst.media.input.probe import probe_input
 from vidnst.media.input.shots import find_shots
 from vidnst.media.output.preflight import check_file
+from vidnst.media.output.spared_inputs import check_spares_inputs
 from vidnst.motion.coverage import Cells, choose_frames, coverage, enlarge, merge, trace
 from vidnst.motion.flow import FlowPair, estimate_pair
+from vidnst.runs.request_inputs import named_inputs
 
 WANTED_SHARE = 0.95
 """Share of all pixels that must be traced to a key."""
@@ -97,12 +99,14 @@ def write_keys(
         merge(covered, maps[key])
     paths = [output / f"{key:04}.png" for key in chosen]
     sheet = output / SHEET_NAME
+    inputs = (*clip.paths, *named_inputs(source, (), RenderConfig(input=config)))
+    check_spares_inputs((*paths, sheet), inputs, joins=True)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"the folder {output} cannot be made: {error.strerror}", "name another") from error
     for path in (*paths, sheet):
-        check_file(path, overwrite=overwrite, inputs=clip.paths)
+        check_file(path, overwrite=overwrite)
     small = _write_frames(clip, config, dict(zip(chosen, paths, strict=True)), _shown_frames(chosen, maps))
     shares = {frame: float(covered[frame].mean()) if frame in covered else 0.0 for frame in frames}
     poorest = min(shares, key=lambda frame: shares[frame])

@@ -47,9 +47,12 @@ def bench(
 
     Optionally also whole renders, loss over time, and ratios to an earlier report.
     """
+    from vidnst.config.loader import load_config
+    from vidnst.runs.request_inputs import named_inputs
     from vidnst.tools.bench.report import BenchRequest, run_bench
 
-    opt.check_report(output, [weights, *([] if against is None else [against])])
+    named = named_inputs((), (), load_config(assignments=assignments or ()))
+    opt.check_report(output, [weights, *([] if against is None else [against]), *named])
     request = BenchRequest(
         sizes=tuple(sizes or ()),
         weights=weights,

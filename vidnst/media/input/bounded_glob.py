@@ -3,7 +3,6 @@
 import fnmatch
 import glob
 import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -33,6 +32,12 @@ def bounded_glob(root: Path, pattern: Path, *, max_entries: int = MAX_ENTRIES) -
     yield from _Walk(str(pattern), max_entries).expand(Path(whole.anchor or "."), whole.parts[bool(whole.anchor) :])
 
 
+def name_fits(name: str, pattern: str) -> bool:
+    """True if a name fits a part of a pattern; a hidden name only where the pattern names the dot."""
+    fits = fnmatch.fnmatchcase(os.path.normcase(name), os.path.normcase(pattern))
+    return fits and (pattern.startswith(".") or not name.startswith("."))
+
+
 class _Walk:
     def __init__(self, pattern: str, max_entries: int) -> None:
         self._pattern = pattern
@@ -49,9 +54,8 @@ class _Walk:
         elif part == "**":
             yield from dict.fromkeys(path for below in self._below(folder) for path in self.expand(below, rest or "*"))
         elif glob.has_magic(part):
-            fits = re.compile(fnmatch.translate(os.path.normcase(part))).match
             for entry in self._entries(folder):
-                if fits(os.path.normcase(entry.name)) and (part.startswith(".") or not entry.name.startswith(".")):
+                if name_fits(entry.name, part):
                     yield from self.expand(folder / entry.name, rest)
 
     def _below(self, folder: Path, depth: int = 0) -> Iterator[Path]:

@@ -159,6 +159,23 @@ def read_end_seconds(path: Path, info: ContainerInfo) -> Fraction:
     return max(ends, default=Fraction(0))
 
 
+def read_sound_span(path: Path, info: ContainerInfo) -> tuple[Fraction, Fraction]:
+    """Return where the last packet of audio ends on the file's clock, and how long the fullest stream's packets are.
+
+    Both are in seconds, and 0 without packets. They differ where time stamps leave gaps, or begin late.
+
+    Raises:
+        SourceError: the file cannot be read.
+    """
+    indices = [stream.index for stream in info.audio]
+    records, time_bases, _ = _read_records(path, info, indices)
+    end = max(((r.pts + r.duration) * time_bases[r.stream] for r in records if r.pts is not None), default=Fraction(0))
+    lengths = dict.fromkeys(indices, Fraction(0))
+    for record in records:
+        lengths[record.stream] += record.duration * time_bases[record.stream]
+    return end, max(lengths.values(), default=Fraction(0))
+
+
 def clocked_streams(info: ContainerInfo) -> list[int]:
     """Return the indices of the streams that show whether a file's clock jumps: the video and all audio."""
     return sorted([info.video_index, *(stream.index for stream in info.audio)])

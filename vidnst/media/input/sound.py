@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,12 @@ class RawSound:
 
 
 def decode_track(
-    source_options: Sequence[str], stream: int, target: RawSound, cancelled: Callable[[], bool] | None = None
+    source_options: Sequence[str],
+    stream: int,
+    target: RawSound,
+    *,
+    most_seconds: Fraction,
+    cancelled: Callable[[], bool] | None = None,
 ) -> int:
     """Decode an audio stream to a raw file, aligned to time 0 of the input.
 
@@ -91,6 +97,7 @@ def decode_track(
         source_options: ffmpeg's options for the input, with `-i`.
         stream: index of the stream in the input.
         target: the file, with the stream's rate and channels.
+        most_seconds: where decoding stops: gaps between time stamps become silence, of any length.
         cancelled: polled regularly; True stops.
 
     Raises:
@@ -99,6 +106,7 @@ def decode_track(
     """
     layout = ["-ch_layout", target.layout] if target.layout else ["-ac", str(target.channels)]
     args = [*source_options, "-map", f"0:{stream}", "-af", ALIGNED, *layout, "-ar", str(target.rate)]
+    args += ["-t", f"{float(most_seconds):.6f}"]
     args += ["-c:a", "pcm_f32le", "-f", "f32le", "-y", ffmpeg.file_url(target.path)]
     ffmpeg.run(args, cancelled=cancelled)
     return _replace_not_finite(target.path)

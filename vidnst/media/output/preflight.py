@@ -92,14 +92,14 @@ def check_file(
 
     Args:
         overwrite: True to allow replacing an existing output.
-        inputs: files and folders that are read and must not be replaced.
+        inputs: files and folders that are read: none may be replaced, and no folder of pictures may get one more.
         folder: True if the output is a folder of frames.
 
     Raises:
-        OutputError: the output exists, is an input or a folder, or cannot be written.
+        OutputError: the output exists, is an input or a folder, would become a picture of one, or cannot be written.
     """
     check_name_length(output)
-    check_spares_inputs([output], inputs)
+    check_spares_inputs([output], inputs, joins=True)
     if output.is_dir() and not folder:
         raise OutputError(f"{output} is a folder", "choose another name")
     if output.exists():

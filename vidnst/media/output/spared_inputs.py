@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from vidnst.errors import OutputError
+from vidnst.media.input.bounded_glob import name_fits
+from vidnst.media.input.frame_numbers import NumberPattern
 from vidnst.media.input.image_files import is_image
 
 _Mark: TypeAlias = str | tuple[int, int]
@@ -29,11 +31,15 @@ class SparedInputs:
         """By folder: the names in it on the way to inputs, and such an input."""
         self._real_folders: dict[Path, str] = {}
         self._folder_marks: dict[str, _Mark] = {}
+        self._patterns: dict[_Mark, list[Path]] = {}
+        """By folder: the patterns of numbers and the globs of pictures in it that are read."""
         for path in dict.fromkeys(map(Path, inputs)):
             if "\0" not in str(path):
                 self._own.setdefault(self._mark(path), path)
                 self._add_way(os.path.abspath(path), path)
                 self._add_way(self._real(path), path)
+                if not os.path.exists(path):
+                    self._patterns.setdefault(self._mark(path.parent), []).append(path)
 
     def _add_way(self, way: str, path: Path) -> None:
         """Note the folders on an absolute way to an input."""
@@ -77,13 +83,17 @@ class SparedInputs:
             raise OutputError(f"{output} holds {held}, which is an input", _REMEDY)
 
     def check_joins_none(self, output: Path) -> None:
-        """Make sure that an output that is a picture does not become one more picture of a folder that is read.
+        """Make sure that an output that is a picture does not become one more of a folder or a pattern that is read.
 
         Raises:
             OutputError: it would.
         """
-        found = self._own.get(self._mark(output.parent))
-        if found is not None and is_image(output):
+        if not is_image(output):
+            return
+        folder = self._mark(output.parent)
+        fitting = (pattern for pattern in self._patterns.get(folder, ()) if _fits(output.name, pattern))
+        found = self._own.get(folder) or next(fitting, None)
+        if found is not None:
             raise OutputError(f"{output} would become a picture of {found}, which is an input", "choose another folder")
 
     def check_folder(self, folder: Path, own_names: Collection[str]) -> None:
@@ -95,6 +105,11 @@ class SparedInputs:
         for name, path in self._below.get(self._mark(folder), {}).items():
             if name in own_names:
                 raise OutputError(f"{path} is an input in {folder}, whose {name} is replaced", _REMEDY)
+
+
+def _fits(name: str, pattern: Path) -> bool:
+    numbers = NumberPattern.parse(pattern)
+    return name_fits(name, pattern.name) if numbers is None else numbers.number(name) is not None
 
 
 _REMEDY = "choose another name, or copy the input elsewhere first"

@@ -24,7 +24,7 @@ from vidnst.media.input.bounded_glob import bounded_glob
 from vidnst.media.output.spared_inputs import check_spares_inputs
 from vidnst.runs.layout import OWN_NAMES
 from vidnst.runs.request import Request
-from vidnst.runs.request_inputs import key_paths, named_inputs
+from vidnst.runs.request_inputs import named_inputs, settings_paths
 
 _T = TypeVar("_T")
 
@@ -173,8 +173,7 @@ def _check_spared(path: Path, requests: Sequence[Request]) -> None:
     styles = dict.fromkeys(style for request in requests for style in request.styles)
     inputs = {path, *named_inputs(tuple(sources), styles, RenderConfig())}
     for request in requests:
-        inputs.update(map(Path, request.config.regions.masks.values()))
-        inputs.update(map(Path, key_paths(request.config)))
+        inputs.update(map(Path, settings_paths(request.config)))
     folders = [request.folder for request in requests]
     try:
         outputs = [request.output for request in requests]
