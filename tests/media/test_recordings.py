@@ -82,6 +82,13 @@ def test_sound_that_begins_far_in_is_in_step(output: str, start: int, tmp_path: 
     assert step_seconds(trip.output, flash=320 - start) == pytest.approx(0, abs=AUDIO_FRAME_SECONDS)
 
 
+def test_clock_that_wraps_around_is_no_join(tmp_path: Path, transcode: Callable) -> None:
+    path = write_recording(tmp_path / "a.ts", TS, clock_seconds=2**33 / 90000 - 2.4)  # the muxer adds 1.4 s
+    clip = probe(path)
+    assert (clip.parts, clip.frame_count, clip.variable_rate, clip.notes) == (1, 50, False, ())
+    assert step_seconds(transcode(path, "o.mp4").output, flash=30) == pytest.approx(0, abs=AUDIO_FRAME_SECONDS)
+
+
 def test_pause_of_the_sound_is_no_join(tmp_path: Path, transcode: Callable) -> None:
     tone = "aevalsrc='if(between(t,14,14.1),sin(2*PI*1000*t),0)':s=48000:d=15:c=stereo,aselect='lt(t,1)+gt(t,13)'"
     light = "color=black:s=64x48:r=25:d=15,geq=lum='if(eq(N,350),235,16)':cb=128:cr=128"

@@ -71,6 +71,20 @@ def test_repeated_stamp_in_mp4_is_repaired(tmp_path: Path) -> None:
     assert_repaired(path, {4: Fraction(470, 1000)})
 
 
+def test_repeated_stamp_in_a_recording_is_named(tmp_path: Path) -> None:
+    codec = ("-c:v", "libx264", "-bf", "0", "-g", "10")
+    path = media.write_video(tmp_path / "a.ts", media.numbered_pictures(10), rate=10, codec=codec)
+    assert probe(path).notes == ()
+    data = bytearray(path.read_bytes())
+    places = [at + 9 for at in range(len(data)) if data[at : at + 4] == b"\0\0\1\xe0" and data[at + 7] & 0x80]
+    assert len(places) == 10
+    data[places[5] : places[5] + 5] = data[places[4] : places[4] + 5]
+    path.write_bytes(data)
+    clip = probe(path)
+    assert [round((at - clip.pts_seconds[0]) * 1000) for at in clip.pts_seconds] == list(range(0, 1000, 100))
+    assert [note.split(";")[0] for note in clip.notes] == ["1 time stamp of a.ts is repeated or out of order (frame 5)"]
+
+
 def test_wrong_composition_offset_in_mp4_is_repaired(tmp_path: Path) -> None:
     codec = ("-c:v", "libx264", "-bf", "2", "-video_track_timescale", "1000", "-crf", "12")
     path = media.write_video(tmp_path / "a.mp4", media.numbered_pictures(10), pts_seconds=SECONDS, codec=codec)

@@ -62,7 +62,9 @@ def time_frames(
         if repaired is None:
             return _constant_timing(decoded, packet_times, info, name)
         shown, wrong = list(repaired[0]), repaired[1]
-        if len(wrong) > max(1, len(packet_times.offsets)) * info.may_jump:  # OpenCV has none for the end of a VOB
+        # OpenCV has none for the end of a VOB, nor of its parts.
+        is_usual = len(wrong) <= len(packet_times.offsets) or wrong == (len(shown) - 1,)
+        if not (info.may_jump and is_usual):
             notes.append(_repair_note(wrong, shown, tick, name))
     if missing and not reports_errors():
         missing = set()
