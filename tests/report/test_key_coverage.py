@@ -82,15 +82,21 @@ def test_advice_names_the_frame_that_covers_most(tmp_path: Path, painting: Path)
     sketches = {frame: panned(0.25 if frame == 4 else 1) for frame in range(1, 13)}
     found = coverage_of(tmp_path, {0: painting}, sketches, [(0, 13)])
     assert set(found.poor) == set(range(4, 13))
-    totals = {
-        frame: sum(
-            coverage_of(tmp_path / str(frame), {0: painting, frame: painting}, sketches, [(0, 13)]).covered.values()
-        )
-        for frame in range(1, 13)
-    }
+    totals = {}
+    for frame in range(1, 13):
+        better = coverage_of(tmp_path / str(frame), {0: painting, frame: painting}, sketches, [(0, 13)])
+        totals[frame] = sum(better.covered[poor] for poor in found.poor)
     assert found.next_key == max(totals, key=lambda frame: totals[frame])
     words = f"paint one more here: frame {found.next_key}; of 9 frames less than half follows"
     assert found.advice.startswith(words)
+
+
+def test_advice_is_about_what_is_poor(tmp_path: Path, painting: Path) -> None:
+    sketches = {frame: panned(0.3 if frame == 1 else 0.8) for frame in range(1, 12)}
+    found = coverage_of(tmp_path, {1: painting, 11: painting}, sketches, [(0, 12)])
+    assert found.poor == (0,)
+    assert sum(1 - found.covered[frame] for frame in range(1, 12)) > 1 - found.covered[0]
+    assert found.next_key == 0
 
 
 def test_shot_without_a_key_is_not_covered(tmp_path: Path, painting: Path) -> None:

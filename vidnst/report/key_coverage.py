@@ -4,9 +4,9 @@ A pixel counts as covered if it can be traced to a key that its frame follows, f
 past no occlusion. The flows are the render's own, of which its log has sketches (`motion/flow_sketch.py`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -45,7 +45,7 @@ class KeyCoverage:
     follows: Mapping[int, Mapping[int, float]]
     """For each frame whose flows are known the share of it that follows each key, if any does."""
     next_key: int | None
-    """The frame whose painting would cover most of what is not covered; None where enough is."""
+    """The frame whose painting would cover most of the poorly covered frames; None where there are none."""
 
     @cached_property
     def covered(self) -> Mapping[int, float]:
@@ -86,8 +86,8 @@ def read_key_coverage(folder: Path, config: RenderConfig, shots: Sequence[Shot])
     Raises:
         RunError: the record or the log of the run is damaged.
     """
-    recorded = {int(text) for text in Manifest.read(folder).look.keys if text.isascii() and text.isdecimal()}
-    keys = sorted(key for key in recorded if shots[0].start <= key < shots[-1].end)
+    recorded = Manifest.read(folder).look.keys
+    keys = [frame for shot in shots for frame in shot.indices if str(frame) in recorded]
     if not keys:
         return None
     texts = _read_sketch_texts(folder)
@@ -95,7 +95,7 @@ def read_key_coverage(folder: Path, config: RenderConfig, shots: Sequence[Shot])
     parts = [_ShotCoverage(shot, keys, opaque, texts) for shot in shots]
     follows = {frame: shares for part in parts for frame, shares in part.follows.items()}
     found = KeyCoverage(tuple(shots), tuple(keys), follows, None)
-    return KeyCoverage(found.shots, found.keys, follows, _next_key(parts)) if found.poor else found
+    return replace(found, next_key=_next_key(parts, found.poor)) if found.poor else found
 
 
 def key_paths(config: RenderConfig) -> dict[int, Path]:
@@ -103,7 +103,7 @@ def key_paths(config: RenderConfig) -> dict[int, Path]:
     paths: dict[int, Path] = {}
     with suppress(VidnstError, OSError):
         paths.update(named_keys(config))
-    return paths
+    return {frame: path for frame, path in paths.items() if path.is_file()}
 
 
 def read_opaque(config: RenderConfig, keys: Iterable[int]) -> dict[int, NDArray[np.bool_]]:
@@ -130,14 +130,15 @@ def _read_sketch_texts(folder: Path) -> dict[int, str]:
     return texts
 
 
-def _next_key(parts: Sequence["_ShotCoverage"]) -> int | None:
-    """Return the frame whose painting covers most, of the shots of which most is not covered."""
+def _next_key(parts: Sequence["_ShotCoverage"], poor: Collection[int]) -> int | None:
+    """Return the frame whose painting covers most of some frames, in the shots of which most of these is missing."""
     gains: dict[int, float] = {}
-    tried = 0
-    for part in sorted(parts, key=lambda part: -part.uncovered):
-        if not part.uncovered or tried >= _MOST_CANDIDATES:
+    tried, frames = 0, frozenset(poor)
+    missing = {part.shot: part.missing(frames) for part in parts}
+    for part in sorted(parts, key=lambda part: -missing[part.shot]):
+        if not missing[part.shot] or tried >= _MOST_CANDIDATES:
             break
-        gains |= part.gains()
+        gains |= part.gains(frames)
         tried += min(len(part.shot), _CANDIDATES_OF_SHOT)
     return max(gains, key=lambda frame: (gains[frame], -frame), default=None)
 
@@ -166,18 +167,17 @@ class _ShotCoverage:
         """For each frame the largest share of each of its cells that any key covers."""
         self.follows = self._followed()
 
-    @property
-    def uncovered(self) -> float:
-        """Frames that are not covered, as a sum of shares."""
-        return sum(1 - min(1.0, sum(shares.values())) for shares in self.follows.values())
+    def missing(self, frames: Collection[int]) -> float:
+        """Return how much of some frames is not covered, in frames."""
+        return sum(1 - min(1.0, sum(shares.values())) for frame, shares in self.follows.items() if frame in frames)
 
-    def gains(self) -> dict[int, float]:
-        """Return how much more would be covered, in frames, with one of some frames of the shot as another key."""
+    def gains(self, frames: Collection[int]) -> dict[int, float]:
+        """Return how much more of some frames each key that is tried would cover, in frames."""
         gains = {}
-        for frame in spread_over(self.shot.start, self.shot.end, _CANDIDATES_OF_SHOT):
-            if frame in self.follows and frame not in self._keys:
-                traced = trace_sketches(self._sketches, frame, self._around(frame))
-                gains[frame] = sum(self._gain(other, shares) for other, shares in traced if other in self.follows)
+        for key in spread_over(self.shot.start, self.shot.end, _CANDIDATES_OF_SHOT):
+            if key in self.follows and key not in self._keys:
+                traced = trace_sketches(self._sketches, key, self._around(key))
+                gains[key] = sum(self._gain(frame, shares) for frame, shares in traced if frame in frames)
         return gains
 
     def _gain(self, frame: int, shares: Shares) -> float:

@@ -116,7 +116,7 @@ def _followers(key: int, coverage: KeyCoverage) -> str:
         return "no other frame follows it"
     parts = ", ".join(f"{one} to {two}" if one < two else f"{one}" for one, two in stretches(sorted(shares)))
     mean = sum(shares[frame] for frame in others) / len(others)
-    return f"followed by frames {parts}, by {mean:.0%} of them"
+    return f"followed by frames {parts}, on average by {mean:.0%} of each"
 
 
 def _summary(coverage: KeyCoverage) -> str:
@@ -168,12 +168,17 @@ def _columns(shot: Shot, coverage: KeyCoverage, colours: Mapping[int, str]) -> I
         if not known:
             yield el("rect", x=x, y=_TOP, width=width, height=_BAR, cls="unknown")
             continue
-        y = float(_TOP + _BAR)
+        below = 0.0
         for key in sorted({key for shares in known for key in shares}):
-            height = _BAR * sum(shares.get(key, 0.0) for shares in known) / len(known)
-            y -= height
-            if height >= 0.2:
-                yield el("rect", x=x, y=round(y, 1), width=width, height=round(height, 1), cls=colours[key])
+            share = sum(shares.get(key, 0.0) for shares in known) / len(known)
+            top, bottom = _y(below + share), _y(below)
+            below += share
+            if top < bottom:
+                yield el("rect", x=x, y=top, width=width, height=round(bottom - top, 1), cls=colours[key])
+
+
+def _y(share: float) -> float:
+    return round(_TOP + _BAR * (1 - min(1.0, share)), 1)
 
 
 def _marks(shot: Shot, keys: Sequence[int], next_key: int | None) -> Iterator[Html]:
