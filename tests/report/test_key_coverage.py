@@ -97,6 +97,7 @@ def test_advice_is_about_what_is_poor(tmp_path: Path, painting: Path) -> None:
     assert found.poor == (0,)
     assert sum(1 - found.covered[frame] for frame in range(1, 12)) > 1 - found.covered[0]
     assert found.next_key == 0
+    assert found.advice.startswith("paint one more here: frame 0; of frame 0 less than half follows the painted keys (")
 
 
 def test_shot_without_a_key_is_not_covered(tmp_path: Path, painting: Path) -> None:

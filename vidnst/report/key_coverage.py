@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from vidnst.config import RenderConfig
 from vidnst.errors import VidnstError
-from vidnst.formatting import counted
 from vidnst.frames import Shot, spread_over
 from vidnst.media.input.key_files import named_keys
 from vidnst.media.input.key_pictures import read_key_picture
@@ -68,11 +67,12 @@ class KeyCoverage:
         """Where to paint one more, in a sentence; empty where enough is covered."""
         if self.next_key is None:
             return ""
-        poorest = self.poor[0]
-        return (
-            f"paint one more here: frame {self.next_key}; of {counted(len(self.poor), 'frame')} less than half follows"
-            f" the painted keys, least of frame {poorest} ({self.covered[poorest]:.0%})"
-        )
+        poorest, count = self.poor[0], len(self.poor)
+        share = f"{self.covered[poorest]:.0%}"
+        where = f"of frame {poorest} less than half follows the painted keys ({share})"
+        if count > 1:
+            where = f"of {count} frames less than half follows the painted keys, least of frame {poorest} ({share})"
+        return f"paint one more here: frame {self.next_key}; {where}"
 
 
 def read_key_coverage(folder: Path, config: RenderConfig, shots: Sequence[Shot]) -> KeyCoverage | None:
