@@ -109,7 +109,15 @@ def test_library_stays_in_its_rooms(module: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["render", "--help"], ["proof", "--help"], ["batch", "--help"], ["--version"], ["presets"]],
+    [
+        ["--help"],
+        ["--help-all"],
+        ["render", "--help"],
+        ["proof", "--help"],
+        ["batch", "--help"],
+        ["--version"],
+        ["presets"],
+    ],
 )
 def test_nothing_heavy_loads_for_help(arguments: list[str]) -> None:
     script = (

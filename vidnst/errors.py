@@ -16,10 +16,13 @@
     ├── RunError                   8   the run folder: locked, damaged, or of another render
     ├── FramesFailedError          9   finished, but some frames failed
     └── CancelledError           130   stopped by the user
+        └── UnmeasuredError      130   stopped while the finished output was measured
 
 The number is the exit status of the command line. Every message says what is wrong, where, and what to do about it.
 """
 
+import shlex
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -131,3 +134,15 @@ class CancelledError(VidnstError):
     """The user stopped the run; finished frames are kept."""
 
     exit_code = 130
+
+
+class UnmeasuredError(CancelledError):
+    """The user stopped the run while it was measured: its output is finished, and nothing is left to resume.
+
+    Args:
+        output: the output.
+    """
+
+    def __init__(self, output: Path) -> None:
+        what = f"{output} is finished; it was not measured, since that was stopped"
+        super().__init__(what, f"measure it with: vidnst measure {shlex.quote(str(output))}")

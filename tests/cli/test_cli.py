@@ -122,6 +122,41 @@ def test_json_events_from_start_to_finish(vidnst: Vidnst, burst: Path, style: Pa
     assert {"content", "style", "temporal"} <= set(next(e for e in events if e["event"] == "frame_done")["losses"])
 
 
+def test_dry_run_says_what_a_render_would_be_refused_for(
+    vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path
+) -> None:
+    command = ("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--keep-frames")
+    assert vidnst(*command).status == 0
+    for more in ((), ("--style-weight", "3", "--work-dir", tmp_path / "out.vidnst")):
+        result, real = vidnst(*command, *more, "--dry-run", "--json"), vidnst(*command, *more)
+        assert (result.status, result.err) == (real.status, real.err)
+        assert (result.status, json.loads(result.out)["error"]) == (6, result.err.removeprefix("vidnst: ").strip())
+        assert "exists" in result.err
+    assert vidnst(*command, "--dry-run", "--overwrite").status == 0
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    result, real = vidnst(*command, "--style-weight", "3", "--dry-run"), vidnst(*command, "--style-weight", "3")
+    assert (result.status, result.err) == (real.status, real.err)
+    assert "is of another render" in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_resume_of_a_finished_run_says_so(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.gif"
+    assert vidnst("render", burst, "--style", style, "-o", output, *FAST).status == 0
+    before = output.stat().st_mtime_ns
+    result = vidnst("resume", f"{output}.vidnst")
+    assert result.status == 0
+    assert_one_sentence(result, f"nothing is left to do in {output}.vidnst: {output} is finished", "--overwrite")
+    assert output.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("name", ["none.vidnst", "none"])
+def test_resume_of_nothing_names_the_folder_once(vidnst: Vidnst, tmp_path: Path, name: str) -> None:
+    result = vidnst("resume", tmp_path / name)
+    assert result.status == 8
+    assert_one_sentence(result, f"{tmp_path / 'none.vidnst'} is no run folder: it does not exist")
+
+
 def test_dry_run_prints_the_plan_only(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:
     result = vidnst("render", burst, "--style", style, "-o", tmp_path / "out", *FAST, "--dry-run", "--json")
     plan = json.loads(result.out)

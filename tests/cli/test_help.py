@@ -33,6 +33,13 @@ def test_render_shows_ten_options_first() -> None:
     assert len(options_in(help_of("render", "--help-all"))) > 50
 
 
+def test_help_all_shows_every_command_with_all_options() -> None:
+    text = help_of("--help-all")
+    for command in COMMANDS:
+        assert f"Usage: vidnst {command} " in text
+    assert len(set(options_in(text))) > len(set(options_in(help_of("render", "--help-all"))))
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_is_whole_in_80_columns(command: str) -> None:
     for flag in ("-h", "--help-all"):

@@ -67,6 +67,9 @@ def test_frame_rates_stay_fractions() -> None:
         ("regions.masks={a b: a.png}", ["regions.masks", "a b"]),
         ("regions.feather=0.7", ["regions.feather", "0.7", "0.5"]),
         ("losses.style_weight.x=1", ["losses.style_weight"]),
+        ("input.background=reddish", ["input.background", "it should be white, black", "or #rrggbb"]),
+        ("input.transform=linear", ["input.transform", "auto, srgb, cineon, none, or ocio:"]),
+        ("output.speed='-x'", ["output.speed", "lower-case letters and digits"]),
     ],
 )
 def test_error_names_key_value_and_remedy(assignment: str, words: list[str]) -> None:

@@ -16,10 +16,10 @@ from vidnst.errors import FarmError
 from vidnst.events import Event, Warned
 from vidnst.farm import flow_fallback
 from vidnst.farm.deferred import join_result, split_result
+from vidnst.farm.flow_workers import FlowWorker
 from vidnst.farm.interfaces import NodeEvent, NodeEventKind
 from vidnst.farm.jobs import FlowJob
 from vidnst.farm.plan import FlowId, Node
-from vidnst.farm.workers import FlowWorker
 from vidnst.motion.flow import Flow, NotedFlowPair, estimate_pair
 from vidnst.motion.raft import Raft
 from vidnst.rendering.node_reporter import Reporter

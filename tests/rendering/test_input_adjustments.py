@@ -186,7 +186,7 @@ def test_preflight_uses_cropped_size(shaken_burst: Path, tmp_path: Path, monkeyp
 
 def test_dry_run_reports_cropped_size(shaken_burst: Path, tmp_path: Path) -> None:
     config = settings(registration="ecc")
-    plan = describe_render(Request(shaken_burst, (), tmp_path / "out", config))
+    plan = describe_render(Request(shaken_burst, (), tmp_path / "out", config))[0]
     frames = render(shaken_burst, tmp_path / "out", config)
     assert plan["size"] == [frames[0].shape[1], frames[0].shape[0]]
 

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -21,29 +21,107 @@ from vidnst.config import FarmConfig, RenderConfig, Role, ScheduleConfig
 from vidnst.events import Event, NodeStarted, Paced
 from vidnst.farm.component_window import default_window
 from vidnst.farm.interfaces import Component, NodeEvent, NodeEventKind
-from vidnst.farm.plan import Node, NodeId, StateId, evaluations
+from vidnst.farm.plan import Lane, Node, NodeId, StateId
 from vidnst.farm.scheduler import run_plan
 from vidnst.farm.schedules import by_shot, training_of
 from vidnst.frames import Shot
 from vidnst.rendering.early_forecast import EarlyForecast
+from vidnst.rendering.node_costs import cost_of
 from vidnst.rendering.node_times import NodeTimes, SecondsOf
 from vidnst.rendering.pace import Pace
 from vidnst.rendering.prepare import CheckedRequest
+
+SIZE = 128, 72
 
 
 def settings(kind: str) -> RenderConfig:
     return RenderConfig(schedule=ScheduleConfig.model_validate({"kind": kind}))
 
 
-def costs(config: RenderConfig) -> Callable[[Node], float]:
-    """Seconds of nodes: with noise, and warm frames settle after 6 of 10 evaluations."""
+Cost = Callable[[Node], tuple[float, float]]
+"""Seconds of a node, and of them those of its evaluations."""
+
+
+def costs(config: RenderConfig, *, besides: float = 0.3, settled: float = 0.6, warm_up: float = 0.0) -> Cost:
+    """Seconds of nodes, with noise.
+
+    Args:
+        config: the settings.
+        besides: seconds of a node besides its evaluations.
+        settled: share of its evaluations after which a warm frame settles.
+        warm_up: seconds that the first frame takes longer.
+    """
 
     @cache
-    def seconds_of(node_id: NodeId, role: Role, most: int) -> float:
+    def seconds_of(node_id: NodeId, role: Role, most: float) -> tuple[float, float]:
         noise = random.Random(str(node_id)).uniform(0.8, 1.2)
-        return 0.3 if role is Role.FLOW else noise * (0.3 + 0.1 * most * (1.0 if role is Role.COLD else 0.6))
+        if role is Role.FLOW:
+            return 0.3, 0.0
+        painting = noise * 0.1 * most * (1.0 if role in (Role.COLD, Role.TRAIN, Role.PAINT) else settled)
+        painting += warm_up * (node_id == StateId(0))
+        return painting + noise * besides * (role is not Role.TRAIN), painting
 
-    return lambda node: seconds_of(node.id, node.role, evaluations(config, node))
+    return lambda node: seconds_of(node.id, node.role, 0.0 if node.role is Role.FLOW else cost_of(config, node, *SIZE))
+
+
+Told = list[tuple[float, float, float]]
+"""When frames were done, the share of the work and the time left that were told then."""
+
+
+def run_in_virtual_time(
+    config: RenderConfig, plans: Sequence[Sequence[Node]], seconds: Cost, *, workers: int
+) -> tuple[VirtualPool, Told]:
+    """Run plans as the scheduler does, and note what the pace tells."""
+    pool = VirtualPool(workers, 1, cost=lambda node: seconds(node)[0])
+    pace = Pace(config, workers, size=SIZE, clock=pool.clock)
+    for nodes in plans:
+        pace.add(nodes)
+    pace.start()
+    told: Told = []
+
+    def listen(event: NodeEvent) -> None:
+        if event.kind is NodeEventKind.DONE:
+            pace.node_done(event.node, *seconds(event.node))
+            if event.node.lane is Lane.STYLE:
+                told.append((pool.now, pace.share, pace.seconds_left or 0.0))
+
+    host = DigestHost(chain(*plans))
+    components = [Component(nodes, host, number) for number, nodes in enumerate(plans)]
+    window = default_window(workers, groups=config.schedule.spacing)
+    run_plan(components, pool, window=window, attempts=1, listener=listen, clock=pool.clock)
+    return pool, told
+
+
+@pytest.mark.parametrize("besides", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("warm_up", [0.0, 8.0])
+def test_passes_that_are_yet_to_come_are_told_early(besides: float, warm_up: float) -> None:
+    config = RenderConfig()
+    plans = [list(nodes) for nodes in by_shot(config.schedule, [Shot(0, 24)])]
+    seconds = costs(config, besides=besides, settled=1.0, warm_up=warm_up)
+    pool, told = run_in_virtual_time(config, plans, seconds, workers=1)
+    # What the first frame takes longer shows when there is a second.
+    early = [(now, left) for now, share, left in told[1:] if 0.1 <= share <= 0.5]
+    assert len(early) > 5
+    assert [left / (pool.now - now) for now, left in early] == pytest.approx([1.0] * len(early), abs=0.25)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_training_tells_of_the_painting_that_follows(workers: int) -> None:
+    config = RenderConfig.model_validate(
+        {"schedule": {"kind": "network", "passes": 2}, "model": {"backbone": "slim", "weights": None}}
+    )
+    shots = [Shot(0, 24)]
+    stages = [node for node in training_of(config.schedule, shots) if node.role is Role.TRAIN]
+    plans = [list(nodes) for nodes in by_shot(config.schedule, shots)]
+    seconds, pace = costs(config, besides=0.0, settled=1.0), Pace(config, workers, size=SIZE, clock=lambda: 0.0)
+    pace.add([*stages, *chain(*plans)])
+    pace.start()
+    painting = sum(seconds(node)[0] for node in chain(*plans) if node.lane is Lane.STYLE) / workers
+    for done, stage in enumerate(stages, start=1):
+        pace.node_done(stage, *seconds(stage))
+        if done > 3:
+            left = sum(seconds(node)[0] for node in stages[done:]) + painting
+            assert pace.seconds_left == pytest.approx(left, rel=0.25)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -53,23 +131,8 @@ def test_time_left_is_within_a_quarter(kind: str, shots: int, workers: int) -> N
     config = settings(kind)
     plans = [list(nodes) for nodes in by_shot(config.schedule, [Shot(60 * n, 60 * (n + 1)) for n in range(shots)])]
     seconds = costs(config)
-    pool = VirtualPool(workers, 1, cost=seconds)
-    pace = Pace(config, workers, clock=pool.clock)
-    for nodes in plans:
-        pace.add(nodes)
-    pace.start()
-    told: list[tuple[float, float, float]] = []
-
-    def listen(event: NodeEvent) -> None:
-        if event.kind is NodeEventKind.DONE:
-            pace.node_done(event.node, seconds(event.node))
-            told.append((pool.now, pace.share, pace.seconds_left or 0.0))
-
-    host = DigestHost(chain(*plans))
-    components = [Component(nodes, host, number) for number, nodes in enumerate(plans)]
-    window = default_window(workers, groups=config.schedule.spacing)
-    run_plan(components, pool, window=window, attempts=1, listener=listen, clock=pool.clock)
-    longest = max(seconds(node) for nodes in plans for node in nodes)
+    pool, told = run_in_virtual_time(config, plans, seconds, workers=workers)
+    longest = max(seconds(node)[0] for nodes in plans for node in nodes)
     checked = [(now, left) for now, share, left in told if 0.1 <= share <= 0.9]
     assert len(checked) > 20
     # A single frame may be a tenth of a short render: its noise is not held against the forecast.
@@ -83,7 +146,7 @@ def test_time_left_is_within_a_quarter(kind: str, shots: int, workers: int) -> N
 def test_share_counts_work_not_frames() -> None:
     config = settings("keys")
     nodes = plan_of_shots(config.schedule, [Shot(0, 12)])
-    pace = Pace(config, 1)
+    pace = Pace(config, 1, size=SIZE)
     pace.add(nodes)
     pace.start()
     finals = [node for node in nodes if node.final]
@@ -102,7 +165,7 @@ def test_share_counts_work_not_frames() -> None:
 def test_earlier_sessions_count_as_done() -> None:
     config = settings("independent")
     nodes = plan_of_shots(config.schedule, [Shot(0, 8)])
-    pace = Pace(config, 2)
+    pace = Pace(config, 2, size=SIZE)
     pace.add(nodes, {node.id for node in nodes[:6]})
     pace.start()
     assert pace.share == 0.75
@@ -115,7 +178,7 @@ def test_earlier_sessions_count_as_done() -> None:
 def test_rate_is_measured_in_long_films_too() -> None:
     config, now = settings("independent"), 0.0
     nodes = plan_of_shots(config.schedule, [Shot(0, 20_000)])
-    pace = Pace(config, 4, clock=lambda: now)
+    pace = Pace(config, 4, size=SIZE, clock=lambda: now)
     pace.add(nodes)
     pace.start()
     for node in nodes[:15_000]:  # two of four workers are busy
@@ -127,7 +190,7 @@ def test_rate_is_measured_in_long_films_too() -> None:
 def test_forecast_gives_a_time_before_the_first_node() -> None:
     config = settings("independent")
     nodes = plan_of_shots(config.schedule, [Shot(0, 8)])
-    pace = Pace(config, 2)
+    pace = Pace(config, 2, size=SIZE)
     pace.add(nodes)
     pace.start()
     pace.foresee(lambda node: 5.0)
@@ -203,7 +266,7 @@ def test_first_stage_of_a_training_says_nothing_about_others() -> None:
     config, shots, left = settings("network"), [Shot(0, 8)], []
     stages = [node for node in training_of(config.schedule, shots) if node.role is Role.TRAIN]
     for first_seconds in (1.0, 60.0):
-        pace = Pace(config, 1, clock=lambda: 0.0)
+        pace = Pace(config, 1, size=SIZE, clock=lambda: 0.0)
         pace.add([*stages, *(node for plan in by_shot(config.schedule, shots) for node in plan)])
         pace.start()
         pace.node_done(stages[0], first_seconds)

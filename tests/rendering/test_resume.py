@@ -25,7 +25,7 @@ from support.renders import (
 
 import vidnst
 from vidnst.config import RenderConfig
-from vidnst.errors import CancelledError, DiskFullError, FarmError, OutputError, RunError
+from vidnst.errors import CancelledError, DiskFullError, FarmError, OutputError, RunError, UnmeasuredError
 from vidnst.events import Event, RunStarted, Warned
 from vidnst.farm.plan import StateId
 from vidnst.farm.schedules import plan_shot
@@ -267,6 +267,18 @@ def test_noise_is_same_in_all_frames_and_depends_on_seed(style: Path, tmp_path: 
     one, two = frames(1), frames(2)
     assert one[0] == one[1]
     assert one != two
+
+
+def test_stop_while_measuring_leaves_a_finished_run(burst: Path, style: Path, tmp_path: Path) -> None:
+    config = quick_config(SETTINGS, output={"measure": True, "keep_frames": False})
+    output = tmp_path / "out.mp4"
+    with pytest.raises(UnmeasuredError, match=r"out\.mp4 is finished; it was not measured.*vidnst measure") as caught:
+        vidnst.render(burst, style=style, output=output, config=config, **stop_after(0, stage="measuring file"))
+    assert caught.value.exit_code == 130
+    with RunStore.open(run_folder(output)) as store:
+        assert store.complete
+        assert store.frames_kept == 0
+    assert vidnst.measure(output, with_losses=False).frames == FRAMES
 
 
 @pytest.mark.parametrize(("stops", "error"), [(True, CancelledError), (False, FarmError)])

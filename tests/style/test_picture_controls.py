@@ -16,9 +16,10 @@ from vidnst.style.losses.laplacian import LaplacianLoss, laplacian
 from vidnst.style.losses.objective import TERMS
 from vidnst.style.minimize import StepReport, minimize
 from vidnst.style.network.vgg import VGG19
+from vidnst.style.size_checks import check_scales
 from vidnst.style.stylizer import Stylizer
 from vidnst.style.targets.style_targets import StyleTargets
-from vidnst.style.targets.style_variants import check_scales, variants
+from vidnst.style.targets.style_variants import variants
 from vidnst.style.tensors import from_pixels
 from vidnst.style.textures.registry import STATISTICS
 

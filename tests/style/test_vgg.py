@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from vidnst.config import VGG19_LAYERS
 from vidnst.errors import ConfigError, WeightsError
-from vidnst.style.network.backbones import VGG19_BACKBONE, stride_px
+from vidnst.style.network.backbones import DEVIATION, MEAN, VGG19_BACKBONE, stride_px
 from vidnst.style.network.random_filters import random_features
-from vidnst.style.network.vgg import DEVIATION, MEAN, VGG19
+from vidnst.style.network.vgg import VGG19
 from vidnst.style.tensors import resize, size_of_area
 
 Features = dict[str, NDArray[np.float32]]

@@ -18,7 +18,7 @@ from vidnst.config import RenderConfig, Role
 from vidnst.config.loader import build_config, with_settings
 from vidnst.errors import ConfigError
 from vidnst.farm.provisioning import WorkerCounts
-from vidnst.farm.schedules import by_shot
+from vidnst.farm.schedules import by_shot, training_of
 from vidnst.frames import Shot
 from vidnst.rendering.pipeline import run
 from vidnst.rendering.prepare import check_request
@@ -58,7 +58,7 @@ def request_(tmp_path: Path) -> Request:
 
 def test_forecast_equals_dry_run_and_writes_nothing(request_: Request, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
-    found, plan = forecast(request_), describe_render(request_)
+    found, plan = forecast(request_), describe_render(request_)[0]
     assert (found.frames, found.evaluations, found.nodes) == (plan["frames"], plan["evaluations"], plan["nodes"])
     assert [found.width, found.height] == plan["size"]
     assert found.fits
@@ -165,9 +165,17 @@ def test_early_forecast_scales_a_small_picture(kind: str, tmp_path: Path, monkey
     assert [seconds_of(node) for node in nodes] == pytest.approx([expected(node) for node in nodes])
 
 
-def test_early_forecast_says_nothing_of_trainings(request_: Request) -> None:
-    trained = check_request(replace(request_, config=with_settings(CONFIG, {"schedule.kind": "network"})))
-    assert foresee_nodes(trained) is None
+def test_early_forecast_knows_trainings_and_painting(request_: Request) -> None:
+    training = {"schedule.kind": "network", "schedule.training.steps": 24, "farm.threads": 1}
+    trained = check_request(replace(request_, config=with_settings(CONFIG, training)))
+    seconds_of = foresee_nodes(trained)
+    assert seconds_of is not None
+    stages = [node for node in training_of(trained.schedule, [Shot(0, 4)]) if node.role is Role.TRAIN]
+    first, whole, half = map(seconds_of, stages)  # 0, 16 and 8 steps
+    (painted, *_) = next(iter(by_shot(trained.schedule, [Shot(0, 4)])))
+    assert first == 0
+    assert whole == pytest.approx(2 * half)
+    assert whole > 16 * seconds_of(painted) > 0  # a step paints, judges, and goes back
     instant = {
         "schedule.kind": "network",
         "schedule.passes": 0,

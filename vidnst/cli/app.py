@@ -17,7 +17,7 @@ from vidnst.cli.commands.preview import compare, evolve, proof
 from vidnst.cli.commands.render import render, resume, retry, train
 from vidnst.cli.commands.setup import distill, doctor, presets, pretrain, weights
 from vidnst.cli.commands.status_report_serve import report, serve, status
-from vidnst.cli.help import FIRST_OPTIONS, help_command
+from vidnst.cli.help import FIRST_OPTIONS, HELP_ALL, full_help, help_command
 
 _COMMANDS = (
     *(render, resume, plan, batch, retry, train, keys, proof, evolve, compare),
@@ -52,9 +52,13 @@ Three commands to start with:
 def _root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+    help_all: Annotated[bool, typer.Option(HELP_ALL, help="Show all commands with all their options.")] = False,
 ) -> None:
     if version:
         terminal.out.line(f"vidnst {__version__}")
+        raise typer.Exit
+    if help_all:
+        terminal.out.text(full_help(context))
         raise typer.Exit
     if context.invoked_subcommand is None:
         terminal.out.text(_WELCOME)

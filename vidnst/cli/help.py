@@ -89,6 +89,16 @@ def help_command(*, first: Sequence[str] = FIRST_OPTIONS, required: Sequence[str
     return type("Command", (HelpCommand,), {"first": first, "required": required})
 
 
+def full_help(context: Any) -> str:
+    """Return the help of an application and of all its commands, with all their options."""
+    parts = [context.get_help()]
+    for name, command in context.command.commands.items():
+        inner = type(context)(command, info_name=name, parent=context)
+        inner.meta[HELP_ALL] = True
+        parts.append(command.get_help(inner))
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
 def _panel(option: TyperOption) -> str:
     return getattr(option, "rich_help_panel", None) or _OWN_PANEL
 

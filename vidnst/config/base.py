@@ -1,9 +1,10 @@
 """The base class and the value types of all configuration sections."""
 
+import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass as _ModelType
@@ -24,6 +25,18 @@ def _text(value: Any) -> str:
 PathText = Annotated[str, PlainValidator(_text)]
 """A path as a text. In contrast to pydantic's texts it may hold bytes that are not UTF-8, as lone surrogates (PEP 383);
 so values with it are written by `json`, not by pydantic."""
+
+
+def shaped(pattern: str, expected: str) -> AfterValidator:
+    """A check that a text has the shape of a pattern; its error says in words what is expected."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"it should be {expected}")
+        return value
+
+    return AfterValidator(check)
+
 
 REGION_NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
 """Pattern of the names that a region may have."""

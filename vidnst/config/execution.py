@@ -1,10 +1,10 @@
 """Sections for execution: the workers, and how the output is encoded."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from vidnst.config.base import Section
+from vidnst.config.base import Section, shaped
 
 
 class FarmConfig(Section):
@@ -54,7 +54,7 @@ class OutputConfig(Section):
     """auto: from the output's suffix (.mp4 h264, .webm vp9, .mov prores, .mkv ffv1, .gif, .webp, .apng, folder png)."""
     quality: int | None = Field(None, ge=0, le=63)
     """Constant rate factor (lower is better); None: the codec's customary value, less for small frames."""
-    speed: str | None = Field(None, pattern=r"^[a-z0-9]+$")
+    speed: Annotated[str, shaped("[a-z0-9]+", "lower-case letters and digits, such as slow or 6")] | None = None
     """The encoder's preset, by ffmpeg's name."""
     hardware: Literal["none", "nvenc", "vaapi", "qsv", "amf", "videotoolbox"] = "none"
     """Hardware encoder, if ffmpeg and the machine support it."""

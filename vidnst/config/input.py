@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from vidnst.config.base import REGION_NAME, PathText, Rate, Section
+from vidnst.config.base import REGION_NAME, PathText, Rate, Section, shaped
 
 COLOURS = {
     "white": "#ffffff",
@@ -17,6 +17,13 @@ COLOURS = {
     "blue": "#0000ff",
 }
 """Names of colours, as in CSS."""
+
+_Colour = Annotated[
+    str, shaped(f"{'|'.join(COLOURS)}|#[0-9A-Fa-f]{{6}}", f"{', '.join(COLOURS)}, or #rrggbb, such as #ffcc00")
+]
+_Transform = Annotated[
+    str, shaped("auto|srgb|cineon|none|ocio:.{1,200}", "auto, srgb, cineon, none, or ocio: and a colour space")
+]
 
 
 class InputConfig(Section):
@@ -35,7 +42,7 @@ class InputConfig(Section):
     missing: Literal["error", "repeat", "skip"] = "error"
     """Missing numbers of a pattern (`shot_%04d.exr`): an error, the previous image again, or left out of the output,
     too."""
-    transform: str = Field("auto", pattern=r"^(auto|srgb|cineon|none|ocio:.{1,200})$")
+    transform: _Transform = "auto"
     """Values of EXR and DPX files. srgb: linear light, Rec. 709 primaries; cineon: logarithmic; none: display values;
     ocio:NAME: a colour space of OpenColorIO's ACES configuration; auto: srgb for EXR, DPX as its header says. Written
     EXR files have such values, too, but linear light in place of cineon."""
@@ -49,7 +56,7 @@ class InputConfig(Section):
     """Window in frames over which brightness is smoothed within each shot; None leaves it unchanged."""
     registration: Literal["none", "ecc", "homography"] = "none"
     """Registration of hand-held frames to the middle frame of their shot: by intensity (ecc) or by features."""
-    background: str = Field("white", pattern=f"^({'|'.join(COLOURS)}|#[0-9A-Fa-f]{{6}})$")
+    background: _Colour = "white"
     """Colour under transparent pixels: white, black, grey, red, green, blue, or #rrggbb."""
     registration_edges: Literal["crop", "fill"] = "crop"
     """Edges that registered frames do not share: cropped, which makes the picture smaller, or filled."""
@@ -77,7 +84,7 @@ class InputConfig(Section):
         return self.registration != "none" and self.registration_edges == "crop"
 
 
-RegionName = Annotated[str, Field(pattern=f"^{REGION_NAME}$", max_length=64)]
+RegionName = Annotated[str, Field(max_length=64), shaped(REGION_NAME, "a letter or _, then letters, digits, _ and -")]
 
 
 class RegionsConfig(Section):

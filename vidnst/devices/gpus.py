@@ -7,6 +7,7 @@ it does not see one whose driver is too old, so that work silently goes to the C
 import os
 import shutil
 import subprocess
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from vidnst.errors import FarmError
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _QUERY_SECONDS = 20
 _DEVICE_FILES = Path("/dev")
+_SIGNS_OF_CARDS = ("nvidiactl", "nvidia0", "nvhost-gpu", "nvgpu", "dxg", "kfd")
+"""Device files of NVIDIA's cards and small computers, of cards in WSL, and of AMD's cards."""
 _NO_START = "CUDA does not start"
 _REMEDY = "see `vidnst doctor`, or render on the CPU with --set farm.device=cpu"
 
@@ -38,6 +41,8 @@ class Card:
 
 def find_cards() -> list[Card]:
     """All GPUs that this process may use, or could use if torch or the driver were others."""
+    if not (may_have_cards() or "torch" in sys.modules):  # torch takes seconds to import
+        return []
     import torch
 
     with warnings.catch_warnings():  # torch warns of what is a card's problem here
@@ -47,6 +52,13 @@ def find_cards() -> list[Card]:
         names = _unseen_cards()
         problem, remedy = _why_unseen() if names else ("", "")
     return [Card(name, problem=problem, remedy=remedy) for name in names]
+
+
+def may_have_cards() -> bool:
+    """False if this machine has no GPU that torch could see, by what its kernel offers; True where that is unknown."""
+    if not sys.platform.startswith("linux") or shutil.which("nvidia-smi") is not None:
+        return True
+    return any((_DEVICE_FILES / name).exists() for name in _SIGNS_OF_CARDS)
 
 
 def check_cards() -> list[Card]:

@@ -282,6 +282,8 @@ class WorkerGroup:
     concurrency: int = 1
     """Jobs that each has in work at once. It optimises one after the other, but meanwhile others are uploaded, checked
     or returned."""
+    preload: str = ""
+    """A module that its process imports when it starts, since its jobs need it."""
 
 
 class Pool(Protocol):

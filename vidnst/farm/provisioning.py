@@ -1,4 +1,4 @@
-"""Choose the number of workers and their threads, and start them."""
+"""Choose the number of workers and their threads, and start them. Imports torch only where this process paints."""
 
 import logging
 from collections.abc import Iterator
@@ -8,13 +8,11 @@ from dataclasses import dataclass, replace
 from vidnst.config import FarmConfig
 from vidnst.farm.jobs import SharingPool, WorkerGroup
 from vidnst.farm.local_gpus import check_gpus, mixed_kinds_note
-from vidnst.farm.memory_fallback import FLOW_GPU_SHARE
 from vidnst.farm.multi_style_worker import MultiStyleWorker
 from vidnst.farm.plan import Lane
 from vidnst.farm.ray.actor_pool import RayPool, default_workers
 from vidnst.farm.ray.connection import RaySession
 from vidnst.farm.thread_pool import InlinePool
-from vidnst.farm.workers import pick_device
 from vidnst.processes.parallel import local_cores
 
 _START_SECONDS = 300.0
@@ -26,6 +24,9 @@ _MOST_HANDS = 10
 """Most jobs that a worker has in work on a GPU: blending a start may take eight times as long as painting."""
 _LEAST_HANDS = 3
 """One frame is painted, one comes and one leaves."""
+
+_STYLE_MODULE = "vidnst.farm.workers"
+"""Has what stylizing workers are made of, and brings torch."""
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +87,12 @@ def share_gpu(share: float, *, raft: bool) -> tuple[float, float]:
         share: the share of both.
         raft: whether flow needs a GPU at all.
     """
-    flow = round(share * FLOW_GPU_SHARE, 4) if raft else 0.0  # Ray counts in ten thousandths
-    return round(share - flow, 4) if raft else share, flow
+    if not raft:
+        return share, 0.0
+    from vidnst.farm.memory_fallback import FLOW_GPU_SHARE
+
+    flow = round(share * FLOW_GPU_SHARE, 4)  # Ray counts in ten thousandths
+    return round(share - flow, 4), flow
 
 
 @contextmanager
@@ -118,6 +123,8 @@ def start_workers(
 
 @contextmanager
 def _start_threads(farm: FarmConfig, width: int, threads: int | None) -> Iterator[tuple[SharingPool, WorkerCounts]]:
+    from vidnst.farm.workers import pick_device
+
     notes = check_gpus(farm)
     gpu = pick_device(farm.device).type == "cuda"
     counts = choose_worker_counts(farm, width=width, cores=local_cores(), gpus=float(gpu), threads=threads)
@@ -154,6 +161,7 @@ def _start_actors(
                 float(counts.threads or 1),
                 style_share,
                 counts.concurrency,
+                preload=_STYLE_MODULE,
             ),
             Lane.FLOW: WorkerGroup(MultiStyleWorker, counts.flow, cpus=0, gpus=flow_share),
         }

@@ -1,4 +1,4 @@
-"""The workers that stylize frames and estimate flows: plain classes that tests can call. Imports no Ray."""
+"""The workers that stylize frames: plain classes that tests can call. Imports no Ray."""
 
 import threading
 import time
@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vidnst.config import MotionConfig, RenderConfig
+from vidnst.config import RenderConfig
 from vidnst.devices.gpus import check_cards, find_cards
 from vidnst.errors import FarmError, ScarceMemoryError
 from vidnst.farm.device_turn import DeviceTurn
-from vidnst.farm.flow_fallback import estimate_in_memory
 from vidnst.farm.frame_check import is_stale, quality_problem_of, retry_seed
 from vidnst.farm.frame_transfer import FrameTransfer, LeavingPicture, PreparedFrame
-from vidnst.farm.jobs import FlowJob, PaintJob, Shared, Stylized, StylizeJob, Trained, TrainJob
+from vidnst.farm.jobs import PaintJob, Shared, Stylized, StylizeJob, Trained, TrainJob
 from vidnst.farm.memory_fallback import (
     MemoryLadder,
     available_memory,
@@ -32,11 +31,8 @@ from vidnst.farm.memory_fallback import (
 from vidnst.farm.network_work import PaintingNetworks, paint_in_memory, train_stage
 from vidnst.frames import Pixels, to_16_bits
 from vidnst.motion.blend import BlendedStart
-from vidnst.motion.flow import FlowPair, compose_pairs, estimate_pair
-from vidnst.motion.flow_sketch import with_sketch
 from vidnst.motion.opencv_threads import set_opencv_threads
 from vidnst.motion.quality_gate import thumbnail_luma
-from vidnst.motion.raft import Raft, build_raft
 from vidnst.style.guidance import blend_unstyled
 from vidnst.style.memory.modes import MemoryMode
 from vidnst.style.minimize import OnStep, StylizeResult
@@ -64,7 +60,7 @@ class StyleWorkerFactory:
     def __call__(self) -> "StyleWorker":
         device = torch.device("cpu") if self.features is None else pick_device(self.config.farm.device)
         if self.threads is not None and device.type == "cpu":
-            _use_threads(self.threads)
+            use_threads(self.threads)
         if self.features is None:
             return StyleWorker(None, device, MemoryLadder(self.config, None))
         bfloat16 = resolve_precision(self.config, device) != self.config
@@ -74,7 +70,8 @@ class StyleWorkerFactory:
         return StyleWorker(stylizer, device, ladder)
 
 
-def _use_threads(count: int) -> None:
+def use_threads(count: int) -> None:
+    """Set the threads of torch and OpenCV in this process."""
     torch.set_num_threads(count)
     set_opencv_threads(count)
 
@@ -291,52 +288,3 @@ class _Turn(Generic[_Result]):
     shortage: str
     """Why the memory mode is not the one that was wanted; empty if it is."""
     seconds: float
-
-
-class FlowWorker:
-    """Estimates optical flows, with OpenCV or with RAFT on one device."""
-
-    def __init__(self, config: MotionConfig, raft: Raft | None = None) -> None:
-        self._config = config
-        self._raft = raft
-
-    def run(self, job: FlowJob) -> FlowPair:
-        """Estimate the flows between the job's frame and its reference; a `NotedFlowPair` if there is more to tell.
-
-        Raises:
-            FarmError: the method is raft, and the worker has no weights.
-        """
-        return with_sketch(self._estimated(job)) if job.is_sketched else self._estimated(job)
-
-    def _estimated(self, job: FlowJob) -> FlowPair:
-        config = self._config
-        if self._raft is not None:
-            return estimate_in_memory(self._raft, job.frame, job.reference, config)
-        if config.method == "raft":
-            raise FarmError("motion.method is raft, but no weights came with the flow worker", "set it to dis")
-        guess = None if job.through is None else compose_pairs(*job.through)
-        return estimate_pair(job.frame, job.reference, config, guess=guess)
-
-
-@dataclass(frozen=True)
-class FlowWorkerFactory:
-    """Makes a flow worker in its process; carries everything it needs, so that no file is read there."""
-
-    config: MotionConfig
-    raft: Mapping[str, NDArray[np.float32]] | Shared | None = None
-    """RAFT's weights by name; None if the method is another, or no flow is estimated."""
-    device: str = "auto"
-    """The device of RAFT: auto, cpu or cuda."""
-    threads: int | None = None
-    """Threads of torch and OpenCV on a CPU; None does not set them."""
-
-    def __call__(self) -> FlowWorker:
-        config = self.config
-        uses_raft = config.method != "dis" and self.raft is not None
-        device = pick_device(self.device if uses_raft else "cpu")
-        if self.threads is not None and device.type == "cpu":
-            _use_threads(self.threads)
-        if self.raft is None or not uses_raft:
-            return FlowWorker(config)
-        network = build_raft(self.raft.get() if isinstance(self.raft, Shared) else self.raft, device)
-        return FlowWorker(config, Raft(network, config, device=device))

@@ -1,4 +1,7 @@
-"""A network's weights file: found on this machine or downloaded, opened as untrusted, checked and fingerprinted."""
+"""A network's weights file: found on this machine or downloaded, opened as untrusted, checked and fingerprinted.
+
+Imports torch only where a file is read, so that a missing one is noticed at once.
+"""
 
 import hashlib
 import http.client
@@ -12,17 +15,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save
-from torch import Tensor
 
 from vidnst.errors import WeightsError
 from vidnst.files.part_files import new_part
 from vidnst.files.utf8_path import utf8_path
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _BLOCK_BYTES = 2**20
 _TIMEOUT_SECONDS = 30.0
@@ -160,14 +165,14 @@ def _fetch(source: WeightsSource, url: str, part: Path, on_progress: DownloadPro
     return digest.hexdigest()
 
 
-class _Tensors(Mapping[str, Tensor]):
+class _Tensors(Mapping[str, "Tensor"]):
     """The tensors of a safetensors file by name, each read on access."""
 
     def __init__(self, file: safe_open) -> None:
         self._file = file
         self._names = tuple(file.keys())  # type: ignore[no-untyped-call]
 
-    def __getitem__(self, name: str) -> Tensor:
+    def __getitem__(self, name: str) -> "Tensor":
         if name not in self._names:
             raise KeyError(name)  # a mapping's error; safetensors raises one of its own
         tensor: Tensor = self._file.get_tensor(name)  # type: ignore[no-untyped-call]
@@ -181,7 +186,7 @@ class _Tensors(Mapping[str, Tensor]):
 
 
 @contextmanager
-def open_weights(path: Path, *, network: str, max_bytes: int, remedy: str) -> Iterator[Mapping[str, Tensor]]:
+def open_weights(path: Path, *, network: str, max_bytes: int, remedy: str) -> Iterator[Mapping[str, "Tensor"]]:
     """Open a torch or safetensors file as a mapping of tensors by name, without executing anything in it.
 
     Args:
@@ -193,6 +198,8 @@ def open_weights(path: Path, *, network: str, max_bytes: int, remedy: str) -> It
     Raises:
         WeightsError: the file is missing, unreadable, too large, truncated, or no weights file.
     """
+    import torch
+
     try:
         facts = path.stat()
     except OSError as error:
@@ -217,7 +224,7 @@ def open_weights(path: Path, *, network: str, max_bytes: int, remedy: str) -> It
         raise WeightsError(f"{path} is truncated, or no weights file", remedy) from error
     if not isinstance(values, Mapping):
         raise WeightsError(f"{path} holds no table of weights", remedy)
-    yield {str(name): value for name, value in values.items() if isinstance(value, Tensor)}
+    yield {str(name): value for name, value in values.items() if isinstance(value, torch.Tensor)}
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -228,12 +235,14 @@ def read_metadata(path: Path) -> dict[str, str]:
         return dict(file.metadata() or {})
 
 
-def checked_tensor(path: Path, name: str, tensor: Tensor, shape: tuple[int, ...], remedy: str) -> NDArray[np.float32]:
+def checked_tensor(path: Path, name: str, tensor: "Tensor", shape: tuple[int, ...], remedy: str) -> NDArray[np.float32]:
     """Check a tensor of a file and copy it to float32.
 
     Raises:
         WeightsError: it has another shape, holds no real numbers, or holds NaN or infinity.
     """
+    import torch
+
     if tuple(tensor.shape) != shape:
         actual = tuple(tensor.shape)
         raise WeightsError(f"{path} belongs to another network: its {name} is {actual}, not {shape}", remedy)

@@ -40,7 +40,7 @@ class ChildGuard:
     def environment(self) -> dict[str, str] | None:
         """Return the environment of a child that is to end with this process; None is the usual one."""
         mark = self.mark()
-        return {**os.environ, VARIABLE: mark} if mark else None
+        return {**_environment(), VARIABLE: mark} if mark else None
 
     def mark(self) -> str:
         """Return the mark, and start the watching process if there is none; empty if there can be none."""
@@ -112,6 +112,15 @@ class ChildGuard:
 
 CHILD_GUARD = ChildGuard()
 """The guard of this process."""
+
+
+def _environment() -> dict[str, str]:
+    """A copy of the environment, which a thread that starts Ray may be changing."""
+    while True:
+        try:
+            return dict(os.environ)
+        except KeyError:  # a variable was removed between its name and its value
+            continue
 
 
 class ProcessKey(NamedTuple):

@@ -148,7 +148,9 @@ class ClipRender:
 
     def _count(self, workers: int) -> Pace:
         """Count the work ahead of so many workers."""
-        pace = Pace(self.render.config, workers)
+        plan = self.render.store.plan
+        speed = plan.training_threads / plan.threads if plan and plan.training_threads and plan.threads else 1.0
+        pace = Pace(self.render.config, workers, size=self.render.size, training_speed=speed)
         pace.add(self.nodes_ahead(), self._done)
         pace.start()
         return pace

@@ -105,7 +105,7 @@ class Reporter:
             self._pace.node_dropped(event.node)
         if event.kind is not NodeEventKind.DONE or isinstance(event.node.id, FlowId):
             return
-        self._pace.node_done(event.node, getattr(event.result, "seconds", event.seconds))
+        self._pace.node_done(event.node, *seconds_of(event))
         now = self._clock()
         if self._paced is None or now - self._paced >= _PACE_SECONDS:
             self._paced = now
@@ -121,6 +121,12 @@ class Reporter:
         losses = dict(result.losses)
         frame = event.node.id.frame
         self._on_event(FrameDone(frame, event.worker, losses, result.evaluations, result.seconds, self.frames_done))
+
+
+def seconds_of(event: NodeEvent) -> tuple[float, float | None]:
+    """The seconds that a node took one worker, and of them those of evaluations, if that is known."""
+    seconds: float = getattr(event.result, "seconds", event.seconds)
+    return seconds, getattr(event.result, "device_seconds", None)
 
 
 def describe_work(node: Node) -> str:

@@ -28,24 +28,48 @@ SecondsOf: TypeAlias = Callable[[Node], float]
 
 @dataclass(slots=True)
 class _Spent:
-    """What the finished nodes of a kind have taken in this session."""
+    """What finished nodes have taken in this session."""
 
     nodes: int = 0
     seconds: float = 0.0
+    painting: float = 0.0
+    """Seconds of them that went into evaluations."""
+
+    def add(self, seconds: float, painting: float) -> None:
+        """Add a node."""
+        self.nodes += 1
+        self.seconds += seconds
+        self.painting += painting
+
+    def without(self, other: "_Spent | None") -> "_Spent":
+        """What is left without some of the nodes."""
+        if other is None:
+            return self
+        return _Spent(self.nodes - other.nodes, self.seconds - other.seconds, self.painting - other.painting)
 
 
 class NodeTimes:
     """Expects a node to take as long as the finished nodes of its kind took on average.
 
-    The first nodes of a kind are averaged with what those of its role's other passes took, since a single one may be
-    slow by chance. Before there are any, what its cost took elsewhere is expected; before any node is finished, what
-    was foreseen.
+    The first nodes of a kind are averaged with what is expected without them, since a single one may be slow by chance:
+    its evaluations at the rate of its role's other passes, of its role in other clips, or else of all finished nodes,
+    and as long again as those took besides their evaluations. Before any node is finished, the times are as foreseen.
+
+    The first node of each worker loads code and computes what others reuse. As soon as there are as many others, it
+    tells nothing of other kinds any more, nor of its own if others of that are finished.
+
+    Args:
+        workers: number of stylizing workers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = workers
         self._costs: dict[Kind, float] = {}
-        """Most evaluations of a node, and what makes up for its other work, times what makes them slower."""
+        """Most evaluations of a node, times what makes them slower."""
+        self._pixels: dict[Kind, int] = {}
         self._spent: dict[Kind, _Spent] = {}
+        self._warming: dict[Kind, _Spent] = {}
+        """Of those, the first node of each worker."""
         self._foreseen = 0.0
         self._foreseen_of: dict[Kind, float] = {}
 
@@ -64,9 +88,9 @@ class NodeTimes:
         """The seconds that all finished nodes took."""
         return sum(spent.seconds for spent in self._spent.values())
 
-    def expect(self, kind: Kind, cost: float) -> None:
-        """Make a kind known, with its cost."""
-        self._costs[kind] = cost
+    def expect(self, kind: Kind, cost: float, *, pixels: int = 1) -> None:
+        """Make a kind known, with its cost, and the pixels that it has to do with besides its evaluations."""
+        self._costs[kind], self._pixels[kind] = cost, pixels
 
     def foresee(self, seconds: Mapping[Kind, float]) -> None:
         """Take the times of some kinds from a forecast, until a node is finished."""
@@ -75,11 +99,18 @@ class NodeTimes:
         self._foreseen_of = known
         self._foreseen = sum(known.values()) / cost if cost else 0.0
 
-    def note(self, kind: Kind, seconds: float) -> None:
-        """Note that a node of a kind is done, which took so many seconds."""
-        spent = self._spent.setdefault(kind, _Spent())
-        spent.nodes += 1
-        spent.seconds += seconds
+    def note(self, kind: Kind, seconds: float, painting: float | None = None) -> None:
+        """Note that a node of a kind is done, which took so many seconds.
+
+        Args:
+            kind: its kind.
+            seconds: of one worker.
+            painting: of them, those of evaluations; None if that is not known.
+        """
+        painting = seconds if painting is None else min(painting, seconds)
+        if _tells_of_others(kind) and sum(spent.nodes for spent in self._warming.values()) < self.workers:
+            self._warming.setdefault(kind, _Spent()).add(seconds, painting)
+        self._spent.setdefault(kind, _Spent()).add(seconds, painting)
 
     def by_kind(self) -> Mapping[Kind, float]:
         """Return the seconds that a node of each kind is expected to take."""
@@ -87,14 +118,23 @@ class NodeTimes:
         if not telling:
             each = self._foreseen or 1.0
             return {kind: self._foreseen_of.get(kind, each * cost) for kind, cost in self._costs.items()}
-        each = _by_cost(telling, self._costs)
-        passes: dict[object, dict[Kind, _Spent]] = {}
+        if sum(spent.nodes for spent in telling.values()) >= 2 * self.workers:
+            warm = {kind: spent.without(self._warming.get(kind)) for kind, spent in telling.items()}
+            warm = {kind: spent for kind, spent in warm.items() if spent.nodes}
+        else:
+            warm = telling
+        telling |= warm
+        each, other = _by_cost(warm, self._costs), _besides(warm, self._pixels)
+        groups: dict[object, dict[Kind, _Spent]] = {}
         for kind, spent in telling.items():
-            passes.setdefault((kind[0], kind[2]), {})[kind] = spent
-        alike = {of: _by_cost(spent, self._costs) for of, spent in passes.items()}
-        expected = {kind: each * cost for kind, cost in self._costs.items()}
-        for kind, spent in telling.items():
-            usual = alike[kind[0], kind[2]] * self._costs[kind]
+            for alike in (kind[0], (kind[0], kind[2])):
+                groups.setdefault(alike, {})[kind] = spent
+        rates = {alike: _by_cost(spent, self._costs) for alike, spent in groups.items()}
+        expected: dict[Kind, float] = {}
+        for kind, cost in self._costs.items():
+            rate = rates.get((kind[0], kind[2]), rates.get(kind[0], each))
+            usual = rate * cost + (0.0 if kind[0] is Role.TRAIN else other * self._pixels[kind])
+            spent = telling.get(kind, _Spent())
             expected[kind] = (_NODES_EXPECTED * usual + spent.seconds) / (_NODES_EXPECTED + spent.nodes)
         return expected
 
@@ -104,9 +144,16 @@ def _tells_of_others(kind: Kind) -> bool:
 
 
 def _by_cost(spent: Mapping[Kind, _Spent], costs: Mapping[Kind, float]) -> float:
-    """Return the seconds that finished nodes took, over their cost."""
+    """Return the seconds that finished nodes took for their evaluations, over their cost."""
     cost = sum(of_kind.nodes * costs[kind] for kind, of_kind in spent.items())
-    return sum(of_kind.seconds for of_kind in spent.values()) / cost if cost else 1.0
+    return sum(of_kind.painting for of_kind in spent.values()) / cost if cost else 1.0
+
+
+def _besides(spent: Mapping[Kind, _Spent], pixels: Mapping[Kind, int]) -> float:
+    """Return the seconds that nodes took besides their evaluations, over their pixels; trainings are left out."""
+    of_frames = {kind: of_kind for kind, of_kind in spent.items() if kind[0] is not Role.TRAIN}
+    count = sum(of_kind.nodes * pixels[kind] for kind, of_kind in of_frames.items())
+    return sum(of_kind.seconds - of_kind.painting for of_kind in of_frames.values()) / count if count else 0.0
 
 
 @dataclass
@@ -130,6 +177,11 @@ class WorkRate:
     def start(self) -> None:
         """Begin to measure."""
         self._latest[0] = (self.clock(), 0.0)
+
+    @property
+    def is_measured(self) -> bool:
+        """True if a node was noted."""
+        return self._nodes > 0
 
     def note(self, seconds: float) -> None:
         """Note that a node is done, which took one worker so many seconds."""

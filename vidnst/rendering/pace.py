@@ -5,13 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 
 from vidnst.config import RenderConfig, Role
-from vidnst.farm.plan import Lane, NetworkId, Node, StateId, evaluations
+from vidnst.farm.plan import Lane, NetworkId, Node, StateId
+from vidnst.rendering.node_costs import cost_of
 from vidnst.rendering.node_times import FIRST_STAGE, Kind, NodeTimes, SecondsOf, WorkRate, total
 
 _SERIAL_ROLES = frozenset({Role.WARM, Role.KEY, Role.TRAIN})
 """Work of which a shot can do only one piece at a time."""
-_OTHER_WORK = 3
-"""Evaluations that take as long as all else of a node: blending its start, and the features of its content."""
 
 
 class Pace:
@@ -23,13 +22,25 @@ class Pace:
     Args:
         config: settings of the render.
         workers: number of stylizing workers.
+        size: width and height of the frames in pixels.
+        training_speed: see `cost_of`.
         clock: a monotonic clock in seconds.
     """
 
-    def __init__(self, config: RenderConfig, workers: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        config: RenderConfig,
+        workers: int,
+        *,
+        size: tuple[int, int],
+        training_speed: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.config = config
         self.workers = workers
-        self._times = NodeTimes()
+        self._size = size
+        self._training_speed = training_speed
+        self._times = NodeTimes(workers)
         self._rate = WorkRate(workers, clock)
         self._left: dict[int, Counter[Kind]] = {}
         """By shot, the nodes to be done."""
@@ -47,7 +58,7 @@ class Pace:
             if node.lane is Lane.FLOW:
                 continue
             kind = kind_of(node)
-            self._times.expect(kind, cost_of(self.config, node))
+            self._times.expect(kind, cost_of(self.config, node, *self._size, training_speed=self._training_speed))
             self._examples.setdefault(kind, node)
             if node.id in done:
                 self._done_before[kind] += 1
@@ -62,12 +73,15 @@ class Pace:
         """Take the times of nodes from a forecast, until one is done."""
         self._times.foresee({kind: seconds_of(node) for kind, node in self._examples.items()})
 
-    def node_done(self, node: Node, seconds: float) -> None:
-        """Note that a node is done, which took one worker so many seconds."""
+    def node_done(self, node: Node, seconds: float, painting: float | None = None) -> None:
+        """Note that a node is done, which took one worker so many seconds, and `painting` of them for evaluations."""
         if node.lane is Lane.FLOW:
             return
-        self._times.note(kind_of(node), seconds)
-        self._rate.note(seconds)
+        self._times.note(kind_of(node), seconds, painting)
+        if node.role is not Role.TRAIN:
+            self._rate.note(seconds)
+        elif not self._rate.is_measured:  # stages follow each other, whatever the number of workers
+            self._rate.start()
         self.node_dropped(node)
 
     def node_dropped(self, node: Node) -> None:
@@ -100,11 +114,6 @@ def kind_of(node: Node, group: object = None) -> Kind:
     if isinstance(node.id, NetworkId):
         return node.role, FIRST_STAGE if node.id.stage == 1 else 0, group
     return node.role, node.id.pass_index if isinstance(node.id, StateId) else 0, group
-
-
-def cost_of(config: RenderConfig, node: Node) -> int:
-    """Return the work of a node in evaluations, the most that it may take."""
-    return _OTHER_WORK + evaluations(config, node)
 
 
 def serial_seconds(left: Mapping[int, Counter[Kind]], seconds: Mapping[Kind, float]) -> tuple[float, float]:

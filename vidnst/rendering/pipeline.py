@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.errors import CancelledError, FarmError, LostValueError
+from vidnst.errors import CancelledError, FarmError, LostValueError, UnmeasuredError
 from vidnst.events import Cancelled, Event, OnEvent, RunFinished, Stage, Warned, ignore, stop_if_asked
 from vidnst.farm.component_window import default_window
 from vidnst.farm.failure_policy import STOP_PATIENCE_SECONDS
 from vidnst.farm.plan import Lane, NetworkId
+from vidnst.farm.provisioning import choose_worker_counts
 from vidnst.farm.scheduler import run_plan
 from vidnst.media.output.encode import encode
 from vidnst.processes.parallel import local_cores
 from vidnst.rendering.early_forecast import EarlyForecast, Forecaster
+from vidnst.rendering.early_workers import EarlyWorkers, WorkersAsked
 from vidnst.rendering.effects_pass import finish_frames
 from vidnst.rendering.measure_file import measure_file
 from vidnst.rendering.measure_output import measure_render, measured_event
@@ -100,28 +102,32 @@ def run(
         on_event(event)
 
     try:
-        render = prepare_render(
-            request,
-            overwrite=overwrite,
-            restart=restart,
-            start_over=overwrite,
-            redo=redo,
-            redo_keys=redo_keys or {},
-            redo_only=redo_only,
-            on_event=hear,
-            cancelled=cancelled,
-        )
-        with (
-            removing_refused(render.store, cancelled),
-            render.store,
-            render.sound,
-            reported_failure(render.config, render.clip, render.store),
-            render.recorder.watching(),
-            OverlappedOutput(render) as overlapped,
-        ):
-            stylize_frames(render, cancelled, overlapped, forecaster)
-            measurement = finish(render, cancelled, overlapped)
-            suspects = dict(sorted(RunLog.read(render.store.folder).suspects.items()))
+        with EarlyWorkers() as workers:
+            render = prepare_render(
+                request,
+                overwrite=overwrite,
+                restart=restart,
+                start_over=overwrite,
+                redo=redo,
+                redo_keys=redo_keys or {},
+                redo_only=redo_only,
+                on_usable=workers.begin,
+                on_event=hear,
+                cancelled=cancelled,
+            )
+            with (
+                removing_refused(render.store, cancelled),
+                render.store,
+                render.sound,
+                reported_failure(render.config, render.clip, render.store),
+                render.recorder.watching(),
+                OverlappedOutput(render) as overlapped,
+            ):
+                stylize_frames(render, cancelled, workers, overlapped, forecaster)
+                measurement = finish(render, cancelled, overlapped)
+                suspects = dict(sorted(RunLog.read(render.store.folder).suspects.items()))
+    except UnmeasuredError:
+        raise
     except (CancelledError, FarmError) as error:
         if isinstance(error, FarmError) and not (cancelled is not None and cancelled()):
             raise
@@ -138,7 +144,8 @@ def run(
 
 def stylize_frames(
     render: PreparedRender,
-    cancelled: Cancelled | None = None,
+    cancelled: Cancelled | None,
+    workers: EarlyWorkers,
     overlapped: OverlappedOutput | None = None,
     forecaster: Forecaster | None = None,
 ) -> None:
@@ -147,6 +154,7 @@ def stylize_frames(
     Args:
         render: what is rendered.
         cancelled: asked several times a second; True stops the render.
+        workers: may have been started already.
         overlapped: encodes and measures frames as they are finished.
         forecaster: see `run`.
 
@@ -159,10 +167,12 @@ def stylize_frames(
 
     clip = ClipRender(render)
     if not clip.is_rendered:
-        _run_rounds(clip, cancelled, overlapped, forecaster)
+        _run_rounds(clip, cancelled, workers, overlapped, forecaster)
 
 
-def train_network(render: PreparedRender, cancelled: Cancelled | None = None) -> NDArray[np.float32]:
+def train_network(
+    render: PreparedRender, cancelled: Cancelled | None, workers: EarlyWorkers, forecaster: Forecaster | None = None
+) -> NDArray[np.float32]:
     """Train the network of a clip that the run folder does not hold yet, and return it.
 
     Raises:
@@ -173,37 +183,38 @@ def train_network(render: PreparedRender, cancelled: Cancelled | None = None) ->
 
     clip = ClipRender(render)
     if clip.is_training:
-        _run_rounds(clip, cancelled, training_only=True)
+        _run_rounds(clip, cancelled, workers, forecaster=forecaster, training_only=True)
     return render.store.read_network(NetworkId(render.start, render.schedule.training.stages))
 
 
 def _run_rounds(
     clip: "ClipRender",
     cancelled: Cancelled | None,
+    early_workers: EarlyWorkers,
     overlapped: OverlappedOutput | None = None,
     forecaster: Forecaster | None = None,
     *,
     training_only: bool = False,
 ) -> None:
-    from vidnst.farm.provisioning import choose_worker_counts, start_workers
     from vidnst.rendering.style_cache import StyleCache
 
     render = clip.render
     farm, schedule = render.config.farm, render.schedule
     stop_if_asked(cancelled)
     width = len(render.shots) if schedule.kind == "chain" else render.frames
+    asked = WorkersAsked(
+        farm,
+        width,
+        threads=recorded_threads(render.store),
+        raft=render.checked.raft is not None,
+        inline=not (render.config.stylizes or render.sound.tracks),  # passing frames through needs no process
+    )
     expected = choose_worker_counts(farm, width=width, cores=local_cores(), gpus=0.0)
     foresee = partial(clip.foresee, workers=expected.style)
     with (
         closing(clip),
         EarlyForecast(forecaster, render.checked, foresee) as forecast,
-        start_workers(
-            farm,
-            width=width,
-            threads=recorded_threads(render.store),
-            raft=render.checked.raft is not None,
-            inline=not (render.config.stylizes or render.sound.tracks),  # passing frames through needs no process
-        ) as (pool, workers),
+        early_workers.started(asked) as (pool, workers),
     ):
         stop_if_asked(cancelled)
         for note in workers.notes:
@@ -254,13 +265,21 @@ def finish(
         render: a render whose frames are all painted.
         cancelled: asked several times a second; True stops the work.
         overlapped: has done part of it while frames were painted.
+
+    Raises:
+        UnmeasuredError: it was stopped when the output was finished.
+        VidnstError: another error, as the fitting subclass.
     """
     report_suspects(render.store.folder, render.recorder)
     finish_frames(render, cancelled)
     encode_output(render, cancelled, overlapped)
-    measurement = measure_frames(render, cancelled, overlapped) if render.checked.is_measured else None
-    advise_on_keys(render)
-    report_run(render.config, render.clip, render.store, render.recorder)
+    try:
+        measurement = measure_frames(render, cancelled, overlapped) if render.checked.is_measured else None
+        advise_on_keys(render)
+        report_run(render.config, render.clip, render.store, render.recorder)
+    except CancelledError as error:
+        render.store.finish(keep=render.config.output.keep_frames)
+        raise UnmeasuredError(render.request.output) from error
     render.store.finish(keep=render.config.output.keep_frames)
     return measurement
 
@@ -308,7 +327,11 @@ def encode_output(
 def measure_frames(
     render: PreparedRender, cancelled: Cancelled | None = None, overlapped: OverlappedOutput | None = None
 ) -> Measurement | None:
-    """Measure how steady the frames are; if that fails, warn and return None."""
+    """Measure how steady the frames are; if that fails, warn and return None.
+
+    Raises:
+        CancelledError: `cancelled` said so.
+    """
 
     def report(done: int) -> None:
         render.recorder(Stage("measuring", done, render.frames))
@@ -320,6 +343,7 @@ def measure_frames(
         wrong = {str(frame): why for frame, why in sorted(RunLog.read(render.store.folder).suspects.items())}
         file = render.store.write_measure(measurement.to_dict() | {"suspects": wrong})
     except Exception as error:  # the render is finished, and a missing number makes nothing of it worse
+        stop_if_asked(cancelled)
         render.recorder(Warned(f"the output is finished, but it could not be measured: {error}"))
         return None
     render.recorder(measured_event(file, measurement))

@@ -1,6 +1,6 @@
 """Reads and checks everything a render needs, before any time is spent on painting."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -37,6 +37,7 @@ from vidnst.runs import Manifest, holds_run
 from vidnst.runs.request import Request
 from vidnst.runs.request_inputs import check_spared, named_inputs
 from vidnst.style.network.backbones import last_layer, stride_px
+from vidnst.style.size_checks import check_edge_cells, check_scales
 
 if TYPE_CHECKING:  # it brings torch
     from vidnst.style.transform.network_file import NetworkFile
@@ -117,6 +118,7 @@ def check_request(
     overwrite: bool = False,
     frames_only: bool = False,
     here: bool = True,
+    on_usable: Callable[[Request, int], object] | None = None,
     on_event: OnEvent = ignore,
 ) -> CheckedRequest:
     """Probe the source, read styles and weights, check the output.
@@ -129,6 +131,8 @@ def check_request(
         overwrite: True if the output may exist.
         frames_only: True if frames are wanted, but no output: then nothing is said of what becomes of the source.
         here: whether this machine's GPUs are to paint the frames, so that they are checked.
+        on_usable: called with the request and its number of frames once all is checked but the contents of the
+            backbone's weights, which take seconds to read.
         on_event: hears of the progress.
 
     Raises:
@@ -167,10 +171,12 @@ def check_request(
         masks = find_masks(config, timeline, clip, start=start, end=end, size=size, on_event=on_event)
     check_masks_decode(masks if source.is_new else (), start, end)
     weights = find_weights(config, on_event=on_event) if config.stylizes else None
-    features = load_weights(weights, config) if weights is not None else None
     raft = read_raft(config, on_event=on_event) if config.stylizes else None
     network = read_network(styles, config) if config.stylizes else None
     check_spared(request, (*inputs, *_files_read(clip, styles, masks, weights)))
+    if on_usable is not None:
+        on_usable(request, end - start)
+    features = load_weights(weights, config) if weights is not None else None
     marks = (mask_marks(masks), key_marks(keys))
     manifest = build_manifest(request, clip, styles, marks, weights, features, raft, network, sound)
     check_digests(request.digests, manifest.look)
@@ -304,9 +310,6 @@ def study_frames(
 
 
 def _check_sizes(styles: Sequence[StylePicture], config: RenderConfig, size: tuple[int, int]) -> None:
-    from vidnst.style.losses.laplacian import check_edge_cells
-    from vidnst.style.targets.style_variants import check_scales
-
     least = stride_px(last_layer(config))
     shapes = [(style.pixels.shape[0], style.pixels.shape[1]) for style in styles]
     check_scales(shapes, config.styles, height=size[1], width=size[0], smallest_side_px=least)

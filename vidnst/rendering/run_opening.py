@@ -1,18 +1,21 @@
 """Opens the run folder of a render: an earlier run goes on, or is replaced where that is asked for."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
-from vidnst.errors import ConfigError, FarmError, RangeError, RunError, StyleError
+from vidnst.errors import ConfigError, FarmError, OutputError, RangeError, RunError, StyleError, VidnstError
 from vidnst.events import Cancelled
 from vidnst.farm.component_window import default_window
+from vidnst.media.output.preflight import check_output
 from vidnst.processes.parallel import local_cores
 from vidnst.rendering.prepare import CheckedRequest
 from vidnst.rendering.redo_keys import with_recorded_keys
-from vidnst.runs import RunLog, RunStore, check_free_space, holds_run, required_bytes
-from vidnst.runs.layout import owns_output
+from vidnst.runs import Manifest, RunLog, RunStore, check_free_space, holds_run, required_bytes
+from vidnst.runs.layout import RunLayout, owns_output
 from vidnst.runs.removal import remove_run
+from vidnst.runs.safe_files import file_names
 
 
 def open_run(
@@ -119,18 +122,53 @@ def _start_over(checked: CheckedRequest, store: RunStore, changes: list[str], *,
     Raises:
         RunError: it may not be: nobody asked for that, or it is the run of another output.
     """
-    request, lost = checked.request, store.frames_kept
-    what = f"the run in {store.folder} is of another render: {'; '.join(changes)}"
-    if request.continues:
-        raise RunError(what, "undo the change, or render it under another name")
+    refusal = _other_render(store.folder, changes, lost=store.frames_kept)
+    if checked.request.continues:
+        raise RunError(refusal.what, "undo the change, or render it under another name")
     if redo:
-        raise RunError(what, "give the same settings to redo some of its frames, or leave out --redo")
-    loss = f", which deletes the {lost} frames that it has finished" if lost else ""
+        raise RunError(refusal.what, "give the same settings to redo some of its frames, or leave out --redo")
     if not start_over:
-        raise RunError(
-            what, f"start over with --overwrite{loss}, keep both with another --work-dir, or undo the change"
-        )
+        raise refusal
+    what, loss = refusal.what, _loss(store.frames_kept)
     return f"{what}; starting over, as --overwrite says{loss}"
+
+
+def check_existing(checked: CheckedRequest, *, overwrite: bool, restart: bool) -> VidnstError | None:
+    """Return why a render would be refused because of its output, or of what an earlier session left; None if not.
+
+    Nothing is changed.
+    """
+    request, folder = checked.request, checked.request.folder
+    log = RunLog.read(folder) if holds_run(folder) and not restart else None
+    is_own = log is not None and owns_output(folder, request.output) and log.was_writing(request.output)
+    try:
+        check_output(
+            request.output,
+            checked.config.output,
+            clip=checked.clip,
+            start=checked.start,
+            end=checked.end,
+            overwrite=overwrite or is_own,
+            size=(checked.width, checked.height),
+        )
+    except OutputError as error:
+        return error
+    if log is None or overwrite or not log.done_nodes:
+        return None
+    any_range = checked.has_independent_frames and not log.complete
+    changes = Manifest.read(folder).changes(checked.manifest, any_range=any_range)
+    return _other_render(folder, changes, lost=len(file_names(RunLayout(folder).frames))) if changes else None
+
+
+def _other_render(folder: Path, changes: Sequence[str], *, lost: int) -> RunError:
+    return RunError(
+        f"the run in {folder} is of another render: {'; '.join(changes)}",
+        f"start over with --overwrite{_loss(lost)}, keep both with another --work-dir, or undo the change",
+    )
+
+
+def _loss(frames: int) -> str:
+    return f", which deletes the {frames} frames that it has finished" if frames else ""
 
 
 def _is_same_place(one: str | os.PathLike[str], two: str | os.PathLike[str]) -> bool:

@@ -1,6 +1,6 @@
 """Makes a render ready to paint: opens its run folder, finds its shots, studies and filters its source."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -41,6 +41,7 @@ def prepare_render(
     redo_keys: Mapping[int, Path] = _NO_KEYS,
     redo_only: bool = False,
     frames_only: bool = False,
+    on_usable: Callable[[Request, int], object] | None = None,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
 ) -> PreparedRender:
@@ -55,6 +56,7 @@ def prepare_render(
         redo_keys: painted keys that replace those of the run.
         redo_only: leave what depends on these frames as it is.
         frames_only: True if frames are wanted, but no output.
+        on_usable: see `check_request`.
         on_event: hears of the progress.
         cancelled: asked several times a second; True stops the work.
 
@@ -68,7 +70,13 @@ def prepare_render(
     is_own = may_own and RunLog.read(request.folder).was_writing(request.output)
     if redo_keys:
         request, redo = with_new_keys(request, redo_keys), sorted({*redo, *redo_keys})
-    checked = check_request(request, overwrite=overwrite or is_own, frames_only=frames_only, on_event=recorder)
+    checked = check_request(
+        request,
+        overwrite=overwrite or is_own,
+        frames_only=frames_only,
+        on_usable=on_usable,
+        on_event=recorder,
+    )
     if not frames_only:
         try_output(checked, (checked.width, checked.height), cancelled)
     store, note = open_run(checked, restart=restart, start_over=start_over, redo=bool(redo), new_keys=redo_keys)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vidnst.farm.flow_workers import FlowWorkerFactory
 from vidnst.farm.jobs import Shared, SharingPool
 from vidnst.farm.provisioning import WorkerCounts
 from vidnst.farm.sound_work import SoundWorkerFactory
-from vidnst.farm.workers import FlowWorkerFactory, StyleWorkerFactory
+from vidnst.farm.workers import StyleWorkerFactory
 from vidnst.lru_cache import LruCache
 from vidnst.rendering.prepared_render import PreparedRender
 

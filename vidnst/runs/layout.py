@@ -133,7 +133,14 @@ def check_run(folder: Path) -> None:
         RunError: it does not.
     """
     if not holds_run(folder):
-        raise RunError(f"{folder} is no run folder: it has no {MANIFEST}", f"give the folder that ends in {_SUFFIX}")
+        reason = f"it has no {MANIFEST}" if os.path.lexists(folder) else "it does not exist"
+        remedy = f"give the folder that a render has made, OUTPUT{_SUFFIX}; `vidnst status .` lists them"
+        raise RunError(f"{folder} is no run folder: {reason}", remedy)
+
+
+def is_named_as_run(path: Path) -> bool:
+    """True if a path has the name of a run folder, not of an output."""
+    return path.suffix == _SUFFIX
 
 
 def run_folder_of(output: Path) -> Path:

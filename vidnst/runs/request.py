@@ -10,7 +10,7 @@ from vidnst.config.authority import PERSONAL, Origin, admit, named_files
 from vidnst.config.loader import build_config, with_settings
 from vidnst.config.style import Style
 from vidnst.errors import RunError
-from vidnst.runs.layout import RunLayout, check_run, holds_run, owns_output, run_folder_of
+from vidnst.runs.layout import RunLayout, check_run, holds_run, is_named_as_run, owns_output, run_folder_of
 from vidnst.runs.manifest import Manifest
 
 
@@ -70,7 +70,7 @@ def load_request(folder: Path, settings: Mapping[str, Any]) -> Request:
         RunError: there is no run, or its manifest is damaged.
         ConfigError: a setting that was given, or one in the record, is wrong, or the record may not decide it.
     """
-    if not holds_run(folder):
+    if not holds_run(folder) and not is_named_as_run(folder):
         folder = run_folder_of(folder)
     check_run(folder)
     manifest = Manifest.read(folder)

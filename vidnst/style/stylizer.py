@@ -17,7 +17,6 @@ from vidnst.style.guidance import Guidance
 from vidnst.style.initial_image import initial_image
 from vidnst.style.losses import terms
 from vidnst.style.losses.feature_queries import FeatureExtractor
-from vidnst.style.losses.laplacian import check_edge_cells
 from vidnst.style.losses.objective import Objective, WarmStart
 from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, check_additive
 from vidnst.style.minimize import OnStep, StylizeResult, minimize
@@ -25,6 +24,7 @@ from vidnst.style.network.backbones import last_layer
 from vidnst.style.network.precision import resolve_precision
 from vidnst.style.network.vgg import VGG19
 from vidnst.style.pyramid import relight_pass, renewal_pass, scale_sizes, split_evaluations
+from vidnst.style.size_checks import check_edge_cells
 from vidnst.style.staleness import release, staleness
 from vidnst.style.targets.frame_targets import FrameTargets
 from vidnst.style.targets.style_targets import StyleTargets

@@ -9,6 +9,7 @@ from vidnst.events import Cancelled, OnEvent, ignore
 from vidnst.files.atomic_write import write_bytes_atomically
 from vidnst.files.file_names import derived_name
 from vidnst.media.output.preflight import check_file
+from vidnst.rendering.early_workers import EarlyWorkers
 from vidnst.rendering.pipeline import train_network
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.run_setup import prepare_render
@@ -59,18 +60,20 @@ def train(
     check_file(request.output, overwrite=overwrite)
     # A name for frames, of which none is painted.
     frames = request.output.with_name(derived_name(request.output.stem, suffix="-frames"))
-    render = prepare_render(
-        replace(request.render, output=frames, work_dir=folder, writes=(request.output,)),
-        overwrite=True,
-        start_over=overwrite,
-        frames_only=True,
-        on_event=on_event,
-        cancelled=cancelled,
-    )
-    with render.store, render.recorder.watching():
-        vector = train_network(render, cancelled)
-        guided = needs_guidance(render.styles, render.config)
-        data = encode_network(vector, _notes(render, request), styles=len(render.styles) if guided else 1)
+    with EarlyWorkers() as workers:
+        render = prepare_render(
+            replace(request.render, output=frames, work_dir=folder, writes=(request.output,)),
+            overwrite=True,
+            start_over=overwrite,
+            frames_only=True,
+            on_usable=workers.begin,
+            on_event=on_event,
+            cancelled=cancelled,
+        )
+        with render.store, render.recorder.watching():
+            vector = train_network(render, cancelled, workers)
+            guided = needs_guidance(render.styles, render.config)
+            data = encode_network(vector, _notes(render, request), styles=len(render.styles) if guided else 1)
     write_bytes_atomically(request.output, data)
     remove_run(folder)
     return read_network_file(request.output)

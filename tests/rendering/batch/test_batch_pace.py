@@ -46,12 +46,14 @@ class VirtualClips:
         self.owners = {id(host): name for name, host in self.hosts.items()}
         self.known = 0
 
-    def seconds(self, name: str, node: Node) -> float:
+    def seconds(self, name: str, node: Node) -> tuple[float, float]:
+        """Seconds of a node, and of them those of its evaluations."""
         if node.role is Role.FLOW:
-            return 0.3
+            return 0.3, 0.0
         noise = random.Random(f"{name} {node.id}").uniform(0.8, 1.2)
         most = evaluations(self.config, node)
-        return self.pixels[name] * noise * (0.3 + 0.1 * most * (1.0 if node.role is Role.COLD else 0.6))
+        painting = self.pixels[name] * noise * 0.1 * most * (1.0 if node.role is Role.COLD else 0.6)
+        return painting + self.pixels[name] * noise * 0.3, painting
 
     def unknown(self) -> list[str]:
         return [name.partition("-")[0] for name in self.names[self.known :]]
@@ -63,13 +65,13 @@ class VirtualClips:
 def test_batch_time_left_is_within_a_quarter(kind: str, workers: int, ahead: int, sizes: list[int]) -> None:
     clips = VirtualClips(kind, clips=8, styles=2, sizes=sizes)
     running: dict[int, str] = {}
-    pool = VirtualPool(workers, 1, cost=lambda node: clips.seconds(running[id(node)], node))
+    pool = VirtualPool(workers, 1, cost=lambda node: clips.seconds(running[id(node)], node)[0])
     pace = BatchPace(workers, clock=pool.clock)
 
     def prepare(until: int) -> None:
         for name in clips.names[clips.known : until]:
             source, nodes = name.partition("-")[0], clips.plans[name]
-            pace.add(name, nodes, config=clips.config, pixels=clips.pixels[name], source=source)
+            pace.add(name, nodes, config=clips.config, size=size_of(clips.pixels[name]), source=source)
             running.update((id(node), name) for node in nodes)
             clips.known += 1
 
@@ -83,7 +85,7 @@ def test_batch_time_left_is_within_a_quarter(kind: str, workers: int, ahead: int
     def listen(event: NodeEvent) -> None:
         if event.kind is NodeEventKind.DONE:
             name = clips.owners[id(event.host)]
-            pace.node_done(name, event.node, clips.seconds(name, event.node))
+            pace.node_done(name, event.node, *clips.seconds(name, event.node))
             told.append(
                 (pool.now, pace.share(unknown=clips.unknown()), pace.seconds_left(unknown=clips.unknown()) or 0.0)
             )
@@ -105,11 +107,16 @@ def test_batch_time_left_is_within_a_quarter(kind: str, workers: int, ahead: int
     assert told[-1][1:] == (1.0, 0.0)
 
 
+def size_of(pixels: int) -> tuple[int, int]:
+    """Width and height of frames of a single scale with so many times the least number of pixels."""
+    return 64 * pixels, 64
+
+
 def add_clip(pace: BatchPace, name: str, *, pixels: int = 1, frames: int = 4, done: int = 0) -> list[Node]:
     config = RenderConfig(schedule=ScheduleConfig(kind="independent"))
     nodes = [node for plan in by_shot(config.schedule, [Shot(0, frames)]) for node in plan]
     earlier = {node.id for node in nodes[:done]}
-    pace.add(name, nodes, config=config, pixels=pixels, source=name, done=earlier)
+    pace.add(name, nodes, config=config, size=size_of(pixels), source=name, done=earlier)
     return nodes
 
 

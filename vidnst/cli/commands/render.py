@@ -79,7 +79,10 @@ def render(
     if dry_run:
         from vidnst.tools.forecast.render_plan import describe_render
 
-        write_plan(describe_render(request), as_json=as_json)
+        outline, refusal = describe_render(request, overwrite=overwrite, restart=restart)
+        write_plan(outline, as_json=as_json)
+        if refusal is not None:
+            raise refusal
         return
     _run(
         request,
@@ -147,6 +150,11 @@ def resume(
     settings = opt.run_settings(farm, assignments, weights=weights, network=network, on_bad_frame=on_bad_frame)
     request = resume_request(run, settings, overwrite=overwrite)
     redo_keys = _keys_to_redo(redo_key, redo_only)
+    if not (frames or redo_keys or overwrite) and _is_finished(request):
+        with progress.showing_progress(as_json=as_json) as on_event:
+            again = "--redo FRAMES paints some of its frames again, and --overwrite all of it"
+            on_event(Warned(f"nothing is left to do in {request.folder}: {request.output} is finished; {again}"))
+        return
     _run(
         request,
         overwrite=overwrite,
@@ -186,6 +194,13 @@ def retry(
         return
     note = f"retrying frames {format_frame_list(failed)}" if failed else "nothing has failed so far: resuming the run"
     _run(request, overwrite=overwrite, as_json=as_json, note=note)
+
+
+def _is_finished(request: "Request") -> bool:
+    """True if a run has ended, and its output is in its place."""
+    from vidnst.runs import RunLog
+
+    return RunLog.read(request.folder).complete and request.output.exists()
 
 
 def _frames_to_redo(redo: str | None, redo_only: str | None) -> tuple[int, ...]:

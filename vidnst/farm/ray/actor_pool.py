@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from vidnst.devices.openmp import set_openmp_defaults
@@ -188,7 +189,8 @@ class RayPool:
         options = {"num_cpus": group.cpus, "num_gpus": group.gpus, "max_restarts": 0, "max_task_retries": 0}
         options["max_concurrency"] = group.concurrency
         log_level = logging.getLogger("vidnst").getEffectiveLevel()
-        self._actors[name] = self._ray.remote(_Actor).options(**options).remote([self._factories[name]], log_level)
+        actor = self._ray.remote(_Actor).options(**options)
+        self._actors[name] = actor.remote([self._factories[name]], log_level, group.preload)
         return self._actors[name].start.remote()
 
     def _outcome(self, name: str, values: Any, reference: Any) -> Outcome:
@@ -266,16 +268,19 @@ class _ObjectStoreValue(Shared):
 class _Actor:
     """Makes and runs a worker in an actor's process."""
 
-    def __init__(self, factory: list[Any], log_level: int) -> None:
+    def __init__(self, factory: list[Any], log_level: int, preload: str) -> None:
         set_openmp_defaults()  # the worker's factory brings torch
         logging.basicConfig(format="%(name)s: %(message)s")  # to the process's stderr, which Ray forwards
         logging.getLogger("vidnst").setLevel(log_level)
         self._factory = factory  # a reference in a list: Ray would resolve a bare one where its errors kill the actor
+        self._preload = preload
         self._worker: Worker | None = None
         self._make_lock = threading.Lock()
 
     def start(self) -> None:
         """Make the worker; not in the constructor, since an error there would kill the actor."""
+        if self._preload:  # while the driver may still have to prepare the first job
+            import_module(self._preload)
         self._made()
 
     def run(self, job: Any, *values: Any) -> tuple[Any, Any]:

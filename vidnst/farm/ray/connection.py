@@ -160,18 +160,25 @@ def _start(address: str, **options: Any) -> None:
 
 @contextmanager
 def _without_own_handlers() -> Iterator[None]:
-    """Let Ray set no handler of SIGTERM: its own ends the process, even while Ray is starting."""
+    """Let Ray set no handler of SIGTERM: its own ends the process, even while Ray is starting. Nor does it complain
+    that it could not, in a thread."""
     from ray._private import utils
 
+    logger = logging.getLogger("ray._private.worker")
+    logger.addFilter(_is_no_complaint)
     own = getattr(utils, "set_sigterm_handler", None)
-    if own is None:
-        yield
-        return
-    utils.set_sigterm_handler = lambda handler: None
+    if own is not None:
+        utils.set_sigterm_handler = lambda handler: None
     try:
         yield
     finally:
-        utils.set_sigterm_handler = own
+        logger.removeFilter(_is_no_complaint)
+        if own is not None:
+            utils.set_sigterm_handler = own
+
+
+def _is_no_complaint(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("SIGTERM handler is not set")
 
 
 @contextmanager

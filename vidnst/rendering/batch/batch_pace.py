@@ -8,8 +8,10 @@ from statistics import fmean
 
 from vidnst.config import RenderConfig
 from vidnst.farm.plan import Lane, Node
+from vidnst.rendering.node_costs import cost_of
 from vidnst.rendering.node_times import Kind, NodeTimes, SecondsOf, WorkRate, total
-from vidnst.rendering.pace import cost_of, kind_of, serial_seconds
+from vidnst.rendering.pace import kind_of, serial_seconds
+from vidnst.style.network.backbones import BACKBONES, last_layer
 
 
 @dataclass(slots=True)
@@ -49,9 +51,13 @@ class BatchPace:
         """True once a node is done."""
         return self._times.are_measured
 
+    def expect(self, workers: int) -> None:
+        """Predict for so many workers from now on."""
+        self._rate.workers = self._times.workers = workers
+
     def start(self, workers: int) -> None:
         """Begin to measure the rate of so many workers."""
-        self._rate.workers = workers
+        self.expect(workers)
         self._rate.start()
 
     def add(
@@ -60,7 +66,7 @@ class BatchPace:
         nodes: Iterable[Node],
         *,
         config: RenderConfig,
-        pixels: int,
+        size: tuple[int, int],
         source: str,
         done: Container[object] = (),
     ) -> None:
@@ -70,18 +76,19 @@ class BatchPace:
             name: the clip's name.
             nodes: its plan.
             config: its settings.
-            pixels: of each frame.
+            size: width and height of each frame in pixels.
             source: its source, of which other clips may be, too.
             done: nodes that earlier sessions finished.
         """
-        group = (pixels, config.stylizes, config.model.backbone, config.optimize, config.schedule, config.audio)
+        evaluation = BACKBONES[config.model.backbone].flops(size[1], size[0], last_layer(config))
+        group = (size, config.stylizes, config.model.backbone, config.optimize, config.schedule, config.audio)
         old = self._clips.get(name)
         clip = self._clips[name] = _Clip(source, hash(group) if old is None else old.group)
         for node in nodes:
             if node.lane is Lane.FLOW:
                 continue
             kind = kind_of(node, clip.group)
-            self._times.expect(kind, cost_of(config, node) * pixels)
+            self._times.expect(kind, cost_of(config, node, *size) * evaluation, pixels=size[0] * size[1])
             self._examples.setdefault(name, {}).setdefault(kind, node)
             clip.whole[kind] += 1
             if node.id not in done:
@@ -93,11 +100,11 @@ class BatchPace:
         """Take the times of nodes from a forecast of one clip, until a node is done."""
         self._times.foresee({kind: seconds_of(node) for kind, node in self._examples.get(name, {}).items()})
 
-    def node_done(self, name: str, node: Node, seconds: float) -> None:
-        """Note that a node of a clip is done, which took one worker so many seconds."""
+    def node_done(self, name: str, node: Node, seconds: float, painting: float | None = None) -> None:
+        """Note that a node of a clip is done, which took one worker so many seconds, as `Pace.node_done` does."""
         if node.lane is Lane.FLOW:
             return
-        self._times.note(kind_of(node, self._clips[name].group), seconds)
+        self._times.note(kind_of(node, self._clips[name].group), seconds, painting)
         self._rate.note(seconds)
         self.node_dropped(name, node)
 

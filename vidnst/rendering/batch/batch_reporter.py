@@ -12,6 +12,7 @@ from vidnst.rendering.batch.clip import BatchClip
 from vidnst.rendering.batch.job_states import FINAL_STATES, JobState
 from vidnst.rendering.batch.stages import BatchState
 from vidnst.rendering.early_forecast import EarlyForecast, Forecaster
+from vidnst.rendering.node_reporter import seconds_of
 from vidnst.rendering.node_times import SecondsOf
 
 _REPORT_SECONDS = 1.0
@@ -45,6 +46,10 @@ class BatchReporter:
         self._foreseen: tuple[str, SecondsOf] | None = None
         """The forecast for a clip, which a thread leaves here."""
 
+    def expect(self, workers: int) -> None:
+        """Say how many workers there will be, for a time left before they have started."""
+        self._pace.expect(workers)
+
     def start(self, workers: int) -> None:
         """Begin to measure the rate, now that there are workers."""
         self._began = self._clock()
@@ -57,7 +62,7 @@ class BatchReporter:
             self._pace.node_dropped(name, event.node)
             self._frames_failed += event.node.final
         elif event.kind is NodeEventKind.DONE and not isinstance(event.node.id, FlowId):
-            self._pace.node_done(name, event.node, getattr(event.result, "seconds", event.seconds))
+            self._pace.node_done(name, event.node, *seconds_of(event))
             self._painted += event.node.final
 
     def renew(self, clip: BatchClip) -> None:
@@ -100,7 +105,7 @@ class BatchReporter:
                 name,
                 clip.nodes_ahead(),
                 config=render.config,
-                pixels=render.size[0] * render.size[1],
+                size=render.size,
                 source=job.spec.source,
                 done=clip.done,
             )

@@ -5,10 +5,10 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from vidnst.config import FarmConfig
 from vidnst.errors import CancelledError, ConfigError, FarmError, LostValueError, VidnstError
@@ -19,7 +19,7 @@ from vidnst.farm.interfaces import NodeEvent
 from vidnst.farm.jobs import SharingPool
 from vidnst.farm.local_gpus import check_gpus
 from vidnst.farm.plan import Lane
-from vidnst.farm.provisioning import WorkerCounts, start_workers
+from vidnst.farm.provisioning import WorkerCounts, choose_worker_counts, start_workers
 from vidnst.farm.scheduler import run_plan
 from vidnst.processes.parallel import local_cores
 from vidnst.rendering.batch.batch_reporter import BatchReporter
@@ -29,16 +29,16 @@ from vidnst.rendering.batch.job_states import JobStates
 from vidnst.rendering.batch.shot_queue import ShotQueue
 from vidnst.rendering.batch.stages import BatchState, Preparer, encode_clips
 from vidnst.rendering.early_forecast import Forecaster
+from vidnst.rendering.early_workers import EarlyWorkers, StartWorkers, WorkersAsked
 from vidnst.rendering.pipeline import MOST_LOSSES
 from vidnst.rendering.style_cache import StyleCache
-
-StartWorkers: TypeAlias = Callable[..., AbstractContextManager[tuple[SharingPool, WorkerCounts]]]
 
 CONTROL_SECONDS = 0.5
 """Time between two looks at control files and at the job file."""
 _MOST_AHEAD = 32
 """Clips prepared ahead: short ones begin and end in waves, and then each worker may want another."""
 _PREPARERS = 2
+_PAUSE_SECONDS = 0.05
 _WIDTH = 1 << 20
 """Nodes that can run at once: there is always another clip."""
 
@@ -166,20 +166,30 @@ class _Batch:
         return threads
 
     def _drive(self, stack: ExitStack, start: StartWorkers, schedule: Callable[..., object]) -> None:
+        early_workers = stack.enter_context(EarlyWorkers(start))
+        asked: WorkersAsked | None = None
         pool: SharingPool | None = None
         while not self._jobs.over:
             if self._tick():
                 raise CancelledError("stopped")
-            if not self._has_work():
-                time.sleep(0.05)
+            has_work = self._has_work()
+            if asked is None and (has_work or self._state.wants_workers):
+                asked = self._asked_workers()
+                early_workers.ask(asked)
+            if asked is None or not has_work or not early_workers.are_ready:
+                time.sleep(_PAUSE_SECONDS)
                 continue
             if pool is None or self._shots is None:
-                raft = any(job.spec.request.config.motion.method == "raft" for job in self._jobs.all)
-                pool, workers = stack.enter_context(
-                    start(self._farm, width=_WIDTH, threads=self._jobs.threads, raft=raft)
-                )
+                pool, workers = stack.enter_context(early_workers.started(asked))
                 self._shots = self._open_queue(pool, workers)
             self._run_shots(schedule, pool, self._shots)
+
+    def _asked_workers(self) -> WorkersAsked:
+        """What workers the batch needs; tells the reporter how many there will be."""
+        expected = choose_worker_counts(self._farm, width=_WIDTH, cores=local_cores(), gpus=0.0)
+        self._reporter.expect(expected.style)
+        raft = any(job.spec.request.config.motion.method == "raft" for job in self._jobs.all)
+        return WorkersAsked(self._farm, _WIDTH, threads=self._jobs.threads, raft=raft)
 
     def _run_shots(self, schedule: Callable[..., object], pool: SharingPool, shots: ShotQueue) -> None:
         """Have the shots that are ready rendered, and their successors."""

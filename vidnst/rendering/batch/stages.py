@@ -14,7 +14,7 @@ from typing import Any
 
 from vidnst.config.loader import build_config
 from vidnst.config.style import Style, as_style
-from vidnst.errors import CancelledError, DiskFullError, VidnstError
+from vidnst.errors import CancelledError, DiskFullError, UnmeasuredError, VidnstError
 from vidnst.events import (
     Cancelled,
     Event,
@@ -31,6 +31,7 @@ from vidnst.lru_cache import LruCache
 from vidnst.rendering.batch.clip import BatchClip
 from vidnst.rendering.batch.job_file import ClipSpec
 from vidnst.rendering.batch.job_states import JobState, JobStates, JobStatus
+from vidnst.rendering.early_workers import needs_workers
 from vidnst.rendering.pipeline import finish
 from vidnst.rendering.prepare import with_file_bits
 from vidnst.rendering.prepared_render import PreparedRender
@@ -62,6 +63,8 @@ class BatchState:
         self.closing = threading.Event()
         self.fatal: VidnstError | None = None
         """The error that ends the whole batch."""
+        self.wants_workers = False
+        """True once a clip that has frames to paint is found usable."""
         self.prepare_ahead = 2
         """Number of clips that are prepared before the scheduler asks for them."""
         self._on_event = on_event
@@ -80,6 +83,10 @@ class BatchState:
         """Set the state of a job that nothing is working on any more."""
         state: JobStatus = "cancelled" if job.cancelled else "queued" if failure is None else "failed"
         self.jobs.change(job, state, failure or "")
+
+    def want_workers(self, request: Request) -> None:
+        """Have workers started, if the request of a clip needs some."""
+        self.wants_workers |= needs_workers(request)
 
     def stopper(self, job: JobState) -> Cancelled:
         """Return a function that says if work at a job should stop."""
@@ -155,7 +162,12 @@ class Preparer:
             state.jobs.change(job, "done", "finished before")
             return
         request.output.parent.mkdir(parents=True, exist_ok=True)
-        render = prepare_render(request, on_event=state.listener(job), cancelled=state.stopper(job))
+        render = prepare_render(
+            request,
+            on_usable=lambda usable, _: state.want_workers(usable),
+            on_event=state.listener(job),
+            cancelled=state.stopper(job),
+        )
         try:
             clip = BatchClip(job, self._deduplicated(render))
         except BaseException:
@@ -192,6 +204,9 @@ def encode_clips(state: BatchState) -> None:
     while (clip := state.rendered.get()) is not None:
         try:
             finish(clip.render, state.stopper(clip.job))
+        except UnmeasuredError:
+            clip.end()
+            state.jobs.change(clip.job, "done", "not measured")
         except CancelledError:
             state.end(clip, None)
         except Exception as error:

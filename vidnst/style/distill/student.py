@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidnst.style.network.backbones import SLIM_BACKBONE, VGG19_BACKBONE, ConvLayer
-from vidnst.style.network.vgg import DEVIATION, MEAN, Pointwise
+from vidnst.style.network.backbones import DEVIATION, MEAN, SLIM_BACKBONE, VGG19_BACKBONE, ConvLayer
+from vidnst.style.network.vgg import Pointwise
 
 _NO_ENERGY = 1e-8
 """Added to divisors, so that a black crop or a dead channel causes no division by zero."""

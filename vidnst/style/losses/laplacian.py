@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidnst.config import LossConfig
-from vidnst.errors import ConfigError
 from vidnst.style.textures.protocol import Scale
 
 _NO_EDGES = 1e-3
@@ -47,23 +45,6 @@ class LaplacianLoss:
         if self._scale == "relative":
             return apart.mean() / (target.square().mean() + _NO_EDGES)
         return apart.sum() if self._scale == "gatys" else apart.mean()
-
-
-def check_edge_cells(config: LossConfig, *, height: int, width: int) -> None:
-    """Check that frames are large enough for the cells of the Laplacian loss.
-
-    At the coarser scales of a cold start, cells that do not fit are left out.
-
-    Raises:
-        ConfigError: a side is shorter than three cells, and edges have a weight.
-    """
-    largest = max(cell for cell, share in config.edges_cells.items() if share)
-    if config.edges_weight and min(height, width) < 3 * largest:
-        raise ConfigError(
-            f"losses.edges_cells = {largest}: frames of {width}x{height} have a side shorter than three cells"
-            f" of {largest} pixels",
-            f"use at most {min(height, width) // 3}, or render larger frames",
-        )
 
 
 def laplacian(picture: Tensor, cell: int) -> Tensor:

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from vidnst.config import VGG19_LAYERS, RenderConfig
 from vidnst.errors import ConfigError
 
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+"""Of the pictures that the networks were trained on, by channel, in 0..1."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConvLayer:

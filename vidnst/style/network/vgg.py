@@ -12,11 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vidnst.errors import ConfigError, WeightsError
-from vidnst.style.network.backbones import VGG19_BACKBONE, ConvLayer, deepest, stride_px
+from vidnst.style.network.backbones import DEVIATION, MEAN, VGG19_BACKBONE, ConvLayer, deepest, stride_px
 from vidnst.style.tensors import resize, size_of_area
-
-MEAN = (0.485, 0.456, 0.406)
-DEVIATION = (0.229, 0.224, 0.225)
 
 Block: TypeAlias = Callable[[Tensor], tuple[Tensor, dict[str, Tensor]]]
 """From a picture, or the output of the block before it, to its own output and the requested maps."""

@@ -1,4 +1,7 @@
-"""A backbone's filters: found or downloaded, read from an untrusted file, checked and fingerprinted."""
+"""A backbone's filters: found or downloaded, read from an untrusted file, checked and fingerprinted.
+
+Imports torch only where they are read.
+"""
 
 import logging
 import os
@@ -6,11 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from vidnst.errors import WeightsError
 from vidnst.files.weights_file import (
@@ -26,7 +28,9 @@ from vidnst.files.weights_file import (
 )
 from vidnst.style.network.backbones import BACKBONES, ConvLayer
 from vidnst.style.network.packaged import PaletteFilters, find_packaged_vgg19, has_palettes, package_notes
-from vidnst.style.network.random_filters import random_features
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Features: TypeAlias = dict[str, NDArray[np.float32]]
 """`features.N.weight` `(outputs, inputs, 3, 3)` and `features.N.bias` `(outputs,)`, as torchvision numbers them."""
@@ -141,6 +145,8 @@ def load_features(
     table = BACKBONES[backbone]
     layers = table.up_to(last_layer)
     if source == "random":
+        from vidnst.style.network.random_filters import random_features
+
         return random_features(last_layer, seed, backbone=table)
     with _open(source, backbone) as tensors:
         return _checked(source, tensors, layers, _REMEDIES[backbone])
@@ -150,6 +156,8 @@ def verify_weights(source: Path | Literal["random"], *, backbone: str = "vgg19")
     """Read and check all of a backbone's filters in a file, down to its last layer; WeightsError if unusable."""
     table = BACKBONES[backbone]
     if source == "random":
+        from vidnst.style.network.random_filters import random_features
+
         last_layer = table.layers[-1].name
         features = random_features(last_layer, backbone=table)
         size_bytes = sum(array.nbytes for array in features.values())
@@ -187,13 +195,13 @@ def installed_weights() -> Iterator[tuple[str, WeightsReport]]:
 
 
 @contextmanager
-def _open(path: Path, backbone: str) -> Iterator[Mapping[str, Tensor]]:
+def _open(path: Path, backbone: str) -> Iterator[Mapping[str, "Tensor"]]:
     title, remedy = BACKBONES[backbone].title, _REMEDIES[backbone]
     with open_weights(path, network=title, max_bytes=_LARGEST_BYTES, remedy=remedy) as tensors:
         yield PaletteFilters(path, tensors, remedy=remedy) if has_palettes(tensors) else tensors
 
 
-def _checked(path: Path, tensors: Mapping[str, Tensor], layers: tuple[ConvLayer, ...], remedy: str) -> Features:
+def _checked(path: Path, tensors: Mapping[str, "Tensor"], layers: tuple[ConvLayer, ...], remedy: str) -> Features:
     features: Features = {}
     if layers[0].weight_key not in tensors:
         raise WeightsError(f"{path} belongs to another network: it has no {layers[0].weight_key}", remedy)

@@ -249,6 +249,14 @@ class TransformNetwork(nn.Module):
             value.copy_(torch.from_numpy(np.array(part)).view(value.shape))
 
 
+def multiply_adds_per_pixel() -> float:
+    """Return the multiply-adds of all convolutions for each pixel of a frame; all else is little next to them."""
+    full, outer, inner = _CHANNELS
+    at_half = 49 * _INPUTS * outer + 9 * (inner + outer) * outer
+    at_quarter = 9 * outer * inner + _BLOCKS * 2 * 9 * inner * inner
+    return at_half / 4 + at_quarter / 16 + 9 * (outer // 2 + _INPUTS) * full + 25 * full * 3
+
+
 def _with_context(start: int, tile_px: int, size: int) -> slice:
     """The rows or columns of a tile with all that its pixels depend on; it begins at a multiple of the stride."""
     return slice(max(0, start - CONTEXT_PX), min(size, start + tile_px + CONTEXT_PX))

@@ -8,12 +8,15 @@ import time
 from dataclasses import astuple, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vidnst.farm.jobs import FlowJob, PaintJob, Shared, StylizeJob
+from vidnst.config import MotionConfig, ScheduleConfig
+from vidnst.farm.flow_workers import FlowWorker
+from vidnst.farm.jobs import FlowJob, PaintJob, Shared, StylizeJob, Trained, TrainingPair, TrainJob
 from vidnst.farm.memory_fallback import MemoryLadder
-from vidnst.farm.plan import FlowId, StateId
+from vidnst.farm.plan import FlowId, NetworkId, StateId
 from vidnst.farm.provisioning import choose_worker_counts
-from vidnst.farm.workers import FlowWorker, StyleWorker, pick_device, threads_on_cpu
+from vidnst.farm.workers import StyleWorker, pick_device, threads_on_cpu
 from vidnst.frames import Pixels, to_16_bits
 from vidnst.motion.blend import WarmSource
 from vidnst.processes.parallel import local_cores
@@ -23,6 +26,7 @@ from vidnst.style.stylizer import Stylizer
 from vidnst.style.transform.network import TransformNetwork
 from vidnst.tools.forecast.sound_time import chunk_seconds
 from vidnst.tools.forecast.timing import WorkTimings, node_seconds
+from vidnst.tools.forecast.training_time import STAGE_STEPS, short_training
 
 _PIXELS = 128 * 128
 """Of the picture that is timed."""
@@ -32,13 +36,13 @@ _EVALUATIONS = 4
 
 
 def foresee_nodes(checked: CheckedRequest) -> SecondsOf | None:
-    """Estimate what the nodes of a render take a worker here; None on GPUs, and where a network is trained.
+    """Estimate what the nodes of a render take a worker here; None on GPUs.
 
     Call it in a thread of its own.
     """
     config = checked.config
     is_trained = checked.schedule.kind == "network" and checked.network is None and checked.schedule.training.steps > 0
-    if not config.stylizes or checked.features is None or is_trained:
+    if not config.stylizes or checked.features is None:
         return None
     device = pick_device(config.farm.device)
     if device.type != "cpu":
@@ -47,13 +51,42 @@ def foresee_nodes(checked: CheckedRequest) -> SecondsOf | None:
     workers = choose_worker_counts(config.farm, width=width, cores=local_cores(), gpus=0)
     size = _small_size(checked.height, checked.width)
     frame, reference = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
-    worker = StyleWorker(Stylizer(checked.features, [(frame, 1.0)], config), device, MemoryLadder(config, None))
+    stylizer = Stylizer(checked.features, [(frame, 1.0)], config)
+    worker, step = StyleWorker(stylizer, device, MemoryLadder(config, None)), 0.0
     with threads_on_cpu(1, device):
         small = _time_small(checked, worker, frame, reference)
+        if is_trained:
+            short = short_training(config.model_copy(update={"schedule": _from_noise(config.schedule)}))
+            step = _time_step(StyleWorker(stylizer, device, MemoryLadder(short, None)), frame, reference)
         sound = chunk_seconds(checked, None, clock=time.thread_time) / (workers.threads or 1)
     scale = checked.height * checked.width / (frame.shape[0] * frame.shape[1]) / (workers.threads or 1)
     timings = WorkTimings(*(seconds * scale for seconds in astuple(small)[:-1]))
-    return node_seconds(checked, replace(timings, sound=sound))
+    crop = config.schedule.training.crop
+    cropped = min(checked.height, crop) * min(checked.width, crop) / (frame.shape[0] * frame.shape[1])
+    step *= cropped / (config.farm.threads or local_cores())  # one stage at a time has all of them
+    return node_seconds(checked, replace(timings, sound=sound, training_step=step))
+
+
+def _from_noise(schedule: ScheduleConfig) -> ScheduleConfig:
+    """The schedule with a training that reads no network, since its steps take as long."""
+    return schedule.model_copy(update={"training": schedule.training.model_copy(update={"start": "noise"})})
+
+
+def _time_step(worker: StyleWorker, frame: Pixels, reference: Pixels) -> float:
+    """Time a step of a training that holds a small frame to a neighbour: the best of two stages."""
+    motion = MotionConfig()
+    flows = FlowWorker(motion).run(FlowJob(FlowId(1, 0), frame, reference))
+    state: NDArray[np.float32] | None = None
+    seconds: list[float] = []
+    for stage in (1, 2, 3):
+        pairs = (TrainingPair(0, 1, flows),)
+        job = TrainJob(NetworkId(0, stage), state, (frame, reference), (None, None), pairs, seed=0)
+        began = time.thread_time()
+        trained = worker.run(job)
+        assert isinstance(trained, Trained)
+        state = trained.state
+        seconds.append((time.thread_time() - began) / STAGE_STEPS)
+    return min(seconds[1:])
 
 
 def _time_small(checked: CheckedRequest, worker: StyleWorker, frame: Pixels, reference: Pixels) -> WorkTimings:

@@ -13,6 +13,7 @@ from vidnst.frames import Shot
 from vidnst.rendering.batch.job_file import ClipSpec, read_jobs
 from vidnst.rendering.batch.tail_balancing import extent
 from vidnst.rendering.prepare import CheckedRequest, check_request, study_frames
+from vidnst.rendering.run_opening import check_existing
 from vidnst.rendering.run_setup import find_shots_of
 from vidnst.rendering.styles.timeline import check_shots
 from vidnst.runs.request import Request
@@ -77,14 +78,22 @@ def plan_render(request: Request, *, on_event: OnEvent = ignore, here: bool = Tr
     return RenderPlan(checked, shots, [node for nodes in plans for node in nodes])
 
 
-def describe_render(request: Request) -> dict[str, Any]:
-    """Describe what `vidnst render` would do, in plain JSON values."""
+def describe_render(
+    request: Request, *, overwrite: bool = False, restart: bool = False
+) -> tuple[dict[str, Any], VidnstError | None]:
+    """Describe what `vidnst render` would do, in plain JSON values, and why it would refuse because of what exists.
+
+    Args:
+        request: as for a render.
+        overwrite, restart: as for a render.
+    """
     plan = plan_render(request)
     checked = plan.checked
     size = (checked.width, checked.height)
     if checked.config.input.crops:  # only the motion of all frames decides the size
         size = study_frames(checked, plan.shots).size(checked.clip, checked.config.input.size)
-    return {
+    refusal = check_existing(checked, overwrite=overwrite, restart=restart)
+    outline = {
         "source": checked.clip.source,
         "output": str(request.output),
         "run_folder": str(request.folder),
@@ -101,7 +110,9 @@ def describe_render(request: Request) -> dict[str, Any]:
         "evaluations": plan.evaluations,
         "styles": [str(replace(style.style, path=str(style.path))) for style in checked.styles],
         "config": checked.config.model_dump(mode="json"),
+        "error": None if refusal is None else str(refusal),
     }
+    return outline, refusal
 
 
 def describe_jobs(path: Path) -> list[dict[str, Any]]:

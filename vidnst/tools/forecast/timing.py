@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from vidnst.config import Role
+from vidnst.farm.flow_workers import FlowWorker, FlowWorkerFactory
 from vidnst.farm.jobs import FlowJob, PaintJob, Shared, StylizeJob
 from vidnst.farm.plan import FlowId, NetworkId, Node, NodeId, SoundId, StateId, evaluations
 from vidnst.farm.provisioning import WorkerCounts
-from vidnst.farm.workers import FlowWorker, FlowWorkerFactory, StyleWorkerFactory
+from vidnst.farm.workers import StyleWorkerFactory
 from vidnst.frames import Pixels, Shot, to_16_bits, to_bits
 from vidnst.media.images import encode_png
 from vidnst.motion.blend import WarmSource, blend

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from vidnst.config import RenderConfig
 from vidnst.config.loader import with_settings
 from vidnst.events import OnEvent, Stage, Warned, ignore
+from vidnst.farm.flow_workers import FlowWorker
 from vidnst.farm.jobs import FlowJob, Trained, TrainingPair, TrainJob
 from vidnst.farm.plan import FlowId, NetworkId
-from vidnst.farm.workers import FlowWorker, StyleWorkerFactory
+from vidnst.farm.workers import StyleWorkerFactory
 from vidnst.files.file_names import derived_name
 from vidnst.frames import Pixels, Shot
 from vidnst.motion.flow import FlowPair
@@ -21,7 +22,7 @@ from vidnst.runs.layout import holds_run
 from vidnst.runs.request import Request, read_request
 
 _STEPS = "schedule.training.steps"
-_STAGE_STEPS = 2
+STAGE_STEPS = 2
 """Steps of each of the two stages that are timed."""
 
 
@@ -58,7 +59,7 @@ def training_step_seconds(checked: CheckedRequest, frame: Pixels, reference: Pix
     assert checked.features is not None
     styles = [(style.pixels, style.weight) for style in checked.styles]
     threads = checked.config.farm.threads or local_cores()
-    worker = StyleWorkerFactory(_short_training(checked.config), checked.features, styles, threads)()
+    worker = StyleWorkerFactory(short_training(checked.config), checked.features, styles, threads)()
     pairs = (TrainingPair(0, 1, flows),)
     state: NDArray[np.float32] | None = None
     seconds: list[float] = []
@@ -67,11 +68,11 @@ def training_step_seconds(checked: CheckedRequest, frame: Pixels, reference: Pix
         trained = worker.run(job)
         assert isinstance(trained, Trained)
         state = trained.state
-        seconds.append(trained.seconds / _STAGE_STEPS)
+        seconds.append(trained.seconds / STAGE_STEPS)
     return min(seconds[1:])
 
 
-def _short_training(config: RenderConfig) -> RenderConfig:
+def short_training(config: RenderConfig) -> RenderConfig:
     """A training of two stages after the one that measures, all of whose steps are with neighbours."""
-    training = {"steps": 2 * _STAGE_STEPS, "stage_steps": _STAGE_STEPS, "alone": 0.0}
+    training = {"steps": 2 * STAGE_STEPS, "stage_steps": STAGE_STEPS, "alone": 0.0}
     return with_settings(config, {f"schedule.training.{name}": value for name, value in training.items()})
