@@ -1,5 +1,6 @@
 """What painted keys cover, by the flows that a run has recorded, and what the report shows of it."""
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,16 +9,19 @@ import cv2
 import numpy as np
 import pytest
 from support.media import write_picture
+from support.renders import quick_config
 from support.run_folders import manifest_of
 
 from vidnst.config import RenderConfig
 from vidnst.config.loader import build_config
+from vidnst.errors import SourceError
 from vidnst.frames import Shot
 from vidnst.media.input.fingerprint import fingerprint
+from vidnst.media.input.key_pictures import read_key_picture
 from vidnst.motion.flow import Flow, FlowPair
 from vidnst.motion.flow_sketch import with_sketch
 from vidnst.report.html.report_keys import draw_keys, read_key_section
-from vidnst.report.key_coverage import KeyCoverage, read_key_coverage, stretches
+from vidnst.report.key_coverage import KeyCoverage, key_paths, read_key_coverage, stretches
 from vidnst.runs import RunStore
 from vidnst.runs.record import RunRecord
 from vidnst.runs.request import Request
@@ -152,3 +156,11 @@ def test_section_shows_keys_bars_and_advice(tmp_path: Path, painting: Path) -> N
     assert text.count('class="painted"') == 3
     parts = [share for shares in section.coverage.follows.values() for share in shares.values() if share > 0.01]
     assert text.count("<rect ") == 1 + len(parts)
+
+
+def test_keys_that_are_no_files_are_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", Path("/dev/zero"), Path("a\0b"), tmp_path):
+        with pytest.raises(SourceError, match="there is no key"):
+            read_key_picture(path)
+        assert key_paths(quick_config(keys={"pictures": {0: str(path)}})) == {}

@@ -1,11 +1,13 @@
 """Pixels of frames that a person has painted, and where they are opaque."""
 
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vidnst.errors import SourceError
 from vidnst.frames import Pixels
 from vidnst.media.images import read_image, read_image_alpha
 from vidnst.media.input.alpha import alpha_bits
@@ -20,8 +22,10 @@ def read_key_picture(path: Path) -> tuple[Pixels, NDArray[np.bool_] | None]:
     """Return a picture `(H, W, 3)` and where it is opaque, `(H, W)`; None for everywhere.
 
     Raises:
-        SourceError: it cannot be read.
+        SourceError: it is no file, as a device and a pipe are, or it cannot be read.
     """
+    if not os.path.isfile(path):  # False, too, for names that no system has
+        raise SourceError(f"there is no key {path}", "check the path")
     alpha = read_image_alpha(path)
     opaque = None if alpha is None else alpha_bits(alpha, 8) >= _OPAQUE
     return read_image(path), None if opaque is None or opaque.all() else opaque
