@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from vidnst.config import Role, ScheduleConfig
 from vidnst.farm.plan import FlowId, GivenFrames, Node, NodeId, StateId
-from vidnst.farm.schedules import by_shot, plan_shot
+from vidnst.farm.schedules import by_shot, plan_shot, training_of
 from vidnst.frames import Shot
 
-schedules = st.builds(ScheduleConfig, spacing=st.integers(1, 7), passes=st.integers(0, 3))
+schedules = st.builds(
+    ScheduleConfig, kind=st.sampled_from(["keys", "network"]), spacing=st.integers(1, 7), passes=st.integers(0, 3)
+)
 keyed_shots = st.integers(1, 40).flatmap(
     lambda length: st.tuples(
         st.just(Shot(3, 3 + length)),
@@ -50,7 +52,7 @@ def test_each_frame_is_final_once_and_whole_keys_first(
     assert sorted(finals) == list(shot.indices)
     for frame in whole - partial:
         assert finals[frame].id == StateId(frame)
-        assert finals[frame].role is Role.GIVEN
+        assert finals[frame].role is (Role.GIVEN if schedule.kind == "keys" else Role.PAINT)
         assert not finals[frame].needs
 
 
@@ -83,6 +85,21 @@ def test_frames_before_the_first_painting_follow_backwards() -> None:
     assert [source.state.frame for source in nodes[StateId(0)].sources] == [16, 8]
     assert StateId(16, 1) not in nodes
     assert StateId(16) in nodes[StateId(15, 1)].needs
+
+
+def test_network_learns_all_paintings_and_passes_only_average() -> None:
+    shots, given_frames = [Shot(0, 12), Shot(12, 20)], GivenFrames(frozenset({2, 9}), frozenset({15}))
+    schedule = ScheduleConfig(kind="network", passes=7)
+    stages = [node for node in training_of(schedule, shots, given_frames) if node.role is Role.TRAIN]
+    assert {2, 9, 15} <= set(stages[0].frames)
+    counts = Counter(frame for node in stages[1:] for frame in node.frames)
+    assert min(counts[frame] for frame in (2, 9, 15)) >= len(stages[1:]) // 2
+    nodes = [node for plan in by_shot(schedule, shots, given_frames) for node in plan]
+    states = {node.id for node in nodes if isinstance(node.id, StateId)}
+    assert max(state.pass_index for state in states if isinstance(state, StateId)) == 2
+    assert {StateId(2, 1), StateId(9, 1)}.isdisjoint(states)
+    assert StateId(15, 2) in states
+    assert all(node.follows for node in nodes if node.role is Role.RELAX)
 
 
 def test_shots_without_paintings_keep_their_plan() -> None:

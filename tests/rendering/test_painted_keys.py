@@ -20,6 +20,10 @@ from vidnst.rendering.pipeline import run
 from vidnst.runs.request import load_request
 
 WIDTH, HEIGHT, FRAMES, STEP = 96, 64, 9, 2
+NETWORK: dict[str, Any] = {
+    "schedule": {"kind": "network", "passes": 1, "training": {"steps": 6, "stage_steps": 2, "crop": 64, "rate": 0.01}}
+}
+INSTANT: dict[str, Any] = {"kind": "network", "training": {"start": "pretrained", "steps": 0}}
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +146,8 @@ def test_effects_after_painting_are_said(pan: Path, painted: Path, style: Path, 
         ({"pictures": {4: "gone.png"}}, {}, SourceError, "no key .*gone.png"),
         ({"folder": "gone"}, {}, ConfigError, "no folder"),
         ({"pictures": {4: "4.png"}}, {"schedule": {"kind": "chain"}}, ConfigError, "not with chain.* --stability 0"),
+        ({"pictures": {4: "4.png"}}, {"schedule": INSTANT}, ConfigError, "not trained on the clip cannot learn"),
+        ({"pictures": {4: "4.png"}}, NETWORK | {"model": {"network": "n"}}, ConfigError, "n is trained, and learns no"),
         ({"pictures": {4: "4.png"}}, {"schedule": {"loop": True}}, ConfigError, "--loop"),
         ({"pictures": {4: "4.png"}}, {"optimize": {"iterations": 0}}, ConfigError, "without iterations"),
         ({"pictures": {4: "4.png"}}, {"input": {"registration": "ecc"}}, ConfigError, "registration"),
@@ -232,6 +238,42 @@ def test_stopped_render_resumes_to_the_same_bytes(
     monkeypatch.chdir(tmp_path)
     vidnst.resume(run_folder(tmp_path / "out"))
     assert frame_files(run_folder(tmp_path / "out")) == frame_files(run_folder(tmp_path / "whole"))
+
+
+def test_network_paints_as_the_painting_does(pan: Path, painted: Path, tmp_path: Path) -> None:
+    training = NETWORK["schedule"]["training"] | {"steps": 40, "stage_steps": 20}
+    schedule = NETWORK["schedule"] | {"spacing": 2, "training": training}
+    keys = {"pictures": {4: str(painted)}, "clip_share": 0, "features_weight": 0}
+    frames = rendered(pan, tmp_path / "out", keys, set={"schedule": schedule})
+    np.testing.assert_array_equal(frames[4], read_image(painted))
+    sources = [read_image(path) for path in sorted(pan.glob("*.png"))]
+    for frame in (0, 8):
+        wanted = painting_of(pan, frame)
+        assert distance(frames[frame], wanted) < 0.5 * distance(sources[frame], wanted)
+    assert distance(frames[5], painting_of(pan, 5)) < 0.8 * distance(frames[8], painting_of(pan, 8))
+
+
+def test_stopped_training_with_a_painting_resumes_to_the_same_bytes(pan: Path, painted: Path, tmp_path: Path) -> None:
+    keys = {"pictures": {4: str(painted)}}
+    rendered(pan, tmp_path / "whole", keys, set=NETWORK)
+    folder = run_folder(tmp_path / "out")
+    with pytest.raises(CancelledError):
+        rendered(pan, tmp_path / "out", keys, set=NETWORK, cancelled=lambda: len(done_nodes(folder)) >= 2)
+    assert not list(folder.glob("frames/*.png"))
+    vidnst.resume(folder)
+    assert frame_files(folder) == frame_files(run_folder(tmp_path / "whole"))
+
+
+def test_network_learns_only_what_is_opaque(pan: Path, style: Path, tmp_path: Path) -> None:
+    opaque = np.zeros((HEIGHT, WIDTH), bool)
+    opaque[:, : WIDTH // 2] = True
+    picture = np.dstack([painting_of(pan, 4), opaque.astype(np.uint8) * 255])
+    path = tmp_path / "key.png"
+    cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGBA2BGRA))
+    frames = rendered(pan, tmp_path / "out", {"pictures": {4: str(path)}}, style=style, set=NETWORK)
+    np.testing.assert_array_equal(frames[4][opaque], painting_of(pan, 4)[opaque])
+    with pytest.raises(ConfigError, match="another picture of one changes every frame"):
+        run(load_request(run_folder(tmp_path / "out"), {}), overwrite=True, redo_keys={4: path})
 
 
 def test_changed_painting_is_another_render(pan: Path, style: Path, tmp_path: Path) -> None:

@@ -59,7 +59,10 @@ _LOOK: dict[str, tuple[str, ...]] = {
         *("deflicker", "registration", "background", "registration_edges"),
     ),
     "regions": ("masks", "feather", "follow"),
-    "keys": ("pictures", "folder", "weight", "rate", "fine_flow"),
+    "keys": (
+        *("pictures", "folder", "weight", "rate", "fine_flow"),
+        *("pixels_weight", "features_weight", "clip_share"),
+    ),
     "model": ("backbone", "pooling", "padding", "precision", "unit"),
     "styles": ("scale", "scales", "turns", "mirror"),
     "losses": (

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from vidnst.config.base import REGION_NAME, PathText, Rate, Section, shaped
+from vidnst.config.base import REGION_NAME, PathText, Rate, Section, Weight, shaped
 
 COLOURS = {
     "white": "#ffffff",
@@ -119,6 +119,12 @@ class KeysConfig(Section):
     the strokes of the keys."""
     fine_flow: bool = True
     """Follow them along the flow of `motion.preset` fine, whatever that setting is."""
+    pixels_weight: Weight = 4.0
+    """schedule.kind network: weight of the distance between the pixels of patches and those of the paintings."""
+    features_weight: Weight = 6.0
+    """The same of the maps of the feature network."""
+    clip_share: float = Field(0.1, ge=0, le=1)
+    """Share of the losses of a training without keys, of style, content and stability, that is added to these."""
 
     @property
     def are_given(self) -> bool:

@@ -46,6 +46,13 @@ class GivenPart:
             return state
         return self.state if self.opaque is None else np.where(self.opaque[..., None], self.state, state)
 
+    def mixed_over(self, state: State) -> State:
+        """Return a state over which what is given is put with its weight."""
+        if self.weight == 1:
+            return self.over(state)
+        mixed = np.rint(state + np.float32(self.weight) * (self.state.astype(np.float32) - state)).astype(np.uint16)
+        return mixed if self.opaque is None else np.where(self.opaque[..., None], mixed, state)
+
 
 @dataclass(frozen=True, slots=True)
 class StylizeJob:
@@ -121,6 +128,8 @@ class TrainJob:
     pairs: tuple[TrainingPair, ...]
     """Empty in a shot of one frame."""
     seed: int
+    given: tuple[GivenPart | None, ...] = ()
+    """What a person has painted of each frame; empty if nothing is."""
     threads: int = 1
     """Threads on a CPU. Stages follow each other, so a training uses the cores of workers that wait for it."""
     style_set: Shared | None = None
@@ -137,6 +146,8 @@ class PaintJob:
     network: Shared
     """`TransformNetwork.to_vector`."""
     guidance: Guidance | None = None
+    given: GivenPart | None = None
+    """What a person has painted of the frame."""
     style_set: Shared | None = None
     """See `StylizeJob.style_set`."""
     memory_mode: MemoryMode = NO_SAVINGS

@@ -11,7 +11,7 @@ from torch import Tensor
 from vidnst.config.temporal import TrainingConfig
 from vidnst.devices.determinism import reproducible_mode
 from vidnst.errors import ScarceMemoryError
-from vidnst.farm.jobs import PaintJob, Shared, Stylized, Trained, TrainingPair, TrainJob
+from vidnst.farm.jobs import GivenPart, PaintJob, Shared, Stylized, Trained, TrainingPair, TrainJob
 from vidnst.farm.memory_fallback import free_caches, try_modes
 from vidnst.frames import Pixels
 from vidnst.lru_cache import LruCache
@@ -20,6 +20,7 @@ from vidnst.motion.flow import Flow
 from vidnst.motion.warp import crop_flow
 from vidnst.style.guidance import Guidance, RegionGuidance, blend_unstyled, style_shares
 from vidnst.style.losses.objective import WarmStart
+from vidnst.style.losses.painted_patches import PaintedSample
 from vidnst.style.memory.modes import MemoryMode
 from vidnst.style.stylizer import Stylizer
 from vidnst.style.tensors import from_pixels, to_state
@@ -59,10 +60,20 @@ def train_stage(stylizer: Stylizer, job: TrainJob, plan: TrainingConfig, memory_
     if job.state is None:
         training, losses = _measured(stylizer, job, plan), {}
     else:
-        training = Training(stylizer, plan, styles=_style_count(stylizer, job.guidances[0]), seed=job.seed)
+        training = Training(
+            stylizer,
+            plan,
+            styles=_style_count(stylizer, job.guidances[0]),
+            seed=job.seed,
+            clip_share=stylizer.clip_share,
+        )
         training.restore(job.state, plan.steps_before(stage))
-        samples = _samples(stylizer, job, plan.crop)
-        losses = training.train(samples, plan.steps_of(stage), memory_mode=replace(memory_mode, scale=1))
+        losses = training.train(
+            _samples(stylizer, job, plan.crop),
+            plan.steps_of(stage),
+            painted=_painted_samples(stylizer, job),
+            memory_mode=replace(memory_mode, scale=1),
+        )
     state = training.network.to_vector() if stage == plan.stages else training.state()
     return Trained(state, losses, plan.steps_of(stage), time.perf_counter() - began)
 
@@ -72,17 +83,47 @@ def _measured(stylizer: Stylizer, job: TrainJob, plan: TrainingConfig) -> Traini
     start = _pretrained(stylizer, job) if plan.start == "pretrained" else None
     training = Training(stylizer, plan, styles=_style_count(stylizer, job.guidances[0]), seed=job.seed, start=start)
     network = training.network
-    own = ColourMoments.of(from_pixels(pixels) for pixels in job.frames)
-    goals = [ColourMoments.of([from_pixels(pixels)]) for pixels, _ in stylizer.styles]
-    if job.guidances[0] is None:
-        goals = [ColourMoments.mixed(goals, [weight for _, weight in stylizer.styles])]
-    network.match_colours(own, goals)
+    network.match_colours(*_colours(stylizer, job))
     generator = np.random.default_rng(job.seed)
     height, width = job.frames[0].shape[:2]
     windows = [_window(generator, height, width, plan.crop) for _ in job.frames]
     frames = [_frame(stylizer, job, place, window) for place, window in enumerate(windows)]
     network.measure([(frame.content, frame.shares) for frame in frames])
     return training
+
+
+def _colours(stylizer: Stylizer, job: TrainJob) -> tuple[ColourMoments, list[ColourMoments]]:
+    """The colours of the frames, and what becomes of them in each style; with keys, those of the keys' frames."""
+    keys = [(pixels, given.state) for pixels, given in _given_frames(job) if given.opaque is None]
+    if keys and job.guidances[0] is None:
+        own, goal = (ColourMoments.of(from_pixels(pixels) for pixels in side) for side in zip(*keys, strict=True))
+        return own, [goal]
+    own = ColourMoments.of(from_pixels(pixels) for pixels in job.frames)
+    goals = [ColourMoments.of([from_pixels(pixels)]) for pixels, _ in stylizer.styles]
+    if job.guidances[0] is None:
+        goals = [ColourMoments.mixed(goals, [weight for _, weight in stylizer.styles])]
+    return own, goals
+
+
+def _given_frames(job: TrainJob) -> list[tuple[Pixels, GivenPart]]:
+    """The frames of which something is painted, with that."""
+    if not job.given:
+        return []
+    return [(pixels, given) for pixels, given in zip(job.frames, job.given, strict=True) if given is not None]
+
+
+def _painted_samples(stylizer: Stylizer, job: TrainJob) -> list[PaintedSample]:
+    """What a person has painted of the frames, whole."""
+    if not job.given:
+        return []
+    samples: list[PaintedSample] = []
+    for pixels, guidance, given in zip(job.frames, job.guidances, job.given, strict=True):
+        if given is None:
+            continue
+        content, painting = (from_pixels(part, stylizer.device) for part in (pixels, given.state))
+        shares = _shares(stylizer, guidance, *pixels.shape[:2])
+        samples.append(PaintedSample(content, painting, given.opaque, shares))
+    return samples
 
 
 class PaintingNetworks:
@@ -140,7 +181,7 @@ def paint_in_memory(stylizer: Stylizer, job: PaintJob, networks: PaintingNetwork
 def paint_frame(
     stylizer: Stylizer, job: PaintJob, networks: PaintingNetworks, *, tile_px: int = PAINTED_TILE_PX
 ) -> Stylized:
-    """Paint a frame with a network; regions without style show the source.
+    """Paint a frame with a network; regions without style show the source, and what a person has painted stays.
 
     Args:
         stylizer: of the frame's styles.
@@ -160,6 +201,8 @@ def paint_frame(
         unstyled = stylizer.unstyled(job.guidance, height, width)
         state = to_state(painted if unstyled is None else torch.where(unstyled, content, painted))
     shown = None if job.guidance is None else blend_unstyled(state, job.content, job.guidance)
+    if job.given is not None:
+        state, shown = job.given.mixed_over(state), None if shown is None else job.given.mixed_over(shown)
     seconds = time.perf_counter() - began
     return Stylized(state, {}, 0, seconds, shown=shown, memory_mode=job.memory_mode)
 

@@ -16,7 +16,7 @@ from vidnst.frames import Shot
 
 _FILL_WEIGHT = 0.01
 """Weight of a neighbouring key that is not painted: it counts where no painted one is valid."""
-_MOST_PASSES = 2
+FOLLOWING_PASSES = 2
 """Passes only average what follows the keys, and nothing paints it again: more of them blur it."""
 
 
@@ -32,7 +32,7 @@ def follow_keys(
         number: the shot's.
         schedule: `spacing` and `passes` are used.
     """
-    passes = min(schedule.passes, _MOST_PASSES) if len(shot) > 1 else 0
+    passes = min(schedule.passes, FOLLOWING_PASSES) if len(shot) > 1 else 0
     edges = [shot.start, *given, shot.end - 1]
     longest = max(right - left for left, right in pairwise(edges)) + schedule.spacing
     nodes = _PaintedKeyPlan(shot, given, partial, number, schedule.spacing, passes).nodes()

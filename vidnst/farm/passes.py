@@ -1,7 +1,7 @@
 """What schedules have in common: the frames between two keys, the passes over a shot, the nodes of flows and starts."""
 
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from vidnst.config import Role
 from vidnst.farm.plan import FlowId, Node, NodeId, StartState, StateId
@@ -12,7 +12,15 @@ class Passes:
     """Generates the nodes of the passes over a shot, in which each frame reads its neighbours of the pass before."""
 
     def __init__(
-        self, shot: Shot, number: int, passes: int, loop: bool, *, held: Collection[int] = (), follows: bool = False
+        self,
+        shot: Shot,
+        number: int,
+        passes: int,
+        loop: bool,
+        *,
+        held: Collection[int] = (),
+        follows: bool = False,
+        more_starts: Callable[[int], Sequence[StartState]] | None = None,
     ) -> None:
         self._shot = shot
         self._number = number
@@ -21,6 +29,8 @@ class Passes:
         self._held = held
         """Frames that no pass changes: others read their first states."""
         self._follows = follows
+        self._more_starts = more_starts
+        """Further starts of a frame in the first pass; one of a neighbour replaces the usual one."""
         # In a loop the first frames of a pass read the last ones of the pass before: they come at the end.
         self._next = [shot.start + (pass_index if loop else 0) for pass_index in range(passes + 1)]
         """The next frame to generate, for each pass."""
@@ -50,6 +60,9 @@ class Passes:
         if frame < self._shot.end - 1 or self._loop:
             after = in_loop(self._shot, frame + 1)
             sources.append(StartState(self._before(after, pass_index), FlowId(after, frame)))
+        if pass_index == 1 and self._more_starts is not None:
+            more = {start.state: start for start in self._more_starts(frame)}
+            sources = [*(start for start in sources if start.state not in more), *more.values()]
         final = pass_index == self._passes
         state = StateId(frame, pass_index)
         return warm_node(state, Role.RELAX, self._number, sources, final=final, follows=self._follows)

@@ -104,6 +104,11 @@ class GivenFrames:
     partial: frozenset[int] = frozenset()
     """Frames whose painting is transparent somewhere, where they are painted like all others."""
 
+    @property
+    def exist(self) -> bool:
+        """True if there are any."""
+        return bool(self.whole or self.partial)
+
     def within(self, start: int, end: int) -> tuple[int, ...]:
         """The given frames of a range, in order."""
         return tuple(sorted(frame for frame in self.whole | self.partial if start <= frame < end))

@@ -12,6 +12,7 @@ from itertools import pairwise
 from vidnst.config import Role, ScheduleConfig
 from vidnst.config.temporal import TrainingConfig
 from vidnst.farm.painted_keys import follow_keys
+from vidnst.farm.painted_network import paint_and_follow
 from vidnst.farm.passes import Passes, betweens, flow_node, pair_flows, warm_node, with_uses
 from vidnst.farm.plan import NONE_GIVEN, FlowId, GivenFrames, NetworkId, Node, NodeId, SoundId, StartState, StateId
 from vidnst.frames import Shot, shot_number, spread_over
@@ -19,6 +20,8 @@ from vidnst.frames import Shot, shot_number, spread_over
 _GOLDEN_RATIO = 0.6180339887498949
 _MEASURED_FRAMES = 8
 """Frames from which a network takes the colours and the statistics of a clip."""
+_STAGE_KEYS = 2
+"""Painted keys that a stage of a training learns, at least."""
 
 
 def independent(shot: Shot, *, number: int = 0) -> Iterator[Node]:
@@ -97,14 +100,16 @@ def _painted(shot: Shot, number: int, passes: int, loop: bool) -> Iterator[Node]
         yield from following.close()
 
 
-def training_plan(shots: Sequence[Shot], training: TrainingConfig) -> Iterator[Node]:
+def training_plan(shots: Sequence[Shot], training: TrainingConfig, given: GivenFrames = NONE_GIVEN) -> Iterator[Node]:
     """Plan the training of a clip's network: stages, one after the other, each with the flows between its frames.
 
     Stages are checkpoints: an interrupted training continues after the last one that is done. The first measures frames
-    all over the clip, and needs no flow.
+    all over the clip, and needs no flow. All read some of the painted keys, in turn.
     """
-    start = shots[0].start
-    frames = tuple(spread_over(start, shots[-1].end, _MEASURED_FRAMES))
+    start, end = shots[0].start, shots[-1].end
+    keys = given.within(start, end)
+    measured = {keys[place] for place in spread_over(0, len(keys), _MEASURED_FRAMES)} if keys else set()
+    frames = tuple(sorted({*spread_over(start, end, _MEASURED_FRAMES), *measured}))
     uses = int(training.stages > 1)
     yield Node(NetworkId(start, 1), Role.TRAIN, 0, frames, uses=uses, final=False)
     for stage in range(2, training.stages + 1):
@@ -112,7 +117,8 @@ def training_plan(shots: Sequence[Shot], training: TrainingConfig) -> Iterator[N
         flows = [FlowId(later, earlier, stage) for earlier, later in pairs if later > earlier]
         for flow in flows:
             yield Node(flow, Role.FLOW, shot_number(shots, flow.frame), (flow.frame, flow.reference), uses=1)
-        frames = tuple(sorted({frame for pair in pairs for frame in pair}))
+        learned = {keys[(stage * _STAGE_KEYS + place) % len(keys)] for place in range(_STAGE_KEYS)} if keys else set()
+        frames = tuple(sorted({frame for pair in pairs for frame in pair} | learned))
         needs: tuple[NodeId, ...] = (NetworkId(start, stage - 1), *flows)
         uses = int(stage < training.stages)
         yield Node(NetworkId(start, stage), Role.TRAIN, 0, frames, needs, uses=uses, final=False)
@@ -173,7 +179,10 @@ def plan_shot(
     schedule: ScheduleConfig, shot: Shot, *, number: int = 0, given: GivenFrames = NONE_GIVEN
 ) -> Iterator[Node]:
     """Plan one shot by its schedule: each node after all it needs. `number` is the shot's, `given` the painted keys."""
-    if painted_keys := given.within(shot.start, shot.end):
+    painted_keys = given.within(shot.start, shot.end)
+    if given.exist and schedule.kind == "network":
+        return paint_and_follow(shot, painted_keys, given.partial, number, schedule)
+    if painted_keys:
         return follow_keys(shot, painted_keys, given.partial, number, schedule)
     match schedule.kind:
         case "keys":
@@ -194,9 +203,9 @@ def by_shot(
         yield plan_shot(closed(schedule, shots), shot, number=number, given=given)
 
 
-def training_of(schedule: ScheduleConfig, shots: Sequence[Shot]) -> Iterator[Node]:
-    """Plan the training that comes before all shots; empty if no network paints them."""
-    return training_plan(shots, schedule.training) if schedule.kind == "network" else iter(())
+def training_of(schedule: ScheduleConfig, shots: Sequence[Shot], given: GivenFrames = NONE_GIVEN) -> Iterator[Node]:
+    """Plan the training that comes before all shots; empty if no network paints them. `given` is the painted keys."""
+    return training_plan(shots, schedule.training, given) if schedule.kind == "network" else iter(())
 
 
 def sound_plan(chunks: Sequence[int], *, number: int) -> Iterator[Node]:

@@ -272,7 +272,7 @@ class ClipRender:
         return self._network in self._done
 
     def _training(self) -> list[Iterator[Node]]:
-        return [training_of(self.render.schedule, self.render.shots)]
+        return [training_of(self.render.schedule, self.render.shots, self.render.checked.given)]
 
     def _begin_painting(self) -> Collection[int]:
         assert self.host is not None
@@ -309,7 +309,7 @@ def finished_before(render: PreparedRender) -> tuple[set[StoredId], list[int]]:
                 finals.append(node.id)
             yield node
 
-    done |= render.store.finished_nodes(training_of(render.schedule, render.shots))
+    done |= render.store.finished_nodes(training_of(render.schedule, render.shots, render.checked.given))
     for nodes in by_shot(render.schedule, render.shots, render.checked.given):
         done |= render.store.finished_nodes(note_finals(nodes))
     for nodes in _sound_of(render):

@@ -83,11 +83,13 @@ def _check_settings(config: RenderConfig) -> None:
     schedule = config.schedule
     if not config.stylizes:
         raise ConfigError("painted keys have no effect without iterations", "leave out --iterations 0")
-    if schedule.kind != "keys":
+    if schedule.kind == "network":
+        _check_training(config)
+    elif schedule.kind != "keys":
         raise ConfigError(
-            f"frames follow painted keys only with the schedule keys, not with {schedule.kind}, which comes of"
-            " --schedule, --stability 0, or an --engine other than optimize",
-            "leave out --schedule and --stability 0, and add --engine optimize",
+            f"frames follow painted keys only with the schedules keys and network, not with {schedule.kind}, which"
+            " comes of --schedule or --stability 0",
+            "leave out --schedule and --stability 0",
         )
     if schedule.loop:
         raise ConfigError("painted keys and --loop do not go together", "leave out --loop")
@@ -101,6 +103,19 @@ def _check_settings(config: RenderConfig) -> None:
         raise ConfigError(
             "painted keys and --light-share do not go together: a key is painted in its own light",
             "leave out --light-share, or set motion.light_share=null",
+        )
+
+
+def _check_training(config: RenderConfig) -> None:
+    """Raise ConfigError if a network paints that cannot learn the keys."""
+    if config.schedule.is_instant:
+        raise ConfigError(
+            "a network that is not trained on the clip cannot learn painted keys", "add --engine optimize or network"
+        )
+    if config.model.network is not None:
+        raise ConfigError(
+            f"the network in {config.model.network} is trained, and learns no painted keys",
+            "leave out --network, or give the keys to `vidnst train`",
         )
 
 

@@ -129,6 +129,7 @@ class JobBuilder:
             tuple(self._guidance_for(shot_number(self._shots, frame), frame) for frame in node.frames),
             tuple(TrainingPair(places[flow.frame], places[flow.reference], inputs[flow]) for flow in flows),
             seed=self._config.optimize.seed,
+            given=tuple(map(self._given, node.frames)),
             threads=self._training_threads,
             style_set=self._style_sets[0],
             memory_mode=self._shot_memory.mode_of(node.shot),
@@ -141,9 +142,13 @@ class JobBuilder:
             content,
             self.network,
             self._guidance_for(node.shot, state.frame),
+            self._given(state.frame),
             style_set=self._style_sets[0],
             memory_mode=self._shot_memory.mode_of(node.shot),
         )
+
+    def _given(self, frame: int) -> GivenPart | None:
+        return self._keys.get(frame) if self._keys else None
 
     def guidance_of(self, shot: int, frame: int) -> Guidance | None:
         """Return the styles that apply in a frame, by region; None if all of them apply everywhere."""
@@ -161,7 +166,7 @@ class JobBuilder:
         kind = (node.role, node.id.pass_index)
         work = self._config.schedule.work(*kind)
         change = self._style_change(node)
-        given = self._keys.get(node.id.frame) if self._keys else None
+        given = self._given(node.id.frame)
         gated = self._config.farm.gate and self._config.stylizes and given is None
         starts = tuple(self._warm_source(node, start, inputs) for start in node.sources)
         rate = self._config.keys.rate if node.follows else work.rate + (1 - work.rate) * change

@@ -30,6 +30,11 @@ def with_new_keys(request: Request, keys: Mapping[int, Path]) -> Request:
             f"frame {new[0]} has no key in the run of {request.folder}, so none can be replaced",
             f"{has}add one with --key, in a render of its own",
         )
+    if request.config.schedule.kind == "network":
+        raise ConfigError(
+            "the network has learned all keys, so another picture of one changes every frame",
+            "render with --key and --overwrite, not --redo-key",
+        )
     pictures = {frame: str(path) for frame, path in (*named_keys(request.config), *keys.items())}
     chosen = request.config.keys.model_copy(update={"pictures": pictures, "folder": None})
     styles = request.styles or tuple(record.style for record in look.styles)

@@ -39,6 +39,10 @@ class StyleCache:
         """Return what makes the workers for a render's stylizing jobs, and for its flow jobs."""
         config, marks, checked = render.config, render.checked.manifest.look, render.checked
         sections = config.model_dump(mode="json", include={"model", "styles", "losses", "optimize", "motion"})
+        if config.schedule.kind == "network":
+            sections["training"] = config.schedule.training.model_dump(mode="json")
+            sections["keys"] = config.keys.model_dump(mode="json", exclude={"pictures", "folder"})
+            sections["keys"]["are_given"] = config.keys.are_given
         pictures = [(style.pixels, style.weight) for style in render.styles]
         drawn = [(digest(pixels.tobytes()), pixels.shape, str(pixels.dtype), weight) for pixels, weight in pictures]
         features = self._weights("weights", marks.weights, checked.features)

@@ -18,6 +18,7 @@ from vidnst.style.initial_image import initial_image
 from vidnst.style.losses import terms
 from vidnst.style.losses.feature_queries import FeatureExtractor
 from vidnst.style.losses.objective import Objective, WarmStart
+from vidnst.style.losses.painted_patches import PaintedPatchLoss
 from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode, check_additive
 from vidnst.style.minimize import OnStep, StylizeResult, minimize
 from vidnst.style.network.backbones import last_layer
@@ -89,6 +90,11 @@ class Stylizer:
     def styles_config(self) -> StylesConfig:
         """Scales and rotations of the styles."""
         return self._config.styles
+
+    @property
+    def clip_share(self) -> float:
+        """Share of the losses of a clip's training where painted keys are learned, too; else 1."""
+        return self._config.keys.clip_share if self._config.keys.are_given else 1.0
 
     def stylize(
         self,
@@ -197,6 +203,13 @@ class Stylizer:
             start=start,
             unstyled=target.unstyled,
             memory_mode=setup.memory_mode,
+        )
+
+    def patch_loss(self, *, memory_mode: MemoryMode = NO_SAVINGS) -> PaintedPatchLoss:
+        """The distance of patches from what a person has painted."""
+        keys = self._config.keys
+        return PaintedPatchLoss(
+            self._setup(memory_mode).network, pixels_weight=keys.pixels_weight, features_weight=keys.features_weight
         )
 
     def _setup(self, memory_mode: MemoryMode) -> _ModeSetup:

@@ -23,6 +23,7 @@ from vidnst.devices.determinism import reproducible_mode
 from vidnst.errors import NumericalError, RunError
 from vidnst.style.guidance import Guidance
 from vidnst.style.losses.objective import Objective, WarmStart
+from vidnst.style.losses.painted_patches import PaintedPatchLoss, PaintedSample
 from vidnst.style.memory.modes import NO_SAVINGS, MemoryMode
 from vidnst.style.stylizer import Stylizer
 from vidnst.style.transform.network import TransformNetwork
@@ -68,6 +69,7 @@ class Training:
         styles: number of styles.
         seed: of the network's first parameters, and of the order of samples.
         start: the network to start from; None draws one.
+        clip_share: share of the objective's losses, where painted samples are learned, too.
     """
 
     def __init__(
@@ -78,39 +80,72 @@ class Training:
         styles: int = 1,
         seed: int = 0,
         start: TransformNetwork | None = None,
+        clip_share: float = 1.0,
     ) -> None:
         network = TransformNetwork(styles=styles, seed=seed) if start is None else start
         self.network = network.to(stylizer.device)
         self.step = 0
         self._stylizer = stylizer
         self._plan = plan
+        self._clip_share = clip_share
         self._seed = seed
         self._adam = torch.optim.Adam(self.network.parameters(), lr=plan.rate, betas=_BETAS)
 
-    def train(self, samples: Sequence[Sample], steps: int, *, memory_mode: MemoryMode = NO_SAVINGS) -> dict[str, float]:
-        """Do steps, each on one sample; returns the mean losses by the names of `objective.TERMS`.
+    def train(
+        self,
+        samples: Sequence[Sample],
+        steps: int,
+        *,
+        painted: Sequence[PaintedSample] = (),
+        memory_mode: MemoryMode = NO_SAVINGS,
+    ) -> dict[str, float]:
+        """Do steps, each on one sample, and on patches of one painted sample if there are any.
+
+        Returns:
+            The mean losses by the names of `objective.TERMS`, unless their share is 0, and `keys` if there are painted
+            samples.
 
         Raises:
             NumericalError: a loss is NaN or infinite.
         """
+        patch_loss = self._stylizer.patch_loss(memory_mode=memory_mode) if painted else None
+        share = self._clip_share if painted else 1.0
         objectives = [
             self._stylizer.objective(sample.content, guidance=sample.guidance, memory_mode=memory_mode)
             for sample in samples
+            if share
         ]
         sums: dict[str, float] = {}
         with reproducible_mode():
             for _ in range(steps):
                 number = self._draw(len(samples))
-                losses = self._advance(samples[number], objectives[number])
-                sums = {name: sums.get(name, 0.0) + value / steps for name, value in losses.items()}
+                losses = self._losses(samples[number], objectives[number]) if objectives else {}
+                if patch_loss is not None:
+                    losses = self._with_patches(losses, painted, patch_loss)
+                values = self._advance(losses)
+                sums = {name: sums.get(name, 0.0) + value / steps for name, value in values.items()}
         return sums
 
-    def _advance(self, sample: Sample, objective: Objective) -> dict[str, float]:
+    def _losses(self, sample: Sample, objective: Objective) -> dict[str, Tensor]:
         start = self._start(sample)
+        self.network.train(self._uses_own_statistics())
+        return objective.with_start(start)(self.network(sample.content, sample.shares))
+
+    def _with_patches(
+        self, losses: dict[str, Tensor], painted: Sequence[PaintedSample], patch_loss: PaintedPatchLoss
+    ) -> dict[str, Tensor]:
+        """Add the distance from patches of one of the paintings to losses, of which there may be none."""
+        generator = np.random.default_rng((self._seed, self.step, 1))
+        patches = painted[int(generator.integers(len(painted)))].patches(generator)
+        self.network.train(self._uses_own_statistics())
+        distance = patch_loss(self.network(patches.content, patches.shares), patches)
+        total = self._clip_share * losses["total"] + distance if losses else distance
+        return {**losses, "total": total, "keys": distance}
+
+    def _advance(self, losses: dict[str, Tensor]) -> dict[str, float]:
+        """Do a step down the gradient of the total."""
         for group in self._adam.param_groups:
             group["lr"] = self._rate()
-        self.network.train(self._uses_own_statistics())
-        losses = objective.with_start(start)(self.network(sample.content, sample.shares))
         read = torch.stack([value.detach().float() for value in losses.values()]).tolist()  # one wait for the device
         values = dict(zip(losses, read, strict=True))
         if not math.isfinite(values["total"]):

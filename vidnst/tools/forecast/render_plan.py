@@ -72,7 +72,7 @@ def plan_render(request: Request, *, on_event: OnEvent = ignore, here: bool = Tr
     checked = check_request(request, overwrite=True, on_event=on_event, here=here)
     shots = find_shots_of(checked, on_event)
     check_shots(checked.timeline, len(shots))
-    training = training_of(checked.schedule, shots) if checked.network is None else ()
+    training = training_of(checked.schedule, shots, checked.given) if checked.network is None else ()
     sound = sound_plan(checked.sound.chunks if checked.sound else (), number=len(shots))
     plans = (training, *by_shot(checked.schedule, shots, checked.given), sound)
     return RenderPlan(checked, shots, [node for nodes in plans for node in nodes])

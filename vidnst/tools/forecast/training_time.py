@@ -9,11 +9,11 @@ from vidnst.config import RenderConfig
 from vidnst.config.loader import with_settings
 from vidnst.events import OnEvent, Stage, Warned, ignore
 from vidnst.farm.flow_workers import FlowWorker
-from vidnst.farm.jobs import FlowJob, Trained, TrainingPair, TrainJob
+from vidnst.farm.jobs import FlowJob, GivenPart, Trained, TrainingPair, TrainJob
 from vidnst.farm.plan import FlowId, NetworkId
 from vidnst.farm.workers import StyleWorkerFactory
 from vidnst.files.file_names import derived_name
-from vidnst.frames import Pixels, Shot
+from vidnst.frames import Pixels, Shot, to_16_bits
 from vidnst.motion.flow import FlowPair
 from vidnst.processes.parallel import local_cores
 from vidnst.rendering.prepare import CheckedRequest, check_request
@@ -61,10 +61,11 @@ def training_step_seconds(checked: CheckedRequest, frame: Pixels, reference: Pix
     threads = checked.config.farm.threads or local_cores()
     worker = StyleWorkerFactory(short_training(checked.config), checked.features, styles, threads)()
     pairs = (TrainingPair(0, 1, flows),)
+    given = (GivenPart(to_16_bits(frame)), None) if checked.keys else ()
     state: NDArray[np.float32] | None = None
     seconds: list[float] = []
     for stage in (1, 2, 3):
-        job = TrainJob(NetworkId(0, stage), state, (frame, reference), (None, None), pairs, seed=0, threads=threads)
+        job = TrainJob(NetworkId(0, stage), state, (frame, reference), (None, None), pairs, 0, given, threads)
         trained = worker.run(job)
         assert isinstance(trained, Trained)
         state = trained.state
