@@ -253,7 +253,7 @@ def test_network_paints_as_the_painting_does(pan: Path, painted: Path, tmp_path:
     assert distance(frames[5], painting_of(pan, 5)) < 0.8 * distance(frames[8], painting_of(pan, 8))
 
 
-def test_stopped_training_with_a_painting_resumes_to_the_same_bytes(pan: Path, painted: Path, tmp_path: Path) -> None:
+def test_stopped_training_of_a_painting_resumes_to_same_bytes(pan: Path, painted: Path, tmp_path: Path) -> None:
     keys = {"pictures": {4: str(painted)}}
     rendered(pan, tmp_path / "whole", keys, set=NETWORK)
     folder = run_folder(tmp_path / "out")

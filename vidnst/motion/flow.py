@@ -19,6 +19,10 @@ _DIS_PRESETS = {
 }
 _MOST_ENLARGED = 2
 """Factor by which `fine` enlarges small pictures at most: it finds fractions of a pixel better."""
+_FLAT = 200.0
+"""Mean squared gradient, in levels of 255 per pixel, at which `fine` trusts what it found by half. Flat areas have
+nothing to find fractions of a pixel by, and strokes that are painted there wobbled."""
+_FLAT_SIGMA_PX = 2.0
 _DEFAULTS = MotionConfig()
 _INVERSION_STEPS = 4
 _VALID = 254
@@ -241,10 +245,19 @@ def _dis(
     method = cv2.DISOpticalFlow.create(_DIS_PRESETS[config.preset])
     if config.preset != "fine":
         return np.asarray(method.calc(frame, reference, vectors_px), np.float32)
+    smooth = np.asarray(method.calc(frame, reference, vectors_px.copy()), np.float32)
     method.setFinestScale(0)  # the others stop at half the size, and enlarge what they found
     height, width = frame.shape
     scale = min(_MOST_ENLARGED, max(1.0, config.size / max(height, width)))
     size = (round(width * scale), round(height * scale))
     one, two = (cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC) for picture in (frame, reference))
     flow = method.calc(one, two, resize_vectors(vectors_px, size[1], size[0]))
-    return resize_vectors(np.asarray(flow, np.float32), height, width)
+    fine = resize_vectors(np.asarray(flow, np.float32), height, width)
+    return np.asarray(smooth + _texture(frame)[..., None] * (fine - smooth), np.float32)
+
+
+def _texture(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """How much a picture `(H, W)` has to go by around each pixel: 0 where it is flat, 1 at strong edges."""
+    x, y = (cv2.Sobel(picture, cv2.CV_32F, *axes, scale=1 / 8) for axes in ((1, 0), (0, 1)))
+    squares = cv2.GaussianBlur(x * x + y * y, (0, 0), _FLAT_SIGMA_PX)
+    return np.asarray(squares / (squares + _FLAT), np.float32)
