@@ -99,10 +99,18 @@ def test_checkpoint_of_another_student_is_refused(ask: Callable[..., DistillRequ
     distill(ask())
     other = DistillSettings(learn_to="relu1_2", steps=5, fresh=2, painted=1, crop_px=16, seed=1)
     with pytest.raises(RunError, match=r"another student: other settings; .*--restart"):
-        distill(ask(settings=other))
+        distill(ask(settings=other), overwrite=True)
     with pytest.raises(RunError, match="other pictures"):
-        distill(ask(held_out=()))
+        distill(ask(held_out=()), overwrite=True)
     distill(ask(settings=other), restart=True)
+
+
+@pytest.mark.parametrize("name", ["out.safetensors", "out.md"])
+def test_existing_output_is_not_replaced(ask: Callable[..., DistillRequest], tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("notes of a year")
+    with pytest.raises(OutputError, match=rf"{name} exists already; .*--overwrite"):
+        distill(ask())
+    assert (tmp_path / name).read_text() == "notes of a year"
 
 
 def test_invalid_requests_are_refused(ask: Callable[..., DistillRequest], tmp_path: Path) -> None:

@@ -73,7 +73,15 @@ def test_resume_gives_the_same_bytes(ask: Callable[..., PretrainRequest], tmp_pa
 def test_checkpoint_of_another_network_is_refused(ask: Callable[..., PretrainRequest]) -> None:
     pretrain(ask())
     with pytest.raises(RunError, match=r"another pretraining: other settings; .*--restart"):
-        pretrain(ask(settings=PretrainSettings(steps=3, frames=1, styles=3, crop_px=32, seed=1)))
+        pretrain(ask(settings=PretrainSettings(steps=3, frames=1, styles=3, crop_px=32, seed=1)), overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["out.safetensors", "out.md"])
+def test_existing_output_is_not_replaced(ask: Callable[..., PretrainRequest], tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("notes of a year")
+    with pytest.raises(OutputError, match=rf"{name} exists already; .*--overwrite"):
+        pretrain(ask())
+    assert (tmp_path / name).read_text() == "notes of a year"
 
 
 def test_invalid_requests_are_refused(ask: Callable[..., PretrainRequest], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from vidnst.errors import CancelledError, OutputError, RunError
 from vidnst.events import Cancelled, OnEvent, TrainingStepDone
 from vidnst.files.atomic_write import write_atomically
 from vidnst.files.weights_file import open_weights, read_metadata
+from vidnst.media.output.preflight import check_file
 from vidnst.media.output.spared_inputs import check_spares_inputs
 from vidnst.runs.request_inputs import files_of
 
@@ -70,16 +71,20 @@ class Checkpoint:
         write_atomically(self._path, lambda part: save_file(training.state(), part, metadata=self._notes))
 
 
-def check_output(output: Path) -> None:
-    """Make sure that a network's file can be written.
+def check_network_output(output: Path, *, overwrite: bool) -> None:
+    """Make sure that a network's file and its card can be written.
+
+    Args:
+        output: the file; its card has the same name and the suffix .md.
+        overwrite: True to allow replacing them.
 
     Raises:
-        OutputError: it does not end in .safetensors, or its folder is missing.
+        OutputError: the file does not end in .safetensors, or one of them exists or cannot be written.
     """
     if output.suffix != ".safetensors":
         raise OutputError(f"{output} does not end in .safetensors", "give such a name with -o")
-    if not output.absolute().parent.is_dir():
-        raise OutputError(f"there is no folder {output.parent} to write {output.name} into", "make it first")
+    for path in (output, output.with_suffix(".md")):
+        check_file(path, overwrite=overwrite)
 
 
 def check_spared(output: Path, texts: Iterable[str], weights: Path | Literal["random"]) -> None:

@@ -18,7 +18,7 @@ from vidnst.style.distill.distillation import Distillation, DistillSettings
 from vidnst.style.distill.evaluate import head_correlations
 from vidnst.style.distill.export import card_text, slim_features, to_safetensors
 from vidnst.style.network.weights import Features, WeightsReport, load_features, resolve_weights, verify_weights
-from vidnst.tools.checkpoints import Checkpoint, check_output, check_spared, train_with_checkpoints
+from vidnst.tools.checkpoints import Checkpoint, check_network_output, check_spared, train_with_checkpoints
 from vidnst.tools.training_images import NamedImage, images_digest, read_images
 
 
@@ -48,6 +48,7 @@ class DistillRequest:
 def distill(
     request: DistillRequest,
     *,
+    overwrite: bool = False,
     restart: bool = False,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
@@ -55,10 +56,11 @@ def distill(
     """Train slim and write its weights file; resumes from the checkpoint next to it, to the same bytes.
 
     Raises:
-        VidnstError: an image, the teacher or the output cannot be used, or the checkpoint is of another student.
+        VidnstError: an image, the teacher or the output cannot be used, the output or its card exists and neither
+            `overwrite` nor `restart` is set, or the checkpoint is of another student.
         CancelledError: `cancelled` returned True; the same request resumes.
     """
-    check_output(request.output)
+    check_network_output(request.output, overwrite=overwrite or restart)
     device = pick_device(request.device, setting="--device")
     if request.threads is not None:
         torch.set_num_threads(request.threads)

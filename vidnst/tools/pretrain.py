@@ -21,7 +21,7 @@ from vidnst.style.network.vgg import VGG19
 from vidnst.style.network.weights import SLIM_FILE, load_features, resolve_weights
 from vidnst.style.transform.pretrained import PretrainedNetwork, encode_pretrained, read_pretrained
 from vidnst.style.transform.pretraining import Pretraining, PretrainSettings
-from vidnst.tools.checkpoints import Checkpoint, check_output, check_spared, train_with_checkpoints
+from vidnst.tools.checkpoints import Checkpoint, check_network_output, check_spared, train_with_checkpoints
 from vidnst.tools.training_images import NamedImage, images_digest, read_images
 
 _SHOWN = ("style", "content")
@@ -56,6 +56,7 @@ class PretrainRequest:
 def pretrain(
     request: PretrainRequest,
     *,
+    overwrite: bool = False,
     restart: bool = False,
     on_event: OnEvent = ignore,
     cancelled: Cancelled | None = None,
@@ -63,10 +64,11 @@ def pretrain(
     """Train the network and write its file; resumes from the checkpoint next to it, to the same bytes.
 
     Raises:
-        VidnstError: a picture or the output cannot be used, or the checkpoint is of another network.
+        VidnstError: a picture or the output cannot be used, the output or its card exists and neither `overwrite` nor
+            `restart` is set, or the checkpoint is of another network.
         CancelledError: `cancelled` returned True; the same request resumes.
     """
-    check_output(request.output)
+    check_network_output(request.output, overwrite=overwrite or restart)
     device = pick_device(request.device, setting="--device")
     if request.threads is not None:
         torch.set_num_threads(request.threads)

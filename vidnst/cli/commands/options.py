@@ -77,7 +77,9 @@ Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all cor
 TrainingDevice = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where it trains; auto: on a GPU if there is one.")
 ]
-RestartTraining = Annotated[bool, typer.Option("--restart", help="Do not resume from a checkpoint.")]
+RestartTraining = Annotated[
+    bool, typer.Option("--restart", help="Start over, not from a checkpoint; replaces the output.")
+]
 """Options of the commands that train the networks that ship."""
 
 Overwrite = Annotated[bool, out("Replace an existing output.")]

@@ -88,6 +88,7 @@ def distill(
     seed: opt.Seed = 0,
     threads: opt.Threads = None,
     device: opt.TrainingDevice = "auto",
+    overwrite: opt.Overwrite = False,
     restart: opt.RestartTraining = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
@@ -110,7 +111,7 @@ def distill(
         command=shlex.join(["vidnst", *sys.argv[1:]]),
     )
     with progress.running(as_json=as_json) as (on_event, cancelled):
-        report = tool.distill(request, restart=restart, on_event=on_event, cancelled=cancelled)
+        report = tool.distill(request, overwrite=overwrite, restart=restart, on_event=on_event, cancelled=cancelled)
     write_weights(report, as_json=as_json, after_events=True)
 
 
@@ -130,6 +131,7 @@ def pretrain(
     seed: opt.Seed = 0,
     threads: opt.Threads = None,
     device: opt.TrainingDevice = "auto",
+    overwrite: opt.Overwrite = False,
     restart: opt.RestartTraining = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = False,
@@ -153,7 +155,7 @@ def pretrain(
         command=shlex.join(["vidnst", *sys.argv[1:]]),
     )
     with progress.running(as_json=as_json) as (on_event, cancelled):
-        network = tool.pretrain(request, restart=restart, on_event=on_event, cancelled=cancelled)
+        network = tool.pretrain(request, overwrite=overwrite, restart=restart, on_event=on_event, cancelled=cancelled)
     if as_json:
         terminal.out.json({"path": str(output), "sha256": network.fingerprint})
     else:
