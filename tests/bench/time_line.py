@@ -1,6 +1,6 @@
 """Time the first command of README: its first sign of life, first work, first time left, first frame, its end.
 
-    python tests/bench/time_line.py [CHECKOUT ...] [--runs 3] [--until left|frame|end] [--set key=value ...]
+    python tests/bench/time_line.py [CHECKOUT ...] [--runs 3] [--until work|left|frame|end] [--set key=value ...]
 
 Runs the command from each checkout in turn, so that what else the machine does falls on all of them, and prints a
 Markdown table of medians in seconds.
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,19 @@ ROOT = Path(__file__).resolve().parents[2]
 MOMENTS = ("sign", "work", "left", "frame", "end")
 
 
-def moment_of(event: dict[str, Any]) -> str | None:
-    """The moment that an event marks."""
-    if event["event"] == "paced" and event.get("seconds_left") is not None:
-        return "left"
-    return {"stage": "sign", "node_started": "work", "frame_done": "frame", "run_finished": "end"}.get(event["event"])
+def moments_of(event: dict[str, Any]) -> Iterator[str]:
+    """Yield the moments that an event marks. `work` is the end of the first piece of work."""
+    if event["event"] == "paced":
+        if event["seconds_left"] is not None:
+            yield "left"
+        if not event["is_forecast"]:
+            yield "work"
+    elif event["event"] in (marks := {"stage": "sign", "frame_done": "frame", "run_finished": "end"}):
+        yield marks[event["event"]]
 
 
 def run_once(checkout: Path, until: str, more: list[str], folder: Path) -> dict[str, float]:
-    """Run the command, up to a moment, and return when its moments came, in seconds."""
+    """Run the command, until a moment and all before it have come, and return when its moments came, in seconds."""
     words = ["render", str(ROOT / "samples/timelapse.mp4"), "--style", str(ROOT / "samples/styles/swirls.jpg")]
     words += ["--preset", "draft", "-o", str(folder / "out.mp4"), "--json", *more]
     environment = os.environ | {"PYTHONPATH": str(checkout)}
@@ -41,9 +46,9 @@ def run_once(checkout: Path, until: str, more: list[str], folder: Path) -> dict[
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if (moment := moment_of(json.loads(line))) is not None:
+            for moment in moments_of(json.loads(line)):
                 found.setdefault(moment, time.monotonic() - began)
-            if until in found and until != "end":
+            if until != "end" and found.keys() >= set(MOMENTS[: MOMENTS.index(until) + 1]):
                 process.send_signal(signal.SIGINT)
                 break
         process.communicate()
