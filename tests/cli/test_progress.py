@@ -3,8 +3,7 @@
 import json
 import subprocess
 import sys
-
-import pytest
+from pathlib import Path
 
 _UNTIL_TORCH = """
 import os, sys
@@ -21,11 +20,25 @@ main()
 """Runs the command line up to the import of torch, which takes seconds."""
 
 
-@pytest.mark.parametrize("command", ["render a.mp4 --style b.png -o c.mp4 --json", "batch jobs.yaml --json"])
-def test_first_sign_comes_before_torch_is_loaded(command: str) -> None:
-    words = [sys.executable, "-c", _UNTIL_TORCH, *command.split()]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 7, done.stderr
-    (line,) = done.stdout.splitlines()
-    event = json.loads(line)
-    assert (event["event"], event["stage"]) == ("stage", "starting")
+def _until_torch(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-c", _UNTIL_TORCH, *map(str, command)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+
+
+def _stages(output: str) -> list[str]:
+    return [event["stage"] for event in map(json.loads, output.splitlines()) if event["event"] == "stage"]
+
+
+def test_first_sign_comes_before_torch_is_loaded(tmp_path: Path) -> None:
+    samples = Path(__file__).resolve().parents[2] / "samples"
+    style = ("--style", samples / "styles" / "swirls.jpg")
+    done = _until_torch("render", samples / "garden.mp4", *style, "-o", tmp_path / "c.mp4", "--end", "2", "--json")
+    assert _stages(done.stdout)[:1] == ["starting"], done.stderr
+    batch = _until_torch("batch", "jobs.yaml", "--json")
+    assert (batch.returncode, _stages(batch.stdout)) == (7, ["starting"]), batch.stderr
+
+
+def test_missing_source_is_named_before_torch_is_loaded() -> None:
+    done = _until_torch("render", "a.mp4", "--style", "b.png", "-o", "c.mp4", "--json")
+    assert done.returncode == 3, done.stderr
+    assert "there is no a.mp4" in done.stderr
