@@ -27,6 +27,7 @@ def main() -> None:
         sys.exit(CancelledError.exit_code)
     finally:
         stop_signals.finish()
+        process_end.end_if_work_is_abandoned()
 
 
 def _run() -> None:

@@ -15,9 +15,10 @@ from support.media import write_burst, write_style
 from support.renders import quick_config
 
 from vidnst.config import FarmConfig
-from vidnst.errors import FarmError, RunError
+from vidnst.errors import CancelledError, FarmError, RunError
 from vidnst.farm.jobs import SharingPool
 from vidnst.farm.provisioning import WorkerCounts
+from vidnst.processes.abandoned_work import is_any_left, wait_for_abandoned
 from vidnst.rendering.early_workers import EarlyWorkers, WorkersAsked
 from vidnst.runs.request import Request
 
@@ -113,6 +114,69 @@ def test_run_that_exists_starts_nothing_early(tmp_path: Path) -> None:
         early.begin(asked, 7)
         early.begin(replace(asked, output=tmp_path / "other.mp4"), 3)
     assert [options["width"] for options in farm.asked] == [3]
+
+
+class SlowFarm(Farm):
+    """Starts workers only once it may, as Ray, whose start nothing interrupts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.may_start = threading.Event(), threading.Event()
+
+    @contextmanager
+    def __call__(self, farm: FarmConfig, **options: Any) -> Iterator[tuple[SharingPool, WorkerCounts]]:
+        self.begun.set()
+        self.may_start.wait()
+        with super().__call__(farm, **options) as started:
+            yield started
+
+
+@pytest.mark.parametrize("when", ["preparing", "waiting"])
+def test_stopped_command_does_not_wait_for_a_start(when: str, tmp_path: Path) -> None:
+    farm, asked, stopping = SlowFarm(), request(tmp_path), threading.Event()
+    try:
+        with pytest.raises(CancelledError, match="stopped"), EarlyWorkers(farm, stopping.is_set) as early:  # noqa: PT012
+            early.begin(asked, 7)
+            farm.begun.wait()
+            stopping.set()
+            if when == "preparing":
+                raise CancelledError("stopped")
+            with early.started(WorkersAsked(asked.config.farm, 7)):
+                raise AssertionError("it is not entered")
+        assert is_any_left()
+    finally:
+        farm.may_start.set()
+    wait_for_abandoned()
+    assert (is_any_left(), farm.running) == (False, 0)
+    assert farm.threads == ["start-workers", "start-workers"]
+
+
+def test_second_interrupt_waits_for_no_end_of_workers(tmp_path: Path) -> None:
+    may_end, asked = threading.Event(), request(tmp_path)
+
+    @contextmanager
+    def start(farm: FarmConfig, **options: Any) -> Iterator[tuple[SharingPool, WorkerCounts]]:
+        yield cast(SharingPool, SimpleNamespace()), COUNTS
+        may_end.wait()
+
+    try:
+        with pytest.raises(KeyboardInterrupt), EarlyWorkers(start, lambda: bool(painting)) as early:  # noqa: PT012
+            painting: list[bool] = []
+            with early.started(WorkersAsked(asked.config.farm, 7)):
+                painting.append(True)
+                raise KeyboardInterrupt
+        assert is_any_left()
+    finally:
+        may_end.set()
+    wait_for_abandoned()
+    assert not is_any_left()
+
+
+def test_command_that_is_stopping_starts_nothing(tmp_path: Path) -> None:
+    farm = Farm()
+    with pytest.raises(CancelledError), EarlyWorkers(farm, lambda: True) as early:
+        early.begin(request(tmp_path), 7)
+    assert farm.asked == []
 
 
 REFUSED = """

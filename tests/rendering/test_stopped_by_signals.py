@@ -10,6 +10,8 @@ from support.media import write_burst, write_style
 from support.processes import wait_until
 from support.signalled_renders import SignalledRender, render_arguments, write_render_settings
 
+from vidnst.runs import RunLog
+
 pytestmark = [
     pytest.mark.usefixtures("heeded_hangup"),
     pytest.mark.slow,
@@ -60,6 +62,39 @@ def test_stopped_render_leaves_nothing_and_resumes(
     assert not output.exists()
     assert SignalledRender.start(arguments).end() == 0
     assert output.read_bytes() == undisturbed
+
+
+@pytest.mark.ray
+def test_render_that_is_stopped_while_ray_starts_ends_in_words(folder: Path) -> None:
+    arguments, _ = render_arguments(folder, "ray", "starting")
+    render = SignalledRender.start(arguments)
+    try:
+        assert wait_until(lambda: any("gcs_server" in command for command in render.left().values()))
+        render.signal(signal.SIGINT, to_group=True)
+        assert render.end() == 130, render.errors
+        assert wait_until(lambda: not render.left(), timeout_seconds=30), render.left()
+    finally:
+        render.kill_left()
+    assert "vidnst: stopped" in render.errors[-1]
+    assert "continue with: vidnst resume" in render.errors[-1] or "nothing was painted yet" in render.errors[-1]
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_two_signals_are_on_record_as_a_stop(executor: str, folder: Path) -> None:
+    arguments, output = render_arguments(folder, executor, f"twice-{executor}")
+    render = SignalledRender.start(arguments)
+    try:
+        assert render.wait_for("painting"), render.errors
+        for _ in range(2):
+            render.signal(signal.SIGINT, to_group=True)
+            time.sleep(0.3)
+        assert render.end() == 130, render.errors
+        assert wait_until(lambda: not render.left(), timeout_seconds=30), render.left()
+    finally:
+        render.kill_left()
+    run = output.with_name(f"{output.name}.vidnst")
+    assert f"continue with: vidnst resume {run}" in render.errors[-1]
+    assert RunLog.read(run).session_end == "stopped"
 
 
 @pytest.mark.ray

@@ -7,6 +7,7 @@ import threading
 from contextlib import suppress
 
 from vidnst.cli import stop_signals
+from vidnst.processes.abandoned_work import end_process, is_any_left
 
 
 class ProcessEnd:
@@ -28,13 +29,23 @@ class ProcessEnd:
             self._is_registered = True
             atexit.register(self._end_despite_threads)
 
+    def end_if_work_is_abandoned(self) -> None:
+        """End the process now, with its children, if a stopped command has left a thread that still starts workers."""
+        if is_any_left():
+            _flush()
+            end_process(self.status)
+
     def _end_despite_threads(self) -> None:
         harmless = (threading.main_thread(), stop_signals.watching_thread())
         if "torch" in sys.modules or any(thread not in harmless for thread in threading.enumerate()):
-            for stream in (sys.stdout, sys.stderr):
-                with suppress(OSError, ValueError, SystemExit):
-                    stream.flush()
+            _flush()
             os._exit(self.status)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, SystemExit):
+            stream.flush()
 
 
 process_end = ProcessEnd()

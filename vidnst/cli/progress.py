@@ -16,6 +16,7 @@ from vidnst import events
 from vidnst.cli import terminal
 from vidnst.cli.stop_signals import orderly_stop
 from vidnst.cli.tables.basics import write_json_line
+from vidnst.errors import CancelledError
 from vidnst.events import Cancelled, Event, OnEvent
 from vidnst.formatting import time_left_in_words
 
@@ -39,7 +40,10 @@ _logger = logging.getLogger(__name__)
 def running(*, as_json: bool) -> Iterator[tuple[OnEvent, Cancelled]]:
     """Show the progress of a command that can be stopped; yield a receiver of events, and whether to stop."""
     with showing_progress(as_json=as_json) as on_event, orderly_stop() as stop:
-        yield on_event, lambda: stop.requested
+        try:
+            yield on_event, lambda: stop.requested
+        except KeyboardInterrupt as error:  # typer would make a status of it, without a word
+            raise CancelledError("stopped", str(error)) from error
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from vidnst.errors import CancelledError
+from vidnst.processes.abandoned_work import end_process
 
 INTERRUPT_SECONDS = 4.0
 """From the first signal until a command that has not ended is interrupted."""
@@ -23,7 +24,7 @@ END_SECONDS = 2.0
 """From the interruption until the process ends as it is."""
 POLL_SECONDS = 0.2
 
-_NOTICE = "stopping, finishing what is being painted; Ctrl-C again to stop now"
+_NOTICE = "stopping within seconds; Ctrl-C again to stop now"
 _ENDED = "stopped at once; a render continues where it was if the same command is given again"
 _SHOW_CURSOR = "\x1b[?25h"
 """For terminals, whose cursor is hidden below bars."""
@@ -37,14 +38,14 @@ class StopSignals:
     """What this process does when it gets a signal to stop.
 
     Args:
-        end: ends the process with a status, at once and from any thread.
+        end: ends the process and its children with a status, at once and from any thread.
         interrupt_seconds: see `INTERRUPT_SECONDS`.
         end_seconds: see `END_SECONDS`.
     """
 
     def __init__(
         self,
-        end: Callable[[int], object] = os._exit,
+        end: Callable[[int], object] = end_process,
         *,
         interrupt_seconds: float = INTERRUPT_SECONDS,
         end_seconds: float = END_SECONDS,

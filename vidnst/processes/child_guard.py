@@ -69,6 +69,17 @@ class ChildGuard:
             else:
                 os.environ[VARIABLE] = before
 
+    def kill_unmarked(self) -> None:
+        """Kill what descends from guarded children and has overwritten its mark; for a process that ends right after.
+
+        Then the watching process kills the others, by their mark; it would not know these. The others live on until
+        then, since Ray ends the process whose servers it misses, with a status of its own.
+        """
+        if self._mark and self._owner == os.getpid():
+            for member in family(self._mark):
+                if not _carries(member.pid, self._mark):
+                    _kill(member)
+
     def close(self) -> None:
         """End all guarded children, and the watching process."""
         with self._lock:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vidnst.errors import CancelledError, FarmError, LostValueError, UnmeasuredError
+from vidnst.errors import CancelledError, LostValueError, UnmeasuredError
 from vidnst.events import Cancelled, Event, OnEvent, RunFinished, Stage, Warned, ignore, stop_if_asked
 from vidnst.farm.component_window import default_window
 from vidnst.farm.failure_policy import STOP_PATIENCE_SECONDS
@@ -30,11 +30,12 @@ from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.run_opening import removing_refused
 from vidnst.rendering.run_setup import prepare_render, record_threads, record_training_threads, recorded_threads
 from vidnst.rendering.source_alpha import source_alpha
+from vidnst.rendering.stopped_render import naming_continuation
 from vidnst.report.key_coverage import read_key_coverage
 from vidnst.report.measure.measurement import Measurement
 from vidnst.report.write_report import report_run, reported_failure
 from vidnst.runs import RunLog
-from vidnst.runs.layout import RunLayout, continue_command
+from vidnst.runs.layout import RunLayout
 from vidnst.runs.redo import report_suspects
 from vidnst.runs.request import Request
 
@@ -101,40 +102,30 @@ def run(
             warnings.append(event.message)
         on_event(event)
 
-    try:
-        with EarlyWorkers() as workers:
-            render = prepare_render(
-                request,
-                overwrite=overwrite,
-                restart=restart,
-                start_over=overwrite,
-                redo=redo,
-                redo_keys=redo_keys or {},
-                redo_only=redo_only,
-                on_usable=workers.begin,
-                on_event=hear,
-                cancelled=cancelled,
-            )
-            with (
-                removing_refused(render.store, cancelled),
-                render.store,
-                render.sound,
-                reported_failure(render.config, render.clip, render.store),
-                render.recorder.watching(),
-                OverlappedOutput(render) as overlapped,
-            ):
-                stylize_frames(render, cancelled, workers, overlapped, forecaster)
-                measurement = finish(render, cancelled, overlapped)
-                suspects = dict(sorted(RunLog.read(render.store.folder).suspects.items()))
-    except UnmeasuredError:
-        raise
-    except (CancelledError, FarmError) as error:
-        if isinstance(error, FarmError) and not (cancelled is not None and cancelled()):
-            raise
-        # A terminal that is closed, or Ctrl-C, may have ended workers before this process.
-        what = error.what if isinstance(error, CancelledError) else "stopped"
-        command = continue_command("resume", request.folder, request.output)
-        raise CancelledError(what, f"continue with: {command}") from error
+    with naming_continuation(request, cancelled), EarlyWorkers(cancelled=cancelled) as workers:
+        render = prepare_render(
+            request,
+            overwrite=overwrite,
+            restart=restart,
+            start_over=overwrite,
+            redo=redo,
+            redo_keys=redo_keys or {},
+            redo_only=redo_only,
+            on_usable=workers.begin,
+            on_event=hear,
+            cancelled=cancelled,
+        )
+        with (
+            removing_refused(render.store, cancelled),
+            render.store,
+            render.sound,
+            reported_failure(render.config, render.clip, render.store),
+            render.recorder.watching(),
+            OverlappedOutput(render) as overlapped,
+        ):
+            stylize_frames(render, cancelled, workers, overlapped, forecaster)
+            measurement = finish(render, cancelled, overlapped)
+            suspects = dict(sorted(RunLog.read(render.store.folder).suspects.items()))
     seconds = time.monotonic() - began
     ratio = measurement.shown_error.ratio if measurement else None
     report = str(RunLayout(request.folder).report) if render.config.has_report else ""
@@ -215,6 +206,7 @@ def _run_rounds(
         closing(clip),
         EarlyForecast(forecaster, render.checked, foresee) as forecast,
         early_workers.started(asked) as (pool, workers),
+        render.recorder.watching(),  # a stop is on record before the workers have ended, which may take seconds
     ):
         stop_if_asked(cancelled)
         for note in workers.notes:

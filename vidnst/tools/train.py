@@ -60,7 +60,7 @@ def train(
     check_file(request.output, overwrite=overwrite)
     # A name for frames, of which none is painted.
     frames = request.output.with_name(derived_name(request.output.stem, suffix="-frames"))
-    with EarlyWorkers() as workers:
+    with EarlyWorkers(cancelled=cancelled) as workers:
         render = prepare_render(
             replace(request.render, output=frames, work_dir=folder, writes=(request.output,)),
             overwrite=True,

@@ -12,6 +12,7 @@ from typing import Self
 
 from vidnst.errors import FarmError
 from vidnst.formatting import printable
+from vidnst.processes.abandoned_work import add_removal, drop_removal
 
 PREFIX = "v-"
 NAME_LENGTH = len(PREFIX) + 4
@@ -19,6 +20,7 @@ _ALPHABET = string.ascii_lowercase + string.digits
 _ATTEMPTS = 200
 _LOCK = "vidnst.lock"
 _REMOVALS = 20
+_HASTY_REMOVALS = 3
 _PAUSE_SECONDS = 0.1
 
 
@@ -43,6 +45,7 @@ class PrivateFolder:
         except OSError as error:
             raise _refused(base, error.strerror or str(error)) from error
         self._lock: int | None = None
+        add_removal(self._remove_at_once)
         try:
             _check_mode(self.path)
             self._lock = _locked(self.path)
@@ -52,10 +55,14 @@ class PrivateFolder:
 
     def close(self) -> None:
         """Remove the folder with all that is in it; processes that still end may write into it meanwhile."""
+        drop_removal(self._remove_at_once)
         _remove(self.path)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _remove_at_once(self) -> None:
+        _remove(self.path, attempts=_HASTY_REMOVALS)
 
     def __enter__(self) -> Self:
         return self
@@ -128,9 +135,9 @@ def _remove_abandoned(base: Path) -> None:
                 _remove(folder)
 
 
-def _remove(folder: Path) -> None:
+def _remove(folder: Path, *, attempts: int = _REMOVALS) -> None:
     """Remove a folder, its lock last, so that what could not be removed is found as abandoned the next time."""
-    for _ in range(_REMOVALS):
+    for _ in range(attempts):
         for path in [path for path in folder.glob("*") if path.name != _LOCK]:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)

@@ -166,7 +166,7 @@ class _Batch:
         return threads
 
     def _drive(self, stack: ExitStack, start: StartWorkers, schedule: Callable[..., object]) -> None:
-        early_workers = stack.enter_context(EarlyWorkers(start))
+        early_workers = stack.enter_context(EarlyWorkers(start, self._cancelled))
         asked: WorkersAsked | None = None
         pool: SharingPool | None = None
         while not self._jobs.over:
