@@ -148,6 +148,9 @@ def test_resume_of_a_finished_run_says_so(vidnst: Vidnst, burst: Path, style: Pa
     assert result.status == 0
     assert_one_sentence(result, f"nothing is left to do in {output}.vidnst: {output} is finished", "--overwrite")
     assert output.stat().st_mtime_ns == before
+    assert "exists already" in vidnst("resume", f"{output}.vidnst", "--workers", "1").err
+    output.write_bytes(output.read_bytes()[:-1])
+    assert "exists already" in vidnst("resume", f"{output}.vidnst").err
 
 
 @pytest.mark.parametrize("name", ["none.vidnst", "none"])

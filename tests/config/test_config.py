@@ -127,6 +127,13 @@ def test_look_contains_what_changes_a_frame(assignment: str) -> None:
     assert load_config(assignments=[assignment]).look() != RenderConfig().look()
 
 
+@pytest.mark.parametrize(("kind", "counts"), [("keys", False), ("network", True)])
+def test_learning_of_painted_keys_counts_where_a_network_learns(kind: str, counts: bool) -> None:
+    given = {"schedule.kind": kind, "keys.pictures": {4: "a.png"}}
+    other = load_config(options=given | {"keys.clip_share": 0.3})
+    assert (other.look() != load_config(options=given).look()) == counts
+
+
 def test_frame_numbers_may_be_integers() -> None:
     assert build_config({"input": {"start": 20, "end": 30}}).input.start == "20"
 

@@ -121,7 +121,7 @@ def test_linked_folders_are_never_emptied(name: str, run: Path, canary: Canary) 
 def test_a_finished_run_keeps_files_of_others(run: Path) -> None:
     (run / "state" / "notes.txt").write_text("mine")
     with RunStore.open(run) as store:
-        store.finish(keep=False)
+        store.finish(keep=False, output=Path("out.mp4"))
     assert [path.name for path in (run / "state").iterdir()] == ["notes.txt"]
     assert not (run / "frames").exists()
 

@@ -291,7 +291,7 @@ def test_finish_deletes_states_and_frames_unless_kept(folder: Path) -> None:
         with RunStore.create(folder, manifest_of(), restart=True) as store:
             complete(store, node)
             assert not store.complete
-            store.finish(keep=keep)
+            store.finish(keep=keep, output=Path("out.mp4"))
         assert (folder / "frames").exists() is keep
         with RunStore.open(folder) as store:
             assert store.complete

@@ -21,6 +21,8 @@ _NOT_IN_LOOK: dict[str, Any] = {
     "output": True,
 }
 
+_LEARNING_OF_KEYS = {"pixels_weight", "features_weight", "clip_share"}
+
 
 class RenderConfig(Section):
     """Everything that can be decided about a render except source, styles and output path."""
@@ -88,9 +90,11 @@ class RenderConfig(Section):
 
         The backbone and the paths of weights, masks, painted keys and the sound's style are left out, because the
         run's manifest lists them separately, with fingerprints of the files' contents. The soundtrack counts where it
-        is restyled. Of `output` only the bits of a stored frame count. Whether a frame that does not decode is
-        repeated changes no frame that was painted without it.
+        is restyled, and how a network learns painted keys where one does. Of `output` only the bits of a stored frame
+        count. Whether a frame that does not decode is repeated changes no frame that was painted without it.
         """
         unused = {"keys": self.keys.are_given, "audio": self.audio.style is not None}
         left_out = _NOT_IN_LOOK | {section: True for section, is_used in unused.items() if not is_used}
+        if self.keys.are_given and self.schedule.kind != "network":
+            left_out["keys"] = _NOT_IN_LOOK["keys"] | _LEARNING_OF_KEYS
         return self.model_dump(mode="json", exclude=left_out) | {"output": {"bits": self.output.picture_bits}}

@@ -270,9 +270,9 @@ def finish(
         advise_on_keys(render)
         report_run(render.config, render.clip, render.store, render.recorder)
     except CancelledError as error:
-        render.store.finish(keep=render.config.output.keep_frames)
+        render.store.finish(keep=render.config.output.keep_frames, output=render.request.output)
         raise UnmeasuredError(render.request.output) from error
-    render.store.finish(keep=render.config.output.keep_frames)
+    render.store.finish(keep=render.config.output.keep_frames, output=render.request.output)
     return measurement
 
 

@@ -33,6 +33,15 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(_existing_parent(folder)).free
 
 
+def output_bytes(output: Path) -> int | None:
+    """Return the size of an output in bytes, that of a folder without its subfolders; None where there is none."""
+    try:
+        files = [path for path in output.iterdir() if path.is_file()] if output.is_dir() else [output]
+        return sum(path.stat().st_size for path in files)
+    except OSError:
+        return None
+
+
 def file_system(folder: Path) -> int:
     """A number that identifies the file system on which a folder is, or would be made."""
     return _existing_parent(folder).stat().st_dev

@@ -55,6 +55,8 @@ class RunLog:
         """The memory modes of shots that saved memory, as JSON values, in the order in which they were reached."""
         self.complete = False
         """True if nothing is left to do: the output is in its place, and measured where that was wanted."""
+        self.output_bytes: object = None
+        """The size that the output had when the run was finished; None where it is not recorded."""
         self.output_being_written: str | None = None
         """Absolute path of an output that was being moved into its place when the log ended."""
 
@@ -149,6 +151,7 @@ class RunLog:
             case "finished":
                 self.session_end, self.stage = "finished", ""
                 self.complete, self.output_being_written = True, None
+                self.output_bytes = event.get("output_bytes")
                 self.given_up.clear()
 
     @property

@@ -25,6 +25,7 @@ from vidnst.farm.deferred import Deferred, opened
 from vidnst.farm.plan import NetworkId, Node, NodeId, SoundId, StateId, StoredId, finished_nodes
 from vidnst.files.atomic_write import translate_os_errors, write_all_atomically, write_bytes_atomically
 from vidnst.files.part_files import PartMaker, can_move, is_part_of, remove_part, remove_parts
+from vidnst.runs.disk_space import output_bytes
 from vidnst.runs.done_record import DoneRecord
 from vidnst.runs.event_log import EventLog
 from vidnst.runs.folder_lock import FolderLock
@@ -305,9 +306,9 @@ class RunStore:
                 self.record("unwritten")
             raise
 
-    def finish(self, *, keep: bool) -> None:
-        """Record that nothing is left to do; delete states and images unless they are to be kept."""
-        self.record("finished", durable=True)
+    def finish(self, *, keep: bool, output: Path) -> None:
+        """Record that nothing is left to do, and the output's size; delete states and images unless `keep` is set."""
+        self.record("finished", durable=True, output_bytes=output_bytes(output))
         self.complete = True
         if keep:
             return

@@ -150,7 +150,7 @@ def resume(
     settings = opt.run_settings(farm, assignments, weights=weights, network=network, on_bad_frame=on_bad_frame)
     request = resume_request(run, settings, overwrite=overwrite)
     redo_keys = _keys_to_redo(redo_key, redo_only)
-    if not (frames or redo_keys or overwrite) and _is_finished(request):
+    if not (settings or frames or redo_keys or overwrite) and _is_finished(request):
         with progress.showing_progress(as_json=as_json) as on_event:
             again = "--redo FRAMES paints some of its frames again, and --overwrite all of it"
             on_event(Warned(f"nothing is left to do in {request.folder}: {request.output} is finished; {again}"))
@@ -197,10 +197,12 @@ def retry(
 
 
 def _is_finished(request: "Request") -> bool:
-    """True if a run has ended, and its output is in its place."""
+    """True if a run has ended, and its output is in its place and as large as it was then."""
     from vidnst.runs import RunLog
+    from vidnst.runs.disk_space import output_bytes
 
-    return RunLog.read(request.folder).complete and request.output.exists()
+    log = RunLog.read(request.folder)
+    return log.complete and log.output_bytes is not None and output_bytes(request.output) == log.output_bytes
 
 
 def _frames_to_redo(redo: str | None, redo_only: str | None) -> tuple[int, ...]:
