@@ -1,6 +1,7 @@
 """The command line as a person uses it: what it prints, what it says about mistakes, its exit status."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -132,12 +133,19 @@ def test_dry_run_says_what_a_render_would_be_refused_for(
         assert (result.status, result.err) == (real.status, real.err)
         assert (result.status, json.loads(result.out)["error"]) == (6, result.err.removeprefix("vidnst: ").strip())
         assert "exists" in result.err
-    assert vidnst(*command, "--dry-run", "--overwrite").status == 0
+    result = vidnst(*command, "--dry-run", "--overwrite")
+    assert result.status == 0
+    assert re.search(r"existing output +is replaced\nexisting run +is finished and has kept 3 frames\n", result.out)
     (tmp_path / "out").rename(tmp_path / "elsewhere")
     result, real = vidnst(*command, "--style-weight", "3", "--dry-run"), vidnst(*command, "--style-weight", "3")
     assert (result.status, result.err) == (real.status, real.err)
     assert "is of another render" in result.err
     assert not (tmp_path / "out").exists()
+    for more, word in ((("--style-weight", "3", "--overwrite"), "losses.style_weight"), (("--restart",), "--restart")):
+        existing = json.loads(vidnst(*command, *more, "--dry-run", "--json").out)["existing"]
+        assert list(existing) == ["run"]
+        assert word in existing["run"]
+        assert existing["run"].endswith(", which deletes the 3 frames that it has finished")
 
 
 def test_resume_of_a_finished_run_says_so(vidnst: Vidnst, burst: Path, style: Path, tmp_path: Path) -> None:

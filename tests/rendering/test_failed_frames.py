@@ -150,7 +150,7 @@ def test_redo_renders_frames_and_their_dependents_only(
     assert frame_files(folder) == right
     assert {event.frame for event in events if isinstance(event, FrameDone)} == again
     assert {int(path.stem) for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp} == again
-    dependents = {1: "this frame (5), on which no others depend", 3: "this frame (5) and 2 that depend on it"}
+    dependents = {1: "frame 5, on which no others depend", 3: "frame 5, and 2 more frames that depend on it"}
     assert any(f"again: {dependents[len(again)]}: about 1 s" in warning for warning in warnings_in(events))
     said = [type(event) for event in events if isinstance(event, Warned | RunStarted)]
     assert said.index(Warned) < said.index(RunStarted)
@@ -180,7 +180,7 @@ def test_redo_only_leaves_dependents_as_they_are(kind: str, burst: Path, style: 
     assert {event.frame for event in events if isinstance(event, FrameDone)} == {5}
     written = {path.name for path, stamp in states.items() if path.stat().st_mtime_ns != stamp}
     assert {name.partition(".")[0] for name in written} == {"5"}
-    assert any("this frame (5), and nothing that depends on it" in warning for warning in warnings_in(events))
+    assert any("again: frame 5, and nothing that depends on it" in warning for warning in warnings_in(events))
 
 
 def test_redo_only_is_refused_without_states(
@@ -213,7 +213,7 @@ def test_redo_renders_missing_states_first(
         with pytest.raises(DiskFullError):
             run(load_request(folder, {}), redo=(3,), on_event=events.append)
     (warning,) = warnings_in(events)
-    assert "again: this frame (3) and 4 that depend on it, and 3 more frames whose states were deleted" in warning
+    assert "again: frame 3, and 4 more frames that depend on it, and 3 more frames whose states were deleted" in warning
     assert len([event for event in events if isinstance(event, FrameDone)]) == FRAMES
     assert frame_files(folder) == right
 

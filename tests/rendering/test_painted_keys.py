@@ -17,7 +17,8 @@ from vidnst.errors import CancelledError, ConfigError, RangeError, RunError, Sou
 from vidnst.events import Event
 from vidnst.media.images import read_image
 from vidnst.rendering.pipeline import run
-from vidnst.runs.request import load_request
+from vidnst.runs.request import Request, load_request
+from vidnst.tools.forecast.render_plan import describe_render
 
 WIDTH, HEIGHT, FRAMES, STEP = 96, 64, 9, 2
 NETWORK: dict[str, Any] = {
@@ -125,6 +126,16 @@ def test_painting_of_another_size_is_fitted(pan: Path, style: Path, tmp_path: Pa
     frames = rendered(pan, tmp_path / "out", {"pictures": {2: str(path)}}, style=style, on_event=heard.append)
     np.testing.assert_array_equal(frames[2], painting_of(pan, 2))
     assert any("fitted from 192x128 to 96x64" in text for text in warnings_in(heard))
+
+
+def test_plan_names_keys_and_says_that_they_are_fitted(pan: Path, tmp_path: Path) -> None:
+    keys = {frame: str(write_picture(tmp_path / f"{frame}.png", painting_of(pan, frame))) for frame in (0, 4)}
+    settings = quick_config(keys={"pictures": keys}, input={"size": WIDTH // 2})
+    outline, refusal = describe_render(Request(str(pan), (), tmp_path / "out", settings))
+    assert refusal is None
+    assert outline["keys"] == {"0": keys[0], "4": keys[4]}
+    fitted = [text for text in outline["warnings"] if "fitted" in text]
+    assert fitted == ["the 2 painted keys of frames 0, 4 are fitted from 96x64 to 48x32 pixels"]
 
 
 def test_effects_after_painting_are_said(pan: Path, painted: Path, style: Path, tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ from vidnst.farm.schedules import plan_shot
 from vidnst.frames import Shot
 from vidnst.rendering.pipeline import run
 from vidnst.runs import RunStore
-from vidnst.runs.request import load_request
+from vidnst.runs.request import Request, load_request
+from vidnst.tools.forecast.render_plan import describe_render
 
 FRAMES = 10
 SETTINGS = quick_settings(losses=TWO_LAYERS, optimize={"iterations": 12, "scales": 2})
@@ -196,6 +197,9 @@ def test_overwrite_goes_on_with_the_same_render(burst: Path, style: Path, config
         vidnst.render(burst, style=style, output=tmp_path / "out", config=config, **stop_after(3))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "00000000.png").write_bytes(next(burst.iterdir()).read_bytes())
+    already = len(done_nodes(run_folder(tmp_path / "out")))
+    outline, _ = describe_render(Request(str(burst), (str(style),), tmp_path / "out", config), overwrite=True)
+    assert outline["existing"] == {"output": "is replaced", "run": f"goes on: {already} of {NODES} pieces done"}
     vidnst.render(burst, style=style, output=tmp_path / "out", config=config, overwrite=True)
     done = done_nodes(run_folder(tmp_path / "out"))
     assert len(done) == len(set(done)) == NODES

@@ -1,7 +1,7 @@
 """Key frames that a person has painted: checks their pictures, and reads them at the render's size."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from vidnst.errors import ConfigError, RangeError, SourceError, StyleError
 from vidnst.events import OnEvent, Warned
 from vidnst.farm.jobs import GivenPart
 from vidnst.farm.plan import GivenFrames
+from vidnst.formatting import counted
 from vidnst.frames import ClipInfo, to_16_bits
 from vidnst.lru_cache import LruCache
 from vidnst.media.input.fingerprint import fingerprint
@@ -20,6 +21,8 @@ from vidnst.media.input.key_pictures import fit_key_picture, read_key_picture
 
 _SHAPE_TOLERANCE = 0.01
 """Largest difference of the ratio of sides from the source's."""
+_LISTED = 8
+"""Frames that a sentence about keys names."""
 _KEPT = 4
 """Keys whose pixels are kept in memory: the nodes of one follow each other."""
 
@@ -33,6 +36,8 @@ class PaintedKey:
     fingerprint: str
     is_whole: bool
     """True if it is opaque everywhere."""
+    size: tuple[int, int]
+    """Width and height in pixels of its picture."""
 
 
 def find_keys(
@@ -62,10 +67,28 @@ def find_keys(
                 "leave it out, or render a range that has its frame",
             )
         paths[frame] = path
-    keys = tuple(_checked(frame, path, clip, size, on_event) for frame, path in sorted(paths.items()))
+    keys = tuple(_checked(frame, path, clip) for frame, path in sorted(paths.items()))
+    for text in _fitted_in_words(keys, size):
+        on_event(Warned(text))
     if effects := _later_effects(config):
         on_event(Warned(f"the painted keys are changed by {' and '.join(effects)} after painting"))
     return keys
+
+
+def _fitted_in_words(keys: Sequence[PaintedKey], size: tuple[int, int]) -> Iterator[str]:
+    """Yield a sentence for each size other than the render's that keys have."""
+    for given in dict.fromkeys(key.size for key in keys if key.size != size):
+        fitted = [key for key in keys if key.size == given]
+        which = f"key {fitted[0].path} of frame {fitted[0].frame} is"
+        if len(fitted) > 1:
+            which = f"the {counted(len(fitted), 'painted key')} of frames {_listed(fitted)} are"
+        yield f"{which} fitted from {given[0]}x{given[1]} to {size[0]}x{size[1]} pixels"
+
+
+def _listed(keys: Sequence[PaintedKey]) -> str:
+    """List the frames of keys: the first few, and how many more."""
+    more = f" and {len(keys) - _LISTED} more" if len(keys) > _LISTED else ""
+    return ", ".join(str(key.frame) for key in keys[:_LISTED]) + more
 
 
 def _later_effects(config: RenderConfig) -> list[str]:
@@ -119,7 +142,7 @@ def _check_training(config: RenderConfig) -> None:
         )
 
 
-def _checked(frame: int, path: Path, clip: ClipInfo, size: tuple[int, int], on_event: OnEvent) -> PaintedKey:
+def _checked(frame: int, path: Path, clip: ClipInfo) -> PaintedKey:
     if not path.is_file():
         raise SourceError(f"there is no key {path} of frame {frame}", "check the path")
     if path.suffix.lower() not in IMAGE_SUFFIXES:
@@ -139,9 +162,7 @@ def _checked(frame: int, path: Path, clip: ClipInfo, size: tuple[int, int], on_e
         )
     if opaque is not None and not opaque.any():
         raise SourceError(f"key {path} of frame {frame} is transparent everywhere", "leave it out")
-    if (width, height) not in (size, (clip.width, clip.height)):
-        on_event(Warned(f"key {path} of frame {frame} is fitted from {width}x{height} to {size[0]}x{size[1]} pixels"))
-    return PaintedKey(frame, path, fingerprint([path]), opaque is None)
+    return PaintedKey(frame, path, fingerprint([path]), opaque is None, (width, height))
 
 
 def read_key(key: PaintedKey, size: tuple[int, int], *, weight: float) -> GivenPart:

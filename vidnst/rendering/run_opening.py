@@ -1,13 +1,15 @@
 """Opens the run folder of a render: an earlier run goes on, or is replaced where that is asked for."""
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from vidnst.errors import ConfigError, FarmError, OutputError, RangeError, RunError, StyleError, VidnstError
 from vidnst.events import Cancelled
 from vidnst.farm.component_window import default_window
+from vidnst.farm.plan import FlowId, Node
+from vidnst.formatting import counted
 from vidnst.media.output.preflight import check_output
 from vidnst.processes.parallel import local_cores
 from vidnst.rendering.prepare import CheckedRequest
@@ -57,10 +59,7 @@ def open_run(
         if changes and store.begun:
             note = _start_over(checked, store, changes, start_over=start_over, redo=redo)
         elif not changes and store.frames_kept:
-            raise RunError(
-                f"the run in {folder} is finished and has kept its {store.frames_kept} frames",
-                "give --keep-frames to go on with them, or --restart to delete them and paint all again",
-            )
+            raise _kept_frames_refused(folder, store.frames_kept)
         elif not changes and redo:
             raise RunError(
                 f"the run in {folder} is finished and has kept no frames, so none of them can be redone by itself",
@@ -122,15 +121,15 @@ def _start_over(checked: CheckedRequest, store: RunStore, changes: list[str], *,
     Raises:
         RunError: it may not be: nobody asked for that, or it is the run of another output.
     """
-    refusal = _other_render(store.folder, changes, lost=store.frames_kept)
+    loss = _loss(store.frames_kept, len(RunLog.read(store.folder).done_nodes))
+    refusal = _other_render(store.folder, changes, loss)
     if checked.request.continues:
         raise RunError(refusal.what, "undo the change, or render it under another name")
     if redo:
         raise RunError(refusal.what, "give the same settings to redo some of its frames, or leave out --redo")
     if not start_over:
         raise refusal
-    what, loss = refusal.what, _loss(store.frames_kept)
-    return f"{what}; starting over, as --overwrite says{loss}"
+    return f"{refusal.what}; starting over, as --overwrite says{loss}"
 
 
 def check_existing(checked: CheckedRequest, *, overwrite: bool, restart: bool) -> VidnstError | None:
@@ -141,34 +140,92 @@ def check_existing(checked: CheckedRequest, *, overwrite: bool, restart: bool) -
     request, folder = checked.request, checked.request.folder
     log = RunLog.read(folder) if holds_run(folder) and not restart else None
     is_own = log is not None and owns_output(folder, request.output) and log.was_writing(request.output)
+    if refusal := _output_refusal(checked, overwrite=overwrite or is_own):
+        return refusal
+    if log is None or not log.done_nodes:
+        return None
+    changes, kept = _changes(checked, log), len(file_names(RunLayout(folder).frames))
+    if changes:
+        return None if overwrite else _other_render(folder, changes, _loss(kept, len(log.done_nodes)))
+    is_refused = log.complete and kept and not checked.config.output.keep_frames
+    return _kept_frames_refused(folder, kept) if is_refused else None
+
+
+def existing_in_words(checked: CheckedRequest, nodes: Iterable[Node], *, restart: bool) -> dict[str, str]:
+    """Say what becomes of an `output` and of a `run` that exist, if a render is not refused because of them.
+
+    Nothing is changed.
+
+    Args:
+        checked: what is rendered.
+        nodes: those of its plan.
+        restart: as for a render.
+    """
+    words: dict[str, str] = {}
+    if _output_refusal(checked, overwrite=False) and not _output_refusal(checked, overwrite=True):
+        words["output"] = "is replaced"
+    folder = checked.request.folder
+    log = RunLog.read(folder) if holds_run(folder) else RunLog()
+    if not log.done_nodes:
+        return words
+    kept = len(file_names(RunLayout(folder).frames))
+    loss, changes = _loss(kept, len(log.done_nodes)), _changes(checked, log)
+    if restart:
+        words["run"] = f"starts over, as --restart says{loss}"
+    elif changes:
+        words["run"] = f"is of another render ({'; '.join(changes)}) and starts over{loss}"
+    elif log.complete:
+        frames = counted(kept, "frame")
+        words["run"] = f"is finished and has kept {frames}" if kept else "is finished; all frames are painted again"
+    else:
+        pieces = [str(node.id) for node in nodes if not isinstance(node.id, FlowId)]
+        done = sum(name in log.done_nodes for name in pieces)
+        words["run"] = f"goes on: {done} of {counted(len(pieces), 'piece')} done"
+    return words
+
+
+def _output_refusal(checked: CheckedRequest, *, overwrite: bool) -> OutputError | None:
+    """Return why the output would be refused; None if it would not."""
     try:
         check_output(
-            request.output,
+            checked.request.output,
             checked.config.output,
             clip=checked.clip,
             start=checked.start,
             end=checked.end,
-            overwrite=overwrite or is_own,
+            overwrite=overwrite,
             size=(checked.width, checked.height),
         )
     except OutputError as error:
         return error
-    if log is None or overwrite or not log.done_nodes:
-        return None
+    return None
+
+
+def _changes(checked: CheckedRequest, log: RunLog) -> list[str]:
+    """List in what a render differs from the run in its folder."""
     any_range = checked.has_independent_frames and not log.complete
-    changes = Manifest.read(folder).changes(checked.manifest, any_range=any_range)
-    return _other_render(folder, changes, lost=len(file_names(RunLayout(folder).frames))) if changes else None
+    return Manifest.read(checked.request.folder).changes(checked.manifest, any_range=any_range)
 
 
-def _other_render(folder: Path, changes: Sequence[str], *, lost: int) -> RunError:
+def _other_render(folder: Path, changes: Sequence[str], loss: str) -> RunError:
     return RunError(
         f"the run in {folder} is of another render: {'; '.join(changes)}",
-        f"start over with --overwrite{_loss(lost)}, keep both with another --work-dir, or undo the change",
+        f"start over with --overwrite{loss}, keep both with another --work-dir, or undo the change",
     )
 
 
-def _loss(frames: int) -> str:
-    return f", which deletes the {frames} frames that it has finished" if frames else ""
+def _kept_frames_refused(folder: Path, kept: int) -> RunError:
+    return RunError(
+        f"the run in {folder} is finished and has kept its {kept} frames",
+        "give --keep-frames to go on with them, or --restart to delete them and paint all again",
+    )
+
+
+def _loss(frames: int, pieces: int) -> str:
+    """Say what starting over deletes: finished frames, else the passes of frames and other pieces that are done."""
+    if frames:
+        return f", which deletes the {counted(frames, 'frame')} that it has finished"
+    return f", which deletes the {counted(pieces, 'piece')} that it has done" if pieces else ""
 
 
 def _is_same_place(one: str | os.PathLike[str], two: str | os.PathLike[str]) -> bool:

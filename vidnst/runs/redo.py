@@ -90,12 +90,14 @@ def _announcement(
     store: RunStore, chosen: set[int], marked: set[StoredId], without_state: set[StoredId], *, only: bool
 ) -> str:
     """Say which frames are made again, how many depend on them, and how long that takes."""
-    these = f"{'this frame' if len(chosen) == 1 else f'these {len(chosen)} frames'} ({format_frame_list(chosen)})"
-    frames = {node.frame for node in marked} - chosen
+    these = f"frame{'' if len(chosen) == 1 else 's'} {format_frame_list(chosen)}"
+    them = "it" if len(chosen) == 1 else "them"
+    others = len({node.frame for node in marked} - chosen)
     if only:
-        text = f"rendering again: {these}, and nothing that depends on {'it' if len(chosen) == 1 else 'them'}"
-    elif frames:
-        text = f"rendering again: {these} and {len(frames)} that depend on {'it' if len(chosen) == 1 else 'them'}"
+        text = f"rendering again: {these}, and nothing that depends on {them}"
+    elif others:
+        more = f"{others} more frame{'' if others == 1 else 's'}"
+        text = f"rendering again: {these}, and {more} that {'depends' if others == 1 else 'depend'} on {them}"
     else:
         text = f"rendering again: {these}, on which no others depend"
     if without_state:

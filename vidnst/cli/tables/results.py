@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # they bring numpy and torch
 
 _VALUE_COLUMNS = 55
 _PATHS = frozenset({"source", "output", "run_folder"})
+_KEY_ROW = "key of frame "
 
 
 def write_result(path: Path, *, as_json: bool = False) -> None:
@@ -62,6 +63,7 @@ def write_plan(outline: dict[str, Any], *, as_json: bool) -> None:
 def _readable(outline: dict[str, Any]) -> dict[str, Any]:
     """Return what a person wants to know of an outline; JSON has all of it, with every setting."""
     shots = outline["shots"]
+    notes = dict.fromkeys([*outline["fates"], *outline["warnings"]])
     return {
         **{key: outline[key] for key in ("source", "output", "run_folder")},
         "styles": ", ".join(Path(style).name for style in outline["styles"]),
@@ -73,7 +75,9 @@ def _readable(outline: dict[str, Any]) -> dict[str, Any]:
         "shots": len(shots),
         "nodes": ", ".join(f"{count} {role}" for role, count in outline["nodes"].items()),
         "evaluations": outline["evaluations"],
-        **{f"note {number}": note for number, note in enumerate(outline["fates"], start=1)},
+        **{f"{_KEY_ROW}{frame}": path for frame, path in outline["keys"].items()},
+        **{f"existing {name}": words for name, words in outline["existing"].items()},
+        **{f"note {number}": note for number, note in enumerate(notes, start=1)},
     }
 
 
@@ -81,7 +85,7 @@ def _lines_of(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield each value in lines of 80 columns, the first with its name; paths stay whole."""
     for key, value in values.items():
         words = printable(str(value))
-        lines = [words] if key in _PATHS else textwrap.wrap(words, _VALUE_COLUMNS)
+        lines = [words] if key in _PATHS or key.startswith(_KEY_ROW) else textwrap.wrap(words, _VALUE_COLUMNS)
         yield key, lines[0] if lines else ""
         yield from (("", line) for line in lines[1:])
 

@@ -28,7 +28,7 @@ def named_keys(config: RenderConfig) -> Iterator[tuple[int, Path]]:
             f"--keys takes a folder, and {folder} is a file", "name a single key with --key FRAME=PICTURE"
         )
     if not folder.is_dir():
-        raise ConfigError(f"there is no folder {folder} of keys", "name the folder with --keys")
+        raise ConfigError(f"there is no folder {folder} of keys", "check the path")
     for path in key_files(folder):
         digits = re.findall(r"[0-9]+", path.stem)
         if not digits or len(digits[-1]) > 9:

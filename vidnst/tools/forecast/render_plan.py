@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from vidnst.errors import VidnstError
-from vidnst.events import OnEvent, ignore
+from vidnst.events import Event, OnEvent, Warned, ignore
 from vidnst.farm.plan import Node, StateId, evaluations
 from vidnst.farm.schedules import by_shot, sound_plan, training_of
 from vidnst.frames import Shot
 from vidnst.rendering.batch.job_file import ClipSpec, read_jobs
 from vidnst.rendering.batch.tail_balancing import extent
 from vidnst.rendering.prepare import CheckedRequest, check_request, study_frames
-from vidnst.rendering.run_opening import check_existing
+from vidnst.rendering.run_opening import check_existing, existing_in_words
 from vidnst.rendering.run_setup import find_shots_of
 from vidnst.rendering.styles.timeline import check_shots
 from vidnst.runs.request import Request
@@ -87,7 +87,13 @@ def describe_render(
         request: as for a render.
         overwrite, restart: as for a render.
     """
-    plan = plan_render(request)
+    warnings: list[str] = []
+
+    def keep_warnings(event: Event) -> None:
+        if isinstance(event, Warned):
+            warnings.append(event.message)
+
+    plan = plan_render(request, on_event=keep_warnings)
     checked = plan.checked
     size = (checked.width, checked.height)
     if checked.config.input.crops:  # only the motion of all frames decides the size
@@ -108,6 +114,9 @@ def describe_render(
         "shots": [[shot.start, shot.end] for shot in plan.shots],
         "nodes": plan.nodes_by_role,
         "evaluations": plan.evaluations,
+        "keys": {str(key.frame): str(key.path) for key in checked.keys},
+        "warnings": warnings,
+        "existing": {} if refusal else existing_in_words(checked, plan.nodes, restart=restart),
         "styles": [str(replace(style.style, path=str(style.path))) for style in checked.styles],
         "config": checked.config.model_dump(mode="json"),
         "error": None if refusal is None else str(refusal),
