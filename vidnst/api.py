@@ -152,7 +152,7 @@ def batch(
 
     >>> import vidnst
     >>> vidnst.batch("jobs.yaml", farm={"executor": "inline"})
-    BatchSummary(done=1, failed=0, cancelled=0)
+    BatchSummary(done=1, failed=0, cancelled=0, failures=())
 
     Args:
         jobs: the job file, YAML.

@@ -83,6 +83,10 @@ class OutputError(VidnstError):
     exit_code = 6
 
 
+class OutputExistsError(OutputError):
+    """The output exists already, and may not be replaced."""
+
+
 class DiskFullError(OutputError):
     """The disk has no space left, or too little to start."""
 

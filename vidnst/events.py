@@ -241,6 +241,9 @@ class RunFinished:
     """Warping error of the output over that of its source; None where it was not measured."""
     report: str = ""
     """Path of the report; empty if there is none."""
+    flicker_levels: float | None = None
+    """Mean change of the output's pixels where the source is still, levels of 255; None where it was not measured."""
+    source_flicker_levels: float | None = None
 
     def __str__(self) -> str:
         return finished_in_words(self)

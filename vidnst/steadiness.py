@@ -8,22 +8,50 @@ if TYPE_CHECKING:  # it says its own words by this module
     from vidnst.events import Measured, RunFinished
 
 _STEADINESS = (
-    (1.25, "as steady as the source"),
-    (4.0, "steady"),
-    (12.0, "a little restless"),
+    (0.8, "steadier than the source"),
+    (1.25, "about as steady as the source"),
+    (4.0, "a little less steady than the source"),
+    (12.0, "restless"),
 )
-"""The largest warping error, times the source's, that each of these words is for."""
+"""The largest warping error, times the source's, that each of these words is for.
+
+The error is a mean of squares: a quarter more is an eighth more of the difference itself, too little to see; 4 is twice
+the difference, and 12 three and a half times."""
+_UNSTEADIEST = "it flickers"
+_VISIBLE_FLICKER_LEVELS = 1.0
+"""Excess of the flicker over the source's from which it is told: less is below one step of a file of 8 bits."""
+_VISIBLE_FLICKER_RATIO = 1.5
+"""Flicker over the source's from which it is told."""
+_STILL_LEVELS = 0.1
+"""Flicker of a source below which it is as good as still, so that no ratio to it says anything."""
 
 
-def steadiness_in_words(error_ratio: float) -> str:
-    """Return how steady a viewer finds a render, given its warping error over its source's."""
-    return next((words for most, words in _STEADINESS if error_ratio <= most), "restless: it boils")
+def steadiness_in_words(
+    error_ratio: float, flicker_levels: float | None = None, source_flicker_levels: float | None = None
+) -> str:
+    """Return how steady a viewer finds a render, and whether what stands still flickers visibly more than its source.
+
+    Args:
+        error_ratio: its warping error over its source's.
+        flicker_levels, source_flicker_levels: mean change of pixels at which the source is still, levels of 255.
+    """
+    words = next((words for most, words in _STEADINESS if error_ratio <= most), _UNSTEADIEST)
+    flicker, own = flicker_levels, source_flicker_levels
+    if flicker is None or own is None or flicker - own < _VISIBLE_FLICKER_LEVELS:
+        return words
+    if flicker < _VISIBLE_FLICKER_RATIO * own:
+        return words
+    much = f"by {flicker:.2g} levels of 255" if own < _STILL_LEVELS else f"{flicker / own:.2g} times as much"
+    return f"{words}, {'but' if error_ratio <= _STEADINESS[1][0] else 'and'} what stands still flickers {much}"
 
 
 def finished_in_words(event: "RunFinished") -> str:
     """Return the last line of a render: what was made, where, how long it took, how steady it is, and its report."""
     frames = f"{event.frames} frame{'' if event.frames == 1 else 's'} in {format_duration(event.seconds)}"
-    steady = "" if event.error_ratio is None else f"; {steadiness_in_words(event.error_ratio)}"
+    steady = ""
+    if event.error_ratio is not None:
+        words = steadiness_in_words(event.error_ratio, event.flicker_levels, event.source_flicker_levels)
+        steady = f"; {words}"
     return f"made {event.output}: {frames}{steady}" + (f"; report: {event.report}" if event.report else "")
 
 

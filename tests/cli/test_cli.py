@@ -189,7 +189,12 @@ def test_existing_output_requires_overwrite(vidnst: Vidnst, burst: Path, style: 
     assert vidnst(*command).status == 0
     result = vidnst(*command)
     assert result.status == 6
-    assert_one_sentence(result, "exists already", "--overwrite")
+    assert_one_sentence(result, "exists already", "choose another name", "--overwrite")
+    result = vidnst("resume", f"{tmp_path / 'out'}.vidnst", "--redo", 1)
+    assert result.status == 6
+    assert_one_sentence(result, "exists already; add --overwrite")
+    result = vidnst(*command[:2], *command[4:], "--overwrite")
+    assert_one_sentence(result, "no style was given; add --style IMAGE", "--keys", "--iterations 0")
     assert vidnst(*command, "--overwrite").status == 0
     result = vidnst(*command, "--style-weight", 3, "--overwrite")
     assert result.status == 0, result.err
@@ -474,6 +479,9 @@ def test_presets_lists_and_prints(vidnst: Vidnst) -> None:
     listed = vidnst("presets").out
     for name in ("default", "draft", "film", "timelapse", "burst"):
         assert name in listed
+    words = " ".join(listed.split())
+    assert "shows colours, strokes and motion, not the finish. early_layers A time-lapse" in words
+    assert max(map(len, listed.splitlines())) <= 80
     assert "losses:" in vidnst("presets", "--show", "default").out
     assert vidnst("presets", "--show", "nothing").status == 2
 

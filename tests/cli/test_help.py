@@ -51,8 +51,9 @@ def test_help_is_whole_in_80_columns(command: str) -> None:
 
 def test_help_marks_what_is_required_and_shows_defaults() -> None:
     text = " ".join(help_of("render", "--help-all").split())
-    for name in ("SOURCE", "--style TEXT", "--output PATH"):
-        assert re.search(rf"{name}[^\[]*\[required\]", text), name
+    for name, when in (("SOURCE", ""), ("--style TEXT", " without --keys or --iterations 0"), ("--output PATH", "")):
+        assert re.search(rf"{name}[^\[]*\[required{when}\]", text), name
+    assert re.search(r"--style TEXT[^\[]*\[required\]", " ".join(help_of("proof", "-h").split()))
     assert "Weight of the style. [default: 15.0]" in text
     assert "--count N" in help_of("keys", "-h")
     assert "Training steps. [default: 1500]" in " ".join(help_of("distill", "-h").split())

@@ -5,6 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from vidnst.cli.progress import showing_progress
+from vidnst.events import Paced
+
 _UNTIL_TORCH = """
 import os, sys
 
@@ -42,3 +47,9 @@ def test_missing_source_is_named_before_torch_is_loaded() -> None:
     done = _until_torch("render", "a.mp4", "--style", "b.png", "-o", "c.mp4", "--json")
     assert done.returncode == 3, done.stderr
     assert "there is no a.mp4" in done.stderr
+
+
+def test_forecast_before_the_workers_is_of_painting_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with showing_progress(as_json=False) as on_event:
+        on_event(Paced(0.0, 90.5, is_forecast=True))
+        assert capsys.readouterr().err == "vidnst: about 1:30 of painting, while the workers start\n"

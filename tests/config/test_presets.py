@@ -38,7 +38,8 @@ def test_bundled_presets() -> None:
 def test_preset_loads_and_has_a_summary(name: str) -> None:
     assert isinstance(load_config(preset=name), RenderConfig)
     assert _text(name).startswith("# ")
-    assert 30 < len(preset_summary(name)) < 130
+    assert 30 < len(preset_summary(name)) < 140
+    assert preset_summary(name).endswith((".", ")"))
 
 
 def test_default_yaml_has_every_key_and_default() -> None:

@@ -135,6 +135,9 @@ def test_plan_names_keys_and_says_that_they_are_fitted(pan: Path, tmp_path: Path
     assert refusal is None
     assert outline["keys"] == {"0": keys[0], "4": keys[4]}
     fitted = [text for text in outline["warnings"] if "fitted" in text]
+    missing = quick_config(keys={"folder": str(tmp_path / "nope")})
+    with pytest.raises(ConfigError, match=r"there is no folder .*nope of keys; check the path"):
+        describe_render(Request(str(pan), (), tmp_path / "out", missing))
     assert fitted == ["the 2 painted keys of frames 0, 4 are fitted from 96x64 to 48x32 pixels"]
 
 

@@ -203,7 +203,9 @@ def test_pictures_get_a_soundtrack_of_the_style_alone(tmp_path: Path, config: Ma
 def test_a_source_without_sound_is_said(tmp_path: Path, config: Make) -> None:
     write_pictures(tmp_path / "pictures", numbered_pictures(2, (64, 48)))
     events = render(tmp_path / "pictures", tmp_path / "out.mkv", config())
-    assert any("no soundtrack to restyle" in event.message for event in events if isinstance(event, Warned))
+    assert any(
+        "to restyle; --set audio.fill=true makes one" in event.message for event in events if isinstance(event, Warned)
+    )
     assert not read_container(tmp_path / "out.mkv").audio
 
 

@@ -298,6 +298,8 @@ def test_encoded_file_is_measured_next_to_its_frames(media: Path, tmp_path: Path
     assert "warping error in the encoded file" in report
     done = str(events[-1])
     assert done.startswith(f"made {output}: 6 frames in ")
+    end = next(found for found in events if isinstance(found, RunFinished))
+    assert (end.flicker_levels, end.source_flicker_levels) == (event.file_flicker_levels, event.source_flicker_levels)
     assert done.endswith(f"; report: {tmp_path / 'out.mp4.vidnst' / 'report.html'}")
 
 
@@ -309,10 +311,19 @@ def test_exact_file_is_as_steady_as_its_frames(media: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("ratio", "words"), [(0.9, "as steady as the source"), (3, "steady"), (9, "a little restless"), (26, "restless")]
+    ("ratio", "flicker", "words"),
+    [
+        (0.3, (2.0, 2.0), "steadier than the source"),
+        (0.9, (2.9, 2.0), "about as steady as the source"),
+        (3, (12.0, 11.0), "a little less steady than the source"),
+        (9, (None, None), "restless"),
+        (26, (None, 1.0), "it flickers"),
+        (0.3, (6.0, 2.5), "steadier than the source, but what stands still flickers 2.4 times as much"),
+        (3, (6.0, 0.0), "a little less steady than the source, and what stands still flickers by 6 levels of 255"),
+    ],
 )
-def test_steadiness_is_said_in_words(ratio: float, words: str) -> None:
-    assert steadiness_in_words(ratio).startswith(words)
+def test_steadiness_is_said_in_words(ratio: float, flicker: tuple[float | None, float | None], words: str) -> None:
+    assert steadiness_in_words(ratio, *flicker) == words
 
 
 def test_an_output_beside_its_run_folder_needs_nothing_else(rendered: tuple[Path, list[Event]]) -> None:

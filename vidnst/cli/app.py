@@ -64,7 +64,12 @@ def _root(
         terminal.out.text(_WELCOME)
 
 
-_REQUIRED = {render: ("output", "style"), train: ("output", "style"), proof: ("style",), evolve: ("style",)}
+_REQUIRED = {
+    render: {"output": "required", "style": "required without --keys or --iterations 0"},
+    train: {"output": "required", "style": "required without --keys"},
+    proof: {"style": "required"},
+    evolve: {"style": "required"},
+}
 """Parameters that commands ask for although they have a default, since some renders need none of them."""
 _FIRST = {
     plan: ("style", "preset", "config", "size", "start", "end", "engine", "workers", "gpu_memory", "timed"),
@@ -72,7 +77,7 @@ _FIRST = {
 }
 
 for _command in _COMMANDS:
-    _class = help_command(first=_FIRST.get(_command, FIRST_OPTIONS), required=_REQUIRED.get(_command, ()))
+    _class = help_command(first=_FIRST.get(_command, FIRST_OPTIONS), required=_REQUIRED.get(_command, {}))
     app.command(cls=_class)(_command)
 
 

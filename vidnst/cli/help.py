@@ -2,7 +2,8 @@
 
 import inspect
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperOption
@@ -34,8 +35,8 @@ class HelpCommand(TyperCommand):
 
     first: Sequence[str] = FIRST_OPTIONS
     """Names of the parameters that a short help shows."""
-    required: Sequence[str] = ()
-    """Names of parameters that the command asks for although they have a default."""
+    required: Mapping[str, str] = MappingProxyType({})
+    """Says of parameters that the command asks for, although they have a default, that they are required, and when."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Show all options if that is asked for; otherwise parse the arguments."""
@@ -71,7 +72,8 @@ class HelpCommand(TyperCommand):
 
     def _lines(self, param: Any, width: int) -> Iterator[str]:
         flags = f"  {_flags(param)}"
-        facts = ["required"] if param.required or param.name in self.required else []
+        required = "required" if param.required else self.required.get(param.name, "")
+        facts = [required] if required else []
         if (default := _default(param)) is not None:
             facts.append(f"default: {default}")
         text = f"{param.help or ''} [{', '.join(facts)}]" if facts else param.help or ""
@@ -84,8 +86,10 @@ class HelpCommand(TyperCommand):
             flags = ""
 
 
-def help_command(*, first: Sequence[str] = FIRST_OPTIONS, required: Sequence[str] = ()) -> type[HelpCommand]:
-    """Return the class of a command, with the parameters that its short help shows and those that it asks for."""
+def help_command(
+    *, first: Sequence[str] = FIRST_OPTIONS, required: Mapping[str, str] = MappingProxyType({})
+) -> type[HelpCommand]:
+    """Return the class of a command, with the parameters that its short help shows, and when it requires others."""
     return type("Command", (HelpCommand,), {"first": first, "required": required})
 
 

@@ -18,7 +18,7 @@ from vidnst.cli.stop_signals import orderly_stop
 from vidnst.cli.tables.basics import write_json_line
 from vidnst.errors import CancelledError
 from vidnst.events import Cancelled, Event, OnEvent
-from vidnst.formatting import time_left_in_words
+from vidnst.formatting import format_clock, time_left_in_words
 
 if TYPE_CHECKING:  # they bring numpy
     from vidnst.rendering.node_times import SecondsOf
@@ -145,6 +145,10 @@ class _PaceText:
 
     def __str__(self) -> str:
         now = time.monotonic()
+        if (
+            self._is_forecast and not self.total and self._end is not None
+        ):  # no worker is up, and their start is not in it
+            return f"about {format_clock(max(0.0, self._end - now))} of painting, while the workers start"
         done = self.done - self._done_before
         parts = [] if self._share is None else [f"{self._share:.0%} of the work"]
         parts += [f"{done / (now - self._began):.3g} frames/s"] if done and now > self._began else []
@@ -249,7 +253,7 @@ class _Lines:
             case events.Paced():
                 self._pace.update(event)
                 if event.is_forecast and not self._pace.total:
-                    self._write(f"{self._pace}, while the workers start")
+                    self._write(str(self._pace))
                 elif time.monotonic() - self._last >= _LINE_SECONDS:
                     self._write(f"{self._pace.done} of {self._pace.total} frames, {self._pace}")
             case events.BatchProgress() if (

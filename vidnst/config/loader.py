@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -57,9 +58,9 @@ def preset_names() -> list[str]:
 
 
 def preset_summary(name: str) -> str:
-    """Return the first comment line of a preset, which says what it is for."""
-    first = (preset_folder() / f"{name}.yaml").read_text("utf-8").partition("\n")[0]
-    return first.lstrip("# ").strip()
+    """Return the first paragraph of a preset's comment, which says what it is for, on one line."""
+    lines = (line.lstrip("#").strip() for line in (preset_folder() / f"{name}.yaml").read_text("utf-8").splitlines())
+    return " ".join(takewhile(bool, lines))
 
 
 def load_config(

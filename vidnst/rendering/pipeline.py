@@ -127,9 +127,9 @@ def run(
             measurement = finish(render, cancelled, overlapped)
             suspects = dict(sorted(RunLog.read(render.store.folder).suspects.items()))
     seconds = time.monotonic() - began
-    ratio = measurement.shown_error.ratio if measurement else None
+    ratio, *flicker = measurement.shown_numbers if measurement else (None, None, None)
     report = str(RunLayout(request.folder).report) if render.config.has_report else ""
-    on_event(RunFinished(str(request.output), render.frames, seconds, ratio, report))
+    on_event(RunFinished(str(request.output), render.frames, seconds, ratio, report, *flicker))
     return RenderResult(request.output, request.folder, render.frames, seconds, measurement, tuple(warnings), suspects)
 
 

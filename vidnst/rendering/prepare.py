@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vidnst.config import RenderConfig, ScheduleConfig
 from vidnst.config.timecode import frame_range
-from vidnst.errors import CancelledError, ConfigError
+from vidnst.errors import CancelledError, ConfigError, OutputExistsError
 from vidnst.events import Cancelled, OnEvent, Stage, Warned, ignore
 from vidnst.farm.local_gpus import check_gpus
 from vidnst.farm.plan import GivenFrames
@@ -41,6 +41,11 @@ from vidnst.style.size_checks import check_edge_cells, check_scales
 
 if TYPE_CHECKING:  # it brings torch
     from vidnst.style.transform.network_file import NetworkFile
+
+_NO_STYLE_REMEDY = (
+    "add --style IMAGE, or painted frames with --keys; where only --filter or --style-audio are to work, add"
+    " --iterations 0"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +153,13 @@ def check_request(
     config = config.model_copy(update={"output": resolved.settings})
     request = replace(request, config=config)
     inputs = (*named_inputs(request.source, request.styles, config), *request.reads)
-    check_output(
-        *(request.output, config.output), clip=clip, start=start, end=end, overwrite=overwrite, size=size, inputs=inputs
-    )
+    target = (request.output, config.output)
+    try:
+        check_output(*target, clip=clip, start=start, end=end, overwrite=overwrite, size=size, inputs=inputs)
+    except OutputExistsError as error:
+        if request.continues:  # it cannot choose another name
+            raise OutputExistsError(error.what, "add --overwrite") from error
+        raise
     if files := sequence_files(request.output, config.output, clip=clip, start=start, end=end):
         for note in filter(None, [left_alone(request.output, files)]):
             on_event(Warned(note))
@@ -159,7 +168,7 @@ def check_request(
     keys = find_keys(config, clip, start=start, end=end, size=size, on_event=on_event)
     if keys and not request.styles:
         request = replace(request, styles=key_styles(keys))
-    styles = read_styles(request.styles) if config.stylizes or request.styles else ()
+    styles = read_styles(request.styles, remedy=_NO_STYLE_REMEDY) if config.stylizes or request.styles else ()
     if config.stylizes:
         _check_sizes(styles, config, size)
         _check_trainable(styles, config)

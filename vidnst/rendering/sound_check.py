@@ -105,7 +105,9 @@ def check_sound(
         seconds = clip.pts_seconds[end - 1] - clip.pts_seconds[start] + clip.frame_duration_seconds(end - 1)
         found = AudioPlan((stream,), (encoder,)), seconds
     if found is None:
-        on_event(Warned(f"{clip.source} has no soundtrack to restyle; audio.fill: true makes one of the style alone"))
+        on_event(
+            Warned(f"{clip.source} has no soundtrack to restyle; --set audio.fill=true makes one of the style alone")
+        )
         return None
     return CheckedSound(Path(path), fingerprint([Path(path)]), *found)
 

@@ -88,7 +88,10 @@ def test_bad_source_fails_its_job_only(tmp_path: Path, vidnst: Vidnst, monkeypat
     add_entry(path, sources=["clips/broken.mp4", "clips/missing.mp4"], styles=["styles/style0.png"])
     status, out, err = vidnst("batch", path)
     assert status == 9
-    assert out == "1 done, 3 failed\n"
+    first, *reasons, last = out.splitlines()
+    assert (first, last) == ("1 done, 3 failed", f"see all jobs with: vidnst status {path}")
+    failed = {name: row["message"] for name, row in rows(path).items() if row["state"] == "failed"}
+    assert reasons == [f"{name} failed: {message}" for name, message in failed.items()]
     assert job_states(path)["clip1-style0"] == "done"
     for name in ("broken", "missing"):
         assert rows(path)[f"{name}-style0"]["state"] == "failed"

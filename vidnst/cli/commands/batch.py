@@ -65,6 +65,6 @@ def batch(
 
         summary = run_batch(jobs, farm=farm, on_event=on_event, cancelled=cancelled, forecaster=progress.foresee)
     if not as_json:
-        write_batch_summary(summary.done, summary.failed, summary.cancelled)
+        write_batch_summary(summary, jobs)
     if summary.failed:
         raise typer.Exit(FramesFailedError.exit_code)

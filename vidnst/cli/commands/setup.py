@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import textwrap
 from typing import Annotated
 
 import typer
@@ -65,7 +66,7 @@ def presets(
 
     if show is None:
         for name in preset_names():
-            terminal.out.line(f"{name:<10} {preset_summary(name)}")
+            terminal.out.line(textwrap.fill(f"{name:<13}{preset_summary(name)}", 80, subsequent_indent=" " * 13))
     elif show in preset_names():
         terminal.out.text((preset_folder() / f"{show}.yaml").read_text("utf-8"))
     else:

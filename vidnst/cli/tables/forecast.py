@@ -36,6 +36,8 @@ def write_forecasts(forecasts: "Sequence[Forecast]", *, failed: Sequence[tuple[s
         write_json({"clips": [forecast.to_dict() for forecast in forecasts], "errors": errors, "total": total})
         return
     terminal.out.show(_table(forecasts, seconds))
+    if seconds is not None:
+        terminal.out.line("time: without the start of the workers")
     for forecast in forecasts:
         _write_idle_workers(forecast)
     for what in dict.fromkeys(need.what for forecast in forecasts for need in forecast.needs):

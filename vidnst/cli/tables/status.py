@@ -1,5 +1,6 @@
 """Runs, batches and their jobs as tables."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,10 @@ from rich.table import Table
 
 from vidnst.cli import terminal
 from vidnst.cli.tables.basics import make_table, safe_text, write_json, write_json_line
-from vidnst.formatting import format_bytes, format_clock, format_number
+from vidnst.formatting import format_bytes, format_clock, format_number, printable
 
 if TYPE_CHECKING:  # they bring numpy
+    from vidnst.rendering.batch.run import BatchSummary
     from vidnst.runs.discovery import Batch
     from vidnst.runs.status import RunStatus, WorkerStatus
 
@@ -48,10 +50,19 @@ def write_actions(actions: Iterable[tuple[str, list[str]]], *, as_json: bool) ->
                 terminal.out.line(f"{action} {name}")
 
 
-def write_batch_summary(done: int, failed: int, cancelled: int) -> None:
-    """Write how a batch ended."""
-    counts = ((done, "done"), (failed, "failed"), (cancelled, "cancelled"))
+def write_batch_summary(summary: "BatchSummary", jobs: Path) -> None:
+    """Write how a batch ended, which of its jobs failed and why, and where to see more.
+
+    Args:
+        summary: how it ended.
+        jobs: the job file.
+    """
+    counts = ((summary.done, "done"), (summary.failed, "failed"), (summary.cancelled, "cancelled"))
     terminal.out.line(", ".join(f"{count} {state}" for count, state in counts if count or state == "done"))
+    for name, reason in summary.failures:
+        terminal.out.line(printable(f"{name} failed: {reason}"))
+    if summary.failures:
+        terminal.out.line(f"see all jobs with: vidnst status {shlex.quote(str(jobs))}")
 
 
 def write_table(table: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vidnst.config import OutputConfig
-from vidnst.errors import CancelledError, OutputError, SourceError
+from vidnst.errors import CancelledError, OutputError, OutputExistsError, SourceError
 from vidnst.files.atomic_write import translate_os_errors, write_bytes_atomically
 from vidnst.files.part_files import PartMaker, remove_part
 from vidnst.frames import WHITE, AlphaPlane, ClipInfo, Pixels, Rgb, to_bits
@@ -82,7 +82,7 @@ def check_sequence(output: Path, files: Sequence[Path], *, overwrite: bool, inpu
         return
     if not overwrite:
         more = f" and {len(existing) - 1} more that match {output.name} exist" if len(existing) > 1 else " exists"
-        raise OutputError(f"{existing[0]}{more} already", "choose another name, or replace them with --overwrite")
+        raise OutputExistsError(f"{existing[0]}{more} already", "choose another name, or replace them with --overwrite")
     for path in files:
         if os.path.lexists(path) and not path.is_file():
             raise OutputError(f"{path} is not a file that can be replaced", "choose another name")

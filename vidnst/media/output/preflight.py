@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vidnst.config import OutputConfig
-from vidnst.errors import EncoderError, OutputError
+from vidnst.errors import EncoderError, OutputError, OutputExistsError
 from vidnst.frames import ClipInfo, SourceKind
 from vidnst.media import ffmpeg
 from vidnst.media.images import not_an_image_name
@@ -104,7 +104,7 @@ def check_file(
         raise OutputError(f"{output} is a folder", "choose another name")
     if output.exists():
         if not overwrite:
-            raise OutputError(f"{output} exists already", "choose another name, or replace it with --overwrite")
+            raise OutputExistsError(f"{output} exists already", "choose another name, or replace it with --overwrite")
         if folder:
             check_replaceable(output)
     check_folder_of(output)

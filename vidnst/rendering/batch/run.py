@@ -52,6 +52,8 @@ class BatchSummary:
     done: int
     failed: int
     cancelled: int
+    failures: tuple[tuple[str, str], ...] = ()
+    """Name and reason of each job that failed, in the order of the file."""
 
 
 def run_batch(
@@ -150,7 +152,8 @@ class _Batch:
             self._dismiss(threads, waits=waits)
         self._reporter.tick(now=True)
         states = [job.state for job in self._jobs.all]
-        return BatchSummary(states.count("done"), states.count("failed"), states.count("cancelled"))
+        failures = tuple((job.spec.name, job.message) for job in self._jobs.all if job.state == "failed")
+        return BatchSummary(states.count("done"), states.count("failed"), states.count("cancelled"), failures)
 
     def _start_threads(self) -> list[threading.Thread]:
         preparer, encoders = Preparer(self._state), max(1, min(4, local_cores() // 2))

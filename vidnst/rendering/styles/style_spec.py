@@ -49,15 +49,19 @@ class StylePicture:
         return Style(os.path.abspath(self.path), self.weight, self.at, self.shots, self.region)
 
 
-def read_styles(styles: Sequence[str | Style]) -> tuple[StylePicture, ...]:
+def read_styles(styles: Sequence[str | Style], *, remedy: str = "add --style IMAGE") -> tuple[StylePicture, ...]:
     """Read style pictures and clips, given as `Style` or as texts like `a.jpg:45` or `a.mp4@10s#sky`.
+
+    Args:
+        styles: pictures and clips.
+        remedy: what to do if there are none.
 
     Raises:
         StyleError: none given, missing, unreadable, or (nearly) of one colour.
         ConfigError: a weight or a moment is wrong.
     """
     if not styles:
-        raise StyleError("no style was given", "add --style IMAGE")
+        raise StyleError("no style was given", remedy)
     return tuple(_read_style(as_style(style)) for style in styles)
 
 

@@ -212,6 +212,12 @@ class Measurement:
         """Lai's error of neighbours as a viewer sees them: in the file, where that was measured."""
         return self.file.error if self.file else self.error()
 
+    @property
+    def shown_numbers(self) -> tuple[float | None, float | None, float | None]:
+        """Lai's error over the source's, and the flicker in levels of output and source, as a viewer sees them."""
+        flicker = self.file.flicker if self.file else self.flicker
+        return self.shown_error.ratio, flicker.output, flicker.source
+
     def error(self, gap: int = 1) -> Comparison:
         """Lai's error at a gap."""
         errors = self.at_gap(gap)
