@@ -66,7 +66,8 @@ def presets(
 
     if show is None:
         for name in preset_names():
-            terminal.out.line(textwrap.fill(f"{name:<13}{preset_summary(name)}", 80, subsequent_indent=" " * 13))
+            for line in textwrap.wrap(f"{name:<13}{preset_summary(name)}", 80, subsequent_indent=" " * 13):
+                terminal.out.line(line)
     elif show in preset_names():
         terminal.out.text((preset_folder() / f"{show}.yaml").read_text("utf-8"))
     else:
