@@ -391,21 +391,6 @@ def test_failed_measurement_is_a_warning(media: Path, tmp_path: Path, monkeypatc
     assert not (tmp_path / "out.vidnst" / "frames").exists()
 
 
-def test_stop_during_measurement_leaves_a_finished_render(media: Path, tmp_path: Path) -> None:
-    events: list[Event] = []
-    config = quick_config(SETTINGS)
-    vidnst.render(
-        media / "burst",
-        style=media / "style.png",
-        output=tmp_path / "out",
-        config=config,
-        on_event=events.append,
-        cancelled=lambda: getattr(events[-1], "stage", "") == "measuring" if events else False,
-    )
-    assert any(isinstance(event, Warned) and "stopped" in event.message for event in events)
-    assert isinstance(events[-1], RunFinished)
-
-
 def test_measurement_does_not_depend_on_threads(
     media: Path, rendered: tuple[Path, list[Event]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
