@@ -205,3 +205,15 @@ def test_refused_request_loads_neither_torch_nor_ray(tmp_path: Path, mistake: st
     assert done.returncode in (2, 4, 5, 6), done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
     assert not (tmp_path / "out.mp4.vidnst").exists()
+
+
+def test_damaged_weights_are_refused_before_ray_starts(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_burst(tmp_path / "in", 2, size=(48, 32), cells=(12, 16))
+    write_style(tmp_path / "style.png")
+    (tmp_path / "damaged.pth").write_bytes(b"0" * 5000)
+    words = [tmp_path / "in", "--style", tmp_path / "style.png", "-o", tmp_path / "out.mp4"]
+    command = [sys.executable, "-c", REFUSED, *map(str, words), "--weights", str(tmp_path / "damaged.pth")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 5, done.stderr
+    assert done.stdout.splitlines()[-1] == "['torch']"

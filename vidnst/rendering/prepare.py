@@ -137,7 +137,7 @@ def check_request(
         frames_only: True if frames are wanted, but no output: then nothing is said of what becomes of the source.
         here: whether this machine's GPUs are to paint the frames, so that they are checked.
         on_usable: called with the request and its number of frames once all is checked but the contents of the
-            backbone's weights, which take seconds to read.
+            backbone's weights, which take seconds to read. Those of a file that the user names are checked before.
         on_event: hears of the progress.
 
     Raises:
@@ -183,9 +183,11 @@ def check_request(
     raft = read_raft(config, on_event=on_event) if config.stylizes else None
     network = read_network(styles, config) if config.stylizes else None
     check_spared(request, (*inputs, *_files_read(clip, styles, masks, weights)))
+    features = load_weights(weights, config) if weights is not None and config.model.weights is not None else None
     if on_usable is not None:
         on_usable(request, end - start)
-    features = load_weights(weights, config) if weights is not None else None
+    if weights is not None and features is None:
+        features = load_weights(weights, config)
     marks = (mask_marks(masks), key_marks(keys))
     manifest = build_manifest(request, clip, styles, marks, weights, features, raft, network, sound)
     check_digests(request.digests, manifest.look)
