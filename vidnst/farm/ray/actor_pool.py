@@ -150,6 +150,7 @@ class RayPool:
             self._kill(name)
         self._jobs.clear()
         self._starting.clear()
+        self._factories.clear()  # a reference that is dropped later would count against the same id of another session
 
     def _start_all(self) -> None:
         deadline = self._clock() + self._timeout
