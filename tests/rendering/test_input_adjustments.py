@@ -19,7 +19,7 @@ from vidnst.errors import CancelledError, OutputError, RunError, SourceError
 from vidnst.events import Event, FrameDone, Stage
 from vidnst.media.images import read_image
 from vidnst.media.input.probe import probe
-from vidnst.rendering import prepare, run_setup
+from vidnst.rendering import prepare, run_opening
 from vidnst.runs.request import Request
 from vidnst.tools.forecast.render_plan import describe_render
 
@@ -174,7 +174,7 @@ def test_preflight_uses_cropped_size(shaken_burst: Path, tmp_path: Path, monkeyp
         if len(sizes) == 2:
             raise OutputError("no encoder takes this size")
 
-    for module in (prepare, run_setup):
+    for module in (prepare, run_opening):
         monkeypatch.setattr(module, "check_output", check)
     events: list[Event] = []
     with pytest.raises(OutputError, match="no encoder"):

@@ -25,7 +25,7 @@ END_SECONDS = 2.0
 POLL_SECONDS = 0.2
 
 _NOTICE = "stopping within seconds; Ctrl-C again to stop now"
-_ENDED = "stopped at once; a render continues where it was if the same command is given again"
+_ENDED = "stopped at once; the same command continues a run that has begun"
 _SHOW_CURSOR = "\x1b[?25h"
 """For terminals, whose cursor is hidden below bars."""
 

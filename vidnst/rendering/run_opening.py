@@ -184,18 +184,27 @@ def existing_in_words(checked: CheckedRequest, nodes: Iterable[Node], *, restart
     return words
 
 
+def check_sized_output(checked: CheckedRequest, size: tuple[int, int], *, overwrite: bool) -> None:
+    """Make sure that the output of a checked request can be written with frames of a size in pixels.
+
+    Raises:
+        OutputError: it cannot, or it exists and `overwrite` is False.
+    """
+    check_output(
+        checked.request.output,
+        checked.config.output,
+        clip=checked.clip,
+        start=checked.start,
+        end=checked.end,
+        overwrite=overwrite,
+        size=size,
+    )
+
+
 def _output_refusal(checked: CheckedRequest, *, overwrite: bool) -> OutputError | None:
     """Return why the output would be refused; None if it would not."""
     try:
-        check_output(
-            checked.request.output,
-            checked.config.output,
-            clip=checked.clip,
-            start=checked.start,
-            end=checked.end,
-            overwrite=overwrite,
-            size=(checked.width, checked.height),
-        )
+        check_sized_output(checked, (checked.width, checked.height), overwrite=overwrite)
     except OutputError as error:
         return error
     return None

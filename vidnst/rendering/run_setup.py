@@ -11,14 +11,13 @@ from vidnst.media.adjust.adjustments import Adjustments
 from vidnst.media.input.shots import find_shots
 from vidnst.media.output.frame_sequence import sequence_numbers, sequence_pattern
 from vidnst.media.output.name_limits import check_name_length
-from vidnst.media.output.preflight import check_output
 from vidnst.media.output.trial_encode import try_encoder
 from vidnst.rendering.effects_pass import colour_styles, filter_source
 from vidnst.rendering.lighting import study_daylight
 from vidnst.rendering.prepare import CheckedRequest, check_request, study_frames
 from vidnst.rendering.prepared_render import PreparedRender
 from vidnst.rendering.redo_keys import with_new_keys
-from vidnst.rendering.run_opening import check_disk, closed_after_error, open_run, removing_refused
+from vidnst.rendering.run_opening import check_disk, check_sized_output, closed_after_error, open_run, removing_refused
 from vidnst.rendering.soundtrack import open_sound
 from vidnst.rendering.source_frames import source_frames
 from vidnst.rendering.styles.guidance_builder import follow_regions
@@ -191,15 +190,8 @@ def study_source(
     adjustments = study_frames(checked, shots, on_event, cancelled)
     width, height = adjustments.size(checked.clip, checked.config.input.size)
     if (width, height) != (checked.width, checked.height):
-        check_output(
-            checked.request.output,
-            checked.config.output,
-            clip=checked.clip,
-            start=checked.start,
-            end=checked.end,
-            overwrite=True,  # whether it may be replaced has been checked with the request
-            size=(width, height),
-        )
+        # Whether it may be replaced has been checked with the request.
+        check_sized_output(checked, (width, height), overwrite=True)
         try_output(checked, (width, height), cancelled)
         check_disk(checked, (width, height))
     store.update_plan(width=width, height=height, adjustments=adjustments)
